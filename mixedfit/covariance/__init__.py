@@ -1,0 +1,10 @@
+"""Covariance structures of the random effects (G-side): what θ means for one level's effects."""
+
+from __future__ import annotations
+
+from .blocks import BlockDiagonal
+from .contract import CovarianceStructure
+from .diagonal import Diagonal
+from .unstructured import Unstructured
+
+__all__ = ["BlockDiagonal", "CovarianceStructure", "Diagonal", "Unstructured"]

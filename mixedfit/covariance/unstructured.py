@@ -1,0 +1,115 @@
+"""Unstructured covariance: every variance and covariance free (log-Cholesky's plain Cholesky)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Literal
+
+import numpy as np
+
+from .._types import Array, IntArray
+
+__all__ = ["Unstructured", "lower_factor"]
+
+
+@dataclass(frozen=True)
+class Unstructured:
+    """λ with every element of its lower triangle free; θ lists them column by column, as lme4 does.
+
+    Bates, Mächler, Bolker & Walker (2015), J. Stat. Softw. 67(1), section 2.2.
+
+    Parameters
+    ----------
+    k : int
+        Effects per level.
+
+    Examples
+    --------
+    >>> Unstructured(2).factor([1.0, 0.5, 2.0])
+    array([[1. , 0. ],
+           [0.5, 2. ]])
+    """
+
+    k: int
+    invariance: Literal["linear", "diagonal"] = "linear"
+
+    @property
+    def n_theta(self) -> int:
+        """Number of free elements, k (k + 1) / 2."""
+        return self.k * (self.k + 1) // 2
+
+    @property
+    def start(self) -> Array:
+        """θ at λ = I, shape (n_theta,)."""
+        rows, columns = _lower(self.k)
+        return (rows == columns).astype(float)
+
+    @cached_property
+    def diagonal(self) -> tuple[int, ...]:
+        """Positions in θ of λ's diagonal."""
+        rows, columns = _lower(self.k)
+        return tuple(int(i) for i in np.flatnonzero(rows == columns))
+
+    def factor(self, theta: Array) -> Array:
+        """Return λ, shape (k, k)."""
+        lam = np.zeros((self.k, self.k))
+        lam[_lower(self.k)] = theta
+        return lam
+
+    def derivative(self, theta: Array) -> Array:
+        """Return ∂λ/∂θ, shape (n_theta, k, k): ones at the free elements, whatever θ."""
+        return _basis(self.k)
+
+    def theta_from(self, cov: Array) -> Array:
+        """Return θ of a covariance matrix, shape (k, k)."""
+        values, vectors = np.linalg.eigh(np.asarray(cov, dtype=float))
+        return self.theta_from_root(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+    def theta_from_root(self, root: Array) -> Array:
+        """Return θ of the covariance `root` `root`ᵀ; `root` has shape (k, any)."""
+        return np.asarray(lower_factor(root)[_lower(self.k)])
+
+    def names(self, effects: Sequence[str]) -> tuple[str, ...]:
+        """Return names such as ``(Intercept)``, ``Days.(Intercept)``, ``Days``."""
+        rows, columns = _lower(self.k)
+        return tuple(
+            effects[i] if i == j else f"{effects[i]}.{effects[j]}" for i, j in zip(rows, columns, strict=True)
+        )
+
+
+@lru_cache(maxsize=64)
+def _lower(k: int) -> tuple[IntArray, IntArray]:
+    """Return row and column of the lower triangle's elements, column by column."""
+    columns, rows = np.triu_indices(k)
+    return rows, columns
+
+
+@lru_cache(maxsize=64)
+def _basis(k: int) -> Array:
+    rows, columns = _lower(k)
+    basis = np.zeros((rows.size, k, k))
+    basis[np.arange(rows.size), rows, columns] = 1.0
+    basis.flags.writeable = False
+    return basis
+
+
+def lower_factor(root: Array) -> Array:
+    """Return the lower-triangular L with L Lᵀ = root rootᵀ and a diagonal ≥ 0.
+
+    Diagonal elements at rounding level beside their row become exactly 0, so that a singular
+    covariance stays recognisable after a change of basis.
+    """
+    root = np.asarray(root, dtype=float)
+    k = root.shape[0]
+    if k == 1:
+        return np.array([[np.sqrt(np.sum(root * root))]])
+    upper = np.linalg.qr(root.T, mode="r")
+    lam = np.zeros((k, k))
+    lam[:, : upper.shape[0]] = upper.T
+    rows = np.sqrt(np.sum(lam * lam, axis=1))
+    tiny = np.abs(np.diag(lam)) <= 1e-13 * k * np.where(rows > 0, rows, 1.0)
+    lam[:, np.flatnonzero(np.diag(lam) < 0)] *= -1.0
+    lam[np.flatnonzero(tiny), np.flatnonzero(tiny)] = 0.0
+    return lam

@@ -1,0 +1,376 @@
+"""θ → deviance or REML criterion, its gradient and its curvature, from cross-products alone.
+
+d(θ) = log|ΛᵀZᵀZΛ + I| (+ log|XᵀV⁻¹X| under REML) + ν (1 + log(2π PRSS/ν)), ν = n or n − p.
+Bates, Mächler, Bolker & Walker (2015), equations 34 and 41. Gradient: ∂d/∂λ = 2 (Q − H λ) with
+Q = Σ_j [Zᵀ V⁻¹ Z]_jj λ and H = (ν/PRSS) Σ_j (Z_jᵀV⁻¹r)(Z_jᵀV⁻¹r)ᵀ. Curvature: the average information
+of Gilmour, Thompson & Cullis (1995), Biometrics 51:1440, for the profiled criterion, plus the second
+derivative of λλᵀ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ._types import Array
+from .covariance import CovarianceStructure
+from .crossprod import CrossProducts, TailBlock
+from .dense_tail import DenseTail
+from .kernels.elimination import curvature_first, information_first
+
+__all__ = ["Criterion", "Evaluation"]
+
+
+EXACT_EFFECTS = 250
+"""Up to this many random effects of several factors the curvature is exact."""
+
+EXACT_COLUMNS = 40
+"""Up to this many fixed-effect columns the curvature of a one-factor REML fit is exact."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """The function that a fit minimises.
+
+    Parameters
+    ----------
+    cross : CrossProducts
+    structures : tuple of CovarianceStructure
+        One for each of the design's blocks.
+    reml : bool
+    sigma : float or None
+        Residual standard deviation in units of y, if held fixed.
+    canonical : bool
+        True: θ gives λ̃ = Rλ in the basis of the cross-products. False: θ gives λ.
+    """
+
+    cross: CrossProducts
+    structures: tuple[CovarianceStructure, ...]
+    reml: bool
+    sigma: float | None = None
+    canonical: bool = False
+
+    @cached_property
+    def slices(self) -> tuple[slice, ...]:
+        """Place of each block's parameters in θ."""
+        ends = np.cumsum([0] + [s.n_theta for s in self.structures])
+        return tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+
+    @property
+    def n_theta(self) -> int:
+        """Number of parameters."""
+        return sum(s.n_theta for s in self.structures)
+
+    @property
+    def nu(self) -> int:
+        """Degrees of freedom of the residual sum of squares: n, or n − p under REML."""
+        return self.cross.n - (self.cross.p_total if self.reml else 0)
+
+    @cached_property
+    def constant(self) -> float:
+        """What changing the basis of X and y, and weights, add to the criterion."""
+        cross = self.cross
+        value = -cross.log_weights
+        if self.sigma is None:
+            value += 2.0 * self.nu * float(np.log(cross.fixed.scale))
+        if self.reml:
+            value -= 2.0 * float(np.log(np.abs(np.diag(cross.fixed.transform))).sum())
+        return value
+
+    def factors(self, theta: Array) -> list[Array]:
+        """Return λ̃ of every block, shape (k, k) each."""
+        out = []
+        for structure, here, basis in zip(self.structures, self.slices, self.cross.basis, strict=True):
+            lam = structure.factor(theta[here])
+            out.append(np.ascontiguousarray(lam if self.canonical else basis @ lam))
+        return out
+
+    def __call__(self, theta: Array) -> Evaluation:
+        """Return the evaluation at θ, shape (n_theta,); it computes what is asked of it, once."""
+        theta = np.asarray(theta, dtype=float)
+        return Evaluation(self, theta, DenseTail(self.cross, self.factors(theta)))
+
+
+class Evaluation:
+    """The criterion at one θ, with all that follows from the same factorisation.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (n_theta,)
+    value : float
+        Deviance or REML criterion; infinite where a matrix was not positive definite.
+    """
+
+    def __init__(self, criterion: Criterion, theta: Array, tail: DenseTail) -> None:
+        self.criterion = criterion
+        self.theta = theta
+        self.tail = tail
+        self.value = self._value() if tail.ok else float("inf")
+
+    def _value(self) -> float:
+        c, tail = self.criterion, self.tail
+        logdet = tail.logdet_random + (tail.logdet_fixed if c.reml else 0.0)
+        if c.sigma is not None:
+            return float(
+                logdet + c.nu * np.log(2.0 * np.pi * c.sigma**2) + tail.prss / self._sigma_squared + c.constant
+            )
+        return float(logdet + c.nu * (1.0 + np.log(2.0 * np.pi * tail.prss / c.nu)) + c.constant)
+
+    @cached_property
+    def _sigma_squared(self) -> float:
+        """Residual variance in the units of the cross-products."""
+        c = self.criterion
+        if c.sigma is not None:
+            return float((c.sigma / c.cross.fixed.scale) ** 2)
+        return float(self.tail.prss / c.nu)
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation in units of y."""
+        return float(np.sqrt(self._sigma_squared) * self.criterion.cross.fixed.scale)
+
+    @cached_property
+    def solution(self) -> Array:
+        """Coefficients of the tail, in the basis of the cross-products, shape (m − 1,)."""
+        return self.tail.solution()
+
+    @cached_property
+    def _inverse(self) -> Array:
+        """T over the tail's random columns; under REML over its fixed columns too."""
+        size = self.tail.products.shape[0] - 1 if self.criterion.reml else self.criterion.cross.q_random
+        return self.tail.inverse(size)
+
+    @cached_property
+    def _first(self) -> tuple[Array, Array]:
+        return self.tail.first_factor_sums(self._inverse, self.solution)
+
+    def _place(self, f: int) -> TailBlock | None:
+        return next((b for b in self.criterion.cross.tail if b.block == f), None)
+
+    @cached_property
+    def scores(self) -> tuple[Array, ...]:
+        """Z_jᵀV⁻¹r of every block, shape (levels, k) each."""
+        out = []
+        for f in range(len(self.criterion.structures)):
+            place = self._place(f)
+            out.append(self._first[0] if place is None else self.tail.tail_scores(place, self.solution))
+        return tuple(out)
+
+    def _trace_part(self, f: int) -> Array:
+        """Return Q_f, shape (k, k)."""
+        place = self._place(f)
+        if place is not None:
+            return self.tail.tail_sums(place, self._inverse)
+        sums = self._first[1]
+        return np.asarray(sums[0] - sums[1] @ self.tail.lams[f])
+
+    def _score_part(self, f: int) -> Array:
+        """Return H_f, shape (k, k)."""
+        scores = self.scores[f]
+        return np.asarray(scores.T @ scores / self._sigma_squared)
+
+    def slope(self, f: int) -> Array:
+        """Return ∂d/∂(λλᵀ) of block f, symmetric, shape (k, k); defined at singular λ."""
+        place = self._place(f)
+        if place is None:
+            trace = self._first[1][2] - self._first[1][1]
+        else:
+            trace = self.tail.tail_information(place, self._inverse)
+        return np.asarray(0.5 * (trace + trace.T) - self._score_part(f))
+
+    def _quick_slope(self, f: int) -> Array:
+        """Return `slope` through Q λ⁻¹ where λ allows it, which needs no further matrix product."""
+        lam = self.tail.lams[f]
+        if self._place(f) is None:
+            return self.slope(f)
+        if np.linalg.cond(lam) > 1e3:
+            return self.slope(f)
+        trace = np.linalg.solve(lam.T, self._trace_part(f).T).T
+        return np.asarray(0.5 * (trace + trace.T) - self._score_part(f))
+
+    @cached_property
+    def _derivatives(self) -> list[Array]:
+        """Return ∂λ̃/∂θ of every block, shape (n_theta_f, k, k)."""
+        c = self.criterion
+        out = []
+        for f, (structure, here) in enumerate(zip(c.structures, c.slices, strict=True)):
+            derivative = structure.derivative(self.theta[here])
+            out.append(derivative if c.canonical else c.cross.basis[f] @ derivative)
+        return out
+
+    @cached_property
+    def gradient(self) -> Array:
+        """∂d/∂θ, shape (n_theta,)."""
+        parts = []
+        for f, derivative in enumerate(self._derivatives):
+            slope = 2.0 * (self._trace_part(f) - self._score_part(f) @ self.tail.lams[f])
+            parts.append(np.einsum("aij,ij->a", derivative, slope))
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    @cached_property
+    def _directions(self) -> list[Array]:
+        """∂(λλᵀ)/∂θ of every block, shape (n_theta_f, k, k)."""
+        return [
+            d @ lam.T + lam @ d.transpose(0, 2, 1)
+            for d, lam in zip(self._derivatives, self.tail.lams, strict=True)
+        ]
+
+    @cached_property
+    def _quadratic(self) -> Array:
+        """yᵀP V_a P V_b P y / σ², shape (n_theta, n_theta)."""
+        products, crossed = self._variate_products(self._directions)
+        projected = self.tail.project(crossed)
+        return np.asarray((products - projected.T @ projected) / self._sigma_squared)
+
+    @cached_property
+    def _rest_of_curvature(self) -> Array:
+        """What profiling σ and the second derivative of λλᵀ contribute, shape (n_theta, n_theta)."""
+        c = self.criterion
+        rest = np.zeros((c.n_theta, c.n_theta))
+        if c.sigma is None:
+            along = np.concatenate(
+                [
+                    np.einsum("aik,ik->a", d, s.T @ s)
+                    for s, d in zip(self.scores, self._directions, strict=True)
+                ]
+            )
+            rest -= np.outer(along, along) / (self._sigma_squared * self.tail.prss)
+        for f, here in enumerate(c.slices):
+            d = self._derivatives[f]
+            slopes = self._quick_slope(f) @ d
+            rest[here, here] += 2.0 * np.einsum("aij,bij->ab", d, slopes)
+        return rest
+
+    @cached_property
+    def curvature(self) -> Array:
+        """Average-information approximation to ∂²d/∂θ², shape (n_theta, n_theta)."""
+        out = self._quadratic + self._rest_of_curvature
+        return np.asarray(0.5 * (out + out.T))
+
+    @cached_property
+    def exact_curvature(self) -> Array | None:
+        """∂²d/∂θ², shape (n_theta, n_theta); None where its traces would be dear."""
+        traces = self._traces(self._directions)
+        if traces is None:
+            return None
+        out = 2.0 * self._quadratic - traces + self._rest_of_curvature
+        return np.asarray(0.5 * (out + out.T))
+
+    def _traces(self, directions: Sequence[Array]) -> Array | None:
+        """Return tr(P V_a P V_b), with V⁻¹ for P under ML; None where that would be dear.
+
+        For one factor it is a sum over levels; for several it needs Ψ = ZᵀPZ in full.
+        """
+        c, cross = self.criterion, self.criterion.cross
+        if not c.structures:
+            return np.zeros((0, 0))
+        if cross.q_tail == 0:
+            if cross.p > EXACT_COLUMNS and c.reml:
+                return None
+            return self._traces_of_one_factor(directions[0])
+        if cross.q_tail + cross.first.gram.shape[0] * cross.first.gram.shape[1] > EXACT_EFFECTS:
+            return None
+        psi = self._psi()
+        places = [self._columns_of(f) for f in range(len(c.structures))]
+        traces = np.zeros((c.n_theta, c.n_theta))
+        for f, here in enumerate(c.slices):
+            for g, there in enumerate(c.slices):
+                kf, kg = directions[f].shape[1], directions[g].shape[1]
+                part = psi[places[f], places[g]].reshape(-1, kf, psi[places[f], places[g]].shape[1] // kg, kg)
+                pairs = np.einsum("jakb,jckd->acbd", part, part, optimize=True)
+                traces[here, there] = np.einsum(
+                    "xac,acbd,ybd->xy", directions[f], pairs, directions[g], optimize=True
+                )
+        return traces
+
+    def _traces_of_one_factor(self, directions: Array) -> Array:
+        c, cross = self.criterion, self.criterion.cross
+        count = directions.shape[0]
+        covariance = self.tail.fixed_covariance() if c.reml else np.zeros((0, 0))
+        traces = np.zeros((count, count))
+        spreads = np.zeros((count, *covariance.shape))
+        information_first(
+            self.tail.lams[0],
+            cross.first.gram,
+            cross.first.border,
+            np.ascontiguousarray(directions),
+            covariance,
+            traces,
+            spreads,
+        )
+        scaled = spreads @ covariance
+        return np.asarray(0.5 * (traces + traces.T) + np.einsum("aij,bji->ab", scaled, scaled))
+
+    def _columns_of(self, f: int) -> slice:
+        """Return the place of a block in `_psi`: the first factor, then the tail."""
+        place = self._place(f)
+        size = self.criterion.cross.first.gram.shape[0] * self.criterion.cross.first.gram.shape[1]
+        return slice(0, size) if place is None else slice(size + place.offset, size + place.stop)
+
+    def _psi(self) -> Array:
+        """Return ZᵀPZ (ZᵀV⁻¹Z under ML) of all random effects, dense."""
+        cross, first = self.criterion.cross, self.criterion.cross.first
+        lam = self.tail.lams[cross.first_block]
+        levels, k = first.gram.shape[:2]
+        gram = np.tril(first.gram) + np.tril(first.gram, -1).transpose(0, 2, 1)
+        left = gram @ lam
+        solved = np.linalg.solve(lam.T @ left + np.eye(k), left.transpose(0, 2, 1))
+        dense = np.zeros((levels, k, self.tail.products.shape[0] - 1))
+        rows = np.repeat(np.arange(levels), np.diff(first.indptr))
+        dense[rows, :, first.indices] = first.values
+        dense[:, :, cross.q_tail :] = first.border[:, :, :-1]
+        within = gram - left @ solved
+        crossed = dense - left @ np.linalg.solve(lam.T @ left + np.eye(k), lam.T @ dense)
+        inverse = self.tail.scale_inverse(self._inverse)
+        size, q = inverse.shape[0], cross.q_random
+        top = crossed.reshape(levels * k, -1)[:, :size]
+        products = self.tail.products[:size, :size]
+        join = top @ inverse
+        psi = np.zeros((levels * k + q, levels * k + q))
+        psi[: levels * k, : levels * k] = -join @ top.T
+        for j in range(levels):
+            here = slice(j * k, (j + 1) * k)
+            psi[here, here] += within[j]
+        psi[: levels * k, levels * k :] = (top - join @ products)[:, :q]
+        psi[levels * k :, : levels * k] = psi[: levels * k, levels * k :].T
+        psi[levels * k :, levels * k :] = (products - products @ inverse @ products)[:q, :q]
+        return psi
+
+    def _variate_products(self, directions: Sequence[Array]) -> tuple[Array, Array]:
+        """Return products of the working variates t_a = Z c_a among themselves and with the tail."""
+        c, tail = self.criterion, self.tail
+        products = np.zeros((c.n_theta, c.n_theta))
+        crossed = np.zeros((c.n_theta, tail.products.shape[0] - 1))
+        coefficients = np.zeros((c.n_theta, c.cross.q_tail))
+        for f, here in enumerate(c.slices):
+            place = self._place(f)
+            if place is None:
+                first = c.cross.first
+                own = np.zeros((here.stop - here.start,) * 2)
+                own_crossed = np.zeros((here.stop - here.start, crossed.shape[1]))
+                curvature_first(
+                    tail.lams[f],
+                    first.gram,
+                    first.indptr,
+                    first.indices,
+                    first.values,
+                    first.border,
+                    np.ascontiguousarray(directions[f]),
+                    self.scores[f],
+                    own,
+                    own_crossed,
+                )
+                products[here, here] = own
+                crossed[here] = own_crossed
+            else:
+                variates = np.einsum("aik,jk->aji", directions[f], self.scores[f])
+                coefficients[here, place.offset : place.stop] = variates.reshape(len(variates), -1)
+        if c.cross.q_random:
+            mixed = crossed[:, : c.cross.q_tail] @ coefficients.T
+            own = coefficients @ tail.products[: c.cross.q_tail, :-1]
+            products += mixed + mixed.T + own[:, : c.cross.q_tail] @ coefficients.T
+            crossed += own
+        return products, crossed

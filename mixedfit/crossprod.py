@@ -1,0 +1,329 @@
+"""A design becomes cross-products: one pass over the rows, after which no row is touched while fitting.
+
+For the first factor (the one with most effects), per level j: A_j = Z_jᵀZ_j and Z_jᵀ[tail, X, y]; for the
+tail (other grouping factors, then fixed factors with many levels) and the border [X y]: their products.
+Everything is in the basis of `canonical`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ._types import Array, IntArray
+from .canonical import FixedBasis, effect_basis, fixed_basis, row_chunks
+from .design import Design
+from .kernels.accumulate import (
+    accumulate_border,
+    accumulate_first,
+    accumulate_tail,
+    merge_cells,
+    pair_cells,
+)
+
+__all__ = ["CrossProducts", "FirstFactor", "TailBlock", "cross_products", "with_response"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FirstFactor:
+    """Products of the first factor, level by level.
+
+    Attributes
+    ----------
+    gram : ndarray, shape (levels, k, k)
+        Z_jᵀZ_j, lower triangles.
+    indptr, indices : ndarray of int64
+        Tail columns that occur with each level, ascending, as compressed rows.
+    values : ndarray, shape (cells, k)
+        Z_jᵀ times those tail columns.
+    border : ndarray, shape (levels, k, p + 1)
+        Z_jᵀ[X y].
+    """
+
+    gram: Array
+    indptr: IntArray
+    indices: IntArray
+    values: Array
+    border: Array
+
+
+@dataclass(frozen=True, slots=True)
+class TailBlock:
+    """Place of one factor in the tail: columns `offset` … `offset + levels * k`.
+
+    Attributes
+    ----------
+    block : int
+        Index in `design.blocks`, or −1 for a many-level fixed factor.
+    offset, levels, k : int
+    """
+
+    block: int
+    offset: int
+    levels: int
+    k: int
+
+    @property
+    def stop(self) -> int:
+        """One past the last column."""
+        return self.offset + self.levels * self.k
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossProducts:
+    """All that the likelihood needs of the data.
+
+    Attributes
+    ----------
+    n, p : int
+        Rows with a positive weight, fixed-effect columns of full rank (many-level factors apart).
+    first_block : int
+        Index in `design.blocks` of the first factor, −1 without random effects.
+    first : FirstFactor
+    tail : tuple of TailBlock
+        Random factors, then fixed ones.
+    gram : ndarray, shape (m, m)
+        Lower triangle of the products of [tail, X, y].
+    fixed : FixedBasis
+    basis : tuple of ndarray, shape (k, k)
+        R of each of `design.blocks`.
+    log_weights : float
+        Σ log w over positive weights.
+    """
+
+    n: int
+    p: int
+    first_block: int
+    first: FirstFactor
+    tail: tuple[TailBlock, ...]
+    gram: Array
+    fixed: FixedBasis
+    basis: tuple[Array, ...]
+    log_weights: float
+
+    @property
+    def q_random(self) -> int:
+        """Tail columns that are random effects."""
+        return max((b.stop for b in self.tail if b.block >= 0), default=0)
+
+    @property
+    def q_tail(self) -> int:
+        """Tail columns, many-level fixed factors included."""
+        return max((b.stop for b in self.tail), default=0)
+
+    @property
+    def p_total(self) -> int:
+        """Fixed-effect columns of full rank, many-level factors included."""
+        return self.p + self.q_tail - self.q_random
+
+
+def cross_products(design: Design) -> CrossProducts:
+    """Return the cross-products of a design.
+
+    Parameters
+    ----------
+    design : Design
+
+    Notes
+    -----
+    Bates, Mächler, Bolker & Walker (2015), section 3.3, with the rows summed out level by level.
+    """
+    root_weights = None if design.weights is None else np.sqrt(design.weights)
+    fixed = fixed_basis(design, root_weights)
+    basis = tuple(effect_basis(design, block, fixed, root_weights) for block in design.blocks)
+    first_block = max(
+        range(len(design.blocks)), key=lambda f: design.blocks[f].levels * design.blocks[f].k, default=-1
+    )
+    tail = _tail_layout(design, first_block)
+    width = fixed.kept.size + 1
+    m = (tail[-1].stop if tail else 0) + width
+    first = _empty_first(design, first_block, tail, width)
+    gram = np.zeros((m, m))
+    _accumulate(design, root_weights, fixed, basis, first_block, first, tail, gram)
+    positive = None if design.weights is None else design.weights[design.weights > 0]
+    return CrossProducts(
+        n=design.n if positive is None else int(positive.size),
+        p=int(fixed.kept.size),
+        first_block=first_block,
+        first=first,
+        tail=tail,
+        gram=gram,
+        fixed=fixed,
+        basis=basis,
+        log_weights=0.0 if positive is None else float(np.sum(np.log(positive))),
+    )
+
+
+def _tail_layout(design: Design, first_block: int) -> tuple[TailBlock, ...]:
+    tail: list[TailBlock] = []
+    at = 0
+    for f, block in enumerate(design.blocks):
+        if f != first_block:
+            tail.append(TailBlock(f, at, block.levels, block.k))
+            at = tail[-1].stop
+    for factor in design.many:
+        tail.append(TailBlock(-1, at, len(factor.names), 1))
+        at = tail[-1].stop
+    return tuple(tail)
+
+
+def _tail_codes(design: Design, tail: tuple[TailBlock, ...]) -> IntArray:
+    """Return each row's level in each tail factor, shape (n, len(tail)); −1 for a reference level."""
+    columns = [design.blocks[b.block].codes for b in tail if b.block >= 0]
+    columns += [factor.grouping.codes - factor.first for factor in design.many]
+    return np.stack(columns, axis=1) if columns else np.zeros((design.n, 0), np.int64)
+
+
+def _empty_first(design: Design, first_block: int, tail: tuple[TailBlock, ...], width: int) -> FirstFactor:
+    """Return zeros with the pattern of the first factor's cells."""
+    if first_block < 0:
+        none = np.zeros(0, np.int64)
+        return FirstFactor(
+            np.zeros((0, 1, 1)), np.zeros(1, np.int64), none, np.zeros((0, 1)), np.zeros((0, 1, width))
+        )
+    block = design.blocks[first_block]
+    indptr, indices = np.zeros(block.levels + 1, np.int64), np.zeros(0, np.int64)
+    codes = _tail_codes(design, tail)
+    for f, place in enumerate(tail):
+        other = np.ascontiguousarray(codes[:, f])
+        rows = other >= 0
+        these = block.codes if rows.all() else block.codes[rows]
+        pair_ptr, pair_levels = pair_cells(
+            these, block.levels, other if rows.all() else other[rows], place.levels
+        )
+        indptr, indices = merge_cells(indptr, indices, pair_ptr, pair_levels, place.offset, place.k)
+    return FirstFactor(
+        gram=np.zeros((block.levels, block.k, block.k)),
+        indptr=indptr,
+        indices=indices,
+        values=np.zeros((indices.size, block.k)),
+        border=np.zeros((block.levels, block.k, width)),
+    )
+
+
+def _accumulate(
+    design: Design,
+    root_weights: Array | None,
+    fixed: FixedBasis,
+    basis: tuple[Array, ...],
+    first_block: int,
+    first: FirstFactor,
+    tail: tuple[TailBlock, ...],
+    gram: Array,
+) -> None:
+    """Add all rows, chunk by chunk."""
+    inverses = [np.linalg.inv(r) for r in basis]
+    sizes = np.array([b.k for b in tail], np.int64)
+    offsets = np.array([b.offset for b in tail], np.int64)
+    width = fixed.kept.size + 1
+    for rows in row_chunks(design.n):
+        border = _border(design, fixed, rows)
+        weight = None if root_weights is None else root_weights[rows, None]
+        if weight is not None:
+            border *= weight
+        gram[-width:, -width:] += border.T @ border
+        if first_block >= 0:
+            block = design.blocks[first_block]
+            z = _effects(block.z[rows], inverses[first_block], weight)
+            accumulate_first(block.codes[rows], z, border, first.gram, first.border)
+        if tail:
+            tail_codes, tail_z = _tail_rows(design, tail, inverses, rows, weight)
+            if first_block >= 0:
+                accumulate_border(
+                    block.codes[rows],
+                    z,
+                    tail_codes,
+                    tail_z,
+                    sizes,
+                    offsets,
+                    first.indptr,
+                    first.indices,
+                    first.values,
+                )
+            accumulate_tail(tail_codes, tail_z, sizes, offsets, border, gram)
+
+
+def _border(design: Design, fixed: FixedBasis, rows: slice) -> Array:
+    """Return [X̃ ỹ] on some rows."""
+    X = design.X[rows]
+    if fixed.kept.size < X.shape[1]:
+        X = X[:, fixed.kept]
+    border = np.empty((X.shape[0], fixed.kept.size + 1))
+    border[:, :-1] = X @ fixed.transform
+    border[:, -1] = (design.y[rows] - X @ fixed.centre) / fixed.scale
+    return border
+
+
+def _effects(z: Array, inverse: Array, weight: Array | None) -> Array:
+    out = z @ inverse
+    return out if weight is None else out * weight
+
+
+def _tail_rows(
+    design: Design, tail: tuple[TailBlock, ...], inverses: list[Array], rows: slice, weight: Array | None
+) -> tuple[IntArray, Array]:
+    """Return levels and effects of the tail on some rows; a reference level has effect 0 at level 0."""
+    length = rows.stop - rows.start
+    codes = np.empty((length, len(tail)), np.int64)
+    values = np.empty((length, sum(b.k for b in tail)))
+    fixed_factors = iter(design.many)
+    at = 0
+    for f, place in enumerate(tail):
+        if place.block >= 0:
+            block = design.blocks[place.block]
+            codes[:, f] = block.codes[rows]
+            values[:, at : at + place.k] = block.z[rows] @ inverses[place.block]
+        else:
+            factor = next(fixed_factors)
+            level = factor.grouping.codes[rows] - factor.first
+            codes[:, f] = np.maximum(level, 0)
+            values[:, at] = level >= 0
+        at += place.k
+    if weight is not None:
+        values *= weight
+    return codes, values
+
+
+def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
+    """Return the cross-products of the same design with another response: only products with y are new."""
+    root_weights = None if design.weights is None else np.sqrt(design.weights)
+    width = cross.p + 1
+    m = cross.gram.shape[0]
+    gram = cross.gram.copy()
+    gram[-1, :] = 0.0
+    X = design.X[:, cross.fixed.kept] if cross.p < design.X.shape[1] else design.X
+    weights = np.ones(design.n) if design.weights is None else design.weights
+    inner = X.T @ (weights * design.y)
+    centre = cross.fixed.transform @ np.linalg.solve(
+        _symmetric(cross.gram[m - width : m - 1, m - width : m - 1]), cross.fixed.transform.T @ inner
+    )
+    rest = design.y - X @ centre
+    norm = float(np.sqrt(np.sum(weights * rest**2) / cross.n))
+    total = float(np.sqrt(np.sum(weights * design.y**2) / cross.n))
+    scale = norm if norm > 1e-13 * total else max(total, 1e-300)
+    fixed = replace(cross.fixed, centre=centre, scale=scale)
+    response = (rest / scale) if root_weights is None else root_weights * rest / scale
+    rooted = (lambda a: a) if root_weights is None else (lambda a: a * root_weights[:, None])
+    gram[-1, m - width : m - 1] = response @ (rooted(X) @ fixed.transform)
+    gram[-1, -1] = response @ response
+    border = cross.first.border.copy()
+    border[:, :, -1] = 0.0
+    for f, block in enumerate(design.blocks):
+        z = rooted(block.z) @ np.linalg.inv(cross.basis[f])
+        sums = np.stack([np.bincount(block.codes, z[:, a] * response, block.levels) for a in range(block.k)], 1)
+        if f == cross.first_block:
+            border[:, :, -1] = sums
+        else:
+            place = next(b for b in cross.tail if b.block == f)
+            gram[-1, place.offset : place.stop] = sums.reshape(-1)
+    fixed_places = [b for b in cross.tail if b.block < 0]
+    for factor, place in zip(design.many, fixed_places, strict=True):
+        weighted = response if root_weights is None else response * root_weights
+        sums = np.bincount(factor.grouping.codes, weighted, len(factor.grouping.levels))
+        gram[-1, place.offset : place.stop] = sums[factor.first :]
+    return replace(cross, gram=gram, first=replace(cross.first, border=border), fixed=fixed)
+
+
+def _symmetric(lower: Array) -> Array:
+    return np.tril(lower) + np.tril(lower, -1).T

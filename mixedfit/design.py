@@ -1,0 +1,263 @@
+"""A formula and data become a design: y, X, one block of random effects per grouping factor."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from ._types import Array, IntArray
+from .covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
+from .errors import MissingRowsWarning, ModelError
+from .formula import ParsedFormula, RandomTerm, random_key
+from .grouping import Grouping, interact
+from .modelframe import ModelFrame, build_frame, evaluate
+
+__all__ = ["Design", "ManyLevelFactor", "RandomBlock", "build_design"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RandomBlock:
+    """All random effects of one grouping factor.
+
+    Attributes
+    ----------
+    grouping : Grouping
+        Codes and levels on the rows kept.
+    effects : tuple of str, length k
+        Names of the effects of one level.
+    z : ndarray, shape (n, k)
+        Values of the effects' columns on every row.
+    structure : BlockDiagonal
+        Covariance of one level's effects, one part a term.
+    term_sizes : tuple of int
+        Effects in each term.
+    """
+
+    grouping: Grouping
+    effects: tuple[str, ...]
+    z: Array
+    structure: BlockDiagonal
+    term_sizes: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the grouping factor."""
+        return self.grouping.name
+
+    @property
+    def k(self) -> int:
+        """Effects per level."""
+        return len(self.effects)
+
+    @property
+    def levels(self) -> int:
+        """Number of levels."""
+        return len(self.grouping.levels)
+
+    @property
+    def codes(self) -> IntArray:
+        """Level of each row, shape (n,)."""
+        return self.grouping.codes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ManyLevelFactor:
+    """A fixed factor kept as codes because its indicator columns would make X dense.
+
+    Attributes
+    ----------
+    grouping : Grouping
+        Codes and levels on the rows kept.
+    first : int
+        0 if every level has a column, 1 if the first level is the reference.
+    names : tuple of str
+        Names of its columns.
+    """
+
+    grouping: Grouping
+    first: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """The numbers of a model: everything the data contribute, and how they were made.
+
+    Attributes
+    ----------
+    formula : ParsedFormula
+    y : ndarray, shape (n,)
+        Response less offset.
+    X : ndarray, shape (n, p)
+        Fixed-effect columns as the formula gives them, not yet checked for rank.
+    x_names : tuple of str, length p
+    blocks : tuple of RandomBlock
+        Grouping factors by decreasing number of levels.
+    many : tuple of ManyLevelFactor
+        Fixed factors with too many levels for X.
+    weights : ndarray, shape (n,), or None
+    offset : ndarray, shape (n,), or None
+    index : pandas.Index
+        Labels of the rows kept.
+    dropped : int
+        Rows left out for missing values.
+    """
+
+    formula: ParsedFormula
+    y: Array
+    X: Array
+    x_names: tuple[str, ...]
+    blocks: tuple[RandomBlock, ...]
+    many: tuple[ManyLevelFactor, ...]
+    weights: Array | None
+    offset: Array | None
+    index: pd.Index[Any]
+    dropped: int
+
+    @property
+    def n(self) -> int:
+        """Rows kept."""
+        return int(self.y.size)
+
+    @cached_property
+    def n_theta(self) -> int:
+        """Number of covariance parameters θ."""
+        return sum(block.structure.n_theta for block in self.blocks)
+
+    @cached_property
+    def theta_slices(self) -> tuple[slice, ...]:
+        """Place of each block's parameters in θ."""
+        ends = np.cumsum([0] + [block.structure.n_theta for block in self.blocks])
+        return tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+
+    @cached_property
+    def theta_names(self) -> tuple[str, ...]:
+        """lme4's names of θ, such as ``Subject.Days.(Intercept)``."""
+        return tuple(f"{b.name}.{name}" for b in self.blocks for name in b.structure.names(b.effects))
+
+    def with_response(self, y: Array) -> Design:
+        """Return the same design with another response, shape (n,), on the rows kept."""
+        return replace(self, y=y)
+
+
+def build_design(
+    parsed: ParsedFormula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    missing: Literal["drop", "raise"] = "drop",
+    context: Mapping[str, Any] | None = None,
+) -> Design:
+    """Return the design of a parsed formula on data.
+
+    Parameters
+    ----------
+    parsed : ParsedFormula
+    data : pandas or polars frame, pyarrow table or mapping of arrays
+        Not changed.
+    weights, offset : str or array, optional
+        Column name, or one value a row.
+    missing : {"drop", "raise"}
+        What to do with rows in which a variable of the model is missing.
+    context : mapping, optional
+        Further functions and constants that the formula may use.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        With what is wrong, where, and what to do.
+    """
+    frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing)
+    if frame.dropped and missing == "drop":
+        warnings.warn(
+            f"{frame.dropped} of {frame.dropped + len(frame.table)} rows were dropped for missing values.",
+            MissingRowsWarning,
+            stacklevel=4,
+        )
+    values = evaluate(parsed, frame, context or {})
+    total_offset = _add_offsets(frame.offset, values.offsets)
+    blocks = _random_blocks(parsed, frame, values.random, values.y.size)
+    return Design(
+        formula=parsed,
+        y=values.y if total_offset is None else values.y - total_offset,
+        X=values.X,
+        x_names=values.x_names,
+        blocks=blocks,
+        many=tuple(
+            ManyLevelFactor(g, first, tuple(f"{g.name}{level}" for level in g.levels[first:]))
+            for g, first in values.many
+        ),
+        weights=frame.weights,
+        offset=total_offset,
+        index=frame.table.index,
+        dropped=frame.dropped,
+    )
+
+
+def _add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:
+    parts = ([offset] if offset is not None else []) + list(terms)
+    return np.sum(parts, axis=0) if parts else None
+
+
+def _random_blocks(
+    parsed: ParsedFormula, frame: ModelFrame, columns: Mapping[str, tuple[tuple[str, ...], Array]], n: int
+) -> tuple[RandomBlock, ...]:
+    """Merge the terms of each grouping factor into one block; sort blocks by their number of levels."""
+    terms: dict[frozenset[str], list[RandomTerm]] = {}
+    for term in parsed.random:
+        terms.setdefault(frozenset(term.group.columns), []).append(term)
+    blocks = [_one_block(group, frame, columns, n) for group in terms.values()]
+    return tuple(sorted(blocks, key=lambda block: -block.levels))
+
+
+def _one_block(
+    terms: Sequence[RandomTerm],
+    frame: ModelFrame,
+    columns: Mapping[str, tuple[tuple[str, ...], Array]],
+    n: int,
+) -> RandomBlock:
+    group = terms[0].group
+    grouping = interact(group.name, [frame.grouping(column) for column in group.columns])
+    if len(grouping.levels) < 2:
+        raise ModelError(
+            f"grouping factor {group.name!r} has one level in the rows used; a variance between levels needs at "
+            "least two. Remove the term, or check that the column is the right one."
+        )
+    effects: list[str] = []
+    arrays: list[Array] = []
+    parts: list[CovarianceStructure] = []
+    for term in terms:
+        for part in term.parts:
+            names, z = columns[random_key(part)]
+            effects += names
+            arrays.append(z)
+            parts.append(Unstructured(len(names)) if term.correlated else Diagonal(len(names)))
+    z = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
+    sizes = tuple(part.k for part in parts)
+    return RandomBlock(grouping, tuple(effects), z, BlockDiagonal(tuple(parts)), sizes)
+
+
+def check_identifiable(design: Design, sigma: float | None) -> None:
+    """Refuse a factor with a level for every row, where σ and the level's variance are one number.
+
+    Raises
+    ------
+    ModelError
+        Unless σ is held fixed or the weights differ between rows.
+    """
+    if sigma is not None or (design.weights is not None and np.ptp(design.weights) > 0):
+        return
+    for block in design.blocks:
+        if block.levels >= design.n:
+            raise ModelError(
+                f"grouping factor {block.name!r} has as many levels as there are rows ({design.n}); its variance "
+                "cannot be told from the residual variance. Hold sigma fixed, give weights, or choose a factor "
+                "with several rows a level."
+            )

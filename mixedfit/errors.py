@@ -1,0 +1,83 @@
+"""Errors and warnings: what is wrong (and where), what was expected, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ConvergenceWarning",
+    "DataError",
+    "FormulaError",
+    "GroupingWarning",
+    "MissingRowsWarning",
+    "MixedfitError",
+    "ModelError",
+    "RankWarning",
+    "nearest",
+]
+
+
+class MixedfitError(Exception):
+    """Root of every error that mixedfit raises on purpose."""
+
+
+class DataError(MixedfitError, ValueError):
+    """The data cannot be used: a column, a value, a shape or a type is wrong."""
+
+
+class ModelError(MixedfitError, ValueError):
+    """The model cannot be fitted to these data, or an option does not fit the model."""
+
+
+class FormulaError(MixedfitError, ValueError):
+    """The formula cannot be read; the message points into its text.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong and what was expected.
+    source : str
+        The formula's text.
+    start, end : int
+        First and one-past-last character of the offending part.
+    advice : str
+        What to do, on a line of its own.
+    """
+
+    def __init__(
+        self, message: str, *, source: str = "", start: int | None = None, end: int | None = None, advice: str = ""
+    ) -> None:
+        lines = [message]
+        if source and start is not None:
+            stop = max(start + 1, end if end is not None else start + 1)
+            lines += [f"  {source}", "  " + " " * start + "^" * (stop - start)]
+        elif source:
+            lines.append(f"  {source}")
+        if advice:
+            lines.append(f"  {advice}")
+        super().__init__("\n".join(lines))
+        self.source = source
+        self.span = None if start is None else (start, end)
+
+
+class ConvergenceWarning(UserWarning):
+    """A fit ended without reaching an optimum that could be certified."""
+
+
+class GroupingWarning(UserWarning):
+    """A grouping column looks like a measurement rather than a label."""
+
+
+class MissingRowsWarning(UserWarning):
+    """Rows were left out of the fit."""
+
+
+class RankWarning(UserWarning):
+    """Columns of the fixed-effects matrix were dropped."""
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Return "Did you mean 'x'?" for the closest of `choices`, or an empty string."""
+    close = difflib.get_close_matches(name, [str(c) for c in choices], n=1, cutoff=0.6)
+    return f"Did you mean {close[0]!r}?" if close else ""

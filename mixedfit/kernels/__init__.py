@@ -1,0 +1,1 @@
+"""Compiled loops over rows and groups: arrays in, arrays out, nothing checked."""
