@@ -115,7 +115,7 @@ class DenseTail:
         """Return the first `size` rows and columns of S⁻¹'s leading block inverse, symmetric."""
         if size == 0:
             return np.zeros((0, 0))
-        lower, _ = lapack.dpotri(np.asfortranarray(self.chol[:size, :size]), lower=1, overwrite_c=1)
+        lower, _ = lapack.dpotri(np.array(self.chol[:size, :size], order="F"), lower=1, overwrite_c=1)
         return _mirror(np.ascontiguousarray(lower))
 
     def scale_inverse(self, inverse: Array) -> Array:
@@ -182,7 +182,7 @@ class DenseTail:
         size = self.chol.shape[0] - 1
         if size == q:
             return np.zeros((0, 0))
-        block = np.asfortranarray(self.chol[q:size, q:size])
+        block = np.array(self.chol[q:size, q:size], order="F")
         lower, _ = lapack.dpotri(block, lower=1, overwrite_c=1)
         return _mirror(np.ascontiguousarray(lower))
 

@@ -1,0 +1,376 @@
+"""Cross-products → estimates: start, minimise, honest ends, a verdict in words.
+
+This is what a fit, a profile and a bootstrap all call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ._types import Array
+from .covariance import BlockDiagonal
+from .criterion import Criterion, Evaluation
+from .crossprod import CrossProducts
+from .errors import ModelError
+from .optimize import Optimum, minimise, newton_decrement
+
+__all__ = ["Control", "Convergence", "Estimate", "estimate"]
+
+SMALL = 1e-3
+"""A column of λ̃ below this, in units where effects have unit root mean square, is tried at exactly 0."""
+
+ZERO_RISE = 1e-7
+"""Rise of the criterion up to which a zero is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Settings of the optimisation.
+
+    Parameters
+    ----------
+    tolerance : float
+        Newton decrement, in units of deviance, at which the search stops.
+    max_evaluations : int
+        Evaluations of the criterion before the search gives up.
+
+    Examples
+    --------
+    >>> Control(max_evaluations=50).tolerance
+    1e-09
+    """
+
+    tolerance: float = 1e-9
+    max_evaluations: int = 500
+
+    def __post_init__(self) -> None:
+        if not (self.tolerance > 0 and self.max_evaluations >= 1):
+            raise ModelError("Control needs a tolerance above 0 and at least one evaluation.")
+
+
+@dataclass(frozen=True, slots=True)
+class Convergence:
+    """The verdict on a fit.
+
+    Attributes
+    ----------
+    status : {"converged", "boundary", "failed"}
+        "boundary": converged to a singular covariance, which is a result and not a failure.
+    decrement : float
+        Decrease of the criterion that a Newton step still promised.
+    evaluations : int
+        Evaluations of the criterion, gradient included.
+    singular : tuple of str
+        Grouping factors (terms) whose covariance has no full rank.
+    message : str
+        The verdict in words, with advice.
+    """
+
+    status: Literal["converged", "boundary", "failed"]
+    decrement: float
+    evaluations: int
+    singular: tuple[str, ...]
+    message: str
+
+    @property
+    def converged(self) -> bool:
+        """Whether an optimum was reached, at the boundary or inside."""
+        return self.status != "failed"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate:
+    """Outcome of an estimation.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (n_theta,)
+    evaluation : Evaluation
+        The criterion at θ, in the formula's own basis.
+    convergence : Convergence
+    """
+
+    theta: Array
+    evaluation: Evaluation
+    convergence: Convergence
+
+
+def estimate(
+    cross: CrossProducts,
+    structures: Sequence[BlockDiagonal],
+    *,
+    reml: bool,
+    sigma: float | None = None,
+    start: Array | None = None,
+    control: Control | None = None,
+    names: Sequence[str] = (),
+    report: Callable[[int, float], None] | None = None,
+) -> Estimate:
+    """Return the REML or ML estimate of θ.
+
+    Parameters
+    ----------
+    cross : CrossProducts
+    structures : sequence of BlockDiagonal
+        Covariance structure of each of the design's blocks.
+    reml : bool
+    sigma : float, optional
+        Residual standard deviation, if held fixed.
+    start : ndarray, shape (n_theta,), optional
+        θ to start from; by default moment estimates.
+    control : Control, optional
+    names : sequence of str
+        Names of the blocks, for the verdict.
+    report : callable, optional
+        Called with evaluations and best value so far.
+    """
+    control = control or Control()
+    canonical = Criterion(cross, tuple(structures), reml, sigma, canonical=True)
+    inner = _moment_start(canonical) if start is None else _to_canonical(canonical, np.asarray(start, float))
+    optimum = _search(canonical, inner, control, report)
+    theta, singular = _to_formula(canonical, optimum.x)
+    evaluation = Criterion(cross, tuple(structures), reml, sigma)(theta)
+    return Estimate(theta, evaluation, _verdict(canonical, optimum, singular, names, structures))
+
+
+def _moment_start(criterion: Criterion) -> Array:
+    """Return θ with variances from the between-level mean squares of the least-squares residuals.
+
+    For one effect, E(Z_jᵀr)² ≈ σ² a_j + τ² a_j² with a_j = Z_jᵀZ_j; summed over levels.
+    """
+    cross = criterion.cross
+    ratios = []
+    for f, structure in enumerate(criterion.structures):
+        if f == cross.first_block:
+            gram = np.einsum("jaa->ja", cross.first.gram)
+            response = cross.first.border[:, :, -1]
+        else:
+            place = next(b for b in cross.tail if b.block == f)
+            where = np.arange(place.offset, place.stop)
+            gram = cross.gram[where, where].reshape(place.levels, place.k)
+            response = cross.gram[-1, where].reshape(place.levels, place.k)
+        scale = np.maximum(np.sum(gram * gram, axis=0), 1e-300)
+        ratios.append((np.sum(response * response, axis=0) / scale, np.sum(gram, axis=0) / scale, structure))
+    sigma_squared = 1.0
+    shares: list[Array] = []
+    for _ in range(3):
+        shares = [np.maximum(between - sigma_squared * within, 0.0) for between, within, _ in ratios]
+        sigma_squared = float(np.clip(1.0 - sum(s.sum() for s in shares), 0.05, 1.0))
+    if criterion.sigma is not None:
+        sigma_squared = (criterion.sigma / cross.fixed.scale) ** 2
+    parts = []
+    for share, (_, _, structure) in zip(shares, ratios, strict=True):
+        theta = structure.start
+        theta[list(structure.diagonal)] = np.clip(np.sqrt(share / sigma_squared), 0.1, 1e3)
+        parts.append(theta)
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _to_canonical(criterion: Criterion, theta: Array) -> Array:
+    if theta.shape != (criterion.n_theta,):
+        raise ModelError(
+            f"start has shape {theta.shape}; this model has {criterion.n_theta} covariance parameters θ."
+        )
+    parts = [
+        s.theta_from_root(basis @ s.factor(theta[here]))
+        for s, here, basis in zip(criterion.structures, criterion.slices, criterion.cross.basis, strict=True)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _search(
+    criterion: Criterion, start: Array, control: Control, report: Callable[[int, float], None] | None
+) -> Optimum:
+    """Minimise; set what is small to exactly 0; leave a boundary that is not an optimum and search again."""
+    total = 0
+    optimum = minimise(
+        criterion, start, tolerance=control.tolerance, max_evaluations=control.max_evaluations, report=report
+    )
+    for _ in range(6):
+        total += optimum.evaluations
+        optimum, extra = _with_zeros(criterion, optimum)
+        total += extra
+        escape = _escape(criterion, optimum)
+        if escape is None or total >= control.max_evaluations:
+            break
+        again = minimise(
+            criterion,
+            escape,
+            tolerance=control.tolerance,
+            max_evaluations=control.max_evaluations - total,
+            report=report,
+        )
+        if not again.point.value < optimum.point.value - 1e-9:
+            total += again.evaluations
+            break
+        optimum = again
+    return Optimum(optimum.x, optimum.point, optimum.decrement, total, optimum.reached)
+
+
+def _with_zeros(criterion: Criterion, optimum: Optimum) -> tuple[Optimum, int]:
+    """Return the optimum with non-negative diagonals and small columns of λ̃ at exactly 0 where that costs nothing."""
+    x = _normal(criterion, optimum.x)
+    point, evaluations = optimum.point, 0
+    for here, structure in zip(criterion.slices, criterion.structures, strict=True):
+        derivative = structure.derivative(x[here])
+        for position in structure.diagonal:
+            column = int(np.flatnonzero(np.diag(derivative[position]))[0])
+            members = np.flatnonzero(np.any(derivative[:, :, column] != 0, axis=1)) + here.start
+            diagonal = here.start + position
+            for chosen in (members, np.array([diagonal])):
+                if np.abs(x[chosen]).max() == 0.0 or np.abs(x[chosen]).max() > SMALL:
+                    continue
+                trial = x.copy()
+                trial[chosen] = 0.0
+                candidate = criterion(trial)
+                evaluations += 1
+                if candidate.value <= optimum.point.value + ZERO_RISE:
+                    x, point = trial, candidate
+                    break
+    if evaluations == 0 and np.array_equal(x, optimum.x):
+        return optimum, 0
+    point = criterion(x)
+    curvature = point.exact_curvature if point.exact_curvature is not None else point.curvature
+    decrement = newton_decrement(_free(point.gradient, x), _free_matrix(curvature, x))[0]
+    return Optimum(x, point, decrement, optimum.evaluations, decrement < 1e-6), evaluations + 1
+
+
+def _free(gradient: Array, x: Array) -> Array:
+    return gradient[x != 0.0]
+
+
+def _free_matrix(curvature: Array, x: Array) -> Array:
+    return curvature[np.ix_(x != 0.0, x != 0.0)]
+
+
+def _normal(criterion: Criterion, x: Array) -> Array:
+    """Return the same covariance with non-negative diagonals of λ̃."""
+    out = x.copy()
+    for here, structure in zip(criterion.slices, criterion.structures, strict=True):
+        lam = structure.factor(x[here])
+        signs = np.where(np.diag(lam) < 0, -1.0, 1.0)
+        if (signs < 0).any():
+            out[here] = structure.theta_from_root(lam * signs)
+    return out
+
+
+def _escape(criterion: Criterion, optimum: Optimum) -> Array | None:
+    """Return a start off the boundary if the criterion falls when a missing direction is given variance.
+
+    At λ̃ without full rank the gradient vanishes along the missing directions whatever the data say; the sign
+    of the slope ∂d/∂(λ̃λ̃ᵀ) there tells a boundary optimum from a saddle.
+    """
+    x = optimum.x.copy()
+    moved = False
+    for f, (here, structure) in enumerate(zip(criterion.slices, criterion.structures, strict=True)):
+        lam = structure.factor(x[here])
+        if np.all(np.abs(np.diag(lam)) > 0):
+            continue
+        slope = optimum.point.slope(f)
+        scale = 1e-6 * max(float(np.abs(slope).max()), 1e-8)
+        root = _escape_root(structure, lam, slope, scale)
+        if root is not None:
+            x[here] = structure.theta_from_root(root)
+            moved = True
+    return x if moved else None
+
+
+def _escape_root(structure: BlockDiagonal, lam: Array, slope: Array, scale: float) -> Array | None:
+    """Return a root of λ̃λ̃ᵀ plus a small variance along the steepest missing direction, or None."""
+    steps = []
+    for part, _, e in structure.slices():
+        own, block = lam[e, e], slope[e, e]
+        if part.invariance == "linear":
+            left, values, _ = np.linalg.svd(own)
+            null = left[:, values <= 1e-12 * max(float(values.max()), 1.0)]
+            values, vectors = np.linalg.eigh(null.T @ block @ null)
+            directions = (null @ vectors)[:, values < -scale]
+        else:
+            zero = (np.diag(own) == 0) & (np.diag(block) < -scale)
+            directions = np.eye(part.k)[:, zero]
+        for direction in directions.T:
+            step = np.zeros(structure.k)
+            step[e] = 0.05 * direction
+            steps.append(step)
+    return np.column_stack([lam, *steps]) if steps else None
+
+
+def _to_formula(criterion: Criterion, x: Array) -> tuple[Array, tuple[bool, ...]]:
+    """Return θ in the formula's basis and, for each block, whether its covariance is singular."""
+    parts, singular = [], []
+    for f, (here, structure) in enumerate(zip(criterion.slices, criterion.structures, strict=True)):
+        lam = structure.factor(x[here])
+        missing = int(np.sum(np.diag(lam) == 0))
+        root = np.linalg.solve(criterion.cross.basis[f], lam)
+        theta = structure.theta_from_root(root)
+        if missing:
+            theta = _keep_rank(structure, theta, missing)
+        parts.append(theta)
+        singular.append(missing > 0)
+    return (np.concatenate(parts) if parts else np.zeros(0)), tuple(singular)
+
+
+def _keep_rank(structure: BlockDiagonal, theta: Array, missing: int) -> Array:
+    """Return θ with as many zeros on λ's diagonal as the rank that was found requires."""
+    lam = structure.factor(theta)
+    rows = np.linalg.norm(lam, axis=1)
+    share = np.abs(np.diag(lam)) / np.where(rows > 0, rows, 1.0)
+    out = theta.copy()
+    for position in np.argsort(share, kind="stable")[:missing]:
+        out[structure.diagonal[int(position)]] = 0.0
+    return out
+
+
+def _verdict(
+    criterion: Criterion,
+    optimum: Optimum,
+    singular: Sequence[bool],
+    names: Sequence[str],
+    structures: Sequence[BlockDiagonal],
+) -> Convergence:
+    named = list(names) or [f"factor {f + 1}" for f in range(len(structures))]
+    flat = tuple(name for name, is_singular in zip(named, singular, strict=True) if is_singular)
+    found = f"{optimum.evaluations} evaluations, Newton decrement {optimum.decrement:.1e}"
+    if not optimum.reached or not np.isfinite(optimum.point.value):
+        return Convergence(
+            "failed",
+            optimum.decrement,
+            optimum.evaluations,
+            flat,
+            f"Not converged ({found}): the criterion could still fall by about {optimum.decrement:.2g}. Raise "
+            "Control(max_evaluations=...), give another start, or simplify the random effects.",
+        )
+    if flat:
+        return Convergence(
+            "boundary",
+            optimum.decrement,
+            optimum.evaluations,
+            flat,
+            f"Converged on the boundary ({found}): {_singular_words(criterion, optimum.x, singular, named)}. "
+            "The estimates are the optimum; a simpler random part fits as well.",
+        )
+    return Convergence(
+        "converged", optimum.decrement, optimum.evaluations, (), f"Converged ({found})."
+    )
+
+
+def _singular_words(
+    criterion: Criterion, x: Array, singular: Sequence[bool], names: Sequence[str]
+) -> str:
+    words = []
+    for name, is_singular, here, structure in zip(
+        names, singular, criterion.slices, criterion.structures, strict=True
+    ):
+        if not is_singular:
+            continue
+        lam = structure.factor(x[here])
+        rank = int(np.linalg.matrix_rank(lam))
+        if rank == 0:
+            words.append(f"no variance between levels of {name}")
+        else:
+            words.append(f"the {structure.k} effects of {name} vary in {rank} direction{'s' * (rank > 1)} only")
+    return "; ".join(words)
