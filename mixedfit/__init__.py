@@ -1,0 +1,39 @@
+"""mixedfit: linear mixed models from lme4 formulas, by REML and maximum likelihood."""
+
+from __future__ import annotations
+
+from .datasets import dataset_names, load_dataset
+from .errors import (
+    ConvergenceWarning,
+    DataError,
+    FormulaError,
+    GroupingWarning,
+    MissingRowsWarning,
+    MixedfitError,
+    ModelError,
+    RankWarning,
+)
+from .estimate import Control, Convergence
+from .lmm import LinearMixedModel, lmm
+from .results import MixedResults, load
+
+__all__ = [
+    "Control",
+    "Convergence",
+    "ConvergenceWarning",
+    "DataError",
+    "FormulaError",
+    "GroupingWarning",
+    "LinearMixedModel",
+    "MissingRowsWarning",
+    "MixedResults",
+    "MixedfitError",
+    "ModelError",
+    "RankWarning",
+    "dataset_names",
+    "lmm",
+    "load",
+    "load_dataset",
+]
+
+__version__ = "0.1.0"

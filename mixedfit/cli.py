@@ -1,0 +1,155 @@
+"""The command line: ``mixedfit fit DATA FORMULA`` and ``mixedfit datasets``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from . import __version__
+from .datasets import dataset_names, load_dataset
+from .errors import DataError, MixedfitError, nearest
+from .lmm import lmm
+from .plain import check_is_plain
+from .report import Summary
+
+__all__ = ["main"]
+
+EXIT_OK, EXIT_NOT_CONVERGED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mixedfit",
+        description="Fit linear mixed models from lme4 formulas.",
+        epilog="Exit codes: 0 converged, 1 not converged, 2 bad input, 130 interrupted.",
+    )
+    parser.add_argument("--version", action="version", version=f"mixedfit {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    fit = commands.add_parser(
+        "fit",
+        help="fit a model and print its summary",
+        description="Fit a linear mixed model and print its summary.",
+        epilog='Example: mixedfit fit sleepstudy "Reaction ~ Days + (Days | Subject)"',
+    )
+    fit.add_argument("data", help="a CSV (may be gzipped) or Parquet file, or the name of a data set that ships")
+    fit.add_argument("formula", help="an lme4 formula of columns, numbers and plain transforms, in quotes")
+    fit.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
+    fit.add_argument("--weights", metavar="COLUMN", help="column of weights, Var(error) = sigma^2 / weight")
+    fit.add_argument("--sigma", type=float, metavar="NUMBER", help="hold the residual standard deviation fixed")
+    fit.add_argument(
+        "--factors", metavar="A,B", default="", help="columns to read as labels although they hold numbers"
+    )
+    fit.add_argument("--correlation", action="store_true", help="print the correlation of the fixed effects")
+    fit.add_argument("--format", choices=("text", "json", "html"), default="text", help="how to print")
+    fit.add_argument("--out", metavar="FILE", help="write to a file instead of the terminal")
+    commands.add_parser("datasets", help="list the data sets that ship")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        By default those of the process.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "datasets":
+            return _datasets()
+        return _fit(options)
+    except MixedfitError as error:
+        print(f"mixedfit: {type(error).__name__}: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print("mixedfit: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _datasets() -> int:
+    for name in dataset_names():
+        frame = load_dataset(name)
+        print(f"{name:<18}{len(frame):>6} rows   {', '.join(map(str, frame.columns))}")
+    return EXIT_OK
+
+
+def _fit(options: argparse.Namespace) -> int:
+    data = read_data(options.data)
+    factors = [name for name in options.factors.split(",") if name]
+    check_is_plain(options.formula, [str(c) for c in data.columns])
+    for name in factors:
+        if name not in data.columns:
+            raise DataError(f"--factors names {name!r}, which is not a column. {nearest(name, data.columns)}".rstrip())
+        data[name] = data[name].astype("category")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        results = lmm(options.formula, data, weights=options.weights).fit(reml=not options.ml, sigma=options.sigma)
+        summary = results.summary(correlation=options.correlation)
+    for warning in caught:
+        print(f"mixedfit: {warning.message}", file=sys.stderr)
+    _write(_rendered(summary, options.format), options.out)
+    return EXIT_OK if results.converged else EXIT_NOT_CONVERGED
+
+
+def read_data(source: str) -> pd.DataFrame:
+    """Return the data of a file, or of a data set that ships.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it cannot be read.
+    """
+    path = Path(source)
+    if not path.exists():
+        if source in dataset_names():
+            return load_dataset(source)
+        raise DataError(
+            f"no file {source!r}, and no data set of that name ships. {nearest(source, dataset_names())} "
+            "'mixedfit datasets' lists those that do."
+        )
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return _read_parquet(path)
+        return pd.read_csv(path)
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise DataError(f"{source} cannot be read as a {path.suffix or 'CSV'} file: {error}") from None
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise DataError('Parquet files need pyarrow: pip install "mixedfit[stream]"') from None
+    return pd.read_parquet(path)
+
+
+def _rendered(summary: Summary, how: str) -> str:
+    if how == "json":
+        return summary.to_json()
+    if how == "html":
+        body = summary._repr_html_()
+        return (
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1"><title>mixedfit</title>'
+            "<style>body{font-family:system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
+            "table{border-collapse:collapse;margin:1em 0}caption{text-align:left;font-weight:bold}"
+            "th,td{padding:.2em .6em;border-bottom:1px solid #ccc}</style></head>\n"
+            f"<body>{body}</body></html>"
+        )
+    return str(summary)
+
+
+def _write(text: str, out: str | None) -> None:
+    if out is None:
+        print(text)
+        return
+    try:
+        Path(out).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot write {out}: {error.strerror or error}") from None

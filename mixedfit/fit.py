@@ -1,0 +1,280 @@
+"""The frozen record of a fit: what was fitted, what came out, and the algebra that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from time import perf_counter
+
+import numpy as np
+
+from ._threads import few_threads
+from ._types import Array
+from .criterion import Criterion, Evaluation
+from .crossprod import CrossProducts, cross_products, with_response
+from .design import Design, check_identifiable
+from .errors import DataError, ModelError
+from .estimate import Control, Convergence, estimate
+from .kernels.elimination import conditional_blocks, solve_first
+
+__all__ = ["Fit", "fit_design", "refit_design"]
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted model in bare arrays.
+
+    Attributes
+    ----------
+    design : Design
+    cross : CrossProducts
+    theta : ndarray, shape (n_theta,)
+        Relative covariance parameters, ordered and named by the design.
+    reml : bool
+    held_sigma : float or None
+        Residual standard deviation if it was held fixed.
+    convergence : Convergence
+    evaluation : Evaluation
+        The criterion at θ.
+    timing : mapping of str to float
+        Seconds spent on each stage.
+    """
+
+    design: Design
+    cross: CrossProducts
+    theta: Array
+    reml: bool
+    held_sigma: float | None
+    convergence: Convergence
+    evaluation: Evaluation
+    timing: Mapping[str, float] = field(default_factory=dict)
+
+    def criterion(self, reml: bool) -> Criterion:
+        """Return the function that REML or ML minimises."""
+        return criterion_of(self.design, self.cross, reml, self.held_sigma)
+
+    @cached_property
+    def deviance(self) -> float:
+        """−2 log-likelihood at θ (σ profiled unless held fixed)."""
+        return self.evaluation.value if not self.reml else self.criterion(False)(self.theta).value
+
+    @cached_property
+    def reml_criterion(self) -> float:
+        """−2 log-likelihood of the residual contrasts at θ."""
+        return self.evaluation.value if self.reml else self.criterion(True)(self.theta).value
+
+    @cached_property
+    def sigma(self) -> float:
+        """Residual standard deviation, in units of y."""
+        return self.evaluation.sigma
+
+    @cached_property
+    def lam(self) -> tuple[Array, ...]:
+        """λ of every block, shape (k, k) each."""
+        return tuple(
+            block.structure.factor(self.theta[here])
+            for block, here in zip(self.design.blocks, self.design.theta_slices, strict=True)
+        )
+
+    @cached_property
+    def omega(self) -> tuple[Array, ...]:
+        """Ω = σ²λλᵀ of every block, shape (k, k) each, in units of y²."""
+        return tuple(self.sigma**2 * lam @ lam.T for lam in self.lam)
+
+    @cached_property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """Names of all fixed effects, many-level factors last."""
+        return (*self.design.x_names, *(name for factor in self.design.many for name in factor.names))
+
+    @cached_property
+    def kept(self) -> Array:
+        """Whether each fixed effect is estimated (the others were dropped for rank), shape (p,), bool."""
+        kept = np.zeros(len(self.design.x_names), dtype=bool)
+        kept[self.cross.fixed.kept] = True
+        many = sum(len(factor.names) for factor in self.design.many)
+        return np.concatenate([kept, np.ones(many, dtype=bool)])
+
+    @cached_property
+    def beta(self) -> Array:
+        """Fixed effects, NaN where dropped, shape (p,), in units of y per unit of x."""
+        cross, fixed = self.cross, self.cross.fixed
+        solution = self.evaluation.solution
+        beta = np.full(len(self.coefficient_names), np.nan)
+        beta[fixed.kept] = fixed.centre + fixed.scale * (fixed.transform @ solution[cross.q_tail :])
+        beta[len(self.design.x_names) :] = fixed.scale * solution[cross.q_random : cross.q_tail]
+        return beta
+
+    @cached_property
+    def beta_covariance(self) -> Array:
+        """Covariance of the estimated fixed effects, NaN where dropped, shape (p, p)."""
+        cross, T = self.cross, self.cross.fixed.transform
+        inner = self.evaluation.tail.fixed_covariance()
+        many = cross.q_tail - cross.q_random
+        p = len(self.coefficient_names)
+        out = np.full((p, p), np.nan)
+        x = cross.fixed.kept
+        m = np.arange(len(self.design.x_names), p)
+        out[np.ix_(x, x)] = T @ inner[many:, many:] @ T.T
+        out[np.ix_(m, m)] = inner[:many, :many]
+        out[np.ix_(m, x)] = inner[:many, many:] @ T.T
+        out[np.ix_(x, m)] = out[np.ix_(m, x)].T
+        return self.sigma**2 * out
+
+    @cached_property
+    def modes(self) -> tuple[Array, ...]:
+        """Conditional modes b (BLUPs) of every block, shape (levels, k) each, in units of y per unit of z."""
+        out = []
+        cross, tail = self.cross, self.evaluation.tail
+        for f, block in enumerate(self.design.blocks):
+            if f == cross.first_block:
+                inner = np.empty((block.levels, block.k))
+                first = cross.first
+                solve_first(
+                    tail.lams[f],
+                    first.gram,
+                    first.indptr,
+                    first.indices,
+                    first.values,
+                    first.border,
+                    self.evaluation.solution,
+                    inner,
+                )
+            else:
+                place = next(b for b in cross.tail if b.block == f)
+                inner = self.evaluation.solution[place.offset : place.stop].reshape(block.levels, block.k)
+            out.append(cross.fixed.scale * np.linalg.solve(cross.basis[f], inner.T).T)
+        return tuple(out)
+
+    @cached_property
+    def mode_covariance(self) -> tuple[Array, ...]:
+        """Var(b | y) at known β, θ, σ, of every block: shape (levels, k, k) each.
+
+        σ² Λ (ΛᵀZᵀZΛ + I)⁻¹ Λᵀ, its diagonal blocks; Bates et al. (2015), equation 58.
+        """
+        out = []
+        cross, tail = self.cross, self.evaluation.tail
+        inverse = tail.scale_inverse(tail.inverse(cross.q_random))
+        for f, block in enumerate(self.design.blocks):
+            inner = np.empty((block.levels, block.k, block.k))
+            if f == cross.first_block:
+                first = cross.first
+                conditional_blocks(
+                    tail.lams[f], first.gram, first.indptr, first.indices, first.values, inverse, inner
+                )
+            else:
+                place = next(b for b in cross.tail if b.block == f)
+                here = slice(place.offset, place.stop)
+                blocks = inverse[here, here].reshape(block.levels, block.k, block.levels, block.k)
+                inner[:] = np.einsum("jajb->jab", blocks)
+            root = np.linalg.inv(cross.basis[f])
+            out.append(self.sigma**2 * (root @ inner @ root.T))
+        return tuple(out)
+
+    @cached_property
+    def fixed_part(self) -> Array:
+        """Xβ plus offset on the rows kept, shape (n,)."""
+        design = self.design
+        kept = self.cross.fixed.kept
+        out = design.X[:, kept] @ self.beta[kept]
+        at = len(design.x_names)
+        for factor in design.many:
+            effects = np.concatenate([np.zeros(factor.first), self.beta[at : at + len(factor.names)]])
+            out += effects[factor.grouping.codes]
+            at += len(factor.names)
+        return out if design.offset is None else out + design.offset
+
+    @cached_property
+    def fitted(self) -> Array:
+        """Xβ + Zb plus offset on the rows kept, shape (n,)."""
+        out = self.fixed_part.copy()
+        for block, modes in zip(self.design.blocks, self.modes, strict=True):
+            out += np.einsum("ik,ik->i", block.z, modes[block.codes])
+        return out
+
+    @cached_property
+    def response(self) -> Array:
+        """The response as observed, offset included, shape (n,)."""
+        return self.design.y if self.design.offset is None else self.design.y + self.design.offset
+
+    @cached_property
+    def n_parameters(self) -> int:
+        """Parameters that information criteria count: fixed effects, θ, and σ unless held."""
+        return self.cross.p_total + self.design.n_theta + (self.held_sigma is None)
+
+
+def criterion_of(design: Design, cross: CrossProducts, reml: bool, sigma: float | None) -> Criterion:
+    """Return the function of a design's θ that REML or ML minimises."""
+    return Criterion(cross, tuple(block.structure for block in design.blocks), reml, sigma)
+
+
+def fit_design(
+    design: Design,
+    *,
+    reml: bool = True,
+    start: Array | None = None,
+    sigma: float | None = None,
+    control: Control | None = None,
+    report: Callable[[int, float], None] | None = None,
+    seconds: float = 0.0,
+) -> Fit:
+    """Return the REML or ML fit of a design, which took `seconds` to build.
+
+    Raises
+    ------
+    ModelError
+        If there are not more rows than fixed effects, σ is not positive, or variances cannot be told apart.
+    """
+    if sigma is not None and not (np.isfinite(sigma) and sigma > 0):
+        raise ModelError(f"sigma is {sigma}; a residual standard deviation held fixed must be a positive number.")
+    check_identifiable(design, sigma)
+    begun = perf_counter()
+    with few_threads(0):
+        cross = cross_products(design)
+    timing = {"design": seconds, "cross_products": perf_counter() - begun}
+    return _estimated(design, cross, reml, start, sigma, control, report, timing)
+
+
+def refit_design(fit: Fit, y: Array) -> Fit:
+    """Return the same model fitted to another response, shape (n,), less any offset already."""
+    if y.shape != (fit.design.n,):
+        raise DataError(f"the new response has shape {y.shape}; the model was fitted to {fit.design.n} rows.")
+    if not np.all(np.isfinite(y)):
+        raise DataError("the new response has missing or infinite values; refit needs one finite number a row.")
+    begun = perf_counter()
+    design = fit.design.with_response(y)
+    cross = with_response(fit.cross, design)
+    timing = {"cross_products": perf_counter() - begun}
+    return _estimated(design, cross, fit.reml, fit.theta, fit.held_sigma, None, None, timing)
+
+
+def _estimated(
+    design: Design,
+    cross: CrossProducts,
+    reml: bool,
+    start: Array | None,
+    sigma: float | None,
+    control: Control | None,
+    report: Callable[[int, float], None] | None,
+    timing: dict[str, float],
+) -> Fit:
+    if cross.n <= cross.p_total:
+        raise ModelError(
+            f"{cross.n} rows cannot determine {cross.p_total} fixed effects and a residual variance; simplify the "
+            "formula or use more data."
+        )
+    begun = perf_counter()
+    with few_threads(cross.gram.shape[0]):
+        outcome = estimate(
+            cross,
+            [block.structure for block in design.blocks],
+            reml=reml,
+            sigma=sigma,
+            start=start,
+            control=control,
+            names=[block.name for block in design.blocks],
+            report=report,
+        )
+    timing["optimisation"] = perf_counter() - begun
+    timing["total"] = sum(timing.values())
+    return Fit(design, cross, outcome.theta, reml, sigma, outcome.convergence, outcome.evaluation, timing)

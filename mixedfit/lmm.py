@@ -1,0 +1,156 @@
+"""The pipeline, from a formula and data to a fitted model. Read this file first.
+
+    text → ParsedFormula → Design → CrossProducts → Criterion → optimum → MixedResults
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+
+from ._progress import Progress
+from .design import Design, build_design
+from .errors import ConvergenceWarning, RankWarning
+from .estimate import Control
+from .fit import Fit, fit_design
+from .formula import ParsedFormula, parse_formula
+from .results import MixedResults
+
+__all__ = ["LinearMixedModel", "lmm"]
+
+
+class LinearMixedModel:
+    """A linear mixed model on data, ready to be fitted: y = Xβ + Zb + ε.
+
+    Made by `lmm`.
+
+    Attributes
+    ----------
+    formula : ParsedFormula
+    design : Design
+        y, X, and one block of random effects for each grouping factor.
+    """
+
+    def __init__(self, formula: ParsedFormula, design: Design, seconds: float = 0.0) -> None:
+        self.formula = formula
+        self.design = design
+        self._seconds = seconds
+
+    def __repr__(self) -> str:
+        return f"<LinearMixedModel: {self.formula.source!r}, {self.design.n} rows>"
+
+    def fit(
+        self,
+        reml: bool = True,
+        *,
+        start: Any = None,
+        sigma: float | None = None,
+        control: Control | None = None,
+        progress: bool | None = None,
+    ) -> MixedResults:
+        """Return the fitted model.
+
+        Parameters
+        ----------
+        reml : bool
+            True for restricted maximum likelihood, False for maximum likelihood.
+        start : array, shape (n_theta,), optional
+            θ to start from, in the order of ``fit.theta``.
+        sigma : float, optional
+            Residual standard deviation to hold fixed, in units of y; 1 with weights 1/variance is a
+            meta-analysis.
+        control : Control, optional
+            Tolerance and limit of the search.
+        progress : bool, optional
+            Whether to show progress of fits that take longer than two seconds; by default on a terminal.
+
+        Returns
+        -------
+        MixedResults
+
+        Raises
+        ------
+        ModelError
+            If the data cannot determine the model.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> model = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff"))
+        >>> round(model.fit(reml=False).deviance, 3)
+        327.327
+        """
+        with Progress(progress) as shown:
+            fit = fit_design(
+                self.design,
+                reml=reml,
+                start=None if start is None else np.asarray(start, dtype=float),
+                sigma=sigma,
+                control=control,
+                report=shown.update,
+                seconds=self._seconds,
+            )
+        _warn(fit)
+        return MixedResults(fit)
+
+
+def lmm(
+    formula: str,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    missing: Literal["drop", "raise"] = "drop",
+    context: Mapping[str, Any] | None = None,
+) -> LinearMixedModel:
+    """Return the linear mixed model of an lme4 formula on data.
+
+    Parameters
+    ----------
+    formula : str
+        Such as ``"y ~ x + (x | g)"``. It is code: functions that it calls are called. Do not build it from
+        text that you do not trust.
+    data : pandas or polars frame, pyarrow table or mapping of arrays
+        Not changed.
+    weights : str or array, optional
+        Column, or one value a row: Var(ε_i) = σ²/w_i. Rows of weight 0 are left out of the likelihood.
+    offset : str or array, optional
+        Column, or one value a row, added to the linear predictor with coefficient 1.
+    missing : {"drop", "raise"}
+        What to do with rows in which a variable of the model is missing.
+    context : mapping, optional
+        Functions and constants of your own that the formula uses.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        With what is wrong, where, and what to do.
+
+    Examples
+    --------
+    >>> import mixedfit as mf
+    >>> mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff"))
+    <LinearMixedModel: 'Yield ~ 1 + (1 | Batch)', 30 rows>
+    """
+    begun = perf_counter()
+    parsed = parse_formula(formula)
+    design = build_design(parsed, data, weights=weights, offset=offset, missing=missing, context=context)
+    return LinearMixedModel(parsed, design, perf_counter() - begun)
+
+
+def _warn(fit: Fit) -> None:
+    """Say once what a user should know before reading the numbers."""
+    dropped = [name for name, kept in zip(fit.coefficient_names, fit.kept, strict=True) if not kept]
+    if dropped:
+        warnings.warn(
+            f"the fixed-effects matrix has no full rank; dropped {', '.join(dropped)}, which earlier columns span. "
+            "Their coefficients are reported as missing.",
+            RankWarning,
+            stacklevel=3,
+        )
+    if not fit.convergence.converged:
+        warnings.warn(fit.convergence.message, ConvergenceWarning, stacklevel=3)

@@ -1,0 +1,306 @@
+"""Results → text, HTML and plain records."""
+
+from __future__ import annotations
+
+import html
+import json
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .rformat import abbreviate, coefficient_columns, format_numbers, zap_small
+
+if TYPE_CHECKING:
+    from .results import MixedResults
+
+__all__ = ["Summary", "summarise"]
+
+LONG_TABLE = 60
+"""Coefficients beyond this many are counted, not printed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What a fit says at a glance. Prints as lme4 does; shows as HTML in a notebook.
+
+    Attributes
+    ----------
+    title, formula, method : str
+        ``method`` is "REML" or "ML".
+    criteria : dict of str to float
+        REML criterion; or AIC, BIC, logLik, −2 logLik and residual degrees of freedom.
+    residuals : pandas.Series
+        Quantiles of the scaled residuals.
+    varcorr : pandas.DataFrame
+        Random effects, as `MixedResults.varcorr`.
+    coefficients : pandas.DataFrame
+        Columns estimate, std_error, statistic.
+    correlation : pandas.DataFrame or None
+        Correlation of the fixed effects, if asked for.
+    nobs : int
+    ngroups : dict of str to int
+    verdict : str
+        Convergence in words.
+    notes : tuple of str
+        Dropped rows and columns, and what was held fixed.
+    """
+
+    title: str
+    formula: str
+    method: str
+    criteria: dict[str, float]
+    residuals: pd.Series[float]
+    varcorr: pd.DataFrame
+    coefficients: pd.DataFrame
+    correlation: pd.DataFrame | None
+    nobs: int
+    ngroups: dict[str, int]
+    verdict: str
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(_text_lines(self))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return to_html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything shown, as numbers and text that JSON can hold (NaN becomes None)."""
+        record = {
+            "title": self.title,
+            "formula": self.formula,
+            "method": self.method,
+            "criteria": self.criteria,
+            "scaled_residuals": self.residuals.to_dict(),
+            "random_effects": self.varcorr.to_dict(orient="records"),
+            "fixed_effects": [
+                {"name": str(name), **row}
+                for name, row in zip(
+                    self.coefficients.index, self.coefficients.to_dict(orient="records"), strict=True
+                )
+            ],
+            "correlation": None if self.correlation is None else self.correlation.to_dict(),
+            "nobs": self.nobs,
+            "ngroups": self.ngroups,
+            "verdict": self.verdict,
+            "notes": list(self.notes),
+        }
+        return dict(_without_nan(record))
+
+    def to_json(self) -> str:
+        """Return `to_dict` as JSON text."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(v) for v in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def summarise(results: MixedResults, *, correlation: bool = False) -> Summary:
+    """Return the summary of a fit."""
+    has_random = bool(results.ngroups)
+    kind = "Linear mixed model" if has_random else "Linear model"
+    how = "REML" if results.reml else "maximum likelihood"
+    coefficients = pd.DataFrame(
+        {"estimate": results.params, "std_error": results.bse, "statistic": results.tvalues}
+    )
+    residuals = np.quantile(results.scaled_resid.to_numpy(), [0, 0.25, 0.5, 0.75, 1])
+    return Summary(
+        title=f"{kind} fit by {how}",
+        formula=results.formula,
+        method="REML" if results.reml else "ML",
+        criteria=_criteria(results),
+        residuals=pd.Series(residuals, index=["Min", "1Q", "Median", "3Q", "Max"]),
+        varcorr=results.varcorr,
+        coefficients=coefficients,
+        correlation=_correlation(results) if correlation else None,
+        nobs=results.nobs,
+        ngroups=results.ngroups,
+        verdict=results.convergence.message,
+        notes=_notes(results),
+    )
+
+
+def _criteria(results: MixedResults) -> dict[str, float]:
+    if results.reml:
+        return {"REML criterion": results.reml_criterion}
+    return {
+        "AIC": results.aic,
+        "BIC": results.bic,
+        "logLik": results.llf,
+        "-2*log(L)": results.deviance,
+        "df.resid": results.df_resid,
+    }
+
+
+def _correlation(results: MixedResults) -> pd.DataFrame:
+    covariance = results.cov_params()
+    errors = np.sqrt(np.diag(covariance))
+    return covariance / np.outer(errors, errors)
+
+
+def _notes(results: MixedResults) -> tuple[str, ...]:
+    fit = results._fit
+    notes = []
+    if fit.design.dropped:
+        notes.append(f"{fit.design.dropped} rows dropped for missing values.")
+    zero = fit.design.n - fit.cross.n
+    if zero:
+        notes.append(f"{zero} rows have weight 0 and do not count.")
+    dropped = [str(name) for name, value in results.params.items() if not np.isfinite(value)]
+    if dropped:
+        notes.append(f"Fixed-effects matrix without full rank; dropped: {', '.join(dropped)}.")
+    if fit.held_sigma is not None:
+        notes.append(f"Residual standard deviation held at {fit.held_sigma:g}.")
+    return tuple(notes)
+
+
+def _text_lines(s: Summary) -> list[str]:
+    lines = [s.title, f"Formula: {s.formula}", ""]
+    if s.method == "REML":
+        lines += [f"REML criterion at convergence: {_one_decimal(s.criteria['REML criterion'])}", ""]
+    else:
+        shared = format_numbers([round(v, 1) for k, v in s.criteria.items() if k != "df.resid"], 7)
+        texts = [*(t.strip() for t in shared), str(int(s.criteria["df.resid"]))]
+        lines += [*_columns(list(s.criteria), [[t] for t in texts]), ""]
+    quantiles = format_numbers(zap_small(s.residuals.tolist(), 5), 4)
+    lines += ["Scaled residuals:", *_columns(list(s.residuals.index), [[t.strip()] for t in quantiles]), ""]
+    lines += ["Random effects:", *_random_lines(s)]
+    groups = "; ".join(f"{name}, {count}" for name, count in s.ngroups.items())
+    lines += [f"Number of obs: {s.nobs}" + (f", groups:  {groups}" if groups else ""), ""]
+    lines += ["Fixed effects:", *_fixed_lines(s.coefficients)]
+    if s.correlation is not None and len(s.correlation) > 1:
+        lines += ["", "Correlation of Fixed Effects:", *_correlation_lines(s.correlation)]
+    lines += ["", *textwrap.wrap(s.verdict, 100), *s.notes]
+    return lines
+
+
+def _one_decimal(value: float) -> str:
+    """Return R's ``format(round(x, 1))``: a trailing .0 is not shown."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _columns(heads: Sequence[str], columns: Sequence[Sequence[str]], left: int = 0) -> list[str]:
+    """Return right-aligned columns under their heads; the first `left` are left-aligned."""
+    widths = [max(len(h), *(len(t) for t in c)) if c else len(h) for h, c in zip(heads, columns, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = [
+            cell.ljust(w) if i < left else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return " ".join(aligned).rstrip()
+
+    return [line(heads), *(line(row) for row in zip(*columns, strict=True))]
+
+
+def _random_lines(s: Summary) -> list[str]:
+    table = s.varcorr
+    own = table[table["var2"].isna()]
+    variances = format_numbers(own["vcov"].tolist(), 4)
+    deviations = format_numbers(own["sdcor"].tolist(), 4)
+    groups, names, correlations = [], [], []
+    previous = None
+    for _, row in own.iterrows():
+        groups.append("" if row["grp"] == previous else str(row["grp"]))
+        names.append("" if row["var1"] is None or row["var1"] != row["var1"] else str(row["var1"]))
+        correlations.append(_correlations_with_earlier(table, row["grp"], row["var1"]))
+        previous = row["grp"]
+    width = max((len(c) for c in correlations), default=0)
+    heads = ["Groups", "Name", "Variance", "Std.Dev."]
+    columns = [groups, names, [t.strip() for t in variances], [t.strip() for t in deviations]]
+    columns[2:] = [[t.strip().rjust(max(len(u.strip()) for u in c)) for t in c] for c in columns[2:]]
+    for i in range(width):
+        heads.append("Corr" if i == 0 else "")
+        columns.append([c[i] if i < len(c) else "" for c in correlations])
+    return [f" {line}" for line in _columns(heads, columns, left=len(heads))]
+
+
+def _correlations_with_earlier(table: pd.DataFrame, group: str, name: Any) -> list[str]:
+    rows = table[(table["grp"] == group) & (table["var2"] == name)] if isinstance(name, str) else table[:0]
+    return ["NaN" if np.isnan(v) else f"{v:.2f}" for v in rows["sdcor"]]
+
+
+def _fixed_lines(coefficients: pd.DataFrame) -> list[str]:
+    if coefficients.empty:
+        return ["(none)"]
+    shown = coefficients[:LONG_TABLE]
+    columns = coefficient_columns(
+        shown["estimate"].tolist(), shown["std_error"].tolist(), shown["statistic"].tolist()
+    )
+    names = [str(name) for name in shown.index]
+    lines = _columns(["", "Estimate", "Std. Error", "t value"], [names, *map(list, columns)], left=1)
+    rest = len(coefficients) - len(shown)
+    return lines + ([f"… and {rest} more in .params"] if rest else [])
+
+
+def _correlation_lines(correlation: pd.DataFrame) -> list[str]:
+    names = [str(name) for name in correlation.index[:LONG_TABLE]]
+    rows = [abbreviate(name, 11) for name in names[1:]]
+    heads = ["", *(abbreviate(name, 6) for name in names[:-1])]
+    values = correlation.to_numpy()
+    columns: list[list[str]] = [rows]
+    for j in range(len(names) - 1):
+        columns.append([f"{values[i, j]:.3f}" if i > j else "" for i in range(1, len(names))])
+    return _columns(heads, columns, left=1)
+
+
+def to_html(s: Summary) -> str:
+    """Return the summary as an HTML fragment with a table for each part."""
+    criteria = ", ".join(f"{name} {_one_decimal(value)}" for name, value in s.criteria.items())
+    own = s.varcorr[s.varcorr["var2"].isna()]
+    random_rows = [
+        [
+            str(row["grp"]),
+            str(row["var1"]) if isinstance(row["var1"], str) else "",
+            variance,
+            deviation,
+            " ".join(_correlations_with_earlier(s.varcorr, row["grp"], row["var1"])),
+        ]
+        for (_, row), variance, deviation in zip(
+            own.iterrows(),
+            format_numbers(own["vcov"].tolist(), 4),
+            format_numbers(own["sdcor"].tolist(), 4),
+            strict=True,
+        )
+    ]
+    shown = s.coefficients[:LONG_TABLE]
+    columns = coefficient_columns(
+        shown["estimate"].tolist(), shown["std_error"].tolist(), shown["statistic"].tolist()
+    )
+    fixed_rows = [[str(name), *cells] for name, *cells in zip(shown.index, *columns, strict=True)]
+    groups = "; ".join(f"{name}: {count}" for name, count in s.ngroups.items())
+    parts = [
+        '<div class="mixedfit-summary">',
+        f"<p><strong>{html.escape(s.title)}</strong><br><code>{html.escape(s.formula)}</code></p>",
+        f"<p>{html.escape(criteria)}. {s.nobs} rows" + (f", {html.escape(groups)}." if groups else ".") + "</p>",
+        _html_table("Fixed effects", ["", "Estimate", "Std. Error", "t value"], fixed_rows),
+        _html_table("Random effects", ["Group", "Effect", "Variance", "Std. Dev.", "Corr."], random_rows),
+        f"<p>{html.escape(s.verdict)}</p>",
+        *(f"<p>{html.escape(note)}</p>" for note in s.notes),
+        "</div>",
+    ]
+    return "\n".join(parts)
+
+
+def _html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col" style="text-align:left">{html.escape(h)}</th>' for h in heads)
+    body = "".join(
+        "<tr>"
+        + f'<th scope="row" style="text-align:left">{html.escape(row[0])}</th>'
+        + "".join(f'<td style="text-align:right">{html.escape(cell.strip())}</td>' for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

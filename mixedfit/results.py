@@ -1,0 +1,343 @@
+"""What a fitted model says: labelled tables, under statsmodels' names, and doors to further questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr, ndtri
+
+from . import report, storage
+from ._types import Array
+from .errors import DataError, ModelError
+from .estimate import Convergence
+from .fit import Fit, refit_design
+
+__all__ = ["MixedResults"]
+
+
+class MixedResults:
+    """A fitted linear mixed model.
+
+    Every attribute is computed when it is first asked for. Made by `LinearMixedModel.fit`.
+
+    Examples
+    --------
+    >>> import mixedfit as mf
+    >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+    >>> round(float(fit.params["Days"]), 3), round(fit.reml_criterion, 1)
+    (10.467, 1743.6)
+    """
+
+    def __init__(self, fit: Fit) -> None:
+        self._fit = fit
+
+    def __repr__(self) -> str:
+        kind = "REML" if self._fit.reml else "ML"
+        return f"<MixedResults: {self.formula!r} by {kind}, {self.nobs} rows, {self.convergence.status}>"
+
+    # -- the model ---------------------------------------------------------------------------------
+
+    @property
+    def formula(self) -> str:
+        """The formula as written."""
+        return self._fit.design.formula.source
+
+    @property
+    def reml(self) -> bool:
+        """True for a REML fit, False for maximum likelihood."""
+        return self._fit.reml
+
+    @property
+    def nobs(self) -> int:
+        """Rows that the likelihood counts: complete and with a positive weight."""
+        return self._fit.cross.n
+
+    @property
+    def ngroups(self) -> dict[str, int]:
+        """Number of levels of every grouping factor."""
+        return {block.name: block.levels for block in self._fit.design.blocks}
+
+    @property
+    def df_resid(self) -> int:
+        """Rows less all parameters (fixed effects, θ and σ), as lme4 prints it."""
+        return self.nobs - self._fit.n_parameters
+
+    @property
+    def timing(self) -> Mapping[str, float]:
+        """Seconds spent on each stage of the fit."""
+        return dict(self._fit.timing)
+
+    # -- fixed effects -----------------------------------------------------------------------------
+
+    @cached_property
+    def params(self) -> pd.Series[float]:
+        """Fixed effects; NaN for columns that were dropped because earlier ones span them."""
+        return pd.Series(self._fit.beta, index=pd.Index(self._fit.coefficient_names), name="estimate")
+
+    def cov_params(self) -> pd.DataFrame:
+        """Return the covariance matrix of the fixed effects."""
+        names = list(self._fit.coefficient_names)
+        return pd.DataFrame(self._fit.beta_covariance, index=names, columns=names)
+
+    @cached_property
+    def bse(self) -> pd.Series[float]:
+        """Standard errors of the fixed effects."""
+        variances = np.diag(self._fit.beta_covariance)
+        return pd.Series(np.sqrt(variances), index=self.params.index, name="std_error")
+
+    @property
+    def tvalues(self) -> pd.Series[float]:
+        """Fixed effects over their standard errors."""
+        return (self.params / self.bse).rename("statistic")
+
+    @property
+    def pvalues(self) -> pd.Series[float]:
+        """Two-sided p-values of `tvalues` by the normal distribution."""
+        return pd.Series(2.0 * ndtr(-np.abs(self.tvalues)), index=self.params.index, name="p_value")
+
+    def conf_int(self, level: float = 0.95) -> pd.DataFrame:
+        """Return Wald intervals of the fixed effects by the normal distribution, columns lower and upper.
+
+        Parameters
+        ----------
+        level : float
+            Coverage, between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise ModelError(f"level is {level}; expected a probability between 0 and 1, such as 0.95.")
+        half = float(ndtri(0.5 + level / 2)) * self.bse
+        return pd.DataFrame({"lower": self.params - half, "upper": self.params + half})
+
+    # -- variances ---------------------------------------------------------------------------------
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return self._fit.sigma
+
+    @property
+    def scale(self) -> float:
+        """Residual variance."""
+        return self._fit.sigma**2
+
+    @cached_property
+    def theta(self) -> pd.Series[float]:
+        """Relative covariance parameters, in lme4's order and names."""
+        return pd.Series(self._fit.theta, index=pd.Index(self._fit.design.theta_names), name="theta")
+
+    @cached_property
+    def varcorr(self) -> pd.DataFrame:
+        """Variances, covariances, SDs and correlations as lme4's ``as.data.frame(VarCorr(fit))``.
+
+        Columns grp, var1, var2, vcov, sdcor; var2 is None in the rows of variances.
+        """
+        rows: list[tuple[str, str | None, str | None, float, float]] = []
+        for block, omega in zip(self._fit.design.blocks, self._fit.omega, strict=True):
+            at = 0
+            for number, (part, size) in enumerate(zip(block.structure.parts, block.term_sizes, strict=True)):
+                name = block.name if number == 0 else f"{block.name}.{number}"
+                here = slice(at, at + size)
+                rows += _term_rows(name, block.effects[here], omega[here, here], part.invariance == "linear")
+                at += size
+        rows.append(("Residual", None, None, self.scale, self.sigma))
+        return pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
+
+    # -- random effects ----------------------------------------------------------------------------
+
+    @cached_property
+    def random_effects(self) -> dict[str, pd.DataFrame]:
+        """Conditional modes (BLUPs): for every grouping factor a table of levels × effects."""
+        return {
+            block.name: _levels_table(block.grouping.levels, block.effects, modes)
+            for block, modes in zip(self._fit.design.blocks, self._fit.modes, strict=True)
+        }
+
+    @cached_property
+    def random_effects_cov(self) -> dict[str, pd.DataFrame]:
+        """Conditional covariances of the random effects given y and the parameters.
+
+        For every grouping factor a table with an index of (level, effect) and a column for each effect.
+        """
+        out = {}
+        for block, cov in zip(self._fit.design.blocks, self._fit.mode_covariance, strict=True):
+            index = pd.MultiIndex.from_product([block.grouping.levels, list(block.effects)], names=["level", "effect"])
+            out[block.name] = pd.DataFrame(cov.reshape(-1, block.k), index=index, columns=list(block.effects))
+        return out
+
+    @cached_property
+    def group_coefs(self) -> dict[str, pd.DataFrame]:
+        """Coefficients of each group, β + b: the shrunken counterparts of per-group regressions.
+
+        Effects without a fixed counterpart appear as b alone, as in lme4's ``coef``.
+        """
+        out = {}
+        for name, table in self.random_effects.items():
+            fixed = self.params[: len(self._fit.design.x_names)]
+            columns = list(fixed.index) + [effect for effect in table.columns if effect not in fixed.index]
+            coefs = pd.DataFrame(
+                np.tile([float(fixed.get(c, 0.0)) for c in columns], (len(table), 1)),
+                index=table.index,
+                columns=columns,
+            )
+            coefs[list(table.columns)] += table
+            out[name] = coefs
+        return out
+
+    # -- likelihood --------------------------------------------------------------------------------
+
+    @property
+    def deviance(self) -> float:
+        """−2 log-likelihood; for a REML fit, of the ML likelihood at the REML estimate of θ."""
+        return self._fit.deviance
+
+    @property
+    def reml_criterion(self) -> float:
+        """−2 restricted log-likelihood; for an ML fit, at the ML estimate of θ."""
+        return self._fit.reml_criterion
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood that was maximised: restricted for REML."""
+        return -0.5 * self._fit.evaluation.value
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, −2 llf + 2 (number of parameters), as lme4 computes it."""
+        return -2.0 * self.llf + 2.0 * self._fit.n_parameters
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, −2 llf + log(nobs) (number of parameters), as lme4 computes it."""
+        return -2.0 * self.llf + float(np.log(self.nobs)) * self._fit.n_parameters
+
+    # -- rows --------------------------------------------------------------------------------------
+
+    @property
+    def fittedvalues(self) -> pd.Series[float]:
+        """Xβ + Zb (plus offset) on the rows of the fit, under the data's index."""
+        return pd.Series(self._fit.fitted, index=self._fit.design.index, name="fitted")
+
+    @property
+    def resid(self) -> pd.Series[float]:
+        """Response less `fittedvalues`."""
+        return pd.Series(self._fit.response - self._fit.fitted, index=self._fit.design.index, name="resid")
+
+    @property
+    def scaled_resid(self) -> pd.Series[float]:
+        """Residuals times √weight over σ: what the summary's quantiles describe."""
+        weights = self._fit.design.weights
+        values = self.resid / self.sigma
+        return (values if weights is None else values * np.sqrt(weights)).rename("scaled_resid")
+
+    def predict(self, *, re_form: Literal["all", "none"] = "all") -> pd.Series[float]:
+        """Return predictions on the rows of the fit, with all random effects or with none.
+
+        Parameters
+        ----------
+        re_form : {"all", "none"}
+            "all" gives `fittedvalues`, "none" the population mean Xβ.
+        """
+        if re_form not in ("all", "none"):
+            raise ModelError(f"re_form={re_form!r} is not known; expected 'all' or 'none'.")
+        values = self._fit.fitted if re_form == "all" else self._fit.fixed_part
+        return pd.Series(values, index=self._fit.design.index, name="predicted")
+
+    # -- verdict and further work ------------------------------------------------------------------
+
+    @property
+    def convergence(self) -> Convergence:
+        """The verdict: status, what a further step promised, and advice in words."""
+        return self._fit.convergence
+
+    @property
+    def converged(self) -> bool:
+        """Whether an optimum was reached, at the boundary or inside."""
+        return self._fit.convergence.converged
+
+    @property
+    def singular(self) -> bool:
+        """Whether a random-effects covariance has no full rank (a variance of 0, a correlation of ±1)."""
+        return bool(self._fit.convergence.singular)
+
+    def refit(self, y: Any) -> MixedResults:
+        """Return the same model fitted to another response.
+
+        X and Z are not built or factorised again; the search starts from this fit's θ.
+
+        Parameters
+        ----------
+        y : array or Series, shape (nobs,)
+            Finite numbers, in the order of this fit's rows.
+        """
+        try:
+            values = np.asarray(y, dtype=float)
+        except (TypeError, ValueError):
+            raise DataError("the new response must be numbers, one for each row of the fit.") from None
+        offset = self._fit.design.offset
+        if offset is not None and values.shape == offset.shape:
+            values = values - offset
+        return MixedResults(refit_design(self._fit, values))
+
+    def summary(self, *, correlation: bool = False) -> report.Summary:
+        """Return the summary: prints as lme4 does, shows as HTML in a notebook.
+
+        Parameters
+        ----------
+        correlation : bool
+            Whether to print the correlation of the fixed effects.
+        """
+        return report.summarise(self, correlation=correlation)
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    def save(self, path: str | Path) -> None:
+        """Write the fit, its data included, to a file that holds numbers and text only (npz).
+
+        Parameters
+        ----------
+        path : str or Path
+            Any name; ``.npz`` is usual. Read it with `mixedfit.load`.
+        """
+        storage.write(self._fit, path)
+
+
+def load(path: str | Path) -> MixedResults:
+    """Return a fit that `MixedResults.save` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    DataError
+        If the file is not one of ours or is damaged.
+    """
+    return MixedResults(storage.read(path))
+
+
+def _levels_table(levels: pd.Index[Any], effects: tuple[str, ...], values: Array) -> pd.DataFrame:
+    return pd.DataFrame(values, index=levels, columns=list(effects))
+
+
+def _term_rows(
+    name: str, effects: tuple[str, ...], omega: Array, correlated: bool
+) -> list[tuple[str, str | None, str | None, float, float]]:
+    """Return one term's rows of `varcorr`: variances, then covariances column by column."""
+    sd = np.sqrt(np.diag(omega))
+    rows: list[tuple[str, str | None, str | None, float, float]] = [
+        (name, effect, None, float(omega[i, i]), float(sd[i])) for i, effect in enumerate(effects)
+    ]
+    if correlated:
+        for j in range(len(effects)):
+            for i in range(j + 1, len(effects)):
+                product = sd[i] * sd[j]
+                correlation = float(omega[i, j] / product) if product > 0 else float("nan")
+                rows.append((name, effects[j], effects[i], float(omega[i, j]), correlation))
+    return rows

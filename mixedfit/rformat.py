@@ -1,0 +1,84 @@
+"""Numbers and names as R prints them, so that a summary can be read beside lme4's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["abbreviate", "coefficient_columns", "format_numbers", "zap_small"]
+
+
+def format_numbers(values: Sequence[float], digits: int, missing: str = "NA") -> list[str]:
+    """Return values with the decimals that R's ``format(x, digits)`` gives them together.
+
+    As many decimals as the value that needs most to show `digits` significant ones, trailing zeros apart;
+    scientific where that is narrower.
+
+    Examples
+    --------
+    >>> format_numbers([612.100158, 35.071714, 654.940008], 4)
+    ['612.10', ' 35.07', '654.94']
+    """
+    finite = [float(v) for v in values if np.isfinite(v)]
+    decimals, significant = 0, 1
+    for value in finite:
+        shown, exponent = _significant(value, digits)
+        decimals = max(decimals, shown - 1 - exponent)
+        significant = max(significant, shown)
+    fixed = [f"{v:.{decimals}f}" for v in finite]
+    scientific = [f"{v:.{significant - 1}e}" for v in finite]
+    wide = max((len(t) for t in fixed), default=0) > max((len(t) for t in scientific), default=0)
+    texts = iter(scientific if wide else fixed)
+    out = [next(texts) if np.isfinite(v) else missing for v in values]
+    width = max((len(t) for t in out), default=0)
+    return [t.rjust(width) for t in out]
+
+
+def _significant(value: float, digits: int) -> tuple[int, int]:
+    """Return how many significant digits (up to `digits`) a value needs, and its decimal exponent."""
+    if value == 0:
+        return 1, 0
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return max(1, len(mantissa.lstrip("-").replace(".", "").rstrip("0"))), int(exponent)
+
+
+def zap_small(values: Sequence[float], digits: int) -> list[float]:
+    """Return values rounded to `digits` significant ones of the largest, as R's ``zapsmall``."""
+    largest = max((abs(v) for v in values if np.isfinite(v)), default=0.0)
+    places = max(0, digits - int(np.ceil(np.log10(largest)))) if largest > 0 else digits
+    return [round(float(v), places) for v in values]
+
+
+def coefficient_columns(
+    estimates: Sequence[float], errors: Sequence[float], statistics: Sequence[float], digits: int = 4
+) -> tuple[list[str], list[str], list[str]]:
+    """Return the columns of a coefficient table as R's ``printCoefmat`` writes them."""
+    both = [abs(v) for v in [*estimates, *errors] if np.isfinite(v) and v != 0]
+    least = 1 + int(np.floor(np.log10(min(both)))) if both else 0
+    places = max(1, digits - least)
+    pairs = format_numbers([round(v, places) for v in [*estimates, *errors]], digits)
+    shown = format_numbers([round(v, max(1, min(5, digits - 1))) for v in statistics], digits)
+    cut = len(estimates)
+    return [t.strip() for t in pairs[:cut]], [t.strip() for t in pairs[cut:]], [t.strip() for t in shown]
+
+
+def abbreviate(name: str, length: int) -> str:
+    """Return a name shortened as R's ``abbreviate`` does: lower-case vowels go first, then lower-case letters.
+
+    Examples
+    --------
+    >>> abbreviate("(Intercept)", 6), abbreviate("flp.nels:ses.nels", 11)
+    ('(Intr)', 'flp.nls:ss.')
+    """
+    letters = list(name)
+    for removable in ("aeiou", "abcdefghijklmnopqrstuvwxyz"):
+        position = len(letters) - 1
+        while len(letters) > length and position > 0:
+            first_of_word = letters[position - 1] == " "
+            if letters[position] in removable and not first_of_word:
+                del letters[position]
+            position -= 1
+    if len(letters) > length:
+        letters = [c for c in letters if c != " "]
+    return "".join(letters)

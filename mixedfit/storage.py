@@ -1,0 +1,143 @@
+"""Fits on disk: arrays and JSON text in one npz file, nothing that could be executed."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ._types import Array
+from .covariance import BlockDiagonal, Diagonal, Unstructured
+from .crossprod import cross_products
+from .design import Design, ManyLevelFactor, RandomBlock
+from .errors import DataError
+from .estimate import Convergence
+from .fit import Fit, criterion_of
+from .formula import parse_formula
+from .grouping import Grouping
+
+__all__ = ["read", "write"]
+
+FORMAT = "mixedfit 1"
+
+
+def write(fit: Fit, path: str | Path) -> None:
+    """Write a fit and the numbers of its design."""
+    design = fit.design
+    arrays: dict[str, Any] = {"y": design.y, "X": design.X, "theta": fit.theta}
+    if design.weights is not None:
+        arrays["weights"] = design.weights
+    if design.offset is not None:
+        arrays["offset"] = design.offset
+    for f, block in enumerate(design.blocks):
+        arrays[f"codes{f}"] = block.codes
+        arrays[f"z{f}"] = block.z
+    for f, factor in enumerate(design.many):
+        arrays[f"many{f}"] = factor.grouping.codes
+    header = {
+        "format": FORMAT,
+        "formula": design.formula.source,
+        "x_names": design.x_names,
+        "index": _labels(design.index),
+        "dropped": design.dropped,
+        "blocks": [
+            {
+                "name": block.name,
+                "levels": _labels(block.grouping.levels),
+                "effects": block.effects,
+                "terms": [[part.invariance, part.k] for part in block.structure.parts],
+            }
+            for block in design.blocks
+        ],
+        "many": [
+            {"name": f.grouping.name, "levels": _labels(f.grouping.levels), "first": f.first, "names": f.names}
+            for f in design.many
+        ],
+        "reml": fit.reml,
+        "sigma": fit.held_sigma,
+        "convergence": asdict(fit.convergence),
+        "timing": dict(fit.timing),
+    }
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    with open(path, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _labels(index: pd.Index[Any]) -> dict[str, Any]:
+    """Return labels as JSON can hold them, with the kind needed to restore them."""
+    if isinstance(index, pd.RangeIndex):
+        return {"kind": "range", "values": [index.start, index.stop, index.step]}
+    values = index.tolist()
+    if all(isinstance(v, bool | int | float) for v in values):
+        return {"kind": str(index.dtype), "values": values}
+    return {"kind": "text", "values": [str(v) for v in values]}
+
+
+def _index(stored: Mapping[str, Any]) -> pd.Index[Any]:
+    if stored["kind"] == "range":
+        start, stop, step = stored["values"]
+        return pd.RangeIndex(start, stop, step)
+    return pd.Index(stored["values"], dtype=object if stored["kind"] == "text" else stored["kind"])
+
+
+def read(path: str | Path) -> Fit:
+    """Return the fit in a file that `write` made.
+
+    Raises
+    ------
+    DataError
+        If the file is not one of ours or is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(arrays["header"].tobytes().decode())
+        if header["format"] != FORMAT:
+            raise DataError(f"{path}: format {header['format']!r} is not known; this version reads {FORMAT!r}.")
+        return _rebuild(header, arrays)
+    except (KeyError, ValueError, zipfile.BadZipFile, TypeError, IndexError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is not a fit saved by mixedfit, or is damaged ({error}).") from None
+
+
+def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
+    kinds = {"linear": Unstructured, "diagonal": Diagonal}
+    blocks = []
+    for f, stored in enumerate(header["blocks"]):
+        parts = tuple(kinds[kind](k) for kind, k in stored["terms"])
+        grouping = Grouping(stored["name"], arrays[f"codes{f}"].astype(np.int64), _index(stored["levels"]))
+        z = arrays[f"z{f}"]
+        blocks.append(
+            RandomBlock(grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), tuple(p.k for p in parts))
+        )
+    many = []
+    for f, stored in enumerate(header["many"]):
+        grouping = Grouping(stored["name"], arrays[f"many{f}"].astype(np.int64), _index(stored["levels"]))
+        many.append(ManyLevelFactor(grouping, stored["first"], tuple(stored["names"])))
+    design = Design(
+        formula=parse_formula(header["formula"]),
+        y=arrays["y"],
+        X=arrays["X"],
+        x_names=tuple(header["x_names"]),
+        blocks=tuple(blocks),
+        many=tuple(many),
+        weights=arrays.get("weights"),
+        offset=arrays.get("offset"),
+        index=_index(header["index"]),
+        dropped=header["dropped"],
+    )
+    cross = cross_products(design)
+    verdict = dict(header["convergence"])
+    verdict["singular"] = tuple(verdict["singular"])
+    theta = arrays["theta"]
+    evaluation = criterion_of(design, cross, header["reml"], header["sigma"])(theta)
+    return Fit(
+        design, cross, theta, header["reml"], header["sigma"], Convergence(**verdict), evaluation, header["timing"]
+    )
