@@ -1,4 +1,8 @@
-"""Holds BLAS to one thread where matrices are small: on a busy machine its threads cost more than they save."""
+"""Holds BLAS to the threads that were asked for, by default one.
+
+On small matrices, and on a machine whose cores are busy with other work, BLAS threads that wait for each
+other make a fit many times slower; on a quiet machine they save less than half of a large one.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,7 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["few_threads"]
-
-LARGE = 400
-"""Order of a dense matrix from which several threads pay."""
+__all__ = ["blas_threads"]
 
 
 @lru_cache(maxsize=1)
@@ -21,10 +22,7 @@ def _controller() -> Any:
 
 
 @contextmanager
-def few_threads(order: int) -> Iterator[None]:
-    """Run with one BLAS thread if the largest dense matrix has fewer than `LARGE` rows."""
-    if order >= LARGE:
-        yield
-        return
-    with _controller().limit(limits=1, user_api="blas"):
+def blas_threads(threads: int) -> Iterator[None]:
+    """Run with at most `threads` BLAS threads."""
+    with _controller().limit(limits=threads, user_api="blas"):
         yield

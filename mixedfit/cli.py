@@ -36,11 +36,15 @@ def _parser() -> argparse.ArgumentParser:
         description="Fit a linear mixed model and print its summary.",
         epilog='Example: mixedfit fit sleepstudy "Reaction ~ Days + (Days | Subject)"',
     )
-    fit.add_argument("data", help="a CSV (may be gzipped) or Parquet file, or the name of a data set that ships")
+    fit.add_argument(
+        "data", help="a CSV (may be gzipped) or Parquet file, or the name of a data set that ships"
+    )
     fit.add_argument("formula", help="an lme4 formula of columns, numbers and plain transforms, in quotes")
     fit.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
     fit.add_argument("--weights", metavar="COLUMN", help="column of weights, Var(error) = sigma^2 / weight")
-    fit.add_argument("--sigma", type=float, metavar="NUMBER", help="hold the residual standard deviation fixed")
+    fit.add_argument(
+        "--sigma", type=float, metavar="NUMBER", help="hold the residual standard deviation fixed"
+    )
     fit.add_argument(
         "--factors", metavar="A,B", default="", help="columns to read as labels although they hold numbers"
     )
@@ -85,11 +89,15 @@ def _fit(options: argparse.Namespace) -> int:
     check_is_plain(options.formula, [str(c) for c in data.columns])
     for name in factors:
         if name not in data.columns:
-            raise DataError(f"--factors names {name!r}, which is not a column. {nearest(name, data.columns)}".rstrip())
+            raise DataError(
+                f"--factors names {name!r}, which is not a column. {nearest(name, data.columns)}".rstrip()
+            )
         data[name] = data[name].astype("category")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        results = lmm(options.formula, data, weights=options.weights).fit(reml=not options.ml, sigma=options.sigma)
+        results = lmm(options.formula, data, weights=options.weights).fit(
+            reml=not options.ml, sigma=options.sigma
+        )
         summary = results.summary(correlation=options.correlation)
     for warning in caught:
         print(f"mixedfit: {warning.message}", file=sys.stderr)

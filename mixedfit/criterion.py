@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
+from ._lazy import lazy
 from ._types import Array
 from .covariance import CovarianceStructure
 from .crossprod import CrossProducts, TailBlock
 from .dense_tail import DenseTail
-from .kernels.elimination import curvature_first, information_first
+from .first import FirstSums
 
 __all__ = ["Criterion", "Evaluation"]
 
@@ -53,7 +53,7 @@ class Criterion:
     sigma: float | None = None
     canonical: bool = False
 
-    @cached_property
+    @lazy
     def slices(self) -> tuple[slice, ...]:
         """Place of each block's parameters in θ."""
         ends = np.cumsum([0] + [s.n_theta for s in self.structures])
@@ -69,7 +69,7 @@ class Criterion:
         """Degrees of freedom of the residual sum of squares: n, or n − p under REML."""
         return self.cross.n - (self.cross.p_total if self.reml else 0)
 
-    @cached_property
+    @lazy
     def constant(self) -> float:
         """What changing the basis of X and y, and weights, add to the criterion."""
         cross = self.cross
@@ -115,11 +115,14 @@ class Evaluation:
         logdet = tail.logdet_random + (tail.logdet_fixed if c.reml else 0.0)
         if c.sigma is not None:
             return float(
-                logdet + c.nu * np.log(2.0 * np.pi * c.sigma**2) + tail.prss / self._sigma_squared + c.constant
+                logdet
+                + c.nu * np.log(2.0 * np.pi * c.sigma**2)
+                + tail.prss / self._sigma_squared
+                + c.constant
             )
         return float(logdet + c.nu * (1.0 + np.log(2.0 * np.pi * tail.prss / c.nu)) + c.constant)
 
-    @cached_property
+    @lazy
     def _sigma_squared(self) -> float:
         """Residual variance in the units of the cross-products."""
         c = self.criterion
@@ -132,31 +135,41 @@ class Evaluation:
         """Residual standard deviation in units of y."""
         return float(np.sqrt(self._sigma_squared) * self.criterion.cross.fixed.scale)
 
-    @cached_property
+    @property
     def solution(self) -> Array:
         """Coefficients of the tail, in the basis of the cross-products, shape (m − 1,)."""
-        return self.tail.solution()
+        return self.tail.solution
 
-    @cached_property
+    @lazy
     def _inverse(self) -> Array:
         """T over the tail's random columns; under REML over its fixed columns too."""
-        size = self.tail.products.shape[0] - 1 if self.criterion.reml else self.criterion.cross.q_random
-        return self.tail.inverse(size)
+        return self.tail.inverse(self.tail.size if self.criterion.reml else self.criterion.cross.q_random)
 
-    @cached_property
-    def _first(self) -> tuple[Array, Array]:
-        return self.tail.first_factor_sums(self._inverse, self.solution)
+    @lazy
+    def _scaled_inverse(self) -> Array:
+        """Λ T Λᵀ."""
+        return self.tail.scale_inverse(self._inverse)
+
+    @lazy
+    def _first(self) -> FirstSums:
+        """Sums over the levels of the first factor; traces too where it stands alone."""
+        c = self.criterion
+        f = c.cross.first_block
+        exact = c.cross.q_tail == 0 and (c.cross.p <= EXACT_COLUMNS or not c.reml)
+        covariance = self._scaled_inverse if exact else None
+        directions = np.ascontiguousarray(self._directions[f])
+        return self.tail.first_sums(self._inverse, directions, covariance, self._scaled_inverse)
 
     def _place(self, f: int) -> TailBlock | None:
         return next((b for b in self.criterion.cross.tail if b.block == f), None)
 
-    @cached_property
+    @lazy
     def scores(self) -> tuple[Array, ...]:
         """Z_jᵀV⁻¹r of every block, shape (levels, k) each."""
         out = []
         for f in range(len(self.criterion.structures)):
             place = self._place(f)
-            out.append(self._first[0] if place is None else self.tail.tail_scores(place, self.solution))
+            out.append(self._first.scores if place is None else self.tail.tail_scores(place))
         return tuple(out)
 
     def _trace_part(self, f: int) -> Array:
@@ -164,7 +177,7 @@ class Evaluation:
         place = self._place(f)
         if place is not None:
             return self.tail.tail_sums(place, self._inverse)
-        sums = self._first[1]
+        sums = self._first.sums
         return np.asarray(sums[0] - sums[1] @ self.tail.lams[f])
 
     def _score_part(self, f: int) -> Array:
@@ -176,7 +189,7 @@ class Evaluation:
         """Return ∂d/∂(λλᵀ) of block f, symmetric, shape (k, k); defined at singular λ."""
         place = self._place(f)
         if place is None:
-            trace = self._first[1][2] - self._first[1][1]
+            trace = self._first.sums[2] - self._first.sums[1]
         else:
             trace = self.tail.tail_information(place, self._inverse)
         return np.asarray(0.5 * (trace + trace.T) - self._score_part(f))
@@ -191,7 +204,7 @@ class Evaluation:
         trace = np.linalg.solve(lam.T, self._trace_part(f).T).T
         return np.asarray(0.5 * (trace + trace.T) - self._score_part(f))
 
-    @cached_property
+    @lazy
     def _derivatives(self) -> list[Array]:
         """Return ∂λ̃/∂θ of every block, shape (n_theta_f, k, k)."""
         c = self.criterion
@@ -201,7 +214,7 @@ class Evaluation:
             out.append(derivative if c.canonical else c.cross.basis[f] @ derivative)
         return out
 
-    @cached_property
+    @lazy
     def gradient(self) -> Array:
         """∂d/∂θ, shape (n_theta,)."""
         parts = []
@@ -210,7 +223,7 @@ class Evaluation:
             parts.append(np.einsum("aij,ij->a", derivative, slope))
         return np.concatenate(parts) if parts else np.zeros(0)
 
-    @cached_property
+    @lazy
     def _directions(self) -> list[Array]:
         """∂(λλᵀ)/∂θ of every block, shape (n_theta_f, k, k)."""
         return [
@@ -218,14 +231,14 @@ class Evaluation:
             for d, lam in zip(self._derivatives, self.tail.lams, strict=True)
         ]
 
-    @cached_property
+    @lazy
     def _quadratic(self) -> Array:
         """yᵀP V_a P V_b P y / σ², shape (n_theta, n_theta)."""
         products, crossed = self._variate_products(self._directions)
         projected = self.tail.project(crossed)
         return np.asarray((products - projected.T @ projected) / self._sigma_squared)
 
-    @cached_property
+    @lazy
     def _rest_of_curvature(self) -> Array:
         """What profiling σ and the second derivative of λλᵀ contribute, shape (n_theta, n_theta)."""
         c = self.criterion
@@ -244,13 +257,13 @@ class Evaluation:
             rest[here, here] += 2.0 * np.einsum("aij,bij->ab", d, slopes)
         return rest
 
-    @cached_property
+    @lazy
     def curvature(self) -> Array:
         """Average-information approximation to ∂²d/∂θ², shape (n_theta, n_theta)."""
         out = self._quadratic + self._rest_of_curvature
         return np.asarray(0.5 * (out + out.T))
 
-    @cached_property
+    @lazy
     def exact_curvature(self) -> Array | None:
         """∂²d/∂θ², shape (n_theta, n_theta); None where its traces would be dear."""
         traces = self._traces(self._directions)
@@ -268,9 +281,7 @@ class Evaluation:
         if not c.structures:
             return np.zeros((0, 0))
         if cross.q_tail == 0:
-            if cross.p > EXACT_COLUMNS and c.reml:
-                return None
-            return self._traces_of_one_factor(directions[0])
+            return self._traces_of_one_factor() if cross.p <= EXACT_COLUMNS or not c.reml else None
         if cross.q_tail + cross.first.gram.shape[0] * cross.first.gram.shape[1] > EXACT_EFFECTS:
             return None
         psi = self._psi()
@@ -286,23 +297,10 @@ class Evaluation:
                 )
         return traces
 
-    def _traces_of_one_factor(self, directions: Array) -> Array:
-        c, cross = self.criterion, self.criterion.cross
-        count = directions.shape[0]
-        covariance = self.tail.fixed_covariance() if c.reml else np.zeros((0, 0))
-        traces = np.zeros((count, count))
-        spreads = np.zeros((count, *covariance.shape))
-        information_first(
-            self.tail.lams[0],
-            cross.first.gram,
-            cross.first.border,
-            np.ascontiguousarray(directions),
-            covariance,
-            traces,
-            spreads,
-        )
-        scaled = spreads @ covariance
-        return np.asarray(0.5 * (traces + traces.T) + np.einsum("aij,bji->ab", scaled, scaled))
+    def _traces_of_one_factor(self) -> Array:
+        first = self._first
+        scaled = first.spreads @ self._scaled_inverse
+        return np.asarray(0.5 * (first.traces + first.traces.T) + np.einsum("aij,bji->ab", scaled, scaled))
 
     def _columns_of(self, f: int) -> slice:
         """Return the place of a block in `_psi`: the first factor, then the tail."""
@@ -315,7 +313,7 @@ class Evaluation:
         cross, first = self.criterion.cross, self.criterion.cross.first
         lam = self.tail.lams[cross.first_block]
         levels, k = first.gram.shape[:2]
-        gram = np.tril(first.gram) + np.tril(first.gram, -1).transpose(0, 2, 1)
+        gram = first.gram
         left = gram @ lam
         solved = np.linalg.solve(lam.T @ left + np.eye(k), left.transpose(0, 2, 1))
         dense = np.zeros((levels, k, self.tail.products.shape[0] - 1))
@@ -324,7 +322,7 @@ class Evaluation:
         dense[:, :, cross.q_tail :] = first.border[:, :, :-1]
         within = gram - left @ solved
         crossed = dense - left @ np.linalg.solve(lam.T @ left + np.eye(k), lam.T @ dense)
-        inverse = self.tail.scale_inverse(self._inverse)
+        inverse = self._scaled_inverse
         size, q = inverse.shape[0], cross.q_random
         top = crossed.reshape(levels * k, -1)[:, :size]
         products = self.tail.products[:size, :size]
@@ -348,23 +346,8 @@ class Evaluation:
         for f, here in enumerate(c.slices):
             place = self._place(f)
             if place is None:
-                first = c.cross.first
-                own = np.zeros((here.stop - here.start,) * 2)
-                own_crossed = np.zeros((here.stop - here.start, crossed.shape[1]))
-                curvature_first(
-                    tail.lams[f],
-                    first.gram,
-                    first.indptr,
-                    first.indices,
-                    first.values,
-                    first.border,
-                    np.ascontiguousarray(directions[f]),
-                    self.scores[f],
-                    own,
-                    own_crossed,
-                )
-                products[here, here] = own
-                crossed[here] = own_crossed
+                products[here, here] = self._first.products
+                crossed[here] = self._first.crossed
             else:
                 variates = np.einsum("aik,jk->aji", directions[f], self.scores[f])
                 coefficients[here, place.offset : place.stop] = variates.reshape(len(variates), -1)

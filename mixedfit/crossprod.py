@@ -32,7 +32,7 @@ class FirstFactor:
     Attributes
     ----------
     gram : ndarray, shape (levels, k, k)
-        Z_jᵀZ_j, lower triangles.
+        Z_jᵀZ_j.
     indptr, indices : ndarray of int64
         Tail columns that occur with each level, ascending, as compressed rows.
     values : ndarray, shape (cells, k)
@@ -141,6 +141,8 @@ def cross_products(design: Design) -> CrossProducts:
     first = _empty_first(design, first_block, tail, width)
     gram = np.zeros((m, m))
     _accumulate(design, root_weights, fixed, basis, first_block, first, tail, gram)
+    for a in range(first.gram.shape[1]):
+        first.gram[:, :a, a] = first.gram[:, a, :a]
     positive = None if design.weights is None else design.weights[design.weights > 0]
     return CrossProducts(
         n=design.n if positive is None else int(positive.size),
@@ -311,7 +313,9 @@ def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
     border[:, :, -1] = 0.0
     for f, block in enumerate(design.blocks):
         z = rooted(block.z) @ np.linalg.inv(cross.basis[f])
-        sums = np.stack([np.bincount(block.codes, z[:, a] * response, block.levels) for a in range(block.k)], 1)
+        sums = np.stack(
+            [np.bincount(block.codes, z[:, a] * response, block.levels) for a in range(block.k)], 1
+        )
         if f == cross.first_block:
             border[:, :, -1] = sums
         else:

@@ -20,14 +20,19 @@ def _folder() -> Path:
     for folder in (here / "_data", here.parent / "data"):
         if (folder / "LEVELS.tsv").is_file():
             return folder
-    raise DataError("the data sets that ship with mixedfit are missing from this installation; install it again.")
+    raise DataError(
+        "the data sets that ship with mixedfit are missing from this installation; install it again."
+    )
 
 
 @lru_cache(maxsize=1)
 def _levels() -> dict[tuple[str, str], list[str]]:
     """Return the ordered levels of every factor column."""
     with open(_folder() / "LEVELS.tsv", encoding="utf-8", newline="") as file:
-        return {(row["dataset"], row["column"]): row["levels"].split("|") for row in csv.DictReader(file, delimiter="\t")}
+        return {
+            (row["dataset"], row["column"]): row["levels"].split("|")
+            for row in csv.DictReader(file, delimiter="\t")
+        }
 
 
 def dataset_names() -> list[str]:
@@ -61,7 +66,9 @@ def load_dataset(name: str) -> pd.DataFrame:
     """
     paths = {path.name.split(".")[0]: path for path in _folder().glob("*.csv*")}
     if name not in paths:
-        raise DataError(f"no data set {name!r} ships (there are {', '.join(dataset_names())}). {nearest(name, paths)}")
+        raise DataError(
+            f"no data set {name!r} ships (there are {', '.join(dataset_names())}). {nearest(name, paths)}"
+        )
     columns = {column: levels for (dataset, column), levels in _levels().items() if dataset == name}
     frame = pd.read_csv(paths[name], dtype=dict.fromkeys(columns, "str"))
     for column, levels in columns.items():

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.linalg import lapack
 
+from ._lazy import lazy
 from ._types import Array
 from .crossprod import CrossProducts, TailBlock
-from .kernels.elimination import eliminate_first, gradient_first
+from .first import FirstSums, derive, eliminate
+from .kernels.dense import mirror, scale_symmetric
 
 __all__ = ["DenseTail"]
 
@@ -35,162 +37,147 @@ class DenseTail:
         Log-determinants: of all random effects, and of the fixed effects given them.
     prss : float
         Penalised residual sum of squares.
+    products : ndarray, shape (m, m)
+        S̃.
     """
 
     def __init__(self, cross: CrossProducts, lams: Sequence[Array]) -> None:
         self.cross = cross
         self.lams = lams
-        first = cross.first
-        products = cross.gram.copy()
-        logdet = 0.0
-        if cross.first_block >= 0:
-            logdet = eliminate_first(
-                lams[cross.first_block],
-                first.gram,
-                first.indptr,
-                first.indices,
-                first.values,
-                first.border,
-                products,
-            )
-        self.products = products if not cross.q_tail else _mirror(products)
-        chol, info = lapack.dpotrf(self._scaled(), lower=1, clean=0, overwrite_a=1)
-        self.chol = chol
-        diagonal = np.diagonal(chol)
+        self.size = cross.gram.shape[0] - 1
+        self.places = [place for place in cross.tail if place.block >= 0]
+        self.products = cross.gram.copy()
+        logdet = eliminate(cross, lams, self.products) if cross.first_block >= 0 else 0.0
+        mirror(self.products, False)
+        # products are symmetric, so their transpose is the same matrix in the order that LAPACK wants
+        self.chol, info = lapack.dpotrf(self._scaled().T, lower=1, clean=0, overwrite_a=1)
+        diagonal = np.diagonal(self.chol)
         self.ok = bool(info == 0 and np.isfinite(logdet))
         if self.ok:
-            q = cross.q_random
             logs = np.log(diagonal[:-1])
-            self.logdet_random = float(logdet + 2.0 * logs[:q].sum())
-            self.logdet_fixed = float(2.0 * logs[q:].sum())
+            self.logdet_random = float(logdet + 2.0 * logs[: cross.q_random].sum())
+            self.logdet_fixed = float(2.0 * logs[cross.q_random :].sum())
             self.prss = float(diagonal[-1] ** 2)
 
+    @lazy
+    def _diagonal(self) -> Array | None:
+        """Λ as a vector over all columns where every tail factor has one effect, else None."""
+        if any(place.k > 1 for place in self.places):
+            return None
+        scale = np.ones(self.size + 1)
+        for place in self.places:
+            scale[place.offset : place.stop] = self.lams[place.block][0, 0]
+        return scale
+
     def _scaled(self) -> Array:
-        """Return S in Fortran order (its lower triangle serves)."""
-        scaled = np.array(self.products, order="F")
-        for place in self._random():
-            lam, here = self.lams[place.block], slice(place.offset, place.stop)
-            if place.k == 1:
-                scaled[:, here] *= lam[0, 0]
-                scaled[here, :] *= lam[0, 0]
-            else:
-                shape = (-1, place.levels, place.k)
-                scaled[:, here] = (scaled[:, here].reshape(shape) @ lam).reshape(-1, here.stop - here.start)
-                rows = np.ascontiguousarray(scaled[here, :].T).reshape(shape) @ lam
-                scaled[here, :] = rows.reshape(-1, here.stop - here.start).T
-            where = np.arange(place.offset, place.stop)
-            scaled[where, where] += 1.0
+        """Return S."""
+        if not self.places:
+            return self.products.copy()
+        ridge = np.zeros(self.size + 1)
+        ridge[: self.cross.q_random] = 1.0
+        if self._diagonal is not None:
+            out = np.empty_like(self.products)
+            scale_symmetric(self.products, self._diagonal, ridge, out)
+            return out
+        scaled = self._times_lam_transposed(self._times_lam_transposed(self.products).T)
+        scaled[np.diag_indices_from(scaled)] += ridge
         return scaled
 
-    def _random(self) -> list[TailBlock]:
-        return [place for place in self.cross.tail if place.block >= 0]
+    def _times(self, vectors: Array, transposed: bool) -> Array:
+        out = np.array(vectors)
+        for place in self.places:
+            here = slice(place.offset, place.stop)
+            lam = self.lams[place.block].T if transposed else self.lams[place.block]
+            if place.k == 1:
+                out[here] *= lam[0, 0]
+            else:
+                part = out[here].reshape(place.levels, place.k, -1)
+                out[here] = (lam @ part).reshape(out[here].shape)
+        return out
 
     def _times_lam(self, vectors: Array) -> Array:
-        """Return Λ times the rows of `vectors`, shape (m, columns) or (m,)."""
-        out = np.array(vectors)
-        for place in self._random():
-            here = slice(place.offset, place.stop)
-            lam = self.lams[place.block]
-            part = out[here].reshape(place.levels, place.k, -1)
-            out[here] = (lam @ part).reshape(out[here].shape)
-        return out
+        """Return Λ times `vectors`, shape (m, columns) or (m,); fewer rows are taken to be the first."""
+        return self._times(vectors, transposed=False)
 
     def _times_lam_transposed(self, vectors: Array) -> Array:
-        out = np.array(vectors)
-        for place in self._random():
-            here = slice(place.offset, place.stop)
-            part = out[here].reshape(place.levels, place.k, -1)
-            out[here] = (self.lams[place.block].T @ part).reshape(out[here].shape)
-        return out
+        return self._times(vectors, transposed=True)
 
+    @lazy
     def solution(self) -> Array:
-        """Return the coefficients b and β of all tail columns but y, shape (m − 1,)."""
-        size = self.chol.shape[0] - 1
-        if size == 0:
-            return np.zeros(0)
-        x, _ = lapack.dtrtrs(self.chol[:size, :size], self.chol[size, :size], lower=1, trans=1)
-        return self._times_lam(x)
+        """Coefficients b and β of all tail columns but y, shape (m − 1,)."""
+        last = np.zeros(self.size + 1)
+        last[-1] = -self.chol[-1, -1]
+        x, _ = lapack.dtrtrs(self.chol, last, lower=1, trans=1)  # bordered: its head solves L₁₁ᵀx = l_y
+        return self._times_lam(x[:-1])
 
     def inverse(self, size: int) -> Array:
-        """Return the first `size` rows and columns of S⁻¹'s leading block inverse, symmetric."""
+        """Return T, the inverse of the first `size` rows and columns of S, shape (size, size)."""
         if size == 0:
             return np.zeros((0, 0))
-        lower, _ = lapack.dpotri(np.array(self.chol[:size, :size], order="F"), lower=1, overwrite_c=1)
-        return _mirror(np.ascontiguousarray(lower))
+        return _inverse_of(self.chol[:size, :size])
 
     def scale_inverse(self, inverse: Array) -> Array:
         """Return Λ T Λᵀ."""
-        return self._times_lam(self._times_lam(inverse).T)
+        if self._diagonal is not None:
+            out = np.empty_like(inverse)
+            size = inverse.shape[0]
+            scale_symmetric(inverse, self._diagonal[:size], np.zeros(size), out)
+            return out
+        return np.ascontiguousarray(self._times_lam(self._times_lam(inverse).T))
 
-    def first_factor_sums(self, inverse: Array, solution: Array) -> tuple[Array, Array]:
-        """Return scores (levels, k) and sums (4, k, k) of the first factor; see `gradient_first`."""
-        cross, first = self.cross, self.cross.first
-        lam = self.lams[cross.first_block]
-        scores = np.empty((first.gram.shape[0], lam.shape[0]))
-        sums = np.empty((4, *lam.shape))
-        gradient_first(
-            lam,
-            first.gram,
-            first.indptr,
-            first.indices,
-            first.values,
-            first.border,
-            self.scale_inverse(inverse),
-            solution,
-            scores,
-            sums,
-        )
-        return scores, sums
+    def first_sums(
+        self, inverse: Array, directions: Array, covariance: Array | None, scaled: Array
+    ) -> FirstSums:
+        """Return what gradient and curvature need of the first factor; `scaled` is Λ T Λᵀ."""
+        return derive(self.cross, self.lams, scaled, self.solution, directions, covariance)
 
     def tail_sums(self, place: TailBlock, inverse: Array) -> Array:
         """Return Σ_j [S̃ΛT]_jj of one tail factor, shape (k, k)."""
         size = inverse.shape[0]
         here = slice(place.offset, place.stop)
-        left = self._times_lam_transposed(self.products[:size, here]).T
-        shape = (place.levels, place.k, size)
-        if place.k == 1:
-            return np.array([[np.einsum("ij,ij->", left, inverse[here])]])
-        return np.einsum("jat,jbt->ab", left.reshape(shape), inverse[here].reshape(shape))
+        if self._diagonal is not None:
+            total = np.einsum("ij,ij,j->", self.products[here, :size], inverse[here], self._diagonal[:size])
+            return np.array([[total]])
+        left = self._times_lam_transposed(self.products[:size, here])
+        shape = (size, place.levels, place.k)
+        return np.asarray(
+            np.einsum("tja,tjb->ab", left.reshape(shape), inverse[:, here].reshape(shape), optimize=False)
+        )
 
     def tail_information(self, place: TailBlock, inverse: Array) -> Array:
         """Return Σ_j [S̃ − S̃ΛTΛᵀS̃]_jj of one tail factor, defined at any λ, shape (k, k)."""
         size = inverse.shape[0]
         here = slice(place.offset, place.stop)
         left = self._times_lam_transposed(self.products[:size, here])
-        reduced = left.T @ (inverse @ left)
-        blocks = (self.products[here, here] - reduced).reshape(place.levels, place.k, place.levels, place.k)
-        return np.asarray(np.einsum("jajb->ab", blocks))
+        solved = inverse @ left
+        shape = (size, place.levels, place.k)
+        reduced = np.einsum("tja,tjb->ab", left.reshape(shape), solved.reshape(shape), optimize=False)
+        own = self.products[here, here].reshape(place.levels, place.k, place.levels, place.k)
+        return np.asarray(np.einsum("jajb->ab", own) - reduced)
 
-    def tail_scores(self, place: TailBlock, solution: Array) -> Array:
+    def tail_scores(self, place: TailBlock) -> Array:
         """Return Z_jᵀV⁻¹r of one tail factor, shape (levels, k)."""
         rows = self.products[place.offset : place.stop]
-        return (rows[:, -1] - rows[:, :-1] @ solution).reshape(place.levels, place.k)
+        return np.asarray((rows[:, -1] - rows[:, :-1] @ self.solution).reshape(place.levels, place.k))
 
     def project(self, crossed: Array) -> Array:
         """Return L⁻¹Λᵀ of working variates' products with the tail, shape (m − 1, count)."""
-        size = self.chol.shape[0] - 1
-        if size == 0:
-            return np.zeros((0, crossed.shape[0]))
-        solved, _ = lapack.dtrtrs(
-            self.chol[:size, :size], self._times_lam_transposed(crossed.T), lower=1, trans=0
-        )
-        return np.asarray(solved)
+        right = np.zeros((self.size + 1, crossed.shape[0]))
+        right[:-1] = self._times_lam_transposed(crossed.T)
+        solved, _ = lapack.dtrtrs(self.chol, right, lower=1, trans=0)
+        return np.asarray(solved[:-1])
 
     def fixed_covariance(self) -> Array:
-        """Return (X̃ᵀV⁻¹X̃)⁻¹ over all fixed columns, many-level factors first."""
+        """Return (XᵀV⁻¹X)⁻¹ over all fixed columns, many-level factors first."""
         q = self.cross.q_random
-        size = self.chol.shape[0] - 1
-        if size == q:
+        if self.size == q:
             return np.zeros((0, 0))
-        block = np.array(self.chol[q:size, q:size], order="F")
-        lower, _ = lapack.dpotri(block, lower=1, overwrite_c=1)
-        return _mirror(np.ascontiguousarray(lower))
+        return _inverse_of(self.chol[q:-1, q:-1])
 
 
-def _mirror(lower: Array) -> Array:
-    """Return the symmetric matrix of a lower triangle."""
-    if lower.shape[0] < 2:
-        return lower
-    out = np.tril(lower)
-    out += np.tril(lower, -1).T
-    return out
+def _inverse_of(chol: Array) -> Array:
+    """Return (L Lᵀ)⁻¹ of a lower factor, symmetric and in C order."""
+    lower, _ = lapack.dpotri(np.array(chol, order="F"), lower=1, overwrite_c=1)
+    out = lower.T
+    mirror(out, True)
+    return np.asarray(out)

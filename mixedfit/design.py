@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from ._lazy import lazy
 from ._types import Array, IntArray
 from .covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from .errors import MissingRowsWarning, ModelError
@@ -125,18 +125,18 @@ class Design:
         """Rows kept."""
         return int(self.y.size)
 
-    @cached_property
+    @lazy
     def n_theta(self) -> int:
         """Number of covariance parameters θ."""
         return sum(block.structure.n_theta for block in self.blocks)
 
-    @cached_property
+    @lazy
     def theta_slices(self) -> tuple[slice, ...]:
         """Place of each block's parameters in θ."""
         ends = np.cumsum([0] + [block.structure.n_theta for block in self.blocks])
         return tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
 
-    @cached_property
+    @lazy
     def theta_names(self) -> tuple[str, ...]:
         """lme4's names of θ, such as ``Subject.Days.(Intercept)``."""
         return tuple(f"{b.name}.{name}" for b in self.blocks for name in b.structure.names(b.effects))

@@ -46,7 +46,13 @@ class FormulaError(MixedfitError, ValueError):
     """
 
     def __init__(
-        self, message: str, *, source: str = "", start: int | None = None, end: int | None = None, advice: str = ""
+        self,
+        message: str,
+        *,
+        source: str = "",
+        start: int | None = None,
+        end: int | None = None,
+        advice: str = "",
     ) -> None:
         lines = [message]
         if source and start is not None:

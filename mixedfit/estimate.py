@@ -37,6 +37,9 @@ class Control:
         Newton decrement, in units of deviance, at which the search stops.
     max_evaluations : int
         Evaluations of the criterion before the search gives up.
+    blas_threads : int
+        Threads of the dense algebra. More than one pays for crossed factors with thousands of levels on a
+        machine with nothing else to do, and costs dearly on a busy one.
 
     Examples
     --------
@@ -46,10 +49,11 @@ class Control:
 
     tolerance: float = 1e-9
     max_evaluations: int = 500
+    blas_threads: int = 1
 
     def __post_init__(self) -> None:
-        if not (self.tolerance > 0 and self.max_evaluations >= 1):
-            raise ModelError("Control needs a tolerance above 0 and at least one evaluation.")
+        if not (self.tolerance > 0 and self.max_evaluations >= 1 and self.blas_threads >= 1):
+            raise ModelError("Control needs a tolerance above 0, and at least one evaluation and one thread.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,14 +357,10 @@ def _verdict(
             f"Converged on the boundary ({found}): {_singular_words(criterion, optimum.x, singular, named)}. "
             "The estimates are the optimum; a simpler random part fits as well.",
         )
-    return Convergence(
-        "converged", optimum.decrement, optimum.evaluations, (), f"Converged ({found})."
-    )
+    return Convergence("converged", optimum.decrement, optimum.evaluations, (), f"Converged ({found}).")
 
 
-def _singular_words(
-    criterion: Criterion, x: Array, singular: Sequence[bool], names: Sequence[str]
-) -> str:
+def _singular_words(criterion: Criterion, x: Array, singular: Sequence[bool], names: Sequence[str]) -> str:
     words = []
     for name, is_singular, here, structure in zip(
         names, singular, criterion.slices, criterion.structures, strict=True
@@ -372,5 +372,7 @@ def _singular_words(
         if rank == 0:
             words.append(f"no variance between levels of {name}")
         else:
-            words.append(f"the {structure.k} effects of {name} vary in {rank} direction{'s' * (rank > 1)} only")
+            words.append(
+                f"the {structure.k} effects of {name} vary in {rank} direction{'s' * (rank > 1)} only"
+            )
     return "; ".join(words)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from time import perf_counter
 
 import numpy as np
 
-from ._threads import few_threads
+from ._threads import blas_threads
+from ._lazy import lazy
 from ._types import Array
 from .criterion import Criterion, Evaluation
 from .crossprod import CrossProducts, cross_products, with_response
@@ -54,22 +54,22 @@ class Fit:
         """Return the function that REML or ML minimises."""
         return criterion_of(self.design, self.cross, reml, self.held_sigma)
 
-    @cached_property
+    @lazy
     def deviance(self) -> float:
         """−2 log-likelihood at θ (σ profiled unless held fixed)."""
         return self.evaluation.value if not self.reml else self.criterion(False)(self.theta).value
 
-    @cached_property
+    @lazy
     def reml_criterion(self) -> float:
         """−2 log-likelihood of the residual contrasts at θ."""
         return self.evaluation.value if self.reml else self.criterion(True)(self.theta).value
 
-    @cached_property
+    @lazy
     def sigma(self) -> float:
         """Residual standard deviation, in units of y."""
         return self.evaluation.sigma
 
-    @cached_property
+    @lazy
     def lam(self) -> tuple[Array, ...]:
         """λ of every block, shape (k, k) each."""
         return tuple(
@@ -77,17 +77,17 @@ class Fit:
             for block, here in zip(self.design.blocks, self.design.theta_slices, strict=True)
         )
 
-    @cached_property
+    @lazy
     def omega(self) -> tuple[Array, ...]:
         """Ω = σ²λλᵀ of every block, shape (k, k) each, in units of y²."""
         return tuple(self.sigma**2 * lam @ lam.T for lam in self.lam)
 
-    @cached_property
+    @lazy
     def coefficient_names(self) -> tuple[str, ...]:
         """Names of all fixed effects, many-level factors last."""
         return (*self.design.x_names, *(name for factor in self.design.many for name in factor.names))
 
-    @cached_property
+    @lazy
     def kept(self) -> Array:
         """Whether each fixed effect is estimated (the others were dropped for rank), shape (p,), bool."""
         kept = np.zeros(len(self.design.x_names), dtype=bool)
@@ -95,7 +95,7 @@ class Fit:
         many = sum(len(factor.names) for factor in self.design.many)
         return np.concatenate([kept, np.ones(many, dtype=bool)])
 
-    @cached_property
+    @lazy
     def beta(self) -> Array:
         """Fixed effects, NaN where dropped, shape (p,), in units of y per unit of x."""
         cross, fixed = self.cross, self.cross.fixed
@@ -105,7 +105,7 @@ class Fit:
         beta[len(self.design.x_names) :] = fixed.scale * solution[cross.q_random : cross.q_tail]
         return beta
 
-    @cached_property
+    @lazy
     def beta_covariance(self) -> Array:
         """Covariance of the estimated fixed effects, NaN where dropped, shape (p, p)."""
         cross, T = self.cross, self.cross.fixed.transform
@@ -121,7 +121,7 @@ class Fit:
         out[np.ix_(x, m)] = out[np.ix_(m, x)].T
         return self.sigma**2 * out
 
-    @cached_property
+    @lazy
     def modes(self) -> tuple[Array, ...]:
         """Conditional modes b (BLUPs) of every block, shape (levels, k) each, in units of y per unit of z."""
         out = []
@@ -146,7 +146,7 @@ class Fit:
             out.append(cross.fixed.scale * np.linalg.solve(cross.basis[f], inner.T).T)
         return tuple(out)
 
-    @cached_property
+    @lazy
     def mode_covariance(self) -> tuple[Array, ...]:
         """Var(b | y) at known β, θ, σ, of every block: shape (levels, k, k) each.
 
@@ -171,7 +171,7 @@ class Fit:
             out.append(self.sigma**2 * (root @ inner @ root.T))
         return tuple(out)
 
-    @cached_property
+    @lazy
     def fixed_part(self) -> Array:
         """Xβ plus offset on the rows kept, shape (n,)."""
         design = self.design
@@ -184,7 +184,7 @@ class Fit:
             at += len(factor.names)
         return out if design.offset is None else out + design.offset
 
-    @cached_property
+    @lazy
     def fitted(self) -> Array:
         """Xβ + Zb plus offset on the rows kept, shape (n,)."""
         out = self.fixed_part.copy()
@@ -192,12 +192,12 @@ class Fit:
             out += np.einsum("ik,ik->i", block.z, modes[block.codes])
         return out
 
-    @cached_property
+    @lazy
     def response(self) -> Array:
         """The response as observed, offset included, shape (n,)."""
         return self.design.y if self.design.offset is None else self.design.y + self.design.offset
 
-    @cached_property
+    @lazy
     def n_parameters(self) -> int:
         """Parameters that information criteria count: fixed effects, θ, and σ unless held."""
         return self.cross.p_total + self.design.n_theta + (self.held_sigma is None)
@@ -226,10 +226,12 @@ def fit_design(
         If there are not more rows than fixed effects, σ is not positive, or variances cannot be told apart.
     """
     if sigma is not None and not (np.isfinite(sigma) and sigma > 0):
-        raise ModelError(f"sigma is {sigma}; a residual standard deviation held fixed must be a positive number.")
+        raise ModelError(
+            f"sigma is {sigma}; a residual standard deviation held fixed must be a positive number."
+        )
     check_identifiable(design, sigma)
     begun = perf_counter()
-    with few_threads(0):
+    with blas_threads(1):
         cross = cross_products(design)
     timing = {"design": seconds, "cross_products": perf_counter() - begun}
     return _estimated(design, cross, reml, start, sigma, control, report, timing)
@@ -240,7 +242,9 @@ def refit_design(fit: Fit, y: Array) -> Fit:
     if y.shape != (fit.design.n,):
         raise DataError(f"the new response has shape {y.shape}; the model was fitted to {fit.design.n} rows.")
     if not np.all(np.isfinite(y)):
-        raise DataError("the new response has missing or infinite values; refit needs one finite number a row.")
+        raise DataError(
+            "the new response has missing or infinite values; refit needs one finite number a row."
+        )
     begun = perf_counter()
     design = fit.design.with_response(y)
     cross = with_response(fit.cross, design)
@@ -264,7 +268,7 @@ def _estimated(
             "formula or use more data."
         )
     begun = perf_counter()
-    with few_threads(cross.gram.shape[0]):
+    with blas_threads((control or Control()).blas_threads):
         outcome = estimate(
             cross,
             [block.structure for block in design.blocks],

@@ -100,8 +100,8 @@ class ParsedFormula:
     offsets : tuple of str
         Inner text of each ``offset(...)``.
     matrices : formulaic formula
-        Response ``y``, fixed part ``X``, random parts under `random_key` and offsets ``O0, …``: everything
-        that is to be evaluated, in one object so that one pass over the data serves them all.
+        Response ``y``, fixed part ``X``, random parts under `random_key` (unless equal to the fixed part) and
+        offsets ``O0, …``: everything to be evaluated, in one object, so that one pass over the data serves.
     """
 
     source: str
@@ -425,7 +425,9 @@ def _matrices(
             parts[f"O{number}"] = Formula(f"0 + {_call(offset)}")
     except FormulaicError as error:
         raise FormulaError(f"the formula cannot be read: {_first_line(error)}", source=text) from None
-    parts.update({random_key(part): part for term in random for part in term.parts})
+    for part in (part for term in random for part in term.parts):
+        if random_key(part) != random_key(parts["X"]):
+            parts[random_key(part)] = part
     return Formula(**parts)
 
 
@@ -436,7 +438,11 @@ def random_key(part: Any) -> str:
 
 def _call(expression: str) -> str:
     """Protect arithmetic on the left side, such as ``1000 / rt``, from the formula's own operators."""
-    plain = _PLAIN_NAME.fullmatch(expression) or expression.startswith("`") or re.fullmatch(r"\w+\(.*\)", expression)
+    plain = (
+        _PLAIN_NAME.fullmatch(expression)
+        or expression.startswith("`")
+        or re.fullmatch(r"\w+\(.*\)", expression)
+    )
     return expression if plain else f"I({expression.replace(' ^ ', ' ** ')})"
 
 

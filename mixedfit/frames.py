@@ -36,7 +36,7 @@ def column_names(data: Any) -> list[str]:
 
 
 def as_frame(data: Any, columns: Iterable[str]) -> pd.DataFrame:
-    """Return the named columns as a pandas frame; the data that came in are not changed.
+    """Return the named columns (a pandas frame: as it is) as a pandas frame.
 
     Raises
     ------
@@ -47,12 +47,14 @@ def as_frame(data: Any, columns: Iterable[str]) -> pd.DataFrame:
     if isinstance(data, pd.DataFrame):
         _check_names(wanted, data.columns)
         _check_unique(wanted, data)
-        return data[wanted] if len(wanted) else pd.DataFrame(index=data.index)
+        return data
     _check_names(wanted, column_names(data))
     series = {name: _series(data[name]) for name in wanted}
     lengths = {name: len(values) for name, values in series.items()}
     if len(set(lengths.values())) > 1:
-        raise DataError(f"the columns differ in length: {lengths}. Give every column the same number of rows.")
+        raise DataError(
+            f"the columns differ in length: {lengths}. Give every column the same number of rows."
+        )
     return pd.DataFrame(series)
 
 
@@ -61,7 +63,9 @@ def _check_names(wanted: Iterable[str], present: Iterable[Any]) -> None:
     for name in wanted:
         if name not in names:
             listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
-            raise DataError(f"no column {name!r} in the data (columns: {listed}). {nearest(name, names)}".rstrip())
+            raise DataError(
+                f"no column {name!r} in the data (columns: {listed}). {nearest(name, names)}".rstrip()
+            )
 
 
 def _check_unique(wanted: Iterable[str], data: pd.DataFrame) -> None:
@@ -69,7 +73,9 @@ def _check_unique(wanted: Iterable[str], data: pd.DataFrame) -> None:
         return
     for name in wanted:
         if int(np.sum(data.columns == name)) > 1:
-            raise DataError(f"the data have several columns named {name!r}; rename them so that one is meant.")
+            raise DataError(
+                f"the data have several columns named {name!r}; rename them so that one is meant."
+            )
 
 
 def _series(values: Any) -> Any:
@@ -98,7 +104,9 @@ def _from_polars(values: Any) -> Any:
         return pd.Series(values.to_list(), dtype="str")
     if values.null_count() and kind != "Boolean":
         return values.cast(type(values)([1.0]).dtype).to_numpy()
-    return np.asarray(values.to_numpy() if not values.null_count() else np.array(values.to_list(), dtype=object))
+    return np.asarray(
+        values.to_numpy() if not values.null_count() else np.array(values.to_list(), dtype=object)
+    )
 
 
 def _from_arrow(values: Any) -> Any:
@@ -115,7 +123,9 @@ def check_column(name: str, values: pd.Series[Any]) -> None:
     """
     dtype = values.dtype
     if isinstance(dtype, np.dtype) and dtype.kind == "c":
-        raise DataError(f"column {name!r} is complex; mixed models take real numbers. Use its .real or its modulus.")
+        raise DataError(
+            f"column {name!r} is complex; mixed models take real numbers. Use its .real or its modulus."
+        )
     if isinstance(dtype, np.dtype) and dtype.kind in "mM":
         raise DataError(
             f"column {name!r} holds dates or durations ({dtype}); turn it into a number first, such as days since "
@@ -128,13 +138,3 @@ def check_column(name: str, values: pd.Series[Any]) -> None:
                 f"column {name!r} has dtype object and holds {kind} values; expected numbers, strings, booleans or "
                 "categories. Convert it with pd.to_numeric or .astype(str)."
             )
-
-
-def missing_rows(frame: pd.DataFrame) -> AnyArray:
-    """Return, for every row, whether any of its columns is missing; shape (rows,), bool."""
-    out = np.zeros(len(frame), dtype=bool)
-    for name in frame.columns:
-        column = frame[name]
-        if column.hasnans:
-            out |= column.isna().to_numpy()
-    return out

@@ -1,6 +1,6 @@
 """The pipeline, from a formula and data to a fitted model. Read this file first.
 
-    text → ParsedFormula → Design → CrossProducts → Criterion → optimum → MixedResults
+text → ParsedFormula → Design → CrossProducts → Criterion → optimum → MixedResults
 """
 
 from __future__ import annotations

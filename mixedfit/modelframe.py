@@ -15,8 +15,8 @@ from formulaic.errors import FormulaicError
 
 from ._types import AnyArray, Array
 from .errors import DataError, FormulaError, ModelError, nearest
-from .formula import ParsedFormula
-from .frames import as_frame, check_column, column_names, missing_rows
+from .formula import ParsedFormula, random_key
+from .frames import as_frame, check_column, column_names
 from .grouping import Grouping, encode
 
 __all__ = ["Matrices", "ModelFrame", "build_frame", "evaluate"]
@@ -111,25 +111,39 @@ def build_frame(
     extra = [v for v in (weights, offset) if isinstance(v, str)]
     table = as_frame(data, [*needed, *extra])
     rows = len(table)
-    for name in table.columns:
-        check_column(str(name), table[name])
     weight_values = _per_row("weights", weights, table, rows)
     offset_values = _per_row("offset", offset, table, rows)
-    absent = missing_rows(table)
-    if offset_values is not None:
-        absent |= np.isnan(offset_values)
+    absent = np.zeros(rows, dtype=bool) if offset_values is None else np.isnan(offset_values)
+    per_column = _missing_by_column(table, [*needed, *extra], absent)
     count = int(absent.sum())
     if count and missing == "raise":
-        raise DataError(_missing_message(table, absent, count))
+        first = table.index[np.flatnonzero(absent)[0]]
+        raise DataError(
+            f"{count} rows have missing values (by column: {per_column}; first row: {first!r}) and "
+            "missing='raise' was asked for. Fill or remove them, or use missing='drop'."
+        )
     if count == rows:
         what = "the data have no rows" if rows == 0 else f"none of the {rows} rows is complete"
-        raise DataError(f"{what} in the columns {', '.join(needed)}; at least one row is needed to fit a model.")
+        raise DataError(f"{what} in the columns {', '.join(needed)}; a model needs at least one row.")
     if count:
-        table = table.loc[~absent] if table.index.is_unique else table[~absent]
+        table = table.loc[~absent, needed] if table.index.is_unique else table[~absent]
         weight_values = None if weight_values is None else weight_values[~absent]
         offset_values = None if offset_values is None else offset_values[~absent]
     _check_weights(weight_values)
-    return ModelFrame(_without_unused_levels(table), weight_values, offset_values, count)
+    return ModelFrame(_without_unused_levels(table, needed), weight_values, offset_values, count)
+
+
+def _missing_by_column(table: pd.DataFrame, columns: list[str], absent: AnyArray) -> dict[str, int]:
+    """Check the columns' types, mark rows with missing values, and return how many each column has."""
+    counts = {}
+    for name in dict.fromkeys(columns):
+        column = table[name]
+        check_column(name, column)
+        if column.hasnans:
+            missing = column.isna().to_numpy()
+            counts[name] = int(missing.sum())
+            absent |= missing
+    return counts
 
 
 def _needed_columns(parsed: ParsedFormula, columns: list[str]) -> list[str]:
@@ -185,7 +199,11 @@ def _names_in_factor(factor: Any) -> list[tuple[str, bool]]:
         raise FormulaError(
             f"the call '{factor.expr}' is not a valid expression: {error.msg}.", source=factor.expr
         ) from None
-    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    called = {
+        node.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id not in called:
             found.append((node.id, False))
@@ -224,19 +242,11 @@ def _check_weights(weights: Array | None) -> None:
         raise DataError("all weights are 0; at least one row needs a positive weight.")
 
 
-def _missing_message(table: pd.DataFrame, absent: AnyArray, count: int) -> str:
-    per_column = {str(c): int(table[c].isna().sum()) for c in table.columns if table[c].hasnans}
-    first = table.index[np.flatnonzero(absent)[0]]
-    return (
-        f"{count} rows have missing values (by column: {per_column}; first row: {first!r}) and missing='raise' was "
-        "asked for. Fill or remove them, or use missing='drop'."
-    )
-
-
-def _without_unused_levels(table: pd.DataFrame) -> pd.DataFrame:
-    for name in table.columns:
-        column = table[name]
-        if isinstance(column.dtype, pd.CategoricalDtype):
+def _without_unused_levels(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    dtypes = table.dtypes
+    for name in columns:
+        if isinstance(dtypes[name], pd.CategoricalDtype):
+            column = table[name]
             counts = np.bincount(column.cat.codes.to_numpy(), minlength=len(column.cat.categories))
             if (counts == 0).any():
                 table = table.assign(**{str(name): column.cat.remove_unused_categories()})
@@ -265,7 +275,8 @@ def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any
         raise
     except Exception as error:
         raise FormulaError(
-            f"the formula cannot be evaluated on these data: {type(error).__name__}: {error}", source=parsed.source
+            f"the formula cannot be evaluated on these data: {type(error).__name__}: {error}",
+            source=parsed.source,
         ) from error
     matrices = made._to_dict()
     y_names, y = _array(matrices["y"])
@@ -276,9 +287,9 @@ def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any
         )
     x_names, X = _array(matrices["X"])
     random = {key: _array(value) for key, value in matrices.items() if key.startswith("Z:")}
-    for key, (names, z) in random.items():
-        if names == x_names:
-            random[key] = (names, X)
+    if not many:
+        random[random_key(parsed.matrices.X)] = (x_names, X)
+    for names, z in random.values():
         _check_finite(names, z, frame, "a random effect's column")
     _check_finite(y_names, y, frame, "the response")
     _check_finite(x_names, X, frame, "a fixed-effect column")
@@ -312,7 +323,8 @@ def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tup
         kept.append(term)
     if not many:
         return parsed.matrices, many
-    return Formula(**{**parsed.matrices._to_dict(), "X": Formula(kept)}), many
+    parts = {random_key(part): part for term in parsed.random for part in term.parts}
+    return Formula(**{**parsed.matrices._to_dict(), **parts, "X": Formula(kept)}), many
 
 
 def _label_column(term: Any, table: pd.DataFrame) -> str | None:

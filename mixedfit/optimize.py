@@ -79,9 +79,7 @@ def secant_update(hessian: Array, step: Array, change: Array) -> Array:
     predicted, met = float(step @ image), float(step @ change)
     if not (predicted > 0 and met > 0) or abs(predicted - met) < 0.1 * met:
         return hessian
-    return np.asarray(
-        hessian - np.outer(image, image) / predicted + np.outer(change, change) / met
-    )
+    return np.asarray(hessian - np.outer(image, image) / predicted + np.outer(change, change) / met)
 
 
 class _Trace:
@@ -97,6 +95,7 @@ class _Trace:
         self.last_x: Array | None = None
         self.accepted: list[tuple[Array, Array]] = []
         self.curved: tuple[Array, Array] | None = None
+        self.decrement_at: tuple[Array, float] | None = None
 
     def curvature(self, x: Array) -> Array:
         """Return the point's curvature: exact near the optimum, or else brought into agreement with how the
@@ -121,7 +120,10 @@ class _Trace:
 
     def decrement(self) -> float:
         """Return the Newton decrement at the best point."""
-        return newton_decrement(self.best.gradient, self.curvature(self.best_x))[0]
+        if self.decrement_at is None or self.decrement_at[0] is not self.best_x:
+            value = newton_decrement(self.best.gradient, self.curvature(self.best_x))[0]
+            self.decrement_at = (self.best_x, value)
+        return self.decrement_at[1]
 
     def at(self, x: Array) -> Any:
         if self.last_x is not None and np.array_equal(x, self.last_x):
@@ -207,7 +209,7 @@ def _polish(trace: _Trace, tolerance: float) -> Optimum:
     best, x = trace.best, trace.best_x
     decrement, step = newton_decrement(best.gradient, trace.curvature(x))
     for _ in range(3):
-        if not 1e-16 < decrement < 1e-4:
+        if not 1e-12 < decrement < 1e-4:
             break
         point = trace.at(x + step)
         if not point.value <= best.value + 1e-12 * abs(best.value) + 1e-12:

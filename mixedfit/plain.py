@@ -105,7 +105,12 @@ def _check_call(node: ast.Call, columns: frozenset[str], formula: str) -> None:
     name = node.func.id
     if name == "Q":
         quoted = [a.value for a in node.args if isinstance(a, ast.Constant)]
-        if len(node.args) != 1 or node.keywords or quoted != [q for q in quoted if q in columns] or not quoted:
+        if (
+            len(node.args) != 1
+            or node.keywords
+            or quoted != [q for q in quoted if q in columns]
+            or not quoted
+        ):
             _refuse(f"'{ast.unparse(node)}' does not name a column", formula)
         return
     for argument in [*node.args, *(k.value for k in node.keywords)]:

@@ -198,7 +198,8 @@ def _columns(heads: Sequence[str], columns: Sequence[Sequence[str]], left: int =
 
     def line(cells: Sequence[str]) -> str:
         aligned = [
-            cell.ljust(w) if i < left else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
+            cell.ljust(w) if i < left else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
         ]
         return " ".join(aligned).rstrip()
 
@@ -284,7 +285,9 @@ def to_html(s: Summary) -> str:
     parts = [
         '<div class="mixedfit-summary">',
         f"<p><strong>{html.escape(s.title)}</strong><br><code>{html.escape(s.formula)}</code></p>",
-        f"<p>{html.escape(criteria)}. {s.nobs} rows" + (f", {html.escape(groups)}." if groups else ".") + "</p>",
+        f"<p>{html.escape(criteria)}. {s.nobs} rows"
+        + (f", {html.escape(groups)}." if groups else ".")
+        + "</p>",
         _html_table("Fixed effects", ["", "Estimate", "Std. Error", "t value"], fixed_rows),
         _html_table("Random effects", ["Group", "Effect", "Variance", "Std. Dev.", "Corr."], random_rows),
         f"<p>{html.escape(s.verdict)}</p>",

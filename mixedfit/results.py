@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from . import report, storage
+from ._lazy import lazy
 from ._types import Array
 from .errors import DataError, ModelError
 from .estimate import Convergence
@@ -74,7 +74,7 @@ class MixedResults:
 
     # -- fixed effects -----------------------------------------------------------------------------
 
-    @cached_property
+    @lazy
     def params(self) -> pd.Series[float]:
         """Fixed effects; NaN for columns that were dropped because earlier ones span them."""
         return pd.Series(self._fit.beta, index=pd.Index(self._fit.coefficient_names), name="estimate")
@@ -84,7 +84,7 @@ class MixedResults:
         names = list(self._fit.coefficient_names)
         return pd.DataFrame(self._fit.beta_covariance, index=names, columns=names)
 
-    @cached_property
+    @lazy
     def bse(self) -> pd.Series[float]:
         """Standard errors of the fixed effects."""
         variances = np.diag(self._fit.beta_covariance)
@@ -125,12 +125,12 @@ class MixedResults:
         """Residual variance."""
         return self._fit.sigma**2
 
-    @cached_property
+    @lazy
     def theta(self) -> pd.Series[float]:
         """Relative covariance parameters, in lme4's order and names."""
         return pd.Series(self._fit.theta, index=pd.Index(self._fit.design.theta_names), name="theta")
 
-    @cached_property
+    @lazy
     def varcorr(self) -> pd.DataFrame:
         """Variances, covariances, SDs and correlations as lme4's ``as.data.frame(VarCorr(fit))``.
 
@@ -149,7 +149,7 @@ class MixedResults:
 
     # -- random effects ----------------------------------------------------------------------------
 
-    @cached_property
+    @lazy
     def random_effects(self) -> dict[str, pd.DataFrame]:
         """Conditional modes (BLUPs): for every grouping factor a table of levels × effects."""
         return {
@@ -157,7 +157,7 @@ class MixedResults:
             for block, modes in zip(self._fit.design.blocks, self._fit.modes, strict=True)
         }
 
-    @cached_property
+    @lazy
     def random_effects_cov(self) -> dict[str, pd.DataFrame]:
         """Conditional covariances of the random effects given y and the parameters.
 
@@ -165,11 +165,13 @@ class MixedResults:
         """
         out = {}
         for block, cov in zip(self._fit.design.blocks, self._fit.mode_covariance, strict=True):
-            index = pd.MultiIndex.from_product([block.grouping.levels, list(block.effects)], names=["level", "effect"])
+            index = pd.MultiIndex.from_product(
+                [block.grouping.levels, list(block.effects)], names=["level", "effect"]
+            )
             out[block.name] = pd.DataFrame(cov.reshape(-1, block.k), index=index, columns=list(block.effects))
         return out
 
-    @cached_property
+    @lazy
     def group_coefs(self) -> dict[str, pd.DataFrame]:
         """Coefficients of each group, β + b: the shrunken counterparts of per-group regressions.
 

@@ -56,7 +56,12 @@ def write(fit: Fit, path: str | Path) -> None:
             for block in design.blocks
         ],
         "many": [
-            {"name": f.grouping.name, "levels": _labels(f.grouping.levels), "first": f.first, "names": f.names}
+            {
+                "name": f.grouping.name,
+                "levels": _labels(f.grouping.levels),
+                "first": f.first,
+                "names": f.names,
+            }
             for f in design.many
         ],
         "reml": fit.reml,
@@ -99,7 +104,9 @@ def read(path: str | Path) -> Fit:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays["header"].tobytes().decode())
         if header["format"] != FORMAT:
-            raise DataError(f"{path}: format {header['format']!r} is not known; this version reads {FORMAT!r}.")
+            raise DataError(
+                f"{path}: format {header['format']!r} is not known; this version reads {FORMAT!r}."
+            )
         return _rebuild(header, arrays)
     except (KeyError, ValueError, zipfile.BadZipFile, TypeError, IndexError) as error:
         if isinstance(error, DataError):
@@ -115,7 +122,9 @@ def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
         grouping = Grouping(stored["name"], arrays[f"codes{f}"].astype(np.int64), _index(stored["levels"]))
         z = arrays[f"z{f}"]
         blocks.append(
-            RandomBlock(grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), tuple(p.k for p in parts))
+            RandomBlock(
+                grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), tuple(p.k for p in parts)
+            )
         )
     many = []
     for f, stored in enumerate(header["many"]):
@@ -139,5 +148,12 @@ def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
     theta = arrays["theta"]
     evaluation = criterion_of(design, cross, header["reml"], header["sigma"])(theta)
     return Fit(
-        design, cross, theta, header["reml"], header["sigma"], Convergence(**verdict), evaluation, header["timing"]
+        design,
+        cross,
+        theta,
+        header["reml"],
+        header["sigma"],
+        Convergence(**verdict),
+        evaluation,
+        header["timing"],
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
+from .._lazy import lazy
 from .._types import Array
 from .contract import CovarianceStructure
 
@@ -26,12 +26,12 @@ class BlockDiagonal:
 
     parts: tuple[CovarianceStructure, ...]
 
-    @cached_property
+    @lazy
     def k(self) -> int:
         """Effects per level, all terms together."""
         return sum(part.k for part in self.parts)
 
-    @cached_property
+    @lazy
     def n_theta(self) -> int:
         """Number of parameters, all terms together."""
         return sum(part.n_theta for part in self.parts)
@@ -46,7 +46,7 @@ class BlockDiagonal:
         """Linear only where a single term is."""
         return self.parts[0].invariance if len(self.parts) == 1 else "diagonal"
 
-    @cached_property
+    @lazy
     def diagonal(self) -> tuple[int, ...]:
         """Positions in θ of λ's diagonal."""
         return tuple(t.start + d for part, t, _ in self.slices() for d in part.diagonal)

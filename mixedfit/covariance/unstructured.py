@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
+from .._lazy import lazy
 from .._types import Array, IntArray
 
 __all__ = ["Unstructured", "lower_factor"]
@@ -46,7 +47,7 @@ class Unstructured:
         rows, columns = _lower(self.k)
         return (rows == columns).astype(float)
 
-    @cached_property
+    @lazy
     def diagonal(self) -> tuple[int, ...]:
         """Positions in θ of λ's diagonal."""
         rows, columns = _lower(self.k)
