@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -20,11 +21,14 @@ from .covariance import CovarianceStructure
 from .crossprod import CrossProducts, TailBlock
 from .dense_tail import DenseTail
 from .first import FirstSums
+from .sparse_tail import SparseTail
 
 __all__ = ["Criterion", "Evaluation"]
 
 
-EXACT_EFFECTS = 250
+Tail: TypeAlias = DenseTail | SparseTail
+
+EXACT_EFFECTS = 400
 """Up to this many random effects of several factors the curvature is exact."""
 
 EXACT_COLUMNS = 40
@@ -69,6 +73,11 @@ class Criterion:
         """Degrees of freedom of the residual sum of squares: n, or n − p under REML."""
         return self.cross.n - (self.cross.p_total if self.reml else 0)
 
+    @property
+    def sums_are_exact(self) -> bool:
+        """Whether sums over the first factor's levels give the exact curvature."""
+        return self.cross.q_tail == 0 and (self.cross.p <= EXACT_COLUMNS or not self.reml)
+
     @lazy
     def constant(self) -> float:
         """What changing the basis of X and y, and weights, add to the criterion."""
@@ -91,7 +100,8 @@ class Criterion:
     def __call__(self, theta: Array) -> Evaluation:
         """Return the evaluation at θ, shape (n_theta,); it computes what is asked of it, once."""
         theta = np.asarray(theta, dtype=float)
-        return Evaluation(self, theta, DenseTail(self.cross, self.factors(theta)))
+        tail = DenseTail if self.cross.sparse is None else SparseTail
+        return Evaluation(self, theta, tail(self.cross, self.factors(theta)))
 
 
 class Evaluation:
@@ -104,7 +114,7 @@ class Evaluation:
         Deviance or REML criterion; infinite where a matrix was not positive definite.
     """
 
-    def __init__(self, criterion: Criterion, theta: Array, tail: DenseTail) -> None:
+    def __init__(self, criterion: Criterion, theta: Array, tail: Tail) -> None:
         self.criterion = criterion
         self.theta = theta
         self.tail = tail
@@ -141,24 +151,23 @@ class Evaluation:
         return self.tail.solution
 
     @lazy
-    def _inverse(self) -> Array:
-        """T over the tail's random columns; under REML over its fixed columns too."""
-        return self.tail.inverse(self.tail.size if self.criterion.reml else self.criterion.cross.q_random)
-
-    @lazy
-    def _scaled_inverse(self) -> Array:
-        """Λ T Λᵀ."""
-        return self.tail.scale_inverse(self._inverse)
+    def _prepared(self) -> Tail:
+        """The tail with what gradient and curvature share."""
+        self.tail.prepare(self.criterion.reml)
+        return self.tail
 
     @lazy
     def _first(self) -> FirstSums:
         """Sums over the levels of the first factor; traces too where it stands alone."""
         c = self.criterion
-        f = c.cross.first_block
-        exact = c.cross.q_tail == 0 and (c.cross.p <= EXACT_COLUMNS or not c.reml)
-        covariance = self._scaled_inverse if exact else None
-        directions = np.ascontiguousarray(self._directions[f])
-        return self.tail.first_sums(self._inverse, directions, covariance, self._scaled_inverse)
+        directions = np.ascontiguousarray(self._directions[c.cross.first_block])
+        return self._prepared.first_sums(directions, c.sums_are_exact)
+
+    def release(self) -> None:
+        """Compute gradient and curvature, then let go of the inverses they came from."""
+        _ = self.gradient, self.curvature, self.exact_curvature
+        self.tail.release()
+        self.__dict__.pop("_prepared", None)
 
     def _place(self, f: int) -> TailBlock | None:
         return next((b for b in self.criterion.cross.tail if b.block == f), None)
@@ -176,7 +185,7 @@ class Evaluation:
         """Return Q_f, shape (k, k)."""
         place = self._place(f)
         if place is not None:
-            return self.tail.tail_sums(place, self._inverse)
+            return self._prepared.tail_sums(place)
         sums = self._first.sums
         return np.asarray(sums[0] - sums[1] @ self.tail.lams[f])
 
@@ -191,7 +200,7 @@ class Evaluation:
         if place is None:
             trace = self._first.sums[2] - self._first.sums[1]
         else:
-            trace = self.tail.tail_information(place, self._inverse)
+            trace = self._prepared.tail_information(place)
         return np.asarray(0.5 * (trace + trace.T) - self._score_part(f))
 
     def _quick_slope(self, f: int) -> Array:
@@ -281,10 +290,11 @@ class Evaluation:
         if not c.structures:
             return np.zeros((0, 0))
         if cross.q_tail == 0:
-            return self._traces_of_one_factor() if cross.p <= EXACT_COLUMNS or not c.reml else None
-        if cross.q_tail + cross.first.gram.shape[0] * cross.first.gram.shape[1] > EXACT_EFFECTS:
+            return self._traces_of_one_factor() if c.sums_are_exact else None
+        effects = cross.q_tail + cross.first.gram.shape[0] * cross.first.gram.shape[1]
+        if effects > EXACT_EFFECTS or isinstance(self.tail, SparseTail):
             return None
-        psi = self._psi()
+        psi = self._prepared.psi()
         places = [self._columns_of(f) for f in range(len(c.structures))]
         traces = np.zeros((c.n_theta, c.n_theta))
         for f, here in enumerate(c.slices):
@@ -299,49 +309,20 @@ class Evaluation:
 
     def _traces_of_one_factor(self) -> Array:
         first = self._first
-        scaled = first.spreads @ self._scaled_inverse
+        scaled = first.spreads @ self._prepared.scaled
         return np.asarray(0.5 * (first.traces + first.traces.T) + np.einsum("aij,bji->ab", scaled, scaled))
 
     def _columns_of(self, f: int) -> slice:
-        """Return the place of a block in `_psi`: the first factor, then the tail."""
+        """Return the place of a block in the tail's `psi`: the first factor, then the tail."""
         place = self._place(f)
         size = self.criterion.cross.first.gram.shape[0] * self.criterion.cross.first.gram.shape[1]
         return slice(0, size) if place is None else slice(size + place.offset, size + place.stop)
-
-    def _psi(self) -> Array:
-        """Return ZᵀPZ (ZᵀV⁻¹Z under ML) of all random effects, dense."""
-        cross, first = self.criterion.cross, self.criterion.cross.first
-        lam = self.tail.lams[cross.first_block]
-        levels, k = first.gram.shape[:2]
-        gram = first.gram
-        left = gram @ lam
-        solved = np.linalg.solve(lam.T @ left + np.eye(k), left.transpose(0, 2, 1))
-        dense = np.zeros((levels, k, self.tail.products.shape[0] - 1))
-        rows = np.repeat(np.arange(levels), np.diff(first.indptr))
-        dense[rows, :, first.indices] = first.values
-        dense[:, :, cross.q_tail :] = first.border[:, :, :-1]
-        within = gram - left @ solved
-        crossed = dense - left @ np.linalg.solve(lam.T @ left + np.eye(k), lam.T @ dense)
-        inverse = self._scaled_inverse
-        size, q = inverse.shape[0], cross.q_random
-        top = crossed.reshape(levels * k, -1)[:, :size]
-        products = self.tail.products[:size, :size]
-        join = top @ inverse
-        psi = np.zeros((levels * k + q, levels * k + q))
-        psi[: levels * k, : levels * k] = -join @ top.T
-        for j in range(levels):
-            here = slice(j * k, (j + 1) * k)
-            psi[here, here] += within[j]
-        psi[: levels * k, levels * k :] = (top - join @ products)[:, :q]
-        psi[levels * k :, : levels * k] = psi[: levels * k, levels * k :].T
-        psi[levels * k :, levels * k :] = (products - products @ inverse @ products)[:q, :q]
-        return psi
 
     def _variate_products(self, directions: Sequence[Array]) -> tuple[Array, Array]:
         """Return products of the working variates t_a = Z c_a among themselves and with the tail."""
         c, tail = self.criterion, self.tail
         products = np.zeros((c.n_theta, c.n_theta))
-        crossed = np.zeros((c.n_theta, tail.products.shape[0] - 1))
+        crossed = np.zeros((c.n_theta, tail.size))
         coefficients = np.zeros((c.n_theta, c.cross.q_tail))
         for f, here in enumerate(c.slices):
             place = self._place(f)
@@ -353,7 +334,7 @@ class Evaluation:
                 coefficients[here, place.offset : place.stop] = variates.reshape(len(variates), -1)
         if c.cross.q_random:
             mixed = crossed[:, : c.cross.q_tail] @ coefficients.T
-            own = coefficients @ tail.products[: c.cross.q_tail, :-1]
+            own = tail.times(coefficients)
             products += mixed + mixed.T + own[:, : c.cross.q_tail] @ coefficients.T
             crossed += own
         return products, crossed

@@ -14,6 +14,7 @@ import numpy as np
 from ._types import Array, IntArray
 from .canonical import FixedBasis, effect_basis, fixed_basis, row_chunks
 from .design import Design
+from .sparse_gram import SparseGram, sparse_pattern
 from .kernels.accumulate import (
     accumulate_border,
     accumulate_first,
@@ -84,7 +85,9 @@ class CrossProducts:
     tail : tuple of TailBlock
         Random factors, then fixed ones.
     gram : ndarray, shape (m, m)
-        Lower triangle of the products of [tail, X, y].
+        Lower triangle of the products of [tail, X, y]; of [X, y] alone where the tail is sparse.
+    sparse : SparseGram or None
+        Products of a sparse tail.
     fixed : FixedBasis
     basis : tuple of ndarray, shape (k, k)
         R of each of `design.blocks`.
@@ -98,9 +101,23 @@ class CrossProducts:
     first: FirstFactor
     tail: tuple[TailBlock, ...]
     gram: Array
+    sparse: SparseGram | None
     fixed: FixedBasis
     basis: tuple[Array, ...]
     log_weights: float
+
+    def tail_diagonal(self, place: TailBlock) -> Array:
+        """Return the squared norms of one tail factor's columns, shape (levels, k)."""
+        if self.sparse is not None:
+            values = self.sparse.diagonal()[place.offset : place.stop]
+        else:
+            values = np.diagonal(self.gram)[place.offset : place.stop]
+        return values.reshape(place.levels, place.k)
+
+    def tail_response(self, place: TailBlock) -> Array:
+        """Return the products of one tail factor's columns with y, shape (levels, k)."""
+        values = self.gram[-1] if self.sparse is None else self.sparse.sides[:, -1]
+        return values[place.offset : place.stop].reshape(place.levels, place.k)
 
     @property
     def q_random(self) -> int:
@@ -137,10 +154,16 @@ def cross_products(design: Design) -> CrossProducts:
     )
     tail = _tail_layout(design, first_block)
     width = fixed.kept.size + 1
-    m = (tail[-1].stop if tail else 0) + width
     first = _empty_first(design, first_block, tail, width)
-    gram = np.zeros((m, m))
-    _accumulate(design, root_weights, fixed, basis, first_block, first, tail, gram)
+    pattern = None
+    if first_block >= 0 and tail:
+        pattern = sparse_pattern(
+            first.indptr, first.indices, [b.levels for b in tail], [b.k for b in tail], [b.block >= 0 for b in tail]
+        )
+    q = tail[-1].stop if tail else 0
+    sparse = None if pattern is None else SparseGram.zeros(pattern, q, width)
+    gram = np.zeros((width, width) if sparse else (q + width, q + width))
+    _accumulate(design, root_weights, fixed, basis, first_block, first, tail, gram, sparse)
     for a in range(first.gram.shape[1]):
         first.gram[:, :a, a] = first.gram[:, a, :a]
     positive = None if design.weights is None else design.weights[design.weights > 0]
@@ -151,6 +174,7 @@ def cross_products(design: Design) -> CrossProducts:
         first=first,
         tail=tail,
         gram=gram,
+        sparse=sparse,
         fixed=fixed,
         basis=basis,
         log_weights=0.0 if positive is None else float(np.sum(np.log(positive))),
@@ -213,6 +237,7 @@ def _accumulate(
     first: FirstFactor,
     tail: tuple[TailBlock, ...],
     gram: Array,
+    sparse: SparseGram | None,
 ) -> None:
     """Add all rows, chunk by chunk."""
     inverses = [np.linalg.inv(r) for r in basis]
@@ -243,7 +268,10 @@ def _accumulate(
                     first.indices,
                     first.values,
                 )
-            accumulate_tail(tail_codes, tail_z, sizes, offsets, border, gram)
+            if sparse is None:
+                accumulate_tail(tail_codes, tail_z, sizes, offsets, border, gram)
+            else:
+                sparse.add(tail_codes, tail_z, border)
 
 
 def _border(design: Design, fixed: FixedBasis, rows: slice) -> Array:
@@ -310,7 +338,7 @@ def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
     gram[-1, m - width : m - 1] = response @ (rooted(X) @ fixed.transform)
     gram[-1, -1] = response @ response
     border = cross.first.border.copy()
-    border[:, :, -1] = 0.0
+    tail_response = np.zeros(cross.q_tail)
     for f, block in enumerate(design.blocks):
         z = rooted(block.z) @ np.linalg.inv(cross.basis[f])
         sums = np.stack(
@@ -320,13 +348,20 @@ def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
             border[:, :, -1] = sums
         else:
             place = next(b for b in cross.tail if b.block == f)
-            gram[-1, place.offset : place.stop] = sums.reshape(-1)
+            tail_response[place.offset : place.stop] = sums.reshape(-1)
     fixed_places = [b for b in cross.tail if b.block < 0]
     for factor, place in zip(design.many, fixed_places, strict=True):
         weighted = response if root_weights is None else response * root_weights
         sums = np.bincount(factor.grouping.codes, weighted, len(factor.grouping.levels))
-        gram[-1, place.offset : place.stop] = sums[factor.first :]
-    return replace(cross, gram=gram, first=replace(cross.first, border=border), fixed=fixed)
+        tail_response[place.offset : place.stop] = sums[factor.first :]
+    sparse = cross.sparse
+    if sparse is None:
+        gram[-1, : cross.q_tail] = tail_response
+    else:
+        sides = sparse.sides.copy()
+        sides[:, -1] = tail_response
+        sparse = replace(sparse, sides=sides)
+    return replace(cross, gram=gram, sparse=sparse, first=replace(cross.first, border=border), fixed=fixed)
 
 
 def _symmetric(lower: Array) -> Array:

@@ -16,6 +16,7 @@ from ._types import Array
 from .crossprod import CrossProducts, TailBlock
 from .first import FirstSums, derive, eliminate
 from .kernels.dense import mirror, scale_symmetric
+from .kernels.elimination import conditional_blocks
 
 __all__ = ["DenseTail"]
 
@@ -110,29 +111,33 @@ class DenseTail:
         x, _ = lapack.dtrtrs(self.chol, last, lower=1, trans=1)  # bordered: its head solves L₁₁ᵀx = l_y
         return self._times_lam(x[:-1])
 
-    def inverse(self, size: int) -> Array:
-        """Return T, the inverse of the first `size` rows and columns of S, shape (size, size)."""
-        if size == 0:
-            return np.zeros((0, 0))
-        return _inverse_of(self.chol[:size, :size])
+    def prepare(self, reml: bool) -> None:
+        """Compute T (over the random columns; under REML over the fixed ones too) and Λ T Λᵀ."""
+        size = self.size if reml else self.cross.q_random
+        self.inner = _inverse_of(self.chol[:size, :size]) if size else np.zeros((0, 0))
+        self.scaled = self._scaled_inverse()
 
-    def scale_inverse(self, inverse: Array) -> Array:
-        """Return Λ T Λᵀ."""
+    def release(self) -> None:
+        """Forget what `prepare` made."""
+        self.__dict__.pop("inner", None)
+        self.__dict__.pop("scaled", None)
+
+    def _scaled_inverse(self) -> Array:
         if self._diagonal is not None:
-            out = np.empty_like(inverse)
-            size = inverse.shape[0]
-            scale_symmetric(inverse, self._diagonal[:size], np.zeros(size), out)
+            out = np.empty_like(self.inner)
+            size = out.shape[0]
+            scale_symmetric(self.inner, self._diagonal[:size], np.zeros(size), out)
             return out
-        return np.ascontiguousarray(self._times_lam(self._times_lam(inverse).T))
+        return np.ascontiguousarray(self._times_lam(self._times_lam(self.inner).T))
 
-    def first_sums(
-        self, inverse: Array, directions: Array, covariance: Array | None, scaled: Array
-    ) -> FirstSums:
-        """Return what gradient and curvature need of the first factor; `scaled` is Λ T Λᵀ."""
-        return derive(self.cross, self.lams, scaled, self.solution, directions, covariance)
+    def first_sums(self, directions: Array, with_traces: bool) -> FirstSums:
+        """Return what gradient and curvature need of the first factor."""
+        covariance = self.scaled if with_traces else None
+        return derive(self.cross, self.lams, self.scaled, self.solution, directions, covariance)
 
-    def tail_sums(self, place: TailBlock, inverse: Array) -> Array:
+    def tail_sums(self, place: TailBlock) -> Array:
         """Return Σ_j [S̃ΛT]_jj of one tail factor, shape (k, k)."""
+        inverse = self.inner
         size = inverse.shape[0]
         here = slice(place.offset, place.stop)
         if self._diagonal is not None:
@@ -144,8 +149,9 @@ class DenseTail:
             np.einsum("tja,tjb->ab", left.reshape(shape), inverse[:, here].reshape(shape), optimize=False)
         )
 
-    def tail_information(self, place: TailBlock, inverse: Array) -> Array:
+    def tail_information(self, place: TailBlock) -> Array:
         """Return Σ_j [S̃ − S̃ΛTΛᵀS̃]_jj of one tail factor, defined at any λ, shape (k, k)."""
+        inverse = self.inner
         size = inverse.shape[0]
         here = slice(place.offset, place.stop)
         left = self._times_lam_transposed(self.products[:size, here])
@@ -173,6 +179,49 @@ class DenseTail:
         if self.size == q:
             return np.zeros((0, 0))
         return _inverse_of(self.chol[q:-1, q:-1])
+
+
+    def times(self, coefficients: Array) -> Array:
+        """Return coefficients (count, q) times the products with [tail X], shape (count, m − 1)."""
+        return np.asarray(coefficients @ self.products[: coefficients.shape[1], :-1])
+
+    def mode_blocks(self, f: int) -> Array:
+        """Return the diagonal blocks of Λ (ΛᵀZᵀZΛ + I)⁻¹ Λᵀ of a block of random effects."""
+        self.prepare(reml=False)
+        place = next((b for b in self.places if b.block == f), None)
+        if place is None:
+            first = self.cross.first
+            out = np.empty_like(first.gram)
+            conditional_blocks(
+                self.lams[f], first.gram, first.indptr, first.indices, first.values, self.scaled, out
+            )
+            return out
+        here = slice(place.offset, place.stop)
+        blocks = self.scaled[here, here].reshape(place.levels, place.k, place.levels, place.k)
+        return np.asarray(np.einsum("jajb->jab", blocks))
+
+    def psi(self) -> Array:
+        """Return ZᵀPZ (ZᵀV⁻¹Z under ML) of all random effects: first factor, then tail; for small models."""
+        cross, first = self.cross, self.cross.first
+        lam = self.lams[cross.first_block]
+        levels, k = first.gram.shape[:2]
+        left = first.gram @ lam
+        inverse = np.linalg.inv(lam.T @ left + np.eye(k))
+        dense = np.zeros((levels, k, self.size))
+        rows = np.repeat(np.arange(levels), np.diff(first.indptr))
+        dense[rows, :, first.indices] = first.values
+        dense[:, :, cross.q_tail :] = first.border[:, :, :-1]
+        within = first.gram - left @ inverse @ left.transpose(0, 2, 1)
+        crossed = (dense - left @ inverse @ (lam.T @ dense)).reshape(levels * k, -1)
+        size, q = self.inner.shape[0], cross.q_random
+        stacked = np.vstack([crossed[:, :size], self.products[:q, :size]])
+        psi = -stacked @ self.scaled @ stacked.T
+        psi[levels * k :, levels * k :] += self.products[:q, :q]
+        psi[: levels * k, levels * k :] += crossed[:, :q]
+        psi[levels * k :, : levels * k] += crossed[:, :q].T
+        for j in range(levels):
+            psi[j * k : (j + 1) * k, j * k : (j + 1) * k] += within[j]
+        return np.asarray(psi)
 
 
 def _inverse_of(chol: Array) -> Array:

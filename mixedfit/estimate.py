@@ -154,9 +154,7 @@ def _moment_start(criterion: Criterion) -> Array:
             response = cross.first.border[:, :, -1]
         else:
             place = next(b for b in cross.tail if b.block == f)
-            where = np.arange(place.offset, place.stop)
-            gram = cross.gram[where, where].reshape(place.levels, place.k)
-            response = cross.gram[-1, where].reshape(place.levels, place.k)
+            gram, response = cross.tail_diagonal(place), cross.tail_response(place)
         scale = np.maximum(np.sum(gram * gram, axis=0), 1e-300)
         ratios.append((np.sum(response * response, axis=0) / scale, np.sum(gram, axis=0) / scale, structure))
     sigma_squared = 1.0

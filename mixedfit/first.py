@@ -47,6 +47,18 @@ class FirstSums:
     traces: Array
     spreads: Array
 
+    @classmethod
+    def zeros(cls, levels: int, k: int, count: int, columns: int, p: int) -> FirstSums:
+        """Return sums to add to."""
+        return cls(
+            np.empty((levels, k)),
+            np.zeros((4, k, k)),
+            np.zeros((count, count)),
+            np.zeros((count, columns)),
+            np.zeros((count, count)),
+            np.zeros((count, p, p)),
+        )
+
 
 @lru_cache(maxsize=1)
 def _workers() -> ThreadPoolExecutor:
@@ -102,18 +114,11 @@ def derive(
     first, lam = cross.first, lams[cross.first_block]
     levels, k = first.gram.shape[:2]
     count, p = directions.shape[0], 0 if covariance is None else covariance.shape[0]
-    scores = np.empty((levels, k))
+    whole = FirstSums.zeros(levels, k, count, solution.size, p)
     inner = np.zeros((0, 0)) if covariance is None else np.ascontiguousarray(covariance)
 
     def work(start: int, stop: int) -> FirstSums:
-        out = FirstSums(
-            scores,
-            np.zeros((4, k, k)),
-            np.zeros((count, count)),
-            np.zeros((count, solution.size)),
-            np.zeros((count, count)),
-            np.zeros((count, p, p)),
-        )
+        out = whole if start == 0 else FirstSums.zeros(0, k, count, solution.size, p)
         derive_first(
             lam,
             first.gram,
@@ -126,7 +131,7 @@ def derive(
             directions,
             inner,
             covariance is not None,
-            scores,
+            whole.scores,
             out.sums,
             out.products,
             out.crossed,
@@ -138,8 +143,7 @@ def derive(
         return out
 
     parts = _run(work, _shares(levels, solution.size + 1))
-    total = parts[0]
     for part in parts[1:]:
         for name in ("sums", "products", "crossed", "traces", "spreads"):
-            getattr(total, name)[...] += getattr(part, name)
-    return total
+            getattr(whole, name)[...] += getattr(part, name)
+    return whole

@@ -16,7 +16,7 @@ from .crossprod import CrossProducts, cross_products, with_response
 from .design import Design, check_identifiable
 from .errors import DataError, ModelError
 from .estimate import Control, Convergence, estimate
-from .kernels.elimination import conditional_blocks, solve_first
+from .kernels.elimination import solve_first
 
 __all__ = ["Fit", "fit_design", "refit_design"]
 
@@ -153,22 +153,11 @@ class Fit:
         σ² Λ (ΛᵀZᵀZΛ + I)⁻¹ Λᵀ, its diagonal blocks; Bates et al. (2015), equation 58.
         """
         out = []
-        cross, tail = self.cross, self.evaluation.tail
-        inverse = tail.scale_inverse(tail.inverse(cross.q_random))
-        for f, block in enumerate(self.design.blocks):
-            inner = np.empty((block.levels, block.k, block.k))
-            if f == cross.first_block:
-                first = cross.first
-                conditional_blocks(
-                    tail.lams[f], first.gram, first.indptr, first.indices, first.values, inverse, inner
-                )
-            else:
-                place = next(b for b in cross.tail if b.block == f)
-                here = slice(place.offset, place.stop)
-                blocks = inverse[here, here].reshape(block.levels, block.k, block.levels, block.k)
-                inner[:] = np.einsum("jajb->jab", blocks)
-            root = np.linalg.inv(cross.basis[f])
-            out.append(self.sigma**2 * (root @ inner @ root.T))
+        with blas_threads(1):
+            for f, basis in enumerate(self.cross.basis):
+                root = np.linalg.inv(basis)
+                out.append(self.sigma**2 * (root @ self.evaluation.tail.mode_blocks(f) @ root.T))
+            self.evaluation.tail.release()
         return tuple(out)
 
     @lazy

@@ -29,6 +29,7 @@ class Point(Protocol):
     def curvature(self) -> Array: ...
     @property
     def exact_curvature(self) -> Array | None: ...
+    def release(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,6 +111,7 @@ class _Trace:
             exact = point.exact_curvature
             hessian = self._corrected(x, point.gradient, hessian) if exact is None else exact
         self.curved = (np.array(x), hessian)
+        point.release()
         return hessian
 
     def _corrected(self, x: Array, gradient: Array, hessian: Array) -> Array:
@@ -166,7 +168,10 @@ def minimise(
     --------
     >>> from types import SimpleNamespace as Point
     >>> def bowl(x):
-    ...     return Point(value=x @ x, gradient=2 * x, curvature=2 * np.eye(x.size), exact_curvature=None)
+    ...     curvature = 2 * np.eye(x.size)
+    ...     return Point(
+    ...         value=x @ x, gradient=2 * x, curvature=curvature, exact_curvature=None, release=lambda: None
+    ...     )
     >>> minimise(bowl, np.array([3.0, 1.0])).reached
     True
     """

@@ -13,7 +13,7 @@ import numpy as np
 from .._types import Array, IntArray
 from ._compile import kernel
 
-__all__ = ["accumulate_border", "accumulate_first", "accumulate_tail", "merge_cells", "pair_cells"]
+__all__ = ["accumulate_blocks", "accumulate_border", "accumulate_first", "accumulate_tail", "merge_cells", "pair_cells"]
 
 
 @kernel
@@ -138,3 +138,53 @@ def accumulate_tail(
                 gram[place[a], place[b]] += value * tail_z[i, b]
             for s in range(columns):
                 gram[first_border + s, place[a]] += value * border[i, s]
+
+
+@kernel
+def accumulate_blocks(
+    tail_codes: IntArray,
+    tail_z: Array,
+    sizes: IntArray,
+    offsets: IntArray,
+    first_node: IntArray,
+    node_place: IntArray,
+    ptr: IntArray,
+    rows: IntArray,
+    start: IntArray,
+    border: Array,
+    blocks: Array,
+    sides: Array,
+) -> None:
+    """Add the tail's own products to a block-sparse lower triangle, and its products with the border."""
+    n, factors = tail_codes.shape
+    columns = border.shape[1]
+    for i in range(n):
+        at_f = 0
+        for f in range(factors):
+            place = node_place[first_node[f] + tail_codes[i, f]]
+            for a in range(sizes[f]):
+                value = tail_z[i, at_f + a]
+                column = offsets[f] + tail_codes[i, f] * sizes[f] + a
+                for s in range(columns):
+                    sides[column, s] += value * border[i, s]
+            at_g = 0
+            for g in range(f + 1):
+                other = node_place[first_node[g] + tail_codes[i, g]]
+                low, high = ptr[min(place, other)], ptr[min(place, other) + 1] - 1
+                wanted = max(place, other)
+                while low < high:
+                    middle = (low + high) >> 1
+                    if rows[middle] < wanted:
+                        low = middle + 1
+                    else:
+                        high = middle
+                if rows[low] == wanted:
+                    for a in range(sizes[f]):
+                        for b in range(sizes[g]):
+                            product = tail_z[i, at_f + a] * tail_z[i, at_g + b]
+                            if other > place:
+                                blocks[start[low] + b * sizes[f] + a] += product
+                            else:
+                                blocks[start[low] + a * sizes[g] + b] += product
+                at_g += sizes[g]
+            at_f += sizes[f]
