@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._linalg import inverse, triangle
 from ._types import Array, IntArray
 from .design import Design, RandomBlock
 
@@ -69,19 +70,19 @@ def fixed_basis(design: Design, root_weights: Array | None) -> FixedBasis:
         block[:, p] = y[rows]
         if root_weights is not None:
             block *= root_weights[rows, None]
-        upper = np.linalg.qr(np.concatenate([upper, block]) if upper.size else block, mode="r")
+        upper = triangle(np.concatenate([upper, block]) if upper.size else block)
     kept = independent_columns(upper[:, :p])
     if design.many:
         kept = kept[_within_levels(design, kept, root_weights)]
-    reduced = np.linalg.qr(upper[:, [*kept, p]], mode="r") if kept.size < p else upper
+    reduced = triangle(upper[:, [*kept, p]]) if kept.size < p else upper
     size = kept.size
-    triangle = reduced[:size, :size]
-    centre = np.linalg.solve(triangle, reduced[:size, size]) if size else np.zeros(0)
+    root = reduced[:size, :size]
+    centre: Array = np.linalg.solve(root, reduced[:size, size]) if size else np.zeros(0)
     count = n if root_weights is None else int(np.count_nonzero(root_weights))
     norm = float(np.linalg.norm(reduced[:, size])) if reduced.size else 0.0
     rest = float(np.linalg.norm(reduced[size:, size]))
     scale = rest / np.sqrt(count) if rest > 1e-13 * norm else max(norm, 1e-300) / np.sqrt(count)
-    transform = np.linalg.inv(triangle) * np.sqrt(count) if size else np.zeros((0, 0))
+    transform = inverse(root) * np.sqrt(count) if size else np.zeros((0, 0))
     return FixedBasis(kept, np.triu(transform), centre, scale)
 
 
@@ -119,7 +120,7 @@ def _within_levels(design: Design, kept: IntArray, root_weights: Array | None) -
     constant = np.ptp(design.X[:, kept], axis=0) == 0
     intercept = constant & bool(any(factor.first for factor in design.many))
     varying = np.flatnonzero((left > RANK_TOLERANCE * full) & ~intercept)
-    upper = np.linalg.qr(residual[:, varying], mode="r")
+    upper = triangle(residual[:, varying])
     return np.sort(np.concatenate([np.flatnonzero(intercept), varying[independent_columns(upper)]]))
 
 
@@ -128,13 +129,13 @@ def effect_basis(design: Design, block: RandomBlock, fixed: FixedBasis, root_wei
     k = block.k
     count = design.n if root_weights is None else int(np.count_nonzero(root_weights))
     if block.structure.invariance == "linear" and block.z is design.X and fixed.kept.size == k:
-        return np.linalg.inv(fixed.transform)
+        return inverse(fixed.transform)
     if k == 1 and root_weights is None and block.effects == ("(Intercept)",):
         return np.ones((1, 1))
     upper = np.zeros((0, k))
     for rows in row_chunks(design.n):
         part = block.z[rows] if root_weights is None else block.z[rows] * root_weights[rows, None]
-        upper = np.linalg.qr(np.concatenate([upper, part]) if upper.size else part, mode="r")
+        upper = triangle(np.concatenate([upper, part]) if upper.size else part)
     basis = np.zeros((k, k))
     at = 0
     for structure in block.structure.parts:
@@ -149,8 +150,8 @@ def _term_basis(upper: Array, linear: bool, count: int) -> Array:
     norms = np.linalg.norm(upper, axis=0)
     norms = np.where(norms > 0, norms, np.sqrt(count))
     if linear and norms.size > 1:
-        triangle = np.linalg.qr(upper, mode="r")
-        diagonal = np.diag(triangle)
-        if triangle.shape[0] == norms.size and bool(np.all(np.abs(diagonal) > 1e-8 * norms)):
-            return np.asarray(triangle * np.sign(diagonal)[:, None] / np.sqrt(count))
+        root = triangle(upper)
+        diagonal = np.diag(root)
+        if root.shape[0] == norms.size and bool(np.all(np.abs(diagonal) > 1e-8 * norms)):
+            return np.asarray(root * np.sign(diagonal)[:, None] / np.sqrt(count))
     return np.asarray(np.diag(norms / np.sqrt(count)))

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
 
 from ._lazy import lazy
 from ._types import Array
-from .covariance import CovarianceStructure
+from .covariance import BlockDiagonal
 from .crossprod import CrossProducts, TailBlock
 from .dense_tail import DenseTail
 from .first import FirstSums
@@ -42,7 +43,7 @@ class Criterion:
     Parameters
     ----------
     cross : CrossProducts
-    structures : tuple of CovarianceStructure
+    structures : tuple of BlockDiagonal
         One for each of the design's blocks.
     reml : bool
     sigma : float or None
@@ -52,7 +53,7 @@ class Criterion:
     """
 
     cross: CrossProducts
-    structures: tuple[CovarianceStructure, ...]
+    structures: tuple[BlockDiagonal, ...]
     reml: bool
     sigma: float | None = None
     canonical: bool = False
@@ -61,7 +62,7 @@ class Criterion:
     def slices(self) -> tuple[slice, ...]:
         """Place of each block's parameters in θ."""
         ends = np.cumsum([0] + [s.n_theta for s in self.structures])
-        return tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+        return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
 
     @property
     def n_theta(self) -> int:
@@ -292,9 +293,10 @@ class Evaluation:
         if cross.q_tail == 0:
             return self._traces_of_one_factor() if c.sums_are_exact else None
         effects = cross.q_tail + cross.first.gram.shape[0] * cross.first.gram.shape[1]
-        if effects > EXACT_EFFECTS or isinstance(self.tail, SparseTail):
+        tail = self._prepared
+        if effects > EXACT_EFFECTS or not isinstance(tail, DenseTail):
             return None
-        psi = self._prepared.psi()
+        psi = tail.psi()
         places = [self._columns_of(f) for f in range(len(c.structures))]
         traces = np.zeros((c.n_theta, c.n_theta))
         for f, here in enumerate(c.slices):

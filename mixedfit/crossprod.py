@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ._linalg import inverse
 from ._types import Array, IntArray
 from .canonical import FixedBasis, effect_basis, fixed_basis, row_chunks
 from .design import Design
-from .sparse_gram import SparseGram, sparse_pattern
 from .kernels.accumulate import (
     accumulate_border,
     accumulate_first,
@@ -22,6 +22,7 @@ from .kernels.accumulate import (
     merge_cells,
     pair_cells,
 )
+from .sparse_gram import SparseGram, sparse_pattern
 
 __all__ = ["CrossProducts", "FirstFactor", "TailBlock", "cross_products", "with_response"]
 
@@ -158,7 +159,11 @@ def cross_products(design: Design) -> CrossProducts:
     pattern = None
     if first_block >= 0 and tail:
         pattern = sparse_pattern(
-            first.indptr, first.indices, [b.levels for b in tail], [b.k for b in tail], [b.block >= 0 for b in tail]
+            first.indptr,
+            first.indices,
+            [b.levels for b in tail],
+            [b.k for b in tail],
+            [b.block >= 0 for b in tail],
         )
     q = tail[-1].stop if tail else 0
     sparse = None if pattern is None else SparseGram.zeros(pattern, q, width)
@@ -240,7 +245,7 @@ def _accumulate(
     sparse: SparseGram | None,
 ) -> None:
     """Add all rows, chunk by chunk."""
-    inverses = [np.linalg.inv(r) for r in basis]
+    inverses = [inverse(r) for r in basis]
     sizes = np.array([b.k for b in tail], np.int64)
     offsets = np.array([b.offset for b in tail], np.int64)
     width = fixed.kept.size + 1
@@ -334,13 +339,12 @@ def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
     scale = norm if norm > 1e-13 * total else max(total, 1e-300)
     fixed = replace(cross.fixed, centre=centre, scale=scale)
     response = (rest / scale) if root_weights is None else root_weights * rest / scale
-    rooted = (lambda a: a) if root_weights is None else (lambda a: a * root_weights[:, None])
-    gram[-1, m - width : m - 1] = response @ (rooted(X) @ fixed.transform)
+    gram[-1, m - width : m - 1] = response @ (_rooted(X, root_weights) @ fixed.transform)
     gram[-1, -1] = response @ response
     border = cross.first.border.copy()
     tail_response = np.zeros(cross.q_tail)
     for f, block in enumerate(design.blocks):
-        z = rooted(block.z) @ np.linalg.inv(cross.basis[f])
+        z = _rooted(block.z, root_weights) @ inverse(cross.basis[f])
         sums = np.stack(
             [np.bincount(block.codes, z[:, a] * response, block.levels) for a in range(block.k)], 1
         )
@@ -362,6 +366,10 @@ def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
         sides[:, -1] = tail_response
         sparse = replace(sparse, sides=sides)
     return replace(cross, gram=gram, sparse=sparse, first=replace(cross.first, border=border), fixed=fixed)
+
+
+def _rooted(values: Array, root_weights: Array | None) -> Array:
+    return values if root_weights is None else values * root_weights[:, None]
 
 
 def _symmetric(lower: Array) -> Array:

@@ -180,7 +180,6 @@ class DenseTail:
             return np.zeros((0, 0))
         return _inverse_of(self.chol[q:-1, q:-1])
 
-
     def times(self, coefficients: Array) -> Array:
         """Return coefficients (count, q) times the products with [tail X], shape (count, m − 1)."""
         return np.asarray(coefficients @ self.products[: coefficients.shape[1], :-1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -134,7 +135,7 @@ class Design:
     def theta_slices(self) -> tuple[slice, ...]:
         """Place of each block's parameters in θ."""
         ends = np.cumsum([0] + [block.structure.n_theta for block in self.blocks])
-        return tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+        return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
 
     @lazy
     def theta_names(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from ._linalg import inverse
 from ._types import Array
 from .covariance import BlockDiagonal
 from .criterion import Criterion, Evaluation
@@ -242,11 +243,11 @@ def _with_zeros(criterion: Criterion, optimum: Optimum) -> tuple[Optimum, int]:
 
 
 def _free(gradient: Array, x: Array) -> Array:
-    return gradient[x != 0.0]
+    return np.asarray(gradient[x != 0.0])
 
 
 def _free_matrix(curvature: Array, x: Array) -> Array:
-    return curvature[np.ix_(x != 0.0, x != 0.0)]
+    return np.asarray(curvature[np.ix_(x != 0.0, x != 0.0)])
 
 
 def _normal(criterion: Criterion, x: Array) -> Array:
@@ -307,7 +308,7 @@ def _to_formula(criterion: Criterion, x: Array) -> tuple[Array, tuple[bool, ...]
     for f, (here, structure) in enumerate(zip(criterion.slices, criterion.structures, strict=True)):
         lam = structure.factor(x[here])
         missing = int(np.sum(np.diag(lam) == 0))
-        root = np.linalg.solve(criterion.cross.basis[f], lam)
+        root = inverse(criterion.cross.basis[f]) @ lam
         theta = structure.theta_from_root(root)
         if missing:
             theta = _keep_rank(structure, theta, missing)

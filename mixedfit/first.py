@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -75,7 +76,7 @@ def _shares(levels: int, columns: int) -> list[tuple[int, int]]:
         return [(0, levels)]
     parts = min(_cores(), levels // LEVELS_PER_THREAD)
     cuts = np.linspace(0, levels, parts + 1).astype(int).tolist()
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(pairwise(cuts))
 
 
 def _run(work: Callable[[int, int], _T], shares: Sequence[tuple[int, int]]) -> list[_T]:

@@ -8,8 +8,9 @@ from time import perf_counter
 
 import numpy as np
 
-from ._threads import blas_threads
 from ._lazy import lazy
+from ._linalg import inverse
+from ._threads import blas_threads
 from ._types import Array
 from .criterion import Criterion, Evaluation
 from .crossprod import CrossProducts, cross_products, with_response
@@ -143,7 +144,7 @@ class Fit:
             else:
                 place = next(b for b in cross.tail if b.block == f)
                 inner = self.evaluation.solution[place.offset : place.stop].reshape(block.levels, block.k)
-            out.append(cross.fixed.scale * np.linalg.solve(cross.basis[f], inner.T).T)
+            out.append(cross.fixed.scale * inner @ inverse(cross.basis[f]).T)
         return tuple(out)
 
     @lazy
@@ -155,7 +156,7 @@ class Fit:
         out = []
         with blas_threads(1):
             for f, basis in enumerate(self.cross.basis):
-                root = np.linalg.inv(basis)
+                root = inverse(basis)
                 out.append(self.sigma**2 * (root @ self.evaluation.tail.mode_blocks(f) @ root.T))
             self.evaluation.tail.release()
         return tuple(out)

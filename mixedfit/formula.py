@@ -14,27 +14,25 @@ from typing import Any
 
 from formulaic import Formula
 from formulaic.errors import FormulaicError
-from formulaic.parser.algos.tokenize import tokenize
 
 from .errors import FormulaError
+from .pieces import (
+    Piece,
+    at_depth_zero,
+    check_brackets,
+    closing,
+    first_line,
+    join,
+    pieces_of,
+    plain_name,
+    strip_brackets,
+)
 
-__all__ = ["GroupingFactor", "ParsedFormula", "RandomTerm", "parse_formula"]
+__all__ = ["GroupingFactor", "ParsedFormula", "RandomTerm", "parse_formula", "random_key"]
 
-_OPERATOR = re.compile(r"\|\||\*\*|%[^%]*%|\S")
-_PLAIN_NAME = re.compile(r"[^\W\d]\w*(\.\w+)*")
 _QUOTED = re.compile(r"""Q\(\s*(['"])(?P<name>.*)\1\s*\)""")
 _AS_FACTOR = re.compile(r"(?:C|factor|as\.factor)\(\s*`?(?P<name>[^\W\d][\w.]*)`?\s*\)")
 _OFFSET = re.compile(r"offset\s*\(")
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """One name, value, call, bracket or operator of the formula, with its place in the text."""
-
-    text: str
-    kind: str
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +139,7 @@ def parse_formula(text: str) -> ParsedFormula:
     """
     if not isinstance(text, str):
         raise FormulaError(f"a formula is a string such as 'y ~ x + (1 | g)', not {type(text).__name__}.")
-    pieces = _pieces(text)
+    pieces = pieces_of(text)
     tilde = [i for i, piece in enumerate(pieces) if piece.text == "~"]
     if len(tilde) != 1:
         raise FormulaError(
@@ -153,76 +151,38 @@ def parse_formula(text: str) -> ParsedFormula:
     if not left or not right:
         side = "left" if not left else "right"
         raise FormulaError(f"nothing stands on the {side} of '~'.", source=text, start=pieces[tilde[0]].start)
-    _check_brackets(pieces, text)
+    check_brackets(pieces, text)
     fixed, bars, offsets = _split_right(right, text)
     random = tuple(term for bar in bars for term in _read_bar(bar, text))
     _check_duplicates(random, text)
-    fixed_text = _join(fixed) or "1"
+    fixed_text = join(fixed) or "1"
     return ParsedFormula(
         source=text,
-        response=_join(left),
+        response=join(left),
         fixed=fixed_text,
         random=random,
         offsets=offsets,
-        matrices=_matrices(_join(left), fixed_text, random, offsets, text),
+        matrices=_matrices(join(left), fixed_text, random, offsets, text),
     )
 
 
-def _pieces(text: str) -> list[_Piece]:
-    """Tokenise with formulaic, then cut runs of operators into single ones."""
-    pieces: list[_Piece] = []
-    try:
-        tokens = list(tokenize(text))
-    except FormulaicError as error:
-        raise FormulaError(
-            f"the formula ends inside a bracket or quotation: {_first_line(error)}",
-            source=text,
-            start=max(0, len(text) - 1),
-            advice="Close what was opened.",
-        ) from None
-    for token in tokens:
-        kind = token.kind.value
-        start, end = int(token.source_start), int(token.source_end) + 1
-        if kind == "operator" and not token.token.startswith("%"):
-            for match in _OPERATOR.finditer(text, start, end):
-                pieces.append(_Piece(match.group(), kind, match.start(), match.end()))
-        else:
-            if kind == "python" and "^" in token.token:
-                token.token = token.token.replace("^", "**")
-            pieces.append(_Piece(token.token, kind, start, end))
-    return pieces
-
-
-def _check_brackets(pieces: Sequence[_Piece], text: str) -> None:
-    depth: list[_Piece] = []
-    for piece in pieces:
-        if piece.kind == "context" and piece.text == "(":
-            depth.append(piece)
-        elif piece.kind == "context" and piece.text == ")":
-            if not depth:
-                raise FormulaError("a ')' without its '('.", source=text, start=piece.start)
-            depth.pop()
-    if depth:
-        raise FormulaError("a '(' that is never closed.", source=text, start=depth[-1].start)
-
-
 def _split_right(
-    pieces: Sequence[_Piece], text: str
-) -> tuple[list[_Piece], list[list[_Piece]], tuple[str, ...]]:
+    pieces: Sequence[Piece], text: str
+) -> tuple[list[Piece], list[list[Piece]], tuple[str, ...]]:
     """Return the fixed part, the random terms and the offsets of the right-hand side."""
-    if any(piece.text in ("|", "||") for piece in _at_depth_zero(pieces)):
+    if any(piece.text in ("|", "||") for piece in at_depth_zero(pieces)):
         return [], [list(pieces)], ()
-    fixed: list[_Piece] = []
-    bars: list[list[_Piece]] = []
+    fixed: list[Piece] = []
+    bars: list[list[Piece]] = []
     offsets: list[str] = []
     position = 0
     while position < len(pieces):
         piece = pieces[position]
         if piece.kind == "context" and piece.text == "(":
-            end = _closing(pieces, position)
+            end = closing(pieces, position)
             inside = list(pieces[position + 1 : end])
-            inside = _strip_brackets(inside)
-            if any(p.text in ("|", "||") for p in _at_depth_zero(inside)):
+            inside = strip_brackets(inside)
+            if any(p.text in ("|", "||") for p in at_depth_zero(inside)):
                 _take_out(fixed, pieces, position, end, text)
                 bars.append(inside)
             else:
@@ -241,7 +201,7 @@ def _split_right(
     return fixed, bars, tuple(offsets)
 
 
-def _refuse_bar_in_call(piece: _Piece, text: str) -> None:
+def _refuse_bar_in_call(piece: Piece, text: str) -> None:
     """Refuse covariance structures written as calls, such as ``ar1(Days | Subject)``."""
     found = re.match(r"(\w+)\((.*)\|", piece.text) if piece.kind == "python" else None
     if found:
@@ -255,7 +215,7 @@ def _refuse_bar_in_call(piece: _Piece, text: str) -> None:
         )
 
 
-def _take_out(fixed: list[_Piece], pieces: Sequence[_Piece], start: int, end: int, text: str) -> None:
+def _take_out(fixed: list[Piece], pieces: Sequence[Piece], start: int, end: int, text: str) -> None:
     """Remove the plus sign that joined a random term or an offset to the fixed part."""
     before = pieces[start - 1].text if start else ""
     after = pieces[end + 1].text if end + 1 < len(pieces) else ""
@@ -271,39 +231,13 @@ def _take_out(fixed: list[_Piece], pieces: Sequence[_Piece], start: int, end: in
         fixed.pop()
 
 
-def _at_depth_zero(pieces: Sequence[_Piece]) -> list[_Piece]:
-    depth, outside = 0, []
-    for piece in pieces:
-        if piece.kind == "context":
-            depth += 1 if piece.text == "(" else -1
-        elif depth == 0:
-            outside.append(piece)
-    return outside
-
-
-def _closing(pieces: Sequence[_Piece], opening: int) -> int:
-    depth = 0
-    for position in range(opening, len(pieces)):
-        if pieces[position].kind == "context":
-            depth += 1 if pieces[position].text == "(" else -1
-        if depth == 0:
-            return position
-    raise AssertionError("brackets were checked before")
-
-
-def _strip_brackets(pieces: list[_Piece]) -> list[_Piece]:
-    while pieces and pieces[0].text == "(" and _closing(pieces, 0) == len(pieces) - 1:
-        pieces = pieces[1:-1]
-    return pieces
-
-
-def _read_bar(pieces: Sequence[_Piece], text: str) -> list[RandomTerm]:
+def _read_bar(pieces: Sequence[Piece], text: str) -> list[RandomTerm]:
     """Return the terms that one bar stands for: several where the grouping is nested."""
-    bars = [p for p in _at_depth_zero(pieces) if p.text in ("|", "||")]
+    bars = [p for p in at_depth_zero(pieces) if p.text in ("|", "||")]
     if len(bars) != 1:
         raise FormulaError("a random term has one bar; this one has more.", source=text, start=bars[1].start)
     cut = pieces.index(bars[0])
-    left, right = pieces[:cut], _strip_brackets(list(pieces[cut + 1 :]))
+    left, right = pieces[:cut], strip_brackets(list(pieces[cut + 1 :]))
     if not left or not right:
         what = "effects on the left" if not left else "a grouping factor on the right"
         raise FormulaError(
@@ -315,7 +249,7 @@ def _read_bar(pieces: Sequence[_Piece], text: str) -> list[RandomTerm]:
         )
     span = (pieces[0].start, pieces[-1].end)
     correlated = bars[0].text == "|"
-    effects = _join(left)
+    effects = join(left)
     parts = _effect_formulas(effects, correlated, text, (left[0].start, left[-1].end))
     return [RandomTerm(effects, group, correlated, parts, span) for group in _groupings(right, text)]
 
@@ -333,14 +267,14 @@ def _effect_formulas(effects: str, correlated: bool, text: str, span: tuple[int,
         return (whole,) if correlated else tuple(Formula([term]) for term in terms)
     except (FormulaicError, TypeError, AttributeError) as error:
         raise FormulaError(
-            f"the left side of this bar cannot be read: {_first_line(error)}",
+            f"the left side of this bar cannot be read: {first_line(error)}",
             source=text,
             start=span[0],
             end=span[1],
         ) from None
 
 
-def _groupings(pieces: Sequence[_Piece], text: str) -> list[GroupingFactor]:
+def _groupings(pieces: Sequence[Piece], text: str) -> list[GroupingFactor]:
     """Return the grouping factors of ``g``, ``a:b``, ``a/b`` (which is ``a`` and ``b:a``)."""
     span = (pieces[0].start, pieces[-1].end)
     outer: tuple[str, ...] = ()
@@ -368,7 +302,7 @@ def _groupings(pieces: Sequence[_Piece], text: str) -> list[GroupingFactor]:
     return found
 
 
-def _column_of(piece: _Piece, text: str) -> str:
+def _column_of(piece: Piece, text: str) -> str:
     """Return the column named by ``g``, ``Q("odd name")``, ``C(g)`` or ``factor(g)``."""
     if piece.kind == "name":
         return piece.text
@@ -403,16 +337,6 @@ def _check_duplicates(terms: Sequence[RandomTerm], text: str) -> None:
                 seen[key] = term
 
 
-def _join(pieces: Sequence[_Piece]) -> str:
-    return " ".join(_as_written(piece) for piece in pieces)
-
-
-def _as_written(piece: _Piece) -> str:
-    if piece.kind == "name" and not _PLAIN_NAME.fullmatch(piece.text) and piece.text != ".":
-        return f"`{piece.text}`"
-    return piece.text
-
-
 def _matrices(
     response: str, fixed: str, random: Sequence[RandomTerm], offsets: Sequence[str], text: str
 ) -> Any:
@@ -424,7 +348,7 @@ def _matrices(
         for number, offset in enumerate(offsets):
             parts[f"O{number}"] = Formula(f"0 + {_call(offset)}")
     except FormulaicError as error:
-        raise FormulaError(f"the formula cannot be read: {_first_line(error)}", source=text) from None
+        raise FormulaError(f"the formula cannot be read: {first_line(error)}", source=text) from None
     for part in (part for term in random for part in term.parts):
         if random_key(part) != random_key(parts["X"]):
             parts[random_key(part)] = part
@@ -439,12 +363,8 @@ def random_key(part: Any) -> str:
 def _call(expression: str) -> str:
     """Protect arithmetic on the left side, such as ``1000 / rt``, from the formula's own operators."""
     plain = (
-        _PLAIN_NAME.fullmatch(expression)
+        plain_name.fullmatch(expression)
         or expression.startswith("`")
         or re.fullmatch(r"\w+\(.*\)", expression)
     )
     return expression if plain else f"I({expression.replace(' ^ ', ' ** ')})"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n")[0].rstrip(".") + "."

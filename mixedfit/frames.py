@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._types import AnyArray
 from .errors import DataError, nearest
 
 __all__ = ["as_frame", "check_column", "column_names"]
@@ -131,7 +130,7 @@ def check_column(name: str, values: pd.Series[Any]) -> None:
             f"column {name!r} holds dates or durations ({dtype}); turn it into a number first, such as days since "
             "the start."
         )
-    if dtype == object:
+    if isinstance(dtype, np.dtype) and dtype.kind == "O":
         kind = pd.api.types.infer_dtype(values, skipna=True)
         if kind not in ("string", "boolean", "empty", "categorical"):
             raise DataError(

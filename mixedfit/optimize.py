@@ -104,7 +104,7 @@ class _Trace:
         if self.curved is not None and np.array_equal(self.curved[0], x):
             return self.curved[1]
         point = self.at(x)
-        hessian = point.curvature
+        hessian: Array = point.curvature
         if newton_decrement(point.gradient, hessian)[0] > LOCAL:
             self.accepted = []
         else:

@@ -16,7 +16,8 @@ from .formula import parse_formula
 __all__ = ["CALLS", "check_is_plain"]
 
 CALLS = frozenset(
-    ("log log2 log10 log1p exp expm1 sqrt sin cos tan abs I poly bs cr cc scale center C Q").split()
+    {"log", "log2", "log10", "log1p", "exp", "expm1", "sqrt", "sin", "cos", "tan", "abs"}
+    | {"I", "poly", "bs", "cr", "cc", "scale", "center", "C", "Q"}
 )
 """Functions that a plain formula may call."""
 
@@ -100,9 +101,9 @@ def _check_node(node: ast.expr, columns: frozenset[str], formula: str) -> None:
 
 
 def _check_call(node: ast.Call, columns: frozenset[str], formula: str) -> None:
-    if not isinstance(node.func, ast.Name) or node.func.id not in CALLS or node.func.id in columns:
+    name = node.func.id if isinstance(node.func, ast.Name) else ""
+    if name not in CALLS or name in columns:
         _refuse(f"the call '{ast.unparse(node)}'", formula)
-    name = node.func.id
     if name == "Q":
         quoted = [a.value for a in node.args if isinstance(a, ast.Constant)]
         if (

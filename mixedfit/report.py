@@ -148,7 +148,8 @@ def _criteria(results: MixedResults) -> dict[str, float]:
 def _correlation(results: MixedResults) -> pd.DataFrame:
     covariance = results.cov_params()
     errors = np.sqrt(np.diag(covariance))
-    return covariance / np.outer(errors, errors)
+    values = covariance.to_numpy() / np.outer(errors, errors)
+    return pd.DataFrame(values, index=covariance.index, columns=covariance.columns)
 
 
 def _notes(results: MixedResults) -> tuple[str, ...]:
@@ -306,4 +307,5 @@ def _html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]
         + "</tr>"
         for row in rows
     )
-    return f"<table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    caption = html.escape(caption)
+    return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -1,4 +1,4 @@
-"""Products of a large tail kept as a block-sparse matrix, where nesting or partial crossing leaves it sparse."""
+"""Products of a large tail as a block-sparse matrix, where nesting or partial crossing leaves it sparse."""
 
 from __future__ import annotations
 
@@ -208,9 +208,7 @@ def _assemble(
     slot_ptr = np.concatenate([[0], np.cumsum(widths * (widths + 1) // 2)]).astype(np.int64)
     slots = np.empty(int(slot_ptr[-1]), np.int64)
     locate_pairs(cell_ptr, cells, ptr, rows, slot_ptr, slots)
-    return SparsePattern(
-        ptr, rows, start, size, factor, offset, random, cell_ptr, cells, slot_ptr, slots
-    )
+    return SparsePattern(ptr, rows, start, size, factor, offset, random, cell_ptr, cells, slot_ptr, slots)
 
 
 def column_order(pattern: SparsePattern) -> IntArray:

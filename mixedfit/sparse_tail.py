@@ -141,7 +141,9 @@ class SparseTail:
     def solution(self) -> Array:
         """Coefficients b and β of all tail columns but y, shape (m − 1,)."""
         p = self.cross.p
-        beta = solve_triangular(self.root[:p, :p], self.root[p, :p], lower=True, trans=1) if p else np.zeros(0)
+        beta = (
+            solve_triangular(self.root[:p, :p], self.root[p, :p], lower=True, trans=1) if p else np.zeros(0)
+        )
         return np.concatenate([self.slopes[:, p] - self.slopes[:, :p] @ beta, beta])
 
     @lazy

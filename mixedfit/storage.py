@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ._types import Array
-from .covariance import BlockDiagonal, Diagonal, Unstructured
+from .covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from .crossprod import cross_products
 from .design import Design, ManyLevelFactor, RandomBlock
 from .errors import DataError
@@ -88,7 +88,10 @@ def _index(stored: Mapping[str, Any]) -> pd.Index[Any]:
     if stored["kind"] == "range":
         start, stop, step = stored["values"]
         return pd.RangeIndex(start, stop, step)
-    return pd.Index(stored["values"], dtype=object if stored["kind"] == "text" else stored["kind"])
+    out: pd.Index[Any] = pd.Index(
+        stored["values"], dtype=object if stored["kind"] == "text" else stored["kind"]
+    )
+    return out
 
 
 def read(path: str | Path) -> Fit:
@@ -114,11 +117,14 @@ def read(path: str | Path) -> Fit:
         raise DataError(f"{path} is not a fit saved by mixedfit, or is damaged ({error}).") from None
 
 
+def _structure(kind: str, k: int) -> CovarianceStructure:
+    return Unstructured(k) if kind == "linear" else Diagonal(k)
+
+
 def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
-    kinds = {"linear": Unstructured, "diagonal": Diagonal}
     blocks = []
     for f, stored in enumerate(header["blocks"]):
-        parts = tuple(kinds[kind](k) for kind, k in stored["terms"])
+        parts = tuple(_structure(kind, k) for kind, k in stored["terms"])
         grouping = Grouping(stored["name"], arrays[f"codes{f}"].astype(np.int64), _index(stored["levels"]))
         z = arrays[f"z{f}"]
         blocks.append(

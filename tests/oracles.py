@@ -231,9 +231,7 @@ def gradient(function: Callable[[Any], Any], theta: Any, step: str = "1e-15") ->
         return as_floats(np.array(out, dtype=object))
 
 
-def curvature_along(
-    function: Callable[[Any], Any], theta: Any, direction: Any, step: str = "1e-12"
-) -> float:
+def curvature_along(function: Callable[[Any], Any], theta: Any, direction: Any, step: str = "1e-12") -> float:
     """Return the second derivative of a function of exact numbers along a direction."""
     with localcontext(ARITHMETIC):
         h, theta = Decimal(step), exactly(theta)

@@ -60,11 +60,11 @@ class Diagonal:
 
     def theta_from(self, cov: Array) -> Array:
         """Return θ of a diagonal covariance matrix, shape (k, k)."""
-        return np.sqrt(np.maximum(np.diag(cov), 0.0))
+        return np.asarray(np.sqrt(np.maximum(np.diag(cov), 0.0)))
 
     def theta_from_root(self, root: Array) -> Array:
         """Return θ of the covariance `root` `root`ᵀ, which must be diagonal."""
-        return np.sqrt(np.sum(np.asarray(root, dtype=float) ** 2, axis=1))
+        return np.asarray(np.sqrt(np.sum(np.asarray(root, dtype=float) ** 2, axis=1)))
 
     def names(self, effects: Sequence[str]) -> tuple[str, ...]:
         """Return the effects' names."""

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from .._lazy import lazy
+from .._linalg import triangle
 from .._types import Array, IntArray
 
 __all__ = ["Unstructured", "lower_factor"]
@@ -45,7 +46,7 @@ class Unstructured:
     def start(self) -> Array:
         """θ at λ = I, shape (n_theta,)."""
         rows, columns = _lower(self.k)
-        return (rows == columns).astype(float)
+        return np.asarray(rows == columns, dtype=float)
 
     @lazy
     def diagonal(self) -> tuple[int, ...]:
@@ -106,7 +107,7 @@ def lower_factor(root: Array) -> Array:
     k = root.shape[0]
     if k == 1:
         return np.array([[np.sqrt(np.sum(root * root))]])
-    upper = np.linalg.qr(root.T, mode="r")
+    upper = triangle(root.T)
     lam = np.zeros((k, k))
     lam[:, : upper.shape[0]] = upper.T
     rows = np.sqrt(np.sum(lam * lam, axis=1))

@@ -13,7 +13,14 @@ import numpy as np
 from .._types import Array, IntArray
 from ._compile import kernel
 
-__all__ = ["accumulate_blocks", "accumulate_border", "accumulate_first", "accumulate_tail", "merge_cells", "pair_cells"]
+__all__ = [
+    "accumulate_blocks",
+    "accumulate_border",
+    "accumulate_first",
+    "accumulate_tail",
+    "merge_cells",
+    "pair_cells",
+]
 
 
 @kernel

@@ -25,7 +25,7 @@ def _level(lam: Array, a_j: Array, work: Array, chol: Array, gain: Array, shrink
         p = lam[0, 0] * a_j[0, 0] * lam[0, 0] + 1.0
         gain[0, 0] = lam[0, 0] / p
         shrink[0, 0] = 1.0 / p
-        return np.log(p) if p > 0.0 else np.nan
+        return float(np.log(p)) if p > 0.0 else np.nan
     for a in range(k):
         for b in range(k):
             total = 0.0
@@ -64,7 +64,7 @@ def _level(lam: Array, a_j: Array, work: Array, chol: Array, gain: Array, shrink
             for c in range(k):
                 total -= work[a, c] * gain[c, b]
             shrink[a, b] = total
-    return np.log(product)
+    return float(np.log(product))
 
 
 @kernel
@@ -129,7 +129,9 @@ def eliminate_first(
 
 
 @kernel
-def _quadratic_forms(part: Array, place: IntArray, used: int, inverse: Array, image: Array, out: Array) -> None:
+def _quadratic_forms(
+    part: Array, place: IntArray, used: int, inverse: Array, image: Array, out: Array
+) -> None:
     """out += F U Fᵀ for the first `used` columns of F; `inverse` holds U, its lower triangle serves."""
     k = part.shape[1]
     for i in range(used):

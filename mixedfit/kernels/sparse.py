@@ -14,7 +14,14 @@ import numpy as np
 from .._types import Array, IntArray
 from ._compile import kernel
 
-__all__ = ["block_cholesky", "fill_pattern", "locate_pairs", "scale_blocks", "selected_inverse", "solve_blocks"]
+__all__ = [
+    "block_cholesky",
+    "fill_pattern",
+    "locate_pairs",
+    "scale_blocks",
+    "selected_inverse",
+    "solve_blocks",
+]
 
 
 @kernel
