@@ -77,7 +77,7 @@ def fixed_basis(design: Design, root_weights: Array | None) -> FixedBasis:
     reduced = triangle(upper[:, [*kept, p]]) if kept.size < p else upper
     size = kept.size
     root = reduced[:size, :size]
-    centre: Array = np.linalg.solve(root, reduced[:size, size]) if size else np.zeros(0)
+    centre = np.asarray(np.linalg.solve(root, reduced[:size, size]) if size else np.zeros(0), dtype=float)
     count = n if root_weights is None else int(np.count_nonzero(root_weights))
     norm = float(np.linalg.norm(reduced[:, size])) if reduced.size else 0.0
     rest = float(np.linalg.norm(reduced[size:, size]))

@@ -265,7 +265,7 @@ def _effect_formulas(effects: str, correlated: bool, text: str, span: tuple[int,
         if not terms:
             raise FormulaError("this random term is empty.", source=text, start=span[0], end=span[1])
         return (whole,) if correlated else tuple(Formula([term]) for term in terms)
-    except (FormulaicError, TypeError, AttributeError) as error:
+    except (FormulaicError, SyntaxError, TypeError, AttributeError) as error:
         raise FormulaError(
             f"the left side of this bar cannot be read: {first_line(error)}",
             source=text,
@@ -347,7 +347,7 @@ def _matrices(
         parts["X"] = Formula(fixed)
         for number, offset in enumerate(offsets):
             parts[f"O{number}"] = Formula(f"0 + {_call(offset)}")
-    except FormulaicError as error:
+    except (FormulaicError, SyntaxError) as error:
         raise FormulaError(f"the formula cannot be read: {first_line(error)}", source=text) from None
     for part in (part for term in random for part in term.parts):
         if random_key(part) != random_key(parts["X"]):

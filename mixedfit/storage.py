@@ -111,9 +111,11 @@ def read(path: str | Path) -> Fit:
                 f"{path}: format {header['format']!r} is not known; this version reads {FORMAT!r}."
             )
         return _rebuild(header, arrays)
-    except (KeyError, ValueError, zipfile.BadZipFile, TypeError, IndexError) as error:
-        if isinstance(error, DataError):
-            raise
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"there is no file {str(path)!r}.") from None
+    except (KeyError, ValueError, zipfile.BadZipFile, EOFError, OSError, TypeError, IndexError) as error:
         raise DataError(f"{path} is not a fit saved by mixedfit, or is damaged ({error}).") from None
 
 
