@@ -103,7 +103,7 @@ def read(path: str | Path) -> Fit:
         If the file is not one of ours or is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as source, np.load(source, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays["header"].tobytes().decode())
         if header["format"] != FORMAT:
