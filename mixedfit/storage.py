@@ -81,7 +81,8 @@ def _labels(index: pd.Index[Any]) -> dict[str, Any]:
     values = index.tolist()
     if all(isinstance(v, bool | int | float) for v in values):
         return {"kind": str(index.dtype), "values": values}
-    return {"kind": "text", "values": [str(v) for v in values]}
+    kind = "str" if str(index.dtype) == "str" else "object"
+    return {"kind": kind, "values": [str(v) for v in values]}
 
 
 def _index(stored: Mapping[str, Any]) -> pd.Index[Any]:
