@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ._lazy import lazy
-from ._types import Array
+from ._types import Array, IntArray
 from .covariance import BlockDiagonal
 from .crossprod import CrossProducts, TailBlock
 from .dense_tail import DenseTail
@@ -64,12 +64,20 @@ class Criterion:
         ends = np.cumsum([0] + [s.n_theta for s in self.structures])
         return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
 
-    @property
+    @lazy
     def n_theta(self) -> int:
         """Number of parameters."""
         return sum(s.n_theta for s in self.structures)
 
-    @property
+    @lazy
+    def diagonal(self) -> IntArray:
+        """Positions in θ of the diagonals of all λ."""
+        return np.array(
+            [h.start + d for s, h in zip(self.structures, self.slices, strict=True) for d in s.diagonal],
+            np.int64,
+        )
+
+    @lazy
     def nu(self) -> int:
         """Degrees of freedom of the residual sum of squares: n, or n − p under REML."""
         return self.cross.n - (self.cross.p_total if self.reml else 0)

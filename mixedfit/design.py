@@ -17,7 +17,8 @@ from .covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructur
 from .errors import MissingRowsWarning, ModelError
 from .formula import ParsedFormula, RandomTerm, random_key
 from .grouping import Grouping, interact
-from .modelframe import ModelFrame, build_frame, evaluate
+from .matrices import evaluate
+from .modelframe import ModelFrame, build_frame
 
 __all__ = ["Design", "ManyLevelFactor", "RandomBlock", "build_design"]
 
@@ -178,7 +179,7 @@ def build_design(
     frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing)
     if frame.dropped and missing == "drop":
         warnings.warn(
-            f"{frame.dropped} of {frame.dropped + len(frame.table)} rows were dropped for missing values.",
+            f"{frame.dropped} of {frame.dropped + len(frame.index)} rows were dropped for missing values.",
             MissingRowsWarning,
             stacklevel=4,
         )
@@ -197,7 +198,7 @@ def build_design(
         ),
         weights=frame.weights,
         offset=total_offset,
-        index=frame.table.index,
+        index=frame.index,
         dropped=frame.dropped,
     )
 

@@ -216,6 +216,8 @@ def _search(
 
 def _with_zeros(criterion: Criterion, optimum: Optimum) -> tuple[Optimum, int]:
     """Return the optimum with non-negative diagonals and small columns of λ̃ at exactly 0 where that costs nothing."""
+    if np.all(optimum.x[criterion.diagonal] > SMALL):
+        return optimum, 0
     x = _normal(criterion, optimum.x)
     point, evaluations = optimum.point, 0
     for here, structure in zip(criterion.slices, criterion.structures, strict=True):
@@ -268,6 +270,8 @@ def _escape(criterion: Criterion, optimum: Optimum) -> Array | None:
     of the slope ∂d/∂(λ̃λ̃ᵀ) there tells a boundary optimum from a saddle.
     """
     x = optimum.x.copy()
+    if np.all(x[criterion.diagonal] != 0.0):
+        return None
     moved = False
     for f, (here, structure) in enumerate(zip(criterion.slices, criterion.structures, strict=True)):
         lam = structure.factor(x[here])

@@ -58,9 +58,10 @@ def as_frame(data: Any, columns: Iterable[str]) -> pd.DataFrame:
 
 
 def _check_names(wanted: Iterable[str], present: Iterable[Any]) -> None:
-    names = [str(name) for name in present]
+    known = set(present)
     for name in wanted:
-        if name not in names:
+        if name not in known:
+            names = [str(other) for other in present]
             listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
             raise DataError(
                 f"no column {name!r} in the data (columns: {listed}). {nearest(name, names)}".rstrip()

@@ -1,44 +1,24 @@
-"""The columns a formula needs, without missing rows, and the matrices formulaic makes of them."""
+"""The rows and columns that a formula needs, without missing values."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from formulaic import Formula
-from formulaic.errors import FormulaicError
 
 from ._types import AnyArray, Array
-from .errors import DataError, FormulaError, ModelError, nearest
-from .formula import ParsedFormula, random_key
+from .errors import DataError, FormulaError, nearest
+from .formula import ParsedFormula
 from .frames import as_frame, check_column, column_names
 from .grouping import Grouping, encode
 
-__all__ = ["Matrices", "ModelFrame", "build_frame", "evaluate"]
-
-MANY_LEVELS = 200
-"""A fixed main effect with more levels than this is kept as codes, not as columns of X."""
-
-CONTEXT: dict[str, Any] = {
-    "sin": np.sin,
-    "cos": np.cos,
-    "tan": np.tan,
-    "sqrt": np.sqrt,
-    "abs": np.abs,
-    "log1p": np.log1p,
-    "expm1": np.expm1,
-    "pi": np.pi,
-}
-"""What a formula may use beyond formulaic's own transforms."""
+__all__ = ["ModelFrame", "build_frame", "names_of"]
 
 _BACKTICK = re.compile(r"`([^`]*)`")
-_LEVEL = re.compile(r"\[(?:[TSHD]\.)?([^\]]*)\](?=:|$)")
-_FACTOR_CALL = re.compile(r"C\(\s*`?([^\W\d][\w.]*)`?\s*\)")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,15 +27,18 @@ class ModelFrame:
 
     Attributes
     ----------
-    table : pandas.DataFrame
+    columns : dict of str to pandas.Series
         Needed columns on the rows kept, unused categories removed.
+    index : pandas.Index
+        Labels of the rows kept.
     weights, offset : ndarray, shape (n,), or None
         As given, on the rows kept.
     dropped : int
         Rows left out for missing values.
     """
 
-    table: pd.DataFrame
+    columns: dict[str, pd.Series[Any]]
+    index: pd.Index[Any]
     weights: Array | None
     offset: Array | None
     dropped: int
@@ -64,32 +47,8 @@ class ModelFrame:
     def grouping(self, column: str) -> Grouping:
         """Return the codes and levels of a column, computed once."""
         if column not in self._groupings:
-            self._groupings[column] = encode(column, self.table[column])
+            self._groupings[column] = encode(column, self.columns[column])
         return self._groupings[column]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Matrices:
-    """What formulaic makes of a frame.
-
-    Attributes
-    ----------
-    y : ndarray, shape (n,)
-    X : ndarray, shape (n, p)
-    x_names : tuple of str, length p
-    random : mapping of str to (names, ndarray of shape (n, k))
-        Keyed by `formula.random_key`.
-    offsets : list of ndarray, shape (n,)
-    many : list of (Grouping, int)
-        Many-level fixed factors and the number of reference levels (0 or 1).
-    """
-
-    y: Array
-    X: Array
-    x_names: tuple[str, ...]
-    random: dict[str, tuple[tuple[str, ...], Array]]
-    offsets: list[Array]
-    many: list[tuple[Grouping, int]]
 
 
 def build_frame(
@@ -114,7 +73,8 @@ def build_frame(
     weight_values = _per_row("weights", weights, table, rows)
     offset_values = _per_row("offset", offset, table, rows)
     absent = np.zeros(rows, dtype=bool) if offset_values is None else np.isnan(offset_values)
-    per_column = _missing_by_column(table, [*needed, *extra], absent)
+    columns = {name: table[name] for name in dict.fromkeys([*needed, *extra])}
+    per_column = _missing_by_column(columns, absent)
     count = int(absent.sum())
     if count and missing == "raise":
         first = table.index[np.flatnonzero(absent)[0]]
@@ -126,21 +86,22 @@ def build_frame(
         what = "the data have no rows" if rows == 0 else f"none of the {rows} rows is complete"
         raise DataError(f"{what} in the columns {', '.join(needed)}; a model needs at least one row.")
     if count:
-        table = table.loc[~absent, needed] if table.index.is_unique else table[~absent]
+        columns = {name: column[~absent] for name, column in columns.items()}
         weight_values = None if weight_values is None else weight_values[~absent]
         offset_values = None if offset_values is None else offset_values[~absent]
     _check_weights(weight_values)
-    return ModelFrame(_without_unused_levels(table, needed), weight_values, offset_values, count)
+    columns = {name: _without_unused_levels(column) for name, column in columns.items()}
+    index = table.index if not count else table.index[~absent]
+    return ModelFrame(columns, index, weight_values, offset_values, count)
 
 
-def _missing_by_column(table: pd.DataFrame, columns: list[str], absent: AnyArray) -> dict[str, int]:
+def _missing_by_column(columns: dict[str, pd.Series[Any]], absent: AnyArray) -> dict[str, int]:
     """Check the columns' types, mark rows with missing values, and return how many each column has."""
     counts = {}
-    for name in dict.fromkeys(columns):
-        column = table[name]
+    for name, column in columns.items():
         check_column(name, column)
-        if column.hasnans:
-            missing = column.isna().to_numpy()
+        missing = column.isna().to_numpy()
+        if missing.any():
             counts[name] = int(missing.sum())
             absent |= missing
     return counts
@@ -242,140 +203,10 @@ def _check_weights(weights: Array | None) -> None:
         raise DataError("all weights are 0; at least one row needs a positive weight.")
 
 
-def _without_unused_levels(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    dtypes = table.dtypes
-    for name in columns:
-        if isinstance(dtypes[name], pd.CategoricalDtype):
-            column = table[name]
-            counts = np.bincount(column.cat.codes.to_numpy(), minlength=len(column.cat.categories))
-            if (counts == 0).any():
-                table = table.assign(**{str(name): column.cat.remove_unused_categories()})
-    return table
-
-
-def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any]) -> Matrices:
-    """Return the formula's matrices on a frame, in one pass of formulaic.
-
-    Raises
-    ------
-    FormulaError
-        If an expression cannot be evaluated.
-    DataError
-        If the response is not one numeric column, or a column is not finite.
-    """
-    formula, many = _split_many(parsed, frame)
-    try:
-        with np.errstate(all="ignore"):
-            made = formula.get_model_matrix(
-                frame.table, context={**CONTEXT, **context}, output="numpy", na_action="ignore"
-            )
-    except FormulaicError as error:
-        raise _evaluation_error(parsed, error) from None
-    except (ModelError, DataError):
-        raise
-    except Exception as error:
-        raise FormulaError(
-            f"the formula cannot be evaluated on these data: {type(error).__name__}: {error}",
-            source=parsed.source,
-        ) from error
-    matrices = made._to_dict()
-    y_names, y = _array(matrices["y"])
-    if y.shape[1] != 1:
-        raise DataError(
-            f"the response {parsed.response!r} gives {y.shape[1]} columns; expected one column of numbers. Convert "
-            "labels to numbers first."
-        )
-    x_names, X = _array(matrices["X"])
-    random = {key: _array(value) for key, value in matrices.items() if key.startswith("Z:")}
-    if not many:
-        random[random_key(parsed.matrices.X)] = (x_names, X)
-    for names, z in random.values():
-        _check_finite(names, z, frame, "a random effect's column")
-    _check_finite(y_names, y, frame, "the response")
-    _check_finite(x_names, X, frame, "a fixed-effect column")
-    offsets = [_array(value) for key, value in matrices.items() if key.startswith("O")]
-    for names, values in offsets:
-        _check_finite(names, values, frame, "an offset")
-    return Matrices(
-        y=np.ascontiguousarray(y[:, 0]),
-        X=X,
-        x_names=x_names,
-        random=random,
-        offsets=[values[:, 0] for _, values in offsets],
-        many=many,
-    )
-
-
-def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tuple[Grouping, int]]]:
-    """Take main effects with very many levels out of the fixed part."""
-    fixed = list(parsed.matrices.X)
-    uses = [str(f) for term in fixed for f in term.factors]
-    many: list[tuple[Grouping, int]] = []
-    kept = []
-    intercept = any(term.degree == 0 for term in fixed)
-    for term in fixed:
-        column = _label_column(term, frame.table)
-        if column is not None and uses.count(str(term)) == 1:
-            grouping = frame.grouping(column)
-            if len(grouping.levels) > MANY_LEVELS:
-                many.append((grouping, int(intercept or bool(many))))
-                continue
-        kept.append(term)
-    if not many:
-        return parsed.matrices, many
-    parts = {random_key(part): part for term in parsed.random for part in term.parts}
-    return Formula(**{**parsed.matrices._to_dict(), **parts, "X": Formula(kept)}), many
-
-
-def _label_column(term: Any, table: pd.DataFrame) -> str | None:
-    """Return the column of a main effect of labels, or None."""
-    if len(term.factors) != 1:
-        return None
-    text = str(term)
-    called = _FACTOR_CALL.fullmatch(text)
-    name = called.group(1) if called else text.strip("`")
-    if name not in table.columns:
-        return None
-    dtype = table[name].dtype
-    labels = isinstance(dtype, pd.CategoricalDtype) or not (
-        pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)
-    )
-    return name if called or labels else None
-
-
-def _array(matrix: Any) -> tuple[tuple[str, ...], Array]:
-    names = tuple(r_name(str(name)) for name in matrix.model_spec.column_names)
-    return names, np.ascontiguousarray(np.asarray(matrix.__wrapped__), dtype=np.float64)
-
-
-def r_name(name: str) -> str:
-    """Return a column's name as R writes it: ``(Intercept)``, ``GenotypeB`` for ``Genotype[T.B]``."""
-    return "(Intercept)" if name == "Intercept" else _LEVEL.sub(r"\1", name)
-
-
-def _check_finite(names: tuple[str, ...], values: Array, frame: ModelFrame, what: str) -> None:
-    if np.isfinite(np.sum(values)):
-        return
-    bad = ~np.isfinite(values)
-    if not bad.any():
-        return
-    row, column = (int(i[0]) for i in np.nonzero(bad))
-    raise DataError(
-        f"{what}, {names[column]!r}, is {values[row, column]} in {int(bad.any(axis=1).sum())} rows (first: row "
-        f"{frame.table.index[row]!r}); expected finite numbers. Check the transformation or remove these rows."
-    )
-
-
-def _evaluation_error(parsed: ParsedFormula, error: Exception) -> FormulaError:
-    message = str(error).split("\n")[0]
-    found = re.search(r"factor `(.*)`\.", message)
-    span = parsed.locate(found.group(1)) if found else None
-    missing = re.search(r"name '(\w+)' is not defined", message)
-    known = [*CONTEXT, "log", "exp", "poly", "bs", "scale", "center", "C", "I", "Q"]
-    return FormulaError(
-        f"the formula cannot be evaluated: {message}",
-        source=parsed.source,
-        start=span[0] if span else None,
-        end=span[1] if span else None,
-        advice=nearest(missing.group(1), known) if missing else "",
-    )
+def _without_unused_levels(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column with only the categories that occur."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        counts = np.bincount(column.cat.codes.to_numpy(), minlength=len(column.cat.categories))
+        if (counts == 0).any():
+            return column.cat.remove_unused_categories()
+    return column

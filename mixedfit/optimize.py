@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,18 +57,32 @@ class Optimum:
     reached: bool
 
 
-def newton_decrement(gradient: Array, curvature: Array) -> tuple[float, Array]:
-    """Return ½ gᵀH⁻¹g and the Newton step −H⁻¹g, with negative and vanishing curvatures made positive.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Model:
+    """The quadratic model of the function at a point, and the Newton step that it promises."""
 
-    Boyd & Vandenberghe (2004), Convex Optimization, section 9.5.1.
+    x: Array
+    point: Any
+    hessian: Array
+    decrement: float
+    step: Array
+    convex: bool
+
+
+def newton_decrement(gradient: Array, curvature: Array) -> tuple[float, Array, bool]:
+    """Return ½ gᵀH⁻¹g, the Newton step −H⁻¹g, and whether H is positive definite.
+
+    Negative and vanishing curvatures are taken as positive. Boyd & Vandenberghe (2004), Convex
+    Optimization, section 9.5.1.
     """
     if gradient.size == 0:
-        return 0.0, gradient
+        return 0.0, gradient, True
     values, vectors = np.linalg.eigh(curvature)
-    floor = 1e-10 * max(float(np.abs(values).max()), 1e-300)
-    along = vectors.T @ gradient
-    scaled = along / np.maximum(np.abs(values), floor)
-    return float(0.5 * along @ scaled), -vectors @ scaled
+    size = np.abs(values)
+    floor = 1e-10 * max(float(size.max()), 1e-300)
+    along = gradient @ vectors
+    scaled = along / np.maximum(size, floor)
+    return float(0.5 * along @ scaled), -(vectors @ scaled), bool(values[0] > floor)
 
 
 def secant_update(hessian: Array, step: Array, change: Array) -> Array:
@@ -84,7 +99,7 @@ def secant_update(hessian: Array, step: Array, change: Array) -> Array:
 
 
 class _Trace:
-    """The function with its last points remembered, so that value, gradient and curvature cost one evaluation."""
+    """The function with what is known of it, so that value, gradient and curvature cost one evaluation."""
 
     def __init__(self, function: Callable[[Array], Any], report: Callable[[int, float], None] | None) -> None:
         self.function = function
@@ -93,53 +108,55 @@ class _Trace:
         self.best: Any = None
         self.best_x: Array = np.zeros(0)
         self.last: Any = None
-        self.last_x: Array | None = None
-        self.accepted: list[tuple[Array, Array]] = []
-        self.curved: tuple[Array, Array] | None = None
-        self.decrement_at: tuple[Array, float] | None = None
-
-    def curvature(self, x: Array) -> Array:
-        """Return the point's curvature: exact near the optimum, or else brought into agreement with how the
-        gradient changed over the last steps."""
-        if self.curved is not None and np.array_equal(self.curved[0], x):
-            return self.curved[1]
-        point = self.at(x)
-        hessian: Array = point.curvature
-        if newton_decrement(point.gradient, hessian)[0] > LOCAL:
-            self.accepted = []
-        else:
-            exact = point.exact_curvature
-            hessian = self._corrected(x, point.gradient, hessian) if exact is None else exact
-        self.curved = (np.array(x), hessian)
-        point.release()
-        return hessian
-
-    def _corrected(self, x: Array, gradient: Array, hessian: Array) -> Array:
-        self.accepted = [*self.accepted[-3:], (np.array(x), gradient)]
-        for (x0, g0), (x1, g1) in zip(self.accepted[:-1], self.accepted[1:], strict=True):
-            hessian = secant_update(hessian, x1 - x0, g1 - g0)
-        return hessian
-
-    def decrement(self) -> float:
-        """Return the Newton decrement at the best point."""
-        if self.decrement_at is None or self.decrement_at[0] is not self.best_x:
-            value = newton_decrement(self.best.gradient, self.curvature(self.best_x))[0]
-            self.decrement_at = (self.best_x, value)
-        return self.decrement_at[1]
+        self.last_x: Array = np.zeros(0)
+        self.modelled: _Model | None = None
+        self.earlier: list[tuple[Array, Array]] = []
 
     def at(self, x: Array) -> Any:
-        if self.last_x is not None and np.array_equal(x, self.last_x):
-            return self.last
-        if self.best is not None and np.array_equal(x, self.best_x):
-            return self.best
+        """Return the function at x."""
+        for point, known in ((self.last, self.last_x), (self.best, self.best_x)):
+            if point is not None and (known is x or np.array_equal(known, x)):
+                return point
+        x = np.array(x)
         point = self.function(x)
         self.evaluations += 1
-        self.last, self.last_x = point, np.array(x)
+        self.last, self.last_x = point, x
         if self.best is None or point.value < self.best.value:
-            self.best, self.best_x = point, np.array(x)
+            self.best, self.best_x = point, x
         if self.report is not None:
             self.report(self.evaluations, float(self.best.value))
         return point
+
+    def model(self, x: Array) -> _Model:
+        """Return the quadratic model at x.
+
+        Its curvature is the point's own far from the optimum, exact near it, or else brought into agreement
+        with how the gradient changed over the last steps.
+        """
+        if self.modelled is not None and np.array_equal(self.modelled.x, x):
+            return self.modelled
+        point = self.at(x)
+        gradient, hessian = point.gradient, point.curvature
+        decrement, step, convex = newton_decrement(gradient, hessian)
+        if decrement > LOCAL:
+            self.earlier = []
+        else:
+            exact = point.exact_curvature
+            hessian = self._corrected(x, gradient, hessian) if exact is None else exact
+            decrement, step, convex = newton_decrement(gradient, hessian)
+        self.modelled = _Model(np.array(x), point, hessian, decrement, step, convex)
+        point.release()
+        return self.modelled
+
+    def _corrected(self, x: Array, gradient: Array, hessian: Array) -> Array:
+        self.earlier = [*self.earlier[-3:], (np.array(x), gradient)]
+        for (x0, g0), (x1, g1) in pairwise(self.earlier):
+            hessian = secant_update(hessian, x1 - x0, g1 - g0)
+        return hessian
+
+    def best_model(self) -> _Model:
+        """Return the quadratic model at the best point."""
+        return self.model(self.best_x)
 
 
 def minimise(
@@ -150,7 +167,9 @@ def minimise(
     max_evaluations: int = 500,
     report: Callable[[int, float], None] | None = None,
 ) -> Optimum:
-    """Return the minimum of a smooth function by trust-region Newton steps (Conn, Gould & Toint 2000, ch. 7).
+    """Return the minimum of a smooth function by Newton steps, held to a trust region where they fail.
+
+    Conn, Gould & Toint (2000), Trust-Region Methods, chapter 7, as scipy has it.
 
     Parameters
     ----------
@@ -176,33 +195,48 @@ def minimise(
     True
     """
     trace = _Trace(function, report)
-    x = np.asarray(start, dtype=float)
-    point = trace.at(x)
-    if x.size == 0:
-        return Optimum(x, point, 0.0, trace.evaluations, True)
+    point = trace.at(np.asarray(start, dtype=float))
+    if trace.best_x.size == 0:
+        return Optimum(trace.best_x, point, 0.0, trace.evaluations, True)
+    _newton(trace, tolerance, max_evaluations)
     for _ in range(3):
-        if trace.decrement() < tolerance or trace.evaluations >= max_evaluations:
+        if trace.best_model().decrement < tolerance or trace.evaluations >= max_evaluations:
             break
-        _trust_region(trace, trace.best_x, tolerance, max_evaluations)
+        _trust_region(trace, tolerance, max_evaluations)
     return _polish(trace, tolerance)
 
 
-def _trust_region(trace: _Trace, x: Array, tolerance: float, max_evaluations: int) -> None:
+def _newton(trace: _Trace, tolerance: float, max_evaluations: int) -> None:
+    """Take full Newton steps as long as each gives a fair part of the decrease that it promised."""
+    model = trace.best_model()
+    while model.decrement >= tolerance and trace.evaluations < max_evaluations:
+        if not model.convex or float(np.abs(model.step).max()) > _radius(model.x):
+            return
+        trial = trace.at(model.x + model.step)
+        if not model.point.value - trial.value > 0.2 * model.decrement:
+            return
+        model = trace.best_model()
+
+
+def _radius(x: Array) -> float:
+    return max(1.0, 0.5 * float(np.abs(x).max()))
+
+
+def _trust_region(trace: _Trace, tolerance: float, max_evaluations: int) -> None:
     def stop(intermediate_result: Any) -> None:
-        if trace.evaluations >= max_evaluations or trace.decrement() < tolerance:
+        if trace.evaluations >= max_evaluations or trace.best_model().decrement < tolerance:
             raise StopIteration
 
-    radius = max(1.0, 0.5 * float(np.linalg.norm(x)))
     scipy_minimize(
         lambda x: trace.at(x).value,
-        x,
+        trace.best_x,
         jac=lambda x: trace.at(x).gradient,
-        hess=trace.curvature,
+        hess=lambda x: trace.model(x).hessian,
         method="trust-exact",
         callback=stop,
         options={
             "gtol": 0.0,
-            "initial_trust_radius": radius,
+            "initial_trust_radius": _radius(trace.best_x),
             "max_trust_radius": 1e8,
             "maxiter": max_evaluations,
         },
@@ -210,17 +244,18 @@ def _trust_region(trace: _Trace, x: Array, tolerance: float, max_evaluations: in
 
 
 def _polish(trace: _Trace, tolerance: float) -> Optimum:
-    """Take last full Newton steps, which rounding in the value hides from a trust region."""
-    best, x = trace.best, trace.best_x
-    decrement, step = newton_decrement(best.gradient, trace.curvature(x))
+    """Take last full Newton steps, whose effect rounding in the value hides from a trust region."""
+    model = trace.best_model()
     for _ in range(3):
-        if not 1e-12 < decrement < 1e-4:
+        if not 1e-12 < model.decrement < 1e-4:
             break
-        point = trace.at(x + step)
-        if not point.value <= best.value + 1e-12 * abs(best.value) + 1e-12:
+        trial = trace.at(model.x + model.step)
+        if not trial.value <= model.point.value + 1e-12 * abs(model.point.value) + 1e-12:
             break
-        next_decrement, next_step = newton_decrement(point.gradient, trace.curvature(x + step))
-        if not next_decrement < decrement:
+        following = trace.model(model.x + model.step)
+        if not following.decrement < model.decrement:
             break
-        best, x, decrement, step = point, x + step, next_decrement, next_step
-    return Optimum(x, best, decrement, trace.evaluations, bool(decrement < 10 * tolerance))
+        model = following
+    return Optimum(
+        model.x, model.point, model.decrement, trace.evaluations, bool(model.decrement < 10 * tolerance)
+    )

@@ -14,6 +14,7 @@ LAYERS = [
     ["_linalg", "kernels", "covariance", "pieces", "frames", "grouping", "optimize", "datasets"],
     ["formula"],
     ["modelframe", "plain"],
+    ["matrices"],
     ["design"],
     ["canonical", "sparse_gram"],
     ["crossprod"],

@@ -1,0 +1,246 @@
+"""The matrices of a formula on a frame: formulaic's, or the same for products of numeric columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from formulaic import Formula
+from formulaic.errors import FormulaicError
+
+from ._types import Array
+from .errors import DataError, FormulaError, ModelError, nearest
+from .formula import ParsedFormula, random_key
+from .grouping import Grouping
+from .modelframe import ModelFrame
+
+__all__ = ["MANY_LEVELS", "Matrices", "evaluate"]
+
+MANY_LEVELS = 200
+"""A fixed main effect with more levels than this is kept as codes, not as columns of X."""
+
+CONTEXT: dict[str, Any] = {
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+    "log1p": np.log1p,
+    "expm1": np.expm1,
+    "pi": np.pi,
+}
+"""What a formula may use beyond formulaic's own transforms."""
+
+_LEVEL = re.compile(r"\[(?:[TSHD]\.)?([^\]]*)\](?=:|$)")
+_FACTOR_CALL = re.compile(r"C\(\s*`?([^\W\d][\w.]*)`?\s*\)")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matrices:
+    """What formulaic makes of a frame.
+
+    Attributes
+    ----------
+    y : ndarray, shape (n,)
+    X : ndarray, shape (n, p)
+    x_names : tuple of str, length p
+    random : mapping of str to (names, ndarray of shape (n, k))
+        Keyed by `formula.random_key`.
+    offsets : list of ndarray, shape (n,)
+    many : list of (Grouping, int)
+        Many-level fixed factors and the number of reference levels (0 or 1).
+    """
+
+    y: Array
+    X: Array
+    x_names: tuple[str, ...]
+    random: dict[str, tuple[tuple[str, ...], Array]]
+    offsets: list[Array]
+    many: list[tuple[Grouping, int]]
+
+
+def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any]) -> Matrices:
+    """Return the formula's matrices on a frame, in one pass of formulaic.
+
+    Raises
+    ------
+    FormulaError
+        If an expression cannot be evaluated.
+    DataError
+        If the response is not one numeric column, or a column is not finite.
+    """
+    formula, many = _split_many(parsed, frame)
+    matrices = plain_matrices(formula, frame) or _by_formulaic(parsed, formula, frame, context)
+    y_names, y = matrices["y"]
+    if y.shape[1] != 1:
+        raise DataError(
+            f"the response {parsed.response!r} gives {y.shape[1]} columns; expected one column of numbers. Convert "
+            "labels to numbers first."
+        )
+    x_names, X = matrices["X"]
+    random = {key: value for key, value in matrices.items() if key.startswith("Z:")}
+    if not many:
+        random[random_key(parsed.matrices.X)] = (x_names, X)
+    for names, z in random.values():
+        _check_finite(names, z, frame, "a random effect's column")
+    _check_finite(y_names, y, frame, "the response")
+    _check_finite(x_names, X, frame, "a fixed-effect column")
+    offsets = [value for key, value in matrices.items() if key.startswith("O")]
+    for names, values in offsets:
+        _check_finite(names, values, frame, "an offset")
+    return Matrices(
+        y=np.ascontiguousarray(y[:, 0]),
+        X=X,
+        x_names=x_names,
+        random=random,
+        offsets=[values[:, 0] for _, values in offsets],
+        many=many,
+    )
+
+
+Columns: TypeAlias = tuple[tuple[str, ...], Array]
+"""Names of a matrix's columns, and the matrix."""
+
+
+def _by_formulaic(
+    parsed: ParsedFormula, formula: Any, frame: ModelFrame, context: Mapping[str, Any]
+) -> dict[str, Columns]:
+    try:
+        with np.errstate(all="ignore"):
+            made = formula.get_model_matrix(
+                pd.DataFrame(frame.columns, copy=False),
+                context={**CONTEXT, **context},
+                output="numpy",
+                na_action="ignore",
+            )
+    except FormulaicError as error:
+        raise _evaluation_error(parsed, error) from None
+    except (ModelError, DataError):
+        raise
+    except Exception as error:
+        raise FormulaError(
+            f"the formula cannot be evaluated on these data: {type(error).__name__}: {error}",
+            source=parsed.source,
+        ) from error
+    return {key: _array(matrix) for key, matrix in made._to_dict().items()}
+
+
+def plain_matrices(formula: Any, frame: ModelFrame) -> dict[str, Columns] | None:
+    """Return the matrices of a formula whose terms are products of numeric columns, or None.
+
+    What formulaic would return, without its overhead, which is most of a small fit's time.
+    """
+    known: dict[str, Array] = {}
+    out = {}
+    for key, part in formula._to_dict().items():
+        names, arrays = [], []
+        for term in part:
+            name, product = _plain_term(term, frame.columns, known)
+            if product is None:
+                return None
+            names.append(name)
+            arrays.append(product)
+        matrix = np.empty((len(frame.index), len(arrays)))
+        for j, array in enumerate(arrays):
+            matrix[:, j] = array
+        out[key] = (tuple(names), matrix)
+    return out
+
+
+def _plain_term(
+    term: Any, columns: Mapping[str, pd.Series[Any]], known: dict[str, Array]
+) -> tuple[str, Array | float | None]:
+    """Return the name and values of a product of numeric columns (1 for the intercept), or None."""
+    product: Array | float | None = None
+    for factor in term.factors:
+        name = factor.expr
+        if name == "1" and len(term.factors) == 1:
+            return "(Intercept)", 1.0
+        if factor.eval_method.value != "lookup" or name not in columns:
+            return "", None
+        if name not in known:
+            values = columns[name]
+            if not (isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf"):
+                return "", None
+            known[name] = values.to_numpy(dtype=np.float64)
+        product = known[name] if product is None else product * known[name]
+    return ":".join(factor.expr for factor in term.factors), product
+
+
+def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tuple[Grouping, int]]]:
+    """Take main effects with very many levels out of the fixed part."""
+    fixed = list(parsed.matrices.X)
+    uses = [str(f) for term in fixed for f in term.factors]
+    many: list[tuple[Grouping, int]] = []
+    kept = []
+    intercept = any(term.degree == 0 for term in fixed)
+    for term in fixed:
+        column = _label_column(term, frame.columns)
+        if column is not None and uses.count(str(term)) == 1:
+            grouping = frame.grouping(column)
+            if len(grouping.levels) > MANY_LEVELS:
+                many.append((grouping, int(intercept or bool(many))))
+                continue
+        kept.append(term)
+    if not many:
+        return parsed.matrices, many
+    parts = {random_key(part): part for term in parsed.random for part in term.parts}
+    return Formula(**{**parsed.matrices._to_dict(), **parts, "X": Formula(kept)}), many
+
+
+def _label_column(term: Any, columns: Mapping[str, pd.Series[Any]]) -> str | None:
+    """Return the column of a main effect of labels, or None."""
+    if len(term.factors) != 1:
+        return None
+    text = str(term)
+    called = _FACTOR_CALL.fullmatch(text)
+    name = called.group(1) if called else text.strip("`")
+    if name not in columns:
+        return None
+    dtype = columns[name].dtype
+    labels = isinstance(dtype, pd.CategoricalDtype) or not (
+        pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)
+    )
+    return name if called or labels else None
+
+
+def _array(matrix: Any) -> tuple[tuple[str, ...], Array]:
+    names = tuple(r_name(str(name)) for name in matrix.model_spec.column_names)
+    return names, np.ascontiguousarray(np.asarray(matrix.__wrapped__), dtype=np.float64)
+
+
+def r_name(name: str) -> str:
+    """Return a column's name as R writes it: ``(Intercept)``, ``GenotypeB`` for ``Genotype[T.B]``."""
+    return "(Intercept)" if name == "Intercept" else _LEVEL.sub(r"\1", name)
+
+
+def _check_finite(names: tuple[str, ...], values: Array, frame: ModelFrame, what: str) -> None:
+    if np.isfinite(np.sum(values)):
+        return
+    bad = ~np.isfinite(values)
+    if not bad.any():
+        return
+    row, column = (int(i[0]) for i in np.nonzero(bad))
+    raise DataError(
+        f"{what}, {names[column]!r}, is {values[row, column]} in {int(bad.any(axis=1).sum())} rows (first: row "
+        f"{frame.index[row]!r}); expected finite numbers. Check the transformation or remove these rows."
+    )
+
+
+def _evaluation_error(parsed: ParsedFormula, error: Exception) -> FormulaError:
+    message = str(error).split("\n")[0]
+    found = re.search(r"factor `(.*)`\.", message)
+    span = parsed.locate(found.group(1)) if found else None
+    missing = re.search(r"name '(\w+)' is not defined", message)
+    known = [*CONTEXT, "log", "exp", "poly", "bs", "scale", "center", "C", "I", "Q"]
+    return FormulaError(
+        f"the formula cannot be evaluated: {message}",
+        source=parsed.source,
+        start=span[0] if span else None,
+        end=span[1] if span else None,
+        advice=nearest(missing.group(1), known) if missing else "",
+    )
