@@ -14,7 +14,7 @@ import pandas as pd
 from ._lazy import lazy
 from ._types import Array, IntArray
 from .covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
-from .errors import MissingRowsWarning, ModelError
+from .errors import IdentifiabilityWarning, MissingRowsWarning, ModelError
 from .formula import ParsedFormula, RandomTerm, random_key
 from .grouping import Grouping, interact
 from .matrices import evaluate
@@ -249,6 +249,8 @@ def _one_block(
 def check_identifiable(design: Design, sigma: float | None) -> None:
     """Refuse a factor with a level for every row, where σ and the level's variance are one number.
 
+    Warn where a random term has as many effects as there are rows.
+
     Raises
     ------
     ModelError
@@ -262,4 +264,12 @@ def check_identifiable(design: Design, sigma: float | None) -> None:
                 f"grouping factor {block.name!r} has as many levels as there are rows ({design.n}); its variance "
                 "cannot be told from the residual variance. Hold sigma fixed, give weights, or choose a factor "
                 "with several rows a level."
+            )
+        if block.levels * max(block.term_sizes) >= design.n:
+            warnings.warn(
+                f"{block.name!r} has {block.levels} levels of {max(block.term_sizes)} effects for {design.n} rows: the residual "
+                "variance can hardly be told from theirs, and the split between them may be arbitrary. Hold sigma "
+                "fixed or simplify the random effects.",
+                IdentifiabilityWarning,
+                stacklevel=5,
             )

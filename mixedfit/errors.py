@@ -10,6 +10,7 @@ __all__ = [
     "DataError",
     "FormulaError",
     "GroupingWarning",
+    "IdentifiabilityWarning",
     "MissingRowsWarning",
     "MixedfitError",
     "ModelError",
@@ -73,6 +74,10 @@ class ConvergenceWarning(UserWarning):
 
 class GroupingWarning(UserWarning):
     """A grouping column looks like a measurement rather than a label."""
+
+
+class IdentifiabilityWarning(UserWarning):
+    """A random part has so many effects that the residual variance cannot be told from theirs."""
 
 
 class MissingRowsWarning(UserWarning):

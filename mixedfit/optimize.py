@@ -19,6 +19,10 @@ LOCAL = 0.5
 """Newton decrement below which a quadratic model is trusted to hold over a step."""
 
 
+NEGLIGIBLE = 1e-18
+"""Newton decrement below which another step changes no printed digit: 1e-9 standard errors."""
+
+
 class Point(Protocol):
     """A function at one argument."""
 
@@ -247,7 +251,7 @@ def _polish(trace: _Trace, tolerance: float) -> Optimum:
     """Take last full Newton steps, whose effect rounding in the value hides from a trust region."""
     model = trace.best_model()
     for _ in range(3):
-        if not 1e-12 < model.decrement < 1e-4:
+        if not NEGLIGIBLE < model.decrement < 1e-4:
             break
         trial = trace.at(model.x + model.step)
         if not trial.value <= model.point.value + 1e-12 * abs(model.point.value) + 1e-12:

@@ -134,7 +134,7 @@ class MixedResults:
     def varcorr(self) -> pd.DataFrame:
         """Variances, covariances, SDs and correlations as lme4's ``as.data.frame(VarCorr(fit))``.
 
-        Columns grp, var1, var2, vcov, sdcor; var2 is None in the rows of variances.
+        Columns grp, var1, var2, vcov, sdcor; var2 is None in the rows of variances, var1 too in the residual's.
         """
         rows: list[tuple[str, str | None, str | None, float, float]] = []
         for block, omega in zip(self._fit.design.blocks, self._fit.omega, strict=True):
@@ -145,7 +145,10 @@ class MixedResults:
                 rows += _term_rows(name, block.effects[here], omega[here, here], part.invariance == "linear")
                 at += size
         rows.append(("Residual", None, None, self.scale, self.sigma))
-        return pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
+        table = pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
+        for column in ("var1", "var2"):
+            table[column] = np.array([row[1 if column == "var1" else 2] for row in rows], dtype=object)
+        return table
 
     # -- random effects ----------------------------------------------------------------------------
 

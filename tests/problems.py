@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from oracles import DenseModel, exactly
 
-from mixedfit import LinearMixedModel, MixedResults, RankWarning, lmm, modelframe
+from mixedfit import MixedResults, RankWarning, first, lmm, modelframe, sparse_gram
 from mixedfit.criterion import Criterion
 from mixedfit.crossprod import cross_products
 from mixedfit.design import Design, build_design
@@ -100,7 +100,7 @@ class Problem:
         return self.frame["y"].to_numpy()
 
     @property
-    def X(self) -> Any:
+    def X(self) -> Any:  # noqa: N802
         """Columns of the fixed part, indicators of the many-level factor last, shape (n, p)."""
         return fixed_columns(self.fixed, self.frame)
 
@@ -178,19 +178,17 @@ class Problem:
 
     def design(self) -> Design:
         """Return the package's design of formula and frame."""
-        with many_levels(FEW):
-            return build_design(parse_formula(self.formula), self.frame, weights=self.weights)
-
-    def model(self) -> LinearMixedModel:
-        """Return the package's model of formula and frame."""
-        with many_levels(FEW):
-            return lmm(self.formula, self.frame, weights=self.weights)
+        return build_design(parse_formula(self.formula), self.frame, weights=self.weights)
 
     def fit(self, **options: Any) -> MixedResults:
         """Return the package's fit; that columns of X were dropped goes without a warning here."""
+        return self.fit_to(self.frame, **options)
+
+    def fit_to(self, data: Any, **options: Any) -> MixedResults:
+        """Return the package's fit to data in another container."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RankWarning)
-            return self.model().fit(**options)
+            return lmm(self.formula, data, weights=self.weights).fit(**options)
 
     def criterion(self, *, reml: bool, sigma: float | None = None) -> Criterion:
         """Return the package's criterion."""
@@ -203,10 +201,20 @@ class Problem:
         return replace(self, frame=self.frame.assign(**columns))
 
 
+WAYS: dict[str, tuple[tuple[Any, str, float], ...]] = {
+    "dense": (),
+    "sparse": ((sparse_gram, "SMALLEST", 0), (sparse_gram, "DENSE_SHARE", 1e9)),
+    "threads": ((first, "LEVELS_PER_THREAD", 1),),
+}
+"""Ways to compute the same numbers, which the size of the data chooses: constants to force each on small data."""
+
+
 @contextmanager
-def many_levels(levels: int) -> Iterator[None]:
-    """Let fixed factors with more than a few levels go by codes."""
-    with patch.object(modelframe, "MANY_LEVELS", levels):
+def computing(way: str) -> Iterator[None]:
+    """Let small data go one of the `WAYS` of large ones, and fixed factors with a few levels go by codes."""
+    with ExitStack() as stack:
+        for module, name, value in (*WAYS[way], (matrices, "MANY_LEVELS", FEW)):
+            stack.enter_context(patch.object(module, name, value))
         yield
 
 

@@ -66,12 +66,16 @@ the design is balanced, so intercept 48.6655 and slope 1.896 are least squares, 
 is larger by exactly 1.0; of the twenty boys only the tenth then gives the published deviance.
 """
 
+ESTIMATES = ("beta", "se", "sigma", "theta", "sd", "corr", "var", "vcov", "aic", "bic", "n", "nobs", "sizes")
+ESTIMATES += ("fitted_first", "resid_first")
+"""Names of numbers in the collection that can be compared as they stand."""
+
 RANDOM_PART = re.compile(r"\+ \((?:[^()]|\([^()]*\))*\|")
 NOT_IID = "outside a homoscedastic iid LMM"
 STRUCTURES = re.compile(r"\b(ar1|arh1|csh)\(")
 
 
-def grp_of_two(table: pd.DataFrame) -> pd.DataFrame:
+def with_location_block(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with the interaction of location and block as a column."""
     return table.assign(Grp=table["Location"].astype(str) + ":" + table["Block"].astype(str))
 
@@ -80,12 +84,14 @@ PREPARE: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "drop 1-based rows 2,3,6,8,9,12,19,20,27,33": lambda t: t.drop(index=[1, 2, 5, 7, 8, 11, 18, 19, 26, 32]),
     "rows with Sex == Female": lambda t: t[t["Sex"] == "Female"],
     "rows with Days >= 2": lambda t: t[t["Days"] >= 2],
-    "drop rows with Block==1 and Cult==a; contr.SAS": lambda t: t[~((t["Block"] == "1") & (t["Cult"] == "a"))],
+    "drop rows with Block==1 and Cult==a; contr.SAS": lambda t: t[
+        ~((t["Block"] == "1") & (t["Cult"] == "a"))
+    ],
     "nitrof = ordered(nitro), polynomial contrasts": lambda t: t.assign(nitrof=pd.Categorical(t["nitro"])),
     "Helmert contrasts; Sex levels Male, Female": lambda t: t.assign(
         Sex=t["Sex"].cat.set_categories(["Male", "Female"])
     ),
-    "Grp = Location:Block": grp_of_two,
+    "Grp = Location:Block": with_location_block,
     "s1,s2 = 0/1 indicators of Source (separate lot variances by source)": lambda t: t.assign(
         s1=1.0 * (t["Source"] == "1"), s2=1.0 * (t["Source"] == "2")
     ),
@@ -129,6 +135,22 @@ class PublishedFit:
         """The same model by lme4 with a tight tolerance, where that was possible."""
         return self.record.get("r_recomputed")
 
+    @property
+    def published_criteria(self) -> dict[str, float]:
+        """The criterion as published: −2 log-likelihood, REML criterion or log-likelihood."""
+        expected = self.record["expected"]
+        return {key: expected[key] for key in ("minus2loglik", "reml_criterion", "logLik") if key in expected}
+
+    @property
+    def estimates(self) -> dict[str, np.ndarray]:
+        """Numbers that were published beside the criterion, by the names in `ESTIMATES`."""
+        expected = self.record["expected"]
+        table = list(expected.get("fixed", {}).values())
+        if table:
+            expected = {**expected, "beta": [row["est"] for row in table], "se": [row["se"] for row in table]}
+        found = {key: expected[key] for key in ESTIMATES if key in expected}
+        return {k: np.array(list(v.values()) if isinstance(v, dict) else v, float) for k, v in found.items()}
+
     @cached_property
     def formula(self) -> str:
         """The model for mixedfit, with the contrasts that the published fit used."""
@@ -140,7 +162,9 @@ class PublishedFit:
         return fixed + random
 
     def _contrasts(self) -> dict[str, str]:
-        kind = {"helmert": "contr.helmert", "SAS (last level as base)": "contr.SAS"}.get(self.record["contrasts"])
+        kind = {"helmert": "contr.helmert", "SAS (last level as base)": "contr.SAS"}.get(
+            self.record["contrasts"]
+        )
         chosen = dict.fromkeys(self.record.get("factors", ()), kind) if kind else {}
         return {**chosen, "nitrof": "contr.poly", "temperature": "contr.poly"}
 
@@ -224,7 +248,9 @@ def read(name: str) -> pd.DataFrame:
 def ramus() -> pd.DataFrame:
     """Return the ramus heights, one row a measurement."""
     boys = np.repeat([f"S{boy:02d}" for boy in range(1, 21)], 4)
-    table = pd.DataFrame({"resp": np.array(RAMUS.split(), float), "time": 20 * [8.0, 8.5, 9.0, 9.5], "Subj": boys})
+    table = pd.DataFrame(
+        {"resp": np.array(RAMUS.split(), float), "time": 20 * [8.0, 8.5, 9.0, 9.5], "Subj": boys}
+    )
     return table.assign(ct=table["time"] - 8.75)
 
 
@@ -247,5 +273,7 @@ def published_fits() -> tuple[tuple[PublishedFit, ...], Counter[str]]:
     records = json.loads(path.read_text(encoding="utf-8"))["cases"] if path.is_file() else []
     fits = [record for record in records if record["kind"] == "fit"]
     reasons = [reason_left_out(record) for record in fits]
-    inside = tuple(PublishedFit(record) for record, reason in zip(fits, reasons, strict=True) if reason is None)
+    inside = tuple(
+        PublishedFit(record) for record, reason in zip(fits, reasons, strict=True) if reason is None
+    )
     return inside, Counter(reason for reason in reasons if reason)

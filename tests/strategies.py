@@ -82,6 +82,8 @@ def problems(
     values = None if weights is None else rng.choice([0.5, 1.0, 2.0, 3.7], n)
     if weights == "zeros":
         values = np.where(rng.random(n) < 0.2, 0.0, values)
+    assume(not (fixed_part=="0 + m + x2" and scale and (shift or any(scales[x][1] for x in NUMBERS))))
+    assume(not (values is not None and "m" in fixed_part and len(set(frame["m"][values>0]))<len(set(frame["m"]))))
     return Problem(frame, fixed_part, chosen, values, scales)
 
 

@@ -132,6 +132,12 @@ def test_grouping_with_a_level_for_every_row_must_be_refused_unless_variances_ar
     assert mf.lmm("y ~ x + (1 | id)", data, weights=weights).fit(sigma=1.0).converged
 
 
+def test_term_with_an_effect_for_every_row_must_warn_that_sigma_is_arbitrary() -> None:
+    data = frame().assign(x=np.tile(np.arange(5), 8))
+    with pytest.warns(mf.IdentifiabilityWarning, match="8 levels of 5 effects for 40 rows"):
+        mf.lmm("y ~ 1 + (C(x) | g)", data).fit()
+
+
 @pytest.mark.parametrize(
     ("column", "says"),
     [

@@ -1,0 +1,45 @@
+"""What several test files share: the folder of reference data, and the account of the published fits."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from published import published_fits
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the data that do not ship with the project."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the reference data {folder.parent.name}/{folder.name} do not lie beside the project")
+    return folder
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print how many published fits ran, matched and were left out, and why."""
+    outcomes: dict[str, set[str]] = defaultdict(set)
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.getreports(outcome):
+            place, _, case = report.nodeid.rstrip("]").partition("[")
+            if "test_published.py::test_fit_" in place and case:
+                outcomes[case].add(outcome)
+    if not outcomes:
+        return
+    left_out = published_fits()[1]
+    matched = sum(seen == {"passed"} for seen in outcomes.values())
+    terminalreporter.section("published fits")
+    for count, what in [
+        (len(published_fits()[0]) + sum(left_out.values()), "in the collection"),
+        (len(outcomes), "ran"),
+        (matched, "of them matched"),
+        (len(outcomes) - matched, "of them did not match"),
+        (sum(left_out.values()), "left out:"),
+        *((count, f"    {reason}") for reason, count in left_out.most_common()),
+    ]:
+        terminalreporter.write_line(f"{count:5d} {what}")
