@@ -134,15 +134,12 @@ class Evaluation:
         logdet = tail.logdet_random + (tail.logdet_fixed if c.reml else 0.0)
         if c.sigma is not None:
             return float(
-                logdet
-                + c.nu * np.log(2.0 * np.pi * c.sigma**2)
-                + tail.prss / self._sigma_squared
-                + c.constant
+                logdet + c.nu * np.log(2.0 * np.pi * c.sigma**2) + tail.prss / self.sigma_squared + c.constant
             )
         return float(logdet + c.nu * (1.0 + np.log(2.0 * np.pi * tail.prss / c.nu)) + c.constant)
 
     @lazy
-    def _sigma_squared(self) -> float:
+    def sigma_squared(self) -> float:
         """Residual variance in the units of the cross-products."""
         c = self.criterion
         if c.sigma is not None:
@@ -152,7 +149,7 @@ class Evaluation:
     @property
     def sigma(self) -> float:
         """Residual standard deviation in units of y."""
-        return float(np.sqrt(self._sigma_squared) * self.criterion.cross.fixed.scale)
+        return float(np.sqrt(self.sigma_squared) * self.criterion.cross.fixed.scale)
 
     @property
     def solution(self) -> Array:
@@ -201,7 +198,7 @@ class Evaluation:
     def _score_part(self, f: int) -> Array:
         """Return H_f, shape (k, k)."""
         scores = self.scores[f]
-        return np.asarray(scores.T @ scores / self._sigma_squared)
+        return np.asarray(scores.T @ scores / self.sigma_squared)
 
     def slope(self, f: int) -> Array:
         """Return ∂d/∂(λλᵀ) of block f, symmetric, shape (k, k); defined at singular λ."""
@@ -254,7 +251,7 @@ class Evaluation:
         """yᵀP V_a P V_b P y / σ², shape (n_theta, n_theta)."""
         products, crossed = self._variate_products(self._directions)
         projected = self.tail.project(crossed)
-        return np.asarray((products - projected.T @ projected) / self._sigma_squared)
+        return np.asarray((products - projected.T @ projected) / self.sigma_squared)
 
     @lazy
     def _rest_of_curvature(self) -> Array:
@@ -268,7 +265,7 @@ class Evaluation:
                     for s, d in zip(self.scores, self._directions, strict=True)
                 ]
             )
-            rest -= np.outer(along, along) / (self._sigma_squared * self.tail.prss)
+            rest -= np.outer(along, along) / (self.sigma_squared * self.tail.prss)
         for f, here in enumerate(c.slices):
             d = self._derivatives[f]
             slopes = self._quick_slope(f) @ d

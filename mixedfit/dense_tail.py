@@ -180,6 +180,21 @@ class DenseTail:
             return np.zeros((0, 0))
         return _inverse_of(self.chol[q:-1, q:-1])
 
+    @lazy
+    def slopes(self) -> Array:
+        """Λ S⁻¹ ΛᵀS̃ of the columns [X y]: their best predictions from the tail, shape (q, p + 1)."""
+        q = self.cross.q_tail
+        if q == 0:
+            return np.zeros((0, self.size + 1))
+        x, _ = lapack.dtrtrs(self.chol[:q, :q], self.chol[q:, :q].T, lower=1, trans=1)
+        return self._times_lam(x)
+
+    def fixed_scores(self, place: TailBlock) -> Array:
+        """Return Z_jᵀV⁻¹[X y] of one tail factor, shape (levels, k, p + 1)."""
+        q = self.cross.q_tail
+        rows = self.products[place.offset : place.stop]
+        return np.asarray((rows[:, q:] - rows[:, :q] @ self.slopes).reshape(place.levels, place.k, -1))
+
     def times(self, coefficients: Array) -> Array:
         """Return coefficients (count, q) times the products with [tail X], shape (count, m − 1)."""
         return np.asarray(coefficients @ self.products[: coefficients.shape[1], :-1])

@@ -262,6 +262,11 @@ class SparseTail:
         fitted = self._products @ self.solution[:q] + self.sides[:, :-1] @ self.solution[q:]
         return np.asarray(self.sides[:, -1] - fitted)
 
+    def fixed_scores(self, place: TailBlock) -> Array:
+        """Return Z_jᵀV⁻¹[X y] of one tail factor, shape (levels, k, p + 1)."""
+        rows = (self.sides - self._products @ self.slopes)[place.offset : place.stop]
+        return np.asarray(rows.reshape(place.levels, place.k, -1))
+
     def times(self, coefficients: Array) -> Array:
         """Return coefficients (count, q) times the products with [tail X], shape (count, m − 1)."""
         return np.hstack([(self._products @ coefficients.T).T, coefficients @ self.sides[:, :-1]])

@@ -23,6 +23,8 @@ LAYERS = [
     ["criterion"],
     ["estimate"],
     ["fit"],
+    ["information"],
+    ["inference"],
     ["storage", "report"],
     ["results"],
     ["lmm"],

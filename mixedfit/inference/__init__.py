@@ -1,0 +1,1 @@
+"""One room for each question that a fit can be asked; each is a function of a fit."""

@@ -1,0 +1,245 @@
+"""Kenward and Roger's covariance of the fixed effects, degrees of freedom and scaling of F.
+
+Kenward & Roger (1997), Biometrics 53:983, section 2, for V linear in its parameters ψ = (Ω's elements, σ²), as in
+pbkrtest (Halekoh & Højsgaard 2014, J. Stat. Softw. 59(9)). With G_i = ∂V/∂ψ_i, M_i = XᵀV⁻¹G_iV⁻¹X and
+Q_ij = XᵀV⁻¹G_iV⁻¹G_jV⁻¹X: Φ_A = Φ + 2Φ Σ_ij W_ij (Q_ij − M_iΦM_j) Φ, with W the covariance of ψ̂. Computed from
+sums over levels in units where σ = 1; σ²'s own direction follows from V = σ²I + Σ ω_i G_i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from .._lazy import lazy
+from .._types import Array
+from ..dense_tail import DenseTail
+from ..errors import ModelError
+from ..information import Information
+
+__all__ = ["KenwardRoger", "KenwardRogerResult"]
+
+LARGEST_CROSSED = 4000
+"""Random effects of several factors up to which the traces tr(V⁻¹G_iV⁻¹G_j) are computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class KenwardRoger:
+    """The method with its setting.
+
+    Parameters
+    ----------
+    information : {"expected", "observed"}
+        Whose inverse is the covariance of the variance parameters: expected as in pbkrtest, observed as in
+        SAS and JMP.
+    """
+
+    information: Literal["expected", "observed"] = "expected"
+
+    def __post_init__(self) -> None:
+        if self.information not in ("expected", "observed"):
+            raise ModelError(
+                f"information={self.information!r} is not known; expected 'expected' or 'observed'."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class KenwardRogerResult:
+    """What the method needs of a fit.
+
+    Parameters
+    ----------
+    information : Information
+    kind : {"expected", "observed"}
+    """
+
+    information: Information
+    kind: Literal["expected", "observed"]
+
+    @lazy
+    def elements(self) -> tuple[tuple[Array, ...], Array]:
+        """Directions of Ω's free elements, by block, in the basis of the cross-products; and their values over σ²."""
+        fit = self.information.fit
+        blocks, values = [], []
+        for block, lam, basis in zip(fit.design.blocks, fit.lam, fit.cross.basis, strict=True):
+            omega, own, at = lam @ lam.T, [], 0
+            for part in block.structure.parts:
+                for a in range(at, at + part.k):
+                    for b in range(at, a + 1):
+                        if a != b and part.invariance != "linear":
+                            continue
+                        unit = np.zeros((block.k, block.k))
+                        unit[a, b] = unit[b, a] = 1.0
+                        own.append(basis @ unit @ basis.T)
+                        values.append(omega[a, b])
+                at += part.k
+            blocks.append(np.array(own))
+        return tuple(blocks), np.array(values)
+
+    @lazy
+    def spreads(self) -> Array:
+        """M_i with V itself first, then Ω's elements, shape (d + 1, p, p)."""
+        own = self.information.spreads(self.elements[0])
+        return np.concatenate([np.linalg.inv(self.information.phi)[None], own])
+
+    def _coefficients(self, columns: Sequence[Array]) -> list[Array]:
+        """Return E_i times columns of every block, all other blocks 0: shape (levels, k, d · columns) each."""
+        directions = self.elements[0]
+        total = sum(len(d) for d in directions)
+        out, at = [], 0
+        for e, h in zip(directions, columns, strict=True):
+            c = np.zeros((*h.shape[:2], total, h.shape[2]))
+            c[:, :, at : at + len(e)] = np.einsum("dab,jbs->jads", e, h)
+            at += len(e)
+            out.append(c.reshape(*h.shape[:2], -1))
+        return out
+
+    @lazy
+    def pairs(self) -> Array:
+        """Q_ij, V itself first, shape (d + 1, d + 1, p, p)."""
+        p, m = self.information.phi.shape[0], self.spreads
+        d = m.shape[0] - 1
+        own = self.information.quadratic_forms(
+            self._coefficients(self.information.fixed_scores), restricted=False
+        )
+        out = np.empty((d + 1, d + 1, p, p))
+        out[1:, 1:] = own.reshape(d, p, d, p).transpose(0, 2, 1, 3)
+        out[0] = m
+        out[:, 0] = m
+        return out
+
+    @lazy
+    def traces(self) -> Array:
+        """tr(P B_i P B_j), V itself first, shape (d + 1, d + 1)."""
+        fit, phi, m, q = self.information.fit, self.information.phi, self.spreads, self.pairs
+        single, double = self._plain_traces()
+        d = single.size
+        out = np.empty((d + 1, d + 1))
+        projected = m[1:] @ phi
+        corrected = double - 2.0 * np.einsum("st,ijts->ij", phi, q[1:, 1:])
+        out[1:, 1:] = corrected + np.einsum("ist,jts->ij", projected, projected)
+        out[0, 1:] = out[1:, 0] = single - np.einsum("iss->i", projected)
+        out[0, 0] = fit.cross.n - fit.cross.p_total
+        return out
+
+    def _plain_traces(self) -> tuple[Array, Array]:
+        """Return tr(V⁻¹G_i) and tr(V⁻¹G_iV⁻¹G_j) over Ω's elements."""
+        fit = self.information.fit
+        directions = self.elements[0]
+        if fit.cross.q_tail == 0:
+            gram = fit.cross.first.gram
+            held = fit.evaluation.tail.mode_blocks(0)
+            within = gram - gram @ held @ gram
+            left = np.einsum("iab,lbc->ilac", directions[0], within)
+            single = np.einsum("ilaa->i", left)
+            return single, np.einsum("ilac,jlca->ij", left, left, optimize=True)
+        tail = fit.evaluation.tail
+        effects = sum(block.levels * block.k for block in fit.design.blocks)
+        if effects > LARGEST_CROSSED or not isinstance(tail, DenseTail) or fit.design.many:
+            raise ModelError(
+                f"Kenward-Roger needs products of all pairs of random effects of several factors, {effects} here; "
+                f"it is computed up to {LARGEST_CROSSED} and without many-level fixed factors. Use "
+                "ddf='satterthwaite', whose sums stay small."
+            )
+        tail.prepare(reml=False)
+        psi = tail.psi()
+        tail.release()
+        return self._dense_traces(psi)
+
+    def _dense_traces(self, psi: Array) -> tuple[Array, Array]:
+        fit = self.information.fit
+        order = [fit.cross.first_block] + [b.block for b in fit.cross.tail]
+        starts = np.cumsum([0] + [fit.design.blocks[f].levels * fit.design.blocks[f].k for f in order])
+        place = {f: slice(int(starts[i]), int(starts[i + 1])) for i, f in enumerate(order)}
+        rows = []
+        singles = []
+        for f, e in enumerate(self.elements[0]):
+            row = []
+            k = fit.design.blocks[f].k
+            for g, other in enumerate(self.elements[0]):
+                kg = fit.design.blocks[g].k
+                part = psi[place[f], place[g]].reshape(-1, k, fit.design.blocks[g].levels, kg)
+                both = np.einsum("jakb,jckd->acbd", part, part, optimize=True)
+                row.append(np.einsum("xac,acbd,ybd->xy", e, both, other, optimize=True))
+                if f == g:
+                    singles.append(np.einsum("xab,jajb->x", e, part))
+            rows.append(np.hstack(row))
+        return np.concatenate(singles), np.vstack(rows)
+
+    @lazy
+    def change(self) -> Array:
+        """Rows that turn (V, Ω's elements) into (σ², Ω's elements) as directions, shape (d + 1, d + 1)."""
+        values = self.elements[1]
+        out = np.eye(values.size + 1)
+        out[0, 1:] = -values
+        return out
+
+    @lazy
+    def parameter_covariance(self) -> Array:
+        """W: covariance of (σ², Ω's elements) over σ⁴, shape (d + 1, d + 1)."""
+        information = 0.5 * self.traces
+        if self.kind == "observed":
+            information = self._response_forms() - information
+        return np.linalg.pinv(self.change @ information @ self.change.T, hermitian=True)
+
+    def _response_forms(self) -> Array:
+        """Return yᵀP B_i P B_j P y / σ², V itself first."""
+        fit = self.information.fit
+        scores = [s[:, :, None] for s in fit.evaluation.scores]
+        scale = fit.evaluation.sigma_squared
+        own = self.information.quadratic_forms(self._coefficients(scores), restricted=True) / scale
+        d = own.shape[0]
+        along = np.concatenate(
+            [
+                np.einsum("dab,ab->d", e, s[:, :, 0].T @ s[:, :, 0]) / scale
+                for e, s in zip(self.elements[0], scores, strict=True)
+            ]
+        )
+        out = np.empty((d + 1, d + 1))
+        out[1:, 1:] = own
+        out[0, 1:] = out[1:, 0] = along
+        out[0, 0] = fit.evaluation.tail.prss / scale
+        return out
+
+    @lazy
+    def _changed(self) -> tuple[Array, Array]:
+        """M_i and Q_ij in the directions of (σ², Ω's elements)."""
+        c = self.change
+        return (
+            np.einsum("ab,bst->ast", c, self.spreads),
+            np.einsum("ab,bcst,dc->adst", c, self.pairs, c, optimize=True),
+        )
+
+    @lazy
+    def adjusted(self) -> Array:
+        """Φ_A σ² of the estimated columns of X, in units of y and x, shape (p, p)."""
+        fit, phi, w = self.information.fit, self.information.phi, self.parameter_covariance
+        m, q = self._changed
+        middle = np.einsum("ij,ijst->st", w, q) - np.einsum("ij,isr,rt,jtu->su", w, m, phi, m, optimize=True)
+        transform = fit.cross.fixed.transform
+        return np.asarray(fit.sigma**2 * transform @ (phi + 2.0 * phi @ middle @ phi) @ transform.T)
+
+    def f_scaling(self, contrasts: Array) -> tuple[float, float]:
+        """Return the denominator degrees of freedom and the factor of F for contrasts, shape (q, p).
+
+        Kenward & Roger (1997), equations 7 to 9.
+        """
+        phi, w = self.information.phi, self.parameter_covariance
+        ell = contrasts @ self.information.fit.cross.fixed.transform
+        theta = ell.T @ np.linalg.solve(ell @ phi @ ell.T, ell)
+        turned = theta @ phi @ self._changed[0] @ phi
+        q = ell.shape[0]
+        single = np.einsum("iss->i", turned)
+        a1 = float(single @ w @ single)
+        a2 = float(np.einsum("ij,ist,jts->", w, turned, turned, optimize=True))
+        b = (a1 + 6.0 * a2) / (2.0 * q)
+        g = ((q + 1) * a1 - (q + 4) * a2) / ((q + 2) * a2)
+        below = 3 * q + 2 * (1 - g)
+        c1, c2, c3 = g / below, (q - g) / below, (q + 2 - g) / below
+        rho = (1 + c1 * b) * (1 - a2 / q) ** 2 / (q * (1 - c2 * b) ** 2 * (1 - c3 * b))
+        df = 4.0 + (q + 2) / (q * rho - 1.0)
+        factor = 1.0 if abs(df - 2.0) < 1e-2 else df * (1 - a2 / q) / (df - 2.0)
+        return float(df), float(factor)

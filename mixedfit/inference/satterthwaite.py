@@ -1,0 +1,67 @@
+"""Satterthwaite's degrees of freedom of contrasts of the fixed effects.
+
+df = 2 v² / gᵀA g for v = ℓᵀ C ℓ, with g the gradient of v in (θ, log σ²) and A the inverse of half the
+criterion's second derivative there: the method of SAS and lmerTest (Kuznetsova, Brockhoff & Christensen 2017,
+J. Stat. Softw. 82(13), section 2), with exact derivatives for numerical ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._types import Array
+from ..information import Information
+
+__all__ = ["satterthwaite_df", "satterthwaite_f_df"]
+
+
+def variance_parameter_covariance(information: Information) -> Array:
+    """Return the asymptotic covariance of (θ, log σ²), directions of no information left out."""
+    values, vectors = np.linalg.eigh(information.curvature)
+    keep = values > 1e-8 * max(float(values.max(initial=0.0)), 1e-300)
+    return np.asarray(2.0 * (vectors[:, keep] / values[keep]) @ vectors[:, keep].T)
+
+
+def satterthwaite_df(information: Information, contrast: Array) -> float:
+    """Return the degrees of freedom of one contrast.
+
+    Parameters
+    ----------
+    information : Information
+    contrast : ndarray, shape (p,)
+        Coefficients of the estimated columns of X.
+    """
+    fit = information.fit
+    ell = fit.cross.fixed.transform.T @ contrast
+    phi_ell = information.phi @ ell
+    v = float(ell @ phi_ell)
+    if v <= 0:
+        return float("nan")
+    gradient = np.einsum("s,dst,t->d", phi_ell, information.spreads(information.directions), phi_ell)
+    if fit.held_sigma is None:
+        gradient = np.append(gradient, v)
+    spread = float(gradient @ variance_parameter_covariance(information) @ gradient)
+    return 2.0 * v * v / spread if spread > 0 else float("inf")
+
+
+def satterthwaite_f_df(information: Information, contrasts: Array) -> float:
+    """Return the denominator degrees of freedom of the F test of several contrasts, shape (q, p).
+
+    Fai & Cornelius (1996), J. Stat. Comput. Simul. 54:363: those of independent t statistics, matched in mean.
+    """
+    fit = information.fit
+    transform = fit.cross.fixed.transform
+    covariance = contrasts @ transform @ information.phi @ transform.T @ contrasts.T
+    values, vectors = np.linalg.eigh(covariance)
+    keep = values > 1e-10 * max(float(values.max(initial=0.0)), 1e-300)
+    rows = vectors[:, keep].T @ contrasts
+    dfs = np.array([satterthwaite_df(information, row) for row in rows])
+    q = len(dfs)
+    if q == 1:
+        return float(dfs[0])
+    if np.all(np.abs(dfs - dfs[0]) < 1e-8 * np.maximum(dfs[0], 1.0)):
+        return float(dfs[0])
+    if np.any(dfs <= 2):
+        return 2.0
+    expected = float(np.sum(dfs / (dfs - 2.0)))
+    return 2.0 * expected / (expected - q)

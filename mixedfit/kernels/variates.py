@@ -1,0 +1,92 @@
+"""Products of rows built from random effects, Z c, with V⁻¹; notation as in `elimination`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._types import Array, IntArray
+from ._compile import kernel
+from .elimination import _level
+
+__all__ = ["project_first", "variates_first"]
+
+
+@kernel
+def project_first(
+    lam: Array,
+    gram: Array,
+    indptr: IntArray,
+    indices: IntArray,
+    values: Array,
+    border: Array,
+    slopes: Array,
+    out: Array,
+) -> None:
+    """Fill `out` (levels, k, columns) with Z_jᵀV⁻¹ of the border's columns, given their `slopes` on the tail."""
+    levels, k, columns = border.shape
+    work, chol, gain, shrink = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
+    column = np.empty(k)
+    for j in range(levels):
+        _level(lam, gram[j], work, chol, gain, shrink)
+        for s in range(columns):
+            for a in range(k):
+                column[a] = border[j, a, s]
+            for i in range(indptr[j], indptr[j + 1]):
+                at = slopes[indices[i], s]
+                for a in range(k):
+                    column[a] -= values[i, a] * at
+            for a in range(k):
+                total = 0.0
+                for b in range(k):
+                    total += shrink[a, b] * column[b]
+                out[j, a, s] = total
+
+
+@kernel
+def variates_first(
+    lam: Array,
+    gram: Array,
+    indptr: IntArray,
+    indices: IntArray,
+    values: Array,
+    border: Array,
+    coefficients: Array,
+    products: Array,
+    crossed: Array,
+) -> None:
+    """Add t_aᵀV₀⁻¹t_b and t_aᵀV₀⁻¹[tail X] of the variates t_a = Z c_a, `coefficients` (levels, k, count)."""
+    levels, k, columns = border.shape
+    count = coefficients.shape[2]
+    q = crossed.shape[1] + 1 - columns
+    work, chol, gain, shrink = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
+    shrunk, image = np.empty((k, count)), np.empty((k, count))
+    for j in range(levels):
+        _level(lam, gram[j], work, chol, gain, shrink)
+        for d in range(count):
+            for a in range(k):
+                total = 0.0
+                for b in range(k):
+                    total += shrink[b, a] * coefficients[j, b, d]
+                shrunk[a, d] = total
+        for d in range(count):
+            for a in range(k):
+                total = 0.0
+                for b in range(k):
+                    total += gram[j, a, b] * coefficients[j, b, d]
+                image[a, d] = total
+        for d in range(count):
+            for e in range(count):
+                total = 0.0
+                for a in range(k):
+                    total += shrunk[a, d] * image[a, e]
+                products[d, e] += total
+            for i in range(indptr[j], indptr[j + 1]):
+                total = 0.0
+                for a in range(k):
+                    total += shrunk[a, d] * values[i, a]
+                crossed[d, indices[i]] += total
+            for s in range(columns - 1):
+                total = 0.0
+                for a in range(k):
+                    total += shrunk[a, d] * border[j, a, s]
+                crossed[d, q + s] += total
