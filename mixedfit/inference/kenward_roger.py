@@ -183,7 +183,7 @@ class KenwardRogerResult:
         information = 0.5 * self.traces
         if self.kind == "observed":
             information = self._response_forms() - information
-        return np.linalg.pinv(self.change @ information @ self.change.T, hermitian=True)
+        return np.asarray(np.linalg.pinv(self.change @ information @ self.change.T, hermitian=True))
 
     def _response_forms(self) -> Array:
         """Return yᵀP B_i P B_j P y / σ², V itself first."""

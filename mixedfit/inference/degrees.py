@@ -1,0 +1,137 @@
+"""Which covariance and which degrees of freedom a test of fixed effects uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from scipy.special import fdtrc, ndtr, ndtri, stdtr, stdtrit
+
+from .._lazy import lazy
+from .._types import Array
+from ..errors import ModelError
+from ..fit import Fit
+from ..information import Information
+from .kenward_roger import KenwardRoger, KenwardRogerResult
+from .satterthwaite import satterthwaite_df, satterthwaite_f_df
+
+__all__ = ["Ddf", "Degrees", "degrees_of_freedom"]
+
+Ddf: TypeAlias = Literal["satterthwaite", "kenward-roger", "residual", "normal"] | KenwardRoger
+"""How denominator degrees of freedom are found."""
+
+_NAMES = ("satterthwaite", "kenward-roger", "residual", "normal")
+
+
+@dataclass(frozen=True, eq=False)
+class Degrees:
+    """Covariance of the fixed effects and reference distributions of their tests.
+
+    Parameters
+    ----------
+    fit : Fit
+    method : str or KenwardRoger
+    """
+
+    fit: Fit
+    method: Ddf
+
+    @property
+    def name(self) -> str:
+        """The method in words."""
+        if isinstance(self.method, KenwardRoger):
+            return f"Kenward-Roger ({self.method.information} information)"
+        words = {"satterthwaite": "Satterthwaite", "residual": "residual", "normal": "normal"}
+        return words[self.method]
+
+    @lazy
+    def _information(self) -> Information:
+        return Information(self.fit)
+
+    @lazy
+    def _kenward_roger(self) -> KenwardRogerResult:
+        assert isinstance(self.method, KenwardRoger)
+        return KenwardRogerResult(self._information, self.method.information)
+
+    @lazy
+    def covariance(self) -> Array:
+        """Covariance of all fixed effects, NaN where dropped, shape (p, p)."""
+        if not isinstance(self.method, KenwardRoger):
+            return self.fit.beta_covariance
+        out = np.full_like(self.fit.beta_covariance, np.nan)
+        kept = self.fit.cross.fixed.kept
+        out[np.ix_(kept, kept)] = self._kenward_roger.adjusted
+        return out
+
+    def _estimated(self, contrasts: Array) -> Array | None:
+        """Return contrasts over the estimated columns of X, or None where others are involved."""
+        kept = self.fit.cross.fixed.kept
+        rest = np.delete(contrasts, kept, axis=1)
+        return None if np.any(rest != 0) else contrasts[:, kept]
+
+    def df(self, contrast: Array) -> float:
+        """Return the degrees of freedom of the t test of one contrast, shape (p,); infinite for the normal."""
+        if self.method == "normal":
+            return float("inf")
+        if self.method == "residual":
+            return float(self.fit.cross.n - self.fit.cross.p_total)
+        own = self._estimated(contrast[None])
+        if own is None:
+            return float("nan")
+        if not self.fit.design.blocks:
+            return float(self.fit.cross.n - self.fit.cross.p_total)
+        if isinstance(self.method, KenwardRoger):
+            return self._kenward_roger.f_scaling(own)[0]
+        return satterthwaite_df(self._information, own[0])
+
+    def f_df(self, contrasts: Array) -> tuple[float, float]:
+        """Return the denominator degrees of freedom and the scaling of F for contrasts of full rank, (q, p)."""
+        if self.method in ("normal", "residual") or not self.fit.design.blocks:
+            return self.df(contrasts[0]), 1.0
+        own = self._estimated(contrasts)
+        if own is None:
+            return float("nan"), 1.0
+        if isinstance(self.method, KenwardRoger):
+            return self._kenward_roger.f_scaling(own)
+        return satterthwaite_f_df(self._information, own), 1.0
+
+
+def degrees_of_freedom(fit: Fit, ddf: Ddf | None) -> Degrees:
+    """Return the method asked for; by default Satterthwaite for REML fits, normal for ML.
+
+    Raises
+    ------
+    ModelError
+        If the method is not known, or does not fit the model.
+    """
+    if ddf is None:
+        ddf = "satterthwaite" if fit.reml else "normal"
+    if ddf == "kenward-roger":
+        ddf = KenwardRoger()
+    if not isinstance(ddf, KenwardRoger) and ddf not in _NAMES:
+        raise ModelError(f"ddf={ddf!r} is not known; expected one of {', '.join(map(repr, _NAMES))}.")
+    if isinstance(ddf, KenwardRoger) and not fit.reml:
+        raise ModelError(
+            "Kenward-Roger adjusts REML estimates; this is an ML fit. Fit by REML, or use ddf='satterthwaite'."
+        )
+    return Degrees(fit, ddf)
+
+
+def t_probability(statistic: float, df: float) -> float:
+    """Return the two-sided p-value of a t statistic; normal for infinite df."""
+    if np.isnan(df) or np.isnan(statistic):
+        return float("nan")
+    return float(2.0 * (stdtr(df, -abs(statistic)) if np.isfinite(df) else ndtr(-abs(statistic))))
+
+
+def t_quantile(probability: float, df: float) -> float:
+    """Return a quantile of the t distribution; normal for infinite df."""
+    return float(stdtrit(df, probability)) if np.isfinite(df) else float(ndtri(probability))
+
+
+def f_probability(statistic: float, df1: float, df2: float) -> float:
+    """Return the upper-tail p-value of an F statistic; chi-square over df1 for infinite df2."""
+    if np.isnan(df2) or np.isnan(statistic):
+        return float("nan")
+    return float(fdtrc(df1, df2 if np.isfinite(df2) else 1e12, statistic))
