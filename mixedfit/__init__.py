@@ -15,6 +15,7 @@ from .errors import (
     RankWarning,
 )
 from .estimate import Control, Convergence
+from .inference.kenward_roger import KenwardRoger
 from .lmm import LinearMixedModel, lmm
 from .results import MixedResults, load
 
@@ -26,6 +27,7 @@ __all__ = [
     "FormulaError",
     "GroupingWarning",
     "IdentifiabilityWarning",
+    "KenwardRoger",
     "LinearMixedModel",
     "MissingRowsWarning",
     "MixedResults",

@@ -268,8 +268,8 @@ def check_identifiable(design: Design, sigma: float | None) -> None:
         if block.levels * max(block.term_sizes) >= design.n:
             warnings.warn(
                 f"{block.name!r} has {block.levels} levels of {max(block.term_sizes)} effects for {design.n} rows: "
-                "the residual variance can hardly be told from theirs, and the split between them may be arbitrary. Hold sigma "
-                "fixed or simplify the random effects.",
+                "the residual variance can hardly be told from theirs, and the split between them may be "
+                "arbitrary. Hold sigma fixed or simplify the random effects.",
                 IdentifiabilityWarning,
                 stacklevel=5,
             )

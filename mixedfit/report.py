@@ -15,9 +15,12 @@ import pandas as pd
 from .rformat import abbreviate, coefficient_columns, format_numbers, zap_small
 
 if TYPE_CHECKING:
+    from .inference.degrees import Ddf
     from .results import MixedResults
 
 __all__ = ["Summary", "summarise"]
+
+_FIXED_HEADS = ("Estimate", "Std. Error", "t value")
 
 LONG_TABLE = 60
 """Coefficients beyond this many are counted, not printed."""
@@ -38,7 +41,9 @@ class Summary:
     varcorr : pandas.DataFrame
         Random effects, as `MixedResults.varcorr`.
     coefficients : pandas.DataFrame
-        Columns estimate, std_error, statistic.
+        Columns estimate, std_error, statistic; with `ddf` also df and p_value.
+    ddf : str
+        Where the degrees of freedom come from; empty without them.
     correlation : pandas.DataFrame or None
         Correlation of the fixed effects, if asked for.
     nobs : int
@@ -56,6 +61,7 @@ class Summary:
     residuals: pd.Series[float]
     varcorr: pd.DataFrame
     coefficients: pd.DataFrame
+    ddf: str
     correlation: pd.DataFrame | None
     nobs: int
     ngroups: dict[str, int]
@@ -85,6 +91,7 @@ class Summary:
                     self.coefficients.index, self.coefficients.to_dict(orient="records"), strict=True
                 )
             ],
+            "ddf": self.ddf,
             "correlation": None if self.correlation is None else self.correlation.to_dict(),
             "nobs": self.nobs,
             "ngroups": self.ngroups,
@@ -108,14 +115,12 @@ def _without_nan(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def summarise(results: MixedResults, *, correlation: bool = False) -> Summary:
+def summarise(results: MixedResults, *, correlation: bool = False, ddf: Ddf | None = None) -> Summary:
     """Return the summary of a fit."""
     has_random = bool(results.ngroups)
     kind = "Linear mixed model" if has_random else "Linear model"
     how = "REML" if results.reml else "maximum likelihood"
-    coefficients = pd.DataFrame(
-        {"estimate": results.params, "std_error": results.bse, "statistic": results.tvalues}
-    )
+    coefficients, method = _coefficients(results, ddf)
     residuals = np.quantile(results.scaled_resid.to_numpy(), [0, 0.25, 0.5, 0.75, 1])
     return Summary(
         title=f"{kind} fit by {how}",
@@ -125,12 +130,23 @@ def summarise(results: MixedResults, *, correlation: bool = False) -> Summary:
         residuals=pd.Series(residuals, index=["Min", "1Q", "Median", "3Q", "Max"]),
         varcorr=results.varcorr,
         coefficients=coefficients,
+        ddf=method,
         correlation=_correlation(results) if correlation else None,
         nobs=results.nobs,
         ngroups=results.ngroups,
         verdict=results.convergence.message,
         notes=_notes(results),
     )
+
+
+def _coefficients(results: MixedResults, ddf: Ddf | None) -> tuple[pd.DataFrame, str]:
+    """Return the table of fixed effects, and the method of its degrees of freedom."""
+    if ddf is None:
+        columns = {"estimate": results.params, "std_error": results.bse, "statistic": results.tvalues}
+        return pd.DataFrame(columns), ""
+    test = results.t_test([{str(name): 1.0} for name in results.params.index], ddf=ddf)
+    table = test.table.set_axis(results.params.index)
+    return table[["estimate", "std_error", "df", "statistic", "p_value"]], test.method
 
 
 def _criteria(results: MixedResults) -> dict[str, float]:
@@ -184,6 +200,8 @@ def _text_lines(s: Summary) -> list[str]:
     lines += ["Fixed effects:", *_fixed_lines(s.coefficients)]
     if s.correlation is not None and len(s.correlation) > 1:
         lines += ["", "Correlation of Fixed Effects:", *_correlation_lines(s.correlation)]
+    if s.ddf:
+        lines += ["", f"Degrees of freedom: {s.ddf}."]
     lines += ["", *textwrap.wrap(s.verdict, 100), *s.notes]
     return lines
 
@@ -242,9 +260,24 @@ def _fixed_lines(coefficients: pd.DataFrame) -> list[str]:
         shown["estimate"].tolist(), shown["std_error"].tolist(), shown["statistic"].tolist()
     )
     names = [str(name) for name in shown.index]
-    lines = _columns(["", "Estimate", "Std. Error", "t value"], [names, *map(list, columns)], left=1)
+    lines = _columns(["", *_FIXED_HEADS], [names, *map(list, columns)], left=1)
+    if "df" in shown:
+        estimates, errors, statistics = columns
+        dfs = [t.strip() for t in format_numbers(shown["df"].tolist(), 4)]
+        p_values = [_p_value(p) for p in shown["p_value"]]
+        heads = ["", "Estimate", "Std. Error", "df", "t value", "Pr(>|t|)"]
+        lines = _columns(heads, [names, estimates, errors, dfs, statistics, p_values], left=1)
     rest = len(coefficients) - len(shown)
     return lines + ([f"… and {rest} more in .params"] if rest else [])
+
+
+def _p_value(p: float) -> str:
+    """Return a p-value as R's ``format.pval`` with three digits."""
+    if not np.isfinite(p):
+        return "NA"
+    if p < 2.2e-16:
+        return "<2e-16"
+    return f"{p:.2e}" if p < 1e-4 else f"{p:.3g}"
 
 
 def _correlation_lines(correlation: pd.DataFrame) -> list[str]:

@@ -16,6 +16,8 @@ from ._types import Array
 from .errors import DataError, ModelError
 from .estimate import Convergence
 from .fit import Fit, refit_design
+from .inference import contrasts
+from .inference.degrees import Ddf
 
 __all__ = ["MixedResults"]
 
@@ -100,18 +102,52 @@ class MixedResults:
         """Two-sided p-values of `tvalues` by the normal distribution."""
         return pd.Series(2.0 * ndtr(-np.abs(self.tvalues)), index=self.params.index, name="p_value")
 
-    def conf_int(self, level: float = 0.95) -> pd.DataFrame:
-        """Return Wald intervals of the fixed effects by the normal distribution, columns lower and upper.
+    def conf_int(self, level: float = 0.95, *, ddf: Ddf = "normal") -> pd.DataFrame:
+        """Return Wald intervals of the fixed effects, columns lower and upper.
 
         Parameters
         ----------
         level : float
             Coverage, between 0 and 1.
+        ddf : {"normal", "satterthwaite", "kenward-roger", "residual"} or KenwardRoger
+            Reference distribution; Kenward-Roger also adjusts the standard errors.
         """
         if not 0 < level < 1:
             raise ModelError(f"level is {level}; expected a probability between 0 and 1, such as 0.95.")
+        if ddf != "normal":
+            names = {str(name): {str(name): 1.0} for name in self.params.index}
+            table = contrasts.t_test(self._fit, list(names.values()), ddf=ddf, level=level).table
+            return table[["lower", "upper"]].set_axis(self.params.index)
         half = float(ndtri(0.5 + level / 2)) * self.bse
         return pd.DataFrame({"lower": self.params - half, "upper": self.params + half})
+
+    def t_test(self, hypotheses: Any, *, ddf: Ddf | None = None, level: float = 0.95) -> contrasts.TTest:
+        """Return t tests of contrasts of the fixed effects, one by one.
+
+        Parameters
+        ----------
+        hypotheses : str, sequence, mapping or array
+            Such as ``"Days"``, ``"Days = 10"``, ``"recipeB - recipeC"``, ``{"temp": 10}``, or a matrix with a column
+            for each fixed effect.
+        ddf : optional
+            "satterthwaite" (default for REML), "kenward-roger", "residual", "normal" (default for ML), or
+            `KenwardRoger` with its setting.
+        level : float
+            Coverage of the intervals.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+        >>> test = fit.t_test("Days = 10", ddf="kenward-roger")
+        >>> test.table[["statistic", "df"]].round(3).values.tolist()
+        [[0.302, 17.0]]
+        """
+        return contrasts.t_test(self._fit, hypotheses, ddf=ddf, level=level)
+
+    def f_test(self, hypotheses: Any, *, ddf: Ddf | None = None) -> contrasts.FTest:
+        """Return the F test of contrasts of the fixed effects together; arguments as in `t_test`."""
+        return contrasts.f_test(self._fit, hypotheses, ddf=ddf)
 
     # -- variances ---------------------------------------------------------------------------------
 
@@ -288,15 +324,17 @@ class MixedResults:
             values = values - offset
         return MixedResults(refit_design(self._fit, values))
 
-    def summary(self, *, correlation: bool = False) -> report.Summary:
+    def summary(self, *, correlation: bool = False, ddf: Ddf | None = None) -> report.Summary:
         """Return the summary: prints as lme4 does, shows as HTML in a notebook.
 
         Parameters
         ----------
         correlation : bool
             Whether to print the correlation of the fixed effects.
+        ddf : {"satterthwaite", "kenward-roger", "residual", "normal"} or KenwardRoger, optional
+            Adds degrees of freedom and p-values, as lmerTest prints them.
         """
-        return report.summarise(self, correlation=correlation)
+        return report.summarise(self, correlation=correlation, ddf=ddf)
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
