@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .compare import anova
 from .datasets import dataset_names, load_dataset
 from .errors import (
     ConvergenceWarning,
@@ -34,6 +35,7 @@ __all__ = [
     "MixedfitError",
     "ModelError",
     "RankWarning",
+    "anova",
     "dataset_names",
     "lmm",
     "load",

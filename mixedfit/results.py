@@ -18,6 +18,7 @@ from .estimate import Convergence
 from .fit import Fit, refit_design
 from .inference import contrasts
 from .inference.degrees import Ddf
+from .inference.likelihood_ratio import LikelihoodRatioTable, random_effects_anova
 
 __all__ = ["MixedResults"]
 
@@ -148,6 +149,10 @@ class MixedResults:
     def f_test(self, hypotheses: Any, *, ddf: Ddf | None = None) -> contrasts.FTest:
         """Return the F test of contrasts of the fixed effects together; arguments as in `t_test`."""
         return contrasts.f_test(self._fit, hypotheses, ddf=ddf)
+
+    def ranova(self) -> LikelihoodRatioTable:
+        """Return the likelihood-ratio test of each random effect, with the p-value that the boundary asks for."""
+        return random_effects_anova(self._fit)
 
     # -- variances ---------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ LAYERS = [
     ["inference"],
     ["storage", "report"],
     ["results"],
-    ["lmm"],
+    ["lmm", "compare"],
     ["cli"],
     ["__init__", "__main__"],
 ]
