@@ -57,7 +57,7 @@ class Degrees:
     @lazy
     def covariance(self) -> Array:
         """Covariance of all fixed effects, NaN where dropped, shape (p, p)."""
-        if not isinstance(self.method, KenwardRoger):
+        if not isinstance(self.method, KenwardRoger) or not self.fit.design.blocks:
             return self.fit.beta_covariance
         out = np.full_like(self.fit.beta_covariance, np.nan)
         kept = self.fit.cross.fixed.kept

@@ -235,11 +235,15 @@ class KenwardRogerResult:
         single = np.einsum("iss->i", turned)
         a1 = float(single @ w @ single)
         a2 = float(np.einsum("ij,ist,jts->", w, turned, turned, optimize=True))
+        if q == 1:  # the formulas below then reduce to this, and lose digits near a2 = 1
+            return 2.0 / a2, 1.0
         b = (a1 + 6.0 * a2) / (2.0 * q)
         g = ((q + 1) * a1 - (q + 4) * a2) / ((q + 2) * a2)
         below = 3 * q + 2 * (1 - g)
         c1, c2, c3 = g / below, (q - g) / below, (q + 2 - g) / below
-        rho = (1 + c1 * b) * (1 - a2 / q) ** 2 / (q * (1 - c2 * b) ** 2 * (1 - c3 * b))
+        shrink, below = 1 - a2 / q, 1 - c2 * b
+        ratio = 1.0 if max(abs(shrink), abs(below)) < 1e-10 else shrink / below
+        rho = (1 + c1 * b) * ratio**2 / (q * (1 - c3 * b))
         df = 4.0 + (q + 2) / (q * rho - 1.0)
         factor = 1.0 if abs(df - 2.0) < 1e-2 else df * (1 - a2 / q) / (df - 2.0)
         return float(df), float(factor)

@@ -114,10 +114,9 @@ def _same_fixed(one: Fit, other: Fit) -> bool:
     if one.cross.p_total != other.cross.p_total or len(one.design.many) != len(other.design.many):
         return False
     a, b = one.design.X[:, one.cross.fixed.kept], other.design.X[:, other.cross.fixed.kept]
-    both = np.linalg.matrix_rank(
-        np.hstack([a, b]) / np.maximum(np.linalg.norm(np.hstack([a, b]), axis=0), 1e-300)
-    )
-    return int(both) <= a.shape[1]
+    both = np.hstack([a, b])
+    rank = int(np.linalg.matrix_rank(both / np.maximum(np.linalg.norm(both, axis=0), 1e-300)))
+    return bool(rank <= a.shape[1])
 
 
 def _by_ml(fit: Fit) -> Fit:
