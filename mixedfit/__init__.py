@@ -15,10 +15,11 @@ from .errors import (
     ModelError,
     RankWarning,
 )
-from .estimate import Control, Convergence
+from .estimate import Control
 from .inference.kenward_roger import KenwardRoger
 from .lmm import LinearMixedModel, lmm
 from .results import MixedResults, load
+from .verdict import Convergence
 
 __all__ = [
     "Control",

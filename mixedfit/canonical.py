@@ -17,8 +17,9 @@ import numpy as np
 from ._linalg import inverse, triangle
 from ._types import Array, IntArray
 from .design import Design, RandomBlock
+from .errors import DataError, ModelError
 
-__all__ = ["FixedBasis", "effect_basis", "fixed_basis", "row_chunks"]
+__all__ = ["FixedBasis", "check_scale", "effect_basis", "fixed_basis", "row_chunks"]
 
 RANK_TOLERANCE = 1e-10
 """A column is dropped when what earlier columns leave of it is below this share of its norm."""
@@ -81,9 +82,30 @@ def fixed_basis(design: Design, root_weights: Array | None) -> FixedBasis:
     count = n if root_weights is None else int(np.count_nonzero(root_weights))
     norm = float(np.linalg.norm(reduced[:, size])) if reduced.size else 0.0
     rest = float(np.linalg.norm(reduced[size:, size]))
-    scale = rest / np.sqrt(count) if rest > 1e-13 * norm else max(norm, 1e-300) / np.sqrt(count)
+    total = size + sum(len(factor.names) for factor in design.many)
+    if count <= total:
+        raise ModelError(
+            f"{count} rows cannot determine {total} fixed effects and a residual variance; simplify the formula or "
+            "use more data."
+        )
+    check_scale(design, norm, rest)
+    scale = max(rest, 1e-300) / np.sqrt(count)
     transform = inverse(root) * np.sqrt(count) if size else np.zeros((0, 0))
     return FixedBasis(kept, np.triu(transform), centre, scale)
+
+
+def check_scale(design: Design, norm: float, rest: float) -> None:
+    """Refuse numbers whose squares leave the range of floats, and responses without anything left to explain."""
+    if not 1e-100 < norm < 1e100 and norm != 0.0:
+        raise DataError(
+            f"the numbers are of size {norm:.1g}, and their squares cannot be computed; rescale the response and the "
+            "predictors."
+        )
+    if rest <= 1e-13 * norm:
+        raise ModelError(
+            f"the fixed effects reproduce the response {design.formula.response!r} exactly (or it is constant): there "
+            "is no variance to estimate. Check for a predictor computed from the response."
+        )
 
 
 def independent_columns(upper: Array) -> IntArray:

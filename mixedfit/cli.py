@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -65,9 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        if options.command == "datasets":
-            return _datasets()
-        return _fit(options)
+        code = _datasets() if options.command == "datasets" else _fit(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader has seen enough, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except OSError as error:
+        print(f"mixedfit: cannot write the output: {error.strerror or error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
     except MixedfitError as error:
         print(f"mixedfit: {type(error).__name__}: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
@@ -85,7 +92,7 @@ def _datasets() -> int:
 
 def _fit(options: argparse.Namespace) -> int:
     data = read_data(options.data)
-    factors = [name for name in options.factors.split(",") if name]
+    factors = [name.strip() for name in options.factors.split(",") if name.strip()]
     check_is_plain(options.formula, [str(c) for c in data.columns])
     for name in factors:
         if name not in data.columns:
@@ -124,7 +131,15 @@ def read_data(source: str) -> pd.DataFrame:
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             return _read_parquet(path)
-        return pd.read_csv(path)
+        if path.suffix.lower() not in (".csv", ".gz", ".txt", ".tsv", ".bz2", ".xz", ".zip", ""):
+            raise DataError(f"{source}: files can be CSV (also compressed) or Parquet, not {path.suffix}.")
+        data = pd.read_csv(path)
+        head = str(data.columns[0])
+        if len(data.columns) == 1 and any(mark in head for mark in ";\t|"):
+            raise DataError(f"{source} has one column {head!r}: its values must be separated by commas.")
+        return data
+    except DataError:
+        raise
     except (OSError, ValueError, UnicodeDecodeError) as error:
         raise DataError(f"{source} cannot be read as a {path.suffix or 'CSV'} file: {error}") from None
 

@@ -21,11 +21,17 @@ from ._types import Array, IntArray
 from .covariance import BlockDiagonal
 from .crossprod import CrossProducts, TailBlock
 from .dense_tail import DenseTail
+from .errors import ModelError
 from .first import FirstSums
 from .sparse_tail import SparseTail
 
 __all__ = ["Criterion", "Evaluation"]
 
+
+EXACT_FIT = (
+    "the random effects reproduce the response exactly: the residual variance is 0 and the likelihood has no maximum. "
+    "Check for a predictor or a group computed from the response."
+)
 
 Tail: TypeAlias = DenseTail | SparseTail
 
@@ -142,6 +148,8 @@ class Evaluation:
     def sigma_squared(self) -> float:
         """Residual variance in the units of the cross-products."""
         c = self.criterion
+        if not self.tail.ok:
+            raise ModelError(EXACT_FIT)
         if c.sigma is not None:
             return float((c.sigma / c.cross.fixed.scale) ** 2)
         return float(self.tail.prss / c.nu)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ._linalg import inverse
 from ._types import Array, IntArray
-from .canonical import FixedBasis, effect_basis, fixed_basis, row_chunks
+from .canonical import FixedBasis, check_scale, effect_basis, fixed_basis, row_chunks
 from .design import Design
 from .kernels.accumulate import (
     accumulate_border,
@@ -336,7 +336,8 @@ def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
     rest = design.y - X @ centre
     norm = float(np.sqrt(np.sum(weights * rest**2) / cross.n))
     total = float(np.sqrt(np.sum(weights * design.y**2) / cross.n))
-    scale = norm if norm > 1e-13 * total else max(total, 1e-300)
+    check_scale(design, total, norm)
+    scale = norm
     fixed = replace(cross.fixed, centre=centre, scale=scale)
     response = (rest / scale) if root_weights is None else root_weights * rest / scale
     gram[-1, m - width : m - 1] = response @ (_rooted(X, root_weights) @ fixed.transform)

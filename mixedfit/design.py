@@ -256,16 +256,24 @@ def check_identifiable(design: Design, sigma: float | None) -> None:
     ModelError
         Unless σ is held fixed or the weights differ between rows.
     """
-    if sigma is not None or (design.weights is not None and np.ptp(design.weights) > 0):
+    if sigma is not None:
         return
+    unequal = design.weights is not None and np.ptp(design.weights) > 0
     for block in design.blocks:
-        if block.levels >= design.n:
+        if block.levels >= design.n and unequal:
+            warnings.warn(
+                f"{block.name!r} has a level for every row and sigma is estimated. If the weights are the inverses "
+                "of known variances (a meta-analysis), hold it: .fit(sigma=1).",
+                IdentifiabilityWarning,
+                stacklevel=5,
+            )
+        elif block.levels >= design.n:
             raise ModelError(
                 f"grouping factor {block.name!r} has as many levels as there are rows ({design.n}); its variance "
                 "cannot be told from the residual variance. Hold sigma fixed, give weights, or choose a factor "
                 "with several rows a level."
             )
-        if block.levels * max(block.term_sizes) >= design.n:
+        elif block.levels * max(block.term_sizes) >= design.n:
             warnings.warn(
                 f"{block.name!r} has {block.levels} levels of {max(block.term_sizes)} effects for {design.n} rows: "
                 "the residual variance can hardly be told from theirs, and the split between them may be "

@@ -90,5 +90,8 @@ class RankWarning(UserWarning):
 
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Return "Did you mean 'x'?" for the closest of `choices`, or an empty string."""
-    close = difflib.get_close_matches(name, [str(c) for c in choices], n=1, cutoff=0.6)
+    known = [str(c) for c in choices]
+    close = [c for c in known if c.lower() == name.lower()] or difflib.get_close_matches(
+        name, known, n=1, cutoff=0.6
+    )
     return f"Did you mean {close[0]!r}?" if close else ""

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from ._linalg import inverse
 from ._types import Array
 from .covariance import BlockDiagonal
-from .criterion import Criterion, Evaluation
+from .criterion import EXACT_FIT, Criterion, Evaluation
 from .crossprod import CrossProducts
 from .errors import ModelError
 from .optimize import Optimum, minimise, newton_decrement
+from .verdict import Convergence, verdict_of
 
-__all__ = ["Control", "Convergence", "Estimate", "estimate"]
+__all__ = ["Control", "Estimate", "estimate"]
 
 SMALL = 1e-3
 """A column of λ̃ below this, in units where effects have unit root mean square, is tried at exactly 0."""
@@ -55,36 +55,6 @@ class Control:
     def __post_init__(self) -> None:
         if not (self.tolerance > 0 and self.max_evaluations >= 1 and self.blas_threads >= 1):
             raise ModelError("Control needs a tolerance above 0, and at least one evaluation and one thread.")
-
-
-@dataclass(frozen=True, slots=True)
-class Convergence:
-    """The verdict on a fit.
-
-    Attributes
-    ----------
-    status : {"converged", "boundary", "failed"}
-        "boundary": converged to a singular covariance, which is a result and not a failure.
-    decrement : float
-        Decrease of the criterion that a Newton step still promised.
-    evaluations : int
-        Evaluations of the criterion, gradient included.
-    singular : tuple of str
-        Grouping factors (terms) whose covariance has no full rank.
-    message : str
-        The verdict in words, with advice.
-    """
-
-    status: Literal["converged", "boundary", "failed"]
-    decrement: float
-    evaluations: int
-    singular: tuple[str, ...]
-    message: str
-
-    @property
-    def converged(self) -> bool:
-        """Whether an optimum was reached, at the boundary or inside."""
-        return self.status != "failed"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,10 +106,12 @@ def estimate(
     control = control or Control()
     canonical = Criterion(cross, tuple(structures), reml, sigma, canonical=True)
     inner = _moment_start(canonical) if start is None else _to_canonical(canonical, np.asarray(start, float))
-    optimum = _search(canonical, inner, control, report)
+    optimum = _search(canonical, _usable(canonical, inner), control, report)
     theta, singular = _to_formula(canonical, optimum.x)
     evaluation = Criterion(cross, tuple(structures), reml, sigma)(theta)
-    return Estimate(theta, evaluation, _verdict(canonical, optimum, singular, names, structures))
+    if not evaluation.tail.ok or (sigma is None and evaluation.tail.prss < 1e-18 * cross.n):
+        raise ModelError(EXACT_FIT)
+    return Estimate(theta, evaluation, verdict_of(canonical, optimum, singular, names, structures))
 
 
 def _moment_start(criterion: Criterion) -> Array:
@@ -171,6 +143,22 @@ def _moment_start(criterion: Criterion) -> Array:
         theta[list(structure.diagonal)] = np.clip(np.sqrt(share / sigma_squared), 0.1, 1e3)
         parts.append(theta)
     return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _usable(criterion: Criterion, start: Array) -> Array:
+    """Return a start at which the criterion can be computed: the given one, or smaller variances."""
+    for share in (1.0, 0.1, 0.01, 0.0):
+        if np.isfinite(criterion(share * start).value):
+            return share * start
+    many = any(place.block < 0 for place in criterion.cross.tail)
+    raise ModelError(
+        "the criterion cannot be computed, not even without random effects: "
+        + (
+            "the fixed factors with many levels have no full rank together. Make one of them random or combine them."
+            if many
+            else "the fixed effects reproduce the response exactly, or numbers are too large. Rescale or simplify."
+        )
+    )
 
 
 def _to_canonical(criterion: Criterion, theta: Array) -> Array:
@@ -330,52 +318,3 @@ def _keep_rank(structure: BlockDiagonal, theta: Array, missing: int) -> Array:
     for position in np.argsort(share, kind="stable")[:missing]:
         out[structure.diagonal[int(position)]] = 0.0
     return out
-
-
-def _verdict(
-    criterion: Criterion,
-    optimum: Optimum,
-    singular: Sequence[bool],
-    names: Sequence[str],
-    structures: Sequence[BlockDiagonal],
-) -> Convergence:
-    named = list(names) or [f"factor {f + 1}" for f in range(len(structures))]
-    flat = tuple(name for name, is_singular in zip(named, singular, strict=True) if is_singular)
-    found = f"{optimum.evaluations} evaluations, Newton decrement {optimum.decrement:.1e}"
-    if not optimum.reached or not np.isfinite(optimum.point.value):
-        return Convergence(
-            "failed",
-            optimum.decrement,
-            optimum.evaluations,
-            flat,
-            f"Not converged ({found}): the criterion could still fall by about {optimum.decrement:.2g}. Raise "
-            "Control(max_evaluations=...), give another start, or simplify the random effects.",
-        )
-    if flat:
-        return Convergence(
-            "boundary",
-            optimum.decrement,
-            optimum.evaluations,
-            flat,
-            f"Converged on the boundary ({found}): {_singular_words(criterion, optimum.x, singular, named)}. "
-            "The estimates are the optimum; a simpler random part fits as well.",
-        )
-    return Convergence("converged", optimum.decrement, optimum.evaluations, (), f"Converged ({found}).")
-
-
-def _singular_words(criterion: Criterion, x: Array, singular: Sequence[bool], names: Sequence[str]) -> str:
-    words = []
-    for name, is_singular, here, structure in zip(
-        names, singular, criterion.slices, criterion.structures, strict=True
-    ):
-        if not is_singular:
-            continue
-        lam = structure.factor(x[here])
-        rank = int(np.linalg.matrix_rank(lam))
-        if rank == 0:
-            words.append(f"no variance between levels of {name}")
-        else:
-            words.append(
-                f"the {structure.k} effects of {name} vary in {rank} direction{'s' * (rank > 1)} only"
-            )
-    return "; ".join(words)

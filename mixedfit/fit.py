@@ -16,8 +16,9 @@ from .criterion import Criterion, Evaluation
 from .crossprod import CrossProducts, cross_products, with_response
 from .design import Design, check_identifiable
 from .errors import DataError, ModelError
-from .estimate import Control, Convergence, estimate
+from .estimate import Control, estimate
 from .kernels.elimination import solve_first
+from .verdict import Convergence
 
 __all__ = ["Fit", "fit_design", "refit_design"]
 
@@ -230,7 +231,14 @@ def fit_design(
 def refit_design(fit: Fit, y: Array) -> Fit:
     """Return the same model fitted to another response, shape (n,), less any offset already."""
     if y.shape != (fit.design.n,):
-        raise DataError(f"the new response has shape {y.shape}; the model was fitted to {fit.design.n} rows.")
+        raise DataError(
+            f"the new response has shape {y.shape}; the model was fitted to {fit.design.n} rows"
+            + (
+                f", {fit.design.dropped} others were dropped for missing values."
+                if fit.design.dropped
+                else "."
+            )
+        )
     if not np.all(np.isfinite(y)):
         raise DataError(
             "the new response has missing or infinite values; refit needs one finite number a row."
@@ -252,11 +260,6 @@ def _estimated(
     report: Callable[[int, float], None] | None,
     timing: dict[str, float],
 ) -> Fit:
-    if cross.n <= cross.p_total:
-        raise ModelError(
-            f"{cross.n} rows cannot determine {cross.p_total} fixed effects and a residual variance; simplify the "
-            "formula or use more data."
-        )
     begun = perf_counter()
     with blas_threads((control or Control()).blas_threads):
         outcome = estimate(

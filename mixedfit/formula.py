@@ -115,7 +115,6 @@ class ParsedFormula:
         return (found.start(), found.end()) if found else None
 
 
-@lru_cache(maxsize=256)
 def parse_formula(text: str) -> ParsedFormula:
     """Return the parts of an lme4 formula.
 
@@ -138,7 +137,15 @@ def parse_formula(text: str) -> ParsedFormula:
     ('x', ['(x | school)', '(x | class:school)'])
     """
     if not isinstance(text, str):
-        raise FormulaError(f"a formula is a string such as 'y ~ x + (1 | g)', not {type(text).__name__}.")
+        raise FormulaError(
+            f"a formula is a string such as 'y ~ x + (1 | g)', not {type(text).__name__}; it comes first, then "
+            "the data."
+        )
+    return _parse(text)
+
+
+@lru_cache(maxsize=256)
+def _parse(text: str) -> ParsedFormula:
     pieces = pieces_of(text)
     tilde = [i for i, piece in enumerate(pieces) if piece.text == "~"]
     if len(tilde) != 1:
@@ -190,15 +197,33 @@ def _split_right(
             position = end + 1
         elif piece.kind == "python" and _OFFSET.match(piece.text):
             _take_out(fixed, pieces, position, position, text)
-            offsets.append(piece.text[piece.text.index("(") + 1 : -1])
+            offsets.append(_offset_of(piece, text))
             position += 1
         else:
             _refuse_bar_in_call(piece, text)
             fixed.append(piece)
             position += 1
+    hidden = next((p for p in fixed if p.text in ("|", "||")), None)
+    if hidden is not None:
+        raise FormulaError(
+            "a random term stands inside other brackets.",
+            source=text,
+            start=hidden.start,
+            end=hidden.end,
+            advice="Take the outer brackets away: 'x + (1 | g)'.",
+        )
     if fixed and fixed[0].text == "+":
         fixed = fixed[1:]
     return fixed, bars, tuple(offsets)
+
+
+def _offset_of(piece: Piece, text: str) -> str:
+    inner = piece.text[piece.text.index("(") + 1 : -1].strip()
+    if not re.search(r"[^\W\d]", inner):
+        raise FormulaError(
+            "an offset must name a column of the data.", source=text, start=piece.start, end=piece.end
+        )
+    return inner
 
 
 def _refuse_bar_in_call(piece: Piece, text: str) -> None:
@@ -239,7 +264,7 @@ def _read_bar(pieces: Sequence[Piece], text: str) -> list[RandomTerm]:
     cut = pieces.index(bars[0])
     left, right = pieces[:cut], strip_brackets(list(pieces[cut + 1 :]))
     if not left or not right:
-        what = "effects on the left" if not left else "a grouping factor on the right"
+        what = "effects on the left" if not left else "grouping factor on the right"
         raise FormulaError(
             f"this random term has no {what} of its bar.",
             source=text,
@@ -332,7 +357,7 @@ def _check_duplicates(terms: Sequence[RandomTerm], text: str) -> None:
                         source=text,
                         start=term.span[0],
                         end=term.span[1],
-                        advice=f"Remove one, for instance with '0 + …' or '(… || {term.group.name})'.",
+                        advice="Write it once; (1 | g) + (0 + x | g) has uncorrelated effects.",
                     )
                 seen[key] = term
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from .errors import DataError, nearest
 
-__all__ = ["as_frame", "check_column", "column_names"]
+__all__ = ["as_frame", "check_column", "column_names", "plain_column"]
 
 
 def column_names(data: Any) -> list[str]:
@@ -25,6 +25,8 @@ def column_names(data: Any) -> list[str]:
         return [str(name) for name in data.columns]
     if isinstance(data, Mapping):
         return [str(name) for name in data]
+    if hasattr(data, "collect"):
+        raise DataError("the data are a lazy frame; call .collect() first.")
     names = getattr(data, "column_names", None) or getattr(data, "columns", None)
     if names is None:
         raise DataError(
@@ -138,3 +140,21 @@ def check_column(name: str, values: pd.Series[Any]) -> None:
                 f"column {name!r} has dtype object and holds {kind} values; expected numbers, strings, booleans or "
                 "categories. Convert it with pd.to_numeric or .astype(str)."
             )
+
+
+def plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a complete column as numbers, booleans, or categories that all occur.
+
+    Text of any kind becomes categories in sorted order, nullable and Arrow types their numpy counterparts.
+    """
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        counts = np.bincount(column.cat.codes.to_numpy(), minlength=len(dtype.categories))
+        return column.cat.remove_unused_categories() if (counts == 0).any() else column
+    if isinstance(dtype, np.dtype) and dtype.kind in "iufb":
+        return column
+    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.infer_dtype(column, skipna=True) == "boolean":
+        return column.astype(bool)
+    if pd.api.types.is_numeric_dtype(dtype):
+        return pd.Series(column.to_numpy(dtype=np.float64), index=column.index, name=column.name)
+    return column.astype("category")

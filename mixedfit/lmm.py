@@ -14,7 +14,7 @@ import numpy as np
 
 from ._progress import Progress
 from .design import Design, build_design
-from .errors import ConvergenceWarning, RankWarning
+from .errors import ConvergenceWarning, ModelError, RankWarning
 from .estimate import Control
 from .fit import Fit, fit_design
 from .formula import ParsedFormula, parse_formula
@@ -84,10 +84,11 @@ class LinearMixedModel:
         >>> round(model.fit(reml=False).deviance, 3)
         327.327
         """
+        _check_options(reml, start, sigma, control)
         with Progress(progress) as shown:
             fit = fit_design(
                 self.design,
-                reml=reml,
+                reml=bool(reml),
                 start=None if start is None else np.asarray(start, dtype=float),
                 sigma=sigma,
                 control=control,
@@ -142,13 +143,31 @@ def lmm(
     return LinearMixedModel(parsed, design, perf_counter() - begun)
 
 
+def _check_options(reml: Any, start: Any, sigma: Any, control: Any) -> None:
+    """Refuse options of the wrong kind before anything is computed."""
+    if not isinstance(reml, bool | np.bool_):
+        raise ModelError(f"reml={reml!r} is not known; expected True (REML) or False (maximum likelihood).")
+    if control is not None and not isinstance(control, Control):
+        raise ModelError(f"control is a {type(control).__name__}; expected mixedfit.Control(...).")
+    if sigma is not None and not isinstance(sigma, int | float | np.number):
+        raise ModelError(f"sigma is a {type(sigma).__name__}; expected a positive number.")
+    if start is not None:
+        try:
+            finite = bool(np.all(np.isfinite(np.asarray(start, dtype=float))))
+        except (TypeError, ValueError):
+            finite = False
+        if not finite:
+            raise ModelError("start must be finite numbers, in the order of .theta.")
+
+
 def _warn(fit: Fit) -> None:
     """Say once what a user should know before reading the numbers."""
     dropped = [name for name, kept in zip(fit.coefficient_names, fit.kept, strict=True) if not kept]
     if dropped:
         warnings.warn(
-            f"the fixed-effects matrix has no full rank; dropped {', '.join(dropped)}, which earlier columns span. "
-            "Their coefficients are reported as missing.",
+            f"the fixed-effects matrix has no full rank; dropped {', '.join(dropped[:20])}"
+            f"{' …' if len(dropped) > 20 else ''}, which other columns span. Their coefficients are reported as "
+            "missing.",
             RankWarning,
             stacklevel=3,
         )

@@ -85,12 +85,16 @@ def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any
     random = {key: value for key, value in matrices.items() if key.startswith("Z:")}
     if not many:
         random[random_key(parsed.matrices.X)] = (x_names, X)
-    for names, z in random.values():
-        _check_finite(names, z, frame, "a random effect's column")
     _check_finite(y_names, y, frame, "the response")
     _check_finite(x_names, X, frame, "a fixed-effect column")
+    for names, z in random.values():
+        _check_finite(names, z, frame, "a random effect's column")
     offsets = [value for key, value in matrices.items() if key.startswith("O")]
     for names, values in offsets:
+        if values.shape[1] != 1:
+            raise DataError(
+                f"an offset gives {values.shape[1]} columns ({', '.join(names)}); expected one column of numbers."
+            )
         _check_finite(names, values, frame, "an offset")
     return Matrices(
         y=np.ascontiguousarray(y[:, 0]),
@@ -174,6 +178,7 @@ def _plain_term(
 def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tuple[Grouping, int]]]:
     """Take main effects with very many levels out of the fixed part."""
     fixed = list(parsed.matrices.X)
+    _check_levels(parsed, fixed, frame)
     uses = [str(f) for term in fixed for f in term.factors]
     many: list[tuple[Grouping, int]] = []
     kept = []
@@ -190,6 +195,20 @@ def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tup
         return parsed.matrices, many
     parts = {random_key(part): part for term in parsed.random for part in term.parts}
     return Formula(**{**parsed.matrices._to_dict(), **parts, "X": Formula(kept)}), many
+
+
+def _check_levels(parsed: ParsedFormula, fixed: list[Any], frame: ModelFrame) -> None:
+    """Refuse fixed factors with one level, and the response among its own predictors."""
+    for term in fixed:
+        if str(term) == parsed.response:
+            raise FormulaError(
+                f"the response {parsed.response!r} also stands on the right of '~'.", source=parsed.source
+            )
+        column = _label_column(term, frame.columns)
+        if column is not None and len(frame.grouping(column).levels) < 2:
+            raise ModelError(
+                f"fixed factor {column!r} has one level in the rows used; there is nothing to compare. Remove it."
+            )
 
 
 def _label_column(term: Any, columns: Mapping[str, pd.Series[Any]]) -> str | None:
@@ -226,7 +245,7 @@ def _check_finite(names: tuple[str, ...], values: Array, frame: ModelFrame, what
         return
     row, column = (int(i[0]) for i in np.nonzero(bad))
     raise DataError(
-        f"{what}, {names[column]!r}, is {values[row, column]} in {int(bad.any(axis=1).sum())} rows (first: row "
+        f"{what}, {names[column]!r}, is {values[row, column]} in {int(bad.any(axis=1).sum())} row(s) (first: row "
         f"{frame.index[row]!r}); expected finite numbers. Check the transformation or remove these rows."
     )
 

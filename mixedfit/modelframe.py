@@ -13,7 +13,7 @@ import pandas as pd
 from ._types import AnyArray, Array
 from .errors import DataError, FormulaError, nearest
 from .formula import ParsedFormula
-from .frames import as_frame, check_column, column_names
+from .frames import as_frame, check_column, column_names, plain_column
 from .grouping import Grouping, encode
 
 __all__ = ["ModelFrame", "build_frame", "names_of"]
@@ -90,7 +90,7 @@ def build_frame(
         weight_values = None if weight_values is None else weight_values[~absent]
         offset_values = None if offset_values is None else offset_values[~absent]
     _check_weights(weight_values)
-    columns = {name: _without_unused_levels(column) for name, column in columns.items()}
+    columns = {name: plain_column(column) for name, column in columns.items()}
     index = table.index if not count else table.index[~absent]
     return ModelFrame(columns, index, weight_values, offset_values, count)
 
@@ -179,14 +179,31 @@ def _per_row(what: str, value: Any, table: pd.DataFrame, rows: int) -> Array | N
     """Return weights or offset as floats, one a row."""
     if value is None:
         return None
-    source = table[value] if isinstance(value, str) else value
+    source = _aligned(what, table[value] if isinstance(value, str) else value, table)
     try:
         array = np.asarray(source, dtype=float).reshape(-1)
     except (TypeError, ValueError):
         raise DataError(f"{what} must be numbers, one a row, or the name of a column.") from None
     if array.size != rows:
         raise DataError(f"{what} has {array.size} values for {rows} rows of data; give one a row.")
+    if what == "offset" and np.isinf(array).any():
+        row = int(np.flatnonzero(np.isinf(array))[0])
+        raise DataError(f"offset is infinite in row {row}; expected finite numbers.")
     return array
+
+
+def _aligned(what: str, values: Any, table: pd.DataFrame) -> Any:
+    """Return a Series in the order of the data's rows, if both carry the same labels."""
+    if not isinstance(values, pd.Series) or values.index.equals(table.index):
+        return values
+    if isinstance(values.index, pd.RangeIndex) and len(values) == len(table) and not table.index.is_unique:
+        return values
+    if len(values) != len(table) or not values.index.is_unique or not table.index.isin(values.index).all():
+        raise DataError(
+            f"{what} is a Series whose index is not that of the data; give it the data's index, or pass "
+            f"{what}.to_numpy() to go by position."
+        )
+    return values.loc[table.index]
 
 
 def _check_weights(weights: Array | None) -> None:
@@ -201,12 +218,5 @@ def _check_weights(weights: Array | None) -> None:
         )
     if not weights.any():
         raise DataError("all weights are 0; at least one row needs a positive weight.")
-
-
-def _without_unused_levels(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a column with only the categories that occur."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        counts = np.bincount(column.cat.codes.to_numpy(), minlength=len(column.cat.categories))
-        if (counts == 0).any():
-            return column.cat.remove_unused_categories()
-    return column
+    if weights.max() > 1e100 or weights[weights > 0].min() < 1e-100:
+        raise DataError("weights are beyond 1e±100; divide them by their mean.")

@@ -83,7 +83,7 @@ def newton_decrement(gradient: Array, curvature: Array) -> tuple[float, Array, b
         return 0.0, gradient, True
     values, vectors = np.linalg.eigh(curvature)
     size = np.abs(values)
-    floor = 1e-10 * max(float(size.max()), 1e-300)
+    floor = max(1e-10 * float(size.max()), 1e-9)
     along = gradient @ vectors
     scaled = along / np.maximum(size, floor)
     return float(0.5 * along @ scaled), -(vectors @ scaled), bool(values[0] > floor)

@@ -64,7 +64,10 @@ def _check_factor(method: str, expression: str, columns: Sequence[str], formula:
         return
     if method == "lookup":
         if expression not in columns:
-            _refuse(f"{expression!r} is not a column", formula, nearest(expression, columns))
+            listed = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
+            _refuse(
+                f"{expression!r} is not a column (columns: {listed})", formula, nearest(expression, columns)
+            )
         return
     if any(name not in columns for name in _BACKTICK.findall(expression)):
         _refuse(f"a quoted name in '{expression}' is not a column", formula)

@@ -50,6 +50,8 @@ class Summary:
     ngroups : dict of str to int
     verdict : str
         Convergence in words.
+    facts : dict
+        Converged, status, singular, sigma, theta: the verdict and the variances as values.
     notes : tuple of str
         Dropped rows and columns, and what was held fixed.
     """
@@ -66,6 +68,7 @@ class Summary:
     nobs: int
     ngroups: dict[str, int]
     verdict: str
+    facts: dict[str, Any]
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -96,6 +99,7 @@ class Summary:
             "nobs": self.nobs,
             "ngroups": self.ngroups,
             "verdict": self.verdict,
+            **self.facts,
             "notes": list(self.notes),
         }
         return dict(_without_nan(record))
@@ -135,6 +139,13 @@ def summarise(results: MixedResults, *, correlation: bool = False, ddf: Ddf | No
         nobs=results.nobs,
         ngroups=results.ngroups,
         verdict=results.convergence.message,
+        facts={
+            "converged": results.converged,
+            "status": results.convergence.status,
+            "singular": results.singular,
+            "sigma": results.sigma,
+            "theta": {str(name): float(value) for name, value in results.theta.items()},
+        },
         notes=_notes(results),
     )
 
@@ -324,11 +335,21 @@ def to_html(s: Summary) -> str:
         + "</p>",
         _html_table("Fixed effects", ["", "Estimate", "Std. Error", "t value"], fixed_rows),
         _html_table("Random effects", ["Group", "Effect", "Variance", "Std. Dev.", "Corr."], random_rows),
+        *_html_correlation(s.correlation),
         f"<p>{html.escape(s.verdict)}</p>",
         *(f"<p>{html.escape(note)}</p>" for note in s.notes),
         "</div>",
     ]
     return "\n".join(parts)
+
+
+def _html_correlation(correlation: pd.DataFrame | None) -> list[str]:
+    if correlation is None or len(correlation) < 2:
+        return []
+    names = [str(name) for name in correlation.index[:LONG_TABLE]]
+    values = correlation.to_numpy()
+    rows = [[names[i], *(f"{values[i, j]:.3f}" for j in range(i))] for i in range(1, len(names))]
+    return [_html_table("Correlation of fixed effects", ["", *names[:-1]], rows)]
 
 
 def _html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -11,14 +11,13 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from . import report, storage
-from ._lazy import lazy
-from ._types import Array
 from .errors import DataError, ModelError
-from .estimate import Convergence
 from .fit import Fit, refit_design
 from .inference import contrasts
 from .inference.degrees import Ddf
 from .inference.likelihood_ratio import LikelihoodRatioTable, random_effects_anova
+from .labels import levels_table, term_rows
+from .verdict import Convergence
 
 __all__ = ["MixedResults"]
 
@@ -77,17 +76,17 @@ class MixedResults:
 
     # -- fixed effects -----------------------------------------------------------------------------
 
-    @lazy
+    @property
     def params(self) -> pd.Series[float]:
-        """Fixed effects; NaN for columns that were dropped because earlier ones span them."""
-        return pd.Series(self._fit.beta, index=pd.Index(self._fit.coefficient_names), name="estimate")
+        """Fixed effects; NaN for columns that were dropped because others span them."""
+        return pd.Series(self._fit.beta.copy(), index=pd.Index(self._fit.coefficient_names), name="estimate")
 
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance matrix of the fixed effects."""
         names = list(self._fit.coefficient_names)
-        return pd.DataFrame(self._fit.beta_covariance, index=names, columns=names)
+        return pd.DataFrame(self._fit.beta_covariance.copy(), index=names, columns=names)
 
-    @lazy
+    @property
     def bse(self) -> pd.Series[float]:
         """Standard errors of the fixed effects."""
         variances = np.diag(self._fit.beta_covariance)
@@ -113,8 +112,10 @@ class MixedResults:
         ddf : {"normal", "satterthwaite", "kenward-roger", "residual"} or KenwardRoger
             Reference distribution; Kenward-Roger also adjusts the standard errors.
         """
-        if not 0 < level < 1:
-            raise ModelError(f"level is {level}; expected a probability between 0 and 1, such as 0.95.")
+        if not 0.5 <= level < 1:
+            raise ModelError(
+                f"level is {level}, the coverage of the interval; expected at least 0.5 and below 1, such as 0.95."
+            )
         if ddf != "normal":
             names = {str(name): {str(name): 1.0} for name in self.params.index}
             table = contrasts.t_test(self._fit, list(names.values()), ddf=ddf, level=level).table
@@ -166,12 +167,12 @@ class MixedResults:
         """Residual variance."""
         return self._fit.sigma**2
 
-    @lazy
+    @property
     def theta(self) -> pd.Series[float]:
         """Relative covariance parameters, in lme4's order and names."""
-        return pd.Series(self._fit.theta, index=pd.Index(self._fit.design.theta_names), name="theta")
+        return pd.Series(self._fit.theta.copy(), index=pd.Index(self._fit.design.theta_names), name="theta")
 
-    @lazy
+    @property
     def varcorr(self) -> pd.DataFrame:
         """Variances, covariances, SDs and correlations as lme4's ``as.data.frame(VarCorr(fit))``.
 
@@ -183,7 +184,7 @@ class MixedResults:
             for number, (part, size) in enumerate(zip(block.structure.parts, block.term_sizes, strict=True)):
                 name = block.name if number == 0 else f"{block.name}.{number}"
                 here = slice(at, at + size)
-                rows += _term_rows(name, block.effects[here], omega[here, here], part.invariance == "linear")
+                rows += term_rows(name, block.effects[here], omega[here, here], part.invariance == "linear")
                 at += size
         rows.append(("Residual", None, None, self.scale, self.sigma))
         table = pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
@@ -193,15 +194,15 @@ class MixedResults:
 
     # -- random effects ----------------------------------------------------------------------------
 
-    @lazy
+    @property
     def random_effects(self) -> dict[str, pd.DataFrame]:
         """Conditional modes (BLUPs): for every grouping factor a table of levels × effects."""
         return {
-            block.name: _levels_table(block.grouping.levels, block.effects, modes)
+            block.name: levels_table(block.grouping.levels, block.effects, modes)
             for block, modes in zip(self._fit.design.blocks, self._fit.modes, strict=True)
         }
 
-    @lazy
+    @property
     def random_effects_cov(self) -> dict[str, pd.DataFrame]:
         """Conditional covariances of the random effects given y and the parameters.
 
@@ -215,7 +216,7 @@ class MixedResults:
             out[block.name] = pd.DataFrame(cov.reshape(-1, block.k), index=index, columns=list(block.effects))
         return out
 
-    @lazy
+    @property
     def group_coefs(self) -> dict[str, pd.DataFrame]:
         """Coefficients of each group, β + b: the shrunken counterparts of per-group regressions.
 
@@ -266,7 +267,7 @@ class MixedResults:
     @property
     def fittedvalues(self) -> pd.Series[float]:
         """Xβ + Zb (plus offset) on the rows of the fit, under the data's index."""
-        return pd.Series(self._fit.fitted, index=self._fit.design.index, name="fitted")
+        return pd.Series(self._fit.fitted.copy(), index=self._fit.design.index, name="fitted")
 
     @property
     def resid(self) -> pd.Series[float]:
@@ -291,7 +292,7 @@ class MixedResults:
         if re_form not in ("all", "none"):
             raise ModelError(f"re_form={re_form!r} is not known; expected 'all' or 'none'.")
         values = self._fit.fitted if re_form == "all" else self._fit.fixed_part
-        return pd.Series(values, index=self._fit.design.index, name="predicted")
+        return pd.Series(values.copy(), index=self._fit.design.index, name="predicted")
 
     # -- verdict and further work ------------------------------------------------------------------
 
@@ -318,8 +319,17 @@ class MixedResults:
         Parameters
         ----------
         y : array or Series, shape (nobs,)
-            Finite numbers, in the order of this fit's rows.
+            Finite numbers on the scale of the formula's left side, one for each row of the fit
+            (`fittedvalues.index`); a Series is matched by its index.
         """
+        fit = self._fit
+        if isinstance(y, pd.Series) and not y.index.equals(fit.design.index):
+            if not (y.index.is_unique and fit.design.index.isin(y.index).all()):
+                raise DataError(
+                    "the new response is a Series whose index lacks rows of the fit; give it the fit's index "
+                    "(fit.fittedvalues.index), or pass y.to_numpy() to go by position."
+                )
+            y = y.loc[fit.design.index]
         try:
             values = np.asarray(y, dtype=float)
         except (TypeError, ValueError):
@@ -368,24 +378,3 @@ def load(path: str | Path) -> MixedResults:
         If the file is not one of ours or is damaged.
     """
     return MixedResults(storage.read(path))
-
-
-def _levels_table(levels: pd.Index[Any], effects: tuple[str, ...], values: Array) -> pd.DataFrame:
-    return pd.DataFrame(values, index=levels, columns=list(effects))
-
-
-def _term_rows(
-    name: str, effects: tuple[str, ...], omega: Array, correlated: bool
-) -> list[tuple[str, str | None, str | None, float, float]]:
-    """Return one term's rows of `varcorr`: variances, then covariances column by column."""
-    sd = np.sqrt(np.diag(omega))
-    rows: list[tuple[str, str | None, str | None, float, float]] = [
-        (name, effect, None, float(omega[i, i]), float(sd[i])) for i, effect in enumerate(effects)
-    ]
-    if correlated:
-        for j in range(len(effects)):
-            for i in range(j + 1, len(effects)):
-                product = sd[i] * sd[j]
-                correlation = float(omega[i, j] / product) if product > 0 else float("nan")
-                rows.append((name, effects[j], effects[i], float(omega[i, j]), correlation))
-    return rows

@@ -17,10 +17,10 @@ from .covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructur
 from .crossprod import cross_products
 from .design import Design, ManyLevelFactor, RandomBlock
 from .errors import DataError
-from .estimate import Convergence
 from .fit import Fit, criterion_of
 from .formula import parse_formula
 from .grouping import Grouping
+from .verdict import Convergence
 
 __all__ = ["read", "write"]
 
@@ -70,12 +70,24 @@ def write(fit: Fit, path: str | Path) -> None:
         "timing": dict(fit.timing),
     }
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    with open(path, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    try:
+        with open(path, "wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+    except (OSError, TypeError) as error:
+        raise DataError(f"cannot write {str(path)!r}: {error}") from None
 
 
 def _labels(index: pd.Index[Any]) -> dict[str, Any]:
     """Return labels as JSON can hold them, with the kind needed to restore them."""
+    if isinstance(index, pd.MultiIndex):
+        parts = [_labels(index.get_level_values(i)) for i in range(index.nlevels)]
+        return {
+            "kind": "multi",
+            "values": parts,
+            "names": [None if n is None else str(n) for n in index.names],
+        }
+    if isinstance(index, pd.DatetimeIndex):
+        return {"kind": "datetime", "values": [stamp.isoformat() for stamp in index]}
     if isinstance(index, pd.RangeIndex):
         return {"kind": "range", "values": [index.start, index.stop, index.step]}
     values = index.tolist()
@@ -89,6 +101,10 @@ def _index(stored: Mapping[str, Any]) -> pd.Index[Any]:
     if stored["kind"] == "range":
         start, stop, step = stored["values"]
         return pd.RangeIndex(start, stop, step)
+    if stored["kind"] == "multi":
+        return pd.MultiIndex.from_arrays([_index(part) for part in stored["values"]], names=stored["names"])
+    if stored["kind"] == "datetime":
+        return pd.DatetimeIndex(stored["values"])
     out: pd.Index[Any] = pd.Index(
         stored["values"], dtype=object if stored["kind"] == "text" else stored["kind"]
     )
@@ -117,7 +133,8 @@ def read(path: str | Path) -> Fit:
     except FileNotFoundError:
         raise DataError(f"there is no file {str(path)!r}.") from None
     except (KeyError, ValueError, zipfile.BadZipFile, EOFError, OSError, TypeError, IndexError) as error:
-        raise DataError(f"{path} is not a fit saved by mixedfit, or is damaged ({error}).") from None
+        reason = "" if "pickle" in str(error) else f" ({error})"
+        raise DataError(f"{path} is not a fit saved by mixedfit, or is damaged{reason}.") from None
 
 
 def _structure(kind: str, k: int) -> CovarianceStructure:

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "mixedfit"
 
 LAYERS = [
     ["errors", "_types", "_lazy", "_threads", "_progress", "rformat"],
-    ["_linalg", "kernels", "covariance", "pieces", "frames", "grouping", "optimize", "datasets"],
+    ["_linalg", "kernels", "covariance", "pieces", "frames", "grouping", "optimize", "datasets", "labels"],
     ["formula"],
     ["modelframe", "plain"],
     ["matrices"],
@@ -21,6 +21,7 @@ LAYERS = [
     ["first"],
     ["dense_tail", "sparse_tail"],
     ["criterion"],
+    ["verdict"],
     ["estimate"],
     ["fit"],
     ["information"],
