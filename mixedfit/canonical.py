@@ -80,8 +80,9 @@ def fixed_basis(design: Design, root_weights: Array | None) -> FixedBasis:
     root = reduced[:size, :size]
     centre = np.asarray(np.linalg.solve(root, reduced[:size, size]) if size else np.zeros(0), dtype=float)
     count = n if root_weights is None else int(np.count_nonzero(root_weights))
-    norm = float(np.linalg.norm(reduced[:, size])) if reduced.size else 0.0
-    rest = float(np.linalg.norm(reduced[size:, size]))
+    with np.errstate(over="ignore"):
+        norm = float(np.linalg.norm(reduced[:, size])) if reduced.size else 0.0
+        rest = float(np.linalg.norm(reduced[size:, size]))
     total = size + sum(len(factor.names) for factor in design.many)
     if count <= total:
         raise ModelError(
