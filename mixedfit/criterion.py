@@ -38,6 +38,9 @@ Tail: TypeAlias = DenseTail | SparseTail
 EXACT_EFFECTS = 400
 """Up to this many random effects of several factors the curvature is exact."""
 
+LARGE_TAIL = 500
+"""Columns of the tail from which a point that the search has left does not keep its matrices."""
+
 EXACT_COLUMNS = 40
 """Up to this many fixed-effect columns the curvature of a one-factor REML fit is exact."""
 
@@ -179,9 +182,17 @@ class Evaluation:
 
     def release(self) -> None:
         """Compute gradient and curvature, then let go of the inverses they came from."""
-        _ = self.gradient, self.curvature, self.exact_curvature
+        _ = self.gradient, self.curvature
+        if self.tail.size <= LARGE_TAIL:
+            _ = self.exact_curvature
         self.tail.release()
         self.__dict__.pop("_prepared", None)
+
+    def discard(self) -> None:
+        """Keep value, gradient and curvature only, where the matrices behind them are large."""
+        self.release()
+        if self.tail.size > LARGE_TAIL:
+            self.tail.discard()
 
     def _place(self, f: int) -> TailBlock | None:
         return next((b for b in self.criterion.cross.tail if b.block == f), None)

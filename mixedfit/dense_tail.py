@@ -122,6 +122,11 @@ class DenseTail:
         self.__dict__.pop("inner", None)
         self.__dict__.pop("scaled", None)
 
+    def discard(self) -> None:
+        """Forget the matrices; only log-determinants and the residual sum of squares remain."""
+        for name in ("products", "chol"):
+            self.__dict__.pop(name, None)
+
     def _scaled_inverse(self) -> Array:
         if self._diagonal is not None:
             out = np.empty_like(self.inner)

@@ -13,7 +13,7 @@ import numpy as np
 from ._linalg import inverse
 from ._types import Array
 from .covariance import BlockDiagonal
-from .criterion import EXACT_FIT, Criterion, Evaluation
+from .criterion import EXACT_FIT, LARGE_TAIL, Criterion, Evaluation
 from .crossprod import CrossProducts
 from .errors import ModelError
 from .optimize import Optimum, minimise, newton_decrement
@@ -178,8 +178,14 @@ def _search(
 ) -> Optimum:
     """Minimise; set what is small to exactly 0; leave a boundary that is not an optimum and search again."""
     total = 0
+    negligible = 1e-18 if criterion.cross.q_tail <= LARGE_TAIL else 1e-13
     optimum = minimise(
-        criterion, start, tolerance=control.tolerance, max_evaluations=control.max_evaluations, report=report
+        criterion,
+        start,
+        tolerance=control.tolerance,
+        negligible=negligible,
+        max_evaluations=control.max_evaluations,
+        report=report,
     )
     for _ in range(6):
         total += optimum.evaluations
@@ -192,6 +198,7 @@ def _search(
             criterion,
             escape,
             tolerance=control.tolerance,
+            negligible=negligible,
             max_evaluations=control.max_evaluations - total,
             report=report,
         )
@@ -261,11 +268,12 @@ def _escape(criterion: Criterion, optimum: Optimum) -> Array | None:
     if np.all(x[criterion.diagonal] != 0.0):
         return None
     moved = False
+    point = criterion(x)
     for f, (here, structure) in enumerate(zip(criterion.slices, criterion.structures, strict=True)):
         lam = structure.factor(x[here])
         if np.all(np.abs(np.diag(lam)) > 0):
             continue
-        slope = optimum.point.slope(f)
+        slope = point.slope(f)
         scale = 1e-6 * max(float(np.abs(slope).max()), 1e-8)
         root = _escape_root(structure, lam, slope, scale)
         if root is not None:

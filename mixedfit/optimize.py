@@ -19,10 +19,6 @@ LOCAL = 0.5
 """Newton decrement below which a quadratic model is trusted to hold over a step."""
 
 
-NEGLIGIBLE = 1e-18
-"""Newton decrement below which another step changes no printed digit: 1e-9 standard errors."""
-
-
 class Point(Protocol):
     """A function at one argument."""
 
@@ -34,7 +30,7 @@ class Point(Protocol):
     def curvature(self) -> Array: ...
     @property
     def exact_curvature(self) -> Array | None: ...
-    def release(self) -> None: ...
+    def discard(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,7 +145,7 @@ class _Trace:
             hessian = self._corrected(x, gradient, hessian) if exact is None else exact
             decrement, step, convex = newton_decrement(gradient, hessian)
         self.modelled = _Model(np.array(x), point, hessian, decrement, step, convex)
-        point.release()
+        point.discard()
         return self.modelled
 
     def _corrected(self, x: Array, gradient: Array, hessian: Array) -> Array:
@@ -168,6 +164,7 @@ def minimise(
     start: Array,
     *,
     tolerance: float = 1e-9,
+    negligible: float = 1e-18,
     max_evaluations: int = 500,
     report: Callable[[int, float], None] | None = None,
 ) -> Optimum:
@@ -183,6 +180,8 @@ def minimise(
     tolerance : float
         Stop when the Newton decrement, in the function's own units, is below it; one last Newton step is
         then taken if it does not raise the function beyond rounding.
+    negligible : float
+        Newton decrement from which last steps are not worth their cost: 1e-18 is 1e-9 standard errors.
     max_evaluations : int
     report : callable, optional
         Called with the number of evaluations and the best value so far.
@@ -193,7 +192,7 @@ def minimise(
     >>> def bowl(x):
     ...     curvature = 2 * np.eye(x.size)
     ...     return Point(
-    ...         value=x @ x, gradient=2 * x, curvature=curvature, exact_curvature=None, release=lambda: None
+    ...         value=x @ x, gradient=2 * x, curvature=curvature, exact_curvature=None, discard=lambda: None
     ...     )
     >>> minimise(bowl, np.array([3.0, 1.0])).reached
     True
@@ -207,7 +206,7 @@ def minimise(
         if trace.best_model().decrement < tolerance or trace.evaluations >= max_evaluations:
             break
         _trust_region(trace, tolerance, max_evaluations)
-    return _polish(trace, tolerance)
+    return _polish(trace, tolerance, negligible)
 
 
 def _newton(trace: _Trace, tolerance: float, max_evaluations: int) -> None:
@@ -247,11 +246,11 @@ def _trust_region(trace: _Trace, tolerance: float, max_evaluations: int) -> None
     )
 
 
-def _polish(trace: _Trace, tolerance: float) -> Optimum:
+def _polish(trace: _Trace, tolerance: float, negligible: float) -> Optimum:
     """Take last full Newton steps, whose effect rounding in the value hides from a trust region."""
     model = trace.best_model()
     for _ in range(3):
-        if not NEGLIGIBLE < model.decrement < 1e-4:
+        if not negligible < model.decrement < 1e-4:
             break
         trial = trace.at(model.x + model.step)
         if not trial.value <= model.point.value + 1e-12 * abs(model.point.value) + 1e-12:

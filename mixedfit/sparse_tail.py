@@ -169,6 +169,11 @@ class SparseTail:
         self.__dict__.pop("inner", None)
         self.__dict__.pop("scaled", None)
 
+    def discard(self) -> None:
+        """Forget the matrices; only log-determinants and the residual sum of squares remain."""
+        for name in ("blocks", "chol", "half", "slopes", "_products", "_slope_products"):
+            self.__dict__.pop(name, None)
+
     def first_sums(self, directions: Array, with_traces: bool) -> FirstSums:
         """Return what gradient and curvature need of the first factor."""
         del with_traces  # a tail is present: the traces are not a sum over levels
