@@ -23,6 +23,10 @@ DENSE_SHARE = 0.15
 """A factor that fills more than this share of its triangle is kept dense."""
 
 
+PAIRED_SHARE = 0.1
+"""Share of the tail's pairs of columns, met together with a level of the first factor, beyond which it will fill."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SparsePattern:
     """Pattern of the tail's Cholesky factor, in blocks, and where each first-factor level writes into it.
@@ -147,7 +151,7 @@ def sparse_pattern(
     """
     columns = int(np.dot(levels, sizes))
     counts = np.diff(indptr).astype(float)
-    if columns < SMALLEST or np.sum(counts * counts) > DENSE_SHARE * 4 * columns**2:
+    if columns < SMALLEST or np.sum(counts * counts) > PAIRED_SHARE * columns**2:
         return None
     size = np.repeat(sizes, levels).astype(np.int64)
     factor = np.repeat(np.arange(len(levels)), levels).astype(np.int64)
