@@ -11,5 +11,7 @@ Array: TypeAlias = NDArray[np.float64]
 """A float64 array; its shape stands in the docstring of whatever holds it."""
 IntArray: TypeAlias = NDArray[np.int64]
 """An int64 array: codes, indices, row pointers."""
+BoolArray: TypeAlias = NDArray[np.bool_]
+"""A mask."""
 AnyArray: TypeAlias = NDArray[Any]
 """An array of any type, as it came from the data."""

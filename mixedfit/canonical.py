@@ -89,7 +89,8 @@ def fixed_basis(design: Design, root_weights: Array | None) -> FixedBasis:
             f"{count} rows cannot determine {total} fixed effects and a residual variance; simplify the formula or "
             "use more data."
         )
-    check_scale(design, norm, rest)
+    largest = float(np.abs(reduced).max())
+    check_scale(design, largest if largest > 1e100 else norm, rest)
     scale = max(rest, 1e-300) / np.sqrt(count)
     transform = inverse(root) * np.sqrt(count) if size else np.zeros((0, 0))
     return FixedBasis(kept, np.triu(transform), centre, scale)

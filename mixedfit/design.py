@@ -193,8 +193,8 @@ def build_design(
         x_names=values.x_names,
         blocks=blocks,
         many=tuple(
-            ManyLevelFactor(g, first, tuple(f"{g.name}{level}" for level in g.levels[first:]))
-            for g, first in values.many
+            ManyLevelFactor(g, first, tuple(f"{prefix}{level}" for level in g.levels[first:]))
+            for g, first, prefix in values.many
         ),
         weights=frame.weights,
         offset=total_offset,
@@ -258,24 +258,27 @@ def check_identifiable(design: Design, sigma: float | None) -> None:
     """
     if sigma is not None:
         return
-    unequal = design.weights is not None and np.ptp(design.weights) > 0
+    counted = np.ones(design.n, dtype=bool) if design.weights is None else design.weights > 0
+    n = int(counted.sum())
+    unequal = design.weights is not None and np.ptp(design.weights[counted]) > 0
     for block in design.blocks:
-        if block.levels >= design.n and unequal:
+        levels = block.levels if n == design.n else int(np.unique(block.codes[counted]).size)
+        if levels >= n and unequal:
             warnings.warn(
                 f"{block.name!r} has a level for every row and sigma is estimated. If the weights are the inverses "
                 "of known variances (a meta-analysis), hold it: .fit(sigma=1).",
                 IdentifiabilityWarning,
                 stacklevel=5,
             )
-        elif block.levels >= design.n:
+        elif levels >= n:
             raise ModelError(
-                f"grouping factor {block.name!r} has as many levels as there are rows ({design.n}); its variance "
+                f"grouping factor {block.name!r} has as many levels as there are rows ({n}); its variance "
                 "cannot be told from the residual variance. Hold sigma fixed, give weights, or choose a factor "
                 "with several rows a level."
             )
-        elif block.levels * max(block.term_sizes) >= design.n:
+        elif levels * max(block.term_sizes) >= n:
             warnings.warn(
-                f"{block.name!r} has {block.levels} levels of {max(block.term_sizes)} effects for {design.n} rows: "
+                f"{block.name!r} has {levels} levels of {max(block.term_sizes)} effects for {n} rows: "
                 "the residual variance can hardly be told from theirs, and the split between them may be "
                 "arbitrary. Hold sigma fixed or simplify the random effects.",
                 IdentifiabilityWarning,

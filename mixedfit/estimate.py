@@ -6,7 +6,8 @@ This is what a fit, a profile and a bootstrap all call.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from .criterion import EXACT_FIT, LARGE_TAIL, Criterion, Evaluation
 from .crossprod import CrossProducts
 from .errors import ModelError
 from .optimize import Optimum, minimise, newton_decrement
-from .verdict import Convergence, verdict_of
+from .verdict import Convergence, undetermined, verdict_of
 
 __all__ = ["Control", "Estimate", "estimate"]
 
@@ -106,10 +107,11 @@ def estimate(
     control = control or Control()
     canonical = Criterion(cross, tuple(structures), reml, sigma, canonical=True)
     inner = _moment_start(canonical) if start is None else _to_canonical(canonical, np.asarray(start, float))
-    optimum = _search(canonical, _usable(canonical, inner), control, report)
+    optimum = _search(canonical, inner, control, report)
     theta, singular = _to_formula(canonical, optimum.x)
     evaluation = Criterion(cross, tuple(structures), reml, sigma)(theta)
-    if not evaluation.tail.ok or (sigma is None and evaluation.tail.prss < 1e-18 * cross.n):
+    share = evaluation.tail.prss / cross.n if evaluation.tail.ok else 0.0
+    if share < (1e-18 if optimum.reached else 1e-9) and (sigma is None or not evaluation.tail.ok):
         raise ModelError(EXACT_FIT)
     return Estimate(theta, evaluation, verdict_of(canonical, optimum, singular, names, structures))
 
@@ -145,22 +147,6 @@ def _moment_start(criterion: Criterion) -> Array:
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _usable(criterion: Criterion, start: Array) -> Array:
-    """Return a start at which the criterion can be computed: the given one, or smaller variances."""
-    for share in (1.0, 0.1, 0.01, 0.0):
-        if np.isfinite(criterion(share * start).value):
-            return share * start
-    many = any(place.block < 0 for place in criterion.cross.tail)
-    raise ModelError(
-        "the criterion cannot be computed, not even without random effects: "
-        + (
-            "the fixed factors with many levels have no full rank together. Make one of them random or combine them."
-            if many
-            else "the fixed effects reproduce the response exactly, or numbers are too large. Rescale or simplify."
-        )
-    )
-
-
 def _to_canonical(criterion: Criterion, theta: Array) -> Array:
     if theta.shape != (criterion.n_theta,):
         raise ModelError(
@@ -176,42 +162,68 @@ def _to_canonical(criterion: Criterion, theta: Array) -> Array:
 def _search(
     criterion: Criterion, start: Array, control: Control, report: Callable[[int, float], None] | None
 ) -> Optimum:
+    """Minimise; where that ends at the boundary or fails, try a start far from the boundary too."""
+    large = criterion.cross.q_tail > LARGE_TAIL
+    search = partial(
+        minimise, criterion, tolerance=control.tolerance, negligible=1e-13 if large else 1e-18, report=report
+    )
+    optimum = _settled(criterion, search, start, control.max_evaluations)
+    inside = bool(np.all(optimum.x[criterion.diagonal] > 0.0))
+    left = control.max_evaluations - optimum.evaluations
+    if criterion.n_theta and left > 0 and (not optimum.reached or not (inside or large)):
+        ones = np.concatenate([structure.start for structure in criterion.structures])
+        other = _settled(criterion, search, ones, left)
+        total = optimum.evaluations + other.evaluations
+        better = other.reached and (not optimum.reached or other.point.value < optimum.point.value - 1e-7)
+        optimum = replace(other if better else optimum, evaluations=total)
+    return optimum
+
+
+def _settled(
+    criterion: Criterion, search: Callable[..., Optimum], start: Array, max_evaluations: int
+) -> Optimum:
     """Minimise; set what is small to exactly 0; leave a boundary that is not an optimum and search again."""
     total = 0
-    negligible = 1e-18 if criterion.cross.q_tail <= LARGE_TAIL else 1e-13
-    optimum = minimise(
-        criterion,
-        start,
-        tolerance=control.tolerance,
-        negligible=negligible,
-        max_evaluations=control.max_evaluations,
-        report=report,
-    )
+    optimum = _first_search(criterion, search, start, max_evaluations)
     for _ in range(6):
         total += optimum.evaluations
         optimum, extra = _with_zeros(criterion, optimum)
         total += extra
         escape = _escape(criterion, optimum)
-        if escape is None or total >= control.max_evaluations:
+        if escape is None or total >= max_evaluations:
             break
-        again = minimise(
-            criterion,
-            escape,
-            tolerance=control.tolerance,
-            negligible=negligible,
-            max_evaluations=control.max_evaluations - total,
-            report=report,
-        )
+        again = search(escape, max_evaluations=max_evaluations - total)
         if not again.point.value < optimum.point.value - 1e-9:
             total += again.evaluations
             break
         optimum = again
-    return Optimum(optimum.x, optimum.point, optimum.decrement, total, optimum.reached)
+    return replace(optimum, evaluations=total)
+
+
+def _first_search(
+    criterion: Criterion, search: Callable[..., Optimum], start: Array, max_evaluations: int
+) -> Optimum:
+    """Search from the start or, where nothing can be computed there, from ever smaller variances."""
+    for share in (1.0, 1e-2, 1e-6, 1e-9, 0.0):
+        try:
+            return search(share * start, max_evaluations=max_evaluations)
+        except FloatingPointError:
+            continue
+    many = any(place.block < 0 for place in criterion.cross.tail)
+    raise ModelError(
+        "the criterion cannot be computed, not even without random effects: "
+        + (
+            "the fixed factors with many levels have no full rank together. Make one of them random or combine them."
+            if many
+            else "the fixed effects reproduce the response exactly, or numbers are too large. Rescale or simplify."
+        )
+    )
 
 
 def _with_zeros(criterion: Criterion, optimum: Optimum) -> tuple[Optimum, int]:
     """Return the optimum with non-negative diagonals and small columns of λ̃ at exactly 0 where that costs nothing."""
-    if np.all(optimum.x[criterion.diagonal] > SMALL):
+    flat = undetermined(criterion, optimum)
+    if np.all(optimum.x[criterion.diagonal] > SMALL) and not flat.any():
         return optimum, 0
     x = _normal(criterion, optimum.x)
     point, evaluations = optimum.point, 0
@@ -222,7 +234,8 @@ def _with_zeros(criterion: Criterion, optimum: Optimum) -> tuple[Optimum, int]:
             members = np.flatnonzero(np.any(derivative[:, :, column] != 0, axis=1)) + here.start
             diagonal = here.start + position
             for chosen in (members, np.array([diagonal])):
-                if np.abs(x[chosen]).max() == 0.0 or np.abs(x[chosen]).max() > SMALL:
+                small = np.abs(x[chosen]).max() <= SMALL or flat[chosen].all()
+                if np.abs(x[chosen]).max() == 0.0 or not small:
                     continue
                 trial = x.copy()
                 trial[chosen] = 0.0

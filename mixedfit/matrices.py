@@ -51,8 +51,8 @@ class Matrices:
     random : mapping of str to (names, ndarray of shape (n, k))
         Keyed by `formula.random_key`.
     offsets : list of ndarray, shape (n,)
-    many : list of (Grouping, int)
-        Many-level fixed factors and the number of reference levels (0 or 1).
+    many : list of (Grouping, int, str)
+        Many-level fixed factors, the number of reference levels (0 or 1), and the prefix of their names.
     """
 
     y: Array
@@ -60,7 +60,7 @@ class Matrices:
     x_names: tuple[str, ...]
     random: dict[str, tuple[tuple[str, ...], Array]]
     offsets: list[Array]
-    many: list[tuple[Grouping, int]]
+    many: list[tuple[Grouping, int, str]]
 
 
 def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any]) -> Matrices:
@@ -82,6 +82,8 @@ def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any
             "labels to numbers first."
         )
     x_names, X = matrices["X"]
+    if many and not many[0][1]:
+        x_names, X = x_names[1:], np.ascontiguousarray(X[:, 1:])
     random = {key: value for key, value in matrices.items() if key.startswith("Z:")}
     if not many:
         random[random_key(parsed.matrices.X)] = (x_names, X)
@@ -130,7 +132,8 @@ def _by_formulaic(
             f"the formula cannot be evaluated on these data: {type(error).__name__}: {error}",
             source=parsed.source,
         ) from error
-    return {key: _array(matrix) for key, matrix in made._to_dict().items()}
+    power = "^" in parsed.source and "**" not in parsed.source
+    return {key: _array(matrix, power) for key, matrix in made._to_dict().items()}
 
 
 def plain_matrices(formula: Any, frame: ModelFrame) -> dict[str, Columns] | None:
@@ -175,12 +178,12 @@ def _plain_term(
     return ":".join(factor.expr for factor in term.factors), product
 
 
-def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tuple[Grouping, int]]]:
+def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tuple[Grouping, int, str]]]:
     """Take main effects with very many levels out of the fixed part."""
     fixed = list(parsed.matrices.X)
     _check_levels(parsed, fixed, frame)
     uses = [str(f) for term in fixed for f in term.factors]
-    many: list[tuple[Grouping, int]] = []
+    many: list[tuple[Grouping, int, str]] = []
     kept = []
     intercept = any(term.degree == 0 for term in fixed)
     for term in fixed:
@@ -188,13 +191,15 @@ def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tup
         if column is not None and uses.count(str(term)) == 1:
             grouping = frame.grouping(column)
             if len(grouping.levels) > MANY_LEVELS:
-                many.append((grouping, int(intercept or bool(many))))
+                many.append((grouping, int(intercept or bool(many)), str(term).strip("`")))
                 continue
         kept.append(term)
     if not many:
         return parsed.matrices, many
     parts = {random_key(part): part for term in parsed.random for part in term.parts}
-    return Formula(**{**parsed.matrices._to_dict(), **parts, "X": Formula(kept)}), many
+    # the factor spans the intercept: with it in place, formulaic codes the others by contrasts
+    coded = Formula(kept if intercept else ["1", *kept])
+    return Formula(**{**parsed.matrices._to_dict(), **parts, "X": coded}), many
 
 
 def _check_levels(parsed: ParsedFormula, fixed: list[Any], frame: ModelFrame) -> None:
@@ -227,8 +232,10 @@ def _label_column(term: Any, columns: Mapping[str, pd.Series[Any]]) -> str | Non
     return name if called or labels else None
 
 
-def _array(matrix: Any) -> tuple[tuple[str, ...], Array]:
+def _array(matrix: Any, power: bool) -> Columns:
     names = tuple(r_name(str(name)) for name in matrix.model_spec.column_names)
+    if power:
+        names = tuple(name.replace(" ** ", "^").replace("**", "^") for name in names)
     return names, np.ascontiguousarray(np.asarray(matrix.__wrapped__), dtype=np.float64)
 
 

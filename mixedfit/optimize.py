@@ -77,7 +77,9 @@ def newton_decrement(gradient: Array, curvature: Array) -> tuple[float, Array, b
     """
     if gradient.size == 0:
         return 0.0, gradient, True
-    values, vectors = np.linalg.eigh(curvature)
+    if not np.all(np.isfinite(curvature)):
+        return float("inf"), np.zeros_like(gradient), False
+    values, vectors = np.linalg.eigh(np.where(np.abs(curvature) < 1e-100, 0.0, curvature))
     size = np.abs(values)
     floor = max(1e-10 * float(size.max()), 1e-9)
     along = gradient @ vectors
@@ -186,6 +188,11 @@ def minimise(
     report : callable, optional
         Called with the number of evaluations and the best value so far.
 
+    Raises
+    ------
+    FloatingPointError
+        If the function or its curvature is not finite at the start.
+
     Examples
     --------
     >>> from types import SimpleNamespace as Point
@@ -199,8 +206,12 @@ def minimise(
     """
     trace = _Trace(function, report)
     point = trace.at(np.asarray(start, dtype=float))
+    if not np.isfinite(point.value):
+        raise FloatingPointError("the function is not finite at the start")
     if trace.best_x.size == 0:
         return Optimum(trace.best_x, point, 0.0, trace.evaluations, True)
+    if not np.all(np.isfinite(trace.best_model().hessian)):
+        raise FloatingPointError("the function's curvature is not finite at the start")
     _newton(trace, tolerance, max_evaluations)
     for _ in range(3):
         if trace.best_model().decrement < tolerance or trace.evaluations >= max_evaluations:
@@ -230,11 +241,15 @@ def _trust_region(trace: _Trace, tolerance: float, max_evaluations: int) -> None
         if trace.evaluations >= max_evaluations or trace.best_model().decrement < tolerance:
             raise StopIteration
 
+    def usable(x: Array) -> bool:
+        value = trace.at(x).value
+        return bool(np.isfinite(value) and np.all(np.isfinite(trace.model(x).hessian)))
+
     scipy_minimize(
         lambda x: trace.at(x).value,
         trace.best_x,
-        jac=lambda x: trace.at(x).gradient,
-        hess=lambda x: trace.model(x).hessian,
+        jac=lambda x: np.nan_to_num(trace.at(x).gradient) if usable(x) else np.zeros(x.size),
+        hess=lambda x: trace.model(x).hessian if usable(x) else np.eye(x.size),
         method="trust-exact",
         callback=stop,
         options={

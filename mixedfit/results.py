@@ -189,7 +189,8 @@ class MixedResults:
         rows.append(("Residual", None, None, self.scale, self.sigma))
         table = pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
         for column in ("var1", "var2"):
-            table[column] = np.array([row[1 if column == "var1" else 2] for row in rows], dtype=object)
+            values = [row[1 if column == "var1" else 2] for row in rows]
+            table[column] = pd.Series(values, dtype=object)
         return table
 
     # -- random effects ----------------------------------------------------------------------------
@@ -227,7 +228,7 @@ class MixedResults:
             fixed = self.params[: len(self._fit.design.x_names)]
             columns = list(fixed.index) + [effect for effect in table.columns if effect not in fixed.index]
             coefs = pd.DataFrame(
-                np.tile([float(fixed.get(c, 0.0)) for c in columns], (len(table), 1)),
+                np.tile(np.nan_to_num([float(fixed.get(c, 0.0)) for c in columns]), (len(table), 1)),
                 index=table.index,
                 columns=columns,
             )

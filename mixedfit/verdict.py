@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from ._types import Array
+from ._types import Array, BoolArray
 from .covariance import BlockDiagonal
 from .criterion import Criterion
 from .optimize import Optimum
 
-__all__ = ["Convergence", "verdict_of"]
+__all__ = ["Convergence", "undetermined", "verdict_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,9 @@ def verdict_of(
             f"Not converged ({found}): the criterion could still fall by about {optimum.decrement:.2g}. Raise "
             "Control(max_evaluations=...), give another start, or simplify the random effects.",
         )
+    loose = _undetermined_names(criterion, optimum, named)
+    if flat and loose:
+        found += f"; the data do not determine the variance of {', '.join(loose)}, any value fits as well"
     if flat:
         return Convergence(
             "boundary",
@@ -76,26 +79,24 @@ def verdict_of(
             f"Converged on the boundary ({found}): {_singular_words(criterion, optimum.x, singular, named)}. "
             "The estimates are the optimum; a simpler random part fits as well.",
         )
-    loose = _undetermined(criterion, optimum, named)
-    if loose:
-        found += (
-            f"); but the data do not determine the variance of {', '.join(loose)} (any value fits as well"
-        )
     return Convergence("converged", optimum.decrement, optimum.evaluations, (), f"Converged ({found}).")
 
 
-def _undetermined(criterion: Criterion, optimum: Optimum, names: Sequence[str]) -> list[str]:
-    """Return the blocks whose variance can change by its own size while the criterion stays."""
-    if not criterion.n_theta:
-        return []
-    curvature = np.diag(optimum.point.curvature)
-    gain = curvature * np.maximum(optimum.x, 0.1) ** 2
-    out = []
-    for name, here, structure in zip(names, criterion.slices, criterion.structures, strict=True):
-        where = here.start + np.array(structure.diagonal)
-        if np.any(np.abs(gain[where]) < 1e-7):
-            out.append(name)
-    return out
+def undetermined(criterion: Criterion, optimum: Optimum) -> BoolArray:
+    """Return for each θ whether it can change by its own size, or by 0.1, while the criterion stays."""
+    if criterion.n_theta == 0:
+        return np.zeros(0, dtype=bool)
+    gain = np.diag(optimum.point.curvature) * np.maximum(optimum.x, 0.1) ** 2
+    return np.asarray(np.abs(gain) < 1e-7)
+
+
+def _undetermined_names(criterion: Criterion, optimum: Optimum, names: Sequence[str]) -> list[str]:
+    flat = undetermined(criterion, optimum)
+    return [
+        name
+        for name, here, structure in zip(names, criterion.slices, criterion.structures, strict=True)
+        if flat[here.start + np.array(structure.diagonal)].any()
+    ]
 
 
 def _singular_words(criterion: Criterion, x: Array, singular: Sequence[bool], names: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from oracles import DenseModel, exactly
 
-from mixedfit import MixedResults, RankWarning, first, lmm, modelframe, sparse_gram
+from mixedfit import MixedResults, RankWarning, first, lmm, matrices, sparse_gram
 from mixedfit.criterion import Criterion
 from mixedfit.crossprod import cross_products
 from mixedfit.design import Design, build_design

@@ -67,8 +67,7 @@ linear <- function(formula, data) {
   list(
     formula = deparse(formula), names = names(coef(fit)), params = unname(coef(fit)),
     bse = unname(sqrt(diag(vcov(fit)))), sigma = sigma(fit), deviance = -2 * as.numeric(logLik(fit)),
-    reml_contrasts = -2 * as.numeric(logLik(fit, REML = TRUE)),
-    log_det_xx = as.numeric(determinant(crossprod(model.matrix(fit)))$modulus)
+    reml_criterion = -2 * as.numeric(logLik(fit, REML = TRUE))
   )
 }
 
@@ -118,7 +117,7 @@ fits <- list(
   sleepstudy_offset = report(Reaction ~ Days + (1 | Subject), sleep, keep = "rows", offset = sleep$base),
   sleepstudy_offset_term = report(Reaction ~ Days + offset(base) + (1 | Subject), sleep),
   sleepstudy_missing = report(Reaction ~ Days + (1 | Subject), gap, keep = "rows"),
-  sleepstudy_rank = report(Reaction ~ Days + I(2 * Days) + I(Days^2) + (1 | Subject), sleep),
+  sleepstudy_rank = report(Reaction ~ Days + I(2 * Days) + I(Days * Days) + (1 | Subject), sleep),
   pastes = report(strength ~ 1 + (1 | batch/cask), Pastes, keep = both),
   pastes_ml = report(strength ~ 1 + (1 | sample) + (1 | batch), Pastes, FALSE),
   penicillin = report(diameter ~ 1 + (1 | plate) + (1 | sample), Penicillin),
