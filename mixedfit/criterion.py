@@ -324,13 +324,10 @@ class Evaluation:
         places = [self._columns_of(f) for f in range(len(c.structures))]
         traces = np.zeros((c.n_theta, c.n_theta))
         for f, here in enumerate(c.slices):
-            for g, there in enumerate(c.slices):
-                kf, kg = directions[f].shape[1], directions[g].shape[1]
-                part = psi[places[f], places[g]].reshape(-1, kf, psi[places[f], places[g]].shape[1] // kg, kg)
-                pairs = np.einsum("jakb,jckd->acbd", part, part, optimize=True)
-                traces[here, there] = np.einsum(
-                    "xac,acbd,ybd->xy", directions[f], pairs, directions[g], optimize=True
-                )
+            for g, there in enumerate(c.slices[: f + 1]):
+                block = _pair_traces(psi[places[f], places[g]], directions[f], directions[g])
+                traces[here, there] = block
+                traces[there, here] = block.T
         return traces
 
     def _traces_of_one_factor(self) -> Array:
@@ -364,3 +361,14 @@ class Evaluation:
             products += mixed + mixed.T + own[:, : c.cross.q_tail] @ coefficients.T
             crossed += own
         return products, crossed
+
+
+def _pair_traces(psi: Array, one: Array, other: Array) -> Array:
+    """Return Σ_jl tr(E_x Ψ_jl E_y Ψ_lj) for the directions of two factors, shape (len(one), len(other))."""
+    k, m = one.shape[1], other.shape[1]
+    if k == m == 1:
+        return np.asarray(np.outer(one[:, 0, 0], other[:, 0, 0]) * np.vdot(psi, psi))
+    part = psi.reshape(-1, k, psi.shape[1] // m, m)
+    pairs = np.tensordot(part, part, axes=([0, 2], [0, 2]))
+    left = np.tensordot(one, pairs, axes=([1, 2], [0, 2]))
+    return np.asarray(np.tensordot(left, other, axes=([1, 2], [1, 2])))
