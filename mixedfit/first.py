@@ -20,7 +20,7 @@ __all__ = ["FirstSums", "derive", "eliminate"]
 
 _T = TypeVar("_T")
 
-LEVELS_PER_THREAD = 4000
+LEVELS_PER_THREAD = 1000
 """Fewer levels than this are not worth a thread of their own."""
 
 SMALL_TAIL = 200

@@ -17,7 +17,7 @@ from .crossprod import CrossProducts, cross_products, with_response
 from .design import Design, check_identifiable
 from .errors import DataError, ModelError
 from .estimate import Control, estimate
-from .kernels.elimination import solve_first
+from .kernels.variates import solve_first
 from .verdict import Convergence
 
 __all__ = ["Fit", "fit_design", "refit_design"]

@@ -14,7 +14,7 @@ import numpy as np
 from .._types import Array, IntArray
 from ._compile import kernel
 
-__all__ = ["conditional_blocks", "derive_first", "eliminate_first", "solve_first"]
+__all__ = ["conditional_blocks", "derive_first", "eliminate_first"]
 
 
 @kernel
@@ -155,12 +155,23 @@ def _quadratic_forms(
 
 @kernel
 def _trace_products(
-    within: Array, slopes: Array, covariance: Array, directions: Array, traces: Array, spreads: Array
+    within: Array,
+    slopes: Array,
+    covariance: Array,
+    directions: Array,
+    reduced: Array,
+    mixed: Array,
+    left: Array,
+    right: Array,
+    traces: Array,
+    spreads: Array,
 ) -> None:
-    """traces[a, b] += tr(E_a W E_b (W − 2 H C Hᵀ)); spreads[a] += Hᵀ E_a H, with H the X part of F."""
+    """traces[a, b] += tr(E_a W E_b (W − 2 H C Hᵀ)); spreads[a] += Hᵀ E_a H, with H the X part of F.
+
+    `reduced` (k, k), `mixed` (p + 1, k), `left` and `right` (d, k, k) are room to work in.
+    """
     k, p, count = within.shape[0], covariance.shape[0], directions.shape[0]
-    reduced = within.copy()
-    mixed = np.empty((max(p, 1), k))
+    reduced[:] = within
     for s in range(p):
         for a in range(k):
             total = 0.0
@@ -170,7 +181,6 @@ def _trace_products(
         for a in range(k):
             for b in range(k):
                 reduced[a, b] -= 2.0 * slopes[s, a] * mixed[s, b]
-    left, right = np.empty((count, k, k)), np.empty((count, k, k))
     for d in range(count):
         for a in range(k):
             for b in range(k):
@@ -242,6 +252,8 @@ def derive_first(
     place = np.empty(widest + p, np.int64)
     within, image = np.empty((k, k)), np.empty(k)
     variate = np.empty((count, k))
+    reduced, mixed = np.empty((k, k)), np.empty((p + 1, k))
+    left, right = np.empty((count, k, k)), np.empty((count, k, k))
     for j in range(start, stop):
         _level(lam, gram[j], work, chol, gain, shrink)
         for a in range(k):
@@ -309,44 +321,10 @@ def derive_first(
                     total += variate[d, a] * part[i, a]
                 crossed[d, place[i]] += total
         if with_traces:
-            _trace_products(within, part[own : own + p], covariance, directions, traces, spreads)
-
-
-@kernel
-def solve_first(
-    lam: Array,
-    gram: Array,
-    indptr: IntArray,
-    indices: IntArray,
-    values: Array,
-    border: Array,
-    solution: Array,
-    effects: Array,
-) -> None:
-    """Fill `effects` (levels, k) with the modes b_j = λ u_j, given the tail's coefficients."""
-    levels, k, columns = border.shape
-    q = solution.size + 1 - columns
-    work, chol, gain, shrink = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
-    column, half = np.empty(k), np.empty(k)
-    for j in range(levels):
-        _level(lam, gram[j], work, chol, gain, shrink)
-        for a in range(k):
-            total = border[j, a, columns - 1]
-            for s in range(columns - 1):
-                total -= border[j, a, s] * solution[q + s]
-            for i in range(indptr[j], indptr[j + 1]):
-                total -= values[i, a] * solution[indices[i]]
-            column[a] = total
-        for a in range(k):
-            total = 0.0
-            for b in range(k):
-                total += gain[a, b] * column[b]
-            half[a] = total
-        for a in range(k):
-            total = 0.0
-            for b in range(k):
-                total += lam[a, b] * half[b]
-            effects[j, a] = total
+            slopes = part[own : own + p]
+            _trace_products(
+                within, slopes, covariance, directions, reduced, mixed, left, right, traces, spreads
+            )
 
 
 @kernel

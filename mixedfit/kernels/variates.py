@@ -1,4 +1,4 @@
-"""Products of rows built from random effects, Z c, with V⁻¹; notation as in `elimination`."""
+"""Modes of the first factor, and products of Z c with V⁻¹; notation as in `elimination`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .._types import Array, IntArray
 from ._compile import kernel
 from .elimination import _level
 
-__all__ = ["project_first", "variates_first"]
+__all__ = ["project_first", "solve_first", "variates_first"]
 
 
 @kernel
@@ -90,3 +90,40 @@ def variates_first(
                 for a in range(k):
                     total += shrunk[a, d] * border[j, a, s]
                 crossed[d, q + s] += total
+
+
+@kernel
+def solve_first(
+    lam: Array,
+    gram: Array,
+    indptr: IntArray,
+    indices: IntArray,
+    values: Array,
+    border: Array,
+    solution: Array,
+    effects: Array,
+) -> None:
+    """Fill `effects` (levels, k) with the modes b_j = λ u_j, given the tail's coefficients."""
+    levels, k, columns = border.shape
+    q = solution.size + 1 - columns
+    work, chol, gain, shrink = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
+    column, half = np.empty(k), np.empty(k)
+    for j in range(levels):
+        _level(lam, gram[j], work, chol, gain, shrink)
+        for a in range(k):
+            total = border[j, a, columns - 1]
+            for s in range(columns - 1):
+                total -= border[j, a, s] * solution[q + s]
+            for i in range(indptr[j], indptr[j + 1]):
+                total -= values[i, a] * solution[indices[i]]
+            column[a] = total
+        for a in range(k):
+            total = 0.0
+            for b in range(k):
+                total += gain[a, b] * column[b]
+            half[a] = total
+        for a in range(k):
+            total = 0.0
+            for b in range(k):
+                total += lam[a, b] * half[b]
+            effects[j, a] = total
