@@ -107,7 +107,10 @@ def estimate(
     control = control or Control()
     canonical = Criterion(cross, tuple(structures), reml, sigma, canonical=True)
     inner = _moment_start(canonical) if start is None else _to_canonical(canonical, np.asarray(start, float))
-    optimum = _search(canonical, inner, control, report)
+    with np.errstate(
+        over="ignore", invalid="ignore", divide="ignore"
+    ):  # far trial points may overflow; they lose
+        optimum = _search(canonical, inner, control, report)
     theta, singular = _to_formula(canonical, optimum.x)
     evaluation = Criterion(cross, tuple(structures), reml, sigma)(theta)
     share = evaluation.tail.prss / cross.n if evaluation.tail.ok else 0.0

@@ -99,15 +99,21 @@ def codes_are_harmless(
     return set(counted) == set(frame["m"]) and (fixed.startswith("1") or not shifted)
 
 
+def is_determined(problem: Problem) -> bool:
+    """Return whether every factor has two levels and several rows an effect, and the residual has rows left."""
+    rows = problem.dense().rows
+    for group in problem.groups():
+        levels = len(np.unique(problem.codes(group)[rows]))
+        if levels < 2 or levels * problem.z(group).shape[1] >= len(rows):
+            return False
+    return not problem.saturated()
+
+
 @st.composite
 def fittable(draw: st.DrawFn, *, wild: bool = True, fixed: tuple[str, ...] = FIXED) -> Problem:
     """Draw a model whose data determine it: several rows a level, and rows left to the residual."""
     problem = draw(problems(wild=wild, rows=(14, 30), fixed=fixed))
-    rows = problem.dense().rows
-    for group in problem.groups():
-        levels = len(np.unique(problem.codes(group)[rows]))
-        assume(levels >= 2 and levels * problem.z(group).shape[1] < len(rows))
-    assume(not problem.saturated())
+    assume(is_determined(problem))
     assume(problem.fixed.startswith("1") or problem.scales["y"][1] == 0)
     return problem
 
