@@ -27,6 +27,7 @@ LAYERS = [
     ["information"],
     ["inference"],
     ["storage", "report"],
+    ["questions"],
     ["results"],
     ["lmm", "compare"],
     ["cli"],
