@@ -24,7 +24,7 @@ LAYERS = [
     ["verdict"],
     ["estimate"],
     ["fit"],
-    ["information"],
+    ["information", "parameters"],
     ["inference"],
     ["storage", "report"],
     ["questions"],
