@@ -18,7 +18,7 @@ LAYERS = [
     ["design"],
     ["canonical", "sparse_gram"],
     ["crossprod"],
-    ["first"],
+    ["first", "borders"],
     ["dense_tail", "sparse_tail"],
     ["criterion"],
     ["verdict"],
