@@ -21,7 +21,7 @@ from .._types import Array
 from ..errors import ConvergenceWarning, ModelError
 from ..fit import Fit, fit_design
 from ..labels import check_level
-from ..parameters import Parameter, choose, parameters_of, values_of
+from ..parameters import Names, Parameter, choose, interval_table, parameters_of, values_of
 from .curves import Curve
 from .held_state import State
 from .tracing import LowerDevianceError, Point, Tracer
@@ -65,8 +65,14 @@ class Profile:
     improved: bool
     parameters: tuple[Parameter, ...]
 
-    def conf_int(self, level: float = 0.95, parameters: str | Iterable[str] | None = None) -> pd.DataFrame:
-        """Return profile intervals, columns lower, upper and meaning; NaN where a profile does not reach so far.
+    def conf_int(
+        self,
+        level: float = 0.95,
+        parameters: str | Iterable[str] | None = None,
+        *,
+        names: Names = "lme4",
+    ) -> pd.DataFrame:
+        """Return profile intervals, columns lower and upper; NaN where a profile does not reach so far.
 
         Parameters
         ----------
@@ -74,12 +80,14 @@ class Profile:
             Coverage, between 0 and 1.
         parameters : str or sequence of str, optional
             Some of them, by lme4's names or in words.
+        names : {"lme4", "long", "words"}
+            What the rows are called.
         """
         z = float(ndtri(0.5 + 0.5 * check_level(level)))
         chosen = [self.parameters[i] for i in choose(self.parameters, parameters)]
-        limits = [self.curves[p.name].limits(z) if p.name in self.curves else (np.nan,) * 2 for p in chosen]
-        table = pd.DataFrame(limits, index=[p.name for p in chosen], columns=["lower", "upper"], dtype=float)
-        return table.assign(meaning=[p.words for p in chosen])
+        nothing = (float("nan"), float("nan"))
+        limits = [self.curves[p.name].limits(z) if p.name in self.curves else nothing for p in chosen]
+        return interval_table(chosen, limits, names)
 
     def zeta(self, parameter: str, values: Iterable[float] | None = None) -> pd.Series[float]:
         """Return ζ of one parameter at values (by default 101 between the profile's ends), indexed by value."""
@@ -103,10 +111,11 @@ class Profile:
         return self.curves[name]
 
     def __str__(self) -> str:
-        shown = pd.DataFrame({"estimate": self.estimates}).join(self.conf_int(), how="inner")
-        text = shown.rename(columns={"lower": "2.5 %", "upper": "97.5 %", "meaning": ""})
+        shown = self.conf_int().set_axis(["2.5 %", "97.5 %"], axis=1)
+        shown.insert(0, "estimate", self.estimates)
+        shown = shown.assign(**{"": [p.words for p in self.parameters]})
         head = f"Likelihood profiles ({len(self.table)} points), −2 log-likelihood {self.deviance:.4f} at its minimum"
-        return "\n".join([head, text.to_string(float_format="{:.6g}".format), *self.notes])
+        return "\n".join([head, shown.to_string(float_format="{:.6g}".format), *self.notes])
 
     __repr__ = __str__
 
