@@ -20,7 +20,7 @@ from programs import Program, start_of
 from tables import count_rows, machine, short_blas
 
 HERE = Path(__file__).resolve().parent
-OUT = HERE / "inference.csv"
+OUT = HERE / "results-inference.csv"
 SHARE = 0.6
 """Part of the machine's memory that one worker may take."""
 
@@ -267,7 +267,7 @@ def _options() -> argparse.Namespace:
         "--memory", type=float, default=SHARE * total, help="GB for one worker (0.6 of the machine's)"
     )
     parser.add_argument(
-        "--out", type=Path, default=OUT, metavar="CSV", help="results file (inference.csv here)"
+        "--out", type=Path, default=OUT, metavar="CSV", help="results file (results-inference.csv here)"
     )
     return parser.parse_args()
 
