@@ -195,7 +195,7 @@ profile_one <- function(p, best, name, which, estimate, width) {
   low <- if (is.null(ends$lower)) limit[1] else ends$lower
   high <- if (is.null(ends$upper)) limit[2] else ends$upper
   last <- high + 0.15 * (high - low)
-  if (last > limit[2]) last <- if (max(p$k) > 2) (high + limit[2]) / 2 else limit[2]   # 1 is out of reach of three effects
+  if (last > limit[2]) last <- if (max(p$k) > 2) (high + limit[2]) / 2 else limit[2]   # three cannot all be 1
   values <- signif(c(low + c(0.1, 0.35, 0.6, 0.85) * (high - low), last), 4)
   out$values <- values
   out$zeta <- sapply(values, zeta)
