@@ -232,8 +232,7 @@ def search_many(
     Parameters
     ----------
     static, data, layout, settings, limits, slopes
-        As in `search_small`; products with the response in `data` do not matter. σ² held fixed is that of
-        `settings` divided by nothing: responses in other units bring their own in `constants`.
+        As in `search_small`; products with the response in `data`, and the last two of `settings`, do not matter.
     start : ndarray, shape (n_theta,)
         Where every search begins.
     borders : ndarray, shape (responses, levels, k)
