@@ -14,8 +14,9 @@ import numpy as np
 from ._linalg import inverse
 from ._types import Array
 from .covariance import BlockDiagonal
-from .criterion import EXACT_FIT, LARGE_TAIL, Criterion, Evaluation
+from .criterion import EXACT_FIT, Criterion, Evaluation
 from .crossprod import CrossProducts
+from .dense_tail import LARGE_TAIL
 from .errors import ModelError
 from .optimize import Optimum, minimise, newton_decrement
 from .verdict import Convergence, undetermined, verdict_of
