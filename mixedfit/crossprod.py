@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ._linalg import inverse
+from ._linalg import inverse, paged_zeros
 from ._types import Array, IntArray
 from .canonical import FixedBasis, check_scale, effect_basis, fixed_basis, row_chunks
 from .design import Design
@@ -168,7 +168,7 @@ def cross_products(design: Design) -> CrossProducts:
         )
     q = tail[-1].stop if tail else 0
     sparse = None if pattern is None else SparseGram.zeros(pattern, q, width)
-    gram = np.zeros((width, width) if sparse else (q + width, q + width))
+    gram = paged_zeros((width, width) if sparse else (q + width, q + width))
     _accumulate(design, root_weights, fixed, basis, first_block, first, tail, gram, sparse)
     for a in range(first.gram.shape[1]):
         first.gram[:, :a, a] = first.gram[:, a, :a]
