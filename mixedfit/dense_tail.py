@@ -7,6 +7,7 @@ tail, identity on fixed columns; S = ΛᵀS̃Λ + D with D = I on random columns
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from scipy.linalg import blas, lapack
@@ -19,6 +20,9 @@ from .kernels.dense import mirror, pair_sums, scale_lower
 from .kernels.elimination import conditional_blocks
 
 __all__ = ["LARGE_TAIL", "DenseTail"]
+
+SMALL_SHARE = 0.7
+"""Share of the columns below which their inverse is computed in a matrix of its own."""
 
 CHUNK = 64
 """Levels whose columns are written out at a time."""
@@ -65,33 +69,35 @@ class DenseTail:
         self.matrix = cross.gram.copy()
         logdet = eliminate(cross, lams, self.matrix) if cross.first_block >= 0 else 0.0
         mirror(self.matrix, False)
-        self.diagonal = np.diagonal(self.matrix).copy()
+        self.diagonal = self._own.copy()
         self.ok = self._factorise() and bool(np.isfinite(logdet))
         if self.ok:
-            logs = np.log(np.diagonal(self.matrix)[:-1])
+            logs = np.log(self._own[:-1])
             self.logdet_random = float(logdet + 2.0 * logs[: cross.q_random].sum())
             self.logdet_fixed = float(2.0 * logs[cross.q_random :].sum())
             self.prss = float(self.matrix[-1, -1] ** 2)
 
+    @property
+    def _own(self) -> Array:
+        """The matrix's diagonal, to be written to."""
+        return self.matrix.reshape(-1)[:: self.size + 2]
+
     @lazy
     def _layout(self) -> tuple[IntArray, IntArray, IntArray, Array]:
         """Columns, effects and λ (padded to one shape) of the random factors, as the kernels take them."""
-        widest = max((place.k for place in self.places), default=1)
+        start, stop, width = _columns(tuple(self.places))
+        widest = int(width.max())
         lams = np.zeros((len(self.places), widest, widest))
         for f, place in enumerate(self.places):
             lams[f, : place.k, : place.k] = self.lams[place.block]
-        start, stop, width = (
-            np.array([getattr(place, name) for place in self.places], np.int64)
-            for name in ("offset", "stop", "k")
-        )
         return start, stop, width, lams
 
     def _factorise(self) -> bool:
         """Turn S̃ in the lower triangle into L; return whether that went well."""
-        start, stop, width, lams = self._layout
-        scale_lower(self.matrix, start, stop, width, lams, False)
-        random = np.arange(self.cross.q_random)
-        self.matrix[random, random] += 1.0
+        if self.places:
+            start, stop, width, lams = self._layout
+            scale_lower(self.matrix, start, stop, width, lams, False)
+            self._own[: self.cross.q_random] += 1.0
         # LAPACK goes by columns and sees the transpose: what is lower here is upper there
         _, info = lapack.dpotrf(self.matrix.T, lower=0, clean=0, overwrite_a=1)
         return bool(info == 0)
@@ -101,7 +107,7 @@ class DenseTail:
         if self.__dict__.get("inverse") is self.matrix:
             del self.inverse
             mirror(self.matrix, True)
-            np.fill_diagonal(self.matrix, self.diagonal)
+            self._own[:] = self.diagonal
             self._factorise()
 
     def _solve(self, right: Array, transposed: bool) -> Array:
@@ -112,10 +118,11 @@ class DenseTail:
 
     def _times_products(self, vectors: Array) -> Array:
         """Return S̃ times vectors, shape (m, columns)."""
-        lower = np.diagonal(self.matrix).copy()
-        np.fill_diagonal(self.matrix, self.diagonal)
+        own = self._own
+        lower = own.copy()
+        own[:] = self.diagonal
         out = blas.dsymm(1.0, self.matrix.T, vectors, lower=1)
-        np.fill_diagonal(self.matrix, lower)
+        own[:] = lower
         return np.asarray(out)
 
     def _times(self, vectors: Array, transposed: bool) -> Array:
@@ -150,13 +157,26 @@ class DenseTail:
         self._restore_factor()
         self.inverse = self.matrix if self.frugal else self.matrix.copy()
         self.inner = self.size if reml else self.cross.q_random
-        for i in range(self.inner, self.size + 1):
+        self._invert()
+        self.__dict__.pop("scaled", None)
+        if self.places:
+            start, stop, width, lams = self._layout
+            self._sums = self._pair_sums()
+            scale_lower(self.inverse, start, stop, width, lams, True)
+
+    def _invert(self) -> None:
+        """Turn the first `inner` columns of L into T."""
+        if self.inner < SMALL_SHARE * self.size:
+            block = self.inverse[: self.inner, : self.inner].copy()
+            if self.inner:
+                lapack.dpotri(block.T, lower=0, overwrite_c=1)
+            for i in range(self.inner):
+                self.inverse[i, : i + 1] = block[i, : i + 1]
+            return
+        for i in range(self.inner, self.size + 1):  # the identity behind T
             self.inverse[i, :i] = 0.0
             self.inverse[i, i] = 1.0
         lapack.dpotri(self.inverse.T, lower=0, overwrite_c=1)
-        start, stop, width, lams = self._layout
-        self._sums = self._pair_sums()
-        scale_lower(self.inverse, start, stop, width, lams, True)
 
     def _pair_sums(self) -> Array:
         """Return Σ_j [S̃ΛT]_jj of every random factor, shape (factors, k, k) padded."""
@@ -177,19 +197,21 @@ class DenseTail:
 
     def release(self) -> None:
         """Forget the inverse where it takes memory of its own."""
+        self.__dict__.pop("scaled", None)
         if self.__dict__.get("inverse") is not self.matrix:
             self.__dict__.pop("inverse", None)
 
     def discard(self) -> None:
         """Forget the matrices; only log-determinants and the residual sum of squares remain."""
-        for name in ("matrix", "inverse"):
+        for name in ("matrix", "inverse", "scaled"):
             self.__dict__.pop(name, None)
 
-    @property
+    @lazy
     def scaled(self) -> Array:
-        """ΛTΛᵀ written out in full."""
-        lower = self.inverse[: self.inner, : self.inner]
-        return np.asarray(np.tril(lower) + np.tril(lower, -1).T)
+        """ΛTΛᵀ written out in full; for small models."""
+        out = self.inverse[: self.inner, : self.inner].copy()
+        mirror(out, False)
+        return out
 
     def first_variates(self, directions: Array) -> FirstSums:
         """Return what of `first_sums` does not need the inverse: scores, products and crossed."""
@@ -217,7 +239,7 @@ class DenseTail:
             products = self._times_products(unit)
             left = products.copy()
             left[self.inner :] = 0.0
-            solved = blas.dsymm(1.0, self.inverse.T, left, lower=0)
+            solved = blas.dsymm(1.0, self.inverse.T, left, lower=0)  # rows behind `inner` are of no use
             shape = (self.size + 1, count, place.k)
             out -= np.einsum("tja,tjb->ab", left.reshape(shape), solved.reshape(shape))
             own = products[columns].reshape(count, place.k, count, place.k)
@@ -244,9 +266,11 @@ class DenseTail:
         q = self.cross.q_random
         if self.size == q:
             return np.zeros((0, 0))
-        unit = np.eye(self.size + 1)[:, q:-1]
-        rows = self._solve(unit, transposed=False)[q:-1]
-        return np.asarray(rows.T @ rows)
+        self._restore_factor()
+        block = self.matrix[q:-1, q:-1].copy()
+        lapack.dpotri(block.T, lower=0, overwrite_c=1)
+        mirror(block, False)
+        return block
 
     @lazy
     def slopes(self) -> Array:
@@ -316,3 +340,13 @@ class DenseTail:
         for j in range(levels):
             psi[j * k : (j + 1) * k, j * k : (j + 1) * k] += within[j]
         return np.asarray(psi)
+
+
+@lru_cache
+def _columns(places: tuple[TailBlock, ...]) -> tuple[IntArray, IntArray, IntArray]:
+    """Return first columns, ends and effects per level of tail factors."""
+    return (
+        np.array([place.offset for place in places], np.int64),
+        np.array([place.stop for place in places], np.int64),
+        np.array([place.k for place in places], np.int64),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,24 @@ def answers(tail: DenseTail) -> dict[str, Any]:
         "scores": tail.tail_scores(place),
         "times": tail.times(crossed[:, :7]),
     }
+
+
+@pytest.mark.parametrize("share", [0.0, 2.0])
+@pytest.mark.parametrize("reml", [True, False])
+def test_gradient_must_be_the_same_however_the_inverse_is_computed(
+    monkeypatch: pytest.MonkeyPatch, reml: bool, share: float
+) -> None:
+    """Of the leading columns in a matrix of its own, or with the identity behind them."""
+    cross, structures = crossed(20)
+    theta = np.array([0.8, 0.5, 0.1, 0.4])
+    criterion = Criterion(cross, structures, reml)
+    expected = central_differences(lambda x: criterion(x).value, theta)
+    monkeypatch.setattr(dense_tail, "SMALL_SHARE", share)
+    np.testing.assert_allclose(criterion(theta).gradient, expected, rtol=1e-6)
+
+
+def central_differences(function: Callable[[Any], float], x: Any, step: float = 1e-5) -> Any:
+    return np.array([(function(x + h) - function(x - h)) / (2 * step) for h in step * np.eye(x.size)])
 
 
 @pytest.mark.parametrize("reml", [True, False])
