@@ -20,7 +20,7 @@ from ._lazy import lazy
 from ._types import Array, IntArray
 from .covariance import BlockDiagonal
 from .crossprod import CrossProducts, TailBlock
-from .dense_tail import DenseTail
+from .dense_tail import LARGE_TAIL, DenseTail
 from .errors import ModelError
 from .first import FirstSums
 from .small import Derived, SmallModel, SmallTail, small_model
@@ -37,9 +37,6 @@ Tail: TypeAlias = DenseTail | SparseTail
 
 EXACT_EFFECTS = 400
 """Up to this many random effects of several factors the curvature is exact."""
-
-LARGE_TAIL = 500
-"""Columns of the tail from which a point that the search has left does not keep its matrices."""
 
 EXACT_COLUMNS = 40
 """Up to this many fixed-effect columns the curvature of a one-factor REML fit is exact."""
@@ -185,16 +182,32 @@ class Evaluation:
 
     @lazy
     def _prepared(self) -> Tail:
-        """The tail with what gradient and curvature share."""
+        """The tail with what gradient and curvature share; what needs the factor comes before."""
+        if self._frugal:
+            _ = self._quadratic
         self.tail.prepare(self.criterion.reml)
         return self.tail
 
     @lazy
     def _first(self) -> FirstSums:
         """Sums over the levels of the first factor; traces too where it stands alone."""
-        c = self.criterion
-        directions = np.ascontiguousarray(self._directions[c.cross.first_block])
-        return self._prepared.first_sums(directions, c.sums_are_exact)
+        directions = self._first_directions[: 0 if self._frugal else None]
+        return self._prepared.first_sums(directions, self.criterion.sums_are_exact)
+
+    @lazy
+    def _variates(self) -> FirstSums:
+        """Scores and working variates of the first factor."""
+        if isinstance(self.tail, DenseTail) and self._frugal:
+            return self.tail.first_variates(self._first_directions)
+        return self._first
+
+    @property
+    def _frugal(self) -> bool:
+        return isinstance(self.tail, DenseTail) and self.tail.frugal
+
+    @property
+    def _first_directions(self) -> Array:
+        return np.ascontiguousarray(self._directions[self.criterion.cross.first_block])
 
     @lazy
     def _derived(self) -> Derived | None:
@@ -229,7 +242,7 @@ class Evaluation:
         out = []
         for f in range(len(self.criterion.structures)):
             place = self._place(f)
-            out.append(self._first.scores if place is None else self.tail.tail_scores(place))
+            out.append(self._variates.scores if place is None else self.tail.tail_scores(place))
         return tuple(out)
 
     def _trace_part(self, f: int) -> Array:
@@ -379,8 +392,8 @@ class Evaluation:
         for f, here in enumerate(c.slices):
             place = self._place(f)
             if place is None:
-                products[here, here] = self._first.products
-                crossed[here] = self._first.crossed
+                products[here, here] = self._variates.products
+                crossed[here] = self._variates.crossed
             else:
                 variates = np.einsum("aik,jk->aji", directions[f], self.scores[f])
                 coefficients[here, place.offset : place.stop] = variates.reshape(
