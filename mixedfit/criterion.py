@@ -23,10 +23,10 @@ from .crossprod import CrossProducts, TailBlock
 from .dense_tail import LARGE_TAIL, DenseTail
 from .errors import ModelError
 from .first import FirstSums
+from .small import Derived, SmallModel, SmallTail, small_model
 from .sparse_tail import SparseTail
 
 __all__ = ["Criterion", "Evaluation"]
-
 
 EXACT_FIT = (
     "the random effects reproduce the response exactly: the residual variance is 0 and the likelihood has no maximum. "
@@ -94,6 +94,11 @@ class Criterion:
         return self.cross.q_tail == 0 and (self.cross.p <= EXACT_COLUMNS or not self.reml)
 
     @lazy
+    def small(self) -> SmallModel | None:
+        """The model as compiled code takes it, if it is small."""
+        return small_model(self.cross, self.structures, self.reml)
+
+    @lazy
     def constant(self) -> float:
         """What changing the basis of X and y, and weights, add to the criterion."""
         cross = self.cross
@@ -112,11 +117,22 @@ class Criterion:
             out.append(np.ascontiguousarray(lam if self.canonical else basis @ lam))
         return out
 
+    def derivatives(self, theta: Array) -> list[Array]:
+        """Return ∂λ̃/∂θ of every block, shape (n_theta_f, k, k)."""
+        out = []
+        for structure, here, basis in zip(self.structures, self.slices, self.cross.basis, strict=True):
+            derivative = structure.derivative(theta[here])
+            out.append(derivative if self.canonical else basis @ derivative)
+        return out
+
     def __call__(self, theta: Array) -> Evaluation:
         """Return the evaluation at θ, shape (n_theta,); it computes what is asked of it, once."""
         theta = np.asarray(theta, dtype=float)
+        lams = self.factors(theta)
+        if self.small is not None:
+            return Evaluation(self, theta, SmallTail(self.cross, lams, self.small))
         tail = DenseTail if self.cross.sparse is None else SparseTail
-        return Evaluation(self, theta, tail(self.cross, self.factors(theta)))
+        return Evaluation(self, theta, tail(self.cross, lams))
 
 
 class Evaluation:
@@ -193,6 +209,14 @@ class Evaluation:
     def _first_directions(self) -> Array:
         return np.ascontiguousarray(self._directions[self.criterion.cross.first_block])
 
+    @lazy
+    def _derived(self) -> Derived | None:
+        """What compiled code computes in one call, if it can."""
+        if not isinstance(self.tail, SmallTail):
+            return None
+        c = self.criterion
+        return self.tail.derive(self._derivatives, (c.reml, self.sigma_squared, c.sigma is None))
+
     def release(self) -> None:
         """Compute gradient and curvature, then let go of the inverses they came from."""
         _ = self.gradient, self.curvature
@@ -213,6 +237,8 @@ class Evaluation:
     @lazy
     def scores(self) -> tuple[Array, ...]:
         """Z_jᵀV⁻¹r of every block, shape (levels, k) each."""
+        if self._derived is not None:
+            return self._derived.scores
         out = []
         for f in range(len(self.criterion.structures)):
             place = self._place(f)
@@ -254,16 +280,13 @@ class Evaluation:
     @lazy
     def _derivatives(self) -> list[Array]:
         """Return ∂λ̃/∂θ of every block, shape (n_theta_f, k, k)."""
-        c = self.criterion
-        out = []
-        for f, (structure, here) in enumerate(zip(c.structures, c.slices, strict=True)):
-            derivative = structure.derivative(self.theta[here])
-            out.append(derivative if c.canonical else c.cross.basis[f] @ derivative)
-        return out
+        return self.criterion.derivatives(self.theta)
 
     @lazy
     def gradient(self) -> Array:
         """∂d/∂θ, shape (n_theta,)."""
+        if self._derived is not None:
+            return self._derived.gradient
         parts = []
         for f, derivative in enumerate(self._derivatives):
             slope = 2.0 * (self._trace_part(f) - self._score_part(f) @ self.tail.lams[f])
@@ -279,6 +302,15 @@ class Evaluation:
         ]
 
     @lazy
+    def along(self) -> Array:
+        """−∂PRSS/∂θ over σ², which is ∂²d/∂θ∂log σ² where σ is not profiled out, shape (n_theta,)."""
+        parts = [
+            np.einsum("aik,ik->a", d, s.T @ s) / self.sigma_squared
+            for s, d in zip(self.scores, self._directions, strict=True)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    @lazy
     def _quadratic(self) -> Array:
         """yᵀP V_a P V_b P y / σ², shape (n_theta, n_theta)."""
         products, crossed = self._variate_products(self._directions)
@@ -291,13 +323,7 @@ class Evaluation:
         c = self.criterion
         rest = np.zeros((c.n_theta, c.n_theta))
         if c.sigma is None:
-            along = np.concatenate(
-                [
-                    np.einsum("aik,ik->a", d, s.T @ s)
-                    for s, d in zip(self.scores, self._directions, strict=True)
-                ]
-            )
-            rest -= np.outer(along, along) / (self.sigma_squared * self.tail.prss)
+            rest -= np.outer(self.along, self.along) * (self.sigma_squared / self.tail.prss)
         for f, here in enumerate(c.slices):
             d = self._derivatives[f]
             slopes = self._quick_slope(f) @ d
@@ -307,12 +333,16 @@ class Evaluation:
     @lazy
     def curvature(self) -> Array:
         """Average-information approximation to ∂²d/∂θ², shape (n_theta, n_theta)."""
+        if self._derived is not None:
+            return self._derived.curvature
         out = self._quadratic + self._rest_of_curvature
         return np.asarray(0.5 * (out + out.T))
 
     @lazy
     def exact_curvature(self) -> Array | None:
         """∂²d/∂θ², shape (n_theta, n_theta); None where its traces would be dear."""
+        if self._derived is not None:
+            return self._derived.exact_curvature
         traces = self._traces(self._directions)
         if traces is None:
             return None
@@ -333,26 +363,11 @@ class Evaluation:
         tail = self._prepared
         if effects > EXACT_EFFECTS or not isinstance(tail, DenseTail):
             return None
-        psi = tail.psi()
-        places = [self._columns_of(f) for f in range(len(c.structures))]
-        traces = np.zeros((c.n_theta, c.n_theta))
-        for f, here in enumerate(c.slices):
-            for g, there in enumerate(c.slices[: f + 1]):
-                block = _pair_traces(psi[places[f], places[g]], directions[f], directions[g])
-                traces[here, there] = block
-                traces[there, here] = block.T
-        return traces
+        return tail.pair_traces(directions, c.slices)
 
     def _traces_of_one_factor(self) -> Array:
-        first = self._first
-        scaled = first.spreads @ self._prepared.scaled
+        first, scaled = self._first, self._first.spreads @ self._prepared.scaled
         return np.asarray(0.5 * (first.traces + first.traces.T) + np.einsum("aij,bji->ab", scaled, scaled))
-
-    def _columns_of(self, f: int) -> slice:
-        """Return the place of a block in the tail's `psi`: the first factor, then the tail."""
-        place = self._place(f)
-        size = self.criterion.cross.first.gram.shape[0] * self.criterion.cross.first.gram.shape[1]
-        return slice(0, size) if place is None else slice(size + place.offset, size + place.stop)
 
     def _variate_products(self, directions: Sequence[Array]) -> tuple[Array, Array]:
         """Return products of the working variates t_a = Z c_a among themselves and with the tail."""
@@ -367,21 +382,12 @@ class Evaluation:
                 crossed[here] = self._variates.crossed
             else:
                 variates = np.einsum("aik,jk->aji", directions[f], self.scores[f])
-                coefficients[here, place.offset : place.stop] = variates.reshape(len(variates), -1)
+                coefficients[here, place.offset : place.stop] = variates.reshape(
+                    len(variates), place.levels * place.k
+                )
         if c.cross.q_random:
             mixed = crossed[:, : c.cross.q_tail] @ coefficients.T
             own = tail.times(coefficients)
             products += mixed + mixed.T + own[:, : c.cross.q_tail] @ coefficients.T
             crossed += own
         return products, crossed
-
-
-def _pair_traces(psi: Array, one: Array, other: Array) -> Array:
-    """Return Σ_jl tr(E_x Ψ_jl E_y Ψ_lj) for the directions of two factors, shape (len(one), len(other))."""
-    k, m = one.shape[1], other.shape[1]
-    if k == m == 1:
-        return np.asarray(np.outer(one[:, 0, 0], other[:, 0, 0]) * np.vdot(psi, psi))
-    part = psi.reshape(-1, k, psi.shape[1] // m, m)
-    pairs = np.tensordot(part, part, axes=([0, 2], [0, 2]))
-    left = np.tensordot(one, pairs, axes=([1, 2], [0, 2]))
-    return np.asarray(np.tensordot(left, other, axes=([1, 2], [1, 2])))
