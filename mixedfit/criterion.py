@@ -10,6 +10,7 @@ derivative of λλᵀ.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
@@ -124,6 +125,14 @@ class Criterion:
             derivative = structure.derivative(theta[here])
             out.append(derivative if self.canonical else basis @ derivative)
         return out
+
+    def at_sigma(self, sigma: float) -> Criterion:
+        """Return the same function with σ held at another value, in units of y."""
+        _ = self.small, self.slices, self.nu  # shared
+        other = copy(self)
+        object.__setattr__(other, "sigma", sigma)
+        other.__dict__.pop("constant", None)
+        return other
 
     def __call__(self, theta: Array) -> Evaluation:
         """Return the evaluation at θ, shape (n_theta,); it computes what is asked of it, once."""
