@@ -22,17 +22,12 @@ from ._types import Array, IntArray
 from .covariance import BlockDiagonal
 from .crossprod import CrossProducts, TailBlock
 from .dense_tail import LARGE_TAIL, DenseTail
-from .errors import ModelError
+from .errors import EXACT_FIT, ModelError
 from .first import FirstSums
 from .small import Derived, SmallModel, SmallTail, small_model
 from .sparse_tail import SparseTail
 
 __all__ = ["Criterion", "Evaluation"]
-
-EXACT_FIT = (
-    "the random effects reproduce the response exactly: the residual variance is 0 and the likelihood has no maximum. "
-    "Check for a predictor or a group computed from the response."
-)
 
 Tail: TypeAlias = DenseTail | SparseTail
 
