@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "BootstrapWarning",
     "ConvergenceWarning",
     "DataError",
     "FormulaError",
@@ -66,6 +67,10 @@ class FormulaError(MixedfitError, ValueError):
         super().__init__("\n".join(lines))
         self.source = source
         self.span = None if start is None else (start, end)
+
+
+class BootstrapWarning(UserWarning):
+    """A bootstrap was stopped early, lost replicates, or has too few of them for what is asked."""
 
 
 class ConvergenceWarning(UserWarning):
