@@ -266,6 +266,15 @@ class Evaluation:
         ]
 
     @lazy
+    def along(self) -> Array:
+        """−∂PRSS/∂θ over σ², which is ∂²d/∂θ∂log σ² where σ is not profiled out, shape (n_theta,)."""
+        parts = [
+            np.einsum("aik,ik->a", d, s.T @ s) / self.sigma_squared
+            for s, d in zip(self.scores, self._directions, strict=True)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    @lazy
     def _quadratic(self) -> Array:
         """yᵀP V_a P V_b P y / σ², shape (n_theta, n_theta)."""
         products, crossed = self._variate_products(self._directions)
@@ -278,13 +287,7 @@ class Evaluation:
         c = self.criterion
         rest = np.zeros((c.n_theta, c.n_theta))
         if c.sigma is None:
-            along = np.concatenate(
-                [
-                    np.einsum("aik,ik->a", d, s.T @ s)
-                    for s, d in zip(self.scores, self._directions, strict=True)
-                ]
-            )
-            rest -= np.outer(along, along) / (self.sigma_squared * self.tail.prss)
+            rest -= np.outer(self.along, self.along) * (self.sigma_squared / self.tail.prss)
         for f, here in enumerate(c.slices):
             d = self._derivatives[f]
             slopes = self._quick_slope(f) @ d
@@ -354,7 +357,9 @@ class Evaluation:
                 crossed[here] = self._first.crossed
             else:
                 variates = np.einsum("aik,jk->aji", directions[f], self.scores[f])
-                coefficients[here, place.offset : place.stop] = variates.reshape(len(variates), -1)
+                coefficients[here, place.offset : place.stop] = variates.reshape(
+                    len(variates), place.levels * place.k
+                )
         if c.cross.q_random:
             mixed = crossed[:, : c.cross.q_tail] @ coefficients.T
             own = tail.times(coefficients)

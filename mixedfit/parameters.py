@@ -11,15 +11,30 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from ._types import Array, IntArray
 from .design import Design
 from .errors import ModelError, nearest
 from .fit import Fit
 
-__all__ = ["Parameter", "choose", "jacobian", "parameters_of", "values_of", "variance_parameters"]
+__all__ = [
+    "Names",
+    "Parameter",
+    "choose",
+    "covariance_slopes",
+    "interval_table",
+    "jacobian",
+    "on_boundary",
+    "parameters_of",
+    "values_of",
+    "variance_parameters",
+]
 
 Kind = Literal["sd", "correlation", "sigma", "fixed"]
+
+Names = Literal["lme4", "long", "words"]
+"""What rows are called: ``.sig01``; ``sd_(Intercept)|Subject``; "SD of (Intercept) | Subject"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,3 +217,18 @@ def _matches(parameter: Parameter, name: object) -> bool:
     if name in ("fixed", "beta_"):
         return parameter.kind == "fixed"
     return name in (parameter.name, parameter.long_name, parameter.words)
+
+
+def interval_table(
+    parameters: Sequence[Parameter], limits: Sequence[tuple[float, float]], names: Names = "lme4"
+) -> pd.DataFrame:
+    """Return a table of intervals, columns lower and upper, a row for each parameter under the names asked for."""
+    if names not in ("lme4", "long", "words"):
+        raise ModelError(f"names={names!r} is not known; expected 'lme4', 'long' or 'words'.")
+    labels = {
+        "lme4": [p.name for p in parameters],
+        "long": [p.long_name for p in parameters],
+        "words": [p.words for p in parameters],
+    }[names]
+    table = np.array(limits, dtype=float).reshape(len(parameters), 2)
+    return pd.DataFrame(table, index=pd.Index(labels), columns=["lower", "upper"])

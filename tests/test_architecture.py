@@ -18,7 +18,7 @@ LAYERS = [
     ["design"],
     ["canonical", "sparse_gram"],
     ["crossprod"],
-    ["first", "responses"],
+    ["first", "borders", "responses"],
     ["dense_tail", "sparse_tail"],
     ["criterion"],
     ["verdict"],
