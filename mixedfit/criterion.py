@@ -23,6 +23,7 @@ from .crossprod import CrossProducts, TailBlock
 from .dense_tail import DenseTail
 from .errors import ModelError
 from .first import FirstSums
+from .small import Derived, SmallModel, SmallTail, small_model
 from .sparse_tail import SparseTail
 
 __all__ = ["Criterion", "Evaluation"]
@@ -97,6 +98,11 @@ class Criterion:
         return self.cross.q_tail == 0 and (self.cross.p <= EXACT_COLUMNS or not self.reml)
 
     @lazy
+    def small(self) -> SmallModel | None:
+        """The model as compiled code takes it, if it is small."""
+        return small_model(self.cross, self.structures, self.reml)
+
+    @lazy
     def constant(self) -> float:
         """What changing the basis of X and y, and weights, add to the criterion."""
         cross = self.cross
@@ -115,9 +121,19 @@ class Criterion:
             out.append(np.ascontiguousarray(lam if self.canonical else basis @ lam))
         return out
 
+    def derivatives(self, theta: Array) -> list[Array]:
+        """Return ∂λ̃/∂θ of every block, shape (n_theta_f, k, k)."""
+        out = []
+        for structure, here, basis in zip(self.structures, self.slices, self.cross.basis, strict=True):
+            derivative = structure.derivative(theta[here])
+            out.append(derivative if self.canonical else basis @ derivative)
+        return out
+
     def __call__(self, theta: Array) -> Evaluation:
         """Return the evaluation at θ, shape (n_theta,); it computes what is asked of it, once."""
         theta = np.asarray(theta, dtype=float)
+        if self.small is not None:
+            return Evaluation(self, theta, SmallTail(self.cross, self.factors(theta), self.small))
         tail = DenseTail if self.cross.sparse is None else SparseTail
         return Evaluation(self, theta, tail(self.cross, self.factors(theta)))
 
@@ -180,6 +196,14 @@ class Evaluation:
         directions = np.ascontiguousarray(self._directions[c.cross.first_block])
         return self._prepared.first_sums(directions, c.sums_are_exact)
 
+    @lazy
+    def _derived(self) -> Derived | None:
+        """What compiled code computes in one call, for small models."""
+        if not isinstance(self.tail, SmallTail):
+            return None
+        options = (self.criterion.reml, self.sigma_squared, self.criterion.sigma is None)
+        return self.tail.derive(self._derivatives, options)
+
     def release(self) -> None:
         """Compute gradient and curvature, then let go of the inverses they came from."""
         _ = self.gradient, self.curvature
@@ -200,6 +224,8 @@ class Evaluation:
     @lazy
     def scores(self) -> tuple[Array, ...]:
         """Z_jᵀV⁻¹r of every block, shape (levels, k) each."""
+        if self._derived is not None:
+            return self._derived.scores
         out = []
         for f in range(len(self.criterion.structures)):
             place = self._place(f)
@@ -241,16 +267,13 @@ class Evaluation:
     @lazy
     def _derivatives(self) -> list[Array]:
         """Return ∂λ̃/∂θ of every block, shape (n_theta_f, k, k)."""
-        c = self.criterion
-        out = []
-        for f, (structure, here) in enumerate(zip(c.structures, c.slices, strict=True)):
-            derivative = structure.derivative(self.theta[here])
-            out.append(derivative if c.canonical else c.cross.basis[f] @ derivative)
-        return out
+        return self.criterion.derivatives(self.theta)
 
     @lazy
     def gradient(self) -> Array:
         """∂d/∂θ, shape (n_theta,)."""
+        if self._derived is not None:
+            return self._derived.gradient
         parts = []
         for f, derivative in enumerate(self._derivatives):
             slope = 2.0 * (self._trace_part(f) - self._score_part(f) @ self.tail.lams[f])
@@ -297,12 +320,16 @@ class Evaluation:
     @lazy
     def curvature(self) -> Array:
         """Average-information approximation to ∂²d/∂θ², shape (n_theta, n_theta)."""
+        if self._derived is not None:
+            return self._derived.curvature
         out = self._quadratic + self._rest_of_curvature
         return np.asarray(0.5 * (out + out.T))
 
     @lazy
     def exact_curvature(self) -> Array | None:
         """∂²d/∂θ², shape (n_theta, n_theta); None where its traces would be dear."""
+        if self._derived is not None:
+            return self._derived.exact_curvature
         traces = self._traces(self._directions)
         if traces is None:
             return None

@@ -17,7 +17,8 @@ from .covariance import BlockDiagonal
 from .criterion import EXACT_FIT, LARGE_TAIL, Criterion, Evaluation
 from .crossprod import CrossProducts
 from .errors import ModelError
-from .optimize import Optimum, minimise, newton_decrement
+from .newton import minimise_criterion
+from .optimize import Optimum, newton_decrement
 from .verdict import Convergence, undetermined, verdict_of
 
 __all__ = ["Control", "Estimate", "estimate"]
@@ -168,7 +169,11 @@ def _search(
     """Minimise; where that ends at the boundary or fails, try a start far from the boundary too."""
     large = criterion.cross.q_tail > LARGE_TAIL
     search = partial(
-        minimise, criterion, tolerance=control.tolerance, negligible=1e-13 if large else 1e-18, report=report
+        minimise_criterion,
+        criterion,
+        tolerance=control.tolerance,
+        negligible=1e-13 if large else 1e-18,
+        report=report,
     )
     optimum = _settled(criterion, search, start, control.max_evaluations)
     inside = bool(np.all(optimum.x[criterion.diagonal] > 0.0))
