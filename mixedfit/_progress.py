@@ -59,12 +59,9 @@ class Progress:
         self.shown = text
 
     def say(self, what: str) -> None:
-        """Show in words what is being done, once `PATIENCE` is over."""
-        seconds = perf_counter() - self.begun
-        if self.wanted and seconds > PATIENCE:
-            self.shown = True
-            sys.stderr.write(f"\r{what}, {seconds:.0f} s \x1b[K")
-            sys.stderr.flush()
+        """Show in words what is being done."""
+        if self.due():
+            self._write(f"{what}, {self.last:.0f} s ")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
