@@ -92,7 +92,7 @@ def _taken(static: Any, omega: Array, gram: Array, j: int, room: Array, shrink: 
     if len(static) == 1:
         det = 1.0 + gram[j, 0, 0] * omega[0, 0]
         out[0, 0] = omega[0, 0] / det
-        return det
+        return float(det)
     if len(static) == 2:
         a, b, c = gram[j, 0, 0], gram[j, 1, 0], gram[j, 1, 1]
         det = 1.0 + a * omega[0, 0] + 2.0 * b * omega[1, 0] + c * omega[1, 1] + (a * c - b * b) * omega[2, 0]
@@ -101,7 +101,7 @@ def _taken(static: Any, omega: Array, gram: Array, j: int, room: Array, shrink: 
         out[1, 0] = (omega[1, 0] - omega[2, 0] * b) * over
         out[0, 1] = out[1, 0]
         out[1, 1] = (omega[1, 1] + omega[2, 0] * a) * over
-        return det
+        return float(det)
     det = _resolve_any(omega, gram, j, room, shrink)
     k = gram.shape[1]
     for a in range(k):
@@ -202,7 +202,7 @@ def eliminate_levels(
                 for a in range(k):
                     total += image[a] * part[h, a]
                 row[place[h]] -= total
-    return logdet + np.log(product)
+    return float(logdet + np.log(product))
 
 
 @kernel

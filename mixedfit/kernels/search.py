@@ -1,8 +1,10 @@
 """Newton's search for the optimum of a small model, compiled as a whole.
 
-Full Newton steps on the exact gradient, with the average information as curvature far from the optimum and
-the exact one near it, as `optimize.minimise` takes them. Where a step fails, or where the curvature is not positive
-definite, the search ends with `STOPPED`, and the caller goes on from there by other means.
+Newton steps on the exact gradient, with the average information as curvature far from the optimum and the exact
+one near it, as `optimize.minimise` takes them. Where a step fails, leaves the region in which a quadratic model may
+be trusted, or meets a curvature that is not positive definite, a multiple of the identity is added to the curvature
+(Levenberg and Marquardt; Nocedal & Wright 2006, section 4.1 and theorem 4.1) until a step succeeds. A search that
+still does not arrive ends with `STOPPED`, and the caller goes on from there by other means.
 
 Only for covariance structures that are linear in θ: λ_f = Σ_a θ_a M_a, with `slopes` (n_theta, k, k) holding M_a.
 """
@@ -51,13 +53,17 @@ def _value(pieces: Array, settings: Any) -> float:
 
 
 @kernel
-def _newton(gradient: Array, hessian: Array, step: Array) -> float:
-    """Fill `step` with −H⁻¹g; return ½ gᵀH⁻¹g, or NaN where H is not safely positive definite."""
+def _newton(gradient: Array, hessian: Array, shift: float, step: Array) -> float:
+    """Fill `step` with s = −(H + shift I)⁻¹g; return the decrease −gᵀs − ½ sᵀHs that it promises.
+
+    NaN where the matrix is not safely positive definite; ½ gᵀH⁻¹g without a shift.
+    """
     size = gradient.size
     chol = hessian.copy()
     largest = 0.0
     for a in range(size):
-        largest = max(largest, abs(hessian[a, a]))
+        chol[a, a] += shift
+        largest = max(largest, abs(chol[a, a]))
     if not cholesky(chol):
         return np.nan
     for a in range(size):
@@ -65,11 +71,13 @@ def _newton(gradient: Array, hessian: Array, step: Array) -> float:
             return np.nan
         step[a] = -gradient[a]
     solve_lower(chol, step, size)
-    decrement = 0.0
+    promised = 0.0
     for a in range(size):
-        decrement += 0.5 * step[a] * step[a]
+        promised += 0.5 * step[a] * step[a]
     solve_upper(chol, step, size)
-    return decrement
+    for a in range(size):
+        promised += 0.5 * shift * step[a] * step[a]
+    return promised
 
 
 @kernel
@@ -80,6 +88,30 @@ def _allowed(x: Array, step: Array) -> bool:
         radius = max(radius, 0.5 * abs(x[a]))
         length = max(length, abs(step[a]))
     return bool(length <= radius)
+
+
+@kernel
+def _shift(hessian: Array) -> float:
+    """Return the smallest shift that is worth a try."""
+    largest = 0.0
+    for a in range(hessian.shape[0]):
+        largest = max(largest, abs(hessian[a, a]))
+    return 1e-3 * largest + 1e-6
+
+
+@kernel
+def _damped(gradient: Array, hessian: Array, x: Array, shift: float, step: Array) -> tuple[float, float]:
+    """Fill `step` with the first step of growing shifts that may be trusted; return its promise and shift."""
+    promised = _newton(gradient, hessian, shift, step)
+    if shift == 0.0 and (np.isnan(promised) or not _allowed(x, step)):
+        shift = _shift(hessian)
+        promised = _newton(gradient, hessian, shift, step)
+    for _ in range(60):
+        if not np.isnan(promised) and _allowed(x, step):
+            break
+        shift *= 4.0
+        promised = _newton(gradient, hessian, shift, step)
+    return promised, shift
 
 
 @kernel
@@ -121,8 +153,8 @@ def search_small(
     products, chol, pieces, solution = np.empty((m, m)), np.empty((m, m)), np.empty(3), np.empty(m - 1)
     scores = (np.empty(data[0].shape[:2]), np.empty(q))
     gradient, step, trial = np.empty(size), np.empty(size), x.copy()
-    new = np.zeros_like(curvatures)
-    value, decrement, evaluations, polished = np.inf, np.inf, 0, 0
+    slope, new, hessian = np.empty(size), np.zeros_like(curvatures), np.zeros((size, size))
+    value, decrement, promised, shift, evaluations, polished = np.inf, np.inf, np.inf, 0.0, 0, 0
     while True:
         _lams(layout, slopes, trial, lams)
         fine = evaluate_small(static, data, layout, lams, products, chol, pieces)
@@ -130,34 +162,51 @@ def search_small(
         numbers[3] = evaluations
         found = _value(pieces, settings) if fine else np.inf
         if not np.isfinite(found):
-            return NOT_FINITE if evaluations == 1 else STOPPED
+            found = np.inf
+            if evaluations == 1:
+                return NOT_FINITE
         closing = decrement < tolerance
         if closing:
             if not found <= value + 1e-12 * abs(value) + 1e-12:
                 return REACHED
-        elif evaluations > 1 and not value - found > 0.2 * decrement:
-            return STOPPED
+        elif evaluations > 1 and not value - found > 0.2 * promised:
+            if evaluations >= most or not shift < 1e12:
+                return STOPPED
+            if not value - found > 0.01 * promised:
+                promised, shift = _damped(gradient, hessian, x, max(4.0 * shift, _shift(hessian)), step)
+                for a in range(size):
+                    trial[a] = x[a] + step[a]
+                continue
+            shift = max(4.0 * shift, _shift(hessian))
+        else:
+            shift = shift / 8.0 if value - found > 0.5 * promised else shift
+            if shift < 1e-3 * _shift(hessian):
+                shift = 0.0
         spread = variance if variance > 0.0 else pieces[2] / nu
         options = (reml, exact, spread, variance <= 0.0)
         derive_small(
-            static, data, layout, options, lams, slopes, products, chol, solution, scores, gradient, new
+            static, data, layout, options, lams, slopes, products, chol, solution, scores, slope, new
         )
-        following = _newton(gradient, new[0], step)
+        following, level = _newton(slope, new[0], 0.0, step), 0
         if exact and not following > _LOCAL:
-            following = _newton(gradient, new[1], step)
+            following, level = _newton(slope, new[1], 0.0, step), 1
         if closing and not following < decrement:
             return REACHED
-        x[:], value, decrement = trial, found, following
+        x[:], value, decrement, hessian[:], gradient[:] = trial, found, following, new[level], slope
         numbers[0], numbers[1], numbers[2] = value, decrement, pieces[2]
         curvatures[:] = new
-        if np.isnan(decrement) or evaluations >= most:
-            return REACHED if decrement < tolerance else STOPPED
+        promised = decrement
         if decrement < tolerance:
             polished += 1
-            if decrement <= negligible or polished > 3:
+            shift = 0.0
+            if decrement <= negligible or polished > 3 or evaluations >= most:
                 return REACHED
-        elif not _allowed(x, step):
+        elif evaluations >= most:
             return STOPPED
+        elif np.isnan(decrement) or shift > 0.0 or not _allowed(x, step):
+            promised, shift = _damped(gradient, hessian, x, shift, step)
+            if not promised > 1e-14:
+                return STOPPED
         for a in range(size):
             trial[a] = x[a] + step[a]
 
