@@ -13,7 +13,8 @@ from scipy import stats
 
 import mixedfit as mf
 from mixedfit.inference.bootstrap_intervals import INTERVALS, acceleration_of
-from mixedfit.inference.resampling import LevelSource, RowSource, reflated
+from mixedfit.inference.cases import LevelSource, RowSource
+from mixedfit.inference.resampling import reflated
 from mixedfit.simulate import simulate_response
 
 

@@ -21,6 +21,7 @@ from .._types import Array
 from ..errors import BootstrapWarning, ModelError
 from ..fit import Fit
 from ..parameters import Parameter, choose, parameters_of, values_of
+from .batch import batch_search
 from .bootstrap_intervals import (
     INTERVALS,
     IntervalKind,
@@ -29,13 +30,16 @@ from .bootstrap_intervals import (
     monte_carlo_error,
 )
 from .bootstrap_words import describe
+from .cases import RowSource
 from .jackknife import Jackknife
 from .replicates import (
     FAILED,
     SINGULAR,
+    UNDONE,
     Replicates,
     Statistic,
     natural_values,
+    refit_block,
     refit_one,
     run,
     seed_sequence,
@@ -280,13 +284,17 @@ def bootstrap(
     source = source_of(fit, type, resample, rows_wanted=statistic is not None)
     sequence = seed_sequence(seed)
     own = None if statistic is None else Statistic(statistic, fit)
+    search = batch_search(fit) if own is None and not isinstance(source, RowSource) else None
     replicates = Replicates.empty(n, fit, 0 if own is None else own.estimate.size)
     with Progress(progress) as shown:
 
         def work(rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
             sample = source.draw(rng, len(these))
+            if search is not None:
+                refit_block(search, sample, these, replicates, stop)
             for r, i in stoppable(these, stop):
-                refit_one(fit, sample, r, i, replicates, own)
+                if replicates.status[i] == UNDONE:
+                    refit_one(fit, sample, r, i, replicates, own)
 
         def tick() -> None:
             if shown.due():

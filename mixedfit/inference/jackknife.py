@@ -14,8 +14,9 @@ from ..errors import MixedfitError
 from ..fit import Fit
 from ..parameters import parameters_of, values_of
 from .bootstrap_intervals import acceleration_of
+from .cases import outermost
 from .replicates import Statistic, refitted
-from .resampling import counted_rows, outermost
+from .resampling import counted_rows
 
 __all__ = ["MOST_GROUPS", "Jackknife", "jackknife_groups"]
 

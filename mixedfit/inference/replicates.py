@@ -24,9 +24,21 @@ from ..errors import MixedfitError, ModelError
 from ..estimate import estimate
 from ..fit import Fit
 from ..parameters import Parameter
+from .batch import BatchSearch
 from .resampling import Sample
 
-__all__ = ["Replicates", "Statistic", "natural_values", "refitted", "run", "seed_sequence"]
+__all__ = [
+    "Replicates",
+    "Statistic",
+    "natural_values",
+    "reason_of",
+    "refit_block",
+    "refit_one",
+    "refitted",
+    "run",
+    "seed_sequence",
+    "stoppable",
+]
 
 UNDONE, REGULAR, SINGULAR, FAILED = range(4)
 """What became of a replicate."""
@@ -174,13 +186,39 @@ def warm_start(fit: Fit) -> Array | None:
     return fit.theta if inside else None
 
 
+def refit_block(
+    search: BatchSearch, sample: Sample, these: range, out: Replicates, stop: Callable[[], bool]
+) -> None:
+    """Refit a block in compiled code; replicates that it does not settle stay undone."""
+    found = search.empty(len(these))
+    try:
+        for r, i in stoppable(these, stop):
+            try:
+                search.refit(sample.cross_products(r), found, r)
+            except MixedfitError as error:
+                out.fail(i, reason_of(error))
+    finally:
+        done = found.settled
+        here = np.arange(these.start, these.stop)[done]
+        out.criterion[here] = found.criterion[done]
+        out.sigma[here] = found.scale[done] * np.sqrt(found.variance[done])
+        out.theta[here] = search.thetas(found.x[done])
+        out.beta[here], out.errors[here] = search.fixed_effects(found, done)
+        out.status[here] = REGULAR
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error says before its advice."""
+    return str(error).split(":")[0].rstrip(".")
+
+
 def refit_one(fit: Fit, sample: Sample, r: int, i: int, out: Replicates, statistic: Statistic | None) -> None:
     """Refit replicate i, the r-th of its block, and write down what came out."""
     try:
         refit = refitted(fit, sample.cross_products(r), sample.design(r))
         beta, errors = refit.beta, np.sqrt(np.diag(refit.beta_covariance))
     except (MixedfitError, FloatingPointError, np.linalg.LinAlgError) as error:
-        out.fail(i, str(error).split(":")[0].rstrip("."))
+        out.fail(i, reason_of(error))
         return
     if statistic is not None:
         values = statistic(refit, f"replicate {i}")
