@@ -28,7 +28,6 @@ from .sparse_tail import SparseTail
 
 __all__ = ["Criterion", "Evaluation"]
 
-
 EXACT_FIT = (
     "the random effects reproduce the response exactly: the residual variance is 0 and the likelihood has no maximum. "
     "Check for a predictor or a group computed from the response."
@@ -132,10 +131,11 @@ class Criterion:
     def __call__(self, theta: Array) -> Evaluation:
         """Return the evaluation at θ, shape (n_theta,); it computes what is asked of it, once."""
         theta = np.asarray(theta, dtype=float)
+        lams = self.factors(theta)
         if self.small is not None:
-            return Evaluation(self, theta, SmallTail(self.cross, self.factors(theta), self.small))
+            return Evaluation(self, theta, SmallTail(self.cross, lams, self.small))
         tail = DenseTail if self.cross.sparse is None else SparseTail
-        return Evaluation(self, theta, tail(self.cross, self.factors(theta)))
+        return Evaluation(self, theta, tail(self.cross, lams))
 
 
 class Evaluation:

@@ -58,7 +58,7 @@ def can_search(criterion: Criterion) -> bool:
 
 
 def slopes_of(criterion: Criterion, model: SmallModel) -> Array:
-    """Return ∂λ̃/∂θ of linear structures as compiled code takes it, shape (n_theta, k, k)."""
+    """Return ∂λ̃/∂θ of linear structures, θ in the layout's order, as compiled code takes it, shape (n_theta, k, k)."""
     return model.padded_slopes(criterion.derivatives(np.zeros(criterion.n_theta)))
 
 
@@ -83,7 +83,7 @@ def search(criterion: Criterion, model: SmallModel, start: Array, limits: tuple[
     limits : (float, float, int)
         Decrement at which to stop, decrement from which last steps are not worth their cost, most evaluations.
     """
-    x = np.array(start, dtype=float)
+    x = np.asarray(start, dtype=float)[model.places]
     numbers, curvatures = np.full(4, np.inf), np.zeros((2, x.size, x.size))
     status = search_small(
         model.static,
@@ -98,15 +98,15 @@ def search(criterion: Criterion, model: SmallModel, start: Array, limits: tuple[
     )
     value, decrement, prss, evaluations = numbers.tolist()
     return Found(
-        x,
+        model.design_order(x),
         value,
         decrement,
         prss,
         int(evaluations),
         status == REACHED,
         status != NOT_FINITE,
-        curvatures[0],
-        curvatures[1] if model.exact else None,
+        model.design_orders(curvatures[0]),
+        model.design_orders(curvatures[1]) if model.exact else None,
     )
 
 

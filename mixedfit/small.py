@@ -43,9 +43,12 @@ class SmallModel:
     data : tuple of ndarray
         Gram, indptr, indices, values, border of the first factor, and the tail's products.
     layout : ndarray of int64, shape (blocks, 5)
-        Effects, levels, first tail column, first θ and number of θ of each block, first factor first.
+        Effects, levels, first tail column, first θ and number of θ of each block, first factor first. θ are
+        numbered in this order.
     order : tuple of int
         The blocks in that order, as the design numbers them.
+    places : ndarray of int64, shape (n_theta,)
+        The design's number of each of the layout's θ.
     widest : int
         Most effects per level of any block.
     exact : bool
@@ -56,6 +59,7 @@ class SmallModel:
     data: tuple[Any, ...]
     layout: IntArray
     order: tuple[int, ...]
+    places: IntArray
     widest: int
     exact: bool
 
@@ -68,12 +72,22 @@ class SmallModel:
         return out
 
     def padded_slopes(self, derivatives: Sequence[Array]) -> Array:
-        """Return ∂λ/∂θ of all θ, shape (n_theta, widest, widest)."""
-        out = np.zeros((sum(len(d) for d in derivatives), self.widest, self.widest))
-        at = 0
-        for d in derivatives:
-            out[at : at + len(d), : d.shape[1], : d.shape[1]] = d
-            at += len(d)
+        """Return ∂λ/∂θ of all θ in the layout's order, shape (n_theta, widest, widest)."""
+        out = np.zeros((self.places.size, self.widest, self.widest))
+        for (k, _, _, at, count), f in zip(self.layout.tolist(), self.order, strict=True):
+            out[at : at + count, :k, :k] = derivatives[f]
+        return out
+
+    def design_order(self, values: Array) -> Array:
+        """Return a vector (n_theta,) in the design's order of θ."""
+        out = np.empty_like(values)
+        out[self.places] = values
+        return out
+
+    def design_orders(self, matrix: Array) -> Array:
+        """Return a matrix (n_theta, n_theta) in the design's order of θ."""
+        out = np.empty_like(matrix)
+        out[np.ix_(self.places, self.places)] = matrix
         return out
 
 
@@ -86,21 +100,18 @@ def small_model(cross: CrossProducts, structures: Sequence[BlockDiagonal], reml:
     widest = max(s.k for s in structures)
     if widest > SMALL_EFFECTS or levels > SMALL_LEVELS:
         return None
+    order = [cross.first_block, *(place.block for place in cross.tail if place.block >= 0)]
+    sizes = [(k, levels, -1), *((b.k, b.levels, b.offset) for b in cross.tail if b.block >= 0)]
+    counts = [structures[f].n_theta for f in order]
     starts = np.cumsum([0] + [s.n_theta for s in structures])
-    first = cross.first_block
-    rows = [(k, levels, -1, starts[first], structures[first].n_theta)]
-    order = [first]
-    for place in cross.tail:
-        if place.block >= 0:
-            count = structures[place.block].n_theta
-            rows.append((place.k, place.levels, place.offset, starts[place.block], count))
-            order.append(place.block)
+    own = np.cumsum([0, *counts])
     data = cross.first
     return SmallModel(
         static=(0,) * k if k <= 2 else (),
         data=(data.gram, data.indptr, data.indices, data.values, data.border, cross.gram),
-        layout=np.array(rows, np.int64),
+        layout=np.array([(*size, own[i], counts[i]) for i, size in enumerate(sizes)], np.int64),
         order=tuple(order),
+        places=np.concatenate([np.arange(starts[f], starts[f + 1]) for f in order]),
         widest=widest,
         exact=(m - 1 if reml else cross.q_random) * k <= EXACT_SUMS,
     )
@@ -166,7 +177,12 @@ class SmallTail(DenseTail):
         parts: list[Array] = [scores[0]] * len(self.lams)
         for place in self.places:
             parts[place.block] = scores[1][place.offset : place.stop].reshape(place.levels, place.k)
-        return Derived(tuple(parts), gradient, curvatures[0], curvatures[1] if model.exact else None)
+        return Derived(
+            tuple(parts),
+            model.design_order(gradient),
+            model.design_orders(curvatures[0]),
+            model.design_orders(curvatures[1]) if model.exact else None,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
