@@ -81,7 +81,9 @@ def test_seedlings_must_have_the_notes_wald_intervals(seedlings: mf.MixedResults
 
 
 def test_seedlings_must_have_the_wald_intervals_of_the_exact_optimum(seedlings: mf.MixedResults) -> None:
-    np.testing.assert_allclose(np.ravel(seedlings.conf_int(parameters="fixed")), one_way_intervals(), rtol=0, atol=2e-7)
+    np.testing.assert_allclose(
+        np.ravel(seedlings.conf_int(parameters="fixed")), one_way_intervals(), rtol=0, atol=2e-7
+    )
 
 
 def test_seedlings_must_have_the_residuals_of_sas(seedlings: mf.MixedResults, shared_data: Path) -> None:

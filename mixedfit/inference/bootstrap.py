@@ -32,13 +32,13 @@ from .bootstrap_intervals import (
 from .bootstrap_words import describe
 from .cases import RowSource
 from .jackknife import Jackknife
+from .natural import natural_values
 from .replicates import (
     FAILED,
     SINGULAR,
     UNDONE,
     Replicates,
-    Statistic,
-    natural_values,
+    count_reasons,
     refit_block,
     refit_one,
     run,
@@ -46,6 +46,7 @@ from .replicates import (
     stoppable,
 )
 from .resampling import source_of
+from .statistic import Statistic
 
 __all__ = ["Bootstrap", "BootstrapType", "bootstrap"]
 
@@ -347,19 +348,14 @@ def _record(
         std_errors=pd.DataFrame(replicates.errors[done], index=index, columns=list(fit.coefficient_names)),
         singular=pd.Series(replicates.status[done] == SINGULAR, index=index, name="singular"),
         failed=pd.Series(replicates.status[done] == FAILED, index=index, name="failed"),
-        reasons=dict(replicates.reasons.most_common()),
+        reasons=count_reasons(replicates.reasons),
         jackknife=Jackknife(fit, own),
     )
 
 
 def _warn(outcome: Bootstrap, finished: bool) -> None:
     if not finished:
-        warnings.warn(
-            f"stopped after {outcome.n} of {outcome.requested} replicates, which are kept; the same seed gives them "
-            "again, and the others.",
-            BootstrapWarning,
-            stacklevel=3,
-        )
+        warn_stopped(outcome.n, outcome.requested)
     failed = int(outcome.failed.sum())
     if failed > 0.05 * outcome.n:
         reason, count = next(iter(outcome.reasons.items()))
@@ -369,3 +365,13 @@ def _warn(outcome: Bootstrap, finished: bool) -> None:
             BootstrapWarning,
             stacklevel=3,
         )
+
+
+def warn_stopped(done: int, requested: int) -> None:
+    """Warn that a run was interrupted."""
+    warnings.warn(
+        f"stopped after {done} of {requested} replicates, which are kept; the same seed gives them again, and the "
+        "others.",
+        BootstrapWarning,
+        stacklevel=4,
+    )

@@ -5,7 +5,6 @@ Halekoh & Højsgaard (2014), J. Stat. Softw. 59(9), section 4; Davison & Hinkley
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +21,9 @@ from ..fit import Fit
 from ..responses import Responder
 from ..simulate import simulate_response
 from .batch import BatchSearch, batch_search
-from .bootstrap import check_count, threads_of
+from .bootstrap import check_count, threads_of, warn_stopped
 from .likelihood_ratio import by_ml, check_same_data, chi_square_tail, same_fixed
-from .replicates import reason_of, refitted, run, seed_sequence, stoppable
+from .replicates import count_reasons, reason_of, refitted, run, seed_sequence, stoppable
 
 __all__ = ["ParametricBootstrapTest", "parametric_bootstrap_test"]
 
@@ -171,44 +170,69 @@ def parametric_bootstrap_test(
             f"the larger model fits worse than the null model (by {-statistic:.4g}): they are not nested. "
             "Compare a model with one that contains it."
         )
-    drawn = np.full((n, 2), np.nan)
-    finished = np.zeros(n, dtype=bool)
-    reasons: Counter[str] = Counter()
-    responders = [Responder(fit.cross, fit.design) for fit in pair]
-    searches = [batch_search(fit) for fit in pair]
+    draws = _Draws(pair, n)
     with Progress(progress) as shown:
-
-        def work(rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
-            y = simulate_response(pair[0], len(these), rng).T
-            products = [
-                responder.products(y if fit.design.offset is None else y - fit.design.offset)
-                for responder, fit in zip(responders, pair, strict=True)
-            ]
-            for r, i in stoppable(these, stop):
-                try:
-                    for side, fit in enumerate(pair):
-                        drawn[i, side] = _criterion(fit, searches[side], products[side].cross_products(r))
-                except (MixedfitError, FloatingPointError, np.linalg.LinAlgError) as error:
-                    reasons[reason_of(error)] += 1
-                finished[i] = True
 
         def tick() -> None:
             if shown.due():
-                shown.count(int(finished.sum()), n, "replicates")
+                shown.count(int(draws.finished.sum()), n, "replicates")
 
-        run(work, n, rows=null.design.n, seed=sequence, n_jobs=threads, tick=tick)
+        whole = run(draws.work, n, rows=null.design.n, seed=sequence, n_jobs=threads, tick=tick)
+    if not whole:
+        warn_stopped(int(draws.finished.sum()), n)
     return ParametricBootstrapTest(
         statistic=max(statistic, 0.0),
         df=df,
-        replicates=np.maximum(drawn[finished, 0] - drawn[finished, 1], 0.0),
+        replicates=draws.statistics(),
         reml=pair[0].reml,
         null=null.design.formula.source,
         larger=larger.design.formula.source,
         requested=n,
         seed=sequence.entropy,
-        reasons=dict(reasons.most_common()),
+        reasons=count_reasons(draws.reasons),
         notes=notes,
     )
+
+
+class _Draws:
+    """Criteria of both models on data drawn from the first.
+
+    Parameters
+    ----------
+    pair : (Fit, Fit)
+        Null model and larger one.
+    n : int
+        Replicates.
+    """
+
+    def __init__(self, pair: tuple[Fit, Fit], n: int) -> None:
+        self.pair = pair
+        self.criteria = np.full((n, 2), np.nan)
+        self.finished = np.zeros(n, dtype=bool)
+        self.reasons: dict[int, str] = {}
+        self.responders = [Responder(fit.cross, fit.design) for fit in pair]
+        self.searches = [batch_search(fit) for fit in pair]
+
+    def work(self, rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
+        """Fill in a range of replicates."""
+        y = simulate_response(self.pair[0], len(these), rng).T
+        products = [
+            responder.products(y if fit.design.offset is None else y - fit.design.offset)
+            for responder, fit in zip(self.responders, self.pair, strict=True)
+        ]
+        for r, i in stoppable(these, stop):
+            try:
+                for side, fit in enumerate(self.pair):
+                    cross = products[side].cross_products(r)
+                    self.criteria[i, side] = _criterion(fit, self.searches[side], cross)
+            except (MixedfitError, FloatingPointError, np.linalg.LinAlgError) as error:
+                self.reasons[i] = reason_of(error)
+            self.finished[i] = True
+
+    def statistics(self) -> Array:
+        """Return the statistics of the replicates that were done, NaN where a refit failed."""
+        done = self.criteria[self.finished]
+        return np.asarray(np.maximum(done[:, 0] - done[:, 1], 0.0))
 
 
 def _criterion(fit: Fit, search: BatchSearch | None, cross: CrossProducts) -> float:

@@ -15,8 +15,9 @@ from ..fit import Fit
 from ..parameters import parameters_of, values_of
 from .bootstrap_intervals import acceleration_of
 from .cases import outermost
-from .replicates import Statistic, refitted
+from .replicates import refitted
 from .resampling import counted_rows
+from .statistic import Statistic
 
 __all__ = ["MOST_GROUPS", "Jackknife", "jackknife_groups"]
 

@@ -7,30 +7,27 @@ numbers do not depend on how many threads there are or when they run.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Event
 
 import numpy as np
-import pandas as pd
 
 from .._threads import blas_threads
 from .._types import Array, IntArray
-from ..covariance import BlockDiagonal
 from ..crossprod import CrossProducts
 from ..design import Design
 from ..errors import MixedfitError, ModelError
 from ..estimate import estimate
 from ..fit import Fit
-from ..parameters import Parameter
 from .batch import BatchSearch
 from .resampling import Sample
+from .statistic import Statistic
 
 __all__ = [
     "Replicates",
-    "Statistic",
-    "natural_values",
+    "count_reasons",
     "reason_of",
     "refit_block",
     "refit_one",
@@ -50,64 +47,6 @@ BLOCK_NUMBERS = 2**18
 """Numbers drawn for a block, so that it stays in the processor's cache."""
 
 
-class Statistic:
-    """The user's function of a refit, and the names of what it returns.
-
-    Parameters
-    ----------
-    function : callable
-        Fit → number, array or Series.
-    fit : Fit
-        The fit, whose statistic says how many numbers there are and what they are called.
-
-    Raises
-    ------
-    ModelError
-        If it raises on the fit itself, or returns no numbers.
-    """
-
-    def __init__(self, function: Callable[[Fit], object], fit: Fit) -> None:
-        self.function = function
-        self.names: tuple[str, ...] = ()
-        value = self._call(fit, "the fit itself")
-        self.estimate = self._numbers(value, "the fit itself")
-        if isinstance(value, pd.Series):
-            self.names = tuple(map(str, value.index))
-        elif self.estimate.size == 1:
-            self.names = ("statistic",)
-        else:
-            self.names = tuple(f"statistic[{i}]" for i in range(self.estimate.size))
-
-    def __call__(self, fit: Fit, place: str) -> Array:
-        """Return the numbers of one refit, shape (count,); `place` names it in errors."""
-        out = self._numbers(self._call(fit, place), place)
-        if out.size != self.estimate.size:
-            raise ModelError(
-                f"the statistic returned {out.size} numbers on {place} and {self.estimate.size} on the fit itself; "
-                "it must return the same ones every time. Fill in NaN for what a refit lacks."
-            )
-        return out
-
-    def _call(self, fit: Fit, place: str) -> object:
-        try:
-            return self.function(fit)
-        except Exception as error:
-            raise ModelError(
-                f"the statistic raised {type(error).__name__} on {place}: {error}. It is called with a refitted "
-                "model and returns a number, an array or a Series."
-            ) from error
-
-    def _numbers(self, value: object, place: str) -> Array:
-        try:
-            out = np.asarray(value, dtype=float)
-        except (TypeError, ValueError):
-            raise ModelError(
-                f"the statistic returned {type(value).__name__} on {place}; expected a number, an array of numbers or "
-                "a Series."
-            ) from None
-        return out.reshape(-1)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Replicates:
     """What came out of each replicate; NaN where it failed.
@@ -120,8 +59,8 @@ class Replicates:
     beta, errors : ndarray, shape (n, p)
         Fixed effects and their standard errors.
     statistic : ndarray, shape (n, count)
-    reasons : Counter
-        Why replicates failed.
+    reasons : dict of int to str
+        Why replicates failed, by their number.
     """
 
     status: IntArray
@@ -131,7 +70,7 @@ class Replicates:
     beta: Array
     errors: Array
     statistic: Array
-    reasons: Counter[str] = field(default_factory=Counter)
+    reasons: dict[int, str] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, n: int, fit: Fit, count: int) -> Replicates:
@@ -150,7 +89,7 @@ class Replicates:
     def fail(self, i: int, reason: str) -> None:
         """Mark a replicate as failed."""
         self.status[i] = FAILED
-        self.reasons[reason] += 1
+        self.reasons[i] = reason
 
     def done(self) -> IntArray:
         """Return the numbers of the replicates that were done."""
@@ -205,6 +144,11 @@ def refit_block(
         out.theta[here] = search.thetas(found.x[done])
         out.beta[here], out.errors[here] = search.fixed_effects(found, done)
         out.status[here] = REGULAR
+
+
+def count_reasons(reasons: Mapping[int, str]) -> dict[str, int]:
+    """Return how often each reason was given, the most frequent first."""
+    return dict(Counter(reasons[i] for i in sorted(reasons)).most_common())
 
 
 def reason_of(error: Exception) -> str:
@@ -324,48 +268,6 @@ def _on_threads(
             for future in pending:
                 future.cancel()
             raise
-
-
-def natural_values(
-    parameters: Sequence[Parameter],
-    structures: Sequence[tuple[BlockDiagonal, slice]],
-    replicates: Replicates,
-) -> Array:
-    """Return the values of all parameters in every replicate, shape (n, parameters).
-
-    Parameters
-    ----------
-    parameters : sequence of Parameter
-    structures : sequence of (BlockDiagonal, slice)
-        Structure of each block and its place in θ.
-    replicates : Replicates
-    """
-    out = np.full((replicates.sigma.size, len(parameters)), np.nan)
-    omegas = [
-        _covariances(structure, replicates.theta[:, here], replicates.sigma) for structure, here in structures
-    ]
-    for column, parameter in zip(out.T, parameters, strict=True):
-        column[:] = _column(parameter, omegas, replicates)
-    return out
-
-
-def _covariances(structure: BlockDiagonal, theta: Array, sigma: Array) -> Array:
-    """Return Ω of one block in every replicate, shape (n, k, k)."""
-    lams = np.array([structure.factor(row) for row in theta]).reshape(-1, structure.k, structure.k)
-    roots = sigma[:, None, None] * lams
-    return np.asarray(roots @ roots.transpose(0, 2, 1))
-
-
-def _column(parameter: Parameter, omegas: Sequence[Array], replicates: Replicates) -> Array:
-    if parameter.kind == "sigma":
-        return replicates.sigma
-    if parameter.kind == "fixed":
-        return replicates.beta[:, parameter.first]
-    omega, i, j = omegas[parameter.block], parameter.first, parameter.second
-    if parameter.kind == "sd":
-        return np.sqrt(omega[:, i, i])
-    below = np.sqrt(omega[:, i, i] * omega[:, j, j])
-    return np.where(below > 0, omega[:, i, j] / np.where(below > 0, below, 1.0), np.nan).clip(-1.0, 1.0)
 
 
 def stoppable(these: range, stop: Callable[[], bool]) -> Iterator[tuple[int, int]]:
