@@ -17,6 +17,7 @@ import pandas as pd
 
 from .._lazy import lazy
 from .._progress import Progress
+from .._threads import blas_threads
 from .._types import Array
 from ..errors import BootstrapWarning, ModelError
 from ..fit import Fit
@@ -282,7 +283,8 @@ def bootstrap(
     """
     check_count("n", n, 1)
     threads = threads_of(n_jobs)
-    source = source_of(fit, type, resample, rows_wanted=statistic is not None)
+    with blas_threads(1):
+        source = source_of(fit, type, resample, rows_wanted=statistic is not None)
     sequence = seed_sequence(seed)
     own = None if statistic is None else Statistic(statistic, fit)
     search = batch_search(fit) if own is None and not isinstance(source, RowSource) else None

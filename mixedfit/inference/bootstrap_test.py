@@ -14,6 +14,7 @@ import pandas as pd
 
 from .._lazy import lazy
 from .._progress import Progress
+from .._threads import blas_threads
 from .._types import Array
 from ..crossprod import CrossProducts
 from ..errors import MixedfitError, ModelError
@@ -170,7 +171,8 @@ def parametric_bootstrap_test(
             f"the larger model fits worse than the null model (by {-statistic:.4g}): they are not nested. "
             "Compare a model with one that contains it."
         )
-    draws = _Draws(pair, n)
+    with blas_threads(1):
+        draws = _Draws(pair, n)
     with Progress(progress) as shown:
 
         def tick() -> None:
