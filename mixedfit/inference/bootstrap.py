@@ -19,7 +19,7 @@ from .._lazy import lazy
 from .._progress import Progress
 from .._threads import blas_threads
 from .._types import Array
-from ..errors import BootstrapWarning, ModelError
+from ..errors import BootstrapWarning, ModelError, nearest
 from ..fit import Fit
 from ..parameters import Parameter, choose, parameters_of, values_of
 from .batch import batch_search
@@ -142,7 +142,8 @@ class Bootstrap:
         ]
         table["std_error"] = [np.std(v, ddof=1) if v.size > 1 else np.nan for v in drawn]
         table["lower"], table["upper"] = limits["lower"], limits["upper"]
-        table["mc_error"] = [monte_carlo_error(v, level) if v.size > 1 else np.nan for v in drawn]
+        enough = not self.too_few_for(level)
+        table["mc_error"] = [monte_carlo_error(v, level) if enough and v.size > 1 else np.nan for v in drawn]
         table["meaning"] = limits["meaning"]
         return table
 
@@ -190,7 +191,8 @@ class Bootstrap:
         if 0.5 * (1.0 - level) * (known + 1) >= 1.0:
             return ""
         return (
-            f"{known} replicates are too few for intervals of level {level:g}: their ends are the extremes met. "
+            f"{known} replicate{'s are' if known != 1 else ' is'} too few for intervals of level {level:g}: their ends "
+            "are the extremes met. "
             f"Draw at least {int(np.ceil(2.0 / (1.0 - level)))}, better 1,000."
         )
 
@@ -220,17 +222,24 @@ class Bootstrap:
     def meanings(self) -> tuple[str, ...]:
         """What each column of `replicates` is, in plain words."""
         extra = self.estimates.index[len(self._parameters) :]
-        return (*(p.words for p in self._parameters), *(f"statistic {name}" for name in extra))
+        words = ["the statistic" if name == "statistic" else f"statistic {name}" for name in extra]
+        return (*(p.words for p in self._parameters), *words)
 
     def _choose(self, wanted: str | Iterable[str] | None) -> list[int]:
         names = [wanted] if isinstance(wanted, str) else wanted
         if names is None:
             return list(range(self.estimates.size))
-        out: list[int] = []
         extra = list(self.estimates.index[len(self._parameters) :])
+        out: list[int] = []
         for name in names:
-            own = [len(self._parameters) + extra.index(name)] if name in extra else None
-            found = choose(self._parameters, name).tolist() if own is None else own
+            if name in extra:
+                found = [len(self._parameters) + extra.index(name)]
+            elif extra and nearest(str(name), extra):
+                raise ModelError(
+                    f"{name!r} is neither a parameter nor a number of the statistic. {nearest(str(name), extra)}"
+                )
+            else:
+                found = choose(self._parameters, name).tolist()
             out += [i for i in found if i not in out]
         return out
 

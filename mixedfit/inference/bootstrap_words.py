@@ -25,8 +25,8 @@ def describe(outcome: Bootstrap) -> str:
     """Return the table of a bootstrap with what its reader must know: singular, failed, Monte-Carlo error."""
     fit = outcome.jackknife.fit
     title = (
-        f"{TITLES[outcome.type]} of {fit.design.formula.source}\n{outcome.n} replicates refitted by "
-        f"{'REML' if fit.reml else 'ML'}; 95% percentile intervals (others: conf_int(level, kind))"
+        f"{TITLES[outcome.type]} of {fit.design.formula.source}\n{outcome.n} replicate{'s' * (outcome.n != 1)} "
+        f"refitted by {'REML' if fit.reml else 'ML'}; 95% percentile intervals (others: conf_int(level, kind))"
     )
     return "\n".join([title, "", *_rows(outcome), "", *_notes(outcome)])
 
@@ -50,9 +50,11 @@ def _notes(outcome: Bootstrap) -> list[str]:
         notes.append(f"Stopped after {outcome.n} of {outcome.requested} replicates.")
     singular, failed = int(outcome.singular.sum()), int(outcome.failed.sum())
     if outcome.jackknife.fit.design.blocks:
+        what = "singular (a variance of 0 or a correlation of ±1)"
         notes.append(
-            f"{_share(singular, outcome.n)} singular (a variance of 0 or a correlation of ±1)"
-            + (", as data from such a model often are: they count." if singular else ".")
+            f"{_share(singular, outcome.n)} {what}. That is an outcome like others: they count."
+            if singular
+            else f"No replicate is {what}."
         )
     undefined = outcome.replicates[~outcome.failed].isna().sum()
     for name, count in undefined.items():
