@@ -96,6 +96,14 @@ def many_frame() -> pd.DataFrame:
     return frame
 
 
+def sparse_frame() -> pd.DataFrame:
+    rng = np.random.default_rng(12)
+    frame = pd.DataFrame({"a": np.repeat(np.arange(420), 4), "b": np.tile([0, 0, 1, 1], 420)})
+    frame["y"] = rng.normal(size=420)[frame["a"]] + rng.normal(size=840)[np.repeat(np.arange(840), 2)]
+    frame["y"] += rng.normal(size=len(frame))
+    return frame
+
+
 FITS: dict[str, Callable[[], mf.MixedResults]] = {
     "slopes": lambda: mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit(),
     "ml": lambda: mf.lmm("Reaction ~ Days + (Days || Subject)", mf.load_dataset("sleepstudy")).fit(False),
@@ -104,6 +112,7 @@ FITS: dict[str, Callable[[], mf.MixedResults]] = {
     "rank": lambda: mf.lmm("strength ~ x + twice + (1 | batch)", nested_frame(), weights="w").fit(),
     "held sigma": lambda: mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).fit(sigma=50.0),
     "singular": lambda: mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff2")).fit(),
+    "sparse tail": lambda: mf.lmm("y ~ 1 + (1 | a/b)", sparse_frame()).fit(),
     "many": lambda: mf.lmm("y ~ x + f + (1 | g)", many_frame()).fit(),
     "no random effects": lambda: mf.lmm("strength ~ x", nested_frame()).fit(),
 }
@@ -147,6 +156,7 @@ def unbalanced_sleepstudy() -> pd.DataFrame:
     frame = mf.load_dataset("sleepstudy").iloc[5:-3].reset_index(drop=True)
     frame["w"] = 1.0 + np.arange(len(frame)) % 4
     frame.loc[[20, 21], "w"] = 0.0
+    frame.loc[frame["Subject"] == "335", "w"] = 0.0
     return frame
 
 
@@ -158,6 +168,8 @@ def test_cases_must_equal_a_fit_to_the_rows_drawn(by_rows: bool) -> None:
     source = RowSource(own, own.design.blocks[0].codes) if by_rows else LevelSource(own)
     sample = source.draw(np.random.default_rng(4), 3)
     groups = [rows for _, rows in frame.groupby("Subject", observed=True)]
+    if by_rows:
+        groups = [rows for rows in groups if rows["w"].any()]
     for r in range(3):
         parts = [groups[j].assign(Subject=f"draw {place:02d}") for place, j in enumerate(sample.drawn[r])]
         assert len(set(sample.drawn[r])) < len(parts)
