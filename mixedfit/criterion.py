@@ -198,11 +198,11 @@ class Evaluation:
 
     @lazy
     def _derived(self) -> Derived | None:
-        """What compiled code computes in one call, for small models."""
+        """What compiled code computes in one call, if it can."""
         if not isinstance(self.tail, SmallTail):
             return None
-        options = (self.criterion.reml, self.sigma_squared, self.criterion.sigma is None)
-        return self.tail.derive(self._derivatives, options)
+        c = self.criterion
+        return self.tail.derive(self._derivatives, (c.reml, self.sigma_squared, c.sigma is None))
 
     def release(self) -> None:
         """Compute gradient and curvature, then let go of the inverses they came from."""
@@ -361,8 +361,7 @@ class Evaluation:
         return traces
 
     def _traces_of_one_factor(self) -> Array:
-        first = self._first
-        scaled = first.spreads @ self._prepared.scaled
+        first, scaled = self._first, self._first.spreads @ self._prepared.scaled
         return np.asarray(0.5 * (first.traces + first.traces.T) + np.einsum("aij,bji->ab", scaled, scaled))
 
     def _columns_of(self, f: int) -> slice:

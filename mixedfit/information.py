@@ -120,7 +120,8 @@ class Information:
             own = tail.times(rest)
             products += mixed + mixed.T + own[:, : cross.q_tail] @ rest.T
             crossed += own
-        projected = tail.project(crossed)
+        with blas_threads(1):
+            projected = tail.project(crossed)
         if not restricted:
             projected = projected[: cross.q_tail]
         return np.asarray(products - projected.T @ projected)

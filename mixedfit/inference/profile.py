@@ -104,6 +104,35 @@ class Profile:
         at = curve.grid(points)
         return pd.DataFrame({"value": at, "density": curve.density(at)})
 
+    def held(self, parameter: str, value: float) -> pd.Series[float]:
+        """Return the best fit with one parameter held at a value: deviance, ζ and all parameters, refitted exactly.
+
+        Raises
+        ------
+        ModelError
+            If the value lies outside the parameter's range, or no refit converges.
+        """
+        at = int(choose(self.parameters, parameter)[0])
+        chosen = self.parameters[at]
+        reason = _cannot(self.fit, chosen, float(self.estimates.iloc[at]))
+        if reason:
+            raise ModelError(f"{chosen.name!r} cannot be held: {reason}.")
+        with blas_threads(1):
+            error = standard_errors(self.fit)[chosen.name]
+            tracer = Tracer(self.fit, chosen, float(self.estimates.iloc[at]), error)
+            problem = tracer.problem
+            if not problem.low <= value <= problem.high or (chosen.kind == "sigma" and value == 0):
+                raise ModelError(
+                    f"{chosen.name} cannot be {value}: its range is from {problem.low:g} to {problem.high:g}."
+                )
+            point = tracer.solve(float(value))
+        if point is None:
+            raise ModelError(f"no fit with {chosen.name} = {value:g} converged.")
+        names = [p.name for p in self.parameters]
+        values = dict(zip(names, _values(self.fit, self.parameters, point.state), strict=True))
+        found = {"deviance": point.deviance, "zeta": point.zeta, **values, chosen.name: float(value)}
+        return pd.Series(found, name=f"{chosen.name} = {value:g}")
+
     def _curve(self, parameter: str) -> Curve:
         name = self.parameters[int(choose(self.parameters, parameter)[0])].name
         if name not in self.curves:
@@ -153,7 +182,7 @@ def profile(
         )
         if fit.reml:
             notes.append("REML fit: profiles are of the likelihood, at its maximum-likelihood estimates.")
-        begun = best.evaluation.value
+        begun = best.evaluation.value if fit.reml else fit.evaluation.value
         for _ in range(4):
             try:
                 traced = _trace_all(best, chosen, targets, notes, report)
@@ -250,7 +279,8 @@ def _record(fit: Fit, curves: dict[Parameter, Curve], notes: Sequence[str], impr
     for parameter, curve in curves.items():
         for point in curve.points:
             head = (parameter.name, point.value, point.zeta, point.slope, point.deviance)
-            rows.append((*head, *_values(fit, everything, point.state)))
+            values = dict(zip(names, _values(fit, everything, point.state), strict=True))
+            rows.append((*head, *(values | {parameter.name: point.value}).values()))
     heads = ["parameter", "value", "zeta", "slope", "deviance"]
     return Profile(
         table=pd.DataFrame(rows, columns=[*heads, *names]),

@@ -18,7 +18,7 @@ from ..optimize import Optimum, minimise
 from ..parameters import Parameter
 from .held import held_problem
 from .held_roots import HeldCorrelation
-from .held_state import Held, State
+from .held_state import Held, State, structures_of
 
 __all__ = ["LowerDevianceError", "Point", "Side", "Tracer"]
 
@@ -112,10 +112,11 @@ class Tracer:
         kept = fit.cross.fixed.kept
         relative = tuple(lam @ lam.T for lam in fit.lam)
         state = State(relative, fit.sigma, fit.beta[kept])
-        scale = error if np.isfinite(error) and error > 0 else self._guessed_scale(estimate)
-        self.error = scale
+        known = bool(np.isfinite(error) and error > 0)
+        self.error = error if known else self._guessed_scale(estimate)
         start = self.problem.start(state, estimate)
-        self.middle = Point(estimate, 0.0, 1.0 / scale, self.floor, state, start)
+        slope = 1.0 / error if known else float("nan")
+        self.middle = Point(estimate, 0.0, slope, self.floor, state, start)
 
     def _guessed_scale(self, estimate: float) -> float:
         """Return a step for a parameter at its boundary, where the curvature gives none."""
@@ -154,13 +155,15 @@ class Tracer:
         trail = list(known)
         value = self._guess(sign, target, trail, inside, outside, end)
         for _ in range(MOST_REFITS):
-            point = self._solve(value, trail)
+            point = self.solve(value, trail)
             if point is None:
                 value = 0.5 * (value + inside.value)
                 if abs(value - inside.value) < 1e-6 * self.error:
                     return None, refits
                 outside = None
                 continue
+            if abs(sign * point.zeta - target) < ON_TARGET:
+                point = self._lower_of(point)
             refits.append(point)
             trail.append(point)
             gap = sign * point.zeta - target
@@ -176,6 +179,22 @@ class Tracer:
                 return point, refits
             value = self._guess(sign, target, trail, inside, outside, end)
         return None, refits
+
+    def _lower_of(self, point: Point) -> Point:
+        """Return the point, or a lower minimum at the same value found from uncorrelated effects."""
+        if (
+            all(structure.invariance == "diagonal" for structure in structures_of(self.fit))
+            or point.x is None
+        ):
+            return point
+        relative = tuple(np.diag(np.diag(r)) for r in point.state.relative)
+        start = self.problem.start(replace(point.state, relative=relative), point.value)
+        optimum = self._minimum(self.problem, point.value, start)
+        if optimum is None or optimum.point.value > point.deviance - 1e-6:
+            return point
+        if isinstance(self.problem, HeldCorrelation) and self.problem.is_reversed(optimum.x):
+            return point
+        return self._point(point.value, optimum)
 
     def _guess(
         self,
@@ -216,8 +235,9 @@ class Tracer:
             return float(np.tanh(np.arctanh(at) + zeta * error / (1.0 - at * at)))
         return at + zeta * error
 
-    def _solve(self, value: float, trail: Sequence[Point]) -> Point | None:
-        """Return the profile at a value, or None where no refit converges."""
+    def solve(self, value: float, trail: Sequence[Point] = ()) -> Point | None:
+        """Return the profile at a value, or None where no refit converges; `trail` are points to start from."""
+        trail = trail or [self.middle]
         near = sorted((p for p in trail if p.x is not None), key=lambda p: abs(p.value - value))
         starts = [_extrapolated(near, value)] if near else []
         starts = [self.problem.lifted(value, s) for s in starts if s.size == self._size(value)]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .._types import Array, IntArray
-from ._compile import kernel
+from ._compile import part, plain
 from .small import derive_small, evaluate_small
 from .triangle import cholesky, solve_lower, solve_upper
 
@@ -29,18 +29,20 @@ _LOCAL = 0.5
 """Newton decrement below which a quadratic model is trusted to hold over a step (`optimize.LOCAL`)."""
 
 
-@kernel
+@part
 def _lams(layout: IntArray, slopes: Array, x: Array, out: Array) -> None:
     """Fill `out` (blocks, k, k) with λ_f = Σ_a x_a M_a."""
-    out[:] = 0.0
     for f in range(layout.shape[0]):
+        for a in range(layout[f, 0]):
+            for b in range(layout[f, 0]):
+                out[f, a, b] = 0.0
         for d in range(layout[f, 3], layout[f, 3] + layout[f, 4]):
             for a in range(layout[f, 0]):
                 for b in range(layout[f, 0]):
                     out[f, a, b] += x[d] * slopes[d, a, b]
 
 
-@kernel
+@part
 def _value(pieces: Array, settings: Any) -> float:
     """Return the criterion from log-determinants and PRSS."""
     reml, _, nu, variance, constant = settings
@@ -52,16 +54,18 @@ def _value(pieces: Array, settings: Any) -> float:
     return float(value + nu * (1.0 + np.log(2.0 * np.pi * pieces[2] / nu)))
 
 
-@kernel
+@plain
 def _newton(gradient: Array, hessian: Array, shift: float, step: Array) -> float:
     """Fill `step` with s = −(H + shift I)⁻¹g; return the decrease −gᵀs − ½ sᵀHs that it promises.
 
     NaN where the matrix is not safely positive definite; ½ gᵀH⁻¹g without a shift.
     """
     size = gradient.size
-    chol = hessian.copy()
+    chol = np.empty((size, size))
     largest = 0.0
     for a in range(size):
+        for b in range(size):
+            chol[a, b] = hessian[a, b]
         chol[a, a] += shift
         largest = max(largest, abs(chol[a, a]))
     if not cholesky(chol):
@@ -80,7 +84,7 @@ def _newton(gradient: Array, hessian: Array, shift: float, step: Array) -> float
     return promised
 
 
-@kernel
+@plain
 def _allowed(x: Array, step: Array) -> bool:
     """Return whether a step is within the radius in which a quadratic model may be trusted."""
     radius, length = 1.0, 0.0
@@ -90,7 +94,7 @@ def _allowed(x: Array, step: Array) -> bool:
     return bool(length <= radius)
 
 
-@kernel
+@plain
 def _shift(hessian: Array) -> float:
     """Return the smallest shift that is worth a try."""
     largest = 0.0
@@ -99,7 +103,7 @@ def _shift(hessian: Array) -> float:
     return 1e-3 * largest + 1e-6
 
 
-@kernel
+@plain
 def _damped(gradient: Array, hessian: Array, x: Array, shift: float, step: Array) -> tuple[float, float]:
     """Fill `step` with the first step of growing shifts that may be trusted; return its promise and shift."""
     promised = _newton(gradient, hessian, shift, step)
@@ -114,7 +118,7 @@ def _damped(gradient: Array, hessian: Array, x: Array, shift: float, step: Array
     return promised, shift
 
 
-@kernel
+@plain
 def search_small(
     static: Any,
     data: Any,
@@ -152,9 +156,11 @@ def search_small(
     lams = np.zeros((layout.shape[0], slopes.shape[1], slopes.shape[1]))
     products, chol, pieces, solution = np.empty((m, m)), np.empty((m, m)), np.empty(3), np.empty(m - 1)
     scores = (np.empty(data[0].shape[:2]), np.empty(q))
-    gradient, step, trial = np.empty(size), np.empty(size), x.copy()
-    slope, new, hessian = np.empty(size), np.zeros_like(curvatures), np.zeros((size, size))
+    gradient, step, trial = np.empty(size), np.empty(size), np.empty(size)
+    slope, new, hessian = np.empty(size), np.zeros((2, size, size)), np.zeros((size, size))
     value, decrement, promised, shift, evaluations, polished = np.inf, np.inf, np.inf, 0.0, 0, 0
+    for a in range(size):
+        trial[a] = x[a]
     while True:
         _lams(layout, slopes, trial, lams)
         fine = evaluate_small(static, data, layout, lams, products, chol, pieces)
@@ -192,9 +198,13 @@ def search_small(
             following, level = _newton(slope, new[1], 0.0, step), 1
         if closing and not following < decrement:
             return REACHED
-        x[:], value, decrement, hessian[:], gradient[:] = trial, found, following, new[level], slope
+        value, decrement = found, following
+        for a in range(size):
+            x[a], gradient[a] = trial[a], slope[a]
+            for b in range(size):
+                hessian[a, b] = new[level, a, b]
+                curvatures[0, a, b], curvatures[1, a, b] = new[0, a, b], new[1, a, b]
         numbers[0], numbers[1], numbers[2] = value, decrement, pieces[2]
-        curvatures[:] = new
         promised = decrement
         if decrement < tolerance:
             polished += 1
@@ -211,7 +221,7 @@ def search_small(
             trial[a] = x[a] + step[a]
 
 
-@kernel
+@plain
 def search_many(
     static: Any,
     data: Any,
@@ -232,8 +242,7 @@ def search_many(
     Parameters
     ----------
     static, data, layout, settings, limits, slopes
-        As in `search_small`; products with the response in `data` do not matter. σ² held fixed is that of
-        `settings` divided by nothing: responses in other units bring their own in `constants`.
+        As in `search_small`; products with the response in `data`, and the last two of `settings`, do not matter.
     start : ndarray, shape (n_theta,)
         Where every search begins.
     borders : ndarray, shape (responses, levels, k)

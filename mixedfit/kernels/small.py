@@ -17,18 +17,15 @@ from typing import Any
 import numpy as np
 
 from .._types import Array, IntArray
-from ._compile import kernel
-from .levels import eliminate_levels, small_inverse, sum_levels
-from .second import traces_small
+from ._compile import part, plain
+from .levels import eliminate_levels, sum_levels
+from .second import product, traces_small
 from .triangle import cholesky, solve_lower, solve_upper, symmetric_inverse
 
 __all__ = ["derive_small", "evaluate_small", "solve_small"]
 
-_CONDITION = 1e3
-"""Condition of λ up to which Qλ⁻¹ is computed instead of a further matrix product."""
 
-
-@kernel
+@plain
 def times_lam(layout: IntArray, lams: Array, vector: Array, transposed: bool) -> None:
     """Multiply `vector` (at least all random columns) by Λ, or Λᵀ, in place."""
     room = np.empty(lams.shape[1])
@@ -45,29 +42,19 @@ def times_lam(layout: IntArray, lams: Array, vector: Array, transposed: bool) ->
                 vector[at + a] = room[a]
 
 
-@kernel
+@plain
 def _times_both(layout: IntArray, lams: Array, matrix: Array, transposed: bool) -> None:
     """Replace the symmetric `matrix` by ΛᵀMΛ (`transposed`) or ΛMΛᵀ."""
     n = matrix.shape[0]
-    for i in range(n):
-        times_lam(layout, lams, matrix[i], transposed)
-    room = np.empty((lams.shape[1], n))
-    for f in range(1, layout.shape[0]):
-        k, levels, offset = layout[f, 0], layout[f, 1], layout[f, 2]
-        for j in range(levels):
-            at = offset + j * k
-            for a in range(k):
-                room[a] = 0.0
-                for b in range(k):
-                    factor = lams[f, b, a] if transposed else lams[f, a, b]
-                    for i in range(n):
-                        room[a, i] += factor * matrix[at + b, i]
-            for a in range(k):
-                for i in range(n):
-                    matrix[at + a, i] = room[a, i]
+    for _ in range(2):
+        for i in range(n):
+            times_lam(layout, lams, matrix[i], transposed)
+        for i in range(n):
+            for h in range(i):
+                matrix[i, h], matrix[h, i] = matrix[h, i], matrix[i, h]
 
 
-@kernel
+@part
 def evaluate_small(
     static: Any, data: Any, layout: IntArray, lams: Array, products: Array, chol: Array, pieces: Array
 ) -> bool:
@@ -77,14 +64,16 @@ def evaluate_small(
     """
     gram, indptr, indices, values, border, tail = data
     m = tail.shape[0]
-    products[:] = tail
+    for i in range(m):
+        for h in range(i + 1):
+            products[i, h] = tail[i, h]
     logdet = eliminate_levels(
         static, lams[0], gram, indptr, indices, values, border, products, 0, gram.shape[0]
     )
     for i in range(m):
-        for h in range(i):
+        for h in range(i + 1):
             products[h, i] = products[i, h]
-    chol[:] = products
+            chol[i, h] = chol[h, i] = products[i, h]
     q = 0
     if layout.shape[0] > 1:
         last = layout.shape[0] - 1
@@ -103,7 +92,7 @@ def evaluate_small(
     return bool(np.isfinite(logdet))
 
 
-@kernel
+@plain
 def solve_small(layout: IntArray, lams: Array, chol: Array, solution: Array) -> None:
     """Fill `solution` (m − 1,) with the coefficients of all tail columns but y."""
     size = solution.size
@@ -113,10 +102,10 @@ def solve_small(layout: IntArray, lams: Array, chol: Array, solution: Array) -> 
     times_lam(layout, lams, solution, False)
 
 
-@kernel
+@part
 def _directions(layout: IntArray, lams: Array, slopes: Array) -> Array:
     """Return E_a of all θ, shape (n_theta, k, k)."""
-    out = np.zeros_like(slopes)
+    out = np.zeros(slopes.shape)
     for f in range(layout.shape[0]):
         k = layout[f, 0]
         for d in range(layout[f, 3], layout[f, 3] + layout[f, 4]):
@@ -129,17 +118,20 @@ def _directions(layout: IntArray, lams: Array, slopes: Array) -> Array:
     return out
 
 
-@kernel
+@part
 def _quotient(layout: IntArray, f: int, lams: Array, products: Array, inner: Array, out: Array) -> None:
     """Fill `out` (k, k) with Q = Σ_j [S̃ΛT]_jj of tail factor f."""
     k, levels, offset = layout[f, 0], layout[f, 1], layout[f, 2]
     t = inner.shape[0]
     room = np.empty(t)
-    out[:k, :k] = 0.0
+    for a in range(k):
+        for b in range(k):
+            out[a, b] = 0.0
     for j in range(levels):
         at = offset + j * k
         for a in range(k):
-            room[:] = products[at + a, :t]
+            for i in range(t):
+                room[i] = products[at + a, i]
             times_lam(layout, lams, room, True)
             for b in range(k):
                 total = 0.0
@@ -148,50 +140,22 @@ def _quotient(layout: IntArray, f: int, lams: Array, products: Array, inner: Arr
                 out[a, b] += total
 
 
-@kernel
-def _reduced(layout: IntArray, f: int, products: Array, scaled: Array, out: Array) -> None:
-    """Fill `out` (k, k) with Σ_j [S̃ − S̃US̃]_jj of tail factor f."""
+@part
+def _reduced(layout: IntArray, f: int, products: Array, image: Array, out: Array) -> None:
+    """Fill `out` (k, k) with Σ_j [S̃ − S̃US̃]_jj of tail factor f; `image` (q, t) holds S̃U."""
     k, levels, offset = layout[f, 0], layout[f, 1], layout[f, 2]
-    t = scaled.shape[0]
-    image = np.empty(t)
-    out[:k, :k] = 0.0
-    for j in range(levels):
-        at = offset + j * k
-        for b in range(k):
-            image[:] = 0.0
-            for h in range(t):
-                value = products[at + b, h]
-                for i in range(t):
-                    image[i] += value * scaled[h, i]
-            for a in range(k):
-                total = products[at + a, at + b]
-                for i in range(t):
-                    total -= products[at + a, i] * image[i]
-                out[a, b] += total
-
-
-@kernel
-def _solved(quotient: Array, lam: Array, k: int, out: Array) -> bool:
-    """Fill `out` with Qλ⁻¹, symmetric; return False where λ is singular or nearly so."""
-    copy, other = lam[:k, :k].copy(), np.empty((k, k))
-    if not small_inverse(copy, other) > 0.0:
-        return False
-    norms = np.sum(lam[:k, :k] ** 2) * np.sum(other**2)
-    if not norms < _CONDITION**2:
-        return False
     for a in range(k):
         for b in range(k):
             total = 0.0
-            for c in range(k):
-                total += quotient[a, c] * other[c, b]
-            copy[a, b] = total
-    for a in range(k):
-        for b in range(k):
-            out[a, b] = 0.5 * (copy[a, b] + copy[b, a])
-    return True
+            for j in range(levels):
+                at = offset + j * k
+                total += products[at + a, at + b]
+                for i in range(image.shape[1]):
+                    total -= image[at + a, i] * products[at + b, i]
+            out[a, b] = total
 
 
-@kernel
+@part
 def _first_products(
     layout: IntArray, directions: Array, pairs: Array, sides: Array, products: Array, crossed: Array
 ) -> None:
@@ -199,12 +163,12 @@ def _first_products(
     k, count = layout[0, 0], layout[0, 4]
     room = np.empty((k, k))
     for d in range(count):
-        room[:] = 0.0
+        for a in range(k):
+            for b in range(k):
+                room[a, b] = 0.0
         for a in range(k):
             for b in range(k):
                 at = directions[d, a, b]
-                if at == 0.0:
-                    continue
                 for i in range(crossed.shape[1]):
                     crossed[d, i] += at * sides[a, b, i]
                 for c in range(k):
@@ -218,7 +182,7 @@ def _first_products(
             products[d, e] = total
 
 
-@kernel
+@part
 def _tail_variates(
     layout: IntArray, directions: Array, scores: Array, tail: Array, products: Array, crossed: Array
 ) -> None:
@@ -253,7 +217,7 @@ def _tail_variates(
             products[d, e] = total
 
 
-@kernel
+@part
 def derive_small(
     static: Any,
     data: Any,
@@ -281,7 +245,10 @@ def derive_small(
     t = size if reml else q
     solve_small(layout, lams, chol, solution)
     inner = symmetric_inverse(chol, 0, t)
-    scaled = inner.copy()
+    scaled = np.empty((t, t))
+    for i in range(t):
+        for h in range(t):
+            scaled[i, h] = inner[i, h]
     _times_both(layout, lams, scaled, False)
     sums, pairs = np.zeros((3, k, k)), np.zeros((k, k, k, k))
     sides, traces = np.zeros((k, k, size)), np.zeros((k, k, k, k))
@@ -296,31 +263,37 @@ def derive_small(
             total -= products[i, h] * solution[h]
         tail_scores[i] = total
     directions = _directions(layout, lams, slopes)
-    moments = np.zeros(slopes[:1].shape)[0]
-    quotient, slope = np.zeros_like(moments), np.zeros_like(moments)
+    widest = slopes.shape[1]
+    moments, quotient, slope = (
+        np.zeros((widest, widest)),
+        np.zeros((widest, widest)),
+        np.zeros((widest, widest)),
+    )
+    image = np.empty((q, t))  # S̃U
+    product(products, scaled, image)
     along = np.zeros(count)
     rest = np.zeros((count, count))
     for f in range(blocks):
         size_f, here, stop = layout[f, 0], layout[f, 3], layout[f, 3] + layout[f, 4]
         if f == 0:
-            moments[:k, :k] = sums[2]
-            slope[:k, :k] = sums[0] - sums[1]
             for a in range(k):
                 for b in range(k):
-                    total = 0.0
+                    moments[a, b] = sums[2, a, b]
+                    slope[a, b] = sums[0, a, b] - sums[1, a, b]
+                    quotient[a, b] = 0.0
                     for c in range(k):
-                        total += slope[a, c] * lams[0, c, b]
-                    quotient[a, b] = total
+                        quotient[a, b] += (sums[0, a, c] - sums[1, a, c]) * lams[0, c, b]
         else:
-            moments[:] = 0.0
+            for a in range(size_f):
+                for b in range(size_f):
+                    moments[a, b] = 0.0
             for j in range(layout[f, 1]):
                 at = layout[f, 2] + j * size_f
                 for a in range(size_f):
                     for b in range(size_f):
                         moments[a, b] += tail_scores[at + a] * tail_scores[at + b]
             _quotient(layout, f, lams, products, inner, quotient)
-            if not _solved(quotient, lams[f], size_f, slope):
-                _reduced(layout, f, products, scaled, slope)
+            _reduced(layout, f, products, image, slope)
         for a in range(size_f):
             for b in range(size_f):
                 total = 0.0
@@ -340,10 +313,10 @@ def derive_small(
                 total = 0.0
                 for a in range(size_f):
                     for b in range(size_f):
-                        image = 0.0
+                        bend = 0.0
                         for c in range(size_f):
-                            image += slope[a, c] * slopes[e, c, b]
-                        total += slopes[d, a, b] * image
+                            bend += slope[a, c] * slopes[e, c, b]
+                        total += slopes[d, a, b] * bend
                 rest[d, e] = 2.0 * total
     prss = chol[size, size] ** 2
     if profiled:
@@ -364,7 +337,7 @@ def derive_small(
                 total -= crossed[d, i] * crossed[e, i]
             curvatures[0, d, e] = total / variance
     if exact:
-        second = traces_small(layout, directions, products, scaled, traces, spreads)
+        second = traces_small(layout, directions, products, image, scaled, traces, spreads)
         for d in range(count):
             for e in range(count):
                 both = 0.5 * (second[d, e] + second[e, d])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._types import Array
-from ._compile import kernel
+from ._compile import kernel, plain
 
 __all__ = ["cholesky", "solve_lower", "solve_upper", "symmetric_inverse"]
 
@@ -30,7 +30,7 @@ def cholesky(matrix: Array) -> bool:
     return True
 
 
-@kernel
+@plain
 def solve_lower(chol: Array, vector: Array, size: int) -> None:
     """Replace the first `size` elements of `vector` by L⁻¹ of them."""
     for i in range(size):
@@ -40,7 +40,7 @@ def solve_lower(chol: Array, vector: Array, size: int) -> None:
         vector[i] = total / chol[i, i]
 
 
-@kernel
+@plain
 def solve_upper(chol: Array, vector: Array, size: int) -> None:
     """Replace the first `size` elements of `vector` by L⁻ᵀ of them."""
     for i in range(size - 1, -1, -1):
