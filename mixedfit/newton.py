@@ -85,7 +85,7 @@ def search(criterion: Criterion, model: SmallModel, start: Array, limits: tuple[
     """
     x = np.asarray(start, dtype=float)[model.places]
     numbers, curvatures = np.full(4, np.inf), np.zeros((2, x.size, x.size))
-    status = search_small(
+    status = search_small.py_func(  # type: ignore[attr-defined]
         model.static,
         model.data,
         model.layout,

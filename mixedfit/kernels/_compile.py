@@ -7,7 +7,7 @@ from typing import TypeVar, cast
 
 import numba
 
-__all__ = ["kernel", "part", "plain"]
+__all__ = ["kernel", "plain"]
 
 _F = TypeVar("_F", bound=Callable[..., object])
 _FAST = {"reassoc", "contract", "nsz", "arcp"}  # not nnan/ninf: a failed computation must stay visible
@@ -24,8 +24,3 @@ def plain(function: _F) -> _F:
     It also takes a third of the time to compile.
     """
     return cast(_F, numba.njit(cache=True, error_model="numpy", nogil=True)(function))
-
-
-def part(function: _F) -> _F:
-    """Compile like `plain`, and into its callers rather than for itself: for what is called in one place."""
-    return cast(_F, numba.njit(cache=True, error_model="numpy", nogil=True, inline="always")(function))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .._types import Array, IntArray
-from ._compile import part, plain
+from ._compile import plain
 from .small import derive_small, evaluate_small
 from .triangle import cholesky, solve_lower, solve_upper
 
@@ -29,7 +29,7 @@ _LOCAL = 0.5
 """Newton decrement below which a quadratic model is trusted to hold over a step (`optimize.LOCAL`)."""
 
 
-@part
+@plain
 def _lams(layout: IntArray, slopes: Array, x: Array, out: Array) -> None:
     """Fill `out` (blocks, k, k) with λ_f = Σ_a x_a M_a."""
     for f in range(layout.shape[0]):
@@ -42,7 +42,7 @@ def _lams(layout: IntArray, slopes: Array, x: Array, out: Array) -> None:
                     out[f, a, b] += x[d] * slopes[d, a, b]
 
 
-@part
+@plain
 def _value(pieces: Array, settings: Any) -> float:
     """Return the criterion from log-determinants and PRSS."""
     reml, _, nu, variance, constant = settings

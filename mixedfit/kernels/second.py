@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._types import Array, IntArray
-from ._compile import kernel, part, plain
+from ._compile import kernel, plain
 
 __all__ = ["product", "traces_small"]
 
@@ -77,7 +77,7 @@ def _inner(left: Array, right: Array) -> float:
     return total
 
 
-@part
+@plain
 def traces_small(
     layout: IntArray,
     directions: Array,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .._types import Array, IntArray
-from ._compile import part, plain
+from ._compile import plain
 from .levels import eliminate_levels, sum_levels
 from .second import product, traces_small
 from .triangle import cholesky, solve_lower, solve_upper, symmetric_inverse
@@ -54,7 +54,7 @@ def _times_both(layout: IntArray, lams: Array, matrix: Array, transposed: bool) 
                 matrix[i, h], matrix[h, i] = matrix[h, i], matrix[i, h]
 
 
-@part
+@plain
 def evaluate_small(
     static: Any, data: Any, layout: IntArray, lams: Array, products: Array, chol: Array, pieces: Array
 ) -> bool:
@@ -102,7 +102,7 @@ def solve_small(layout: IntArray, lams: Array, chol: Array, solution: Array) -> 
     times_lam(layout, lams, solution, False)
 
 
-@part
+@plain
 def _directions(layout: IntArray, lams: Array, slopes: Array) -> Array:
     """Return E_a of all θ, shape (n_theta, k, k)."""
     out = np.zeros(slopes.shape)
@@ -118,7 +118,7 @@ def _directions(layout: IntArray, lams: Array, slopes: Array) -> Array:
     return out
 
 
-@part
+@plain
 def _quotient(layout: IntArray, f: int, lams: Array, products: Array, inner: Array, out: Array) -> None:
     """Fill `out` (k, k) with Q = Σ_j [S̃ΛT]_jj of tail factor f."""
     k, levels, offset = layout[f, 0], layout[f, 1], layout[f, 2]
@@ -140,7 +140,7 @@ def _quotient(layout: IntArray, f: int, lams: Array, products: Array, inner: Arr
                 out[a, b] += total
 
 
-@part
+@plain
 def _reduced(layout: IntArray, f: int, products: Array, image: Array, out: Array) -> None:
     """Fill `out` (k, k) with Σ_j [S̃ − S̃US̃]_jj of tail factor f; `image` (q, t) holds S̃U."""
     k, levels, offset = layout[f, 0], layout[f, 1], layout[f, 2]
@@ -155,7 +155,7 @@ def _reduced(layout: IntArray, f: int, products: Array, image: Array, out: Array
             out[a, b] = total
 
 
-@part
+@plain
 def _first_products(
     layout: IntArray, directions: Array, pairs: Array, sides: Array, products: Array, crossed: Array
 ) -> None:
@@ -182,7 +182,7 @@ def _first_products(
             products[d, e] = total
 
 
-@part
+@plain
 def _tail_variates(
     layout: IntArray, directions: Array, scores: Array, tail: Array, products: Array, crossed: Array
 ) -> None:
@@ -217,7 +217,7 @@ def _tail_variates(
             products[d, e] = total
 
 
-@part
+@plain
 def derive_small(
     static: Any,
     data: Any,
