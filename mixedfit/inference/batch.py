@@ -87,7 +87,7 @@ class BatchSearch:
     model : SmallModel
     start : ndarray, shape (n_theta,)
     slopes : ndarray, shape (n_theta, k, k)
-        ∂λ̃/∂θ.
+        ∂λ̃/∂θ, in the model's order.
     """
 
     fit: Fit
@@ -109,7 +109,7 @@ class BatchSearch:
         held = 0.0 if c.sigma is None else (c.sigma / scale) ** 2
         settings = (c.reml, model.exact, float(nu), held, self._constant(cross, nu))
         control = Control()
-        x, numbers = self.start.copy(), np.full(4, np.inf)
+        x, numbers = self.start[model.places], np.full(4, np.inf)
         status = search_small(
             model.static,
             data,
@@ -121,12 +121,14 @@ class BatchSearch:
             numbers,
             np.zeros((2, x.size, x.size)),
         )
-        if status != REACHED or not np.all(x[c.diagonal] > SMALL) or not numbers[2] > NOTHING_LEFT * cross.n:
+        theta = model.design_order(x)
+        inside = bool(np.all(theta[c.diagonal] > SMALL))
+        if status != REACHED or not inside or not numbers[2] > NOTHING_LEFT * cross.n:
             return
-        out.x[r], out.criterion[r], out.scale[r] = x, numbers[0], scale
+        out.x[r], out.criterion[r], out.scale[r] = theta, numbers[0], scale
         out.variance[r] = numbers[2] / nu if c.sigma is None else held
         out.centre[r] = cross.fixed.centre
-        out.settled[r] = self._solve(data, out, r)
+        out.settled[r] = self._solve(data, x, out, r)
 
     def _constant(self, cross: CrossProducts, nu: int) -> float:
         """Return what units, basis and weights add to the criterion."""
@@ -139,12 +141,12 @@ class BatchSearch:
             value -= 2.0 * np.log(np.abs(np.diag(cross.fixed.transform))).sum()
         return float(value)
 
-    def _solve(self, data: tuple[Any, ...], out: Batch, r: int) -> bool:
+    def _solve(self, data: tuple[Any, ...], x: Array, out: Batch, r: int) -> bool:
         """Fill in the coefficients at the optimum; return whether they could be computed."""
         model, m, p = self.model, data[5].shape[0], self.fit.cross.p
         lams = np.zeros((len(model.layout), *self.slopes.shape[1:]))
         for f, (_, _, _, at, count) in enumerate(model.layout.tolist()):
-            lams[f] = np.tensordot(out.x[r, at : at + count], self.slopes[at : at + count], 1)
+            lams[f] = np.tensordot(x[at : at + count], self.slopes[at : at + count], 1)
         products, chol, solution = np.empty((m, m)), np.empty((m, m)), np.empty(m - 1)
         if not evaluate_small(model.static, data, model.layout, lams, products, chol, np.empty(3)):
             return False
