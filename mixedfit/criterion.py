@@ -20,7 +20,7 @@ from ._lazy import lazy
 from ._types import Array, IntArray
 from .covariance import BlockDiagonal
 from .crossprod import CrossProducts, TailBlock
-from .dense_tail import DenseTail
+from .dense_tail import LARGE_TAIL, DenseTail
 from .errors import ModelError
 from .first import FirstSums
 from .small import Derived, SmallModel, SmallTail, small_model
@@ -37,9 +37,6 @@ Tail: TypeAlias = DenseTail | SparseTail
 
 EXACT_EFFECTS = 400
 """Up to this many random effects of several factors the curvature is exact."""
-
-LARGE_TAIL = 500
-"""Columns of the tail from which a point that the search has left does not keep its matrices."""
 
 EXACT_COLUMNS = 40
 """Up to this many fixed-effect columns the curvature of a one-factor REML fit is exact."""
@@ -185,16 +182,32 @@ class Evaluation:
 
     @lazy
     def _prepared(self) -> Tail:
-        """The tail with what gradient and curvature share."""
+        """The tail with what gradient and curvature share; what needs the factor comes before."""
+        if self._frugal:
+            _ = self._quadratic
         self.tail.prepare(self.criterion.reml)
         return self.tail
 
     @lazy
     def _first(self) -> FirstSums:
         """Sums over the levels of the first factor; traces too where it stands alone."""
-        c = self.criterion
-        directions = np.ascontiguousarray(self._directions[c.cross.first_block])
-        return self._prepared.first_sums(directions, c.sums_are_exact)
+        directions = self._first_directions[: 0 if self._frugal else None]
+        return self._prepared.first_sums(directions, self.criterion.sums_are_exact)
+
+    @lazy
+    def _variates(self) -> FirstSums:
+        """Scores and working variates of the first factor."""
+        if isinstance(self.tail, DenseTail) and self._frugal:
+            return self.tail.first_variates(self._first_directions)
+        return self._first
+
+    @property
+    def _frugal(self) -> bool:
+        return isinstance(self.tail, DenseTail) and self.tail.frugal
+
+    @property
+    def _first_directions(self) -> Array:
+        return np.ascontiguousarray(self._directions[self.criterion.cross.first_block])
 
     @lazy
     def _derived(self) -> Derived | None:
@@ -229,7 +242,7 @@ class Evaluation:
         out = []
         for f in range(len(self.criterion.structures)):
             place = self._place(f)
-            out.append(self._first.scores if place is None else self.tail.tail_scores(place))
+            out.append(self._variates.scores if place is None else self.tail.tail_scores(place))
         return tuple(out)
 
     def _trace_part(self, f: int) -> Array:
@@ -350,25 +363,11 @@ class Evaluation:
         tail = self._prepared
         if effects > EXACT_EFFECTS or not isinstance(tail, DenseTail):
             return None
-        psi = tail.psi()
-        places = [self._columns_of(f) for f in range(len(c.structures))]
-        traces = np.zeros((c.n_theta, c.n_theta))
-        for f, here in enumerate(c.slices):
-            for g, there in enumerate(c.slices[: f + 1]):
-                block = _pair_traces(psi[places[f], places[g]], directions[f], directions[g])
-                traces[here, there] = block
-                traces[there, here] = block.T
-        return traces
+        return tail.pair_traces(directions, c.slices)
 
     def _traces_of_one_factor(self) -> Array:
         first, scaled = self._first, self._first.spreads @ self._prepared.scaled
         return np.asarray(0.5 * (first.traces + first.traces.T) + np.einsum("aij,bji->ab", scaled, scaled))
-
-    def _columns_of(self, f: int) -> slice:
-        """Return the place of a block in the tail's `psi`: the first factor, then the tail."""
-        place = self._place(f)
-        size = self.criterion.cross.first.gram.shape[0] * self.criterion.cross.first.gram.shape[1]
-        return slice(0, size) if place is None else slice(size + place.offset, size + place.stop)
 
     def _variate_products(self, directions: Sequence[Array]) -> tuple[Array, Array]:
         """Return products of the working variates t_a = Z c_a among themselves and with the tail."""
@@ -379,8 +378,8 @@ class Evaluation:
         for f, here in enumerate(c.slices):
             place = self._place(f)
             if place is None:
-                products[here, here] = self._first.products
-                crossed[here] = self._first.crossed
+                products[here, here] = self._variates.products
+                crossed[here] = self._variates.crossed
             else:
                 variates = np.einsum("aik,jk->aji", directions[f], self.scores[f])
                 coefficients[here, place.offset : place.stop] = variates.reshape(
@@ -392,14 +391,3 @@ class Evaluation:
             products += mixed + mixed.T + own[:, : c.cross.q_tail] @ coefficients.T
             crossed += own
         return products, crossed
-
-
-def _pair_traces(psi: Array, one: Array, other: Array) -> Array:
-    """Return Σ_jl tr(E_x Ψ_jl E_y Ψ_lj) for the directions of two factors, shape (len(one), len(other))."""
-    k, m = one.shape[1], other.shape[1]
-    if k == m == 1:
-        return np.asarray(np.outer(one[:, 0, 0], other[:, 0, 0]) * np.vdot(psi, psi))
-    part = psi.reshape(-1, k, psi.shape[1] // m, m)
-    pairs = np.tensordot(part, part, axes=([0, 2], [0, 2]))
-    left = np.tensordot(one, pairs, axes=([1, 2], [0, 2]))
-    return np.asarray(np.tensordot(left, other, axes=([1, 2], [1, 2])))

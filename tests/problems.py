@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from oracles import DenseModel, exactly
 
-from mixedfit import MixedResults, RankWarning, first, lmm, matrices, small, sparse_gram
+from mixedfit import MixedResults, RankWarning, dense_tail, first, lmm, matrices, small, sparse_gram
 from mixedfit.criterion import Criterion
 from mixedfit.crossprod import cross_products
 from mixedfit.design import Design, build_design
@@ -207,6 +207,7 @@ LARGE = (small, "SMALL_COLUMNS", 0)
 WAYS: dict[str, tuple[tuple[Any, str, float], ...]] = {
     "compiled": (),
     "dense": (LARGE,),
+    "frugal": (LARGE, (dense_tail, "LARGE_TAIL", 0)),
     "sparse": ((sparse_gram, "SMALLEST", 0), (sparse_gram, "DENSE_SHARE", 1e9)),
     "threads": (LARGE, (first, "LEVELS_PER_THREAD", 1)),
 }

@@ -16,6 +16,7 @@ LAYERS = [
     ["modelframe", "plain"],
     ["matrices"],
     ["design"],
+    ["spans"],
     ["canonical", "sparse_gram"],
     ["crossprod"],
     ["first", "borders", "responses"],

@@ -298,6 +298,7 @@ def test_conf_int_must_name_and_bound_parameters() -> None:
     assert list(table.index) == [".sig01", "(Intercept)"]
     assert table.loc[".sig01", "meaning"] == "SD of (Intercept) | Batch"
     assert table.loc[".sig01", "lower"] == 0.0
+    assert drawn.conf_int(parameters=".sig01", names="long").index[0] == "sd_(Intercept)|Batch"
 
 
 def test_table_must_hold_bias_and_standard_error_of_the_replicates() -> None:

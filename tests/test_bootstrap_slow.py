@@ -59,6 +59,26 @@ def test_sleepstudy_must_have_the_published_bootstrap_intervals() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["seedling_weight", "sleepstudy", "dyestuff_ml"])
+def test_replicates_must_be_distributed_as_those_of_bootmer(name: str) -> None:
+    table = json.loads((Path(__file__).parent / "reference" / "bootstrap.json").read_text(encoding="utf-8"))
+    case, probabilities = table[name], np.array(table["made_by"]["probabilities"])
+    data = mf.load_dataset("Dyestuff" if name == "dyestuff_ml" else name)
+    drawn = mf.lmm(case["formula"], data).fit(case["reml"]).bootstrap(10_000, seed=4)
+    for parameter, theirs in case["parameters"].items():
+        ours = drawn.replicates[parameter].dropna().to_numpy()
+        share = np.sqrt(1.0 + theirs["finite"] / ours.size)
+        off = np.abs(np.quantile(ours, probabilities) - theirs["quantiles"])
+        assert np.all(off < 4.5 * share * np.array(theirs["quantile_se"]) + 1e-9), (parameter, off)
+        kurtosis = np.mean((ours - ours.mean()) ** 4) / np.var(ours) ** 2
+        error = 0.5 * theirs["sd"] * np.sqrt((kurtosis - 1.0) / theirs["finite"]) * share
+        assert abs(ours.std() - theirs["sd"]) < 4.5 * error, parameter
+    rate = case["singular"]
+    error = np.sqrt(max(rate * (1 - rate), 1e-4) * (1 / case["n"] + 1 / drawn.n))
+    assert abs(drawn.singular.mean() - rate) < 4.5 * error
+
+
+@pytest.mark.slow
 def test_intervals_of_fixed_effects_must_cover_as_promised() -> None:
     """1,000 data sets of 30 groups of 4, 95% intervals of the slope from 400 replicates each: 93 to 97% cover."""
     rng = np.random.default_rng(2024)

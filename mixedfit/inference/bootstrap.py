@@ -21,7 +21,7 @@ from .._threads import blas_threads
 from .._types import Array
 from ..errors import BootstrapWarning, ModelError, nearest
 from ..fit import Fit
-from ..parameters import Parameter, choose, parameters_of, values_of
+from ..parameters import Names, Parameter, choose, interval_table, parameters_of, values_of
 from .batch import batch_search
 from .bootstrap_intervals import (
     INTERVALS,
@@ -152,6 +152,8 @@ class Bootstrap:
         level: float = 0.95,
         kind: IntervalKind = "percentile",
         parameters: str | Iterable[str] | None = None,
+        *,
+        names: Names = "lme4",
     ) -> pd.DataFrame:
         """Return intervals.
 
@@ -166,6 +168,8 @@ class Bootstrap:
             below 0) are moved to its edge.
         parameters : str or sequence of str, optional
             lme4's names, meanings, or names of the statistic; "variances" and "fixed" stand for all of a kind.
+        names : {"lme4", "long", "words"}
+            What the rows are called.
 
         Returns
         -------
@@ -183,7 +187,12 @@ class Bootstrap:
         chosen = self._choose(parameters)
         if too_few := self.too_few_for(level):
             warnings.warn(too_few, BootstrapWarning, stacklevel=2)
-        return self._intervals(level, kind, chosen)
+        table = self._intervals(level, kind, chosen)
+        own = [i for i in chosen if i < len(self._parameters)]
+        labels = interval_table([self._parameters[i] for i in own], [(0.0, 0.0)] * len(own), names).index
+        known = dict(zip(own, labels, strict=True))
+        table.index = pd.Index([known.get(i, self.estimates.index[i]) for i in chosen])
+        return table
 
     def too_few_for(self, level: float) -> str:
         """Return what is to be said where there are not enough replicates for a level, else nothing."""

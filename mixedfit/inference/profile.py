@@ -177,9 +177,9 @@ def profile(
     chosen = [parameters_of(fit)[i] for i in choose(parameters_of(fit), parameters)]
     notes: list[str] = []
     with blas_threads(1):
-        best = (
-            fit if not fit.reml else fit_design(fit.design, reml=False, start=fit.theta, sigma=fit.held_sigma)
-        )
+        best = fit
+        if fit.reml or not fit.convergence.converged:
+            best = fit_design(fit.design, reml=False, start=fit.theta, sigma=fit.held_sigma)
         if fit.reml:
             notes.append("REML fit: profiles are of the likelihood, at its maximum-likelihood estimates.")
         begun = best.evaluation.value if fit.reml else fit.evaluation.value
