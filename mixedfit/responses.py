@@ -1,7 +1,8 @@
 """Many responses become cross-products at once: only products with y are new, and rows are touched once.
 
-In the basis of `canonical`: ỹ = (y − X̃c) / scale with c = X̃ᵀWy / n, so that what remains is small beside no
-column of X. Whatever X̃ᵀWX̃ = n I lacks in precision is in the products, which are those of the rows.
+In the basis of `canonical`: ỹ = (y − M levels − X̃c) / scale with c = X̃ᵀW(y − M levels) / n, and the design's own
+`levels` of fixed factors with many levels: what other responses have there is for the tail to find. Whatever
+X̃ᵀWX̃ = n I lacks in precision is in the products, which are those of the rows.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ._types import Array, IntArray
 from .crossprod import CrossProducts
 from .design import Design
 from .kernels.responses import sum_levels
+from .spans import LevelSpan
 
 __all__ = ["Responder", "Responses"]
 
@@ -87,19 +89,27 @@ class Responder:
     def __init__(self, cross: CrossProducts, design: Design) -> None:
         self.cross = cross
         root = None if design.weights is None else np.sqrt(design.weights)
-        kept = cross.fixed.kept
-        X = design.X if kept.size == design.X.shape[1] else design.X[:, kept]
+        everything = slice(0, design.n)
         self.root_weights = root
-        self.X = _weighted(X @ cross.fixed.transform, root)
+        self.X = _weighted(cross.fixed.columns(design, everything) @ cross.fixed.transform, root)
         self.places: list[tuple[IntArray, Array, int, slice]] = []
         for f, block in enumerate(design.blocks):
             z = np.ascontiguousarray(_weighted(block.z @ inverse(cross.basis[f]), root))
             self.places.append((block.codes, z, block.levels, self._place(f)))
-        ones = np.ones((design.n, 1)) if root is None else root[:, None].copy()
-        fixed_places = [b for b in cross.tail if b.block < 0]
-        for factor, place in zip(design.many, fixed_places, strict=True):
-            here = slice(place.offset, place.stop)
-            self.places.append((factor.grouping.codes - factor.first, ones, place.levels, here))
+        self.shift: Array | None = None
+        span = cross.fixed.span
+        if span is not None:
+            self.shift = span.times(cross.fixed.levels, everything)
+            self._add_many(span, design.n)
+
+    def _add_many(self, span: LevelSpan, n: int) -> None:
+        """Add the columns of fixed factors with many levels."""
+        ones = np.ones((n, 1)) if self.root_weights is None else self.root_weights[:, None].copy()
+        places = [b for b in self.cross.tail if b.block < 0]
+        for f, place in zip(span.factors, places, strict=True):
+            at = span.places[f]
+            codes = np.where(at < 0, -1, at - at.max() + place.levels - 1)[span.codes[f]]
+            self.places.append((codes, ones, place.levels, slice(place.offset, place.stop)))
 
     def _place(self, f: int) -> slice:
         if f == self.cross.first_block:
@@ -110,7 +120,9 @@ class Responder:
     def products(self, y: Array) -> Responses:
         """Return the products of responses less offset, shape (replicates, rows)."""
         cross = self.cross
-        rest = np.array(y, dtype=float) if self.root_weights is None else y * self.root_weights
+        rest = np.array(y, dtype=float) if self.shift is None else y - self.shift
+        if self.root_weights is not None:
+            rest *= self.root_weights
         total = np.sqrt(np.einsum("ri,ri->r", rest, rest) / cross.n)
         inner = rest @ self.X / cross.n
         rest -= inner @ self.X.T

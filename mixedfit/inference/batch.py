@@ -178,10 +178,13 @@ class BatchSearch:
 
 
 def batch_search(fit: Fit) -> BatchSearch | None:
-    """Return the compiled search for refits of a fit, or None where its model is not small."""
+    """Return the compiled search for refits of a fit, or None where its model is not small.
+
+    A model with fixed factors of many levels is not.
+    """
     structures = tuple(block.structure for block in fit.design.blocks)
     criterion = Criterion(fit.cross, structures, fit.reml, fit.held_sigma, canonical=True)
-    if not can_search(criterion) or criterion.small is None:
+    if fit.design.many or not can_search(criterion) or criterion.small is None:
         return None
     start = _start(structures, fit.cross.basis, fit.lam)
     start[criterion.diagonal] = np.maximum(start[criterion.diagonal], 0.1)
