@@ -46,6 +46,17 @@ def many_frame() -> pd.DataFrame:
     return frame
 
 
+def swapped_fit() -> mf.MixedResults:
+    """Return a fit whose factor with most effects is not the one with most levels."""
+    rng = np.random.default_rng(31)
+    frame = pd.DataFrame({"a": rng.integers(10, size=120), "b": rng.integers(6, size=120)})
+    frame["x"] = rng.normal(size=120)
+    slopes = rng.normal(size=6)[frame["b"]] * frame["x"]
+    frame["y"] = rng.normal(size=10)[frame["a"]] + rng.normal(size=6)[frame["b"]] + slopes
+    frame["y"] += rng.normal(size=120)
+    return mf.lmm("y ~ x + (1 | a) + (x | b)", frame).fit()
+
+
 def sparse_frame() -> pd.DataFrame:
     rng = np.random.default_rng(12)
     frame = pd.DataFrame({"a": np.repeat(np.arange(420), 4), "b": np.tile([0, 0, 1, 1], 420)})
@@ -58,6 +69,7 @@ FITS: dict[str, Callable[[], mf.MixedResults]] = {
     "slopes": lambda: mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit(),
     "ml": lambda: mf.lmm("Reaction ~ Days + (Days || Subject)", mf.load_dataset("sleepstudy")).fit(False),
     "crossed, weights, offset": crossed_fit,
+    "most effects on fewer levels": swapped_fit,
     "nested": lambda: mf.lmm("strength ~ x + (1 | batch/cask)", nested_frame()).fit(),
     "rank": lambda: mf.lmm("strength ~ x + twice + (1 | batch)", nested_frame(), weights="w").fit(),
     "held sigma": lambda: mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).fit(sigma=50.0),
