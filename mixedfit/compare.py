@@ -63,7 +63,7 @@ def parametric_bootstrap_test(
     seed : int, numpy.random.SeedSequence or numpy.random.Generator, optional
         The same seed gives the same numbers, whatever `n_jobs`.
     n_jobs : int
-        Threads; −1 for one a core.
+        Threads; −1 for one a core. They pay where a refit takes milliseconds of compiled code.
     progress : bool, optional
         Whether to show progress of runs that take longer than two seconds; by default on a terminal.
 

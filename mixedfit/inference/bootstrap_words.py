@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from .bootstrap import Bootstrap
+    from .bootstrap_record import Bootstrap
 
 __all__ = ["describe"]
 
