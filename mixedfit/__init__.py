@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .compare import anova
+from .compare import anova, parametric_bootstrap_test
 from .datasets import dataset_names, load_dataset
 from .errors import (
+    BootstrapWarning,
     ConvergenceWarning,
     DataError,
     FormulaError,
@@ -22,6 +23,7 @@ from .results import MixedResults, load
 from .verdict import Convergence
 
 __all__ = [
+    "BootstrapWarning",
     "Control",
     "Convergence",
     "ConvergenceWarning",
@@ -41,6 +43,7 @@ __all__ = [
     "lmm",
     "load",
     "load_dataset",
+    "parametric_bootstrap_test",
 ]
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""A line on the terminal for fits that take their time."""
+"""A line on the terminal for work that takes its time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ __all__ = ["Progress"]
 PATIENCE = 2.0
 """Seconds before anything is shown."""
 
+INTERVAL = 0.1
+"""Seconds between two looks of the line."""
+
 
 class Progress:
-    """Shows evaluations and the best criterion on standard error, if that is a terminal.
+    """Shows one line on standard error, written over and over, if that is a terminal.
 
     Parameters
     ----------
@@ -24,26 +27,41 @@ class Progress:
     def __init__(self, wanted: bool | None = None) -> None:
         self.wanted = sys.stderr.isatty() if wanted is None else wanted
         self.begun = perf_counter()
-        self.shown = False
+        self.last = 0.0
+        self.shown = ""
 
     def __enter__(self) -> Progress:
         return self
 
     def update(self, evaluations: int, value: float) -> None:
-        """Show the state of the search, once `PATIENCE` is over."""
+        """Show the state of a search."""
+        if self.due():
+            self._write(f"{evaluations:4d} evaluations, criterion {value:.4f}, {self.last:.0f} s ")
+
+    def count(self, done: int, total: int, what: str) -> None:
+        """Show how much of a known amount of work is done, and how long the rest will take."""
+        if self.due():
+            left = self.last * (total - done) / done if done else float("nan")
+            rest = f", about {left:.0f} s to go" if done else ""
+            self._write(f"{done} of {total} {what}, {self.last:.0f} s{rest} ")
+
+    def due(self) -> bool:
+        """Whether `PATIENCE` is over and the line has not just been written."""
         seconds = perf_counter() - self.begun
-        if self.wanted and seconds > PATIENCE:
-            self.shown = True
-            sys.stderr.write(f"\r{evaluations:4d} evaluations, criterion {value:.4f}, {seconds:.0f} s ")
-            sys.stderr.flush()
+        if not self.wanted or seconds <= PATIENCE or (self.shown and seconds - self.last < INTERVAL):
+            return False
+        self.last = seconds
+        return True
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write("\r" + text.ljust(len(self.shown)))
+        sys.stderr.flush()
+        self.shown = text
 
     def say(self, what: str) -> None:
-        """Show in words what is being done, once `PATIENCE` is over."""
-        seconds = perf_counter() - self.begun
-        if self.wanted and seconds > PATIENCE:
-            self.shown = True
-            sys.stderr.write(f"\r{what}, {seconds:.0f} s \x1b[K")
-            sys.stderr.flush()
+        """Show in words what is being done."""
+        if self.due():
+            self._write(f"{what}, {self.last:.0f} s ")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

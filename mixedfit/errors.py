@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "EXACT_FIT",
+    "BootstrapWarning",
     "ConvergenceWarning",
     "DataError",
     "FormulaError",
@@ -73,6 +74,10 @@ class FormulaError(MixedfitError, ValueError):
         super().__init__("\n".join(lines))
         self.source = source
         self.span = None if start is None else (start, end)
+
+
+class BootstrapWarning(UserWarning):
+    """A bootstrap was stopped early, lost replicates, or has too few of them for what is asked."""
 
 
 class ConvergenceWarning(UserWarning):

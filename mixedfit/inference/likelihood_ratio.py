@@ -68,12 +68,12 @@ def likelihood_ratio(fits: Sequence[Fit], *, refit: bool = True) -> LikelihoodRa
     """
     if len(fits) < 2:
         raise ModelError("a comparison needs at least two fits.")
-    _check_same_data(fits)
-    same_fixed = all(_same_fixed(fits[0], fit) for fit in fits[1:])
-    by_reml = all(fit.reml for fit in fits)
+    check_same_data(fits)
+    alike = all(same_fixed(fits[0], fit) for fit in fits[1:])
+    all_reml = all(fit.reml for fit in fits)
     notes = []
-    if any(fit.reml for fit in fits) and (refit or not (same_fixed and by_reml)):
-        fits = [_by_ml(fit) for fit in fits]
+    if any(fit.reml for fit in fits) and (refit or not (alike and all_reml)):
+        fits = [by_ml(fit) for fit in fits]
         notes.append("REML fits were refitted by maximum likelihood.")
     ordered = sorted(fits, key=lambda fit: fit.n_parameters)
     rows, names = [], []
@@ -93,7 +93,8 @@ def likelihood_ratio(fits: Sequence[Fit], *, refit: bool = True) -> LikelihoodRa
     return LikelihoodRatioTable(pd.DataFrame(rows, index=names, columns=columns), tuple(notes))
 
 
-def _check_same_data(fits: Sequence[Fit]) -> None:
+def check_same_data(fits: Sequence[Fit]) -> None:
+    """Raise unless all fits have the same rows, response and weights."""
     first = fits[0]
     for fit in fits[1:]:
         same = fit.design.n == first.design.n and fit.design.index.equals(first.design.index)
@@ -109,7 +110,7 @@ def _check_same_data(fits: Sequence[Fit]) -> None:
             raise ModelError("the models have different weights: their likelihoods cannot be compared.")
 
 
-def _same_fixed(one: Fit, other: Fit) -> bool:
+def same_fixed(one: Fit, other: Fit) -> bool:
     """Whether two models have the same space of fixed effects."""
     if one.cross.p_total != other.cross.p_total or len(one.design.many) != len(other.design.many):
         return False
@@ -119,7 +120,8 @@ def _same_fixed(one: Fit, other: Fit) -> bool:
     return bool(rank <= a.shape[1])
 
 
-def _by_ml(fit: Fit) -> Fit:
+def by_ml(fit: Fit) -> Fit:
+    """Return the fit, by maximum likelihood if it was not."""
     if not fit.reml:
         return fit
     return fit_design(fit.design, reml=False, start=fit.theta, sigma=fit.held_sigma)

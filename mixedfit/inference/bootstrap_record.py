@@ -1,0 +1,236 @@
+"""What a bootstrap found: the replicates, their table, and intervals."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .._lazy import lazy
+from .._types import Array
+from ..errors import BootstrapWarning, ModelError, nearest
+from ..parameters import Names, Parameter, choose, interval_table, parameters_of
+from .bootstrap_intervals import (
+    INTERVALS,
+    IntervalKind,
+    check_kind,
+    check_level,
+    monte_carlo_error,
+)
+from .bootstrap_words import describe
+from .jackknife import Jackknife
+
+__all__ = ["Bootstrap"]
+
+
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """Estimates from data drawn again, and what they say about the estimates of the fit.
+
+    Attributes
+    ----------
+    type : {"parametric", "residual", "cases"}
+    requested : int
+        Replicates asked for; fewer are here if the run was stopped.
+    seed : int or tuple of int
+        Gives the same replicates again.
+    estimates : pandas.Series
+        Parameters of the fit, under lme4's names, then the statistic's.
+    replicates : pandas.DataFrame
+        Standard deviations, correlations, σ and fixed effects, then the statistic; a row a replicate, NaN where
+        it failed.
+    criterion, sigma : pandas.Series
+        Deviance or REML criterion, and residual standard deviation.
+    theta : pandas.DataFrame
+        Relative covariance parameters.
+    std_errors : pandas.DataFrame
+        Standard errors of the fixed effects.
+    singular, failed : pandas.Series of bool
+        Replicates whose covariance has no full rank, which are results; and those that gave none.
+    reasons : mapping of str to int
+        Why replicates failed, and how often.
+    jackknife : Jackknife
+        Refits with each group left out; computed when BCa intervals ask for it.
+    """
+
+    type: str
+    requested: int
+    seed: Any
+    estimates: pd.Series[float]
+    replicates: pd.DataFrame
+    criterion: pd.Series[float]
+    sigma: pd.Series[float]
+    theta: pd.DataFrame
+    std_errors: pd.DataFrame
+    singular: pd.Series[bool]
+    failed: pd.Series[bool]
+    reasons: Mapping[str, int]
+    jackknife: Jackknife
+
+    @property
+    def n(self) -> int:
+        """Replicates that were done."""
+        return len(self.replicates)
+
+    @property
+    def beta(self) -> pd.DataFrame:
+        """Fixed effects of every replicate."""
+        return self.replicates[[p.name for p in self._parameters if p.kind == "fixed"]]
+
+    @property
+    def statistic(self) -> pd.DataFrame:
+        """The statistic of every replicate, no columns if none was asked for."""
+        return self.replicates.iloc[:, len(self._parameters) :]
+
+    @lazy
+    def table(self) -> pd.DataFrame:
+        """Estimate, bias, standard error, 95% percentile interval and its Monte-Carlo error, a row a parameter."""
+        return self.summary_table()
+
+    def summary_table(self, level: float = 0.95, kind: IntervalKind = "percentile") -> pd.DataFrame:
+        """Return estimates with bias, standard error and an interval.
+
+        Parameters
+        ----------
+        level, kind
+            As in `conf_int`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns estimate, bias (mean of the replicates less the estimate), std_error (their standard
+            deviation), lower, upper, mc_error (Monte-Carlo standard error of the interval's worse end) and meaning.
+        """
+        check_level(level)
+        check_kind(kind)
+        limits = self._intervals(level, kind, range(self.estimates.size))
+        drawn = [_known(column) for _, column in self.replicates.items()]
+        table = pd.DataFrame({"estimate": self.estimates})
+        table["bias"] = [
+            v.mean() - e if v.size else np.nan for v, e in zip(drawn, self.estimates, strict=True)
+        ]
+        table["std_error"] = [np.std(v, ddof=1) if v.size > 1 else np.nan for v in drawn]
+        table["lower"], table["upper"] = limits["lower"], limits["upper"]
+        enough = not self.too_few_for(level)
+        table["mc_error"] = [monte_carlo_error(v, level) if enough and v.size > 1 else np.nan for v in drawn]
+        table["meaning"] = limits["meaning"]
+        return table
+
+    def conf_int(
+        self,
+        level: float = 0.95,
+        kind: IntervalKind = "percentile",
+        parameters: str | Iterable[str] | None = None,
+        *,
+        names: Names = "lme4",
+    ) -> pd.DataFrame:
+        """Return intervals.
+
+        Parameters
+        ----------
+        level : float
+            Coverage, between 0 and 1.
+        kind : {"percentile", "basic", "normal", "bca", "shortest"}
+            Quantiles of the replicates; the same turned about the estimate; estimate less bias plus and minus normal
+            quantiles; quantiles corrected for bias and skewness, which costs up to 100 further fits the first time;
+            the shortest interval that holds `level` of the replicates. Ends outside a parameter's range (an SD
+            below 0) are moved to its edge.
+        parameters : str or sequence of str, optional
+            lme4's names, meanings, or names of the statistic; "variances" and "fixed" stand for all of a kind.
+        names : {"lme4", "long", "words"}
+            What the rows are called.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns lower, upper and meaning. Replicates that failed, and for a correlation those with a variance of 0,
+            are left out.
+
+        Raises
+        ------
+        ModelError
+            If `level`, `kind` or a parameter's name is not valid.
+        """
+        check_level(level)
+        check_kind(kind)
+        chosen = self._choose(parameters)
+        if too_few := self.too_few_for(level):
+            warnings.warn(too_few, BootstrapWarning, stacklevel=2)
+        table = self._intervals(level, kind, chosen)
+        own = [i for i in chosen if i < len(self._parameters)]
+        labels = interval_table([self._parameters[i] for i in own], [(0.0, 0.0)] * len(own), names).index
+        known = dict(zip(own, labels, strict=True))
+        table.index = pd.Index([known.get(i, self.estimates.index[i]) for i in chosen])
+        return table
+
+    def too_few_for(self, level: float) -> str:
+        """Return what is to be said where there are not enough replicates for a level, else nothing."""
+        known = self.n - int(self.failed.sum())
+        if 0.5 * (1.0 - level) * (known + 1) >= 1.0:
+            return ""
+        return (
+            f"{known} replicate{'s are' if known != 1 else ' is'} too few for intervals of level {level:g}: their ends "
+            "are the extremes met. "
+            f"Draw at least {int(np.ceil(2.0 / (1.0 - level)))}, better 1,000."
+        )
+
+    def _intervals(self, level: float, kind: str, chosen: Iterable[int]) -> pd.DataFrame:
+        accelerations = self.jackknife.acceleration if kind == "bca" else np.zeros(self.estimates.size)
+        rows, names = [], []
+        for i in chosen:
+            drawn, estimate = _known(self.replicates.iloc[:, i]), float(self.estimates.iloc[i])
+            limits = (float("nan"), float("nan"))
+            if drawn.size > 1 and np.isfinite(estimate):
+                limits = INTERVALS[kind](estimate, drawn, level, float(accelerations[i]))
+            low, high = self._range(i)
+            rows.append((*np.clip(limits, low, high), self.meanings[i]))
+            names.append(self.estimates.index[i])
+        return pd.DataFrame(rows, index=names, columns=["lower", "upper", "meaning"])
+
+    def _range(self, i: int) -> tuple[float, float]:
+        kind = self._parameters[i].kind if i < len(self._parameters) else "statistic"
+        ranges = {"sd": (0.0, np.inf), "sigma": (0.0, np.inf), "correlation": (-1.0, 1.0)}
+        return ranges.get(kind, (-np.inf, np.inf))
+
+    @lazy
+    def _parameters(self) -> tuple[Parameter, ...]:
+        return parameters_of(self.jackknife.fit)
+
+    @lazy
+    def meanings(self) -> tuple[str, ...]:
+        """What each column of `replicates` is, in plain words."""
+        extra = self.estimates.index[len(self._parameters) :]
+        words = ["the statistic" if name == "statistic" else f"statistic {name}" for name in extra]
+        return (*(p.words for p in self._parameters), *words)
+
+    def _choose(self, wanted: str | Iterable[str] | None) -> list[int]:
+        names = [wanted] if isinstance(wanted, str) else wanted
+        if names is None:
+            return list(range(self.estimates.size))
+        extra = list(self.estimates.index[len(self._parameters) :])
+        out: list[int] = []
+        for name in names:
+            if name in extra:
+                found = [len(self._parameters) + extra.index(name)]
+            elif extra and nearest(str(name), extra):
+                raise ModelError(
+                    f"{name!r} is neither a parameter nor a number of the statistic. {nearest(str(name), extra)}"
+                )
+            else:
+                found = choose(self._parameters, name).tolist()
+            out += [i for i in found if i not in out]
+        return out
+
+    def __str__(self) -> str:
+        return describe(self)
+
+    __repr__ = __str__
+
+
+def _known(values: pd.Series[Any]) -> Array:
+    array = values.to_numpy(dtype=float)
+    return np.asarray(array[np.isfinite(array)])
