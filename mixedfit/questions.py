@@ -41,6 +41,8 @@ class Questions:
         ddf: Ddf | None = "normal",
         delta: bool = False,
         names: Names = "lme4",
+        n: int = 1000,
+        seed: Any = None,
     ) -> pd.DataFrame:
         """Return intervals of all parameters, columns lower and upper.
 
@@ -61,6 +63,8 @@ class Questions:
             are NaN otherwise, because these estimates are seldom near normal. Prefer the profile.
         names : {"lme4", "long", "words"}
             What the rows are called: ``.sig01``, ``sd_(Intercept)|Subject`` or "SD of (Intercept) | Subject".
+        n, seed
+            Replicates of the bootstrap, and what makes them the same again.
 
         Examples
         --------
@@ -73,6 +77,9 @@ class Questions:
         """
         if method == "profile":
             return self.profile(parameters, levels=(level,)).conf_int(level, parameters, names=names)
+        if method == "boot":
+            drawn = self.bootstrap(n, seed=seed)
+            return drawn.conf_int(level, parameters=parameters, names=names)
         if method != "wald":
             raise ModelError(
                 f"method={method!r} is not known; expected 'wald', 'profile' or 'boot'. "

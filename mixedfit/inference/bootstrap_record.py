@@ -147,7 +147,7 @@ class Bootstrap:
         Returns
         -------
         pandas.DataFrame
-            Columns lower, upper and meaning. Replicates that failed, and for a correlation those with a variance of 0,
+            Columns lower and upper. Replicates that failed, and for a correlation those with a variance of 0,
             are left out.
 
         Raises
@@ -160,7 +160,7 @@ class Bootstrap:
         chosen = self._choose(parameters)
         if too_few := self.too_few_for(level):
             warnings.warn(too_few, BootstrapWarning, stacklevel=2)
-        table = self._intervals(level, kind, chosen)
+        table = self._intervals(level, kind, chosen)[["lower", "upper"]]
         own = [i for i in chosen if i < len(self._parameters)]
         labels = interval_table([self._parameters[i] for i in own], [(0.0, 0.0)] * len(own), names).index
         known = dict(zip(own, labels, strict=True))
