@@ -15,6 +15,7 @@ LAYERS = [
     ["formula"],
     ["modelframe", "plain"],
     ["matrices"],
+    ["recipe"],
     ["design"],
     ["canonical", "sparse_gram"],
     ["crossprod"],

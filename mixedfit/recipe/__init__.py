@@ -1,0 +1,21 @@
+"""How the matrices of further rows are built: learnt on the rows of the fit, stored without them."""
+
+from __future__ import annotations
+
+from .rows import GroupRecipe, ManyRecipe, NewRows, Recipe, make_recipe
+from .store import pack, unpack
+from .terms import FixedTerm, Product
+from .variables import Variable
+
+__all__ = [
+    "FixedTerm",
+    "GroupRecipe",
+    "ManyRecipe",
+    "NewRows",
+    "Product",
+    "Recipe",
+    "Variable",
+    "make_recipe",
+    "pack",
+    "unpack",
+]
