@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .rows import GroupRecipe, ManyRecipe, NewRows, Recipe, make_recipe
+from .rows import GroupRecipe, ManyRecipe, NewRows, Recipe, make_recipe, usable
 from .store import pack, unpack
 from .terms import FixedTerm, Product
 from .variables import Variable
@@ -18,4 +18,5 @@ __all__ = [
     "make_recipe",
     "pack",
     "unpack",
+    "usable",
 ]

@@ -26,7 +26,7 @@ from ..modelframe import ModelFrame, names_by_part
 from .terms import FixedTerm, fixed_terms
 from .variables import Variable, column_values, group_codes, level_codes, summarise, unseen_levels
 
-__all__ = ["GroupRecipe", "ManyRecipe", "NewRows", "Recipe", "make_recipe"]
+__all__ = ["GroupRecipe", "ManyRecipe", "NewRows", "Recipe", "make_recipe", "usable"]
 
 _CALLED = re.compile(r"C\(\s*`?([^\W\d][\w.]*)`?\s*[,)]")
 
@@ -208,8 +208,7 @@ class Recipe:
         self, data: Any, names: Sequence[str], others: Sequence[str]
     ) -> tuple[pd.DataFrame, dict[str, pd.Series[Any]]]:
         """Return the data as a frame, and its variables as the fit saw them."""
-        if self.refusal:
-            raise ModelError(self.refusal)
+        usable(self)
         table = as_frame(data, [*names, *others])
         return table, {name: column_values(self.variables[name], table[name]) for name in names}
 
@@ -349,3 +348,20 @@ def _group(
     kinds = tuple(getattr(frame.columns[column].dtype, "kind", "O") for column in group.columns)
     keys = tuple(random_key(part) for part in parts)
     return GroupRecipe(group.name, group.columns, kinds, levels, keys)
+
+
+def usable(recipe: Recipe | None) -> Recipe:
+    """Return a design's recipe.
+
+    Raises
+    ------
+    ModelError
+        If there is none, or it cannot be used.
+    """
+    if recipe is None:
+        raise ModelError(
+            "the fit does not know how its columns were made. Build the model with mixedfit.lmm."
+        )
+    if recipe.refusal:
+        raise ModelError(recipe.refusal)
+    return recipe

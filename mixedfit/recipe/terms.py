@@ -88,11 +88,10 @@ def fixed_terms(
             continue
         factors = tuple(factor for factor in term.factors if factor.eval_method.value != "literal")
         names = [name for factor in factors for name, _ in names_in_factor(factor) if name in known]
-        texts = tuple(_text(factor.expr, power) for factor in factors)
-        products = _plain(texts, own) if row is None else _products(row, own, spec)
-        out.append(
-            FixedTerm(":".join(texts) or "(Intercept)", texts, tuple(dict.fromkeys(names)), own, products)
-        )
+        expressions = tuple(factor.expr for factor in factors)
+        name = ":".join(_text(e, power) for e in expressions) or "(Intercept)"
+        products = _plain(expressions, own) if row is None else _products(row, own, spec)
+        out.append(FixedTerm(name, expressions, tuple(dict.fromkeys(names)), own, products))
     return tuple(out)
 
 
@@ -100,8 +99,8 @@ def _text(expression: str, power: bool) -> str:
     return expression.replace(" ** ", "^").replace("**", "^") if power else expression
 
 
-def _plain(texts: tuple[str, ...], columns: tuple[int, ...]) -> tuple[Product, ...]:
-    return (Product((), texts, tuple((text, 1) for text in texts), columns),)
+def _plain(expressions: tuple[str, ...], columns: tuple[int, ...]) -> tuple[Product, ...]:
+    return (Product((), expressions, tuple((e, 1) for e in expressions), columns),)
 
 
 def _products(structure: Any, columns: tuple[int, ...], spec: Any) -> tuple[Product, ...]:
