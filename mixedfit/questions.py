@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
@@ -11,6 +12,7 @@ from .fit import Fit
 from .inference import contrasts
 from .inference.anova import AnovaTable, term_anova
 from .inference.degrees import Ddf
+from .inference.emmeans import MarginalMeans, marginal_means
 from .inference.likelihood_ratio import LikelihoodRatioTable, random_effects_anova
 
 __all__ = ["Questions"]
@@ -126,6 +128,65 @@ class Questions:
         recipe:temperature  205.98   20.60    10   210  1.0062 0.4393
         """
         return term_anova(self._fit, type=type, ddf=ddf)
+
+    def emmeans(
+        self,
+        specs: str | Sequence[str],
+        *,
+        by: str | Sequence[str] = (),
+        at: Mapping[str, Any] | None = None,
+        ddf: Ddf | None = None,
+        level: float = 0.95,
+    ) -> MarginalMeans:
+        """Return estimated marginal means, as R's emmeans: what the model says on average over a reference grid.
+
+        The grid has every factor at its levels with equal weights, covariates at their means (those with two values
+        at both), whatever transforms the formula applies to them.
+
+        Parameters
+        ----------
+        specs : str or sequence of str
+            Variables of the fixed part whose combinations are listed.
+        by : str or sequence of str
+            Variables within which contrasts are taken.
+        at : mapping, optional
+            Values of variables in the grid, such as ``{"temp": [180, 200]}``.
+        ddf : optional
+            As in `t_test`.
+        level : float
+            Coverage of the intervals.
+
+        Returns
+        -------
+        MarginalMeans
+            With ``table``, and ``contrasts("pairwise")`` to compare them.
+
+        Raises
+        ------
+        ModelError
+            If a name is not a variable of the fixed part.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("angle ~ recipe + temp + (1 | recipe:replicate)", mf.load_dataset("cake")).fit()
+        >>> means = fit.emmeans("recipe", at={"temp": 200}, ddf="kenward-roger")
+        >>> means
+        recipe estimate std_error df lower upper
+        A         33.12      1.74 42 29.62 36.63
+        B         31.64      1.74 42 28.14 35.15
+        C         31.60      1.74 42 28.09 35.11
+        <BLANKLINE>
+        Held at: temp = 200.
+        Degrees of freedom: Kenward-Roger (expected information).
+        Confidence level: 0.95.
+        >>> means.contrasts("pairwise").table[["contrast", "estimate", "p_value"]].round(4)
+          contrast  estimate  p_value
+        0    A - B    1.4778   0.8200
+        1    A - C    1.5222   0.8102
+        2    B - C    0.0444   0.9998
+        """
+        return marginal_means(self._fit, specs, by=by, at=at, ddf=ddf, level=level)
 
     def ranova(self) -> LikelihoodRatioTable:
         """Return the likelihood-ratio test of each random effect, with the p-value that the boundary asks for."""

@@ -51,7 +51,8 @@ def data_of(name: str) -> pd.DataFrame:
 def formula_of(record: dict[str, Any]) -> str:
     """Return the formula with the contrasts that R was given."""
     fixed, random = record["formula"].split(" + (", 1)
-    for factor, contrast in (record.get("contrasts") or {}).items():
+    chosen = record.get("contrasts")
+    for factor, contrast in (chosen if isinstance(chosen, dict) else {}).items():
         fixed = re.sub(rf"(?<![\w.]){factor}(?![\w.])", f"C({factor}, {contrast})", fixed)
     return f"{fixed} + ({random}"
 

@@ -65,7 +65,7 @@ means <- function(formula, data, specs, by = NULL, at = NULL, ddf = "satterthwai
   lmer_df <- c(satterthwaite = "satterthwaite", "kenward-roger" = "kenward-roger", normal = "asymptotic")[[ddf]]
   grid <- do.call(emmeans, c(list(fit, specs, by = by, lmer.df = lmer_df, data = data_sets[[data]]), if (length(at)) list(at = at)))
   tested <- lapply(of, function(one) {
-    made <- contrast(grid, one$method, adjust = one$adjust, reverse = isTRUE(one$reverse))
+    made <- contrast(grid, if (isTRUE(one$reverse)) "revpairwise" else one$method, adjust = one$adjust)
     shown <- summary(made, infer = c(one$adjust != "holm", TRUE), adjust = one$adjust, level = level)
     by_value <- if (length(by)) as.character(shown[[by[1]]])
     c(one, list(contrast = as.character(shown$contrast), by = by_value, rows = cells(shown)))
