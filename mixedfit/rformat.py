@@ -115,9 +115,9 @@ def format_p_value(p: float, digits: int = 3) -> str:
     return f"{p:.{digits - 1}e}" if p < 1e-4 else f"{p:.{digits}g}"
 
 
-def format_fixed(values: Sequence[float], decimals: int, infinite: str = "Inf") -> list[str]:
+def format_fixed(values: Sequence[float], decimals: int) -> list[str]:
     """Return values with a number of decimals; NaN and infinity in words; ``.0`` left out if it stands everywhere."""
-    texts = [f"{v:.{decimals}f}" if np.isfinite(v) else "NaN" if np.isnan(v) else infinite for v in values]
+    texts = [f"{v:.{decimals}f}" if np.isfinite(v) else "NaN" if np.isnan(v) else "Inf" for v in values]
     if decimals == 1 and all(t.endswith(".0") or not t[-1].isdigit() for t in texts):
         texts = [t.removesuffix(".0") for t in texts]
     return texts

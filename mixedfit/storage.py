@@ -134,8 +134,8 @@ def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
         header.get("recipe"),
         parsed,
         x_names,
-        [(block.name, block.grouping.levels) for block in blocks],
-        [(f.grouping.name, f.grouping.levels, f.first) for f in many],
+        blocks=[(block.name, block.grouping.levels) for block in blocks],
+        many=[(f.grouping.name, f.grouping.levels, f.first) for f in many],
     )
     design = Design(
         formula=parsed,

@@ -9,15 +9,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .._types import Array, BoolArray, IntArray
+from .._types import Array, IntArray
 from ..errors import ModelError
 from ..fit import Fit
 from ..recipe import Recipe, usable
-from ..rformat import format_fixed, text_columns
 from .contrasts import t_rows
 from .degrees import Ddf, Degrees, degrees_of_freedom
 from .estimable import ColumnSpace
-from .multiplicity import Adjust, Family, adjusted, critical
+from .letters import letters
+from .marginal_contrasts import (
+    MarginalContrasts,
+    adjustment_note,
+    cell_names,
+    check_level,
+    family_tests,
+    printed,
+)
+from .multiplicity import Adjust
 from .reference_grid import Grid, reference_grid
 from .weights import Method, contrast_weights
 
@@ -25,7 +33,6 @@ __all__ = ["MarginalContrasts", "MarginalMeans", "marginal_means"]
 
 _ADJUSTMENTS = ("tukey", "dunnett", "holm", "bonferroni", "sidak", "none")
 _DEFAULTS: dict[str, Adjust] = {"pairwise": "tukey", "trt.vs.ctrl": "dunnett", "poly": "none"}
-_COLUMNS = ["estimate", "std_error", "df", "lower", "upper", "statistic", "p_value"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +61,7 @@ class MarginalMeans:
     method: str
     notes: tuple[str, ...]
     _degrees: Degrees = field(repr=False)
-    _L: Array = field(repr=False)
-    _estimable: BoolArray = field(repr=False)
+    _grid: Grid = field(repr=False)
 
     def contrasts(
         self,
@@ -99,7 +105,8 @@ class MarginalMeans:
         Degrees of freedom: Satterthwaite.
         P-values adjusted by Dunnett's method for 2 tests, from the joint t distribution. Joint confidence level: 0.95.
         """
-        return _contrasts(self, method, adjust, reverse, self.level if level is None else level)
+        coverage = self.level if level is None else level
+        return _contrasts(self, method, adjust=adjust, reverse=reverse, level=coverage)
 
     def compact_letters(self, alpha: float = 0.05, adjust: Adjust = "tukey") -> pd.Series[str]:
         """Return letters for each mean: means that share one do not differ at level `alpha`.
@@ -107,8 +114,8 @@ class MarginalMeans:
         Piepho (2004), J. Comput. Graph. Stat. 13:456. That two means share a letter does not say that they are
         equal.
         """
-        from .letters import letters
-
+        if not 0 < alpha < 0.5:
+            raise ModelError(f"alpha is {alpha}; expected a level of tests between 0 and 0.5, such as 0.05.")
         pairs = self.contrasts("pairwise", adjust).table
         out, at = [], 0
         for rows in _families(self):
@@ -118,41 +125,11 @@ class MarginalMeans:
             out.append(
                 pd.Series(letters(self.table["estimate"].to_numpy()[rows], p_values < alpha), index=rows)
             )
-        names = _names(self.table[[*self.by, *self.specs]])
+        names = cell_names(self.table[[*self.by, *self.specs]])
         return pd.concat(out).set_axis(pd.Index(names)).rename("letters")
 
     def __str__(self) -> str:
-        return "\n".join(_printed(self.table, list(self.specs), self.by, "estimate", self.notes))
-
-    __repr__ = __str__
-
-
-@dataclass(frozen=True, eq=False)
-class MarginalContrasts:
-    """Contrasts of marginal means, a row a contrast.
-
-    Attributes
-    ----------
-    table : pandas.DataFrame
-        contrast and the variables of `by`; columns estimate, std_error, df, lower, upper, statistic, p_value.
-    by : tuple of str
-    adjust : str
-        What p-values and intervals allow for.
-    level : float
-    method : str
-        Where the degrees of freedom come from.
-    notes : tuple of str
-    """
-
-    table: pd.DataFrame
-    by: tuple[str, ...]
-    adjust: str
-    level: float
-    method: str
-    notes: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return "\n".join(_printed(self.table, ["contrast"], self.by, "estimate", self.notes))
+        return printed(self.table, list(self.specs), self.by, self.notes)
 
     __repr__ = __str__
 
@@ -179,78 +156,57 @@ def marginal_means(
     within = [by] if isinstance(by, str) else list(by)
     if not names:
         raise ModelError("specs names no variable; give the factor whose means you want, such as 'recipe'.")
-    grid = reference_grid(fit, recipe, names, within, dict(at or {}))
+    grid = reference_grid(recipe, names, within, dict(at or {}))
     degrees = degrees_of_freedom(fit, ddf)
     estimable = ColumnSpace(fit).estimable(grid.L)
     rows = t_rows(degrees, grid.L, np.zeros(len(grid.L)), estimable, level=level)
     table = pd.concat([grid.cells, rows[["estimate", "std_error", "df", "lower", "upper"]]], axis=1)
-    notes = _notes(fit, recipe, grid, [*names, *within], degrees, estimable, level)
-    return MarginalMeans(
-        table, tuple(names), tuple(within), level, degrees.name, notes, degrees, grid.L, estimable
-    )
+    notes = [
+        *_grid_notes(recipe, grid, [*names, *within]),
+        *_fit_notes(degrees, grid.L[~estimable], grid.L[0]),
+    ]
+    notes.append(f"Confidence level: {level:g}.")
+    return MarginalMeans(table, tuple(names), tuple(within), level, degrees.name, tuple(notes), degrees, grid)
 
 
-def check_level(level: float) -> None:
-    """Refuse a coverage that is none."""
-    if not 0.5 <= level < 1:
-        raise ModelError(
-            f"level is {level}, the coverage of the intervals; expected at least 0.5 and below 1, such as 0.95."
-        )
-
-
-def _notes(
-    fit: Fit,
-    recipe: Recipe,
-    grid: Grid,
-    named: Sequence[str],
-    degrees: Degrees,
-    estimable: BoolArray,
-    level: float,
-) -> tuple[str, ...]:
+def _grid_notes(recipe: Recipe, grid: Grid, named: Sequence[str]) -> list[str]:
+    """Return over what was averaged, what was held, and interactions that averages hide."""
     notes = []
     if grid.averaged:
         notes.append(f"Averaged over the levels of: {', '.join(grid.averaged)}.")
     if grid.held:
-        notes.append(
-            "Held at: " + ", ".join(f"{name} = {value:.6g}" for name, value in grid.held.items()) + "."
-        )
+        held = ", ".join(f"{name} = {value:.6g}" for name, value in grid.held.items())
+        notes.append(f"Held at: {held}.")
+    others = [set(term.variables) - set(named) for term in recipe.terms]
     crossed = [
-        t.name for t in recipe.terms if set(t.variables) & set(named) and set(t.variables) - set(named)
+        t.name for t, rest in zip(recipe.terms, others, strict=True) if rest and set(t.variables) - rest
     ]
     if crossed:
-        notes.append(f"Beware: {', '.join(named)} stands in interactions ({', '.join(crossed)}).")
+        notes.append(f"Beware of interactions with these: {', '.join(crossed)}.")
+    return notes
+
+
+def _fit_notes(degrees: Degrees, unknown: Array, first: Array) -> list[str]:
+    """Return what the fit could not tell, and the degrees of freedom."""
+    fit, notes = degrees.fit, []
     if fit.design.offset is not None:
         notes.append("The offset is taken as 0.")
-    if not estimable.all():
+    if len(unknown):
         notes.append("NaN: not estimable, since the data lack cells that the mean needs.")
     notes.append(f"Degrees of freedom: {degrees.name}.")
-    if fit.design.many and degrees.df(grid.L[0]) != degrees.df(grid.L[0]):
-        notes.append(
-            f"Unknown for means over {fit.design.many[0].grouping.name}; use ddf='residual' or 'normal'."
-        )
-    notes.append(f"Confidence level: {level:g}.")
-    return tuple(notes)
+    if fit.design.many and np.isnan(degrees.df(first)):
+        name = fit.design.many[0].grouping.name
+        notes.append(f"They are not known for means over {name!r}; use ddf='residual' or ddf='normal'.")
+    return notes
 
 
 def _families(means: MarginalMeans) -> list[IntArray]:
     """Return the places of the means of each combination of `by`."""
-    if not means.by:
-        return [np.arange(len(means.table), dtype=np.int64)]
-    count = len(means.table.drop_duplicates(list(means.by)))
-    return list(np.arange(len(means.table), dtype=np.int64).reshape(count, -1))
-
-
-def _names(cells: pd.DataFrame) -> list[str]:
-    """Return a cell's values as text, parted by blanks."""
-    return [" ".join(_text(value) for value in row) for row in cells.itertuples(index=False)]
-
-
-def _text(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return list(np.arange(len(means.table), dtype=np.int64).reshape(means._grid.families, -1))
 
 
 def _contrasts(
-    means: MarginalMeans, method: Method, adjust: Adjust | None, reverse: bool, level: float
+    means: MarginalMeans, method: Method, *, adjust: Adjust | None, reverse: bool, level: float
 ) -> MarginalContrasts:
     check_level(level)
     if adjust is None:
@@ -264,91 +220,16 @@ def _contrasts(
     space = ColumnSpace(means._degrees.fit)
     parts = []
     for rows in _families(means):
-        labels = _names(means.table[list(means.specs)].iloc[rows])
+        labels = cell_names(means.table[list(means.specs)].iloc[rows])
         names, weights = contrast_weights(method, labels, reverse=reverse)
-        part = _family(means, weights @ means._L[rows], space, len(rows), adjust, level)
+        L = weights @ means._grid.L[rows]
+        part = family_tests(means._degrees, L, space=space, means=len(rows), adjust=adjust, level=level)
         part.insert(0, "contrast", names)
-        for name in means.by:
+        for name in reversed(means.by):
             part.insert(1, name, means.table[name].iloc[rows[0]])
         parts.append(part)
     table = pd.concat(parts, ignore_index=True)
-    sizes = len(parts[0]), len(_families(means)[0])
-    notes = (
-        *(n for n in means.notes if not n.startswith(("Confidence", "NaN"))),
-        *_adjustment(adjust, *sizes, level),
-    )
-    if table["estimate"].isna().any():
-        notes = ("NaN: not estimable.", *notes)
-    return MarginalContrasts(table, means.by, adjust, level, means.method, notes)
-
-
-def _family(
-    means: MarginalMeans, L: Array, space: ColumnSpace, count: int, adjust: Adjust, level: float
-) -> pd.DataFrame:
-    """Return the tests of one family."""
-    degrees = means._degrees
-    ok = space.estimable(L)
-    rows = t_rows(degrees, L, np.zeros(len(L)), ok, level=level)
-    kept = degrees.fit.kept.astype(bool)
-    own = L[ok][:, kept]
-    covariance = own @ degrees.covariance[np.ix_(kept, kept)] @ own.T
-    size = np.sqrt(np.diag(covariance))
-    family = Family(count, covariance / np.outer(size, size))
-    tested, dfs = rows.loc[ok, "statistic"].to_numpy(), rows.loc[ok, "df"].to_numpy()
-    rows.loc[ok, "p_value"] = adjusted(tested, dfs, adjust, family)
-    factors = {df: critical(df, level, adjust, family) for df in dict.fromkeys(np.round(dfs, 6).tolist())}
-    half = np.array([factors[df] for df in np.round(dfs, 6)]) * rows.loc[ok, "std_error"].to_numpy()
-    rows.loc[ok, "lower"] = rows.loc[ok, "estimate"] - half
-    rows.loc[ok, "upper"] = rows.loc[ok, "estimate"] + half
-    return rows[_COLUMNS]
-
-
-def _adjustment(adjust: Adjust, tests: int, count: int, level: float) -> tuple[str, ...]:
-    """Return what is said about p-values and intervals."""
-    if adjust == "none" or tests == 1:
-        return (
-            (f"Confidence level: {level:g}. Nothing was adjusted for several tests.",)
-            if tests > 1
-            else (f"Confidence level: {level:g}.",)
-        )
-    owner = {
-        "tukey": f"Tukey's method for all pairs of {count} means",
-        "dunnett": f"Dunnett's method for {tests} tests, from the joint t distribution",
-        "holm": f"Holm's method for {tests} tests",
-        "bonferroni": f"Bonferroni's method for {tests} tests",
-        "sidak": f"Šidák's method for {tests} tests",
-    }[adjust]
-    intervals = "; intervals: Bonferroni's" if adjust == "holm" else ""
-    return (f"P-values adjusted by {owner}{intervals}. Joint confidence level: {level:g}.",)
-
-
-def _printed(
-    table: pd.DataFrame, names: list[str], by: tuple[str, ...], estimate: str, notes: tuple[str, ...]
-) -> list[str]:
-    """Return a table in blocks, one for each combination of `by`, and the notes."""
-    numbers = {name: table[name].tolist() for name in _COLUMNS if name in table}
-    least = [e for e in numbers["std_error"] if np.isfinite(e) and e > 0]
-    decimals = max(0, 2 - int(np.floor(np.log10(min(least))))) if least else 4
-    shown = {
-        name: format_fixed(numbers[name], decimals) for name in ("estimate", "std_error", "lower", "upper")
-    }
-    shown["df"] = format_fixed(numbers["df"], 1, infinite="Inf")
-    if "p_value" in numbers:
-        shown["statistic"] = format_fixed(numbers["statistic"], 3)
-        shown["p_value"] = [
-            "<.0001" if p < 1e-4 else f"{p:.4f}" if p == p else "NaN" for p in numbers["p_value"]
-        ]
-    order = [name for name in _COLUMNS if name in shown]
-    heads = [*names, *(h for h in order)]
-    left = [[_text(v) for v in table[name]] for name in names]
-    cells = [*left, *(shown[name] for name in order)]
-    lines = text_columns(heads, cells, left=len(names))
-    out: list[str] = []
-    previous = None
-    for i, line in enumerate(lines[1:]):
-        group = ", ".join(f"{name} = {_text(table[name].iloc[i])}" for name in by)
-        if group != previous:
-            out += ([""] if out else []) + ([f"{group}:"] if by else []) + [lines[0]]
-            previous = group
-        out.append(line)
-    return [*out, "", *notes]
+    kept = [note for note in means.notes if not note.startswith(("Confidence", "NaN", "They"))]
+    missing = ["NaN: not estimable."] if table["estimate"].isna().any() else []
+    last = adjustment_note(adjust, len(parts[0]), len(labels), level)
+    return MarginalContrasts(table, means.by, adjust, level, means.method, (*missing, *kept, last))

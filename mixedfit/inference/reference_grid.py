@@ -17,7 +17,6 @@ import pandas as pd
 
 from .._types import Array
 from ..errors import ModelError, nearest
-from ..fit import Fit
 from ..recipe import Recipe, Variable
 
 __all__ = ["Grid", "reference_grid"]
@@ -38,6 +37,8 @@ class Grid:
         A row a cell: `by` slowest, the first of `specs` fastest.
     L : ndarray, shape (cells, p)
         Coefficients of the fixed effects.
+    families : int
+        Combinations of `by`.
     averaged : tuple of str
         Variables with several values over which was averaged.
     held : dict of str to float
@@ -46,13 +47,12 @@ class Grid:
 
     cells: pd.DataFrame
     L: Array
+    families: int
     averaged: tuple[str, ...]
     held: dict[str, float]
 
 
-def reference_grid(
-    fit: Fit, recipe: Recipe, specs: Sequence[str], by: Sequence[str], at: Mapping[str, Any]
-) -> Grid:
+def reference_grid(recipe: Recipe, specs: Sequence[str], by: Sequence[str], at: Mapping[str, Any]) -> Grid:
     """Return the grid of `specs` within `by`.
 
     Raises
@@ -91,6 +91,7 @@ def reference_grid(
     return Grid(
         cells=cells,
         L=L,
+        families=prod(sizes[: len(by)]),
         averaged=(*(n for n in rest if len(values[n]) > 1), *(n for n in recipe.fixed_names if n in many)),
         held={
             n: float(values[n][0]) for n in rest if len(values[n]) == 1 and recipe.variables[n].levels is None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .rows import GroupRecipe, ManyRecipe, NewRows, Recipe, make_recipe, usable
+from .records import GroupRecipe, ManyRecipe, NewRows
+from .rows import Recipe, make_recipe, usable
 from .store import pack, unpack
 from .terms import FixedTerm, Product
 from .variables import Variable

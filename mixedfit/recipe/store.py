@@ -21,7 +21,8 @@ from ..formula import ParsedFormula, random_key
 from ..labels import pack_index, unpack_index
 from ..matrices import CONTEXT
 from ..plain import check_is_plain
-from .rows import GroupRecipe, ManyRecipe, Recipe
+from .records import GroupRecipe, ManyRecipe
+from .rows import Recipe
 from .variables import Variable
 
 __all__ = ["pack", "unpack"]
@@ -96,6 +97,7 @@ def unpack(
     stored: Mapping[str, Any] | None,
     parsed: ParsedFormula,
     x_names: tuple[str, ...],
+    *,
     blocks: list[tuple[str, pd.Index[Any]]],
     many: list[tuple[str, pd.Index[Any], int]],
 ) -> Recipe:
