@@ -133,6 +133,7 @@ def test_rows_with_a_missing_value_must_be_nan_and_stay() -> None:
     assert codes[5] == -1
     assert np.array_equal(np.delete(codes, 5), np.delete(block.codes, 5))
     assert (by_name["f:g"][1] < 0).nonzero()[0].tolist() == [1, 5]
+    assert (by_name["f:g"][0] == 1).all()
 
 
 def test_levels_that_the_fit_did_not_have_must_be_told_apart() -> None:
@@ -172,9 +173,19 @@ def test_offset_must_be_built_from_its_column_and_refused_from_an_array() -> Non
         given.recipe.rows(data)
 
 
-def test_functions_of_the_user_must_be_used_again() -> None:
+def test_functions_of_the_user_must_be_used_again(tmp_path: Path) -> None:
     design = design_of("y ~ half(x) + (1 | g)", context={"half": lambda x: x / 2})
     match(design, frame(), slice(None))
+    copied = pickle.loads(pickle.dumps(design)).recipe
+    with pytest.raises(mf.ModelError, match=r"of your own \(half\)"):
+        copied.rows(frame())
+    named = design_of("y ~ log(x) + (1 | g)", context={"log": np.log1p, "unused": lambda: 0})
+    np.testing.assert_array_equal(named.X[:, 1], np.log1p(frame()["x"]))
+    mf.lmm("y ~ log(x) + (1 | g)", frame(), context={"log": np.log1p}).fit().save(tmp_path / "fit.npz")
+    loaded = mf.load(tmp_path / "fit.npz")._fit.design.recipe
+    assert loaded is not None
+    with pytest.raises(mf.ModelError, match=r"of your own \(log\)"):
+        loaded.rows(frame())
 
 
 def test_formula_of_a_file_must_not_run_code(tmp_path: Path) -> None:

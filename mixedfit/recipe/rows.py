@@ -5,6 +5,7 @@ A recipe holds what was learnt (means, knots, levels), never the rows themselves
 
 from __future__ import annotations
 
+import pickle
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -67,6 +68,29 @@ class Recipe:
     specs: Mapping[str, Any] | None
     context: Mapping[str, Any] = field(default_factory=dict)
     refusal: str = ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out functions that cannot go to another process, and say so there when they are needed."""
+        state = dict(self.__dict__)
+        try:
+            pickle.dumps(self.context)
+        except (pickle.PicklingError, AttributeError, TypeError):
+            state["context"] = {}
+            state["refusal"] = self.without_context
+        return state
+
+    @property
+    def without_context(self) -> str:
+        """What a copy of the recipe says that lost the user's functions; empty if the formula uses none."""
+        used = [
+            name for name in self.context if re.search(rf"(?<![\w.]){re.escape(name)}\b", self.parsed.source)
+        ]
+        if not used:
+            return ""
+        return (
+            f"the formula uses functions or constants of your own ({', '.join(used)}), which do not go with a copy "
+            "of the fit. Build the model again with mixedfit.lmm to ask about further rows."
+        )
 
     def rows(self, data: Any) -> NewRows:
         """Return the numbers of further rows.
@@ -164,7 +188,8 @@ class Recipe:
         """Return the matrix of one part of the formula, NaN in rows where one of its variables is missing."""
         if key not in self.formula._to_dict():
             key = "X"
-        names = names_by_part(self.parsed).get(key) or names_by_part(self.parsed)["X"]
+        parts = names_by_part(self.parsed)
+        names = parts[key] if key in parts else parts["X"]
         used = {name: columns[name] for name in names if name in columns}
         missing = np.zeros(n, dtype=bool)
         for values in used.values():

@@ -38,7 +38,7 @@ def pack(recipe: Recipe) -> dict[str, Any] | None:
             "prefixes": [factor.name for factor in recipe.many],
             "offset": recipe.offset,
             "specs": None if recipe.specs is None else {k: _pack_spec(s) for k, s in recipe.specs.items()},
-            "refusal": recipe.refusal,
+            "refusal": recipe.refusal or recipe.without_context,
         }
     except TypeError:
         return None
@@ -123,7 +123,9 @@ def unpack(
         ManyRecipe(column, levels, first, prefix)
         for (column, levels, first), prefix in zip(many, stored["prefixes"], strict=True)
     )
-    refusal = stored["refusal"] or _refusal(parsed, variables)
+    if stored["refusal"]:
+        return Recipe(parsed, parsed.matrices, x_names, {}, (), (), None, None, refusal=stored["refusal"])
+    refusal = _refusal(parsed, variables)
     if refusal:
         return _unusable(parsed, x_names, refusal)
     try:
