@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -204,6 +206,16 @@ def test_printout_must_say_what_was_done() -> None:
     assert "Holm's method for 3 tests; intervals: Bonferroni's" in inside
     held = str(fitted("angle ~ recipe + temp + (1 | recipe:replicate)", "cake").emmeans("recipe"))
     assert "Held at: temp = 200." in held
+
+
+def test_documentation_must_show_what_is_printed() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "means.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    text = "\n".join(block.replace("\n\n", "\n<BLANKLINE>\n") for block in blocks)
+    test = doctest.DocTestParser().get_doctest(text, {}, "means.md", None, 0)
+    outcome = doctest.DocTestRunner().run(test)
+    assert outcome.attempted > 5
+    assert outcome.failed == 0
 
 
 def test_wrong_names_and_options_must_be_refused() -> None:

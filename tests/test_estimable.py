@@ -26,7 +26,7 @@ def test_contrast_of_an_empty_cell_must_be_nan_and_named() -> None:
     assert np.isfinite(test.table.iloc[2].to_numpy()).all()
     assert "Not estimable" in test.notes[0]
     assert test.notes[0].endswith("recipeB:temperature205; recipeB + recipeB:temperature205.")
-    assert "not determine recipeB:temperature205" in str(test)
+    assert "dropped for rank: recipeB:temperature205" in str(test)
 
 
 @pytest.mark.parametrize("ddf", ["satterthwaite", "kenward-roger", "residual", "normal"])

@@ -156,10 +156,8 @@ def _notes(fit: Fit, names: list[str]) -> tuple[str, ...]:
     dropped = [name for name, kept in zip(fit.coefficient_names, fit.kept, strict=True) if not kept]
     if not names:
         return ()
-    return (
-        f"Not estimable, since the data do not determine {', '.join(dropped[:5])}{' …' if len(dropped) > 5 else ''}: "
-        f"{'; '.join(names)}.",
-    )
+    columns = ", ".join(dropped[:5]) + (" …" if len(dropped) > 5 else "")
+    return (f"Not estimable (columns dropped for rank: {columns}): {'; '.join(names)}.",)
 
 
 def t_rows(degrees: Degrees, L: Array, r: Array, estimable: BoolArray, *, level: float) -> pd.DataFrame:
