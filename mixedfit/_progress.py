@@ -37,6 +37,14 @@ class Progress:
             sys.stderr.write(f"\r{evaluations:4d} evaluations, criterion {value:.4f}, {seconds:.0f} s ")
             sys.stderr.flush()
 
+    def say(self, what: str) -> None:
+        """Show in words what is being done, once `PATIENCE` is over."""
+        seconds = perf_counter() - self.begun
+        if self.wanted and seconds > PATIENCE:
+            self.shown = True
+            sys.stderr.write(f"\r{what}, {seconds:.0f} s \x1b[K")
+            sys.stderr.flush()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

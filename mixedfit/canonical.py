@@ -2,7 +2,8 @@
 
 Shifting or scaling a covariate changes the numbers of a model, not the model. Cross-products are taken in
 a basis where this has been undone: X = X̃ T⁻¹ with orthonormal columns (times √n), y less its
-least-squares fit and divided by its scale, and each unstructured term's Z = Z̃ R with orthonormal columns
+least-squares fit and divided by its scale, both after what fixed factors with many levels explain of them
+has been taken off, and each unstructured term's Z = Z̃ R with orthonormal columns
 (times √n), so that λ̃ = Rλ. The bases come from a QR factorisation of the rows; an error in them would
 change the conditioning only, never the model.
 """
@@ -18,6 +19,7 @@ from ._linalg import inverse, triangle
 from ._types import Array, IntArray
 from .design import Design, RandomBlock
 from .errors import DataError, ModelError
+from .spans import LevelSpan, level_span
 
 __all__ = ["FixedBasis", "check_scale", "effect_basis", "fixed_basis", "row_chunks"]
 
@@ -35,23 +37,44 @@ def row_chunks(n: int, size: int = CHUNK) -> Iterator[slice]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FixedBasis:
-    """The basis of X and y.
+    """The basis of X and y: X̃ = X₀T and ỹ = (y − M levels − X₀ centre) / scale with X₀ = X[:, kept] − M within.
 
     Attributes
     ----------
     kept : ndarray of int64, shape (p,)
         Columns of X of full rank.
     transform : ndarray, shape (p, p)
-        T, upper triangular: X̃ = X[:, kept] T.
+        T, upper triangular.
     centre : ndarray, shape (p,)
-        Least-squares coefficients; ỹ = (y − X centre) / scale.
+        Least-squares coefficients.
     scale : float
+    span : LevelSpan or None
+        M, the columns of the fixed factors with many levels.
+    within : ndarray, shape (columns of M, p)
+        Least-squares coefficients of X[:, kept] on M.
+    levels : ndarray, shape (columns of M,)
+        Least-squares coefficients of y on M.
     """
 
     kept: IntArray
     transform: Array
     centre: Array
     scale: float
+    span: LevelSpan | None
+    within: Array
+    levels: Array
+
+    def columns(self, design: Design, rows: slice) -> Array:
+        """Return X[:, kept] − M within on some rows."""
+        X = design.X[rows]
+        if self.kept.size < X.shape[1]:
+            X = X[:, self.kept]
+        return X if self.span is None else X - self.span.times(self.within, rows)
+
+    def response(self, design: Design, rows: slice) -> Array:
+        """Return y − M levels on some rows."""
+        y = design.y[rows]
+        return y if self.span is None else y - self.span.times(self.levels, rows)
 
 
 def fixed_basis(design: Design, root_weights: Array | None) -> FixedBasis:
@@ -62,38 +85,64 @@ def fixed_basis(design: Design, root_weights: Array | None) -> FixedBasis:
     design : Design
     root_weights : ndarray, shape (n,), or None
     """
-    X, y = design.X, design.y
-    n, p = X.shape
-    upper = np.zeros((0, p + 1))
-    for rows in row_chunks(n):
-        block = np.empty((rows.stop - rows.start, p + 1))
-        block[:, :p] = X[rows]
-        block[:, p] = y[rows]
-        if root_weights is not None:
-            block *= root_weights[rows, None]
-        upper = triangle(np.concatenate([upper, block]) if upper.size else block)
-    kept = independent_columns(upper[:, :p])
-    if design.many:
-        kept = kept[_within_levels(design, kept, root_weights)]
+    n, p = design.X.shape
+    span = level_span(design) if design.many else None
+    means = _explained(design, span)
+    upper, norms = _triangle(design, span, means, root_weights)
+    kept = independent_columns(upper[:, :p], norms[:p])
     reduced = triangle(upper[:, [*kept, p]]) if kept.size < p else upper
     size = kept.size
     root = reduced[:size, :size]
     centre = np.asarray(np.linalg.solve(root, reduced[:size, size]) if size else np.zeros(0), dtype=float)
     count = n if root_weights is None else int(np.count_nonzero(root_weights))
     with np.errstate(over="ignore"):
-        norm = float(np.linalg.norm(reduced[:, size])) if reduced.size else 0.0
         rest = float(np.linalg.norm(reduced[size:, size]))
-    total = size + sum(len(factor.names) for factor in design.many)
+    total = size + (0 if span is None else span.columns)
     if count <= total:
         raise ModelError(
             f"{count} rows cannot determine {total} fixed effects and a residual variance; simplify the formula or "
             "use more data."
         )
-    largest = float(np.abs(reduced).max())
-    check_scale(design, largest if largest > 1e100 else norm, rest)
+    largest = float(max(np.abs(reduced).max(), norms.max()))
+    check_scale(design, largest if largest > 1e100 else float(norms[p]), rest)
     scale = max(rest, 1e-300) / np.sqrt(count)
     transform = inverse(root) * np.sqrt(count) if size else np.zeros((0, 0))
-    return FixedBasis(kept, np.triu(transform), centre, scale)
+    return FixedBasis(kept, np.triu(transform), centre, scale, span, means[:, kept], means[:, p])
+
+
+def _explained(design: Design, span: LevelSpan | None) -> Array:
+    """Return the coefficients of [X y] on the many-level factors, shape (columns, p + 1); none of an intercept's."""
+    p = design.X.shape[1]
+    if span is None:
+        return np.zeros((0, p + 1))
+    means = np.zeros((span.columns, p + 1))
+    for j in range(p + 1):
+        if j == p or span.base < 0 or design.x_names[j] != "(Intercept)":
+            means[:, j] = span.coefficients(design.y if j == p else design.X[:, j])
+    span.release()
+    return means
+
+
+def _triangle(
+    design: Design, span: LevelSpan | None, means: Array, root_weights: Array | None
+) -> tuple[Array, Array]:
+    """Return R of [X y] less what many-level factors explain, and the norms of the columns of [X y]."""
+    p = design.X.shape[1]
+    upper = np.zeros((0, p + 1))
+    squares = np.zeros(p + 1)
+    for rows in row_chunks(design.n):
+        block = np.empty((rows.stop - rows.start, p + 1))
+        block[:, :p] = design.X[rows]
+        block[:, p] = design.y[rows]
+        if root_weights is not None:
+            block *= root_weights[rows, None]
+        if span is not None:
+            squares += np.einsum("ij,ij->j", block, block)
+            own = span.times(means, rows)
+            block -= own if root_weights is None else root_weights[rows, None] * own
+        upper = triangle(np.concatenate([upper, block]) if upper.size else block)
+    with np.errstate(over="ignore"):
+        return upper, np.linalg.norm(upper, axis=0) if span is None else np.sqrt(squares)
 
 
 def check_scale(design: Design, norm: float, rest: float) -> None:
@@ -110,9 +159,15 @@ def check_scale(design: Design, norm: float, rest: float) -> None:
         )
 
 
-def independent_columns(upper: Array) -> IntArray:
-    """Return the columns of an upper-triangular factor that earlier ones do not span."""
-    norms = np.linalg.norm(upper, axis=0)
+def independent_columns(upper: Array, norms: Array) -> IntArray:
+    """Return the columns of an upper-triangular factor that earlier ones do not span.
+
+    Parameters
+    ----------
+    upper : ndarray, shape (rows, p)
+    norms : ndarray, shape (p,)
+        What the columns' lengths are measured against.
+    """
     diagonal = np.abs(np.diag(upper))
     if diagonal.size == norms.size and bool(np.all(diagonal > RANK_TOLERANCE * norms)):
         return np.arange(norms.size, dtype=np.int64)
@@ -127,25 +182,6 @@ def independent_columns(upper: Array) -> IntArray:
             kept.append(j)
             basis = np.column_stack([basis, rest / length])
     return np.array(kept, dtype=np.int64)
-
-
-def _within_levels(design: Design, kept: IntArray, root_weights: Array | None) -> IntArray:
-    """Return the positions in `kept` that a many-level fixed factor does not span; intercepts stay."""
-    weights = np.ones(design.n) if root_weights is None else root_weights**2
-    residual = np.array(design.X[:, kept])
-    for factor in design.many:
-        codes = factor.grouping.codes
-        levels = len(factor.grouping.levels)
-        total = np.maximum(np.bincount(codes, weights, levels), 1e-300)
-        for j in range(residual.shape[1]):
-            residual[:, j] -= (np.bincount(codes, weights * residual[:, j], levels) / total)[codes]
-    full = np.linalg.norm(design.X[:, kept], axis=0)
-    left = np.linalg.norm(residual, axis=0)
-    constant = np.ptp(design.X[:, kept], axis=0) == 0
-    intercept = constant & bool(any(factor.first for factor in design.many))
-    varying = np.flatnonzero((left > RANK_TOLERANCE * full) & ~intercept)
-    upper = triangle(residual[:, varying])
-    return np.sort(np.concatenate([np.flatnonzero(intercept), varying[independent_columns(upper)]]))
 
 
 def effect_basis(design: Design, block: RandomBlock, fixed: FixedBasis, root_weights: Array | None) -> Array:

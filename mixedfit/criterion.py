@@ -20,13 +20,13 @@ from ._lazy import lazy
 from ._types import Array, IntArray
 from .covariance import BlockDiagonal
 from .crossprod import CrossProducts, TailBlock
-from .dense_tail import DenseTail
+from .dense_tail import LARGE_TAIL, DenseTail
 from .errors import ModelError
 from .first import FirstSums
+from .small import Derived, SmallModel, SmallTail, small_model
 from .sparse_tail import SparseTail
 
 __all__ = ["Criterion", "Evaluation"]
-
 
 EXACT_FIT = (
     "the random effects reproduce the response exactly: the residual variance is 0 and the likelihood has no maximum. "
@@ -37,9 +37,6 @@ Tail: TypeAlias = DenseTail | SparseTail
 
 EXACT_EFFECTS = 400
 """Up to this many random effects of several factors the curvature is exact."""
-
-LARGE_TAIL = 500
-"""Columns of the tail from which a point that the search has left does not keep its matrices."""
 
 EXACT_COLUMNS = 40
 """Up to this many fixed-effect columns the curvature of a one-factor REML fit is exact."""
@@ -97,6 +94,11 @@ class Criterion:
         return self.cross.q_tail == 0 and (self.cross.p <= EXACT_COLUMNS or not self.reml)
 
     @lazy
+    def small(self) -> SmallModel | None:
+        """The model as compiled code takes it, if it is small."""
+        return small_model(self.cross, self.structures, self.reml)
+
+    @lazy
     def constant(self) -> float:
         """What changing the basis of X and y, and weights, add to the criterion."""
         cross = self.cross
@@ -115,11 +117,22 @@ class Criterion:
             out.append(np.ascontiguousarray(lam if self.canonical else basis @ lam))
         return out
 
+    def derivatives(self, theta: Array) -> list[Array]:
+        """Return ∂λ̃/∂θ of every block, shape (n_theta_f, k, k)."""
+        out = []
+        for structure, here, basis in zip(self.structures, self.slices, self.cross.basis, strict=True):
+            derivative = structure.derivative(theta[here])
+            out.append(derivative if self.canonical else basis @ derivative)
+        return out
+
     def __call__(self, theta: Array) -> Evaluation:
         """Return the evaluation at θ, shape (n_theta,); it computes what is asked of it, once."""
         theta = np.asarray(theta, dtype=float)
+        lams = self.factors(theta)
+        if self.small is not None:
+            return Evaluation(self, theta, SmallTail(self.cross, lams, self.small))
         tail = DenseTail if self.cross.sparse is None else SparseTail
-        return Evaluation(self, theta, tail(self.cross, self.factors(theta)))
+        return Evaluation(self, theta, tail(self.cross, lams))
 
 
 class Evaluation:
@@ -169,16 +182,40 @@ class Evaluation:
 
     @lazy
     def _prepared(self) -> Tail:
-        """The tail with what gradient and curvature share."""
+        """The tail with what gradient and curvature share; what needs the factor comes before."""
+        if self._frugal:
+            _ = self._quadratic
         self.tail.prepare(self.criterion.reml)
         return self.tail
 
     @lazy
     def _first(self) -> FirstSums:
         """Sums over the levels of the first factor; traces too where it stands alone."""
+        directions = self._first_directions[: 0 if self._frugal else None]
+        return self._prepared.first_sums(directions, self.criterion.sums_are_exact)
+
+    @lazy
+    def _variates(self) -> FirstSums:
+        """Scores and working variates of the first factor."""
+        if isinstance(self.tail, DenseTail) and self._frugal:
+            return self.tail.first_variates(self._first_directions)
+        return self._first
+
+    @property
+    def _frugal(self) -> bool:
+        return isinstance(self.tail, DenseTail) and self.tail.frugal
+
+    @property
+    def _first_directions(self) -> Array:
+        return np.ascontiguousarray(self._directions[self.criterion.cross.first_block])
+
+    @lazy
+    def _derived(self) -> Derived | None:
+        """What compiled code computes in one call, if it can."""
+        if not isinstance(self.tail, SmallTail):
+            return None
         c = self.criterion
-        directions = np.ascontiguousarray(self._directions[c.cross.first_block])
-        return self._prepared.first_sums(directions, c.sums_are_exact)
+        return self.tail.derive(self._derivatives, (c.reml, self.sigma_squared, c.sigma is None))
 
     def release(self) -> None:
         """Compute gradient and curvature, then let go of the inverses they came from."""
@@ -200,10 +237,12 @@ class Evaluation:
     @lazy
     def scores(self) -> tuple[Array, ...]:
         """Z_jᵀV⁻¹r of every block, shape (levels, k) each."""
+        if self._derived is not None:
+            return self._derived.scores
         out = []
         for f in range(len(self.criterion.structures)):
             place = self._place(f)
-            out.append(self._first.scores if place is None else self.tail.tail_scores(place))
+            out.append(self._variates.scores if place is None else self.tail.tail_scores(place))
         return tuple(out)
 
     def _trace_part(self, f: int) -> Array:
@@ -241,16 +280,13 @@ class Evaluation:
     @lazy
     def _derivatives(self) -> list[Array]:
         """Return ∂λ̃/∂θ of every block, shape (n_theta_f, k, k)."""
-        c = self.criterion
-        out = []
-        for f, (structure, here) in enumerate(zip(c.structures, c.slices, strict=True)):
-            derivative = structure.derivative(self.theta[here])
-            out.append(derivative if c.canonical else c.cross.basis[f] @ derivative)
-        return out
+        return self.criterion.derivatives(self.theta)
 
     @lazy
     def gradient(self) -> Array:
         """∂d/∂θ, shape (n_theta,)."""
+        if self._derived is not None:
+            return self._derived.gradient
         parts = []
         for f, derivative in enumerate(self._derivatives):
             slope = 2.0 * (self._trace_part(f) - self._score_part(f) @ self.tail.lams[f])
@@ -266,6 +302,15 @@ class Evaluation:
         ]
 
     @lazy
+    def along(self) -> Array:
+        """−∂PRSS/∂θ over σ², which is ∂²d/∂θ∂log σ² where σ is not profiled out, shape (n_theta,)."""
+        parts = [
+            np.einsum("aik,ik->a", d, s.T @ s) / self.sigma_squared
+            for s, d in zip(self.scores, self._directions, strict=True)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    @lazy
     def _quadratic(self) -> Array:
         """yᵀP V_a P V_b P y / σ², shape (n_theta, n_theta)."""
         products, crossed = self._variate_products(self._directions)
@@ -278,13 +323,7 @@ class Evaluation:
         c = self.criterion
         rest = np.zeros((c.n_theta, c.n_theta))
         if c.sigma is None:
-            along = np.concatenate(
-                [
-                    np.einsum("aik,ik->a", d, s.T @ s)
-                    for s, d in zip(self.scores, self._directions, strict=True)
-                ]
-            )
-            rest -= np.outer(along, along) / (self.sigma_squared * self.tail.prss)
+            rest -= np.outer(self.along, self.along) * (self.sigma_squared / self.tail.prss)
         for f, here in enumerate(c.slices):
             d = self._derivatives[f]
             slopes = self._quick_slope(f) @ d
@@ -294,12 +333,16 @@ class Evaluation:
     @lazy
     def curvature(self) -> Array:
         """Average-information approximation to ∂²d/∂θ², shape (n_theta, n_theta)."""
+        if self._derived is not None:
+            return self._derived.curvature
         out = self._quadratic + self._rest_of_curvature
         return np.asarray(0.5 * (out + out.T))
 
     @lazy
     def exact_curvature(self) -> Array | None:
         """∂²d/∂θ², shape (n_theta, n_theta); None where its traces would be dear."""
+        if self._derived is not None:
+            return self._derived.exact_curvature
         traces = self._traces(self._directions)
         if traces is None:
             return None
@@ -331,8 +374,7 @@ class Evaluation:
         return traces
 
     def _traces_of_one_factor(self) -> Array:
-        first = self._first
-        scaled = first.spreads @ self._prepared.scaled
+        first, scaled = self._first, self._first.spreads @ self._prepared.scaled
         return np.asarray(0.5 * (first.traces + first.traces.T) + np.einsum("aij,bji->ab", scaled, scaled))
 
     def _columns_of(self, f: int) -> slice:
@@ -350,11 +392,13 @@ class Evaluation:
         for f, here in enumerate(c.slices):
             place = self._place(f)
             if place is None:
-                products[here, here] = self._first.products
-                crossed[here] = self._first.crossed
+                products[here, here] = self._variates.products
+                crossed[here] = self._variates.crossed
             else:
                 variates = np.einsum("aik,jk->aji", directions[f], self.scores[f])
-                coefficients[here, place.offset : place.stop] = variates.reshape(len(variates), -1)
+                coefficients[here, place.offset : place.stop] = variates.reshape(
+                    len(variates), place.levels * place.k
+                )
         if c.cross.q_random:
             mixed = crossed[:, : c.cross.q_tail] @ coefficients.T
             own = tail.times(coefficients)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ._linalg import inverse
+from ._linalg import inverse, paged_zeros
 from ._types import Array, IntArray
 from .canonical import FixedBasis, check_scale, effect_basis, fixed_basis, row_chunks
 from .design import Design
@@ -22,6 +22,7 @@ from .kernels.accumulate import (
     merge_cells,
     pair_cells,
 )
+from .spans import LevelSpan
 from .sparse_gram import SparseGram, sparse_pattern
 
 __all__ = ["CrossProducts", "FirstFactor", "TailBlock", "cross_products", "with_response"]
@@ -153,9 +154,9 @@ def cross_products(design: Design) -> CrossProducts:
     first_block = max(
         range(len(design.blocks)), key=lambda f: design.blocks[f].levels * design.blocks[f].k, default=-1
     )
-    tail = _tail_layout(design, first_block)
+    tail = _tail_layout(design, first_block, fixed)
     width = fixed.kept.size + 1
-    first = _empty_first(design, first_block, tail, width)
+    first = _empty_first(design, first_block, tail, fixed)
     pattern = None
     if first_block >= 0 and tail:
         pattern = sparse_pattern(
@@ -167,7 +168,7 @@ def cross_products(design: Design) -> CrossProducts:
         )
     q = tail[-1].stop if tail else 0
     sparse = None if pattern is None else SparseGram.zeros(pattern, q, width)
-    gram = np.zeros((width, width) if sparse else (q + width, q + width))
+    gram = paged_zeros((width, width) if sparse else (q + width, q + width))
     _accumulate(design, root_weights, fixed, basis, first_block, first, tail, gram, sparse)
     for a in range(first.gram.shape[1]):
         first.gram[:, :a, a] = first.gram[:, a, :a]
@@ -186,28 +187,37 @@ def cross_products(design: Design) -> CrossProducts:
     )
 
 
-def _tail_layout(design: Design, first_block: int) -> tuple[TailBlock, ...]:
+def _tail_layout(design: Design, first_block: int, fixed: FixedBasis) -> tuple[TailBlock, ...]:
     tail: list[TailBlock] = []
     at = 0
     for f, block in enumerate(design.blocks):
         if f != first_block:
             tail.append(TailBlock(f, at, block.levels, block.k))
             at = tail[-1].stop
-    for factor in design.many:
-        tail.append(TailBlock(-1, at, len(factor.names), 1))
-        at = tail[-1].stop
+    for columns in fixed.span.kept if fixed.span else ():
+        if columns.size:
+            tail.append(TailBlock(-1, at, columns.size, 1))
+            at = tail[-1].stop
     return tuple(tail)
 
 
-def _tail_codes(design: Design, tail: tuple[TailBlock, ...]) -> IntArray:
-    """Return each row's level in each tail factor, shape (n, len(tail)); −1 for a reference level."""
-    columns = [design.blocks[b.block].codes for b in tail if b.block >= 0]
-    columns += [factor.grouping.codes - factor.first for factor in design.many]
-    return np.stack(columns, axis=1) if columns else np.zeros((design.n, 0), np.int64)
+def _tail_codes(design: Design, tail: tuple[TailBlock, ...], span: LevelSpan | None, rows: slice) -> IntArray:
+    """Return the level of some rows in each tail factor, shape (rows, len(tail)); −1 for a level without column."""
+    columns = [design.blocks[b.block].codes[rows] for b in tail if b.block >= 0]
+    if span is not None:
+        for f in span.factors:
+            place = span.places[f]
+            columns.append(
+                np.where(place < 0, -1, place - place.max() + span.kept[f].size - 1)[span.codes[f][rows]]
+            )
+    return np.stack(columns, axis=1) if columns else np.zeros((rows.stop - rows.start, 0), np.int64)
 
 
-def _empty_first(design: Design, first_block: int, tail: tuple[TailBlock, ...], width: int) -> FirstFactor:
+def _empty_first(
+    design: Design, first_block: int, tail: tuple[TailBlock, ...], fixed: FixedBasis
+) -> FirstFactor:
     """Return zeros with the pattern of the first factor's cells."""
+    width = fixed.kept.size + 1
     if first_block < 0:
         none = np.zeros(0, np.int64)
         return FirstFactor(
@@ -215,7 +225,7 @@ def _empty_first(design: Design, first_block: int, tail: tuple[TailBlock, ...], 
         )
     block = design.blocks[first_block]
     indptr, indices = np.zeros(block.levels + 1, np.int64), np.zeros(0, np.int64)
-    codes = _tail_codes(design, tail)
+    codes = _tail_codes(design, tail, fixed.span, slice(0, design.n))
     for f, place in enumerate(tail):
         other = np.ascontiguousarray(codes[:, f])
         rows = other >= 0
@@ -260,7 +270,9 @@ def _accumulate(
             z = _effects(block.z[rows], inverses[first_block], weight)
             accumulate_first(block.codes[rows], z, border, first.gram, first.border)
         if tail:
-            tail_codes, tail_z = _tail_rows(design, tail, inverses, rows, weight)
+            tail_codes, tail_z = _tail_rows(design, tail, inverses, rows, fixed.span)
+            if weight is not None:
+                tail_z *= weight
             if first_block >= 0:
                 accumulate_border(
                     block.codes[rows],
@@ -281,12 +293,10 @@ def _accumulate(
 
 def _border(design: Design, fixed: FixedBasis, rows: slice) -> Array:
     """Return [X̃ ỹ] on some rows."""
-    X = design.X[rows]
-    if fixed.kept.size < X.shape[1]:
-        X = X[:, fixed.kept]
+    X = fixed.columns(design, rows)
     border = np.empty((X.shape[0], fixed.kept.size + 1))
     border[:, :-1] = X @ fixed.transform
-    border[:, -1] = (design.y[rows] - X @ fixed.centre) / fixed.scale
+    border[:, -1] = (fixed.response(design, rows) - X @ fixed.centre) / fixed.scale
     return border
 
 
@@ -296,28 +306,20 @@ def _effects(z: Array, inverse: Array, weight: Array | None) -> Array:
 
 
 def _tail_rows(
-    design: Design, tail: tuple[TailBlock, ...], inverses: list[Array], rows: slice, weight: Array | None
+    design: Design, tail: tuple[TailBlock, ...], inverses: list[Array], rows: slice, span: LevelSpan | None
 ) -> tuple[IntArray, Array]:
-    """Return levels and effects of the tail on some rows; a reference level has effect 0 at level 0."""
-    length = rows.stop - rows.start
-    codes = np.empty((length, len(tail)), np.int64)
-    values = np.empty((length, sum(b.k for b in tail)))
-    fixed_factors = iter(design.many)
+    """Return levels and effects of the tail on some rows; a level without column has effect 0 at level 0."""
+    codes = _tail_codes(design, tail, span, rows)
+    values = np.empty((codes.shape[0], sum(b.k for b in tail)))
     at = 0
     for f, place in enumerate(tail):
+        here = slice(at, at + place.k)
         if place.block >= 0:
-            block = design.blocks[place.block]
-            codes[:, f] = block.codes[rows]
-            values[:, at : at + place.k] = block.z[rows] @ inverses[place.block]
+            values[:, here] = design.blocks[place.block].z[rows] @ inverses[place.block]
         else:
-            factor = next(fixed_factors)
-            level = factor.grouping.codes[rows] - factor.first
-            codes[:, f] = np.maximum(level, 0)
-            values[:, at] = level >= 0
+            values[:, at] = codes[:, f] >= 0
         at += place.k
-    if weight is not None:
-        values *= weight
-    return codes, values
+    return np.maximum(codes, 0, out=codes), values
 
 
 def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
@@ -327,18 +329,22 @@ def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
     m = cross.gram.shape[0]
     gram = cross.gram.copy()
     gram[-1, :] = 0.0
-    X = design.X[:, cross.fixed.kept] if cross.p < design.X.shape[1] else design.X
+    everything = slice(0, design.n)
+    span, fixed = cross.fixed.span, cross.fixed
+    if span is not None:
+        fixed = replace(fixed, levels=span.coefficients(design.y))
+    X, y = fixed.columns(design, everything), fixed.response(design, everything)
     weights = np.ones(design.n) if design.weights is None else design.weights
-    inner = X.T @ (weights * design.y)
-    centre = cross.fixed.transform @ np.linalg.solve(
-        _symmetric(cross.gram[m - width : m - 1, m - width : m - 1]), cross.fixed.transform.T @ inner
+    inner = X.T @ (weights * y)
+    centre = fixed.transform @ np.linalg.solve(
+        _symmetric(cross.gram[m - width : m - 1, m - width : m - 1]), fixed.transform.T @ inner
     )
-    rest = design.y - X @ centre
+    rest = y - X @ centre
     norm = float(np.sqrt(np.sum(weights * rest**2) / cross.n))
     total = float(np.sqrt(np.sum(weights * design.y**2) / cross.n))
     check_scale(design, total, norm)
     scale = norm
-    fixed = replace(cross.fixed, centre=centre, scale=scale)
+    fixed = replace(fixed, centre=centre, scale=scale)
     response = (rest / scale) if root_weights is None else root_weights * rest / scale
     gram[-1, m - width : m - 1] = response @ (_rooted(X, root_weights) @ fixed.transform)
     gram[-1, -1] = response @ response
@@ -355,10 +361,11 @@ def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
             place = next(b for b in cross.tail if b.block == f)
             tail_response[place.offset : place.stop] = sums.reshape(-1)
     fixed_places = [b for b in cross.tail if b.block < 0]
-    for factor, place in zip(design.many, fixed_places, strict=True):
-        weighted = response if root_weights is None else response * root_weights
-        sums = np.bincount(factor.grouping.codes, weighted, len(factor.grouping.levels))
-        tail_response[place.offset : place.stop] = sums[factor.first :]
+    weighted = response if root_weights is None else response * root_weights
+    for f, place in zip(span.factors if span else (), fixed_places, strict=True):
+        assert span is not None
+        sums = np.bincount(span.codes[f], weighted, span.places[f].size)
+        tail_response[place.offset : place.stop] = sums[span.places[f] >= 0]
     sparse = cross.sparse
     if sparse is None:
         gram[-1, : cross.q_tail] = tail_response

@@ -14,10 +14,12 @@ import numpy as np
 from ._linalg import inverse
 from ._types import Array
 from .covariance import BlockDiagonal
-from .criterion import EXACT_FIT, LARGE_TAIL, Criterion, Evaluation
+from .criterion import EXACT_FIT, Criterion, Evaluation
 from .crossprod import CrossProducts
+from .dense_tail import LARGE_TAIL
 from .errors import ModelError
-from .optimize import Optimum, minimise, newton_decrement
+from .newton import minimise_criterion
+from .optimize import Optimum, newton_decrement
 from .verdict import Convergence, undetermined, verdict_of
 
 __all__ = ["Control", "Estimate", "estimate"]
@@ -168,7 +170,11 @@ def _search(
     """Minimise; where that ends at the boundary or fails, try a start far from the boundary too."""
     large = criterion.cross.q_tail > LARGE_TAIL
     search = partial(
-        minimise, criterion, tolerance=control.tolerance, negligible=1e-13 if large else 1e-18, report=report
+        minimise_criterion,
+        criterion,
+        tolerance=control.tolerance,
+        negligible=1e-13 if large else 1e-18,
+        report=report,
     )
     optimum = _settled(criterion, search, start, control.max_evaluations)
     inside = bool(np.all(optimum.x[criterion.diagonal] > 0.0))
@@ -229,7 +235,7 @@ def _with_zeros(criterion: Criterion, optimum: Optimum) -> tuple[Optimum, int]:
     if np.all(optimum.x[criterion.diagonal] > SMALL) and not flat.any():
         return optimum, 0
     x = _normal(criterion, optimum.x)
-    point, evaluations = optimum.point, 0
+    evaluations = 0
     for here, structure in zip(criterion.slices, criterion.structures, strict=True):
         derivative = structure.derivative(x[here])
         for position in structure.diagonal:
@@ -242,16 +248,16 @@ def _with_zeros(criterion: Criterion, optimum: Optimum) -> tuple[Optimum, int]:
                     continue
                 trial = x.copy()
                 trial[chosen] = 0.0
-                candidate = criterion(trial)
                 evaluations += 1
-                if candidate.value <= optimum.point.value + ZERO_RISE:
-                    x, point = trial, candidate
+                if criterion(trial).value <= optimum.point.value + ZERO_RISE:
+                    x = trial
                     break
     if evaluations == 0 and np.array_equal(x, optimum.x):
         return optimum, 0
     point = criterion(x)
     curvature = point.exact_curvature if point.exact_curvature is not None else point.curvature
     decrement = newton_decrement(_free(point.gradient, x), _free_matrix(curvature, x))[0]
+    point.discard()
     return Optimum(x, point, decrement, optimum.evaluations, decrement < 1e-6), evaluations + 1
 
 

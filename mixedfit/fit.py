@@ -11,7 +11,7 @@ import numpy as np
 from ._lazy import lazy
 from ._linalg import inverse
 from ._threads import blas_threads
-from ._types import Array
+from ._types import Array, IntArray
 from .criterion import Criterion, Evaluation
 from .crossprod import CrossProducts, cross_products, with_response
 from .design import Design, check_identifiable
@@ -94,8 +94,20 @@ class Fit:
         """Whether each fixed effect is estimated (the others were dropped for rank), shape (p,), bool."""
         kept = np.zeros(len(self.design.x_names), dtype=bool)
         kept[self.cross.fixed.kept] = True
-        many = sum(len(factor.names) for factor in self.design.many)
-        return np.concatenate([kept, np.ones(many, dtype=bool)])
+        parts = [kept]
+        for factor, columns in zip(self.design.many, self._many_kept, strict=True):
+            parts.append(np.isin(np.arange(len(factor.names)), columns))
+        return np.concatenate(parts)
+
+    @property
+    def _many_kept(self) -> tuple[IntArray, ...]:
+        span = self.cross.fixed.span
+        return () if span is None else span.kept
+
+    @lazy
+    def _many_columns(self) -> IntArray:
+        """Places of the many-level factors' estimated columns among all coefficients."""
+        return np.flatnonzero(self.kept)[self.cross.fixed.kept.size :]
 
     @lazy
     def beta(self) -> Array:
@@ -104,7 +116,8 @@ class Fit:
         solution = self.evaluation.solution
         beta = np.full(len(self.coefficient_names), np.nan)
         beta[fixed.kept] = fixed.centre + fixed.scale * (fixed.transform @ solution[cross.q_tail :])
-        beta[len(self.design.x_names) :] = fixed.scale * solution[cross.q_random : cross.q_tail]
+        own = fixed.levels + fixed.scale * solution[cross.q_random : cross.q_tail]
+        beta[self._many_columns] = own - fixed.within @ beta[fixed.kept]
         return beta
 
     @lazy
@@ -115,11 +128,11 @@ class Fit:
         many = cross.q_tail - cross.q_random
         p = len(self.coefficient_names)
         out = np.full((p, p), np.nan)
-        x = cross.fixed.kept
-        m = np.arange(len(self.design.x_names), p)
-        out[np.ix_(x, x)] = T @ inner[many:, many:] @ T.T
-        out[np.ix_(m, m)] = inner[:many, :many]
-        out[np.ix_(m, x)] = inner[:many, many:] @ T.T
+        x, m, within = cross.fixed.kept, self._many_columns, cross.fixed.within
+        own, side = T @ inner[many:, many:] @ T.T, inner[:many, many:] @ T.T
+        out[np.ix_(x, x)] = own
+        out[np.ix_(m, x)] = side - within @ own
+        out[np.ix_(m, m)] = inner[:many, :many] - side @ within.T - within @ side.T + within @ own @ within.T
         out[np.ix_(x, m)] = out[np.ix_(m, x)].T
         return self.sigma**2 * out
 
@@ -170,7 +183,8 @@ class Fit:
         out = design.X[:, kept] @ self.beta[kept]
         at = len(design.x_names)
         for factor in design.many:
-            effects = np.concatenate([np.zeros(factor.first), self.beta[at : at + len(factor.names)]])
+            own = np.nan_to_num(self.beta[at : at + len(factor.names)])  # a dropped column counts as 0
+            effects = np.concatenate([np.zeros(factor.first), own])
             out += effects[factor.grouping.codes]
             at += len(factor.names)
         return out if design.offset is None else out + design.offset

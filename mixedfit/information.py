@@ -120,7 +120,8 @@ class Information:
             own = tail.times(rest)
             products += mixed + mixed.T + own[:, : cross.q_tail] @ rest.T
             crossed += own
-        projected = tail.project(crossed)
+        with blas_threads(1):
+            projected = tail.project(crossed)
         if not restricted:
             projected = projected[: cross.q_tail]
         return np.asarray(products - projected.T @ projected)
@@ -138,24 +139,13 @@ class Information:
         if self.fit.held_sigma is not None:
             return profiled
         nu = self.fit.criterion(self.fit.reml).nu
-        along = self._along()
+        along = self.fit.evaluation.along
         size = profiled.shape[0]
         out = np.empty((size + 1, size + 1))
         out[:size, :size] = profiled + np.outer(along, along) / nu
         out[:size, size] = out[size, :size] = along
         out[size, size] = nu
         return out
-
-    def _along(self) -> Array:
-        """Return −∂PRSS/∂θ / σ², shape (n_theta,)."""
-        evaluation = self.fit.evaluation
-        return np.concatenate(
-            [
-                np.einsum("dab,ab->d", e, s.T @ s) / evaluation.sigma_squared
-                for e, s in zip(self.directions, evaluation.scores, strict=True)
-            ]
-            or [np.zeros(0)]
-        )
 
     def _profiled(self) -> Array:
         exact = self.fit.evaluation.exact_curvature

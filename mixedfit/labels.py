@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ._types import Array
+from .errors import ModelError
 
-__all__ = ["levels_table", "pack_index", "term_rows", "unpack_index"]
+__all__ = ["check_level", "levels_table", "pack_index", "term_rows", "unpack_index"]
 
 
 def levels_table(levels: pd.Index[Any], effects: tuple[str, ...], values: Array) -> pd.DataFrame:
@@ -33,6 +34,27 @@ def term_rows(
                 correlation = float(omega[i, j] / product) if product > 0 else float("nan")
                 rows.append((name, effects[j], effects[i], float(omega[i, j]), correlation))
     return rows
+
+
+def check_level(level: float) -> float:
+    """Return the coverage of an interval if it can be one.
+
+    Raises
+    ------
+    ModelError
+        Unless 0.5 ≤ level < 1: less is almost always a significance level given by mistake.
+    """
+    number = isinstance(level, int | float | np.number) and not isinstance(level, bool | np.bool_)
+    if not (number and 0.5 <= float(level) < 1.0):
+        advice = ""
+        if number and 0.0 < float(level) < 0.5:
+            advice = f" For a significance level of {level:g} give {1.0 - float(level):g}."
+        elif number and 1.0 < float(level) < 100.0:
+            advice = f" For {level:g} percent give {float(level) / 100:g}."
+        raise ModelError(
+            f"level is {level!r}, the coverage of an interval; expected at least 0.5 and below 1, such as 0.95.{advice}"
+        )
+    return float(level)
 
 
 def pack_index(index: pd.Index[Any]) -> dict[str, Any]:

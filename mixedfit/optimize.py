@@ -120,6 +120,7 @@ class _Trace:
             if point is not None and (known is x or np.array_equal(known, x)):
                 return point
         x = np.array(x)
+        self.last = None  # a point may hold large matrices: let go before the next one is computed
         point = self.function(x)
         self.evaluations += 1
         self.last, self.last_x = point, x

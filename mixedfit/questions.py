@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
 
-from .errors import ModelError
+from ._lazy import lazy
+from ._progress import Progress
+from .errors import ModelError, nearest
 from .fit import Fit
 from .inference import contrasts
 from .inference.anova import AnovaTable, term_anova
 from .inference.degrees import Ddf
 from .inference.emmeans import MarginalMeans, marginal_means
 from .inference.likelihood_ratio import LikelihoodRatioTable, random_effects_anova
+from .inference.profile import LEVELS as PROFILE_LEVELS
+from .inference.profile import Profile, profile
+from .inference.varpar import vcov_varpar
+from .inference.wald import coefficient_table, wald_intervals
+from .parameters import Names
 
 __all__ = ["Questions"]
 
@@ -23,24 +30,121 @@ class Questions:
 
     _fit: Fit
 
-    def conf_int(self, level: float = 0.95, *, ddf: Ddf = "normal") -> pd.DataFrame:
-        """Return Wald intervals of the fixed effects, columns lower and upper.
+    def conf_int(
+        self,
+        level: float = 0.95,
+        method: Literal["wald", "profile", "boot"] = "wald",
+        parameters: str | Iterable[str] | None = None,
+        *,
+        ddf: Ddf | None = "normal",
+        delta: bool = False,
+        names: Names = "lme4",
+    ) -> pd.DataFrame:
+        """Return intervals of all parameters, columns lower and upper.
 
         Parameters
         ----------
         level : float
-            Coverage, between 0 and 1.
+            Coverage, at least 0.5 and below 1.
+        method : {"wald", "profile", "boot"}
+            Estimate ± quantile × standard error; where the likelihood falls too low with the parameter held; or the
+            percentiles of a parametric bootstrap (`bootstrap` has more kinds).
+        parameters : str or sequence of str, optional
+            Some of them: ``".sig01"``, ``"sd_Days|Subject"``, ``"SD of Days | Subject"``, ``"Days"``; "variances" or
+            "fixed" for all of a kind.
         ddf : {"normal", "satterthwaite", "kenward-roger", "residual"} or KenwardRoger
-            Reference distribution; Kenward-Roger also adjusts the standard errors.
+            Reference distribution of Wald intervals of fixed effects; Kenward-Roger also adjusts the standard errors.
+        delta : bool
+            Whether Wald intervals of standard deviations and correlations are computed too, by the delta method; they
+            are NaN otherwise, because these estimates are seldom near normal. Prefer the profile.
+        names : {"lme4", "long", "words"}
+            What the rows are called: ``.sig01``, ``sd_(Intercept)|Subject`` or "SD of (Intercept) | Subject".
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+        >>> fit.conf_int(method="profile").loc[[".sig01", "Days"]].round(2)
+                lower  upper
+        .sig01  14.38  37.72
+        Days     7.36  13.58
         """
-        if not 0.5 <= level < 1:
+        if method == "profile":
+            return self.profile(parameters, levels=(level,)).conf_int(level, parameters, names=names)
+        if method != "wald":
             raise ModelError(
-                f"level is {level}, the coverage of the interval; expected at least 0.5 and below 1, such as 0.95."
+                f"method={method!r} is not known; expected 'wald', 'profile' or 'boot'. "
+                f"{nearest(str(method), ['wald', 'profile', 'boot'])}"
             )
-        names = list(self._fit.coefficient_names)
-        each = [{name: 1.0} for name in names]
-        table = contrasts.t_test(self._fit, each, ddf=ddf, level=level).table
-        return table[["lower", "upper"]].set_axis(names)
+        return wald_intervals(self._fit, level, parameters, ddf=ddf, delta=delta, names=names)
+
+    def profile(
+        self,
+        parameters: str | Iterable[str] | None = None,
+        *,
+        levels: Sequence[float] = PROFILE_LEVELS,
+        progress: bool | None = None,
+    ) -> Profile:
+        """Return likelihood profiles: ζ, the signed root of the rise in deviance, as a function of each parameter.
+
+        Parameters
+        ----------
+        parameters : str or sequence of str, optional
+            Which; all by default. Names as in `conf_int`.
+        levels : sequence of float
+            Coverages whose limits are computed exactly; others are interpolated.
+        progress : bool, optional
+            Whether to show progress; by default on a terminal, after two seconds.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).fit(reml=False)
+        >>> profile = fit.profile(".sig01")
+        >>> profile.conf_int(0.95, ".sig01").round(2)
+                lower  upper
+        .sig01   12.2  84.06
+        """
+        with Progress(progress) as shown:
+            return profile(self._fit, parameters, levels=levels, report=shown.say)
+
+    def vcov_varpar(
+        self, *, scale: Literal["sd", "variance", "cholesky"] = "sd", joint: bool = False
+    ) -> pd.DataFrame:
+        """Return the covariance of the variance parameters, from the exact second derivative of the criterion.
+
+        Parameters
+        ----------
+        scale : {"sd", "variance", "cholesky"}
+            Of standard deviations, correlations and σ; of variances, covariances and σ² (SAS's ASYCOV); or of the
+            elements of σλ and σ² (SAS's FA0). lme4's names and order throughout.
+        joint : bool
+            Whether to add the fixed effects.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).fit()
+        >>> fit.vcov_varpar().round(2)
+                .sig01  .sigma
+        .sig01  290.92  -12.04
+        .sigma  -12.04   51.07
+        """
+        return vcov_varpar(self._fit, scale=scale, joint=joint)
+
+    @property
+    def df(self) -> pd.Series[float]:
+        """Denominator degrees of freedom in use for each fixed effect: Satterthwaite's for REML, infinite for ML."""
+        return self._coefficients["df"]
+
+    @property
+    def pvalues(self) -> pd.Series[float]:
+        """Two-sided p-values of `tvalues`, by t distributions on `df` degrees of freedom (the normal for ML)."""
+        return self._coefficients["p_value"]
+
+    @lazy
+    def _coefficients(self) -> pd.DataFrame:
+        return coefficient_table(self._fit)[0]
 
     def t_test(self, hypotheses: Any, *, ddf: Ddf | None = None, level: float = 0.95) -> contrasts.TTest:
         """Return t tests of contrasts of the fixed effects, one by one.

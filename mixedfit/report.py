@@ -7,11 +7,12 @@ import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from .inference.wald import coefficient_table
 from .rformat import abbreviate, coefficient_columns, format_numbers, format_p_value, text_columns, zap_small
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Summary:
     varcorr : pandas.DataFrame
         Random effects, as `MixedResults.varcorr`.
     coefficients : pandas.DataFrame
-        Columns estimate, std_error, statistic; with `ddf` also df and p_value.
+        Columns estimate, std_error, df, statistic, p_value; without degrees of freedom neither df nor p_value.
     ddf : str
         Where the degrees of freedom come from; empty without them.
     correlation : pandas.DataFrame or None
@@ -119,7 +120,9 @@ def _without_nan(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def summarise(results: MixedResults, *, correlation: bool = False, ddf: Ddf | None = None) -> Summary:
+def summarise(
+    results: MixedResults, *, correlation: bool = False, ddf: Ddf | Literal["none"] | None = None
+) -> Summary:
     """Return the summary of a fit."""
     has_random = bool(results.ngroups)
     kind = "Linear mixed model" if has_random else "Linear model"
@@ -150,14 +153,12 @@ def summarise(results: MixedResults, *, correlation: bool = False, ddf: Ddf | No
     )
 
 
-def _coefficients(results: MixedResults, ddf: Ddf | None) -> tuple[pd.DataFrame, str]:
+def _coefficients(results: MixedResults, ddf: Ddf | Literal["none"] | None) -> tuple[pd.DataFrame, str]:
     """Return the table of fixed effects, and the method of its degrees of freedom."""
-    if ddf is None:
+    if ddf == "none":
         columns = {"estimate": results.params, "std_error": results.bse, "statistic": results.tvalues}
         return pd.DataFrame(columns), ""
-    test = results.t_test([{str(name): 1.0} for name in results.params.index], ddf=ddf)
-    table = test.table.set_axis(results.params.index)
-    return table[["estimate", "std_error", "df", "statistic", "p_value"]], test.method
+    return coefficient_table(results._fit, ddf)
 
 
 def _criteria(results: MixedResults) -> dict[str, float]:
@@ -216,7 +217,7 @@ def _text_lines(s: Summary) -> list[str]:
     if s.correlation is not None and len(s.correlation) > 1:
         lines += ["", "Correlation of Fixed Effects:", *_correlation_lines(s.correlation)]
     if s.ddf:
-        lines += ["", f"Degrees of freedom: {s.ddf}."]
+        lines += ["Degrees of freedom: " + s.ddf + "."]
     lines += ["", *textwrap.wrap(s.verdict, 100), *s.notes]
     return lines
 
@@ -257,19 +258,36 @@ def _fixed_lines(coefficients: pd.DataFrame) -> list[str]:
     if coefficients.empty:
         return ["(none)"]
     shown = coefficients[:LONG_TABLE]
-    columns = coefficient_columns(
-        shown["estimate"].tolist(), shown["std_error"].tolist(), shown["statistic"].tolist()
-    )
-    names = [str(name) for name in shown.index]
-    lines = text_columns(["", *_FIXED_HEADS], [names, *map(list, columns)], left=1)
-    if "df" in shown:
-        estimates, errors, statistics = columns
-        dfs = [t.strip() for t in format_numbers(shown["df"].tolist(), 4)]
-        p_values = [format_p_value(p) for p in shown["p_value"]]
-        heads = ["", "Estimate", "Std. Error", "df", "t value", "Pr(>|t|)"]
-        lines = text_columns(heads, [names, estimates, errors, dfs, statistics, p_values], left=1)
+    heads, cells = _fixed_cells(shown)
+    lines = text_columns(["", *heads], [[str(name) for name in shown.index], *cells], left=1)
     rest = len(coefficients) - len(shown)
     return lines + ([f"… and {rest} more in .params"] if rest else [])
+
+
+def _fixed_cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Return heads and columns of text of the table of fixed effects."""
+    estimates, errors, statistics = (
+        list(column)
+        for column in coefficient_columns(
+            shown["estimate"].tolist(), shown["std_error"].tolist(), shown["statistic"].tolist()
+        )
+    )
+    if "df" not in shown:
+        return list(_FIXED_HEADS), [estimates, errors, statistics]
+    p_values = [format_p_value(p) for p in shown["p_value"]]
+    if np.isinf(shown["df"]).any():
+        heads = ["Estimate", "Std. Error", "z value", "Pr(>|z|)"]
+        return heads, [estimates, errors, statistics, p_values]
+    dfs = [_degrees(df) for df in shown["df"]]
+    heads = ["Estimate", "Std. Error", "df", "t value", "Pr(>|t|)"]
+    return heads, [estimates, errors, dfs, statistics, p_values]
+
+
+def _degrees(df: float) -> str:
+    """Return degrees of freedom with two decimals, or without where they do not matter."""
+    if not np.isfinite(df):
+        return "NA"
+    return f"{df:.2f}" if df < 1e4 else f"{df:.3g}"
 
 
 def _correlation_lines(correlation: pd.DataFrame) -> list[str]:
@@ -303,10 +321,8 @@ def to_html(s: Summary) -> str:
         )
     ]
     shown = s.coefficients[:LONG_TABLE]
-    columns = coefficient_columns(
-        shown["estimate"].tolist(), shown["std_error"].tolist(), shown["statistic"].tolist()
-    )
-    fixed_rows = [[str(name), *cells] for name, *cells in zip(shown.index, *columns, strict=True)]
+    heads, cells = _fixed_cells(shown)
+    fixed_rows = [[str(name), *row] for name, *row in zip(shown.index, *cells, strict=True)]
     groups = "; ".join(f"{name}: {count}" for name, count in s.ngroups.items())
     parts = [
         '<div class="mixedfit-summary">',
@@ -314,9 +330,10 @@ def to_html(s: Summary) -> str:
         f"<p>{html.escape(criteria)}. {s.nobs} rows"
         + (f", {html.escape(groups)}." if groups else ".")
         + "</p>",
-        _html_table("Fixed effects", ["", "Estimate", "Std. Error", "t value"], fixed_rows),
+        _html_table("Fixed effects", ["", *heads], fixed_rows),
         _html_table("Random effects", ["Group", "Effect", "Variance", "Std. Dev.", "Corr."], random_rows),
         *_html_correlation(s.correlation),
+        *([f"<p>Degrees of freedom: {html.escape(s.ddf)}.</p>"] if s.ddf else []),
         f"<p>{html.escape(s.verdict)}</p>",
         *(f"<p>{html.escape(note)}</p>" for note in s.notes),
         "</div>",

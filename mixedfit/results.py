@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr
 
 from . import report, storage
 from .errors import DataError, ModelError
@@ -95,11 +94,6 @@ class MixedResults(Questions):
     def tvalues(self) -> pd.Series[float]:
         """Fixed effects over their standard errors."""
         return (self.params / self.bse).rename("statistic")
-
-    @property
-    def pvalues(self) -> pd.Series[float]:
-        """Two-sided p-values of `tvalues` by the normal distribution."""
-        return pd.Series(2.0 * ndtr(-np.abs(self.tvalues)), index=self.params.index, name="p_value")
 
     # -- variances ---------------------------------------------------------------------------------
 
@@ -209,6 +203,17 @@ class MixedResults(Questions):
         """Schwarz's criterion, −2 llf + log(nobs) (number of parameters), as lme4 computes it."""
         return -2.0 * self.llf + float(np.log(self.nobs)) * self._fit.n_parameters
 
+    @property
+    def aicc(self) -> float:
+        """`aic` corrected for few rows, aic + 2k(k + 1)/(n − k − 1); Hurvich & Tsai (1989), Biometrika 76:297."""
+        k, n = self._fit.n_parameters, self.nobs
+        return self.aic + 2.0 * k * (k + 1) / (n - k - 1) if n > k + 1 else float("inf")
+
+    @property
+    def n_parameters(self) -> int:
+        """Parameters that the information criteria count: fixed effects, θ, and σ unless it was held."""
+        return self._fit.n_parameters
+
     # -- rows --------------------------------------------------------------------------------------
 
     @property
@@ -286,15 +291,18 @@ class MixedResults(Questions):
             values = values - offset
         return MixedResults(refit_design(self._fit, values))
 
-    def summary(self, *, correlation: bool = False, ddf: Ddf | None = None) -> report.Summary:
+    def summary(
+        self, *, correlation: bool = False, ddf: Ddf | Literal["none"] | None = None
+    ) -> report.Summary:
         """Return the summary: prints as lme4 does, shows as HTML in a notebook.
 
         Parameters
         ----------
         correlation : bool
             Whether to print the correlation of the fixed effects.
-        ddf : {"satterthwaite", "kenward-roger", "residual", "normal"} or KenwardRoger, optional
-            Adds degrees of freedom and p-values, as lmerTest prints them.
+        ddf : {"satterthwaite", "kenward-roger", "residual", "normal", "none"} or KenwardRoger, optional
+            Degrees of freedom behind the p-values: Satterthwaite by default for REML, as lmerTest prints them, the
+            normal distribution for ML; "none" prints lme4's columns only.
         """
         return report.summarise(self, correlation=correlation, ddf=ddf)
 

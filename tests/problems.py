@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from oracles import DenseModel, exactly
 
-from mixedfit import MixedResults, RankWarning, first, lmm, matrices, sparse_gram
+from mixedfit import MixedResults, RankWarning, dense_tail, first, lmm, matrices, small, sparse_gram
 from mixedfit.criterion import Criterion
 from mixedfit.crossprod import cross_products
 from mixedfit.design import Design, build_design
@@ -201,10 +201,15 @@ class Problem:
         return replace(self, frame=self.frame.assign(**columns))
 
 
+LARGE = (small, "SMALL_COLUMNS", 0)
+"""No model counts as small."""
+
 WAYS: dict[str, tuple[tuple[Any, str, float], ...]] = {
-    "dense": (),
+    "compiled": (),
+    "dense": (LARGE,),
+    "frugal": (LARGE, (dense_tail, "LARGE_TAIL", 0)),
     "sparse": ((sparse_gram, "SMALLEST", 0), (sparse_gram, "DENSE_SHARE", 1e9)),
-    "threads": ((first, "LEVELS_PER_THREAD", 1),),
+    "threads": (LARGE, (first, "LEVELS_PER_THREAD", 1)),
 }
 """Ways to compute the same numbers, which the size of the data chooses: constants to force each on small data."""
 

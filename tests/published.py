@@ -267,11 +267,17 @@ def reason_left_out(record: dict[str, Any]) -> str | None:
 
 
 @lru_cache
+def records() -> dict[str, dict[str, Any]]:
+    """Return all published results by name, fits and other kinds; none where the collection is absent."""
+    path = FOLDER / "expected.json"
+    cases = json.loads(path.read_text(encoding="utf-8"))["cases"] if path.is_file() else []
+    return {case["id"]: case for case in cases}
+
+
+@lru_cache
 def published_fits() -> tuple[tuple[PublishedFit, ...], Counter[str]]:
     """Return the fits to reproduce, and how many are left out for which reason."""
-    path = FOLDER / "expected.json"
-    records = json.loads(path.read_text(encoding="utf-8"))["cases"] if path.is_file() else []
-    fits = [record for record in records if record["kind"] == "fit"]
+    fits = [record for record in records().values() if record["kind"] == "fit"]
     reasons = [reason_left_out(record) for record in fits]
     inside = tuple(
         PublishedFit(record) for record, reason in zip(fits, reasons, strict=True) if reason is None

@@ -27,7 +27,7 @@ def test_fit_must_print_the_summary_of_a_data_set_that_ships(capsys: pytest.Capt
     assert code == 0
     assert err == ""
     assert "REML criterion at convergence: 1743.6" in out
-    assert "Days          10.467      1.546   6.771" in out
+    assert "Days          10.467      1.546 17.00   6.771 3.26e-06" in out
     assert out.strip() == str(mf.lmm(MODEL, mf.load_dataset("sleepstudy")).fit().summary())
 
 

@@ -1,10 +1,8 @@
-"""Fits at the edge of what the data determine: a result, or a refusal in the package's words.
-
-Tests marked as expected failures are known defects; a mended one fails as a pass and loses its mark.
-"""
+"""Fits at the edge of what the data determine: a result, or a refusal in the package's words."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,11 +12,6 @@ from models import sleepstudy
 from problems import computing
 
 import mixedfit as mf
-
-
-def defect(reason: str) -> Any:
-    """Mark a test of a known defect."""
-    return pytest.mark.xfail(strict=True, reason=reason)
 
 
 @pytest.fixture
@@ -136,7 +129,6 @@ def test_fit_must_be_that_of_the_counted_rows_when_weights_are_zero_or_one(frame
 # -- fixed factors by codes ------------------------------------------------------------------------
 
 
-@defect("refused for want of full rank, where columns would be dropped")
 def test_fixed_level_without_counted_rows_must_be_dropped_by_codes_as_by_columns(frame: pd.DataFrame) -> None:
     with pytest.warns(mf.RankWarning):
         columns, codes = by_columns_and_codes(
@@ -146,18 +138,71 @@ def test_fixed_level_without_counted_rows_must_be_dropped_by_codes_as_by_columns
     assert codes.reml_criterion == pytest.approx(columns.reml_criterion, abs=1e-9)
 
 
-@defect("refused for want of full rank, where columns would be dropped")
 def test_fixed_factor_must_be_dropped_by_codes_when_another_determines_it(frame: pd.DataFrame) -> None:
     with pytest.warns(mf.RankWarning):
         columns, codes = by_columns_and_codes("y ~ m + k + x + (1 | g)", frame)
     assert codes.deviance == pytest.approx(columns.deviance, abs=1e-9)
 
 
-@defect("y is centred by the columns of X only")
 def test_deviance_must_keep_its_digits_by_codes_when_y_is_far_from_zero(frame: pd.DataFrame) -> None:
     """Without an intercept among the columns of X; at a mean of 10⁶ the second decimal is lost."""
     columns, codes = by_columns_and_codes("y ~ 0 + m + x + (1 | g)", frame.assign(y=frame["y"] + 1e6))
     assert codes.deviance == pytest.approx(columns.deviance, abs=1e-6)
+
+
+@pytest.fixture
+def aliased() -> pd.DataFrame:
+    """Three fixed factors: m and k occur together in two parts, and m and k determine a level of l."""
+    rng = np.random.default_rng(7)
+    n = 90
+    m = rng.integers(0, 8, n)
+    k = np.where(m < 5, rng.integers(0, 4, n), 4 + rng.integers(0, 3, n))
+    m[0], k[0] = 0, 1
+    k[(m == 1) & (k == 2)] = 3
+    lowest = rng.integers(0, 4, n)
+    table = pd.DataFrame({"y": rng.normal(size=n), "x": rng.normal(size=n), "g": rng.integers(0, 9, n)})
+    table["m"], table["k"] = np.array(list("abcdefgh"))[m], np.array(list("pqrstuv"))[k]
+    table["l"] = np.where((m == 1) | (k == 2), "4", lowest.astype(str))
+    return table
+
+
+@pytest.mark.parametrize("way", ["dense", "sparse"])
+@pytest.mark.parametrize("uncounted", ["", "a", "d", "h"])
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("fixed", ["m + k + x", "0 + m + k + x", "m + x", "0 + m + k + l + x", "m + k + l"])
+def test_fit_must_be_the_same_by_codes_as_by_columns_when_levels_are_aliased(
+    aliased: pd.DataFrame, fixed: str, reml: bool, uncounted: str, way: str
+) -> None:
+    weights = np.where(aliased["m"] == uncounted, 0.0, 1.0 + (aliased["l"] == "2"))
+    formula = f"y ~ {fixed} + (1 | g)"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mf.RankWarning)
+        columns = mf.lmm(formula, aliased, weights=weights).fit(reml=reml)
+        with computing(way):
+            codes = mf.lmm(formula, aliased, weights=weights).fit(reml=reml)
+    criterion = "reml_criterion" if reml else "deviance"
+    assert getattr(codes, criterion) == pytest.approx(getattr(columns, criterion), abs=1e-8)
+    order = columns.params.index
+    np.testing.assert_allclose(codes.params[order], columns.params, atol=1e-6)
+    np.testing.assert_allclose(codes.bse[order], columns.bse, rtol=1e-6)
+    np.testing.assert_allclose(codes.fittedvalues, columns.fittedvalues, atol=1e-6)
+    assert codes.df_resid == columns.df_resid
+
+
+@pytest.mark.parametrize("fixed", ["m + x", "0 + m + x", "0 + m + k + x"])
+def test_digits_must_be_kept_by_codes_when_response_and_covariate_are_far_from_zero(
+    aliased: pd.DataFrame, fixed: str
+) -> None:
+    """Shifts within the span of the factors: criterion, slope and its error are those without them."""
+    near = mf.lmm(f"y ~ {fixed} + (1 | g)", aliased.assign(k=aliased["l"])).fit()
+    far = aliased.assign(y=aliased["y"] + 1e6, x=aliased["x"] + 1e5 * (aliased["m"] > "c"), k=aliased["l"])
+    with computing("dense"):
+        codes = mf.lmm(f"y ~ {fixed} + (1 | g)", far).fit()
+        again = codes.refit(aliased["y"] - 1e6)
+    for fit in (codes, again):
+        assert fit.reml_criterion == pytest.approx(near.reml_criterion, abs=1e-7)
+        assert fit.params["x"] == pytest.approx(near.params["x"], abs=1e-7)
+        assert fit.bse["x"] == pytest.approx(near.bse["x"], rel=1e-7)
 
 
 def test_names_must_be_the_same_by_codes_as_by_columns_when_there_is_no_intercept(

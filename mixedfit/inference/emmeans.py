@@ -12,6 +12,7 @@ import pandas as pd
 from .._types import Array, IntArray
 from ..errors import ModelError
 from ..fit import Fit
+from ..labels import check_level
 from ..recipe import Recipe, usable
 from .contrasts import t_rows
 from .degrees import Ddf, Degrees, degrees_of_freedom
@@ -21,7 +22,6 @@ from .marginal_contrasts import (
     MarginalContrasts,
     adjustment_note,
     cell_names,
-    check_level,
     family_tests,
     printed,
 )

@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 
 from .._types import Array
-from ..errors import ModelError
 from ..rformat import format_fixed, text_columns
 from .contrasts import t_rows
 from .degrees import Degrees
 from .estimable import ColumnSpace
 from .multiplicity import Adjust, Family, adjusted, critical
 
-__all__ = ["MarginalContrasts", "adjustment_note", "cell_names", "check_level", "family_tests", "printed"]
+__all__ = ["MarginalContrasts", "adjustment_note", "cell_names", "family_tests", "printed"]
 
 _COLUMNS = ["estimate", "std_error", "df", "lower", "upper", "statistic", "p_value"]
 
@@ -49,14 +48,6 @@ class MarginalContrasts:
         return printed(self.table, ["contrast"], self.by, self.notes)
 
     __repr__ = __str__
-
-
-def check_level(level: float) -> None:
-    """Refuse a coverage that is none."""
-    if not 0.5 <= level < 1:
-        raise ModelError(
-            f"level is {level}, the coverage of the intervals; expected at least 0.5 and below 1, such as 0.95."
-        )
 
 
 def cell_names(cells: pd.DataFrame) -> list[str]:
