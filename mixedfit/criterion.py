@@ -363,25 +363,11 @@ class Evaluation:
         tail = self._prepared
         if effects > EXACT_EFFECTS or not isinstance(tail, DenseTail):
             return None
-        psi = tail.psi()
-        places = [self._columns_of(f) for f in range(len(c.structures))]
-        traces = np.zeros((c.n_theta, c.n_theta))
-        for f, here in enumerate(c.slices):
-            for g, there in enumerate(c.slices[: f + 1]):
-                block = _pair_traces(psi[places[f], places[g]], directions[f], directions[g])
-                traces[here, there] = block
-                traces[there, here] = block.T
-        return traces
+        return tail.pair_traces(directions, c.slices)
 
     def _traces_of_one_factor(self) -> Array:
         first, scaled = self._first, self._first.spreads @ self._prepared.scaled
         return np.asarray(0.5 * (first.traces + first.traces.T) + np.einsum("aij,bji->ab", scaled, scaled))
-
-    def _columns_of(self, f: int) -> slice:
-        """Return the place of a block in the tail's `psi`: the first factor, then the tail."""
-        place = self._place(f)
-        size = self.criterion.cross.first.gram.shape[0] * self.criterion.cross.first.gram.shape[1]
-        return slice(0, size) if place is None else slice(size + place.offset, size + place.stop)
 
     def _variate_products(self, directions: Sequence[Array]) -> tuple[Array, Array]:
         """Return products of the working variates t_a = Z c_a among themselves and with the tail."""
@@ -405,14 +391,3 @@ class Evaluation:
             products += mixed + mixed.T + own[:, : c.cross.q_tail] @ coefficients.T
             crossed += own
         return products, crossed
-
-
-def _pair_traces(psi: Array, one: Array, other: Array) -> Array:
-    """Return Σ_jl tr(E_x Ψ_jl E_y Ψ_lj) for the directions of two factors, shape (len(one), len(other))."""
-    k, m = one.shape[1], other.shape[1]
-    if k == m == 1:
-        return np.asarray(np.outer(one[:, 0, 0], other[:, 0, 0]) * np.vdot(psi, psi))
-    part = psi.reshape(-1, k, psi.shape[1] // m, m)
-    pairs = np.tensordot(part, part, axes=([0, 2], [0, 2]))
-    left = np.tensordot(one, pairs, axes=([1, 2], [0, 2]))
-    return np.asarray(np.tensordot(left, other, axes=([1, 2], [1, 2])))

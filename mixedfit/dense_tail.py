@@ -341,6 +341,31 @@ class DenseTail:
             psi[j * k : (j + 1) * k, j * k : (j + 1) * k] += within[j]
         return np.asarray(psi)
 
+    def pair_traces(self, directions: Sequence[Array], slices: Sequence[slice]) -> Array:
+        """Return tr(P V_a P V_b), with V⁻¹ for P under ML, of all θ from `psi`; for small models."""
+        psi = self.psi()
+        own = self.cross.first.gram.shape[0] * self.cross.first.gram.shape[1]
+        columns = {place.block: slice(own + place.offset, own + place.stop) for place in self.places}
+        columns[self.cross.first_block] = slice(0, own)
+        traces = np.zeros((slices[-1].stop, slices[-1].stop))
+        for f, here in enumerate(slices):
+            for g, there in enumerate(slices[: f + 1]):
+                block = _pair_traces(psi[columns[f], columns[g]], directions[f], directions[g])
+                traces[here, there] = block
+                traces[there, here] = block.T
+        return traces
+
+
+def _pair_traces(psi: Array, one: Array, other: Array) -> Array:
+    """Return Σ_jl tr(E_x Ψ_jl E_y Ψ_lj) for the directions of two factors, shape (len(one), len(other))."""
+    k, m = one.shape[1], other.shape[1]
+    if k == m == 1:
+        return np.asarray(np.outer(one[:, 0, 0], other[:, 0, 0]) * np.vdot(psi, psi))
+    part = psi.reshape(-1, k, psi.shape[1] // m, m)
+    pairs = np.tensordot(part, part, axes=([0, 2], [0, 2]))
+    left = np.tensordot(one, pairs, axes=([1, 2], [0, 2]))
+    return np.asarray(np.tensordot(left, other, axes=([1, 2], [1, 2])))
+
 
 @lru_cache
 def _columns(places: tuple[TailBlock, ...]) -> tuple[IntArray, IntArray, IntArray]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ._lazy import lazy
 from ._types import Array, IntArray
 from .covariance import BlockDiagonal
 from .crossprod import CrossProducts
@@ -133,6 +134,7 @@ class SmallTail(DenseTail):
         self.cross = cross
         self.lams = lams
         self.size = m - 1
+        self.frugal = False
         self.model = model
         self.places = [place for place in cross.tail if place.block >= 0]
         self.padded = model.padded(lams)
@@ -144,6 +146,16 @@ class SmallTail(DenseTail):
             self.logdet_random, self.logdet_fixed, self.prss = pieces.tolist()
             self.solution = np.empty(m - 1)
             solve_small(model.layout, self.padded, self.chol, self.solution)
+
+    @lazy
+    def matrix(self) -> Array:
+        """S̃ above the diagonal, L on it and below: what `DenseTail` works with."""
+        return np.tril(self.chol) + np.tril(self.products, -1).T
+
+    @lazy
+    def diagonal(self) -> Array:
+        """Of S̃."""
+        return np.diagonal(self.products).copy()
 
     def derive(self, derivatives: Sequence[Array], options: tuple[bool, float, bool]) -> Derived:
         """Return what follows from ∂λ̃/∂θ of every block.

@@ -286,3 +286,14 @@ def test_dropping_the_only_random_effect_must_leave_the_linear_model() -> None:
     row = fit.ranova().table.loc["(Intercept) | Batch"]
     assert row["chisq"] == pytest.approx(null.reml_criterion - fit.reml_criterion, abs=1e-9)
     assert row["p_value"] == pytest.approx(row["p_naive"] / 2)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_satterthwaite_must_not_depend_on_the_units_of_x(scale: float) -> None:
+    data = mf.load_dataset("sleepstudy").iloc[:150]
+    one = mf.lmm("Reaction ~ Days + (Days | Subject)", data).fit()
+    other = mf.lmm("Reaction ~ Days + (Days | Subject)", data.assign(Days=data["Days"] * scale)).fit()
+    assert other.df.to_numpy() == pytest.approx(one.df.to_numpy(), rel=1e-6)
+    same = [".sig01", ".sigma"]
+    ours, theirs = one.vcov_varpar().loc[same, same], other.vcov_varpar().loc[same, same]
+    assert theirs.to_numpy() == pytest.approx(ours.to_numpy(), rel=1e-6)

@@ -17,9 +17,13 @@ __all__ = ["satterthwaite_df", "satterthwaite_f_df"]
 
 def variance_parameter_covariance(information: Information) -> Array:
     """Return the asymptotic covariance of (θ, log σ²), directions of no information left out."""
-    values, vectors = np.linalg.eigh(information.curvature)
-    keep = values > 1e-8 * max(float(values.max(initial=0.0)), 1e-300)
-    return np.asarray(2.0 * (vectors[:, keep] / values[keep]) @ vectors[:, keep].T)
+    curvature = information.curvature
+    size = np.sqrt(np.abs(np.diag(curvature)))  # units of x change θ's scale, and nothing that is decided here
+    size[size == 0] = 1.0
+    values, vectors = np.linalg.eigh(curvature / np.outer(size, size))
+    keep = values > 1e-8
+    scaled = vectors[:, keep] / size[:, None]
+    return np.asarray(2.0 * (scaled / values[keep]) @ scaled.T)
 
 
 def satterthwaite_df(information: Information, contrast: Array) -> float:
