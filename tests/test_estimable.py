@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from r_reference import data_of, fitted
 
@@ -88,3 +89,34 @@ def test_contradicting_or_wrong_hypotheses_must_be_refused() -> None:
     ):
         with pytest.raises(mf.ModelError, match=says):
             fit.wald_test(bad)
+
+
+def nested() -> Any:
+    """Stores within regions, where regions are sums of stores."""
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame(
+        {"place": rng.integers(0, 30, 600), "x": rng.normal(size=600), "g": rng.integers(0, 40, 600)}
+    )
+    data["region"] = np.array(list("abc"))[data["place"] // 10]
+    data["store"] = data["place"].map("s{:02d}".format)
+    data["f"] = rng.choice(list("pq"), 600)
+    return data.assign(y=rng.normal(size=600) + rng.normal(size=40)[data["g"]])
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_nested_factor_must_leave_differences_of_the_outer_one_undetermined(
+    many: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if many:
+        monkeypatch.setattr("mixedfit.matrices.MANY_LEVELS", 20)
+    fit = mf.lmm("y ~ region + f + store + x + (1 | g)", nested()).fit()
+    assert bool(fit._fit.design.many) is many
+    assert fit.emmeans("region").contrasts().table["estimate"].isna().all()
+    inner = mf.lmm("y ~ f + store + x + (1 | g)", nested()).fit()
+    columns = ["estimate", "std_error"]
+    means = [r.emmeans("f", ddf="normal").table[columns].to_numpy() for r in (fit, inner)]
+    assert means[0] == pytest.approx(means[1], rel=1e-5)
+    ours, theirs = (r.anova(ddf="residual").table.loc["f", "statistic"] for r in (fit, inner))
+    assert ours == pytest.approx(theirs, rel=1e-6)
+    if many:
+        assert "region: not estimable" in str(fit.anova())

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array, hstack
 
 from .._lazy import lazy
 from .._types import Array, BoolArray, IntArray
@@ -19,6 +20,10 @@ __all__ = ["ColumnSpace"]
 
 TOLERANCE = 1e-7
 """Share of |L||N| that LN may be away from 0 by rounding; lme4 drops columns at the same 1e-7."""
+
+LARGEST_WITH_LEVELS = 3000
+"""Columns, levels of many-level factors among them, up to which dropped columns are solved for; beyond it what
+involves one of them counts as not estimable, and what does not, as estimable."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,21 +59,40 @@ class ColumnSpace:
     @lazy
     def null(self) -> Array:
         """N, shape (p, number dropped): with p counting the levels of many-level factors too."""
-        p, own = len(self.fit.coefficient_names), len(self.fit.design.x_names)
+        p = len(self.fit.coefficient_names)
         out = np.zeros((p, self.dropped.size))
         out[self.dropped, np.arange(self.dropped.size)] = 1.0
-        kept = np.flatnonzero(self.fit.kept[:own])
-        if self.fit.design.many or not self.dropped.size:
-            return out  # a dropped column has a null vector of its own there: what involves it is refused
-        R = self.triangle
+        if not self.dropped.size or (self.fit.design.many and p > LARGEST_WITH_LEVELS):
+            return out
+        kept = np.flatnonzero(self.fit.kept)
+        R = self.all_columns
         norms = np.linalg.norm(R, axis=0)
         norms[norms == 0] = 1.0
         solved = np.linalg.lstsq(R[:, kept] / norms[kept], R[:, self.dropped] / norms[self.dropped])[0]
-        shares = solved * norms[self.dropped] / norms[kept][:, None]
-        size = np.abs(solved)
-        shares[size < TOLERANCE * np.maximum(size.max(axis=0, initial=0.0), 1.0)] = 0.0
-        out[kept] = -shares
+        solved[np.abs(solved) < TOLERANCE * np.maximum(np.abs(solved).max(axis=0, initial=0.0), 1.0)] = 0.0
+        out[kept] = -solved * norms[self.dropped] / norms[kept][:, None]
         return out
+
+    @property
+    def all_columns(self) -> Array:
+        """A factor of the cross-products of all columns, those of many-level factors included."""
+        design = self.fit.design
+        if not design.many:
+            return self.triangle
+        rows = slice(None) if design.weights is None else design.weights > 0
+        n = len(self.counted)
+        levels = [
+            csr_array((np.ones(n), f.grouping.codes[rows], np.arange(n + 1)), (n, len(f.grouping.levels)))[
+                :, f.first :
+            ]
+            for f in design.many
+        ]
+        norms = np.linalg.norm(self.counted, axis=0)
+        scale = np.where(norms > 0, norms, 1.0)
+        both = hstack([csr_array(self.counted / scale), *levels], format="csr")
+        values, vectors = np.linalg.eigh((both.T @ both).toarray())
+        root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
+        return np.asarray(root * np.concatenate([scale, np.ones(both.shape[1] - scale.size)]))
 
     def estimable(self, L: Array) -> BoolArray:
         """Return whether each row of L, shape (q, p), is estimable, shape (q,)."""

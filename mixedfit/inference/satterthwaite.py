@@ -18,7 +18,9 @@ __all__ = ["satterthwaite_df", "satterthwaite_f_df"]
 def variance_parameter_covariance(information: Information) -> Array:
     """Return the asymptotic covariance of (θ, log σ²), directions of no information left out."""
     curvature = information.curvature
-    size = np.sqrt(np.abs(np.diag(curvature)))  # units of x change θ's scale, and nothing that is decided here
+    size = np.sqrt(
+        np.abs(np.diag(curvature))
+    )  # units of x change θ's scale, and nothing that is decided here
     size[size == 0] = 1.0
     values, vectors = np.linalg.eigh(curvature / np.outer(size, size))
     keep = values > 1e-8

@@ -79,7 +79,13 @@ class TermContrasts:
         if len(self.terms) == 1 and not many:
             kind = 1  # the same hypothesis, in the form in which lmerTest gives it
         found = {1: self._sequential, 2: self._marginal, 3: self._estimable}[kind]()
-        return {term.name: found[term.name] if term.name in found else self._own(term) for term in self.terms}
+        own_rows = {t.name: found[t.name] if t.name in found else self._own(t) for t in self.terms}
+        return {name: self._estimated(rows) for name, rows in own_rows.items()}
+
+    def _estimated(self, rows: Array) -> Array:
+        """Return rows over the estimated columns, without those that are 0 there."""
+        own = np.where(self.fit.kept.astype(bool), rows, 0.0)
+        return np.asarray(own[np.abs(own).max(axis=1, initial=0.0) > 0])
 
     def _own(self, term: FixedTerm) -> Array:
         """Return a row for every estimated column of a term."""
