@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, overload
+from functools import wraps
+from typing import Any, Generic, TypeVar, cast, overload
 
-__all__ = ["lazy"]
+__all__ = ["lazy", "memo"]
 
 _T = TypeVar("_T")
+_S = TypeVar("_S")
+_A = TypeVar("_A")
 
 
 class lazy(Generic[_T]):  # noqa: N801
@@ -28,3 +31,17 @@ class lazy(Generic[_T]):  # noqa: N801
         value = self.function(instance)
         instance.__dict__[self.name] = value
         return value
+
+
+def memo(method: Callable[[_S, _A], _T]) -> Callable[[_S, _A], _T]:
+    """Keep the last answer of a method of one argument, for when it is asked the same thing again."""
+    key = f"_last_{method.__name__}"
+
+    @wraps(method)
+    def remembered(instance: _S, argument: _A) -> _T:
+        known = instance.__dict__.get(key)
+        if known is None or known[0] != argument:
+            known = instance.__dict__[key] = (argument, method(instance, argument))
+        return cast(_T, known[1])
+
+    return remembered

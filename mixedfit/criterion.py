@@ -10,6 +10,7 @@ derivative of λλᵀ.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
@@ -21,17 +22,12 @@ from ._types import Array, IntArray
 from .covariance import BlockDiagonal
 from .crossprod import CrossProducts, TailBlock
 from .dense_tail import LARGE_TAIL, DenseTail
-from .errors import ModelError
+from .errors import EXACT_FIT, ModelError
 from .first import FirstSums
 from .small import Derived, SmallModel, SmallTail, small_model
 from .sparse_tail import SparseTail
 
 __all__ = ["Criterion", "Evaluation"]
-
-EXACT_FIT = (
-    "the random effects reproduce the response exactly: the residual variance is 0 and the likelihood has no maximum. "
-    "Check for a predictor or a group computed from the response."
-)
 
 Tail: TypeAlias = DenseTail | SparseTail
 
@@ -124,6 +120,14 @@ class Criterion:
             derivative = structure.derivative(theta[here])
             out.append(derivative if self.canonical else basis @ derivative)
         return out
+
+    def at_sigma(self, sigma: float) -> Criterion:
+        """Return the same function with σ held at another value, in units of y."""
+        _ = self.small, self.slices, self.nu  # shared
+        other = copy(self)
+        object.__setattr__(other, "sigma", sigma)
+        other.__dict__.pop("constant", None)
+        return other
 
     def __call__(self, theta: Array) -> Evaluation:
         """Return the evaluation at θ, shape (n_theta,); it computes what is asked of it, once."""

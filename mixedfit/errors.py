@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "EXACT_FIT",
     "ConvergenceWarning",
     "DataError",
     "FormulaError",
@@ -17,6 +18,12 @@ __all__ = [
     "RankWarning",
     "nearest",
 ]
+
+
+EXACT_FIT = (
+    "the random effects reproduce the response exactly: the residual variance is 0 and the likelihood has no maximum. "
+    "Check for a predictor or a group computed from the response."
+)
 
 
 class MixedfitError(Exception):

@@ -14,10 +14,10 @@ import numpy as np
 from ._linalg import inverse
 from ._types import Array
 from .covariance import BlockDiagonal
-from .criterion import EXACT_FIT, Criterion, Evaluation
+from .criterion import Criterion, Evaluation
 from .crossprod import CrossProducts
 from .dense_tail import LARGE_TAIL
-from .errors import ModelError
+from .errors import EXACT_FIT, ModelError
 from .newton import minimise_criterion
 from .optimize import Optimum, newton_decrement
 from .verdict import Convergence, undetermined, verdict_of

@@ -246,20 +246,23 @@ def _trust_region(trace: _Trace, tolerance: float, max_evaluations: int) -> None
         value = trace.at(x).value
         return bool(np.isfinite(value) and np.all(np.isfinite(trace.model(x).hessian)))
 
-    scipy_minimize(
-        lambda x: trace.at(x).value,
-        trace.best_x,
-        jac=lambda x: np.nan_to_num(trace.at(x).gradient) if usable(x) else np.zeros(x.size),
-        hess=lambda x: trace.model(x).hessian if usable(x) else np.eye(x.size),
-        method="trust-exact",
-        callback=stop,
-        options={
-            "gtol": 0.0,
-            "initial_trust_radius": _radius(trace.best_x),
-            "max_trust_radius": 1e8,
-            "maxiter": max_evaluations,
-        },
-    )
+    try:
+        scipy_minimize(
+            lambda x: trace.at(x).value,
+            trace.best_x,
+            jac=lambda x: np.nan_to_num(trace.at(x).gradient) if usable(x) else np.zeros(x.size),
+            hess=lambda x: trace.model(x).hessian if usable(x) else np.eye(x.size),
+            method="trust-exact",
+            callback=stop,
+            options={
+                "gtol": 0.0,
+                "initial_trust_radius": _radius(trace.best_x),
+                "max_trust_radius": 1e8,
+                "maxiter": max_evaluations,
+            },
+        )
+    except UnboundLocalError:  # scipy finds no step where no shift makes a huge curvature positive definite
+        return
 
 
 def _polish(trace: _Trace, tolerance: float, negligible: float) -> Optimum:

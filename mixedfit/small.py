@@ -157,6 +157,9 @@ class SmallTail(DenseTail):
         """Of S̃."""
         return np.diagonal(self.products).copy()
 
+    def release(self) -> None:
+        """Nothing is held that would be worth letting go."""
+
     def derive(self, derivatives: Sequence[Array], options: tuple[bool, float, bool]) -> Derived:
         """Return what follows from ∂λ̃/∂θ of every block.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._lazy import lazy, memo
 from .._types import Array
 from ..borders import HeldCoefficient, held_coefficient
 from ..criterion import Criterion
@@ -49,6 +50,7 @@ class _HeldSigma:
     def __init__(self, fit: Fit) -> None:
         self.fit = fit
 
+    @memo
     def criterion(self, value: float) -> Criterion:
         return Criterion(self.fit.cross, structures_of(self.fit), False, value, canonical=True)
 
@@ -75,9 +77,15 @@ class _HeldFixed:
     def __init__(self, fit: Fit, position: int) -> None:
         self.fit, self.position = fit, position
 
+    @lazy
+    def _whole(self) -> Criterion:
+        return Criterion(self.fit.cross, structures_of(self.fit), False, self.fit.held_sigma, canonical=True)
+
+    @memo
     def _held(self, value: float) -> HeldCoefficient:
         return held_coefficient(self.fit.cross, self.position, value)
 
+    @memo
     def criterion(self, value: float) -> Criterion:
         return Criterion(
             self._held(value).cross, structures_of(self.fit), False, self.fit.held_sigma, canonical=True

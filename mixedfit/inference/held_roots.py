@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._lazy import lazy
+from .._lazy import lazy, memo
 from .._types import Array
 from ..covariance.linear import LinearRoot, correlated_root, led_root, reordered_root
 from ..criterion import Criterion, Evaluation
@@ -80,9 +80,11 @@ class HeldCorrelation(_HeldRoot):
     def _pair(self) -> tuple[int, int]:
         return self.parameter.second, self.parameter.first
 
+    @memo
     def _root(self, value: float) -> LinearRoot:
         return correlated_root(self.structure, *self._pair, value, self.scales)
 
+    @memo
     def criterion(self, value: float) -> Criterion:
         return self._criterion(self._root(value), self.fit.held_sigma)
 
@@ -123,8 +125,13 @@ class HeldDeviation(_HeldRoot):
 
     low, high = 0.0, np.inf
 
+    @memo
     def _root(self, value: float) -> LinearRoot:
         return led_root(self.structure, self.parameter.first, self.scales, without=value == 0.0)
+
+    @memo
+    def _base(self, value: float) -> Criterion:
+        return self._criterion(self._root(value), 1.0)
 
     def _lead(self, value: float, s: float) -> float:
         return float(
@@ -143,7 +150,7 @@ class HeldDeviation(_HeldRoot):
         if value != 0.0:
             own = np.insert(own, self._before, self._lead(value, s))
         sigma = float(np.exp(0.5 * s)) * self.fit.cross.fixed.scale
-        return self._criterion(self._root(value), sigma)(own)
+        return self._base(value).at_sigma(sigma)(own)
 
     def criterion(self, value: float) -> Callable[[Array], Any]:
         return lambda x: _DeviationPoint(self, value, np.asarray(x, dtype=float))

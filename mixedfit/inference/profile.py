@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from .._lazy import lazy
 from .._linalg import inverse
 from .._threads import blas_threads
 from .._types import Array
@@ -39,9 +40,6 @@ class Profile:
 
     Attributes
     ----------
-    table : pandas.DataFrame
-        A row for each point: parameter, value, zeta, slope (dζ/d value), deviance, and the values of all parameters
-        there, under lme4's names.
     curves : dict of str to Curve
         Monotone interpolation of ζ, by lme4's name.
     estimates : pandas.Series
@@ -56,7 +54,6 @@ class Profile:
         Whether a lower deviance was met on the way.
     """
 
-    table: pd.DataFrame
     curves: dict[str, Curve]
     estimates: pd.Series[float]
     notes: tuple[str, ...]
@@ -64,6 +61,18 @@ class Profile:
     fit: Fit
     improved: bool
     parameters: tuple[Parameter, ...]
+
+    @lazy
+    def table(self) -> pd.DataFrame:
+        """A row for each point: parameter, value, zeta, slope (dζ/d value), deviance, and all parameters there."""
+        names = [p.name for p in self.parameters]
+        rows = []
+        for name, curve in self.curves.items():
+            for point in curve.points:
+                values = dict(zip(names, _values(self.fit, self.parameters, point.state), strict=True))
+                head = (name, point.value, point.zeta, point.slope, point.deviance)
+                rows.append((*head, *(values | {name: point.value}).values()))
+        return pd.DataFrame(rows, columns=["parameter", "value", "zeta", "slope", "deviance", *names])
 
     def conf_int(
         self,
@@ -275,15 +284,7 @@ def _root(covariance: Array) -> Array:
 def _record(fit: Fit, curves: dict[Parameter, Curve], notes: Sequence[str], improved: bool) -> Profile:
     everything = parameters_of(fit)
     names = [p.name for p in everything]
-    rows = []
-    for parameter, curve in curves.items():
-        for point in curve.points:
-            head = (parameter.name, point.value, point.zeta, point.slope, point.deviance)
-            values = dict(zip(names, _values(fit, everything, point.state), strict=True))
-            rows.append((*head, *(values | {parameter.name: point.value}).values()))
-    heads = ["parameter", "value", "zeta", "slope", "deviance"]
     return Profile(
-        table=pd.DataFrame(rows, columns=[*heads, *names]),
         curves={p.name: curve for p, curve in curves.items()},
         estimates=pd.Series(values_of(fit, everything), index=names, name="estimate"),
         notes=tuple(notes),

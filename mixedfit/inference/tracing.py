@@ -6,7 +6,7 @@ theorem gives its slope, ζ' = d'(ψ) / 2ζ, so each target takes two or three r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +35,7 @@ MOST_REFITS = 25
 """Refits for one target before a side is given up."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Point:
     """One point of a profile.
 
@@ -47,18 +47,28 @@ class Point:
         ζ and dζ/dψ.
     deviance : float
         −2 log-likelihood, all others at their maximum.
-    state : State
-        Values of all parameters.
     x : ndarray or None
         Where the search ended.
+    problem : Held
+    known : State or None
+        The state where it does not follow from x.
     """
 
     value: float
     zeta: float
     slope: float
     deviance: float
-    state: State
     x: Array | None
+    problem: Held
+    known: State | None = None
+
+    @lazy
+    def state(self) -> State:
+        """Values of all parameters."""
+        if self.known is not None:
+            return self.known
+        assert self.x is not None
+        return self.problem.state(self.value, self.x)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,7 +126,7 @@ class Tracer:
         self.error = error if known else self._guessed_scale(estimate)
         start = self.problem.start(state, estimate)
         slope = 1.0 / error if known else float("nan")
-        self.middle = Point(estimate, 0.0, slope, self.floor, state, start)
+        self.middle = Point(estimate, 0.0, slope, self.floor, start, self.problem, state)
 
     def _guessed_scale(self, estimate: float) -> float:
         """Return a step for a parameter at its boundary, where the curvature gives none."""
@@ -238,11 +248,7 @@ class Tracer:
     def solve(self, value: float, trail: Sequence[Point] = ()) -> Point | None:
         """Return the profile at a value, or None where no refit converges; `trail` are points to start from."""
         trail = trail or [self.middle]
-        near = sorted((p for p in trail if p.x is not None), key=lambda p: abs(p.value - value))
-        starts = [_extrapolated(near, value)] if near else []
-        starts = [self.problem.lifted(value, s) for s in starts if s.size == self._size(value)]
-        starts += [self.problem.start(p.state, value) for p in [*near[:1], self.middle]]
-        for start in starts:
+        for start in self._starts(value, trail):
             optimum = self._minimum(self.problem, value, start)
             if optimum is not None:
                 if isinstance(self.problem, HeldCorrelation) and self.problem.is_reversed(optimum.x):
@@ -250,13 +256,23 @@ class Tracer:
                 return self._point(value, optimum)
         return None
 
+    def _starts(self, value: float, trail: Sequence[Point]) -> Iterator[Array]:
+        """Yield where to search from: along the last two points, from the nearest, from the estimate."""
+        near = sorted((p for p in trail if p.x is not None), key=lambda p: abs(p.value - value))
+        ends = (self.problem.low, self.problem.high)
+        inside = [p for p in near if p.value not in ends]
+        if inside and value not in ends:
+            yield self.problem.lifted(value, _extrapolated(inside, value))
+        for point in [*near[:1], self.middle]:
+            yield self.problem.start(point.state, value)
+
     def _without_either(self, value: float) -> Point | None:
         """Return the profile where one of a correlation's standard deviations is best at 0: then it is all one."""
         ends = [end for end in self._ends if end is not None]
         if not ends:
             return None
         deviance, state = min(ends, key=lambda end: end[0])
-        return replace(self._placed(value, deviance, state), slope=float("nan"))
+        return self._placed(value, deviance, None, state)
 
     @lazy
     def _ends(self) -> list[tuple[float, State] | None]:
@@ -285,22 +301,20 @@ class Tracer:
             return None
         return optimum if optimum.reached and np.isfinite(optimum.point.value) else None
 
-    def _size(self, value: float) -> int:
-        return int(self.problem.start(self.middle.state, value).size)
-
     def _point(self, value: float, optimum: Optimum) -> Point:
         deviance = float(optimum.point.value - optimum.decrement)
-        point = self._placed(value, deviance, self.problem.state(value, optimum.x))
+        point = self._placed(value, deviance, optimum.x, None)
         slope = float("nan")
         if point.zeta != 0.0:
             slope = self.problem.slope(value, optimum.x) / (2.0 * point.zeta)
-        return replace(point, slope=slope, x=optimum.x)
+        return replace(point, slope=slope)
 
-    def _placed(self, value: float, deviance: float, state: State) -> Point:
-        if deviance < self.floor - LOWER:
-            raise LowerDevianceError(state)
+    def _placed(self, value: float, deviance: float, x: Array | None, known: State | None) -> Point:
         zeta = float(np.sqrt(max(deviance - self.floor, 0.0))) * (1 if value > self.middle.value else -1)
-        return Point(value, zeta, float("nan"), deviance, state, None)
+        point = Point(value, zeta, float("nan"), deviance, x, self.problem, known)
+        if deviance < self.floor - LOWER:
+            raise LowerDevianceError(point.state)
+        return point
 
 
 def _extrapolated(near: Sequence[Point], value: float) -> Array:
