@@ -219,6 +219,23 @@ def test_file_that_was_changed_to_hold_code_must_not_run_it(tmp_path: Path) -> N
         assert not mark.exists()
 
 
+def test_terms_of_a_file_that_the_formula_does_not_have_must_not_run(tmp_path: Path) -> None:
+    path, mark = tmp_path / "fit.npz", tmp_path / "ran"
+    mf.lmm("y ~ many + log(x) + (1 | g)", frame()).fit().save(path)
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    header = json.loads(arrays["header"].tobytes().decode())
+    header["recipe"]["terms"].append(f"open('{mark}', 'w')")
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    with open(path, "wb") as out:
+        np.savez(out, allow_pickle=False, **arrays)
+    recipe = mf.load(path)._fit.design.recipe
+    assert recipe is not None
+    with pytest.raises(mf.ModelError, match="damaged"):
+        recipe.rows(frame())
+    assert not mark.exists()
+
+
 def test_fit_without_a_storable_recipe_must_be_saved_and_say_so(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -142,7 +142,10 @@ def _rebuilt(
     formula = parsed.matrices
     if stored["terms"] is not None:
         shared = {random_key(part): part for term in parsed.random for part in term.parts}
-        fixed = Formula([str(term) for term in stored["terms"]])
+        own = {"1", *(str(term) for term in formula.X)}
+        if not own.issuperset(stored["terms"]):  # only the formula itself was checked
+            raise ValueError("terms that the formula does not have")
+        fixed = Formula(list(stored["terms"]))
         formula = Formula(**{**formula._to_dict(), **shared, "X": fixed})
     if stored["specs"] is None:
         return formula, None
