@@ -54,9 +54,11 @@ def summarise(name: str, column: pd.Series[Any]) -> Variable:
     return Variable(name, "number", None, mean, low, high, _two_valued(values, low, high))
 
 
-def _two_valued(values: Any, low: float, high: float) -> bool:
+def _two_valued(values: AnyArray, low: float, high: float) -> bool:
     """Whether all values are `low` or `high`; most columns are told by their first rows."""
-    return all(((rows == low) | (rows == high)).all() for rows in (values[:20], values))
+    if any(value not in (low, high) for value in values[:20].tolist()):
+        return False
+    return bool(((values == low) | (values == high)).all())
 
 
 def column_values(variable: Variable, column: pd.Series[Any]) -> pd.Series[Any]:
