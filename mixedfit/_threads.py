@@ -11,9 +11,13 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 __all__ = ["blas_threads"]
+
+SMALL = 4096
+"""OpenBLAS's routines stay on one thread up to twice as many elements or more."""
 
 
 @lru_cache(maxsize=1)
@@ -22,7 +26,13 @@ def _controller() -> Any:
 
 
 @contextmanager
-def blas_threads(threads: int) -> Iterator[None]:
-    """Run with at most `threads` BLAS threads."""
+def blas_threads(threads: int, elements: float = np.inf) -> Iterator[None]:
+    """Run with at most `threads` BLAS threads.
+
+    Nothing is done where no matrix has more than `SMALL` elements: no BLAS starts threads for so few.
+    """
+    if elements <= SMALL:
+        yield
+        return
     with _controller().limit(limits=threads, user_api="blas"):
         yield

@@ -236,7 +236,7 @@ def fit_design(
         )
     check_identifiable(design, sigma)
     begun = perf_counter()
-    with blas_threads(1):
+    with blas_threads(1, design.n * (design.X.shape[1] + 1)):
         cross = cross_products(design)
     timing = {"design": seconds, "cross_products": perf_counter() - begun}
     return _estimated(design, cross, reml, start, sigma, control, report, timing)
@@ -275,7 +275,8 @@ def _estimated(
     timing: dict[str, float],
 ) -> Fit:
     begun = perf_counter()
-    with blas_threads((control or Control()).blas_threads):
+    largest = max(cross.gram.size, cross.first.border.size) if cross.sparse is None else np.inf
+    with blas_threads((control or Control()).blas_threads, largest):
         outcome = estimate(
             cross,
             [block.structure for block in design.blocks],

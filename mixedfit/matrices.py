@@ -151,15 +151,24 @@ def _by_formulaic(
 def plain_matrices(
     formula: Any, columns: Mapping[str, pd.Series[Any]], rows: int
 ) -> dict[str, Columns] | None:
-    """Return the matrices of a formula whose terms are products of numeric columns, or None.
+    """Return the matrices of a formula of products of numeric columns and factors' main effects, or None.
 
     What formulaic would return, without its overhead, which is most of a small fit's time.
     """
     known: dict[str, Array] = {}
     out = {}
     for key, part in formula._to_dict().items():
-        names, arrays = [], []
-        for term in part:
+        names: list[str] = []
+        arrays: list[Array | float] = []
+        terms = list(part)
+        spanned = any(str(term) == "1" for term in terms)
+        for term in terms:
+            factor = _plain_factor(term, columns, spanned)
+            if factor is not None:
+                names += factor[0]
+                arrays += factor[1]
+                spanned = True
+                continue
             name, product = _plain_term(term, columns, known)
             if product is None:
                 return None
@@ -170,6 +179,24 @@ def plain_matrices(
             matrix[:, j] = array
         out[key] = (tuple(names), matrix)
     return out
+
+
+def _plain_factor(
+    term: Any, columns: Mapping[str, pd.Series[Any]], spanned: bool
+) -> tuple[list[str], list[Array]] | None:
+    """Return names and indicators of a factor's main effect, less the first level if others span it, or None."""
+    if len(term.factors) != 1 or term.factors[0].eval_method.value != "lookup":
+        return None
+    name = term.factors[0].expr
+    if name not in columns or not isinstance(columns[name].dtype, pd.CategoricalDtype):
+        return None
+    values = columns[name].cat
+    levels = [str(level) for level in values.categories]
+    if any("[" in text or "]" in text for text in (name, *levels)):
+        return None
+    codes = values.codes.to_numpy()
+    kept = range(int(spanned), len(levels))
+    return [f"{name}{levels[i]}" for i in kept], [(codes == i).astype(np.float64) for i in kept]
 
 
 def _plain_term(

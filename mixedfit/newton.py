@@ -119,7 +119,7 @@ def minimise_criterion(
     max_evaluations: int,
     report: Callable[[int, float], None] | None,
 ) -> Optimum:
-    """Return the minimum; arguments as of `optimize.minimise`, which goes on where compiled Newton steps end."""
+    """Return the minimum; arguments as of `optimize.minimise`, which begins anew where compiled steps do not arrive."""
     if criterion.small is None or not can_search(criterion):
         return minimise(
             criterion,
@@ -136,7 +136,7 @@ def minimise_criterion(
         return Optimum(found.x, found, found.decrement, found.evaluations, True)
     optimum = minimise(
         criterion,
-        found.x,
+        start,
         tolerance=tolerance,
         negligible=negligible,
         max_evaluations=max(max_evaluations - found.evaluations, 1),

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from . import report, storage
+from ._lazy import lazy
 from .errors import DataError, ModelError
 from .fit import Fit, refit_design
 from .inference.degrees import Ddf
@@ -77,7 +78,12 @@ class MixedResults(Questions):
     @property
     def params(self) -> pd.Series[float]:
         """Fixed effects; NaN for columns that were dropped because others span them."""
-        return pd.Series(self._fit.beta.copy(), index=pd.Index(self._fit.coefficient_names), name="estimate")
+        return pd.Series(self._fit.beta.copy(), index=self._names.view(), name="estimate")
+
+    @lazy
+    def _names(self) -> pd.Index[str]:
+        """The coefficients' names."""
+        return pd.Index(self._fit.coefficient_names)
 
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance matrix of the fixed effects."""
@@ -88,7 +94,7 @@ class MixedResults(Questions):
     def bse(self) -> pd.Series[float]:
         """Standard errors of the fixed effects."""
         variances = np.diag(self._fit.beta_covariance)
-        return pd.Series(np.sqrt(variances), index=self.params.index, name="std_error")
+        return pd.Series(np.sqrt(variances), index=self._names.view(), name="std_error")
 
     @property
     def tvalues(self) -> pd.Series[float]:

@@ -26,8 +26,8 @@ SMALL_COLUMNS = 64
 SMALL_EFFECTS = 6
 """Effects per level up to which a model is small: sums over levels grow with their fourth power."""
 
-SMALL_LEVELS = 20_000
-"""Levels of the first factor up to which one thread is as good as several."""
+SMALL_CELLS = 1_000_000
+"""Levels of the first factor times columns up to which a model is small: beyond it several threads are faster."""
 
 EXACT_SUMS = 240
 """Columns times effects per level up to which the exact curvature is worth its sums over levels."""
@@ -99,7 +99,7 @@ def small_model(cross: CrossProducts, structures: Sequence[BlockDiagonal], reml:
         return None
     levels, k, _ = cross.first.border.shape
     widest = max(s.k for s in structures)
-    if widest > SMALL_EFFECTS or levels > SMALL_LEVELS:
+    if widest > SMALL_EFFECTS or levels * m > SMALL_CELLS:
         return None
     order = [cross.first_block, *(place.block for place in cross.tail if place.block >= 0)]
     sizes = [(k, levels, -1), *((b.k, b.levels, b.offset) for b in cross.tail if b.block >= 0)]

@@ -16,6 +16,8 @@ def frame() -> pd.DataFrame:
     data = pd.DataFrame(rng.normal(size=(20, 3)), columns=["y", "x", "z"])
     data["odd name"] = rng.integers(0, 9, 20)
     data["g"] = np.repeat(list("abcd"), 5)
+    data["h"] = pd.Categorical(rng.permutation(np.repeat([3, 1, 2, 7], 5)), categories=[3, 2, 1, 7, 9])
+    data["o"] = pd.Categorical(np.tile(["low", "high"], 10), categories=["low", "high"], ordered=True)
     return data
 
 
@@ -28,6 +30,10 @@ def frame() -> pd.DataFrame:
         "y ~ (x + z)**2 - 1 + (x:z | g)",
         "y ~ 1",
         "y ~ 0 + (1 | g)",
+        "y ~ h + x + (0 + h | g)",
+        "y ~ 0 + h + g + x + (h | g)",
+        "y ~ 0 + x + o + h",
+        "y ~ x:z + o + (o || g)",
     ],
 )
 def test_short_way_must_equal_formulaic(formula: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +52,9 @@ def test_short_way_must_equal_formulaic(formula: str, monkeypatch: pytest.Monkey
         np.testing.assert_array_equal(values, long.random[key][1])
 
 
-@pytest.mark.parametrize("formula", ["y ~ g", "y ~ log(x + 10)", "y ~ I(x**2)", "log(y + 10) ~ x", "y ~ g:x"])
+@pytest.mark.parametrize(
+    "formula", ["y ~ C(g)", "y ~ o:g", "y ~ log(x + 10)", "y ~ I(x**2)", "log(y + 10) ~ x", "y ~ g:x"]
+)
 def test_short_way_must_leave_everything_else_to_formulaic(formula: str) -> None:
     parsed = parse_formula(formula)
     data = build_frame(parsed, frame(), weights=None, offset=None, missing="drop")

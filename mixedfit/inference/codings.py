@@ -102,7 +102,10 @@ class _Codings:
         """Return a label's columns by level: by contrasts, or its indicators."""
         if expression in self.booleans:
             return np.array([[0.0], [1.0]]) if reduced else np.eye(2)
-        assert self.recipe.specs is not None
+        if self.recipe.specs is None:
+            levels = self.recipe.variables[expression].levels
+            assert levels is not None
+            return np.eye(len(levels))[:, int(reduced) :]
         contrasts: Any = self.recipe.specs["X"].encoder_state[expression][1]["contrasts"]
         return np.asarray(contrasts.get_coding_matrix(reduced_rank=reduced), dtype=np.float64)
 

@@ -4,7 +4,7 @@ Newton steps on the exact gradient, with the average information as curvature fa
 one near it, as `optimize.minimise` takes them. Where a step fails, leaves the region in which a quadratic model may
 be trusted, or meets a curvature that is not positive definite, a multiple of the identity is added to the curvature
 (Levenberg and Marquardt; Nocedal & Wright 2006, section 4.1 and theorem 4.1) until a step succeeds. A search that
-still does not arrive ends with `STOPPED`, and the caller goes on from there by other means.
+still does not arrive ends with `STOPPED`, and the caller searches by other means.
 
 Only for covariance structures that are linear in θ: λ_f = Σ_a θ_a M_a, with `slopes` (n_theta, k, k) holding M_a.
 """

@@ -51,7 +51,7 @@ class Recipe:
     offset : str, True or None
         Column of the ``offset`` argument; True if it was an array; None without one.
     specs : dict of str to formulaic model specification, or None
-        None where every part is a product of numeric columns.
+        None where every term is a product of numeric columns or a label.
     context : mapping
         Functions and constants of the user's own.
     refusal : str

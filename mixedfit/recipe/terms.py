@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..modelframe import names_in_factor
+from .variables import Variable
 
 __all__ = ["FixedTerm", "Product", "fixed_terms"]
 
@@ -61,7 +62,7 @@ class FixedTerm:
 
 
 def fixed_terms(
-    formula: Any, spec: Any, variables: Iterable[str], *, cut: bool, power: bool
+    formula: Any, spec: Any, variables: Mapping[str, Variable], *, cut: bool, power: bool
 ) -> tuple[FixedTerm, ...]:
     """Return the terms of a fixed part.
 
@@ -69,28 +70,31 @@ def fixed_terms(
     ----------
     formula : formulaic formula
     spec : formulaic model specification, or None
-        None where every term is a product of numeric columns.
-    variables : iterable of str
-        Names of the variables.
+        None where every term is a product of numeric columns or a label.
+    variables : mapping of str to Variable
     cut : bool
         Whether the intercept's column was taken out of X.
     power : bool
         Whether the formula writes powers as ``^``.
     """
-    known = set(variables)
     rows = [None] * len(list(formula)) if spec is None else spec.structure
     out, at = [], -1 if cut else 0
+    spanned = any(term.degree == 0 for term in formula)
     for term, row in zip(formula, rows, strict=True):
-        width = 1 if row is None else len(row.columns)
+        levels = _levels(term, variables) if row is None else 0
+        width = (levels - spanned if levels else 1) if row is None else len(row.columns)
         own = tuple(range(at, at + width))
         at += width
         if term.degree == 0 and cut:
             continue
         factors = tuple(factor for factor in term.factors if factor.eval_method.value != "literal")
-        names = [name for factor in factors for name, _ in names_in_factor(factor) if name in known]
+        names = [name for factor in factors for name, _ in names_in_factor(factor) if name in variables]
         expressions = tuple(factor.expr for factor in factors)
         name = ":".join(_text(e, power) for e in expressions) or "(Intercept)"
-        products = _plain(expressions, own) if row is None else _products(row, own, spec)
+        products = (
+            _plain(expressions, own, bool(levels), spanned) if row is None else _products(row, own, spec)
+        )
+        spanned = spanned or bool(levels)
         out.append(FixedTerm(name, expressions, tuple(dict.fromkeys(names)), own, products))
     return tuple(out)
 
@@ -99,7 +103,18 @@ def _text(expression: str, power: bool) -> str:
     return expression.replace(" ** ", "^").replace("**", "^") if power else expression
 
 
-def _plain(expressions: tuple[str, ...], columns: tuple[int, ...]) -> tuple[Product, ...]:
+def _levels(term: Any, variables: Mapping[str, Variable]) -> int:
+    """Return the number of levels of a term that is a label, or 0."""
+    variable = variables.get(term.factors[0].expr) if len(term.factors) == 1 else None
+    return 0 if variable is None or variable.levels is None else len(variable.levels)
+
+
+def _plain(
+    expressions: tuple[str, ...], columns: tuple[int, ...], label: bool, reduced: bool
+) -> tuple[Product, ...]:
+    """Return the product that a term is, without formulaic: of numbers, or a label by treatment contrasts."""
+    if label:
+        return (Product(((expressions[0], reduced),), (), ((expressions[0], len(columns)),), columns),)
     return (Product((), expressions, tuple((e, 1) for e in expressions), columns),)
 
 
