@@ -15,10 +15,11 @@ from ._lazy import lazy
 from ._types import Array, IntArray
 from .covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from .errors import IdentifiabilityWarning, MissingRowsWarning, ModelError
-from .formula import ParsedFormula, RandomTerm, random_key
+from .formula import GroupingFactor, ParsedFormula, RandomTerm, random_key
 from .grouping import Grouping, interact
 from .matrices import evaluate
 from .modelframe import ModelFrame, build_frame
+from .recipe import Recipe, make_recipe
 
 __all__ = ["Design", "ManyLevelFactor", "RandomBlock", "build_design"]
 
@@ -109,6 +110,8 @@ class Design:
         Labels of the rows kept.
     dropped : int
         Rows left out for missing values.
+    recipe : Recipe or None
+        How the numbers of further rows are built.
     """
 
     formula: ParsedFormula
@@ -121,6 +124,7 @@ class Design:
     offset: Array | None
     index: pd.Index[Any]
     dropped: int
+    recipe: Recipe | None = None
 
     @property
     def n(self) -> int:
@@ -185,7 +189,8 @@ def build_design(
         )
     values = evaluate(parsed, frame, context or {})
     total_offset = _add_offsets(frame.offset, values.offsets)
-    blocks = _random_blocks(parsed, frame, values.random, values.y.size)
+    blocks, groups = _random_blocks(parsed, frame, values.random)
+    recipe = make_recipe(parsed, frame, values, groups, offset=offset, context=context or {})
     return Design(
         formula=parsed,
         y=values.y if total_offset is None else values.y - total_offset,
@@ -200,6 +205,7 @@ def build_design(
         offset=total_offset,
         index=frame.index,
         dropped=frame.dropped,
+        recipe=recipe,
     )
 
 
@@ -209,21 +215,25 @@ def _add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:
 
 
 def _random_blocks(
-    parsed: ParsedFormula, frame: ModelFrame, columns: Mapping[str, tuple[tuple[str, ...], Array]], n: int
-) -> tuple[RandomBlock, ...]:
-    """Merge the terms of each grouping factor into one block; sort blocks by their number of levels."""
+    parsed: ParsedFormula, frame: ModelFrame, columns: Mapping[str, tuple[tuple[str, ...], Array]]
+) -> tuple[tuple[RandomBlock, ...], list[tuple[GroupingFactor, pd.Index[Any], list[Any]]]]:
+    """Merge the terms of each grouping factor into one block; sort blocks by their number of levels.
+
+    Also return each block's factor, levels and parts of the formula, for the recipe.
+    """
     terms: dict[frozenset[str], list[RandomTerm]] = {}
     for term in parsed.random:
         terms.setdefault(frozenset(term.group.columns), []).append(term)
-    blocks = [_one_block(group, frame, columns, n) for group in terms.values()]
-    return tuple(sorted(blocks, key=lambda block: -block.levels))
+    blocks = [(_one_block(group, frame, columns), group) for group in terms.values()]
+    blocks.sort(key=lambda pair: -pair[0].levels)
+    groups = [(g[0].group, b.grouping.levels, [part for term in g for part in term.parts]) for b, g in blocks]
+    return tuple(block for block, _ in blocks), groups
 
 
 def _one_block(
     terms: Sequence[RandomTerm],
     frame: ModelFrame,
     columns: Mapping[str, tuple[tuple[str, ...], Array]],
-    n: int,
 ) -> RandomBlock:
     group = terms[0].group
     grouping = interact(group.name, [frame.grouping(column) for column in group.columns])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from ._types import Array
 from .errors import ModelError
 
-__all__ = ["check_level", "levels_table", "term_rows"]
+__all__ = ["check_level", "levels_table", "pack_index", "term_rows", "unpack_index"]
 
 
 def levels_table(levels: pd.Index[Any], effects: tuple[str, ...], values: Array) -> pd.DataFrame:
@@ -54,3 +55,40 @@ def check_level(level: float) -> float:
             f"level is {level!r}, the coverage of an interval; expected at least 0.5 and below 1, such as 0.95.{advice}"
         )
     return float(level)
+
+
+def pack_index(index: pd.Index[Any]) -> dict[str, Any]:
+    """Return labels as JSON can hold them, with the kind needed to restore them."""
+    if isinstance(index, pd.MultiIndex):
+        parts = [pack_index(index.get_level_values(i)) for i in range(index.nlevels)]
+        return {
+            "kind": "multi",
+            "values": parts,
+            "names": [None if n is None else str(n) for n in index.names],
+        }
+    if isinstance(index, pd.DatetimeIndex):
+        return {"kind": "datetime", "values": [stamp.isoformat() for stamp in index]}
+    if isinstance(index, pd.RangeIndex):
+        return {"kind": "range", "values": [index.start, index.stop, index.step]}
+    values = index.tolist()
+    if all(isinstance(v, bool | int | float) for v in values):
+        return {"kind": str(index.dtype), "values": values}
+    kind = "str" if str(index.dtype) == "str" else "object"
+    return {"kind": kind, "values": [str(v) for v in values]}
+
+
+def unpack_index(stored: Mapping[str, Any]) -> pd.Index[Any]:
+    """Return the labels that `pack_index` packed."""
+    if stored["kind"] == "range":
+        start, stop, step = stored["values"]
+        return pd.RangeIndex(start, stop, step)
+    if stored["kind"] == "multi":
+        return pd.MultiIndex.from_arrays(
+            [unpack_index(part) for part in stored["values"]], names=stored["names"]
+        )
+    if stored["kind"] == "datetime":
+        return pd.DatetimeIndex(stored["values"])
+    out: pd.Index[Any] = pd.Index(
+        stored["values"], dtype=object if stored["kind"] == "text" else stored["kind"]
+    )
+    return out

@@ -53,6 +53,10 @@ class Matrices:
     offsets : list of ndarray, shape (n,)
     many : list of (Grouping, int, str)
         Many-level fixed factors, the number of reference levels (0 or 1), and the prefix of their names.
+    formula : formulaic formula
+        What was evaluated, many-level factors left out.
+    specs : dict of str to formulaic model specification, or None
+        What formulaic learnt of each part; None where the parts are products of numeric columns.
     """
 
     y: Array
@@ -61,6 +65,8 @@ class Matrices:
     random: dict[str, tuple[tuple[str, ...], Array]]
     offsets: list[Array]
     many: list[tuple[Grouping, int, str]]
+    formula: Any
+    specs: dict[str, Any] | None
 
 
 def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any]) -> Matrices:
@@ -74,7 +80,9 @@ def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any
         If the response is not one numeric column, or a column is not finite.
     """
     formula, many = _split_many(parsed, frame)
-    matrices = plain_matrices(formula, frame) or _by_formulaic(parsed, formula, frame, context)
+    matrices, specs = plain_matrices(formula, frame.columns, len(frame.index)), None
+    if matrices is None:
+        matrices, specs = _by_formulaic(parsed, formula, frame, context)
     y_names, y = matrices["y"]
     if y.shape[1] != 1:
         raise DataError(
@@ -105,6 +113,8 @@ def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any
         random=random,
         offsets=[values[:, 0] for _, values in offsets],
         many=many,
+        formula=formula,
+        specs=specs,
     )
 
 
@@ -114,7 +124,7 @@ Columns: TypeAlias = tuple[tuple[str, ...], Array]
 
 def _by_formulaic(
     parsed: ParsedFormula, formula: Any, frame: ModelFrame, context: Mapping[str, Any]
-) -> dict[str, Columns]:
+) -> tuple[dict[str, Columns], dict[str, Any]]:
     try:
         with np.errstate(all="ignore"):
             made = formula.get_model_matrix(
@@ -133,10 +143,14 @@ def _by_formulaic(
             source=parsed.source,
         ) from error
     power = "^" in parsed.source and "**" not in parsed.source
-    return {key: _array(matrix, power) for key, matrix in made._to_dict().items()}
+    parts = made._to_dict()
+    arrays = {key: _array(matrix, power) for key, matrix in parts.items()}
+    return arrays, {key: matrix.model_spec for key, matrix in parts.items()}
 
 
-def plain_matrices(formula: Any, frame: ModelFrame) -> dict[str, Columns] | None:
+def plain_matrices(
+    formula: Any, columns: Mapping[str, pd.Series[Any]], rows: int
+) -> dict[str, Columns] | None:
     """Return the matrices of a formula of products of numeric columns and factors' main effects, or None.
 
     What formulaic would return, without its overhead, which is most of a small fit's time.
@@ -149,18 +163,18 @@ def plain_matrices(formula: Any, frame: ModelFrame) -> dict[str, Columns] | None
         terms = list(part)
         spanned = any(str(term) == "1" for term in terms)
         for term in terms:
-            factor = _plain_factor(term, frame.columns, spanned)
+            factor = _plain_factor(term, columns, spanned)
             if factor is not None:
                 names += factor[0]
                 arrays += factor[1]
                 spanned = True
                 continue
-            name, product = _plain_term(term, frame.columns, known)
+            name, product = _plain_term(term, columns, known)
             if product is None:
                 return None
             names.append(name)
             arrays.append(product)
-        matrix = np.empty((len(frame.index), len(arrays)))
+        matrix = np.empty((rows, len(arrays)))
         for j, array in enumerate(arrays):
             matrix[:, j] = array
         out[key] = (tuple(names), matrix)

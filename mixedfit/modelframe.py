@@ -16,7 +16,7 @@ from .formula import ParsedFormula
 from .frames import as_frame, check_column, column_names, plain_column
 from .grouping import Grouping, encode
 
-__all__ = ["ModelFrame", "build_frame", "names_of"]
+__all__ = ["ModelFrame", "build_frame", "names_by_part", "names_in_factor", "names_of"]
 
 _BACKTICK = re.compile(r"`([^`]*)`")
 
@@ -137,7 +137,7 @@ def names_of(parsed: ParsedFormula) -> tuple[tuple[str, bool], ...]:
         for _, formula in parsed.matrices._to_dict().items():
             for term in formula:
                 for factor in term.factors:
-                    for name, must in _names_in_factor(factor):
+                    for name, must in names_in_factor(factor):
                         found[name] = found.get(name, False) or must
         for random in parsed.random:
             found.update(dict.fromkeys(random.group.columns, True))
@@ -147,7 +147,25 @@ def names_of(parsed: ParsedFormula) -> tuple[tuple[str, bool], ...]:
     return _NAMES[parsed.source]
 
 
-def _names_in_factor(factor: Any) -> list[tuple[str, bool]]:
+_PARTS: dict[str, dict[str, tuple[str, ...]]] = {}
+
+
+def names_by_part(parsed: ParsedFormula) -> dict[str, tuple[str, ...]]:
+    """Return the names in each part of `ParsedFormula.matrices`, columns or not."""
+    if parsed.source not in _PARTS:
+        if len(_PARTS) > 1000:
+            _PARTS.clear()
+        _PARTS[parsed.source] = {
+            key: tuple(
+                dict.fromkeys(name for term in part for f in term.factors for name, _ in names_in_factor(f))
+            )
+            for key, part in parsed.matrices._to_dict().items()
+        }
+    return _PARTS[parsed.source]
+
+
+def names_in_factor(factor: Any) -> list[tuple[str, bool]]:
+    """Return the names in one factor of a term and whether each must be a column."""
     method = factor.eval_method.value
     if method == "lookup":
         return [(factor.expr, True)]

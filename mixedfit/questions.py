@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
@@ -12,8 +12,10 @@ from ._progress import Progress
 from .errors import ModelError, nearest
 from .fit import Fit
 from .inference import contrasts
+from .inference.anova import AnovaTable, term_anova
 from .inference.bootstrap import Bootstrap, BootstrapType, bootstrap
 from .inference.degrees import Ddf
+from .inference.emmeans import MarginalMeans, marginal_means
 from .inference.likelihood_ratio import LikelihoodRatioTable, random_effects_anova
 from .inference.profile import LEVELS as PROFILE_LEVELS
 from .inference.profile import Profile, profile
@@ -182,6 +184,124 @@ class Questions:
     def f_test(self, hypotheses: Any, *, ddf: Ddf | None = None) -> contrasts.FTest:
         """Return the F test of contrasts of the fixed effects together; arguments as in `t_test`."""
         return contrasts.f_test(self._fit, hypotheses, ddf=ddf)
+
+    def wald_test(
+        self, hypotheses: Any, *, use_f: bool | None = None, ddf: Ddf | None = None
+    ) -> contrasts.WaldTest:
+        """Return the joint test of contrasts of the fixed effects, by F or by chi-square.
+
+        Parameters
+        ----------
+        hypotheses : str, sequence, mapping or array
+            As in `t_test`.
+        use_f : bool, optional
+            True for F, False for chi-square with as many degrees of freedom as independent hypotheses. By default F,
+            unless `ddf` is "normal".
+        ddf : optional
+            As in `t_test`; by default of a chi-square test, "normal".
+
+        Raises
+        ------
+        ModelError
+            If the data do not determine the contrasts, or these contradict each other.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("angle ~ recipe + temp + (1 | recipe:replicate)", mf.load_dataset("cake")).fit()
+        >>> fit.wald_test("recipeB = recipeC, recipeB = 0", use_f=False)
+        Wald test: chi2(2) = 0.4976, p = 0.7797
+        """
+        return contrasts.wald_test(self._fit, hypotheses, use_f=use_f, ddf=ddf)
+
+    def anova(self, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) -> AnovaTable:
+        """Return an F test for every term of the fixed part, as lmerTest's ``anova``.
+
+        Parameters
+        ----------
+        type : {3, 2, 1}
+            Type III tests each term with all others in the model, whatever the contrasts of the factors; type II
+            respects marginality: each term is adjusted for all terms that do not contain it; type I adjusts each
+            term for those before it.
+        ddf : optional
+            As in `t_test`.
+
+        Raises
+        ------
+        ModelError
+            If the hypotheses cannot be built.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("angle ~ recipe * temperature + (1 | recipe:replicate)", mf.load_dataset("cake")).fit()
+        >>> fit.anova()
+        Type III Analysis of Variance Table with Satterthwaite's method
+                            Sum Sq Mean Sq NumDF DenDF F value Pr(>F)
+        recipe               10.19    5.09     2    42  0.2488 0.7809
+        temperature        2100.30  420.06     5   210 20.5199 <2e-16
+        recipe:temperature  205.98   20.60    10   210  1.0062 0.4393
+        """
+        return term_anova(self._fit, type=type, ddf=ddf)
+
+    def emmeans(
+        self,
+        specs: str | Sequence[str],
+        *,
+        by: str | Sequence[str] = (),
+        at: Mapping[str, Any] | None = None,
+        ddf: Ddf | None = None,
+        level: float = 0.95,
+    ) -> MarginalMeans:
+        """Return estimated marginal means, as R's emmeans: what the model says on average over a reference grid.
+
+        The grid has every factor at its levels with equal weights, covariates at their means (those with two values
+        at both), whatever transforms the formula applies to them.
+
+        Parameters
+        ----------
+        specs : str or sequence of str
+            Variables of the fixed part whose combinations are listed.
+        by : str or sequence of str
+            Variables within which contrasts are taken.
+        at : mapping, optional
+            Values of variables in the grid, such as ``{"temp": [180, 200]}``.
+        ddf : optional
+            As in `t_test`.
+        level : float
+            Coverage of the intervals.
+
+        Returns
+        -------
+        MarginalMeans
+            With ``table``, and ``contrasts("pairwise")`` to compare them.
+
+        Raises
+        ------
+        ModelError
+            If a name is not a variable of the fixed part.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("angle ~ recipe + temp + (1 | recipe:replicate)", mf.load_dataset("cake")).fit()
+        >>> means = fit.emmeans("recipe", at={"temp": 200}, ddf="kenward-roger")
+        >>> means
+        recipe estimate std_error df lower upper
+        A         33.12      1.74 42 29.62 36.63
+        B         31.64      1.74 42 28.14 35.15
+        C         31.60      1.74 42 28.09 35.11
+        <BLANKLINE>
+        Held at: temp = 200.
+        Degrees of freedom: Kenward-Roger (expected information).
+        Confidence level: 0.95.
+        >>> means.contrasts("pairwise").table[["contrast", "estimate", "p_value"]].round(4)
+          contrast  estimate  p_value
+        0    A - B    1.4778   0.8200
+        1    A - C    1.5222   0.8102
+        2    B - C    0.0444   0.9998
+        """
+        return marginal_means(self._fit, specs, by=by, at=at, ddf=ddf, level=level)
 
     def ranova(self) -> LikelihoodRatioTable:
         """Return the likelihood-ratio test of each random effect, with the p-value that the boundary asks for."""

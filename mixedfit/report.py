@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .inference.wald import coefficient_table
-from .rformat import abbreviate, coefficient_columns, format_numbers, zap_small
+from .rformat import abbreviate, coefficient_columns, format_numbers, format_p_value, text_columns, zap_small
 
 if TYPE_CHECKING:
     from .inference.degrees import Ddf
@@ -203,9 +203,13 @@ def _text_lines(s: Summary) -> list[str]:
     else:
         shared = format_numbers([round(v, 1) for k, v in s.criteria.items() if k != "df.resid"], 7)
         texts = [*(t.strip() for t in shared), str(int(s.criteria["df.resid"]))]
-        lines += [*_columns(list(s.criteria), [[t] for t in texts]), ""]
+        lines += [*text_columns(list(s.criteria), [[t] for t in texts]), ""]
     quantiles = format_numbers(zap_small(s.residuals.tolist(), 5), 4)
-    lines += ["Scaled residuals:", *_columns(list(s.residuals.index), [[t.strip()] for t in quantiles]), ""]
+    lines += [
+        "Scaled residuals:",
+        *text_columns(list(s.residuals.index), [[t.strip()] for t in quantiles]),
+        "",
+    ]
     lines += ["Random effects:", *_random_lines(s)]
     groups = "; ".join(f"{name}, {count}" for name, count in s.ngroups.items())
     lines += [f"Number of obs: {s.nobs}" + (f", groups:  {groups}" if groups else ""), ""]
@@ -221,20 +225,6 @@ def _text_lines(s: Summary) -> list[str]:
 def _one_decimal(value: float) -> str:
     """Return R's ``format(round(x, 1))``: a trailing .0 is not shown."""
     return f"{value:.1f}".removesuffix(".0")
-
-
-def _columns(heads: Sequence[str], columns: Sequence[Sequence[str]], left: int = 0) -> list[str]:
-    """Return right-aligned columns under their heads; the first `left` are left-aligned."""
-    widths = [max(len(h), *(len(t) for t in c)) if c else len(h) for h, c in zip(heads, columns, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        aligned = [
-            cell.ljust(w) if i < left else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
-        ]
-        return " ".join(aligned).rstrip()
-
-    return [line(heads), *(line(row) for row in zip(*columns, strict=True))]
 
 
 def _random_lines(s: Summary) -> list[str]:
@@ -256,7 +246,7 @@ def _random_lines(s: Summary) -> list[str]:
     for i in range(width):
         heads.append("Corr" if i == 0 else "")
         columns.append([c[i] if i < len(c) else "" for c in correlations])
-    return [f" {line}" for line in _columns(heads, columns, left=len(heads))]
+    return [f" {line}" for line in text_columns(heads, columns, left=len(heads))]
 
 
 def _correlations_with_earlier(table: pd.DataFrame, group: str, name: Any) -> list[str]:
@@ -269,7 +259,7 @@ def _fixed_lines(coefficients: pd.DataFrame) -> list[str]:
         return ["(none)"]
     shown = coefficients[:LONG_TABLE]
     heads, cells = _fixed_cells(shown)
-    lines = _columns(["", *heads], [[str(name) for name in shown.index], *cells], left=1)
+    lines = text_columns(["", *heads], [[str(name) for name in shown.index], *cells], left=1)
     rest = len(coefficients) - len(shown)
     return lines + ([f"… and {rest} more in .params"] if rest else [])
 
@@ -284,7 +274,7 @@ def _fixed_cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     )
     if "df" not in shown:
         return list(_FIXED_HEADS), [estimates, errors, statistics]
-    p_values = [_p_value(p) for p in shown["p_value"]]
+    p_values = [format_p_value(p) for p in shown["p_value"]]
     if np.isinf(shown["df"]).any():
         heads = ["Estimate", "Std. Error", "z value", "Pr(>|z|)"]
         return heads, [estimates, errors, statistics, p_values]
@@ -300,15 +290,6 @@ def _degrees(df: float) -> str:
     return f"{df:.2f}" if df < 1e4 else f"{df:.3g}"
 
 
-def _p_value(p: float) -> str:
-    """Return a p-value as R's ``format.pval`` with three digits."""
-    if not np.isfinite(p):
-        return "NA"
-    if p < 2.2e-16:
-        return "<2e-16"
-    return f"{p:.2e}" if p < 1e-4 else f"{p:.3g}"
-
-
 def _correlation_lines(correlation: pd.DataFrame) -> list[str]:
     names = [str(name) for name in correlation.index[:LONG_TABLE]]
     rows = [abbreviate(name, 11) for name in names[1:]]
@@ -317,7 +298,7 @@ def _correlation_lines(correlation: pd.DataFrame) -> list[str]:
     columns: list[list[str]] = [rows]
     for j in range(len(names) - 1):
         columns.append([f"{values[i, j]:.3f}" if i > j else "" for i in range(1, len(names))])
-    return _columns(heads, columns, left=1)
+    return text_columns(heads, columns, left=1)
 
 
 def to_html(s: Summary) -> str:

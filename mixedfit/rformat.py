@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["abbreviate", "coefficient_columns", "format_numbers", "zap_small"]
+__all__ = [
+    "abbreviate",
+    "coefficient_columns",
+    "format_fixed",
+    "format_numbers",
+    "format_p_value",
+    "text_columns",
+    "zap_small",
+]
 
 
 def format_numbers(values: Sequence[float], digits: int, missing: str = "NA") -> list[str]:
@@ -82,3 +90,34 @@ def abbreviate(name: str, length: int) -> str:
     if len(letters) > length:
         letters = [c for c in letters if c != " "]
     return "".join(letters)
+
+
+def text_columns(heads: Sequence[str], columns: Sequence[Sequence[str]], left: int = 0) -> list[str]:
+    """Return right-aligned columns under their heads; the first `left` are left-aligned."""
+    widths = [max(len(h), *(len(t) for t in c)) if c else len(h) for h, c in zip(heads, columns, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = [
+            cell.ljust(w) if i < left else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return " ".join(aligned).rstrip()
+
+    return [line(heads), *(line(row) for row in zip(*columns, strict=True))]
+
+
+def format_p_value(p: float, digits: int = 3) -> str:
+    """Return a p-value as R's ``format.pval``."""
+    if not np.isfinite(p):
+        return "NA"
+    if p < 2.2e-16:
+        return "<2e-16"
+    return f"{p:.{digits - 1}e}" if p < 1e-4 else f"{p:.{digits}g}"
+
+
+def format_fixed(values: Sequence[float], decimals: int) -> list[str]:
+    """Return values with a number of decimals; NaN and infinity in words; ``.0`` left out if it stands everywhere."""
+    texts = [f"{v:.{decimals}f}" if np.isfinite(v) else "NaN" if np.isnan(v) else "Inf" for v in values]
+    if decimals == 1 and all(t.endswith(".0") or not t[-1].isdigit() for t in texts):
+        texts = [t.removesuffix(".0") for t in texts]
+    return texts

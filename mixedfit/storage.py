@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ._types import Array
 from .covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
@@ -20,6 +19,8 @@ from .errors import DataError
 from .fit import Fit, criterion_of
 from .formula import parse_formula
 from .grouping import Grouping
+from .labels import pack_index, unpack_index
+from .recipe import pack, unpack
 from .verdict import Convergence
 
 __all__ = ["read", "write"]
@@ -44,12 +45,12 @@ def write(fit: Fit, path: str | Path) -> None:
         "format": FORMAT,
         "formula": design.formula.source,
         "x_names": design.x_names,
-        "index": _labels(design.index),
+        "index": pack_index(design.index),
         "dropped": design.dropped,
         "blocks": [
             {
                 "name": block.name,
-                "levels": _labels(block.grouping.levels),
+                "levels": pack_index(block.grouping.levels),
                 "effects": block.effects,
                 "terms": [[part.invariance, part.k] for part in block.structure.parts],
             }
@@ -58,7 +59,7 @@ def write(fit: Fit, path: str | Path) -> None:
         "many": [
             {
                 "name": f.grouping.name,
-                "levels": _labels(f.grouping.levels),
+                "levels": pack_index(f.grouping.levels),
                 "first": f.first,
                 "names": f.names,
             }
@@ -68,6 +69,7 @@ def write(fit: Fit, path: str | Path) -> None:
         "sigma": fit.held_sigma,
         "convergence": asdict(fit.convergence),
         "timing": dict(fit.timing),
+        "recipe": None if design.recipe is None else pack(design.recipe),
     }
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     try:
@@ -75,40 +77,6 @@ def write(fit: Fit, path: str | Path) -> None:
             np.savez_compressed(file, allow_pickle=False, **arrays)
     except (OSError, TypeError) as error:
         raise DataError(f"cannot write {str(path)!r}: {error}") from None
-
-
-def _labels(index: pd.Index[Any]) -> dict[str, Any]:
-    """Return labels as JSON can hold them, with the kind needed to restore them."""
-    if isinstance(index, pd.MultiIndex):
-        parts = [_labels(index.get_level_values(i)) for i in range(index.nlevels)]
-        return {
-            "kind": "multi",
-            "values": parts,
-            "names": [None if n is None else str(n) for n in index.names],
-        }
-    if isinstance(index, pd.DatetimeIndex):
-        return {"kind": "datetime", "values": [stamp.isoformat() for stamp in index]}
-    if isinstance(index, pd.RangeIndex):
-        return {"kind": "range", "values": [index.start, index.stop, index.step]}
-    values = index.tolist()
-    if all(isinstance(v, bool | int | float) for v in values):
-        return {"kind": str(index.dtype), "values": values}
-    kind = "str" if str(index.dtype) == "str" else "object"
-    return {"kind": kind, "values": [str(v) for v in values]}
-
-
-def _index(stored: Mapping[str, Any]) -> pd.Index[Any]:
-    if stored["kind"] == "range":
-        start, stop, step = stored["values"]
-        return pd.RangeIndex(start, stop, step)
-    if stored["kind"] == "multi":
-        return pd.MultiIndex.from_arrays([_index(part) for part in stored["values"]], names=stored["names"])
-    if stored["kind"] == "datetime":
-        return pd.DatetimeIndex(stored["values"])
-    out: pd.Index[Any] = pd.Index(
-        stored["values"], dtype=object if stored["kind"] == "text" else stored["kind"]
-    )
-    return out
 
 
 def read(path: str | Path) -> Fit:
@@ -145,7 +113,9 @@ def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
     blocks = []
     for f, stored in enumerate(header["blocks"]):
         parts = tuple(_structure(kind, k) for kind, k in stored["terms"])
-        grouping = Grouping(stored["name"], arrays[f"codes{f}"].astype(np.int64), _index(stored["levels"]))
+        grouping = Grouping(
+            stored["name"], arrays[f"codes{f}"].astype(np.int64), unpack_index(stored["levels"])
+        )
         z = arrays[f"z{f}"]
         blocks.append(
             RandomBlock(
@@ -154,19 +124,31 @@ def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
         )
     many = []
     for f, stored in enumerate(header["many"]):
-        grouping = Grouping(stored["name"], arrays[f"many{f}"].astype(np.int64), _index(stored["levels"]))
+        grouping = Grouping(
+            stored["name"], arrays[f"many{f}"].astype(np.int64), unpack_index(stored["levels"])
+        )
         many.append(ManyLevelFactor(grouping, stored["first"], tuple(stored["names"])))
+    parsed = parse_formula(header["formula"])
+    x_names = tuple(header["x_names"])
+    recipe = unpack(
+        header.get("recipe"),
+        parsed,
+        x_names,
+        blocks=[(block.name, block.grouping.levels) for block in blocks],
+        many=[(f.grouping.name, f.grouping.levels, f.first) for f in many],
+    )
     design = Design(
-        formula=parse_formula(header["formula"]),
+        formula=parsed,
         y=arrays["y"],
         X=arrays["X"],
-        x_names=tuple(header["x_names"]),
+        x_names=x_names,
         blocks=tuple(blocks),
         many=tuple(many),
         weights=arrays.get("weights"),
         offset=arrays.get("offset"),
-        index=_index(header["index"]),
+        index=unpack_index(header["index"]),
         dropped=header["dropped"],
+        recipe=recipe,
     )
     cross = cross_products(design)
     verdict = dict(header["convergence"])

@@ -15,6 +15,7 @@ LAYERS = [
     ["formula"],
     ["modelframe", "plain"],
     ["matrices"],
+    ["recipe"],
     ["design"],
     ["spans"],
     ["canonical", "sparse_gram"],

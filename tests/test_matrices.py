@@ -39,7 +39,7 @@ def frame() -> pd.DataFrame:
 def test_short_way_must_equal_formulaic(formula: str, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed = parse_formula(formula)
     data = build_frame(parsed, frame(), weights=None, offset=None, missing="drop")
-    assert matrices.plain_matrices(parsed.matrices, data) is not None
+    assert matrices.plain_matrices(parsed.matrices, data.columns, len(data.index)) is not None
     short = matrices.evaluate(parsed, data, {})
     monkeypatch.setattr(matrices, "plain_matrices", lambda *_: None)
     long = matrices.evaluate(parsed, data, {})
@@ -58,4 +58,4 @@ def test_short_way_must_equal_formulaic(formula: str, monkeypatch: pytest.Monkey
 def test_short_way_must_leave_everything_else_to_formulaic(formula: str) -> None:
     parsed = parse_formula(formula)
     data = build_frame(parsed, frame(), weights=None, offset=None, missing="drop")
-    assert matrices.plain_matrices(parsed.matrices, data) is None
+    assert matrices.plain_matrices(parsed.matrices, data.columns, len(data.index)) is None

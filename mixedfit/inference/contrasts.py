@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import ast
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import qr
 
-from .._types import Array
-from ..errors import ModelError, nearest
+from .._types import Array, BoolArray
+from ..errors import ModelError
 from ..fit import Fit
-from .degrees import Ddf, degrees_of_freedom, f_probability, t_probability, t_quantile
+from .degrees import Ddf, Degrees, degrees_of_freedom, f_probability, t_probability, t_quantile
+from .estimable import ColumnSpace
+from .hypotheses import read_hypotheses
 
-__all__ = ["FTest", "TTest", "f_test", "read_hypotheses", "t_test"]
+__all__ = [
+    "FTest",
+    "TTest",
+    "WaldTest",
+    "f_test",
+    "joint",
+    "read_hypotheses",
+    "t_rows",
+    "t_test",
+    "wald_test",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,19 +36,23 @@ class TTest:
     Attributes
     ----------
     table : pandas.DataFrame
-        Columns estimate, std_error, df, statistic, p_value, lower, upper.
+        Columns estimate, std_error, df, statistic, p_value, lower, upper; NaN where a contrast is not estimable.
     method : str
         Where the degrees of freedom come from.
     level : float
         Coverage of the intervals.
+    notes : tuple of str
+        Which contrasts are not estimable.
     """
 
     table: pd.DataFrame
     method: str
     level: float
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"t tests, degrees of freedom: {self.method}\n{self.table.to_string(float_format='{:.6g}'.format)}"
+        shown = self.table.to_string(float_format="{:.6g}".format)
+        return "\n".join([f"t tests, degrees of freedom: {self.method}", shown, *self.notes])
 
     __repr__ = __str__
 
@@ -54,6 +68,8 @@ class FTest:
         Numerator degrees of freedom: the rank of the hypotheses.
     p_value : float
     method : str
+    mean_square : float
+        The statistic before Kenward and Roger's scaling, times σ².
     """
 
     statistic: float
@@ -61,6 +77,7 @@ class FTest:
     df_denom: float
     p_value: float
     method: str
+    mean_square: float = float("nan")
 
     def __str__(self) -> str:
         return (
@@ -71,121 +88,41 @@ class FTest:
     __repr__ = __str__
 
 
-def read_hypotheses(fit: Fit, hypotheses: Any) -> tuple[Array, Array, list[str]]:
-    """Return L, shape (q, p), r, shape (q,), and a name for each row.
+@dataclass(frozen=True, eq=False)
+class WaldTest:
+    """One joint test of several hypotheses, by F or chi-square.
 
-    Parameters
+    Attributes
     ----------
-    fit : Fit
-    hypotheses : str, sequence, mapping or array
-        A coefficient's name; text such as ``"Days = 10"`` or ``"recipeB - recipeC"`` (several parted by commas); a
-        mapping from coefficients to numbers; several of these; or a matrix with a column for each coefficient.
-
-    Raises
-    ------
-    ModelError
-        If a name is not a coefficient, or the shape is wrong.
+    statistic : float
+        F, or chi-square.
+    p_value : float
+    df : int
+        Number of independent hypotheses.
+    df_denom : float
+        Denominator degrees of freedom of F; infinite for chi-square.
+    distribution : str
+        "F" or "chi2".
+    method : str
+        Where the denominator degrees of freedom come from.
     """
-    names = list(fit.coefficient_names)
-    if isinstance(hypotheses, str):
-        parts = [part.strip() for part in _split(hypotheses)]
-        rows = [_read_text(part, names) for part in parts]
-        return np.array([row for row, _ in rows]), np.array([r for _, r in rows]), parts
-    if isinstance(hypotheses, Mapping):
-        return _read_mapping(hypotheses, names)[None], np.zeros(1), [_written(hypotheses)]
-    if isinstance(hypotheses, Sequence) and all(isinstance(h, str | Mapping) for h in hypotheses):
-        read = [read_hypotheses(fit, h) for h in hypotheses]
+
+    statistic: float
+    p_value: float
+    df: int
+    df_denom: float
+    distribution: str
+    method: str
+
+    def __str__(self) -> str:
+        if self.distribution == "chi2":
+            return f"Wald test: chi2({self.df}) = {self.statistic:.4f}, p = {self.p_value:.4g}"
         return (
-            np.concatenate([L for L, _, _ in read]),
-            np.concatenate([r for _, r, _ in read]),
-            [label for _, _, labels in read for label in labels],
+            f"Wald test, degrees of freedom: {self.method}\n"
+            f"F({self.df}, {self.df_denom:.2f}) = {self.statistic:.4f}, p = {self.p_value:.4g}"
         )
-    L = np.atleast_2d(np.asarray(hypotheses, dtype=float))
-    if L.ndim != 2 or L.shape[1] != len(names):
-        raise ModelError(
-            f"a matrix of hypotheses has shape {L.shape}; expected {len(names)} columns: {names}."
-        )
-    return L, np.zeros(len(L)), [f"row {i + 1}" for i in range(len(L))]
 
-
-def _split(text: str) -> list[str]:
-    """Cut at commas outside brackets."""
-    parts, depth = [""], 0
-    for character in text:
-        depth += (character == "(") - (character == ")")
-        if character == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return parts
-
-
-def _read_mapping(weights: Mapping[str, float], names: Sequence[str]) -> Array:
-    row = np.zeros(len(names))
-    for name, weight in weights.items():
-        row[_position(str(name), names)] += float(weight)
-    return row
-
-
-def _written(weights: Mapping[str, float]) -> str:
-    return " + ".join(f"{weight:g}*{name}" for name, weight in weights.items())
-
-
-def _position(name: str, names: Sequence[str]) -> int:
-    if name not in names:
-        raise ModelError(
-            f"{name!r} is not a fixed effect of this fit ({', '.join(names)}). {nearest(name, names)}"
-        )
-    return list(names).index(name)
-
-
-def _read_text(text: str, names: Sequence[str]) -> tuple[Array, float]:
-    """Return the row and right-hand side of one equation; without ``=`` it is "= 0"."""
-    left, _, right = text.partition("=")
-    row, constant = _linear(left, names, text)
-    other, shift = _linear(right.lstrip("=") or "0", names, text)
-    return row - other, shift - constant
-
-
-def _linear(text: str, names: Sequence[str], whole: str) -> tuple[Array, float]:
-    """Return the coefficients and the constant of a linear expression in coefficients' names."""
-    for name in sorted(names, key=len, reverse=True):
-        pattern = rf"(?<![\w\]:.(]){re.escape(name)}(?![\w\[:.])"
-        text = re.sub(pattern, f" _beta{list(names).index(name)}_ ", text)
-    try:
-        return _evaluate(ast.parse(text.strip(), mode="eval").body, len(names))
-    except (SyntaxError, ValueError) as error:
-        unknown = [
-            w for w in re.findall(r"[^\W\d_][\w.:]*", re.sub(r"_beta\d+_", "", text)) if w not in names
-        ]
-        hint = (
-            f" {unknown[0]!r} is not a fixed effect. {nearest(unknown[0], names)}" if unknown else f" {error}"
-        )
-        raise ModelError(
-            f"the hypothesis {whole!r} is not a linear equation in the fixed effects ({', '.join(names)}).{hint}"
-        ) from None
-
-
-def _evaluate(node: ast.expr, p: int) -> tuple[Array, float]:
-    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        return np.zeros(p), float(node.value)
-    if isinstance(node, ast.Name) and re.fullmatch(r"_beta\d+_", node.id):
-        return np.eye(p)[int(node.id[5:-1])], 0.0
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        row, constant = _evaluate(node.operand, p)
-        sign = -1.0 if isinstance(node.op, ast.USub) else 1.0
-        return sign * row, sign * constant
-    if isinstance(node, ast.BinOp):
-        (row, constant), (other, number) = _evaluate(node.left, p), _evaluate(node.right, p)
-        if isinstance(node.op, ast.Add):
-            return row + other, constant + number
-        if isinstance(node.op, ast.Sub):
-            return row - other, constant - number
-        if isinstance(node.op, ast.Mult) and not (row.any() and other.any()):
-            return row * number + other * constant, constant * number
-        if isinstance(node.op, ast.Div) and not other.any() and number != 0:
-            return row / number, constant / number
-    raise ValueError("only sums, differences and multiples of coefficients can be tested.")
+    __repr__ = __str__
 
 
 def t_test(
@@ -195,27 +132,53 @@ def t_test(
     ddf: Ddf | None = None,
     level: float = 0.95,
 ) -> TTest:
-    """Return t tests of contrasts, one by one; see `read_hypotheses` for how to write them."""
+    """Return t tests of contrasts, one by one; see `read_hypotheses` for how to write them.
+
+    A contrast that the data do not determine is NaN and named in the notes. A single coefficient of the fit has the
+    value that the summary gives it, with dropped coefficients at 0.
+    """
     L, r, labels = read_hypotheses(fit, hypotheses)
+    estimable = ColumnSpace(fit).estimable(L)
+    kept = fit.kept.astype(bool)
+    single = (np.count_nonzero(L, axis=1) == 1) & ~np.any(L[:, ~kept] != 0, axis=1)
+    notes = _notes(
+        fit, [name for name, ok, own in zip(labels, estimable, single, strict=True) if not (ok or own)]
+    )
+    conditional = [name for name, ok, own in zip(labels, estimable, single, strict=True) if own and not ok]
+    if conditional:
+        notes += (f"With dropped coefficients at 0: {', '.join(conditional)}.",)
     degrees = degrees_of_freedom(fit, ddf)
-    beta = np.nan_to_num(fit.beta)
+    rows = t_rows(degrees, L, r, estimable | single, level=level)
+    return TTest(rows.set_axis(labels), degrees.name, level, notes)
+
+
+def _notes(fit: Fit, names: list[str]) -> tuple[str, ...]:
+    dropped = [name for name, kept in zip(fit.coefficient_names, fit.kept, strict=True) if not kept]
+    if not names:
+        return ()
+    columns = ", ".join(dropped[:5]) + (" …" if len(dropped) > 5 else "")
+    return (f"Not estimable (columns dropped for rank: {columns}): {'; '.join(names)}.",)
+
+
+def t_rows(degrees: Degrees, L: Array, r: Array, estimable: BoolArray, *, level: float) -> pd.DataFrame:
+    """Return estimate, std_error, df, statistic, p_value, lower, upper of contrasts L, shape (q, p)."""
+    kept = degrees.fit.kept.astype(bool)
+    beta = np.nan_to_num(degrees.fit.beta)
+    inner = degrees.covariance[np.ix_(kept, kept)]
     rows = []
-    for row, right in zip(L, r, strict=True):
-        error, df = _error(row, degrees.covariance, fit.kept), degrees.df(row)
-        estimate = float(row @ beta) if np.isfinite(error) else float("nan")
-        statistic = (estimate - right) / error
+    for row, right, ok in zip(L, r, estimable, strict=True):
+        if not ok:
+            rows.append((float("nan"),) * 7)
+            continue
+        own = np.where(kept, row, 0.0)
+        error, df = float(np.sqrt(row[kept] @ inner @ row[kept])), degrees.df(own)
+        estimate = float(own @ beta)
+        statistic = (estimate - right) / error if error > 0 else float("nan")
         half = t_quantile(0.5 + level / 2, df) * error
         p_value = t_probability(statistic, df)
         rows.append((estimate, error, df, statistic, p_value, estimate - half, estimate + half))
     columns = ["estimate", "std_error", "df", "statistic", "p_value", "lower", "upper"]
-    return TTest(pd.DataFrame(rows, index=labels, columns=columns), degrees.name, level)
-
-
-def _error(row: Array, covariance: Array, kept: Array) -> float:
-    used = row != 0
-    if np.any(used & ~kept.astype(bool)):
-        return float("nan")
-    return float(np.sqrt(row[used] @ covariance[np.ix_(used, used)] @ row[used]))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def f_test(fit: Fit, hypotheses: Any, *, ddf: Ddf | None = None) -> FTest:
@@ -224,28 +187,69 @@ def f_test(fit: Fit, hypotheses: Any, *, ddf: Ddf | None = None) -> FTest:
     Raises
     ------
     ModelError
-        If the hypotheses involve a coefficient that was dropped, or are all 0.
+        If the hypotheses are not estimable, contradict each other, or are all 0.
     """
-    L, r, _ = read_hypotheses(fit, hypotheses)
-    kept = fit.kept.astype(bool)
-    if np.any(L[:, ~kept] != 0):
+    L, r, labels = read_hypotheses(fit, hypotheses)
+    estimable = ColumnSpace(fit).estimable(L)
+    if not estimable.all():
+        wrong = [name for name, ok in zip(labels, estimable, strict=True) if not ok]
         raise ModelError(
-            "the hypotheses involve a coefficient that was dropped for rank; it cannot be tested."
+            f"{_notes(fit, wrong)[0]} Test functions that the data determine, such as differences of cells that "
+            "occur."
         )
-    L, r = _full_rank(L, r)
-    degrees = degrees_of_freedom(fit, ddf)
+    return joint(degrees_of_freedom(fit, ddf), L, r)
+
+
+def joint(degrees: Degrees, L: Array, r: Array) -> FTest:
+    """Return the F test of estimable hypotheses Lβ = r, shapes (q, p) and (q,)."""
+    fit = degrees.fit
+    kept = fit.kept.astype(bool)
+    L, r = _full_rank(np.where(kept, L, 0.0), r)
     df, scaling = degrees.f_df(L)
     gap = L[:, kept] @ fit.beta[kept] - r
     middle = L[:, kept] @ degrees.covariance[np.ix_(kept, kept)] @ L[:, kept].T
-    statistic = scaling * float(gap @ np.linalg.solve(middle, gap)) / len(L)
-    return FTest(statistic, len(L), df, f_probability(statistic, len(L), df), degrees.name)
+    plain = float(gap @ np.linalg.solve(middle, gap)) / len(L)
+    statistic = scaling * plain
+    p_value = f_probability(statistic, len(L), df)
+    return FTest(statistic, len(L), df, p_value, degrees.name, plain * fit.sigma**2)
+
+
+def wald_test(fit: Fit, hypotheses: Any, *, use_f: bool | None = None, ddf: Ddf | None = None) -> WaldTest:
+    """Return the joint test of contrasts by F, or by chi-square.
+
+    Raises
+    ------
+    ModelError
+        As `f_test`.
+    """
+    degrees = degrees_of_freedom(fit, "normal" if ddf is None and use_f is False else ddf)
+    test = f_test(fit, hypotheses, ddf=degrees.method)
+    if use_f is None:
+        use_f = degrees.method != "normal"
+    if use_f:
+        return WaldTest(test.statistic, test.p_value, test.df_num, test.df_denom, "F", test.method)
+    chi2 = test.statistic * test.df_num
+    p_value = f_probability(test.statistic, test.df_num, float("inf"))
+    return WaldTest(chi2, p_value, test.df_num, float("inf"), "chi2", test.method)
 
 
 def _full_rank(L: Array, r: Array) -> tuple[Array, Array]:
-    keep: list[int] = []
-    for i in range(len(L)):
-        if np.linalg.matrix_rank(L[[*keep, i]]) > len(keep):
-            keep.append(i)
-    if not keep:
+    """Return independent hypotheses.
+
+    Raises
+    ------
+    ModelError
+        If there are none, or one that follows from the others has another right-hand side.
+    """
+    size = np.linalg.norm(L, axis=1)
+    if not size.any():
         raise ModelError("the hypotheses are all 0; give at least one coefficient a weight.")
+    scale = np.where(size > 0, size, 1.0)
+    rows, right = L / scale[:, None], r / scale
+    _, upper, order = qr(rows.T, mode="economic", pivoting=True)
+    diagonal = np.abs(np.diag(upper))
+    keep = np.sort(order[: int(np.sum(diagonal > 1e-9 * diagonal[0]))])
+    implied = np.linalg.lstsq(rows[keep].T, rows.T)[0].T @ right[keep]
+    if np.abs(implied - right).max() > 1e-7 * max(float(np.abs(right).max()), 1.0):
+        raise ModelError("the hypotheses contradict each other: no coefficients fulfil all of them.")
     return L[keep], r[keep]

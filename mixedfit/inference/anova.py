@@ -1,0 +1,96 @@
+"""Analysis of variance: an F test for every term of the fixed part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from ..errors import ModelError
+from ..fit import Fit
+from ..recipe import usable
+from ..rformat import format_numbers, format_p_value, text_columns, zap_small
+from .contrasts import joint
+from .degrees import Ddf, degrees_of_freedom
+from .term_contrasts import TermContrasts
+
+__all__ = ["AnovaTable", "term_anova"]
+
+_ROMAN = {1: "I", 2: "II", 3: "III"}
+
+
+@dataclass(frozen=True, eq=False)
+class AnovaTable:
+    """F tests of the terms of the fixed part, a row a term.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Index: terms. Columns sum_sq, mean_sq (σ² times F before any scaling), df_num, df_denom, statistic, p_value.
+    type : int
+        1, 2 or 3.
+    method : str
+        Where the denominator degrees of freedom come from.
+    notes : tuple of str
+        What the data could not tell.
+    """
+
+    table: pd.DataFrame
+    type: int
+    method: str
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        owner = {"Satterthwaite": "Satterthwaite's method", "normal": "the normal distribution (chi-square)"}
+        by = owner.get(self.method, f"{self.method} degrees of freedom")
+        if self.method.startswith("Kenward-Roger"):
+            by = "Kenward-Roger's method" + ("" if "expected" in self.method else ", observed information")
+        head = f"Type {_ROMAN[self.type]} Analysis of Variance Table with {by}"
+        if self.table.empty:
+            return "\n".join([head, "(no terms but the intercept)"])
+        t = self.table
+        squares = zap_small([*t["sum_sq"], *t["mean_sq"]], 6)
+        cells = [
+            [str(name) for name in t.index],
+            format_numbers(squares[: len(t)], 7),
+            format_numbers(squares[len(t) :], 7),
+            [str(int(v)) for v in t["df_num"]],
+            format_numbers(t["df_denom"].round(2).tolist(), 6, missing="Inf"),
+            format_numbers(t["statistic"].round(4).tolist(), 9),
+            [format_p_value(v, 4) for v in t["p_value"]],
+        ]
+        heads = ["", "Sum Sq", "Mean Sq", "NumDF", "DenDF", "F value", "Pr(>F)"]
+        return "\n".join([head, *text_columns(heads, cells, left=1), *self.notes])
+
+    __repr__ = __str__
+
+
+def term_anova(fit: Fit, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) -> AnovaTable:
+    """Return F tests of the terms of the fixed part; see `term_contrasts` for the hypotheses.
+
+    Raises
+    ------
+    ModelError
+        If the type is not known, or the fit does not know its terms.
+    """
+    if type not in _ROMAN:
+        raise ModelError(f"type={type!r} is not known; expected 1, 2 or 3.")
+    contrasts = TermContrasts(fit, usable(fit.design.recipe))
+    degrees = degrees_of_freedom(fit, ddf)
+    rows, names, notes = [], [], []
+    for name, L in contrasts.of_type(type).items():
+        names.append(name)
+        if not len(L):
+            rows.append((np.nan, np.nan, 0, np.nan, np.nan, np.nan))
+            notes.append(f"{name}: not estimable, since other columns span its own.")
+            continue
+        test = joint(degrees, L, np.zeros(len(L)))
+        total = test.mean_square * test.df_num
+        rows.append((total, test.mean_square, test.df_num, test.df_denom, test.statistic, test.p_value))
+    columns = ["sum_sq", "mean_sq", "df_num", "df_denom", "statistic", "p_value"]
+    table = pd.DataFrame(rows, index=pd.Index(names, name="term"), columns=columns)
+    if not fit.kept.all() and type == 3:
+        notes.append("Some cells are empty or columns redundant: interpret type III hypotheses with care.")
+    return AnovaTable(table, int(type), degrees.name, tuple(notes))

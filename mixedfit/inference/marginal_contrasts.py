@@ -1,0 +1,131 @@
+"""Contrasts of marginal means: families of tests, what is said about them, and how tables print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .._types import Array
+from ..rformat import format_fixed, text_columns
+from .contrasts import t_rows
+from .degrees import Degrees
+from .estimable import ColumnSpace
+from .multiplicity import Adjust, Family, adjusted, critical
+
+__all__ = ["MarginalContrasts", "adjustment_note", "cell_names", "family_tests", "printed"]
+
+_COLUMNS = ["estimate", "std_error", "df", "lower", "upper", "statistic", "p_value"]
+
+
+@dataclass(frozen=True, eq=False)
+class MarginalContrasts:
+    """Contrasts of marginal means, a row a contrast.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        contrast and the variables of `by`; columns estimate, std_error, df, lower, upper, statistic, p_value.
+    by : tuple of str
+    adjust : str
+        What p-values and intervals allow for.
+    level : float
+    method : str
+        Where the degrees of freedom come from.
+    notes : tuple of str
+    """
+
+    table: pd.DataFrame
+    by: tuple[str, ...]
+    adjust: str
+    level: float
+    method: str
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return printed(self.table, ["contrast"], self.by, self.notes)
+
+    __repr__ = __str__
+
+
+def cell_names(cells: pd.DataFrame) -> list[str]:
+    """Return a cell's values as text, parted by blanks."""
+    return [" ".join(_text(value) for value in row) for row in cells.itertuples(index=False)]
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def family_tests(
+    degrees: Degrees, L: Array, *, space: ColumnSpace, means: int, adjust: Adjust, level: float
+) -> pd.DataFrame:
+    """Return the tests of one family of contrasts L, shape (m, p), of so many means."""
+    ok = space.estimable(L)
+    rows = t_rows(degrees, L, np.zeros(len(L)), ok, level=level)
+    kept = degrees.fit.kept.astype(bool)
+    own = L[ok][:, kept]
+    covariance = own @ degrees.covariance[np.ix_(kept, kept)] @ own.T
+    size = np.sqrt(np.diag(covariance))
+    size[size == 0] = 1.0
+    family = Family(means, covariance / np.outer(size, size))
+    tested, dfs = rows.loc[ok, "statistic"].to_numpy(), np.round(rows.loc[ok, "df"].to_numpy(), 6)
+    rows.loc[ok, "p_value"] = adjusted(tested, dfs, adjust, family)
+    factors = {df: critical(df, level, adjust, family) for df in np.unique(dfs).tolist()}
+    factor = np.array([factors.get(df, np.nan) for df in dfs.tolist()])
+    half = factor * rows.loc[ok, "std_error"].to_numpy()
+    rows.loc[ok, "lower"] = rows.loc[ok, "estimate"] - half
+    rows.loc[ok, "upper"] = rows.loc[ok, "estimate"] + half
+    return rows[_COLUMNS]
+
+
+def adjustment_note(adjust: Adjust, tests: int, means: int, level: float) -> str:
+    """Return what is said about p-values and intervals."""
+    if tests == 1:
+        return f"Confidence level: {level:g}."
+    if adjust == "none":
+        return f"Confidence level: {level:g}. Nothing was adjusted for several tests."
+    owner = {
+        "tukey": f"Tukey's method for all pairs of {means} means",
+        "dunnett": f"Dunnett's method for {tests} tests, from the joint t distribution",
+        "holm": f"Holm's method for {tests} tests",
+        "bonferroni": f"Bonferroni's method for {tests} tests",
+        "sidak": f"Šidák's method for {tests} tests",
+    }[adjust]
+    intervals = "; intervals: Bonferroni's" if adjust == "holm" else ""
+    return f"P-values adjusted by {owner}{intervals}. Joint confidence level: {level:g}."
+
+
+def printed(table: pd.DataFrame, names: list[str], by: tuple[str, ...], notes: tuple[str, ...]) -> str:
+    """Return a table in blocks, one for each combination of `by`, and the notes."""
+    order = [name for name in _COLUMNS if name in table]
+    shown = _numbers({name: table[name].tolist() for name in order})
+    left = [[_text(v) for v in table[name]] for name in names]
+    heads, *lines = text_columns([*names, *order], [*left, *(shown[name] for name in order)], left=len(names))
+    out: list[str] = []
+    previous = None
+    for i, line in enumerate(lines):
+        block = ", ".join(f"{name} = {_text(table[name].iloc[i])}" for name in by)
+        if block != previous:
+            out += ([""] if out else []) + ([f"{block}:"] if by else []) + [heads]
+            previous = block
+        out.append(line)
+    return "\n".join([*out, "", *notes])
+
+
+def _numbers(columns: dict[str, list[float]]) -> dict[str, list[str]]:
+    """Return columns as text: estimates with the decimals that show the smallest error to three digits."""
+    least = [e for e in columns["std_error"] if np.isfinite(e) and e > 0]
+    decimals = max(0, 2 - int(np.floor(np.log10(min(least))))) if least else 4
+    out = {
+        name: format_fixed(columns[name], decimals) for name in ("estimate", "std_error", "lower", "upper")
+    }
+    out["df"] = format_fixed(columns["df"], 1)
+    if "p_value" in columns:
+        out["statistic"] = format_fixed(columns["statistic"], 3)
+        out["p_value"] = [
+            "NaN" if p != p else "<.0001" if p < 1e-4 else f"{p:.4f}" for p in columns["p_value"]
+        ]
+    return out

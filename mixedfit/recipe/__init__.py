@@ -1,0 +1,23 @@
+"""How the matrices of further rows are built: learnt on the rows of the fit, stored without them."""
+
+from __future__ import annotations
+
+from .records import GroupRecipe, ManyRecipe, NewRows
+from .rows import Recipe, make_recipe, usable
+from .store import pack, unpack
+from .terms import FixedTerm, Product
+from .variables import Variable
+
+__all__ = [
+    "FixedTerm",
+    "GroupRecipe",
+    "ManyRecipe",
+    "NewRows",
+    "Product",
+    "Recipe",
+    "Variable",
+    "make_recipe",
+    "pack",
+    "unpack",
+    "usable",
+]
