@@ -10,7 +10,7 @@ import numpy as np
 from ._types import Array, BoolArray, IntArray
 from .covariance import BlockDiagonal, Diagonal, Unstructured
 from .criterion import Criterion
-from .kernels.search import NOT_FINITE, REACHED, search_many, search_small
+from .kernels.search import NOT_FINITE, REACHED, search_many, search_once
 from .optimize import Optimum, minimise
 from .small import SmallModel
 
@@ -85,7 +85,7 @@ def search(criterion: Criterion, model: SmallModel, start: Array, limits: tuple[
     """
     x = np.asarray(start, dtype=float)[model.places]
     numbers, curvatures = np.full(4, np.inf), np.zeros((2, x.size, x.size))
-    status = search_small.py_func(  # type: ignore[attr-defined]
+    status = search_once(
         model.static,
         model.data,
         model.layout,
