@@ -20,38 +20,10 @@ from .._types import Array, IntArray
 from ._compile import plain
 from .levels import eliminate_levels, sum_levels
 from .second import product, traces_small
-from .triangle import cholesky, solve_lower, solve_upper, symmetric_inverse
+from .triangle import cholesky, solve_upper, symmetric_inverse
+from .working import directions_of, first_products, quadratic_forms, tail_variates, times_both, times_lam
 
 __all__ = ["derive_small", "evaluate_small", "solve_small"]
-
-
-@plain
-def times_lam(layout: IntArray, lams: Array, vector: Array, transposed: bool) -> None:
-    """Multiply `vector` (at least all random columns) by Λ, or Λᵀ, in place."""
-    room = np.empty(lams.shape[1])
-    for f in range(1, layout.shape[0]):
-        k, levels, offset = layout[f, 0], layout[f, 1], layout[f, 2]
-        for j in range(levels):
-            at = offset + j * k
-            for a in range(k):
-                total = 0.0
-                for b in range(k):
-                    total += (lams[f, b, a] if transposed else lams[f, a, b]) * vector[at + b]
-                room[a] = total
-            for a in range(k):
-                vector[at + a] = room[a]
-
-
-@plain
-def _times_both(layout: IntArray, lams: Array, matrix: Array, transposed: bool) -> None:
-    """Replace the symmetric `matrix` by ΛᵀMΛ (`transposed`) or ΛMΛᵀ."""
-    n = matrix.shape[0]
-    for _ in range(2):
-        for i in range(n):
-            times_lam(layout, lams, matrix[i], transposed)
-        for i in range(n):
-            for h in range(i):
-                matrix[i, h], matrix[h, i] = matrix[h, i], matrix[i, h]
 
 
 @plain
@@ -78,7 +50,7 @@ def evaluate_small(
     if layout.shape[0] > 1:
         last = layout.shape[0] - 1
         q = layout[last, 2] + layout[last, 0] * layout[last, 1]
-        _times_both(layout, lams, chol, True)
+        times_both(layout, lams, chol, True)
         for i in range(q):
             chol[i, i] += 1.0
     if not cholesky(chol):
@@ -100,22 +72,6 @@ def solve_small(layout: IntArray, lams: Array, chol: Array, solution: Array) -> 
         solution[i] = chol[size, i]
     solve_upper(chol, solution, size)
     times_lam(layout, lams, solution, False)
-
-
-@plain
-def _directions(layout: IntArray, lams: Array, slopes: Array) -> Array:
-    """Return E_a of all θ, shape (n_theta, k, k)."""
-    out = np.zeros(slopes.shape)
-    for f in range(layout.shape[0]):
-        k = layout[f, 0]
-        for d in range(layout[f, 3], layout[f, 3] + layout[f, 4]):
-            for a in range(k):
-                for b in range(k):
-                    total = 0.0
-                    for c in range(k):
-                        total += slopes[d, a, c] * lams[f, b, c] + lams[f, a, c] * slopes[d, b, c]
-                    out[d, a, b] = total
-    return out
 
 
 @plain
@@ -156,68 +112,6 @@ def _reduced(layout: IntArray, f: int, products: Array, image: Array, out: Array
 
 
 @plain
-def _first_products(
-    layout: IntArray, directions: Array, pairs: Array, sides: Array, products: Array, crossed: Array
-) -> None:
-    """Products of the first factor's working variates among themselves and with [tail X]."""
-    k, count = layout[0, 0], layout[0, 4]
-    room = np.empty((k, k))
-    for d in range(count):
-        for a in range(k):
-            for b in range(k):
-                room[a, b] = 0.0
-        for a in range(k):
-            for b in range(k):
-                at = directions[d, a, b]
-                for i in range(crossed.shape[1]):
-                    crossed[d, i] += at * sides[a, b, i]
-                for c in range(k):
-                    for e in range(k):
-                        room[c, e] += at * pairs[a, c, b, e]
-        for e in range(count):
-            total = 0.0
-            for a in range(k):
-                for b in range(k):
-                    total += directions[e, b, a] * room[a, b]
-            products[d, e] = total
-
-
-@plain
-def _tail_variates(
-    layout: IntArray, directions: Array, scores: Array, tail: Array, products: Array, crossed: Array
-) -> None:
-    """Add the tail factors' working variates: coefficients E_a w_l on the tail's columns."""
-    count, q, size = directions.shape[0], scores.size, crossed.shape[1]
-    coefficients = np.zeros((count, q))
-    for f in range(1, layout.shape[0]):
-        k, levels, offset = layout[f, 0], layout[f, 1], layout[f, 2]
-        for d in range(layout[f, 3], layout[f, 3] + layout[f, 4]):
-            for j in range(levels):
-                for a in range(k):
-                    total = 0.0
-                    for b in range(k):
-                        total += directions[d, a, b] * scores[offset + j * k + b]
-                    coefficients[d, offset + j * k + a] = total
-    first = layout[0, 4]
-    for d in range(first, count):
-        for e in range(first):
-            total = 0.0
-            for i in range(q):
-                total += crossed[e, i] * coefficients[d, i]
-            products[d, e] = products[e, d] = total
-    for d in range(first, count):
-        for h in range(q):
-            at = coefficients[d, h]
-            for i in range(size):
-                crossed[d, i] += at * tail[h, i]
-        for e in range(first, count):
-            total = 0.0
-            for i in range(q):
-                total += crossed[d, i] * coefficients[e, i]
-            products[d, e] = total
-
-
-@plain
 def _prepare(layout: IntArray, lams: Array, chol: Array, t: int) -> Any:
     """Return T and U."""
     inner = symmetric_inverse(chol, 0, t)
@@ -225,7 +119,7 @@ def _prepare(layout: IntArray, lams: Array, chol: Array, t: int) -> Any:
     for i in range(t):
         for h in range(t):
             scaled[i, h] = inner[i, h]
-    _times_both(layout, lams, scaled, False)
+    times_both(layout, lams, scaled, False)
     return inner, scaled
 
 
@@ -318,23 +212,6 @@ def _slopes(
 
 
 @plain
-def _quadratic(
-    layout: IntArray, lams: Array, chol: Array, variance: float, quadratic: Array, crossed: Array, out: Array
-) -> None:
-    """Fill `out` with the working variates' products under P, over σ²."""
-    count, size = crossed.shape
-    for d in range(count):
-        times_lam(layout, lams, crossed[d], True)
-        solve_lower(chol, crossed[d], size)
-    for d in range(count):
-        for e in range(count):
-            total = quadratic[d, e]
-            for i in range(size):
-                total -= crossed[d, i] * crossed[e, i]
-            out[d, e] = total / variance
-
-
-@plain
 def _complete(rest: Array, along: Array, profiled: float, second: Array, curvatures: Array) -> None:
     """Put both curvatures together; `profiled`: 1/(σ² PRSS), or 0 where σ is held; `second` may be empty."""
     count = along.size
@@ -387,15 +264,15 @@ def derive_small(
         first_scores, sums, pairs, sides, traces, spreads, 0, gram.shape[0],
     )  # fmt: skip
     image = _tail_scores(products, scaled, solution, tail_scores)
-    directions = _directions(layout, lams, slopes)
+    directions = directions_of(layout, lams, slopes)
     along, rest = np.zeros(count), np.zeros((count, count))
     matrices = (lams, slopes, products, inner, image)
     _slopes(layout, variance, matrices, sums, tail_scores, directions, gradient, along, rest)
     quadratic, crossed = np.zeros((count, count)), np.zeros((count, size))
-    _first_products(layout, directions, pairs, sides, quadratic, crossed)
+    first_products(layout, directions, pairs, sides, quadratic, crossed)
     if q > 0:
-        _tail_variates(layout, directions, tail_scores, products, quadratic, crossed)
-    _quadratic(layout, lams, chol, variance, quadratic, crossed, curvatures[0])
+        tail_variates(layout, directions, tail_scores, products, quadratic, crossed)
+    quadratic_forms(layout, lams, chol, variance, quadratic, crossed, curvatures[0])
     second = np.zeros((0, 0))
     if exact:
         second = traces_small(layout, directions, products, image, scaled, traces, spreads)
