@@ -14,6 +14,7 @@ from .errors import (
     MissingRowsWarning,
     MixedfitError,
     ModelError,
+    PredictionWarning,
     RankWarning,
 )
 from .estimate import Control
@@ -37,6 +38,7 @@ __all__ = [
     "MixedResults",
     "MixedfitError",
     "ModelError",
+    "PredictionWarning",
     "RankWarning",
     "anova",
     "dataset_names",
