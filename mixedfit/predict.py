@@ -134,9 +134,7 @@ class Predictor:
     def _variance(self, rows: NewRows, taken: Sequence[BoolArray], new_levels: NewLevels) -> Array:
         """Return the variance of the error of xβ + zb, shape (n,)."""
         z = [np.where(own, values, 0.0) for values, own in zip(rows.z, taken, strict=True)]
-        codes = [
-            np.where(own.any(), codes, -1) for codes, own in zip(rows.codes, taken, strict=True)
-        ]
+        codes = [np.where(own.any(), codes, -1) for codes, own in zip(rows.codes, taken, strict=True)]
         variance = self.joint.variances(rows.X, rows.many, z, codes)
         if new_levels == "marginal":
             for own_z, own_codes, omega in zip(z, codes, self.fit.omega, strict=True):
@@ -236,7 +234,9 @@ def _per_row(what: str, value: Any, newdata: Any, n: int) -> Array | None:
     except (TypeError, ValueError):
         raise DataError(f"{what} must be numbers, one a row, or the name of a column.") from None
     if array.ndim > 1 or array.size not in (1, n):
-        raise DataError(f"{what} has shape {array.shape} for {n} rows; give one number a row, or one for all.")
+        raise DataError(
+            f"{what} has shape {array.shape} for {n} rows; give one number a row, or one for all."
+        )
     return np.array(np.broadcast_to(array, (n,)))
 
 

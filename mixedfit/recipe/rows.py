@@ -170,9 +170,7 @@ class Recipe:
     @lazy
     def widths(self) -> tuple[int, ...]:
         """Effects per level of every block."""
-        return tuple(
-            sum(len(term.columns) for term in self.effect_terms(f)) for f in range(len(self.groups))
-        )
+        return tuple(sum(len(term.columns) for term in self.effect_terms(f)) for f in range(len(self.groups)))
 
     def fixed_rows(self, data: Any) -> tuple[Array, tuple[IntArray, ...]]:
         """Return X, shape (n, p), and the codes of many-level fixed factors; as `rows`, without the rest."""
@@ -235,8 +233,7 @@ class Recipe:
             )
         if given is not None:
             parts.append(given)
-            return np.sum(parts, axis=0)
-        if isinstance(self.offset, str):
+        elif isinstance(self.offset, str):
             parts.append(table[self.offset].to_numpy(dtype=np.float64, na_value=np.nan))
         return np.sum(parts, axis=0) if parts else None
 
