@@ -21,7 +21,7 @@ from .._lazy import lazy
 from .._types import Array, IntArray
 from ..errors import DataError, ModelError
 from ..formula import GroupingFactor, ParsedFormula, random_key
-from ..frames import as_frame
+from ..frames import as_frame, column_names
 from ..matrices import CONTEXT, Matrices, plain_matrices
 from ..modelframe import ModelFrame, names_by_part
 from .records import GroupRecipe, ManyRecipe, NewRows
@@ -209,7 +209,8 @@ class Recipe:
     ) -> tuple[pd.DataFrame, dict[str, pd.Series[Any]]]:
         """Return the data as a frame, and its variables as the fit saw them."""
         usable(self)
-        table = as_frame(data, [*names, *others])
+        wanted = [*names, *others] or column_names(data)[:1]  # the number of rows is needed
+        table = as_frame(data, wanted)
         return table, {name: column_values(self.variables[name], table[name]) for name in names}
 
     def _fixed(self, columns: Mapping[str, pd.Series[Any]], n: int) -> Array:
