@@ -8,8 +8,9 @@ import pandas as pd
 
 from ._lazy import lazy
 from .fit import Fit
-from .predict import Interval, NewLevels, Predictor
+from .predict import Interval, Predictor
 from .re_form import ReForm
+from .rows import NewLevels
 
 __all__ = ["Predictions"]
 
@@ -128,6 +129,63 @@ class Predictions:
             se=se,
             interval=interval,
             level=level,
+            weights=weights,
+            offset=offset,
+        )
+
+    def simulate(
+        self,
+        n: int = 1,
+        *,
+        seed: object = None,
+        re_form: ReForm = "none",
+        newdata: Any = None,
+        new_levels: NewLevels = "error",
+        weights: Any = None,
+        offset: Any = None,
+    ) -> pd.DataFrame:
+        """Return responses drawn from the fitted model.
+
+        Parameters
+        ----------
+        n : int
+            Number of draws.
+        seed : int, numpy.random.SeedSequence or numpy.random.Generator, optional
+            The same seed gives the same numbers, and fewer draws are the first of more.
+        re_form : str or sequence of str
+            The random effects that are held at their predictions (BLUPs): by default "none", so that those of every
+            level are drawn anew; "all" varies the residuals only. As in `predict`.
+        newdata : pandas or polars frame, pyarrow table or mapping of arrays, optional
+            New rows; those of the fit by default. Rows of one level share its effects, of a new level too.
+        new_levels : {"error", "population", "marginal"}
+            What to do with new levels of effects that are held: refuse them, set their effects to 0, or draw them.
+        weights, offset
+            Of new rows, as in `predict`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each row of the data, columns sim_1, sim_2, …; NaN where a predictor is missing. Rows of weight
+            0 get no residual.
+
+        Raises
+        ------
+        DataError, ModelError
+            As `predict`.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).fit()
+        >>> fit.simulate(1000, seed=1).shape
+        (30, 1000)
+        """
+        return self._predictor.simulate(
+            n,
+            seed=seed,
+            re_form=re_form,
+            newdata=newdata,
+            new_levels=new_levels,
             weights=weights,
             offset=offset,
         )
