@@ -111,7 +111,8 @@ def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
     z, share = float(ndtri(0.5 + level / 2)), successes / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return float(max(middle - half, 0.0)), float(min(middle + half, 1.0))
+    lower = 0.0 if successes == 0 else float(middle - half)
+    return lower, 1.0 if successes == n else float(middle + half)
 
 
 def power_of(
