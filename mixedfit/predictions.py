@@ -119,8 +119,8 @@ class Predictions:
         >>> new = {"Days": [10, 10], "Subject": ["308", "999"]}
         >>> fit.predict(new, new_levels="marginal", interval="prediction").round(1)
             mean    se  lower  upper
-        0  450.3  15.4  391.7  508.8
-        1  356.1  67.5  214.6  497.6
+        0  450.3  15.9  391.3  509.3
+        1  356.1  67.6  214.4  497.7
         """
         return self._predictor.predict(
             newdata,

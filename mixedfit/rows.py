@@ -101,6 +101,7 @@ def per_row(what: str, value: Any, newdata: Any, n: int) -> Array | None:
 
 
 def some_rows(rows: NewRows, these: BoolArray) -> NewRows:
+    """Return the rows that a mask, shape (n,), selects."""
     if these.all():
         return rows
     return replace(

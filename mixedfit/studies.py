@@ -28,7 +28,8 @@ def simulate_lmm(
     weights: Any = None,
     offset: Any = None,
     context: Mapping[str, Any] | None = None,
-) -> pd.Series[float]: ...
+) -> pd.Series[float]:
+    """Return one response."""
 
 
 @overload
@@ -42,7 +43,8 @@ def simulate_lmm(
     weights: Any = None,
     offset: Any = None,
     context: Mapping[str, Any] | None = None,
-) -> pd.DataFrame: ...
+) -> pd.DataFrame:
+    """Return several responses."""
 
 
 def simulate_lmm(
@@ -169,7 +171,17 @@ def power(
     >>> import mixedfit as mf
     >>> truth = {"(Intercept)": 250, "Days": 3, "sd_(Intercept)|Subject": 25, "sd_Days|Subject": 6, "sigma": 25}
     >>> study = mf.load_dataset("sleepstudy")
-    >>> mf.power("Reaction ~ Days + (Days | Subject)", study, truth, "Days", n=50, seed=1, along={"Subject": [10, 40]})
+    >>> mf.power("Reaction ~ Days + (Days | Subject)", study, truth, "Days", n=100, seed=1, along={"Subject": [18, 54]})
+    Power of the test Days = 0 at level 0.05
+    Reaction ~ Days + (Days | Subject)
+    100 data sets drawn and refitted by REML; degrees of freedom: Satterthwaite
+    <BLANKLINE>
+     Subject  rows power lower upper   n  singular
+          18   180 0.420 0.328 0.518 100         3
+          54   540 0.910 0.838 0.952 100         0
+    <BLANKLINE>
+    lower, upper: 95% interval (Wilson) for what more data sets would show.
+    singular: refits with a variance of 0 or a correlation of ±1; they count.
     """
     plan = plan_design(formula, data, weights=weights, offset=offset, context=context)
     return power_of(

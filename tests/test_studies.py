@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from scipy.stats import nct, t
 
 import mixedfit as mf
+from mixedfit import predictions, studies
 from mixedfit.extend import with_levels
 from mixedfit.inference.power import Power, wilson
 from mixedfit.truth import plan_design, read_truth
@@ -298,3 +300,10 @@ def test_wilson_interval_must_solve_the_score_equation(k: int) -> None:
 def test_wrong_options_of_power_must_be_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(mf.ModelError, match=message):
         mf.power(FORMULA, study(), TRUTH, **{"test": "Days", "n": 2, **options})
+
+
+@pytest.mark.parametrize("module", [predictions, studies], ids=lambda module: module.__name__)
+def test_examples_must_print_what_they_show(module: Any) -> None:
+    outcome = doctest.testmod(module)
+    assert outcome.attempted > 3
+    assert outcome.failed == 0
