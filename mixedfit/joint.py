@@ -31,15 +31,17 @@ class JointCovariance:
     Parameters
     ----------
     fit : Fit
+    theta : ndarray, shape (n_theta,)
     """
 
     fit: Fit
+    theta: Array
 
     @lazy
     def tail(self) -> DenseTail | SparseTail:
-        """The factorisation at θ̂, apart from the fit's own; the inverse over [tail X] if it is dense."""
+        """The factorisation at θ, apart from the fit's own; the inverse over [tail X] if it is dense."""
         with blas_threads(1):
-            tail = self.fit.criterion(True)(self.fit.theta).tail
+            tail = self.fit.criterion(True)(self.theta).tail
             if isinstance(tail, DenseTail):
                 tail.prepare(reml=True)
         return tail
@@ -57,7 +59,7 @@ class JointCovariance:
     def variances(
         self, X: Array, many: Sequence[IntArray], z: Sequence[Array], codes: Sequence[IntArray]
     ) -> Array:
-        """Return Var(x(β̂ − β) + z(b̂ − b)) of rows, shape (n,), in units of y².
+        """Return Var(x(β̂ − β) + z(b̂ − b)) of rows over σ², shape (n,).
 
         Parameters
         ----------
@@ -93,7 +95,7 @@ class JointCovariance:
             quadratic_sparse(*shared, *_sparse_parts(self.tail, cross), out)
         else:
             quadratic_dense(*shared, self.tail.inverse[: self.tail.inner, : self.tail.inner], out)
-        return np.asarray(self.fit.sigma**2 * np.maximum(out, 0.0))
+        return np.maximum(out, 0.0)
 
     def _many(self, many: Sequence[IntArray]) -> list[IntArray]:
         """Return the column of every row among the many-level factors' kept ones, −1 for none."""

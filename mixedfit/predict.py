@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 from ._lazy import lazy
 from ._types import Array, BoolArray
@@ -24,6 +24,8 @@ from .fit import Fit
 from .inference.bootstrap import check_count
 from .inference.estimable import ColumnSpace
 from .inference.replicates import seed_sequence
+from .inference.satterthwaite import variance_parameter_covariance
+from .information import Information
 from .joint import JointCovariance
 from .labels import check_level
 from .re_form import ReForm, included_effects
@@ -31,9 +33,10 @@ from .recipe import NewRows
 from .rows import NewLevels, check_levels, fixed_mean, residual_variance, rows_of, some_rows, without_label
 from .simulate import simulate_response, simulate_rows
 
-__all__ = ["Interval", "Predictor"]
+__all__ = ["Interval", "PredictionDdf", "Predictor"]
 
 Interval = Literal["confidence", "prediction"]
+PredictionDdf = Literal["normal", "satterthwaite", "residual"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,12 @@ class Predictor:
     @lazy
     def joint(self) -> JointCovariance:
         """Covariance of β and b together."""
-        return JointCovariance(self.fit)
+        return JointCovariance(self.fit, self.fit.theta)
+
+    @lazy
+    def information(self) -> Information:
+        """What the data say about the variances."""
+        return Information(self.fit)
 
     @lazy
     def space(self) -> ColumnSpace:
@@ -66,10 +74,12 @@ class Predictor:
         se: bool = False,
         interval: Interval | None = None,
         level: float = 0.95,
+        ddf: PredictionDdf = "normal",
         weights: Any = None,
         offset: Any = None,
     ) -> pd.Series[float] | pd.DataFrame:
         """Return predictions; see `Predictions.predict`."""
+        _check_option("ddf", ddf, get_args(PredictionDdf))
         _check_option("new_levels", new_levels, get_args(NewLevels))
         if interval is not None:
             _check_option("interval", interval, get_args(Interval))
@@ -80,18 +90,44 @@ class Predictor:
         mean, complete = self._mean(rows, taken, new_levels)
         if not se and interval is None:
             return pd.Series(mean, index=rows.index, name="mean")
-        variance = np.full(mean.size, np.nan)
-        variance[complete] = self._variance(some_rows(rows, complete), taken, new_levels)
-        table = pd.DataFrame({"mean": mean, "se": np.sqrt(variance)}, index=rows.index)
+        target = Target(some_rows(rows, complete), taken, new_levels)
+        error = np.full(mean.size, np.nan)
+        error[complete] = self.fit.sigma * np.sqrt(target.variance(self.joint))
+        table = pd.DataFrame({"mean": mean, "se": error}, index=rows.index)
         if interval is None:
             return table
         if interval == "prediction":
-            variance += residual_variance(self.fit, newdata, weights, mean.size)
-            if spread:
-                variance += self._left_out(rows, taken)
-        half = float(ndtri(0.5 + level / 2)) * np.sqrt(variance)
-        table["lower"], table["upper"] = mean - half, mean + half
+            noise = residual_variance(self.fit, newdata, weights, mean.size)[complete]
+            target = replace(target, noise=noise / self.fit.sigma**2, left_out=spread)
+        limits, df = np.full(mean.size, np.nan), np.full(mean.size, np.nan)
+        variance = target.variance(self.joint)
+        df[complete] = self._degrees(target, variance, ddf)
+        limits[complete] = self.fit.sigma * np.sqrt(variance) * t_quantiles(0.5 + level / 2, df[complete])
+        table["lower"], table["upper"] = mean - limits, mean + limits
+        if ddf != "normal":
+            table.insert(2, "df", df)
         return table
+
+    def _degrees(self, target: Target, variance: Array, ddf: PredictionDdf) -> Array:
+        """Return the degrees of freedom of the estimated variance of each row, over σ², shape (n,).
+
+        Satterthwaite's: 2v²/gᵀAg, v = σ² × variance, with A the covariance of (θ, log σ²) and g by central
+        differences in θ.
+        """
+        fit = self.fit
+        if ddf == "normal":
+            return np.full(variance.size, np.inf)
+        if ddf == "residual" or not fit.design.blocks:
+            return np.full(variance.size, float(fit.cross.n - fit.cross.p_total))
+        gradient = []
+        for step in np.diag(_steps(fit)):
+            ahead, behind = (target.variance(JointCovariance(fit, fit.theta + s)) for s in (step, -step))
+            gradient.append((ahead - behind) / (2.0 * step.sum()))
+        if fit.held_sigma is None:
+            gradient.append(variance)
+        g = np.array(gradient)
+        spread = np.einsum("ai,ab,bi->i", g, variance_parameter_covariance(self.information), g)
+        return np.asarray(2.0 * variance**2 / np.where(spread > 0, spread, 1e-300))
 
     def simulate(
         self,
@@ -164,27 +200,61 @@ class Predictor:
             at += len(factor.names)
         return np.asarray(np.all(np.abs(inside) <= 1e-7 * size, axis=1))
 
-    def _variance(self, rows: NewRows, taken: Sequence[BoolArray], new_levels: NewLevels) -> Array:
-        """Return the variance of the error of xβ + zb, shape (n,)."""
-        z = [np.where(own, values, 0.0) for values, own in zip(rows.z, taken, strict=True)]
-        codes = [np.where(own.any(), codes, -1) for codes, own in zip(rows.codes, taken, strict=True)]
-        variance = self.joint.variances(rows.X, rows.many, z, codes)
-        if new_levels == "marginal":
-            for own_z, own_codes, omega in zip(z, codes, self.fit.omega, strict=True):
-                variance += np.where(own_codes < 0, np.einsum("ik,kl,il->i", own_z, omega, own_z), 0.0)
-        return variance
 
-    def _left_out(self, rows: NewRows, taken: Sequence[BoolArray]) -> Array:
-        """Return what effects that are not taken in add to the variance of a response, shape (n,).
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What is predicted of complete rows, and what of it varies.
 
-        They are those of a level drawn at random: independent of the data, and of effects of a level that was seen.
-        """
-        out = np.zeros(len(rows.X))
-        for z, codes, own, omega in zip(rows.z, rows.codes, taken, self.fit.omega, strict=True):
-            rest, inside = np.where(own, 0.0, z), np.where(own, z, 0.0)
-            out += np.einsum("ik,kl,il->i", rest, omega, rest)
-            out += np.where(codes < 0, 2.0 * np.einsum("ik,kl,il->i", rest, omega, inside), 0.0)
-        return out
+    Attributes
+    ----------
+    rows : NewRows
+    taken : sequence of ndarray of bool, shape (k,)
+    new_levels : {"error", "population", "marginal"}
+    noise : ndarray, shape (n,), or float
+        Residual variance over σ², of a response.
+    left_out : bool
+        Whether effects that are not taken in vary, as of a level drawn at random: independent of the data, and of
+        effects of a level that was seen.
+    """
+
+    rows: NewRows
+    taken: Sequence[BoolArray]
+    new_levels: NewLevels
+    noise: Array | float = 0.0
+    left_out: bool = False
+
+    def variance(self, joint: JointCovariance) -> Array:
+        """Return the variance of target less prediction over σ² at the covariance's θ, shape (n,)."""
+        design, rows = joint.fit.design, self.rows
+        z = [np.where(own, values, 0.0) for values, own in zip(rows.z, self.taken, strict=True)]
+        codes = [np.where(own.any(), c, -1) for c, own in zip(rows.codes, self.taken, strict=True)]
+        out = joint.variances(rows.X, rows.many, z, codes) + self.noise
+        for f, (block, here) in enumerate(zip(design.blocks, design.theta_slices, strict=True)):
+            root = block.structure.factor(joint.theta[here])
+            new = codes[f] < 0
+            own, rest = z[f] @ root, (rows.z[f] - z[f]) @ root
+            if self.new_levels == "marginal":
+                out += np.where(new, np.sum(own * own, axis=1), 0.0)
+            if self.left_out:
+                out += np.sum(rest * rest, axis=1) + np.where(new, 2.0 * np.sum(rest * own, axis=1), 0.0)
+        return np.asarray(out)
+
+
+def t_quantiles(probability: float, df: Array) -> Array:
+    """Return quantiles of t distributions, of the normal for infinite df, shape (n,)."""
+    finite = np.where(np.isfinite(df), df, 1.0)
+    return np.asarray(np.where(np.isinf(df), ndtri(probability), stdtrit(finite, probability)))
+
+
+def _steps(fit: Fit) -> Array:
+    """Return steps of central differences in θ, shape (n_theta,): where effects matter as the residual does, 1e-4."""
+    units = [
+        1.0 / np.abs(basis @ block.structure.derivative(fit.theta[here])).max(axis=(1, 2))
+        for block, here, basis in zip(
+            fit.design.blocks, fit.design.theta_slices, fit.cross.basis, strict=True
+        )
+    ]
+    return 1e-4 * np.maximum(np.abs(fit.theta), 0.1 * np.concatenate(units))
 
 
 def _check_option(name: str, value: Any, known: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ._lazy import lazy
 from .fit import Fit
-from .predict import Interval, Predictor
+from .predict import Interval, PredictionDdf, Predictor
 from .re_form import ReForm
 from .rows import NewLevels
 
@@ -35,6 +35,7 @@ class Predictions:
         se: Literal[False] = False,
         interval: None = None,
         level: float = 0.95,
+        ddf: PredictionDdf = "normal",
         weights: Any = None,
         offset: Any = None,
     ) -> pd.Series[float]: ...
@@ -49,6 +50,7 @@ class Predictions:
         se: bool = False,
         interval: Interval | None = None,
         level: float = 0.95,
+        ddf: PredictionDdf = "normal",
         weights: Any = None,
         offset: Any = None,
     ) -> pd.DataFrame: ...
@@ -62,6 +64,7 @@ class Predictions:
         se: bool = False,
         interval: Interval | None = None,
         level: float = 0.95,
+        ddf: PredictionDdf = "normal",
         weights: Any = None,
         offset: Any = None,
     ) -> pd.Series[float] | pd.DataFrame:
@@ -85,9 +88,13 @@ class Predictions:
             Whether to return standard errors.
         interval : {"confidence", "prediction"}, optional
             Of the mean xβ + zb, or of a new response, which adds the residual variance and that of random effects
-            left out by `re_form` (unless `new_levels` is "population"). Normal quantiles.
+            left out by `re_form` (unless `new_levels` is "population").
         level : float
             Coverage.
+        ddf : {"normal", "satterthwaite", "residual"}
+            Quantiles of intervals: of the normal distribution, or of t distributions whose degrees of freedom say how
+            well the interval's variance is known. Satterthwaite's, row by row, matter for new levels where the fit
+            saw few; they take two more factorisations for each variance parameter.
         weights : str, number or array, optional
             Of new responses: Var(ε) = σ²/w. Needed for prediction intervals of new rows if the fit has weights.
         offset : str, number or array, optional
@@ -97,7 +104,7 @@ class Predictions:
         -------
         pandas.Series or pandas.DataFrame
             On the index of the rows. The Series is called mean; the table, returned with `se` or `interval`, has
-            columns mean, se (of the mean, whatever the interval), lower, upper.
+            columns mean, se (of the mean, whatever the interval), df unless they are infinite, lower, upper.
 
         Raises
         ------
@@ -129,6 +136,7 @@ class Predictions:
             se=se,
             interval=interval,
             level=level,
+            ddf=ddf,
             weights=weights,
             offset=offset,
         )

@@ -13,6 +13,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from models import sleepstudy
+from scipy.stats import t
 
 import mixedfit as mf
 from mixedfit import matrices
@@ -121,6 +122,54 @@ def test_balanced_one_way_errors_must_have_their_closed_form() -> None:
     np.testing.assert_allclose(table["se"] ** 2, [known, omega + grand], rtol=1e-9)
     population = fit.predict({"Batch": ["A", "new"]}, new_levels="population", se=True)
     np.testing.assert_allclose(population["se"] ** 2, [known, grand], rtol=1e-9)
+
+
+def test_degrees_of_freedom_of_a_new_batch_must_have_their_closed_form() -> None:
+    """Variances are sums of mean squares, c₁ MSB + c₂ MSE, whose degrees of freedom Satterthwaite (1946) gives.
+
+    Balanced, k batches of m rows: Ω = (MSB − MSE)/m; the mean of all batches has variance MSB/(km).
+    """
+    data = mf.load_dataset("Dyestuff")
+    fit = mf.lmm("Yield ~ 1 + (1 | Batch)", data).fit()
+    means = data.groupby("Batch", observed=True)["Yield"].transform("mean")
+    between = float(np.sum((means - data["Yield"].mean()) ** 2)) / 5
+    within = float(np.sum((data["Yield"] - means) ** 2)) / 24
+    for interval, c in (("confidence", (1 / 5 + 1 / 30, -1 / 5)), ("prediction", (1 / 5 + 1 / 30, 4 / 5))):
+        options: dict[str, Any] = {"interval": interval, "ddf": "satterthwaite", "new_levels": "marginal"}
+        row = fit.predict({"Batch": ["new"]}, **options).iloc[0]
+        variance = c[0] * between + c[1] * within
+        df = variance**2 / ((c[0] * between) ** 2 / 5 + (c[1] * within) ** 2 / 24)
+        assert row["df"] == pytest.approx(df, rel=1e-5)
+        assert row["upper"] - row["mean"] == pytest.approx(t.ppf(0.975, df) * np.sqrt(variance), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sleepstudy", "sleepstudy_weights", "penicillin", "machines"])
+def test_degrees_of_freedom_of_population_means_must_be_those_of_their_t_tests(name: str) -> None:
+    fit, new = fitted(name), new_rows(name)
+    table = fit.predict(new, re_form="none", interval="confidence", ddf="satterthwaite", level=0.9)
+    X = np.array([row.X[0] for row in [fit._fit.design.recipe.rows(new.iloc[[i]]) for i in range(len(new))]])
+    tests = fit.t_test(X, ddf="satterthwaite", level=0.9).table
+    np.testing.assert_allclose(table["df"], tests["df"], rtol=1e-4)
+    np.testing.assert_allclose(table["upper"] - table["lower"], tests["upper"] - tests["lower"], rtol=1e-5)
+
+
+def test_degrees_of_freedom_of_a_linear_model_must_be_residual() -> None:
+    """predict.lm's intervals."""
+    fit = mf.lmm("Reaction ~ Days", mf.load_dataset("sleepstudy")).fit()
+    for ddf in ("satterthwaite", "residual"):
+        table = fit.predict({"Days": [0, 5]}, interval="prediction", ddf=ddf)
+        assert table["df"].tolist() == [178.0, 178.0]
+        half = t.ppf(0.975, 178) * np.sqrt(table["se"] ** 2 + fit.scale)
+        np.testing.assert_allclose(table["upper"] - table["mean"], half)
+
+
+def test_degrees_of_freedom_must_not_feel_the_units_of_a_covariate() -> None:
+    frame = mf.load_dataset("sleepstudy")
+    options: dict[str, Any] = {"interval": "prediction", "ddf": "satterthwaite"}
+    plain = mf.lmm("Reaction ~ Days + (Days | Subject)", frame).fit().predict(**options)
+    scaled = frame.assign(Days=frame["Days"] * 1e6)
+    moved = mf.lmm("Reaction ~ Days + (Days | Subject)", scaled).fit().predict(**options)
+    pd.testing.assert_frame_equal(moved, plain, rtol=1e-4)
 
 
 def test_prediction_interval_must_add_what_a_response_varies_by() -> None:

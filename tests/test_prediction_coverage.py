@@ -84,6 +84,24 @@ def test_intervals_of_known_and_new_groups_must_cover_as_often_as_they_say() -> 
 
 
 @pytest.mark.slow
+def test_intervals_for_new_groups_must_cover_by_satterthwaites_degrees_of_freedom_when_groups_are_few() -> (
+    None
+):
+    """The rival takes normal quantiles, which are too short where eight groups tell how groups vary."""
+    study = Study(8, 10, [[2.0, 0.0], [0.0, 0.0]], seed=13)
+    new = study.new[~study.known]
+    hits = {"satterthwaite": 0.0, "normal": 0.0}
+    for _ in range(1500):
+        fit, _, response = study.draw()
+        for ddf in ("satterthwaite", "normal"):
+            table = fit.predict(new, new_levels="marginal", interval="prediction", ddf=ddf)  # type: ignore[call-overload]
+            hits[ddf] += inside(table, response[~study.known]).mean() / 1500
+    print(hits)
+    assert 0.94 < hits["satterthwaite"] < 0.96
+    assert hits["normal"] < 0.93
+
+
+@pytest.mark.slow
 def test_intervals_must_be_narrower_than_those_of_independent_draws_of_beta_and_b() -> None:
     """Eight groups of 30 rows: a group's mean is known well, β is not, and their errors cancel.
 
