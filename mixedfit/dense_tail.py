@@ -317,7 +317,7 @@ class DenseTail:
         return np.asarray(blocks + np.tril(blocks, -1).transpose(0, 2, 1))
 
     def whole_inverse(self) -> Array:
-        """Return ΛTΛᵀ over all tail columns, those of many-level fixed factors included but not X, its lower triangle."""
+        """Return ΛTΛᵀ over all tail columns (many-level fixed factors included, X not), its lower triangle."""
         q, random = self.cross.q_tail, self.cross.q_random
         taken: Array | float = 0.0
         if q > random and self.size > q:  # the inverse then reaches over X, whose share is known

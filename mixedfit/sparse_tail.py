@@ -300,7 +300,7 @@ class SparseTail:
         return np.block([[own, side], [side.T, self._covariance]])
 
     def whole_inverse(self) -> sparse.csr_array:
-        """Return ΛTΛᵀ over all tail columns, those of many-level fixed factors included but not X, on its pattern."""
+        """Return ΛTΛᵀ over all tail columns (many-level fixed factors included, X not) on its pattern."""
         self.prepare(reml=self.cross.q_tail > self.cross.q_random)
         return self._matrix(self.scaled)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .._linalg import inverse
 from .._types import Array
 from ..fit import Fit
 
@@ -72,7 +73,7 @@ def reference(fit: Fit) -> tuple[Array, Array, float]:
     cross, tail = fit.cross, fit.evaluation.tail
     many = cross.q_tail - cross.q_random
     covariance = tail.fixed_covariance()[many:, many:]
-    information = np.linalg.inv(covariance) if cross.p else covariance
+    information = inverse(covariance) if cross.p else covariance
     return fit.evaluation.solution[cross.q_tail :], information, fit.evaluation.sigma_squared
 
 
@@ -102,9 +103,7 @@ def measures(fit: Fit, deleted: Deleted) -> Measures:
     T = fixed.transform
     return Measures(
         cooks=_form(difference, whole) / p,
-        mdffits=np.einsum("cs,cst,ct->c", difference, deleted.information, difference)
-        / deleted.variance
-        / p,
+        mdffits=np.einsum("cs,cst,ct->c", difference, deleted.information, difference) / deleted.variance / p,
         covratio=np.exp(determinant + np.linalg.slogdet(whole)[1]),
         covtrace=np.abs(np.einsum("st,cts->c", whole, covariance) - p),
         change=fixed.scale * difference @ T.T,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from ..inference.replicates import Replicates, count_reasons
 from ..parameters import Names, parameters_of, values_of
 from ..rformat import format_numbers, text_columns
 from .deleted import Deleted, Measures, measures
-from .levels import has_one_factor
 from .refits import cases_by_level, held_levels, held_one_by_one, held_rows, refits
 from .rows import Rows
 
@@ -96,7 +96,8 @@ class Influence:
         if by not in self.table:
             known = list(self.table.columns)
             raise ModelError(
-                f"by={by!r} is not a measure of influence; expected one of {', '.join(known)}. {nearest(str(by), known)}"
+                f"by={by!r} is not a measure of influence; expected one of {', '.join(known)}. "
+                f"{nearest(str(by), known)}"
             )
         return self.table.sort_values(by, ascending=False, kind="stable").head(n)
 
@@ -107,7 +108,9 @@ class Influence:
         heads = [str(self.table.index.name or "row"), *self.table.columns]
         cells = [[str(label) for label in top.index], [str(count) for count in top["rows"]]]
         cells += [format_numbers(top[name].tolist(), 3) for name in heads[2:]]
-        lines = [f"Influence of each {what} ({how}); the {len(top)} with the largest Cook's distance of {len(self.table)}"]
+        lines = [
+            f"Influence of each {what} ({how}); the {len(top)} with the largest Cook's distance of {len(self.table)}"
+        ]
         lines += ["", *text_columns(heads, cells, 1)]
         if self.reasons.size:
             counts = count_reasons(dict(enumerate(self.reasons)))
@@ -117,7 +120,9 @@ class Influence:
     __repr__ = __str__
 
 
-def influence(rows: Rows, group: str | None, *, refit: bool, names: Names, progress: bool | None) -> Influence:
+def influence(
+    rows: Rows, group: str | None, *, refit: bool, names: Names, progress: bool | None
+) -> Influence:
     """Return the influence of each row or of each level of a grouping factor.
 
     Parameters
@@ -165,8 +170,9 @@ def _cases(rows: Rows, group: str | None) -> tuple[pd.Index[Any], list[IntArray]
     block = fit.design.blocks[known.index(group)]
     codes = block.codes[counted]
     order = np.argsort(codes, kind="stable")
-    cuts = np.flatnonzero(np.diff(codes[order])) + 1
-    cases = [counted[part] for part in np.split(order, cuts)]
+    ordered = counted[order]
+    bounds = [0, *(np.flatnonzero(np.diff(codes[order])) + 1).tolist(), codes.size]
+    cases = [ordered[a:b] for a, b in pairwise(bounds)]
     return block.grouping.levels[np.unique(codes)].rename(group), cases
 
 
@@ -180,7 +186,7 @@ def _deleted(rows: Rows, group: str | None, cases: Sequence[IntArray], refit: bo
     own = cases_by_level(fit, rows, group is None, np.flatnonzero(rows.counted))
     if refit:
         return refits(fit, cases, own, say)
-    if own is not None and has_one_factor(fit):
+    if own is not None:
         return held_levels(own)
     return held_one_by_one(fit, cases, say)
 
@@ -197,7 +203,12 @@ def _record(
     """Label what was computed."""
     found = [m for _, m in parts]
     table = {"rows": np.array(sizes, np.int64)}
-    for name, attribute in (("cooks_distance", "cooks"), ("mdffits",) * 2, ("covratio",) * 2, ("covtrace",) * 2):
+    for name, attribute in (
+        ("cooks_distance", "cooks"),
+        ("mdffits",) * 2,
+        ("covratio",) * 2,
+        ("covtrace",) * 2,
+    ):
         table[name] = np.concatenate([getattr(m, attribute) for m in found])
     change = np.concatenate([m.change for m in found])
     errors = np.concatenate([m.errors for m in found])

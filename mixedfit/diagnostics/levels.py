@@ -68,6 +68,8 @@ class LevelCases:
     products : ndarray, shape (cases, p + 1, p + 1)
     counts, log_weights : ndarray, shape (cases,)
         Rows taken away, and their Σ log w.
+    whole_levels : bool
+        Whether nothing is left of the levels.
     """
 
     fit: Fit
@@ -77,8 +79,9 @@ class LevelCases:
     products: Array
     counts: Array
     log_weights: Array
+    whole_levels: bool = False
 
-    def subset(self, these: Array) -> LevelCases:
+    def subset(self, these: IntArray) -> LevelCases:
         """Return some of the cases."""
         return LevelCases(
             self.fit,
@@ -88,6 +91,7 @@ class LevelCases:
             self.products[these],
             self.counts[these],
             self.log_weights[these],
+            self.whole_levels,
         )
 
     @lazy
@@ -109,6 +113,13 @@ class LevelCases:
         first = self.fit.cross.first
         A, B = first.gram[self.levels], first.border[self.levels]
         with_case = contribution(A, B, lams, directions)
+        if self.whole_levels:
+            return Point(
+                -with_case.logdet,
+                -with_case.logdet_slopes,
+                -with_case.products - self.products,
+                -with_case.slopes,
+            )
         without = contribution(A - self.gram, B - self.border, lams, directions)
         return Point(
             without.logdet - with_case.logdet,
@@ -159,8 +170,9 @@ def level_cases(fit: Fit) -> LevelCases:
         first.gram[these],
         first.border[these],
         np.ascontiguousarray(source.products.transpose(1, 0, 2))[these],
-        source.counts[these],
-        source.log_weights[these],
+        np.asarray(source.counts[these], float),
+        np.asarray(source.log_weights[these], float),
+        whole_levels=True,
     )
 
 

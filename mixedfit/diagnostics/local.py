@@ -9,29 +9,24 @@ whose polynomial is not accurate enough, are left to a search of their own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import combinations_with_replacement
-from math import comb
+from functools import partial
 
 import numpy as np
 
 from .._threads import blas_threads
-from .._types import Array, BoolArray
+from .._types import Array, BoolArray, IntArray
 from ..estimate import SMALL
 from ..inference.batch import BatchSearch
+from ..small import SmallTail
 from .deleted import Deleted
 from .levels import LevelCases, Point, directions_at
+from .polynomial import Polynomial, polynomial_around, worth_it
+from .removal import full_rank
 
 __all__ = ["refit_nearby"]
 
-DEGREES = {1: 8, 2: 7, 3: 6, 4: 5, 5: 5, 6: 5}
-"""Degree of the polynomial by the number of θ."""
-
 FARTHEST = 0.15
 """Largest change of an element of θ, in units in which effects have unit root mean square, that is tried here."""
-
-ACCURATE = 2e-12
-"""Error of the polynomial, as a share of what it represents, at points that it was not fitted to."""
 
 ROUNDS = 60
 """Newton steps at most."""
@@ -51,16 +46,15 @@ def refit_nearby(search: BatchSearch, cases: LevelCases, out: Deleted) -> BoolAr
     out : Deleted
         Filled where it can be.
     """
-    count, d = cases.levels.size, search.start.size
-    none = np.zeros(count, dtype=bool)
-    degree = DEGREES.get(d)
+    none = np.zeros(cases.levels.size, dtype=bool)
     centre = search.start
-    if degree is None or count < 2 * comb(d + degree, d) or np.any(centre[search.criterion.diagonal] <= 0.1):
+    if not worth_it(centre.size, none.size) or np.any(centre[search.criterion.diagonal] <= 0.1):
         return none
     with blas_threads(1):
         first = _first_steps(search, cases, centre)
         near = np.all(np.abs(first) <= FARTHEST, axis=1)
-        model = _Polynomial.around(search, centre, 1.5 * np.abs(first[near]).max(axis=0, initial=1e-9), degree)
+        half = 1.5 * np.abs(first[near]).max(axis=0, initial=1e-9)
+        model = polynomial_around(partial(_sums, search), centre, half, none.size)
         if model is None:
             return none
         return _search(search, cases, model, np.flatnonzero(near), out)
@@ -120,7 +114,7 @@ class _Minimum:
 
 
 def _search(
-    search: BatchSearch, cases: LevelCases, model: _Polynomial, these: Array, out: Deleted
+    search: BatchSearch, cases: LevelCases, model: Polynomial, these: IntArray, out: Deleted
 ) -> BoolArray:
     """Minimise every case among `these` inside the model's box."""
     settled = np.zeros(cases.levels.size, dtype=bool)
@@ -141,14 +135,29 @@ def _search(
     return settled
 
 
-def _at(search: BatchSearch, cases: LevelCases, model: _Polynomial, x: Array) -> Point:
-    return model(x) + cases.change(*directions_at(search, x))
+def _at(search: BatchSearch, cases: LevelCases, model: Polynomial, x: Array) -> Point:
+    """Return what each case's products of [X y] leave at its own θ."""
+    values, slopes = model(x)
+    width = cases.fit.cross.p + 1
+    whole = Point(
+        values[:, 0], slopes[:, :, 0], _square(values[:, 1:], width), _square(slopes[:, :, 1:], width)
+    )
+    return whole + cases.change(*directions_at(search, x))
+
+
+def _square(lower: Array, width: int) -> Array:
+    """Return symmetric matrices from their lower triangles."""
+    rows, columns = np.tril_indices(width)
+    out = np.empty((*lower.shape[:-1], width, width))
+    out[..., rows, columns] = lower
+    out[..., columns, rows] = lower
+    return out
 
 
 def _write(
     search: BatchSearch,
     found: _Minimum,
-    these: Array,
+    these: IntArray,
     x: Array,
     arrived: BoolArray,
     out: Deleted,
@@ -156,7 +165,7 @@ def _write(
 ) -> None:
     """Write down cases that have arrived, unless they lie at the boundary."""
     inside = np.all(x[:, search.criterion.diagonal] > SMALL, axis=1)
-    good = arrived & inside & (found.prss > 0.0)
+    good = arrived & inside & (found.prss > 0.0) & full_rank(found.information)
     here = these[good]
     out.solution[here], out.information[here] = found.solution[good], found.information[good]
     out.variance[here], out.criterion[here] = found.variance[good], found.value[good]
@@ -164,80 +173,11 @@ def _write(
     settled[here] = True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Polynomial:
-    """Sums over all levels as polynomials of t = (θ − centre)/half.
-
-    Attributes
-    ----------
-    centre, half : ndarray, shape (n_theta,)
-    powers : ndarray of int64, shape (terms, n_theta)
-    coefficients : ndarray, shape (terms, 1 + (p + 1)(p + 2)/2)
-        Of the log-determinant and the lower triangle of the products.
-    width : int
-        p + 1.
-    """
-
-    centre: Array
-    half: Array
-    powers: Array
-    coefficients: Array
-    width: int
-
-    @classmethod
-    def around(cls, search: BatchSearch, centre: Array, half: Array, degree: int) -> _Polynomial | None:
-        """Return the polynomial on a box, or None if none is accurate enough."""
-        d = centre.size
-        chosen = [c for total in range(degree + 1) for c in combinations_with_replacement(range(d), total)]
-        powers = np.array([[c.count(a) for a in range(d)] for c in chosen], np.int64)
-        rng = np.random.default_rng(len(powers))
-        nodes = np.cos(np.pi * rng.random((2 * len(powers) + 8, d)))  # dense at the ends, as Chebyshev's
-        checks = rng.uniform(-1.0, 1.0, (8, d))
-        values = np.array([_sums(search, centre + half * t) for t in np.vstack([nodes, checks])])
-        if not np.all(np.isfinite(values)):
-            return None
-        fitted, wanted = values[: len(nodes)], values[len(nodes) :]
-        coefficients = np.linalg.lstsq(_monomials(nodes, powers), fitted, rcond=None)[0]
-        error = np.abs(_monomials(checks, powers) @ coefficients - wanted).max()
-        if error > ACCURATE * np.abs(wanted).max():
-            return None
-        return cls(centre, half, powers, coefficients, int(search.fit.cross.p) + 1)
-
-    def __call__(self, x: Array) -> Point:
-        """Return the sums at θ of each case, shape (cases, n_theta)."""
-        t = (x - self.centre) / self.half
-        values = _monomials(t, self.powers) @ self.coefficients
-        slopes = np.empty((x.shape[0], x.shape[1], values.shape[1]))
-        for a in range(x.shape[1]):
-            lower = self.powers.copy()
-            factor = lower[:, a].astype(float)
-            lower[:, a] = np.maximum(lower[:, a] - 1, 0)
-            slopes[:, a] = (_monomials(t, lower) * factor) @ self.coefficients / self.half[a]
-        return Point(values[:, 0], slopes[:, :, 0], self._square(values[:, 1:]), self._square(slopes[:, :, 1:]))
-
-    def _square(self, lower: Array) -> Array:
-        rows, columns = np.tril_indices(self.width)
-        out = np.empty((*lower.shape[:-1], self.width, self.width))
-        out[..., rows, columns] = lower
-        out[..., columns, rows] = lower
-        return out
-
-
-def _monomials(t: Array, powers: Array) -> Array:
-    """Return Π_a t_a^power for every point and term."""
-    top = int(powers.max(initial=0))
-    table = t[:, :, None] ** np.arange(top + 1)
-    out = np.ones((t.shape[0], powers.shape[0]))
-    for a in range(t.shape[1]):
-        out *= table[:, a, powers[:, a]]
-    return out
-
-
 def _sums(search: BatchSearch, x: Array) -> Array:
     """Return log-determinant and lower triangle of [X y]ᵀV⁻¹[X y] of all data at θ."""
     tail = search.criterion(x).tail
     width = search.fit.cross.p + 1
-    if not tail.ok:
+    if not (tail.ok and isinstance(tail, SmallTail)):
         return np.full(1 + width * (width + 1) // 2, np.nan)
     root = np.tril(tail.chol)
     return np.concatenate([[tail.logdet_random], (root @ root.T)[np.tril_indices(width)]])

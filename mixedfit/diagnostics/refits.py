@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from .._linalg import inverse
 from .._threads import blas_threads
 from .._types import IntArray
 from ..criterion import Evaluation
@@ -60,13 +61,12 @@ def held_levels(cases: LevelCases) -> Deleted:
     none = np.zeros((1, 0, *lam.shape))
     products = (cases.whole(lam, none[0]) + cases.change(lam[None], none)).products
     out, p = Deleted.empty(cases.levels.size, fit), fit.cross.p
-    for c, own in enumerate(products):
-        if p and not full_rank(own[:p, :p]):
-            out.reasons[c] = NOT_ESTIMABLE
-            continue
-        out.solution[c] = np.linalg.solve(own[:p, :p], own[:p, p]) if p else own[:0, 0]
-        out.information[c], out.variance[c] = own[:p, :p], fit.evaluation.sigma_squared
-        out.theta[c] = fit.theta
+    fine = full_rank(products[:, :p, :p])
+    own = products[fine]
+    out.solution[fine] = np.linalg.solve(own[:, :p, :p], own[:, :p, p:])[:, :, 0] if p else own[:, :0, 0]
+    out.information[fine], out.variance[fine] = own[:, :p, :p], fit.evaluation.sigma_squared
+    out.theta[fine] = fit.theta
+    out.reasons.update({int(c): NOT_ESTIMABLE for c in np.flatnonzero(~fine)})
     return out
 
 
@@ -101,10 +101,10 @@ def _write_evaluation(fit: Fit, cross: CrossProducts, evaluation: Evaluation, ou
     if fixed is not own and solution.size:
         root = np.linalg.solve(own.transform, fixed.transform)
         beta = fixed.centre + fixed.scale * (fixed.transform @ solution)
-        solution = np.linalg.solve(own.transform, beta - own.centre) / own.scale
+        solution = np.asarray(np.linalg.solve(own.transform, beta - own.centre)) / own.scale
         covariance = root @ covariance @ root.T
     out.solution[c] = solution
-    out.information[c] = np.linalg.inv(covariance) if solution.size else covariance
+    out.information[c] = inverse(covariance) if solution.size else covariance
     out.variance[c] = variance * (fixed.scale / own.scale) ** 2
     out.criterion[c] = evaluation.value
 
@@ -115,7 +115,6 @@ def refits(fit: Fit, cases: Sequence[IntArray], own: LevelCases | None, say: Say
     Parameters
     ----------
     fit : Fit
-    rows : Rows
     cases : sequence of ndarray of int64
         Rows of each.
     own : LevelCases or None
@@ -129,12 +128,12 @@ def refits(fit: Fit, cases: Sequence[IntArray], own: LevelCases | None, say: Say
     if search is not None and own is not None:
         done = refit_nearby(search, own, out)
     with blas_threads(1):
-        for c in np.flatnonzero(~done):
-            say(int(c), len(cases))
+        for c in np.flatnonzero(~done).tolist():
+            say(c, len(cases))
             try:
-                _refit(fit, search, cases[c], out, int(c))
+                _refit(fit, search, cases[c], out, c)
             except (MixedfitError, FloatingPointError, np.linalg.LinAlgError) as error:
-                out.reasons[int(c)] = str(error).split(":")[0].rstrip(".")
+                out.reasons[c] = str(error).split(":")[0].rstrip(".")
     return out
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .._types import Array, IntArray
+from .._types import Array, BoolArray, IntArray
 from ..crossprod import CrossProducts, _accumulate, cross_products
 from ..design import Design, RandomBlock
 from ..errors import ModelError
@@ -67,13 +67,16 @@ def without(fit: Fit, rows: IntArray) -> CrossProducts:
     )
 
 
-def full_rank(gram: Array) -> bool:
-    """Return whether products (p, p) are those of independent columns."""
+def full_rank(grams: Array) -> BoolArray:
+    """Return which products (…, p, p) are those of independent columns."""
     try:
-        chol = np.linalg.cholesky(gram)
+        chol = np.linalg.cholesky(grams)
     except np.linalg.LinAlgError:
-        return False
-    return bool(np.all(np.diag(chol) ** 2 > PIVOT * np.diag(gram)))
+        if grams.ndim == 2:
+            return np.array(False)
+        return np.array([full_rank(own) for own in grams])
+    pivots, norms = np.einsum("...aa->...a", chol) ** 2, np.einsum("...aa->...a", grams)
+    return np.asarray(np.all(pivots > PIVOT * norms, axis=-1))
 
 
 def _check_levels(fit: Fit, rows: IntArray) -> None:

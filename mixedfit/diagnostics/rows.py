@@ -29,8 +29,6 @@ from ..kernels.rows import row_forms
 
 __all__ = ["Rows"]
 
-EVERYTHING = slice(None)
-
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -46,7 +44,7 @@ class Rows:
     @lazy
     def weights(self) -> Array:
         """Weight of each row, shape (n,)."""
-        weights = self.fit.design.weights
+        weights: Array | None = self.fit.design.weights
         return np.ones(self.fit.design.n) if weights is None else weights
 
     @lazy
@@ -63,7 +61,7 @@ class Rows:
     def X(self) -> Array:  # noqa: N802
         """X̃ of the cross-products: X of full rank in an orthonormal basis, many-level factors taken off, (n, p)."""
         fixed = self.fit.cross.fixed
-        return fixed.columns(self.fit.design, slice(0, self.fit.design.n)) @ fixed.transform
+        return np.asarray(fixed.columns(self.fit.design, slice(0, self.fit.design.n)) @ fixed.transform)
 
     @lazy
     def first_effects(self) -> Array:
@@ -77,14 +75,15 @@ class Rows:
         design, cross = self.fit.design, self.fit.cross
         n = design.n
         codes = _tail_codes(design, cross.tail, cross.fixed.span, slice(0, n))
-        columns, effects = [np.zeros((n, 0), np.int64)], [np.zeros((n, 0))]
+        columns: list[IntArray] = [np.zeros((n, 0), np.int64)]
+        effects: list[Array] = [np.zeros((n, 0))]
         for f, place in enumerate(cross.tail):
             own = np.maximum(codes[:, f], 0)
             columns.append(place.offset + own[:, None] * place.k + np.arange(place.k))
             if place.block >= 0:
                 effects.append(design.blocks[place.block].z @ inverse(cross.basis[place.block]))
             else:
-                effects.append((codes[:, f] >= 0)[:, None] * 1.0)
+                effects.append((codes[:, f] >= 0)[:, None].astype(float))
         return np.concatenate(columns, axis=1), np.concatenate(effects, axis=1)
 
     @lazy
@@ -103,13 +102,7 @@ class Rows:
             codes, first = design.blocks[cross.first_block].codes, cross.first
             order = np.argsort(codes, kind="stable")
             start = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=first.gram.shape[0]))])
-            dense = np.zeros((0, 0)) if isinstance(whole, sparse.csr_array) else whole
-            none = np.zeros(0, np.int64)
-            rows = (
-                (whole.indptr.astype(np.int64), whole.indices.astype(np.int64), whole.data)
-                if isinstance(whole, sparse.csr_array)
-                else (none, none, np.zeros(0))
-            )
+            dense, pointers, places, data = _as_arrays(whole)
             row_forms(
                 tail.lams[cross.first_block],
                 first.gram,
@@ -123,7 +116,9 @@ class Rows:
                 effects,
                 cross.q_random,
                 dense,
-                *rows,
+                pointers,
+                places,
+                data,
                 out,
             )
             tail.release()
@@ -203,3 +198,11 @@ def _forms_of_fixed(whole: Array, columns: IntArray, effects: Array) -> Array:
         for t in range(columns.shape[1]):
             form += effects[:, s] * full[columns[:, s], columns[:, t]] * effects[:, t]
     return np.column_stack([form, form, form])
+
+
+def _as_arrays(whole: Array | sparse.csr_array) -> tuple[Array, IntArray, IntArray, Array]:
+    """Return an inverse as the kernel takes it: a dense matrix, or rows of a sparse one."""
+    if isinstance(whole, sparse.csr_array):
+        return np.zeros((0, 0)), whole.indptr.astype(np.int64), whole.indices.astype(np.int64), whole.data
+    none = np.zeros(0, np.int64)
+    return whole, none, none, np.zeros(0)
