@@ -5,16 +5,21 @@ V = W⁻¹ + Σ ZΛΛᵀZᵀ, P = V⁻¹ − V⁻¹X(XᵀV⁻¹X)⁻¹XᵀV⁻¹
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
-from problems import computing
+from problems import computing as computing_small
 
 import mixedfit as mf
+from mixedfit import sparse_gram
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +119,14 @@ class DenseDiagnostics:
         return out
 
 
+@contextmanager
+def computing(way: str) -> Iterator[None]:
+    """Let small data go the ways of large ones, crossed factors through the sparse factor too."""
+    share = 1e9 if way == "sparse" else sparse_gram.PAIRED_SHARE
+    with computing_small(way), patch.object(sparse_gram, "PAIRED_SHARE", share):
+        yield
+
+
 def frame(kind: str) -> pd.DataFrame:
     """Return 60 unbalanced rows with two factors, the second crossed or nested, and real effects unless "flat"."""
     rng = np.random.default_rng(20)
@@ -159,6 +172,12 @@ DESIGNS: dict[str, tuple[str, dict[str, Any], str]] = {
     "many levels alone": ("y ~ x + m", {}, "compiled"),
 }
 """Formula, options, and the way that the numbers are computed (`problems.WAYS`)."""
+
+
+def factors_of(name: str) -> list[str]:
+    """Return the grouping factors of a design."""
+    found = re.findall(r"\| ([\w:/]+)\)", DESIGNS[name][0])
+    return [factor for text in found for factor in (["g", "h:g"] if text == "g/h" else [text])]
 
 
 @lru_cache

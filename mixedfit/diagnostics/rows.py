@@ -55,7 +55,9 @@ class Rows:
     @lazy
     def variance_ratio(self) -> Array:
         """Var(ε_i)/σ² = 1/w_i, NaN where the weight is 0, shape (n,)."""
-        return np.divide(1.0, self.weights, out=np.full(self.weights.size, np.nan), where=self.counted)
+        out = np.full(self.weights.size, np.nan)
+        np.divide(1.0, self.weights, out=out, where=self.counted)
+        return out
 
     @lazy
     def X(self) -> Array:  # noqa: N802

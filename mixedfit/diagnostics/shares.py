@@ -25,6 +25,9 @@ __all__ = ["Interval", "Shares", "share_table"]
 
 Interval = Literal["delta", "bootstrap"]
 
+ROUNDING = 1e-14
+"""Share of the mean below which a standard deviation over the rows is a rounding error."""
+
 KINDS = ("delta", "bootstrap")
 
 
@@ -49,7 +52,9 @@ class Shares:
         """Variance of Xβ̂ over the rows (offset apart), with divisor n − 1, as R's var."""
         fit = self.fit
         mean = fit.fixed_part if fit.design.offset is None else fit.fixed_part - fit.design.offset
-        return float(np.var(mean[self._counted], ddof=1))
+        mean = mean[self._counted]
+        variance = float(np.var(mean, ddof=1))
+        return variance if variance > (ROUNDING * np.abs(mean).max()) ** 2 else 0.0
 
     @lazy
     def products(self) -> tuple[Array, ...]:

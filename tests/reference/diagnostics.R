@@ -23,10 +23,10 @@ data_sets <- list(
 column <- function(values) unname(as.numeric(values))
 
 of_groups <- function(fit, data, group) {
-  levels <- if (group == "") seq_len(nrow(data)) else levels(droplevels(data[[group]]))
+  levels <- if (group == "case") seq_len(nrow(data)) else levels(droplevels(data[[group]]))
   C <- as.matrix(vcov(fit)); p <- length(fixef(fit))
   rows <- lapply(levels, function(level) {
-    kept <- if (group == "") seq_len(nrow(data)) != level else data[[group]] != level
+    kept <- if (group == "case") seq_len(nrow(data)) != level else data[[group]] != level
     own <- suppressMessages(suppressWarnings(
       lmer(formula(fit), data[kept, ], REML = isREML(fit), control = control)))
     d <- fixef(fit) - fixef(own); inner <- as.matrix(vcov(own))
@@ -53,11 +53,11 @@ report <- function(formula, data, groups, reml = TRUE) {
 
 models <- list(
   sleepstudy = report(Reaction ~ Days + (Days | Subject), "sleepstudy", c("Subject")),
-  sleepstudy_ml = report(Reaction ~ Days + (1 | Subject), "sleepstudy", c("Subject", ""), FALSE),
+  sleepstudy_ml = report(Reaction ~ Days + (1 | Subject), "sleepstudy", c("Subject", "case"), FALSE),
   penicillin = report(diameter ~ 1 + (1 | plate) + (1 | sample), "Penicillin", c("plate", "sample")),
   pastes = report(strength ~ 1 + (1 | batch/cask), "Pastes", c("batch")),
   machines = report(score ~ Machine + (1 | Worker) + (1 | Worker:Machine), "Machines", c("Worker")),
-  seedling_weight = report(SeedlingWeight ~ Genotype + (1 | Tray), "seedling_weight", c("Tray", ""))
+  seedling_weight = report(SeedlingWeight ~ Genotype + (1 | Tray), "seedling_weight", c("Tray", "case"))
 )
 made_by <- list(script = "diagnostics.R", R = R.version.string, lme4 = as.character(packageVersion("lme4")),
   jsonlite = as.character(packageVersion("jsonlite")))
