@@ -69,7 +69,12 @@ def without(name: str, rows: Any) -> mf.MixedResults:
         return mf.lmm(formula, table.drop(index=rows), weights=options.get("weights")).fit(**settings)
 
 
-@pytest.mark.parametrize(("name", "group"), CASES)
+SLOW_WAYS = ("dense", "frugal", "sparse")
+
+
+@pytest.mark.parametrize(
+    ("name", "group"), [c for c in CASES if DESIGNS[c[0]][2] not in SLOW_WAYS or c[1] in ("g", "h")]
+)
 def test_refitted_influence_must_be_a_fit_without_the_rows(name: str, group: str) -> None:
     fit = fitted(name)
     with computing(DESIGNS[name][2]):
@@ -227,6 +232,6 @@ def test_influence_must_print_the_cases_that_matter_most() -> None:
     fit = mf.lmm("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy")).fit()
     text = str(fit.diagnostics.influence("Subject"))
     lines = text.split("\n")
-    assert lines[0].startswith("Influence of each level of Subject (variance parameters held)")
+    assert lines[0].startswith("Influence of each level of Subject, variance parameters held. The 10 of 18")
     assert lines[3].split()[0] == "335"
     assert len(lines) == 13

@@ -87,11 +87,11 @@ class Influence:
         --------
         >>> import mixedfit as mf
         >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
-        >>> fit.diagnostics.influence("Subject").top(2).round(3)
-                 rows  cooks_distance  mdffits  covratio  covtrace
+        >>> fit.diagnostics.influence("Subject").top(2)["cooks_distance"].round(3)
         Subject
-        337        10           0.172    0.162     1.125     0.121
-        335        10           0.116    0.109     1.125     0.121
+        309    0.149
+        335    0.129
+        Name: cooks_distance, dtype: float64
         """
         if by not in self.table:
             known = list(self.table.columns)
@@ -108,10 +108,8 @@ class Influence:
         heads = [str(self.table.index.name or "row"), *self.table.columns]
         cells = [[str(label) for label in top.index], [str(count) for count in top["rows"]]]
         cells += [format_numbers(top[name].tolist(), 3) for name in heads[2:]]
-        lines = [
-            f"Influence of each {what} ({how}); the {len(top)} with the largest Cook's distance of {len(self.table)}"
-        ]
-        lines += ["", *text_columns(heads, cells, 1)]
+        shown = f"The {len(top)} of {len(self.table)} with the largest Cook's distance:"
+        lines = [f"Influence of each {what}, {how}. {shown}", "", *text_columns(heads, cells, 1)]
         if self.reasons.size:
             counts = count_reasons(dict(enumerate(self.reasons)))
             lines += ["", *(f"{count} without estimates: {reason}." for reason, count in counts.items())]

@@ -20,6 +20,22 @@ from .simulated import simulated_residuals
 __all__ = ["Diagnostics"]
 
 
+CONTENTS = {
+    "residuals": "conditional and marginal: raw, Pearson, studentized",
+    "scaled_residuals": "marginal, made uncorrelated",
+    "simulated_residuals()": "ranks among responses drawn from the fit",
+    "leverages": "overall, of the fixed effects, of the random effects",
+    "effective_parameters": "trace of the hat matrix",
+    "cooks_distance": "of each row, fixed and random effects together",
+    "influence()": "of each row, or of each level of a grouping factor",
+    "random_effects_pca": "principal components of the random effects",
+    "random_effects_loadings": "what they are made of",
+    "variance_shares": "of fixed effects, grouping factors, residual",
+    "r_squared()": "marginal and conditional",
+    "icc()": "intraclass correlations",
+}
+
+
 class Diagnostics:
     """What can be asked about how well a fit describes its data; `MixedResults.diagnostics` makes it.
 
@@ -31,19 +47,17 @@ class Diagnostics:
     >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
     >>> fit.diagnostics.residuals.loc[[0, 1], ["conditional", "conditional_studentized"]].round(3)
        conditional  conditional_studentized
-    0       -4.104                   -0.179
-    1      -14.625                   -0.621
+    0       -4.104                   -0.183
+    1      -14.625                   -0.627
     """
 
     def __init__(self, fit: Fit) -> None:
         self._fit = fit
 
     def __repr__(self) -> str:
-        return (
-            f"<Diagnostics of {self._fit.design.formula.source!r}: residuals, scaled_residuals, "
-            "simulated_residuals(), leverages, cooks_distance, influence(), random_effects_pca, "
-            "random_effects_loadings, variance_shares, r_squared(), icc()>"
-        )
+        width = max(len(name) for name in CONTENTS)
+        lines = [f"  {name:{width}}  {what}" for name, what in CONTENTS.items()]
+        return "\n".join([f"Diagnostics of {self._fit.design.formula.source!r}", *lines])
 
     @lazy
     def _rows(self) -> Rows:
@@ -169,10 +183,10 @@ class Diagnostics:
         >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
         >>> without = fit.diagnostics.influence("Subject", refit=True, names="words")
         >>> without.variances.loc["337"].round(2)
-        SD of (Intercept) | Subject                       20.95
-        correlation of Days and (Intercept) | Subject      0.04
-        SD of Days | Subject                               5.31
-        residual SD                                       25.80
+        SD of (Intercept) | Subject                      23.61
+        correlation of Days and (Intercept) | Subject    -0.09
+        SD of Days | Subject                              5.71
+        residual SD                                      26.03
         Name: 337, dtype: float64
         """
         return influence(self._rows, group, refit=refit, names=names, progress=progress)
@@ -226,8 +240,8 @@ class Diagnostics:
         >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
         >>> fit.diagnostics.r_squared("delta").round(3)
                      estimate  lower  upper
-        marginal        0.279  0.161  0.440
-        conditional     0.799  0.684  0.880
+        marginal        0.279  0.154  0.450
+        conditional     0.799  0.700  0.871
         """
         last = len(self._fit.design.blocks) + 1
         everything = list(range(last + 1))
@@ -255,11 +269,11 @@ class Diagnostics:
         >>> import mixedfit as mf
         >>> fit = mf.lmm("strength ~ 1 + (1 | batch/cask)", mf.load_dataset("Pastes")).fit()
         >>> fit.diagnostics.icc().round(3)
-                    estimate
-        adjusted       0.935
-        conditional    0.935
-        batch:cask     0.777
-        batch          0.159
+                     estimate
+        adjusted        0.937
+        conditional     0.937
+        cask:batch      0.783
+        batch           0.154
         """
         blocks = self._fit.design.blocks
         random = list(range(1, len(blocks) + 1))
