@@ -39,7 +39,7 @@ LAYERS = [
     ["__init__", "__main__"],
 ]
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-SAME_LAYER = {("frames", "errors"), ("covariance", "_linalg")}
+SAME_LAYER = {("grouping", "frames"), ("frames", "errors"), ("covariance", "_linalg")}
 CORE = {"numpy", "scipy", "pandas", "formulaic", "numba", "threadpoolctl"}
 LIMIT = 400
 
