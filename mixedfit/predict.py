@@ -24,7 +24,6 @@ from .fit import Fit
 from .inference.bootstrap import check_count
 from .inference.estimable import ColumnSpace
 from .inference.replicates import seed_sequence
-from .inference.satterthwaite import variance_parameter_covariance
 from .information import Information
 from .joint import JointCovariance
 from .labels import check_level
@@ -126,7 +125,7 @@ class Predictor:
         if fit.held_sigma is None:
             gradient.append(variance)
         g = np.array(gradient)
-        spread = np.einsum("ai,ab,bi->i", g, variance_parameter_covariance(self.information), g)
+        spread = np.einsum("ai,ab,bi->i", g, self.information.parameter_covariance, g)
         return np.asarray(2.0 * variance**2 / np.where(spread > 0, spread, 1e-300))
 
     def simulate(
