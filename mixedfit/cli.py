@@ -16,7 +16,7 @@ from .datasets import dataset_names, load_dataset
 from .errors import DataError, MixedfitError, nearest
 from .lmm import lmm
 from .plain import check_is_plain
-from .report import Summary
+from .summary import Summary
 
 __all__ = ["main"]
 
