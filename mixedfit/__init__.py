@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import plots
 from .compare import anova, parametric_bootstrap_test
 from .datasets import dataset_names, load_dataset
 from .errors import (
@@ -44,6 +45,7 @@ __all__ = [
     "load",
     "load_dataset",
     "parametric_bootstrap_test",
+    "plots",
 ]
 
 __version__ = "0.1.0"

@@ -9,6 +9,7 @@ import pandas as pd
 from . import tidying
 from .fit import Fit
 from .inference.degrees import Ddf
+from .plots.door import Pictures
 
 if TYPE_CHECKING:
     from .results import MixedResults
@@ -68,7 +69,7 @@ class Outputs:
         >>> fit.tidy("ran_pars", conf_int=True, conf_method="profile").round(2)
              effect     group                   term  estimate  conf.low  conf.high
         0  ran_pars   Subject        sd__(Intercept)     24.74     14.38      37.72
-        1  ran_pars   Subject  cor__(Intercept).Days      0.07     -0.48       0.68
+        1  ran_pars   Subject  cor__(Intercept).Days      0.07     -0.48       0.69
         2  ran_pars   Subject               sd__Days      5.92      3.80       8.75
         3  ran_pars  Residual        sd__Observation     25.59     22.90      28.86
         """
@@ -119,10 +120,23 @@ class Outputs:
         --------
         >>> import mixedfit as mf
         >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
-        >>> fit.augment().iloc[0, :4].tolist() == [249.56, 308, fit.fittedvalues[0], fit.resid[0]]
-        True
+        >>> list(fit.augment())[:5]
+        ['Reaction', 'Subject', '.fitted', '.resid', '.fixed']
         """
         return tidying.augment(self._results, data)
+
+    @property
+    def plot(self) -> Pictures:
+        """Pictures: ``fit.plot()`` draws four, ``fit.plot.shrinkage()`` and its like one; see `mixedfit.plots`.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+        >>> fit.plot.shrinkage()  # doctest: +SKIP
+        >>> fit.plot().savefig("fit.png")  # doctest: +SKIP
+        """
+        return Pictures(self._results)
 
     @property
     def _results(self) -> MixedResults:

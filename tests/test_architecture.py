@@ -30,7 +30,7 @@ LAYERS = [
     ["fit"],
     ["information", "parameters", "simulate"],
     ["inference"],
-    ["storage", "summary", "tidying"],
+    ["storage", "summary", "tidying", "plots"],
     ["questions", "outputs"],
     ["results"],
     ["lmm", "compare"],
