@@ -20,7 +20,9 @@ from .errors import (
 from .estimate import Control
 from .inference.kenward_roger import KenwardRoger
 from .lmm import LinearMixedModel, lmm
+from .markup import to_html, to_latex, to_markdown
 from .results import MixedResults, load
+from .side_by_side import ModelComparison, compare_models
 from .verdict import Convergence
 
 __all__ = [
@@ -37,15 +39,20 @@ __all__ = [
     "MissingRowsWarning",
     "MixedResults",
     "MixedfitError",
+    "ModelComparison",
     "ModelError",
     "RankWarning",
     "anova",
+    "compare_models",
     "dataset_names",
     "lmm",
     "load",
     "load_dataset",
     "parametric_bootstrap_test",
     "plots",
+    "to_html",
+    "to_latex",
+    "to_markdown",
 ]
 
 __version__ = "0.1.0"
