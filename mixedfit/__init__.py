@@ -18,6 +18,7 @@ from .errors import (
     RankWarning,
 )
 from .estimate import Control
+from .html_report import report
 from .inference.kenward_roger import KenwardRoger
 from .lmm import LinearMixedModel, lmm
 from .markup import to_html, to_latex, to_markdown
@@ -50,6 +51,7 @@ __all__ = [
     "load_dataset",
     "parametric_bootstrap_test",
     "plots",
+    "report",
     "to_html",
     "to_latex",
     "to_markdown",

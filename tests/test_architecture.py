@@ -33,6 +33,7 @@ LAYERS = [
     ["storage", "summary", "tidying", "plots", "side_by_side"],
     ["tables"],
     ["markup"],
+    ["html_report"],
     ["questions", "outputs"],
     ["results"],
     ["lmm", "compare"],
