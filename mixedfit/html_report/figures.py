@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from ..results import MixedResults
 
 __all__ = ["Picture", "drawn", "effect_pictures", "profile_picture", "residual_pictures"]
+
+
+_SIZE = re.compile(rb'<svg[^>]*?width="([\d.]+)pt" height="([\d.]+)pt"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,10 @@ class Picture:
         """Return the figure as HTML."""
         data = base64.b64encode(self.svg).decode("ascii")
         shape = ' class="wide"' if self.wide else ""
+        width, height = (round(float(v) * 4 / 3) for v in _SIZE.search(self.svg).groups())  # type: ignore[union-attr]
         return (
-            f'<figure{shape}><img src="data:image/svg+xml;base64,{data}" alt="{html.escape(self.alt)}">'
+            f'<figure{shape}><img src="data:image/svg+xml;base64,{data}" width="{width}" height="{height}" '
+            f'alt="{html.escape(self.alt)}">'
             f"<figcaption>{html.escape(self.caption)}</figcaption></figure>"
         )
 
@@ -83,7 +89,8 @@ def _svg(figure: Any) -> bytes:
 
 def residual_pictures(results: MixedResults) -> list[Picture]:
     """Return the pictures of residuals, with what to look for."""
-    scaled, fitted = results.scaled_resid.to_numpy(), results._fit.fitted
+    scaled = np.asarray(results.scaled_resid, dtype=np.float64)
+    fitted = results._fit.fitted
     low, high = (float(v) for v in np.quantile(fitted, [0.0, 1.0]))
     trend = smooth(fitted, scaled)[1]
     size = smooth(fitted, np.sqrt(np.abs(scaled)))[1]
@@ -119,8 +126,8 @@ def effect_pictures(results: MixedResults) -> list[Picture]:
     for at, block in enumerate(results._fit.design.blocks):
         for j in range(min(block.k, 2)):
             out.append(_caterpillar(results, at, j))
-        if block.levels >= 8:
-            out.append(_qq_picture(results, at))
+            if block.levels >= 8:
+                out.append(_qq_picture(results, at, j))
     return out
 
 
@@ -133,19 +140,18 @@ def _caterpillar(results: MixedResults, at: int, j: int) -> Picture:
         drawn(lambda ax: plots.caterpillar(results, block.name, effect, ax=ax), 5.2, height),
         f"Predicted {effect} of {block.levels:,} levels of {block.name} with 95% intervals, from "
         f"{values.min():.3g} ({low}) to {values.max():.3g} ({high}).",
-        f"How levels of {block.name} differ in {effect}. Blue intervals do not include 0. Predictions are drawn towards "
-        "the mean, most where a level has few rows.",
+        f"How levels of {block.name} differ in {effect}. Blue intervals do not include 0. Predictions are drawn "
+        "towards the mean, most where a level has few rows.",
     )
 
 
-def _qq_picture(results: MixedResults, at: int) -> Picture:
+def _qq_picture(results: MixedResults, at: int, j: int) -> Picture:
     block = results._fit.design.blocks[at]
-    svg = _whole(lambda: plots.qq_random_effects(results, block.name))
+    effect = block.effects[j]
     return Picture(
-        svg,
-        f"Ordered random effects of {block.name} ({', '.join(block.effects)}) against normal quantiles.",
-        f"Are the effects of {block.name} normal? A single level far from the line deserves a look.",
-        wide=block.k > 1,
+        drawn(lambda ax: plots.qq_random_effect(results, block.name, effect, ax=ax), 5.2, 3.6),
+        f"Ordered predictions of {effect} of the levels of {block.name} against normal quantiles.",
+        f"Is {effect} normal across levels of {block.name}? A single level far from the line deserves a look.",
     )
 
 
@@ -175,16 +181,19 @@ def slope_pictures(results: MixedResults) -> list[Picture]:
     ]
     implied = plots.implied_covariance(results, block.name, slope)
     off = implied.correlation
-    out.append(
+    out += [
         Picture(
-            _whole(lambda: plots.within_group(results, block.name, slope)),
-            f"Variance of a row along {slope}, from {implied.variance.min():.4g} to {implied.variance.max():.4g}; "
-            f"correlation of two rows of one level, from {off.min():.2f} to {off.max():.2f}.",
-            f"What different slopes imply: how much rows vary along {slope}, how much of that lies between levels of "
-            f"{block.name}, and how strongly two rows of one level agree.",
-            wide=True,
-        )
-    )
+            drawn(lambda ax: plots.within_group_variance(results, block.name, slope, ax=ax), 5.2, 4.2),
+            f"Variance of a row along {slope}, from {implied.variance.min():.4g} to {implied.variance.max():.4g}.",
+            f"What different slopes imply: how much rows vary along {slope}, and how much of that lies between levels "
+            f"of {block.name}.",
+        ),
+        Picture(
+            drawn(lambda ax: plots.within_group_correlation(results, block.name, slope, ax=ax), 5.2, 4.2),
+            f"Correlation of two rows of one level along {slope}, from {off.min():.2f} to {off.max():.2f}.",
+            f"How strongly two rows of one level of {block.name} agree, by where along {slope} they stand.",
+        ),
+    ]
     return out
 
 
@@ -194,7 +203,7 @@ def profile_picture(profile: Profile) -> Picture | None:
     if not names:
         return None
     return Picture(
-        _whole(lambda: plots.profile_density(profile, names)),
+        _whole(lambda: plots.profile_density(profile, names, columns=2)),
         f"Densities implied by the likelihood profiles of {', '.join(names)}; the intervals in the tables are shaded.",
         "How sure the data are of each parameter. A skew shape means that the interval is longer on one side, which an "
         "estimate plus and minus twice its error does not show.",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["covariance_math", "model_math", "residual_math"]
 
+_PLUS = '<mo form="infix">+</mo>'
+
 MOST_TERMS = 8
 """Terms of an equation beyond which it is written in matrices."""
 
@@ -53,7 +55,7 @@ def _rows(rows: Sequence[tuple[str, str]]) -> str:
         f'<mrow>{left}</mrow></mtd><mtd style="text-align:left"><mrow>{right}</mrow></mtd></mtr>'
         for left, right in rows
     )
-    return f'<mtable columnalign="right left">{cells}</mtable>'
+    return f'<mtable columnalign="right left" displaystyle="true">{cells}</mtable>'
 
 
 def model_math(results: MixedResults) -> str:
@@ -82,10 +84,10 @@ def model_math(results: MixedResults) -> str:
             parts.append(_times(base, effect))
             spoken += " + " + _spoken(f"b{letter} of its {block.name}", effect)
             letter += 1
-        rows.append(("<mo>+</mo>", _sum(parts)))
+        rows.append(("", f"{_PLUS}{_sum(parts)}"))
     if fit.design.offset is not None:
-        rows.append(("<mo>+</mo>", _sub(_text("offset"), _letter("i"))))
-    rows.append(("<mo>+</mo>", _sub(_letter("ε"), _letter("i"))))
+        rows.append(("", f"{_PLUS}{_sub(_text('offset'), _letter('i'))}"))
+    rows.append(("", f"{_PLUS}{_sub(_letter('ε'), _letter('i'))}"))
     return _wrap(_rows(rows), spoken + " + ε")
 
 
@@ -133,7 +135,7 @@ def _without_dust(omega: Array) -> Array:
 
 def _matrix(rows: Sequence[Sequence[str]]) -> str:
     cells = "".join(f"<mtr>{''.join(f'<mtd>{cell}</mtd>' for cell in row)}</mtr>" for row in rows)
-    return f"<mrow><mo>(</mo><mtable>{cells}</mtable><mo>)</mo></mrow>"
+    return f'<mtable class="brackets">{cells}</mtable>'
 
 
 def residual_math(results: MixedResults) -> str:

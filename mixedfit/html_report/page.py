@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from ..results import MixedResults
 
 __all__ = ["report", "report_html"]
+
+EVALUATIONS = 120
+"""Evaluations of the criterion that the profile of one parameter takes, about."""
 
 PATIENCE = 20.0
 """Seconds that profiles may take, as estimated, if nobody asked for them."""
@@ -119,8 +123,16 @@ def _wants_profile(fit: MixedResults, profile: bool | Literal["auto"]) -> bool:
     if profile != "auto":
         return bool(profile) and fit.converged
     count = len(parameters_of(fit._fit))
-    seconds = float(fit.timing.get("optimisation", 0.0)) + float(fit.timing.get("cross_products", 0.0))
-    return fit.converged and count <= 40 and 12 * count * seconds < PATIENCE and fit.nobs * count < 2_000_000
+    if not fit.converged or count > 40:
+        return False
+    criterion = fit._fit.criterion(False)
+    criterion(fit._fit.theta)
+    begun = perf_counter()
+    criterion(fit._fit.theta)
+    seconds = (
+        perf_counter() - begun + 2e-8 * fit.nobs * count
+    )  # one evaluation, and the rows of a fixed effect held
+    return EVALUATIONS * count * seconds < PATIENCE
 
 
 def _paragraphs(sentences: list[str]) -> str:
@@ -180,7 +192,7 @@ def _percent(level: float) -> str:
 
 
 def _interval(limits: pd.DataFrame, name: str, decimals: int) -> str:
-    low, high = (float(v) for v in limits.loc[name, ["lower", "upper"]])
+    low, high = limits.loc[name, ["lower", "upper"]].to_numpy(dtype=float).tolist()
     if not (np.isfinite(low) or np.isfinite(high)):
         return "–"
     ends = [f"{v:.{decimals}f}".replace("-", "−") if np.isfinite(v) else "?" for v in (low, high)]
@@ -194,12 +206,12 @@ def _fixed(fit: MixedResults, level: float, traced: Profile | None) -> Section:
     heads, cells = fixed_cells(shown)
     errors = [e for e in shown["std_error"] if np.isfinite(e) and e > 0]
     decimals = int(np.clip(2 - np.floor(np.log10(min(errors))), 0, 8)) if errors else 3
-    heads = [*heads, f"{_percent(level)} interval (Wald)"]
-    cells = [*cells, [_interval(limits, str(name), decimals) for name in shown.index]]
+    intervals = {f"{_percent(level)} interval (Wald)": limits}
     if traced is not None:
-        own = traced.conf_int(level, "fixed")
-        heads.append(f"{_percent(level)} interval (profile)")
-        cells.append([_interval(own, str(name), decimals) for name in shown.index])
+        intervals[f"{_percent(level)} interval (profile)"] = traced.conf_int(level, "fixed")
+    shown_limits = [[_interval(t, str(name), decimals) for name in shown.index] for t in intervals.values()]
+    heads = [heads[0], *intervals, *heads[1:]]
+    cells = [cells[0], *shown_limits, *cells[1:]]
     rows = tuple((str(name), *row) for name, *row in zip(shown.index, *cells, strict=True))
     notes = (
         [f"Degrees of freedom: {method}."] if method != "normal" else ["P-values by the normal distribution."]

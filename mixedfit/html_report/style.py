@@ -39,7 +39,8 @@ math { font-size: 1.1em; margin: 0.7rem 0; text-align: left; display: block math
   margin: 1rem 0; align-items: start; }
 figure { margin: 0; }
 figure.wide { grid-column: 1 / -1; }
-figure img { display: block; width: 100%; height: auto; max-width: 52rem; }
+figure img { display: block; max-width: 100%; height: auto; }
+.brackets { border-left: 1.5px solid; border-right: 1.5px solid; border-radius: 0.5em; padding: 0 0.3em; }
 figcaption { color: var(--soft); font-size: 0.95rem; max-width: 44rem; margin-top: 0.3rem; }
 @media print { nav { display: none; } figure, table { break-inside: avoid; } }
 """

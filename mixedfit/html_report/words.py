@@ -134,10 +134,8 @@ def effects_in_words(results: MixedResults, intervals: pd.DataFrame, level: floa
         inside = [other for other in names if other != name and name in other.replace("(", ":").split(":")]
         if variable is None or variable.kind != "number" or inside or not np.isfinite(results.params[name]):
             continue
-        value, low, high = (
-            float(results.params[name]),
-            *(float(v) for v in intervals.loc[name, ["lower", "upper"]]),
-        )
+        value = float(results.params[name])
+        low, high = intervals.loc[name, ["lower", "upper"]].to_numpy(dtype=float).tolist()
         direction = "higher" if value >= 0 else "lower"
         low, high = (low, high) if value >= 0 else (-high, -low)
         unsure = " The interval includes 0: the direction is uncertain." if low < 0 < high else ""
@@ -184,6 +182,8 @@ class Checks:
         The five rows with the largest residuals, by label, and their scaled residuals.
     spread_ratio : float
         SD of residuals in the third of rows with the highest fitted values over that in the lowest third.
+    values : int
+        Different values of the response.
     """
 
     rows: int
@@ -191,6 +191,7 @@ class Checks:
     expected: float
     farthest: tuple[tuple[str, float], ...]
     spread_ratio: float
+    values: int
 
     def sentences(self) -> list[str]:
         """Return the checks in words."""
@@ -214,6 +215,11 @@ class Checks:
                 f"Residuals where fitted values are highest spread {self.spread_ratio:.2f} times as much as where they "
                 f"are lowest: {judged}."
             )
+        if self.values <= 10:
+            out.append(
+                f"The response has only {self.values} different values, which make the stripes in the pictures; a model "
+                "for ordered categories may suit it better."
+            )
         return out
 
 
@@ -234,4 +240,5 @@ def checks_of(results: MixedResults) -> Checks:
         expected=0.0026997960632601866 * values.size,  # 2Φ(−3)
         farthest=tuple((str(scaled.index[i]), float(values[i])) for i in far),
         spread_ratio=ratio,
+        values=int(np.unique(results._fit.response).size),
     )

@@ -5,14 +5,27 @@ matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``
 
 from __future__ import annotations
 
-from .covariances import ImpliedCovariance, implied_covariance, within_group, within_group_correlation
+from .covariances import (
+    ImpliedCovariance,
+    implied_covariance,
+    within_group,
+    within_group_correlation,
+    within_group_variance,
+)
 from .door import Pictures
 from .effects import caterpillar, shrinkage, shrinkage_by_size
 from .groups import GroupFits, group_fits
 from .lines import fitted_lines, spaghetti
 from .others import bootstrap_density, influence, matrix_pattern
 from .profiles import profile_density, profile_pairs, profile_zeta
-from .residuals import overview, qq_random_effects, qq_residuals, residuals_fitted, scale_location
+from .residuals import (
+    overview,
+    qq_random_effect,
+    qq_random_effects,
+    qq_residuals,
+    residuals_fitted,
+    scale_location,
+)
 
 __all__ = [
     "GroupFits",
@@ -29,6 +42,7 @@ __all__ = [
     "profile_density",
     "profile_pairs",
     "profile_zeta",
+    "qq_random_effect",
     "qq_random_effects",
     "qq_residuals",
     "residuals_fitted",
@@ -38,4 +52,5 @@ __all__ = [
     "spaghetti",
     "within_group",
     "within_group_correlation",
+    "within_group_variance",
 ]

@@ -14,7 +14,13 @@ from .style import BLUE, GREY, INK, find_block, finish, grid, new_axes
 if TYPE_CHECKING:
     from ..results import MixedResults
 
-__all__ = ["ImpliedCovariance", "implied_covariance", "within_group", "within_group_correlation"]
+__all__ = [
+    "ImpliedCovariance",
+    "implied_covariance",
+    "within_group",
+    "within_group_correlation",
+    "within_group_variance",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,37 +140,57 @@ def within_group(results: MixedResults, group: str | None = None, effect: str | 
     ModelError
         If there is no random slope, a name is not known, or matplotlib is not installed.
     """
-    implied = implied_covariance(results, group, effect)
     figure = grid(["variation", "correlation"], 2, width=4.8, height=4.0)
     left, right = figure.axes
+    within_group_variance(results, group, effect, ax=left)
+    within_group_correlation(results, group, effect, ax=right)
+    return figure
+
+
+def within_group_variance(
+    results: MixedResults, group: str | None = None, effect: str | None = None, *, ax: Any = None
+) -> Any:
+    """Draw the variance of a row along a covariate with a random slope, between groups and residual; return the axes.
+
+    Parameters
+    ----------
+    results : MixedResults
+    group, effect : str, optional
+        As in `implied_covariance`.
+    ax : matplotlib Axes, optional
+
+    Raises
+    ------
+    ModelError
+        If there is no random slope, a name is not known, or matplotlib is not installed.
+    """
+    implied = implied_covariance(results, group, effect)
+    ax = new_axes(ax, 5.0, 4.2)
     residual = float(results._fit.sigma**2)
-    between = implied.variance - residual
-    left.fill_between(implied.x, 0.0, residual, color=GREY, alpha=0.35, lw=0)
-    left.fill_between(implied.x, residual, implied.variance, color=BLUE, alpha=0.55, lw=0)
-    left.plot(implied.x, implied.variance, color=INK, lw=1.2)
+    ax.fill_between(implied.x, 0.0, residual, color=GREY, alpha=0.35, lw=0)
+    ax.fill_between(implied.x, residual, implied.variance, color=BLUE, alpha=0.55, lw=0)
+    ax.plot(implied.x, implied.variance, color=INK, lw=1.2)
     middle = implied.x.size // 2
-    height = float(implied.variance.max())
-    left.text(
+    ax.text(
         implied.x[middle], residual / 2, f"residual σ² = {residual:.4g}", ha="center", va="center", fontsize=9
     )
-    at = int(np.argmax(between / implied.variance))
-    low = int(np.argmin(between / implied.variance))
-    share, least = between[at] / implied.variance[at], between[low] / implied.variance[low]
-    right_side = at < middle
-    left.text(
+    share = 100.0 * (1.0 - residual / implied.variance)
+    blue = (
+        f"blue: between levels of {implied.group},\n{share.min():.0f}% to {share.max():.0f}% of the variance"
+    )
+    right_side = int(np.argmax(share)) < middle
+    ax.text(
         0.97 if right_side else 0.03,
         0.97,
-        f"blue: between levels of {implied.group},\n{100 * least:.0f}% to {100 * share:.0f}% of the variance",
-        transform=left.transAxes,
+        blue,
+        transform=ax.transAxes,
         ha="right" if right_side else "left",
         va="top",
         fontsize=9,
     )
-    left.set_ylim(0.0, 1.25 * height)
-    left.margins(x=0)
-    finish(left, x=implied.effect, y="variance of a row", title="Sources of variation")
-    _map(right, implied)
-    return figure
+    ax.set_ylim(0.0, 1.25 * float(implied.variance.max()))
+    ax.margins(x=0)
+    return finish(ax, x=implied.effect, y="variance of a row", title="Sources of variation")
 
 
 def _round_levels(values: Array) -> Array:

@@ -8,10 +8,21 @@ import numpy as np
 from scipy.special import chdtri, ndtri
 
 from .._types import Array
-from ..errors import ModelError, nearest
 from ..labels import check_level
 from .groups import GroupFits, group_fits, level_words, pick_effects
-from .style import BLUE, FAINT, GREY, INK, ORANGE, find_block, finish, new_axes, reference_line, thinned_alpha
+from .style import (
+    BLUE,
+    FAINT,
+    GREY,
+    INK,
+    ORANGE,
+    effect_place,
+    find_block,
+    finish,
+    new_axes,
+    reference_line,
+    thinned_alpha,
+)
 
 if TYPE_CHECKING:
     from ..results import MixedResults
@@ -58,7 +69,7 @@ def caterpillar(
     names = [block.name for block in fit.design.blocks]
     at = find_block(names, group)
     block = fit.design.blocks[at]
-    j = _effect_place(block.name, block.effects, effect)
+    j = effect_place(block.name, block.effects, effect)
     z = float(ndtri(0.5 + 0.5 * check_level(level)))
     modes = fit.modes[at][:, j]
     half = z * np.sqrt(np.maximum(fit.mode_covariance[at][:, j, j], 0.0))
@@ -71,10 +82,23 @@ def caterpillar(
     width = float(np.clip(120.0 / modes.size, 0.4, 2.0))
     for chosen, colour in ((~clear, GREY), (clear, BLUE)):
         lines = ax.hlines(
-            places[chosen], (modes - half)[chosen], (modes + half)[chosen], color=colour, lw=width
+            places[chosen],
+            (modes - half)[chosen],
+            (modes + half)[chosen],
+            color=colour,
+            lw=width,
+            rasterized=modes.size > 500,
         )
         lines.set_label("intervals that cover 0" if colour == GREY else "intervals that do not")
-    ax.scatter(modes, places, s=np.clip(900.0 / modes.size, 2.0, 22.0), color=INK, zorder=3, linewidths=0)
+    ax.scatter(
+        modes,
+        places,
+        s=np.clip(900.0 / modes.size, 2.0, 22.0),
+        color=INK,
+        zorder=3,
+        linewidths=0,
+        rasterized=modes.size > 500,
+    )
     reference_line(ax, x=0.0)
     if few:
         ax.set_yticks(places, level_words(block.grouping.levels[order]))
@@ -85,17 +109,6 @@ def caterpillar(
     words = block.name if few else f"{modes.size:,} levels of {block.name}, ordered"
     title = f"{100 * level:g}% intervals (blue: those without 0)"
     return finish(ax, x=f"{block.effects[j]}: difference from the mean", y=words, title=title)
-
-
-def _effect_place(group: str, effects: tuple[str, ...], effect: str | None) -> int:
-    if effect is None:
-        return 0
-    if effect not in effects:
-        raise ModelError(
-            f"{effect!r} is not a random effect of {group!r} ({', '.join(effects)}). "
-            f"{nearest(effect, effects)}"
-        )
-    return effects.index(effect)
 
 
 def shrinkage(
@@ -250,7 +263,7 @@ def shrinkage_by_size(
     """
     at = find_block([block.name for block in results._fit.design.blocks], group)
     fits = group_fits(results, at)
-    j = _effect_place(fits.group, fits.effects, effect)
+    j = effect_place(fits.group, fits.effects, effect)
     name = fits.effects[j]
     ok = fits.determined
     ax = new_axes(ax, 6.5, 4.2)

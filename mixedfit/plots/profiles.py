@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,11 +37,15 @@ def _shown(profile: Profile, parameters: Sequence[str] | None) -> list[str]:
 
 
 def _words(profile: Profile) -> dict[str, str]:
-    return {p.name: p.name if p.kind == "fixed" else p.words for p in profile.parameters}
+    return {p.name: p.name if p.kind == "fixed" else textwrap.fill(p.words, 30) for p in profile.parameters}
 
 
 def profile_zeta(
-    profile: Profile, parameters: Sequence[str] | None = None, *, levels: Sequence[float] = LEVELS
+    profile: Profile,
+    parameters: Sequence[str] | None = None,
+    *,
+    levels: Sequence[float] = LEVELS,
+    columns: int = 3,
 ) -> Any:
     """Draw ζ of each parameter, and return the figure.
 
@@ -56,6 +61,8 @@ def profile_zeta(
         All by default.
     levels : sequence of float
         Coverages of the intervals drawn.
+    columns : int
+        Panels in a row.
 
     Raises
     ------
@@ -63,7 +70,7 @@ def profile_zeta(
         If a parameter has no profile, or matplotlib is not installed.
     """
     names, words = _shown(profile, parameters), _words(profile)
-    figure = grid(names, min(3, len(names)), width=3.3, height=2.7)
+    figure = grid(names, min(columns, len(names)), width=3.3, height=2.7)
     for ax, name in zip(figure.axes, names, strict=True):
         curve = profile.curves[name]
         at = curve.grid(201)
@@ -84,7 +91,13 @@ def profile_zeta(
     return figure
 
 
-def profile_density(profile: Profile, parameters: Sequence[str] | None = None, *, level: float = 0.95) -> Any:
+def profile_density(
+    profile: Profile,
+    parameters: Sequence[str] | None = None,
+    *,
+    level: float = 0.95,
+    columns: int = 3,
+) -> Any:
     """Draw the density that each profile implies, φ(ζ) dζ/dψ, and return the figure.
 
     The shaded part is the interval of coverage `level`. An axes for each parameter, labelled with lme4's name.
@@ -95,6 +108,9 @@ def profile_density(profile: Profile, parameters: Sequence[str] | None = None, *
     parameters : sequence of str, optional
         All by default.
     level : float
+        Coverage of the shaded interval.
+    columns : int
+        Panels in a row.
 
     Raises
     ------
@@ -102,7 +118,7 @@ def profile_density(profile: Profile, parameters: Sequence[str] | None = None, *
         If a parameter has no profile, or matplotlib is not installed.
     """
     names, words = _shown(profile, parameters), _words(profile)
-    figure = grid(names, min(3, len(names)), width=3.3, height=2.3)
+    figure = grid(names, min(columns, len(names)), width=3.0, height=2.2)
     z = float(ndtri(0.5 + 0.5 * level))
     for ax, name in zip(figure.axes, names, strict=True):
         curve = profile.curves[name]
@@ -175,7 +191,12 @@ def _outer_labels(ax: Any, place: int, m: int, row: str, column: str) -> None:
 
 
 def _broken(words: str) -> str:
-    return words.replace(" of ", "\nof ", 1).replace(" and ", "\nand ", 1).replace(" | ", "\n| ")
+    return (
+        words.replace("\n", " ")
+        .replace(" of ", "\nof ", 1)
+        .replace(" and ", "\nand ", 1)
+        .replace(" | ", "\n| ")
+    )
 
 
 def _diagonal(ax: Any, curve: Curve, words: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from .._types import Array
 from .style import (
@@ -14,6 +14,7 @@ from .style import (
     GREY,
     INK,
     ORANGE,
+    effect_place,
     find_block,
     finish,
     grid,
@@ -26,7 +27,14 @@ from .style import (
 if TYPE_CHECKING:
     from ..results import MixedResults
 
-__all__ = ["overview", "qq_random_effects", "qq_residuals", "residuals_fitted", "scale_location"]
+__all__ = [
+    "overview",
+    "qq_random_effect",
+    "qq_random_effects",
+    "qq_residuals",
+    "residuals_fitted",
+    "scale_location",
+]
 
 
 def _scaled(results: MixedResults) -> tuple[Array, Array]:
@@ -129,18 +137,17 @@ def _qq(ax: Any, values: Array, mean: float, sd: float) -> None:
     """
     n = values.size
     scores = normal_scores(n)
-    p = (np.arange(1, n + 1) - 0.375) / (n + 0.25)
-    error = sd * np.sqrt(p * (1.0 - p) / n) / (np.exp(-0.5 * scores**2) / np.sqrt(2.0 * np.pi))
-    line = mean + sd * scores
-    ax.fill_between(
-        scores, line - 1.96 * error, line + 1.96 * error, color=FAINT, lw=0, alpha=0.7, zorder=0.5
-    )
-    ax.plot(scores, line, color=GREY, lw=1.0, zorder=1)
+    at = np.linspace(scores[0], scores[-1], min(n, 200))
+    p = ndtr(at)
+    error = sd * np.sqrt(p * (1.0 - p) / n) / (np.exp(-0.5 * at**2) / np.sqrt(2.0 * np.pi))
+    line = mean + sd * at
+    ax.fill_between(at, line - 1.96 * error, line + 1.96 * error, color=FAINT, lw=0, alpha=0.7, zorder=0.5)
+    ax.plot(at, line, color=GREY, lw=1.0, zorder=1)
     ax.scatter(scores, values, s=float(np.clip(2500.0 / n, 3.0, 14.0)), color=BLUE, linewidths=0, zorder=2,
-               rasterized=n > 2000)  # fmt: skip
+               rasterized=n > 500)  # fmt: skip
 
 
-def qq_random_effects(results: MixedResults, group: str | None = None, *, axes: Any = None) -> Any:
+def qq_random_effects(results: MixedResults, group: str | None = None) -> Any:
     """Draw the predicted random effects of a grouping factor, ordered, against normal quantiles; return the figure.
 
     Each effect is over its own spread. Predictions are shrunken, more so for small groups, so only clear curves and
@@ -151,8 +158,6 @@ def qq_random_effects(results: MixedResults, group: str | None = None, *, axes: 
     results : MixedResults
     group : str, optional
         Grouping factor; the first by default.
-    axes : sequence of matplotlib Axes, optional
-        One for each effect.
 
     Raises
     ------
@@ -160,17 +165,40 @@ def qq_random_effects(results: MixedResults, group: str | None = None, *, axes: 
         If the factor is not known, or matplotlib is not installed.
     """
     blocks = results._fit.design.blocks
+    block = blocks[find_block([b.name for b in blocks], group)]
+    figure = grid(block.effects, min(block.k, 3), width=3.6, height=3.4)
+    for ax, effect in zip(figure.axes, block.effects, strict=True):
+        qq_random_effect(results, block.name, effect, ax=ax)
+    return figure
+
+
+def qq_random_effect(
+    results: MixedResults, group: str | None = None, effect: str | None = None, *, ax: Any = None
+) -> Any:
+    """Draw one predicted random effect of every level, ordered, against normal quantiles; return the axes.
+
+    Parameters
+    ----------
+    results : MixedResults
+    group, effect : str, optional
+        Grouping factor and which of its effects; the first by default.
+    ax : matplotlib Axes, optional
+
+    Raises
+    ------
+    ModelError
+        If a name is not known, or matplotlib is not installed.
+    """
+    blocks = results._fit.design.blocks
     at = find_block([block.name for block in blocks], group)
-    block, modes = blocks[at], results._fit.modes[at]
-    own = axes is None
-    figure = grid(block.effects, min(block.k, 3), width=3.6, height=3.4) if own else None
-    places = figure.axes if figure is not None else list(np.atleast_1d(axes))
-    for j, (ax, effect) in enumerate(zip(places, block.effects, strict=True)):
-        values = np.sort(modes[:, j])
-        _qq(ax, values, float(values.mean()), float(values.std()))
-        _name_ends(ax, block.grouping.levels[np.argsort(modes[:, j])], values)
-        finish(ax, x="normal quantile", y=f"{effect} | {block.name}" if j == 0 else effect)
-    return figure if figure is not None else places[0].figure
+    block = blocks[at]
+    j = effect_place(block.name, block.effects, effect)
+    modes = results._fit.modes[at][:, j]
+    values = np.sort(modes)
+    ax = new_axes(ax, 4.5, 4.0)
+    _qq(ax, values, float(values.mean()), float(values.std()))
+    _name_ends(ax, block.grouping.levels[np.argsort(modes, kind="stable")], values)
+    return finish(ax, x="normal quantile", y=f"{block.effects[j]} | {block.name}")
 
 
 def _name_ends(ax: Any, labels: Any, values: Array) -> None:
@@ -204,10 +232,5 @@ def overview(results: MixedResults) -> Any:
     scale_location(results, ax=axes[1])
     qq_residuals(results, ax=axes[2])
     if blocks:
-        modes = results._fit.modes[0][:, 0]
-        values = np.sort(modes)
-        _qq(axes[3], values, float(values.mean()), float(values.std()))
-        _name_ends(axes[3], blocks[0].grouping.levels[np.argsort(modes)], values)
-        title = "Normal Q–Q plot of random effects"
-        finish(axes[3], x="normal quantile", y=f"{blocks[0].effects[0]} | {blocks[0].name}", title=title)
+        finish(qq_random_effect(results, ax=axes[3]), title="Normal Q–Q plot of random effects")
     return figure

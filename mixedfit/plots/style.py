@@ -21,6 +21,7 @@ __all__ = [
     "INK",
     "ORANGE",
     "SKY",
+    "effect_place",
     "find_block",
     "finish",
     "grid",
@@ -168,3 +169,20 @@ def find_block(names: Iterable[str], group: str | None) -> int:
             f"{group!r} is not a grouping factor of this fit ({', '.join(known)}). {nearest(group, known)}".rstrip()
         )
     return known.index(group)
+
+
+def effect_place(group: str, effects: Sequence[str], effect: str | None) -> int:
+    """Return the position of an effect among a grouping factor's, by default of the first.
+
+    Raises
+    ------
+    ModelError
+        If there is none of that name.
+    """
+    if effect is None:
+        return 0
+    if effect not in effects:
+        raise ModelError(
+            f"{effect!r} is not a random effect of {group!r} ({', '.join(effects)}). {nearest(effect, effects)}"
+        )
+    return list(effects).index(effect)
