@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import plots
+from .adapters import for_marginaleffects
 from .compare import anova, parametric_bootstrap_test
 from .datasets import dataset_names, load_dataset
 from .errors import (
@@ -46,6 +47,7 @@ __all__ = [
     "anova",
     "compare_models",
     "dataset_names",
+    "for_marginaleffects",
     "lmm",
     "load",
     "load_dataset",

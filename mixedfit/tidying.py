@@ -22,7 +22,7 @@ from .parameters import variance_parameters
 if TYPE_CHECKING:
     from .results import MixedResults
 
-__all__ = ["EFFECTS", "Effects", "Scale", "augment", "glance", "tidy"]
+__all__ = ["EFFECTS", "Effects", "Scale", "augment", "glance", "rows_of", "tidy"]
 
 Effects = Literal["fixed", "ran_pars", "ran_vals", "ran_coefs"]
 EFFECTS: tuple[Effects, ...] = ("fixed", "ran_pars", "ran_vals", "ran_coefs")
@@ -256,7 +256,7 @@ def augment(results: MixedResults, data: object = None) -> pd.DataFrame:
                     index=design.index,
                 )
     else:
-        table = _rows_of(data, design.index)
+        table = rows_of(data, design.index)
     weights = np.ones(design.n) if design.weights is None else design.weights
     residuals = fit.response - fit.fitted
     table[".fitted"] = fit.fitted
@@ -275,7 +275,7 @@ def _response_name(results: MixedResults) -> str:
     return results.formula.split("~", 1)[0].strip()
 
 
-def _rows_of(data: object, index: pd.Index[str]) -> pd.DataFrame:
+def rows_of(data: object, index: pd.Index[str]) -> pd.DataFrame:
     """Return a copy of the rows of the data that were in the fit."""
     frame = as_frame(data, column_names(data))
     if not (frame.index.is_unique and index.isin(frame.index).all()):

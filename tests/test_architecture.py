@@ -31,7 +31,7 @@ LAYERS = [
     ["information", "parameters", "simulate"],
     ["inference"],
     ["storage", "summary", "tidying", "plots", "side_by_side"],
-    ["tables"],
+    ["tables", "adapters"],
     ["markup"],
     ["html_report"],
     ["questions", "outputs"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -131,11 +132,13 @@ def effects_in_words(results: MixedResults, intervals: pd.DataFrame, level: floa
     names = [str(name) for name in results.params.index]
     for name in names:
         variable = recipe.variables.get(name)
-        inside = [other for other in names if other != name and name in other.replace("(", ":").split(":")]
+        alone = re.compile(rf"(?<![\w.]){re.escape(name)}(?![\w.])")
+        inside = [other for other in names if other != name and alone.search(other)]
         if variable is None or variable.kind != "number" or inside or not np.isfinite(results.params[name]):
             continue
         value = float(results.params[name])
-        low, high = intervals.loc[name, ["lower", "upper"]].to_numpy(dtype=float).tolist()
+        limits = intervals.loc[[name], ["lower", "upper"]].to_numpy(dtype=float)[0]
+        low, high = float(limits[0]), float(limits[1])
         direction = "higher" if value >= 0 else "lower"
         low, high = (low, high) if value >= 0 else (-high, -low)
         unsure = " The interval includes 0: the direction is uncertain." if low < 0 < high else ""
@@ -217,8 +220,8 @@ class Checks:
             )
         if self.values <= 10:
             out.append(
-                f"The response has only {self.values} different values, which make the stripes in the pictures; a model "
-                "for ordered categories may suit it better."
+                f"The response has only {self.values} different values, which make the stripes in the pictures; a "
+                "model for ordered categories may suit it better."
             )
         return out
 
