@@ -203,9 +203,11 @@ class Checks:
             f"{counted(self.far, 'row')} {'lies' if self.far == 1 else 'lie'} further than 3 σ from the fit"
         )
         expected = f"{self.expected:.1f}" if self.expected < 10 else f"{self.expected:,.0f}"
-        judged = (
-            "about as many as expected" if self.far <= 3 * self.expected + 1 else "many more than expected"
-        )
+        judged = "about as many as expected"
+        if self.far > 3 * self.expected + 1:
+            judged = "many more than expected"
+        elif self.far < self.expected / 3 - 1:
+            judged = "far fewer than expected"
         out = [f"{found}; normal residuals would put about {expected} there: {judged}."]
         out.append(f"The largest scaled residuals are those of rows {largest}.")
         if np.isfinite(self.spread_ratio):
