@@ -16,6 +16,7 @@ from .errors import (
     MissingRowsWarning,
     MixedfitError,
     ModelError,
+    PredictionWarning,
     RankWarning,
 )
 from .estimate import Control
@@ -25,6 +26,7 @@ from .lmm import LinearMixedModel, lmm
 from .markup import to_html, to_latex, to_markdown
 from .results import MixedResults, load
 from .side_by_side import ModelComparison, compare_models
+from .studies import power, simulate_lmm
 from .verdict import Convergence
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "MixedfitError",
     "ModelComparison",
     "ModelError",
+    "PredictionWarning",
     "RankWarning",
     "anova",
     "compare_models",
@@ -53,7 +56,9 @@ __all__ = [
     "load_dataset",
     "parametric_bootstrap_test",
     "plots",
+    "power",
     "report",
+    "simulate_lmm",
     "to_html",
     "to_latex",
     "to_markdown",

@@ -6,14 +6,16 @@ theorem gives its slope, ζ' = d'(ψ) / 2ζ, so each target takes two or three r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .._lazy import lazy
 from .._types import Array
+from ..criterion import Criterion
 from ..fit import Fit
+from ..newton import minimise_criterion
 from ..optimize import Optimum, minimise
 from ..parameters import Parameter
 from .held import held_problem
@@ -289,13 +291,16 @@ class Tracer:
 
     def _minimum(self, problem: Held, value: float, start: Array) -> Optimum | None:
         """Return the minimum over the other parameters, or None where the search does not converge."""
+        function = problem.criterion(value)
+        search: Callable[..., Optimum] = minimise_criterion if isinstance(function, Criterion) else minimise
         try:
-            optimum = minimise(
-                problem.criterion(value),
+            optimum = search(
+                function,
                 start,
                 tolerance=TOLERANCE,
                 negligible=TOLERANCE,
                 max_evaluations=80,
+                report=None,
             )
         except FloatingPointError:
             return None
