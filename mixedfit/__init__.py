@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from . import plots
+from .adapters import for_marginaleffects
 from .compare import anova, parametric_bootstrap_test
 from .datasets import dataset_names, load_dataset
 from .errors import (
@@ -18,9 +20,12 @@ from .errors import (
     RankWarning,
 )
 from .estimate import Control
+from .html_report import report
 from .inference.kenward_roger import KenwardRoger
 from .lmm import LinearMixedModel, lmm
+from .markup import to_html, to_latex, to_markdown
 from .results import MixedResults, load
+from .side_by_side import ModelComparison, compare_models
 from .studies import power, simulate_lmm
 from .verdict import Convergence
 
@@ -38,17 +43,25 @@ __all__ = [
     "MissingRowsWarning",
     "MixedResults",
     "MixedfitError",
+    "ModelComparison",
     "ModelError",
     "PredictionWarning",
     "RankWarning",
     "anova",
+    "compare_models",
     "dataset_names",
+    "for_marginaleffects",
     "lmm",
     "load",
     "load_dataset",
     "parametric_bootstrap_test",
+    "plots",
     "power",
+    "report",
     "simulate_lmm",
+    "to_html",
+    "to_latex",
+    "to_markdown",
 ]
 
 __version__ = "0.1.0"
