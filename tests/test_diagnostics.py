@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import doctest
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -222,15 +220,6 @@ def test_tables_must_be_copies() -> None:
     table["conditional"] = 0.0
     assert diagnostics.residuals["conditional"].abs().min() > 0.0
     assert list(diagnostics.residuals.index[:2]) == ["row 0", "row 1"]
-
-
-def test_documentation_must_show_what_is_printed() -> None:
-    page = (Path(__file__).resolve().parents[1] / "docs" / "diagnostics.md").read_text(encoding="utf-8")
-    text = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
-    test = doctest.DocTestParser().get_doctest(text, {}, "diagnostics.md", None, 0)
-    outcome = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test)
-    assert outcome.attempted > 10
-    assert outcome.failed == 0
 
 
 def test_diagnostics_must_list_what_they_have() -> None:
