@@ -14,12 +14,14 @@ from .errors import (
     MissingRowsWarning,
     MixedfitError,
     ModelError,
+    PredictionWarning,
     RankWarning,
 )
 from .estimate import Control
 from .inference.kenward_roger import KenwardRoger
 from .lmm import LinearMixedModel, lmm
 from .results import MixedResults, load
+from .studies import power, simulate_lmm
 from .verdict import Convergence
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "MixedResults",
     "MixedfitError",
     "ModelError",
+    "PredictionWarning",
     "RankWarning",
     "anova",
     "dataset_names",
@@ -44,6 +47,8 @@ __all__ = [
     "load",
     "load_dataset",
     "parametric_bootstrap_test",
+    "power",
+    "simulate_lmm",
 ]
 
 __version__ = "0.1.0"

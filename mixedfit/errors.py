@@ -16,6 +16,7 @@ __all__ = [
     "MissingRowsWarning",
     "MixedfitError",
     "ModelError",
+    "PredictionWarning",
     "RankWarning",
     "nearest",
 ]
@@ -94,6 +95,10 @@ class IdentifiabilityWarning(UserWarning):
 
 class MissingRowsWarning(UserWarning):
     """Rows were left out of the fit."""
+
+
+class PredictionWarning(UserWarning):
+    """Rows could not be predicted."""
 
 
 class RankWarning(UserWarning):

@@ -12,17 +12,18 @@ import pandas as pd
 from . import report, storage
 from ._lazy import lazy
 from .diagnosed import Diagnosed
-from .errors import DataError, ModelError
+from .errors import DataError
 from .fit import Fit, refit_design
 from .inference.degrees import Ddf
 from .labels import levels_table, term_rows
+from .predictions import Predictions
 from .questions import Questions
 from .verdict import Convergence
 
 __all__ = ["MixedResults"]
 
 
-class MixedResults(Questions, Diagnosed):
+class MixedResults(Questions, Predictions, Diagnosed):
     """A fitted linear mixed model.
 
     Every attribute is computed when it is first asked for. Made by `LinearMixedModel.fit`.
@@ -239,19 +240,6 @@ class MixedResults(Questions, Diagnosed):
         weights = self._fit.design.weights
         values = self.resid / self.sigma
         return (values if weights is None else values * np.sqrt(weights)).rename("scaled_resid")
-
-    def predict(self, *, re_form: Literal["all", "none"] = "all") -> pd.Series[float]:
-        """Return predictions on the rows of the fit, with all random effects or with none.
-
-        Parameters
-        ----------
-        re_form : {"all", "none"}
-            "all" gives `fittedvalues`, "none" the population mean Xβ.
-        """
-        if re_form not in ("all", "none"):
-            raise ModelError(f"re_form={re_form!r} is not known; expected 'all' or 'none'.")
-        values = self._fit.fitted if re_form == "all" else self._fit.fixed_part
-        return pd.Series(values.copy(), index=self._fit.design.index, name="predicted")
 
     # -- verdict and further work ------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import numpy as np
 from .._types import Array
 from ..information import Information
 
-__all__ = ["satterthwaite_df", "satterthwaite_f_df"]
+__all__ = ["satterthwaite_df", "satterthwaite_f_df", "variance_parameter_covariance"]
 
 
 def variance_parameter_covariance(information: Information) -> Array:
