@@ -11,6 +11,7 @@ import pandas as pd
 
 from . import report, storage
 from ._lazy import lazy
+from .diagnosed import Diagnosed
 from .errors import DataError
 from .fit import Fit, refit_design
 from .inference.degrees import Ddf
@@ -22,7 +23,7 @@ from .verdict import Convergence
 __all__ = ["MixedResults"]
 
 
-class MixedResults(Questions, Predictions):
+class MixedResults(Questions, Predictions, Diagnosed):
     """A fitted linear mixed model.
 
     Every attribute is computed when it is first asked for. Made by `LinearMixedModel.fit`.
