@@ -272,6 +272,14 @@ def test_p_values_must_be_those_of_fits_to_the_data_drawn(ddf: Any) -> None:
         assert outcome.estimates.iloc[r, 0] == pytest.approx(test.table["estimate"].iloc[0], rel=1e-6)
 
 
+def test_multiple_of_a_coefficient_must_have_its_test() -> None:
+    data = mf.load_dataset("sleepstudy")
+    plain = mf.power(FORMULA, data, TRUTH, "Days = 1", n=30, seed=5, ddf="normal")
+    scaled = mf.power(FORMULA, data, TRUTH, "-2 * Days = -2", n=30, seed=5, ddf="normal")
+    np.testing.assert_allclose(scaled.p_values, plain.p_values, rtol=1e-12)
+    np.testing.assert_allclose(scaled.estimates, -2 * plain.estimates, rtol=1e-12)
+
+
 @pytest.mark.parametrize("k", [0, 3, 50, 97, 100])
 def test_wilson_interval_must_solve_the_score_equation(k: int) -> None:
     """|k/n − p| = z √(p(1 − p)/n) at both ends."""
