@@ -14,7 +14,7 @@ from scipy.stats import nct, t
 import mixedfit as mf
 from mixedfit import predictions, studies
 from mixedfit.extend import with_levels
-from mixedfit.inference.power import Power, wilson
+from mixedfit.inference.power_record import Power, wilson
 from mixedfit.truth import plan_design, read_truth
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
