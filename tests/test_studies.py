@@ -159,6 +159,11 @@ def test_wrong_parameters_must_be_refused(change: dict[str, Any], message: str) 
         mf.simulate_lmm(FORMULA, study(), params)
 
 
+def test_column_that_is_not_there_must_be_named_among_those_that_are() -> None:
+    with pytest.raises(mf.FormulaError, match=r"no column 'Subjekt' in the data \(columns: Subject, Days\)"):
+        mf.simulate_lmm("y ~ Days + (1 | Subjekt)", study(), TRUTH)
+
+
 # -- power -----------------------------------------------------------------------------------------
 
 
