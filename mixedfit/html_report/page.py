@@ -268,11 +268,12 @@ def _why_no_profile(fit: MixedResults) -> str:
 
 
 def _checks(fit: MixedResults) -> Section:
+    influence = figures.influence_picture(fit)
     body = (
         "<p>The model assumes that residuals have mean 0 everywhere, one spread, and a normal distribution. "
         "Small departures are usual and harmless; clear patterns are not.</p>"
         + _list(words.checks_of(fit).sentences())
-        + _pictures(figures.residual_pictures(fit))
+        + _pictures([*figures.residual_pictures(fit), *([influence] if influence else [])])
     )
     return Section("checks", "Does the model fit the data?", body)
 
