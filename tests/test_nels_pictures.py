@@ -45,10 +45,8 @@ def test_least_squares_of_schools_must_be_those_of_the_lecture_note(
 ) -> None:
     """Averages and covariances that the note prints, over the schools that determine a line."""
     alone = schools[1].alone.dropna()
-    (single,) = schools[1].alone.index.difference(
-        alone.index
-    )  # one pupil: R's lm gives an intercept without a slope
-    level = pictures.nels().query("school == @single")["mscore"].mean()
+    single = schools[1].alone.index.difference(alone.index)  # one status: R's lm gives an intercept, no slope
+    level = pictures.nels()["mscore"][pictures.nels()["school"].isin(single)].mean()
     np.testing.assert_allclose((alone["(Intercept)"].sum() + level) / 684, 50.618228, rtol=1e-8)
     np.testing.assert_allclose(alone["ses"].mean(), 3.672483, rtol=1e-6)
     covariance = [[26.795851, 1.001585], [1.001585, 15.818939]]
