@@ -108,8 +108,9 @@ class Outputs:
         Returns
         -------
         pandas.DataFrame
-            Columns .fitted, .resid, .fixed (Xβ plus offset), .mu, .offset, .sqrtXwt, .sqrtrwt, .weights and .wtres
-            follow the data's.
+            Columns .fitted, .resid, .hat (leverages at the estimated variances), .cooksd (Cook's distances from these
+            leverages, as lme4's; `fit.diagnostics.influence` deletes rows exactly), .fixed (Xβ plus offset), .mu,
+            .offset, .sqrtXwt, .sqrtrwt, .weights and .wtres follow the data's.
 
         Raises
         ------
@@ -121,7 +122,7 @@ class Outputs:
         >>> import mixedfit as mf
         >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
         >>> list(fit.augment())[:5]
-        ['Reaction', 'Subject', '.fitted', '.resid', '.fixed']
+        ['Reaction', 'Subject', '.fitted', '.resid', '.hat']
         """
         return tidying.augment(self._results, data)
 

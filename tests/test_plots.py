@@ -338,7 +338,13 @@ def test_influence_must_name_the_largest() -> None:
     )
     ax = plots.influence(table, names=1)
     assert [t.get_text() for t in ax.texts] == ["b"]
-    assert ax.get_ylabel() == "cooks distance"
+    assert ax.get_ylabel() == "Cook's distance"
+    found = slopes().diagnostics.influence("Subject")
+    drawn = plots.influence(found, names=18)
+    assert {t.get_text() for t in drawn.texts} == {str(s) for s in found.table.index}
+    heights = [t.xy[1] for t in sorted(drawn.texts, key=lambda t: t.xy[0])]
+    np.testing.assert_allclose(heights, found.table["cooks_distance"])
+    assert plots.influence(found, "Days").get_ylabel() == "DFBETAS of Days"
     with pytest.raises(mf.DataError, match="no column of numbers 'dfbetas'"):
         plots.influence(table, "dfbetas")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..inference.profile import Profile
     from ..results import MixedResults
 
-__all__ = ["Picture", "drawn", "effect_pictures", "profile_picture", "residual_pictures"]
+__all__ = ["Picture", "drawn", "effect_pictures", "influence_picture", "profile_picture", "residual_pictures"]
 
 
 _SIZE = re.compile(rb'<svg[^>]*?width="([\d.]+)pt" height="([\d.]+)pt"')
@@ -195,6 +195,29 @@ def slope_pictures(results: MixedResults) -> list[Picture]:
         ),
     ]
     return out
+
+
+MOST_ROWS = 20_000
+"""Rows beyond which influence is left out of the page, for the time that it takes."""
+
+
+def influence_picture(results: MixedResults) -> Picture | None:
+    """Return how much each level of the largest grouping factor with at most 1,000 levels moves the fixed effects."""
+    blocks = [block for block in results._fit.design.blocks if 3 < block.levels <= 1000]
+    if not blocks or results.nobs > MOST_ROWS:
+        return None
+    name = blocks[0].name
+    found = results.diagnostics.influence(name)
+    known = found.table["cooks_distance"].dropna()
+    if known.empty:
+        return None
+    top = ", ".join(f"{label} ({value:.2g})" for label, value in known.nlargest(3).items())
+    return Picture(
+        drawn(lambda ax: plots.influence(found, ax=ax), 5.2, 3.4),
+        f"Cook's distance of each level of {name}; the largest are those of {top}.",
+        f"How far the fixed effects move when a level of {name} is left out, in units of their uncertainty. Values "
+        "near 1 are large; a level far above the others deserves a look.",
+    )
 
 
 def profile_picture(profile: Profile) -> Picture | None:

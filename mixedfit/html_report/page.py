@@ -34,6 +34,10 @@ PATIENCE = 20.0
 """Seconds that profiles may take, as estimated, if nobody asked for them."""
 
 
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""What the page asks a browser to refuse: scripts, and everything that is not in the file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """A part of the page under a heading."""
@@ -268,11 +272,12 @@ def _why_no_profile(fit: MixedResults) -> str:
 
 
 def _checks(fit: MixedResults) -> Section:
+    influence = figures.influence_picture(fit)
     body = (
         "<p>The model assumes that residuals have mean 0 everywhere, one spread, and a normal distribution. "
         "Small departures are usual and harmless; clear patterns are not.</p>"
         + _list(words.checks_of(fit).sentences())
-        + _pictures(figures.residual_pictures(fit))
+        + _pictures([*figures.residual_pictures(fit), *([influence] if influence else [])])
     )
     return Section("checks", "Does the model fit the data?", body)
 
@@ -317,6 +322,7 @@ def _page(heading: str, verdict: str, sections: list[Section]) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         f'<title>{title}</title>\n<link rel="icon" href="data:,">\n<style>{CSS}</style>\n</head>\n<body>\n'
         f"<main>\n<h1>{title}</h1>\n{verdict}\n"
         f'<nav aria-label="Contents"><ul>{links}</ul></nav>\n{parts}</main>\n</body>\n</html>\n'

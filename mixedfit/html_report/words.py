@@ -150,10 +150,16 @@ def effects_in_words(results: MixedResults, intervals: pd.DataFrame, level: floa
 
 
 def shares_in_words(results: MixedResults) -> list[str]:
-    """Return how the variance of a row is divided, for models with random intercepts only."""
+    """Return how the variance of a row is divided: by factor where all random effects are intercepts, else R²."""
     fit = results._fit
-    if not fit.design.blocks or any(block.effects != ("(Intercept)",) for block in fit.design.blocks):
+    if not fit.design.blocks:
         return []
+    if any(block.effects != ("(Intercept)",) for block in fit.design.blocks):
+        r = results.diagnostics.r_squared(None)["estimate"]
+        return [
+            f"The fixed part explains {100 * r['marginal']:.1f}% of the variance of a row, fixed and random effects "
+            f"together {100 * r['conditional']:.1f}% (Nakagawa & Schielzeth's marginal and conditional R²)."
+        ]
     parts = {
         block.name: float(omega[0, 0]) for block, omega in zip(fit.design.blocks, fit.omega, strict=True)
     }

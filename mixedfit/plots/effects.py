@@ -180,7 +180,10 @@ def shrinkage(
         _name_outliers(ax, fits, alone, moved, ok)
     _hold_bulk(ax, np.vstack([alone, ours]))
     _legend_below(ax, columns=2, scale=1.3 if many else 1.0)
-    count = "" if ok.all() else f" ({int((~ok).sum())} without an estimate of their own)"
+    lacking = int((~ok).sum())
+    count = (
+        f"\n({lacking} without least squares of {'its' if lacking == 1 else 'their'} own)" if lacking else ""
+    )
     title = f"Shrinkage of {ours.shape[0]:,} levels of {fits.group}{count}"
     return finish(ax, x=first, y=second, title=title)
 

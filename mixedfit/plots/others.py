@@ -15,6 +15,7 @@ from .style import BLUE, GREY, INK, ORANGE, finish, grid, new_axes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..diagnostics.influence import Influence
     from ..inference.bootstrap_record import Bootstrap
     from ..results import MixedResults
 
@@ -113,15 +114,18 @@ def _edge(values: Array) -> Any:
     return most if most.sum() > max(1, 0.005 * values.size) else np.zeros(values.size, dtype=bool)
 
 
-def influence(table: pd.DataFrame, column: str | None = None, *, names: int = 8, ax: Any = None) -> Any:
+def influence(
+    table: Influence | pd.DataFrame, column: str | None = None, *, names: int = 8, ax: Any = None
+) -> Any:
     """Draw a measure of influence for each row or group, the largest named; return the axes.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        A row for each case, with its label as index, and a column of the measure, such as Cook's distance.
+    table : Influence or pandas.DataFrame
+        From ``fit.diagnostics.influence(...)``; or a row for each case, its label as index, and columns of measures.
     column : str, optional
-        Which; by default the one whose name begins with "cook", or the first of numbers.
+        Which measure; of an Influence also a fixed effect, whose DFBETAS are shown. By default Cook's distance, or the
+        first column of numbers.
     names : int
         How many of the largest are named.
     ax : matplotlib Axes, optional
@@ -133,6 +137,11 @@ def influence(table: pd.DataFrame, column: str | None = None, *, names: int = 8,
     ModelError
         If matplotlib is not installed.
     """
+    shown = column
+    if not isinstance(table, pd.DataFrame):
+        if column in table.dfbetas:
+            shown = f"DFBETAS of {column}"
+        table = table.table.join(table.dfbetas)
     numbers = [str(c) for c in table.columns if pd.api.types.is_numeric_dtype(table[c])]
     if column is None:
         column = next((c for c in numbers if c.lower().startswith("cook")), numbers[0] if numbers else "")
@@ -159,7 +168,7 @@ def influence(table: pd.DataFrame, column: str | None = None, *, names: int = 8,
     ax.margins(y=0.12)
     ax.set_xticks([])
     what = f"{len(table):,} " + (str(table.index.name) + "s" if table.index.name else "cases")
-    return finish(ax, x=what, y=column.replace("_", " "))
+    return finish(ax, x=what, y=(shown or column).replace("_", " ").replace("cooks", "Cook's"))
 
 
 FACTOR_LIMIT = 1500
