@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .bayes import priors
+from .bayes.posterior import Posterior
 from .compare import anova, parametric_bootstrap_test
 from .datasets import dataset_names, load_dataset
 from .errors import (
@@ -14,7 +16,9 @@ from .errors import (
     MissingRowsWarning,
     MixedfitError,
     ModelError,
+    PriorWarning,
     RankWarning,
+    SamplingWarning,
 )
 from .estimate import Control
 from .inference.kenward_roger import KenwardRoger
@@ -37,13 +41,17 @@ __all__ = [
     "MixedResults",
     "MixedfitError",
     "ModelError",
+    "Posterior",
+    "PriorWarning",
     "RankWarning",
+    "SamplingWarning",
     "anova",
     "dataset_names",
     "lmm",
     "load",
     "load_dataset",
     "parametric_bootstrap_test",
+    "priors",
 ]
 
 __version__ = "0.1.0"

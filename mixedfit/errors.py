@@ -16,7 +16,9 @@ __all__ = [
     "MissingRowsWarning",
     "MixedfitError",
     "ModelError",
+    "PriorWarning",
     "RankWarning",
+    "SamplingWarning",
     "nearest",
 ]
 
@@ -94,6 +96,14 @@ class IdentifiabilityWarning(UserWarning):
 
 class MissingRowsWarning(UserWarning):
     """Rows were left out of the fit."""
+
+
+class PriorWarning(UserWarning):
+    """A prior leaves the posterior nearly improper, or decides what the data should."""
+
+
+class SamplingWarning(UserWarning):
+    """Draws from a posterior are too few, were stopped early, or have not mixed."""
 
 
 class RankWarning(UserWarning):

@@ -29,7 +29,7 @@ LAYERS = [
     ["estimate"],
     ["fit"],
     ["information", "parameters", "simulate"],
-    ["inference"],
+    ["inference", "bayes"],
     ["storage", "report"],
     ["questions"],
     ["results"],

@@ -1,0 +1,168 @@
+"""One chain of the Gibbs sampler, from cross-products alone.
+
+(β, b) is drawn jointly given the variances: the levels of the first factor are eliminated one at a time as in the fit,
+S = [tail X y]ᵀ[tail X y] − Σ B_jᵀB_j is factored, the tail and β are drawn from it, and b_j of each level given those.
+Then σ² given the residual sum of squares, which the same products give; each Ω given its b; and, interwoven with it,
+Λ given u = Λ⁻¹b and y, which moves freely where Ω is near 0 (Yu & Meng 2011, J. Comput. Graph. Statist. 20:531).
+
+Everything is in the units of the cross-products but Ω, which is in the effects' own basis over the response's scale.
+Arrays over the levels of all factors, (N, K), hold one factor after another and are padded to the widest.
+`factors` has a row (first level, first tail column or −1, levels, k) for each factor, the eliminated one in front;
+`units` a row (factor, first effect, size, prior's kind) for each variance or covariance matrix.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._types import Array, IntArray
+from ._compile import plain
+from .gibbs_coefficients import (
+    draw_first,
+    draw_tail,
+    eliminate,
+    fill_roots,
+    scale_tail,
+    tail_partial,
+    tail_squares,
+    to_coefficients,
+)
+from .gibbs_scales import draw_unit, reroot, rescale
+from .gibbs_variances import KNOWN, draw_variance
+
+__all__ = ["run_sweeps"]
+
+
+@plain
+def run_sweeps(
+    rng: np.random.Generator,
+    first: tuple[Array, IntArray, IntArray, Array, Array],
+    gram: Array,
+    blocks: Array,
+    fixed: tuple[Array, Array, float],
+    factors: IntArray,
+    bases: Array,
+    inverses: Array,
+    units: IntArray,
+    hyper: Array,
+    matrices: Array,
+    rows: int,
+    residual: tuple[int, float, float],
+    state: tuple[Array, Array, Array, Array],
+    out: tuple[Array, Array, Array, Array],
+    places: IntArray,
+) -> int:
+    """Run one sweep for each of `places`; write down the state of those with a place ≥ 0. Return how many were run.
+
+    Fewer than asked means that a matrix was not positive definite.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    first : tuple
+        gram (J, k, k), indptr, indices, values (cells, k), border (J, k, p + 1) of the first factor.
+    gram : ndarray, shape (m, m)
+        Products of [tail, X, y], symmetric.
+    blocks : ndarray, shape (N, K, K)
+        Z_jᵀZ_j of every level of every factor.
+    fixed : tuple
+        Prior precision P of β, P times its mean, and meanᵀP mean.
+    factors, bases, inverses, units, hyper, matrices
+        Layout and priors; see the head of this file.
+    rows : int
+        Rows with a positive weight.
+    residual : tuple
+        Prior of σ: kind and two numbers.
+    state : tuple
+        Ω (F, K, K), σ² (1,), effects (N, K), coefficients of [tail X] (m − 1,).
+    out : tuple
+        Ω (keep, F, K, K), σ² (keep,), effects (keep, N, K), β (keep, p).
+    places : ndarray of int64
+    """
+    first_gram, indptr, indices, values, border = first
+    omega, variance, effects, coefficients = state
+    p = fixed[1].size
+    q = coefficients.size - p
+    lams = np.zeros_like(omega)
+    chols = np.zeros_like(first_gram)
+    partial = np.zeros_like(effects)
+    system = np.empty_like(gram)
+    has_first = factors.shape[0] > 0
+    for sweep in range(places.size):
+        sigma = np.sqrt(variance[0])
+        if not fill_roots(omega, bases, factors, units, lams):
+            return sweep
+        system[:] = gram
+        for i in range(p):
+            for j in range(p):
+                system[q + i, q + j] += variance[0] * fixed[0][i, j]
+            system[q + p, q + i] += variance[0] * fixed[1][i]
+        system[q + p, q + p] += variance[0] * fixed[2]
+        if has_first and not eliminate(
+            lams[0], sigma, first_gram, indptr, indices, values, border, chols, system
+        ):
+            return sweep
+        if q > 0:
+            scale_tail(lams, sigma, factors, system)
+        if not draw_tail(rng, lams, sigma, factors, system, effects, coefficients):
+            return sweep
+        squares = tail_squares(gram, coefficients)
+        if has_first:
+            squares += draw_first(
+                rng,
+                lams[0],
+                sigma,
+                first_gram,
+                indptr,
+                indices,
+                values,
+                border,
+                chols,
+                coefficients,
+                partial,
+                effects,
+            )
+        variance[0] = draw_variance(rng, residual[0], residual[1], residual[2], rows, squares, variance[0])
+        sigma = np.sqrt(variance[0])
+        for v in range(units.shape[0]):
+            f = units[v, 0]
+            if units[v, 3] == KNOWN:
+                continue
+            draw_unit(rng, units[v], hyper[v], matrices[v], factors[f], inverses[f], omega[f], effects)
+        last = -1
+        for v in range(units.shape[0]):
+            f = units[v, 0]
+            if units[v, 3] == KNOWN:
+                continue
+            if f > 0 and f != last:
+                tail_partial(
+                    f, factors, indptr, indices, values, gram, blocks, coefficients, effects, partial
+                )
+            last = f
+            if units[v, 2] == 1:
+                rescale(
+                    rng, units[v], hyper[v], factors[f], sigma, blocks, partial, omega[f], effects
+                )
+            else:
+                reroot(
+                    rng,
+                    units[v],
+                    hyper[v],
+                    matrices[v],
+                    factors[f],
+                    sigma,
+                    bases[f],
+                    inverses[f],
+                    blocks,
+                    partial,
+                    omega[f],
+                    effects,
+                )
+            if f > 0:
+                to_coefficients(factors[f], effects, coefficients)
+        at = places[sweep]
+        if at >= 0:
+            out[0][at], out[1][at], out[3][at] = omega, variance[0], coefficients[q:]
+            if out[2].shape[1] > 0:
+                out[2][at] = effects
+    return places.size
