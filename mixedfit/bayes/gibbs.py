@@ -38,6 +38,7 @@ from .priors import (
     UniformSD,
 )
 from .propriety import check_proper
+from .seeds import sequence
 
 __all__ = ["gibbs"]
 
@@ -117,7 +118,7 @@ def gibbs(
     places[tune + thin - 1 :: thin] = np.arange(draws)
     runs = [
         _Chain(problem, placement, order, np.random.default_rng(child), places, draws, keep_effects)
-        for child in _sequence(seed).spawn(chains)
+        for child in sequence(seed).spawn(chains)
     ]
     with blas_threads(1), Progress(progress) as shown:
         finished = _run_all(runs, min(chains, n_jobs or os.cpu_count() or 1), shown)
@@ -137,18 +138,6 @@ def _check_count(name: str, value: Any, least: int) -> None:
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
     if not whole or value < least:
         raise ModelError(f"{name} is {value!r}; expected a whole number of at least {least}.")
-
-
-def _sequence(seed: object) -> np.random.SeedSequence:
-    if isinstance(seed, np.random.SeedSequence):
-        return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
-    if isinstance(seed, np.random.Generator):
-        return np.random.SeedSequence(seed.integers(0, 2**63, size=4).tolist())
-    if seed is not None and (
-        isinstance(seed, bool) or not isinstance(seed, int | np.integer) or int(seed) < 0
-    ):
-        raise ModelError(f"seed is {seed!r}; expected a whole number ≥ 0, a numpy Generator or SeedSequence, or None.")
-    return np.random.SeedSequence(None if seed is None else int(seed))  # type: ignore[call-overload]
 
 
 class _Chain:

@@ -34,6 +34,37 @@ __all__ = ["run_sweeps"]
 
 
 @plain
+def _fill_system(gram: Array, fixed: tuple[Array, Array, float], variance: float, system: Array) -> None:
+    """Fill in the products of [tail X y] with the prior of β added."""
+    m, p = gram.shape[0], fixed[1].size
+    for i in range(m):
+        for j in range(m):
+            system[i, j] = gram[i, j]
+    q = m - 1 - p
+    for i in range(p):
+        for j in range(p):
+            system[q + i, q + j] += variance * fixed[0][i, j]
+        system[m - 1, q + i] += variance * fixed[1][i]
+    system[m - 1, m - 1] += variance * fixed[2]
+
+
+@plain
+def _write(at: int, state: tuple[Array, Array, Array, Array], p: int, out: tuple[Array, Array, Array, Array]) -> None:
+    """Write down the state as one draw."""
+    omega, variance, effects, coefficients = state
+    for f in range(omega.shape[0]):
+        for a in range(omega.shape[1]):
+            for b in range(omega.shape[1]):
+                out[0][at, f, a, b] = omega[f, a, b]
+    out[1][at] = variance[0]
+    for j in range(out[2].shape[1]):
+        for a in range(effects.shape[1]):
+            out[2][at, j, a] = effects[j, a]
+    for i in range(p):
+        out[3][at, i] = coefficients[coefficients.size - p + i]
+
+
+@plain
 def run_sweeps(
     rng: np.random.Generator,
     first: tuple[Array, IntArray, IntArray, Array, Array],
@@ -79,90 +110,57 @@ def run_sweeps(
         Ω (keep, F, K, K), σ² (keep,), effects (keep, N, K), β (keep, p).
     places : ndarray of int64
     """
-    first_gram, indptr, indices, values, border = first
     omega, variance, effects, coefficients = state
-    p = fixed[1].size
-    q = coefficients.size - p
     lams = np.zeros_like(omega)
-    chols = np.zeros_like(first_gram)
+    chols = np.zeros_like(first[0])
     partial = np.zeros_like(effects)
     system = np.empty_like(gram)
-    has_first = factors.shape[0] > 0
     for sweep in range(places.size):
         sigma = np.sqrt(variance[0])
         if not fill_roots(omega, bases, factors, units, lams):
             return sweep
-        system[:] = gram
-        for i in range(p):
-            for j in range(p):
-                system[q + i, q + j] += variance[0] * fixed[0][i, j]
-            system[q + p, q + i] += variance[0] * fixed[1][i]
-        system[q + p, q + p] += variance[0] * fixed[2]
-        if has_first and not eliminate(
-            lams[0], sigma, first_gram, indptr, indices, values, border, chols, system
-        ):
+        _fill_system(gram, fixed, variance[0], system)
+        if factors.shape[0] > 0 and not eliminate(lams, sigma, first, chols, system):
             return sweep
-        if q > 0:
+        if coefficients.size > fixed[1].size:
             scale_tail(lams, sigma, factors, system)
         if not draw_tail(rng, lams, sigma, factors, system, effects, coefficients):
             return sweep
         squares = tail_squares(gram, coefficients)
-        if has_first:
-            squares += draw_first(
-                rng,
-                lams[0],
-                sigma,
-                first_gram,
-                indptr,
-                indices,
-                values,
-                border,
-                chols,
-                coefficients,
-                partial,
-                effects,
-            )
+        if factors.shape[0] > 0:
+            squares += draw_first(rng, lams, sigma, first, chols, coefficients, partial, effects)
         variance[0] = draw_variance(rng, residual[0], residual[1], residual[2], rows, squares, variance[0])
-        sigma = np.sqrt(variance[0])
+        for v in range(units.shape[0]):
+            if units[v, 3] != KNOWN:
+                draw_unit(rng, v, units, hyper, matrices, factors, inverses, omega, effects)
+        sigma, last = np.sqrt(variance[0]), 0
         for v in range(units.shape[0]):
             f = units[v, 0]
             if units[v, 3] == KNOWN:
                 continue
-            draw_unit(rng, units[v], hyper[v], matrices[v], factors[f], inverses[f], omega[f], effects)
-        last = -1
-        for v in range(units.shape[0]):
-            f = units[v, 0]
-            if units[v, 3] == KNOWN:
-                continue
-            if f > 0 and f != last:
-                tail_partial(
-                    f, factors, indptr, indices, values, gram, blocks, coefficients, effects, partial
-                )
-            last = f
+            if f != last:
+                tail_partial(f, factors, first, gram, blocks, coefficients, effects, partial)
+                last = f
             if units[v, 2] == 1:
-                rescale(
-                    rng, units[v], hyper[v], factors[f], sigma, blocks, partial, omega[f], effects
-                )
+                rescale(rng, v, units, hyper, factors, sigma, blocks, partial, omega, effects)
             else:
                 reroot(
                     rng,
-                    units[v],
-                    hyper[v],
-                    matrices[v],
-                    factors[f],
+                    v,
+                    units,
+                    hyper,
+                    matrices,
+                    factors,
                     sigma,
-                    bases[f],
-                    inverses[f],
+                    bases,
+                    inverses,
                     blocks,
                     partial,
-                    omega[f],
+                    omega,
                     effects,
                 )
             if f > 0:
-                to_coefficients(factors[f], effects, coefficients)
-        at = places[sweep]
-        if at >= 0:
-            out[0][at], out[1][at], out[3][at] = omega, variance[0], coefficients[q:]
-            if out[2].shape[1] > 0:
-                out[2][at] = effects
+                to_coefficients(f, factors, effects, coefficients)
+        if places[sweep] >= 0:
+            _write(places[sweep], state, fixed[1].size, out)
     return places.size

@@ -23,10 +23,16 @@ __all__ = [
 @plain
 def fill_roots(omega: Array, basis: Array, factors: IntArray, units: IntArray, lams: Array) -> bool:
     """Fill λ̃ = R chol(Ω), shape (factors, K, K); return whether every Ω is positive definite."""
-    lams[:] = 0.0
+    for f in range(lams.shape[0]):
+        for i in range(lams.shape[1]):
+            for j in range(lams.shape[1]):
+                lams[f, i, j] = 0.0
     for v in range(units.shape[0]):
         f, start, size = units[v, 0], units[v, 1], units[v, 2]
-        chol = omega[f, start : start + size, start : start + size].copy()
+        chol = np.empty((size, size))
+        for i in range(size):
+            for j in range(size):
+                chol[i, j] = omega[f, start + i, start + j]
         if not cholesky(chol):
             return False
         for i in range(size):
@@ -37,21 +43,28 @@ def fill_roots(omega: Array, basis: Array, factors: IntArray, units: IntArray, l
 
 
 @plain
+def _first_root(lams: Array, sigma: float, k: int) -> Array:
+    """Return λ̃/σ of the first factor, shape (k, k)."""
+    out = np.empty((k, k))
+    for a in range(k):
+        for b in range(k):
+            out[a, b] = lams[0, a, b] / sigma
+    return out
+
+
+@plain
 def eliminate(
-    lam: Array,
+    lams: Array,
     sigma: float,
-    gram: Array,
-    indptr: IntArray,
-    indices: IntArray,
-    values: Array,
-    border: Array,
+    first: tuple[Array, IntArray, IntArray, Array, Array],
     chols: Array,
     system: Array,
 ) -> bool:
     """Take the levels of the first factor off the lower triangle of the system; keep each level's factor."""
+    gram, indptr, indices, values, border = first
     levels, k, width = border.shape
     q = system.shape[0] - width
-    scaled = lam[:k, :k] / sigma
+    scaled = _first_root(lams, sigma, k)
     cell, half = np.zeros((1, k)), np.zeros((1, k))
     column = np.zeros(1, np.int64)
     for j in range(levels):
@@ -158,14 +171,14 @@ def draw_tail(
                 for c in range(k):
                     total += lams[f, a, c] / sigma * coefficients[offset + j * k + c]
                 effects[first + j, a] = total
-        to_coefficients(factors[f], effects, coefficients)
+        to_coefficients(f, factors, effects, coefficients)
     return True
 
 
 @plain
-def to_coefficients(factor: IntArray, effects: Array, coefficients: Array) -> None:
+def to_coefficients(f: int, factors: IntArray, effects: Array, coefficients: Array) -> None:
     """Write a tail factor's effects among the coefficients of [tail X]."""
-    first, offset, levels, k = factor[0], factor[1], factor[2], factor[3]
+    first, offset, levels, k = factors[f, 0], factors[f, 1], factors[f, 2], factors[f, 3]
     for j in range(levels):
         for a in range(k):
             coefficients[offset + j * k + a] = effects[first + j, a]
@@ -174,13 +187,9 @@ def to_coefficients(factor: IntArray, effects: Array, coefficients: Array) -> No
 @plain
 def draw_first(
     rng: np.random.Generator,
-    lam: Array,
+    lams: Array,
     sigma: float,
-    gram: Array,
-    indptr: IntArray,
-    indices: IntArray,
-    values: Array,
-    border: Array,
+    first: tuple[Array, IntArray, IntArray, Array, Array],
     chols: Array,
     coefficients: Array,
     partial: Array,
@@ -190,9 +199,10 @@ def draw_first(
 
     `partial` becomes Z_jᵀ(y − Xβ − Z_tail b_tail).
     """
+    gram, indptr, indices, values, border = first
     levels, k, width = border.shape
     q = coefficients.size + 1 - width
-    scaled = lam[:k, :k] / sigma
+    scaled = _first_root(lams, sigma, k)
     u, added = np.empty(k), 0.0
     for j in range(levels):
         for a in range(k):
@@ -238,9 +248,7 @@ def tail_squares(gram: Array, coefficients: Array) -> float:
 def tail_partial(
     f: int,
     factors: IntArray,
-    indptr: IntArray,
-    indices: IntArray,
-    values: Array,
+    first: tuple[Array, IntArray, IntArray, Array, Array],
     gram: Array,
     blocks: Array,
     coefficients: Array,
@@ -248,7 +256,8 @@ def tail_partial(
     partial: Array,
 ) -> None:
     """Fill a tail factor's `partial`: Zᵀ(y less everything but the factor's own effects)."""
-    first, offset, levels, k = factors[f, 0], factors[f, 1], factors[f, 2], factors[f, 3]
+    indptr, indices, values = first[1], first[2], first[3]
+    start, offset, levels, k = factors[f, 0], factors[f, 1], factors[f, 2], factors[f, 3]
     size = coefficients.size
     for j in range(levels):
         for a in range(k):
@@ -257,8 +266,8 @@ def tail_partial(
             for c in range(size):
                 total -= gram[row, c] * coefficients[c]
             for c in range(k):
-                total += blocks[first + j, a, c] * effects[first + j, c]
-            partial[first + j, a] = total
+                total += blocks[start + j, a, c] * effects[start + j, c]
+            partial[start + j, a] = total
     for j in range(indptr.size - 1):
         for i in range(indptr[j], indptr[j + 1]):
             at = indices[i] - offset
@@ -266,4 +275,4 @@ def tail_partial(
                 total = 0.0
                 for a in range(values.shape[1]):
                     total += values[i, a] * effects[j, a]
-                partial[first + at // k, at % k] -= total
+                partial[start + at // k, at % k] -= total

@@ -134,7 +134,7 @@ def _inverse_lower(lower: Array, size: int, out: Array) -> None:
 @plain
 def _precision_diagonal(omega: Array, size: int, out: Array) -> float:
     """Fill `out` with the diagonal of Ω⁻¹ and return log|Ω|; NaN if Ω is not positive definite."""
-    chol, lower = omega[:size, :size].copy(), np.empty((size, size))
+    chol, lower = omega.copy(), np.empty((size, size))
     if not cholesky(chol):
         return np.nan
     _inverse_lower(chol, size, lower)
@@ -162,7 +162,7 @@ def log_covariance_density(kind: int, first: float, matrix: Array, omega: Array,
         for i in range(size):
             value -= 0.5 * (first + size) * np.log(first * diagonal[i] + 1.0 / matrix[i, i] ** 2)
         return value
-    chol, lower = omega[:size, :size].copy(), np.empty((size, size))
+    chol, lower = omega.copy(), np.empty((size, size))
     cholesky(chol)
     _inverse_lower(chol, size, lower)
     trace = 0.0
@@ -199,13 +199,14 @@ def _inverse_wishart(rng: np.random.Generator, df: float, scale: Array, size: in
 
 @plain
 def draw_covariance(
-    rng: np.random.Generator, kind: int, first: float, matrix: Array, count: int, sums: Array, omega: Array
+    rng: np.random.Generator, kind: int, first: float, matrix: Array, count: int, scale: Array, omega: Array
 ) -> None:
-    """Replace Ω, shape (k, k), by a draw given the effects."""
+    """Replace Ω, shape (k, k), by a draw given the effects, whose sum of products is `scale` (used up)."""
     size = omega.shape[0]
-    scale = sums.copy()
     if kind == INVERSE_WISHART:
-        scale += matrix
+        for i in range(size):
+            for j in range(size):
+                scale[i, j] += matrix[i, j]
         _inverse_wishart(rng, first + count, scale, size, omega)
         return
     diagonal = np.empty(size)
