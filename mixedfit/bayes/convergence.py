@@ -49,8 +49,8 @@ def rhat(draws: Array) -> float:
     >>> bool(rhat(draws) < 1.01), bool(rhat(draws + np.arange(4)[:, None]) > 1.5)
     (True, True)
     """
-    folded = np.abs(draws - np.median(draws))
-    values = [_basic_rhat(_split(_rank_normalised(part))) for part in (draws, folded)]
+    folded = np.abs(draws - np.median(_split(draws)))
+    values = [_basic_rhat(_rank_normalised(_split(part))) for part in (draws, folded)]
     return float("nan") if np.isnan(values[0]) else float(np.nanmax(values))
 
 
@@ -73,7 +73,7 @@ def _ess(chains: Array) -> float:
     total = within * (n - 1) / n
     if m > 1:
         total += float(np.var(chains.mean(axis=1), ddof=1))
-    rho = 1.0 - (within - covariance.mean(axis=0) * n / (n - 1)) / total
+    rho = 1.0 - (within - covariance.mean(axis=0)) / total
     rho[0] = 1.0
     tau = _integrated_time(rho)
     return float(m * n / max(tau, 1.0 / np.log10(m * n)))
@@ -93,7 +93,7 @@ def _integrated_time(rho: Array) -> float:
 
 def ess_bulk(draws: Array) -> float:
     """Return the effective sample size in the bulk: of rank-normalised split chains."""
-    return _ess(_split(_rank_normalised(draws)))
+    return _ess(_rank_normalised(_split(draws)))
 
 
 def ess_mean(draws: Array) -> float:

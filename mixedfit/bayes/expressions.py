@@ -70,7 +70,9 @@ def evaluate(text: str, known: Sequence[str], values: Callable[[str], Any]) -> A
     try:
         tree = ast.parse(plain.strip(), mode="eval").body
     except SyntaxError:
-        raise ModelError(f"{text!r} cannot be read as an expression; expected such as 'x / sigma > 1'.") from None
+        raise ModelError(
+            f"{text!r} cannot be read as an expression; expected such as 'x / sigma > 1'."
+        ) from None
 
     def value(node: ast.expr) -> Any:
         match node:
@@ -88,7 +90,9 @@ def evaluate(text: str, known: Sequence[str], values: Callable[[str], Any]) -> A
                 return -value(operand)
             case ast.UnaryOp(op=ast.UAdd(), operand=operand):
                 return value(operand)
-            case ast.Compare(left=left, ops=ops, comparators=others) if all(type(o) in _COMPARED for o in ops):
+            case ast.Compare(left=left, ops=ops, comparators=others) if all(
+                type(o) in _COMPARED for o in ops
+            ):
                 terms = [value(left), *(value(other) for other in others)]
                 pairs = zip(ops, terms[:-1], terms[1:], strict=True)
                 return np.logical_and.reduce([_COMPARED[type(op)](a, b) for op, a, b in pairs])

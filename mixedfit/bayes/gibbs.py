@@ -22,7 +22,7 @@ from ..design import Design, check_identifiable
 from ..errors import ModelError, SamplingWarning
 from ..kernels import gibbs_variances as kinds
 from ..kernels.gibbs import run_sweeps
-from .placement import Placement, Unit, place_priors
+from .placement import Placement, Unit, place_priors, without_correlations
 from .posterior import Posterior
 from .priors import (
     Exponential,
@@ -105,13 +105,23 @@ def gibbs(
     ModelError
         If a prior or an option is not valid, or the posterior is improper.
     """
-    for name, value, least in [("draws", draws, 4), ("tune", tune, 0), ("chains", chains, 1), ("thin", thin, 1)]:
+    for name, value, least in [
+        ("draws", draws, 4),
+        ("tune", tune, 0),
+        ("chains", chains, 1),
+        ("thin", thin, 1),
+    ]:
         _check_count(name, value, least)
     with blas_threads(1):
         cross = cross_products(design)
     placement = place_priors(design, cross, priors)
     check_identifiable(design, placement.sigma.sd if isinstance(placement.sigma, Known) else None)
     check_proper(design, cross, placement)
+    restricted = without_correlations(design, placement.units)
+    if restricted is not design:  # bases of terms without correlations are diagonal
+        design = restricted
+        with blas_threads(1):
+            cross = cross_products(design)
     problem, order = _problem(design, cross, placement)
     begun = perf_counter()
     places = np.full(tune + draws * thin, -1, np.int64)
@@ -130,7 +140,13 @@ def gibbs(
             f"stopped after {kept} of {draws} draws a chain; these are kept.", SamplingWarning, stacklevel=3
         )
     return _posterior(
-        design, cross, placement, order, runs, kept, {"tune": tune, "thin": thin, "seconds": perf_counter() - begun}
+        design,
+        cross,
+        placement,
+        order,
+        runs,
+        kept,
+        {"tune": tune, "thin": thin, "seconds": perf_counter() - begun},
     )
 
 
@@ -251,7 +267,9 @@ def _problem(design: Design, cross: CrossProducts, placement: Placement) -> tupl
         place = next((b for b in cross.tail if b.block == f), None)
         factors.append((at, -1 if place is None else place.offset, block.levels, block.k))
         own = blocks[at : at + block.levels, : block.k, : block.k]
-        own[:] = cross.first.gram if place is None else _level_blocks(gram, place.offset, block.levels, block.k)
+        own[:] = (
+            cross.first.gram if place is None else _level_blocks(gram, place.offset, block.levels, block.k)
+        )
         at += block.levels
     bases = np.zeros((len(order), widest, widest))
     inverses = np.zeros_like(bases)

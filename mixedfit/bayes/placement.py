@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 
 from .._types import Array
+from ..covariance import BlockDiagonal
+from ..covariance import Diagonal as DiagonalStructure
 from ..crossprod import CrossProducts
 from ..design import Design, RandomBlock
 from ..errors import ModelError, nearest
@@ -25,7 +27,7 @@ from .priors import (
     _Variance,
 )
 
-__all__ = ["Placement", "Unit", "place_priors"]
+__all__ = ["Placement", "Unit", "place_priors", "without_correlations"]
 
 WIDE = 2.5
 """SDs of the response that a default prior allows a predictor of one SD to move it by."""
@@ -271,7 +273,9 @@ def _units(design: Design, given: Mapping[str, Prior], used: set[str], y_scale: 
                 continue
             for i, (name, scale) in enumerate(zip(names, scales, strict=True)):
                 label = f"{block.effects[here][i]} | {block.name}"
-                default = HalfT(DEFAULT_DF, scale) if prior is None else _scalar_prior(prior, i, part.k, label)
+                default = (
+                    HalfT(DEFAULT_DF, scale) if prior is None else _scalar_prior(prior, i, part.k, label)
+                )
                 own = given.get(name, default)
                 if not isinstance(own, _Variance):
                     raise ModelError(f"the prior of {name!r} is {own}; expected one of a standard deviation.")
@@ -283,7 +287,9 @@ def _units(design: Design, given: Mapping[str, Prior], used: set[str], y_scale: 
 def _term_keys(design: Design, block: RandomBlock) -> list[str]:
     """Return the key of the term behind each part of a block's structure."""
     columns = set(block.name.split(":"))
-    terms = [t for t in design.formula.random if set(t.group.columns) == columns or t.group.name == block.name]
+    terms = [
+        t for t in design.formula.random if set(t.group.columns) == columns or t.group.name == block.name
+    ]
     return [_plain_key(str(term)) for term in terms for _ in term.parts]
 
 
@@ -315,3 +321,17 @@ def _scalar_prior(prior: Prior, i: int, k: int, label: str) -> VariancePrior:
             f"the prior of {label} is {prior}; expected one of a standard deviation, such as HalfCauchy(1)."
         )
     return cast(VariancePrior, prior)
+
+
+def without_correlations(design: Design, units: tuple[Unit, ...]) -> Design:
+    """Return the design with diagonal structures for the terms whose effects have a prior each."""
+    blocks, changed = [], False
+    for f, block in enumerate(design.blocks):
+        single = {unit.start for unit in units if unit.block == f and unit.size == 1}
+        parts = []
+        for part, _, here in block.structure.slices():
+            apart = part.k > 1 and part.invariance == "linear" and here.start in single
+            parts.append(DiagonalStructure(part.k) if apart else part)
+            changed = changed or apart
+        blocks.append(replace(block, structure=BlockDiagonal(tuple(parts))))
+    return replace(design, blocks=tuple(blocks)) if changed else design

@@ -135,7 +135,9 @@ class Normal:
 
     def __str__(self) -> str:
         if self.covariance is not None:
-            rows = ", ".join(f"[{', '.join(f'{v:.4g}' for v in row)}]" for row in np.atleast_2d(self.covariance))
+            rows = ", ".join(
+                f"[{', '.join(f'{v:.4g}' for v in row)}]" for row in np.atleast_2d(self.covariance)
+            )
             return f"N({_listed(self.mean)}, [{rows}])"
         if np.ndim(self.sd) == 0:
             return f"N({_listed(self.mean)}, {self.sd:.4g}²)"

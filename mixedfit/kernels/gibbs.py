@@ -49,7 +49,9 @@ def _fill_system(gram: Array, fixed: tuple[Array, Array, float], variance: float
 
 
 @plain
-def _write(at: int, state: tuple[Array, Array, Array, Array], p: int, out: tuple[Array, Array, Array, Array]) -> None:
+def _write(
+    at: int, state: tuple[Array, Array, Array, Array], p: int, out: tuple[Array, Array, Array, Array]
+) -> None:
     """Write down the state as one draw."""
     omega, variance, effects, coefficients = state
     for f in range(omega.shape[0]):
