@@ -60,7 +60,7 @@ def _autocovariance(chains: Array) -> Array:
     centred = chains - chains.mean(axis=1, keepdims=True)
     size = fft.next_fast_len(2 * n)
     spectrum = np.abs(fft.rfft(centred, size, axis=1)) ** 2
-    return np.asarray(fft.irfft(spectrum, size, axis=1))[:, :n] / n
+    return np.asarray(fft.irfft(spectrum, size, axis=1)[:, :n] / n)
 
 
 def _ess(chains: Array) -> float:

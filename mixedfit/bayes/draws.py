@@ -14,9 +14,16 @@ from ..labels import check_level
 from . import convergence
 from .expressions import evaluate
 
-__all__ = ["Draws", "GroupDraws", "Probability", "summarise"]
-
-COLUMNS = ("mean", "sd", "mcse", "2.5%", "50%", "97.5%", "rhat", "ess_bulk", "ess_tail")
+__all__ = [
+    "Draws",
+    "GroupDraws",
+    "Probability",
+    "check_interval",
+    "format_summary",
+    "probability_of",
+    "row_names",
+    "summarise",
+]
 
 
 def summarise(draws: Array, quantiles: tuple[float, ...], interval: str, level: float) -> dict[str, float]:
@@ -130,8 +137,7 @@ class Draws:
 
     def __str__(self) -> str:
         chains, draws, _ = self.values.shape
-        table = self.summary().round(4).to_string()
-        return f"{chains} chains of {draws} draws\n{table}"
+        return f"{chains} chains of {draws} draws\n{format_summary(self.summary())}"
 
     __repr__ = __str__
 
@@ -194,3 +200,21 @@ class GroupDraws:
 
     def __repr__(self) -> str:
         return f"<GroupDraws: {len(self.levels)} levels of {self.name!r}, effects {', '.join(self.effects)}>"
+
+
+def row_names(index: pd.Index[Any]) -> tuple[str, ...]:
+    """Return names of rows: their labels, or "row 3" where these are numbers."""
+    return tuple(label if isinstance(label, str) else f"row {label}" for label in index)
+
+
+def format_summary(table: pd.DataFrame) -> str:
+    """Return a summary as text, with digits that the Monte-Carlo error supports."""
+    numbers = [c for c in table.columns if c not in ("rhat", "ess_bulk", "ess_tail")]
+    text = pd.DataFrame(index=table.index)
+    decimals = np.clip(1 - np.floor(np.log10(table["mcse"].fillna(1.0).clip(lower=1e-12))), 0, 12).astype(int)
+    for column in numbers:
+        text[column] = [f"{v:.{d}f}" for v, d in zip(table[column], decimals, strict=True)]
+    text["rhat"] = [f"{v:.3f}" for v in table["rhat"]]
+    for column in ("ess_bulk", "ess_tail"):
+        text[column] = [f"{v:.0f}" for v in table[column]]
+    return text.to_string()

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from .._linalg import inverse
 from .._types import Array
 from ..covariance import BlockDiagonal
 from ..covariance import Diagonal as DiagonalStructure
@@ -24,7 +25,6 @@ from .priors import (
     Normal,
     Prior,
     VariancePrior,
-    _Variance,
 )
 
 __all__ = ["Placement", "Unit", "place_priors", "without_correlations"]
@@ -114,12 +114,12 @@ def place_priors(design: Design, cross: CrossProducts, priors: Mapping[str, Any]
     fixed, precision, mean = _fixed(design, cross, names, given, used, y_scale)
     units = tuple(_units(design, given, used, y_scale))
     sigma = given.get("sigma", HalfT(DEFAULT_DF, _rounded(y_scale)))
-    if not isinstance(sigma, _Variance):
+    if not isinstance(sigma, VariancePrior):
         raise ModelError(
             f"the prior of 'sigma' is {sigma}; expected one of a standard deviation, such as HalfCauchy(1)."
         )
     _refuse_unknown(design, names, set(given) - used - {"sigma"})
-    return Placement(fixed, precision, mean, units, cast(VariancePrior, sigma))
+    return Placement(fixed, precision, mean, units, sigma)
 
 
 def _checked(priors: Mapping[str, Any] | None) -> dict[str, Prior]:
@@ -214,7 +214,7 @@ def _joint(prior: FixedPrior, p: int, overridden: bool) -> tuple[list[str], Arra
     if isinstance(prior, Flat):
         return ([] if overridden else ["p(β) ∝ 1"]), np.zeros((p, p)), np.zeros(p)
     mean, covariance = prior.moments(p)
-    return ([] if overridden else [prior.about("β")]), np.linalg.inv(covariance), mean
+    return ([] if overridden else [prior.about("β")]), inverse(covariance), mean
 
 
 def _default_fixed(
@@ -249,7 +249,8 @@ def _default_fixed(
         if name not in own
     ]
     weighted = directions / scales[:, None]
-    return statements, weighted.T @ weighted, np.linalg.solve(directions, mean)
+    centres = np.asarray(np.linalg.solve(directions, mean), dtype=float)
+    return statements, weighted.T @ weighted, centres
 
 
 def _units(design: Design, given: Mapping[str, Prior], used: set[str], y_scale: float) -> Iterator[Unit]:
@@ -277,11 +278,9 @@ def _units(design: Design, given: Mapping[str, Prior], used: set[str], y_scale: 
                     HalfT(DEFAULT_DF, scale) if prior is None else _scalar_prior(prior, i, part.k, label)
                 )
                 own = given.get(name, default)
-                if not isinstance(own, _Variance):
+                if not isinstance(own, VariancePrior):
                     raise ModelError(f"the prior of {name!r} is {own}; expected one of a standard deviation.")
-                yield Unit(
-                    f, here.start + i, 1, label, cast(VariancePrior, own), name in given or found is not None
-                )
+                yield Unit(f, here.start + i, 1, label, own, name in given or found is not None)
 
 
 def _term_keys(design: Design, block: RandomBlock) -> list[str]:
@@ -316,11 +315,11 @@ def _scalar_prior(prior: Prior, i: int, k: int, label: str) -> VariancePrior:
         if len(prior.priors) not in (1, k):
             raise ModelError(f"the term of {label} has {k} effects; Diagonal has {len(prior.priors)} priors.")
         return prior.priors[i if len(prior.priors) > 1 else 0]
-    if not isinstance(prior, _Variance):
+    if not isinstance(prior, VariancePrior):
         raise ModelError(
             f"the prior of {label} is {prior}; expected one of a standard deviation, such as HalfCauchy(1)."
         )
-    return cast(VariancePrior, prior)
+    return prior
 
 
 def without_correlations(design: Design, units: tuple[Unit, ...]) -> Design:

@@ -15,7 +15,16 @@ from ..design import Design
 from ..errors import ModelError, nearest
 from ..labels import check_level
 from ..parameters import Parameter, variance_parameters
-from .draws import Draws, GroupDraws, Probability, check_interval, probability_of, summarise
+from .draws import (
+    Draws,
+    GroupDraws,
+    Probability,
+    check_interval,
+    format_summary,
+    probability_of,
+    row_names,
+    summarise,
+)
 from .expressions import evaluate
 from .predictive import predict
 
@@ -231,7 +240,7 @@ class Posterior:
         index, values = predict(
             self.design, self.kept, (self.beta, self.sigma, self.omega, self.effects), data, kind, seed
         )
-        return Draws(tuple(str(label) for label in index), values)
+        return Draws(row_names(index), values)
 
     @lazy
     def warnings(self) -> tuple[str, ...]:
@@ -262,7 +271,7 @@ class Posterior:
             "Priors:",
             *(f"  {statement}" for statement in self.priors),
             "",
-            _table(self.summary()),
+            format_summary(self.summary()),
         ]
         groups = ", ".join(f"{block.name}, {block.levels}" for block in self.design.blocks)
         lines += ["", f"Rows: {self.design.n}" + (f"; groups: {groups}" if groups else "")]
@@ -270,16 +279,3 @@ class Posterior:
         return "\n".join(lines)
 
     __repr__ = __str__
-
-
-def _table(table: pd.DataFrame) -> str:
-    """Return a summary as text, with digits that the Monte-Carlo error supports."""
-    numbers = [c for c in table.columns if c not in ("rhat", "ess_bulk", "ess_tail")]
-    text = pd.DataFrame(index=table.index)
-    decimals = np.clip(1 - np.floor(np.log10(table["mcse"].fillna(1.0).clip(lower=1e-12))), 0, 12).astype(int)
-    for column in numbers:
-        text[column] = [f"{v:.{d}f}" for v, d in zip(table[column], decimals, strict=True)]
-    text["rhat"] = [f"{v:.3f}" for v in table["rhat"]]
-    for column in ("ess_bulk", "ess_tail"):
-        text[column] = [f"{v:.0f}" for v in table[column]]
-    return text.to_string()

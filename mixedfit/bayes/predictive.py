@@ -43,7 +43,7 @@ def predict(
     if missing.any():
         raise DataError(
             f"{int(missing.sum())} rows have missing values in variables of the model, the first with index "
-            f"{rows.index[missing][0]!r}; leave them out."
+            f"{rows.index[int(np.argmax(missing))]!r}; leave them out."
         )
     rng = generator(seed)
     out = np.asarray(beta @ X.T)

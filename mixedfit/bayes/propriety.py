@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 
-from .._types import Array
+from .._types import Array, IntArray
 from ..crossprod import CrossProducts
 from ..design import Design
 from ..errors import ModelError, PriorWarning
@@ -69,8 +69,8 @@ def _check_uniform(design: Design, cross: CrossProducts, placement: Placement, u
         )
     if block.levels <= FEW:
         _warn(
-            f"{block.name!r} has {block.levels} groups: p(τ) ∝ 1 is usually reasonable with more than {FEW}; with fewer "
-            "its long tail decides. Consider HalfCauchy(scale)."
+            f"{block.name!r} has {block.levels} groups: p(τ) ∝ 1 is usually reasonable with more than {FEW}; with "
+            "fewer its long tail decides. Consider HalfCauchy(scale)."
         )
 
 
@@ -83,13 +83,13 @@ def _between(design: Design, cross: CrossProducts, placement: Placement, unit: U
     flat = X @ vectors[:, values <= 1e-12 * max(float(values[-1]), 1e-300)]
     block = design.blocks[unit.block]
     z = block.z[:, unit.start]
-    norms = np.bincount(block.codes, z * z, block.levels)
-    rest = flat - z[:, None] * _slopes(block.codes, z, flat, norms)
+    norms = np.asarray(np.bincount(block.codes, z * z, block.levels), dtype=float)
+    rest = flat - np.asarray(z[:, None]) * _slopes(block.codes, z, flat, norms)
     size = float(np.sqrt(np.sum(flat**2))) or 1.0
-    return flat.shape[1] - int(np.sum(np.linalg.svd(rest, compute_uv=False) > 1e-8 * size))
+    return int(flat.shape[1]) - int(np.sum(np.linalg.svd(rest, compute_uv=False) > 1e-8 * size))
 
 
-def _slopes(codes: Array, z: Array, columns: Array, norms: Array) -> Array:
+def _slopes(codes: IntArray, z: Array, columns: Array, norms: Array) -> Array:
     """Return each row's group slope of every column on z."""
     safe = np.where(norms > 0, norms, 1.0)
     sums = [np.bincount(codes, z * columns[:, j], norms.size) / safe for j in range(columns.shape[1])]

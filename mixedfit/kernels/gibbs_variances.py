@@ -45,19 +45,22 @@ def _inverse_gamma(rng: np.random.Generator, shape: float, scale: float) -> floa
 @plain
 def log_sd_density(kind: int, first: float, second: float, tau: float) -> float:
     """Return the logarithm of a prior's density in the standard deviation, up to a constant."""
+    value = -np.inf
     if not tau > 0.0:
-        return -np.inf
+        return value
     if kind == INVERSE_GAMMA:
-        return -(2.0 * first + 1.0) * np.log(tau) - second / tau**2
-    if kind == HALF_T:
-        return -0.5 * (first + 1.0) * np.log1p(tau**2 / (first * second**2))
-    if kind == UNIFORM:
-        return 0.0 if tau <= second else -np.inf
-    if kind == HALF_NORMAL:
-        return -0.5 * (tau / second) ** 2
-    if kind == EXPONENTIAL:
-        return -tau / second
-    return -np.log(tau)
+        value = -(2.0 * first + 1.0) * np.log(tau) - second / tau**2
+    elif kind == HALF_T:
+        value = -0.5 * (first + 1.0) * np.log1p(tau**2 / (first * second**2))
+    elif kind == UNIFORM:
+        value = 0.0 if tau <= second else -np.inf
+    elif kind == HALF_NORMAL:
+        value = -0.5 * (tau / second) ** 2
+    elif kind == EXPONENTIAL:
+        value = -tau / second
+    elif kind == JEFFREYS:
+        value = -np.log(tau)
+    return value
 
 
 @plain
@@ -111,7 +114,7 @@ def draw_scale(
     if not (precision > 0.0 and precision < np.inf):
         return tau
     proposal = linear / precision + rng.standard_normal() / np.sqrt(precision)
-    if kind == UNIFORM or kind == INVERSE_GAMMA:
+    if kind in (UNIFORM, INVERSE_GAMMA):
         gain = log_sd_density(kind, first, second, abs(proposal)) - log_sd_density(kind, first, second, tau)
         if not np.log(rng.random()) < gain:
             return tau
