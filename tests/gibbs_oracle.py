@@ -62,15 +62,13 @@ def grid_posterior(
     logs = np.empty((tau.size, sigma.size))
     means, covariances = np.empty((*logs.shape, p)), np.empty((*logs.shape, p, p))
     for i, t in enumerate(tau):
-        for j, s in enumerate(sigma):
-            v = s**2 + t**2 * np.maximum(values, 0.0)
-            K = (rX.T / v) @ rX + P
-            linear = (rX.T / v) @ ry + P @ m
-            beta = np.linalg.solve(K, linear)
-            logs[i, j] = -0.5 * (
-                np.log(v).sum() + np.linalg.slogdet(K)[1] + (ry / v) @ ry + m @ P @ m - linear @ beta
-            )
-            means[i, j], covariances[i, j] = beta, np.linalg.inv(K)
+        v = sigma[:, None] ** 2 + t**2 * np.maximum(values, 0.0)
+        K = np.einsum("ia,si,ib->sab", rX, 1 / v, rX, optimize=True) + P
+        linear = (ry / v) @ rX + P @ m
+        beta = np.linalg.solve(K, linear[:, :, None])[:, :, 0]
+        squares = (1 / v) @ ry**2 + m @ P @ m - np.einsum("sa,sa->s", linear, beta)
+        logs[i] = -0.5 * (np.log(v).sum(axis=1) + np.linalg.slogdet(K)[1] + squares)
+        means[i], covariances[i] = beta, np.linalg.inv(K)
     logs += log_tau_prior(tau)[:, None] + log_sigma_prior(sigma)[None, :]
     weights = np.exp(logs - logs.max())
     return GridPosterior(tau, sigma, weights / weights.sum(), means, covariances)

@@ -32,6 +32,7 @@ def numbers_of(name: str, values: Any) -> Array:
 
 
 def check_covariance(what: str, matrix: Array) -> None:
+    """Refuse a matrix that is not symmetric and positive definite."""
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ModelError(f"{what} has shape {matrix.shape}; expected a square matrix.")
     symmetric = np.all(np.isfinite(matrix)) and np.allclose(matrix, matrix.T, rtol=1e-8, atol=0.0)
