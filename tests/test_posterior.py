@@ -181,3 +181,24 @@ def test_posterior_means_must_be_near_the_blups_under_weak_priors(posterior: mf.
     means, modes = posterior.random_effects["Subject"].mean, fit.random_effects["Subject"]
     sds = posterior.random_effects["Subject"].sd
     assert np.abs((means - modes) / sds).to_numpy().max() < 0.3
+
+
+def test_arviz_must_get_named_coordinates_and_rows() -> None:
+    pytest.importorskip("arviz_base")
+    model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+    posterior = model.gibbs(draws=200, seed=1)
+    tree = posterior.to_arviz(seed=1)
+    assert {"posterior", "log_likelihood", "posterior_predictive", "observed_data"} <= set(tree.children)
+    effects = tree["posterior"]["b|Tray"]
+    assert effects.dims == ("chain", "draw", "Tray", "effect|Tray")
+    assert np.array_equal(effects.sel(Tray=effects["Tray"][2])[:, :, 0], posterior.effects[0][:, :, 2, 0])
+    assert tree["log_likelihood"]["SeedlingWeight"].shape == (4, 200, 56)
+
+
+def test_log_likelihood_must_be_normal_about_the_groups_means(posterior: mf.Posterior) -> None:
+    design = posterior.design
+    row, draw = 57, (1, 40)
+    b = posterior.effects[0][draw][design.blocks[0].codes[row]]
+    mean = design.X[row] @ posterior.beta[draw] + design.blocks[0].z[row] @ b
+    expected = stats.norm(mean, posterior.sigma[draw]).logpdf(design.y[row])
+    assert posterior.log_likelihood()[draw][row] == pytest.approx(expected, rel=1e-12)

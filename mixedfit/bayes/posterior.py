@@ -15,6 +15,7 @@ from ..design import Design
 from ..errors import ModelError, nearest
 from ..labels import check_level
 from ..parameters import Parameter, variance_parameters
+from .arviz import to_arviz
 from .draws import (
     Draws,
     GroupDraws,
@@ -27,6 +28,7 @@ from .draws import (
 )
 from .expressions import evaluate
 from .predictive import predict
+from .rows import log_likelihood, row_means, row_scale
 
 __all__ = ["Posterior"]
 
@@ -241,6 +243,40 @@ class Posterior:
             self.design, self.kept, (self.beta, self.sigma, self.omega, self.effects), data, kind, seed
         )
         return Draws(row_names(index), values)
+
+    def log_likelihood(self) -> Array:
+        """Return log p(y_i | β, b, σ) of every draw and row of the fit, shape (chains, draws, n)."""
+        self._need_effects()
+        design = self.design
+        response = design.y if design.offset is None else design.y + design.offset
+        means = row_means(design, self.kept, self.beta, self.effects)
+        return log_likelihood(response, means, row_scale(design, self.sigma))
+
+    def to_arviz(self, *, rows: bool = True, seed: object = None) -> Any:
+        """Return the draws as an ArviZ DataTree (``pip install "mixedfit[bayes]"``).
+
+        Parameters
+        ----------
+        rows : bool
+            Whether to add, for the rows of the fit, the groups log_likelihood and posterior_predictive (the rows'
+            replicated responses), which ArviZ's loo and plots of predictions need.
+        seed : int, SeedSequence, Generator or None
+            Of the replicated responses.
+
+        Returns
+        -------
+        xarray.DataTree
+            Groups posterior (every parameter, and ``b|Tray`` with coordinates Tray and effect|Tray), observed_data,
+            and those of `rows`.
+
+        Raises
+        ------
+        ModelError
+            If ArviZ is not installed, or the random effects were not kept.
+        """
+        if rows:
+            self._need_effects()
+        return to_arviz(self, rows=rows, seed=seed)
 
     @lazy
     def warnings(self) -> tuple[str, ...]:

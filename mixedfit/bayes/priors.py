@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from .covariance_priors import CovariancePrior, Diagonal, HuangWand, InverseWishart
+from .empirical import empirical
 from .fixed_priors import FixedPrior, Flat, Normal
 from .variance_priors import (
     Exponential,
@@ -41,6 +42,7 @@ __all__ = [
     "Prior",
     "UniformSD",
     "VariancePrior",
+    "empirical",
 ]
 
 Prior: TypeAlias = VariancePrior | CovariancePrior | FixedPrior
