@@ -20,7 +20,7 @@ __all__ = ["to_arviz"]
 def to_arviz(posterior: Posterior, *, rows: bool, seed: object) -> Any:
     """Return an ArviZ DataTree; see `Posterior.to_arviz`."""
     try:
-        from arviz_base import from_dict  # type: ignore[import-not-found,unused-ignore]
+        from arviz_base import from_dict
     except ImportError:
         raise ModelError('ArviZ is not installed; install it with: pip install "mixedfit[bayes]".') from None
     design = posterior.design

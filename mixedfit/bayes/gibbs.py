@@ -78,7 +78,7 @@ def gibbs(
     places = np.full(tune + draws * thin, -1, np.int64)
     places[tune + thin - 1 :: thin] = np.arange(draws)
     runs = [
-        _Chain(problem, placement, order, np.random.default_rng(child), places, draws, keep_effects)
+        _Chain(problem, placement, order, np.random.default_rng(child), places, draws, tune, keep_effects)
         for child in sequence(seed).spawn(chains)
     ]
     with blas_threads(1), Progress(progress) as shown:
@@ -118,6 +118,7 @@ class _Chain:
         rng: np.random.Generator,
         places: IntArray,
         draws: int,
+        tune: int,
         keep_effects: bool,
     ) -> None:
         self.problem, self.rng, self.places = problem, rng, places
@@ -130,6 +131,7 @@ class _Chain:
             np.empty((draws, *effects)),
             np.empty((draws, p)),
         )
+        self.walk, self.tune = _walk(problem.units), tune
         self.done = 0
 
     @property
@@ -143,7 +145,7 @@ class _Chain:
         while self.done < self.places.size and not stop.is_set():
             these = self.places[self.done : self.done + size]
             begun = perf_counter()
-            ran = _run(self.rng, *self.problem.arguments, self.state, self.out, these)
+            ran = _run(self.rng, *self.problem.arguments, self.state, self.out, these, self.walk, self.tune)
             self.done += ran
             if ran < these.size:
                 raise ModelError(
@@ -152,6 +154,14 @@ class _Chain:
                 )
             seconds = perf_counter() - begun
             size = int(np.clip(size * SLICE / max(seconds, 1e-4), 1, 4 * size))
+
+
+def _walk(units: IntArray) -> tuple[Array, Array, Array, Array]:
+    """Return the state of a collapsed step that has learnt nothing yet."""
+    sizes = units[units[:, 3] != kinds.KNOWN, 2]
+    d = int(np.sum(sizes * (sizes + 1) // 2))
+    scale = np.log(2.38 / np.sqrt(max(d, 1)))  # Gelman, Roberts & Gilks (1996)
+    return np.array([0.0, 0.0, scale]), np.zeros(d), np.zeros((d, d)), 0.1 * np.eye(d)
 
 
 def _run_all(runs: list[_Chain], workers: int, shown: Progress) -> bool:

@@ -4,6 +4,7 @@
 S = [tail X y]ᵀ[tail X y] − Σ B_jᵀB_j is factored, the tail and β are drawn from it, and b_j of each level given those.
 Then σ² given the residual sum of squares, which the same products give; each Ω given its b; and, interwoven with it,
 Λ given u = Λ⁻¹b and y, which moves freely where Ω is near 0 (Yu & Meng 2011, J. Comput. Graph. Statist. 20:531).
+Before (β, b) are drawn, all Ω together try a step with both integrated out (`gibbs_collapsed`).
 
 Everything is in the units of the cross-products but Ω, which is in the effects' own basis over the response's scale.
 Arrays over the levels of all factors, (N, K), hold one factor after another and are padded to the widest.
@@ -27,10 +28,12 @@ from .gibbs_coefficients import (
     tail_squares,
     to_coefficients,
 )
+from .gibbs_collapsed import adapt, log_marginal, pack, propose, unpack
 from .gibbs_scales import draw_unit, reroot, rescale
 from .gibbs_variances import KNOWN, draw_variance
+from .triangle import cholesky
 
-__all__ = ["run_sweeps"]
+__all__ = ["factor_system", "run_sweeps"]
 
 
 @plain
@@ -46,6 +49,31 @@ def _fill_system(gram: Array, fixed: tuple[Array, Array, float], variance: float
             system[q + i, q + j] += variance * fixed[0][i, j]
         system[m - 1, q + i] += variance * fixed[1][i]
     system[m - 1, m - 1] += variance * fixed[2]
+
+
+@plain
+def factor_system(
+    omega: Array,
+    sigma: float,
+    first: tuple[Array, IntArray, IntArray, Array, Array],
+    gram: Array,
+    fixed: tuple[Array, Array, float],
+    factors: IntArray,
+    bases: Array,
+    units: IntArray,
+    lams: Array,
+    chols: Array,
+    system: Array,
+) -> bool:
+    """Factor the system at given variances; return whether that was possible."""
+    if not fill_roots(omega, bases, factors, units, lams):
+        return False
+    _fill_system(gram, fixed, sigma**2, system)
+    if factors.shape[0] > 0 and not eliminate(lams, sigma, first, chols, system):
+        return False
+    if gram.shape[0] > fixed[1].size + 1:
+        scale_tail(lams, sigma, factors, system)
+    return cholesky(system)
 
 
 @plain
@@ -84,6 +112,8 @@ def run_sweeps(
     state: tuple[Array, Array, Array, Array],
     out: tuple[Array, Array, Array, Array],
     places: IntArray,
+    walk: tuple[Array, Array, Array, Array],
+    tune: int,
 ) -> int:
     """Run one sweep for each of `places`; write down the state of those with a place ≥ 0. Return how many were run.
 
@@ -111,23 +141,42 @@ def run_sweeps(
     out : tuple
         Ω (keep, F, K, K), σ² (keep,), effects (keep, N, K), β (keep, p).
     places : ndarray of int64
+    walk : tuple
+        Of the collapsed step: numbers (3,), mean (d,), spread (d, d) and root (d, d); see `gibbs_collapsed.adapt`.
+    tune : int
+        Sweeps in which the walk is adapted.
     """
     omega, variance, effects, coefficients = state
-    lams = np.zeros_like(omega)
-    chols = np.zeros_like(first[0])
-    partial = np.zeros_like(effects)
-    system = np.empty_like(gram)
+    lams, chols, system = np.zeros_like(omega), np.zeros_like(first[0]), np.empty_like(gram)
+    other_lams, other_chols, other_system = np.zeros_like(omega), np.zeros_like(first[0]), np.empty_like(gram)
+    other, partial = omega.copy(), np.zeros_like(effects)
+    numbers, mean, spread, root = walk
+    phi, moved = np.zeros_like(mean), np.zeros_like(mean)
     for sweep in range(places.size):
         sigma = np.sqrt(variance[0])
-        if not fill_roots(omega, bases, factors, units, lams):
+        if not factor_system(omega, sigma, first, gram, fixed, factors, bases, units, lams, chols, system):
             return sweep
-        _fill_system(gram, fixed, variance[0], system)
-        if factors.shape[0] > 0 and not eliminate(lams, sigma, first, chols, system):
-            return sweep
-        if coefficients.size > fixed[1].size:
-            scale_tail(lams, sigma, factors, system)
-        if not draw_tail(rng, lams, sigma, factors, system, effects, coefficients):
-            return sweep
+        if phi.size > 0 and pack(omega, units, bases, phi):
+            propose(rng, phi, root, np.exp(numbers[2]), moved)
+            gain = unpack(moved, units, hyper, matrices, inverses, other)
+            accepted = False
+            if np.isfinite(gain) and factor_system(
+                other, sigma, first, gram, fixed, factors, bases, units, other_lams, other_chols, other_system
+            ):
+                gain += log_marginal(other_chols, other_system, variance[0])
+                gain -= log_marginal(chols, system, variance[0])
+                gain -= unpack(phi, units, hyper, matrices, inverses, omega)
+                accepted = np.log(rng.random()) < gain
+            if accepted:
+                unpack(moved, units, hyper, matrices, inverses, omega)
+                phi, moved = moved, phi
+                lams, other_lams = other_lams, lams
+                chols, other_chols = other_chols, chols
+                system, other_system = other_system, system
+            if numbers[0] < tune:
+                adapt(phi, accepted, tune, numbers, mean, spread, root)
+            numbers[0] += 1.0
+        draw_tail(rng, lams, sigma, factors, system, effects, coefficients)
         squares = tail_squares(gram, coefficients)
         if factors.shape[0] > 0:
             squares += draw_first(rng, lams, sigma, first, chols, coefficients, partial, effects)

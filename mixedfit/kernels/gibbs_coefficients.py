@@ -152,10 +152,8 @@ def draw_tail(
     system: Array,
     effects: Array,
     coefficients: Array,
-) -> bool:
+) -> None:
     """Draw the tail's effects and β from the factored system; fill them in as coefficients of [tail X]."""
-    if not cholesky(system):
-        return False
     size = coefficients.size
     last = system.shape[0] - 1
     for i in range(size):
@@ -172,7 +170,6 @@ def draw_tail(
                     total += lams[f, a, c] / sigma * coefficients[offset + j * k + c]
                 effects[first + j, a] = total
         to_coefficients(f, factors, effects, coefficients)
-    return True
 
 
 @plain

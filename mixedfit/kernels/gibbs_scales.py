@@ -12,7 +12,7 @@ from ._compile import plain
 from .gibbs_variances import draw_covariance, draw_scale, draw_variance, log_covariance_density
 from .triangle import cholesky, solve_lower, solve_upper
 
-__all__ = ["draw_unit", "reroot", "rescale"]
+__all__ = ["block_of", "draw_unit", "put_block", "reroot", "rescale", "squared", "turned"]
 
 
 @plain
@@ -38,15 +38,15 @@ def draw_unit(
     for a in range(size):
         for c in range(a):
             sums[c, a] = sums[a, c]
-    sums = _turned(inverses, f, start, sums)
+    sums = turned(inverses, f, start, sums)
     if size == 1:
         omega[f, start, start] = draw_variance(
             rng, kind, hyper[v, 0], hyper[v, 1], levels, sums[0, 0], omega[f, start, start]
         )
         return
-    drawn = _block(omega, f, start, size)
-    draw_covariance(rng, kind, hyper[v, 0], _block(matrices, v, 0, size), levels, sums, drawn)
-    _put(omega, f, start, drawn)
+    drawn = block_of(omega, f, start, size)
+    draw_covariance(rng, kind, hyper[v, 0], block_of(matrices, v, 0, size), levels, sums, drawn)
+    put_block(omega, f, start, drawn)
 
 
 @plain
@@ -102,7 +102,7 @@ def reroot(
     """Draw Λ of one term given u = Λ⁻¹b and y: proposed from its normal likelihood, accepted by its prior; move b."""
     f, start, size = units[v, 0], units[v, 1], units[v, 2]
     first, levels = factors[f, 0], factors[f, 2]
-    root = _turned(bases, f, start, _block(omega, f, start, size))
+    root = turned(bases, f, start, block_of(omega, f, start, size))
     if not cholesky(root):
         return
     count = size * (size + 1) // 2
@@ -124,15 +124,15 @@ def reroot(
         for c in range(a + 1):
             proposal[a, c] = linear[e]
             e += 1
-    kind, first_number, matrix = units[v, 3], hyper[v, 0], _block(matrices, v, 0, size)
-    new = _turned(inverses, f, start, _squared(proposal))
+    kind, first_number, matrix = units[v, 3], hyper[v, 0], block_of(matrices, v, 0, size)
+    new = turned(inverses, f, start, squared(proposal))
     gain = log_covariance_density(kind, first_number, matrix, new, size)
-    gain -= log_covariance_density(kind, first_number, matrix, _block(omega, f, start, size), size)
+    gain -= log_covariance_density(kind, first_number, matrix, block_of(omega, f, start, size), size)
     for a in range(size):  # the Jacobian of ΛΛᵀ
         gain += (size - a) * np.log(abs(proposal[a, a] / root[a, a]))
     if not np.log(rng.random()) < gain:
         return
-    _put(omega, f, start, new)
+    put_block(omega, f, start, new)
     for j in range(levels):
         for a in range(size):
             total = 0.0
@@ -179,7 +179,7 @@ def _regression(
 
 
 @plain
-def _turned(bases: Array, f: int, start: int, inner: Array) -> Array:
+def turned(bases: Array, f: int, start: int, inner: Array) -> Array:
     """Return B M Bᵀ with B the block of a factor's basis that belongs to one unit."""
     size = inner.shape[0]
     half, out = np.zeros((size, size)), np.zeros((size, size))
@@ -195,7 +195,7 @@ def _turned(bases: Array, f: int, start: int, inner: Array) -> Array:
 
 
 @plain
-def _squared(root: Array) -> Array:
+def squared(root: Array) -> Array:
     """Return ΛΛᵀ of a lower triangle."""
     size = root.shape[0]
     out = np.zeros((size, size))
@@ -207,7 +207,7 @@ def _squared(root: Array) -> Array:
 
 
 @plain
-def _block(matrices: Array, f: int, start: int, size: int) -> Array:
+def block_of(matrices: Array, f: int, start: int, size: int) -> Array:
     """Return one unit's block of a factor's matrix."""
     out = np.empty((size, size))
     for i in range(size):
@@ -217,7 +217,7 @@ def _block(matrices: Array, f: int, start: int, size: int) -> Array:
 
 
 @plain
-def _put(matrices: Array, f: int, start: int, block: Array) -> None:
+def put_block(matrices: Array, f: int, start: int, block: Array) -> None:
     """Put one unit's block back."""
     for i in range(block.shape[0]):
         for j in range(block.shape[0]):
