@@ -24,10 +24,12 @@ from .estimate import Control
 from .inference.kenward_roger import KenwardRoger
 from .lmm import LinearMixedModel, lmm
 from .results import MixedResults, load
+from .side_by_side import Comparison, compare  # after the room of the same name
 from .verdict import Convergence
 
 __all__ = [
     "BootstrapWarning",
+    "Comparison",
     "Control",
     "Convergence",
     "ConvergenceWarning",
@@ -46,6 +48,7 @@ __all__ = [
     "RankWarning",
     "SamplingWarning",
     "anova",
+    "compare",
     "dataset_names",
     "lmm",
     "load",

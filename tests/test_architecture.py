@@ -33,7 +33,7 @@ LAYERS = [
     ["storage", "report"],
     ["questions"],
     ["results"],
-    ["lmm", "compare"],
+    ["lmm", "compare", "side_by_side"],
     ["cli"],
     ["__init__", "__main__"],
 ]

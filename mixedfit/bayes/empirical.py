@@ -40,9 +40,9 @@ def empirical(model: Any) -> dict[str, Normal | InverseWishart | InverseGamma]:
     >>> model = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
     >>> for name, prior in empirical(model).items():
     ...     print(name, prior)
-    fixed N((251.4, 10.47), [[838.3, -26.25], [-26.25, 43.01]])
-    Subject inverse-Wishart(3, [[838.3, -26.25], [-26.25, 43.01]]⁻¹)
-    sigma inverse-gamma(1, 654.9) for the variance
+    fixed N((251.4, 10.47), [[838.3, -26.12], [-26.12, 43.01]])
+    Subject inverse-Wishart(3, [[838.3, -26.12], [-26.12, 43.01]]⁻¹)
+    sigma inverse-gamma(1, 524) for the variance
     """
     design: Design = model.design
     _check(design)
