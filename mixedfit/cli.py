@@ -1,4 +1,4 @@
-"""The command line: ``mixedfit fit DATA FORMULA`` and ``mixedfit datasets``."""
+"""The command line: ``mixedfit fit|gibbs|compare DATA FORMULA`` and ``mixedfit datasets``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,6 +18,7 @@ from .errors import DataError, MixedfitError, nearest
 from .lmm import lmm
 from .plain import check_is_plain
 from .report import Summary
+from .side_by_side import compare
 
 __all__ = ["main"]
 
@@ -52,8 +54,34 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--correlation", action="store_true", help="print the correlation of the fixed effects")
     fit.add_argument("--format", choices=("text", "json", "html"), default="text", help="how to print")
     fit.add_argument("--out", metavar="FILE", help="write to a file instead of the terminal")
+    _add_sampling(commands)
     commands.add_parser("datasets", help="list the data sets that ship")
     return parser
+
+
+def _add_sampling(commands: Any) -> None:
+    """Add the commands that sample a posterior under the default priors."""
+    for name, help_text in (
+        ("gibbs", "sample the posterior under default priors and print its table"),
+        ("compare", "print the REML fit and the posterior under default priors side by side"),
+    ):
+        command = commands.add_parser(
+            name,
+            help=help_text,
+            description=f"{help_text[0].upper()}{help_text[1:]}. Other priors can be given in Python.",
+            epilog=f'Example: mixedfit {name} sleepstudy "Reaction ~ Days + (Days | Subject)" --seed 1',
+        )
+        command.add_argument("data", help="as for fit")
+        command.add_argument("formula", help="as for fit")
+        command.add_argument(
+            "--weights", metavar="COLUMN", help="column of weights, Var(error) = sigma^2 / weight"
+        )
+        command.add_argument("--factors", metavar="A,B", default="", help="columns to read as labels")
+        command.add_argument("--draws", type=int, default=1000, metavar="N", help="draws kept of each chain")
+        command.add_argument("--tune", type=int, default=1000, metavar="N", help="sweeps thrown away before")
+        command.add_argument("--chains", type=int, default=4, metavar="N")
+        command.add_argument("--seed", type=int, metavar="N", help="makes the draws the same again")
+        command.add_argument("--out", metavar="FILE", help="write to a file instead of the terminal")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        code = _datasets() if options.command == "datasets" else _fit(options)
+        code = _COMMANDS[options.command](options)
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # the reader has seen enough, as with `| head`
@@ -83,14 +111,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
-def _datasets() -> int:
+def _datasets(options: argparse.Namespace) -> int:
+    del options
     for name in dataset_names():
         frame = load_dataset(name)
         print(f"{name:<18}{len(frame):>6} rows   {', '.join(map(str, frame.columns))}")
     return EXIT_OK
 
 
-def _fit(options: argparse.Namespace) -> int:
+def _data(options: argparse.Namespace) -> pd.DataFrame:
+    """Return the data, with the labels among their numbers, of a formula that may be evaluated."""
     data = read_data(options.data)
     factors = [name.strip() for name in options.factors.split(",") if name.strip()]
     check_is_plain(options.formula, [str(c) for c in data.columns])
@@ -100,6 +130,26 @@ def _fit(options: argparse.Namespace) -> int:
                 f"--factors names {name!r}, which is not a column. {nearest(name, data.columns)}".rstrip()
             )
         data[name] = data[name].astype("category")
+    return data
+
+
+def _sample(options: argparse.Namespace) -> int:
+    """Print a posterior, or a fit beside it."""
+    data = _data(options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = lmm(options.formula, data, weights=options.weights)
+        settings = {"draws": options.draws, "tune": options.tune, "chains": options.chains}
+        posterior = model.gibbs(seed=options.seed, **settings)
+        shown = str(posterior if options.command == "gibbs" else compare(model.fit(), posterior))
+    for warning in caught:
+        print(f"mixedfit: {warning.message}", file=sys.stderr)
+    _write(shown, options.out)
+    return EXIT_NOT_CONVERGED if posterior.warnings else EXIT_OK
+
+
+def _fit(options: argparse.Namespace) -> int:
+    data = _data(options)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         results = lmm(options.formula, data, weights=options.weights).fit(
@@ -176,3 +226,11 @@ def _write(text: str, out: str | None) -> None:
         Path(out).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot write {out}: {error.strerror or error}") from None
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "compare": _sample,
+    "datasets": _datasets,
+    "fit": _fit,
+    "gibbs": _sample,
+}

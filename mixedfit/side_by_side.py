@@ -157,14 +157,15 @@ def _effects(fit: MixedResults, posterior: Posterior) -> Iterator[tuple[str, pd.
 
 def _notes(fit: MixedResults, posterior: Posterior, table: pd.DataFrame, level: float) -> Iterator[str]:
     """Yield what differs, and why."""
+    rows = {str(name): {str(k): float(v) for k, v in row.items()} for name, row in table.T.to_dict().items()}
     for block in fit._fit.design.blocks:
         for effect in block.effects:
             name = f"sd_{effect}|{block.name}"
-            if name in table.index:
-                yield from _note_on_sd(name, block.levels, pd.Series(table.loc[name]))
+            if name in rows:
+                yield from _note_on_sd(name, block.levels, rows[name])
     z = float(ndtri(0.5 * (1 + level)))
     for name in map(str, fit.bse.dropna().index):
-        row, error = pd.Series(table.loc[name]), float(fit.bse[name])
+        row, error = rows[name], float(fit.bse[name])
         share = (row["cred_upper"] - row["cred_lower"]) / (2 * z * error) - 1
         if share > APART:
             yield (
@@ -187,8 +188,8 @@ def _notes(fit: MixedResults, posterior: Posterior, table: pd.DataFrame, level: 
         yield f"Beware: {warning}"
 
 
-def _note_on_sd(name: str, levels: int, row: pd.Series[float]) -> Iterator[str]:
-    estimate, mean = float(row["estimate"]), float(row["post_mean"])
+def _note_on_sd(name: str, levels: int, row: dict[str, float]) -> Iterator[str]:
+    estimate, mean = row["estimate"], row["post_mean"]
     if estimate == 0.0:
         yield (
             f"{name}: the estimate is 0, the likelihood's highest point; the posterior averages over all values "

@@ -105,7 +105,8 @@ def ranks(formula: str, priors: dict[str, Any], simulations: int, seed: int) -> 
         )
         rows.append({name: int(np.sum(drawn(posterior, name) < value)) for name, value in truth.items()})
     table = pd.DataFrame(rows)
-    return table.loc[:, [name for name in table if np.ptp(table[name]) > 0]]  # constants apart
+    known = isinstance(priors["sigma"], pr.Known)
+    return table.loc[:, [n for n in table if np.ptp(table[n]) > 0 and not (known and n == "sigma")]]
 
 
 def drawn(posterior: mf.Posterior, name: str) -> np.ndarray:

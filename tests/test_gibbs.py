@@ -244,6 +244,18 @@ def test_probabilities_must_agree_with_the_note(note: mf.Posterior) -> None:
         assert abs(np.quantile(drawn, p) - value) < 3 * np.hypot(own, error)
 
 
+def test_genotypes_must_be_pulled_together_when_their_own_mean_is_learnt(note: mf.Posterior) -> None:
+    """The note's first extension, γ_g ~ N(μ, σ_γ²): the genotypes are a random factor, their difference shrinks."""
+    model = mf.lmm("SeedlingWeight ~ 1 + (1 | Genotype) + (1 | Tray)", mf.load_dataset("seedling_weight"))
+    posterior = model.gibbs(STAN | {"Genotype": pr.HalfCauchy(1)}, draws=4000, seed=2)
+    genotypes = posterior.random_effects["Genotype"]
+    difference = genotypes["B"] - genotypes["A"]
+    flat = note["GenotypeB"]
+    assert flat.mean() < difference.mean() - 5 * convergence.mcse_mean(difference)
+    assert difference.mean() < 0
+    assert difference.std() < flat.std()
+
+
 # -- how it runs -------------------------------------------------------------------------------------
 
 
