@@ -1,4 +1,4 @@
-"""The command line: ``mixedfit fit|gibbs|compare DATA FORMULA`` and ``mixedfit datasets``."""
+"""The command line: ``mixedfit fit|gibbs|compare|report DATA FORMULA`` and ``mixedfit datasets``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ import pandas as pd
 from . import __version__
 from .datasets import dataset_names, load_dataset
 from .errors import DataError, MixedfitError, nearest
-from .lmm import lmm
+from .fit_and_posterior import compare
+from .html_report import report
+from .lmm import LinearMixedModel, lmm
 from .plain import check_is_plain
-from .report import Summary
-from .side_by_side import compare
+from .results import MixedResults
+from .summary import Summary
 
 __all__ = ["main"]
 
@@ -39,24 +42,43 @@ def _parser() -> argparse.ArgumentParser:
         description="Fit a linear mixed model and print its summary.",
         epilog='Example: mixedfit fit sleepstudy "Reaction ~ Days + (Days | Subject)"',
     )
-    fit.add_argument(
-        "data", help="a CSV (may be gzipped) or Parquet file, or the name of a data set that ships"
-    )
-    fit.add_argument("formula", help="an lme4 formula of columns, numbers and plain transforms, in quotes")
-    fit.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
-    fit.add_argument("--weights", metavar="COLUMN", help="column of weights, Var(error) = sigma^2 / weight")
-    fit.add_argument(
-        "--sigma", type=float, metavar="NUMBER", help="hold the residual standard deviation fixed"
-    )
-    fit.add_argument(
-        "--factors", metavar="A,B", default="", help="columns to read as labels although they hold numbers"
-    )
+    _add_model(fit)
     fit.add_argument("--correlation", action="store_true", help="print the correlation of the fixed effects")
     fit.add_argument("--format", choices=("text", "json", "html"), default="text", help="how to print")
     fit.add_argument("--out", metavar="FILE", help="write to a file instead of the terminal")
+    page = commands.add_parser(
+        "report",
+        help="fit a model and write a page about it",
+        description="Fit a linear mixed model and write one HTML page: the model, tables, intervals, pictures.",
+        epilog='Example: mixedfit report sleepstudy "Reaction ~ Days + (Days | Subject)" --out report.html',
+    )
+    _add_model(page)
+    page.add_argument("--out", metavar="FILE", default="report.html", help="the file to write (report.html)")
+    page.add_argument("--title", metavar="TEXT", help="heading of the page")
+    page.add_argument(
+        "--level", type=float, default=0.95, metavar="NUMBER", help="coverage of intervals (0.95)"
+    )
     _add_sampling(commands)
     commands.add_parser("datasets", help="list the data sets that ship")
     return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    """Add what says which model to fit to which data."""
+    parser.add_argument(
+        "data", help="a CSV (may be gzipped) or Parquet file, or the name of a data set that ships"
+    )
+    parser.add_argument("formula", help="an lme4 formula of columns, numbers and plain transforms, in quotes")
+    parser.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
+    parser.add_argument(
+        "--weights", metavar="COLUMN", help="column of weights, Var(error) = sigma^2 / weight"
+    )
+    parser.add_argument(
+        "--sigma", type=float, metavar="NUMBER", help="hold the residual standard deviation fixed"
+    )
+    parser.add_argument(
+        "--factors", metavar="A,B", default="", help="columns to read as labels although they hold numbers"
+    )
 
 
 def _add_sampling(commands: Any) -> None:
@@ -94,7 +116,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        code = _COMMANDS[options.command](options)
+        commands = {
+            "datasets": _datasets,
+            "fit": _fit,
+            "report": _report,
+            "gibbs": _sample,
+            "compare": _sample,
+        }
+        code = commands[options.command](options)
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # the reader has seen enough, as with `| head`
@@ -111,16 +140,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
-def _datasets(options: argparse.Namespace) -> int:
-    del options
+def _datasets(_: argparse.Namespace) -> int:
     for name in dataset_names():
         frame = load_dataset(name)
         print(f"{name:<18}{len(frame):>6} rows   {', '.join(map(str, frame.columns))}")
     return EXIT_OK
 
 
-def _data(options: argparse.Namespace) -> pd.DataFrame:
-    """Return the data, with the labels among their numbers, of a formula that may be evaluated."""
+def _fit(options: argparse.Namespace) -> int:
+    with _warnings_in_words():
+        results = _fitted(options)
+        summary = results.summary(correlation=options.correlation)
+    _write(_rendered(summary, options.format), options.out)
+    return EXIT_OK if results.converged else EXIT_NOT_CONVERGED
+
+
+def _report(options: argparse.Namespace) -> int:
+    with _warnings_in_words():
+        results = _fitted(options)
+        path = report(results, options.out, title=options.title, level=options.level)
+    print(f"{results.convergence.message}\nWritten to {path}")
+    return EXIT_OK if results.converged else EXIT_NOT_CONVERGED
+
+
+def _sample(options: argparse.Namespace) -> int:
+    """Print a posterior, or a fit beside it."""
+    with _warnings_in_words():
+        model = _model(options)
+        settings = {"draws": options.draws, "tune": options.tune, "chains": options.chains}
+        posterior = model.gibbs(seed=options.seed, **settings)
+        shown = str(posterior if options.command == "gibbs" else compare(model.fit(), posterior))
+    _write(shown, options.out)
+    return EXIT_NOT_CONVERGED if posterior.warnings else EXIT_OK
+
+
+def _fitted(options: argparse.Namespace) -> MixedResults:
+    return _model(options).fit(reml=not options.ml, sigma=options.sigma)
+
+
+def _model(options: argparse.Namespace) -> LinearMixedModel:
     data = read_data(options.data)
     factors = [name.strip() for name in options.factors.split(",") if name.strip()]
     check_is_plain(options.formula, [str(c) for c in data.columns])
@@ -130,36 +188,17 @@ def _data(options: argparse.Namespace) -> pd.DataFrame:
                 f"--factors names {name!r}, which is not a column. {nearest(name, data.columns)}".rstrip()
             )
         data[name] = data[name].astype("category")
-    return data
+    return lmm(options.formula, data, weights=options.weights)
 
 
-def _sample(options: argparse.Namespace) -> int:
-    """Print a posterior, or a fit beside it."""
-    data = _data(options)
+@contextmanager
+def _warnings_in_words() -> Iterator[None]:
+    """Print warnings as sentences, after what raised them; not at all where an error is printed instead."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = lmm(options.formula, data, weights=options.weights)
-        settings = {"draws": options.draws, "tune": options.tune, "chains": options.chains}
-        posterior = model.gibbs(seed=options.seed, **settings)
-        shown = str(posterior if options.command == "gibbs" else compare(model.fit(), posterior))
+        yield
     for warning in caught:
         print(f"mixedfit: {warning.message}", file=sys.stderr)
-    _write(shown, options.out)
-    return EXIT_NOT_CONVERGED if posterior.warnings else EXIT_OK
-
-
-def _fit(options: argparse.Namespace) -> int:
-    data = _data(options)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        results = lmm(options.formula, data, weights=options.weights).fit(
-            reml=not options.ml, sigma=options.sigma
-        )
-        summary = results.summary(correlation=options.correlation)
-    for warning in caught:
-        print(f"mixedfit: {warning.message}", file=sys.stderr)
-    _write(_rendered(summary, options.format), options.out)
-    return EXIT_OK if results.converged else EXIT_NOT_CONVERGED
 
 
 def read_data(source: str) -> pd.DataFrame:
@@ -226,11 +265,3 @@ def _write(text: str, out: str | None) -> None:
         Path(out).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot write {out}: {error.strerror or error}") from None
-
-
-_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "compare": _sample,
-    "datasets": _datasets,
-    "fit": _fit,
-    "gibbs": _sample,
-}

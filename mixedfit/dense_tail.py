@@ -316,6 +316,16 @@ class DenseTail:
         blocks = np.tril(self.inverse[rows[:, :, None], rows[:, None, :]])
         return np.asarray(blocks + np.tril(blocks, -1).transpose(0, 2, 1))
 
+    def whole_inverse(self) -> Array:
+        """Return ΛTΛᵀ over all tail columns (many-level fixed factors included, X not), its lower triangle."""
+        q, random = self.cross.q_tail, self.cross.q_random
+        taken: Array | float = 0.0
+        if q > random and self.size > q:  # the inverse then reaches over X, whose share is known
+            covariance = self.fixed_covariance()[q - random :, q - random :]
+            taken = self.slopes[:, :-1] @ covariance @ self.slopes[:, :-1].T
+        self.prepare(reml=q > random)
+        return np.asarray(np.tril(self.inverse[:q, :q]) - taken)
+
     def psi(self) -> Array:
         """Return ZᵀPZ (ZᵀV⁻¹Z under ML) of all random effects: first factor, then tail; for small models."""
         cross, first = self.cross, self.cross.first

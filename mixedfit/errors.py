@@ -16,6 +16,7 @@ __all__ = [
     "MissingRowsWarning",
     "MixedfitError",
     "ModelError",
+    "PredictionWarning",
     "PriorWarning",
     "RankWarning",
     "SamplingWarning",
@@ -96,6 +97,10 @@ class IdentifiabilityWarning(UserWarning):
 
 class MissingRowsWarning(UserWarning):
     """Rows were left out of the fit."""
+
+
+class PredictionWarning(UserWarning):
+    """Rows could not be predicted."""
 
 
 class PriorWarning(UserWarning):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
+from ._types import AnyArray
 from .errors import DataError, nearest
 
-__all__ = ["as_frame", "check_column", "column_names", "plain_column"]
+__all__ = ["as_frame", "category_codes", "check_column", "column_names", "plain_column"]
 
 
 def column_names(data: Any) -> list[str]:
@@ -142,6 +143,11 @@ def check_column(name: str, values: pd.Series[Any]) -> None:
             )
 
 
+def category_codes(column: pd.Series[Any]) -> AnyArray:
+    """Return the codes of a categorical column, −1 where missing."""
+    return np.asarray(cast(pd.Categorical, column.array).codes)
+
+
 def plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
     """Return a complete column as numbers, booleans, or categories that all occur.
 
@@ -149,7 +155,7 @@ def plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
     """
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        counts = np.bincount(column.cat.codes.to_numpy(), minlength=len(dtype.categories))
+        counts = np.bincount(category_codes(column), minlength=len(dtype.categories))
         return column.cat.remove_unused_categories() if (counts == 0).any() else column
     if isinstance(dtype, np.dtype) and dtype.kind in "iufb":
         return column

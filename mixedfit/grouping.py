@@ -12,6 +12,7 @@ import pandas as pd
 
 from ._types import IntArray
 from .errors import GroupingWarning
+from .frames import category_codes
 
 __all__ = ["Grouping", "encode", "interact"]
 
@@ -42,7 +43,7 @@ def encode(name: str, values: pd.Series[Any]) -> Grouping:
     column of non-integer floats is grouped too, with a warning.
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
-        return _used(name, values.cat.codes.to_numpy().astype(np.int64), values.cat.categories)
+        return _used(name, category_codes(values).astype(np.int64), values.cat.categories)
     array = values.to_numpy() if isinstance(values.dtype, np.dtype) else None
     if array is not None and array.dtype.kind in "iu" and array.size:
         low, high = int(array.min()), int(array.max())

@@ -13,7 +13,7 @@ import pandas as pd
 from ._types import AnyArray, Array
 from .errors import DataError, FormulaError, nearest
 from .formula import ParsedFormula
-from .frames import as_frame, check_column, column_names, plain_column
+from .frames import as_frame, category_codes, check_column, column_names, plain_column
 from .grouping import Grouping, encode
 
 __all__ = ["ModelFrame", "build_frame", "names_by_part", "names_in_factor", "names_of"]
@@ -100,11 +100,23 @@ def _missing_by_column(columns: dict[str, pd.Series[Any]], absent: AnyArray) -> 
     counts = {}
     for name, column in columns.items():
         check_column(name, column)
-        missing = column.isna().to_numpy()
-        if missing.any():
+        missing = _is_missing(column)
+        if missing is not None and missing.any():
             counts[name] = int(missing.sum())
             absent |= missing
     return counts
+
+
+def _is_missing(column: pd.Series[Any]) -> AnyArray | None:
+    """Return which values are missing, None where the type has no missing values; pandas' way is dear on small data."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return np.asarray(category_codes(column) < 0)
+    if isinstance(dtype, np.dtype) and dtype.kind in "iub":
+        return None
+    if isinstance(dtype, np.dtype) and dtype.kind == "f":
+        return np.asarray(np.isnan(column.to_numpy()))
+    return column.isna().to_numpy()
 
 
 def _needed_columns(parsed: ParsedFormula, columns: list[str]) -> list[str]:

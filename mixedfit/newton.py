@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ._types import Array, BoolArray, IntArray
 from .covariance import BlockDiagonal, Diagonal, Unstructured
+from .covariance.linear import LinearRoot
 from .criterion import Criterion
-from .kernels.search import NOT_FINITE, REACHED, search_many, search_small
+from .kernels.search import NOT_FINITE, REACHED, search_many, search_once
 from .optimize import Optimum, minimise
 from .small import SmallModel
 
@@ -52,8 +54,15 @@ def can_search(criterion: Criterion) -> bool:
     return (
         criterion.n_theta > 0
         and criterion.small is not None
-        and all(isinstance(s, BlockDiagonal) for s in criterion.structures)
-        and all(isinstance(part, Unstructured | Diagonal) for s in criterion.structures for part in s.parts)
+        and all(_is_linear(s) for s in criterion.structures)
+    )
+
+
+def _is_linear(structure: Any) -> bool:
+    if isinstance(structure, LinearRoot):
+        return True
+    return isinstance(structure, BlockDiagonal) and all(
+        isinstance(part, Unstructured | Diagonal) for part in structure.parts
     )
 
 
@@ -85,7 +94,7 @@ def search(criterion: Criterion, model: SmallModel, start: Array, limits: tuple[
     """
     x = np.asarray(start, dtype=float)[model.places]
     numbers, curvatures = np.full(4, np.inf), np.zeros((2, x.size, x.size))
-    status = search_small.py_func(  # type: ignore[attr-defined]
+    status = search_once(
         model.static,
         model.data,
         model.layout,

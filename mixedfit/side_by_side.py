@@ -1,209 +1,226 @@
-"""A fit and a posterior of the same model side by side, and in words where they differ and why."""
+"""Several fits in one table: coefficients with standard errors, variance parameters, and what they were fitted to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
-from .bayes.draws import GroupDraws
-from .bayes.posterior import Posterior
 from .errors import ModelError
-from .labels import check_level
-from .results import MixedResults
-from .rformat import format_numbers
+from .inference.likelihood_ratio import same_fixed
+from .parameters import parameters_of, values_of
+from .rformat import text_columns
 
-__all__ = ["Comparison", "compare"]
+if TYPE_CHECKING:
+    from .results import MixedResults
 
-Method = Literal["wald", "profile", "boot"]
-
-FEW = 10
-"""Groups below which the posterior of their standard deviation is clearly skewed."""
-
-APART = 0.05
-"""Relative difference of widths or estimates from which it is worth a word."""
+__all__ = ["ModelComparison", "compare_models"]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
-    """A fit beside a posterior.
+class ModelComparison:
+    """Models side by side, a column a model. Prints a table; `mixedfit.to_latex` and its like write it.
 
     Attributes
     ----------
-    table : pandas.DataFrame
-        A row for every parameter: estimate, std_error, lower and upper of every interval method, then post_mean,
-        post_sd, cred_lower and cred_upper.
-    random_effects : dict of str to pandas.DataFrame
-        For every grouping factor the conditional modes (BLUPs) beside posterior means and SDs of b, by level and
-        effect; empty if the draws were not kept.
+    names, formulas : tuple of str
+    estimates, std_errors : pandas.DataFrame
+        Fixed effects × models; NaN where a model lacks one.
+    variances : pandas.DataFrame
+        Standard deviations, correlations and residual SD × models.
+    facts : pandas.DataFrame
+        Models × method, nobs, logLik, AIC, BIC, n_parameters, converged.
+    groups : pandas.DataFrame
+        Levels of each grouping factor × models, NaN where a model lacks it.
     notes : tuple of str
-        Where they differ, and why.
-    level : float
+        What must not be compared.
     """
 
-    table: pd.DataFrame
-    random_effects: dict[str, pd.DataFrame]
+    names: tuple[str, ...]
+    formulas: tuple[str, ...]
+    estimates: pd.DataFrame
+    std_errors: pd.DataFrame
+    variances: pd.DataFrame
+    facts: pd.DataFrame
+    groups: pd.DataFrame
     notes: tuple[str, ...]
-    level: float
+
+    def sections(self) -> list[tuple[str, list[list[str]]]]:
+        """Return the table as text: for each part its title and rows of a label and a cell for each model."""
+        fixed = [
+            [str(name), *_with_errors(self.estimates.loc[name].tolist(), self.std_errors.loc[name].tolist())]
+            for name in self.estimates.index
+        ]
+        variances = [
+            [str(name), *_shown(str(name), self.variances.loc[name].tolist())]
+            for name in self.variances.index
+        ]
+        facts = self.facts
+        about = [["Rows", *(f"{int(v)}" for v in facts["nobs"])]]
+        for name in self.groups.index:
+            counts = self.groups.loc[name]
+            about.append([f"Levels of {name}", *("" if np.isnan(v) else f"{int(v)}" for v in counts)])
+        about.append(["Parameters", *(f"{int(v)}" for v in facts["n_parameters"])])
+        for title in ("logLik", "AIC", "BIC"):
+            about.append([title, *(f"{v:.1f}" for v in facts[title])])
+        about.append(["Fitted by", *facts["method"].tolist()])
+        if not facts["converged"].all():
+            about.append(["Converged", *("yes" if v else "NO" for v in facts["converged"])])
+        titles = ("Fixed effects (standard errors)", "Random effects", "Fit")
+        return [(t, rows) for t, rows in zip(titles, (fixed, variances, about), strict=True) if rows]
 
     def __str__(self) -> str:
-        shown = pd.DataFrame(index=self.table.index)
-        for column in self.table.columns:
-            shown[column] = format_numbers(self.table[column].tolist(), 4, missing="")
-        text = shown.to_string()
-        notes = "".join(f"\n* {note}" for note in self.notes)
-        return f"Fit and posterior side by side, intervals of level {self.level:g}\n{text}\n{notes}".rstrip()
+        rows: list[list[str]] = []
+        for number, (title, part) in enumerate(self.sections()):
+            rows += ([[""] * (len(self.names) + 1)] if number else []) + [[title, *[""] * len(self.names)]]
+            rows += [[f"  {row[0]}", *row[1:]] for row in part]
+        heads = ["", *self.names]
+        lines = text_columns(heads, [list(column) for column in zip(*rows, strict=True)], left=1)
+        legend = [
+            f"{name}: {text}" for name, text in zip(self.names, self.formulas, strict=True) if name != text
+        ]
+        return "\n".join([*lines, "", *legend, *self.notes])
 
     __repr__ = __str__
 
 
-def compare(
-    fit: MixedResults,
-    posterior: Posterior,
-    *,
-    level: float = 0.95,
-    methods: Sequence[Method] = ("wald", "profile"),
-) -> Comparison:
-    """Return a fit beside a posterior of the same model.
+def _with_errors(estimates: list[float], errors: list[float]) -> list[str]:
+    """Return estimates with their standard errors in brackets; decimals show the smallest error to three digits."""
+    known = [e for e in errors if np.isfinite(e) and e > 0]
+    decimals = int(np.clip(2 - np.floor(np.log10(min(known))), 0, 12)) if known else 4
+    return [
+        "" if not np.isfinite(b) else f"{b:.{decimals}f} ({e:.{decimals}f})"
+        for b, e in zip(estimates, errors, strict=True)
+    ]
+
+
+def _shown(name: str, values: list[float]) -> list[str]:
+    """Return values with the decimals that show the largest to four digits, correlations with two decimals."""
+    if name.startswith("correlation of "):
+        return ["" if not np.isfinite(v) else f"{v:.2f}" for v in values]
+    largest = max((abs(v) for v in values if np.isfinite(v)), default=0.0)
+    decimals = int(np.clip(3 - np.floor(np.log10(largest)), 0, 12)) if largest > 0 else 3
+    return ["" if not np.isfinite(v) else f"{v:.{decimals}f}" for v in values]
+
+
+def compare_models(
+    models: Iterable[MixedResults] | Mapping[str, MixedResults], *, names: Iterable[str] | None = None
+) -> ModelComparison:
+    """Return several fits side by side: coefficients with standard errors, variance parameters, rows and criteria.
 
     Parameters
     ----------
-    fit : MixedResults
-    posterior : Posterior
-    level : float
-        Coverage of all intervals; credible ones have equal tails.
-    methods : sequence of {"wald", "profile", "boot"}
-        Intervals of the fit.
+    models : sequence of MixedResults, or mapping of names to them
+        In the order of the columns.
+    names : sequence of str, optional
+        Heads of the columns; by default those of the mapping, or "model 1" and so on.
 
     Raises
     ------
     ModelError
-        If the two are not about the same model and data.
+        If there is no model, or the names do not fit.
 
     Examples
     --------
     >>> import mixedfit as mf
-    >>> model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
-    >>> side = mf.compare(model.fit(), model.gibbs(seed=1), methods=["profile"])
-    >>> list(side.table.columns[:4])
-    ['estimate', 'std_error', 'profile_lower', 'profile_upper']
+    >>> data = mf.load_dataset("sleepstudy")
+    >>> one = mf.lmm("Reaction ~ Days + (1 | Subject)", data).fit()
+    >>> two = mf.lmm("Reaction ~ Days + (Days | Subject)", data).fit()
+    >>> compared = mf.compare_models({"intercepts": one, "slopes": two})
+    >>> compared.std_errors.round(2)
+                 intercepts  slopes
+    (Intercept)        9.75    6.82
+    Days               0.80    1.55
     """
-    check_level(level)
-    _check_same(fit, posterior)
-    for method in methods:
-        if method not in ("wald", "profile", "boot"):
-            raise ModelError(f"method {method!r} is not known; expected 'wald', 'profile' or 'boot'.")
-    names = list(posterior.names)
-    table = pd.DataFrame(index=pd.Index(names))
-    table["estimate"] = pd.concat([fit.params, _variances(fit, posterior)]).reindex(names)
-    table["std_error"] = fit.bse.reindex(names)
-    for method in methods:
-        limits = fit.conf_int(level, method, names="long").reindex(names)
-        table[f"{method}_lower"], table[f"{method}_upper"] = limits["lower"], limits["upper"]
-    drawn = {name: posterior[name] for name in names}
-    tails = [0.5 * (1 - level), 0.5 * (1 + level)]
-    table["post_mean"] = [float(values.mean()) for values in drawn.values()]
-    table["post_sd"] = [float(values.std(ddof=1)) for values in drawn.values()]
-    limits_of = np.array([np.quantile(values, tails) for values in drawn.values()])
-    table["cred_lower"], table["cred_upper"] = limits_of[:, 0], limits_of[:, 1]
-    return Comparison(
-        table, dict(_effects(fit, posterior)), tuple(_notes(fit, posterior, table, level)), level
+    fits, heads = _named(models, names)
+    parameters = [parameters_of(fit._fit) for fit in fits]
+    columns = [fit.params.rename(name) for fit, name in zip(fits, heads, strict=True)]
+    errors = [fit.bse.rename(name) for fit, name in zip(fits, heads, strict=True)]
+    variances = []
+    for fit, own, name in zip(fits, parameters, heads, strict=True):
+        chosen = [p for p in own if p.kind != "fixed"]
+        words = [p.words for p in chosen]
+        if fit._fit.held_sigma is not None:
+            words, values = [*words, "residual SD"], [*values_of(fit._fit, chosen), fit.sigma]
+        else:
+            values = list(values_of(fit._fit, chosen))
+        variances.append(pd.Series(values, index=pd.Index(words, dtype=object), name=name))
+    facts = pd.DataFrame(
+        {
+            "method": ["REML" if fit.reml else "ML" for fit in fits],
+            "nobs": [fit.nobs for fit in fits],
+            "logLik": [fit.llf for fit in fits],
+            "AIC": [fit.aic for fit in fits],
+            "BIC": [fit.bic for fit in fits],
+            "n_parameters": [fit.n_parameters for fit in fits],
+            "converged": [fit.converged for fit in fits],
+        },
+        index=pd.Index(heads),
+    )
+    groups = [pd.Series(fit.ngroups, name=name, dtype=float) for fit, name in zip(fits, heads, strict=True)]
+    table = _side_by_side(variances)
+    residual = [name for name in table.index if name == "residual SD"]
+    return ModelComparison(
+        tuple(heads),
+        tuple(fit.formula for fit in fits),
+        _side_by_side(columns),
+        _side_by_side(errors),
+        table.loc[[*(name for name in table.index if name != "residual SD"), *residual]],
+        facts,
+        _side_by_side(groups),
+        _warnings(fits, heads),
     )
 
 
-def _check_same(fit: MixedResults, posterior: Posterior) -> None:
-    if not isinstance(fit, MixedResults) or not isinstance(posterior, Posterior):
+def _named(
+    models: Iterable[MixedResults] | Mapping[str, MixedResults], names: Iterable[str] | None
+) -> tuple[list[MixedResults], list[str]]:
+    if isinstance(models, Mapping):
+        fits, heads = list(models.values()), [str(name) for name in models]
+    else:
+        fits = list(models)
+        heads = [f"model {number}" for number in range(1, len(fits) + 1)]
+    if not fits:
+        raise ModelError("compare_models needs at least one fit.")
+    if names is not None:
+        heads = [str(name) for name in names]
+    if len(heads) != len(fits) or len(set(heads)) != len(heads):
         raise ModelError(
-            f"compare takes a fit and a posterior, in this order; got {type(fit).__name__} and "
-            f"{type(posterior).__name__}. To compare two fits use mixedfit.anova."
+            f"the names {heads} do not fit {len(fits)} models; expected a different name for each."
         )
-    own, other = fit._fit.design, posterior.design
-    same = own.formula.source == other.formula.source and own.n == other.n
-    if not (same and np.array_equal(own.y, other.y) and np.array_equal(own.X, other.X)):
-        raise ModelError(
-            f"the fit is of {own.formula.source!r} on {own.n} rows, the posterior of {other.formula.source!r} on "
-            f"{other.n}; compare two of the same model and data."
-        )
+    return fits, heads
 
 
-def _variances(fit: MixedResults, posterior: Posterior) -> pd.Series[float]:
-    """Return the estimates of SDs, correlations and σ under the posterior's names."""
-    values: dict[str, float] = {"sigma": fit.sigma}
-    for block, omega in zip(fit._fit.design.blocks, fit._fit.omega, strict=True):
-        sds = np.sqrt(np.diag(omega))
-        for a, effect in enumerate(block.effects):
-            values[f"sd_{effect}|{block.name}"] = float(sds[a])
-            for b in range(a):
-                product = sds[a] * sds[b]
-                correlation = float(omega[a, b] / product) if product > 0 else float("nan")
-                values[f"cor_{effect}.{block.effects[b]}|{block.name}"] = correlation
-    return pd.Series({name: value for name, value in values.items() if name in posterior})
+def _side_by_side(columns: list[pd.Series[float]]) -> pd.DataFrame:
+    """Return columns beside each other, rows in the order in which they are first met."""
+    order = list(dict.fromkeys(name for column in columns for name in column.index))
+    return pd.DataFrame(
+        {column.name: column.reindex(order).to_numpy(dtype=float) for column in columns},
+        index=pd.Index(order, dtype=object),
+    )
 
 
-def _effects(fit: MixedResults, posterior: Posterior) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield every grouping factor with the modes beside the posterior means."""
-    if len(posterior.effects) < len(posterior.design.blocks):
-        return
-    for name, modes in fit.random_effects.items():
-        draws: GroupDraws = posterior.random_effects[name]
-        stacked = [frame.stack() for frame in (modes, draws.mean, draws.sd)]
-        table = pd.DataFrame(dict(zip(("mode", "mean", "sd"), stacked, strict=True)))
-        yield name, table.rename_axis(["level", "effect"])
-
-
-def _notes(fit: MixedResults, posterior: Posterior, table: pd.DataFrame, level: float) -> Iterator[str]:
-    """Yield what differs, and why."""
-    rows = {str(name): {str(k): float(v) for k, v in row.items()} for name, row in table.T.to_dict().items()}
-    for block in fit._fit.design.blocks:
-        for effect in block.effects:
-            name = f"sd_{effect}|{block.name}"
-            if name in rows:
-                yield from _note_on_sd(name, block.levels, rows[name])
-    z = float(ndtri(0.5 * (1 + level)))
-    for name in map(str, fit.bse.dropna().index):
-        row, error = rows[name], float(fit.bse[name])
-        share = (row["cred_upper"] - row["cred_lower"]) / (2 * z * error) - 1
-        if share > APART:
-            yield (
-                f"{name}: the credible interval is {100 * share:.0f}% wider than estimate ± {z:.2f} standard errors, "
-                "which takes the variances as known."
-            )
-        elif share < -APART:
-            yield f"{name}: the credible interval is {-100 * share:.0f}% narrower; the prior adds information."
-        if abs(row["post_mean"] - row["estimate"]) > 0.25 * error:
-            yield (
-                f"{name}: the posterior mean is {row['post_mean']:.4g}, pulled from {row['estimate']:.4g} by the "
-                "prior."
-            )
-    if not fit.reml:
-        yield (
-            "The fit is by maximum likelihood, whose variances are too small by the fixed effects' share; REML's "
-            "are not."
-        )
-    for warning in posterior.warnings:
-        yield f"Beware: {warning}"
-
-
-def _note_on_sd(name: str, levels: int, row: dict[str, float]) -> Iterator[str]:
-    estimate, mean = row["estimate"], row["post_mean"]
-    if estimate == 0.0:
-        yield (
-            f"{name}: the estimate is 0, the likelihood's highest point; the posterior averages over all values "
-            f"that the data allow, up to {row['cred_upper']:.3g}."
-        )
-    elif mean > (1 + APART) * estimate:
-        why = (
-            f"with {levels} groups large values cannot be ruled out, and a mean follows the long right tail"
-            if levels < FEW
-            else "its posterior is skewed, and the mean follows the tail"
-        )
-        yield f"{name}: the posterior mean, {mean:.4g}, is above the estimate, {estimate:.4g}: {why}."
-    elif mean < (1 - APART) * estimate:
-        yield (
-            f"{name}: the posterior mean, {mean:.4g}, is below the estimate, {estimate:.4g}: the prior pulls "
-            "towards 0."
-        )
+def _warnings(fits: list[MixedResults], heads: list[str]) -> tuple[str, ...]:
+    first = fits[0]
+    apart = "their likelihoods and criteria cannot be compared."
+    if any(
+        fit.nobs != first.nobs or not fit._fit.design.index.equals(first._fit.design.index) for fit in fits
+    ):
+        notes = [f"The models are on different rows: {apart}"]
+    elif any(not np.array_equal(fit._fit.response, first._fit.response) for fit in fits):
+        notes = [f"The models have different responses: {apart}"]
+    elif len({fit.reml for fit in fits}) > 1:
+        notes = ["Criteria of REML and ML fits cannot be compared with each other."]
+    elif first.reml and any(not same_fixed(first._fit, fit._fit) for fit in fits[1:]):
+        notes = [
+            "REML criteria of models with different fixed effects cannot be compared: fit by ML for that."
+        ]
+    else:
+        notes = []
+    flat = [head for head, fit in zip(heads, fits, strict=True) if fit.singular]
+    if flat:
+        notes.append(f"Converged on the boundary (a covariance without full rank): {', '.join(flat)}.")
+    return tuple(notes)

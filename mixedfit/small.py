@@ -175,7 +175,7 @@ class SmallTail(DenseTail):
         scores = (np.empty(self.cross.first.gram.shape[:2]), np.empty(self.cross.q_random))
         gradient, curvatures = np.empty(count), np.empty((2, count, count))
         reml, variance, profiled = options
-        derive_small(
+        derive_small.py_func(  # type: ignore[attr-defined]
             model.static,
             model.data,
             model.layout,

@@ -299,6 +299,11 @@ class SparseTail:
         side = -slopes @ self._covariance
         return np.block([[own, side], [side.T, self._covariance]])
 
+    def whole_inverse(self) -> sparse.csr_array:
+        """Return ΛTΛᵀ over all tail columns (many-level fixed factors included, X not) on its pattern."""
+        self.prepare(reml=self.cross.q_tail > self.cross.q_random)
+        return self._matrix(self.scaled)
+
     def mode_blocks(self, f: int) -> Array:
         """Return the diagonal blocks of Λ (ΛᵀZᵀZΛ + I)⁻¹ Λᵀ of a block of random effects."""
         self.prepare(reml=False)

@@ -28,17 +28,23 @@ LAYERS = [
     ["verdict"],
     ["estimate"],
     ["fit"],
-    ["information", "parameters", "simulate"],
+    ["information", "parameters", "joint", "re_form", "rows"],
+    ["simulate"],
+    ["truth", "extend"],
     ["inference", "bayes"],
-    ["storage", "report"],
-    ["questions"],
+    ["predict", "diagnostics"],
+    ["storage", "summary", "tidying", "plots", "side_by_side"],
+    ["tables", "adapters"],
+    ["markup"],
+    ["html_report"],
+    ["questions", "predictions", "diagnosed", "outputs"],
     ["results"],
-    ["lmm", "compare", "side_by_side"],
+    ["lmm", "compare", "fit_and_posterior", "studies"],
     ["cli"],
     ["__init__", "__main__"],
 ]
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-SAME_LAYER = {("frames", "errors"), ("covariance", "_linalg")}
+SAME_LAYER = {("grouping", "frames"), ("frames", "errors"), ("covariance", "_linalg")}
 CORE = {"numpy", "scipy", "pandas", "formulaic", "numba", "threadpoolctl"}
 LIMIT = 400
 

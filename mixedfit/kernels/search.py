@@ -11,6 +11,7 @@ Only for covariance structures that are linear in θ: λ_f = Σ_a θ_a M_a, with
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from ._compile import plain
 from .small import derive_small, evaluate_small
 from .triangle import cholesky, solve_lower, solve_upper
 
-__all__ = ["NOT_FINITE", "REACHED", "STOPPED", "search_many", "search_small"]
+__all__ = ["NOT_FINITE", "REACHED", "STOPPED", "search_many", "search_once", "search_small"]
 
 REACHED, STOPPED, NOT_FINITE = 0, 1, 2
 """The optimum was found; a step failed or evaluations ran out; nothing could be computed at the start."""
@@ -270,3 +271,10 @@ def search_many(
         own = (gram, indptr, indices, values, border, tail)
         setting = (settings[0], settings[1], settings[2], constants[r, 1], constants[r, 0])
         status[r] = search_small(static, own, layout, setting, limits, slopes, x[r], numbers[r], curvatures)
+
+
+search_once = FunctionType(
+    search_small.py_func.__code__,  # type: ignore[attr-defined]
+    {**globals(), "derive_small": derive_small.py_func},  # type: ignore[attr-defined]
+)
+"""`search_small` as Python runs it, over its compiled steps: a single fit need not compile the whole."""

@@ -20,38 +20,10 @@ from .._types import Array, IntArray
 from ._compile import plain
 from .levels import eliminate_levels, sum_levels
 from .second import product, traces_small
-from .triangle import cholesky, solve_lower, solve_upper, symmetric_inverse
+from .triangle import cholesky, solve_upper, symmetric_inverse
+from .working import directions_of, first_products, quadratic_forms, tail_variates, times_both, times_lam
 
 __all__ = ["derive_small", "evaluate_small", "solve_small"]
-
-
-@plain
-def times_lam(layout: IntArray, lams: Array, vector: Array, transposed: bool) -> None:
-    """Multiply `vector` (at least all random columns) by Λ, or Λᵀ, in place."""
-    room = np.empty(lams.shape[1])
-    for f in range(1, layout.shape[0]):
-        k, levels, offset = layout[f, 0], layout[f, 1], layout[f, 2]
-        for j in range(levels):
-            at = offset + j * k
-            for a in range(k):
-                total = 0.0
-                for b in range(k):
-                    total += (lams[f, b, a] if transposed else lams[f, a, b]) * vector[at + b]
-                room[a] = total
-            for a in range(k):
-                vector[at + a] = room[a]
-
-
-@plain
-def _times_both(layout: IntArray, lams: Array, matrix: Array, transposed: bool) -> None:
-    """Replace the symmetric `matrix` by ΛᵀMΛ (`transposed`) or ΛMΛᵀ."""
-    n = matrix.shape[0]
-    for _ in range(2):
-        for i in range(n):
-            times_lam(layout, lams, matrix[i], transposed)
-        for i in range(n):
-            for h in range(i):
-                matrix[i, h], matrix[h, i] = matrix[h, i], matrix[i, h]
 
 
 @plain
@@ -78,7 +50,7 @@ def evaluate_small(
     if layout.shape[0] > 1:
         last = layout.shape[0] - 1
         q = layout[last, 2] + layout[last, 0] * layout[last, 1]
-        _times_both(layout, lams, chol, True)
+        times_both(layout, lams, chol, True)
         for i in range(q):
             chol[i, i] += 1.0
     if not cholesky(chol):
@@ -100,22 +72,6 @@ def solve_small(layout: IntArray, lams: Array, chol: Array, solution: Array) -> 
         solution[i] = chol[size, i]
     solve_upper(chol, solution, size)
     times_lam(layout, lams, solution, False)
-
-
-@plain
-def _directions(layout: IntArray, lams: Array, slopes: Array) -> Array:
-    """Return E_a of all θ, shape (n_theta, k, k)."""
-    out = np.zeros(slopes.shape)
-    for f in range(layout.shape[0]):
-        k = layout[f, 0]
-        for d in range(layout[f, 3], layout[f, 3] + layout[f, 4]):
-            for a in range(k):
-                for b in range(k):
-                    total = 0.0
-                    for c in range(k):
-                        total += slopes[d, a, c] * lams[f, b, c] + lams[f, a, c] * slopes[d, b, c]
-                    out[d, a, b] = total
-    return out
 
 
 @plain
@@ -156,65 +112,119 @@ def _reduced(layout: IntArray, f: int, products: Array, image: Array, out: Array
 
 
 @plain
-def _first_products(
-    layout: IntArray, directions: Array, pairs: Array, sides: Array, products: Array, crossed: Array
-) -> None:
-    """Products of the first factor's working variates among themselves and with [tail X]."""
-    k, count = layout[0, 0], layout[0, 4]
-    room = np.empty((k, k))
-    for d in range(count):
-        for a in range(k):
-            for b in range(k):
-                room[a, b] = 0.0
-        for a in range(k):
-            for b in range(k):
-                at = directions[d, a, b]
-                for i in range(crossed.shape[1]):
-                    crossed[d, i] += at * sides[a, b, i]
-                for c in range(k):
-                    for e in range(k):
-                        room[c, e] += at * pairs[a, c, b, e]
-        for e in range(count):
-            total = 0.0
-            for a in range(k):
-                for b in range(k):
-                    total += directions[e, b, a] * room[a, b]
-            products[d, e] = total
+def _prepare(layout: IntArray, lams: Array, chol: Array, t: int) -> Any:
+    """Return T and U."""
+    inner = symmetric_inverse(chol, 0, t)
+    scaled = np.empty((t, t))
+    for i in range(t):
+        for h in range(t):
+            scaled[i, h] = inner[i, h]
+    times_both(layout, lams, scaled, False)
+    return inner, scaled
 
 
 @plain
-def _tail_variates(
-    layout: IntArray, directions: Array, scores: Array, tail: Array, products: Array, crossed: Array
+def _tail_scores(products: Array, scaled: Array, solution: Array, scores: Array) -> Array:
+    """Fill the tail's scores; return S̃U of its random columns."""
+    q, size = scores.size, solution.size
+    for i in range(q):
+        total = products[i, size]
+        for h in range(size):
+            total -= products[i, h] * solution[h]
+        scores[i] = total
+    image = np.empty((q, scaled.shape[0]))
+    product(products, scaled, image)
+    return image
+
+
+@plain
+def _moments(layout: IntArray, f: int, scores: Array, out: Array) -> None:
+    """Fill `out` with Σ_j w_j w_jᵀ of tail factor f."""
+    k = layout[f, 0]
+    for a in range(k):
+        for b in range(k):
+            out[a, b] = 0.0
+    for j in range(layout[f, 1]):
+        at = layout[f, 2] + j * k
+        for a in range(k):
+            for b in range(k):
+                out[a, b] += scores[at + a] * scores[at + b]
+
+
+@plain
+def _slopes(
+    layout: IntArray,
+    variance: float,
+    matrices: Any,
+    sums: Array,
+    scores: Array,
+    directions: Array,
+    gradient: Array,
+    along: Array,
+    rest: Array,
 ) -> None:
-    """Add the tail factors' working variates: coefficients E_a w_l on the tail's columns."""
-    count, q, size = directions.shape[0], scores.size, crossed.shape[1]
-    coefficients = np.zeros((count, q))
-    for f in range(1, layout.shape[0]):
-        k, levels, offset = layout[f, 0], layout[f, 1], layout[f, 2]
-        for d in range(layout[f, 3], layout[f, 3] + layout[f, 4]):
-            for j in range(levels):
+    """Fill the gradient, −∂PRSS/∂θ and what the second derivative of λλᵀ adds to the curvature.
+
+    `matrices`: λ and ∂λ/∂θ of all blocks, S̃, T and S̃U.
+    """
+    lams, slopes, products, inner, image = matrices
+    widest = slopes.shape[1]
+    moments, quotient = np.zeros((widest, widest)), np.zeros((widest, widest))
+    slope = np.zeros((widest, widest))
+    for f in range(layout.shape[0]):
+        k, here, stop = layout[f, 0], layout[f, 3], layout[f, 3] + layout[f, 4]
+        if f == 0:
+            for a in range(k):
+                for b in range(k):
+                    moments[a, b] = sums[2, a, b]
+                    slope[a, b] = sums[0, a, b] - sums[1, a, b]
+                    quotient[a, b] = 0.0
+                    for c in range(k):
+                        quotient[a, b] += (sums[0, a, c] - sums[1, a, c]) * lams[0, c, b]
+        else:
+            _moments(layout, f, scores, moments)
+            _quotient(layout, f, lams, products, inner, quotient)
+            _reduced(layout, f, products, image, slope)
+        for a in range(k):
+            for b in range(k):
+                total = 0.0
+                for c in range(k):
+                    total += moments[a, c] * lams[f, c, b]
+                quotient[a, b] -= total / variance
+                slope[a, b] -= moments[a, b] / variance
+        for d in range(here, stop):
+            total, moment = 0.0, 0.0
+            for a in range(k):
+                for b in range(k):
+                    total += slopes[d, a, b] * quotient[a, b]
+                    moment += directions[d, a, b] * moments[a, b]
+            gradient[d] = 2.0 * total
+            along[d] = moment
+            for e in range(here, stop):
+                total = 0.0
                 for a in range(k):
-                    total = 0.0
                     for b in range(k):
-                        total += directions[d, a, b] * scores[offset + j * k + b]
-                    coefficients[d, offset + j * k + a] = total
-    first = layout[0, 4]
-    for d in range(first, count):
-        for e in range(first):
-            total = 0.0
-            for i in range(q):
-                total += crossed[e, i] * coefficients[d, i]
-            products[d, e] = products[e, d] = total
-    for d in range(first, count):
-        for h in range(q):
-            at = coefficients[d, h]
-            for i in range(size):
-                crossed[d, i] += at * tail[h, i]
-        for e in range(first, count):
-            total = 0.0
-            for i in range(q):
-                total += crossed[d, i] * coefficients[e, i]
-            products[d, e] = total
+                        bend = 0.0
+                        for c in range(k):
+                            bend += slope[a, c] * slopes[e, c, b]
+                        total += slopes[d, a, b] * bend
+                rest[d, e] = 2.0 * total
+
+
+@plain
+def _complete(rest: Array, along: Array, profiled: float, second: Array, curvatures: Array) -> None:
+    """Put both curvatures together; `profiled`: 1/(σ² PRSS), or 0 where σ is held; `second` may be empty."""
+    count = along.size
+    for d in range(count):
+        for e in range(count):
+            rest[d, e] -= along[d] * along[e] * profiled
+    for d in range(count):
+        for e in range(count):
+            bend = 0.5 * (rest[d, e] + rest[e, d])
+            if second.size > 0:
+                both = 0.5 * (second[d, e] + second[e, d])
+                curvatures[1, d, e] = 2.0 * curvatures[0, d, e] - both + bend
+            curvatures[0, d, e] += bend
 
 
 @plain
@@ -235,113 +245,36 @@ def derive_small(
     """Fill solution, scores of the first factor (levels, k) and the tail (q,), gradient and curvatures.
 
     `options`: whether REML, whether exact, σ² in units of the cross-products, whether it is profiled. `curvatures`
-    (2, n_theta, n_theta): the average information's, and if asked for the exact one.
+    (2, n_theta, n_theta): the average information's, and if asked for the exact one. Its steps are kernels of their
+    own, so that a single fit runs them from Python (`derive_small.py_func`) and need not compile the whole.
     """
     reml, exact, variance, profiled = options
     gram, indptr, indices, values, border, _ = data
     first_scores, tail_scores = scores
-    size, q, count = solution.size, tail_scores.size, gradient.size
-    blocks, k = layout.shape[0], gram.shape[1]
+    size, q, count, k = solution.size, tail_scores.size, gradient.size, gram.shape[1]
     t = size if reml else q
     solve_small(layout, lams, chol, solution)
-    inner = symmetric_inverse(chol, 0, t)
-    scaled = np.empty((t, t))
-    for i in range(t):
-        for h in range(t):
-            scaled[i, h] = inner[i, h]
-    _times_both(layout, lams, scaled, False)
+    inner, scaled = _prepare(layout, lams, chol, t)
     sums, pairs = np.zeros((3, k, k)), np.zeros((k, k, k, k))
     sides, traces = np.zeros((k, k, size)), np.zeros((k, k, k, k))
-    spreads = np.zeros((t, t, k, k)) if exact else np.zeros((0, 0, k, k))
+    width = t if exact else 0
+    spreads = np.zeros((width, width, k, k))
     sum_levels(
         static, lams[0], gram, indptr, indices, values, border, scaled, solution, exact,
         first_scores, sums, pairs, sides, traces, spreads, 0, gram.shape[0],
     )  # fmt: skip
-    for i in range(q):
-        total = products[i, size]
-        for h in range(size):
-            total -= products[i, h] * solution[h]
-        tail_scores[i] = total
-    directions = _directions(layout, lams, slopes)
-    widest = slopes.shape[1]
-    moments, quotient, slope = (
-        np.zeros((widest, widest)),
-        np.zeros((widest, widest)),
-        np.zeros((widest, widest)),
-    )
-    image = np.empty((q, t))  # S̃U
-    product(products, scaled, image)
-    along = np.zeros(count)
-    rest = np.zeros((count, count))
-    for f in range(blocks):
-        size_f, here, stop = layout[f, 0], layout[f, 3], layout[f, 3] + layout[f, 4]
-        if f == 0:
-            for a in range(k):
-                for b in range(k):
-                    moments[a, b] = sums[2, a, b]
-                    slope[a, b] = sums[0, a, b] - sums[1, a, b]
-                    quotient[a, b] = 0.0
-                    for c in range(k):
-                        quotient[a, b] += (sums[0, a, c] - sums[1, a, c]) * lams[0, c, b]
-        else:
-            for a in range(size_f):
-                for b in range(size_f):
-                    moments[a, b] = 0.0
-            for j in range(layout[f, 1]):
-                at = layout[f, 2] + j * size_f
-                for a in range(size_f):
-                    for b in range(size_f):
-                        moments[a, b] += tail_scores[at + a] * tail_scores[at + b]
-            _quotient(layout, f, lams, products, inner, quotient)
-            _reduced(layout, f, products, image, slope)
-        for a in range(size_f):
-            for b in range(size_f):
-                total = 0.0
-                for c in range(size_f):
-                    total += moments[a, c] * lams[f, c, b]
-                quotient[a, b] -= total / variance
-                slope[a, b] -= moments[a, b] / variance
-        for d in range(here, stop):
-            total, moment = 0.0, 0.0
-            for a in range(size_f):
-                for b in range(size_f):
-                    total += slopes[d, a, b] * quotient[a, b]
-                    moment += directions[d, a, b] * moments[a, b]
-            gradient[d] = 2.0 * total
-            along[d] = moment
-            for e in range(here, stop):
-                total = 0.0
-                for a in range(size_f):
-                    for b in range(size_f):
-                        bend = 0.0
-                        for c in range(size_f):
-                            bend += slope[a, c] * slopes[e, c, b]
-                        total += slopes[d, a, b] * bend
-                rest[d, e] = 2.0 * total
-    prss = chol[size, size] ** 2
-    if profiled:
-        for d in range(count):
-            for e in range(count):
-                rest[d, e] -= along[d] * along[e] / (variance * prss)
+    image = _tail_scores(products, scaled, solution, tail_scores)
+    directions = directions_of(layout, lams, slopes)
+    along, rest = np.zeros(count), np.zeros((count, count))
+    matrices = (lams, slopes, products, inner, image)
+    _slopes(layout, variance, matrices, sums, tail_scores, directions, gradient, along, rest)
     quadratic, crossed = np.zeros((count, count)), np.zeros((count, size))
-    _first_products(layout, directions, pairs, sides, quadratic, crossed)
+    first_products(layout, directions, pairs, sides, quadratic, crossed)
     if q > 0:
-        _tail_variates(layout, directions, tail_scores, products, quadratic, crossed)
-    for d in range(count):
-        times_lam(layout, lams, crossed[d], True)
-        solve_lower(chol, crossed[d], size)
-    for d in range(count):
-        for e in range(count):
-            total = quadratic[d, e]
-            for i in range(size):
-                total -= crossed[d, i] * crossed[e, i]
-            curvatures[0, d, e] = total / variance
+        tail_variates(layout, directions, tail_scores, products, quadratic, crossed)
+    quadratic_forms(layout, lams, chol, variance, quadratic, crossed, curvatures[0])
+    second = np.zeros((0, 0))
     if exact:
         second = traces_small(layout, directions, products, image, scaled, traces, spreads)
-        for d in range(count):
-            for e in range(count):
-                both = 0.5 * (second[d, e] + second[e, d])
-                curvatures[1, d, e] = 2.0 * curvatures[0, d, e] - both + 0.5 * (rest[d, e] + rest[e, d])
-    for d in range(count):
-        for e in range(count):
-            curvatures[0, d, e] += 0.5 * (rest[d, e] + rest[e, d])
+    inverse = 1.0 / (variance * chol[size, size] ** 2) if profiled else 0.0
+    _complete(rest, along, inverse, second, curvatures)

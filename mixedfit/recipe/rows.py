@@ -8,8 +8,8 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from .._lazy import lazy
 from .._types import Array, IntArray
 from ..errors import DataError, ModelError
 from ..formula import GroupingFactor, ParsedFormula, random_key
-from ..frames import as_frame
+from ..frames import as_frame, column_names
 from ..matrices import CONTEXT, Matrices, plain_matrices
 from ..modelframe import ModelFrame, names_by_part
 from .records import GroupRecipe, ManyRecipe, NewRows
@@ -92,13 +92,25 @@ class Recipe:
             "of the fit. Build the model again with mixedfit.lmm to ask about further rows."
         )
 
-    def rows(self, data: Any) -> NewRows:
+    def rows(
+        self,
+        data: Any,
+        *,
+        levels_of: Collection[int] | None = None,
+        effects_of: Collection[int] | None = None,
+        offset: Array | None = None,
+    ) -> NewRows:
         """Return the numbers of further rows.
 
         Parameters
         ----------
         data : pandas or polars frame, pyarrow table or mapping of arrays
             Not changed; the response is not needed.
+        levels_of, effects_of : collection of int, optional
+            Blocks whose grouping columns are read, and whose effects' columns are built; all by default. Of the
+            others levels are −1 and effects 0, and what only they need may be missing from the data.
+        offset : ndarray, shape (n,), optional
+            For a fit whose offset was an array.
 
         Raises
         ------
@@ -108,20 +120,57 @@ class Recipe:
         ModelError
             If the recipe cannot be used.
         """
-        grouping = [column for group in self.groups for column in group.columns]
+        every = range(len(self.groups))
+        looked = [f for f in every if levels_of is None or f in levels_of]
+        built = [f for f in every if effects_of is None or f in effects_of]
+        grouping = [column for f in looked for column in self.groups[f].columns]
         own = [self.offset] if isinstance(self.offset, str) else []
-        table, columns = self._columns(data, list(self.variables), [*grouping, *own])
+        table, columns = self._columns(data, self._needed(built), [*grouping, *own])
         n = len(table)
-        levels = [group_codes(g.columns, g.kinds, g.levels, table) for g in self.groups]
+        nothing = np.full(n, -1, dtype=np.int64), np.full(n, None, dtype=object)
+        levels = [
+            group_codes(g.columns, g.kinds, g.levels, table) if f in looked else nothing
+            for f, g in enumerate(self.groups)
+        ]
+        z = [
+            self._effects(g, columns, n) if f in built else np.zeros((n, self.widths[f]))
+            for f, g in enumerate(self.groups)
+        ]
         return NewRows(
             X=self._fixed(columns, n),
             many=self._many_codes(columns),
-            offset=self._offsets(columns, table),
-            z=tuple(self._effects(group, columns, n) for group in self.groups),
+            offset=self._offsets(columns, table, offset),
+            z=tuple(z),
             codes=tuple(codes for codes, _ in levels),
             labels=tuple(labels for _, labels in levels),
             index=table.index,
         )
+
+    def _needed(self, blocks: Iterable[int]) -> list[str]:
+        """Return the variables of the fixed part, of offsets and of some blocks' effects."""
+        parts = names_by_part(self.parsed)
+        keys = ["X", *(key for key in parts if key.startswith("O"))]
+        keys += [key for f in blocks for key in self.groups[f].keys]
+        used = {name for key in keys for name in parts.get(key, parts["X"])}
+        return [name for name in self.variables if name in used]
+
+    def effect_terms(self, block: int) -> tuple[FixedTerm, ...]:
+        """Return the terms of a block's effects, with their columns among the block's."""
+        out: list[FixedTerm] = []
+        at = 0
+        for key in self.groups[block].keys:
+            key = key if key in self.formula._to_dict() else "X"
+            spec = None if self.specs is None else self.specs[key]
+            part = self.formula._to_dict()[key]
+            for term in fixed_terms(part, spec, self.variables, cut=False, power=self._power):
+                out.append(replace(term, columns=tuple(at + c for c in term.columns)))
+            at = max((c + 1 for term in out for c in term.columns), default=0)
+        return tuple(out)
+
+    @lazy
+    def widths(self) -> tuple[int, ...]:
+        """Effects per level of every block."""
+        return tuple(sum(len(term.columns) for term in self.effect_terms(f)) for f in range(len(self.groups)))
 
     def fixed_rows(self, data: Any) -> tuple[Array, tuple[IntArray, ...]]:
         """Return X, shape (n, p), and the codes of many-level fixed factors; as `rows`, without the rest."""
@@ -160,7 +209,8 @@ class Recipe:
     ) -> tuple[pd.DataFrame, dict[str, pd.Series[Any]]]:
         """Return the data as a frame, and its variables as the fit saw them."""
         usable(self)
-        table = as_frame(data, [*names, *others])
+        wanted = [*names, *others] or column_names(data)[:1]  # the number of rows is needed
+        table = as_frame(data, wanted)
         return table, {name: column_values(self.variables[name], table[name]) for name in names}
 
     def _fixed(self, columns: Mapping[str, pd.Series[Any]], n: int) -> Array:
@@ -173,14 +223,18 @@ class Recipe:
     def _many_codes(self, columns: Mapping[str, pd.Series[Any]]) -> tuple[IntArray, ...]:
         return tuple(level_codes(columns[factor.column], factor.levels) for factor in self.many)
 
-    def _offsets(self, columns: Mapping[str, pd.Series[Any]], table: pd.DataFrame) -> Array | None:
+    def _offsets(
+        self, columns: Mapping[str, pd.Series[Any]], table: pd.DataFrame, given: Array | None
+    ) -> Array | None:
         parts = [self._part(f"O{i}", columns, len(table))[:, 0] for i in range(len(self.parsed.offsets))]
-        if self.offset is True:
+        if self.offset is True and given is None:
             raise ModelError(
                 "the fit has an offset that was given as an array; the offset of further rows is not known. Give "
-                "it as the name of a column when the model is built."
+                "it as offset=, or as the name of a column when the model is built."
             )
-        if isinstance(self.offset, str):
+        if given is not None:
+            parts.append(given)
+        elif isinstance(self.offset, str):
             parts.append(table[self.offset].to_numpy(dtype=np.float64, na_value=np.nan))
         return np.sum(parts, axis=0) if parts else None
 

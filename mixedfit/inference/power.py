@@ -1,0 +1,336 @@
+"""Power by simulation: how often a test rejects in data drawn from a model with given parameters.
+
+One design serves all draws of a setting: only products with the response are new.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from .._progress import Progress
+from .._types import Array, IntArray
+from ..errors import MixedfitError, ModelError, nearest
+from ..extend import with_levels
+from ..fit import Fit, fit_design
+from ..responses import Responder
+from ..truth import Plan, Truth, read_truth
+from .bootstrap import check_count, warn_stopped
+from .contrasts import joint, read_hypotheses
+from .degrees import Ddf, Degrees, degrees_of_freedom, t_probability
+from .estimable import ColumnSpace
+from .replicates import count_reasons, reason_of, refitted, run, seed_sequence, stoppable
+from .resampling import ResponseSample
+
+__all__ = ["Power", "power_of", "wilson"]
+
+
+@dataclass(frozen=True, eq=False)
+class Power:
+    """How often a test rejects, a row for each size of the study.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Numbers of levels (columns of `along`), rows, power, lower, upper (95% Monte-Carlo interval), n (data sets
+        tested), singular, failed.
+    p_values : pandas.DataFrame
+        A row for each data set, a column for each row of `table`; NaN where a refit failed.
+    estimates : pandas.DataFrame
+        The tested contrast in each data set (the first of several), columns as of `p_values`.
+    test, formula : str
+    alpha : float
+    method : str
+        Where the degrees of freedom come from.
+    requested : int
+        Data sets asked for; fewer were drawn if the run was stopped.
+    reml : bool
+    seed
+        Gives the same data again.
+    reasons : mapping of str to int
+        Why refits failed, and how often.
+    """
+
+    table: pd.DataFrame
+    p_values: pd.DataFrame
+    estimates: pd.DataFrame
+    test: str
+    formula: str
+    alpha: float
+    method: str
+    requested: int
+    reml: bool
+    seed: Any
+    reasons: Mapping[str, int]
+
+    @property
+    def power(self) -> float:
+        """The power, where there is one row."""
+        if len(self.table) != 1:
+            raise ModelError("the table has several rows; see .table['power'].")
+        return float(self.table["power"].iloc[0])
+
+    def __str__(self) -> str:
+        shown = self.table.copy()
+        for column in ("power", "lower", "upper"):
+            shown[column] = [f"{value:.3f}" for value in shown[column]]
+        for column in ("singular", "failed"):
+            if not shown[column].any():
+                del shown[column]
+        draws = f"{self.requested} data set{'s' * (self.requested != 1)}"
+        lines = [
+            f"Power of the test {self.test} at level {self.alpha:g}",
+            f"{self.formula}",
+            f"{draws} drawn and refitted by {'REML' if self.reml else 'ML'}; degrees of freedom: {self.method}",
+            "",
+            shown.to_string(index=False),
+            "",
+            "lower, upper: 95% interval (Wilson) for what more data sets would show.",
+        ]
+        if self.table["singular"].any():
+            lines.append("singular: refits with a variance of 0 or a correlation of ±1; they count.")
+        if self.table["failed"].any():
+            why = "; ".join(f"{count} × {reason}" for reason, count in self.reasons.items())
+            lines.append(f"failed: refits without a result, left out ({why}).")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the score interval of a share; Wilson (1927), J. Am. Stat. Assoc. 22:209."""
+    if n == 0:
+        return float("nan"), float("nan")
+    z, share = float(ndtri(0.5 + level / 2)), successes / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    lower = 0.0 if successes == 0 else float(middle - half)
+    return lower, 1.0 if successes == n else float(middle + half)
+
+
+def power_of(
+    plan: Plan,
+    params: Any,
+    test: Any,
+    *,
+    alpha: float,
+    n: int,
+    ddf: Ddf | None,
+    reml: bool,
+    seed: object,
+    along: Mapping[str, Any] | None,
+    n_jobs: int,
+    progress: bool | None,
+) -> Power:
+    """Return the power of a test for every size of a study; see `mixedfit.power`."""
+    check_count("n", n, 1)
+    if not (isinstance(alpha, int | float) and 0.0 < alpha <= 0.5):
+        raise ModelError(f"alpha is {alpha!r}; expected a level of tests between 0 and 0.5, such as 0.05.")
+    sizes = _sizes(plan, along or {})
+    sequence = seed_sequence(seed)
+    outcomes = []
+    with Progress(progress) as shown:
+        for number, size in enumerate(sizes):
+
+            def tick(done: int, number: int = number) -> None:
+                shown.count(number * n + done, n * len(sizes), "data sets")
+
+            setting = _setting(_resized(plan, size), params, test, ddf=ddf, reml=reml)
+            # one seed for all sizes would make their errors go together
+            child = np.random.SeedSequence(sequence.entropy, spawn_key=(*sequence.spawn_key, number))
+            outcomes.append(_draw_and_test(setting, n, seed=child, n_jobs=n_jobs, tick=tick))
+            if not outcomes[-1].finished:
+                warn_stopped(int(outcomes[-1].done.size), n)
+                break
+    rows = [outcome.row(size, alpha) for size, outcome in zip(sizes, outcomes, strict=False)]
+    labels = [", ".join(f"{k} = {v}" for k, v in size.items()) or "p_value" for size in sizes[: len(rows)]]
+    return Power(
+        table=pd.DataFrame(rows),
+        p_values=pd.DataFrame({k: o.p_values for k, o in zip(labels, outcomes, strict=True)}),
+        estimates=pd.DataFrame({k: o.estimates for k, o in zip(labels, outcomes, strict=True)}),
+        test=_written(test),
+        formula=plan.design.formula.source,
+        alpha=float(alpha),
+        method=setting.degrees.name,
+        requested=n,
+        reml=reml,
+        seed=sequence.entropy,
+        reasons=count_reasons(dict(enumerate(r for o in outcomes for r in o.reasons.values()))),
+    )
+
+
+def _written(test: Any) -> str:
+    if isinstance(test, str):
+        return test if "=" in test else f"{test} = 0"
+    return str(test) if isinstance(test, Mapping | list | tuple) else "of a matrix of contrasts"
+
+
+def _sizes(plan: Plan, along: Mapping[str, Any]) -> list[dict[str, int]]:
+    """Return numbers of levels, one mapping for each row of the table."""
+    grouping = _grouping(plan)
+    choices = []
+    for column, counts in along.items():
+        if column not in grouping:
+            raise ModelError(
+                f"along={column!r} is not a grouping factor's column ({', '.join(grouping) or 'there is none'}). "
+                f"{nearest(str(column), grouping)}".rstrip()
+            )
+        listed = [counts] if isinstance(counts, int | np.integer) else list(counts)
+        for count in listed:
+            check_count(f"along[{column!r}]", count, 2)
+        choices.append([(str(column), int(count)) for count in listed])
+    return [dict(combination) for combination in product(*choices)]
+
+
+def _grouping(plan: Plan) -> list[str]:
+    return list(dict.fromkeys(c for t in plan.design.formula.random for c in t.group.columns))
+
+
+def _resized(plan: Plan, size: Mapping[str, int]) -> Plan:
+    if not size:
+        return plan
+    frame = plan.frame
+    for name, value in plan.options.items():
+        if name in ("weights", "offset") and value is not None and not isinstance(value, str):
+            raise ModelError(
+                f"with along=, give {name} as the name of a column, so that it goes with its rows."
+            )
+    for column, count in size.items():
+        frame = with_levels(frame, column, count, _grouping(plan))
+    return plan.on(frame)
+
+
+@dataclass(frozen=True, eq=False)
+class _Setting:
+    """A size of the study, ready to be drawn.
+
+    Attributes
+    ----------
+    fit : Fit
+        A fit to one draw, whose design and bases serve all.
+    truth : Truth
+    L, r : ndarray, shapes (q, p) and (q,)
+    degrees : Degrees
+    """
+
+    fit: Fit
+    truth: Truth
+    L: Array
+    r: Array
+    degrees: Degrees
+
+
+def _setting(plan: Plan, params: Any, test: Any, *, ddf: Ddf | None, reml: bool) -> _Setting:
+    truth = read_truth(plan.design, params)
+    y = truth.draw(plan.design, 1, np.random.default_rng(1))[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = fit_design(plan.design.with_response(y), reml=reml)
+    start = replace(fit, theta=truth.theta(plan.design))
+    L, r = _hypotheses(fit, test)
+    return _Setting(start, truth, L, r, degrees_of_freedom(fit, ddf))
+
+
+def _hypotheses(fit: Fit, test: Any) -> tuple[Array, Array]:
+    """Return L and r of a test: hypotheses about coefficients, or a term's name for all its columns."""
+    names, recipe = fit.coefficient_names, fit.design.recipe
+    terms = {} if recipe is None or recipe.refusal else {term.name: term for term in recipe.terms}
+    if isinstance(test, str) and test in terms and test not in names:
+        L = np.eye(len(names))[list(terms[test].columns)]
+        L = L[fit.kept[list(terms[test].columns)].astype(bool)]
+        r = np.zeros(len(L))
+    else:
+        L, r, _ = read_hypotheses(fit, test)
+    if not len(L) or not ColumnSpace(fit).estimable(L).all():
+        raise ModelError(
+            f"the design does not determine the test {test!r}: columns of X are linear combinations of others. Test "
+            "another contrast, or add cells to the design."
+        )
+    return L, r
+
+
+@dataclass(frozen=True, eq=False)
+class _Outcome:
+    """Tests of one size.
+
+    Attributes
+    ----------
+    p_values, estimates : ndarray, shape (n,)
+    status : ndarray of int64, shape (n,)
+        0 not drawn, 1 regular, 2 singular, 3 failed.
+    reasons : dict of int to str
+    rows : int
+    finished : bool
+    """
+
+    p_values: Array
+    estimates: Array
+    status: IntArray
+    reasons: dict[int, str]
+    rows: int
+    finished: bool
+
+    @property
+    def done(self) -> IntArray:
+        """Numbers of the data sets drawn."""
+        return np.flatnonzero(self.status)
+
+    def row(self, size: Mapping[str, int], alpha: float) -> dict[str, float]:
+        """Return the row of the table."""
+        known = self.p_values[np.isfinite(self.p_values)]
+        rejected = int(np.sum(known <= alpha))
+        lower, upper = wilson(rejected, known.size)
+        return {
+            **size,
+            "rows": self.rows,
+            "power": rejected / known.size if known.size else float("nan"),
+            "lower": lower,
+            "upper": upper,
+            "n": int(known.size),
+            "singular": int(np.sum(self.status == 2)),
+            "failed": int(np.sum(self.status == 3)),
+        }
+
+
+def _draw_and_test(
+    setting: _Setting, n: int, *, seed: np.random.SeedSequence, n_jobs: int, tick: Callable[[int], None]
+) -> _Outcome:
+    fit, design = setting.fit, setting.fit.design
+    responder = Responder(fit.cross, design)
+    p_values, estimates = np.full(n, np.nan), np.full(n, np.nan)
+    status, reasons = np.zeros(n, np.int64), dict[int, str]()
+
+    def work(rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
+        y = setting.truth.draw(design, len(these), rng)
+        sample = ResponseSample(design, y, responder.products(y))
+        for r, i in stoppable(these, stop):
+            try:
+                refit = refitted(fit, sample.cross_products(r), sample.design(r))
+                estimates[i], p_values[i] = _test(setting, refit)
+                status[i] = 2 if refit.convergence.singular else 1
+            except (MixedfitError, FloatingPointError, np.linalg.LinAlgError) as error:
+                reasons[i], status[i] = reason_of(error), 3
+
+    finished = run(
+        work, n, rows=design.n, seed=seed, n_jobs=n_jobs, tick=lambda: tick(int(np.count_nonzero(status)))
+    )
+    return _Outcome(p_values, estimates, status, reasons, design.n, finished)
+
+
+def _test(setting: _Setting, refit: Fit) -> tuple[float, float]:
+    """Return the (first) contrast's estimate and the p-value of the test."""
+    degrees, L = Degrees(refit, setting.degrees.method), setting.L
+    kept = refit.kept.astype(bool)
+    estimate = float(L[0, kept] @ refit.beta[kept])
+    if len(L) > 1:
+        return estimate, joint(degrees, L, setting.r).p_value
+    own = np.where(kept, L[0], 0.0)
+    error = float(np.sqrt(own[kept] @ degrees.covariance[np.ix_(kept, kept)] @ own[kept]))
+    return estimate, t_probability((estimate - float(setting.r[0])) / error, degrees.df(own))
