@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from . import plots
 from .adapters import for_marginaleffects
+from .bayes import priors
+from .bayes.posterior import Posterior
 from .compare import anova, parametric_bootstrap_test
 from .datasets import dataset_names, load_dataset
 from .errors import (
@@ -17,9 +19,12 @@ from .errors import (
     MixedfitError,
     ModelError,
     PredictionWarning,
+    PriorWarning,
     RankWarning,
+    SamplingWarning,
 )
 from .estimate import Control
+from .fit_and_posterior import Comparison, compare  # not the room of that name
 from .html_report import report
 from .inference.kenward_roger import KenwardRoger
 from .lmm import LinearMixedModel, lmm
@@ -31,6 +36,7 @@ from .verdict import Convergence
 
 __all__ = [
     "BootstrapWarning",
+    "Comparison",
     "Control",
     "Convergence",
     "ConvergenceWarning",
@@ -45,9 +51,13 @@ __all__ = [
     "MixedfitError",
     "ModelComparison",
     "ModelError",
+    "Posterior",
     "PredictionWarning",
+    "PriorWarning",
     "RankWarning",
+    "SamplingWarning",
     "anova",
+    "compare",
     "compare_models",
     "dataset_names",
     "for_marginaleffects",
@@ -57,6 +67,7 @@ __all__ = [
     "parametric_bootstrap_test",
     "plots",
     "power",
+    "priors",
     "report",
     "simulate_lmm",
     "to_html",

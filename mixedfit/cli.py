@@ -1,4 +1,4 @@
-"""The command line: ``mixedfit fit DATA FORMULA``, ``mixedfit report DATA FORMULA`` and ``mixedfit datasets``."""
+"""The command line: ``mixedfit fit|gibbs|compare|report DATA FORMULA`` and ``mixedfit datasets``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from . import __version__
 from .datasets import dataset_names, load_dataset
 from .errors import DataError, MixedfitError, nearest
+from .fit_and_posterior import compare
 from .html_report import report
-from .lmm import lmm
+from .lmm import LinearMixedModel, lmm
 from .plain import check_is_plain
 from .results import MixedResults
 from .summary import Summary
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     page.add_argument(
         "--level", type=float, default=0.95, metavar="NUMBER", help="coverage of intervals (0.95)"
     )
+    _add_sampling(commands)
     commands.add_parser("datasets", help="list the data sets that ship")
     return parser
 
@@ -78,6 +81,31 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_sampling(commands: Any) -> None:
+    """Add the commands that sample a posterior under the default priors."""
+    for name, help_text in (
+        ("gibbs", "sample the posterior under default priors and print its table"),
+        ("compare", "print the REML fit and the posterior under default priors side by side"),
+    ):
+        command = commands.add_parser(
+            name,
+            help=help_text,
+            description=f"{help_text[0].upper()}{help_text[1:]}. Other priors can be given in Python.",
+            epilog=f'Example: mixedfit {name} sleepstudy "Reaction ~ Days + (Days | Subject)" --seed 1',
+        )
+        command.add_argument("data", help="as for fit")
+        command.add_argument("formula", help="as for fit")
+        command.add_argument(
+            "--weights", metavar="COLUMN", help="column of weights, Var(error) = sigma^2 / weight"
+        )
+        command.add_argument("--factors", metavar="A,B", default="", help="columns to read as labels")
+        command.add_argument("--draws", type=int, default=1000, metavar="N", help="draws kept of each chain")
+        command.add_argument("--tune", type=int, default=1000, metavar="N", help="sweeps thrown away before")
+        command.add_argument("--chains", type=int, default=4, metavar="N")
+        command.add_argument("--seed", type=int, metavar="N", help="makes the draws the same again")
+        command.add_argument("--out", metavar="FILE", help="write to a file instead of the terminal")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code.
 
@@ -88,7 +116,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        commands = {"datasets": _datasets, "fit": _fit, "report": _report}
+        commands = {
+            "datasets": _datasets,
+            "fit": _fit,
+            "report": _report,
+            "gibbs": _sample,
+            "compare": _sample,
+        }
         code = commands[options.command](options)
         sys.stdout.flush()
         return code
@@ -129,7 +163,22 @@ def _report(options: argparse.Namespace) -> int:
     return EXIT_OK if results.converged else EXIT_NOT_CONVERGED
 
 
+def _sample(options: argparse.Namespace) -> int:
+    """Print a posterior, or a fit beside it."""
+    with _warnings_in_words():
+        model = _model(options)
+        settings = {"draws": options.draws, "tune": options.tune, "chains": options.chains}
+        posterior = model.gibbs(seed=options.seed, **settings)
+        shown = str(posterior if options.command == "gibbs" else compare(model.fit(), posterior))
+    _write(shown, options.out)
+    return EXIT_NOT_CONVERGED if posterior.warnings else EXIT_OK
+
+
 def _fitted(options: argparse.Namespace) -> MixedResults:
+    return _model(options).fit(reml=not options.ml, sigma=options.sigma)
+
+
+def _model(options: argparse.Namespace) -> LinearMixedModel:
     data = read_data(options.data)
     factors = [name.strip() for name in options.factors.split(",") if name.strip()]
     check_is_plain(options.formula, [str(c) for c in data.columns])
@@ -139,8 +188,7 @@ def _fitted(options: argparse.Namespace) -> MixedResults:
                 f"--factors names {name!r}, which is not a column. {nearest(name, data.columns)}".rstrip()
             )
         data[name] = data[name].astype("category")
-    model = lmm(options.formula, data, weights=options.weights)
-    return model.fit(reml=not options.ml, sigma=options.sigma)
+    return lmm(options.formula, data, weights=options.weights)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ LAYERS = [
     ["information", "parameters", "joint", "re_form", "rows"],
     ["simulate"],
     ["truth", "extend"],
-    ["inference"],
+    ["inference", "bayes"],
     ["predict", "diagnostics"],
     ["storage", "summary", "tidying", "plots", "side_by_side"],
     ["tables", "adapters"],
@@ -39,7 +39,7 @@ LAYERS = [
     ["html_report"],
     ["questions", "predictions", "diagnosed", "outputs"],
     ["results"],
-    ["lmm", "compare", "studies"],
+    ["lmm", "compare", "fit_and_posterior", "studies"],
     ["cli"],
     ["__init__", "__main__"],
 ]
