@@ -5,7 +5,6 @@ text → ParsedFormula → Design → CrossProducts → Criterion → optimum �
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, Literal
@@ -14,7 +13,7 @@ import numpy as np
 
 from ._progress import Progress
 from .design import Design, build_design
-from .errors import ConvergenceWarning, ModelError, RankWarning
+from .errors import ConvergenceWarning, ModelError, RankWarning, warn
 from .estimate import Control
 from .fit import Fit, fit_design
 from .formula import ParsedFormula, parse_formula
@@ -164,12 +163,11 @@ def _warn(fit: Fit) -> None:
     """Say once what a user should know before reading the numbers."""
     dropped = [name for name, kept in zip(fit.coefficient_names, fit.kept, strict=True) if not kept]
     if dropped:
-        warnings.warn(
+        warn(
             f"the fixed-effects matrix has no full rank; dropped {', '.join(dropped[:20])}"
             f"{' …' if len(dropped) > 20 else ''}, which other columns span. Their coefficients are reported as "
             "missing.",
             RankWarning,
-            stacklevel=3,
         )
     if not fit.convergence.converged:
-        warnings.warn(fit.convergence.message, ConvergenceWarning, stacklevel=3)
+        warn(fit.convergence.message, ConvergenceWarning)

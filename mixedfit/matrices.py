@@ -16,6 +16,7 @@ from ._types import Array
 from .errors import DataError, FormulaError, ModelError, nearest
 from .formula import ParsedFormula, random_key
 from .grouping import Grouping
+from .idioms import hint, unquoted
 from .modelframe import ModelFrame
 
 __all__ = ["MANY_LEVELS", "Matrices", "evaluate"]
@@ -141,6 +142,7 @@ def _by_formulaic(
         raise FormulaError(
             f"the formula cannot be evaluated on these data: {type(error).__name__}: {error}",
             source=parsed.source,
+            advice=hint(parsed.source),
         ) from error
     power = "^" in parsed.source and "**" not in parsed.source
     parts = made._to_dict()
@@ -282,7 +284,7 @@ def _array(matrix: Any, power: bool) -> Columns:
 
 def r_name(name: str) -> str:
     """Return a column's name as R writes it: ``(Intercept)``, ``GenotypeB`` for ``Genotype[T.B]``."""
-    return "(Intercept)" if name == "Intercept" else _LEVEL.sub(r"\1", name)
+    return "(Intercept)" if name == "Intercept" else unquoted(_LEVEL.sub(r"\1", name))
 
 
 def _check_finite(names: tuple[str, ...], values: Array, frame: ModelFrame, what: str) -> None:
@@ -304,10 +306,13 @@ def _evaluation_error(parsed: ParsedFormula, error: Exception) -> FormulaError:
     span = parsed.locate(found.group(1)) if found else None
     missing = re.search(r"name '(\w+)' is not defined", message)
     known = [*CONTEXT, "log", "exp", "poly", "bs", "scale", "center", "C", "I", "Q"]
+    advice = hint(found.group(1)) if found else ""
+    if missing and not advice:
+        advice = nearest(missing.group(1), known)
     return FormulaError(
         f"the formula cannot be evaluated: {message}",
         source=parsed.source,
         start=span[0] if span else None,
         end=span[1] if span else None,
-        advice=nearest(missing.group(1), known) if missing else "",
+        advice=advice,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ import pandas as pd
 
 from .._lazy import lazy
 from .._types import Array
-from ..errors import BootstrapWarning, ModelError, nearest
+from ..errors import BootstrapWarning, ModelError, nearest, warn
 from ..parameters import Names, Parameter, choose, interval_table, parameters_of
 from .bootstrap_intervals import (
     INTERVALS,
@@ -159,7 +158,7 @@ class Bootstrap:
         check_kind(kind)
         chosen = self._choose(parameters)
         if too_few := self.too_few_for(level):
-            warnings.warn(too_few, BootstrapWarning, stacklevel=2)
+            warn(too_few, BootstrapWarning)
         table = self._intervals(level, kind, chosen)[["lower", "upper"]]
         own = [i for i in chosen if i < len(self._parameters)]
         labels = interval_table([self._parameters[i] for i in own], [(0.0, 0.0)] * len(own), names).index
