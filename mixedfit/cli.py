@@ -50,7 +50,11 @@ def _parser() -> argparse.ArgumentParser:
         "--factors", metavar="A,B", default="", help="columns to read as labels although they hold numbers"
     )
     fit.add_argument("--correlation", action="store_true", help="print the correlation of the fixed effects")
-    fit.add_argument("--format", choices=("text", "json", "html"), default="text", help="how to print")
+    fit.add_argument(
+        "--format",
+        choices=("text", "json", "html"),
+        help="how to print: text unless the file of --out ends in .json or .html",
+    )
     fit.add_argument("--out", metavar="FILE", help="write to a file instead of the terminal")
     commands.add_parser("datasets", help="list the data sets that ship")
     return parser
@@ -108,8 +112,14 @@ def _fit(options: argparse.Namespace) -> int:
         summary = results.summary(correlation=options.correlation)
     for warning in caught:
         print(f"mixedfit: {warning.message}", file=sys.stderr)
-    _write(_rendered(summary, options.format), options.out)
+    _write(_rendered(summary, options.format or _format_of(options.out)), options.out)
     return EXIT_OK if results.converged else EXIT_NOT_CONVERGED
+
+
+def _format_of(out: str | None) -> str:
+    """Return the format that a file's name asks for."""
+    suffix = Path(out).suffix.lower() if out else ""
+    return {".json": "json", ".html": "html", ".htm": "html"}.get(suffix, "text")
 
 
 def read_data(source: str) -> pd.DataFrame:
@@ -124,9 +134,9 @@ def read_data(source: str) -> pd.DataFrame:
     if not path.exists():
         if source in dataset_names():
             return load_dataset(source)
+        advice = [nearest(source, dataset_names()), "'mixedfit datasets' lists those that do."]
         raise DataError(
-            f"no file {source!r}, and no data set of that name ships. {nearest(source, dataset_names())} "
-            "'mixedfit datasets' lists those that do."
+            f"no file {source!r}, and no data set of that name ships. {' '.join(filter(None, advice))}"
         )
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
@@ -141,7 +151,9 @@ def read_data(source: str) -> pd.DataFrame:
     except DataError:
         raise
     except (OSError, ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{source} cannot be read as a {path.suffix or 'CSV'} file: {error}") from None
+        raise DataError(
+            f"{source} cannot be read as a {path.suffix or 'CSV'} file: {str(error).strip()}"
+        ) from None
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

@@ -39,6 +39,12 @@ class LinearMixedModel:
         self.design = design
         self._seconds = seconds
 
+    def __getattr__(self, name: str) -> Any:
+        advice = ""
+        if not name.startswith("_") and hasattr(MixedResults, name):
+            advice = " The model is not fitted yet: call .fit() first."
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.{advice}")
+
     def __repr__(self) -> str:
         return f"<LinearMixedModel: {self.formula.source!r}, {self.design.n} rows>"
 

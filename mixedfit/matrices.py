@@ -80,6 +80,7 @@ def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any
     DataError
         If the response is not one numeric column, or a column is not finite.
     """
+    _check_response(parsed, frame)
     formula, many = _split_many(parsed, frame)
     matrices, specs = plain_matrices(formula, frame.columns, len(frame.index)), None
     if matrices is None:
@@ -87,8 +88,7 @@ def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any
     y_names, y = matrices["y"]
     if y.shape[1] != 1:
         raise DataError(
-            f"the response {parsed.response!r} gives {y.shape[1]} columns; expected one column of numbers. Convert "
-            "labels to numbers first."
+            f"the response {parsed.response!r} gives {y.shape[1]} columns; expected one column of numbers."
         )
     x_names, X = matrices["X"]
     if many and not many[0][1]:
@@ -219,6 +219,16 @@ def _plain_term(
             known[name] = values.to_numpy(dtype=np.float64)
         product = known[name] if product is None else product * known[name]
     return ":".join(factor.expr for factor in term.factors), product
+
+
+def _check_response(parsed: ParsedFormula, frame: ModelFrame) -> None:
+    """Refuse a response of labels."""
+    column = frame.columns.get(parsed.response.strip("`"))
+    if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
+        raise DataError(
+            f"the response {parsed.response!r} is text, such as {column.iloc[0]!r}; expected numbers. Convert numbers "
+            "written as text with pd.to_numeric; a linear mixed model has no response of labels."
+        )
 
 
 def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tuple[Grouping, int, str]]]:

@@ -21,6 +21,7 @@ from ._types import Array, BoolArray
 from .errors import ModelError, PredictionWarning, nearest, warn
 from .fit import Fit
 from .inference.bootstrap import check_count
+from .inference.degrees import method_named
 from .inference.estimable import ColumnSpace
 from .inference.replicates import seed_sequence
 from .inference.satterthwaite import variance_parameter_covariance
@@ -78,6 +79,7 @@ class Predictor:
         offset: Any = None,
     ) -> pd.Series[float] | pd.DataFrame:
         """Return predictions; see `Predictions.predict`."""
+        ddf = method_named(ddf)
         _check_option("ddf", ddf, get_args(PredictionDdf))
         _check_option("new_levels", new_levels, get_args(NewLevels))
         if interval is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -203,7 +204,7 @@ class Bootstrap:
     def meanings(self) -> tuple[str, ...]:
         """What each column of `replicates` is, in plain words."""
         extra = self.estimates.index[len(self._parameters) :]
-        words = ["the statistic" if name == "statistic" else f"statistic {name}" for name in extra]
+        words = [_words(name) for name in extra]
         return (*(p.words for p in self._parameters), *words)
 
     def _choose(self, wanted: str | Iterable[str] | None) -> list[int]:
@@ -233,3 +234,11 @@ class Bootstrap:
 def _known(values: pd.Series[Any]) -> Array:
     array = values.to_numpy(dtype=float)
     return np.asarray(array[np.isfinite(array)])
+
+
+def _words(name: str) -> str:
+    """Return what a number of the user's statistic is, in words."""
+    number = re.fullmatch(r"statistic\[(\d+)\]", name)
+    if number:
+        return f"number {int(number[1]) + 1} of the statistic"
+    return "the statistic" if name == "statistic" else f"statistic {name}"
