@@ -39,6 +39,9 @@ _IDIOMS = (
 _PYTHON = frozenset({"and", "or", "not", "in", "is", "if", "else", "for", "True", "False", "None"})
 """Keywords that mean something inside a call."""
 
+_REWRITTEN = frozenset({"factor", *keyword.kwlist})
+"""Words without which no call is rewritten."""
+
 _WORD = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|(?<![\w.])[^\W\d][\w.]*""")
 _QUOTED = re.compile(rf"Q\('((?:\w+\.)*(?:{'|'.join(keyword.kwlist)})(?:\.\w+)*)'\)")
 
@@ -61,6 +64,8 @@ def readable(text: str) -> str:
     >>> readable("log(yield) + factor(x)")
     "log(Q('yield')) + C(x)"
     """
+    if _REWRITTEN.isdisjoint(re.findall(r"\w+", text)):
+        return text
     pieces = pieces_of(text)
     calls = [replace(p, text=_python(p.text)) if p.kind == "python" else p for p in pieces]
     return text if calls == pieces else join(calls)
