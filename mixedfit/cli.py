@@ -44,7 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_model(fit)
     fit.add_argument("--correlation", action="store_true", help="print the correlation of the fixed effects")
-    fit.add_argument("--format", choices=("text", "json", "html"), default="text", help="how to print")
+    fit.add_argument(
+        "--format",
+        choices=("text", "json", "html"),
+        help="how to print: text unless the file of --out ends in .json or .html",
+    )
     fit.add_argument("--out", metavar="FILE", help="write to a file instead of the terminal")
     page = commands.add_parser(
         "report",
@@ -151,7 +155,7 @@ def _fit(options: argparse.Namespace) -> int:
     with _warnings_in_words():
         results = _fitted(options)
         summary = results.summary(correlation=options.correlation)
-    _write(_rendered(summary, options.format), options.out)
+    _write(_rendered(summary, options.format or _format_of(options.out)), options.out)
     return EXIT_OK if results.converged else EXIT_NOT_CONVERGED
 
 
@@ -201,6 +205,12 @@ def _warnings_in_words() -> Iterator[None]:
         print(f"mixedfit: {warning.message}", file=sys.stderr)
 
 
+def _format_of(out: str | None) -> str:
+    """Return the format that a file's name asks for."""
+    suffix = Path(out).suffix.lower() if out else ""
+    return {".json": "json", ".html": "html", ".htm": "html"}.get(suffix, "text")
+
+
 def read_data(source: str) -> pd.DataFrame:
     """Return the data of a file, or of a data set that ships.
 
@@ -213,9 +223,9 @@ def read_data(source: str) -> pd.DataFrame:
     if not path.exists():
         if source in dataset_names():
             return load_dataset(source)
+        advice = [nearest(source, dataset_names()), "'mixedfit datasets' lists those that do."]
         raise DataError(
-            f"no file {source!r}, and no data set of that name ships. {nearest(source, dataset_names())} "
-            "'mixedfit datasets' lists those that do."
+            f"no file {source!r}, and no data set of that name ships. {' '.join(filter(None, advice))}"
         )
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
@@ -230,7 +240,9 @@ def read_data(source: str) -> pd.DataFrame:
     except DataError:
         raise
     except (OSError, ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{source} cannot be read as a {path.suffix or 'CSV'} file: {error}") from None
+        raise DataError(
+            f"{source} cannot be read as a {path.suffix or 'CSV'} file: {str(error).strip()}"
+        ) from None
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

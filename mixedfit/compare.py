@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .errors import ModelError
+from .fit import Fit
 from .inference import bootstrap_test
 from .inference.bootstrap_test import ParametricBootstrapTest
 from .inference.likelihood_ratio import LikelihoodRatioTable, likelihood_ratio
@@ -35,7 +37,14 @@ def anova(*fits: MixedResults, refit: bool = True) -> LikelihoodRatioTable:
     >>> table["chisq"].round(3).tolist()[1], table["df"].tolist()[1]
     (42.139, 2.0)
     """
-    return likelihood_ratio([fit._fit for fit in fits], refit=refit)
+    return likelihood_ratio([_fit_of(fit) for fit in fits], refit=refit)
+
+
+def _fit_of(fit: object) -> Fit:
+    if isinstance(fit, MixedResults):
+        return fit._fit
+    advice = " Call its .fit() first." if callable(getattr(fit, "fit", None)) else ""
+    raise ModelError(f"a {type(fit).__name__} is no fitted model; expected what .fit() returns.{advice}")
 
 
 def parametric_bootstrap_test(
@@ -83,5 +92,5 @@ def parametric_bootstrap_test(
     (42.84, 0.01)
     """
     return bootstrap_test.parametric_bootstrap_test(
-        fit0._fit, fit1._fit, n=n, seed=seed, n_jobs=n_jobs, progress=progress
+        _fit_of(fit0), _fit_of(fit1), n=n, seed=seed, n_jobs=n_jobs, progress=progress
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -14,9 +13,9 @@ import pandas as pd
 from ._lazy import lazy
 from ._types import Array, IntArray
 from .covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
-from .errors import IdentifiabilityWarning, MissingRowsWarning, ModelError
+from .errors import IdentifiabilityWarning, MissingRowsWarning, ModelError, warn
 from .formula import GroupingFactor, ParsedFormula, RandomTerm, random_key
-from .grouping import Grouping, interact
+from .grouping import Grouping, interact, warn_of_measurements
 from .matrices import evaluate
 from .modelframe import ModelFrame, build_frame
 from .recipe import Recipe, make_recipe
@@ -182,10 +181,9 @@ def build_design(
     """
     frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing)
     if frame.dropped and missing == "drop":
-        warnings.warn(
+        warn(
             f"{frame.dropped} of {frame.dropped + len(frame.index)} rows were dropped for missing values.",
             MissingRowsWarning,
-            stacklevel=4,
         )
     values = evaluate(parsed, frame, context or {})
     total_offset = _add_offsets(frame.offset, values.offsets)
@@ -236,6 +234,8 @@ def _one_block(
     columns: Mapping[str, tuple[tuple[str, ...], Array]],
 ) -> RandomBlock:
     group = terms[0].group
+    for column in group.columns:
+        warn_of_measurements(column, frame.columns[column])
     grouping = interact(group.name, [frame.grouping(column) for column in group.columns])
     if len(grouping.levels) < 2:
         raise ModelError(
@@ -274,11 +274,10 @@ def check_identifiable(design: Design, sigma: float | None) -> None:
     for block in design.blocks:
         levels = block.levels if n == design.n else int(np.unique(block.codes[counted]).size)
         if levels >= n and unequal:
-            warnings.warn(
+            warn(
                 f"{block.name!r} has a level for every row and sigma is estimated. If the weights are the inverses "
                 "of known variances (a meta-analysis), hold it: .fit(sigma=1).",
                 IdentifiabilityWarning,
-                stacklevel=5,
             )
         elif levels >= n:
             raise ModelError(
@@ -287,10 +286,9 @@ def check_identifiable(design: Design, sigma: float | None) -> None:
                 "with several rows a level."
             )
         elif levels * max(block.term_sizes) >= n:
-            warnings.warn(
+            warn(
                 f"{block.name!r} has {levels} levels of {max(block.term_sizes)} effects for {n} rows: "
                 "the residual variance can hardly be told from theirs, and the split between them may be "
                 "arbitrary. Hold sigma fixed or simplify the random effects.",
                 IdentifiabilityWarning,
-                stacklevel=5,
             )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import inspect
+import os
+import warnings
 from collections.abc import Iterable
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "RankWarning",
     "SamplingWarning",
     "nearest",
+    "warn",
 ]
 
 
@@ -122,3 +126,12 @@ def nearest(name: str, choices: Iterable[str]) -> str:
         name, known, n=1, cutoff=0.6
     )
     return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line outside this package that led here."""
+    here = os.path.dirname(__file__) + os.sep
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(here):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

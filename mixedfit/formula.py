@@ -16,6 +16,7 @@ from formulaic import Formula
 from formulaic.errors import FormulaicError
 
 from .errors import FormulaError
+from .idioms import as_call, hint, readable, refuse_bar_in_call, refuse_bare_bar
 from .pieces import (
     Piece,
     at_depth_zero,
@@ -24,7 +25,6 @@ from .pieces import (
     first_line,
     join,
     pieces_of,
-    plain_name,
     strip_brackets,
 )
 
@@ -146,6 +146,9 @@ def parse_formula(text: str) -> ParsedFormula:
 
 @lru_cache(maxsize=256)
 def _parse(text: str) -> ParsedFormula:
+    if "%in%" in text:
+        at = text.index("%in%")
+        raise FormulaError("'%in%' is not read.", source=text, start=at, end=at + 4, advice=hint("%in%"))
     pieces = pieces_of(text)
     tilde = [i for i, piece in enumerate(pieces) if piece.text == "~"]
     if len(tilde) != 1:
@@ -177,7 +180,9 @@ def _split_right(
     pieces: Sequence[Piece], text: str
 ) -> tuple[list[Piece], list[list[Piece]], tuple[str, ...]]:
     """Return the fixed part, the random terms and the offsets of the right-hand side."""
-    if any(piece.text in ("|", "||") for piece in at_depth_zero(pieces)):
+    bare = [piece for piece in at_depth_zero(pieces) if piece.text in ("|", "||")]
+    if bare:
+        refuse_bare_bar(bare[0], pieces[0].start, text)
         return [], [list(pieces)], ()
     fixed: list[Piece] = []
     bars: list[list[Piece]] = []
@@ -200,7 +205,7 @@ def _split_right(
             offsets.append(_offset_of(piece, text))
             position += 1
         else:
-            _refuse_bar_in_call(piece, text)
+            refuse_bar_in_call(piece, text)
             fixed.append(piece)
             position += 1
     hidden = next((p for p in fixed if p.text in ("|", "||")), None)
@@ -224,20 +229,6 @@ def _offset_of(piece: Piece, text: str) -> str:
             "an offset must name a column of the data.", source=text, start=piece.start, end=piece.end
         )
     return inner
-
-
-def _refuse_bar_in_call(piece: Piece, text: str) -> None:
-    """Refuse covariance structures written as calls, such as ``ar1(Days | Subject)``."""
-    found = re.match(r"(\w+)\((.*)\|", piece.text) if piece.kind == "python" else None
-    if found:
-        raise FormulaError(
-            f"the covariance structure '{found.group(1)}( … | … )' is not known.",
-            source=text,
-            start=piece.start,
-            end=piece.end,
-            advice="Random terms are (effects | group) for an unstructured and (effects || group) for a "
-            "diagonal covariance.",
-        )
 
 
 def _take_out(fixed: list[Piece], pieces: Sequence[Piece], start: int, end: int, text: str) -> None:
@@ -285,7 +276,7 @@ def _effect_formulas(effects: str, correlated: bool, text: str, span: tuple[int,
     lme4's ``(x || g)`` is ``(1 | g) + (0 + x | g)``; a factor keeps all its levels, each with a variance.
     """
     try:
-        whole = Formula(effects)
+        whole = Formula(readable(effects))
         terms = list(whole)
         if not terms:
             raise FormulaError("this random term is empty.", source=text, start=span[0], end=span[1])
@@ -296,6 +287,7 @@ def _effect_formulas(effects: str, correlated: bool, text: str, span: tuple[int,
             source=text,
             start=span[0],
             end=span[1],
+            advice=hint(effects),
         ) from None
 
 
@@ -340,7 +332,7 @@ def _column_of(piece: Piece, text: str) -> str:
         source=text,
         start=piece.start,
         end=piece.end,
-        advice="Add the column to the data first and name it here.",
+        advice=hint(piece.text) or "Add the column to the data first and name it here.",
     )
 
 
@@ -368,12 +360,14 @@ def _matrices(
     """Return one structured formula for everything that has to be evaluated."""
     parts: dict[str, Any] = {}
     try:
-        parts["y"] = Formula(f"0 + {_call(response)}")
-        parts["X"] = Formula(fixed)
+        parts["y"] = Formula(f"0 + {readable(as_call(response))}")
+        parts["X"] = Formula(readable(fixed))
         for number, offset in enumerate(offsets):
-            parts[f"O{number}"] = Formula(f"0 + {_call(offset)}")
+            parts[f"O{number}"] = Formula(f"0 + {readable(as_call(offset))}")
     except (FormulaicError, SyntaxError) as error:
-        raise FormulaError(f"the formula cannot be read: {first_line(error)}", source=text) from None
+        advice = hint(text)
+        says = "." if advice else f": {first_line(error)}"
+        raise FormulaError(f"the formula cannot be read{says}", source=text, advice=advice) from None
     for part in (part for term in random for part in term.parts):
         if random_key(part) != random_key(parts["X"]):
             parts[random_key(part)] = part
@@ -383,13 +377,3 @@ def _matrices(
 def random_key(part: Any) -> str:
     """Return the name under which a random term's effects stand in `ParsedFormula.matrices`."""
     return "Z:" + " + ".join(str(term) for term in part)
-
-
-def _call(expression: str) -> str:
-    """Protect arithmetic on the left side, such as ``1000 / rt``, from the formula's own operators."""
-    plain = (
-        plain_name.fullmatch(expression)
-        or expression.startswith("`")
-        or re.fullmatch(r"\w+\(.*\)", expression)
-    )
-    return expression if plain else f"I({expression.replace(' ^ ', ' ** ')})"

@@ -136,11 +136,15 @@ def check_column(name: str, values: pd.Series[Any]) -> None:
         )
     if isinstance(dtype, np.dtype) and dtype.kind == "O":
         kind = pd.api.types.infer_dtype(values, skipna=True)
-        if kind not in ("string", "boolean", "empty", "categorical"):
+        if kind not in ("string", "boolean", "empty", "categorical", *NUMBERS):
             raise DataError(
                 f"column {name!r} has dtype object and holds {kind} values; expected numbers, strings, booleans or "
                 "categories. Convert it with pd.to_numeric or .astype(str)."
             )
+
+
+NUMBERS = ("floating", "integer", "mixed-integer-float")
+"""What pandas calls objects that are all numbers."""
 
 
 def category_codes(column: pd.Series[Any]) -> AnyArray:
@@ -159,6 +163,8 @@ def plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
         return column.cat.remove_unused_categories() if (counts == 0).any() else column
     if isinstance(dtype, np.dtype) and dtype.kind in "iufb":
         return column
+    if isinstance(dtype, np.dtype) and pd.api.types.infer_dtype(column, skipna=True) in NUMBERS:
+        return pd.Series(pd.to_numeric(column), index=column.index, name=column.name)
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.infer_dtype(column, skipna=True) == "boolean":
         return column.astype(bool)
     if pd.api.types.is_numeric_dtype(dtype):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from ._types import IntArray
-from .errors import GroupingWarning
+from .errors import GroupingWarning, warn
 from .frames import category_codes
 
-__all__ = ["Grouping", "encode", "interact"]
+__all__ = ["Grouping", "encode", "interact", "warn_of_measurements"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,8 +38,7 @@ class Grouping:
 def encode(name: str, values: pd.Series[Any]) -> Grouping:
     """Return the codes and levels of one column without missing values.
 
-    Categories keep their order and those that do not occur are dropped; other values are sorted. A
-    column of non-integer floats is grouped too, with a warning.
+    Categories keep their order and those that do not occur are dropped; other values are sorted.
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
         return _used(name, category_codes(values).astype(np.int64), values.cat.categories)
@@ -49,15 +47,18 @@ def encode(name: str, values: pd.Series[Any]) -> Grouping:
         low, high = int(array.min()), int(array.max())
         if high - low <= 4 * array.size + 1000:
             return _used(name, (array - low).astype(np.int64), pd.RangeIndex(low, high + 1))
-    if array is not None and array.dtype.kind == "f" and np.any(array != np.round(array)):
-        warnings.warn(
+    codes, levels = pd.factorize(values, sort=True)
+    return Grouping(name, codes.astype(np.int64), pd.Index(levels))
+
+
+def warn_of_measurements(name: str, values: pd.Series[Any]) -> None:
+    """Warn where the column of a grouping factor holds fractional numbers."""
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind == "f" and (values != values.round()).any():
+        warn(
             f"grouping column {name!r} holds fractional numbers; each distinct value is a group. If it is a "
             "measurement, it belongs among the effects, left of the bar.",
             GroupingWarning,
-            stacklevel=2,
         )
-    codes, levels = pd.factorize(values, sort=True)
-    return Grouping(name, codes.astype(np.int64), pd.Index(levels))
 
 
 def _used(name: str, codes: IntArray, levels: pd.Index[Any]) -> Grouping:

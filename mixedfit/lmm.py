@@ -5,7 +5,6 @@ text → ParsedFormula → Design → CrossProducts → Criterion → optimum �
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, Literal
@@ -16,7 +15,7 @@ from ._progress import Progress
 from .bayes.gibbs import gibbs
 from .bayes.posterior import Posterior
 from .design import Design, build_design
-from .errors import ConvergenceWarning, ModelError, RankWarning
+from .errors import ConvergenceWarning, ModelError, RankWarning, warn
 from .estimate import Control
 from .fit import Fit, fit_design
 from .formula import ParsedFormula, parse_formula
@@ -41,6 +40,12 @@ class LinearMixedModel:
         self.formula = formula
         self.design = design
         self._seconds = seconds
+
+    def __getattr__(self, name: str) -> Any:
+        advice = ""
+        if not name.startswith("_") and hasattr(MixedResults, name):
+            advice = " The model is not fitted yet: call .fit() first."
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.{advice}")
 
     def __repr__(self) -> str:
         return f"<LinearMixedModel: {self.formula.source!r}, {self.design.n} rows>"
@@ -237,12 +242,11 @@ def _warn(fit: Fit) -> None:
     """Say once what a user should know before reading the numbers."""
     dropped = [name for name, kept in zip(fit.coefficient_names, fit.kept, strict=True) if not kept]
     if dropped:
-        warnings.warn(
+        warn(
             f"the fixed-effects matrix has no full rank; dropped {', '.join(dropped[:20])}"
             f"{' …' if len(dropped) > 20 else ''}, which other columns span. Their coefficients are reported as "
             "missing.",
             RankWarning,
-            stacklevel=3,
         )
     if not fit.convergence.converged:
-        warnings.warn(fit.convergence.message, ConvergenceWarning, stacklevel=3)
+        warn(fit.convergence.message, ConvergenceWarning)

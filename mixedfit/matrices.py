@@ -16,6 +16,7 @@ from ._types import Array
 from .errors import DataError, FormulaError, ModelError, nearest
 from .formula import ParsedFormula, random_key
 from .grouping import Grouping
+from .idioms import hint, unquoted
 from .modelframe import ModelFrame
 
 __all__ = ["MANY_LEVELS", "Matrices", "evaluate"]
@@ -79,6 +80,7 @@ def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any
     DataError
         If the response is not one numeric column, or a column is not finite.
     """
+    _check_response(parsed, frame)
     formula, many = _split_many(parsed, frame)
     matrices, specs = plain_matrices(formula, frame.columns, len(frame.index)), None
     if matrices is None:
@@ -86,8 +88,7 @@ def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any
     y_names, y = matrices["y"]
     if y.shape[1] != 1:
         raise DataError(
-            f"the response {parsed.response!r} gives {y.shape[1]} columns; expected one column of numbers. Convert "
-            "labels to numbers first."
+            f"the response {parsed.response!r} gives {y.shape[1]} columns; expected one column of numbers."
         )
     x_names, X = matrices["X"]
     if many and not many[0][1]:
@@ -141,6 +142,7 @@ def _by_formulaic(
         raise FormulaError(
             f"the formula cannot be evaluated on these data: {type(error).__name__}: {error}",
             source=parsed.source,
+            advice=hint(parsed.source),
         ) from error
     power = "^" in parsed.source and "**" not in parsed.source
     parts = made._to_dict()
@@ -219,6 +221,16 @@ def _plain_term(
     return ":".join(factor.expr for factor in term.factors), product
 
 
+def _check_response(parsed: ParsedFormula, frame: ModelFrame) -> None:
+    """Refuse a response of labels."""
+    column = frame.columns.get(parsed.response.strip("`"))
+    if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
+        raise DataError(
+            f"the response {parsed.response!r} is text, such as {column.iloc[0]!r}; expected numbers. Convert numbers "
+            "written as text with pd.to_numeric; a linear mixed model has no response of labels."
+        )
+
+
 def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tuple[Grouping, int, str]]]:
     """Take main effects with very many levels out of the fixed part."""
     fixed = list(parsed.matrices.X)
@@ -282,7 +294,7 @@ def _array(matrix: Any, power: bool) -> Columns:
 
 def r_name(name: str) -> str:
     """Return a column's name as R writes it: ``(Intercept)``, ``GenotypeB`` for ``Genotype[T.B]``."""
-    return "(Intercept)" if name == "Intercept" else _LEVEL.sub(r"\1", name)
+    return "(Intercept)" if name == "Intercept" else unquoted(_LEVEL.sub(r"\1", name))
 
 
 def _check_finite(names: tuple[str, ...], values: Array, frame: ModelFrame, what: str) -> None:
@@ -304,10 +316,13 @@ def _evaluation_error(parsed: ParsedFormula, error: Exception) -> FormulaError:
     span = parsed.locate(found.group(1)) if found else None
     missing = re.search(r"name '(\w+)' is not defined", message)
     known = [*CONTEXT, "log", "exp", "poly", "bs", "scale", "center", "C", "I", "Q"]
+    advice = hint(found.group(1)) if found else ""
+    if missing and not advice:
+        advice = nearest(missing.group(1), known)
     return FormulaError(
         f"the formula cannot be evaluated: {message}",
         source=parsed.source,
         start=span[0] if span else None,
         end=span[1] if span else None,
-        advice=nearest(missing.group(1), known) if missing else "",
+        advice=advice,
     )

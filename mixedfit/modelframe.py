@@ -15,6 +15,7 @@ from .errors import DataError, FormulaError, nearest
 from .formula import ParsedFormula
 from .frames import as_frame, category_codes, check_column, column_names, plain_column
 from .grouping import Grouping, encode
+from .idioms import hint
 
 __all__ = ["ModelFrame", "build_frame", "names_by_part", "names_in_factor", "names_of"]
 
@@ -188,7 +189,9 @@ def names_in_factor(factor: Any) -> list[tuple[str, bool]]:
         tree = ast.parse(_BACKTICK.sub("0", factor.expr.strip()), mode="eval")
     except SyntaxError as error:
         raise FormulaError(
-            f"the call '{factor.expr}' is not a valid expression: {error.msg}.", source=factor.expr
+            f"the call '{factor.expr}' is not a valid expression: {error.msg}.",
+            source=factor.expr,
+            advice=hint(factor.expr),
         ) from None
     called = {
         node.func.id

@@ -8,7 +8,6 @@ variances count as known: what is not known of them is not part of the error.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -19,9 +18,10 @@ from scipy.special import ndtri, stdtrit
 
 from ._lazy import lazy
 from ._types import Array, BoolArray
-from .errors import ModelError, PredictionWarning, nearest
+from .errors import ModelError, PredictionWarning, nearest, warn
 from .fit import Fit
 from .inference.bootstrap import check_count
+from .inference.degrees import method_named
 from .inference.estimable import ColumnSpace
 from .inference.replicates import seed_sequence
 from .information import Information
@@ -87,6 +87,7 @@ class Predictor:
         offset: Any = None,
     ) -> pd.Series[float] | pd.DataFrame:
         """Return predictions; see `Predictions.predict`."""
+        ddf = method_named(ddf)
         _check_option("ddf", ddf, get_args(PredictionDdf))
         _check_option("new_levels", new_levels, get_args(NewLevels))
         if interval is not None:
@@ -185,11 +186,10 @@ class Predictor:
         known = ~np.isnan(mean)
         lost = known & ~self._estimable(rows)
         if lost.any():
-            warnings.warn(
+            warn(
                 f"{int(lost.sum())} of {mean.size} rows are not predicted (NaN): columns of X were dropped because "
                 "others span them, and the data do not determine the mean of these rows.",
                 PredictionWarning,
-                stacklevel=4,
             )
             mean[lost] = np.nan
         return mean, known & ~lost

@@ -12,6 +12,7 @@ from ._types import BoolArray
 from .errors import FormulaError, ModelError, nearest
 from .fit import Fit
 from .formula import RandomTerm, parse_formula
+from .idioms import unquoted
 from .recipe import FixedTerm, usable
 
 __all__ = ["ReForm", "included_effects"]
@@ -106,7 +107,7 @@ def _columns(fit: Fit, f: int, term: RandomTerm) -> list[int]:
     wanted: list[FixedTerm] = []
     for part in term.parts:
         for effect in part:
-            name = "(Intercept)" if effect.degree == 0 else ":".join(str(x) for x in effect.factors)
+            name = "(Intercept)" if effect.degree == 0 else unquoted(":".join(str(x) for x in effect.factors))
             if name not in known:
                 raise ModelError(
                     f"re_form has the effect {name!r} of {term.group.name!r}, which the model does not have (it has "

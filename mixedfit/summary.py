@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from .inference.degrees import method_named
 from .inference.wald import coefficient_table
 from .rformat import abbreviate, coefficient_columns, format_numbers, format_p_value, text_columns, zap_small
 
@@ -81,7 +82,11 @@ class Summary:
         return to_html(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything shown, as numbers and text that JSON can hold (NaN becomes None)."""
+        """Return everything shown, as numbers and text that JSON can hold (NaN becomes None).
+
+        Infinite numbers become the text "Infinity", which Python's ``float`` and JavaScript's ``Number`` read: the
+        degrees of freedom of a normal distribution.
+        """
         record = {
             "title": self.title,
             "formula": self.formula,
@@ -116,7 +121,9 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_nan(v) for v in value]
     if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
+        if np.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        return None if np.isnan(value) else float(value)
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -155,6 +162,7 @@ def summarise(
 
 def _coefficients(results: MixedResults, ddf: Ddf | Literal["none"] | None) -> tuple[pd.DataFrame, str]:
     """Return the table of fixed effects, and the method of its degrees of freedom."""
+    ddf = method_named(ddf)
     if ddf == "none":
         columns = {"estimate": results.params, "std_error": results.bse, "statistic": results.tvalues}
         return pd.DataFrame(columns), ""
@@ -315,8 +323,16 @@ def to_html(s: Summary) -> str:
         f"<p>{html.escape(criteria)}. {s.nobs} rows"
         + (f", {html.escape(groups)}." if groups else ".")
         + "</p>",
+        _html_table(
+            "Scaled residuals",
+            list(s.residuals.index),
+            [format_numbers(zap_small(s.residuals.tolist(), 5), 4)],
+            left=0,
+        ),
         _html_table("Fixed effects", ["", *heads], fixed_rows),
-        _html_table("Random effects", ["Group", "Effect", "Variance", "Std. Dev.", "Corr."], random_rows),
+        _html_table(
+            "Random effects", ["Group", "Effect", "Variance", "Std. Dev.", "Corr."], random_rows, left=2
+        ),
         *_html_correlation(s.correlation),
         *([f"<p>Degrees of freedom: {html.escape(s.ddf)}.</p>"] if s.ddf else []),
         f"<p>{html.escape(s.verdict)}</p>",
@@ -365,14 +381,20 @@ def _html_correlation(correlation: pd.DataFrame | None) -> list[str]:
     return [_html_table("Correlation of fixed effects", ["", *names], rows)]
 
 
-def _html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col" style="text-align:left">{html.escape(h)}</th>' for h in heads)
-    body = "".join(
-        "<tr>"
-        + f'<th scope="row" style="text-align:left">{html.escape(row[0])}</th>'
-        + "".join(f'<td style="text-align:right">{html.escape(cell.strip())}</td>' for cell in row[1:])
-        + "</tr>"
-        for row in rows
-    )
+def _html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
+    """Return a table: the first `left` columns are names, on the left; numbers on the right under their heads."""
+
+    def cells(tags: Sequence[str], texts: Sequence[str]) -> str:
+        style = "text-align:{};white-space:nowrap"
+        return "".join(
+            f'<{tag} style="{style.format("left" if i < left else "right")}">{html.escape(text.strip())}'
+            f"</{tag.split()[0]}>"
+            for i, (tag, text) in enumerate(zip(tags, texts, strict=True))
+        )
+
+    width = len(heads)
+    head = cells(['th scope="col"'] * width, heads)
+    tags = ['th scope="row"' if left else "td", *["td"] * (width - 1)]
+    body = "".join(f"<tr>{cells(tags, row)}</tr>" for row in rows)
     caption = html.escape(caption)
     return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -128,7 +128,7 @@ def test_unknown_type_or_method_must_be_refused() -> None:
     with pytest.raises(mf.ModelError, match="expected 1, 2 or 3"):
         fit.anova(type=4)  # type: ignore[arg-type]
     with pytest.raises(mf.ModelError, match="satterthwaite"):
-        fit.anova(ddf="kenwardroger")  # type: ignore[arg-type]
+        fit.anova(ddf="kenward-rogers")  # type: ignore[arg-type]
 
 
 # -- published ---------------------------------------------------------------------------------------

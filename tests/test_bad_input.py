@@ -143,7 +143,6 @@ def test_term_with_an_effect_for_every_row_must_warn_that_sigma_is_arbitrary() -
     [
         (np.ones(40) * 1j, "complex"),
         (np.array([1, "a"] * 20, dtype=object), "mixed"),
-        (np.array([1.5, 2] * 20, dtype=object), "dtype object"),
         (pd.date_range("2020-01-01", periods=40), "dates"),
     ],
 )

@@ -76,7 +76,7 @@ def test_html_must_go_to_the_file_asked_for(tmp_path: Path, capsys: pytest.Captu
     text = path.read_text(encoding="utf-8")
     assert (code, out) == (0, "")
     assert text.startswith("<!doctype html>")
-    assert '<td style="text-align:right">10.467</td>' in text
+    assert '<td style="text-align:right;white-space:nowrap">10.467</td>' in text
 
 
 def test_factors_must_turn_numbers_into_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,3 +253,34 @@ def test_gibbs_must_refuse_a_formula_that_runs_code(capsys: pytest.CaptureFixtur
     code, _, err = run(capsys, "gibbs", "sleepstudy", "Reaction ~ eval('1') + (1 | Subject)")
     assert code == 2
     assert "eval" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "begins"),
+    [
+        ("fit.html", [], "<!doctype html>"),
+        ("fit.JSON", [], "{"),
+        ("fit.txt", [], "Linear mixed model"),
+        ("fit.html", ["--format", "text"], "Linear mixed model"),
+    ],
+)
+def test_format_must_follow_the_name_of_the_file_unless_it_is_given(
+    name: str, options: list[str], begins: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    assert run(capsys, "fit", "sleepstudy", MODEL, "--out", str(path), *options)[0] == 0
+    assert path.read_text(encoding="utf-8").startswith(begins)
+
+
+def test_json_must_keep_infinite_degrees_of_freedom(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "fit", "sleepstudy", MODEL, "--ml", "--format", "json")
+    assert [float(row["df"]) for row in json.loads(out)["fixed_effects"]] == [float("inf")] * 2
+
+
+def test_errors_must_be_one_tidy_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "ragged.csv"
+    path.write_text("a,b\n1,2\n3,4,5\n")
+    for source in ("nothing-like-it", str(path)):
+        _, _, err = run(capsys, "fit", source, MODEL)
+        assert err.count("\n") == 1
+        assert "  " not in err

@@ -230,7 +230,7 @@ def test_wrong_names_and_options_must_be_refused() -> None:
         (lambda: fit.emmeans("recipe", at={"temp": "hot"}), "give numbers"),
         (lambda: fit.emmeans("recipe", at={"temp": []}), "at least one"),
         (lambda: fit.emmeans("recipe", level=95), "0.95"),
-        (lambda: fit.emmeans("recipe", ddf="kr"), "kenward-roger"),  # type: ignore[arg-type]
+        (lambda: fit.emmeans("recipe", ddf="kenward"), "kenward-roger"),  # type: ignore[arg-type]
         (lambda: means.contrasts("pairs"), "pairwise"),  # type: ignore[arg-type]
         (lambda: means.contrasts(adjust="fdr"), "tukey"),  # type: ignore[arg-type]
         (lambda: means.contrasts("poly", "tukey"), "all pairs"),

@@ -75,12 +75,14 @@ def term_anova(fit: Fit, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) 
     ModelError
         If the type is not known, or the fit does not know its terms.
     """
-    if type not in _ROMAN:
-        raise ModelError(f"type={type!r} is not known; expected 1, 2 or 3.")
+    wanted = str(type).strip().upper()
+    number = next((n for n, roman in _ROMAN.items() if wanted in (str(n), roman)), None)
+    if number is None:
+        raise ModelError(f"type={type!r} is not known; expected 1, 2 or 3 (or 'I', 'II', 'III').")
     contrasts = TermContrasts(fit, usable(fit.design.recipe))
     degrees = degrees_of_freedom(fit, ddf)
     rows, names, notes = [], [], []
-    for name, L in contrasts.of_type(type).items():
+    for name, L in contrasts.of_type(number).items():
         names.append(name)
         if not len(L):
             rows.append((np.nan, np.nan, 0, np.nan, np.nan, np.nan))
@@ -91,6 +93,6 @@ def term_anova(fit: Fit, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) 
         rows.append((total, test.mean_square, test.df_num, test.df_denom, test.statistic, test.p_value))
     columns = ["sum_sq", "mean_sq", "df_num", "df_denom", "statistic", "p_value"]
     table = pd.DataFrame(rows, index=pd.Index(names, name="term"), columns=columns)
-    if not fit.kept.all() and type == 3:
+    if not fit.kept.all() and number == 3:
         notes.append("Some cells are empty or columns redundant: interpret type III hypotheses with care.")
-    return AnovaTable(table, int(type), degrees.name, tuple(notes))
+    return AnovaTable(table, number, degrees.name, tuple(notes))

@@ -7,7 +7,6 @@ Application; for mixed models van der Leeden, Meijer & Busing (2008), in Handboo
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from typing import Literal
 
@@ -16,7 +15,7 @@ import pandas as pd
 
 from .._progress import Progress
 from .._threads import blas_threads
-from ..errors import BootstrapWarning, ModelError
+from ..errors import BootstrapWarning, ModelError, warn
 from ..fit import Fit
 from ..parameters import parameters_of, values_of
 from .batch import batch_search
@@ -160,19 +159,17 @@ def _warn(outcome: Bootstrap, finished: bool) -> None:
     failed = int(outcome.failed.sum())
     if failed > 0.05 * outcome.n:
         reason, count = next(iter(outcome.reasons.items()))
-        warnings.warn(
+        warn(
             f"{failed} of {outcome.n} replicates failed ({count} times: {reason}) and are left out: the others are not "
             "a random sample of what could happen, and intervals may be too short.",
             BootstrapWarning,
-            stacklevel=3,
         )
 
 
 def warn_stopped(done: int, requested: int) -> None:
     """Warn that a run was interrupted."""
-    warnings.warn(
+    warn(
         f"stopped after {done} of {requested} replicates, which are kept; the same seed gives them again, and the "
         "others.",
         BootstrapWarning,
-        stacklevel=4,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ import pandas as pd
 
 from .._lazy import lazy
 from .._types import Array
-from ..errors import BootstrapWarning, ModelError, nearest
+from ..errors import BootstrapWarning, ModelError, nearest, warn
 from ..parameters import Names, Parameter, choose, interval_table, parameters_of
 from .bootstrap_intervals import (
     INTERVALS,
@@ -159,7 +159,7 @@ class Bootstrap:
         check_kind(kind)
         chosen = self._choose(parameters)
         if too_few := self.too_few_for(level):
-            warnings.warn(too_few, BootstrapWarning, stacklevel=2)
+            warn(too_few, BootstrapWarning)
         table = self._intervals(level, kind, chosen)[["lower", "upper"]]
         own = [i for i in chosen if i < len(self._parameters)]
         labels = interval_table([self._parameters[i] for i in own], [(0.0, 0.0)] * len(own), names).index
@@ -204,7 +204,7 @@ class Bootstrap:
     def meanings(self) -> tuple[str, ...]:
         """What each column of `replicates` is, in plain words."""
         extra = self.estimates.index[len(self._parameters) :]
-        words = ["the statistic" if name == "statistic" else f"statistic {name}" for name in extra]
+        words = [_words(name) for name in extra]
         return (*(p.words for p in self._parameters), *words)
 
     def _choose(self, wanted: str | Iterable[str] | None) -> list[int]:
@@ -234,3 +234,11 @@ class Bootstrap:
 def _known(values: pd.Series[Any]) -> Array:
     array = values.to_numpy(dtype=float)
     return np.asarray(array[np.isfinite(array)])
+
+
+def _words(name: str) -> str:
+    """Return what a number of the user's statistic is, in words."""
+    number = re.fullmatch(r"statistic\[(\d+)\]", name)
+    if number:
+        return f"number {int(number[1]) + 1} of the statistic"
+    return "the statistic" if name == "statistic" else f"statistic {name}"

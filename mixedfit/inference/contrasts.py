@@ -12,6 +12,7 @@ from scipy.linalg import qr
 from .._types import Array, BoolArray
 from ..errors import ModelError
 from ..fit import Fit
+from ..labels import check_level
 from .degrees import Ddf, Degrees, degrees_of_freedom, f_probability, t_probability, t_quantile
 from .estimable import ColumnSpace
 from .hypotheses import read_hypotheses
@@ -137,6 +138,7 @@ def t_test(
     A contrast that the data do not determine is NaN and named in the notes. A single coefficient of the fit has the
     value that the summary gives it, with dropped coefficients at 0.
     """
+    check_level(level)
     L, r, labels = read_hypotheses(fit, hypotheses)
     estimable = ColumnSpace(fit).estimable(L)
     kept = fit.kept.astype(bool)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from scipy.special import fdtrc, ndtr, ndtri, stdtr, stdtrit
 
 from .._lazy import lazy
 from .._types import Array
-from ..errors import ModelError
+from ..errors import ModelError, nearest
 from ..fit import Fit
 from ..information import Information
 from .kenward_roger import KenwardRoger, KenwardRogerResult
 from .satterthwaite import satterthwaite_df, satterthwaite_f_df
 
-__all__ = ["Ddf", "Degrees", "degrees_of_freedom"]
+__all__ = ["Ddf", "Degrees", "degrees_of_freedom", "method_named"]
 
 Ddf: TypeAlias = Literal["satterthwaite", "kenward-roger", "residual", "normal"] | KenwardRoger
 """How denominator degrees of freedom are found."""
 
 _NAMES = ("satterthwaite", "kenward-roger", "residual", "normal")
+_SHORT = {"kr": "kenward-roger", "kenwardroger": "kenward-roger", "z": "normal"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,15 +108,28 @@ def degrees_of_freedom(fit: Fit, ddf: Ddf | None) -> Degrees:
     """
     if ddf is None:
         ddf = "satterthwaite" if fit.reml else "normal"
+    ddf = method_named(ddf)
     if ddf == "kenward-roger":
         ddf = KenwardRoger()
     if not isinstance(ddf, KenwardRoger) and ddf not in _NAMES:
-        raise ModelError(f"ddf={ddf!r} is not known; expected one of {', '.join(map(repr, _NAMES))}.")
+        advice = nearest(str(ddf), _NAMES)
+        raise ModelError(
+            f"ddf={ddf!r} is not known; expected one of {', '.join(map(repr, _NAMES))}. {advice}".rstrip()
+        )
     if isinstance(ddf, KenwardRoger) and not fit.reml:
         raise ModelError(
             "Kenward-Roger adjusts REML estimates; this is an ML fit. Fit by REML, or use ddf='satterthwaite'."
         )
     return Degrees(fit, ddf)
+
+
+def method_named(ddf: Any) -> Any:
+    """Return the method that a name stands for, in any case and with spaces: "Kenward-Roger", "KR"."""
+    if not isinstance(ddf, str):
+        return ddf
+    plain = ddf.strip().lower().replace("_", "-").replace(" ", "-")
+    name = _SHORT.get(plain, plain)
+    return name if name in (*_NAMES, "none") else ddf
 
 
 def t_probability(statistic: float, df: float) -> float:

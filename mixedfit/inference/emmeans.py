@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from .._types import Array, IntArray
-from ..errors import ModelError
+from ..errors import ModelError, nearest
 from ..fit import Fit
 from ..labels import check_level
 from ..recipe import Recipe, usable
@@ -211,9 +211,12 @@ def _contrasts(
     check_level(level)
     if adjust is None:
         adjust = _DEFAULTS.get(method, "none") if isinstance(method, str) else "none"
+    if isinstance(adjust, str):
+        adjust = cast(Adjust, adjust.lower())
     if adjust not in _ADJUSTMENTS:
+        advice = nearest(str(adjust), _ADJUSTMENTS)
         raise ModelError(
-            f"adjust={adjust!r} is not known; expected one of {', '.join(map(repr, _ADJUSTMENTS))}."
+            f"adjust={adjust!r} is not known; expected one of {', '.join(map(repr, _ADJUSTMENTS))}. {advice}".rstrip()
         )
     if adjust == "tukey" and method != "pairwise":
         raise ModelError("adjust='tukey' is the distribution of all pairs; use it with 'pairwise' only.")

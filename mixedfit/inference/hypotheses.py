@@ -50,7 +50,7 @@ def read_hypotheses(fit: Fit, hypotheses: Any) -> tuple[Array, Array, list[str]]
         raise ModelError(
             f"a matrix of hypotheses has shape {L.shape}; expected {len(names)} columns: {names}."
         )
-    return L, np.zeros(len(L)), [f"row {i + 1}" for i in range(len(L))]
+    return L, np.zeros(len(L)), [_row_label(i, row, names) for i, row in enumerate(L, start=1)]
 
 
 def _split(text: str) -> list[str]:
@@ -73,7 +73,19 @@ def _read_mapping(weights: Mapping[str, float], names: Sequence[str]) -> Array:
 
 
 def _written(weights: Mapping[str, float]) -> str:
-    return " + ".join(f"{weight:g}*{name}" for name, weight in weights.items())
+    """Return a combination of coefficients as text: ``A - 2*B``."""
+    text = ""
+    for name, weight in weights.items():
+        size = abs(float(weight))
+        term = str(name) if size == 1 else f"{size:g}*{name}"
+        text += (" - " if text else "-") + term if weight < 0 else (" + " if text else "") + term
+    return text
+
+
+def _row_label(number: int, row: Array, names: Sequence[str]) -> str:
+    """Return the name of the single coefficient in a row of a matrix, or the row's number."""
+    at = np.flatnonzero(row)
+    return _written({names[at[0]]: row[at[0]]}) if at.size == 1 else f"row {number}"
 
 
 def _position(name: str, names: Sequence[str]) -> int:

@@ -7,7 +7,6 @@ REML fit. Bates & Watts (1988), Nonlinear Regression Analysis and Its Applicatio
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from .._lazy import lazy
 from .._linalg import inverse
 from .._threads import blas_threads
 from .._types import Array
-from ..errors import ConvergenceWarning, ModelError
+from ..errors import ConvergenceWarning, ModelError, warn
 from ..fit import Fit, fit_design
 from ..labels import check_level
 from ..parameters import Names, Parameter, choose, interval_table, parameters_of, values_of
@@ -205,7 +204,7 @@ def profile(
     gain = begun - best.evaluation.value
     if gain > 1e-6:
         notes.insert(0, f"A deviance lower by {gain:.3g} was met; the profiles are of that better fit.")
-        warnings.warn(notes[0], ConvergenceWarning, stacklevel=4)
+        warn(notes[0], ConvergenceWarning)
     return _record(best, traced, notes, gain > 1e-6)
 
 
@@ -239,7 +238,7 @@ def _trace_all(
         except KeyboardInterrupt:
             left = ", ".join(p.name for p in chosen[number:])
             notes.append(f"Interrupted: {left} were not profiled.")
-            warnings.warn(notes[-1], ConvergenceWarning, stacklevel=6)
+            warn(notes[-1], ConvergenceWarning)
             break
     return out
 

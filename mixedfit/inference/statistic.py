@@ -62,6 +62,11 @@ class Statistic:
             ) from error
 
     def _numbers(self, value: object, place: str) -> Array:
+        if value is None:
+            raise ModelError(
+                f"the statistic returned None on {place}; expected a number, an array of numbers or a Series. Does "
+                "the function end with 'return'?"
+            )
         try:
             out = np.asarray(value, dtype=float)
         except (TypeError, ValueError):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..idioms import unquoted
 from ..modelframe import names_in_factor
 from .variables import Variable
 
@@ -100,7 +101,7 @@ def fixed_terms(
 
 
 def _text(expression: str, power: bool) -> str:
-    return expression.replace(" ** ", "^").replace("**", "^") if power else expression
+    return unquoted(expression.replace(" ** ", "^").replace("**", "^") if power else expression)
 
 
 def _levels(term: Any, variables: Mapping[str, Variable]) -> int:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from .._types import AnyArray, IntArray
 from ..errors import DataError
-from ..frames import check_column
+from ..frames import NUMBERS, check_column
 
 __all__ = ["Variable", "column_values", "group_codes", "level_codes", "summarise", "unseen_levels"]
 
@@ -91,7 +91,7 @@ def _numbers(variable: Variable, column: pd.Series[Any]) -> pd.Series[Any]:
         numbers = pd.Series(
             column.to_numpy(dtype=np.float64, na_value=np.nan), column.index, name=column.name
         )
-    elif pd.api.types.infer_dtype(column, skipna=True) == "boolean":
+    elif pd.api.types.infer_dtype(column, skipna=True) in ("boolean", *NUMBERS):
         values = [np.nan if pd.isna(v) else float(v) for v in column]
         numbers = pd.Series(values, index=column.index, name=column.name)
     else:
