@@ -167,7 +167,7 @@ def influence(
                     va="bottom" if above else "top", fontsize=8)  # fmt: skip
     ax.margins(y=0.12)
     ax.set_xticks([])
-    what = f"{len(table):,} " + (str(table.index.name) + "s" if table.index.name else "cases")
+    what = f"{len(table):,} " + (f"levels of {table.index.name}" if table.index.name else "cases")
     return finish(ax, x=what, y=(shown or column).replace("_", " ").replace("cooks", "Cook's"))
 
 
