@@ -297,3 +297,42 @@ def test_satterthwaite_must_not_depend_on_the_units_of_x(scale: float) -> None:
     same = [".sig01", ".sigma"]
     ours, theirs = one.vcov_varpar().loc[same, same], other.vcov_varpar().loc[same, same]
     assert theirs.to_numpy() == pytest.approx(ours.to_numpy(), rel=1e-6)
+
+
+def machines(random: str) -> pd.DataFrame:
+    return mf.lmm(f"score ~ Machine + {random}", mf.load_dataset("Machines")).fit().ranova().table
+
+
+@pytest.mark.parametrize("random", ["(Machine | Worker)", "(0 + Machine | Worker)"])
+def test_factor_left_of_the_bar_must_be_dropped_whole(random: str) -> None:
+    table = machines(random)
+    assert list(table.index) == ["<none>", "Machine | Worker"]
+    row = table.loc["Machine | Worker"]
+    assert row["chisq"] == pytest.approx(78.56698256, abs=1e-5)  # lmerTest 3.1-3, by REML, for both formulas
+    assert row["df"] == 5  # by its indicators it would be 3, twice
+    assert row["p_naive"] == pytest.approx(1.673210e-15, rel=1e-4)
+    assert row["p_value"] == row["p_naive"]
+
+
+def test_polynomial_and_interaction_left_of_the_bar_must_be_dropped_whole() -> None:
+    data = mf.load_dataset("sleepstudy").assign(f=lambda d: np.where(d["Days"] > 4, "late", "early"))
+    table = mf.lmm("Reaction ~ Days + (poly(Days, 2) | Subject)", data).fit().ranova().table
+    row = table.loc["poly(Days, 2) | Subject"]
+    assert len(table) == 2
+    assert (row["chisq"], row["df"]) == pytest.approx((56.45739916, 5), abs=1e-5)  # lmerTest 3.1-3
+    table = mf.lmm("Reaction ~ Days + (0 + f + Days | Subject)", data).fit().ranova().table
+    assert table["chisq"].tolist()[1:] == pytest.approx([25.524528, 8.703014], abs=1e-4)  # lmerTest 3.1-3
+    assert table["df"].tolist()[1:] == [5, 3]
+    assert list(mf.lmm("Reaction ~ Days + (f * Days | Subject)", data).fit().ranova().table.index) == [
+        "<none>",
+        "flate:Days | Subject",
+    ]  # lmerTest: f:Days only, since it contains the others
+
+
+def test_ranova_must_know_the_terms_of_a_saved_fit(tmp_path: Any) -> None:
+    fit = mf.lmm("score ~ Machine + (Machine | Worker)", mf.load_dataset("Machines")).fit()
+    fit.save(tmp_path / "fit")
+    again = mf.load(tmp_path / "fit").ranova()
+    assert list(again.table.index) == ["<none>", "Machine | Worker"]
+    assert "several variances are dropped at once" in str(again)
+    assert max(map(len, str(again).splitlines())) <= 90
