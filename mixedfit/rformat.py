@@ -115,9 +115,17 @@ def format_p_value(p: float, digits: int = 3) -> str:
     return f"{p:.{digits - 1}e}" if p < 1e-4 else f"{p:.{digits}g}"
 
 
-def format_fixed(values: Sequence[float], decimals: int) -> list[str]:
-    """Return values with a number of decimals; NaN and infinity in words; ``.0`` left out if it stands everywhere."""
-    texts = [f"{v:.{decimals}f}" if np.isfinite(v) else "NaN" if np.isnan(v) else "Inf" for v in values]
-    if decimals == 1 and all(t.endswith(".0") or not t[-1].isdigit() for t in texts):
-        texts = [t.removesuffix(".0") for t in texts]
-    return texts
+def format_fixed(values: Sequence[float], decimals: int, *, whole: bool = False) -> list[str]:
+    """Return values with a number of decimals, none where `whole` and all are whole; NaN and infinity in words.
+
+    Examples
+    --------
+    >>> format_fixed([41.97, 42.0], 2, whole=True), format_fixed([42.0, float("inf")], 2, whole=True)
+    (['41.97', '42.00'], ['42', 'Inf'])
+    >>> format_fixed([-0.001, 1.0], 2)
+    ['0.00', '1.00']
+    """
+    rounded = [round(float(v), decimals) + 0.0 for v in values]  # adding 0 makes -0 a 0
+    if whole and all(v == np.floor(v) for v in rounded if np.isfinite(v)):
+        decimals = 0
+    return [f"{v:.{decimals}f}" if np.isfinite(v) else "NaN" if np.isnan(v) else "Inf" for v in rounded]

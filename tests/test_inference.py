@@ -235,6 +235,17 @@ def test_kenward_roger_must_be_refused_for_ml_and_for_too_many_crossed_effects()
     assert 15 < crossed.t_test("(Intercept)", ddf="satterthwaite").table["df"].iloc[0] < 25
 
 
+def test_kenward_roger_must_name_a_many_level_fixed_factor_before_any_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mixedfit.matrices.MANY_LEVELS", 10)
+    data = mf.load_dataset("cake").assign(replicate=lambda d: d["replicate"].astype(str))
+    fit = mf.lmm("angle ~ temp + replicate + (1 | recipe:replicate)", data).fit()
+    monkeypatch.setattr("mixedfit.inference.degrees.Information", None)
+    with pytest.raises(mf.ModelError, match=r"'replicate' has 15"):
+        fit.t_test("temp", ddf="kenward-roger")
+
+
 def test_likelihood_ratio_must_be_the_published_one() -> None:
     data = mf.load_dataset("Pastes")
     small = mf.lmm("strength ~ 1 + (1 | batch:cask)", data).fit(reml=False)

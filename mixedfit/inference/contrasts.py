@@ -12,7 +12,7 @@ from scipy.linalg import qr
 from .._types import Array, BoolArray
 from ..errors import ModelError
 from ..fit import Fit
-from .degrees import Ddf, Degrees, degrees_of_freedom, f_probability, t_probability, t_quantile
+from .degrees import Ddf, Degrees, degrees_of_freedom, f_probability, t_probability, t_quantile, unknown_note
 from .estimable import ColumnSpace
 from .hypotheses import read_hypotheses
 
@@ -149,6 +149,8 @@ def t_test(
         notes += (f"With dropped coefficients at 0: {', '.join(conditional)}.",)
     degrees = degrees_of_freedom(fit, ddf)
     rows = t_rows(degrees, L, r, estimable | single, level=level)
+    if (rows["estimate"].notna() & rows["df"].isna()).any() and fit.design.many:
+        notes += (unknown_note(fit),)
     return TTest(rows.set_axis(labels), degrees.name, level, notes)
 
 
