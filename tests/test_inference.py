@@ -11,6 +11,9 @@ import pandas as pd
 import pytest
 
 import mixedfit as mf
+from mixedfit.design import Design, build_design
+from mixedfit.formula import parse_formula
+from mixedfit.inference.nested import not_nested
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "references" / "published"
 RECORDS = (
@@ -347,3 +350,55 @@ def test_ranova_must_know_the_terms_of_a_saved_fit(tmp_path: Any) -> None:
     assert list(again.table.index) == ["<none>", "Machine | Worker"]
     assert "several variances are dropped at once" in str(again)
     assert max(map(len, str(again).splitlines())) <= 90
+
+
+def design_of(formula: str, data: pd.DataFrame) -> Design:
+    return build_design(parse_formula(formula), data)
+
+
+@pytest.mark.parametrize(
+    ("smaller", "larger", "lacks"),
+    [
+        ("score ~ 1 + (1 | Worker)", "score ~ Machine + (1 | Worker)", ""),
+        ("score ~ 0 + (1 | Worker)", "score ~ x + (1 | Worker)", ""),
+        ("score ~ 1 + (1 | Worker)", "score ~ 0 + (1 | Worker)", "fixed effects"),
+        ("score ~ Machine + (1 | Worker)", "score ~ 0 + Machine + (0 + Machine | Worker)", ""),
+        ("score ~ Machine + (1 | Worker/Machine)", "score ~ Machine + (Machine | Worker)", ""),
+        ("score ~ Machine + (x || Worker)", "score ~ Machine + (x | Worker)", ""),
+        ("score ~ 1 + (1 | Worker)", "score ~ 1 + (1 | Worker) + (1 | Machine:Worker)", ""),
+        ("score ~ x + (1 | Worker)", "score ~ Machine + (1 | Worker)", "fixed effects"),
+        ("score ~ x + (1 | Worker)", "score ~ poly(x, 2) + (1 | Worker)", ""),
+        ("score ~ 1 + (1 | Worker)", "score ~ Machine + (1 | Machine:Worker)", "random effects of Worker"),
+        ("score ~ 1 + (x | Worker)", "score ~ Machine + (x || Worker)", "random effects of Worker"),
+        ("score ~ 1 + (1 | Machine:Worker)", "score ~ 1 + (x | Worker)", "random effects of Machine:Worker"),
+        ("score ~ 1 + (1 | Machine)", "score ~ Worker", "random effects of Machine"),
+    ],
+)
+def test_models_must_be_told_from_nested_ones(smaller: str, larger: str, lacks: str) -> None:
+    data = mf.load_dataset("Machines")
+    data["x"] = np.random.default_rng(1).normal(size=len(data))
+    one, other = (design_of(formula, data) for formula in (smaller, larger))
+    assert not_nested(one, other) == lacks
+
+
+def test_models_that_are_not_nested_must_have_no_p_value_and_a_note() -> None:
+    data = mf.load_dataset("cake")
+    one = mf.lmm("angle ~ temp + (1 | recipe:replicate)", data).fit(reml=False)
+    other = mf.lmm("angle ~ recipe + (1 | recipe:replicate)", data).fit(reml=False)
+    table = mf.anova(one, other)
+    assert np.isnan(table.table["p_value"]).all()
+    assert table.table["df"].iloc[1] == 1
+    assert "Not nested" in str(table)
+    assert "lacks fixed effects" in " ".join(str(table).split())
+
+
+def test_many_level_factor_must_count_among_the_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = mf.load_dataset("cake").assign(
+        replicate=lambda d: d["replicate"].astype(str), one=lambda d: (d["replicate"] == "1") * 1.0
+    )
+    small = design_of("angle ~ one + (1 | recipe:replicate)", data)
+    monkeypatch.setattr("mixedfit.matrices.MANY_LEVELS", 10)
+    many = design_of("angle ~ replicate + temp + (1 | recipe:replicate)", data)
+    assert many.many
+    assert not not_nested(small, many)
+    assert not_nested(many, small) == "fixed effects"

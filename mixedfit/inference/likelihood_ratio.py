@@ -17,6 +17,7 @@ from scipy.special import chdtrc
 
 from ..errors import ModelError
 from ..fit import Fit, fit_design
+from .nested import not_nested
 from .reductions import reductions
 
 __all__ = ["LikelihoodRatioTable", "likelihood_ratio", "random_effects_anova"]
@@ -57,6 +58,8 @@ def chi_square_tail(statistic: float, df: int) -> float:
 def likelihood_ratio(fits: Sequence[Fit], *, refit: bool = True) -> LikelihoodRatioTable:
     """Return the table of nested models, ordered by their number of parameters, each tested against the one before.
 
+    Where a model does not contain the one before it, p_value is NaN and a note says what it lacks.
+
     Parameters
     ----------
     fits : sequence of Fit
@@ -86,7 +89,10 @@ def likelihood_ratio(fits: Sequence[Fit], *, refit: bool = True) -> LikelihoodRa
         chisq, df, p = float("nan"), 0, float("nan")
         if before is not None:
             chisq, df = before.evaluation.value - value, fit.n_parameters - before.n_parameters
-            p = chi_square_tail(chisq, df) if df else float("nan")
+            lacks = not_nested(before.design, fit.design)
+            if lacks:
+                notes.append(_nesting_note(before, fit, lacks))
+            p = chi_square_tail(chisq, df) if df and not lacks else float("nan")
         k = fit.n_parameters
         aic, bic = value + 2 * k, value + np.log(fit.cross.n) * k
         rows.append((k, aic, bic, -0.5 * value, value, chisq, df if before is not None else np.nan, p))
@@ -94,6 +100,15 @@ def likelihood_ratio(fits: Sequence[Fit], *, refit: bool = True) -> LikelihoodRa
         before = fit
     columns = ["npar", "aic", "bic", "llf", "deviance", "chisq", "df", "p_value"]
     return LikelihoodRatioTable(pd.DataFrame(rows, index=names, columns=columns), tuple(notes))
+
+
+def _nesting_note(before: Fit, fit: Fit, lacks: str) -> str:
+    """Return why a row has no p-value."""
+    one, other = before.design.formula.source, fit.design.formula.source
+    return (
+        f"Not nested: {other!r} lacks {lacks} that {one!r} has, so that their likelihood ratio is no chi-square and "
+        "has no p-value. Compare aic or bic."
+    )
 
 
 def check_same_data(fits: Sequence[Fit]) -> None:
