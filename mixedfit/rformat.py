@@ -9,9 +9,11 @@ import numpy as np
 __all__ = [
     "abbreviate",
     "coefficient_columns",
+    "format_column",
     "format_fixed",
     "format_numbers",
     "format_p_value",
+    "format_p_values",
     "text_columns",
     "zap_small",
 ]
@@ -129,3 +131,31 @@ def format_fixed(values: Sequence[float], decimals: int, *, whole: bool = False)
     if whole and all(v == np.floor(v) for v in rounded if np.isfinite(v)):
         decimals = 0
     return [f"{v:.{decimals}f}" if np.isfinite(v) else "NaN" if np.isnan(v) else "Inf" for v in rounded]
+
+
+def format_column(values: Sequence[float], digits: int) -> list[str]:
+    """Return values with the decimals that show the largest to `digits` digits: two at least, none if all are whole.
+
+    NaN is left blank.
+
+    Examples
+    --------
+    >>> format_column([42.1393, 0.021, float("nan")], 5)
+    ['42.139', '0.021', '']
+    >>> format_column([1794.4639, 3.0], 5), format_column([2.0, 1.0], 5)
+    (['1794.46', '3.00'], ['2', '1'])
+    """
+    largest = max((abs(v) for v in values if np.isfinite(v)), default=0.0)
+    decimals = max(2, digits - 1 - int(np.floor(np.log10(largest)))) if largest > 0 else 2
+    return ["" if t == "NaN" else t for t in format_fixed(values, min(decimals, digits), whole=True)]
+
+
+def format_p_values(values: Sequence[float], missing: str = "") -> list[str]:
+    """Return p-values with four decimals, ``<.0001`` below that.
+
+    Examples
+    --------
+    >>> format_p_values([0.04321, 3e-9, float("nan")])
+    ['0.0432', '<.0001', '']
+    """
+    return [missing if v != v else "<.0001" if v < 1e-4 else f"{v:.4f}" for v in values]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -402,3 +403,20 @@ def test_many_level_factor_must_count_among_the_columns(monkeypatch: pytest.Monk
     assert many.many
     assert not not_nested(small, many)
     assert not_nested(many, small) == "fixed effects"
+
+
+def test_printed_columns_must_have_common_decimals() -> None:
+    data = mf.load_dataset("sleepstudy")
+    fits = [
+        mf.lmm(f"Reaction ~ Days + ({r} | Subject)", data).fit() for r in ("1", "Days", "Days + I(Days**2)")
+    ]
+    for table in (mf.anova(*fits), fits[1].ranova()):
+        lines = str(table).splitlines()[1 : len(table.table) + 1]
+        numbers = [re.findall(r" (-?\d+\.\d+)", line.split(")", 1)[-1]) for line in lines]
+        for column in zip(*(row for row in numbers if len(row) == max(map(len, numbers))), strict=True):
+            assert len({len(text.split(".")[1]) for text in column}) == 1
+    assert "42.139  2  <.0001" in str(mf.anova(*fits[:2]))
+    printed = str(fits[1].bootstrap(20, seed=1)).splitlines()
+    rows = [line for line in printed if line.startswith((".sig", "(Int", "Days"))]
+    assert len(rows) == 6
+    assert {len(text.split(".")[1]) for row in rows for text in re.findall(r"-?\d+\.\d+", row[12:])} == {3}

@@ -17,6 +17,7 @@ from scipy.special import chdtrc
 
 from ..errors import ModelError
 from ..fit import Fit, fit_design
+from ..rformat import format_column, format_p_values, text_columns
 from .nested import not_nested
 from .reductions import reductions
 
@@ -42,8 +43,13 @@ class LikelihoodRatioTable:
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        shown = self.table.to_string(float_format="{:.5g}".format, na_rep="")
-        return "\n".join([shown, *(fill(note, WIDTH) for note in self.notes)])
+        cells = [
+            format_p_values(values) if name in ("p_value", "p_naive") else format_column(values, 5)
+            for name, values in self.table.to_dict("list").items()
+        ]
+        index = [str(name) for name in self.table.index]
+        shown = text_columns(["", *self.table.columns], [index, *cells], left=1)
+        return "\n".join([*shown, *(fill(note, WIDTH) for note in self.notes)])
 
     __repr__ = __str__
 

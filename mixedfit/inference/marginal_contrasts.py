@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._types import Array
-from ..rformat import format_fixed, text_columns
+from ..rformat import format_fixed, format_p_values, text_columns
 from .contrasts import t_rows
 from .degrees import Degrees
 from .estimable import ColumnSpace
@@ -129,7 +129,5 @@ def _numbers(columns: dict[str, list[float]]) -> dict[str, list[str]]:
     out["df"] = format_fixed(columns["df"], 2 if small else 1, whole=True)
     if "p_value" in columns:
         out["statistic"] = format_fixed(columns["statistic"], 3)
-        out["p_value"] = [
-            "NaN" if p != p else "<.0001" if p < 1e-4 else f"{p:.4f}" for p in columns["p_value"]
-        ]
+        out["p_value"] = format_p_values(columns["p_value"], missing="NaN")
     return out
