@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 
@@ -15,8 +16,12 @@ __all__ = [
     "format_p_value",
     "format_p_values",
     "text_columns",
+    "wrapped",
     "zap_small",
 ]
+
+NOTE_WIDTH = 88
+"""Columns of a printed note."""
 
 
 def format_numbers(values: Sequence[float], digits: int, missing: str = "NA") -> list[str]:
@@ -159,3 +164,8 @@ def format_p_values(values: Sequence[float], missing: str = "") -> list[str]:
     ['0.0432', '<.0001', '']
     """
     return [missing if v != v else "<.0001" if v < 1e-4 else f"{v:.4f}" for v in values]
+
+
+def wrapped(notes: Sequence[str]) -> list[str]:
+    """Return notes as lines of a readable length."""
+    return [fill(note, NOTE_WIDTH, break_long_words=False, break_on_hyphens=False) for note in notes]

@@ -11,7 +11,7 @@ import pandas as pd
 from ..errors import ModelError
 from ..fit import Fit
 from ..recipe import usable
-from ..rformat import format_numbers, format_p_value, text_columns, zap_small
+from ..rformat import format_numbers, format_p_value, text_columns, wrapped, zap_small
 from .contrasts import joint
 from .degrees import Ddf, degrees_of_freedom, unknown_note
 from .term_contrasts import TermContrasts
@@ -62,7 +62,7 @@ class AnovaTable:
             [format_p_value(v, 4) for v in t["p_value"]],
         ]
         heads = ["", "Sum Sq", "Mean Sq", "NumDF", "DenDF", "F value", "Pr(>F)"]
-        return "\n".join([head, *text_columns(heads, cells, left=1), *self.notes])
+        return "\n".join([head, *text_columns(heads, cells, left=1), *wrapped(self.notes)])
 
     __repr__ = __str__
 

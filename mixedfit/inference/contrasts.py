@@ -12,6 +12,7 @@ from scipy.linalg import qr
 from .._types import Array, BoolArray
 from ..errors import ModelError
 from ..fit import Fit
+from ..rformat import wrapped
 from .degrees import Ddf, Degrees, degrees_of_freedom, f_probability, t_probability, t_quantile, unknown_note
 from .estimable import ColumnSpace
 from .hypotheses import read_hypotheses
@@ -52,7 +53,7 @@ class TTest:
 
     def __str__(self) -> str:
         shown = self.table.to_string(float_format="{:.6g}".format)
-        return "\n".join([f"t tests, degrees of freedom: {self.method}", shown, *self.notes])
+        return "\n".join([f"t tests, degrees of freedom: {self.method}", shown, *wrapped(self.notes)])
 
     __repr__ = __str__
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -17,14 +16,11 @@ from scipy.special import chdtrc
 
 from ..errors import ModelError
 from ..fit import Fit, fit_design
-from ..rformat import format_column, format_p_values, text_columns
+from ..rformat import format_column, format_p_values, text_columns, wrapped
 from .nested import not_nested
 from .reductions import reductions
 
 __all__ = ["LikelihoodRatioTable", "likelihood_ratio", "random_effects_anova"]
-
-WIDTH = 88
-"""Columns of a printed note."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +45,7 @@ class LikelihoodRatioTable:
         ]
         index = [str(name) for name in self.table.index]
         shown = text_columns(["", *self.table.columns], [index, *cells], left=1)
-        return "\n".join([*shown, *(fill(note, WIDTH) for note in self.notes)])
+        return "\n".join([*shown, *wrapped(self.notes)])
 
     __repr__ = __str__
 
