@@ -1,4 +1,4 @@
-"""The command line: ``mixedfit fit DATA FORMULA`` and ``mixedfit datasets``."""
+"""The command line: ``mixedfit fit|gibbs|compare|report DATA FORMULA`` and ``mixedfit datasets``."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from . import __version__
 from .datasets import dataset_names, load_dataset
 from .errors import DataError, MixedfitError, nearest
-from .lmm import lmm
+from .fit_and_posterior import compare
+from .html_report import report
+from .lmm import LinearMixedModel, lmm
 from .plain import check_is_plain
-from .report import Summary
+from .results import MixedResults
+from .summary import Summary
 
 __all__ = ["main"]
 
@@ -37,23 +42,68 @@ def _parser() -> argparse.ArgumentParser:
         description="Fit a linear mixed model and print its summary.",
         epilog='Example: mixedfit fit sleepstudy "Reaction ~ Days + (Days | Subject)"',
     )
-    fit.add_argument(
-        "data", help="a CSV (may be gzipped) or Parquet file, or the name of a data set that ships"
-    )
-    fit.add_argument("formula", help="an lme4 formula of columns, numbers and plain transforms, in quotes")
-    fit.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
-    fit.add_argument("--weights", metavar="COLUMN", help="column of weights, Var(error) = sigma^2 / weight")
-    fit.add_argument(
-        "--sigma", type=float, metavar="NUMBER", help="hold the residual standard deviation fixed"
-    )
-    fit.add_argument(
-        "--factors", metavar="A,B", default="", help="columns to read as labels although they hold numbers"
-    )
+    _add_model(fit)
     fit.add_argument("--correlation", action="store_true", help="print the correlation of the fixed effects")
     fit.add_argument("--format", choices=("text", "json", "html"), default="text", help="how to print")
     fit.add_argument("--out", metavar="FILE", help="write to a file instead of the terminal")
+    page = commands.add_parser(
+        "report",
+        help="fit a model and write a page about it",
+        description="Fit a linear mixed model and write one HTML page: the model, tables, intervals, pictures.",
+        epilog='Example: mixedfit report sleepstudy "Reaction ~ Days + (Days | Subject)" --out report.html',
+    )
+    _add_model(page)
+    page.add_argument("--out", metavar="FILE", default="report.html", help="the file to write (report.html)")
+    page.add_argument("--title", metavar="TEXT", help="heading of the page")
+    page.add_argument(
+        "--level", type=float, default=0.95, metavar="NUMBER", help="coverage of intervals (0.95)"
+    )
+    _add_sampling(commands)
     commands.add_parser("datasets", help="list the data sets that ship")
     return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    """Add what says which model to fit to which data."""
+    parser.add_argument(
+        "data", help="a CSV (may be gzipped) or Parquet file, or the name of a data set that ships"
+    )
+    parser.add_argument("formula", help="an lme4 formula of columns, numbers and plain transforms, in quotes")
+    parser.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
+    parser.add_argument(
+        "--weights", metavar="COLUMN", help="column of weights, Var(error) = sigma^2 / weight"
+    )
+    parser.add_argument(
+        "--sigma", type=float, metavar="NUMBER", help="hold the residual standard deviation fixed"
+    )
+    parser.add_argument(
+        "--factors", metavar="A,B", default="", help="columns to read as labels although they hold numbers"
+    )
+
+
+def _add_sampling(commands: Any) -> None:
+    """Add the commands that sample a posterior under the default priors."""
+    for name, help_text in (
+        ("gibbs", "sample the posterior under default priors and print its table"),
+        ("compare", "print the REML fit and the posterior under default priors side by side"),
+    ):
+        command = commands.add_parser(
+            name,
+            help=help_text,
+            description=f"{help_text[0].upper()}{help_text[1:]}. Other priors can be given in Python.",
+            epilog=f'Example: mixedfit {name} sleepstudy "Reaction ~ Days + (Days | Subject)" --seed 1',
+        )
+        command.add_argument("data", help="as for fit")
+        command.add_argument("formula", help="as for fit")
+        command.add_argument(
+            "--weights", metavar="COLUMN", help="column of weights, Var(error) = sigma^2 / weight"
+        )
+        command.add_argument("--factors", metavar="A,B", default="", help="columns to read as labels")
+        command.add_argument("--draws", type=int, default=1000, metavar="N", help="draws kept of each chain")
+        command.add_argument("--tune", type=int, default=1000, metavar="N", help="sweeps thrown away before")
+        command.add_argument("--chains", type=int, default=4, metavar="N")
+        command.add_argument("--seed", type=int, metavar="N", help="makes the draws the same again")
+        command.add_argument("--out", metavar="FILE", help="write to a file instead of the terminal")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +116,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        code = _datasets() if options.command == "datasets" else _fit(options)
+        commands = {
+            "datasets": _datasets,
+            "fit": _fit,
+            "report": _report,
+            "gibbs": _sample,
+            "compare": _sample,
+        }
+        code = commands[options.command](options)
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # the reader has seen enough, as with `| head`
@@ -83,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
-def _datasets() -> int:
+def _datasets(_: argparse.Namespace) -> int:
     for name in dataset_names():
         frame = load_dataset(name)
         print(f"{name:<18}{len(frame):>6} rows   {', '.join(map(str, frame.columns))}")
@@ -91,6 +148,37 @@ def _datasets() -> int:
 
 
 def _fit(options: argparse.Namespace) -> int:
+    with _warnings_in_words():
+        results = _fitted(options)
+        summary = results.summary(correlation=options.correlation)
+    _write(_rendered(summary, options.format), options.out)
+    return EXIT_OK if results.converged else EXIT_NOT_CONVERGED
+
+
+def _report(options: argparse.Namespace) -> int:
+    with _warnings_in_words():
+        results = _fitted(options)
+        path = report(results, options.out, title=options.title, level=options.level)
+    print(f"{results.convergence.message}\nWritten to {path}")
+    return EXIT_OK if results.converged else EXIT_NOT_CONVERGED
+
+
+def _sample(options: argparse.Namespace) -> int:
+    """Print a posterior, or a fit beside it."""
+    with _warnings_in_words():
+        model = _model(options)
+        settings = {"draws": options.draws, "tune": options.tune, "chains": options.chains}
+        posterior = model.gibbs(seed=options.seed, **settings)
+        shown = str(posterior if options.command == "gibbs" else compare(model.fit(), posterior))
+    _write(shown, options.out)
+    return EXIT_NOT_CONVERGED if posterior.warnings else EXIT_OK
+
+
+def _fitted(options: argparse.Namespace) -> MixedResults:
+    return _model(options).fit(reml=not options.ml, sigma=options.sigma)
+
+
+def _model(options: argparse.Namespace) -> LinearMixedModel:
     data = read_data(options.data)
     factors = [name.strip() for name in options.factors.split(",") if name.strip()]
     check_is_plain(options.formula, [str(c) for c in data.columns])
@@ -100,16 +188,17 @@ def _fit(options: argparse.Namespace) -> int:
                 f"--factors names {name!r}, which is not a column. {nearest(name, data.columns)}".rstrip()
             )
         data[name] = data[name].astype("category")
+    return lmm(options.formula, data, weights=options.weights)
+
+
+@contextmanager
+def _warnings_in_words() -> Iterator[None]:
+    """Print warnings as sentences, after what raised them; not at all where an error is printed instead."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        results = lmm(options.formula, data, weights=options.weights).fit(
-            reml=not options.ml, sigma=options.sigma
-        )
-        summary = results.summary(correlation=options.correlation)
+        yield
     for warning in caught:
         print(f"mixedfit: {warning.message}", file=sys.stderr)
-    _write(_rendered(summary, options.format), options.out)
-    return EXIT_OK if results.converged else EXIT_NOT_CONVERGED
 
 
 def read_data(source: str) -> pd.DataFrame:

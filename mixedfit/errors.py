@@ -17,7 +17,9 @@ __all__ = [
     "MixedfitError",
     "ModelError",
     "PredictionWarning",
+    "PriorWarning",
     "RankWarning",
+    "SamplingWarning",
     "nearest",
 ]
 
@@ -99,6 +101,14 @@ class MissingRowsWarning(UserWarning):
 
 class PredictionWarning(UserWarning):
     """Rows could not be predicted."""
+
+
+class PriorWarning(UserWarning):
+    """A prior leaves the posterior nearly improper, or decides what the data should."""
+
+
+class SamplingWarning(UserWarning):
+    """Draws from a posterior are too few, were stopped early, or have not mixed."""
 
 
 class RankWarning(UserWarning):

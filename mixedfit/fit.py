@@ -121,10 +121,15 @@ class Fit:
         return beta
 
     @lazy
+    def inner_covariance(self) -> Array:
+        """(XᵀV⁻¹X)⁻¹ over all fixed columns in the basis of the cross-products, many-level factors first."""
+        return self.evaluation.tail.fixed_covariance()
+
+    @lazy
     def beta_covariance(self) -> Array:
         """Covariance of the estimated fixed effects, NaN where dropped, shape (p, p)."""
         cross, T = self.cross, self.cross.fixed.transform
-        inner = self.evaluation.tail.fixed_covariance()
+        inner = self.inner_covariance
         many = cross.q_tail - cross.q_random
         p = len(self.coefficient_names)
         out = np.full((p, p), np.nan)

@@ -63,7 +63,7 @@ class Information:
     def phi(self) -> Array:
         """Φ = (X̃ᵀV⁻¹X̃)⁻¹ of the columns of X, shape (p, p)."""
         many = self.fit.cross.q_tail - self.fit.cross.q_random
-        return self.fit.evaluation.tail.fixed_covariance()[many:, many:]
+        return self.fit.inner_covariance[many:, many:]
 
     @lazy
     def directions(self) -> tuple[Array, ...]:
@@ -85,6 +85,22 @@ class Information:
             for h, e in zip(self.fixed_scores, directions, strict=True)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, *self.phi.shape))
+
+    @lazy
+    def own_spreads(self) -> Array:
+        """M_a of θ's own directions, shape (n_theta, p, p)."""
+        return self.spreads(self.directions)
+
+    @lazy
+    def parameter_covariance(self) -> Array:
+        """Asymptotic covariance of (θ, log σ²), directions of no information left out."""
+        curvature = self.curvature
+        size = np.sqrt(np.abs(np.diag(curvature)))  # units of x change θ's, and nothing that is decided here
+        size[size == 0] = 1.0
+        values, vectors = np.linalg.eigh(curvature / np.outer(size, size))
+        keep = values > 1e-8
+        scaled = vectors[:, keep] / size[:, None]
+        return np.asarray(2.0 * (scaled / values[keep]) @ scaled.T)
 
     def quadratic_forms(self, coefficients: Sequence[Array], *, restricted: bool) -> Array:
         """Return t_aᵀV⁻¹t_b (`restricted`: t_aᵀPt_b) of the variates t_a = Σ_f Z_f c_af.

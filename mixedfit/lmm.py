@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ._progress import Progress
+from .bayes.gibbs import gibbs
+from .bayes.posterior import Posterior
 from .design import Design, build_design
 from .errors import ConvergenceWarning, ModelError, RankWarning
 from .estimate import Control
@@ -97,6 +99,77 @@ class LinearMixedModel:
             )
         _warn(fit)
         return MixedResults(fit)
+
+    def gibbs(
+        self,
+        priors: Mapping[str, Any] | None = None,
+        *,
+        draws: int = 1000,
+        tune: int = 1000,
+        chains: int = 4,
+        thin: int = 1,
+        seed: object = None,
+        n_jobs: int | None = None,
+        keep_effects: bool = True,
+        progress: bool | None = None,
+    ) -> Posterior:
+        """Return draws from the posterior of the model under priors.
+
+        A blocked Gibbs sampler on the cross-products of the fit: (β, b) jointly given the variances, the variances
+        and covariance matrices from their full conditionals, interwoven with updates of b in units of its own SD, so
+        that chains do not stick where a variance is near 0.
+
+        Parameters
+        ----------
+        priors : mapping of str to values of `mixedfit.priors`, optional
+            Keys: "fixed" or a coefficient's name, a grouping factor, a term such as ``"(Days | Subject)"``, one
+            standard deviation such as ``"sd_Days|Subject"``, and "sigma". Whatever is not given has a default: proper,
+            weak, on the scale of the data, and stated by the posterior's printout.
+        draws, tune : int
+            Draws kept of every chain, and sweeps thrown away before them.
+        chains : int
+        thin : int
+            Sweeps for each draw kept.
+        seed : int, SeedSequence, Generator or None
+            The draws depend on it and on nothing else.
+        n_jobs : int, optional
+            Chains run at the same time; by default one for each core.
+        keep_effects : bool
+            Whether to keep the draws of the random effects, which take most of the memory.
+        progress : bool, optional
+            Whether to show progress of more than two seconds; by default on a terminal. An interrupt keeps what has
+            been drawn.
+
+        Returns
+        -------
+        Posterior
+
+        Raises
+        ------
+        ModelError
+            If a prior is about nothing in the model, does not fit what it is about, or makes the posterior improper.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+        >>> prior = mf.priors.HalfCauchy(1)
+        >>> posterior = model.gibbs({"fixed": mf.priors.Flat(), "Tray": prior, "sigma": prior}, seed=1)
+        >>> round(float(posterior["sigma"].mean()), 1)
+        1.9
+        """
+        return gibbs(
+            self.design,
+            priors,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            thin=thin,
+            seed=seed,
+            n_jobs=n_jobs,
+            keep_effects=keep_effects,
+            progress=progress,
+        )
 
 
 def lmm(

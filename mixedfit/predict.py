@@ -24,7 +24,6 @@ from .fit import Fit
 from .inference.bootstrap import check_count
 from .inference.estimable import ColumnSpace
 from .inference.replicates import seed_sequence
-from .inference.satterthwaite import variance_parameter_covariance
 from .information import Information
 from .joint import JointCovariance
 from .labels import check_level
@@ -38,6 +37,9 @@ __all__ = ["Interval", "PredictionDdf", "Predictor"]
 Interval = Literal["confidence", "prediction"]
 PredictionDdf = Literal["normal", "satterthwaite", "residual"]
 
+LARGEST_KEPT = 3000
+"""Columns of a dense tail up to which its inverse is kept for the next question: 72 MB."""
+
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
@@ -50,10 +52,16 @@ class Predictor:
 
     fit: Fit
 
-    @lazy
+    @property
     def joint(self) -> JointCovariance:
-        """Covariance of β and b together."""
-        return JointCovariance(self.fit, self.fit.theta)
+        """Covariance of β and b together; kept unless its inverse is large."""
+        kept = self.__dict__.get("_joint")
+        if isinstance(kept, JointCovariance):
+            return kept
+        made = JointCovariance(self.fit, self.fit.theta)
+        if self.fit.cross.sparse is not None or self.fit.cross.gram.shape[0] <= LARGEST_KEPT:
+            self.__dict__["_joint"] = made
+        return made
 
     @lazy
     def information(self) -> Information:
@@ -90,9 +98,9 @@ class Predictor:
         mean, complete = self._mean(rows, taken, new_levels)
         if not se and interval is None:
             return pd.Series(mean, index=rows.index, name="mean")
-        target = Target(some_rows(rows, complete), taken, new_levels)
+        target, joint = Target(some_rows(rows, complete), taken, new_levels), self.joint
         error = np.full(mean.size, np.nan)
-        error[complete] = self.fit.sigma * np.sqrt(target.variance(self.joint))
+        error[complete] = self.fit.sigma * np.sqrt(target.variance(joint))
         table = pd.DataFrame({"mean": mean, "se": error}, index=rows.index)
         if interval is None:
             return table
@@ -100,7 +108,7 @@ class Predictor:
             noise = residual_variance(self.fit, newdata, weights, mean.size)[complete]
             target = replace(target, noise=noise / self.fit.sigma**2, left_out=spread)
         limits, df = np.full(mean.size, np.nan), np.full(mean.size, np.nan)
-        variance = target.variance(self.joint)
+        variance = target.variance(joint)
         df[complete] = self._degrees(target, variance, ddf)
         limits[complete] = self.fit.sigma * np.sqrt(variance) * t_quantiles(0.5 + level / 2, df[complete])
         table["lower"], table["upper"] = mean - limits, mean + limits
@@ -126,7 +134,7 @@ class Predictor:
         if fit.held_sigma is None:
             gradient.append(variance)
         g = np.array(gradient)
-        spread = np.einsum("ai,ab,bi->i", g, variance_parameter_covariance(self.information), g)
+        spread = np.einsum("ai,ab,bi->i", g, self.information.parameter_covariance, g)
         return np.asarray(2.0 * variance**2 / np.where(spread > 0, spread, 1e-300))
 
     def simulate(

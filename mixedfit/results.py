@@ -9,21 +9,23 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from . import report, storage
+from . import storage
 from ._lazy import lazy
 from .diagnosed import Diagnosed
 from .errors import DataError
 from .fit import Fit, refit_design
 from .inference.degrees import Ddf
 from .labels import levels_table, term_rows
+from .outputs import Outputs
 from .predictions import Predictions
 from .questions import Questions
+from .summary import Summary, summarise
 from .verdict import Convergence
 
 __all__ = ["MixedResults"]
 
 
-class MixedResults(Questions, Predictions, Diagnosed):
+class MixedResults(Questions, Predictions, Diagnosed, Outputs):
     """A fitted linear mixed model.
 
     Every attribute is computed when it is first asked for. Made by `LinearMixedModel.fit`.
@@ -286,9 +288,7 @@ class MixedResults(Questions, Predictions, Diagnosed):
             values = values - offset
         return MixedResults(refit_design(self._fit, values))
 
-    def summary(
-        self, *, correlation: bool = False, ddf: Ddf | Literal["none"] | None = None
-    ) -> report.Summary:
+    def summary(self, *, correlation: bool = False, ddf: Ddf | Literal["none"] | None = None) -> Summary:
         """Return the summary: prints as lme4 does, shows as HTML in a notebook.
 
         Parameters
@@ -299,7 +299,7 @@ class MixedResults(Questions, Predictions, Diagnosed):
             Degrees of freedom behind the p-values: Satterthwaite by default for REML, as lmerTest prints them, the
             normal distribution for ML; "none" prints lme4's columns only.
         """
-        return report.summarise(self, correlation=correlation, ddf=ddf)
+        return summarise(self, correlation=correlation, ddf=ddf)
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()

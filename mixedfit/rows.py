@@ -134,12 +134,23 @@ def check_levels(fit: Fit, rows: NewRows, taken: Sequence[BoolArray], new_levels
             continue
         unseen = [label for label in pd.unique(labels[codes < 0]).tolist() if label is not None]
         if unseen:
-            shown = ", ".join(map(repr, unseen[:10])) + (f", … ({len(unseen)})" if len(unseen) > 10 else "")
-            raise DataError(
-                f"{block.name!r} has levels that the fit did not see: {shown}. Take new_levels='marginal' to predict "
-                "for a group drawn at random, with its variance in the errors, 'population' to set its random effects "
-                "to 0, or leave these rows out."
-            )
+            raise _unseen(block.name, unseen, block.grouping.levels)
+
+
+def _unseen(name: str, unseen: Sequence[Any], known: pd.Index[Any]) -> DataError:
+    """Return the error that names levels which the fit did not see."""
+    shown = ", ".join(map(repr, unseen[:10])) + (f", … ({len(unseen)})" if len(unseen) > 10 else "")
+    twins = [level for level in known.tolist() if str(level) == str(unseen[0])]
+    if twins:
+        return DataError(
+            f"{name!r} has levels that the fit did not see: {shown}. It has {twins[0]!r} of type "
+            f"{type(twins[0]).__name__}, where this is of type {type(unseen[0]).__name__}: convert the column."
+        )
+    return DataError(
+        f"{name!r} has levels that the fit did not see: {shown}. Take new_levels='marginal' to predict for a group "
+        "drawn at random, with its variance in the errors, 'population' to set its random effects to 0, or leave "
+        "these rows out."
+    )
 
 
 def residual_variance(fit: Fit, newdata: Any, weights: Any, n: int) -> Array:

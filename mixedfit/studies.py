@@ -10,7 +10,8 @@ import pandas as pd
 
 from .inference.bootstrap import check_count, threads_of
 from .inference.degrees import Ddf
-from .inference.power import Power, power_of
+from .inference.power import power_of
+from .inference.power_record import Power
 from .inference.replicates import seed_sequence
 from .truth import drawn_table, plan_design, read_truth
 

@@ -11,10 +11,10 @@ import pandas as pd
 
 from ._types import Array
 from .design import Design, build_design
-from .errors import DataError, ModelError, nearest
+from .errors import DataError, FormulaError, ModelError, nearest
 from .formula import ParsedFormula, parse_formula
 from .frames import as_frame, column_names
-from .modelframe import names_by_part
+from .modelframe import names_by_part, names_of
 from .parameters import Parameter, variance_parameters
 from .pieces import plain_name
 from .simulate import marginal_draws
@@ -137,9 +137,19 @@ def plan_design(
 
 
 def _predictors(parsed: ParsedFormula, columns: Sequence[str]) -> list[str]:
-    """Return the columns of the data that the right side names."""
+    """Return the columns of the data that the right side names; refuse a name that nothing defines."""
     names = [name for key, part in names_by_part(parsed).items() if key != "y" for name in part]
     names += [column for term in parsed.random for column in term.group.columns]
+    must = {name for name, needed in names_of(parsed) if needed}
+    for name in (name for name in names if name in must and name not in columns):
+        span = parsed.locate(name) or (None, None)
+        raise FormulaError(
+            f"no column {name!r} in the data (columns: {', '.join(columns[:20])}).",
+            source=parsed.source,
+            start=span[0],
+            end=span[1],
+            advice=nearest(name, columns),
+        )
     return [name for name in dict.fromkeys(names) if name in columns]
 
 

@@ -226,3 +226,30 @@ def test_fit_that_does_not_converge_must_exit_with_one(
     assert code == 1
     assert "Not converged" in out
     assert "Not converged" in err
+
+
+def test_gibbs_must_print_the_posterior_under_default_priors(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "gibbs", "sleepstudy", MODEL, "--seed", "1")
+    assert (code, err) == (0, "")
+    assert "σ ~ half-t(3, 56.2)" in out
+    table = [line.split() for line in out.splitlines() if line.startswith("Days")]
+    assert float(table[0][1]) == pytest.approx(10.4, abs=0.3)
+
+
+def test_gibbs_must_say_by_its_exit_code_that_draws_are_too_few(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "gibbs", "sleepstudy", MODEL, "--draws", "20", "--tune", "5", "--seed", "1")
+    assert code == 1
+    assert "effective draws" in out
+
+
+def test_compare_must_print_fit_and_posterior(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "compare", "sleepstudy", MODEL, "--seed", "1")
+    assert (code, err) == (0, "")
+    assert "profile_lower" in out
+    assert "cred_lower" in out
+
+
+def test_gibbs_must_refuse_a_formula_that_runs_code(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "gibbs", "sleepstudy", "Reaction ~ eval('1') + (1 | Subject)")
+    assert code == 2
+    assert "eval" in err

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import doctest
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +86,11 @@ def test_rows_of_weight_0_must_have_no_pearson_and_studentized_residuals() -> No
 
 def test_studentized_residual_must_be_missing_where_the_row_is_fitted_exactly() -> None:
     table = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0, 5.0, 9.0], "d": [0, 0, 0, 0, 0, 1], "g": list("aabbcc")})
-    residuals = mf.lmm("y ~ d + (1 | g)", table).fit().diagnostics.residuals
-    assert residuals["marginal"].iloc[5] == pytest.approx(residuals["conditional"].iloc[5], abs=9.0)
-    assert residuals["marginal_studentized"].iloc[:5].notna().all()
+    diagnostics = mf.lmm("y ~ d + (1 | g)", table).fit().diagnostics
+    assert diagnostics.leverages["overall"].iloc[5] == pytest.approx(1.0, abs=1e-12)
+    missing = diagnostics.residuals.isna()  # the marginal residual is the group's effect, which is not 0 of 0
+    assert missing["conditional_studentized"].tolist() == [False] * 5 + [True]
+    assert not missing.drop(columns="conditional_studentized").any(axis=None)
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +216,40 @@ def test_simulated_residuals_must_refuse_what_is_not_a_number_of_draws(n: Any, s
         fitted("slopes").diagnostics.simulated_residuals(n, seed=seed)
 
 
+def test_shape_must_tell_skewed_and_uneven_residuals_from_normal_ones() -> None:
+    rng = np.random.default_rng(3)
+    g, x = np.repeat(np.arange(40), 10), rng.normal(size=400)
+    effects = rng.exponential(size=40) * 4
+    even = pd.DataFrame({"x": x, "g": g, "y": x + effects[g] + rng.normal(size=400)})
+    uneven = even.assign(y=x + effects[g] + rng.normal(size=400) * np.exp(x))
+    good, bad = (mf.lmm("y ~ x + (1 | g)", table).fit().diagnostics for table in (even, uneven))
+    assert good.normality.loc["residual", "p_value"] > 0.05
+    assert good.normality.loc["(Intercept) | g", "skewness"] > 1.0
+    assert good.normality["count"].tolist() == [400, 40]
+    assert good.spread["p_value"].min() > 0.01
+    assert bad.normality.loc["residual", "p_value"] < 1e-6
+    assert bad.normality.loc["residual", "excess_kurtosis"] > 1.0
+    assert bad.spread.loc["x", "spearman"] > 0.3
+    assert list(bad.spread.index) == ["fitted values", "x"]  # nothing goes with a constant
+    assert (
+        mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff2"))
+        .fit()
+        .diagnostics.normality.loc["(Intercept) | Batch", "skewness":]
+        .isna()
+        .all()
+    )
+
+
+def test_loaded_fit_must_have_the_same_diagnostics(tmp_path: Path) -> None:
+    for name in ("weights of zero", "many levels"):
+        fit = fitted(name)
+        fit.save(tmp_path / "fit.npz")
+        loaded = mf.load(tmp_path / "fit.npz")
+        pd.testing.assert_frame_equal(loaded.diagnostics.leverages, fit.diagnostics.leverages, rtol=1e-8)
+        ours, theirs = (f.diagnostics.influence("g", refit=True) for f in (fit, loaded))
+        pd.testing.assert_frame_equal(ours.table, theirs.table, rtol=1e-6)
+
+
 def test_tables_must_be_copies() -> None:
     diagnostics = fitted("slopes").diagnostics
     table = diagnostics.residuals
@@ -224,18 +258,9 @@ def test_tables_must_be_copies() -> None:
     assert list(diagnostics.residuals.index[:2]) == ["row 0", "row 1"]
 
 
-def test_documentation_must_show_what_is_printed() -> None:
-    page = (Path(__file__).resolve().parents[1] / "docs" / "diagnostics.md").read_text(encoding="utf-8")
-    text = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
-    test = doctest.DocTestParser().get_doctest(text, {}, "diagnostics.md", None, 0)
-    outcome = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test)
-    assert outcome.attempted > 10
-    assert outcome.failed == 0
-
-
 def test_diagnostics_must_list_what_they_have() -> None:
     diagnostics = fitted("slopes").diagnostics
     lines = str(diagnostics).split("\n")[1:]
-    assert len(lines) == 12
+    assert len(lines) == 14
     for line in lines:
         assert hasattr(diagnostics, line.split()[0].removesuffix("()"))

@@ -15,7 +15,7 @@ from dense_diagnostics import DESIGNS, computing, dense, factors_of, fitted, fra
 from published import records
 
 import mixedfit as mf
-from mixedfit.diagnostics import polynomial
+from mixedfit.diagnostics import polynomial, refits
 from mixedfit.parameters import parameters_of, values_of
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "diagnostics.json").read_text(encoding="utf-8"))
@@ -133,6 +133,29 @@ def test_shared_sums_must_give_what_single_searches_give(monkeypatch: pytest.Mon
     np.testing.assert_allclose(shared.variances, single.variances, rtol=1e-8)
     np.testing.assert_allclose(shared.table, single.table, rtol=1e-7, atol=1e-10)
     np.testing.assert_allclose(shared.criterion, single.criterion, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["crossed", "nested", "slopes of ML"])
+def test_compiled_searches_must_give_what_single_ones_give(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polynomial, "DEGREES", {})
+    single = fitted(name).diagnostics.influence("g", refit=True)
+    monkeypatch.setattr(refits, "COMPILED_FROM", 0)
+    compiled = fitted(name).diagnostics.influence("g", refit=True)
+    np.testing.assert_allclose(compiled.variances, single.variances, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(compiled.table, single.table, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(compiled.criterion, single.criterion, rtol=1e-10)
+
+
+def test_cases_of_one_label_must_stay_apart() -> None:
+    table = frame("")
+    table.index = pd.Index(["same"] * len(table))
+    table["one"] = [1.0, *[0.0] * (len(table) - 1)]
+    found = mf.lmm("y ~ x + one + (1 | g)", table).fit().diagnostics.influence()
+    assert len(found.table) == len(table)
+    assert found.table["cooks_distance"].isna().sum() == 1
+    assert list(found.reasons) == ["fixed effects not estimable"]
 
 
 @pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ x + (x | g)"])

@@ -318,6 +318,16 @@ def test_wrong_options_must_be_refused(options: dict[str, Any], message: str) ->
         fitted("sleepstudy").predict(new_rows("sleepstudy"), **options)
 
 
+def test_labels_of_another_type_must_be_told_apart_from_new_levels() -> None:
+    frame = mf.load_dataset("sleepstudy").assign(Subject=lambda d: d["Subject"].astype(str).astype(int))
+    fit = mf.lmm("Reaction ~ Days + (1 | Subject)", frame).fit()
+    with pytest.raises(
+        mf.DataError, match="It has 308 of type int, where this is of type str: convert the column"
+    ):
+        fit.predict({"Days": [1], "Subject": ["308"]})
+    assert not fit.predict({"Days": [1, 2], "Subject": [308.0, np.nan]}).isna()[0]
+
+
 def test_contrasts_must_not_be_taken_in_without_their_intercept() -> None:
     fit = fitted("machines")
     new = {"Machine": ["A", "B"], "Worker": ["1", "2"]}

@@ -227,12 +227,38 @@ def test_variance_at_zero_must_be_an_end_of_the_interval_not_a_failure() -> None
     assert table.loc[".sig01", "upper"] == pytest.approx(2.084, abs=1e-3)
 
 
-def test_correlation_must_reach_its_ends_where_the_data_say_little() -> None:
-    table = small_data(3).iloc[:12]
-    fit = mf.lmm("y ~ x + (x | g)", table).fit(reml=False)
-    interval = fit.conf_int(method="profile", parameters=".sig02").iloc[0]
-    assert interval["lower"] >= -1.0
-    assert interval["upper"] <= 1.0
+def test_correlation_must_take_all_values_where_one_of_its_variances_may_be_zero() -> None:
+    """At SD 0 every correlation has one deviance: if that is less than 3.84 above, all belong to the interval.
+
+    The rival follows the branch on which the SD is positive: -0.97 or -0.91.
+    """
+    data = mf.load_dataset("Orthodont")
+    fit = mf.lmm("distance ~ Sex * age + (age | Subject)", data).fit(reml=False)
+    without = mf.lmm("distance ~ Sex * age + (1 | Subject)", data).fit(reml=False)
+    rise = without.deviance - fit.deviance
+    assert 0 < rise < 3.84
+    profile = fit.profile()
+    for table in (fit.conf_int(method="profile"), profile.conf_int()):
+        assert tuple(table.loc[".sig02"]) == (-1.0, 1.0)
+    zeta = profile.zeta(".sig02", [-1.0, -0.99, 0.999, 1.0])
+    assert zeta.abs().max() <= np.sqrt(rise) + 1e-6
+    assert not zeta.isna().any()
+    assert profile.held(".sig02", -0.9999)["zeta"] == pytest.approx(-np.sqrt(rise), abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ends_of_a_correlation_must_lie_where_the_deviance_has_risen_enough(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    g, x = np.repeat(np.arange(12), 8), np.tile(np.arange(8.0), 12)
+    b = rng.normal(size=(12, 2)) * [1.0, 0.15]
+    y = b[g, 0] + b[g, 1] * x + rng.normal(size=96)
+    fit = mf.lmm("y ~ x + (x | g)", {"y": y, "x": x, "g": g}).fit(reml=False)
+    if fit.singular:
+        pytest.skip("no correlation")
+    profile = fit.profile(".sig02")
+    for end in profile.conf_int(0.95, ".sig02").iloc[0]:
+        zeta = abs(profile.held(".sig02", end)["zeta"])
+        assert zeta == pytest.approx(1.959964, abs=1e-4) if abs(end) < 1 else zeta <= 1.96
 
 
 def test_linear_model_must_have_profiles_of_sigma_and_coefficients() -> None:

@@ -14,7 +14,7 @@ from scipy.stats import nct, t
 import mixedfit as mf
 from mixedfit import predictions, studies
 from mixedfit.extend import with_levels
-from mixedfit.inference.power import Power, wilson
+from mixedfit.inference.power_record import Power, wilson
 from mixedfit.truth import plan_design, read_truth
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
@@ -159,6 +159,11 @@ def test_wrong_parameters_must_be_refused(change: dict[str, Any], message: str) 
         mf.simulate_lmm(FORMULA, study(), params)
 
 
+def test_column_that_is_not_there_must_be_named_among_those_that_are() -> None:
+    with pytest.raises(mf.FormulaError, match=r"no column 'Subjekt' in the data \(columns: Subject, Days\)"):
+        mf.simulate_lmm("y ~ Days + (1 | Subjekt)", study(), TRUTH)
+
+
 # -- power -----------------------------------------------------------------------------------------
 
 
@@ -270,6 +275,14 @@ def test_p_values_must_be_those_of_fits_to_the_data_drawn(ddf: Any) -> None:
         test = mf.lmm(FORMULA, data.assign(Reaction=drawn[r])).fit().t_test("Days", ddf=ddf)
         assert outcome.p_values.iloc[r, 0] == pytest.approx(test.table["p_value"].iloc[0], rel=1e-4)
         assert outcome.estimates.iloc[r, 0] == pytest.approx(test.table["estimate"].iloc[0], rel=1e-6)
+
+
+def test_multiple_of_a_coefficient_must_have_its_test() -> None:
+    data = mf.load_dataset("sleepstudy")
+    plain = mf.power(FORMULA, data, TRUTH, "Days = 1", n=30, seed=5, ddf="normal")
+    scaled = mf.power(FORMULA, data, TRUTH, "-2 * Days = -2", n=30, seed=5, ddf="normal")
+    np.testing.assert_allclose(scaled.p_values, plain.p_values, rtol=1e-12)
+    np.testing.assert_allclose(scaled.estimates, -2 * plain.estimates, rtol=1e-12)
 
 
 @pytest.mark.parametrize("k", [0, 3, 50, 97, 100])

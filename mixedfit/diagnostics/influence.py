@@ -216,10 +216,10 @@ def _record(
     heads = [{"lme4": p.name, "long": p.long_name, "words": p.words}[names] for p in varying]
     values = np.concatenate([_natural(fit, d, varying) for d, _ in parts])
     estimates = values_of(fit, varying)
-    reasons: dict[Any, str] = {}
+    failed: list[tuple[int, str]] = []
     at = 0
     for d, _ in parts:
-        reasons |= {labels[at + i]: reason for i, reason in sorted(d.reasons.items())}
+        failed += [(at + i, reason) for i, reason in sorted(d.reasons.items())]
         at += d.variance.size
     criterion = np.concatenate([d.criterion for d, _ in parts])
     return Influence(
@@ -233,7 +233,9 @@ def _record(
             _relative(values, estimates, [p.kind for p in varying]), index=labels, columns=heads
         ),
         criterion=pd.Series(criterion, index=labels, name="criterion"),
-        reasons=pd.Series(reasons, name="reason", dtype=object),
+        reasons=pd.Series(
+            [reason for _, reason in failed], labels[[i for i, _ in failed]], name="reason", dtype=object
+        ),
     )
 
 

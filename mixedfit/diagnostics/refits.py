@@ -26,6 +26,9 @@ __all__ = ["cases_by_level", "held_levels", "held_one_by_one", "held_rows", "ref
 GONE = 1e-10
 """1 − leverage below which the row is all that determines some effect."""
 
+COMPILED_FROM = 500
+"""Searches from which compiling the search as a whole, which takes seconds the first time, pays."""
+
 NOT_ESTIMABLE = "fixed effects not estimable"
 
 Say = Callable[[int, int], None]
@@ -127,8 +130,11 @@ def refits(fit: Fit, cases: Sequence[IntArray], own: LevelCases | None, say: Say
     done = np.zeros(len(cases), dtype=bool)
     if search is not None and own is not None:
         done = refit_nearby(search, own, out)
+    left = np.flatnonzero(~done).tolist()
+    if len(left) < COMPILED_FROM:
+        search = None
     with blas_threads(1):
-        for c in np.flatnonzero(~done).tolist():
+        for c in left:
             say(c, len(cases))
             try:
                 _refit(fit, search, cases[c], out, c)

@@ -95,8 +95,12 @@ class Rows:
         out = np.zeros((design.n, 3))
         if cross.first_block < 0 and not cross.tail:
             return out
+        tail = self.fit.evaluation.tail
+        if not cross.tail:
+            lam = tail.lams[cross.first_block]
+            out[:, 0] = self._forms_of_one_factor(lam)
+            return out
         with blas_threads(1):
-            tail = self.fit.evaluation.tail
             whole = tail.whole_inverse()
             columns, effects = self._tail
             if cross.first_block < 0:
@@ -124,6 +128,18 @@ class Rows:
                 out,
             )
             tail.release()
+        return out
+
+    def _forms_of_one_factor(self, lam: Array) -> Array:
+        """Return zᵀλ(λᵀAλ + I)⁻¹λᵀz of every row."""
+        first = self.fit.cross.first
+        inner = inverse(np.eye(lam.shape[0]) + lam.T @ first.gram @ lam)
+        blocks = lam @ inner @ lam.T
+        codes, z = self.fit.design.blocks[0].codes, self.first_effects
+        out = np.zeros(codes.size)
+        for a in range(lam.shape[0]):
+            for b in range(lam.shape[0]):
+                out += z[:, a] * blocks[codes, a, b] * z[:, b]
         return out
 
     @lazy

@@ -14,6 +14,7 @@ from .components import component_table, loading_table
 from .influence import Influence, influence
 from .residuals import residual_table, scaled_residuals
 from .rows import Rows
+from .shape import normality_table, spread_table
 from .shares import Interval, Shares, share_table
 from .simulated import simulated_residuals
 
@@ -24,6 +25,8 @@ CONTENTS = {
     "residuals": "conditional and marginal: raw, Pearson, studentized",
     "scaled_residuals": "marginal, made uncorrelated",
     "simulated_residuals()": "ranks among responses drawn from the fit",
+    "normality": "skewness, kurtosis, Shapiro-Wilk, of residuals and random effects",
+    "spread": "does the residuals' size go with fitted values or predictors?",
     "leverages": "overall, of the fixed effects, of the random effects",
     "effective_parameters": "trace of the hat matrix",
     "cooks_distance": "of each row, fixed and random effects together",
@@ -116,6 +119,24 @@ class Diagnostics:
         """
         values = simulated_residuals(self._fit, n, seed=seed, conditional=conditional)
         return pd.Series(values, index=self._fit.design.index, name="simulated")
+
+    @property
+    def normality(self) -> pd.DataFrame:
+        """Skewness, excess kurtosis and Shapiro-Wilk test of conditional studentized residuals and of random effects.
+
+        Columns count, skewness, excess_kurtosis, shapiro_w, p_value. Rough guides: residuals share estimates, predicted
+        effects are shrunken towards normal, and with many rows every small departure is significant. NaN for the test
+        beyond 5,000 values, and for effects whose variance is 0.
+        """
+        return normality_table(self._fit, self._residuals["conditional_studentized"].to_numpy())
+
+    @property
+    def spread(self) -> pd.DataFrame:
+        """Spearman's correlation of |conditional studentized residual| with fitted values and each column of X.
+
+        Far from 0: the residual variance is not the same everywhere. The p-values take rows as independent.
+        """
+        return spread_table(self._fit, self._residuals["conditional_studentized"].to_numpy())
 
     @property
     def leverages(self) -> pd.DataFrame:

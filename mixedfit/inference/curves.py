@@ -25,16 +25,16 @@ class Curve:
     ----------
     points : tuple of Point
         Ascending in value, the estimate among them.
-    low_end, high_end : bool
-        Whether the parameter's range ends at the first (last) point.
+    low_end, high_end : float or None
+        The end of the parameter's range, if ζ stays as at the first (last) point until there.
     """
 
     points: tuple[Point, ...]
-    low_end: bool
-    high_end: bool
+    low_end: float | None
+    high_end: float | None
 
     @classmethod
-    def through(cls, points: Sequence[Point], *, low_end: bool, high_end: bool) -> Curve:
+    def through(cls, points: Sequence[Point], *, low_end: float | None, high_end: float | None) -> Curve:
         """Return the curve through points; of those where ζ does not increase the outer ones are left out."""
         middle = next(i for i, p in enumerate(points) if p.zeta == 0.0)
         kept = [points[middle]]
@@ -67,8 +67,13 @@ class Curve:
         return np.asarray(np.minimum(slopes, 3.0 * np.minimum(left, right)))
 
     def zeta(self, values: Array) -> Array:
-        """Return ζ at values; NaN outside the points."""
-        return _hermite(self._values, self._zetas, self._slopes, values)[0]
+        """Return ζ at values; NaN where neither points nor the range's end reach."""
+        out = _hermite(self._values, self._zetas, self._slopes, values)[0]
+        if self.low_end is not None:
+            out = np.where((values >= self.low_end) & (values < self._values[0]), self._zetas[0], out)
+        if self.high_end is not None:
+            out = np.where((values <= self.high_end) & (values > self._values[-1]), self._zetas[-1], out)
+        return out
 
     def density(self, values: Array) -> Array:
         """Return φ(ζ) dζ/dψ at values; NaN outside the points."""
@@ -97,9 +102,9 @@ class Curve:
         if abs(near.zeta - z) < 2e-4 and np.isfinite(near.slope) and near.slope > 0:
             return float(near.value + (z - near.zeta) / near.slope)
         if z < self._zetas[0]:
-            return float(self._values[0]) if self.low_end else float("nan")
+            return float("nan") if self.low_end is None else self.low_end
         if z > self._zetas[-1]:
-            return float(self._values[-1]) if self.high_end else float("nan")
+            return float("nan") if self.high_end is None else self.high_end
         return float(self._inverse(np.array([z]))[0])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+from scipy.special import ndtr
 
 from .._progress import Progress
 from .._types import Array, IntArray
@@ -22,97 +22,29 @@ from ..extend import with_levels
 from ..fit import Fit, fit_design
 from ..responses import Responder
 from ..truth import Plan, Truth, read_truth
+from .batch import BatchSearch, batch_search
 from .bootstrap import check_count, warn_stopped
 from .contrasts import joint, read_hypotheses
 from .degrees import Ddf, Degrees, degrees_of_freedom, t_probability
 from .estimable import ColumnSpace
-from .replicates import count_reasons, reason_of, refitted, run, seed_sequence, stoppable
+from .power_record import Power, wilson
+from .replicates import (
+    FAILED,
+    REGULAR,
+    SINGULAR,
+    UNDONE,
+    Replicates,
+    count_reasons,
+    reason_of,
+    refit_block,
+    refitted,
+    run,
+    seed_sequence,
+    stoppable,
+)
 from .resampling import ResponseSample
 
-__all__ = ["Power", "power_of", "wilson"]
-
-
-@dataclass(frozen=True, eq=False)
-class Power:
-    """How often a test rejects, a row for each size of the study.
-
-    Attributes
-    ----------
-    table : pandas.DataFrame
-        Numbers of levels (columns of `along`), rows, power, lower, upper (95% Monte-Carlo interval), n (data sets
-        tested), singular, failed.
-    p_values : pandas.DataFrame
-        A row for each data set, a column for each row of `table`; NaN where a refit failed.
-    estimates : pandas.DataFrame
-        The tested contrast in each data set (the first of several), columns as of `p_values`.
-    test, formula : str
-    alpha : float
-    method : str
-        Where the degrees of freedom come from.
-    requested : int
-        Data sets asked for; fewer were drawn if the run was stopped.
-    reml : bool
-    seed
-        Gives the same data again.
-    reasons : mapping of str to int
-        Why refits failed, and how often.
-    """
-
-    table: pd.DataFrame
-    p_values: pd.DataFrame
-    estimates: pd.DataFrame
-    test: str
-    formula: str
-    alpha: float
-    method: str
-    requested: int
-    reml: bool
-    seed: Any
-    reasons: Mapping[str, int]
-
-    @property
-    def power(self) -> float:
-        """The power, where there is one row."""
-        if len(self.table) != 1:
-            raise ModelError("the table has several rows; see .table['power'].")
-        return float(self.table["power"].iloc[0])
-
-    def __str__(self) -> str:
-        shown = self.table.copy()
-        for column in ("power", "lower", "upper"):
-            shown[column] = [f"{value:.3f}" for value in shown[column]]
-        for column in ("singular", "failed"):
-            if not shown[column].any():
-                del shown[column]
-        draws = f"{self.requested} data set{'s' * (self.requested != 1)}"
-        lines = [
-            f"Power of the test {self.test} at level {self.alpha:g}",
-            f"{self.formula}",
-            f"{draws} drawn and refitted by {'REML' if self.reml else 'ML'}; degrees of freedom: {self.method}",
-            "",
-            shown.to_string(index=False),
-            "",
-            "lower, upper: 95% interval (Wilson) for what more data sets would show.",
-        ]
-        if self.table["singular"].any():
-            lines.append("singular: refits with a variance of 0 or a correlation of ±1; they count.")
-        if self.table["failed"].any():
-            why = "; ".join(f"{count} × {reason}" for reason, count in self.reasons.items())
-            lines.append(f"failed: refits without a result, left out ({why}).")
-        return "\n".join(lines)
-
-    __repr__ = __str__
-
-
-def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the score interval of a share; Wilson (1927), J. Am. Stat. Assoc. 22:209."""
-    if n == 0:
-        return float("nan"), float("nan")
-    z, share = float(ndtri(0.5 + level / 2)), successes / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    lower = 0.0 if successes == 0 else float(middle - half)
-    return lower, 1.0 if successes == n else float(middle + half)
+__all__ = ["power_of"]
 
 
 def power_of(
@@ -226,6 +158,11 @@ class _Setting:
     r: Array
     degrees: Degrees
 
+    @property
+    def single(self) -> bool:
+        """Whether the test is of one coefficient by the normal distribution."""
+        return self.degrees.method == "normal" and len(self.L) == 1 and np.count_nonzero(self.L) == 1
+
 
 def _setting(plan: Plan, params: Any, test: Any, *, ddf: Ddf | None, reml: bool) -> _Setting:
     truth = read_truth(plan.design, params)
@@ -264,7 +201,7 @@ class _Outcome:
     ----------
     p_values, estimates : ndarray, shape (n,)
     status : ndarray of int64, shape (n,)
-        0 not drawn, 1 regular, 2 singular, 3 failed.
+        As of `replicates`.
     reasons : dict of int to str
     rows : int
     finished : bool
@@ -275,7 +212,7 @@ class _Outcome:
     status: IntArray
     reasons: dict[int, str]
     rows: int
-    finished: bool
+    finished: bool = False
 
     @property
     def done(self) -> IntArray:
@@ -294,8 +231,8 @@ class _Outcome:
             "lower": lower,
             "upper": upper,
             "n": int(known.size),
-            "singular": int(np.sum(self.status == 2)),
-            "failed": int(np.sum(self.status == 3)),
+            "singular": int(np.sum(self.status == SINGULAR)),
+            "failed": int(np.sum(self.status == FAILED)),
         }
 
 
@@ -304,24 +241,51 @@ def _draw_and_test(
 ) -> _Outcome:
     fit, design = setting.fit, setting.fit.design
     responder = Responder(fit.cross, design)
-    p_values, estimates = np.full(n, np.nan), np.full(n, np.nan)
-    status, reasons = np.zeros(n, np.int64), dict[int, str]()
+    out = _Outcome(np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.int64), {}, design.n)
+    search = batch_search(fit) if setting.single else None
 
     def work(rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
         y = setting.truth.draw(design, len(these), rng)
         sample = ResponseSample(design, y, responder.products(y))
+        if search is not None:
+            _test_block(setting, search, sample, these, out, stop)
         for r, i in stoppable(these, stop):
-            try:
-                refit = refitted(fit, sample.cross_products(r), sample.design(r))
-                estimates[i], p_values[i] = _test(setting, refit)
-                status[i] = 2 if refit.convergence.singular else 1
-            except (MixedfitError, FloatingPointError, np.linalg.LinAlgError) as error:
-                reasons[i], status[i] = reason_of(error), 3
+            if out.status[i] == UNDONE:
+                _test_one(setting, sample, r, i, out)
 
-    finished = run(
-        work, n, rows=design.n, seed=seed, n_jobs=n_jobs, tick=lambda: tick(int(np.count_nonzero(status)))
-    )
-    return _Outcome(p_values, estimates, status, reasons, design.n, finished)
+    finished = run(work, n, rows=design.n, seed=seed, n_jobs=n_jobs, tick=lambda: tick(out.done.size))
+    return replace(out, finished=finished)
+
+
+def _test_block(
+    setting: _Setting,
+    search: BatchSearch,
+    sample: ResponseSample,
+    these: range,
+    out: _Outcome,
+    stop: Callable[[], bool],
+) -> None:
+    """Test one coefficient by the normal distribution in the data sets that compiled code settles."""
+    drawn = Replicates.empty(len(these), setting.fit, 0)
+    refit_block(search, sample, range(len(these)), drawn, stop)
+    settled = drawn.done()
+    here = these.start + settled
+    at, weight = int(np.flatnonzero(setting.L[0])[0]), float(setting.L[0].sum())
+    out.estimates[here] = weight * drawn.beta[settled, at]
+    gaps = (out.estimates[here] - setting.r[0]) / (abs(weight) * drawn.errors[settled, at])
+    out.p_values[here] = 2.0 * ndtr(-np.abs(gaps))
+    out.status[here] = drawn.status[settled]
+    out.reasons.update({these.start + r: reason for r, reason in drawn.reasons.items()})
+
+
+def _test_one(setting: _Setting, sample: ResponseSample, r: int, i: int, out: _Outcome) -> None:
+    """Fit and test data set i, the r-th of its block."""
+    try:
+        refit = refitted(setting.fit, sample.cross_products(r), sample.design(r))
+        out.estimates[i], out.p_values[i] = _test(setting, refit)
+        out.status[i] = SINGULAR if refit.convergence.singular else REGULAR
+    except (MixedfitError, FloatingPointError, np.linalg.LinAlgError) as error:
+        out.reasons[i], out.status[i] = reason_of(error), FAILED
 
 
 def _test(setting: _Setting, refit: Fit) -> tuple[float, float]:

@@ -262,7 +262,11 @@ def _traced(tracer: Tracer, targets: Sequence[float], notes: list[str]) -> Curve
         if side.stopped:
             notes.append(f"{tracer.parameter.name}: {side.stopped}.")
     points: list[Point] = [*reversed(low.points), tracer.middle, *high.points]
-    return Curve.through(points, low_end=low.bounded, high_end=high.bounded)
+    return Curve.through(
+        points,
+        low_end=tracer.problem.low if low.bounded else None,
+        high_end=tracer.problem.high if high.bounded else None,
+    )
 
 
 def _improved(fit: Fit, state: State) -> Fit:

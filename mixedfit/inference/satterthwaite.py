@@ -12,20 +12,7 @@ import numpy as np
 from .._types import Array
 from ..information import Information
 
-__all__ = ["satterthwaite_df", "satterthwaite_f_df", "variance_parameter_covariance"]
-
-
-def variance_parameter_covariance(information: Information) -> Array:
-    """Return the asymptotic covariance of (θ, log σ²), directions of no information left out."""
-    curvature = information.curvature
-    size = np.sqrt(
-        np.abs(np.diag(curvature))
-    )  # units of x change θ's scale, and nothing that is decided here
-    size[size == 0] = 1.0
-    values, vectors = np.linalg.eigh(curvature / np.outer(size, size))
-    keep = values > 1e-8
-    scaled = vectors[:, keep] / size[:, None]
-    return np.asarray(2.0 * (scaled / values[keep]) @ scaled.T)
+__all__ = ["satterthwaite_df", "satterthwaite_f_df"]
 
 
 def satterthwaite_df(information: Information, contrast: Array) -> float:
@@ -43,10 +30,10 @@ def satterthwaite_df(information: Information, contrast: Array) -> float:
     v = float(ell @ phi_ell)
     if v <= 0:
         return float("nan")
-    gradient = np.einsum("s,dst,t->d", phi_ell, information.spreads(information.directions), phi_ell)
+    gradient = np.einsum("s,dst,t->d", phi_ell, information.own_spreads, phi_ell)
     if fit.held_sigma is None:
         gradient = np.append(gradient, v)
-    spread = float(gradient @ variance_parameter_covariance(information) @ gradient)
+    spread = float(gradient @ information.parameter_covariance @ gradient)
     return 2.0 * v * v / spread if spread > 0 else float("inf")
 
 

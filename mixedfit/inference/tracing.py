@@ -146,6 +146,9 @@ class Tracer:
         if self.middle.value == end:
             return Side((), True, "")
         for target in targets:
+            if target >= self._plateau:
+                last = self._without_either(end)
+                return Side((*points[1:], *([last] if last is not None else [])), True, "")
             found, refits = self._meet(sign, target, points, end)
             points += [p for p in refits if p not in points]
             points.sort(key=lambda p: sign * p.value)
@@ -204,9 +207,7 @@ class Tracer:
         optimum = self._minimum(self.problem, point.value, start)
         if optimum is None or optimum.point.value > point.deviance - 1e-6:
             return point
-        if isinstance(self.problem, HeldCorrelation) and self.problem.is_reversed(optimum.x):
-            return point
-        return self._point(point.value, optimum)
+        return self._allowed(point.value, optimum) or point
 
     def _guess(
         self,
@@ -253,10 +254,24 @@ class Tracer:
         for start in self._starts(value, trail):
             optimum = self._minimum(self.problem, value, start)
             if optimum is not None:
-                if isinstance(self.problem, HeldCorrelation) and self.problem.is_reversed(optimum.x):
-                    return self._without_either(value)
-                return self._point(value, optimum)
+                return self._allowed(value, optimum)
         return None
+
+    def _allowed(self, value: float, optimum: Optimum) -> Point | None:
+        """Return the minimum's point; of a correlation the one without either effect where that is lower."""
+        if isinstance(self.problem, HeldCorrelation):
+            deviance = optimum.point.value - optimum.decrement
+            lowest = min((end[0] for end in self._ends), default=np.inf)
+            if self.problem.is_reversed(optimum.x) or lowest < deviance - 1e-9:
+                return self._without_either(value)
+        return self._point(value, optimum)
+
+    @lazy
+    def _plateau(self) -> float:
+        """|ζ| that a correlation's profile cannot exceed: where one of its standard deviations is 0, all are one."""
+        if not isinstance(self.problem, HeldCorrelation) or not self._ends:
+            return float("inf")
+        return float(np.sqrt(max(min(end[0] for end in self._ends) - self.floor, 0.0)))
 
     def _starts(self, value: float, trail: Sequence[Point]) -> Iterator[Array]:
         """Yield where to search from: along the last two points, from the nearest, from the estimate."""
@@ -270,23 +285,20 @@ class Tracer:
 
     def _without_either(self, value: float) -> Point | None:
         """Return the profile where one of a correlation's standard deviations is best at 0: then it is all one."""
-        ends = [end for end in self._ends if end is not None]
-        if not ends:
+        if not self._ends:
             return None
-        deviance, state = min(ends, key=lambda end: end[0])
+        deviance, state = min(self._ends, key=lambda end: end[0])
         return self._placed(value, deviance, None, state)
 
     @lazy
-    def _ends(self) -> list[tuple[float, State] | None]:
+    def _ends(self) -> list[tuple[float, State]]:
         """Minima with the first, and with the second standard deviation of a correlation at 0."""
-        out: list[tuple[float, State] | None] = []
+        out: list[tuple[float, State]] = []
         for effect in (self.parameter.first, self.parameter.second):
             problem = held_problem(self.fit, replace(self.parameter, kind="sd", first=effect, second=effect))
             optimum = self._minimum(problem, 0.0, problem.start(self.middle.state, 0.0))
-            end = None
             if optimum is not None:
-                end = optimum.point.value - optimum.decrement, problem.state(0.0, optimum.x)
-            out.append(end)
+                out.append((optimum.point.value - optimum.decrement, problem.state(0.0, optimum.x)))
         return out
 
     def _minimum(self, problem: Held, value: float, start: Array) -> Optimum | None:

@@ -16,7 +16,6 @@ from ..errors import ModelError, nearest
 from ..fit import Fit
 from ..information import Information
 from ..parameters import covariance_slopes, jacobian, on_boundary, variance_parameters
-from .satterthwaite import variance_parameter_covariance
 
 __all__ = ["Scale", "standard_errors", "vcov_varpar"]
 
@@ -49,7 +48,7 @@ def vcov_varpar(fit: Fit, *, scale: Scale = "sd", joint: bool = False) -> pd.Dat
         )
     parameters = variance_parameters(fit.design, with_sigma=fit.held_sigma is None)
     information = Information(fit)
-    inner = variance_parameter_covariance(information)
+    inner = information.parameter_covariance
     rows = _jacobian(fit, scale)
     if fit.held_sigma is not None:
         rows = rows[:, :-1]

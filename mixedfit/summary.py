@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .inference.degrees import Ddf
     from .results import MixedResults
 
-__all__ = ["Summary", "summarise"]
+__all__ = ["Summary", "correlation_cells", "fixed_cells", "random_cells", "summarise"]
 
 _FIXED_HEADS = ("Estimate", "Std. Error", "t value")
 
@@ -258,13 +258,13 @@ def _fixed_lines(coefficients: pd.DataFrame) -> list[str]:
     if coefficients.empty:
         return ["(none)"]
     shown = coefficients[:LONG_TABLE]
-    heads, cells = _fixed_cells(shown)
+    heads, cells = fixed_cells(shown)
     lines = text_columns(["", *heads], [[str(name) for name in shown.index], *cells], left=1)
     rest = len(coefficients) - len(shown)
     return lines + ([f"… and {rest} more in .params"] if rest else [])
 
 
-def _fixed_cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+def fixed_cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Return heads and columns of text of the table of fixed effects."""
     estimates, errors, statistics = (
         list(column)
@@ -304,24 +304,9 @@ def _correlation_lines(correlation: pd.DataFrame) -> list[str]:
 def to_html(s: Summary) -> str:
     """Return the summary as an HTML fragment with a table for each part."""
     criteria = ", ".join(f"{name} {_one_decimal(value)}" for name, value in s.criteria.items())
-    own = s.varcorr[s.varcorr["var2"].isna()]
-    random_rows = [
-        [
-            str(row["grp"]),
-            str(row["var1"]) if isinstance(row["var1"], str) else "",
-            variance,
-            deviation,
-            " ".join(_correlations_with_earlier(s.varcorr, row["grp"], row["var1"])),
-        ]
-        for (_, row), variance, deviation in zip(
-            own.iterrows(),
-            format_numbers(own["vcov"].tolist(), 4),
-            format_numbers(own["sdcor"].tolist(), 4),
-            strict=True,
-        )
-    ]
+    random_rows = random_cells(s.varcorr)
     shown = s.coefficients[:LONG_TABLE]
-    heads, cells = _fixed_cells(shown)
+    heads, cells = fixed_cells(shown)
     fixed_rows = [[str(name), *row] for name, *row in zip(shown.index, *cells, strict=True)]
     groups = "; ".join(f"{name}: {count}" for name, count in s.ngroups.items())
     parts = [
@@ -341,13 +326,43 @@ def to_html(s: Summary) -> str:
     return "\n".join(parts)
 
 
+def random_cells(varcorr: pd.DataFrame) -> list[list[str]]:
+    """Return rows of text of the random effects: group, effect, variance, SD, correlations with earlier effects."""
+    own = varcorr[varcorr["var2"].isna()]
+    return [
+        [
+            str(row["grp"]),
+            str(row["var1"]) if isinstance(row["var1"], str) else "",
+            variance.strip(),
+            deviation.strip(),
+            " ".join(_correlations_with_earlier(varcorr, row["grp"], row["var1"])),
+        ]
+        for (_, row), variance, deviation in zip(
+            own.iterrows(),
+            format_numbers(own["vcov"].tolist(), 4),
+            format_numbers(own["sdcor"].tolist(), 4),
+            strict=True,
+        )
+    ]
+
+
+def correlation_cells(correlation: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Return heads and rows of text of the lower triangle of a correlation matrix."""
+    names = [str(name) for name in correlation.index[:LONG_TABLE]]
+    values = correlation.to_numpy()
+    blank = len(names) - 1
+    rows = [
+        [names[i], *(f"{values[i, j]:.3f}" if j < i else "" for j in range(blank))]
+        for i in range(1, len(names))
+    ]
+    return names[:-1], rows
+
+
 def _html_correlation(correlation: pd.DataFrame | None) -> list[str]:
     if correlation is None or len(correlation) < 2:
         return []
-    names = [str(name) for name in correlation.index[:LONG_TABLE]]
-    values = correlation.to_numpy()
-    rows = [[names[i], *(f"{values[i, j]:.3f}" for j in range(i))] for i in range(1, len(names))]
-    return [_html_table("Correlation of fixed effects", ["", *names[:-1]], rows)]
+    names, rows = correlation_cells(correlation)
+    return [_html_table("Correlation of fixed effects", ["", *names], rows)]
 
 
 def _html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

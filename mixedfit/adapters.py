@@ -1,0 +1,127 @@
+"""Fits as other packages want them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ._types import Array
+from .errors import ModelError
+from .inference.degrees import degrees_of_freedom
+from .recipe import usable
+from .tidying import rows_of
+
+if TYPE_CHECKING:
+    from .results import MixedResults
+
+__all__ = ["for_marginaleffects"]
+
+
+def for_marginaleffects(fit: MixedResults, data: Any) -> Any:
+    """Return a fit as the ``marginaleffects`` package takes models, for predictions, comparisons and slopes.
+
+    Random effects are held at 0: what is predicted is the population's mean. ``vcov=True`` is the covariance of the
+    fixed effects, ``vcov="kenward-roger"`` the adjusted one; inference is by the normal distribution, as is that
+    package's default. For degrees of freedom, use `MixedResults.emmeans` and `MixedResults.t_test`.
+
+    Parameters
+    ----------
+    fit : MixedResults
+    data : frame
+        The data that the model was fitted to, which a fit does not keep; matched by index. Not changed.
+
+    Notes
+    -----
+    Give ``eps_vcov=1e-3`` to its functions. They differentiate by differences with so small a step that standard errors
+    of slopes lose digits (up to a tenth of their value); predictions are linear in the coefficients, so a large step is
+    exact. marginaleffects 0.6 needs polars before version 2.
+
+    Returns
+    -------
+    marginaleffects.classes.ModelAbstract
+        For the first argument of its functions.
+
+    Raises
+    ------
+    ModelError
+        If marginaleffects (0.6 or later) is not installed, or the fit cannot say how further rows are built.
+    DataError
+        If the data lack rows of the fit.
+
+    Examples
+    --------
+    >>> import mixedfit as mf
+    >>> data = mf.load_dataset("sleepstudy")
+    >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", data).fit()
+    >>> from marginaleffects import avg_slopes  # doctest: +SKIP
+    >>> avg_slopes(mf.for_marginaleffects(fit, data), variables="Days", eps_vcov=1e-3)  # doctest: +SKIP
+    """
+    try:
+        import polars as pl
+        from marginaleffects.classes import ModelAbstract, ModelVault
+    except ImportError:
+        raise ModelError(
+            "marginaleffects 0.6 or later is not installed, or is another version: pip install marginaleffects"
+        ) from None
+    recipe = usable(fit._fit.design.recipe)
+    if recipe.many:
+        raise ModelError("marginaleffects cannot take fits with fixed factors of more than 200 levels.")
+    kept = fit._fit.kept.astype(bool)
+
+    class MixedfitModel(ModelAbstract):  # type: ignore[misc]
+        """A mixedfit model in marginaleffects' terms."""
+
+        def get_exog(self, newdata: Any) -> Array:
+            return recipe.fixed_rows(newdata)[0][:, kept]
+
+        def get_predict(self, params: Array, newdata: Any) -> Any:
+            exog = newdata if isinstance(newdata, np.ndarray) else self.get_exog(newdata)
+            values = exog @ np.asarray(params, dtype=float)
+            return pl.DataFrame({"rowid": np.arange(values.size, dtype=np.int32), "estimate": values})
+
+        def get_vcov(self, vcov: Any = True) -> Array | None:
+            if vcov is False or vcov is None:
+                return None
+            ddf: Any = "normal" if vcov is True else vcov
+            return np.asarray(degrees_of_freedom(fit._fit, ddf).covariance[np.ix_(kept, kept)])
+
+        def get_df(self) -> float:
+            return float("inf")
+
+        def get_autodiff_args(self) -> dict[str, Any]:
+            return {
+                "model_type": "linear",
+                "family": None,
+                "link": None,
+            }  # exact derivatives instead of differences
+
+    response = fit.formula.split("~", 1)[0].strip()
+    names = list(recipe.fixed_names)
+    frame = rows_of(data, fit._fit.design.index)
+    others = [name for group in recipe.groups for name in group.columns if name not in names]
+    columns: dict[str, Any] = {response: fit._fit.response}
+    for name in [*names, *others]:
+        columns[name] = _column(frame[name], recipe.variables.get(name), pl)
+    vault = ModelVault(
+        coef=fit._fit.beta[kept],
+        coefnames=np.array([n for n, k in zip(fit._fit.coefficient_names, kept, strict=True) if k]),
+        formula=lambda newdata: (None, recipe.fixed_rows(newdata)[0][:, kept]),
+        modeldata=pl.DataFrame(columns),
+        package="mixedfit",
+        variable_names=[response, *names],
+    )
+    return MixedfitModel(fit, vault)
+
+
+def _column(values: pd.Series[Any], variable: Any, pl: Any) -> Any:
+    """Return a column for polars; labels as an Enum of the fit's levels in their order."""
+    if variable is not None and variable.levels is not None:
+        return pl.Series(
+            values.astype(str).tolist(), dtype=pl.Enum([str(level) for level in variable.levels])
+        )
+    if pd.api.types.is_numeric_dtype(values):
+        return pl.Series(values.to_numpy())
+    texts = values.astype(str)
+    return pl.Series(texts.tolist(), dtype=pl.Enum(list(dict.fromkeys(texts))))

@@ -1,0 +1,209 @@
+"""A fit and a posterior of the same model side by side, and in words where they differ and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from .bayes.draws import GroupDraws
+from .bayes.posterior import Posterior
+from .errors import ModelError
+from .labels import check_level
+from .results import MixedResults
+from .rformat import format_numbers
+
+__all__ = ["Comparison", "compare"]
+
+Method = Literal["wald", "profile", "boot"]
+
+FEW = 10
+"""Groups below which the posterior of their standard deviation is clearly skewed."""
+
+APART = 0.05
+"""Relative difference of widths or estimates from which it is worth a word."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A fit beside a posterior.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        A row for every parameter: estimate, std_error, lower and upper of every interval method, then post_mean,
+        post_sd, cred_lower and cred_upper.
+    random_effects : dict of str to pandas.DataFrame
+        For every grouping factor the conditional modes (BLUPs) beside posterior means and SDs of b, by level and
+        effect; empty if the draws were not kept.
+    notes : tuple of str
+        Where they differ, and why.
+    level : float
+    """
+
+    table: pd.DataFrame
+    random_effects: dict[str, pd.DataFrame]
+    notes: tuple[str, ...]
+    level: float
+
+    def __str__(self) -> str:
+        shown = pd.DataFrame(index=self.table.index)
+        for column in self.table.columns:
+            shown[column] = format_numbers(self.table[column].tolist(), 4, missing="")
+        text = shown.to_string()
+        notes = "".join(f"\n* {note}" for note in self.notes)
+        return f"Fit and posterior side by side, intervals of level {self.level:g}\n{text}\n{notes}".rstrip()
+
+    __repr__ = __str__
+
+
+def compare(
+    fit: MixedResults,
+    posterior: Posterior,
+    *,
+    level: float = 0.95,
+    methods: Sequence[Method] = ("wald", "profile"),
+) -> Comparison:
+    """Return a fit beside a posterior of the same model.
+
+    Parameters
+    ----------
+    fit : MixedResults
+    posterior : Posterior
+    level : float
+        Coverage of all intervals; credible ones have equal tails.
+    methods : sequence of {"wald", "profile", "boot"}
+        Intervals of the fit.
+
+    Raises
+    ------
+    ModelError
+        If the two are not about the same model and data.
+
+    Examples
+    --------
+    >>> import mixedfit as mf
+    >>> model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+    >>> side = mf.compare(model.fit(), model.gibbs(seed=1), methods=["profile"])
+    >>> list(side.table.columns[:4])
+    ['estimate', 'std_error', 'profile_lower', 'profile_upper']
+    """
+    check_level(level)
+    _check_same(fit, posterior)
+    for method in methods:
+        if method not in ("wald", "profile", "boot"):
+            raise ModelError(f"method {method!r} is not known; expected 'wald', 'profile' or 'boot'.")
+    names = list(posterior.names)
+    table = pd.DataFrame(index=pd.Index(names))
+    table["estimate"] = pd.concat([fit.params, _variances(fit, posterior)]).reindex(names)
+    table["std_error"] = fit.bse.reindex(names)
+    for method in methods:
+        limits = fit.conf_int(level, method, names="long").reindex(names)
+        table[f"{method}_lower"], table[f"{method}_upper"] = limits["lower"], limits["upper"]
+    drawn = {name: posterior[name] for name in names}
+    tails = [0.5 * (1 - level), 0.5 * (1 + level)]
+    table["post_mean"] = [float(values.mean()) for values in drawn.values()]
+    table["post_sd"] = [float(values.std(ddof=1)) for values in drawn.values()]
+    limits_of = np.array([np.quantile(values, tails) for values in drawn.values()])
+    table["cred_lower"], table["cred_upper"] = limits_of[:, 0], limits_of[:, 1]
+    return Comparison(
+        table, dict(_effects(fit, posterior)), tuple(_notes(fit, posterior, table, level)), level
+    )
+
+
+def _check_same(fit: MixedResults, posterior: Posterior) -> None:
+    if not isinstance(fit, MixedResults) or not isinstance(posterior, Posterior):
+        raise ModelError(
+            f"compare takes a fit and a posterior, in this order; got {type(fit).__name__} and "
+            f"{type(posterior).__name__}. To compare two fits use mixedfit.anova."
+        )
+    own, other = fit._fit.design, posterior.design
+    same = own.formula.source == other.formula.source and own.n == other.n
+    if not (same and np.array_equal(own.y, other.y) and np.array_equal(own.X, other.X)):
+        raise ModelError(
+            f"the fit is of {own.formula.source!r} on {own.n} rows, the posterior of {other.formula.source!r} on "
+            f"{other.n}; compare two of the same model and data."
+        )
+
+
+def _variances(fit: MixedResults, posterior: Posterior) -> pd.Series[float]:
+    """Return the estimates of SDs, correlations and σ under the posterior's names."""
+    values: dict[str, float] = {"sigma": fit.sigma}
+    for block, omega in zip(fit._fit.design.blocks, fit._fit.omega, strict=True):
+        sds = np.sqrt(np.diag(omega))
+        for a, effect in enumerate(block.effects):
+            values[f"sd_{effect}|{block.name}"] = float(sds[a])
+            for b in range(a):
+                product = sds[a] * sds[b]
+                correlation = float(omega[a, b] / product) if product > 0 else float("nan")
+                values[f"cor_{effect}.{block.effects[b]}|{block.name}"] = correlation
+    return pd.Series({name: value for name, value in values.items() if name in posterior})
+
+
+def _effects(fit: MixedResults, posterior: Posterior) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield every grouping factor with the modes beside the posterior means."""
+    if len(posterior.effects) < len(posterior.design.blocks):
+        return
+    for name, modes in fit.random_effects.items():
+        draws: GroupDraws = posterior.random_effects[name]
+        stacked = [frame.stack() for frame in (modes, draws.mean, draws.sd)]
+        table = pd.DataFrame(dict(zip(("mode", "mean", "sd"), stacked, strict=True)))
+        yield name, table.rename_axis(["level", "effect"])
+
+
+def _notes(fit: MixedResults, posterior: Posterior, table: pd.DataFrame, level: float) -> Iterator[str]:
+    """Yield what differs, and why."""
+    rows = {str(name): {str(k): float(v) for k, v in row.items()} for name, row in table.T.to_dict().items()}
+    for block in fit._fit.design.blocks:
+        for effect in block.effects:
+            name = f"sd_{effect}|{block.name}"
+            if name in rows:
+                yield from _note_on_sd(name, block.levels, rows[name])
+    z = float(ndtri(0.5 * (1 + level)))
+    for name in map(str, fit.bse.dropna().index):
+        row, error = rows[name], float(fit.bse[name])
+        share = (row["cred_upper"] - row["cred_lower"]) / (2 * z * error) - 1
+        if share > APART:
+            yield (
+                f"{name}: the credible interval is {100 * share:.0f}% wider than estimate ± {z:.2f} standard errors, "
+                "which takes the variances as known."
+            )
+        elif share < -APART:
+            yield f"{name}: the credible interval is {-100 * share:.0f}% narrower; the prior adds information."
+        if abs(row["post_mean"] - row["estimate"]) > 0.25 * error:
+            yield (
+                f"{name}: the posterior mean is {row['post_mean']:.4g}, pulled from {row['estimate']:.4g} by the "
+                "prior."
+            )
+    if not fit.reml:
+        yield (
+            "The fit is by maximum likelihood, whose variances are too small by the fixed effects' share; REML's "
+            "are not."
+        )
+    for warning in posterior.warnings:
+        yield f"Beware: {warning}"
+
+
+def _note_on_sd(name: str, levels: int, row: dict[str, float]) -> Iterator[str]:
+    estimate, mean = row["estimate"], row["post_mean"]
+    if estimate == 0.0:
+        yield (
+            f"{name}: the estimate is 0, the likelihood's highest point; the posterior averages over all values "
+            f"that the data allow, up to {row['cred_upper']:.3g}."
+        )
+    elif mean > (1 + APART) * estimate:
+        why = (
+            f"with {levels} groups large values cannot be ruled out, and a mean follows the long right tail"
+            if levels < FEW
+            else "its posterior is skewed, and the mean follows the tail"
+        )
+        yield f"{name}: the posterior mean, {mean:.4g}, is above the estimate, {estimate:.4g}: {why}."
+    elif mean < (1 - APART) * estimate:
+        yield (
+            f"{name}: the posterior mean, {mean:.4g}, is below the estimate, {estimate:.4g}: the prior pulls "
+            "towards 0."
+        )

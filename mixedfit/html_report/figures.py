@@ -1,0 +1,234 @@
+"""Pictures as SVG inside the page, with what they show in words for those who do not see them."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import plots
+from ..plots.style import pyplot, smooth
+
+if TYPE_CHECKING:
+    from ..inference.profile import Profile
+    from ..results import MixedResults
+
+__all__ = ["Picture", "drawn", "effect_pictures", "influence_picture", "profile_picture", "residual_pictures"]
+
+
+_SIZE = re.compile(rb'<svg[^>]*?width="([\d.]+)pt" height="([\d.]+)pt"')
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture in the page.
+
+    Attributes
+    ----------
+    svg : bytes
+    alt : str
+        What it shows, in words.
+    caption : str
+        What to look for.
+    wide : bool
+        Whether it takes the page's whole width.
+    """
+
+    svg: bytes
+    alt: str
+    caption: str
+    wide: bool = False
+
+    def to_html(self) -> str:
+        """Return the figure as HTML."""
+        data = base64.b64encode(self.svg).decode("ascii")
+        shape = ' class="wide"' if self.wide else ""
+        width, height = (round(float(v) * 4 / 3) for v in _SIZE.search(self.svg).groups())  # type: ignore[union-attr]
+        return (
+            f'<figure{shape}><img src="data:image/svg+xml;base64,{data}" width="{width}" height="{height}" '
+            f'alt="{html.escape(self.alt)}">'
+            f"<figcaption>{html.escape(self.caption)}</figcaption></figure>"
+        )
+
+
+def drawn(draw: Callable[[Any], Any], width: float, height: float) -> bytes:
+    """Return what a function draws on axes, as SVG; the picture is closed behind it."""
+    plt = pyplot()
+    figure, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    try:
+        draw(ax)
+        return _svg(figure)
+    finally:
+        plt.close(figure)
+
+
+def _whole(draw: Callable[[], Any]) -> bytes:
+    """Return the figure that a function makes, as SVG."""
+    figure = draw()
+    try:
+        return _svg(figure)
+    finally:
+        pyplot().close(figure)
+
+
+def _svg(figure: Any) -> bytes:
+    import matplotlib as mpl
+
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "mixedfit", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", dpi=130, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index(b"<svg") :]  # the doctype names an address, which nothing needs
+
+
+def residual_pictures(results: MixedResults) -> list[Picture]:
+    """Return the pictures of residuals, with what to look for."""
+    scaled = np.asarray(results.scaled_resid, dtype=np.float64)
+    fitted = results._fit.fitted
+    low, high = (float(v) for v in np.quantile(fitted, [0.0, 1.0]))
+    trend = smooth(fitted, scaled)[1]
+    size = smooth(fitted, np.sqrt(np.abs(scaled)))[1]
+    rows = f"{scaled.size:,}"
+    where = f"against fitted values from {low:.4g} to {high:.4g}"
+    return [
+        Picture(
+            drawn(lambda ax: plots.residuals_fitted(results, ax=ax), 5.2, 3.8),
+            f"{rows} residuals over σ {where}; their trend runs between {trend.min():.2f} and {trend.max():.2f}.",
+            "Look for a curve: the orange trend should stay near 0. A curve says that the fixed part misses one, or an "
+            "interaction.",
+        ),
+        Picture(
+            drawn(lambda ax: plots.scale_location(results, ax=ax), 5.2, 3.8),
+            f"Root of absolute residuals of {rows} rows {where}; their trend runs between {size.min():.2f} and "
+            f"{size.max():.2f}, where 0.82 is usual.",
+            "Look for a slope: the trend should be level. If it rises, larger responses vary more: a logarithm or "
+            "weights may help.",
+        ),
+        Picture(
+            drawn(lambda ax: plots.qq_residuals(results, ax=ax), 5.2, 3.8),
+            f"Ordered residuals over σ against normal quantiles; the lowest is {scaled.min():.1f}, the highest "
+            f"{scaled.max():.1f}.",
+            "Look for points outside the grey band. Points that leave it at both ends mean heavier tails than normal: "
+            "estimates of means bear that well, prediction intervals less so.",
+        ),
+    ]
+
+
+def effect_pictures(results: MixedResults) -> list[Picture]:
+    """Return the pictures of random effects: per factor a caterpillar of each effect, and a Q–Q plot."""
+    out = []
+    for at, block in enumerate(results._fit.design.blocks):
+        for j in range(min(block.k, 2)):
+            out.append(_caterpillar(results, at, j))
+            if block.levels >= 8:
+                out.append(_qq_picture(results, at, j))
+    return out
+
+
+def _caterpillar(results: MixedResults, at: int, j: int) -> Picture:
+    block, values = results._fit.design.blocks[at], results._fit.modes[at][:, j]
+    effect = block.effects[j]
+    low, high = block.grouping.levels[[int(values.argmin()), int(values.argmax())]]
+    height = float(np.clip(0.19 * block.levels + 1.0, 2.6, 6.0))
+    return Picture(
+        drawn(lambda ax: plots.caterpillar(results, block.name, effect, ax=ax), 5.2, height),
+        f"Predicted {effect} of {block.levels:,} levels of {block.name} with 95% intervals, from "
+        f"{values.min():.3g} ({low}) to {values.max():.3g} ({high}).",
+        f"How levels of {block.name} differ in {effect}. Blue intervals do not include 0. Predictions are drawn "
+        "towards the mean, most where a level has few rows.",
+    )
+
+
+def _qq_picture(results: MixedResults, at: int, j: int) -> Picture:
+    block = results._fit.design.blocks[at]
+    effect = block.effects[j]
+    return Picture(
+        drawn(lambda ax: plots.qq_random_effect(results, block.name, effect, ax=ax), 5.2, 3.6),
+        f"Ordered predictions of {effect} of the levels of {block.name} against normal quantiles.",
+        f"Is {effect} normal across levels of {block.name}? A single level far from the line deserves a look.",
+    )
+
+
+def slope_pictures(results: MixedResults) -> list[Picture]:
+    """Return pictures of random slopes: lines, shrinkage, and what slopes imply within a group."""
+    blocks = results._fit.design.blocks
+    at = next((i for i, b in enumerate(blocks) if b.k > 1 and np.ptp(b.z, axis=0).any()), None)
+    if at is None:
+        return []
+    block = blocks[at]
+    slope = next(name for j, name in enumerate(block.effects) if np.ptp(block.z[:, j]) > 0)
+    out = [
+        Picture(
+            _whole(lambda: plots.fitted_lines(results, slope, block.name, groups=16, columns=4)),
+            f"Data and fitted lines of {min(16, block.levels)} of {block.levels:,} levels of {block.name} along "
+            f"{slope}.",
+            f"Points are data, blue lines what the model says of a level of {block.name}, dashed lines the population. "
+            "Lines should go through their points.",
+            wide=True,
+        ),
+        Picture(
+            drawn(lambda ax: plots.shrinkage(results, block.name, ax=ax), 5.2, 5.0),
+            f"Coefficients of each level of {block.name} by least squares alone, and in the model, nearer to the mean.",
+            "Each arrow leads from what the data of a level say alone to what the model says, which borrows from the "
+            "other levels. Uncertain levels move most.",
+        ),
+    ]
+    implied = plots.implied_covariance(results, block.name, slope)
+    off = implied.correlation
+    out += [
+        Picture(
+            drawn(lambda ax: plots.within_group_variance(results, block.name, slope, ax=ax), 5.2, 4.2),
+            f"Variance of a row along {slope}, from {implied.variance.min():.4g} to {implied.variance.max():.4g}.",
+            f"What different slopes imply: how much rows vary along {slope}, and how much of that lies between levels "
+            f"of {block.name}.",
+        ),
+        Picture(
+            drawn(lambda ax: plots.within_group_correlation(results, block.name, slope, ax=ax), 5.2, 4.2),
+            f"Correlation of two rows of one level along {slope}, from {off.min():.2f} to {off.max():.2f}.",
+            f"How strongly two rows of one level of {block.name} agree, by where along {slope} they stand.",
+        ),
+    ]
+    return out
+
+
+MOST_ROWS = 20_000
+"""Rows beyond which influence is left out of the page, for the time that it takes."""
+
+
+def influence_picture(results: MixedResults) -> Picture | None:
+    """Return how much each level of the largest grouping factor with at most 1,000 levels moves the fixed effects."""
+    blocks = [block for block in results._fit.design.blocks if 3 < block.levels <= 1000]
+    if not blocks or results.nobs > MOST_ROWS:
+        return None
+    name = blocks[0].name
+    found = results.diagnostics.influence(name)
+    known = found.table["cooks_distance"].dropna()
+    if known.empty:
+        return None
+    top = ", ".join(f"{label} ({value:.2g})" for label, value in known.nlargest(3).items())
+    return Picture(
+        drawn(lambda ax: plots.influence(found, ax=ax), 5.2, 3.4),
+        f"Cook's distance of each level of {name}; the largest are those of {top}.",
+        f"How far the fixed effects move when a level of {name} is left out, in units of their uncertainty. Values "
+        "near 1 are large; a level far above the others deserves a look.",
+    )
+
+
+def profile_picture(profile: Profile) -> Picture | None:
+    """Return the densities that the profiles imply."""
+    names = list(profile.curves)[:12]
+    if not names:
+        return None
+    return Picture(
+        _whole(lambda: plots.profile_density(profile, names, columns=2)),
+        f"Densities implied by the likelihood profiles of {', '.join(names)}; the intervals in the tables are shaded.",
+        "How sure the data are of each parameter. A skew shape means that the interval is longer on one side, which an "
+        "estimate plus and minus twice its error does not show.",
+        wide=True,
+    )

@@ -1,0 +1,46 @@
+"""How the page looks: one column that fits a phone, pictures beside each other where there is room."""
+
+from __future__ import annotations
+
+__all__ = ["CSS"]
+
+CSS = """
+:root { color-scheme: light; --ink: #1a1a1a; --soft: #595959; --line: #d0d0d0; --link: #00548a; }
+* { box-sizing: border-box; }
+body { margin: 0; background: #fff; color: var(--ink); line-height: 1.5;
+  font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
+main { max-width: 62rem; margin: 0 auto; padding: 1rem clamp(0.8rem, 4vw, 2rem) 3rem; }
+h1 { font-size: clamp(1.5rem, 5vw, 2.1rem); line-height: 1.2; margin: 0.6rem 0 1rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.35rem; margin: 2.4rem 0 0.6rem; padding-top: 0.6rem; border-top: 1px solid var(--line); }
+h3 { font-size: 1.05rem; margin: 1.6rem 0 0.4rem; }
+p, ul { max-width: 44rem; }
+p { margin: 0.5rem 0; }
+li { margin: 0.25rem 0; }
+a { color: var(--link); }
+a:focus-visible, .scroll:focus-visible { outline: 3px solid #0072b2; outline-offset: 2px; }
+code { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: 0.95em; background: #f3f3f3;
+  padding: 0.1em 0.3em; border-radius: 3px; overflow-wrap: anywhere; }
+nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: 0.2rem 1.2rem; max-width: none; }
+nav a { display: inline-block; padding: 0.3rem 0; }
+.verdict { border-left: 6px solid; padding: 0.4rem 1rem; margin: 1rem 0; }
+.verdict p { margin: 0.3rem 0; }
+.good { border-color: #00795a; background: #eef7f3; }
+.note { border-color: #a05a00; background: #fdf5e9; }
+.bad { border-color: #b3261e; background: #fdeeed; }
+.scroll { overflow-x: auto; margin: 0.8rem 0; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+caption { font-weight: 600; padding-bottom: 0.4rem; }
+th, td { padding: 0.3rem 0.9rem 0.3rem 0; border-bottom: 1px solid #e4e4e4; vertical-align: baseline; }
+th { font-weight: 600; }
+tbody th { font-weight: 400; }
+td { white-space: nowrap; }
+math { font-size: 1.1em; margin: 0.7rem 0; text-align: left; display: block math; width: max-content; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1.4rem 2rem;
+  margin: 1rem 0; align-items: start; }
+figure { margin: 0; }
+figure.wide { grid-column: 1 / -1; }
+figure img { display: block; max-width: 100%; height: auto; }
+.brackets { border-left: 1.5px solid; border-right: 1.5px solid; border-radius: 0.5em; padding: 0 0.3em; }
+figcaption { color: var(--soft); font-size: 0.95rem; max-width: 44rem; margin-top: 0.3rem; }
+@media print { nav { display: none; } figure, table { break-inside: avoid; } }
+"""

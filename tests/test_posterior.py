@@ -1,0 +1,204 @@
+"""What a posterior says: diagnostics as ArviZ has them, events, functions, predictions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import mixedfit as mf
+from mixedfit.bayes import convergence
+
+ARVIZ = json.loads((Path(__file__).parent / "reference" / "arviz.json").read_text())
+"""ArviZ 0.23.4's az.rhat, az.ess, az.mcse and az.hdi of the chains below."""
+
+
+def chains() -> np.ndarray:
+    """Return four slowly mixing chains, one of them shifted and one spread, from a congruential generator."""
+    state = np.arange(1, 5, dtype=np.int64) * 7919
+    out, x = np.zeros((4, 257)), np.zeros(4)
+    for t in range(257):
+        state = (state * 1103515245 + 12345) % 2147483648
+        u = (state + 0.5) / 2147483648
+        x = 0.7 * x + np.log(u / (1 - u))
+        out[:, t] = x
+    out[3] *= 1.3
+    out[2] += 0.4
+    return out
+
+
+CHAINS = {
+    "slow": chains(),
+    "heavy": np.sign(chains()) * np.exp(np.abs(chains())),
+    "counts": np.round(chains()),
+    "even": chains()[:, :200],
+    "anti": chains() * np.where(np.arange(257) % 2, 1, -1),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_diagnostics_must_equal_arviz(name: str) -> None:
+    draws, expected = CHAINS[name], ARVIZ[name]
+    own = {
+        "rhat": convergence.rhat(draws),
+        "ess_bulk": convergence.ess_bulk(draws),
+        "ess_tail": convergence.ess_tail(draws),
+        "ess_mean": convergence.ess_mean(draws),
+        "mcse_mean": convergence.mcse_mean(draws),
+        "ess_q10": convergence.ess_quantile(draws, 0.1),
+        "mcse_q10": convergence.mcse_quantile(draws, 0.1),
+        "hdi": convergence.hpd(draws, 0.9),
+    }
+    for key, value in own.items():
+        assert value == pytest.approx(expected[key], rel=1e-9), key
+
+
+def test_constant_draws_must_have_no_effective_size() -> None:
+    assert np.isnan(convergence.ess_bulk(np.ones((4, 100))))
+    assert np.isnan(convergence.rhat(np.ones((4, 100))))
+
+
+@pytest.fixture(scope="module")
+def posterior() -> mf.Posterior:
+    return mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).gibbs(seed=1)
+
+
+def test_names_must_be_those_of_the_fit(posterior: mf.Posterior) -> None:
+    fixed, variances = ["(Intercept)", "Days"], ["sd_(Intercept)|Subject", "cor_Days.(Intercept)|Subject"]
+    assert list(posterior) == [*fixed, *variances, "sd_Days|Subject", "sigma"]
+    assert list(posterior.summary().index) == list(posterior)
+    assert posterior["Days"].shape == (4, 1000)
+    with pytest.raises(mf.ModelError, match="Did you mean 'Days'"):
+        posterior["days"]
+
+
+def test_correlation_must_be_that_of_omega(posterior: mf.Posterior) -> None:
+    omega = posterior.omega[0][2, 17]
+    drawn = posterior["cor_Days.(Intercept)|Subject"][2, 17]
+    assert drawn == pytest.approx(omega[0, 1] / np.sqrt(omega[0, 0] * omega[1, 1]), rel=1e-12)
+
+
+def test_summary_must_give_the_shortest_interval_when_asked(posterior: mf.Posterior) -> None:
+    table = posterior.summary(interval="hpd", level=0.9)
+    low, high = table.loc["sigma", ["hpd_lower", "hpd_upper"]]
+    inside = np.mean((posterior["sigma"] >= low) & (posterior["sigma"] <= high))
+    equal_tails = np.diff(np.quantile(posterior["sigma"], [0.05, 0.95]))[0]
+    assert inside == pytest.approx(0.9, abs=0.001)
+    assert high - low < equal_tails
+
+
+def test_derived_quantity_must_be_computed_draw_by_draw(posterior: mf.Posterior) -> None:
+    draws = posterior.derive("`Days`".replace("`", "") + " / sigma + 2 * log(sd_(Intercept)|Subject)")
+    expected = posterior["Days"] / posterior["sigma"] + 2 * np.log(posterior["sd_(Intercept)|Subject"])
+    assert np.allclose(draws.values[:, :, 0], expected)
+    same = posterior.derive(lambda p: p["Days"] / p["sigma"], "standardised")
+    assert same.names == ("standardised",)
+
+
+def test_probability_must_be_the_share_of_draws(posterior: mf.Posterior) -> None:
+    event = posterior.probability("Days > 10 and (Intercept) < 255")
+    assert event.value == np.mean((posterior["Days"] > 10) & (posterior["(Intercept)"] < 255))
+    assert 0.004 < event.mcse < 0.02
+    certain = posterior.probability("sigma > 0")
+    assert (certain.value, 0 < certain.mcse < 0.001) == (1.0, True)
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        ("Dys > 0", "Did you mean 'Days'"),
+        ("Days +", "cannot be read"),
+        ("Days", "not a comparison"),
+        ("__import__('os').system('true') > 0", "more than arithmetic"),
+        ("Days.real > 0", "more than arithmetic"),
+        ("[Days] > 0", "more than arithmetic"),
+    ],
+)
+def test_event_that_cannot_be_read_must_be_refused(posterior: mf.Posterior, event: str, message: str) -> None:
+    with pytest.raises(mf.ModelError, match=message):
+        posterior.probability(event)
+
+
+def test_prediction_in_a_known_group_must_use_its_effects(posterior: mf.Posterior) -> None:
+    rows = pd.DataFrame({"Days": [3.0], "Subject": ["308"]})
+    mean = posterior.predict(rows, kind="mean", seed=1)
+    b = posterior.random_effects["Subject"]["308"]
+    expected = posterior["(Intercept)"] + 3 * posterior["Days"] + b[:, :, 0] + 3 * b[:, :, 1]
+    assert np.allclose(mean.values[:, :, 0], expected)
+    response = posterior.predict(rows, seed=1)
+    noise = (response.values - mean.values)[:, :, 0] / posterior["sigma"]
+    assert stats.kstest(noise.reshape(-1), "norm").pvalue > 1e-3
+
+
+def test_prediction_in_a_new_group_must_have_its_marginal_variance(posterior: mf.Posterior) -> None:
+    rows = pd.DataFrame({"Days": [0.0, 4.0, 4.0], "Subject": ["new", "new", "other"]})
+    mean = posterior.predict(rows, kind="mean", seed=1).values
+    fixed = posterior["(Intercept)"][:, :, None] + posterior["Days"][:, :, None] * np.array([0.0, 4.0, 4.0])
+    omega = posterior.omega[0]
+    sd = np.sqrt(omega[:, :, 0, 0] + 8 * omega[:, :, 0, 1] + 16 * omega[:, :, 1, 1])
+    z = (mean - fixed)[:, :, 1:] / sd[:, :, None]
+    for j in range(2):
+        assert stats.kstest(z[:, :, j].reshape(-1), "norm").pvalue > 1e-3
+    assert abs(np.corrcoef(z[:, :, 0].reshape(-1), z[:, :, 1].reshape(-1))[0, 1]) < 0.06
+    same = np.corrcoef((mean - fixed)[:, :, 0].reshape(-1), (mean - fixed)[:, :, 1].reshape(-1))[0, 1]
+    assert same > 0.5
+
+
+def test_rows_with_missing_values_must_be_refused(posterior: mf.Posterior) -> None:
+    with pytest.raises(mf.DataError, match="missing"):
+        posterior.predict(pd.DataFrame({"Days": [np.nan], "Subject": ["308"]}))
+
+
+def test_difference_of_rows_must_be_taken_draw_by_draw(posterior: mf.Posterior) -> None:
+    rows = posterior.predict(pd.DataFrame({"Days": [0.0, 1.0], "Subject": ["308", "308"]}), kind="mean")
+    difference = rows[1] - rows[0]
+    assert difference.names == ("row 1 − row 0",)
+    assert np.allclose(difference.values, rows.values[:, :, [1]] - rows.values[:, :, [0]])
+
+
+def test_printout_must_say_model_priors_and_numbers(posterior: mf.Posterior) -> None:
+    text = str(posterior)
+    for part in (
+        "Reaction ~ Days + (Days | Subject)",
+        "4 chains of 1000 draws",
+        "half-t(3, 56.2)",
+        "ess_bulk",
+    ):
+        assert part in text
+
+
+def test_printout_must_warn_when_there_are_too_few_draws() -> None:
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    assert "fewer than 400" in str(model.gibbs(draws=20, tune=10, seed=1))
+
+
+def test_posterior_means_must_be_near_the_blups_under_weak_priors(posterior: mf.Posterior) -> None:
+    fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+    means, modes = posterior.random_effects["Subject"].mean, fit.random_effects["Subject"]
+    sds = posterior.random_effects["Subject"].sd
+    assert np.abs((means - modes) / sds).to_numpy().max() < 0.3
+
+
+def test_arviz_must_get_named_coordinates_and_rows() -> None:
+    pytest.importorskip("arviz_base")
+    model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+    posterior = model.gibbs(draws=200, seed=1)
+    tree = posterior.to_arviz(seed=1)
+    assert {"posterior", "log_likelihood", "posterior_predictive", "observed_data"} <= set(tree.children)
+    effects = tree["posterior"]["b|Tray"]
+    assert effects.dims == ("chain", "draw", "Tray", "effect|Tray")
+    assert np.array_equal(effects.sel(Tray=effects["Tray"][2])[:, :, 0], posterior.effects[0][:, :, 2, 0])
+    assert tree["log_likelihood"]["SeedlingWeight"].shape == (4, 200, 56)
+
+
+def test_log_likelihood_must_be_normal_about_the_groups_means(posterior: mf.Posterior) -> None:
+    design = posterior.design
+    row, draw = 57, (1, 40)
+    b = posterior.effects[0][draw][design.blocks[0].codes[row]]
+    mean = design.X[row] @ posterior.beta[draw] + design.blocks[0].z[row] @ b
+    expected = stats.norm(mean, posterior.sigma[draw]).logpdf(design.y[row])
+    assert posterior.log_likelihood()[draw][row] == pytest.approx(expected, rel=1e-12)
