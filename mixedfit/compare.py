@@ -15,6 +15,8 @@ __all__ = ["anova", "parametric_bootstrap_test"]
 def anova(*fits: MixedResults, refit: bool = True) -> LikelihoodRatioTable:
     """Return the likelihood-ratio tests of nested models.
 
+    Where a model does not contain the one before it, there is no p-value and a note says what it lacks.
+
     Parameters
     ----------
     *fits : MixedResults

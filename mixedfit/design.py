@@ -16,7 +16,7 @@ from .covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructur
 from .errors import IdentifiabilityWarning, MissingRowsWarning, ModelError, warn
 from .formula import GroupingFactor, ParsedFormula, RandomTerm, random_key
 from .grouping import Grouping, interact, warn_of_measurements
-from .matrices import evaluate
+from .matrices import Matrices, evaluate
 from .modelframe import ModelFrame, build_frame
 from .recipe import Recipe, make_recipe
 
@@ -39,6 +39,9 @@ class RandomBlock:
         Covariance of one level's effects, one part a term.
     term_sizes : tuple of int
         Effects in each term.
+    sources : tuple of str, length k or 0
+        What each effect is a column of left of the bar: a factor's and a polynomial's share one. None given: every
+        effect is its own.
     """
 
     grouping: Grouping
@@ -46,6 +49,7 @@ class RandomBlock:
     z: Array
     structure: BlockDiagonal
     term_sizes: tuple[int, ...]
+    sources: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -187,7 +191,7 @@ def build_design(
         )
     values = evaluate(parsed, frame, context or {})
     total_offset = _add_offsets(frame.offset, values.offsets)
-    blocks, groups = _random_blocks(parsed, frame, values.random)
+    blocks, groups = _random_blocks(parsed, frame, values)
     recipe = make_recipe(parsed, frame, values, groups, offset=offset, context=context or {})
     return Design(
         formula=parsed,
@@ -213,7 +217,7 @@ def _add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:
 
 
 def _random_blocks(
-    parsed: ParsedFormula, frame: ModelFrame, columns: Mapping[str, tuple[tuple[str, ...], Array]]
+    parsed: ParsedFormula, frame: ModelFrame, values: Matrices
 ) -> tuple[tuple[RandomBlock, ...], list[tuple[GroupingFactor, pd.Index[Any], list[Any]]]]:
     """Merge the terms of each grouping factor into one block; sort blocks by their number of levels.
 
@@ -222,17 +226,13 @@ def _random_blocks(
     terms: dict[frozenset[str], list[RandomTerm]] = {}
     for term in parsed.random:
         terms.setdefault(frozenset(term.group.columns), []).append(term)
-    blocks = [(_one_block(group, frame, columns), group) for group in terms.values()]
+    blocks = [(_one_block(group, frame, values), group) for group in terms.values()]
     blocks.sort(key=lambda pair: -pair[0].levels)
     groups = [(g[0].group, b.grouping.levels, [part for term in g for part in term.parts]) for b, g in blocks]
     return tuple(block for block, _ in blocks), groups
 
 
-def _one_block(
-    terms: Sequence[RandomTerm],
-    frame: ModelFrame,
-    columns: Mapping[str, tuple[tuple[str, ...], Array]],
-) -> RandomBlock:
+def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices) -> RandomBlock:
     group = terms[0].group
     for column in group.columns:
         warn_of_measurements(column, frame.columns[column])
@@ -243,17 +243,19 @@ def _one_block(
             "least two. Remove the term, or check that the column is the right one."
         )
     effects: list[str] = []
+    sources: list[str] = []
     arrays: list[Array] = []
     parts: list[CovarianceStructure] = []
     for term in terms:
         for part in term.parts:
-            names, z = columns[random_key(part)]
+            names, z = values.random[random_key(part)]
             effects += names
+            sources += values.sources(part)
             arrays.append(z)
             parts.append(Unstructured(len(names)) if term.correlated else Diagonal(len(names)))
     z = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
     sizes = tuple(part.k for part in parts)
-    return RandomBlock(grouping, tuple(effects), z, BlockDiagonal(tuple(parts)), sizes)
+    return RandomBlock(grouping, tuple(effects), z, BlockDiagonal(tuple(parts)), sizes, tuple(sources))
 
 
 def check_identifiable(design: Design, sigma: float | None) -> None:

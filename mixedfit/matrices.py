@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -57,7 +57,9 @@ class Matrices:
     formula : formulaic formula
         What was evaluated, many-level factors left out.
     specs : dict of str to formulaic model specification, or None
-        What formulaic learnt of each part; None where the parts are products of numeric columns.
+        What formulaic learnt of each part; None where the parts are products of numeric columns and factors.
+    columns : mapping of str to pandas.Series
+        The frame's.
     """
 
     y: Array
@@ -68,6 +70,29 @@ class Matrices:
     many: list[tuple[Grouping, int, str]]
     formula: Any
     specs: dict[str, Any] | None
+    columns: Mapping[str, pd.Series[Any]]
+
+    def sources(self, part: Any) -> list[str]:
+        """Return the term that each column of a part of the formula comes from: ``poly(x, 2)`` for both of its."""
+        names, _ = self.random[random_key(part)]
+        if self.specs is not None:
+            key = random_key(part) if random_key(part) in self.specs else "X"
+            return [str(row.term) for row in self.specs[key].structure for _ in row.columns]
+        terms = list(part)
+        factors = [term for term in terms if _label_column(term, self.columns) is not None]
+        spare = len(names) - (len(terms) - len(factors))
+        widths = _factor_widths(factors, self.columns, spare)
+        return [str(term) for term in terms for _ in range(widths.get(str(term), 1))]
+
+
+def _factor_widths(
+    factors: Sequence[Any], columns: Mapping[str, pd.Series[Any]], total: int
+) -> dict[str, int]:
+    """Return the columns of each factor's main effect, so many in all: the first has one more if it spans."""
+    widths = {str(term): len(columns[str(term).strip("`")].cat.categories) - 1 for term in factors}
+    if factors:
+        widths[str(factors[0])] += total - sum(widths.values())
+    return widths
 
 
 def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any]) -> Matrices:
@@ -116,6 +141,7 @@ def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any
         many=many,
         formula=formula,
         specs=specs,
+        columns=frame.columns,
     )
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "check_brackets",
     "closing",
     "first_line",
+    "is_column",
     "join",
     "pieces_of",
     "plain_name",
@@ -26,6 +27,7 @@ __all__ = [
 _OPERATOR = re.compile(r"\|\||\*\*|%[^%]*%|\S")
 plain_name = re.compile(r"[^\W\d]\w*(\.\w+)*")
 """Names that need no quotes."""
+_QUOTED = re.compile(r"`[^`]*`|Q\(\s*(['\"]).*\1\s*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +122,8 @@ def _as_written(piece: Piece) -> str:
 def first_line(error: Exception) -> str:
     """Return the first line of an error's message."""
     return str(error).split("\n")[0].rstrip(".") + "."
+
+
+def is_column(expression: str) -> bool:
+    """Whether an expression is a column as it stands, not a function of columns."""
+    return bool(plain_name.fullmatch(expression) or _QUOTED.fullmatch(expression))

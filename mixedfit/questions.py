@@ -304,7 +304,7 @@ class Questions:
         return marginal_means(self._fit, specs, by=by, at=at, ddf=ddf, level=level)
 
     def ranova(self) -> LikelihoodRatioTable:
-        """Return the likelihood-ratio test of each random effect, with the p-value that the boundary asks for."""
+        """Return the likelihood-ratio test of each random term, with the p-value that the boundary asks for."""
         return random_effects_anova(self._fit)
 
     def bootstrap(

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 
 __all__ = [
     "abbreviate",
     "coefficient_columns",
+    "format_column",
     "format_fixed",
     "format_numbers",
     "format_p_value",
+    "format_p_values",
     "text_columns",
+    "wrapped",
     "zap_small",
 ]
+
+NOTE_WIDTH = 88
+"""Columns of a printed note."""
 
 
 def format_numbers(values: Sequence[float], digits: int, missing: str = "NA") -> list[str]:
@@ -115,9 +122,50 @@ def format_p_value(p: float, digits: int = 3) -> str:
     return f"{p:.{digits - 1}e}" if p < 1e-4 else f"{p:.{digits}g}"
 
 
-def format_fixed(values: Sequence[float], decimals: int) -> list[str]:
-    """Return values with a number of decimals; NaN and infinity in words; ``.0`` left out if it stands everywhere."""
-    texts = [f"{v:.{decimals}f}" if np.isfinite(v) else "NaN" if np.isnan(v) else "Inf" for v in values]
-    if decimals == 1 and all(t.endswith(".0") or not t[-1].isdigit() for t in texts):
-        texts = [t.removesuffix(".0") for t in texts]
-    return texts
+def format_fixed(values: Sequence[float], decimals: int, *, whole: bool = False) -> list[str]:
+    """Return values with a number of decimals, none where `whole` and all are whole; NaN and infinity in words.
+
+    Examples
+    --------
+    >>> format_fixed([41.97, 42.0], 2, whole=True), format_fixed([42.0, float("inf")], 2, whole=True)
+    (['41.97', '42.00'], ['42', 'Inf'])
+    >>> format_fixed([-0.001, 1.0], 2)
+    ['0.00', '1.00']
+    """
+    rounded = [round(float(v), decimals) + 0.0 for v in values]  # adding 0 makes -0 a 0
+    if whole and all(v == np.floor(v) for v in rounded if np.isfinite(v)):
+        decimals = 0
+    return [f"{v:.{decimals}f}" if np.isfinite(v) else "NaN" if np.isnan(v) else "Inf" for v in rounded]
+
+
+def format_column(values: Sequence[float], digits: int) -> list[str]:
+    """Return values with the decimals that show the largest to `digits` digits: two at least, none if all are whole.
+
+    NaN is left blank.
+
+    Examples
+    --------
+    >>> format_column([42.1393, 0.021, float("nan")], 5)
+    ['42.139', '0.021', '']
+    >>> format_column([1794.4639, 3.0], 5), format_column([2.0, 1.0], 5)
+    (['1794.46', '3.00'], ['2', '1'])
+    """
+    largest = max((abs(v) for v in values if np.isfinite(v)), default=0.0)
+    decimals = max(2, digits - 1 - int(np.floor(np.log10(largest)))) if largest > 0 else 2
+    return ["" if t == "NaN" else t for t in format_fixed(values, min(decimals, digits), whole=True)]
+
+
+def format_p_values(values: Sequence[float], missing: str = "") -> list[str]:
+    """Return p-values with four decimals, ``<.0001`` below that.
+
+    Examples
+    --------
+    >>> format_p_values([0.04321, 3e-9, float("nan")])
+    ['0.0432', '<.0001', '']
+    """
+    return [missing if v != v else "<.0001" if v < 1e-4 else f"{v:.4f}" for v in values]
+
+
+def wrapped(notes: Sequence[str]) -> list[str]:
+    """Return notes as lines of a readable length."""
+    return [fill(note, NOTE_WIDTH, break_long_words=False, break_on_hyphens=False) for note in notes]

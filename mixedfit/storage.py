@@ -53,6 +53,7 @@ def write(fit: Fit, path: str | Path) -> None:
                 "levels": pack_index(block.grouping.levels),
                 "effects": block.effects,
                 "terms": [[part.invariance, part.k] for part in block.structure.parts],
+                "sources": block.sources,
             }
             for block in design.blocks
         ],
@@ -117,10 +118,9 @@ def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
             stored["name"], arrays[f"codes{f}"].astype(np.int64), unpack_index(stored["levels"])
         )
         z = arrays[f"z{f}"]
+        sizes, sources = tuple(p.k for p in parts), tuple(stored.get("sources", ()))
         blocks.append(
-            RandomBlock(
-                grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), tuple(p.k for p in parts)
-            )
+            RandomBlock(grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), sizes, sources)
         )
     many = []
     for f, stored in enumerate(header["many"]):

@@ -17,7 +17,9 @@ from test_anova import numbers, published_fit
 from test_inference import RECORDS, needs_published
 
 import mixedfit as mf
+from mixedfit.inference.emmeans import _known_letters as known_letters
 from mixedfit.inference.letters import letters
+from mixedfit.inference.marginal_contrasts import printed
 from mixedfit.inference.multiplicity import Family, adjusted, critical, dunnett_tail, tukey_tail
 
 STORED = records()["emmeans"]
@@ -255,3 +257,47 @@ def test_least_squares_means_of_ham_must_be_those_of_sas() -> None:
             + np.abs(table["upper"] - expected["upper"]).max()
         )
         assert (gap < 3e-4) == close
+
+
+def test_means_that_are_not_estimable_must_have_no_letters_and_not_count_as_tests() -> None:
+    means = fitted(FACTORIAL, "holes").emmeans("recipe")
+    with pytest.warns(mf.RankWarning, match=r"no letters: B\."):
+        shown = means.compact_letters()
+    assert shown.to_dict() == {"A": "a", "B": "", "C": "a"}
+    assert "Holm's method for 1 test;" in str(means.contrasts(adjust="holm"))
+    assert "Tukey's method for all pairs of 3 means" in str(
+        means.contrasts()
+    )  # the range that p-values are of
+    within = str(fitted(FACTORIAL, "holes").emmeans("recipe", by="temperature").contrasts(adjust="holm"))
+    assert "for 1 to 3 tests" in within
+
+
+def test_letters_must_be_refused_where_degrees_of_freedom_are_not_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mixedfit.matrices.MANY_LEVELS", 10)
+    fit = mf.lmm("angle ~ replicate + recipe + (1 | recipe:replicate)", data_of("cake")).fit()
+    means = fit.emmeans("recipe")
+    assert means.table["df"].isna().all()
+    assert means.table["lower"].isna().all()
+    assert means.compact_letters().iloc[0] == "a"  # differences have degrees of freedom
+    monkeypatch.setattr("mixedfit.inference.emmeans.letters", lambda *_: [])
+    with pytest.raises(mf.ModelError, match="ddf='residual'"):
+        known_letters(np.zeros(2), np.array([np.nan]), 0.05)
+
+
+def test_degrees_of_freedom_must_print_with_two_decimals_below_100() -> None:
+    data = data_of("cake").drop(index=[1, 5, 40])
+    means = mf.lmm("angle ~ recipe + (1 | recipe:replicate)", data).fit().emmeans("recipe")
+    lines = str(means).splitlines()
+    for line, df in zip(lines[1:4], means.table["df"], strict=True):
+        assert line.split()[3] == f"{df:.2f}"
+    row = {"a": "x", "estimate": -1e-9, "std_error": 0.5, "df": 3.0, "lower": -1.0, "upper": 1.0}
+    assert "-0.00" not in printed(pd.DataFrame([row]), ["a"], (), ())
+
+
+@pytest.mark.parametrize(("response", "says"), [("log(angle)", True), ("angle", False), ("`angle`", False)])
+def test_means_of_a_transformed_response_must_say_on_which_scale_they_are(response: str, says: bool) -> None:
+    means = mf.lmm(f"{response} ~ recipe + (1 | recipe:replicate)", data_of("cake")).fit().emmeans("recipe")
+    for text in (str(means), str(means.contrasts())):
+        assert ("On the scale of log(angle), not transformed back." in text) is says

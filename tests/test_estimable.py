@@ -120,3 +120,23 @@ def test_nested_factor_must_leave_differences_of_the_outer_one_undetermined(
     assert ours == pytest.approx(theirs, rel=1e-6)
     if many:
         assert "region: not estimable" in str(fit.anova())
+
+
+def test_many_level_columns_must_have_neither_df_nor_p_nor_limits_but_a_note(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mixedfit.matrices.MANY_LEVELS", 10)
+    fit = mf.lmm("angle ~ temp + replicate + (1 | recipe:replicate)", data_of("cake")).fit()
+    test = fit.t_test(["replicate2 - replicate3", "temp"])
+    assert test.table.iloc[0].isna().tolist() == [False, False, True, False, True, True, True]
+    assert test.table.iloc[1].notna().all()
+    assert "not known where levels of 'replicate' enter" in test.notes[0]
+    assert np.isfinite(fit.t_test("replicate2 - replicate3", ddf="residual").table.to_numpy()).all()
+    table = fit.anova()
+    row = str(table).splitlines()[3].split()
+    assert (row[0], row[4], row[6]) == ("replicate", "NA", "NA")
+    assert "not known where levels of 'replicate' enter" in table.notes[0]
+    assert max(map(len, str(table).splitlines())) <= 90
+    known = fit.anova(ddf="normal")
+    assert "Inf" in str(known)
+    assert not known.notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pandas as pd
 import pytest
 
 import mixedfit as mf
+from mixedfit.design import Design, build_design
+from mixedfit.formula import parse_formula
+from mixedfit.inference.nested import not_nested
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "references" / "published"
 RECORDS = (
@@ -235,6 +239,17 @@ def test_kenward_roger_must_be_refused_for_ml_and_for_too_many_crossed_effects()
     assert 15 < crossed.t_test("(Intercept)", ddf="satterthwaite").table["df"].iloc[0] < 25
 
 
+def test_kenward_roger_must_name_a_many_level_fixed_factor_before_any_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mixedfit.matrices.MANY_LEVELS", 10)
+    data = mf.load_dataset("cake").assign(replicate=lambda d: d["replicate"].astype(str))
+    fit = mf.lmm("angle ~ temp + replicate + (1 | recipe:replicate)", data).fit()
+    monkeypatch.setattr("mixedfit.inference.degrees.Information", None)
+    with pytest.raises(mf.ModelError, match=r"'replicate' has 15"):
+        fit.t_test("temp", ddf="kenward-roger")
+
+
 def test_likelihood_ratio_must_be_the_published_one() -> None:
     data = mf.load_dataset("Pastes")
     small = mf.lmm("strength ~ 1 + (1 | batch:cask)", data).fit(reml=False)
@@ -297,3 +312,111 @@ def test_satterthwaite_must_not_depend_on_the_units_of_x(scale: float) -> None:
     same = [".sig01", ".sigma"]
     ours, theirs = one.vcov_varpar().loc[same, same], other.vcov_varpar().loc[same, same]
     assert theirs.to_numpy() == pytest.approx(ours.to_numpy(), rel=1e-6)
+
+
+def machines(random: str) -> pd.DataFrame:
+    return mf.lmm(f"score ~ Machine + {random}", mf.load_dataset("Machines")).fit().ranova().table
+
+
+@pytest.mark.parametrize("random", ["(Machine | Worker)", "(0 + Machine | Worker)"])
+def test_factor_left_of_the_bar_must_be_dropped_whole(random: str) -> None:
+    table = machines(random)
+    assert list(table.index) == ["<none>", "Machine | Worker"]
+    row = table.loc["Machine | Worker"]
+    assert row["chisq"] == pytest.approx(78.56698256, abs=1e-5)  # lmerTest 3.1-3, by REML, for both formulas
+    assert row["df"] == 5  # by its indicators it would be 3, twice
+    assert row["p_naive"] == pytest.approx(1.673210e-15, rel=1e-4)
+    assert row["p_value"] == row["p_naive"]
+
+
+def test_polynomial_and_interaction_left_of_the_bar_must_be_dropped_whole() -> None:
+    data = mf.load_dataset("sleepstudy").assign(f=lambda d: np.where(d["Days"] > 4, "late", "early"))
+    table = mf.lmm("Reaction ~ Days + (poly(Days, 2) | Subject)", data).fit().ranova().table
+    row = table.loc["poly(Days, 2) | Subject"]
+    assert len(table) == 2
+    assert (row["chisq"], row["df"]) == pytest.approx((56.45739916, 5), abs=1e-5)  # lmerTest 3.1-3
+    table = mf.lmm("Reaction ~ Days + (0 + f + Days | Subject)", data).fit().ranova().table
+    assert table["chisq"].tolist()[1:] == pytest.approx([25.524528, 8.703014], abs=1e-4)  # lmerTest 3.1-3
+    assert table["df"].tolist()[1:] == [5, 3]
+    assert list(mf.lmm("Reaction ~ Days + (f * Days | Subject)", data).fit().ranova().table.index) == [
+        "<none>",
+        "flate:Days | Subject",
+    ]  # lmerTest: f:Days only, since it contains the others
+
+
+def test_ranova_must_know_the_terms_of_a_saved_fit(tmp_path: Any) -> None:
+    fit = mf.lmm("score ~ Machine + (Machine | Worker)", mf.load_dataset("Machines")).fit()
+    fit.save(tmp_path / "fit")
+    again = mf.load(tmp_path / "fit").ranova()
+    assert list(again.table.index) == ["<none>", "Machine | Worker"]
+    assert "several variances are dropped at once" in str(again)
+    assert max(map(len, str(again).splitlines())) <= 90
+
+
+def design_of(formula: str, data: pd.DataFrame) -> Design:
+    return build_design(parse_formula(formula), data)
+
+
+@pytest.mark.parametrize(
+    ("smaller", "larger", "lacks"),
+    [
+        ("score ~ 1 + (1 | Worker)", "score ~ Machine + (1 | Worker)", ""),
+        ("score ~ 0 + (1 | Worker)", "score ~ x + (1 | Worker)", ""),
+        ("score ~ 1 + (1 | Worker)", "score ~ 0 + (1 | Worker)", "fixed effects"),
+        ("score ~ Machine + (1 | Worker)", "score ~ 0 + Machine + (0 + Machine | Worker)", ""),
+        ("score ~ Machine + (1 | Worker/Machine)", "score ~ Machine + (Machine | Worker)", ""),
+        ("score ~ Machine + (x || Worker)", "score ~ Machine + (x | Worker)", ""),
+        ("score ~ 1 + (1 | Worker)", "score ~ 1 + (1 | Worker) + (1 | Machine:Worker)", ""),
+        ("score ~ x + (1 | Worker)", "score ~ Machine + (1 | Worker)", "fixed effects"),
+        ("score ~ x + (1 | Worker)", "score ~ poly(x, 2) + (1 | Worker)", ""),
+        ("score ~ 1 + (1 | Worker)", "score ~ Machine + (1 | Machine:Worker)", "random effects of Worker"),
+        ("score ~ 1 + (x | Worker)", "score ~ Machine + (x || Worker)", "random effects of Worker"),
+        ("score ~ 1 + (1 | Machine:Worker)", "score ~ 1 + (x | Worker)", "random effects of Machine:Worker"),
+        ("score ~ 1 + (1 | Machine)", "score ~ Worker", "random effects of Machine"),
+    ],
+)
+def test_models_must_be_told_from_nested_ones(smaller: str, larger: str, lacks: str) -> None:
+    data = mf.load_dataset("Machines")
+    data["x"] = np.random.default_rng(1).normal(size=len(data))
+    one, other = (design_of(formula, data) for formula in (smaller, larger))
+    assert not_nested(one, other) == lacks
+
+
+def test_models_that_are_not_nested_must_have_no_p_value_and_a_note() -> None:
+    data = mf.load_dataset("cake")
+    one = mf.lmm("angle ~ temp + (1 | recipe:replicate)", data).fit(reml=False)
+    other = mf.lmm("angle ~ recipe + (1 | recipe:replicate)", data).fit(reml=False)
+    table = mf.anova(one, other)
+    assert np.isnan(table.table["p_value"]).all()
+    assert table.table["df"].iloc[1] == 1
+    assert "Not nested" in str(table)
+    assert "lacks fixed effects" in " ".join(str(table).split())
+
+
+def test_many_level_factor_must_count_among_the_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = mf.load_dataset("cake").assign(
+        replicate=lambda d: d["replicate"].astype(str), one=lambda d: (d["replicate"] == "1") * 1.0
+    )
+    small = design_of("angle ~ one + (1 | recipe:replicate)", data)
+    monkeypatch.setattr("mixedfit.matrices.MANY_LEVELS", 10)
+    many = design_of("angle ~ replicate + temp + (1 | recipe:replicate)", data)
+    assert many.many
+    assert not not_nested(small, many)
+    assert not_nested(many, small) == "fixed effects"
+
+
+def test_printed_columns_must_have_common_decimals() -> None:
+    data = mf.load_dataset("sleepstudy")
+    fits = [
+        mf.lmm(f"Reaction ~ Days + ({r} | Subject)", data).fit() for r in ("1", "Days", "Days + I(Days**2)")
+    ]
+    for table in (mf.anova(*fits), fits[1].ranova()):
+        lines = str(table).splitlines()[1 : len(table.table) + 1]
+        numbers = [re.findall(r" (-?\d+\.\d+)", line.split(")", 1)[-1]) for line in lines]
+        for column in zip(*(row for row in numbers if len(row) == max(map(len, numbers))), strict=True):
+            assert len({len(text.split(".")[1]) for text in column}) == 1
+    assert "42.139  2  <.0001" in str(mf.anova(*fits[:2]))
+    printed = str(fits[1].bootstrap(20, seed=1)).splitlines()
+    rows = [line for line in printed if line.startswith((".sig", "(Int", "Days"))]
+    assert len(rows) == 6
+    assert {len(text.split(".")[1]) for row in rows for text in re.findall(r"-?\d+\.\d+", row[12:])} == {3}

@@ -104,6 +104,7 @@ def _subset(design: Design, rows: IntArray) -> Design:
             block.z[rows],
             block.structure,
             block.term_sizes,
+            block.sources,
         )
         for block in design.blocks
     )

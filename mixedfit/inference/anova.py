@@ -11,9 +11,9 @@ import pandas as pd
 from ..errors import ModelError
 from ..fit import Fit
 from ..recipe import usable
-from ..rformat import format_numbers, format_p_value, text_columns, zap_small
+from ..rformat import format_numbers, format_p_value, text_columns, wrapped, zap_small
 from .contrasts import joint
-from .degrees import Ddf, degrees_of_freedom
+from .degrees import Ddf, degrees_of_freedom, unknown_note
 from .term_contrasts import TermContrasts
 
 __all__ = ["AnovaTable", "term_anova"]
@@ -57,14 +57,19 @@ class AnovaTable:
             format_numbers(squares[: len(t)], 7),
             format_numbers(squares[len(t) :], 7),
             [str(int(v)) for v in t["df_num"]],
-            format_numbers(t["df_denom"].round(2).tolist(), 6, missing="Inf"),
+            _denominators(t["df_denom"].round(2).tolist()),
             format_numbers(t["statistic"].round(4).tolist(), 9),
             [format_p_value(v, 4) for v in t["p_value"]],
         ]
         heads = ["", "Sum Sq", "Mean Sq", "NumDF", "DenDF", "F value", "Pr(>F)"]
-        return "\n".join([head, *text_columns(heads, cells, left=1), *self.notes])
+        return "\n".join([head, *text_columns(heads, cells, left=1), *wrapped(self.notes)])
 
     __repr__ = __str__
+
+
+def _denominators(values: list[float]) -> list[str]:
+    texts = format_numbers(values, 6)
+    return ["Inf" if np.isinf(v) else text for v, text in zip(values, texts, strict=True)]
 
 
 def term_anova(fit: Fit, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) -> AnovaTable:
@@ -93,6 +98,8 @@ def term_anova(fit: Fit, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) 
         rows.append((total, test.mean_square, test.df_num, test.df_denom, test.statistic, test.p_value))
     columns = ["sum_sq", "mean_sq", "df_num", "df_denom", "statistic", "p_value"]
     table = pd.DataFrame(rows, index=pd.Index(names, name="term"), columns=columns)
+    if fit.design.many and (table["statistic"].notna() & table["df_denom"].isna()).any():
+        notes.append(unknown_note(fit))
     if not fit.kept.all() and number == 3:
         notes.append("Some cells are empty or columns redundant: interpret type III hypotheses with care.")
     return AnovaTable(table, number, degrees.name, tuple(notes))

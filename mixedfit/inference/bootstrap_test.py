@@ -20,6 +20,7 @@ from ..crossprod import CrossProducts
 from ..errors import MixedfitError, ModelError
 from ..fit import Fit
 from ..responses import Responder
+from ..rformat import format_column, format_p_values, text_columns
 from ..simulate import simulate_response
 from .batch import BatchSearch, batch_search
 from .bootstrap import check_count, threads_of, warn_stopped
@@ -108,6 +109,15 @@ class ParametricBootstrapTest:
         columns = ["statistic", "df", "p_value", "mc_error"]
         return pd.DataFrame(rows, index=["parametric bootstrap", "chi-square"], columns=columns)
 
+    def _lines(self) -> list[str]:
+        shown = {
+            "statistic": format_column(self.table["statistic"].tolist(), 4),
+            "df": format_column(self.table["df"].tolist(), 4),
+            "p_value": format_p_values(self.table["p_value"].tolist()),
+            "mc_error": format_p_values(self.table["mc_error"].tolist()),
+        }
+        return text_columns(["", *shown], [[str(name) for name in self.table.index], *shown.values()], left=1)
+
     def __str__(self) -> str:
         zeros = float(np.mean(self._known <= SAME)) if self.n else 0.0
         failed = self.replicates.size - self.n
@@ -116,7 +126,7 @@ class ParametricBootstrapTest:
             f"null model:   {self.null}",
             f"larger model: {self.larger}",
             "",
-            self.table.to_string(float_format="{:.4g}".format, na_rep=""),
+            *self._lines(),
             "",
             f"{self.exceeding} of {self.n} data sets drawn from the null model give a statistic as large.",
         ]

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..rformat import format_fixed, text_columns
+
 if TYPE_CHECKING:
+    import pandas as pd
+
     from .bootstrap_record import Bootstrap
 
 __all__ = ["describe"]
@@ -19,6 +23,10 @@ TITLES = {
 
 MOST_ROWS = 40
 """Parameters printed at most."""
+
+
+MOST_DECIMALS = 5
+"""Decimals of a printed column at most."""
 
 
 def describe(outcome: Bootstrap) -> str:
@@ -35,13 +43,32 @@ def _rows(outcome: Bootstrap) -> list[str]:
     table = outcome.summary_table()
     shown = table.head(MOST_ROWS)
     meanings = shown.pop("meaning")
-    lines = shown.to_string(float_format="{:.5g}".format, na_rep="").split("\n")
+    lines = text_columns(["", *shown.columns], [[str(name) for name in shown.index], *_cells(shown)], left=1)
     fixed = meanings.str.startswith("fixed effect ").tolist()
     words = ["" if known else word for known, word in zip(fixed, meanings, strict=True)]
-    out = [lines[0], *(f"{line}  {word}".rstrip() for line, word in zip(lines[1:], words, strict=True))]
+    width = max(map(len, lines))
+    out = [
+        lines[0],
+        *(f"{line.ljust(width)}  {word}".rstrip() for line, word in zip(lines[1:], words, strict=True)),
+    ]
     if len(table) > MOST_ROWS:
         out.append(f"… and {len(table) - MOST_ROWS} more in .table")
     return out
+
+
+def _cells(table: pd.DataFrame) -> list[list[str]]:
+    """Return columns with the decimals that show the smallest standard error to three digits.
+
+    Where these are more than a reader can take in, as many significant digits in every cell.
+    """
+    least = [e for e in table["std_error"] if np.isfinite(e) and e > 0]
+    decimals = max(0, 2 - int(np.floor(np.log10(min(least))))) if least else 4
+    if decimals > MOST_DECIMALS:
+        return [[f"{v:.5g}" if v == v else "" for v in column] for _, column in table.items()]
+    return [
+        ["" if text == "NaN" else text for text in format_fixed(column.tolist(), decimals)]
+        for _, column in table.items()
+    ]
 
 
 def _notes(outcome: Bootstrap) -> list[str]:

@@ -13,7 +13,8 @@ from .._types import Array, BoolArray
 from ..errors import ModelError
 from ..fit import Fit
 from ..labels import check_level
-from .degrees import Ddf, Degrees, degrees_of_freedom, f_probability, t_probability, t_quantile
+from ..rformat import wrapped
+from .degrees import Ddf, Degrees, degrees_of_freedom, f_probability, t_probability, t_quantile, unknown_note
 from .estimable import ColumnSpace
 from .hypotheses import read_hypotheses
 
@@ -53,7 +54,7 @@ class TTest:
 
     def __str__(self) -> str:
         shown = self.table.to_string(float_format="{:.6g}".format)
-        return "\n".join([f"t tests, degrees of freedom: {self.method}", shown, *self.notes])
+        return "\n".join([f"t tests, degrees of freedom: {self.method}", shown, *wrapped(self.notes)])
 
     __repr__ = __str__
 
@@ -151,6 +152,8 @@ def t_test(
         notes += (f"With dropped coefficients at 0: {', '.join(conditional)}.",)
     degrees = degrees_of_freedom(fit, ddf)
     rows = t_rows(degrees, L, r, estimable | single, level=level)
+    if (rows["estimate"].notna() & rows["df"].isna()).any() and fit.design.many:
+        notes += (unknown_note(fit),)
     return TTest(rows.set_axis(labels), degrees.name, level, notes)
 
 

@@ -13,10 +13,10 @@ from .._types import Array
 from ..errors import ModelError, nearest
 from ..fit import Fit
 from ..information import Information
-from .kenward_roger import KenwardRoger, KenwardRogerResult
+from .kenward_roger import KenwardRoger, KenwardRogerResult, check_kenward_roger
 from .satterthwaite import satterthwaite_df, satterthwaite_f_df
 
-__all__ = ["Ddf", "Degrees", "degrees_of_freedom", "method_named"]
+__all__ = ["Ddf", "Degrees", "degrees_of_freedom", "method_named", "unknown_note"]
 
 Ddf: TypeAlias = Literal["satterthwaite", "kenward-roger", "residual", "normal"] | KenwardRoger
 """How denominator degrees of freedom are found."""
@@ -116,10 +116,8 @@ def degrees_of_freedom(fit: Fit, ddf: Ddf | None) -> Degrees:
         raise ModelError(
             f"ddf={ddf!r} is not known; expected one of {', '.join(map(repr, _NAMES))}. {advice}".rstrip()
         )
-    if isinstance(ddf, KenwardRoger) and not fit.reml:
-        raise ModelError(
-            "Kenward-Roger adjusts REML estimates; this is an ML fit. Fit by REML, or use ddf='satterthwaite'."
-        )
+    if isinstance(ddf, KenwardRoger):
+        check_kenward_roger(fit)
     return Degrees(fit, ddf)
 
 
@@ -132,6 +130,15 @@ def method_named(ddf: Any) -> Any:
     return name if name in (*_NAMES, "none") else ddf
 
 
+def unknown_note(fit: Fit) -> str:
+    """Return what is said where degrees of freedom are not known: about levels of a factor that is kept as codes."""
+    names = ", ".join(repr(factor.grouping.name) for factor in fit.design.many)
+    return (
+        f"Degrees of freedom, p-values and limits are not known where levels of {names} enter, which are too many "
+        "for them; use ddf='residual' or ddf='normal'."
+    )
+
+
 def t_probability(statistic: float, df: float) -> float:
     """Return the two-sided p-value of a t statistic; normal for infinite df."""
     if np.isnan(df) or np.isnan(statistic):
@@ -140,7 +147,9 @@ def t_probability(statistic: float, df: float) -> float:
 
 
 def t_quantile(probability: float, df: float) -> float:
-    """Return a quantile of the t distribution; normal for infinite df."""
+    """Return a quantile of the t distribution; normal for infinite df, NaN where df is not known."""
+    if np.isnan(df):
+        return float("nan")
     return float(stdtrit(df, probability)) if np.isfinite(df) else float(ndtri(probability))
 
 

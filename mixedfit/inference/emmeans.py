@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -10,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from .._types import Array, IntArray
-from ..errors import ModelError, nearest
+from ..errors import ModelError, RankWarning, nearest
 from ..fit import Fit
 from ..labels import check_level
+from ..pieces import is_column
 from ..recipe import Recipe, usable
 from .contrasts import t_rows
 from .degrees import Ddf, Degrees, degrees_of_freedom
@@ -112,7 +114,12 @@ class MarginalMeans:
         """Return letters for each mean: means that share one do not differ at level `alpha`.
 
         Piepho (2004), J. Comput. Graph. Stat. 13:456. That two means share a letter does not say that they are
-        equal.
+        equal. A mean that is not estimable has none, an empty string, and a `RankWarning` names it.
+
+        Raises
+        ------
+        ModelError
+            If `alpha` is not a level, or the tests' degrees of freedom are not known.
         """
         if not 0 < alpha < 0.5:
             raise ModelError(f"alpha is {alpha}; expected a level of tests between 0 and 0.5, such as 0.05.")
@@ -123,9 +130,16 @@ class MarginalMeans:
             p_values = pairs["p_value"].to_numpy()[at : at + k * (k - 1) // 2]
             at += k * (k - 1) // 2
             out.append(
-                pd.Series(letters(self.table["estimate"].to_numpy()[rows], p_values < alpha), index=rows)
+                pd.Series(
+                    _known_letters(self.table["estimate"].to_numpy()[rows], p_values, alpha), index=rows
+                )
             )
         names = cell_names(self.table[[*self.by, *self.specs]])
+        lost = [name for name, unknown in zip(names, self.table["estimate"].isna(), strict=True) if unknown]
+        if lost:
+            warnings.warn(
+                f"means that are not estimable have no letters: {', '.join(lost)}.", RankWarning, stacklevel=2
+            )
         return pd.concat(out).set_axis(pd.Index(names)).rename("letters")
 
     def __str__(self) -> str:
@@ -189,6 +203,9 @@ def _grid_notes(recipe: Recipe, grid: Grid, named: Sequence[str]) -> list[str]:
 def _fit_notes(degrees: Degrees, unknown: Array, first: Array) -> list[str]:
     """Return what the fit could not tell, and the degrees of freedom."""
     fit, notes = degrees.fit, []
+    response = fit.design.formula.response
+    if not is_column(response):
+        notes.append(f"On the scale of {response}, not transformed back.")
     if fit.design.offset is not None:
         notes.append("The offset is taken as 0.")
     if len(unknown):
@@ -198,6 +215,22 @@ def _fit_notes(degrees: Degrees, unknown: Array, first: Array) -> list[str]:
         name = fit.design.many[0].grouping.name
         notes.append(f"They are not known for means over {name!r}; use ddf='residual' or ddf='normal'.")
     return notes
+
+
+def _known_letters(estimates: Array, p_values: Array, alpha: float) -> list[str]:
+    """Return the letters of one family; none for means that are not known."""
+    known = np.flatnonzero(np.isfinite(estimates))
+    first, second = np.triu_indices(len(estimates), 1)
+    p_values = p_values[np.isin(first, known) & np.isin(second, known)]
+    if np.isnan(p_values).any():
+        raise ModelError(
+            "the degrees of freedom of these comparisons are not known; build the means with ddf='residual' or "
+            "ddf='normal'."
+        )
+    out = [""] * len(estimates)
+    for place, text in zip(known.tolist(), letters(estimates[known], p_values < alpha), strict=True):
+        out[place] = text
+    return out
 
 
 def _families(means: MarginalMeans) -> list[IntArray]:
@@ -234,5 +267,6 @@ def _contrasts(
     table = pd.concat(parts, ignore_index=True)
     kept = [note for note in means.notes if not note.startswith(("Confidence", "NaN", "They"))]
     missing = ["NaN: not estimable."] if table["estimate"].isna().any() else []
-    last = adjustment_note(adjust, len(parts[0]), len(labels), level)
+    tests = [int(part["estimate"].notna().sum()) for part in parts]
+    last = adjustment_note(adjust if len(parts[0]) > 1 else "none", tests, len(labels), level)
     return MarginalContrasts(table, means.by, adjust, level, means.method, (*missing, *kept, last))

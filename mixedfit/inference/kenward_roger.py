@@ -17,10 +17,12 @@ import numpy as np
 from .._lazy import lazy
 from .._types import Array
 from ..dense_tail import DenseTail
+from ..design import Design
 from ..errors import ModelError
+from ..fit import Fit
 from ..information import Information
 
-__all__ = ["KenwardRoger", "KenwardRogerResult"]
+__all__ = ["KenwardRoger", "KenwardRogerResult", "check_kenward_roger"]
 
 LARGEST_CROSSED = 4000
 """Random effects of several factors up to which the traces tr(V⁻¹G_iV⁻¹G_j) are computed."""
@@ -44,6 +46,42 @@ class KenwardRoger:
             raise ModelError(
                 f"information={self.information!r} is not known; expected 'expected' or 'observed'."
             )
+
+
+def check_kenward_roger(fit: Fit) -> None:
+    """Refuse fits for which the method is not computed, before any work is done.
+
+    Raises
+    ------
+    ModelError
+        For ML fits, fixed factors that are kept as codes, and many crossed random effects.
+    """
+    design = fit.design
+    if not fit.reml:
+        raise ModelError(
+            "Kenward-Roger adjusts REML estimates; this is an ML fit. Fit by REML, or use ddf='satterthwaite'."
+        )
+    if design.blocks and design.many:
+        factor = design.many[0].grouping
+        raise ModelError(
+            f"Kenward-Roger is not computed with a fixed factor of many levels: {factor.name!r} has "
+            f"{len(factor.levels)}, and the method adjusts the covariance of all of them. Use ddf='satterthwaite', or "
+            f"make {factor.name!r} a random effect."
+        )
+    if len(design.blocks) > 1 and _effects(design) > LARGEST_CROSSED:
+        raise too_many_pairs(design)
+
+
+def _effects(design: Design) -> int:
+    return sum(block.levels * block.k for block in design.blocks)
+
+
+def too_many_pairs(design: Design) -> ModelError:
+    """Return the refusal of crossed factors with many random effects."""
+    return ModelError(
+        f"Kenward-Roger needs products of all pairs of random effects of several factors, {_effects(design)} here; it "
+        f"is computed up to {LARGEST_CROSSED}. Use ddf='satterthwaite', whose sums stay small."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,13 +175,8 @@ class KenwardRogerResult:
             single = np.einsum("ilaa->i", left)
             return single, np.einsum("ilac,jlca->ij", left, left, optimize=True)
         tail = fit.evaluation.tail
-        effects = sum(block.levels * block.k for block in fit.design.blocks)
-        if effects > LARGEST_CROSSED or not isinstance(tail, DenseTail) or fit.design.many:
-            raise ModelError(
-                f"Kenward-Roger needs products of all pairs of random effects of several factors, {effects} here; "
-                f"it is computed up to {LARGEST_CROSSED} and without many-level fixed factors. Use "
-                "ddf='satterthwaite', whose sums stay small."
-            )
+        if not isinstance(tail, DenseTail):
+            raise too_many_pairs(fit.design)
         tail.prepare(reml=False)
         psi = tail.psi()
         tail.release()

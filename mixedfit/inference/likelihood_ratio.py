@@ -8,16 +8,17 @@ each degrees of freedom for one variance dropped with its covariances (Self & Li
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.special import chdtrc
 
-from ..covariance import BlockDiagonal, Diagonal, Unstructured
-from ..design import Design, RandomBlock
 from ..errors import ModelError
 from ..fit import Fit, fit_design
+from ..rformat import format_column, format_p_values, text_columns, wrapped
+from .nested import not_nested
+from .reductions import reductions
 
 __all__ = ["LikelihoodRatioTable", "likelihood_ratio", "random_effects_anova"]
 
@@ -38,8 +39,13 @@ class LikelihoodRatioTable:
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        shown = self.table.to_string(float_format="{:.5g}".format, na_rep="")
-        return "\n".join([shown, *self.notes])
+        cells = [
+            format_p_values(values) if name in ("p_value", "p_naive") else format_column(values, 5)
+            for name, values in self.table.to_dict("list").items()
+        ]
+        index = [str(name) for name in self.table.index]
+        shown = text_columns(["", *self.table.columns], [index, *cells], left=1)
+        return "\n".join([*shown, *wrapped(self.notes)])
 
     __repr__ = __str__
 
@@ -53,6 +59,8 @@ def chi_square_tail(statistic: float, df: int) -> float:
 
 def likelihood_ratio(fits: Sequence[Fit], *, refit: bool = True) -> LikelihoodRatioTable:
     """Return the table of nested models, ordered by their number of parameters, each tested against the one before.
+
+    Where a model does not contain the one before it, p_value is NaN and a note says what it lacks.
 
     Parameters
     ----------
@@ -83,7 +91,10 @@ def likelihood_ratio(fits: Sequence[Fit], *, refit: bool = True) -> LikelihoodRa
         chisq, df, p = float("nan"), 0, float("nan")
         if before is not None:
             chisq, df = before.evaluation.value - value, fit.n_parameters - before.n_parameters
-            p = chi_square_tail(chisq, df) if df else float("nan")
+            lacks = not_nested(before.design, fit.design)
+            if lacks:
+                notes.append(_nesting_note(before, fit, lacks))
+            p = chi_square_tail(chisq, df) if df and not lacks else float("nan")
         k = fit.n_parameters
         aic, bic = value + 2 * k, value + np.log(fit.cross.n) * k
         rows.append((k, aic, bic, -0.5 * value, value, chisq, df if before is not None else np.nan, p))
@@ -91,6 +102,15 @@ def likelihood_ratio(fits: Sequence[Fit], *, refit: bool = True) -> LikelihoodRa
         before = fit
     columns = ["npar", "aic", "bic", "llf", "deviance", "chisq", "df", "p_value"]
     return LikelihoodRatioTable(pd.DataFrame(rows, index=names, columns=columns), tuple(notes))
+
+
+def _nesting_note(before: Fit, fit: Fit, lacks: str) -> str:
+    """Return why a row has no p-value."""
+    one, other = before.design.formula.source, fit.design.formula.source
+    return (
+        f"Not nested: {other!r} lacks {lacks} that {one!r} has, so that their likelihood ratio is no chi-square and "
+        "has no p-value. Compare aic or bic."
+    )
 
 
 def check_same_data(fits: Sequence[Fit]) -> None:
@@ -128,66 +148,41 @@ def by_ml(fit: Fit) -> Fit:
 
 
 def random_effects_anova(fit: Fit) -> LikelihoodRatioTable:
-    """Return the test of each random effect: its variance and covariances dropped, the rest fitted again.
+    """Return the test of each random term: its variances and covariances dropped, the rest fitted again.
 
-    REML fits are compared by REML, since the fixed effects stay. `p_value` is the boundary mixture,
-    `p_naive` the plain chi-square, which is too large.
+    REML fits are compared by REML, since the fixed effects stay. `p_value` is the boundary mixture where one
+    variance is dropped, `p_naive` the plain chi-square, which is too large. Where several variances go at once, the
+    mixture's weights depend on the data (Shapiro 1985, Biometrika 72:133), and both are the plain chi-square.
     """
     if not fit.design.blocks:
         raise ModelError("the model has no random effects to test.")
     full = fit.evaluation.value
     rows = [(fit.n_parameters, -0.5 * full, np.nan, np.nan, np.nan, np.nan)]
-    names = ["<none>"]
-    for name, design in _without_each(fit.design):
-        smaller = fit_design(design, reml=fit.reml, sigma=fit.held_sigma)
+    names, several = ["<none>"], []
+    for reduced in reductions(fit.design):
+        smaller = fit_design(reduced.design, reml=fit.reml, sigma=fit.held_sigma)
         chisq = max(smaller.evaluation.value - full, 0.0)
         df = fit.n_parameters - smaller.n_parameters
-        naive = chi_square_tail(chisq, df)
-        mixture = 0.5 * (chi_square_tail(chisq, df) + chi_square_tail(chisq, df - 1))
-        rows.append((smaller.n_parameters, -0.5 * smaller.evaluation.value, chisq, df, mixture, naive))
-        names.append(name)
+        p_value = naive = chi_square_tail(chisq, df)
+        if reduced.dropped == 1:
+            p_value = 0.5 * (naive + chi_square_tail(chisq, df - 1))
+        else:
+            several.append(reduced.name)
+        rows.append((smaller.n_parameters, -0.5 * smaller.evaluation.value, chisq, df, p_value, naive))
+        names.append(reduced.name)
     columns = ["npar", "llf", "chisq", "df", "p_value", "p_naive"]
-    note = (
+    table = pd.DataFrame(rows, index=names, columns=columns)
+    return LikelihoodRatioTable(table, _reference_notes(several, len(rows) - 1))
+
+
+def _reference_notes(several: list[str], tests: int) -> tuple[str, ...]:
+    """Return which distribution the p-values are of."""
+    one = (
         "p_value: equal mixture of chi-squares on df and df - 1 degrees of freedom, since a variance of 0 lies on "
         "the boundary; p_naive: chi-square on df."
     )
-    return LikelihoodRatioTable(pd.DataFrame(rows, index=names, columns=columns), (note,))
-
-
-def _without_each(design: Design) -> list[tuple[str, Design]]:
-    """Return the designs with one random effect less: a slope before the intercept of its own term."""
-    out = []
-    for f, block in enumerate(design.blocks):
-        at = 0
-        for part in block.structure.parts:
-            droppable = range(part.k) if part.k == 1 or part.invariance != "linear" else range(1, part.k)
-            for i in droppable:
-                effect = at + i
-                smaller = _without(block, effect)
-                blocks = [b for b in design.blocks if b is not block]
-                if smaller is not None:
-                    blocks.insert(f, smaller)
-                name = f"{block.effects[effect]} | {block.name}"
-                out.append((name, replace(design, blocks=tuple(blocks))))
-            at += part.k
-    return out
-
-
-def _without(block: RandomBlock, effect: int) -> RandomBlock | None:
-    """Return a block with one effect less, or None if it was the only one."""
-    if block.k == 1:
-        return None
-    keep = [i for i in range(block.k) if i != effect]
-    parts, at = [], 0
-    for part in block.structure.parts:
-        size = part.k - (at <= effect < at + part.k)
-        if size:
-            parts.append(Unstructured(size) if part.invariance == "linear" else Diagonal(size))
-        at += part.k
-    return RandomBlock(
-        block.grouping,
-        tuple(block.effects[i] for i in keep),
-        np.ascontiguousarray(block.z[:, keep]),
-        BlockDiagonal(tuple(parts)),
-        tuple(part.k for part in parts),
+    more = (
+        f"{'; '.join(several)}: several variances are dropped at once; p_value is the chi-square on df, which is too "
+        "large (conservative). mixedfit.parametric_bootstrap_test gives a better one."
     )
+    return tuple(([one] if len(several) < tests else []) + ([more] if several else []))

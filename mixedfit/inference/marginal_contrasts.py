@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._types import Array
-from ..rformat import format_fixed, text_columns
+from ..rformat import format_fixed, format_p_values, text_columns
 from .contrasts import t_rows
 from .degrees import Degrees
 from .estimable import ColumnSpace
@@ -81,18 +82,20 @@ def family_tests(
     return rows[_COLUMNS]
 
 
-def adjustment_note(adjust: Adjust, tests: int, means: int, level: float) -> str:
-    """Return what is said about p-values and intervals."""
-    if tests == 1:
+def adjustment_note(adjust: Adjust, estimable: Sequence[int], means: int, level: float) -> str:
+    """Return what is said about p-values and intervals of families with so many tests that can be made."""
+    if adjust == "none" and max(estimable) <= 1:
         return f"Confidence level: {level:g}."
     if adjust == "none":
         return f"Confidence level: {level:g}. Nothing was adjusted for several tests."
+    low, high = min(estimable), max(estimable)
+    tests = f"{low} to {high} tests" if low < high else f"{high} test{'s' * (high != 1)}"
     owner = {
         "tukey": f"Tukey's method for all pairs of {means} means",
-        "dunnett": f"Dunnett's method for {tests} tests, from the joint t distribution",
-        "holm": f"Holm's method for {tests} tests",
-        "bonferroni": f"Bonferroni's method for {tests} tests",
-        "sidak": f"Šidák's method for {tests} tests",
+        "dunnett": f"Dunnett's method for {tests}, from the joint t distribution",
+        "holm": f"Holm's method for {tests}",
+        "bonferroni": f"Bonferroni's method for {tests}",
+        "sidak": f"Šidák's method for {tests}",
     }[adjust]
     intervals = "; intervals: Bonferroni's" if adjust == "holm" else ""
     return f"P-values adjusted by {owner}{intervals}. Joint confidence level: {level:g}."
@@ -122,10 +125,9 @@ def _numbers(columns: dict[str, list[float]]) -> dict[str, list[str]]:
     out = {
         name: format_fixed(columns[name], decimals) for name in ("estimate", "std_error", "lower", "upper")
     }
-    out["df"] = format_fixed(columns["df"], 1)
+    small = any(v < 100 for v in columns["df"] if np.isfinite(v))
+    out["df"] = format_fixed(columns["df"], 2 if small else 1, whole=True)
     if "p_value" in columns:
         out["statistic"] = format_fixed(columns["statistic"], 3)
-        out["p_value"] = [
-            "NaN" if p != p else "<.0001" if p < 1e-4 else f"{p:.4f}" for p in columns["p_value"]
-        ]
+        out["p_value"] = format_p_values(columns["p_value"], missing="NaN")
     return out
