@@ -106,6 +106,7 @@ class Diagonal:
 
     Examples
     --------
+    >>> from mixedfit.bayes.priors import HalfT
     >>> print(Diagonal(HalfT(3, 50), HalfT(3, 10)))
     diag(half-t(3, 50), half-t(3, 10))
     """
