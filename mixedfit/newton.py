@@ -19,6 +19,11 @@ from .small import SmallModel
 __all__ = ["Ends", "Found", "Responses", "can_search", "minimise_criterion", "search", "search_responses"]
 
 
+PATIENCE = 40
+"""Evaluations that damped Newton steps are given: five to ten are usual, and where forty do not do the model is flat or
+bent in a way that a trust region handles better."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
     """Where a compiled search ended.
@@ -138,7 +143,8 @@ def minimise_criterion(
             max_evaluations=max_evaluations,
             report=report,
         )
-    found = search(criterion, criterion.small, start, (tolerance, negligible, max_evaluations))
+    limit = min(max_evaluations, PATIENCE)
+    found = search(criterion, criterion.small, start, (tolerance, negligible, limit))
     if not found.finite:
         raise FloatingPointError("the function is not finite at the start")
     if found.reached:

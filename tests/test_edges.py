@@ -245,3 +245,15 @@ def test_second_variable_must_be_none_in_rows_of_variances() -> None:
 def test_names_must_keep_a_power_as_it_was_written() -> None:
     fit = mf.lmm("Reaction ~ I(Days^2) + (1 | Subject)", sleepstudy()).fit()
     assert list(fit.params.index) == ["(Intercept)", "I(Days^2)"]
+
+
+def test_search_must_end_where_two_terms_are_one() -> None:
+    """A constant covariate makes a slope an intercept: damped Newton steps stall in the valley, a trust region ends."""
+    rng = np.random.default_rng(0)
+    group = np.array(["g02", "g01"] + ["g02"] * 9 + ["g00"] + ["g02"] * 2)
+    y = rng.normal(size=14) + np.where(group == "g00", -5.0, 1.0)
+    data = {"y": y, "x": np.full(14, 0.01), "g": group}
+    fit = mf.lmm("y ~ 0 + x + (1 | g) + (0 + x | g)", data).fit()
+    one = mf.lmm("y ~ 0 + x + (1 | g)", data).fit()
+    assert fit.converged
+    assert fit.reml_criterion <= one.reml_criterion + 1e-6
