@@ -11,6 +11,7 @@ from .._lazy import lazy, memo
 from .._types import Array
 from ..covariance.linear import LinearRoot, correlated_root, led_root, reordered_root
 from ..criterion import Criterion, Evaluation
+from ..dense_tail import LARGE_TAIL
 from ..fit import Fit
 from ..parameters import Parameter
 from .held_state import OFF_BOUNDARY, State, beta_at, off_zero, relative_of, structures_of
@@ -148,7 +149,8 @@ class HeldDeviation(_HeldRoot):
         """Return the evaluation at a value and the other parameters."""
         own, s = self._own(x)
         if value != 0.0:
-            own = np.insert(own, self._before, self._lead(value, s))
+            at = self._before
+            own = np.concatenate([own[:at], [self._lead(value, s)], own[at:]])
         sigma = float(np.exp(0.5 * s)) * self.fit.cross.fixed.scale
         return self._base(value).at_sigma(sigma)(own)
 
@@ -201,10 +203,10 @@ class _DeviationPoint:
         if self.held == 0.0:
             return whole
         at = self.problem._before
-        out = np.delete(whole, at, axis=-1)
+        out = np.concatenate([whole[..., :at], whole[..., at + 1 :]], axis=-1)
         if self.problem.fit.held_sigma is None:
             out[..., -1] -= self._lead_slope * whole[..., at]
-        return np.asarray(out)
+        return out
 
     @lazy
     def gradient(self) -> Array:
@@ -238,5 +240,6 @@ class _DeviationPoint:
         return None if exact is None else self._second(exact)
 
     def discard(self) -> None:
-        _ = self.gradient, self.curvature, self.exact_curvature
-        self.evaluation.discard()
+        if self.evaluation.tail.size > LARGE_TAIL:
+            _ = self.gradient, self.curvature, self.exact_curvature
+            self.evaluation.discard()
