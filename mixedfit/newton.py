@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ._types import Array, BoolArray, IntArray
+from ._types import Array
 from .covariance import BlockDiagonal, Diagonal, Unstructured
 from .covariance.linear import LinearRoot
 from .criterion import Criterion
-from .kernels.search import NOT_FINITE, REACHED, search_many, search_once
+from .kernels.search import NOT_FINITE, REACHED, search_once
 from .optimize import Optimum, minimise
 from .small import SmallModel
 
-__all__ = ["Ends", "Found", "Responses", "can_search", "minimise_criterion", "search", "search_responses"]
+__all__ = ["Found", "can_search", "minimise_criterion", "search"]
 
 
 PATIENCE = 40
@@ -158,98 +158,3 @@ def minimise_criterion(
         report=report,
     )
     return replace(optimum, evaluations=found.evaluations + optimum.evaluations)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Responses:
-    """Products of many responses with one design, in the basis of its cross-products.
-
-    Each response is ỹ = (y − X centre) / scale with its own centre and scale, as `crossprod.with_response` has it.
-
-    Attributes
-    ----------
-    borders : ndarray, shape (responses, levels, k)
-        Z_jᵀỹ for each level of the first factor: what `first.border[:, :, -1]` holds.
-    lasts : ndarray, shape (responses, m)
-        [tail, X, ỹ]ᵀỹ: what `gram[-1]` holds.
-    scales : ndarray, shape (responses,)
-        Units of y in one of ỹ.
-    """
-
-    borders: Array
-    lasts: Array
-    scales: Array
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ends:
-    """Where the searches for many responses ended.
-
-    Attributes
-    ----------
-    x : ndarray, shape (responses, n_theta)
-        θ of the criterion that was minimised (canonical if it is), in the design's order.
-    value, decrement, prss : ndarray, shape (responses,)
-        Criterion, Newton decrement, penalised residual sum of squares in units of scale².
-    evaluations : ndarray of int64, shape (responses,)
-    reached : ndarray of bool, shape (responses,)
-        Whether the search arrived at a minimum. Where it did not, and where an element of x on a diagonal of λ is
-        not well above 0, the fit needs `estimate`, which knows of boundaries.
-    """
-
-    x: Array
-    value: Array
-    decrement: Array
-    prss: Array
-    evaluations: IntArray
-    reached: BoolArray
-
-
-def search_responses(
-    criterion: Criterion, start: Array, responses: Responses, limits: tuple[float, float, int]
-) -> Ends:
-    """Return the ends of Newton searches for many responses of one design.
-
-    Compiled code does all of it without the interpreter's lock, so that threads can share the responses out.
-
-    Parameters
-    ----------
-    criterion : Criterion
-        For which `can_search` holds; its own response does not matter.
-    start : ndarray, shape (n_theta,)
-        Where every search begins.
-    responses : Responses
-    limits : (float, float, int)
-        Decrement at which to stop, decrement from which last steps are not worth their cost, most evaluations.
-    """
-    model = criterion.small
-    if model is None or not can_search(criterion):
-        raise ValueError("compiled code cannot search this criterion; ask `can_search` first")
-    settings = settings_of(criterion, model)
-    count, size = responses.scales.size, criterion.n_theta
-    constants = np.zeros((count, 2))
-    constants[:, 0] = settings[-1]
-    if criterion.sigma is None:
-        constants[:, 0] += 2.0 * criterion.nu * np.log(responses.scales / criterion.cross.fixed.scale)
-    else:
-        constants[:, 1] = (criterion.sigma / responses.scales) ** 2
-    x, numbers, status = np.empty((count, size)), np.empty((count, 4)), np.empty(count, np.int64)
-    search_many(
-        model.static,
-        model.data,
-        model.layout,
-        settings,
-        limits,
-        slopes_of(criterion, model),
-        np.asarray(start, dtype=float)[model.places],
-        np.ascontiguousarray(responses.borders),
-        np.ascontiguousarray(responses.lasts),
-        constants,
-        x,
-        numbers,
-        status,
-    )
-    ordered = np.empty_like(x)
-    ordered[:, model.places] = x
-    value, decrement, prss, evaluations = numbers.T
-    return Ends(ordered, value, decrement, prss, evaluations.astype(np.int64), status == REACHED)

@@ -156,8 +156,8 @@ def test_criterion_must_agree_with_replicated_rows_when_weights_are_counts(data:
     determined(weighted.dense(), reml)
     assume(set(weighted.groups()) == set(copies.groups()) and all_levels_counted(problem, counts))
     one, other = weighted.criterion(reml=reml), copies.criterion(reml=reml)
-    # the sum is what a pivot leaves of Σ w y²: with more effects than rows it can be all rounding of that
-    rounding = 1e-13 * float(np.sum(counts * weighted.frame["y"] ** 2))
+    # the sum is what pivots of size θ² leave of Σ w y²: rounding of that is all that may be in it
+    rounding = 1e-15 * (1 + np.max(theta**2, initial=0.0)) * float(np.sum(counts * weighted.frame["y"] ** 2))
     expected = other(theta).sigma ** 2 * other.nu
     assert one(theta).sigma ** 2 * one.nu == pytest.approx(expected, rel=1e-9, abs=rounding)
 

@@ -246,15 +246,14 @@ def test_correlation_must_take_all_values_where_one_of_its_variances_may_be_zero
     assert profile.held(".sig02", -0.9999)["zeta"] == pytest.approx(-np.sqrt(rise), abs=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(1, 5))
 def test_ends_of_a_correlation_must_lie_where_the_deviance_has_risen_enough(seed: int) -> None:
     rng = np.random.default_rng(seed)
     g, x = np.repeat(np.arange(12), 8), np.tile(np.arange(8.0), 12)
     b = rng.normal(size=(12, 2)) * [1.0, 0.15]
     y = b[g, 0] + b[g, 1] * x + rng.normal(size=96)
     fit = mf.lmm("y ~ x + (x | g)", {"y": y, "x": x, "g": g}).fit(reml=False)
-    if fit.singular:
-        pytest.skip("no correlation")
+    assert not fit.singular
     profile = fit.profile(".sig02")
     for end in profile.conf_int(0.95, ".sig02").iloc[0]:
         zeta = abs(profile.held(".sig02", end)["zeta"])

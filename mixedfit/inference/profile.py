@@ -27,7 +27,7 @@ from .held_state import State
 from .tracing import LowerDevianceError, Point, Tracer
 from .varpar import standard_errors
 
-__all__ = ["Profile", "profile", "profile_intervals"]
+__all__ = ["Profile", "profile"]
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 """Coverages whose limits are points of a profile, so that interpolation adds nothing there."""
@@ -206,11 +206,6 @@ def profile(
         notes.insert(0, f"A deviance lower by {gain:.3g} was met; the profiles are of that better fit.")
         warn(notes[0], ConvergenceWarning)
     return _record(best, traced, notes, gain > 1e-6)
-
-
-def profile_intervals(fit: Fit, level: float, parameters: str | Iterable[str] | None = None) -> Profile:
-    """Return profiles that hold the limits at one level only: what an interval needs."""
-    return profile(fit, parameters, levels=(level,))
 
 
 def _trace_all(

@@ -21,7 +21,7 @@ from ._compile import plain
 from .small import derive_small, evaluate_small
 from .triangle import cholesky, solve_lower, solve_upper
 
-__all__ = ["NOT_FINITE", "REACHED", "STOPPED", "search_many", "search_once", "search_small"]
+__all__ = ["NOT_FINITE", "REACHED", "STOPPED", "search_once", "search_small"]
 
 REACHED, STOPPED, NOT_FINITE = 0, 1, 2
 """The optimum was found; a step failed or evaluations ran out; nothing could be computed at the start."""
@@ -220,57 +220,6 @@ def search_small(
                 return STOPPED
         for a in range(size):
             trial[a] = x[a] + step[a]
-
-
-@plain
-def search_many(
-    static: Any,
-    data: Any,
-    layout: IntArray,
-    settings: Any,
-    limits: Any,
-    slopes: Array,
-    start: Array,
-    borders: Array,
-    lasts: Array,
-    constants: Array,
-    x: Array,
-    numbers: Array,
-    status: IntArray,
-) -> None:
-    """Run `search_small` for many responses of one design, one after the other, without the interpreter's lock.
-
-    Parameters
-    ----------
-    static, data, layout, settings, limits, slopes
-        As in `search_small`; products with the response in `data`, and the last two of `settings`, do not matter.
-    start : ndarray, shape (n_theta,)
-        Where every search begins.
-    borders : ndarray, shape (responses, levels, k)
-        Products of the first factor with each response: the last column of the border.
-    lasts : ndarray, shape (responses, m)
-        Products of [tail, X, y] with each response: the last row of the tail's products.
-    constants : ndarray, shape (responses, 2)
-        For each response the constant of the criterion, and σ² held fixed or 0.
-    x : ndarray, shape (responses, n_theta)
-        Filled with θ.
-    numbers : ndarray, shape (responses, 4)
-        Filled with criterion, Newton decrement, PRSS and number of evaluations.
-    status : ndarray of int64, shape (responses,)
-        Filled with how each search ended.
-    """
-    gram, indptr, indices, values, border, tail = data
-    border, tail = border.copy(), tail.copy()
-    p, m = border.shape[2] - 1, tail.shape[0]
-    curvatures = np.zeros((2, start.size, start.size))
-    for r in range(x.shape[0]):
-        border[:, :, p] = borders[r]
-        tail[m - 1] = lasts[r]
-        x[r] = start
-        numbers[r] = np.inf
-        own = (gram, indptr, indices, values, border, tail)
-        setting = (settings[0], settings[1], settings[2], constants[r, 1], constants[r, 0])
-        status[r] = search_small(static, own, layout, setting, limits, slopes, x[r], numbers[r], curvatures)
 
 
 search_once = FunctionType(
