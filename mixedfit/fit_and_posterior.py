@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from .bayes.draws import GroupDraws
+from .bayes.distributions import Normal
 from .bayes.posterior import Posterior
 from .errors import ModelError
 from .labels import check_level
@@ -184,8 +185,23 @@ def _notes(fit: MixedResults, posterior: Posterior, table: pd.DataFrame, level: 
             "The fit is by maximum likelihood, whose variances are too small by the fixed effects' share; REML's "
             "are not."
         )
+    yield from _notes_on_shape(posterior)
     for warning in posterior.warnings:
         yield f"Beware: {warning}"
+
+
+def _notes_on_shape(posterior: Posterior) -> Iterator[str]:
+    """Yield what the posterior's model has and the fit's has not."""
+    if posterior.scales is None:
+        return
+    shape = posterior.scales.shape
+    yield "The fit is of normal residuals and effects with one σ; the posterior's model differs from it:"
+    yield from (f"  {text}" for text in shape.differences)
+    if any(not isinstance(d, Normal) for d in (shape.errors, *shape.effects)):
+        yield (
+            "A scale of a t or Laplace distribution is not a standard deviation: that is √(ν/(ν − 2)) times the scale "
+            "of a t, √2 times a Laplace's."
+        )
 
 
 def _note_on_sd(name: str, levels: int, row: dict[str, float]) -> Iterator[str]:
