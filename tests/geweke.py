@@ -1,4 +1,4 @@
-"""Geweke's joint-distribution test: the prior's moments against those of a chain that draws data and parameters in turn.
+"""Geweke's joint-distribution test: moments of the prior against those of a chain that draws data and parameters.
 
 Geweke (2004), J. Am. Stat. Assoc. 99:799. The marginal-conditional simulator is scipy's (`calibration.Simulator`); the
 successive-conditional one draws y given the chain's state and then makes one sweep. If every full conditional is right,
