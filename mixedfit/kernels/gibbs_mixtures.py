@@ -46,8 +46,8 @@ LARGEST = 1e10
 LARGE = 1e100
 """Products are turned into logarithms before they leave the range of floats."""
 
-STEPS = 60
-"""That a slice may grow."""
+STEPS = 100
+"""By which a slice may grow."""
 
 
 @plain
@@ -208,18 +208,19 @@ def draw_log(
     width = min(1.0, 4.0 / np.sqrt(squares.size))  # about the spread that so many vectors leave
     left = x - width * rng.random()
     right = left + width
-    for _ in range(STEPS):
+    steps = int(STEPS * rng.random())  # of the limit, so that the step is reversible where it is reached
+    for _ in range(steps):
         if not _log_density(which, left, numbers, squares, counts) > height:
             break
         left -= width
-    for _ in range(STEPS):
+    for _ in range(STEPS - 1 - steps):
         if not _log_density(which, right, numbers, squares, counts) > height:
             break
         right += width
     for _ in range(100):
         moved = left + (right - left) * rng.random()
         if _log_density(which, moved, numbers, squares, counts) > height:
-            return moved
+            return float(moved)
         if moved < x:
             left = moved
         else:
