@@ -145,6 +145,19 @@ class Posterior:
             for block, values in zip(self.design.blocks, self.effects, strict=True)
         }
 
+    @lazy
+    def group_coefs(self) -> dict[str, GroupDraws]:
+        """Draws of each group's coefficients, β + b, for every grouping factor; the counterpart of a fit's."""
+        names = tuple(self.design.x_names[c] for c in self.kept)
+        out = {}
+        for name, own in self.random_effects.items():
+            columns = names + tuple(effect for effect in own.effects if effect not in names)
+            values = np.zeros((*own.values.shape[:3], len(columns)))
+            values[..., : len(names)] = self.beta[:, :, None, :]
+            values[..., [columns.index(effect) for effect in own.effects]] += own.values
+            out[name] = GroupDraws(name, own.levels, columns, values)
+        return out
+
     def _need_effects(self) -> None:
         if len(self.effects) < len(self.design.blocks):
             raise ModelError("the draws of the random effects were not kept; sample with keep_effects=True.")
