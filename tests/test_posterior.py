@@ -99,6 +99,13 @@ def test_derived_quantity_must_be_computed_draw_by_draw(posterior: mf.Posterior)
     assert same.names == ("standardised",)
 
 
+def test_power_must_be_told_from_the_power_in_a_name() -> None:
+    model = mf.lmm("Reaction ~ Days + I(Days^2) + (1 | Subject)", mf.load_dataset("sleepstudy"))
+    draws = model.gibbs(draws=20, tune=5, seed=1)
+    top = draws.derive("-Days / (2 * I(Days^2)) + sigma^2").values[:, :, 0]
+    assert np.allclose(top, -draws["Days"] / (2 * draws["I(Days^2)"]) + draws["sigma"] ** 2)
+
+
 def test_probability_must_be_the_share_of_draws(posterior: mf.Posterior) -> None:
     event = posterior.probability("Days > 10 and (Intercept) < 255")
     assert event.value == np.mean((posterior["Days"] > 10) & (posterior["(Intercept)"] < 255))
@@ -150,6 +157,13 @@ def test_coefficients_of_groups_must_be_fixed_effects_and_own_effects_together()
     own = posterior.random_effects["Subject"]["309"]
     assert np.array_equal(coefs["309"][:, :, 1], posterior["Days"])
     assert np.array_equal(coefs["309"][:, :, 2], own)
+
+
+def test_covariance_of_effects_must_be_labelled_and_averaged_over_the_draws(posterior: mf.Posterior) -> None:
+    mean = posterior.cov_re["Subject"]
+    covariance = posterior.derive("cor_Days.(Intercept)|Subject * sd_Days|Subject * sd_(Intercept)|Subject")
+    assert mean.loc["Days", "(Intercept)"] == pytest.approx(covariance.values.mean(), rel=1e-10)
+    assert mean.loc["Days", "Days"] == pytest.approx((posterior["sd_Days|Subject"] ** 2).mean(), rel=1e-10)
 
 
 def test_coefficients_of_groups_must_be_near_those_of_the_fit(posterior: mf.Posterior) -> None:

@@ -136,6 +136,14 @@ class Posterior:
     def __contains__(self, name: object) -> bool:
         return name in self._getters
 
+    @property
+    def cov_re(self) -> dict[str, pd.DataFrame]:
+        """Posterior mean of Ω, the covariance matrix of one level's random effects, for every grouping factor."""
+        return {
+            block.name: pd.DataFrame(omega.mean(axis=(0, 1)), list(block.effects), list(block.effects))
+            for block, omega in zip(self.design.blocks, self.omega, strict=True)
+        }
+
     @lazy
     def random_effects(self) -> dict[str, GroupDraws]:
         """Draws of b for every grouping factor."""
