@@ -63,7 +63,9 @@ def run_page(page: Path) -> tuple[doctest.TestResults, dict[str, Any]]:
     failed = tried = 0
     with contextlib.chdir(ROOT):
         for block in BLOCK.finditer(text):
-            code = block[2].replace("\n\n", "\n<BLANKLINE>\n")
+            code = re.sub(
+                r"\n\n(?!>>>)", "\n<BLANKLINE>\n", block[2]
+            )  # between output and code it ends the output
             line = text.count("\n", 0, block.start(2))
             test = doctest.DocTestParser().get_doctest(code, scope, page.name, str(page), line)
             test.globs = scope
