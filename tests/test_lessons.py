@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -97,6 +98,38 @@ def test_page_of_draws_must_fail_when_a_number_is_far_or_a_word_is_wrong(tmp_pat
 )
 def test_number_must_count_as_near_up_to_its_monte_carlo_error(shown: str, found: str, same: bool) -> None:
     assert near(shown, found) is same
+
+
+# -- pictures ----------------------------------------------------------------------------------------
+
+
+def coarse(image: Any) -> Any:
+    """Return the mean lightness of 40 × 40 cells."""
+    rows = np.array_split(image, 40, axis=0)
+    return np.array([[cell.mean() for cell in np.array_split(row, 40, axis=1)] for row in rows])
+
+
+@pytest.mark.parametrize("name", ["lesson_delta", "lesson_parabolas"])
+def test_picture_must_look_like_the_one_on_the_page(name: str, shared_data: Path) -> None:
+    """The rival is the picture upside down."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    spec = importlib.util.spec_from_file_location("lesson_pictures", LESSONS / "pictures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    pictures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pictures)
+    made = (pictures.PICTURES | pictures.FROM_GRASS)[name]()
+    figure = made if hasattr(made, "savefig") else made.figure
+    figure.set_dpi(100)
+    figure.canvas.draw()
+    ours = np.asarray(figure.canvas.buffer_rgba())[..., :3].mean(axis=2) / 255.0
+    plt.close(figure)
+    stored = plt.imread(ROOT / "docs" / "images" / f"{name}.png")[..., :3].mean(axis=2)
+    gap = np.abs(coarse(stored) - coarse(ours)).mean()
+    assert gap < min(0.01, np.abs(coarse(stored) - coarse(ours[::-1])).mean() / 4)
 
 
 # -- 000 ---------------------------------------------------------------------------------------------
