@@ -181,9 +181,9 @@ def power(
     Reaction ~ Days + (Days | Subject)
     100 data sets drawn and refitted by REML; degrees of freedom: Satterthwaite
     <BLANKLINE>
-     Subject  rows power lower upper   n  singular
-          18   180 0.420 0.328 0.518 100         3
-          54   540 0.910 0.838 0.952 100         0
+    Subject rows power lower upper   n singular
+         18  180 0.420 0.328 0.518 100        3
+         54  540 0.910 0.838 0.952 100        0
     <BLANKLINE>
     lower, upper: 95% interval (Wilson) for what more data sets would show.
     singular: refits with a variance of 0 or a correlation of ±1; they count.
