@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,6 @@ from .bayes.posterior import Posterior
 from .errors import ModelError
 from .labels import check_level
 from .results import MixedResults
-from .rformat import format_numbers
 
 __all__ = ["Comparison", "compare"]
 
@@ -24,6 +24,9 @@ Method = Literal["wald", "profile", "boot"]
 
 FEW = 10
 """Groups below which the posterior of their standard deviation is clearly skewed."""
+
+WIDTH = 100
+"""Columns that printed notes fill."""
 
 APART = 0.05
 """Relative difference of widths or estimates from which it is worth a word."""
@@ -52,14 +55,34 @@ class Comparison:
     level: float
 
     def __str__(self) -> str:
-        shown = pd.DataFrame(index=self.table.index)
-        for column in self.table.columns:
-            shown[column] = format_numbers(self.table[column].tolist(), 4, missing="")
-        text = shown.to_string()
-        notes = "".join(f"\n* {note}" for note in self.notes)
-        return f"Fit and posterior side by side, intervals of level {self.level:g}\n{text}\n{notes}".rstrip()
+        digits = np.clip(2 - np.floor(np.log10(self.table["post_sd"].clip(lower=1e-12))), 0, 12).astype(int)
+        shown = pd.DataFrame(
+            {
+                column: [f"{v:.{d}f}" if np.isfinite(v) else "" for v, d in zip(values, digits, strict=True)]
+                for column, values in self.table.items()
+            },
+            index=self.table.index,
+        )
+        shown.columns = pd.MultiIndex.from_tuples([_heading(str(column)) for column in self.table.columns])
+        notes = "".join(
+            "\n" + fill(note, WIDTH, initial_indent="* ", subsequent_indent="  ") for note in self.notes
+        )
+        head = f"Fit and posterior side by side, intervals of level {self.level:g}"
+        lines = [head, *(line.rstrip() for line in shown.to_string().split("\n"))]
+        return "\n".join([*lines, notes]).rstrip()
 
     __repr__ = __str__
+
+
+def _heading(column: str) -> tuple[str, str]:
+    """Return a column's heading in two lines, so that the table is not wide."""
+    if column == "std_error":
+        return "", "SE"
+    kind, _, what = column.partition("_")
+    if not what:
+        return "", column
+    kinds = {"wald": "Wald", "boot": "bootstrap", "post": "posterior", "cred": "credible"}
+    return kinds.get(kind, kind), "SD" if what == "sd" else what
 
 
 def compare(

@@ -167,6 +167,14 @@ class MixedResults(Questions, Predictions, Diagnosed, Outputs):
             table[column] = pd.Series(values, dtype=object)
         return table
 
+    @property
+    def cov_re(self) -> dict[str, pd.DataFrame]:
+        """Ω, the covariance matrix of one level's random effects: for every grouping factor, effects × effects."""
+        return {
+            block.name: levels_table(pd.Index(block.effects), block.effects, omega)
+            for block, omega in zip(self._fit.design.blocks, self._fit.omega, strict=True)
+        }
+
     # -- random effects ----------------------------------------------------------------------------
 
     @property

@@ -143,6 +143,14 @@ class Posterior:
     def __contains__(self, name: object) -> bool:
         return name in self._getters
 
+    @property
+    def cov_re(self) -> dict[str, pd.DataFrame]:
+        """Posterior mean of Ω, the covariance matrix of one level's random effects, for every grouping factor."""
+        return {
+            block.name: pd.DataFrame(omega.mean(axis=(0, 1)), list(block.effects), list(block.effects))
+            for block, omega in zip(self.design.blocks, self.omega, strict=True)
+        }
+
     @lazy
     def random_effects(self) -> dict[str, GroupDraws]:
         """Draws of b for every grouping factor."""
@@ -151,6 +159,19 @@ class Posterior:
             block.name: GroupDraws(block.name, block.grouping.levels, block.effects, values)
             for block, values in zip(self.design.blocks, self.effects, strict=True)
         }
+
+    @lazy
+    def group_coefs(self) -> dict[str, GroupDraws]:
+        """Draws of each group's coefficients, β + b, for every grouping factor; the counterpart of a fit's."""
+        names = tuple(self.design.x_names[c] for c in self.kept)
+        out = {}
+        for name, own in self.random_effects.items():
+            columns = names + tuple(effect for effect in own.effects if effect not in names)
+            values = np.zeros((*own.values.shape[:3], len(columns)))
+            values[..., : len(names)] = self.beta[:, :, None, :]
+            values[..., [columns.index(effect) for effect in own.effects]] += own.values
+            out[name] = GroupDraws(name, own.levels, columns, values)
+        return out
 
     def _need_effects(self) -> None:
         if len(self.effects) < len(self.design.blocks):
