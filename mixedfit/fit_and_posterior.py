@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from .bayes.distributions import Normal
 from .bayes.draws import GroupDraws
 from .bayes.posterior import Posterior
 from .errors import ModelError
@@ -184,7 +185,7 @@ def _notes(fit: MixedResults, posterior: Posterior, table: pd.DataFrame, level: 
     for block in fit._fit.design.blocks:
         for effect in block.effects:
             name = f"sd_{effect}|{block.name}"
-            if name in rows:
+            if name in rows and posterior.scales is None:
                 yield from _note_on_sd(name, block.levels, rows[name])
     z = float(ndtri(0.5 * (1 + level)))
     for name in map(str, fit.bse.dropna().index):
@@ -198,17 +199,32 @@ def _notes(fit: MixedResults, posterior: Posterior, table: pd.DataFrame, level: 
         elif share < -APART:
             yield f"{name}: the credible interval is {-100 * share:.0f}% narrower; the prior adds information."
         if abs(row["post_mean"] - row["estimate"]) > 0.25 * error:
+            why = "prior" if posterior.scales is None else "prior or by the other model"
             yield (
-                f"{name}: the posterior mean is {row['post_mean']:.4g}, pulled from {row['estimate']:.4g} by the "
-                "prior."
+                f"{name}: the posterior mean is {row['post_mean']:.4g}, pulled from {row['estimate']:.4g} by the {why}."
             )
     if not fit.reml:
         yield (
             "The fit is by maximum likelihood, whose variances are too small by the fixed effects' share; REML's "
             "are not."
         )
+    yield from _notes_on_shape(posterior)
     for warning in posterior.warnings:
         yield f"Beware: {warning}"
+
+
+def _notes_on_shape(posterior: Posterior) -> Iterator[str]:
+    """Yield what the posterior's model has and the fit's has not."""
+    if posterior.scales is None:
+        return
+    shape = posterior.scales.shape
+    told = "; ".join(shape.differences)
+    yield f"The fit's residuals and effects are normal with one σ, the posterior's model has {told}."
+    if any(not isinstance(d, Normal) for d in (shape.errors, *shape.effects)):
+        yield (
+            "A scale of a t or Laplace distribution is not a standard deviation: that is √(ν/(ν − 2)) times the scale "
+            "of a t, √2 times a Laplace's."
+        )
 
 
 def _note_on_sd(name: str, levels: int, row: dict[str, float]) -> Iterator[str]:

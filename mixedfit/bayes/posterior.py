@@ -29,6 +29,7 @@ from .draws import (
 from .expressions import evaluate
 from .predictive import predict
 from .rows import log_likelihood, row_means, row_scale
+from .scale_draws import ScaleDraws
 
 __all__ = ["Posterior"]
 
@@ -62,6 +63,8 @@ class Posterior:
     tune, thin : int
         Sweeps thrown away at the start of every chain; sweeps for each draw.
     seconds : float
+    scales : ScaleDraws or None
+        Of a model that is not normal with one σ; `sigma` is σ₀ where σ differs by group.
 
     Examples
     --------
@@ -84,6 +87,7 @@ class Posterior:
     tune: int
     thin: int
     seconds: float
+    scales: ScaleDraws | None = None
 
     @property
     def chains(self) -> int:
@@ -103,8 +107,11 @@ class Posterior:
             name: (lambda i=i: self.beta[:, :, i])  # type: ignore[misc]
             for name, i in fixed.items()
         }
-        for parameter in variance_parameters(self.design):
+        one = self.scales is None or self.scales.shape.groups is None
+        for parameter in variance_parameters(self.design, with_sigma=one):
             out[parameter.long_name] = lambda p=parameter: self._variance(p)  # type: ignore[misc]
+        for name, values in self.scales.by_name().items() if self.scales else ():
+            out[name] = lambda v=values: v  # type: ignore[misc]
         return out
 
     def _variance(self, parameter: Parameter) -> Array:
@@ -261,17 +268,25 @@ class Posterior:
             raise ModelError(f"kind={kind!r} is not known; expected 'response' or 'mean'.")
         self._need_effects()
         index, values = predict(
-            self.design, self.kept, (self.beta, self.sigma, self.omega, self.effects), data, kind, seed
+            self.design,
+            self.kept,
+            (self.beta, self.sigma, self.omega, self.effects, self.scales),
+            data,
+            kind,
+            seed,
         )
         return Draws(row_names(index), values)
 
     def log_likelihood(self) -> Array:
-        """Return log p(y_i | β, b, σ) of every draw and row of the fit, shape (chains, draws, n)."""
+        """Return log p(y_i | β, b, σ) of every draw and row of the fit, shape (chains, draws, n).
+
+        Conditional on b; of t and Laplace residuals their own density.
+        """
         self._need_effects()
         design = self.design
         response = design.y if design.offset is None else design.y + design.offset
         means = row_means(design, self.kept, self.beta, self.effects)
-        return log_likelihood(response, means, row_scale(design, self.sigma))
+        return log_likelihood(response, means, row_scale(design, self.sigma, self.scales), self.scales)
 
     def to_arviz(self, *, rows: bool = True, seed: object = None) -> Any:
         """Return the draws as an ArviZ DataTree (``pip install "mixedfit[bayes]"``).
