@@ -211,6 +211,22 @@ def test_tail_must_be_heavier_when_the_prior_of_trays_is_wider(
     assert posteriors == sorted(posteriors)
 
 
+def test_extensions_must_move_the_difference_as_theory_says(lesson: Callable[[str], dict[str, Any]]) -> None:
+    """Random genotypes shrink it; Laplace trays move it from means (−3.5) to medians (−4.5); tails of e, hardly."""
+    page = lesson("001")
+    deltas, error = page["deltas"], convergence.mcse_mean
+    base, normal, laplace, trays, *tails = deltas.values()
+    for shrunken in (normal, laplace):
+        assert base.mean() + 10 * error(base) < shrunken.mean() < 0
+        assert shrunken.std() < base.std()
+    means = page["data"].groupby("Tray", observed=True)["SeedlingWeight"].mean().to_numpy()
+    from_medians = np.median(means[4:]) - np.median(means[:4])
+    assert from_medians == pytest.approx(-4.5)
+    assert from_medians < trays.mean() < base.mean() - 5 * error(trays)
+    assert len(tails) == 3
+    assert all(abs(delta.mean() - base.mean()) < 0.1 * base.std() for delta in tails)
+
+
 # -- 002 ---------------------------------------------------------------------------------------------
 
 
@@ -281,3 +297,17 @@ def test_pile_at_zero_must_be_that_of_the_integral(lesson: Callable[[str], dict[
         exact = density[t[:, 0] < 0.1].sum() / density.sum()
         assert probability == pytest.approx(exact, abs=0.025)
     assert lesson("004")["trap"]["warned"].tolist() == [True, True, True, False, False]
+
+
+def test_schools_own_spread_must_be_shrunken_towards_the_common_one(
+    lesson: Callable[[str], dict[str, Any]],
+) -> None:
+    """E(σ_j² | …) = (ν₀σ₀² + SS_j)/(ν₀ + n_j − 2): at the posterior means of ν₀ and σ₀, with SS_j about ȳ_j."""
+    page = lesson("004")
+    schools, own = page["schools"], page["own"]
+    nu, s0 = own["nu0"].mean(), own["sigma0"].mean()
+    squares = (schools["n"] - 1) * schools["var"]
+    expected = np.sqrt((nu * s0**2 + squares) / (nu + schools["n"] - 2))
+    assert np.corrcoef(expected, page["spread"]["together"])[0, 1] > 0.97
+    assert np.abs(expected - page["spread"]["together"]).max() < 0.5
+    assert page["spread"]["together"].std() < page["spread"]["alone"].std() / 2
