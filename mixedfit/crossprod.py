@@ -332,8 +332,10 @@ def _tail_rows(
 
 
 def rooted(values: Array, root_weights: Array | None) -> Array:
+    """Return rows times the roots of their weights."""
     return values if root_weights is None else values * root_weights[:, None]
 
 
 def symmetric(lower: Array) -> Array:
+    """Return the symmetric matrix of a lower triangle."""
     return np.tril(lower) + np.tril(lower, -1).T
