@@ -27,8 +27,9 @@ from .draws import (
     summarise,
 )
 from .expressions import evaluate
+from .judged import Judged
 from .predictive import predict
-from .rows import log_likelihood, row_means, row_scale
+from .rows import log_density
 
 __all__ = ["Posterior"]
 
@@ -40,7 +41,7 @@ ENOUGH = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Posterior:
+class Posterior(Judged):
     """Draws from the posterior of a linear mixed model. Made by `LinearMixedModel.gibbs`.
 
     ``posterior["GenotypeB"]`` is an array of shape (chains, draws); names are the fixed effects',
@@ -247,10 +248,7 @@ class Posterior:
     def log_likelihood(self) -> Array:
         """Return log p(y_i | β, b, σ) of every draw and row of the fit, shape (chains, draws, n)."""
         self._need_effects()
-        design = self.design
-        response = design.y if design.offset is None else design.y + design.offset
-        means = row_means(design, self.kept, self.beta, self.effects)
-        return log_likelihood(response, means, row_scale(design, self.sigma))
+        return log_density(self)
 
     def to_arviz(self, *, rows: bool = True, seed: object = None) -> Any:
         """Return the draws as an ArviZ DataTree (``pip install "mixedfit[bayes]"``).
