@@ -194,7 +194,7 @@ def test_elpd_must_not_depend_on_the_size_of_pieces(by: str | None, monkeypatch:
 
 def test_log_density_of_some_rows_must_be_that_of_all() -> None:
     whole = small("crossed").log_likelihood()
-    np.testing.assert_array_equal(rows.log_density(small("crossed"), slice(7, 20)), whole[:, :, 7:20])
+    np.testing.assert_array_equal(rows.row_log_density(small("crossed"), slice(7, 20)), whole[:, :, 7:20])
 
 
 def test_offset_must_count() -> None:

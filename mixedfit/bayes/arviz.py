@@ -8,7 +8,7 @@ import numpy as np
 
 from .._types import Array
 from ..errors import ModelError
-from .rows import log_likelihood, row_means, row_scale
+from .rows import log_likelihood, residual_draws, row_means, row_scale
 from .seeds import generator
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def to_arviz(posterior: Posterior, *, rows: bool, seed: object) -> Any:
     if rows:
         means = row_means(design, posterior.kept, posterior.beta, posterior.effects)
         scale = row_scale(design, posterior.sigma)
-        noise = generator(seed).standard_normal(means.shape)
+        noise = residual_draws(means.shape, scale, generator(seed))
         groups["log_likelihood"] = {label: log_likelihood(response, means, scale)}
-        groups["posterior_predictive"] = {label: means + scale * noise}
+        groups["posterior_predictive"] = {label: means + noise}
     return from_dict(groups, coords=coords, dims=dims)

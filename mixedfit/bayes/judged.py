@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
+from .._types import Array
+from .checks import PredictiveCheck, check, replicate
 from .loo import expected_density
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ __all__ = ["Judged"]
 
 class Judged:
     """Methods of `Posterior` that judge it."""
+
+    _kind: ClassVar[Literal["posterior", "prior"]] = "posterior"
 
     def loo(self, *, by: str | None = None, efficiency: float | None = None) -> ExpectedDensity:
         """Return the expected log predictive density, by leave-one-out cross-validation without refits.
@@ -84,3 +88,67 @@ class Judged:
         True
         """
         return expected_density(cast("Posterior", self), "waic", by, None)
+
+    def check(
+        self,
+        statistic: Any = None,
+        *,
+        group: str | None = None,
+        groups: Literal["same", "new"] = "same",
+        draws: int = 1000,
+        seed: object = None,
+    ) -> PredictiveCheck:
+        """Return statistics of replicated responses beside those of the data.
+
+        Every replicate has the rows of the data and the parameters of one draw. What the model cannot produce shows as
+        a statistic that lies at the edge of its replicates; Gelman, Meng & Stern (1996), Statistica Sinica 6:733.
+
+        Parameters
+        ----------
+        statistic : str, callable, sequence of them, or mapping of names to them, optional
+            "mean", "median", "sd", "min", "max", "skewness", "kurtosis"; "within_sd" and "between_sd", the SD of rows
+            about their group's mean and that of the groups' means; or a function of a response, shape (n,), that
+            returns a number. By default several of these.
+        group : str, optional
+            Grouping factor of "within_sd" and "between_sd"; by default that with most levels.
+        groups : {"same", "new"}
+            Whether replicates are of the groups of the data, with their effects, or of as many new ones, with effects
+            drawn anew, which also puts the distribution of the effects to the test.
+        draws : int
+            Replicates, taken from draws evenly spread over all chains.
+        seed : int, SeedSequence, Generator or None
+
+        Returns
+        -------
+        PredictiveCheck
+            Prints a table; `plots.predictive_statistics` and `plots.predictive_responses` draw it.
+
+        Raises
+        ------
+        ModelError
+            If a statistic is not known or is not a number, or the effects were not kept.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> posterior = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).gibbs(seed=1)
+        >>> checked = posterior.check(["sd", "max"], seed=1)
+        >>> checked.table["observed"].round(1).tolist()
+        [63.0, 1635.0]
+        """
+        posterior = cast("Posterior", self)
+        return check(posterior, self._kind, statistic, group=group, groups=groups, draws=draws, seed=seed)
+
+    def replicate(
+        self, draws: int = 100, *, groups: Literal["same", "new"] = "same", seed: object = None
+    ) -> Array:
+        """Return replicated responses for the rows of the data, shape (draws, n).
+
+        Parameters
+        ----------
+        draws : int
+        groups : {"same", "new"}
+            As in `check`.
+        seed : int, SeedSequence, Generator or None
+        """
+        return replicate(cast("Posterior", self), draws, groups, seed)

@@ -22,7 +22,7 @@ from .convergence import ess_mean
 from .elpd import ExpectedDensity
 from .marginal import group_log_densities
 from .psis import smoothed_weights
-from .rows import log_density, pieces
+from .rows import pieces, row_log_density
 
 if TYPE_CHECKING:
     from .posterior import Posterior
@@ -89,7 +89,7 @@ def _units(posterior: Posterior, by: str | None) -> tuple[pd.Index[Any], Callabl
     if by is None:
         posterior._need_effects()
         draws = posterior.sigma.size
-        return design.index, lambda rows: log_density(posterior, rows).reshape(draws, -1).T.copy()
+        return design.index, lambda rows: row_log_density(posterior, rows).reshape(draws, -1).T.copy()
     names = [block.name for block in design.blocks]
     if by not in names:
         raise ModelError(

@@ -29,7 +29,7 @@ from .draws import (
 from .expressions import evaluate
 from .judged import Judged
 from .predictive import predict
-from .rows import log_density
+from .rows import row_log_density
 
 __all__ = ["Posterior"]
 
@@ -248,7 +248,7 @@ class Posterior(Judged):
     def log_likelihood(self) -> Array:
         """Return log p(y_i | β, b, σ) of every draw and row of the fit, shape (chains, draws, n)."""
         self._need_effects()
-        return log_density(self)
+        return row_log_density(self)
 
     def to_arviz(self, *, rows: bool = True, seed: object = None) -> Any:
         """Return the draws as an ArviZ DataTree (``pip install "mixedfit[bayes]"``).

@@ -14,7 +14,7 @@ from ..errors import ModelError
 if TYPE_CHECKING:
     from .posterior import Posterior
 
-__all__ = ["log_density", "log_likelihood", "pieces", "row_means", "row_scale"]
+__all__ = ["log_likelihood", "pieces", "residual_draws", "row_log_density", "row_means", "row_scale"]
 
 PIECE = 2**21
 """Numbers in one piece of a matrix of draws × rows, 16 MB."""
@@ -22,7 +22,7 @@ PIECE = 2**21
 ALL = slice(None)
 
 
-def log_density(posterior: Posterior, rows: slice = ALL) -> Array:
+def row_log_density(posterior: Posterior, rows: slice = ALL) -> Array:
     """Return log p(y_i | β, b, σ) of every draw on some rows of the fit, shape (chains, draws, rows).
 
     Everything that judges a posterior by its rows asks here.
@@ -70,3 +70,8 @@ def log_likelihood(response: Array, means: Array, scale: Array) -> Array:
     """Return log N(y_i; mean, scale²) of every draw on every row, shape (chains, draws, n)."""
     z = (response - means) / scale
     return np.asarray(-0.5 * (z * z + np.log(2.0 * np.pi)) - np.log(scale))
+
+
+def residual_draws(shape: tuple[int, ...], scale: Array, rng: np.random.Generator) -> Array:
+    """Return residuals drawn anew, shape (chains, draws, n)."""
+    return np.asarray(scale * rng.standard_normal(shape))

@@ -5,6 +5,7 @@ matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``
 
 from __future__ import annotations
 
+from .checks import predictive_responses, predictive_statistics
 from .covariances import (
     ImpliedCovariance,
     implied_covariance,
@@ -39,6 +40,8 @@ __all__ = [
     "influence",
     "matrix_pattern",
     "overview",
+    "predictive_responses",
+    "predictive_statistics",
     "profile_density",
     "profile_pairs",
     "profile_zeta",
