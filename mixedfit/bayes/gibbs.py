@@ -135,6 +135,12 @@ class _Chain:
         self.done = 0
 
     @property
+    def acceptance(self) -> float:
+        """Share of collapsed steps accepted after tuning; NaN if there were none."""
+        sweeps, accepted = self.walk[0][0] - self.tune, self.walk[0][3]
+        return float(accepted / sweeps) if sweeps > 0 else float("nan")
+
+    @property
     def kept(self) -> int:
         """Draws that have been written down."""
         return int(np.sum(self.places[: self.done] >= 0))
@@ -161,7 +167,7 @@ def _walk(units: IntArray) -> tuple[Array, Array, Array, Array]:
     sizes = units[units[:, 3] != kinds.KNOWN, 2]
     d = int(np.sum(sizes * (sizes + 1) // 2))
     scale = np.log(2.38 / np.sqrt(max(d, 1)))  # Gelman, Roberts & Gilks (1996)
-    return np.array([0.0, 0.0, scale]), np.zeros(d), np.zeros((d, d)), 0.1 * np.eye(d)
+    return np.array([0.0, 0.0, scale, 0.0]), np.zeros(d), np.zeros((d, d)), 0.1 * np.eye(d)
 
 
 def _run_all(runs: list[_Chain], workers: int, shown: Progress) -> bool:
@@ -238,4 +244,5 @@ def _posterior(
         tune=int(settings["tune"]),
         thin=int(settings["thin"]),
         seconds=float(settings["seconds"]),
+        acceptance=np.array([run.acceptance for run in runs]),
     )

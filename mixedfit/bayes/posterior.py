@@ -63,6 +63,8 @@ class Posterior(Judged):
     tune, thin : int
         Sweeps thrown away at the start of every chain; sweeps for each draw.
     seconds : float
+    acceptance : ndarray, shape (chains,), or None
+        Share of steps that moved all covariances at once, after tuning; 0.2 to 0.4 is what they aim at.
 
     Examples
     --------
@@ -85,6 +87,7 @@ class Posterior(Judged):
     tune: int
     thin: int
     seconds: float
+    acceptance: Array | None = None
 
     @property
     def chains(self) -> int:
@@ -250,7 +253,7 @@ class Posterior(Judged):
         self._need_effects()
         return row_log_density(self)
 
-    def to_arviz(self, *, rows: bool = True, seed: object = None) -> Any:
+    def to_arviz(self, *, rows: bool = True, prior: Posterior | None = None, seed: object = None) -> Any:
         """Return the draws as an ArviZ DataTree (``pip install "mixedfit[bayes]"``).
 
         Parameters
@@ -258,14 +261,17 @@ class Posterior(Judged):
         rows : bool
             Whether to add, for the rows of the fit, the groups log_likelihood and posterior_predictive (the rows'
             replicated responses), which ArviZ's loo and plots of predictions need.
+        prior : PriorPredictive, optional
+            Draws from the prior, for the groups prior and prior_predictive.
         seed : int, SeedSequence, Generator or None
             Of the replicated responses.
 
         Returns
         -------
         xarray.DataTree
-            Groups posterior (every parameter, and ``b|Tray`` with coordinates Tray and effect|Tray), observed_data,
-            and those of `rows`.
+            Groups posterior (every parameter, and ``b|Tray`` with coordinates Tray and effect|Tray), sample_stats
+            (acceptance_rate: each chain's share of accepted steps of all covariances at once), observed_data, and
+            those of `rows` and `prior`.
 
         Raises
         ------
@@ -274,7 +280,7 @@ class Posterior(Judged):
         """
         if rows:
             self._need_effects()
-        return to_arviz(self, rows=rows, seed=seed)
+        return to_arviz(self, rows=rows, seed=seed, prior=prior)
 
     @lazy
     def warnings(self) -> tuple[str, ...]:
