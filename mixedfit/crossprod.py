@@ -325,29 +325,44 @@ def _tail_rows(
 def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
     """Return the cross-products of the same design with another response: only products with y are new."""
     root_weights = None if design.weights is None else np.sqrt(design.weights)
-    width = cross.p + 1
-    m = cross.gram.shape[0]
+    first_column = cross.gram.shape[0] - cross.p - 1
+    fixed, X, rest = _recentred(cross, design)
+    response = rest / fixed.scale if root_weights is None else root_weights * rest / fixed.scale
     gram = cross.gram.copy()
     gram[-1, :] = 0.0
-    everything = slice(0, design.n)
-    span, fixed = cross.fixed.span, cross.fixed
-    if span is not None:
-        fixed = replace(fixed, levels=span.coefficients(design.y))
+    gram[-1, first_column:-1] = response @ (_rooted(X, root_weights) @ fixed.transform)
+    gram[-1, -1] = response @ response
+    border, tail_response = _effects_and_response(cross, design, response, root_weights)
+    sparse = cross.sparse
+    if sparse is None:
+        gram[-1, : cross.q_tail] = tail_response
+    else:
+        sides = sparse.sides.copy()
+        sides[:, -1] = tail_response
+        sparse = replace(sparse, sides=sides)
+    return replace(cross, gram=gram, sparse=sparse, first=replace(cross.first, border=border), fixed=fixed)
+
+
+def _recentred(cross: CrossProducts, design: Design) -> tuple[FixedBasis, Array, Array]:
+    """Return the fixed basis with the new response's centre and scale, X, and the response less its centre."""
+    fixed, everything, width = cross.fixed, slice(0, design.n), cross.p + 1
+    if fixed.span is not None:
+        fixed = replace(fixed, levels=fixed.span.coefficients(design.y))
     X, y = fixed.columns(design, everything), fixed.response(design, everything)
     weights = np.ones(design.n) if design.weights is None else design.weights
-    inner = X.T @ (weights * y)
-    centre = fixed.transform @ np.linalg.solve(
-        _symmetric(cross.gram[m - width : m - 1, m - width : m - 1]), fixed.transform.T @ inner
-    )
+    own = _symmetric(cross.gram[-width:-1, -width:-1])
+    centre = fixed.transform @ np.linalg.solve(own, fixed.transform.T @ (X.T @ (weights * y)))
     rest = y - X @ centre
     norm = float(np.sqrt(np.sum(weights * rest**2) / cross.n))
     total = float(np.sqrt(np.sum(weights * design.y**2) / cross.n))
     check_scale(design, total, norm)
-    scale = norm
-    fixed = replace(fixed, centre=centre, scale=scale)
-    response = (rest / scale) if root_weights is None else root_weights * rest / scale
-    gram[-1, m - width : m - 1] = response @ (_rooted(X, root_weights) @ fixed.transform)
-    gram[-1, -1] = response @ response
+    return replace(fixed, centre=centre, scale=norm), X, rest
+
+
+def _effects_and_response(
+    cross: CrossProducts, design: Design, response: Array, root_weights: Array | None
+) -> tuple[Array, Array]:
+    """Return the first factor's border and the tail's column with products of the effects and a new response."""
     border = cross.first.border.copy()
     tail_response = np.zeros(cross.q_tail)
     for f, block in enumerate(design.blocks):
@@ -362,18 +377,12 @@ def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
             tail_response[place.offset : place.stop] = sums.reshape(-1)
     fixed_places = [b for b in cross.tail if b.block < 0]
     weighted = response if root_weights is None else response * root_weights
+    span = cross.fixed.span
     for f, place in zip(span.factors if span else (), fixed_places, strict=True):
         assert span is not None
         sums = np.bincount(span.codes[f], weighted, span.places[f].size)
         tail_response[place.offset : place.stop] = sums[span.places[f] >= 0]
-    sparse = cross.sparse
-    if sparse is None:
-        gram[-1, : cross.q_tail] = tail_response
-    else:
-        sides = sparse.sides.copy()
-        sides[:, -1] = tail_response
-        sparse = replace(sparse, sides=sides)
-    return replace(cross, gram=gram, sparse=sparse, first=replace(cross.first, border=border), fixed=fixed)
+    return border, tail_response
 
 
 def _rooted(values: Array, root_weights: Array | None) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any, Literal
 
 import numpy as np
@@ -11,13 +12,13 @@ import pandas as pd
 from scipy.special import ndtri
 
 from ._lazy import lazy
+from .bayes.distributions import Normal
 from .bayes.posterior import Posterior
 from .errors import ModelError
 from .inference.profile import Profile
 from .labels import check_level
 from .plots.comparison import fit_and_posterior
 from .results import MixedResults
-from .rformat import format_numbers
 from .shrunken import effect_tables, shrinkage_table
 
 __all__ = ["Comparison", "compare"]
@@ -26,6 +27,9 @@ Method = Literal["wald", "profile", "boot"]
 
 FEW = 10
 """Groups below which the posterior of their standard deviation is clearly skewed."""
+
+WIDTH = 100
+"""Columns that printed notes fill."""
 
 APART = 0.05
 """Relative difference of widths or estimates from which it is worth a word."""
@@ -103,14 +107,34 @@ class Comparison:
         )
 
     def __str__(self) -> str:
-        shown = pd.DataFrame(index=self.table.index)
-        for column in self.table.columns:
-            shown[column] = format_numbers(self.table[column].tolist(), 4, missing="")
-        text = shown.to_string()
-        notes = "".join(f"\n* {note}" for note in self.notes)
-        return f"Fit and posterior side by side, intervals of level {self.level:g}\n{text}\n{notes}".rstrip()
+        digits = np.clip(2 - np.floor(np.log10(self.table["post_sd"].clip(lower=1e-12))), 0, 12).astype(int)
+        shown = pd.DataFrame(
+            {
+                column: [f"{v:.{d}f}" if np.isfinite(v) else "" for v, d in zip(values, digits, strict=True)]
+                for column, values in self.table.items()
+            },
+            index=self.table.index,
+        )
+        shown.columns = pd.MultiIndex.from_tuples([_heading(str(column)) for column in self.table.columns])
+        notes = "".join(
+            "\n" + fill(note, WIDTH, initial_indent="* ", subsequent_indent="  ") for note in self.notes
+        )
+        head = f"Fit and posterior side by side, intervals of level {self.level:g}"
+        lines = [head, *(line.rstrip() for line in shown.to_string().split("\n"))]
+        return "\n".join([*lines, notes]).rstrip()
 
     __repr__ = __str__
+
+
+def _heading(column: str) -> tuple[str, str]:
+    """Return a column's heading in two lines, so that the table is not wide."""
+    if column == "std_error":
+        return "", "SE"
+    kind, _, what = column.partition("_")
+    if not what:
+        return "", column
+    kinds = {"wald": "Wald", "boot": "bootstrap", "post": "posterior", "cred": "credible"}
+    return kinds.get(kind, kind), "SD" if what == "sd" else what
 
 
 def compare(
@@ -206,7 +230,7 @@ def _notes(fit: MixedResults, posterior: Posterior, table: pd.DataFrame, level: 
     for block in fit._fit.design.blocks:
         for effect in block.effects:
             name = f"sd_{effect}|{block.name}"
-            if name in rows:
+            if name in rows and posterior.scales is None:
                 yield from _note_on_sd(name, block.levels, rows[name])
     z = float(ndtri(0.5 * (1 + level)))
     for name in map(str, fit.bse.dropna().index):
@@ -220,15 +244,16 @@ def _notes(fit: MixedResults, posterior: Posterior, table: pd.DataFrame, level: 
         elif share < -APART:
             yield f"{name}: the credible interval is {-100 * share:.0f}% narrower; the prior adds information."
         if abs(row["post_mean"] - row["estimate"]) > 0.25 * error:
+            why = "prior" if posterior.scales is None else "prior or by the other model"
             yield (
-                f"{name}: the posterior mean is {row['post_mean']:.4g}, pulled from {row['estimate']:.4g} by the "
-                "prior."
+                f"{name}: the posterior mean is {row['post_mean']:.4g}, pulled from {row['estimate']:.4g} by the {why}."
             )
     if not fit.reml:
         yield (
             "The fit is by maximum likelihood, whose variances are too small by the fixed effects' share; REML's "
             "are not."
         )
+    yield from _notes_on_shape(posterior)
     for warning in posterior.warnings:
         yield f"Beware: {warning}"
 
@@ -244,6 +269,20 @@ def _notes_on_effects(table: pd.DataFrame) -> Iterator[str]:
                 f"{effect} of {group}: BLUPs go {100 * mode:.0f}% of the way from what each level says alone to the "
                 f"mean, posterior means {100 * mean:.0f}%: {why}."
             )
+
+
+def _notes_on_shape(posterior: Posterior) -> Iterator[str]:
+    """Yield what the posterior's model has and the fit's has not."""
+    if posterior.scales is None:
+        return
+    shape = posterior.scales.shape
+    told = "; ".join(shape.differences)
+    yield f"The fit's residuals and effects are normal with one σ, the posterior's model has {told}."
+    if any(not isinstance(d, Normal) for d in (shape.errors, *shape.effects)):
+        yield (
+            "A scale of a t or Laplace distribution is not a standard deviation: that is √(ν/(ν − 2)) times the scale "
+            "of a t, √2 times a Laplace's."
+        )
 
 
 def _note_on_sd(name: str, levels: int, row: dict[str, float]) -> Iterator[str]:

@@ -30,7 +30,7 @@ LAYERS = [
     ["estimate"],
     ["fit"],
     ["information", "parameters", "joint", "re_form", "rows"],
-    ["simulate"],
+    ["simulate", "prediction_errors"],
     ["truth", "extend"],
     ["inference", "bayes"],
     ["predict", "diagnostics"],

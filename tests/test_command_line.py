@@ -245,8 +245,9 @@ def test_gibbs_must_say_by_its_exit_code_that_draws_are_too_few(capsys: pytest.C
 def test_compare_must_print_fit_and_posterior(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "compare", "sleepstudy", MODEL, "--seed", "1")
     assert (code, err) == (0, "")
-    assert "profile_lower" in out
-    assert "cred_lower" in out
+    heads = [line.split() for line in out.splitlines()[1:3]]
+    assert heads[0] == ["Wald", "profile", "posterior", "credible"]
+    assert heads[1][:4] == ["estimate", "SE", "lower", "upper"]
 
 
 def test_gibbs_must_refuse_a_formula_that_runs_code(capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,6 +99,13 @@ def test_derived_quantity_must_be_computed_draw_by_draw(posterior: mf.Posterior)
     assert same.names == ("standardised",)
 
 
+def test_power_must_be_told_from_the_power_in_a_name() -> None:
+    model = mf.lmm("Reaction ~ Days + I(Days^2) + (1 | Subject)", mf.load_dataset("sleepstudy"))
+    draws = model.gibbs(draws=20, tune=5, seed=1)
+    top = draws.derive("-Days / (2 * I(Days^2)) + sigma^2").values[:, :, 0]
+    assert np.allclose(top, -draws["Days"] / (2 * draws["I(Days^2)"]) + draws["sigma"] ** 2)
+
+
 def test_probability_must_be_the_share_of_draws(posterior: mf.Posterior) -> None:
     event = posterior.probability("Days > 10 and (Intercept) < 255")
     assert event.value == np.mean((posterior["Days"] > 10) & (posterior["(Intercept)"] < 255))
@@ -121,6 +128,50 @@ def test_probability_must_be_the_share_of_draws(posterior: mf.Posterior) -> None
 def test_event_that_cannot_be_read_must_be_refused(posterior: mf.Posterior, event: str, message: str) -> None:
     with pytest.raises(mf.ModelError, match=message):
         posterior.probability(event)
+
+
+def test_quantiles_must_have_their_own_monte_carlo_errors(posterior: mf.Posterior) -> None:
+    draws = posterior.derive("Days")
+    table = draws.quantiles((0.1, 0.9))
+    assert table.loc[0.1, "quantile"] == np.quantile(posterior["Days"], 0.1)
+    assert table.loc[0.9, "mcse"] == convergence.mcse_quantile(posterior["Days"], 0.9)
+    rows = posterior.predict({"Days": [0.0, 1.0], "Subject": ["308", "308"]}, seed=1)
+    both = rows.quantiles((0.25, 0.5, 0.75))
+    assert both.loc[("row 1", 0.75), "quantile"] == np.quantile(rows.values[:, :, 1], 0.75)
+    with pytest.raises(mf.ModelError, match="from 0 to 1"):
+        draws.quantiles((95,))
+
+
+def test_groups_must_have_the_quantiles_that_are_asked_for(posterior: mf.Posterior) -> None:
+    own = posterior.random_effects["Subject"]
+    table = own.summary(quantiles=(0.25, 0.75))
+    assert table.loc[("308", "Days"), "75%"] == np.quantile(own["308"][:, :, 1], 0.75)
+    assert "2.5%" not in table
+
+
+def test_coefficients_of_groups_must_be_fixed_effects_and_own_effects_together() -> None:
+    model = mf.lmm("Reaction ~ Days + (0 + I(Days^2) | Subject)", mf.load_dataset("sleepstudy"))
+    posterior = model.gibbs(draws=50, tune=50, seed=1)
+    coefs = posterior.group_coefs["Subject"]
+    assert coefs.effects == tuple(model.fit().group_coefs["Subject"].columns)
+    own = posterior.random_effects["Subject"]["309"]
+    assert np.array_equal(coefs["309"][:, :, 1], posterior["Days"])
+    assert np.array_equal(coefs["309"][:, :, 2], own)
+
+
+def test_covariance_of_effects_must_be_labelled_and_averaged_over_the_draws(posterior: mf.Posterior) -> None:
+    mean = posterior.cov_re["Subject"]
+    covariance = posterior.derive("cor_Days.(Intercept)|Subject * sd_Days|Subject * sd_(Intercept)|Subject")
+    assert mean.loc["Days", "(Intercept)"] == pytest.approx(covariance.values.mean(), rel=1e-10)
+    assert mean.loc["Days", "Days"] == pytest.approx((posterior["sd_Days|Subject"] ** 2).mean(), rel=1e-10)
+
+
+def test_coefficients_of_groups_must_be_near_those_of_the_fit(posterior: mf.Posterior) -> None:
+    fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+    coefs, own = posterior.group_coefs["Subject"], posterior.random_effects["Subject"]
+    assert np.allclose(coefs["310"], posterior.beta + own["310"])
+    gap = (coefs.mean - fit.group_coefs["Subject"]) / coefs.sd
+    assert np.abs(gap.to_numpy()).max() < 0.3
 
 
 def test_prediction_in_a_known_group_must_use_its_effects(posterior: mf.Posterior) -> None:

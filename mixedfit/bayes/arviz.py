@@ -56,10 +56,12 @@ def _drawn(posterior: Posterior) -> dict[str, Array]:
 def _of_rows(posterior: Posterior, label: str, response: Array, rng: np.random.Generator) -> Groups:
     """Return replicated responses, and of a posterior the log-likelihood of every row."""
     means = row_means(posterior.design, posterior.kept, posterior.beta, posterior.effects)
-    scale = row_scale(posterior.design, posterior.sigma)
-    out = {f"{posterior._kind}_predictive": {label: means + residual_draws(means.shape, scale, rng)}}
+    scales = posterior.scales
+    scale = row_scale(posterior.design, posterior.sigma, scales)
+    noise = residual_draws(means.shape, scale, rng, scales)
+    out = {f"{posterior._kind}_predictive": {label: means + noise}}
     if posterior._kind == "posterior":
-        out["log_likelihood"] = {label: log_likelihood(response, means, scale)}
+        out["log_likelihood"] = {label: log_likelihood(response, means, scale, scales)}
     return out
 
 

@@ -17,6 +17,7 @@ from .._types import Array, IntArray
 from ..errors import ModelError
 from ..rformat import text_columns
 from .rows import pieces, residual_draws, row_means, row_scale
+from .scale_draws import ScaleDraws
 from .seeds import generator
 from .statistics import named_statistics
 
@@ -187,18 +188,35 @@ def _replicates(posterior: Posterior, chosen: IntArray, groups: str, seed: objec
     rng, design = generator(seed), posterior.design
     for some in pieces(chosen.size, design.n):
         part = _chosen(posterior, chosen[some])
-        effects = part.effects if groups == "same" else _new_effects(part, rng)
+        effects, scales = part.effects, part.scales
+        if groups == "new":
+            effects, scales = _new_effects(part, rng), _new_scales(part, rng)
         means = row_means(design, part.kept, part.beta, effects)
-        yield (means + residual_draws(means.shape, row_scale(design, part.sigma), rng))[0]
+        scale = row_scale(design, part.sigma, scales)
+        yield (means + residual_draws(means.shape, scale, rng, scales))[0]
 
 
 def _new_effects(posterior: Posterior, rng: np.random.Generator) -> tuple[Array, ...]:
-    """Return effects of as many new groups, b ~ N(0, Ω), of every draw."""
+    """Return effects of as many new groups, b ~ N(0, Ω) or its t or Laplace counterpart, of every draw."""
     out = []
-    for block, omega in zip(posterior.design.blocks, posterior.omega, strict=True):
+    for f, (block, omega) in enumerate(zip(posterior.design.blocks, posterior.omega, strict=True)):
         noise = rng.standard_normal((*omega.shape[:2], block.levels, block.k))
+        if posterior.scales is not None:
+            noise *= posterior.scales.effect_scale(f, block.levels, rng)[:, :, :, None]
         out.append(noise @ np.linalg.cholesky(omega).swapaxes(-1, -2))
     return tuple(out)
+
+
+def _new_scales(posterior: Posterior, rng: np.random.Generator) -> ScaleDraws | None:
+    """Return the scales with new residual SDs where these are of the levels of a grouping factor."""
+    scales = posterior.scales
+    if scales is None or scales.shape.groups is None:
+        return scales
+    if scales.shape.groups.name not in [block.name for block in posterior.design.blocks]:
+        return scales
+    half = np.broadcast_to(0.5 * scales.nu0[:, :, None], scales.sigmas.shape)
+    sigmas = scales.sigma0[:, :, None] * np.sqrt(half / rng.standard_gamma(half))
+    return replace(scales, sigmas=sigmas)
 
 
 def _chosen(posterior: Posterior, chosen: IntArray) -> Posterior:
@@ -207,11 +225,12 @@ def _chosen(posterior: Posterior, chosen: IntArray) -> Posterior:
 
     def picked(value: Any) -> Any:
         if isinstance(value, np.ndarray) and value.shape[:2] == shape:
-            return value.reshape(-1, *value.shape[2:])[chosen][None]
+            return value.reshape(shape[0] * shape[1], *value.shape[2:])[chosen][None]
         if isinstance(value, tuple):
             return tuple(picked(part) for part in value)
         if is_dataclass(value) and not isinstance(value, type):
-            return replace(value, **{f.name: picked(getattr(value, f.name)) for f in fields(value)})
+            own = [f.name for f in fields(value) if f.name != "shape"]
+            return replace(value, **{name: picked(getattr(value, name)) for name in own})
         return value
 
     drawn = [f.name for f in fields(posterior) if f.name not in ("design", "kept", "priors")]

@@ -58,7 +58,7 @@ def expected_density(
         raise ModelError(
             f"efficiency is {efficiency!r}; expected effective draws for each draw, such as 0.8."
         )
-    index, densities = _units(posterior, by)
+    index, densities = _units(posterior, by, method)
 
     def judged(some: slice) -> Parts:
         logs = densities(some)
@@ -83,7 +83,9 @@ def expected_density(
     return out
 
 
-def _units(posterior: Posterior, by: str | None) -> tuple[pd.Index[Any], Callable[[slice], Array]]:
+def _units(
+    posterior: Posterior, by: str | None, method: str
+) -> tuple[pd.Index[Any], Callable[[slice], Array]]:
     """Return labels of what is left out, and what gives log densities of some of it, shape (units, draws)."""
     design = posterior.design
     if by is None:
@@ -95,6 +97,12 @@ def _units(posterior: Posterior, by: str | None) -> tuple[pd.Index[Any], Callabl
         raise ModelError(
             f"by={by!r} is not a grouping factor of the model ({', '.join(names) or 'it has none'}). "
             f"{nearest(str(by), names)}".rstrip()
+        )
+    if posterior.scales is not None:
+        told = "; ".join(posterior.scales.shape.differences)
+        raise ModelError(
+            f"effects of a whole group can be integrated out exactly where all is normal with one σ; this model has "
+            f"{told}. Leave out one row at a time: .{method}()."
         )
     if len(names) > 1:
         posterior._need_effects()

@@ -30,6 +30,7 @@ from .expressions import evaluate
 from .judged import Judged
 from .predictive import predict
 from .rows import row_log_density
+from .scale_draws import ScaleDraws
 
 __all__ = ["Posterior"]
 
@@ -65,6 +66,8 @@ class Posterior(Judged):
     seconds : float
     acceptance : ndarray, shape (chains,), or None
         Share of steps that moved all covariances at once, after tuning; 0.2 to 0.4 is what they aim at.
+    scales : ScaleDraws or None
+        Of a model that is not normal with one σ; `sigma` is σ₀ where σ differs by group.
 
     Examples
     --------
@@ -88,6 +91,7 @@ class Posterior(Judged):
     thin: int
     seconds: float
     acceptance: Array | None = None
+    scales: ScaleDraws | None = None
 
     @property
     def chains(self) -> int:
@@ -107,8 +111,11 @@ class Posterior(Judged):
             name: (lambda i=i: self.beta[:, :, i])  # type: ignore[misc]
             for name, i in fixed.items()
         }
-        for parameter in variance_parameters(self.design):
+        one = self.scales is None or self.scales.shape.groups is None
+        for parameter in variance_parameters(self.design, with_sigma=one):
             out[parameter.long_name] = lambda p=parameter: self._variance(p)  # type: ignore[misc]
+        for name, values in self.scales.by_name().items() if self.scales else ():
+            out[name] = lambda v=values: v  # type: ignore[misc]
         return out
 
     def _variance(self, parameter: Parameter) -> Array:
@@ -140,6 +147,14 @@ class Posterior(Judged):
     def __contains__(self, name: object) -> bool:
         return name in self._getters
 
+    @property
+    def cov_re(self) -> dict[str, pd.DataFrame]:
+        """Posterior mean of Ω, the covariance matrix of one level's random effects, for every grouping factor."""
+        return {
+            block.name: pd.DataFrame(omega.mean(axis=(0, 1)), list(block.effects), list(block.effects))
+            for block, omega in zip(self.design.blocks, self.omega, strict=True)
+        }
+
     @lazy
     def random_effects(self) -> dict[str, GroupDraws]:
         """Draws of b for every grouping factor."""
@@ -148,6 +163,19 @@ class Posterior(Judged):
             block.name: GroupDraws(block.name, block.grouping.levels, block.effects, values)
             for block, values in zip(self.design.blocks, self.effects, strict=True)
         }
+
+    @lazy
+    def group_coefs(self) -> dict[str, GroupDraws]:
+        """Draws of each group's coefficients, β + b, for every grouping factor; the counterpart of a fit's."""
+        names = tuple(self.design.x_names[c] for c in self.kept)
+        out = {}
+        for name, own in self.random_effects.items():
+            columns = names + tuple(effect for effect in own.effects if effect not in names)
+            values = np.zeros((*own.values.shape[:3], len(columns)))
+            values[..., : len(names)] = self.beta[:, :, None, :]
+            values[..., [columns.index(effect) for effect in own.effects]] += own.values
+            out[name] = GroupDraws(name, own.levels, columns, values)
+        return out
 
     def _need_effects(self) -> None:
         if len(self.effects) < len(self.design.blocks):
@@ -244,12 +272,20 @@ class Posterior(Judged):
             raise ModelError(f"kind={kind!r} is not known; expected 'response' or 'mean'.")
         self._need_effects()
         index, values = predict(
-            self.design, self.kept, (self.beta, self.sigma, self.omega, self.effects), data, kind, seed
+            self.design,
+            self.kept,
+            (self.beta, self.sigma, self.omega, self.effects, self.scales),
+            data,
+            kind,
+            seed,
         )
         return Draws(row_names(index), values)
 
     def log_likelihood(self) -> Array:
-        """Return log p(y_i | β, b, σ) of every draw and row of the fit, shape (chains, draws, n)."""
+        """Return log p(y_i | β, b, σ) of every draw and row of the fit, shape (chains, draws, n).
+
+        Conditional on b; of t and Laplace residuals their own density.
+        """
         self._need_effects()
         return row_log_density(self)
 

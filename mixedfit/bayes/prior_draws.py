@@ -15,7 +15,9 @@ from .._types import Array
 from ..crossprod import cross_products
 from ..design import Design
 from ..errors import ModelError
+from .distributions import Normal, StudentT
 from .placement import Placement, place_priors, without_correlations
+from .positive_priors import Gamma
 from .posterior import Posterior
 from .priors import (
     Exponential,
@@ -30,7 +32,9 @@ from .priors import (
     Prior,
     UniformSD,
 )
+from .scale_draws import ScaleDraws
 from .seeds import generator
+from .shape import Shape, place_shape
 
 __all__ = ["PriorPredictive", "prior_predictive"]
 
@@ -95,16 +99,27 @@ class PriorPredictive(Posterior):
 
 
 def prior_predictive(
-    design: Design, priors: Mapping[str, Any] | None, *, draws: int, seed: object
+    design: Design,
+    priors: Mapping[str, Any] | None,
+    *,
+    draws: int,
+    seed: object,
+    errors: Any = Normal(),  # noqa: B008 (a frozen value)
+    random_effects: Any = Normal(),  # noqa: B008
+    sigma: str = "common",
+    data: Any = None,
 ) -> PriorPredictive:
     """Return draws from the prior of a design's model; see `LinearMixedModel.prior_predictive`."""
     whole = isinstance(draws, int | np.integer) and not isinstance(draws, bool)
     if not whole or draws < 4:
         raise ModelError(f"draws is {draws!r}; expected a whole number of at least 4.")
     begun, rng = perf_counter(), generator(seed)
+    shape, others = place_shape(
+        design, priors, errors=errors, random_effects=random_effects, sigma=sigma, data=data
+    )
     with blas_threads(1):
         cross = cross_products(design)
-    placement = place_priors(design, cross, priors)
+    placement = place_priors(design, cross, others)
     design = without_correlations(design, placement.units)
     beta = _coefficients(placement, int(draws), rng)
     omegas = []
@@ -114,23 +129,54 @@ def prior_predictive(
             here = slice(unit.start, unit.start + unit.size)
             omega[:, here, here] = _covariances(unit.prior, unit.size, str(unit), int(draws), rng)
         omegas.append(omega[None])
-    sigma = _deviations(placement.sigma, placement.sigma.about("σ"), int(draws), rng)
+    scales = None if shape.is_ordinary else _scales(shape, int(draws), rng)
+    if scales is not None and shape.groups is not None:
+        deviations = scales.sigma0
+    else:
+        deviations = _deviations(placement.sigma, placement.sigma.about("σ"), int(draws), rng)[None]
     effects = []
-    for block, omega in zip(design.blocks, omegas, strict=True):
+    for f, (block, omega) in enumerate(zip(design.blocks, omegas, strict=True)):
         noise = rng.standard_normal((1, draws, block.levels, block.k))
+        if scales is not None:
+            noise *= scales.effect_scale(f, block.levels, rng)[:, :, :, None]
         effects.append(noise @ np.linalg.cholesky(omega).swapaxes(-1, -2))
     return PriorPredictive(
         design=design,
         kept=cross.fixed.kept,
-        priors=placement.statements,
+        priors=(*placement.statements, *shape.statements(placement.sigma)),
         beta=beta[None],
-        sigma=sigma[None],
+        sigma=deviations,
         omega=tuple(omegas),
         effects=tuple(effects),
         tune=0,
         thin=1,
         seconds=perf_counter() - begun,
+        scales=scales,
     )
+
+
+def _scales(shape: Shape, draws: int, rng: np.random.Generator) -> ScaleDraws:
+    """Return draws of ν, and of the residual SDs of groups: 1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2)."""
+    nu = []
+    for distribution in (shape.errors, *shape.effects):
+        if isinstance(distribution, StudentT):
+            given = distribution.prior
+            nu.append(
+                np.full(draws, float(distribution.df))  # type: ignore[arg-type]
+                if given is None
+                else rng.gamma(given.shape, 1.0 / given.rate, draws)
+            )
+        else:
+            nu.append(np.ones(draws))
+    nu0 = rng.gamma(shape.nu0.shape, 1.0 / shape.nu0.rate, draws)
+    if isinstance(shape.sigma0, Gamma):
+        sigma0 = np.sqrt(rng.gamma(shape.sigma0.shape, 1.0 / shape.sigma0.rate, draws))
+    else:
+        sigma0 = _deviations(shape.sigma0, shape.sigma0.about("σ₀"), draws, rng)
+    groups = 0 if shape.groups is None else len(shape.groups.levels)
+    half = np.broadcast_to(0.5 * nu0[:, None], (draws, groups))
+    sigmas = sigma0[:, None] * np.sqrt(half / rng.standard_gamma(half))
+    return ScaleDraws(shape, tuple(v[None] for v in nu), nu0[None], sigma0[None], sigmas[None])
 
 
 def _coefficients(placement: Placement, draws: int, rng: np.random.Generator) -> Array:

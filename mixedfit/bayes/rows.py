@@ -10,6 +10,7 @@ import numpy as np
 from .._types import Array, IntArray
 from ..design import Design
 from ..errors import ModelError
+from .scale_draws import ScaleDraws, log_density
 
 if TYPE_CHECKING:
     from .posterior import Posterior
@@ -30,7 +31,8 @@ def row_log_density(posterior: Posterior, rows: slice = ALL) -> Array:
     design = posterior.design
     response = design.y if design.offset is None else design.y + design.offset
     means = row_means(design, posterior.kept, posterior.beta, posterior.effects, rows)
-    return log_likelihood(response[rows], means, row_scale(design, posterior.sigma, rows))
+    scales = posterior.scales
+    return log_likelihood(response[rows], means, row_scale(design, posterior.sigma, scales, rows), scales)
 
 
 def pieces(rows: int, draws: int) -> Iterator[slice]:
@@ -51,27 +53,36 @@ def row_means(
     return out if design.offset is None else out + design.offset[rows]
 
 
-def row_scale(design: Design, sigma: Array, rows: slice = ALL) -> Array:
-    """Return the residual SD of every draw on every row, shape (chains, draws, n or 1).
+def row_scale(design: Design, sigma: Array, scales: ScaleDraws | None = None, rows: slice = ALL) -> Array:
+    """Return the residual scale of every draw on every row, shape (chains, draws, n or 1): σ, or the row's σ_g.
 
     Raises
     ------
     ModelError
         If rows of weight 0 have none.
     """
+    own = sigma[:, :, None]
+    if scales is not None and scales.shape.groups is not None:
+        own = scales.sigmas[:, :, scales.shape.groups.grouping.codes[rows]]
     if design.weights is None:
-        return sigma[:, :, None]
+        return own
     if np.any(design.weights <= 0):
         raise ModelError("rows of weight 0 have no residual variance; leave them out of the data.")
-    return np.asarray(sigma[:, :, None] / np.sqrt(design.weights[rows]))
+    return np.asarray(own / np.sqrt(design.weights[rows]))
 
 
-def log_likelihood(response: Array, means: Array, scale: Array) -> Array:
-    """Return log N(y_i; mean, scale²) of every draw on every row, shape (chains, draws, n)."""
+def log_likelihood(response: Array, means: Array, scale: Array, scales: ScaleDraws | None = None) -> Array:
+    """Return the log density of the residuals of every draw on every row, shape (chains, draws, n)."""
     z = (response - means) / scale
-    return np.asarray(-0.5 * (z * z + np.log(2.0 * np.pi)) - np.log(scale))
+    if scales is None:
+        return np.asarray(-0.5 * (z * z + np.log(2.0 * np.pi)) - np.log(scale))
+    return np.asarray(log_density(scales.shape.errors, scales.nu[0][:, :, None], z) - np.log(scale))
 
 
-def residual_draws(shape: tuple[int, ...], scale: Array, rng: np.random.Generator) -> Array:
+def residual_draws(
+    shape: tuple[int, ...], scale: Array, rng: np.random.Generator, scales: ScaleDraws | None = None
+) -> Array:
     """Return residuals drawn anew, shape (chains, draws, n)."""
-    return np.asarray(scale * rng.standard_normal(shape))
+    if scales is None:
+        return np.asarray(scale * rng.standard_normal(shape))
+    return np.asarray(scale * scales.standard_noise(shape[2], rng))

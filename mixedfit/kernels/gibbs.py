@@ -33,7 +33,7 @@ from .gibbs_scales import draw_unit, reroot, rescale
 from .gibbs_variances import KNOWN, draw_variance
 from .triangle import cholesky
 
-__all__ = ["factor_system", "run_sweeps"]
+__all__ = ["factor_system", "run_sweeps", "write"]
 
 
 @plain
@@ -77,7 +77,7 @@ def factor_system(
 
 
 @plain
-def _write(
+def write(
     at: int, state: tuple[Array, Array, Array, Array], p: int, out: tuple[Array, Array, Array, Array]
 ) -> None:
     """Write down the state as one draw."""
@@ -215,5 +215,5 @@ def run_sweeps(
             if f > 0:
                 to_coefficients(f, factors, effects, coefficients)
         if places[sweep] >= 0:
-            _write(places[sweep], state, fixed[1].size, out)
+            write(places[sweep], state, fixed[1].size, out)
     return places.size
