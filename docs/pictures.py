@@ -40,6 +40,18 @@ def schools() -> mf.MixedResults:
     return mf.lmm("mathscore ~ 1 + (1 | school)", mf.load_dataset("school_mathscore")).fit()
 
 
+@lru_cache
+def sleep_posterior() -> mf.Posterior:
+    return mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).gibbs(seed=1)
+
+
+def seedlings_side_by_side() -> Any:
+    model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+    cauchy = mf.priors.HalfCauchy(1)
+    posterior = model.gibbs({"fixed": mf.priors.Flat(), "Tray": cauchy, "sigma": cauchy}, draws=5000, seed=1)
+    return mf.compare(model.fit(), posterior).plot(columns=2)
+
+
 SHIPPED: dict[str, Callable[[], Any]] = {
     "overview": lambda: sleep().plot(),
     "caterpillar": lambda: sleep().plot.caterpillar(effect="Days"),
@@ -58,6 +70,9 @@ SHIPPED: dict[str, Callable[[], Any]] = {
     "bootstrap_density": lambda: plots.bootstrap_density(sleep().bootstrap(1000, seed=1)),
     "influence": lambda: plots.influence(sleep().diagnostics.influence("Subject")),
     "matrix_pattern": lambda: penicillin().plot.matrix_pattern(),
+    "predictive_responses": lambda: plots.predictive_responses(sleep_posterior().check(seed=1)),
+    "predictive_statistics": lambda: plots.predictive_statistics(sleep_posterior().check(seed=1)),
+    "fit_and_posterior": seedlings_side_by_side,
 }
 
 

@@ -311,3 +311,74 @@ def test_picture_of_statistics_must_have_a_panel_with_the_data_for_each() -> Non
     assert len(plots.predictive_statistics(checked, "max").axes) == 1
     with pytest.raises(mf.ModelError, match="Did you mean 'skewness'"):
         plots.predictive_statistics(checked, ["skewnes"])
+
+
+# -- t and Laplace, and variances by group -------------------------------------------------------------
+
+
+SHAPES = {
+    "t": {"errors": mf.distributions.StudentT(5), "random_effects": mf.distributions.Laplace()},
+    "by": {"sigma": "by:Tray"},
+}
+
+
+@lru_cache
+def shaped(name: str) -> mf.Posterior:
+    priors = {key: prior for key, prior in KNOWN.items() if name == "t" or key != "sigma"}
+    return seedlings().gibbs(priors, draws=2500, tune=200, seed=1, **SHAPES[name])
+
+
+def test_replicates_of_new_groups_must_have_the_tails_of_their_distributions() -> None:
+    y = shaped("t").replicate(10_000, groups="new", seed=1)
+    design = shaped("t").design
+    mean = (shaped("t").beta.reshape(-1, 2) @ design.X.T).mean(axis=0)
+    spread = design.X @ np.cov(shaped("t").beta.reshape(-1, 2).T) @ design.X.T
+    first, second = 0, 1  # two plants of one tray
+    assert design.blocks[0].codes[first] == design.blocks[0].codes[second]
+    # variance of t is ν/(ν − 2) σ², of Laplace 2τ²
+    own = 2 * TAU**2 + spread[0, 0]
+    assert np.var(y[:, 0] - mean[0]) == pytest.approx(own + 5 / 3 * SIGMA**2, rel=0.1)
+    assert np.cov(y[:, first], y[:, second])[0, 1] == pytest.approx(own, rel=0.1)
+
+
+def test_replicates_of_new_groups_must_have_new_residual_variances_where_these_are_by_group() -> None:
+    posterior = shaped("by")
+    assert posterior.scales is not None
+    same, new = (posterior.replicate(10_000, groups=g, seed=1) for g in ("same", "new"))
+    design = posterior.design
+    rows = np.flatnonzero(design.blocks[0].codes == 3)[:2]
+    expected = 2 * np.mean(posterior.scales.sigmas[:, :, 3] ** 2)
+    assert np.var(same[:, rows[0]] - same[:, rows[1]]) == pytest.approx(expected, rel=0.06)
+    fresh = np.abs(new[:, rows[0]] - new[:, rows[1]])
+    rng = np.random.default_rng(1)
+    nu0, sigma0 = (v.ravel() for v in (posterior.scales.nu0, posterior.scales.sigma0))
+    drawn = sigma0 * np.sqrt(nu0 / rng.chisquare(nu0)) * np.sqrt(2) * np.abs(rng.standard_normal(nu0.size))
+    assert stats.ks_2samp(fresh, drawn).pvalue > 1e-3
+
+
+def test_prior_of_other_distributions_must_be_drawn_from() -> None:
+    d = mf.distributions
+    prior = seedlings().prior_predictive(
+        KNOWN, draws=20_000, seed=1, errors=d.StudentT("estimate"), random_effects=d.Laplace()
+    )
+    assert stats.kstest(prior["nu"][0], stats.gamma(2, scale=10).cdf).pvalue > 1e-3
+    b = prior.effects[0][0, :, 2, 0]
+    assert stats.kstest(b, stats.laplace(scale=TAU).cdf).pvalue > 1e-3
+    y = prior.replicate(20_000, seed=3)
+    means = prior.beta[0] @ prior.design.X[0] + prior.effects[0][0, :, prior.design.blocks[0].codes[0], 0]
+    residual = (y[:, 0] - means) / SIGMA
+    assert stats.kstest(stats.t(prior["nu"][0]).cdf(residual), "uniform").pvalue > 1e-3
+
+
+def test_prior_of_residual_variances_by_group_must_be_drawn_from() -> None:
+    priors = {key: prior for key, prior in KNOWN.items() if key != "sigma"}
+    priors |= {"nu0": pr.Gamma(8.0, 1.0), "sigma0": pr.HalfNormal(2.0)}
+    prior = seedlings().prior_predictive(priors, draws=20_000, seed=1, sigma="by:Tray")
+    assert stats.kstest(prior["nu0"][0], stats.gamma(8).cdf).pvalue > 1e-3
+    assert stats.kstest(prior["sigma0"][0], stats.halfnorm(scale=2).cdf).pvalue > 1e-3
+    level = next(name for name in prior if name.startswith("sigma["))
+    ratio = prior["nu0"] * prior["sigma0"] ** 2 / prior[level] ** 2  # χ² with ν₀ degrees of freedom
+    assert stats.kstest(stats.chi2(prior["nu0"][0]).cdf(ratio[0]), "uniform").pvalue > 1e-3
+    assert prior.check("sd", seed=1).kind == "prior"
+    with pytest.raises(mf.ModelError, match="improper"):
+        seedlings().prior_predictive({"sigma0": pr.Jeffreys()}, sigma="by:Tray")

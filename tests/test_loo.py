@@ -276,3 +276,38 @@ def test_lacking_draws_must_be_refused() -> None:
     with pytest.raises(mf.ModelError, match="keep_effects=True"):
         lean.loo()
     assert len(lean.loo(by="Subject").pointwise) == 18
+
+
+# -- t and Laplace, and variances by group -------------------------------------------------------------
+
+
+@lru_cache
+def tailed(**options: Any) -> mf.Posterior:
+    data = mf.load_dataset("sleepstudy")
+    return mf.lmm("Reaction ~ Days + (Days | Subject)", data).gibbs(seed=1, **options)
+
+
+def test_loo_of_t_residuals_must_use_their_density() -> None:
+    posterior = tailed(errors=mf.distributions.StudentT(4))
+    design, draw, row = posterior.design, (2, 77), 57
+    b = posterior.effects[0][draw][design.blocks[0].codes[row]]
+    mean = design.X[row] @ posterior.beta[draw] + design.blocks[0].z[row] @ b
+    expected = stats.t(4, mean, posterior.sigma[draw]).logpdf(design.y[row])
+    assert rows.row_log_density(posterior, slice(57, 58))[draw][0] == pytest.approx(expected, rel=1e-12)
+    # the study has a few outlying days
+    assert "The first predicts better" in str(posterior.loo() - tailed().loo())
+
+
+def test_loo_with_variances_by_group_must_use_the_rows_own() -> None:
+    posterior = tailed(sigma="by:Subject")
+    assert posterior.scales is not None
+    level = str(mf.load_dataset("sleepstudy")["Subject"].iloc[57])
+    scale = posterior[f"sigma[{level}]"][1, 40]
+    design, draw = posterior.design, (1, 40)
+    b = posterior.effects[0][draw][design.blocks[0].codes[57]]
+    mean = design.X[57] @ posterior.beta[draw] + design.blocks[0].z[57] @ b
+    expected = stats.norm(mean, scale).logpdf(design.y[57])
+    assert rows.row_log_density(posterior, slice(50, 60))[draw][7] == pytest.approx(expected, rel=1e-12)
+    for ask in (posterior.loo, posterior.waic):
+        with pytest.raises(mf.ModelError, match="normal with one σ"):
+            ask(by="Subject")
