@@ -24,19 +24,32 @@ if TYPE_CHECKING:
 __all__ = ["group_log_densities"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Inner:
-    """Effects of a group that go with it.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """Rows of a group, and the effects that go with it.
+
+    Those of the factor with most of them come first: its levels share no rows, so that they are eliminated one by one.
 
     Attributes
     ----------
-    block : int
-    start : int
-        First column among those of the group.
+    rows : ndarray of int64, shape (r,)
+    weights : ndarray, shape (r,)
+    first : int
+        Factor that is eliminated.
+    z : ndarray, shape (r, L, k)
+        Its columns for the group's L levels of it.
+    rest : ndarray, shape (r, q)
+        Columns of all other effects.
+    places : list of (int, int)
+        Factor, and first column in `rest`, of each of their levels.
     """
 
-    block: int
-    start: int
+    rows: IntArray
+    weights: Array
+    first: int
+    z: Array
+    rest: Array
+    places: list[tuple[int, int]]
 
 
 def group_log_densities(posterior: Posterior, block: int) -> Callable[[slice], Array]:
@@ -65,27 +78,44 @@ def _goes_with(design: Design, block: int, other: int) -> BoolArray:
     return np.asarray(low == high, dtype=bool)
 
 
+def _group(design: Design, rows: IntArray, own: list[BoolArray]) -> _Group:
+    """Return a group's rows with the columns of the effects that go with it."""
+    weights = np.ones(rows.size) if design.weights is None else design.weights[rows]
+    inner = []
+    for f, block in enumerate(design.blocks):
+        codes = block.codes[rows]
+        levels = np.unique(codes[own[f][codes]])
+        inner.append((codes[:, None] == levels)[:, :, None] * block.z[rows][:, None, :])
+    first = int(np.argmax([z.shape[1] for z in inner]))
+    rest, places, width = [np.zeros((rows.size, 0))], [], 0
+    for f, z in enumerate(inner):
+        if f == first:
+            continue
+        rest.append(z.reshape(rows.size, -1))
+        places += [(f, width + z.shape[2] * level) for level in range(z.shape[1])]
+        width += z.shape[1] * z.shape[2]
+    return _Group(rows, weights, first, inner[first], np.concatenate(rest, axis=1), places)
+
+
 def _density(posterior: Posterior, rows: IntArray, own: list[BoolArray]) -> Array:
     """Return the log density of a group's rows, shape (chains × draws,)."""
     design = posterior.design
-    columns, places = _columns(design, rows, own)
-    weights = np.ones(rows.size) if design.weights is None else design.weights[rows]
-    gram = columns.T @ (weights[:, None] * columns)
-    out = np.empty(posterior.sigma.size)
-    constant = 0.5 * np.sum(np.log(weights)) - 0.5 * rows.size * np.log(2.0 * np.pi)
-    size = max(1, PIECE // max(rows.size, 3 * gram.size))
-    draws = out.size
-    beta = posterior.beta.reshape(draws, -1)
-    sigma = posterior.sigma.reshape(draws)
-    for first in range(0, draws, size):
-        some = slice(first, first + size)
+    group = _group(design, rows, own)
+    _, levels, k = group.z.shape
+    q = group.rest.shape[1]
+    draws = posterior.sigma.size
+    out = np.empty(draws)
+    beta, sigma = posterior.beta.reshape(draws, -1), posterior.sigma.reshape(draws)
+    size = max(1, PIECE // max(rows.size, 2 * levels * k * (k + q), 3 * q * q))
+    for start in range(0, draws, size):
+        some = slice(start, start + size)
         residual = design.y[rows] - beta[some] @ design.X[np.ix_(rows, posterior.kept)].T
         for f, values in enumerate(posterior.effects):
             residual -= _given(design, f, values, rows, own[f], some)
-        variance = sigma[some] ** 2
         omegas = [omega.reshape(draws, *omega.shape[2:])[some] for omega in posterior.omega]
-        out[some] = constant + _marginal(residual, weights, columns, gram, places, omegas, variance)
-    return out
+        out[some] = _marginal(residual, group, omegas, sigma[some] ** 2)
+    constant = np.sum(np.log(group.weights)) - rows.size * np.log(2.0 * np.pi)
+    return np.asarray(out + 0.5 * constant)
 
 
 def _given(design: Design, f: int, values: Array, rows: IntArray, own: BoolArray, some: slice) -> Array:
@@ -102,45 +132,38 @@ def _given(design: Design, f: int, values: Array, rows: IntArray, own: BoolArray
     return out
 
 
-def _columns(design: Design, rows: IntArray, own: list[BoolArray]) -> tuple[Array, list[_Inner]]:
-    """Return Z of the effects that go with a group, shape (rows, q), and where each level's begin."""
-    parts: list[Array] = []
-    places: list[_Inner] = []
-    width = 0
-    for f, block in enumerate(design.blocks):
-        codes = block.codes[rows]
-        for level in np.unique(codes[own[f][codes]]).tolist():
-            parts.append(np.where((codes == level)[:, None], block.z[rows], 0.0))
-            places.append(_Inner(f, width))
-            width += block.k
-    return np.concatenate(parts, axis=1), places
+def _marginal(residual: Array, group: _Group, omegas: list[Array], variance: Array) -> Array:
+    """Return log N(r; 0, ZΩZᵀ + σ²W⁻¹) up to constants, shape (draws,).
 
-
-def _marginal(
-    residual: Array,
-    weights: Array,
-    columns: Array,
-    gram: Array,
-    places: list[_Inner],
-    omegas: list[Array],
-    variance: Array,
-) -> Array:
-    """Return log N(r; 0, ZΩZᵀ + σ²W⁻¹) up to constants.
-
-    With G = ZᵀWZ, c = ZᵀWr and M = I + ΩG/σ²: log|V| = log|M| + n log σ² − log|W|,
-    rᵀV⁻¹r = (rᵀWr − cᵀM⁻¹Ωc/σ²)/σ².
+    For the levels l of the first factor, with G_l = Z_lᵀWZ_l, M_l = I + ΩG_l/σ² and S_l = M_l⁻¹Ω/σ²:
+    V₀ = σ²W⁻¹ + Σ Z_lΩZ_lᵀ has log|V₀| = n log σ² − log|W| + Σ log|M_l| and σ² xᵀV₀⁻¹y = xᵀWy − Σ xᵀWZ_l S_l Z_lᵀWy.
+    The rest, Z_r, then follows in the same way: V = V₀ + Z_rΩ_rZ_rᵀ, A = Z_rᵀV₀⁻¹Z_r, a = Z_rᵀV₀⁻¹r,
+    log|V| = log|V₀| + log|I + Ω_rA|, rᵀV⁻¹r = rᵀV₀⁻¹r − aᵀ(I + Ω_rA)⁻¹Ω_ra.
     """
-    weighted = residual * weights
-    c = weighted @ columns
-    q = gram.shape[0]
-    matrix = np.broadcast_to(np.eye(q), (variance.size, q, q)).copy()
-    moved = np.empty_like(c)
-    for place in places:
-        omega = omegas[place.block]
-        here = slice(place.start, place.start + omega.shape[1])
-        matrix[:, here] += omega @ gram[here] / variance[:, None, None]
-        moved[:, here] = np.einsum("dab,db->da", omega, c[:, here])
-    solved = np.linalg.solve(matrix, moved[:, :, None])[:, :, 0]
-    squares = np.einsum("dr,dr->d", weighted, residual) - np.einsum("dq,dq->d", c, solved) / variance
-    logs = np.linalg.slogdet(matrix)[1] + residual.shape[1] * np.log(variance)
+    z, rest, omega = group.z, group.rest, omegas[group.first]
+    weighted = residual * group.weights
+    gram = np.einsum("rla,r,rlb->lab", z, group.weights, z)
+    inner = np.eye(z.shape[2]) + omega[:, None] @ gram / variance[:, None, None, None]
+    shrunk = (
+        np.linalg.solve(inner, np.broadcast_to(omega[:, None], inner.shape)) / variance[:, None, None, None]
+    )
+    c = (weighted @ z.reshape(len(z), -1)).reshape(-1, *z.shape[1:])
+    moved = np.einsum("dlab,dlb->dla", shrunk, c)
+    squares = np.einsum("dr,dr->d", weighted, residual) - np.einsum("dla,dla->d", c, moved)
+    logs = np.linalg.slogdet(inner)[1].sum(axis=1) + residual.shape[1] * np.log(variance)
+    if rest.shape[1]:
+        cross = np.einsum("rla,r,rq->laq", z, group.weights, rest)
+        own = (rest.T * group.weights) @ rest
+        through = np.einsum("dlab,lbq->dlaq", shrunk, cross)
+        matrix = (own - np.einsum("lap,dlaq->dpq", cross, through, optimize=True)) / variance[:, None, None]
+        a = (weighted @ rest - np.einsum("dlaq,dla->dq", through, c)) / variance[:, None]
+        lifted, system = np.empty_like(a), np.empty_like(matrix)
+        for f, start in group.places:
+            here = slice(start, start + omegas[f].shape[1])
+            system[:, here] = omegas[f] @ matrix[:, here]
+            lifted[:, here] = np.einsum("dab,db->da", omegas[f], a[:, here])
+        system += np.eye(rest.shape[1])
+        solved = np.linalg.solve(system, lifted[:, :, None])[:, :, 0]
+        squares = squares - variance * np.einsum("dq,dq->d", a, solved)
+        logs = logs + np.linalg.slogdet(system)[1]
     return np.asarray(-0.5 * (logs + squares / variance))
