@@ -38,7 +38,7 @@ LAYERS = [
     ["tables", "adapters"],
     ["markup"],
     ["html_report"],
-    ["questions", "predictions", "diagnosed", "outputs"],
+    ["questions", "predictions", "diagnosed", "outputs", "shrunken"],
     ["results"],
     ["lmm", "compare", "fit_and_posterior", "studies"],
     ["cli"],

@@ -17,3 +17,10 @@ def test_page_must_show_what_is_printed() -> None:
     runner.run(test)
     assert runner.failures == 0
     assert len(test.examples) > 10
+
+
+def test_page_must_show_pictures_that_are_there_and_run_all_of_its_code() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    for name in re.findall(r"!\[[^\]]{15,}\]\((images/\w+\.png)\)", text):
+        assert (PAGE.parent / name).exists(), name
+    assert text.count("![") == 3

@@ -244,6 +244,47 @@ def test_arviz_must_get_named_coordinates_and_rows() -> None:
     assert effects.dims == ("chain", "draw", "Tray", "effect|Tray")
     assert np.array_equal(effects.sel(Tray=effects["Tray"][2])[:, :, 0], posterior.effects[0][:, :, 2, 0])
     assert tree["log_likelihood"]["SeedlingWeight"].shape == (4, 200, 56)
+    shares = tree["sample_stats"]["acceptance_rate"]
+    assert shares.dims == ("chain", "draw")
+    np.testing.assert_array_equal(shares[:, 7], posterior.acceptance)
+
+
+def test_arviz_must_get_the_prior_when_asked() -> None:
+    pytest.importorskip("arviz_base")
+    model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+    posterior, prior = model.gibbs(draws=50, seed=1), model.prior_predictive(draws=70, seed=1)
+    tree = posterior.to_arviz(prior=prior, seed=1)
+    np.testing.assert_array_equal(tree["prior"]["GenotypeB"], prior["GenotypeB"])
+    assert tree["prior"]["b|Tray"].dims == ("chain", "draw", "Tray", "effect|Tray")
+    assert tree["prior_predictive"]["SeedlingWeight"].shape == (1, 70, 56)
+    assert tree["posterior_predictive"]["SeedlingWeight"].dims == ("chain", "draw", "row")
+    alone = prior.to_arviz()
+    assert {"prior", "prior_predictive", "observed_data"} == set(alone.children)
+    with pytest.raises(mf.ModelError, match="prior_predictive"):
+        posterior.to_arviz(prior=posterior)
+
+
+@pytest.mark.filterwarnings("ignore:Estimated shape parameter:UserWarning")
+def test_loo_of_arviz_must_be_ours() -> None:
+    stats_of = pytest.importorskip("arviz_stats")
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    posterior = model.gibbs(draws=625, seed=1)  # 2,500 draws: both smooth a tail of 150
+    found = stats_of.loo(posterior.to_arviz(seed=1), reff=1.0, pointwise=True)
+    own = posterior.loo(efficiency=1.0)
+    np.testing.assert_allclose(own.pointwise, found.elpd_i.values, rtol=1e-10)
+    np.testing.assert_allclose(own.pareto_k, found.pareto_k.values, rtol=1e-8)
+
+
+def test_share_of_accepted_steps_must_be_known_for_each_chain(posterior: mf.Posterior) -> None:
+    assert posterior.acceptance is not None
+    assert posterior.acceptance.shape == (4,)
+    assert np.all((posterior.acceptance > 0.1) & (posterior.acceptance < 0.6))  # 0.3 is aimed at
+    known = {"Subject": mf.priors.Known(30.0), "sigma": mf.priors.Known(30.0)}
+    still = mf.lmm("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy")).gibbs(
+        known, draws=20, tune=5, seed=1
+    )
+    assert still.acceptance is not None
+    assert np.isnan(still.acceptance).all()
 
 
 def test_log_likelihood_must_be_normal_about_the_groups_means(posterior: mf.Posterior) -> None:
