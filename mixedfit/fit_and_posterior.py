@@ -19,6 +19,7 @@ from .inference.profile import Profile
 from .labels import check_level
 from .plots.comparison import fit_and_posterior
 from .results import MixedResults
+from .rformat import text_columns
 from .shrunken import effect_tables, shrinkage_table
 
 __all__ = ["Comparison", "compare"]
@@ -121,9 +122,20 @@ class Comparison:
         )
         head = f"Fit and posterior side by side, intervals of level {self.level:g}"
         lines = [head, *(line.rstrip() for line in shown.to_string().split("\n"))]
-        return "\n".join([*lines, notes]).rstrip()
+        return "\n".join([*lines, *_shrinkage_lines(self.shrinkage), notes]).rstrip()
 
     __repr__ = __str__
+
+
+def _shrinkage_lines(table: pd.DataFrame) -> list[str]:
+    """Return how far BLUPs and posterior means are shrunk as text, if there is anything to tell."""
+    known = table.dropna()
+    if known.empty:
+        return []
+    labels = [f"{effect} | {group}" for group, effect in known.index]
+    numbers = [[f"{value:.2f}" for value in known[column]] for column in ("shrunk_mode", "shrunk_mean")]
+    rows = text_columns(["", " BLUPs", " posterior means"], [labels, *numbers], left=1)
+    return ["", "Share of the way to the mean, from what each level says alone", *rows]
 
 
 def _heading(column: str) -> tuple[str, str]:
