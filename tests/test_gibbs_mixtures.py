@@ -77,12 +77,14 @@ def test_typical_variance_must_be_gamma_given_those_of_the_groups() -> None:
     assert agrees(draws, stats.gamma(0.5 + 2 * NU0, scale=1 / (0.2 + 0.5 * NU0 * np.sum(1 / VARIANCES))))
 
 
-def slices(which: int, numbers: list[float], squares: np.ndarray, start: float) -> np.ndarray:
+def slices(
+    which: int, numbers: list[float], squares: np.ndarray, start: float, counts: np.ndarray = COUNTS
+) -> np.ndarray:
     """Return exp x of a chain of slice steps, thinned."""
     rng, x, out = np.random.default_rng(5), np.log(start), np.empty(1500)
     for i in range(out.size):
         for _ in range(8):
-            x = mix.draw_log(rng, which, x, np.array(numbers), squares, COUNTS)
+            x = mix.draw_log(rng, which, x, np.array(numbers), squares, counts)
         out[i] = np.exp(x)
     return out
 
@@ -146,7 +148,8 @@ def test_sigma_must_have_prior_times_the_residuals_density(kind: int) -> None:
     """Residuals are given in units of the present σ, here 2."""
     rest, now = np.array([0.3, -1.0, 2.2, 0.1, -4.0, 0.7]), 2.0
     numbers = [kinds.HALF_T, 3.0, 1.2, 4.0, kind, now]
-    draws = slices(mix.SIGMA, [*map(float, numbers)], (rest / now) ** 2, now)
+    total = np.array([np.sum(np.abs(rest)) / now])
+    draws = slices(mix.SIGMA, [*map(float, numbers)], (rest / now) ** 2, now, total)
     law = stats.t(4) if kind == mix.STUDENT else stats.laplace()
 
     def density(s: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -99,6 +100,40 @@ def test_number_must_count_as_near_up_to_its_monte_carlo_error(shown: str, found
     assert near(shown, found) is same
 
 
+# -- pictures ----------------------------------------------------------------------------------------
+
+
+def coarse(image: Any) -> Any:
+    """Return the mean lightness of 40 × 40 cells."""
+    rows = np.array_split(image, 40, axis=0)
+    return np.array([[cell.mean() for cell in np.array_split(row, 40, axis=1)] for row in rows])
+
+
+@pytest.mark.parametrize("name", ["lesson_delta", "lesson_parabolas"])
+def test_picture_must_look_like_the_one_on_the_page(name: str, request: pytest.FixtureRequest) -> None:
+    """The rival is the picture upside down."""
+    if name == "lesson_parabolas":
+        request.getfixturevalue("shared_data")
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    spec = importlib.util.spec_from_file_location("lesson_pictures", LESSONS / "pictures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    pictures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pictures)
+    made = (pictures.PICTURES | pictures.FROM_GRASS)[name]()
+    figure = made if hasattr(made, "savefig") else made.figure
+    figure.set_dpi(100)
+    figure.canvas.draw()
+    ours = np.asarray(figure.canvas.buffer_rgba())[..., :3].mean(axis=2) / 255.0
+    plt.close(figure)
+    stored = plt.imread(ROOT / "docs" / "images" / f"{name}.png")[..., :3].mean(axis=2)
+    gap = np.abs(coarse(stored) - coarse(ours)).mean()
+    assert gap < min(0.01, np.abs(coarse(stored) - coarse(ours[::-1])).mean() / 4)
+
+
 # -- 000 ---------------------------------------------------------------------------------------------
 
 
@@ -178,6 +213,22 @@ def test_tail_must_be_heavier_when_the_prior_of_trays_is_wider(
     assert posteriors == sorted(posteriors)
 
 
+def test_extensions_must_move_the_difference_as_theory_says(lesson: Callable[[str], dict[str, Any]]) -> None:
+    """Random genotypes shrink it; Laplace trays move it from means (−3.5) to medians (−4.5); tails of e, hardly."""
+    page = lesson("001")
+    deltas, error = page["deltas"], convergence.mcse_mean
+    base, normal, laplace, trays, *tails = deltas.values()
+    for shrunken in (normal, laplace):
+        assert base.mean() + 10 * error(base) < shrunken.mean() < 0
+        assert shrunken.std() < base.std()
+    means = page["data"].groupby("Tray", observed=True)["SeedlingWeight"].mean().to_numpy()
+    from_medians = np.median(means[4:]) - np.median(means[:4])
+    assert from_medians == pytest.approx(-4.5)
+    assert from_medians < trays.mean() < base.mean() - 5 * error(trays)
+    assert len(tails) == 3
+    assert all(abs(delta.mean() - base.mean()) < 0.1 * base.std() for delta in tails)
+
+
 # -- 002 ---------------------------------------------------------------------------------------------
 
 
@@ -248,3 +299,17 @@ def test_pile_at_zero_must_be_that_of_the_integral(lesson: Callable[[str], dict[
         exact = density[t[:, 0] < 0.1].sum() / density.sum()
         assert probability == pytest.approx(exact, abs=0.025)
     assert lesson("004")["trap"]["warned"].tolist() == [True, True, True, False, False]
+
+
+def test_schools_own_spread_must_be_shrunken_towards_the_common_one(
+    lesson: Callable[[str], dict[str, Any]],
+) -> None:
+    """E(σ_j² | …) = (ν₀σ₀² + SS_j)/(ν₀ + n_j − 2): at the posterior means of ν₀ and σ₀, with SS_j about ȳ_j."""
+    page = lesson("004")
+    schools, own = page["schools"], page["own"]
+    nu, s0 = own["nu0"].mean(), own["sigma0"].mean()
+    squares = (schools["n"] - 1) * schools["var"]
+    expected = np.sqrt((nu * s0**2 + squares) / (nu + schools["n"] - 2))
+    assert np.corrcoef(expected, page["spread"]["together"])[0, 1] > 0.97
+    assert np.abs(expected - page["spread"]["together"]).max() < 0.5
+    assert page["spread"]["together"].std() < page["spread"]["alone"].std() / 2

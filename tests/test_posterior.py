@@ -294,3 +294,13 @@ def test_log_likelihood_must_be_normal_about_the_groups_means(posterior: mf.Post
     mean = design.X[row] @ posterior.beta[draw] + design.blocks[0].z[row] @ b
     expected = stats.norm(mean, posterior.sigma[draw]).logpdf(design.y[row])
     assert posterior.log_likelihood()[draw][row] == pytest.approx(expected, rel=1e-12)
+
+
+def test_printout_must_not_list_hundreds_of_residual_standard_deviations() -> None:
+    model = mf.lmm("mathscore ~ 1 + (1 | school)", mf.load_dataset("school_mathscore"))
+    posterior = model.gibbs(draws=20, tune=5, seed=1, sigma="by:school")
+    text = str(posterior)
+    assert sum(line.startswith("sigma[") for line in text.splitlines()) == 8
+    assert "92 more of sigma[…]" in text
+    assert "nu0" in text
+    assert len(posterior.summary()) == 104

@@ -240,8 +240,14 @@ def row_names(index: pd.Index[Any]) -> tuple[str, ...]:
     return tuple(label if isinstance(label, str) else f"row {label}" for label in index)
 
 
+SHOWN = 8
+"""Residual standard deviations of groups that a printout lists; there may be thousands."""
+
+
 def format_summary(table: pd.DataFrame) -> str:
-    """Return a summary as text, with digits that the Monte-Carlo error supports."""
+    """Return a summary as text, with digits that the Monte-Carlo error supports; long lists of σ_g are cut."""
+    left_out = [name for name in table.index if str(name).startswith("sigma[")][SHOWN:]
+    table = table.drop(index=left_out)
     numbers = [c for c in table.columns if c not in ("rhat", "ess_bulk", "ess_tail")]
     text = pd.DataFrame(index=table.index)
     decimals = np.clip(1 - np.floor(np.log10(table["mcse"].fillna(1.0).clip(lower=1e-12))), 0, 12).astype(int)
@@ -250,4 +256,5 @@ def format_summary(table: pd.DataFrame) -> str:
     text["rhat"] = [f"{v:.3f}" for v in table["rhat"]]
     for column in ("ess_bulk", "ess_tail"):
         text[column] = [f"{v:.0f}" for v in table[column]]
-    return text.to_string()
+    rest = f"\n… and {len(left_out)} more of sigma[…]: summary() has them all" if left_out else ""
+    return text.to_string() + rest

@@ -149,7 +149,10 @@ class Posterior(Judged):
 
     @property
     def cov_re(self) -> dict[str, pd.DataFrame]:
-        """Posterior mean of Ω, the covariance matrix of one level's random effects, for every grouping factor."""
+        """Posterior mean of Ω, the covariance matrix of one level's random effects, for every grouping factor.
+
+        Of t and Laplace effects Ω is the squared scale, of which their covariance is a multiple.
+        """
         return {
             block.name: pd.DataFrame(omega.mean(axis=(0, 1)), list(block.effects), list(block.effects))
             for block, omega in zip(self.design.blocks, self.omega, strict=True)

@@ -43,8 +43,11 @@ DF, NU0, SIGMA0, SIGMA = range(4)
 LARGEST = 1e10
 """Of λ: beyond it the cross-products would lose the rows of ordinary weight; |e| < 1e-5 σ is normal, not Laplace."""
 
-STEPS = 30
-"""Of width 1 that a slice may grow."""
+LARGE = 1e100
+"""Products are turned into logarithms before they leave the range of floats."""
+
+STEPS = 100
+"""By which a slice may grow."""
 
 
 @plain
@@ -124,12 +127,26 @@ def _log_prior(numbers: Array, sigma: float) -> float:
 
 
 @plain
+def _sum_of_logs(squares: Array, factor: float) -> float:
+    """Return Σ log(1 + factor q), by logarithms of products that stay within the range of floats."""
+    total, product = 0.0, 1.0
+    for i in range(squares.size):
+        term = 1.0 + factor * squares[i]
+        if term > LARGE:
+            total += math.log(term)
+            continue
+        product *= term
+        if product > LARGE:
+            total += math.log(product)
+            product = 1.0
+    return float(total + math.log(product))
+
+
+@plain
 def _log_df(nu: float, numbers: Array, squares: Array) -> float:
     """Return the logarithm of Π t_ν, of vectors of length k with squared lengths q."""
-    total, k = 0.0, numbers[2]
-    for i in range(squares.size):
-        total -= np.log1p(squares[i] / nu)
-    total *= 0.5 * (nu + k)
+    k = numbers[2]
+    total = -0.5 * (nu + k) * _sum_of_logs(squares, 1.0 / nu)
     each = math.lgamma(0.5 * (nu + k)) - math.lgamma(0.5 * nu) - 0.5 * k * math.log(nu)
     return float(total + squares.size * each)
 
@@ -147,12 +164,12 @@ def _log_groups(nu0: float, variance: float, squares: Array, counts: Array) -> f
 
 
 @plain
-def _log_errors(kind: int, nu: float, factor: float, squares: Array) -> float:
-    """Return the logarithm of the density of residuals of scale `factor`, the λ integrated out."""
-    total = 0.0
-    for i in range(squares.size):
-        q = squares[i] / factor**2
-        total -= np.sqrt(q) if kind == LAPLACE else 0.5 * (nu + 1.0) * np.log1p(q / nu)
+def _log_errors(kind: int, nu: float, factor: float, squares: Array, sums: Array) -> float:
+    """Return the logarithm of the density of residuals of scale `factor`, the λ integrated out; `sums` has Σ√q."""
+    if kind == LAPLACE:
+        total = -sums[0] / factor
+    else:
+        total = -0.5 * (nu + 1.0) * _sum_of_logs(squares, 1.0 / (nu * factor**2))
     return float(total - squares.size * math.log(factor))
 
 
@@ -167,7 +184,7 @@ def _log_density(which: int, x: float, numbers: Array, squares: Array, counts: A
         return float(total + numbers[0] * x - numbers[1] * value)
     if which == SIGMA0:
         return _log_groups(numbers[3], value**2, squares, counts) + _log_prior(numbers, value) + x
-    total = _log_errors(int(numbers[4]), numbers[3], value / numbers[5], squares)
+    total = _log_errors(int(numbers[4]), numbers[3], value / numbers[5], squares, counts)
     return total + _log_prior(numbers, value) + x
 
 
@@ -184,23 +201,26 @@ def draw_log(
         NU0: log ν0 given σ0² and weighted sums of squares of `counts` residuals a group; numbers (shape, rate, σ0²).
         SIGMA0: log σ0 given ν0 and the same; numbers (kind and two numbers of the prior, ν0).
         SIGMA: log σ given residuals in units of its present value, squared, the λ integrated out; numbers (kind and two
-        numbers of the prior, ν, distribution, present value). Where σ differs by group, σ0 with all σ_g in proportion.
+        numbers of the prior, ν, distribution, present value), counts (Σ√q). Where σ differs by group, σ0 with all σ_g
+        in proportion.
     """
     height = _log_density(which, x, numbers, squares, counts) + np.log(1.0 - rng.random())
-    left = x - rng.random()
-    right = left + 1.0
-    for _ in range(STEPS):
+    width = min(1.0, 4.0 / np.sqrt(squares.size))  # about the spread that so many vectors leave
+    left = x - width * rng.random()
+    right = left + width
+    steps = int(STEPS * rng.random())  # of the limit, so that the step is reversible where it is reached
+    for _ in range(steps):
         if not _log_density(which, left, numbers, squares, counts) > height:
             break
-        left -= 1.0
-    for _ in range(STEPS):
+        left -= width
+    for _ in range(STEPS - 1 - steps):
         if not _log_density(which, right, numbers, squares, counts) > height:
             break
-        right += 1.0
+        right += width
     for _ in range(100):
         moved = left + (right - left) * rng.random()
         if _log_density(which, moved, numbers, squares, counts) > height:
-            return moved
+            return float(moved)
         if moved < x:
             left = moved
         else:

@@ -202,13 +202,14 @@ def _draw_mixture(
 ) -> None:
     """Draw σ (σ0 with all σ_g in proportion) and ν with the λ integrated out, then the λ."""
     n, m, last = rest.size, variances.size, numbers.size - 1
-    scaled = np.empty(n)
+    scaled, sums = np.empty(n), np.zeros(1)
     for i in range(n):
         scaled[i] = rest[i] ** 2 / (variances[groups[i]] if m > 0 else variance[0])
+        sums[0] += np.sqrt(scaled[i])
     if prior[0] != KNOWN:
         now = numbers[last] if m > 0 else np.sqrt(variance[0])
         given = np.array([float(prior[0]), prior[1], prior[2], numbers[0], float(kind), now])
-        moved = math.exp(draw_log(rng, SIGMA, math.log(now), given, scaled, scaled))
+        moved = math.exp(draw_log(rng, SIGMA, math.log(now), given, scaled, sums))
         factor = (moved / now) ** 2
         scaled /= factor
         variances *= factor
