@@ -17,6 +17,7 @@ from .bayes.posterior import Posterior
 from .errors import ModelError
 from .inference.profile import Profile
 from .labels import check_level
+from .plots.both_effects import effects_of_both
 from .plots.comparison import fit_and_posterior
 from .results import MixedResults
 from .rformat import text_columns
@@ -106,6 +107,23 @@ class Comparison:
         return fit_and_posterior(
             self.table, self.posterior, self.profile, parameters, level=self.level, columns=columns, ax=ax
         )
+
+    def plot_effects(self, group: str | None = None, effect: str | None = None, *, ax: Any = None) -> Any:
+        """Draw each level's BLUP and posterior mean beside what its data say alone; return the axes.
+
+        Parameters
+        ----------
+        group, effect : str, optional
+            Grouping factor and one of its effects; the first by default.
+        ax : matplotlib Axes, optional
+
+        Raises
+        ------
+        ModelError
+            If a name is not known, the draws of the effects were not kept, or matplotlib is not installed.
+        """
+        self.posterior._need_effects()
+        return effects_of_both(self.random_effects, self.posterior, group, effect, level=self.level, ax=ax)
 
     def __str__(self) -> str:
         digits = np.clip(2 - np.floor(np.log10(self.table["post_sd"].clip(lower=1e-12))), 0, 12).astype(int)
