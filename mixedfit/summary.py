@@ -295,7 +295,7 @@ def _degrees(df: float) -> str:
     """Return degrees of freedom with two decimals, or without where they do not matter."""
     if not np.isfinite(df):
         return "NA" if np.isnan(df) else "Inf"
-    return f"{df:.2f}" if df < 1e4 else f"{df:.3g}"
+    return f"{df:.2f}" if df < 1e4 else f"{df:.0f}"
 
 
 def _correlation_lines(correlation: pd.DataFrame) -> list[str]:

@@ -74,8 +74,10 @@ class Checks:
             return f"{found}, {'many ' * (self.far >= 3 * mean)}more {than}"
         if pdtr(self.far, mean) < RARE:
             return f"{found}, {'far ' * (self.far <= mean / 3)}fewer {than}"
+        if not self.far:
+            return f"{found}, where normal residuals would put {usual} on average."
         return (
-            f"{found}; normal residuals would put {usual} there on average, so that this may well be chance."
+            f"{found}; normal residuals would put {usual} there on average: chance explains the difference."
         )
 
     def _largest(self) -> str:

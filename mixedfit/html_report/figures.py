@@ -94,8 +94,10 @@ def _svg(figure: Any) -> bytes:
     import matplotlib as mpl
     from matplotlib.text import Text
 
-    for text in figure.findobj(Text):
-        text.set_text(plain(text.get_text()))
+    labels = [label for ax in figure.axes for label in (ax.xaxis.label, ax.yaxis.label, *ax.get_children())]
+    for text in (*labels, *figure.get_children()):
+        if isinstance(text, Text):
+            text.set_text(plain(text.get_text()))
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "mixedfit", "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", dpi=130, metadata={"Date": None, "Creator": None})

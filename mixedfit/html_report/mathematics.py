@@ -25,8 +25,8 @@ _PLUS = '<mo form="infix">+</mo>'
 MOST_TERMS = 8
 """Terms of an equation beyond which it is written in matrices."""
 
-LINE = 42
-"""Letters of names in one line of an equation."""
+LINE, BESIDE = 34, 6
+"""Letters in one line of an equation, so that most phones show it whole; those that each term has beside its name."""
 
 MOST_EFFECTS = 4
 """Effects of a level beyond which their covariance is not written out."""
@@ -75,7 +75,7 @@ def model_math(results: MixedResults) -> str:
     fixed = [_times(_sub(_letter("β"), f"<mn>{j}</mn>"), name) for j, name in enumerate(names)]
     spoken = f"{named} = " + " + ".join(_spoken(f"β{j}", name) for j, name in enumerate(names))
     left = f"{_sub(_text(named), _letter('i'))}<mo>=</mo>"
-    lines = _lines(fixed, [len(plain(name)) for name in names])
+    lines = _lines(fixed, [_letters(name) for name in names])
     rows = [
         (left if not at else "", _PLUS * (at > 0) + line) for at, line in enumerate(lines or ["<mn>0</mn>"])
     ]
@@ -85,7 +85,7 @@ def model_math(results: MixedResults) -> str:
             below = f"<mn>{letter}</mn><mo>,</mo>{_text(block.name)}<mo>[</mo><mi>i</mi><mo>]</mo>"
             parts.append(_times(_sub(_letter("b"), below), effect))
             spoken += " + " + _spoken(f"b{letter} of its {block.name}", effect)
-        sizes = [len(plain(effect)) + len(block.name) for effect in block.effects]
+        sizes = [_letters(effect) + len(block.name) + 3 for effect in block.effects]
         rows += [("", f"{_PLUS}{line}") for line in _lines(parts, sizes)]
     if fit.design.offset is not None:
         rows.append(("", f"{_PLUS}{_sub(_text('offset'), _letter('i'))}"))
@@ -93,15 +93,20 @@ def model_math(results: MixedResults) -> str:
     return _wrap(_rows(rows), spoken + " + ε")
 
 
+def _letters(name: str) -> int:
+    """Return the width of a column's name in an equation, where the intercept has none."""
+    return 0 if name == "(Intercept)" else len(plain(name))
+
+
 def _lines(parts: Sequence[str], sizes: Sequence[int]) -> list[str]:
     """Return terms in lines of sums that are not too wide, by the letters of their names."""
     lines: list[list[str]] = []
     width = LINE
     for part, size in zip(parts, sizes, strict=True):
-        width += size + 4
+        width += size + BESIDE
         if width > LINE:
             lines.append([])
-            width = size + 4
+            width = size + BESIDE
         lines[-1].append(part)
     return [_sum(line) for line in lines]
 

@@ -97,8 +97,10 @@ def report(
     >>> mf.report(fit, "report.html")  # doctest: +SKIP
     PosixPath('report.html')
     """
-    text = report_html(fit, title=title, level=level, profile=profile)
     out = Path(path)
+    if not out.parent.is_dir():
+        raise DataError(f"cannot write {out}: there is no folder {out.parent}.")
+    text = report_html(fit, title=title, level=level, profile=profile)
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -248,10 +250,10 @@ def _fixed(fit: MixedResults, level: float, traced: Profile | None) -> Section:
     notes = [how, *notes]
     if len(source) > len(shown):
         notes.append(f"{len(source) - len(shown)} further coefficients are not shown.")
-    table = Table("Fixed effects", tuple(heads), rows, 1, tuple(notes))
+    table = Table("Coefficients", tuple(heads), rows, 1, tuple(notes))
     wald = next(iter(intervals.values()))
     sentences = [*words.effects_in_words(fit, wald, level), *words.left_out_in_words(fit)]
-    body = list_of(sentences) + stacked(table, "Fixed effects") + _terms(fit)
+    body = list_of(sentences) + stacked(table, "Coefficients") + _terms(fit)
     return Section("fixed", "Fixed effects", body)
 
 

@@ -69,7 +69,7 @@ def _fixed_words(results: MixedResults) -> list[str]:
     names = [plain(str(name)) for name in results._fit.coefficient_names if name != "(Intercept)"]
     recipe = _recipe(results)
     if not names:
-        return ["The fixed part is a mean alone."]
+        return ["The fixed part is one mean for all rows."]
     if recipe is None:
         rest = f" and {len(names) - MOST_TERMS} more" if len(names) > MOST_TERMS else ""
         return [f"The fixed part says how the mean depends on {joined(names[:MOST_TERMS])}{rest}."]
@@ -80,9 +80,14 @@ def _fixed_words(results: MixedResults) -> list[str]:
     words += _interaction_words([term for term in terms if len(term.factors) > 1], len(single))
     out = [f"The fixed part says how the mean depends on {joined(words)}."]
     full = [term for term in terms if _has_every_level(term)]
-    if full and not any(term.name == "(Intercept)" for term in recipe.terms):
-        out.append(f"There is no intercept: coefficients of {plain(full[0].name)} are means of its levels.")
-    return out
+    if any(term.name == "(Intercept)" for term in recipe.terms) or recipe.many:
+        return out
+    if full:
+        return [
+            *out,
+            f"There is no intercept: coefficients of {plain(full[0].name)} are means of its levels.",
+        ]
+    return [*out, "There is no intercept: the mean is 0 where all of these are 0."]
 
 
 def _term_words(term: FixedTerm, variables: Mapping[str, Variable]) -> str:
@@ -135,13 +140,13 @@ def _block_words(results: MixedResults, at: int) -> str:
     if list(block.effects) == ["(Intercept)"]:
         return f"Each level of {block.name} has its own mean, which differs from the common one by a random intercept."
     own = _own(results, at)
-    parts = len(block.term_sizes)
-    together = parts == 1 and block.structure.parts[0].invariance == "linear"
-    tied = "may be correlated" if together else "are uncorrelated"
-    if parts > 1 and max(block.term_sizes) > 1:
-        tied = "may be correlated within a term"
-    words = f"Each level of {block.name} has its own {joined(own)}: random effects"
-    return f"{words}, which {tied}." if block.k > 1 else f"{words}."
+    words = f"Each level of {block.name} has its own {joined(own)}"
+    if block.k == 1:
+        return f"{words}: a random effect."
+    parts = block.structure.parts
+    tied = any(part.k > 1 and part.invariance == "linear" for part in parts)
+    within = " within a term" if len(parts) > 1 else ""
+    return f"{words}: random effects, which {f'may be correlated{within}' if tied else 'are uncorrelated'}."
 
 
 def _own(results: MixedResults, at: int) -> list[str]:
