@@ -11,6 +11,10 @@ from .naming import plain
 __all__ = ["list_of", "paragraphs", "scrolled", "stacked"]
 
 
+NARROW = 3
+"""Columns that a phone has room for, names among them."""
+
+
 def paragraphs(sentences: Sequence[str]) -> str:
     """Return a paragraph for each sentence."""
     return "".join(f"<p>{html.escape(text)}</p>" for text in sentences)
@@ -29,12 +33,13 @@ def scrolled(body: str, label: str) -> str:
 def stacked(table: Table, caption: str) -> str:
     """Return a table whose cells know their heads, with its notes.
 
-    A phone shows each row as a block; roles keep it a table for a screen reader there.
+    A phone shows each row as a block, unless there are few columns; roles keep it a table for a screen reader there.
     """
     heads = [_head(head, at < table.left) for at, head in enumerate(table.heads)]
     rows = [_row(table, row) for row in table.rows]
+    shape = ' class="stacked"' if len(table.heads) > NARROW else ""
     body = (
-        f'<table role="table" class="stacked"><caption>{html.escape(caption)}</caption>'
+        f'<table role="table"{shape}><caption>{html.escape(caption)}</caption>'
         f'<thead role="rowgroup"><tr role="row">{"".join(heads)}</tr></thead>'
         f'<tbody role="rowgroup">{"".join(rows)}</tbody></table>'
     )

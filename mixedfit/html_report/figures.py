@@ -17,7 +17,7 @@ from .._types import Array
 from ..errors import ModelError
 from ..plots.style import pyplot, smooth
 from .naming import number, plain, signed
-from .words import effect_in_words
+from .words import effect_in_words, variable_of
 
 if TYPE_CHECKING:
     from ..inference.profile import Profile
@@ -226,10 +226,10 @@ def slope_pictures(results: MixedResults) -> list[Picture]:
         return []
     block = blocks[at]
     slope = next(name for j, name in enumerate(block.effects) if np.ptp(block.z[:, j]) > 0)
+    along = variable_of(results, at, slope)
     lines = Picture(
         _whole(lambda: plots.fitted_lines(results, slope, block.name, groups=16, columns=4)),
-        f"Data and fitted lines of {min(16, block.levels)} of {block.levels:,} levels of {block.name} along "
-        f"{plain(slope)}.",
+        f"Data and fitted lines of {min(16, block.levels)} of {block.levels:,} levels of {block.name} along {along}.",
         f"Points are data, blue lines what the model says of a level of {block.name}, dashed lines the population. "
         "Lines should go through their points.",
         wide=True,
@@ -240,16 +240,16 @@ def slope_pictures(results: MixedResults) -> list[Picture]:
         "Each arrow leads from what the data of a level say alone to what the model says, which borrows from the "
         "other levels. Uncertain levels move most.",
     )
-    return [lines, shrinkage, *_implied_pictures(results, block.name, slope)]
+    return [lines, shrinkage, *_implied_pictures(results, block.name, slope, along)]
 
 
-def _implied_pictures(results: MixedResults, group: str, slope: str) -> list[Picture]:
+def _implied_pictures(results: MixedResults, group: str, slope: str, along: str) -> list[Picture]:
     """Return what different slopes imply for the rows of a group; nothing where that cannot be drawn."""
     try:
         implied = plots.implied_covariance(results, group, slope)
     except ModelError:
         return []
-    off, along = implied.correlation, plain(implied.effect)
+    off = implied.correlation
     return [
         Picture(
             drawn(lambda ax: plots.within_group_variance(results, group, slope, ax=ax), 5.2, 4.2),

@@ -23,6 +23,7 @@ __all__ = [
     "model_in_words",
     "response_of",
     "shares_in_words",
+    "variable_of",
 ]
 
 MOST_TERMS = 8
@@ -188,6 +189,15 @@ def effect_in_words(results: MixedResults, at: int, effect: str) -> str:
     if full:
         return f"{'deviation' if '(Intercept)' in block.effects else 'mean'} of {plain(effect)}"
     return f"effect of {plain(effect)}"
+
+
+def variable_of(results: MixedResults, at: int, effect: str) -> str:
+    """Return the variable that a random effect is made of; the effect itself if there are several."""
+    block, recipe = results._fit.design.blocks[at], _recipe(results)
+    place = list(block.effects).index(effect)
+    terms = () if recipe is None else recipe.effect_terms(at)
+    names = [name for term in terms if place in term.columns for name in term.variables]
+    return names[0] if len(names) == 1 else plain(effect)
 
 
 def _residual_words(results: MixedResults) -> str:
