@@ -20,10 +20,14 @@ from .fit_and_posterior import compare
 from .html_report import report
 from .lmm import LinearMixedModel, lmm
 from .plain import check_is_plain
+from .plots.style import pyplot
 from .results import MixedResults
 from .summary import Summary
 
 __all__ = ["main"]
+
+PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".eps", ".ps", ".tif", ".tiff", ".webp")
+"""Endings of files that matplotlib writes."""
 
 EXIT_OK, EXIT_NOT_CONVERGED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -119,6 +123,13 @@ def _add_sampling(commands: Any) -> None:
         command.add_argument("--chains", type=int, default=4, metavar="N")
         command.add_argument("--seed", type=int, metavar="N", help="makes the draws the same again")
         command.add_argument("--out", metavar="FILE", help="write to a file instead of the terminal")
+        if name == "compare":
+            command.add_argument(
+                "--bootstrap", action="store_true", help="bootstrap intervals beside Wald and profile"
+            )
+            command.add_argument(
+                "--plot", metavar="FILE", help="draw them side by side: a file such as side.png, .svg or .pdf"
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -183,13 +194,32 @@ def _report(options: argparse.Namespace) -> int:
 
 def _sample(options: argparse.Namespace) -> int:
     """Print a posterior, or a fit beside it."""
+    picture = getattr(options, "plot", None)
+    if picture is not None:
+        _check_picture(picture)
     with _warnings_in_words():
         model = _model(options)
         settings = {"draws": options.draws, "tune": options.tune, "chains": options.chains}
         posterior = model.gibbs(seed=options.seed, **settings)
-        shown = str(posterior if options.command == "gibbs" else compare(model.fit(), posterior))
-    _write(shown, options.out)
+        if options.command == "gibbs":
+            _write(str(posterior), options.out)
+        else:
+            methods: list[Any] = ["wald", "profile", *(["boot"] if options.bootstrap else [])]
+            side = compare(model.fit(), posterior, methods=methods, seed=options.seed)
+            _write(str(side), options.out)
+            if picture is not None:
+                side.plot().savefig(picture)
+                print(f"Picture written to {picture}", file=sys.stderr)
     return EXIT_NOT_CONVERGED if posterior.warnings else EXIT_OK
+
+
+def _check_picture(path: str) -> None:
+    """Refuse a picture that could not be written, before anything is sampled."""
+    pyplot()
+    if Path(path).suffix.lower() not in PICTURES:
+        raise DataError(f"--plot names {path!r}; expected a file that ends in {', '.join(PICTURES)}.")
+    if not Path(path).resolve().parent.is_dir():
+        raise DataError(f"--plot names {path!r}, but there is no folder {str(Path(path).parent)!r}.")
 
 
 def _fitted(options: argparse.Namespace) -> MixedResults:
