@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ._types import Array
+from ._types import Array, BoolArray
 from .errors import ModelError
 from .inference.degrees import degrees_of_freedom
-from .recipe import usable
+from .recipe import Recipe, usable
 from .tidying import rows_of
 
 if TYPE_CHECKING:
@@ -58,6 +58,14 @@ def for_marginaleffects(fit: MixedResults, data: Any) -> Any:
     >>> from marginaleffects import avg_slopes  # doctest: +SKIP
     >>> avg_slopes(mf.for_marginaleffects(fit, data), variables="Days", eps_vcov=1e-3)  # doctest: +SKIP
     """
+    recipe = usable(fit._fit.design.recipe)
+    if recipe.many:
+        raise ModelError("marginaleffects cannot take fits with fixed factors of more than 200 levels.")
+    return _model_class()(fit, _vault(fit, data, recipe))
+
+
+def _imported() -> tuple[Any, Any, Any]:
+    """Return polars and the two classes of marginaleffects that a model is made of."""
     try:
         import polars as pl
         from marginaleffects.classes import ModelAbstract, ModelVault
@@ -65,16 +73,23 @@ def for_marginaleffects(fit: MixedResults, data: Any) -> Any:
         raise ModelError(
             "marginaleffects 0.6 or later is not installed, or is another version: pip install marginaleffects"
         ) from None
-    recipe = usable(fit._fit.design.recipe)
-    if recipe.many:
-        raise ModelError("marginaleffects cannot take fits with fixed factors of more than 200 levels.")
-    kept = fit._fit.kept.astype(bool)
+    return pl, ModelAbstract, ModelVault
 
-    class MixedfitModel(ModelAbstract):  # type: ignore[misc]
+
+def _kept(fit: MixedResults) -> BoolArray:
+    return np.asarray(fit._fit.kept, dtype=bool)
+
+
+def _model_class() -> Any:
+    """Return the class of models in marginaleffects' terms, which inherits from that package's."""
+    pl, base, _ = _imported()
+
+    class MixedfitModel(base):  # type: ignore[misc, valid-type]
         """A mixedfit model in marginaleffects' terms."""
 
         def get_exog(self, newdata: Any) -> Array:
-            return recipe.fixed_rows(newdata)[0][:, kept]
+            recipe = usable(self.model._fit.design.recipe)
+            return recipe.fixed_rows(newdata)[0][:, _kept(self.model)]
 
         def get_predict(self, params: Array, newdata: Any) -> Any:
             exog = newdata if isinstance(newdata, np.ndarray) else self.get_exog(newdata)
@@ -85,18 +100,23 @@ def for_marginaleffects(fit: MixedResults, data: Any) -> Any:
             if vcov is False or vcov is None:
                 return None
             ddf: Any = "normal" if vcov is True else vcov
-            return np.asarray(degrees_of_freedom(fit._fit, ddf).covariance[np.ix_(kept, kept)])
+            kept = _kept(self.model)
+            return np.asarray(degrees_of_freedom(self.model._fit, ddf).covariance[np.ix_(kept, kept)])
 
         def get_df(self) -> float:
             return float("inf")
 
         def get_autodiff_args(self) -> dict[str, Any]:
-            return {
-                "model_type": "linear",
-                "family": None,
-                "link": None,
-            }  # exact derivatives instead of differences
+            """Say that the model is linear: exact derivatives instead of differences."""
+            return {"model_type": "linear", "family": None, "link": None}
 
+    return MixedfitModel
+
+
+def _vault(fit: MixedResults, data: Any, recipe: Recipe) -> Any:
+    """Return what marginaleffects keeps of a model: coefficients, how rows are built, the data."""
+    pl, _, vault = _imported()
+    kept = _kept(fit)
     response = fit.formula.split("~", 1)[0].strip()
     names = list(recipe.fixed_names)
     frame = rows_of(data, fit._fit.design.index)
@@ -104,7 +124,7 @@ def for_marginaleffects(fit: MixedResults, data: Any) -> Any:
     columns: dict[str, Any] = {response: fit._fit.response}
     for name in [*names, *others]:
         columns[name] = _column(frame[name], recipe.variables.get(name), pl)
-    vault = ModelVault(
+    return vault(
         coef=fit._fit.beta[kept],
         coefnames=np.array([n for n, k in zip(fit._fit.coefficient_names, kept, strict=True) if k]),
         formula=lambda newdata: (None, recipe.fixed_rows(newdata)[0][:, kept]),
@@ -112,7 +132,6 @@ def for_marginaleffects(fit: MixedResults, data: Any) -> Any:
         package="mixedfit",
         variable_names=[response, *names],
     )
-    return MixedfitModel(fit, vault)
 
 
 def _column(values: pd.Series[Any], variable: Any, pl: Any) -> Any:

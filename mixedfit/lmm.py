@@ -15,6 +15,7 @@ from ._progress import Progress
 from .bayes.distributions import Distribution, Normal
 from .bayes.gibbs import gibbs
 from .bayes.posterior import Posterior
+from .bayes.prior_draws import PriorPredictive, prior_predictive
 from .design import Design, build_design
 from .errors import ConvergenceWarning, ModelError, RankWarning, warn
 from .estimate import Control
@@ -193,6 +194,56 @@ class LinearMixedModel:
             sigma=sigma,
             data=self._data,
             progress=progress,
+        )
+
+    def prior_predictive(
+        self,
+        priors: Mapping[str, Any] | None = None,
+        *,
+        draws: int = 1000,
+        seed: object = None,
+        errors: Distribution = Normal(),  # noqa: B008 (a frozen value)
+        random_effects: Distribution | Mapping[str, Distribution] = Normal(),  # noqa: B008
+        sigma: str = "common",
+    ) -> PriorPredictive:
+        """Return draws from the prior, to see what data it expects before it has seen any.
+
+        Parameters
+        ----------
+        priors : mapping of str to values of `mixedfit.priors`, optional
+            As in `gibbs`, all of them proper.
+        draws : int
+        seed : int, SeedSequence, Generator or None
+        errors, random_effects, sigma
+            As in `gibbs`.
+
+        Returns
+        -------
+        PriorPredictive
+            Has what a `Posterior` has; ``.replicate()`` gives responses, ``.check()`` sets them beside the data.
+
+        Raises
+        ------
+        ModelError
+            If a prior is improper, or does not fit the model.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+        >>> prior = model.prior_predictive(seed=1)
+        >>> prior.replicate(5, seed=2).shape
+        (5, 56)
+        """
+        return prior_predictive(
+            self.design,
+            priors,
+            draws=draws,
+            seed=seed,
+            errors=errors,
+            random_effects=random_effects,
+            sigma=sigma,
+            data=self._data,
         )
 
 

@@ -3,30 +3,31 @@
 The target of a row is xβ + zb over the random effects taken in; its prediction has β̂ and the BLUPs b̂. The error's
 variance is σ²ℓᵀC⁻¹ℓ with the joint covariance of (β̂ − β, b̂ − b) (Henderson 1975, Biometrics 31:423), plus zΩzᵀ for
 the effects of a group that the fit did not see. A new response adds σ²/w and the variance of effects left out. The
-variances count as known: what is not known of them is not part of the error.
+variances count as known, unless Kenward and Roger's method is asked for (`prediction_errors`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri, stdtrit
 
 from ._lazy import lazy
 from ._types import Array, BoolArray
 from .errors import ModelError, PredictionWarning, nearest, warn
 from .fit import Fit
 from .inference.bootstrap import check_count
-from .inference.degrees import method_named
+from .inference.degrees import Ddf, method_named
 from .inference.estimable import ColumnSpace
+from .inference.kenward_roger import KenwardRoger, KenwardRogerResult, check_kenward_roger
 from .inference.replicates import seed_sequence
 from .information import Information
 from .joint import JointCovariance
 from .labels import check_level
+from .prediction_errors import Target, satterthwaite_rows, t_quantiles, unknown_variances
 from .re_form import ReForm, included_effects
 from .recipe import NewRows
 from .rows import NewLevels, check_levels, fixed_mean, residual_variance, rows_of, some_rows, without_label
@@ -35,7 +36,7 @@ from .simulate import simulate_response, simulate_rows
 __all__ = ["Interval", "PredictionDdf", "Predictor"]
 
 Interval = Literal["confidence", "prediction"]
-PredictionDdf = Literal["normal", "satterthwaite", "residual"]
+PredictionDdf: TypeAlias = Literal["normal", "satterthwaite", "kenward-roger", "residual"] | KenwardRoger
 
 LARGEST_KEPT = 3000
 """Columns of a dense tail up to which its inverse is kept for the next question: 72 MB."""
@@ -87,8 +88,7 @@ class Predictor:
         offset: Any = None,
     ) -> pd.Series[float] | pd.DataFrame:
         """Return predictions; see `Predictions.predict`."""
-        ddf = method_named(ddf)
-        _check_option("ddf", ddf, get_args(PredictionDdf))
+        method = self._method(ddf)
         _check_option("new_levels", new_levels, get_args(NewLevels))
         if interval is not None:
             _check_option("interval", interval, get_args(Interval))
@@ -99,44 +99,60 @@ class Predictor:
         mean, complete = self._mean(rows, taken, new_levels)
         if not se and interval is None:
             return pd.Series(mean, index=rows.index, name="mean")
-        target, joint = Target(some_rows(rows, complete), taken, new_levels), self.joint
+        target = Target(some_rows(rows, complete), taken, new_levels)
+        variance = target.variance(self.joint)
+        added = self._unknown(target, variance, method)
         error = np.full(mean.size, np.nan)
-        error[complete] = self.fit.sigma * np.sqrt(target.variance(joint))
+        error[complete] = self.fit.sigma * np.sqrt(variance + added)
         table = pd.DataFrame({"mean": mean, "se": error}, index=rows.index)
         if interval is None:
             return table
         if interval == "prediction":
             noise = residual_variance(self.fit, newdata, weights, mean.size)[complete]
             target = replace(target, noise=noise / self.fit.sigma**2, left_out=spread)
+            variance = target.variance(self.joint)
         limits, df = np.full(mean.size, np.nan), np.full(mean.size, np.nan)
-        variance = target.variance(joint)
-        df[complete] = self._degrees(target, variance, ddf)
-        limits[complete] = self.fit.sigma * np.sqrt(variance) * t_quantiles(0.5 + level / 2, df[complete])
+        df[complete] = self._degrees(target, variance, method)
+        quantiles = t_quantiles(0.5 + level / 2, df[complete])
+        limits[complete] = self.fit.sigma * np.sqrt(variance + added) * quantiles
         table["lower"], table["upper"] = mean - limits, mean + limits
-        if ddf != "normal":
+        if method != "normal":
             table.insert(2, "df", df)
         return table
 
-    def _degrees(self, target: Target, variance: Array, ddf: PredictionDdf) -> Array:
-        """Return the degrees of freedom of the estimated variance of each row, over σ², shape (n,).
+    def _method(self, ddf: Any) -> Ddf:
+        """Return the method that `ddf` names, if it can be had for this fit."""
+        method = method_named(ddf)
+        if method == "kenward-roger":
+            method = KenwardRoger()
+        if isinstance(method, KenwardRoger):
+            check_kenward_roger(self.fit, pairs=method.information == "expected")
+            return method
+        _check_option("ddf", method, get_args(get_args(PredictionDdf)[0]))
+        return cast(Ddf, method)
 
-        Satterthwaite's: 2v²/gᵀAg, v = σ² × variance, with A the covariance of (θ, log σ²) and g by central
-        differences in θ.
-        """
+    def _unknown(self, target: Target, variance: Array, method: Ddf) -> Array | float:
+        """Return what estimated variances add to the errors' variance, over σ², for Kenward and Roger's method."""
+        if not isinstance(method, KenwardRoger) or not self.fit.theta.size:
+            return 0.0
+        size = self.fit.theta.size
+        covariance = self._parameter_covariance(method)[:size, :size]
+        return unknown_variances(self.fit, target, variance, covariance)
+
+    def _degrees(self, target: Target, variance: Array, method: Ddf) -> Array:
+        """Return the degrees of freedom of the estimated variance of each row, over σ², shape (n,)."""
         fit = self.fit
-        if ddf == "normal":
+        if method == "normal":
             return np.full(variance.size, np.inf)
-        if ddf == "residual" or not fit.design.blocks:
+        if method == "residual" or not fit.design.blocks:
             return np.full(variance.size, float(fit.cross.n - fit.cross.p_total))
-        gradient = []
-        for step in np.diag(_steps(fit)):
-            ahead, behind = (target.variance(JointCovariance(fit, fit.theta + s)) for s in (step, -step))
-            gradient.append((ahead - behind) / (2.0 * step.sum()))
-        if fit.held_sigma is None:
-            gradient.append(variance)
-        g = np.array(gradient)
-        spread = np.einsum("ai,ab,bi->i", g, self.information.parameter_covariance, g)
-        return np.asarray(2.0 * variance**2 / np.where(spread > 0, spread, 1e-300))
+        return satterthwaite_rows(fit, target, variance, self._parameter_covariance(method))
+
+    def _parameter_covariance(self, method: Ddf) -> Array:
+        """Return the covariance of (θ, log σ²) that a method takes."""
+        if method == KenwardRoger("expected"):
+            return KenwardRogerResult(self.information, "expected").root_covariance
+        return self.information.parameter_covariance
 
     def simulate(
         self,
@@ -207,62 +223,6 @@ class Predictor:
             size += np.abs(own[codes])
             at += len(factor.names)
         return np.asarray(np.all(np.abs(inside) <= 1e-7 * size, axis=1))
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """What is predicted of complete rows, and what of it varies.
-
-    Attributes
-    ----------
-    rows : NewRows
-    taken : sequence of ndarray of bool, shape (k,)
-    new_levels : {"error", "population", "marginal"}
-    noise : ndarray, shape (n,), or float
-        Residual variance over σ², of a response.
-    left_out : bool
-        Whether effects that are not taken in vary, as of a level drawn at random: independent of the data, and of
-        effects of a level that was seen.
-    """
-
-    rows: NewRows
-    taken: Sequence[BoolArray]
-    new_levels: NewLevels
-    noise: Array | float = 0.0
-    left_out: bool = False
-
-    def variance(self, joint: JointCovariance) -> Array:
-        """Return the variance of target less prediction over σ² at the covariance's θ, shape (n,)."""
-        design, rows = joint.fit.design, self.rows
-        z = [np.where(own, values, 0.0) for values, own in zip(rows.z, self.taken, strict=True)]
-        codes = [np.where(own.any(), c, -1) for c, own in zip(rows.codes, self.taken, strict=True)]
-        out = joint.variances(rows.X, rows.many, z, codes) + self.noise
-        for f, (block, here) in enumerate(zip(design.blocks, design.theta_slices, strict=True)):
-            root = block.structure.factor(joint.theta[here])
-            new = codes[f] < 0
-            own, rest = z[f] @ root, (rows.z[f] - z[f]) @ root
-            if self.new_levels == "marginal":
-                out += np.where(new, np.sum(own * own, axis=1), 0.0)
-            if self.left_out:
-                out += np.sum(rest * rest, axis=1) + np.where(new, 2.0 * np.sum(rest * own, axis=1), 0.0)
-        return np.asarray(out)
-
-
-def t_quantiles(probability: float, df: Array) -> Array:
-    """Return quantiles of t distributions, of the normal for infinite df, shape (n,)."""
-    finite = np.where(np.isfinite(df), df, 1.0)
-    return np.asarray(np.where(np.isinf(df), ndtri(probability), stdtrit(finite, probability)))
-
-
-def _steps(fit: Fit) -> Array:
-    """Return steps of central differences in θ, shape (n_theta,): where effects matter as the residual does, 1e-4."""
-    units = [
-        1.0 / np.abs(basis @ block.structure.derivative(fit.theta[here])).max(axis=(1, 2))
-        for block, here, basis in zip(
-            fit.design.blocks, fit.design.theta_slices, fit.cross.basis, strict=True
-        )
-    ]
-    return 1e-4 * np.maximum(np.abs(fit.theta), 0.1 * np.concatenate(units))
 
 
 def _check_option(name: str, value: Any, known: Sequence[str]) -> None:

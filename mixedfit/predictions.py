@@ -71,7 +71,8 @@ class Predictions:
         """Return predictions for rows of the fit or for new ones: a Series, or a table with errors and limits.
 
         The standard error is that of x(β̂ − β) + z(b̂ − b) with the joint covariance of fixed and random effects
-        (Henderson 1975, Biometrics 31:423), given the variances; what is not known of these is not part of it.
+        (Henderson 1975, Biometrics 31:423), given the variances. With ``ddf="kenward-roger"`` it also holds what is not
+        known of these (Kackar & Harville 1984, J. Am. Stat. Assoc. 79:853; Prasad & Rao 1990, 85:163).
 
         Parameters
         ----------
@@ -91,10 +92,11 @@ class Predictions:
             left out by `re_form` (unless `new_levels` is "population").
         level : float
             Coverage.
-        ddf : {"normal", "satterthwaite", "residual"}
+        ddf : {"normal", "satterthwaite", "kenward-roger", "residual"} or KenwardRoger
             Quantiles of intervals: of the normal distribution, or of t distributions whose degrees of freedom say how
             well the interval's variance is known. Satterthwaite's, row by row, matter for new levels where the fit
-            saw few; they take two more factorisations for each variance parameter.
+            saw few; they take two more factorisations for each variance parameter. Kenward and Roger's also widen
+            the standard errors, for REML fits (two more again); variances estimated as 0 count as known.
         weights : str, number or array, optional
             Of new responses: Var(ε) = σ²/w. Needed for prediction intervals of new rows if the fit has weights.
         offset : str, number or array, optional

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from textwrap import fill
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 __all__ = [
     "abbreviate",
     "coefficient_columns",
+    "format_by_error",
     "format_column",
     "format_fixed",
     "format_numbers",
@@ -19,6 +20,9 @@ __all__ = [
     "wrapped",
     "zap_small",
 ]
+
+MOST_DECIMALS = 5
+"""Decimals beyond which a column has significant digits instead."""
 
 NOTE_WIDTH = 88
 """Columns of a printed note."""
@@ -136,6 +140,23 @@ def format_fixed(values: Sequence[float], decimals: int, *, whole: bool = False)
     if whole and all(v == np.floor(v) for v in rounded if np.isfinite(v)):
         decimals = 0
     return [f"{v:.{decimals}f}" if np.isfinite(v) else "NaN" if np.isnan(v) else "Inf" for v in rounded]
+
+
+def format_by_error(values: Sequence[float], errors: Iterable[float], missing: str = "NaN") -> list[str]:
+    """Return values with the decimals that show the smallest standard error to three digits.
+
+    Where these are more than a reader can take in, as many significant digits in every cell.
+
+    Examples
+    --------
+    >>> format_by_error([251.4051, 10.46729], [6.8246, 1.5458])
+    ['251.41', '10.47']
+    """
+    least = min((e for e in errors if np.isfinite(e) and e > 0), default=0.0)
+    decimals = max(0, 2 - int(np.floor(np.log10(least)))) if least > 0 else 4
+    if decimals > MOST_DECIMALS:
+        return [f"{v:.5g}" if np.isfinite(v) else missing if v != v else "Inf" for v in values]
+    return [missing if text == "NaN" else text for text in format_fixed(values, decimals)]
 
 
 def format_column(values: Sequence[float], digits: int) -> list[str]:

@@ -30,6 +30,17 @@ FORMAT = "mixedfit 1"
 
 def write(fit: Fit, path: str | Path) -> None:
     """Write a fit and the numbers of its design."""
+    arrays = _arrays(fit)
+    arrays["header"] = np.frombuffer(json.dumps(_header(fit)).encode(), dtype=np.uint8)
+    try:
+        with open(path, "wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+    except (OSError, TypeError) as error:
+        raise DataError(f"cannot write {str(path)!r}: {error}") from None
+
+
+def _arrays(fit: Fit) -> dict[str, Any]:
+    """Return the numbers of a design, by name."""
     design = fit.design
     arrays: dict[str, Any] = {"y": design.y, "X": design.X, "theta": fit.theta}
     if design.weights is not None:
@@ -41,43 +52,40 @@ def write(fit: Fit, path: str | Path) -> None:
         arrays[f"z{f}"] = block.z
     for f, factor in enumerate(design.many):
         arrays[f"many{f}"] = factor.grouping.codes
-    header = {
+    return arrays
+
+
+def _header(fit: Fit) -> dict[str, Any]:
+    """Return what JSON can hold of a fit: names, levels, options and the verdict."""
+    design = fit.design
+    blocks = [
+        {
+            "name": block.name,
+            "levels": pack_index(block.grouping.levels),
+            "effects": block.effects,
+            "terms": [[part.invariance, part.k] for part in block.structure.parts],
+            "sources": block.sources,
+        }
+        for block in design.blocks
+    ]
+    many = [
+        {"name": f.grouping.name, "levels": pack_index(f.grouping.levels), "first": f.first, "names": f.names}
+        for f in design.many
+    ]
+    return {
         "format": FORMAT,
         "formula": design.formula.source,
         "x_names": design.x_names,
         "index": pack_index(design.index),
         "dropped": design.dropped,
-        "blocks": [
-            {
-                "name": block.name,
-                "levels": pack_index(block.grouping.levels),
-                "effects": block.effects,
-                "terms": [[part.invariance, part.k] for part in block.structure.parts],
-                "sources": block.sources,
-            }
-            for block in design.blocks
-        ],
-        "many": [
-            {
-                "name": f.grouping.name,
-                "levels": pack_index(f.grouping.levels),
-                "first": f.first,
-                "names": f.names,
-            }
-            for f in design.many
-        ],
+        "blocks": blocks,
+        "many": many,
         "reml": fit.reml,
         "sigma": fit.held_sigma,
         "convergence": asdict(fit.convergence),
         "timing": dict(fit.timing),
         "recipe": None if design.recipe is None else pack(design.recipe),
     }
-    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    try:
-        with open(path, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-    except (OSError, TypeError) as error:
-        raise DataError(f"cannot write {str(path)!r}: {error}") from None
 
 
 def read(path: str | Path) -> Fit:
@@ -110,26 +118,23 @@ def _structure(kind: str, k: int) -> CovarianceStructure:
     return Unstructured(k) if kind == "linear" else Diagonal(k)
 
 
-def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
-    blocks = []
-    for f, stored in enumerate(header["blocks"]):
-        parts = tuple(_structure(kind, k) for kind, k in stored["terms"])
-        grouping = Grouping(
-            stored["name"], arrays[f"codes{f}"].astype(np.int64), unpack_index(stored["levels"])
-        )
-        z = arrays[f"z{f}"]
-        sizes, sources = tuple(p.k for p in parts), tuple(stored.get("sources", ()))
-        blocks.append(
-            RandomBlock(grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), sizes, sources)
-        )
-    many = []
-    for f, stored in enumerate(header["many"]):
-        grouping = Grouping(
-            stored["name"], arrays[f"many{f}"].astype(np.int64), unpack_index(stored["levels"])
-        )
-        many.append(ManyLevelFactor(grouping, stored["first"], tuple(stored["names"])))
-    parsed = parse_formula(header["formula"])
-    x_names = tuple(header["x_names"])
+def _block(stored: Mapping[str, Any], codes: Array, z: Array) -> RandomBlock:
+    parts = tuple(_structure(kind, k) for kind, k in stored["terms"])
+    grouping = Grouping(stored["name"], codes.astype(np.int64), unpack_index(stored["levels"]))
+    sizes, sources = tuple(p.k for p in parts), tuple(stored.get("sources", ()))
+    return RandomBlock(grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), sizes, sources)
+
+
+def _many(stored: Mapping[str, Any], codes: Array) -> ManyLevelFactor:
+    grouping = Grouping(stored["name"], codes.astype(np.int64), unpack_index(stored["levels"]))
+    return ManyLevelFactor(grouping, stored["first"], tuple(stored["names"]))
+
+
+def _design(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Design:
+    """Return the design that was written."""
+    blocks = [_block(b, arrays[f"codes{f}"], arrays[f"z{f}"]) for f, b in enumerate(header["blocks"])]
+    many = [_many(m, arrays[f"many{f}"]) for f, m in enumerate(header["many"])]
+    parsed, x_names = parse_formula(header["formula"]), tuple(header["x_names"])
     recipe = unpack(
         header.get("recipe"),
         parsed,
@@ -137,7 +142,7 @@ def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
         blocks=[(block.name, block.grouping.levels) for block in blocks],
         many=[(f.grouping.name, f.grouping.levels, f.first) for f in many],
     )
-    design = Design(
+    return Design(
         formula=parsed,
         y=arrays["y"],
         X=arrays["X"],
@@ -150,6 +155,10 @@ def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
         dropped=header["dropped"],
         recipe=recipe,
     )
+
+
+def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
+    design = _design(header, arrays)
     cross = cross_products(design)
     verdict = dict(header["convergence"])
     verdict["singular"] = tuple(verdict["singular"])

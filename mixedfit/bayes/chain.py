@@ -60,6 +60,12 @@ class Chain:
         self.done = 0
 
     @property
+    def acceptance(self) -> float:
+        """Share of collapsed steps accepted after tuning; NaN if there were none."""
+        sweeps, accepted = self.walk[0][0] - self.tune, self.walk[0][3]
+        return float(accepted / sweeps) if sweeps > 0 else float("nan")
+
+    @property
     def kept(self) -> int:
         """Draws that have been written down."""
         return int(np.sum(self.places[: self.done] >= 0))
@@ -90,7 +96,7 @@ def _walk(units: IntArray) -> tuple[Array, Array, Array, Array]:
     sizes = units[units[:, 3] != kinds.KNOWN, 2]
     d = int(np.sum(sizes * (sizes + 1) // 2))
     scale = np.log(2.38 / np.sqrt(max(d, 1)))  # Gelman, Roberts & Gilks (1996)
-    return np.array([0.0, 0.0, scale]), np.zeros(d), np.zeros((d, d)), 0.1 * np.eye(d)
+    return np.array([0.0, 0.0, scale, 0.0]), np.zeros(d), np.zeros((d, d)), 0.1 * np.eye(d)
 
 
 def _start(problem: Problem, rng: np.random.Generator, count: int) -> tuple[Array, Array, Array, Array]:

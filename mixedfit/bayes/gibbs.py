@@ -169,6 +169,7 @@ def _posterior(
         tune=int(settings["tune"]),
         thin=int(settings["thin"]),
         seconds=float(settings["seconds"]),
+        acceptance=np.array([run.acceptance for run in runs]),
         scales=scales,
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..rformat import format_fixed, text_columns
+from ..rformat import format_by_error, text_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,10 +23,6 @@ TITLES = {
 
 MOST_ROWS = 40
 """Parameters printed at most."""
-
-
-MOST_DECIMALS = 5
-"""Decimals of a printed column at most."""
 
 
 def describe(outcome: Bootstrap) -> str:
@@ -57,18 +53,7 @@ def _rows(outcome: Bootstrap) -> list[str]:
 
 
 def _cells(table: pd.DataFrame) -> list[list[str]]:
-    """Return columns with the decimals that show the smallest standard error to three digits.
-
-    Where these are more than a reader can take in, as many significant digits in every cell.
-    """
-    least = [e for e in table["std_error"] if np.isfinite(e) and e > 0]
-    decimals = max(0, 2 - int(np.floor(np.log10(min(least))))) if least else 4
-    if decimals > MOST_DECIMALS:
-        return [[f"{v:.5g}" if v == v else "" for v in column] for _, column in table.items()]
-    return [
-        ["" if text == "NaN" else text for text in format_fixed(column.tolist(), decimals)]
-        for _, column in table.items()
-    ]
+    return [format_by_error(column.tolist(), table["std_error"], "") for _, column in table.items()]
 
 
 def _notes(outcome: Bootstrap) -> list[str]:

@@ -13,7 +13,7 @@ from .._types import Array, BoolArray
 from ..errors import ModelError
 from ..fit import Fit
 from ..labels import check_level
-from ..rformat import wrapped
+from ..rformat import format_by_error, format_fixed, format_p_value, text_columns, wrapped
 from .degrees import Ddf, Degrees, degrees_of_freedom, f_probability, t_probability, t_quantile, unknown_note
 from .estimable import ColumnSpace
 from .hypotheses import read_hypotheses
@@ -53,8 +53,17 @@ class TTest:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        shown = self.table.to_string(float_format="{:.6g}".format)
-        return "\n".join([f"t tests, degrees of freedom: {self.method}", shown, *wrapped(self.notes)])
+        t = self.table
+        columns = [
+            format_by_error(t["estimate"].tolist(), t["std_error"]),
+            format_by_error(t["std_error"].tolist(), t["std_error"]),
+            format_fixed(t["df"].tolist(), 2, whole=True),
+            format_fixed(t["statistic"].tolist(), 3),
+            [format_p_value(p, 4) for p in t["p_value"]],
+            *(format_by_error(t[side].tolist(), t["std_error"]) for side in ("lower", "upper")),
+        ]
+        lines = text_columns(["", *t.columns], [[*map(str, t.index)], *columns], left=1)
+        return "\n".join([f"t tests, degrees of freedom: {self.method}", *lines, *wrapped(self.notes)])
 
     __repr__ = __str__
 

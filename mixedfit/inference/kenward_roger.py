@@ -16,6 +16,7 @@ import numpy as np
 
 from .._lazy import lazy
 from .._types import Array
+from ..covariance.blocks import BlockDiagonal
 from ..dense_tail import DenseTail
 from ..design import Design
 from ..errors import ModelError
@@ -48,8 +49,10 @@ class KenwardRoger:
             )
 
 
-def check_kenward_roger(fit: Fit) -> None:
+def check_kenward_roger(fit: Fit, *, pairs: bool = True) -> None:
     """Refuse fits for which the method is not computed, before any work is done.
+
+    Without `pairs`, what sums over pairs of random effects or of fixed levels is not needed.
 
     Raises
     ------
@@ -61,6 +64,8 @@ def check_kenward_roger(fit: Fit) -> None:
         raise ModelError(
             "Kenward-Roger adjusts REML estimates; this is an ML fit. Fit by REML, or use ddf='satterthwaite'."
         )
+    if not pairs:
+        return
     if design.blocks and design.many:
         factor = design.many[0].grouping
         raise ModelError(
@@ -103,17 +108,12 @@ class KenwardRogerResult:
         fit = self.information.fit
         blocks, values = [], []
         for block, lam, basis in zip(fit.design.blocks, fit.lam, fit.cross.basis, strict=True):
-            omega, own, at = lam @ lam.T, [], 0
-            for part in block.structure.parts:
-                for a in range(at, at + part.k):
-                    for b in range(at, a + 1):
-                        if a != b and part.invariance != "linear":
-                            continue
-                        unit = np.zeros((block.k, block.k))
-                        unit[a, b] = unit[b, a] = 1.0
-                        own.append(basis @ unit @ basis.T)
-                        values.append(omega[a, b])
-                at += part.k
+            omega, own = lam @ lam.T, []
+            for a, b in _free(block.structure):
+                unit = np.zeros((block.k, block.k))
+                unit[a, b] = unit[b, a] = 1.0
+                own.append(basis @ unit @ basis.T)
+                values.append(omega[a, b])
             blocks.append(np.array(own))
         return tuple(blocks), np.array(values)
 
@@ -216,7 +216,32 @@ class KenwardRogerResult:
         information = 0.5 * self.traces
         if self.kind == "observed":
             information = self._response_forms() - information
-        return np.asarray(np.linalg.pinv(self.change @ information @ self.change.T, hermitian=True))
+        own = self.change @ information @ self.change.T
+        if self.information.fit.held_sigma is not None:  # a variance that is known has no error
+            own[0], own[:, 0] = 0.0, 0.0
+        return np.asarray(np.linalg.pinv(own, hermitian=True))
+
+    @lazy
+    def root_covariance(self) -> Array:
+        """Covariance of (θ, log σ²), shape (n_theta + 1, n_theta + 1); without σ's row and column where it is held.
+
+        To first order in θ; a variance or correlation at its limit, along which Ω does not change, counts as known.
+        """
+        fit = self.information.fit
+        turned = np.zeros((fit.theta.size, self.elements[1].size))
+        row = 0
+        for block, here in zip(fit.design.blocks, fit.design.theta_slices, strict=True):
+            size = here.stop - here.start
+            turned[here, row : row + size] = np.linalg.pinv(
+                _changes(block.structure, fit.theta[here]), rcond=1e-8
+            )
+            row += size
+        scale = np.zeros((1, self.elements[1].size + 1))
+        scale[0, 0] = 1.0
+        both = np.vstack([np.hstack([-turned @ self.elements[1][:, None], turned]), scale])
+        if fit.held_sigma is not None:
+            both = both[:-1]
+        return np.asarray(both @ self.parameter_covariance @ both.T)
 
     def _response_forms(self) -> Array:
         """Return yᵀP B_i P B_j P y / σ², V itself first."""
@@ -280,3 +305,21 @@ class KenwardRogerResult:
         df = 4.0 + (q + 2) / (q * rho - 1.0)
         factor = 1.0 if abs(df - 2.0) < 1e-2 else df * (1 - a2 / q) / (df - 2.0)
         return float(df), float(factor)
+
+
+def _changes(structure: BlockDiagonal, theta: Array) -> Array:
+    """Return how Ω's free elements, in the order of `elements`, change with θ, shape (elements, n_theta)."""
+    lam, d = structure.factor(theta), structure.derivative(theta)
+    omega = d @ lam.T + lam @ d.transpose(0, 2, 1)
+    return np.array([omega[:, a, b] for a, b in _free(structure)])
+
+
+def _free(structure: BlockDiagonal) -> list[tuple[int, int]]:
+    """Return rows and columns of Ω's free elements, term by term."""
+    return [
+        (a, b)
+        for part, _, here in structure.slices()
+        for a in range(here.start, here.stop)
+        for b in range(here.start, a + 1)
+        if a == b or part.invariance == "linear"
+    ]

@@ -22,6 +22,7 @@ from ..errors import ConvergenceWarning, ModelError, warn
 from ..fit import Fit, fit_design
 from ..labels import check_level
 from ..parameters import Names, Parameter, choose, interval_table, parameters_of, values_of
+from ..rformat import format_by_error, text_columns, wrapped
 from .curves import Curve
 from .held_state import State
 from .tracing import LowerDevianceError, Point, Tracer
@@ -148,11 +149,18 @@ class Profile:
         return self.curves[name]
 
     def __str__(self) -> str:
-        shown = self.conf_int().set_axis(["2.5 %", "97.5 %"], axis=1)
-        shown.insert(0, "estimate", self.estimates)
-        shown = shown.assign(**{"": [p.words for p in self.parameters]})
+        limits = self.conf_int()
+        error = 0.25 * (limits["upper"] - limits["lower"])
+        columns = [
+            format_by_error(v.tolist(), error) for v in (self.estimates, limits["lower"], limits["upper"])
+        ]
+        lines = text_columns(
+            ["", "estimate", "2.5 %", "97.5 %"], [[*map(str, limits.index)], *columns], left=1
+        )
+        width = max(map(len, lines))
+        rows = [f"{row.ljust(width)}  {p.words}" for row, p in zip(lines[1:], self.parameters, strict=True)]
         head = f"Likelihood profiles ({len(self.table)} points), −2 log-likelihood {self.deviance:.4f} at its minimum"
-        return "\n".join([head, shown.to_string(float_format="{:.6g}".format), *self.notes])
+        return "\n".join([head, lines[0], *rows, *wrapped(self.notes)])
 
     __repr__ = __str__
 

@@ -142,7 +142,7 @@ def run_sweeps(
         Ω (keep, F, K, K), σ² (keep,), effects (keep, N, K), β (keep, p).
     places : ndarray of int64
     walk : tuple
-        Of the collapsed step: numbers (3,), mean (d,), spread (d, d) and root (d, d); see `gibbs_collapsed.adapt`.
+        Of the collapsed step: numbers (4,), mean (d,), spread (d, d) and root (d, d); see `gibbs_collapsed.adapt`.
     tune : int
         Sweeps in which the walk is adapted.
     """
@@ -175,6 +175,8 @@ def run_sweeps(
                 system, other_system = other_system, system
             if numbers[0] < tune:
                 adapt(phi, accepted, tune, numbers, mean, spread, root)
+            elif accepted:
+                numbers[3] += 1.0
             numbers[0] += 1.0
         draw_tail(rng, lams, sigma, factors, system, effects, coefficients)
         squares = tail_squares(gram, coefficients)

@@ -77,6 +77,21 @@ def caterpillar(
     modes, half = modes[order], half[order]
     few = modes.size <= NAMED
     ax = new_axes(ax, 6.0, max(2.5, 0.19 * modes.size + 1.0) if few else 6.5)
+    _modes_with_intervals(ax, modes, half)
+    reference_line(ax, x=0.0)
+    if few:
+        ax.set_yticks(range(modes.size), level_words(block.grouping.levels[order]))
+        ax.tick_params(axis="y", length=0)
+    else:
+        ax.set_yticks([])
+    ax.set_ylim(-1, modes.size)
+    words = block.name if few else f"{modes.size:,} levels of {block.name}, ordered"
+    title = f"{100 * level:g}% intervals (blue: those without 0)"
+    return finish(ax, x=f"{block.effects[j]}: difference from the mean", y=words, title=title)
+
+
+def _modes_with_intervals(ax: Any, modes: Array, half: Array) -> None:
+    """Draw modes and intervals, one below the other, those that do not cover 0 in blue."""
     places = np.arange(modes.size)
     clear = np.abs(modes) > half
     width = float(np.clip(120.0 / modes.size, 0.4, 2.0))
@@ -99,16 +114,6 @@ def caterpillar(
         linewidths=0,
         rasterized=modes.size > 500,
     )
-    reference_line(ax, x=0.0)
-    if few:
-        ax.set_yticks(places, level_words(block.grouping.levels[order]))
-        ax.tick_params(axis="y", length=0)
-    else:
-        ax.set_yticks([])
-    ax.set_ylim(-1, modes.size)
-    words = block.name if few else f"{modes.size:,} levels of {block.name}, ordered"
-    title = f"{100 * level:g}% intervals (blue: those without 0)"
-    return finish(ax, x=f"{block.effects[j]}: difference from the mean", y=words, title=title)
 
 
 def shrinkage(
@@ -148,23 +153,9 @@ def shrinkage(
     here = [fits.effects.index(first), fits.effects.index(second)]
     mean, covariance = fits.mean[here], fits.covariance[np.ix_(here, here)]
     ax = new_axes(ax, 6.5, 5.5)
-    many = ours.shape[0] > NAMED
-    opacity = thinned_alpha(ours.shape[0]) if many else 1.0
-    moved = ours[ok]
-    ax.quiver(
-        *alone.T,
-        *(moved - alone).T,
-        angles="xy",
-        scale_units="xy",
-        scale=1.0,
-        color=GREY,
-        alpha=min(0.8, opacity * 1.5),
-        width=0.0012 if many else 0.0025,
-        headwidth=5.0,
-        headlength=7.0,
-        zorder=1,
-    )
-    size = 6.0 if many else 26.0
+    many, moved = ours.shape[0] > NAMED, ours[ok]
+    _arrows(ax, alone, moved, many)
+    size, opacity = (6.0, thinned_alpha(ours.shape[0])) if many else (26.0, 1.0)
     ax.scatter(*alone.T, s=size, facecolors="white" if not many else GREY, edgecolors=GREY, linewidths=0.8 * (not many),
                alpha=opacity, label="each group alone (least squares)", zorder=2)  # fmt: skip
     ax.scatter(*ours.T, s=size, color=BLUE, linewidths=0, alpha=max(opacity, 0.35),
@@ -186,6 +177,24 @@ def shrinkage(
     )
     title = f"Shrinkage of {ours.shape[0]:,} levels of {fits.group}{count}"
     return finish(ax, x=first, y=second, title=title)
+
+
+def _arrows(ax: Any, start: Array, end: Array, many: bool) -> None:
+    """Draw an arrow for each group, thin where there are many."""
+    opacity = thinned_alpha(start.shape[0]) if many else 1.0
+    ax.quiver(
+        *start.T,
+        *(end - start).T,
+        angles="xy",
+        scale_units="xy",
+        scale=1.0,
+        color=GREY,
+        alpha=min(0.8, opacity * 1.5),
+        width=0.0012 if many else 0.0025,
+        headwidth=5.0,
+        headlength=7.0,
+        zorder=1,
+    )
 
 
 def _legend_below(ax: Any, *, columns: int, scale: float) -> None:

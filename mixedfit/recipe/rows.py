@@ -289,10 +289,25 @@ def _evaluate(spec: Any, frame: pd.DataFrame, context: Mapping[str, Any], parsed
             warnings.simplefilter("error", DataMismatchWarning)
             made = spec.get_model_matrix(frame, context=dict(context))
     except (FormulaicError, DataMismatchWarning, ValueError, TypeError) as error:
+        text = str(error).splitlines()[0]
         raise DataError(
-            f"the formula {parsed.source!r} cannot be evaluated on these rows: {str(error).splitlines()[0]}"
+            _beyond(spec, text) or f"the formula {parsed.source!r} cannot be evaluated on these rows: {text}"
         ) from None
     return np.ascontiguousarray(np.asarray(made.__wrapped__), dtype=np.float64)
+
+
+def _beyond(spec: Any, text: str) -> str:
+    """Return what is said of rows beyond the range that a spline was learnt on; nothing of other errors."""
+    call = re.search(r"`(.+)\)`", text)
+    if call is None or "extrapolation" not in text:
+        return ""
+    state = spec.transform_state.get(f"{call[1]})", {})
+    low, high = state.get("lower_bound"), state.get("upper_bound")
+    known = "" if low is None or high is None else f", from {low:g} to {high:g}"
+    return (
+        f"rows lie beyond the range that the spline {call[1]}) was learnt on{known}. To extend it, fit with "
+        f'{call[1]}, extrapolation="extend") in the formula; else leave these rows out.'
+    )
 
 
 def _check_called(spec: Any, columns: Mapping[str, pd.Series[Any]]) -> None:
