@@ -10,6 +10,7 @@ from scipy import integrate, special, stats
 
 from mixedfit.kernels import gibbs_mixtures as mix
 from mixedfit.kernels import gibbs_variances as kinds
+from mixedfit.kernels.gibbs_levels import stretch_levels
 
 N = 4000
 
@@ -157,3 +158,27 @@ def test_sigma_must_have_prior_times_the_residuals_density(kind: int) -> None:
         return float(prior + np.sum(law.logpdf(rest / s)) - rest.size * np.log(s))
 
     assert stats.kstest(draws, cdf_of(density, 0.01, 100)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("kind", [mix.STUDENT, mix.LAPLACE])
+def test_stretch_of_a_level_must_have_prior_times_likelihood_as_density(kind: int) -> None:
+    """b = s c with c given: s² exponential of mean 2, or 1/s² ~ Gamma(ν/2, ν/2), times N(y − …; s zᵀc, σ²/w)."""
+    rng = np.random.default_rng(6)
+    z, y, w = rng.standard_normal((6, 2)), rng.standard_normal(6), rng.uniform(0.5, 2.0, 6)
+    c, lam, nu = np.array([[0.7, -0.4]]), np.array([2.0]), 5.0
+    effects = c / np.sqrt(lam[0])
+    rest, codes, out = y - z @ effects[0], np.zeros(6, np.int64), np.empty(1500)
+    for i in range(out.size):
+        for _ in range(8):
+            stretch_levels(rng, kind, nu, codes, z, w, rest, lam, effects)
+        out[i] = 1 / np.sqrt(lam[0])
+    assert np.allclose(rest, y - z @ effects[0])
+    assert np.allclose(effects * np.sqrt(lam[0]), c)
+
+    def density(s: float) -> float:
+        own = stats.norm(s * z @ c[0], 1 / np.sqrt(w)).logpdf(y).sum()
+        if kind == mix.LAPLACE:
+            return float(own + stats.expon(scale=2).logpdf(s * s) + np.log(s))
+        return float(own + stats.gamma(nu / 2, scale=2 / nu).logpdf(s**-2.0) - 3 * np.log(s))
+
+    assert stats.kstest(out, cdf_of(density, 1e-3, 30)).pvalue > 1e-3

@@ -19,7 +19,8 @@ from mixedfit.bayes.problem import sampling_problem
 from mixedfit.bayes.scaled_chain import rows_of
 from mixedfit.bayes.shape import place_shape
 from mixedfit.crossprod import cross_products
-from mixedfit.kernels.gibbs_rows import level_squares, refill, residuals
+from mixedfit.kernels.gibbs_levels import level_squares
+from mixedfit.kernels.gibbs_rows import refill, residuals
 
 
 def close(draws: np.ndarray, expected: float, times: float = 4.0) -> bool:

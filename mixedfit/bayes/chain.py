@@ -16,7 +16,7 @@ from ..kernels import gibbs_variances as kinds
 from ..kernels.gibbs import run_sweeps
 from .problem import Problem
 
-__all__ = ["Chain", "Plan"]
+__all__ = ["Chain", "Plan", "start", "walk"]
 
 _run = cast(Callable[..., int], run_sweeps)
 
@@ -48,7 +48,7 @@ class Chain:
     def __init__(self, problem: Problem, plan: Plan, rng: np.random.Generator) -> None:
         self.problem, self.rng, self.places, self.tune = problem, rng, plan.places, plan.tune
         p, count = problem.fixed[1].size, problem.gram.shape[0] - 1
-        self.state = _start(problem, rng, count)
+        self.state = start(problem, rng, count)
         effects = problem.blocks.shape[:2] if plan.keep_effects else (0, problem.blocks.shape[1])
         self.out: tuple[Array, ...] = (
             np.empty((plan.draws, *self.state[0].shape)),
@@ -56,7 +56,7 @@ class Chain:
             np.empty((plan.draws, *effects)),
             np.empty((plan.draws, p)),
         )
-        self.walk = _walk(problem.units)
+        self.walk = walk(problem.units)
         self.done = 0
 
     @property
@@ -91,7 +91,7 @@ class Chain:
             size = int(np.clip(size * SLICE / max(seconds, 1e-4), 1, 4 * size))
 
 
-def _walk(units: IntArray) -> tuple[Array, Array, Array, Array]:
+def walk(units: IntArray) -> tuple[Array, Array, Array, Array]:
     """Return the state of a collapsed step that has learnt nothing yet."""
     sizes = units[units[:, 3] != kinds.KNOWN, 2]
     d = int(np.sum(sizes * (sizes + 1) // 2))
@@ -99,17 +99,17 @@ def _walk(units: IntArray) -> tuple[Array, Array, Array, Array]:
     return np.array([0.0, 0.0, scale, 0.0]), np.zeros(d), np.zeros((d, d)), 0.1 * np.eye(d)
 
 
-def _start(problem: Problem, rng: np.random.Generator, count: int) -> tuple[Array, Array, Array, Array]:
+def start(problem: Problem, rng: np.random.Generator, count: int) -> tuple[Array, Array, Array, Array]:
     """Return a chain's first state: variances about those of the response, scattered."""
     omega = np.zeros_like(problem.bases)
-    for (f, start, size, kind), hyper in zip(problem.units.tolist(), problem.hyper, strict=True):
-        here = slice(start, start + size)
+    for (f, at, size, kind), hyper in zip(problem.units.tolist(), problem.hyper, strict=True):
+        here = slice(at, at + size)
         own = problem.inverses[f, here, here]
         omega[f, here, here] = 0.3 * own @ own.T * np.exp(rng.standard_normal())
         omega[f, here, here] = _inside(kind, hyper, omega[f, here, here])
     kind = problem.residual[0]
-    start = np.full((1, 1), 0.5 * np.exp(0.5 * rng.standard_normal()))
-    variance = _inside(kind, np.array(problem.residual[1:]), start)[0]
+    first = np.full((1, 1), 0.5 * np.exp(0.5 * rng.standard_normal()))
+    variance = _inside(kind, np.array(problem.residual[1:]), first)[0]
     return omega, variance, np.zeros(problem.blocks.shape[:2]), np.zeros(count)
 
 

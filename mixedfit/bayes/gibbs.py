@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from threading import Event
 from time import perf_counter
@@ -18,12 +18,14 @@ from .._threads import blas_threads
 from ..crossprod import CrossProducts, cross_products
 from ..design import Design, check_identifiable
 from ..errors import ModelError, SamplingWarning
+from . import problem as problem_module
 from .chain import Chain, Plan
+from .crossed_chain import CrossedChain, factors_of
 from .distributions import Normal
 from .placement import Placement, place_priors, without_correlations
 from .posterior import Posterior
 from .priors import Known
-from .problem import sampling_problem
+from .problem import sampling_order, sampling_problem
 from .propriety import check_proper
 from .scale_draws import ScaleDraws
 from .scaled_chain import ScaledChain, rows_of
@@ -68,17 +70,14 @@ def gibbs(
         design, priors, errors=errors, random_effects=random_effects, sigma=sigma, data=data
     )
     design, cross, placement = _placed(design, others)
-    problem, order = sampling_problem(design, cross, placement)
+    order = sampling_order(design, cross)
     begun = perf_counter()
     places = np.full(tune + draws * thin, -1, np.int64)
     places[tune + thin - 1 :: thin] = np.arange(draws)
     plan = Plan(places, draws, tune, keep_effects)
-    rows = None if shape.is_ordinary else rows_of(design, cross, shape, problem, order)
     generators = [np.random.default_rng(child) for child in sequence(seed).spawn(chains)]
-    runs = [
-        Chain(problem, plan, rng) if rows is None else ScaledChain(problem, plan, rng, rows)
-        for rng in generators
-    ]
+    make = _chain_maker(design, cross, placement, shape, plan)
+    runs = [make(rng) for rng in generators]
     with blas_threads(1), Progress(progress) as shown:
         finished = _run_all(runs, min(chains, n_jobs or os.cpu_count() or 1), shown)
     kept = min(run.kept for run in runs)
@@ -105,6 +104,26 @@ def _placed(design: Design, priors: Mapping[str, Any] | None) -> tuple[Design, C
         with blas_threads(1):
             cross = cross_products(design)
     return design, cross, placement
+
+
+def _chain_maker(
+    design: Design, cross: CrossProducts, placement: Placement, shape: Shape, plan: Plan
+) -> Callable[[np.random.Generator], Chain]:
+    """Return what makes a chain of its generator: the ordinary one, one with weighted rows, or one factor by factor."""
+    if cross.q_random > problem_module.LARGEST_TAIL:
+        if not shape.is_ordinary:
+            raise ModelError(
+                f"the grouping factors behind the largest have {cross.q_random} effects; with "
+                f"{'; '.join(shape.differences)} up to {problem_module.LARGEST_TAIL} can be sampled. Leave a factor "
+                "out, or sample the model with normal residuals and effects and one σ."
+            )
+        factors = factors_of(design, cross, placement, sampling_order(design, cross))
+        return lambda rng: CrossedChain(factors, plan, rng)
+    problem, order = sampling_problem(design, cross, placement)
+    if shape.is_ordinary:
+        return lambda rng: Chain(problem, plan, rng)
+    rows = rows_of(design, cross, shape, problem, order)
+    return lambda rng: ScaledChain(problem, plan, rng, rows)
 
 
 def _check_count(name: str, value: Any, least: int) -> None:

@@ -28,7 +28,16 @@ from .priors import (
     UniformSD,
 )
 
-__all__ = ["Problem", "dense_products", "numbers_of_prior", "sampling_problem"]
+__all__ = [
+    "LARGEST_TAIL",
+    "Problem",
+    "dense_products",
+    "fixed_prior",
+    "numbers_of_prior",
+    "sampling_order",
+    "sampling_problem",
+    "unit_arrays",
+]
 
 LARGEST_TAIL = 1500
 """Columns of all grouping factors but the largest that are drawn jointly."""
@@ -70,19 +79,25 @@ class Problem:
         )
 
 
-def sampling_problem(design: Design, cross: CrossProducts, placement: Placement) -> tuple[Problem, list[int]]:
-    """Return the sampler's arrays, and the design's blocks in the order of its factors."""
+def sampling_order(design: Design, cross: CrossProducts) -> list[int]:
+    """Return the design's blocks in the order of the sampler's factors.
+
+    Raises
+    ------
+    ModelError
+        If a fixed factor is among the tail.
+    """
     if any(place.block < 0 for place in cross.tail):
         raise ModelError(
             f"the fixed factor {design.many[0].grouping.name!r} has too many levels for sampling; make it a grouping "
             "factor, (1 | factor), or leave it out."
         )
-    if cross.q_tail > LARGEST_TAIL:
-        raise ModelError(
-            f"the grouping factors behind the largest have {cross.q_tail} effects; up to {LARGEST_TAIL} can be "
-            "sampled. Leave a factor out, or use .fit() and its bootstrap."
-        )
-    order = [] if cross.first_block < 0 else [cross.first_block, *(place.block for place in cross.tail)]
+    return [] if cross.first_block < 0 else [cross.first_block, *(place.block for place in cross.tail)]
+
+
+def sampling_problem(design: Design, cross: CrossProducts, placement: Placement) -> tuple[Problem, list[int]]:
+    """Return the sampler's arrays, and the design's blocks in the order of its factors."""
+    order = sampling_order(design, cross)
     scale, widest = cross.fixed.scale, max((block.k for block in design.blocks), default=1)
     gram = dense_products(cross)
     sizes = [design.blocks[f].levels for f in order]
@@ -101,7 +116,7 @@ def sampling_problem(design: Design, cross: CrossProducts, placement: Placement)
     for i, f in enumerate(order):
         k = design.blocks[f].k
         bases[i, :k, :k], inverses[i, :k, :k] = cross.basis[f], inverse(cross.basis[f])
-    units, hyper, matrices = _unit_arrays(placement.units, order, widest, scale)
+    units, hyper, matrices = unit_arrays(placement.units, order, widest, scale)
     kind, first, second = numbers_of_prior(placement.sigma, scale)
     first_arrays = cross.first
     problem = Problem(
@@ -114,7 +129,7 @@ def sampling_problem(design: Design, cross: CrossProducts, placement: Placement)
         ),
         gram=gram,
         blocks=blocks,
-        fixed=_fixed_prior(cross, placement),
+        fixed=fixed_prior(cross, placement),
         factors=np.array(factors, np.int64).reshape(len(order), 4),
         bases=bases,
         inverses=inverses,
@@ -146,7 +161,7 @@ def _level_blocks(gram: Array, offset: int, levels: int, k: int) -> Array:
     return np.asarray(gram[at[:, :, None], at[:, None, :]])
 
 
-def _fixed_prior(cross: CrossProducts, placement: Placement) -> tuple[Array, Array, float]:
+def fixed_prior(cross: CrossProducts, placement: Placement) -> tuple[Array, Array, float]:
     """Return the prior of β̃, where β = centre + scale T β̃: precision, precision × mean, meanᵀ precision mean."""
     fixed = cross.fixed
     half = fixed.scale * fixed.transform
@@ -156,7 +171,7 @@ def _fixed_prior(cross: CrossProducts, placement: Placement) -> tuple[Array, Arr
     return np.ascontiguousarray(precision), linear, float(mean @ linear)
 
 
-def _unit_arrays(
+def unit_arrays(
     units: tuple[Unit, ...], order: list[int], widest: int, scale: float
 ) -> tuple[IntArray, Array, Array]:
     """Return places and kinds, numbers and matrices of the variances' priors, in units of the response's scale."""

@@ -22,6 +22,8 @@ __all__ = [
     "DF",
     "GAMMA",
     "LAPLACE",
+    "LARGEST",
+    "LEVEL",
     "NORMAL",
     "NU0",
     "SIGMA",
@@ -38,7 +40,7 @@ NORMAL, STUDENT, LAPLACE = range(3)
 GAMMA = 9
 """Kind of a prior σ0² ~ Gamma(first, second), beside those of `gibbs_variances`."""
 
-DF, NU0, SIGMA0, SIGMA = range(4)
+DF, NU0, SIGMA0, SIGMA, LEVEL = range(5)
 
 LARGEST = 1e10
 """Of λ: beyond it the cross-products would lose the rows of ordinary weight; |e| < 1e-5 σ is normal, not Laplace."""
@@ -176,7 +178,7 @@ def _log_errors(kind: int, nu: float, factor: float, squares: Array, sums: Array
 
 @plain
 def _log_density(which: int, x: float, numbers: Array, squares: Array, counts: Array) -> float:
-    """Return the logarithm of a density in x = log ν, log ν0, log σ0 or log σ, up to a constant; see `draw_log`."""
+    """Return the logarithm of a density in x = log ν, log ν0, log σ0, log σ or log s, up to a constant."""
     value = math.exp(x)
     if which == DF:
         return float(_log_df(value, numbers, squares) + numbers[0] * x - numbers[1] * value)
@@ -185,6 +187,9 @@ def _log_density(which: int, x: float, numbers: Array, squares: Array, counts: A
         return float(total + numbers[0] * x - numbers[1] * value)
     if which == SIGMA0:
         return _log_groups(numbers[3], value**2, squares, counts) + _log_prior(numbers, value) + x
+    if which == LEVEL:
+        own = 2.0 * x - 0.5 * value**2 if int(numbers[0]) == LAPLACE else -numbers[1] * (x + 0.5 / value**2)
+        return float(own + numbers[2] * value - 0.5 * numbers[3] * value**2)
     total = _log_errors(int(numbers[4]), numbers[3], value / numbers[5], squares, counts)
     return total + _log_prior(numbers, value) + x
 
@@ -204,6 +209,8 @@ def draw_log(
         SIGMA: log σ given residuals in units of its present value, squared, the λ integrated out; numbers (kind and two
         numbers of the prior, ν, distribution, present value), counts (Σ√q). Where σ differs by group, σ0 with all σ_g
         in proportion.
+        LEVEL: log s of one level's b = s c, s = 1/√λ, given c and y, whose density in s is normal; numbers
+        (distribution, ν, precision times mean, precision).
     """
     height = _log_density(which, x, numbers, squares, counts) + np.log(1.0 - rng.random())
     width = min(1.0, 4.0 / np.sqrt(squares.size))  # about the spread that so many vectors leave

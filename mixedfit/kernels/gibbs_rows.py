@@ -16,23 +16,20 @@ from .._types import Array, IntArray
 from ._compile import kernel, plain
 from .accumulate import accumulate_border, accumulate_first, accumulate_tail
 from .gibbs import run_sweeps, write
+from .gibbs_levels import columns_of, draw_lam, level_squares, stretch_levels
 from .gibbs_mixtures import (
-    DF,
     GAMMA,
     NORMAL,
     NU0,
     SIGMA,
     SIGMA0,
     draw_log,
-    draw_precision,
     draw_sigma0,
     draw_variances,
 )
-from .gibbs_scales import block_of, turned
 from .gibbs_variances import KNOWN, draw_variance
-from .triangle import cholesky, solve_lower
 
-__all__ = ["level_squares", "refill", "residuals", "run_scaled_sweeps"]
+__all__ = ["refill", "residuals", "run_scaled_sweeps"]
 
 
 @kernel
@@ -145,49 +142,6 @@ def residuals(
 
 
 @plain
-def level_squares(
-    f: int, factors: IntArray, units: IntArray, bases: Array, omega: Array, effects: Array, out: Array
-) -> bool:
-    """Fill in b_jᵀΩ⁻¹b_j of every level of a factor, shape (levels,); return whether Ω is positive definite."""
-    first = factors[f, 0]
-    out[:] = 0.0
-    for v in range(units.shape[0]):
-        if units[v, 0] != f:
-            continue
-        start, size = units[v, 1], units[v, 2]
-        root = turned(bases, f, start, block_of(omega, f, start, size))
-        if not cholesky(root):
-            return False
-        u = np.empty(size)
-        for j in range(out.size):
-            for a in range(size):
-                u[a] = effects[first + j, start + a]
-            solve_lower(root, u, size)
-            for a in range(size):
-                out[j] += u[a] * u[a]
-    return True
-
-
-@plain
-def _draw_lam(
-    rng: np.random.Generator,
-    kind: int,
-    prior: Array,
-    df: float,
-    count: int,
-    squares: Array,
-    lam: Array,
-) -> float:
-    """Draw ν, if its gamma prior has a shape, and fill in λ of every vector; return ν."""
-    if prior[0] > 0.0:
-        numbers = np.array([prior[0], prior[1], float(count)])
-        df = math.exp(draw_log(rng, DF, math.log(df), numbers, squares, squares))
-    for i in range(lam.size):
-        lam[i] = draw_precision(rng, kind, df, count, squares[i])
-    return df
-
-
-@plain
 def _draw_mixture(
     rng: np.random.Generator,
     kind: int,
@@ -217,7 +171,7 @@ def _draw_mixture(
             numbers[last] = moved
         else:
             variance[0] = moved**2
-    numbers[0] = _draw_lam(rng, kind, df_prior, numbers[0], 1, scaled, lam)
+    numbers[0] = draw_lam(rng, kind, df_prior, numbers[0], 1, scaled, lam)
 
 
 @plain
@@ -381,17 +335,21 @@ def run_scaled_sweeps(
             if kinds[f + 1] == NORMAL:
                 continue
             start, levels, k = factors[f, 0], factors[f, 2], factors[f, 3]
+            codes, z = columns_of(f, rows)
+            lam, own = lam_levels[start : start + levels], effects[start : start + levels]
+            weights = precisions / variance[0]
+            stretch_levels(rng, kinds[f + 1], numbers[f + 1], codes, z, weights, rest, lam, own)
             squares = np.empty(levels)
             if not level_squares(f, factors, units, bases, omega, effects, squares):
                 return sweep
-            numbers[f + 1] = _draw_lam(
+            numbers[f + 1] = draw_lam(
                 rng,
                 kinds[f + 1],
                 df_priors[f + 1],
                 numbers[f + 1],
                 k,
                 squares,
-                lam_levels[start : start + levels],
+                lam,
             )
         if places[sweep] >= 0:
             write(places[sweep], state, fixed[1].size, unused)
