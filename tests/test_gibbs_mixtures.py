@@ -79,7 +79,7 @@ def test_typical_variance_must_be_gamma_given_those_of_the_groups() -> None:
 
 
 def slices(
-    which: int, numbers: list[float], squares: np.ndarray, start: float, counts: np.ndarray = COUNTS
+    which: float, numbers: list[float], squares: np.ndarray, start: float, counts: np.ndarray = COUNTS
 ) -> np.ndarray:
     """Return exp x of a chain of slice steps, thinned."""
     rng, x, out = np.random.default_rng(5), np.log(start), np.empty(1500)

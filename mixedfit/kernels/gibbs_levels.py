@@ -106,13 +106,13 @@ def draw_lam(
     kind: int,
     prior: Array,
     df: float,
-    count: int,
+    count: float,
     squares: Array,
     lam: Array,
 ) -> float:
     """Draw ν, if its gamma prior has a shape, and fill in λ of every vector; return ν."""
     if prior[0] > 0.0:
-        numbers = np.array([prior[0], prior[1], float(count)])
+        numbers = np.array([prior[0], prior[1], count])
         df = math.exp(draw_log(rng, DF, math.log(df), numbers, squares, squares))
     for i in range(lam.size):
         lam[i] = draw_precision(rng, kind, df, count, squares[i])

@@ -40,7 +40,8 @@ NORMAL, STUDENT, LAPLACE = range(3)
 GAMMA = 9
 """Kind of a prior σ0² ~ Gamma(first, second), beside those of `gibbs_variances`."""
 
-DF, NU0, SIGMA0, SIGMA, LEVEL = range(5)
+DF, NU0, SIGMA0, SIGMA, LEVEL = 0.0, 1.0, 2.0, 3.0, 4.0
+"""What a slice is of; no whole numbers, since each of these would have a copy of the function compiled for itself."""
 
 LARGEST = 1e10
 """Of λ: beyond it the cross-products would lose the rows of ordinary weight; |e| < 1e-5 σ is normal, not Laplace."""
@@ -104,7 +105,7 @@ def _generalised_inverse_gaussian(rng: np.random.Generator, p: float, omega: flo
 
 
 @plain
-def draw_precision(rng: np.random.Generator, kind: int, df: float, count: int, q: float) -> float:
+def draw_precision(rng: np.random.Generator, kind: int, df: float, count: float, q: float) -> float:
     """Return λ given a vector: Gamma((ν + count)/2, (ν + q)/2), or 1/λ generalised inverse Gaussian(1 − count/2, 1, q).
 
     For one element of a Laplace distribution λ is inverse Gaussian with mean 1/√q and shape 1.
@@ -114,7 +115,7 @@ def draw_precision(rng: np.random.Generator, kind: int, df: float, count: int, q
     if kind == STUDENT:
         return 2.0 * rng.standard_gamma(0.5 * (df + count)) / (df + q)
     root = np.sqrt(max(q, 1e-200))
-    if count == 1:
+    if count == 1.0:
         value = _inverse_gaussian(rng, 1.0 / root)
     else:
         value = _generalised_inverse_gaussian(rng, 0.5 * count - 1.0, root) / root
@@ -177,7 +178,7 @@ def _log_errors(kind: int, nu: float, factor: float, squares: Array, sums: Array
 
 
 @plain
-def _log_density(which: int, x: float, numbers: Array, squares: Array, counts: Array) -> float:
+def _log_density(which: float, x: float, numbers: Array, squares: Array, counts: Array) -> float:
     """Return the logarithm of a density in x = log ν, log ν0, log σ0, log σ or log s, up to a constant."""
     value = math.exp(x)
     if which == DF:
@@ -196,13 +197,13 @@ def _log_density(which: int, x: float, numbers: Array, squares: Array, counts: A
 
 @plain
 def draw_log(
-    rng: np.random.Generator, which: int, x: float, numbers: Array, squares: Array, counts: Array
+    rng: np.random.Generator, which: float, x: float, numbers: Array, squares: Array, counts: Array
 ) -> float:
     """Return a step of slice sampling (Neal 2003, Ann. Statist. 31:705) from x.
 
     Parameters
     ----------
-    which : int
+    which : float
         DF: log ν given `squares` q of vectors of length k; numbers (shape and rate of ν's gamma prior, k).
         NU0: log ν0 given σ0² and weighted sums of squares of `counts` residuals a group; numbers (shape, rate, σ0²).
         SIGMA0: log σ0 given ν0 and the same; numbers (kind and two numbers of the prior, ν0).

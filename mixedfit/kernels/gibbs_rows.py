@@ -171,7 +171,7 @@ def _draw_mixture(
             numbers[last] = moved
         else:
             variance[0] = moved**2
-    numbers[0] = draw_lam(rng, kind, df_prior, numbers[0], 1, scaled, lam)
+    numbers[0] = draw_lam(rng, kind, df_prior, numbers[0], 1.0, scaled, lam)
 
 
 @plain
@@ -347,7 +347,7 @@ def run_scaled_sweeps(
                 kinds[f + 1],
                 df_priors[f + 1],
                 numbers[f + 1],
-                k,
+                float(k),
                 squares,
                 lam,
             )
