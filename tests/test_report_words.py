@@ -295,6 +295,12 @@ def test_random_effects_must_be_said_to_be_what_they_are(term: str, expected: st
     assert expected in " ".join(model_in_words(cake(f"angle ~ recipe + temp + {term}")))
 
 
+def test_r_squared_must_be_said_to_leave_an_offset_out() -> None:
+    data = SLEEP.assign(known=5.0 * SLEEP["Days"])
+    (words,) = shares_in_words(mf.lmm("Reaction ~ Days + (Days | Subject)", data, offset="known").fit())
+    assert words.startswith("The fixed part, the offset apart, explains")
+
+
 def test_crossed_intercepts_must_be_numbered_within_their_factor() -> None:
     fit = mf.lmm("diameter ~ 1 + (1 | plate) + (1 | sample)", mf.load_dataset("Penicillin")).fit()
     assert "b0 of its plate + b0 of its sample" in model_math(fit)

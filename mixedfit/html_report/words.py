@@ -307,9 +307,10 @@ def shares_in_words(results: MixedResults) -> list[str]:
         return []
     if any(block.effects != ("(Intercept)",) for block in fit.design.blocks):
         r = results.diagnostics.r_squared(None)["estimate"]
+        apart = "" if fit.design.offset is None else ", the offset apart,"
         return [
-            f"The fixed part explains {100 * r['marginal']:.1f}% of the variance of a row, fixed and random effects "
-            f"together {100 * r['conditional']:.1f}% (Nakagawa & Schielzeth's marginal and conditional R²)."
+            f"The fixed part{apart} explains {100 * r['marginal']:.1f}% of the variance of a row, fixed and random "
+            f"effects together {100 * r['conditional']:.1f}% (Nakagawa & Schielzeth's marginal and conditional R²)."
         ]
     parts = Shares(fit).components[1:]
     names = [f"between levels of {block.name}" for block in fit.design.blocks] + ["in the residuals"]
