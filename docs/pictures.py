@@ -76,6 +76,7 @@ DRAWN: dict[str, Callable[[], Any]] = {
     "predictive_responses": lambda: plots.predictive_responses(sleep_posterior().check(seed=1)),
     "predictive_statistics": lambda: plots.predictive_statistics(sleep_posterior().check(seed=1)),
     "fit_and_posterior": seedlings_side_by_side,
+    "effects_of_both": lambda: mf.compare(sleep(), sleep_posterior(), methods=[]).plot_effects(effect="Days"),
 }
 """Pictures of random draws, which on another machine are other draws."""
 

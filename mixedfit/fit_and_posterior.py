@@ -17,8 +17,10 @@ from .bayes.posterior import Posterior
 from .errors import ModelError
 from .inference.profile import Profile
 from .labels import check_level
+from .plots.both_effects import effects_of_both
 from .plots.comparison import fit_and_posterior
 from .results import MixedResults
+from .rformat import text_columns
 from .shrunken import effect_tables, shrinkage_table
 
 __all__ = ["Comparison", "compare"]
@@ -106,6 +108,23 @@ class Comparison:
             self.table, self.posterior, self.profile, parameters, level=self.level, columns=columns, ax=ax
         )
 
+    def plot_effects(self, group: str | None = None, effect: str | None = None, *, ax: Any = None) -> Any:
+        """Draw each level's BLUP and posterior mean beside what its data say alone; return the axes.
+
+        Parameters
+        ----------
+        group, effect : str, optional
+            Grouping factor and one of its effects; the first by default.
+        ax : matplotlib Axes, optional
+
+        Raises
+        ------
+        ModelError
+            If a name is not known, the draws of the effects were not kept, or matplotlib is not installed.
+        """
+        self.posterior._need_effects()
+        return effects_of_both(self.random_effects, self.posterior, group, effect, level=self.level, ax=ax)
+
     def __str__(self) -> str:
         digits = np.clip(2 - np.floor(np.log10(self.table["post_sd"].clip(lower=1e-12))), 0, 12).astype(int)
         shown = pd.DataFrame(
@@ -121,9 +140,20 @@ class Comparison:
         )
         head = f"Fit and posterior side by side, intervals of level {self.level:g}"
         lines = [head, *(line.rstrip() for line in shown.to_string().split("\n"))]
-        return "\n".join([*lines, notes]).rstrip()
+        return "\n".join([*lines, *_shrinkage_lines(self.shrinkage), notes]).rstrip()
 
     __repr__ = __str__
+
+
+def _shrinkage_lines(table: pd.DataFrame) -> list[str]:
+    """Return how far BLUPs and posterior means are shrunk as text, if there is anything to tell."""
+    known = table.dropna()
+    if known.empty:
+        return []
+    labels = [f"{effect} | {group}" for group, effect in known.index]
+    numbers = [[f"{value:.2f}" for value in known[column]] for column in ("shrunk_mode", "shrunk_mean")]
+    rows = text_columns(["", " BLUPs", " posterior means"], [labels, *numbers], left=1)
+    return ["", "Share of the way to the mean, from what each level says alone", *rows]
 
 
 def _heading(column: str) -> tuple[str, str]:

@@ -189,3 +189,44 @@ def test_input_must_not_be_changed() -> None:
     before = sleep().table.copy()
     sleep().plot()
     pd.testing.assert_frame_equal(before, sleep().table)
+
+
+# -- effects of both ---------------------------------------------------------------------------------
+
+
+def test_picture_of_effects_must_show_alone_blup_and_posterior_mean_of_every_level() -> None:
+    ax = sleep().plot_effects(effect="Days")
+    table = sleep().random_effects["Subject"].xs("Days", level="effect").sort_values("mode")
+    shown = {c.get_label().split(" ")[0]: c.get_offsets()[:, 0] for c in ax.collections[2:]}
+    np.testing.assert_allclose(shown["alone"], table["alone"])
+    np.testing.assert_allclose(shown["BLUP"], table["mode"])
+    np.testing.assert_allclose(shown["posterior"], table["mean"])
+    ends = np.array([segment[:, 0] for segment in ax.collections[1].get_segments()])
+    draws = sleep().posterior.random_effects["Subject"]
+    expected = [np.quantile(draws[level][:, :, 1], [0.025, 0.975]) for level in table.index]
+    np.testing.assert_allclose(ends, expected)
+    assert [t.get_text() for t in ax.get_yticklabels()] == list(table.index)
+
+
+def test_picture_of_effects_of_many_levels_must_have_no_labels() -> None:
+    model = mf.lmm("mathscore ~ 1 + (1 | school)", mf.load_dataset("school_mathscore"))
+    figure, axes = plt.subplots()
+    side = mf.compare(model.fit(), model.gibbs(draws=50, seed=1), methods=[])
+    assert side.plot_effects("school", ax=axes) is axes
+    assert len(axes.get_yticks()) == 0
+    assert "100 levels of school" in axes.get_ylabel()
+    figure.canvas.draw()
+
+
+def test_picture_of_effects_that_are_not_there_must_be_refused() -> None:
+    with pytest.raises(mf.ModelError, match="Did you mean 'Subject'"):
+        sleep().plot_effects("subject")
+    with pytest.raises(mf.ModelError, match="Did you mean 'Days'"):
+        sleep().plot_effects(effect="days")
+    model = mf.lmm("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy"))
+    lean = mf.compare(model.fit(), model.gibbs(draws=50, seed=1, keep_effects=False), methods=[])
+    with pytest.raises(mf.ModelError, match="keep_effects=True"):
+        lean.plot_effects()
+    plain = mf.lmm("Reaction ~ Days", mf.load_dataset("sleepstudy"))
+    with pytest.raises(mf.ModelError, match="no random effects"):
+        mf.compare(plain.fit(), plain.gibbs(draws=50, seed=1), methods=[]).plot_effects()

@@ -20,7 +20,9 @@ class Judged:
 
     _kind: ClassVar[Literal["posterior", "prior"]] = "posterior"
 
-    def loo(self, *, by: str | None = None, efficiency: float | None = None) -> ExpectedDensity:
+    def loo(
+        self, *, by: str | None = None, efficiency: float | None = None, progress: bool | None = None
+    ) -> ExpectedDensity:
         """Return the expected log predictive density, by leave-one-out cross-validation without refits.
 
         Each row, or each group, is predicted from the posterior without it: draws are weighted by 1/p(y_i | draw), the
@@ -37,6 +39,8 @@ class Judged:
         efficiency : float, optional
             Effective draws for each draw, which decides how many weights are smoothed; by default that of the
             posterior's means.
+        progress : bool, optional
+            Whether to show progress of more than two seconds; by default on a terminal.
 
         Returns
         -------
@@ -58,9 +62,11 @@ class Judged:
         >>> bool((slopes - none).elpd > 10), len(slopes.pareto_k)
         (True, 18)
         """
-        return expected_density(cast("Posterior", self), "loo", by, efficiency)
+        return expected_density(
+            cast("Posterior", self), "loo", by=by, efficiency=efficiency, progress=progress
+        )
 
-    def waic(self, *, by: str | None = None) -> ExpectedDensity:
+    def waic(self, *, by: str | None = None, progress: bool | None = None) -> ExpectedDensity:
         """Return the expected log predictive density by Watanabe's criterion: that of the data, less a penalty.
 
         elpd = Σ log mean p(y_i | draw) − Σ Var(log p(y_i | draw)); Watanabe (2010), J. Mach. Learn. Res. 11:3571. `loo`
@@ -68,7 +74,7 @@ class Judged:
 
         Parameters
         ----------
-        by : str, optional
+        by, progress
             As in `loo`.
 
         Returns
@@ -87,7 +93,7 @@ class Judged:
         >>> bool(abs(posterior.waic().elpd - posterior.loo().elpd) < 1)
         True
         """
-        return expected_density(cast("Posterior", self), "waic", by, None)
+        return expected_density(cast("Posterior", self), "waic", by=by, progress=progress)
 
     def check(
         self,

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp
 
+from .._progress import Progress
 from .._threads import blas_threads
 from .._types import Array
 from ..errors import ModelError, nearest
 from .convergence import ess_mean
 from .elpd import ExpectedDensity
 from .marginal import group_log_densities
-from .psis import smoothed_weights
+from .psis import log_sum, smoothed_weights
 from .rows import pieces, row_log_density
 
 if TYPE_CHECKING:
@@ -43,7 +43,12 @@ def relative_efficiency(posterior: Posterior) -> float:
 
 
 def expected_density(
-    posterior: Posterior, method: Literal["loo", "waic"], by: str | None, efficiency: float | None
+    posterior: Posterior,
+    method: Literal["loo", "waic"],
+    *,
+    by: str | None,
+    efficiency: float | None = None,
+    progress: bool | None = None,
 ) -> ExpectedDensity:
     """Return an estimate of elpd; see `Posterior.loo` and `Posterior.waic`."""
     draws = posterior.sigma.size
@@ -64,8 +69,7 @@ def expected_density(
         logs = densities(some)
         return _loo(logs, efficiency) if method == "loo" else _waic(logs)
 
-    with blas_threads(1), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        parts = list(pool.map(judged, pieces(len(index), draws)))
+    parts = _judged_all(judged, list(pieces(len(index), draws)), progress)
     elpd, penalty, khat, variance = (np.concatenate(part) for part in zip(*parts, strict=True))
     design = posterior.design
     out = ExpectedDensity(
@@ -81,6 +85,24 @@ def expected_density(
     if method == "loo" and not out.high.size:
         object.__setattr__(out, "mcse", float(np.sqrt(variance.sum() / efficiency)))
     return out
+
+
+def _judged_all(judged: Callable[[slice], Parts], some: list[slice], progress: bool | None) -> list[Parts]:
+    """Return what is found of every piece, on threads; an interrupt leaves out those not begun."""
+    parts: list[Parts] = []
+    with (
+        blas_threads(1),
+        Progress(progress) as shown,
+        ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool,
+    ):
+        try:
+            for piece, part in zip(some, pool.map(judged, some), strict=True):
+                parts.append(part)
+                shown.count(piece.stop, some[-1].stop, "densities")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return parts
 
 
 def _units(
@@ -113,16 +135,19 @@ def _units(
 def _loo(logs: Array, efficiency: float) -> Parts:
     """Return elpd, penalty, k̂ and Monte-Carlo variance of each unit; Vehtari et al. (2017), equation 10."""
     weights, khat = smoothed_weights(-logs, efficiency)
-    elpd = logsumexp(weights + logs, axis=1)
-    seen = logsumexp(logs, axis=1) - np.log(logs.shape[1])
+    products = weights + logs
+    elpd = log_sum(products)
+    seen = log_sum(logs) - np.log(logs.shape[1])
     # delta method: Var(log Ê) = Σ w²(p/Ê − 1)²
-    variance = np.sum((np.exp(weights) * np.expm1(logs - elpd[:, None])) ** 2, axis=1)
-    return elpd, seen - elpd, khat, variance
+    products -= elpd[:, None]
+    parts = np.exp(products, out=products)
+    parts -= np.exp(weights, out=weights)
+    return elpd, seen - elpd, khat, np.einsum("us,us->u", parts, parts)
 
 
 def _waic(logs: Array) -> Parts:
     """Return the same of WAIC, which has neither k̂ nor a Monte-Carlo variance; equations 11 and 12."""
     penalty = np.var(logs, axis=1, ddof=1)
-    seen = logsumexp(logs, axis=1) - np.log(logs.shape[1])
+    seen = log_sum(logs) - np.log(logs.shape[1])
     none = np.full(penalty.shape, np.nan)
     return seen - penalty, penalty, none, none

@@ -67,13 +67,15 @@ class PriorPredictive(Posterior):
         """Nothing: draws are independent."""
         return ()
 
-    def loo(self, *, by: str | None = None, efficiency: float | None = None) -> NoReturn:
+    def loo(
+        self, *, by: str | None = None, efficiency: float | None = None, progress: bool | None = None
+    ) -> NoReturn:
         """Refuse: a prior has seen nothing that could be left out."""
         raise ModelError(
             "these are draws from the prior, which has seen no row; sample the posterior by .gibbs()."
         )
 
-    def waic(self, *, by: str | None = None) -> NoReturn:
+    def waic(self, *, by: str | None = None, progress: bool | None = None) -> NoReturn:
         """Refuse, as `loo`."""
         self.loo()
 

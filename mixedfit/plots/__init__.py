@@ -5,6 +5,7 @@ matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``
 
 from __future__ import annotations
 
+from .both_effects import effects_of_both
 from .checks import predictive_responses, predictive_statistics
 from .comparison import fit_and_posterior
 from .covariances import (
@@ -35,6 +36,7 @@ __all__ = [
     "Pictures",
     "bootstrap_density",
     "caterpillar",
+    "effects_of_both",
     "fit_and_posterior",
     "fitted_lines",
     "group_fits",
