@@ -223,11 +223,14 @@ def test_degrees_of_freedom_must_be_infinite_where_no_estimated_variance_enters(
     assert "t value" in str(fit.summary())
 
 
-def test_f_tests_must_have_infinite_degrees_of_freedom_where_no_estimated_variance_enters() -> None:
+@pytest.mark.parametrize("ddf", ["satterthwaite", "kenward-roger"])
+def test_f_tests_must_have_infinite_degrees_of_freedom_where_no_estimated_variance_enters(ddf: Any) -> None:
     """In a balanced split plot temperatures are compared within replicates, recipes between them."""
-    table = mf.lmm(f"angle ~ recipe * temperature + {BY}", CAKE).fit(sigma=4.0).anova().table
+    fit = mf.lmm(f"angle ~ recipe * temperature + {BY}", CAKE).fit(sigma=4.0)
+    table = fit.anova(ddf=ddf).table
     assert np.isinf(table.loc[["temperature", "recipe:temperature"], "df_denom"]).all()
     np.testing.assert_allclose(table.loc["recipe", "df_denom"], 45 - 3, rtol=1e-6)
+    assert np.isinf(fit.summary(ddf=ddf).coefficients.loc["recipeB:temperature185", "df"])
 
 
 def test_dropped_rows_must_be_said_where_rows_are_counted() -> None:
