@@ -201,7 +201,10 @@ def test_an_empty_cell_must_be_said_to_be_0_in_every_row() -> None:
     with pytest.warns(mf.RankWarning):
         fit = mf.lmm("angle ~ recipe * temperature + (1 | recipe:replicate)", data).fit()
     (words,) = left_out_in_words(fit)
-    assert words == "recipeB:temperature185 has no estimate (NA): its column is 0 in every row."
+    assert words == (
+        "recipeB:temperature185 has no estimate (NA): its column is 0 in every row, as for a combination that no row "
+        "has."
+    )
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -215,17 +215,17 @@ def _residual_words(results: MixedResults) -> str:
 def left_out_in_words(results: MixedResults) -> list[str]:
     """Return which columns have no estimate, since others span them, and what that means for these."""
     return [
-        f"{plain(name)} has no estimate (NA): {_alias_words(others)}"
+        f"{plain(name)} has no estimate (NA): {_alias_words(name, others)}"
         for name, others in _aliases(results).items()
     ]
 
 
-def _alias_words(others: list[str] | None) -> str:
+def _alias_words(name: str, others: list[str] | None) -> str:
     """Return why a column has no estimate, given the columns that it is a combination of."""
     if others is None:
         return "its column follows from others."
     if not others:
-        return "its column is 0 in every row."
+        return f"its column is 0 in every row{', as for a combination that no row has' * (':' in name)}."
     names = [plain(other) for other in others if other != "(Intercept)"]
     if not names:
         return "its column is the same in every row."
