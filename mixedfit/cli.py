@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -54,18 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how to print: text unless the file of --out ends in .json or .html",
     )
     fit.add_argument("--out", metavar="FILE", help="write to a file instead of the terminal")
-    page = commands.add_parser(
-        "report",
-        help="fit a model and write a page about it",
-        description="Fit a linear mixed model and write one HTML page: the model, tables, intervals, pictures.",
-        epilog='Example: mixedfit report sleepstudy "Reaction ~ Days + (Days | Subject)" --out report.html',
-    )
-    _add_model(page)
-    page.add_argument("--out", metavar="FILE", default="report.html", help="the file to write (report.html)")
-    page.add_argument("--title", metavar="TEXT", help="heading of the page")
-    page.add_argument(
-        "--level", type=float, default=0.95, metavar="NUMBER", help="coverage of intervals (0.95)"
-    )
+    _add_report(commands)
     _add_sampling(commands)
     commands.add_parser("datasets", help="list the data sets that ship")
     return parser
@@ -86,6 +75,28 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--factors", metavar="A,B", default="", help="columns to read as labels although they hold numbers"
+    )
+
+
+def _add_report(commands: Any) -> None:
+    """Add the command that writes a page."""
+    page = commands.add_parser(
+        "report",
+        help="fit a model and write a page about it",
+        description="Fit a linear mixed model and write one HTML page: the model, tables, intervals, pictures.",
+        epilog='Example: mixedfit report sleepstudy "Reaction ~ Days + (Days | Subject)" --out report.html',
+    )
+    _add_model(page)
+    page.add_argument("--out", metavar="FILE", default="report.html", help="the file to write (report.html)")
+    page.add_argument("--title", metavar="TEXT", help="heading of the page")
+    page.add_argument(
+        "--level", type=float, default=0.95, metavar="NUMBER", help="coverage of intervals (0.95)"
+    )
+    page.add_argument(
+        "--profile",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="whether to compute profile intervals; auto: if that takes less than about 20 seconds",
     )
 
 
@@ -173,7 +184,10 @@ def _fit(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     with _warnings_in_words():
         results = _fitted(options)
-        path = report(results, options.out, title=options.title, level=options.level)
+        wanted: dict[str, bool | Literal["auto"]] = {"auto": "auto", "yes": True, "no": False}
+        path = report(
+            results, options.out, title=options.title, level=options.level, profile=wanted[options.profile]
+        )
     print(f"{results.convergence.message}\nWritten to {path}")
     return EXIT_OK if results.converged else EXIT_NOT_CONVERGED
 
