@@ -13,8 +13,9 @@ from .covariances import (
     within_group_variance,
 )
 from .door import Pictures
-from .effects import caterpillar, shrinkage, shrinkage_by_size
+from .effects import shrinkage, shrinkage_by_size
 from .groups import GroupFits, group_fits
+from .levels import caterpillar
 from .lines import fitted_lines, spaghetti
 from .others import bootstrap_density, influence, matrix_pattern
 from .profiles import profile_density, profile_pairs, profile_zeta

@@ -178,6 +178,18 @@ class Recipe:
         table, columns = self._columns(data, names, [])
         return self._fixed(columns, len(table)), self._many_codes(columns)
 
+    def effect_rows(self, block: int, data: Any) -> Array:
+        """Return the columns of a block's effects, shape (n, k); as `rows`, without the rest."""
+        names = self.effect_names(block)
+        table, columns = self._columns(data, names, [])
+        return self._effects(self.groups[block], columns, len(table))
+
+    def effect_names(self, block: int) -> tuple[str, ...]:
+        """Variables of a block's effects."""
+        parts = names_by_part(self.parsed)
+        used = {name for key in self.groups[block].keys for name in parts.get(key, parts["X"])}
+        return tuple(name for name in self.variables if name in used)
+
     @lazy
     def fixed_names(self) -> tuple[str, ...]:
         """Variables of the fixed part."""
