@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import combinations, pairwise
@@ -125,6 +126,19 @@ def test_within_group_must_say_where_other_variables_are_held() -> None:
     assert len(along.categories) == 3
 
 
+def test_implied_covariance_must_be_known_of_a_copy_that_lost_functions_if_one_column_varies() -> None:
+    data = mf.load_dataset("sleepstudy")
+    weeks = {"weeks": lambda days: days / 7}
+    one = mf.lmm("Reaction ~ weeks(Days) + (weeks(Days) | Subject)", data, context=weeks).fit()
+    copy = pickle.loads(pickle.dumps(one))
+    found, own = plots.implied_covariance(copy), plots.implied_covariance(one)
+    assert (found.variable, own.variable) == ("weeks(Days)", "Days")
+    np.testing.assert_allclose(found.variance, own.variance)
+    two = mf.lmm("Reaction ~ Days + (Days + I(weeks(Days)**2) | Subject)", data, context=weeks).fit()
+    with pytest.raises(mf.ModelError, match="functions or constants of your own"):
+        plots.implied_covariance(pickle.loads(pickle.dumps(two)))
+
+
 def test_shares_of_variance_must_read_as_one_number_when_they_do() -> None:
     from mixedfit.plots.covariances import _shares
 
@@ -209,6 +223,41 @@ def test_population_must_be_averaged_over_other_variables_at_each_x() -> None:
     for place, value in list(zip(x, y, strict=True))[::20]:
         moved = fit.predict(data.assign(t=place), re_form="none").mean()
         assert value == pytest.approx(moved, rel=1e-6)
+
+
+def test_population_must_follow_the_rows_where_another_variable_goes_along_with_x() -> None:
+    """temp and temperature are one thing: moving one without the other makes a flat line."""
+    data = mf.load_dataset("cake")
+    fit = fitted("angle ~ recipe * temperature + (1 + temp | recipe:replicate)", data)
+    means = fit.predict(re_form="none").groupby(data["temp"]).mean()
+    np.testing.assert_allclose(fit.plot.spaghetti("temp").lines[-1].get_ydata(), means)
+    both = fitted(
+        "angle ~ temp + temperature + (1 | recipe:replicate)", data.assign(temperature=data["temp"] ** 1.1)
+    )
+    means = both.predict(re_form="none").groupby(data["temp"]).mean()
+    ax = both.plot.spaghetti("temp")
+    np.testing.assert_allclose(ax.lines[-1].get_ydata(), means)
+    assert "mean over" not in ax.get_title("left")
+
+
+@pytest.mark.parametrize(
+    ("other", "along"),
+    [
+        ([1.0, 2, 3, 4, 5, 6], True),
+        ([3.0, 1, 2, 2, 1, 3], False),
+        (list("aabbcc"), True),
+        (list("abcabc"), False),
+    ],
+)
+def test_variables_must_be_told_that_go_along(other: Any, along: bool) -> None:
+    from mixedfit.plots.variables import _goes_along
+
+    own = pd.Series(np.tile(np.arange(6.0), 10))
+    assert _goes_along(pd.Series(other * 10), own) == along
+    label = own.astype(str).astype("category")
+    assert _goes_along(pd.Series(other * 10), label)
+    assert not _goes_along(pd.Series(np.repeat(other, 10)), label)
+    assert not _goes_along(pd.Series(["no"] * 59 + ["yes"]), label)
 
 
 def test_population_must_count_an_offset() -> None:
@@ -311,7 +360,6 @@ def test_title_and_legend_must_not_cover_each_other() -> None:
         texts = [t.get_window_extent() for t in figure.legends[0].get_texts()]
         words = figure._suptitle.get_text()
         if words.startswith("\n"):
-            assert title.y0 + 0.55 * title.height < legend.y1
             assert title.y0 + 0.5 * title.height < min(box.y0 for box in texts) + 2
         else:
             assert not title.overlaps(legend)

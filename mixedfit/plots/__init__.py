@@ -5,16 +5,11 @@ matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``
 
 from __future__ import annotations
 
-from .covariances import (
-    ImpliedCovariance,
-    implied_covariance,
-    within_group,
-    within_group_correlation,
-    within_group_variance,
-)
+from .covariances import within_group, within_group_correlation, within_group_variance
 from .door import Pictures
 from .effects import shrinkage, shrinkage_by_size
 from .groups import GroupFits, group_fits
+from .implied import ImpliedCovariance, implied_covariance
 from .levels import caterpillar
 from .lines import fitted_lines, spaghetti
 from .others import bootstrap_density, influence, matrix_pattern

@@ -3,151 +3,20 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._types import Array
-from ..errors import ModelError, nearest
-from ..recipe import Recipe, usable
 from .asked import whole_figure
-from .names import level_word, set_categories
-from .style import BLUE, GREY, INK, find_block, finish, grid, new_axes
-from .variables import held_frame, held_value, levels_of
+from .implied import ImpliedCovariance, implied_covariance
+from .names import set_categories
+from .style import BLUE, GREY, INK, finish, grid, new_axes
 
 if TYPE_CHECKING:
-    from ..design import RandomBlock
     from ..results import MixedResults
 
-__all__ = [
-    "ImpliedCovariance",
-    "implied_covariance",
-    "within_group",
-    "within_group_correlation",
-    "within_group_variance",
-]
-
-
-@dataclass(frozen=True, eq=False)
-class ImpliedCovariance:
-    """Covariance of two rows of one group at values x₁, x₂ of a variable: z(x₁)ᵀ Ω z(x₂), z(x) the effects' columns.
-
-    Attributes
-    ----------
-    group, variable : str
-    x : ndarray, shape (m,)
-        Values of the variable: numbers at equal steps, or labels.
-    covariance : ndarray, shape (m, m)
-        Of the group's own effects; residuals come on top of each row's variance.
-    variance : ndarray, shape (m,)
-        Of a row: its diagonal plus σ².
-    correlation : ndarray, shape (m, m)
-        Of two different rows of one group.
-    categories : tuple of str
-        What x holds, as text, if the variable is not continuous; else empty.
-    held : dict of str to number or label
-        The other variables of the group's effects, and where they are held.
-    """
-
-    group: str
-    variable: str
-    x: Array
-    covariance: Array
-    variance: Array
-    correlation: Array
-    categories: tuple[str, ...] = ()
-    held: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def held_words(self) -> str:
-        """Where other variables are held, as text; empty if there are none."""
-        return ", ".join(f"{name} at {level_word(value)}" for name, value in self.held.items())
-
-
-def implied_covariance(
-    results: MixedResults, group: str | None = None, effect: str | None = None, *, points: int = 101
-) -> ImpliedCovariance:
-    """Return how rows of one group vary and correlate along a variable with a random slope.
-
-    Cov(y₁, y₂) = z(x₁)ᵀ Ω z(x₂): for an intercept and a slope Ω₁₁ + Ω₁₂(x₁ + x₂) + Ω₂₂x₁x₂. All columns made of the
-    variable move with it (x and x², a polynomial's, a factor's). Other variables of the factor's effects are held:
-    numbers at their mean, labels at their first level. Other grouping factors are not counted.
-
-    Parameters
-    ----------
-    results : MixedResults
-    group : str, optional
-        Grouping factor; by default the first with a random slope.
-    effect : str, optional
-        The variable, or one of the factor's effects that is made of it; the first slope by default.
-    points : int
-        Values of a number, at equal steps over the range of the data; of labels all are taken.
-
-    Raises
-    ------
-    ModelError
-        If there is no random slope, a name is not known, or the fit does not know how its columns were made.
-
-    Examples
-    --------
-    >>> import mixedfit as mf
-    >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
-    >>> implied = mf.plots.implied_covariance(fit, points=10)
-    >>> implied.variable, implied.variance[[0, 9]].round(1).tolist()
-    ('Days', [1266.9, 4275.4])
-    """
-    fit = results._fit
-    at = _block_with_slopes(results, group)
-    recipe, block = usable(fit.design.recipe), fit.design.blocks[at]
-    variable = _moved(recipe, at, block, effect)
-    levels, own = levels_of(recipe, variable), recipe.variables[variable]
-    x = np.linspace(own.low, own.high, points) if levels is None else levels.to_numpy()
-    z = recipe.effect_rows(at, held_frame(recipe, {variable: x if levels is None else levels}, len(x)))
-    covariance = z @ fit.omega[at] @ z.T
-    variance = np.diag(covariance) + fit.sigma**2
-    return ImpliedCovariance(
-        block.name,
-        variable,
-        x,
-        covariance,
-        variance,
-        covariance / np.sqrt(np.outer(variance, variance)),
-        () if levels is None else tuple(level_word(v) for v in levels),
-        {name: held_value(recipe, name) for name in recipe.effect_names(at) if name != variable},
-    )
-
-
-def _block_with_slopes(results: MixedResults, group: str | None) -> int:
-    """Return the grouping factor asked for, by default the first with a random slope."""
-    blocks = results._fit.design.blocks
-    at = find_block([block.name for block in blocks], group)
-    slopes = [bool(np.any(np.ptp(block.z, axis=0) > 0)) for block in blocks]
-    if group is None and any(slopes):
-        at = slopes.index(True)
-    if not slopes[at]:
-        raise ModelError(
-            f"{blocks[at].name!r} has no random slope: the correlation of its rows is the same everywhere."
-        )
-    return at
-
-
-def _moved(recipe: Recipe, at: int, block: RandomBlock, effect: str | None) -> str:
-    """Return the variable asked for, or behind the column asked for: a number before labels."""
-    if effect in recipe.effect_names(at):
-        return str(effect)
-    slopes = {block.effects[j]: j for j in range(block.k) if np.ptp(block.z[:, j]) > 0}
-    if effect is not None:
-        effect = {name.replace(" ", ""): name for name in slopes}.get(effect.replace(" ", ""), effect)
-    if effect is not None and effect not in slopes:
-        known = list(dict.fromkeys([*slopes, *recipe.effect_names(at)]))
-        raise ModelError(
-            f"{effect!r} is not a random slope of {block.name!r} ({', '.join(known)}). "
-            f"{nearest(effect, known)}".rstrip()
-        )
-    j = slopes[effect] if effect is not None else next(iter(slopes.values()))
-    names = next(term.variables for term in recipe.effect_terms(at) if j in term.columns)
-    return next((name for name in names if levels_of(recipe, name) is None), names[0])
+__all__ = ["within_group", "within_group_correlation", "within_group_variance"]
 
 
 def within_group_correlation(

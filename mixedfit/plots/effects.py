@@ -123,7 +123,7 @@ def _legend(ax: Any, *, scale: float, below: bool) -> None:
 
     box, laid_out = ax.get_window_extent(), ax.figure.get_layout_engine() is not None
     wide, high = box.width / ax.figure.dpi, box.height / ax.figure.dpi
-    columns, entries = 2 if wide > 4.0 else 1, len(ax.get_legend_handles_labels()[0])
+    columns, entries = 2 if wide > (3.7 if laid_out else 4.6) else 1, len(ax.get_legend_handles_labels()[0])
     if below or (laid_out and high > 2.5):
         beneath = ax.transAxes + ScaledTranslation(0.0, -0.5, ax.figure.dpi_scale_trans)
         ax.legend(fontsize=8.5, frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=beneath,

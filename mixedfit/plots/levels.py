@@ -11,7 +11,7 @@ from scipy.special import ndtri
 from .._types import Array
 from ..labels import check_level
 from .groups import zero_variance
-from .names import level_words, moved_apart
+from .names import level_words, moved_apart, points_high
 from .style import BLUE, GREY, INK, effect_place, find_block, finish, new_axes, reference_line
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def caterpillar(
     ax = new_axes(ax, 6.0, max(2.5, 0.19 * modes.size + 1.0) if modes.size <= NAMED else 6.5)
     reference_line(ax, x=0.0)
     ax.set_ylim(-1, modes.size)
-    spacing = _points_high(ax) / (modes.size + 1)
+    spacing = points_high(ax) / (modes.size + 1)
     _modes_with_intervals(ax, modes, half, spacing)
     all_named = spacing >= LINE
     if all_named:
@@ -102,12 +102,6 @@ def caterpillar(
     return ax
 
 
-def _points_high(ax: Any) -> float:
-    """Return about how many points high axes will be: those that a layout engine places grow by an eighth."""
-    grown = 1.12 if ax.figure.get_layout_engine() is not None else 1.0
-    return float(grown * ax.get_window_extent().height / ax.figure.dpi * 72.0)
-
-
 def _name_ends(
     ax: Any, modes: Array, half: Array, labels: pd.Index[Any], names: int, *, in_margin: bool
 ) -> None:
@@ -117,7 +111,7 @@ def _name_ends(
     """
     ranked, names = np.argsort(modes, kind="stable"), min(names, modes.size)
     low, high = ranked[: names // 2], ranked[modes.size - (names - names // 2) :]
-    gap = 10.5 * (modes.size + 1) / _points_high(ax)
+    gap = 10.5 * (modes.size + 1) / points_high(ax)
     rows, upper, lower = np.arange(modes.size), modes + half, modes - half
     for chosen in [np.concatenate([low, high])] if in_margin else [low, high]:
         if not chosen.size:

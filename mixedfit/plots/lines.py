@@ -120,8 +120,8 @@ def spaghetti(
     """Draw the fitted line of every group over each other, with the population's mean; return the axes.
 
     A group's line joins its fitted values, means where it has several rows at one x. The population's is the mean of
-    the fixed part over all rows with x moved and all else as in the data, if x is a variable of the formula; otherwise
-    the mean over the rows at each x.
+    the fixed part over all rows with x moved and all else as in the data, if x is a variable of the formula and others
+    do not go along with it (Friedman's partial dependence); otherwise the mean over the rows at each x.
 
     Parameters
     ----------

@@ -10,7 +10,15 @@ import pandas as pd
 
 from .._types import Array
 
-__all__ = ["level_word", "level_words", "moved_apart", "set_categories", "width_in_points"]
+__all__ = [
+    "label_points",
+    "level_word",
+    "level_words",
+    "moved_apart",
+    "points_high",
+    "set_categories",
+    "width_in_points",
+]
 
 LONGEST = 18
 """Letters of a name beyond which it is shortened."""
@@ -84,45 +92,48 @@ def set_categories(
     ax.set_xlim(-0.5, len(words) - 0.5)
 
 
+def points_high(ax: Any) -> float:
+    """Return about how many points high axes will be: those that a layout engine places grow by an eighth."""
+    grown = 1.12 if ax.figure.get_layout_engine() is not None else 1.0
+    return float(grown * ax.get_window_extent().height / ax.figure.dpi * 72.0)
+
+
 def label_points(
-    ax: Any, x: Array, y: Array, words: Sequence[str], *, size: float = 8.0, **text: Any
+    ax: Any, x: Array, y: Array, words: Sequence[str], *, size: float = 8.0, colour: str
 ) -> None:
     """Name points of stems from 0, above those that are positive and below others, moved apart, with lines to them.
 
     Limits across are set; those up and down are widened to hold the names.
     """
-    box = ax.get_window_extent()
-    wide, high = (72.0 * v / ax.figure.dpi for v in (box.width, box.height))
+    wide, high = ax.get_window_extent().width / ax.figure.dpi * 72.0, points_high(ax)
     left, right = ax.get_xlim()
-    low, top = min(0.0, float(np.min(y))), max(0.0, float(np.max(y)))
-    scale = 0.7 * high / ((top - low) or 1.0)
+    across = (x - left) * wide / (right - left)
     widths = np.array([width_in_points(word, size) + 4.0 for word in words])
-    room = {1.0: 0.0, -1.0: 0.0}
-    for side in room:
-        mine = np.flatnonzero(y >= 0 if side > 0 else y < 0)
-        stems = np.column_stack([(x[mine] - left) * wide / (right - left), scale * np.abs(y[mine])])
-        for i, (across, up) in zip(
-            mine.tolist(), _free_places(stems, widths[mine], 1.3 * size, wide), strict=True
-        ):
-            line = {
-                "arrowstyle": "-",
-                "color": text.get("color", "0.5"),
-                "lw": 0.5,
-                "shrinkA": 0,
-                "shrinkB": 2,
-            }
-            ax.annotate(
-                words[i], (x[i], y[i]), xytext=(across, side * (4.0 + up)), textcoords="offset points", fontsize=size,
-                ha="center", va="bottom" if side > 0 else "top", arrowprops=line if up > 0 else None, **text,
-            )  # fmt: skip
-            room[side] = max(room[side], scale * abs(y[i]) + up + 1.3 * size + 6.0)
-    ax.set_ylim(-max(room[-1.0] / scale, 0.02 * (top - low)), max(room[1.0] / scale, 0.02 * (top - low)))
+    up = np.sign(y) + (y == 0)
+    span = (max(0.0, float(y.max())) - min(0.0, float(y.min()))) or 1.0
+    shifts, scale = np.zeros((y.size, 2)), 0.7 * high / span
+    for _ in range(4):  # names take room, which lowers the stems
+        for side in (1.0, -1.0):
+            mine = up == side
+            stems = np.column_stack([across[mine], scale * np.abs(y[mine])])
+            shifts[mine] = _free_places(stems, widths[mine], 1.3 * size, wide)
+        tops = np.abs(y) + (shifts[:, 1] + 1.3 * size + 8.0) / scale
+        above, below = (max(tops[up == side].max(initial=0.0), 0.02 * span) for side in (1.0, -1.0))
+        scale = high / (above + below)
+    line = {"arrowstyle": "-", "color": colour, "lw": 0.5, "shrinkA": 0, "shrinkB": 2}
+    for i, word in enumerate(words):
+        ax.annotate(
+            word, (x[i], y[i]), xytext=(shifts[i, 0], up[i] * (4.0 + shifts[i, 1])), textcoords="offset points",
+            fontsize=size, color=colour, ha="center", va="bottom" if up[i] > 0 else "top",
+            arrowprops=line if shifts[i, 1] > 0 else None,
+        )  # fmt: skip
+    ax.set_ylim(-below, above)
 
 
-def _free_places(points: Array, widths: Array, height: float, wide: float) -> list[tuple[float, float]]:
+def _free_places(points: Array, widths: Array, height: float, wide: float) -> Array:
     """Return shifts across and up, in points, at which names cover neither each other nor stems, nor leave the axes."""
     taken = [(x - 3.0, x + 3.0, 0.0, y + 3.0) for x, y in points.tolist()]
-    out = [(0.0, 0.0)] * len(points)
+    out = np.zeros((len(points), 2))
     for i in np.argsort(points[:, 1], kind="stable").tolist():
         (x, y), w = points[i].tolist(), float(widths[i])
         for step in range(60):
@@ -136,7 +147,7 @@ def _free_places(points: Array, widths: Array, height: float, wide: float) -> li
                     break
             if found is not None:
                 taken.append(found[0])
-                out[i] = (found[1], step * 0.5 * height)
+                out[i] = found[1], step * 0.5 * height
                 break
     return out
 

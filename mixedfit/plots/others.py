@@ -164,7 +164,7 @@ def influence(
     ax.axhline(0.0, color=GREY, lw=0.8)
     ax.set_xlim(-0.03 * values.size - 0.5, 1.03 * values.size - 0.5)
     shown_values = np.nan_to_num(values[order])
-    label_points(ax, places[order].astype(float), shown_values, level_words(table.index[order]), color=INK)
+    label_points(ax, places[order].astype(float), shown_values, level_words(table.index[order]), colour=INK)
     ax.set_xticks([])
     what = f"{len(table):,} " + (f"levels of {table.index.name}" if table.index.name else "cases")
     return finish(ax, x=what, y=(shown or column).replace("_", " ").replace("cooks", "Cook's"))

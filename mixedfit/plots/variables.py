@@ -169,7 +169,7 @@ def _by_inversion(build: Built, at: Array, table: Array, stored: Array) -> Array
     wanted, place = np.unique(sign * stored[:, c], return_inverse=True)
     right = np.clip(np.searchsorted(sign * table[:, c], wanted), 1, at.size - 1)
     low, high = at[right - 1], at[right]
-    for _ in range(52):  # bisection, down to the last bit of a step of the grid
+    for _ in range(32):  # bisection, down to 1e-12 of the range
         middle = 0.5 * (low + high)
         beyond = sign * build(middle)[:, c] >= wanted
         low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
@@ -180,7 +180,7 @@ def population_mean(fit: Fit, name: str, at: Any) -> tuple[Array, tuple[str, ...
     """Return the mean of the fixed part over the rows of the fit with one variable moved, and the other variables.
 
     Friedman's (2001, Ann. Stat. 29:1189) partial dependence of Xβ̂ plus offset; None where a variable cannot be read
-    back from the columns.
+    back from the columns, or others do not stay where they are when this one moves.
 
     Parameters
     ----------
@@ -194,25 +194,42 @@ def population_mean(fit: Fit, name: str, at: Any) -> tuple[Array, tuple[str, ...
     (ndarray, shape (m,), tuple of str) or None
     """
     recipe = usable(fit.design.recipe)
-    moved = name in recipe.fixed_names
-    read = {other: values_of(fit, other) for other in recipe.fixed_names if other != name}
-    own = values_of(fit, name) if moved else None
     in_offset = any(re.search(rf"(?<![\w.]){re.escape(name)}\b", str(part)) for part in recipe.parsed.offsets)
-    if in_offset or any(values is None for values in read.values()) or (moved and own is None):
+    own = values_of(fit, name) if name in recipe.fixed_names and not in_offset else None
+    if own is None:
+        return None
+    read = {other: values_of(fit, other) for other in recipe.fixed_names if other != name}
+    if any(values is None or _goes_along(values, own) for values in read.values()):
         return None
     others = pd.DataFrame(read, index=range(fit.design.n))
     rows, counts = _combinations(others, max(50, MOST_ROWS // len(at)))
     offset = 0.0 if fit.design.offset is None else fit.design.offset
-    here = others.loc[rows].assign(**({name: own.loc[rows]} if own is not None else {}))
-    if not np.allclose(
-        _fixed(fit, here), (fit.fixed_part - offset)[rows], rtol=CLOSE, atol=CLOSE * fit.sigma
-    ):
+    here = _fixed(fit, others.loc[rows].assign(**{name: own.loc[rows]}))
+    if not np.allclose(here, (fit.fixed_part - offset)[rows], rtol=CLOSE, atol=CLOSE * fit.sigma):
         return None
     tall = others.loc[np.tile(rows, len(at))].reset_index(drop=True)
-    if moved:
-        tall[name] = pd.Series(list(at)).repeat(len(rows)).reset_index(drop=True)
+    tall[name] = pd.Series(list(at)).repeat(len(rows)).reset_index(drop=True)
     means = _fixed(fit, tall).reshape(len(at), len(rows)) @ (counts / counts.sum())
     return means + np.mean(offset), tuple(read)
+
+
+def _goes_along(other: pd.Series[Any], own: pd.Series[Any]) -> bool:
+    """Whether a variable does not stay where it is when another moves, in the data: half of the variance is shared.
+
+    R² of numbers, or that of a number by labels, adjusted; of labels whether nine in ten share one, and not always the
+    same, at each level of the other.
+    """
+    numeric = [pd.api.types.is_numeric_dtype(values.dtype) for values in (other, own)]
+    if not any(numeric):
+        table = pd.crosstab(own, other, normalize="index")
+        return bool((table.max(axis=1) > 0.9).all()) and table.idxmax(axis=1).nunique() > 1
+    number, by = (other, own) if numeric[0] else (own, other)
+    number, n = number.astype(float), len(number)
+    if all(numeric):
+        a, b = number.to_numpy(), by.to_numpy(dtype=float)
+        return bool(np.ptp(a) > 0 and np.ptp(b) > 0 and np.corrcoef(a, b)[0, 1] ** 2 > 0.5)
+    within = float(((number - number.groupby(by, observed=True).transform("mean")) ** 2).sum())
+    return within / max(n - by.nunique(), 1) < 0.5 * float(number.var())
 
 
 def _fixed(fit: Fit, data: pd.DataFrame) -> Array:
