@@ -309,6 +309,31 @@ def test_lines_must_run_along_a_variable(formula: str, data: str, name: str, lab
         assert ax.get_xlim() == (-0.5, labels - 0.5)
 
 
+def test_numbers_with_two_values_must_be_categories_that_can_be_moved() -> None:
+    data = mf.load_dataset("sleepstudy")
+    data["late"] = (data["Days"] > 4) * 2.0 - 1.0
+    data["odd"] = data["Days"] % 2 == 1
+    fit = fitted("Reaction ~ late * odd + (1 | Subject)", data)
+    for name, values, labels in (
+        ("late", [-1.0, 1.0], ["−1", "1"]),
+        ("odd", [False, True], ["False", "True"]),
+    ):
+        ax = fit.plot.spaghetti(name)
+        assert [t.get_text() for t in ax.get_xticklabels()] == labels
+        means = [fit.predict(data.assign(**{name: value}), re_form="none").mean() for value in values]
+        np.testing.assert_allclose(ax.lines[-1].get_xydata(), np.column_stack([[0, 1], means]))
+
+
+def test_labels_of_many_categories_must_not_cover_each_other() -> None:
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame({"f": [f"region {i:02d}" for i in np.arange(600) % 40], "g": np.arange(600) // 15})
+    data["y"] = rng.normal(size=600) + data["g"] % 4
+    figure = fitted("y ~ f + (1 | g)", data).plot.fitted_lines(groups=6)
+    boxes = drawn_boxes(figure.axes[0].get_xticklabels(), figure)
+    assert len(boxes) > 5
+    assert all(not a.overlaps(b) for a, b in pairwise(boxes))
+
+
 def test_lines_must_take_labels_and_the_names_of_factors() -> None:
     data = mf.load_dataset("cake")
     figure = cake().plot.fitted_lines(data["recipe"].astype(str).to_numpy(), groups=3)

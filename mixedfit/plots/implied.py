@@ -87,7 +87,7 @@ def implied_covariance(
     >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
     >>> implied = mf.plots.implied_covariance(fit, points=10)
     >>> implied.variable, implied.variance[[0, 9]].round(1).tolist()
-    ('Days', [1266.9, 4275.4])
+    ('Days', [1267.0, 4280.7])
     """
     fit = results._fit
     at = _block_with_slopes(results, group)

@@ -65,8 +65,9 @@ def fitted_lines(
     )
     columns = max(1, min(columns, len(shown)))
     width = float(np.clip(6.0 / columns, 1.55, 6.0))
+    height = max(float(np.clip(0.75 * width, 1.5, 3.4)), 2.2 if len(shown) <= columns else 0.0)
     labels = [str(label) for label in block.grouping.levels[shown]]
-    figure = grid(labels, columns, width=width, height=float(np.clip(0.75 * width, 1.5, 3.4)), share=True)
+    figure = grid(labels, columns, width=width, height=height, share=True)
     words = level_words(block.grouping.levels[shown])
     averaged = [_panel(ax, fit, along, np.flatnonzero(block.codes == level))
                 for ax, level in zip(figure.axes, shown, strict=True)]  # fmt: skip

@@ -29,7 +29,7 @@ def level_word(label: Any) -> str:
     if isinstance(label, tuple):
         return ", ".join(level_word(part) for part in label)
     if isinstance(label, float) and not isinstance(label, bool):
-        return f"{label:.4g}"
+        return f"{label:.4g}".replace("-", "−")
     return str(label)
 
 
@@ -80,15 +80,14 @@ def set_categories(
 ) -> None:
     """Put categories at 0, 1, … of an axis ("x" or "y"); names turned if they need more than `room` inches in a row."""
     words = level_words(list(labels))
-    step = max(1, len(words) // 30)
-    places = range(0, len(words), step)
+    turned = axis == "x" and sum(width_in_points(word, size) + 6.0 for word in words) > 72.0 * room
+    most = 72.0 * room / (size + 2.0) if turned else 30
+    places = range(0, len(words), int(np.ceil(len(words) / most)))
     shown = [words[i] for i in places]
     if axis == "y":
         ax.set_yticks(places, shown, fontsize=size)
         return
-    needed = sum(width_in_points(text, size) + 6.0 for text in shown) / 72.0
-    turned = {"rotation": 90} if needed > room else {}
-    ax.set_xticks(places, shown, fontsize=size, **turned)
+    ax.set_xticks(places, shown, fontsize=size, rotation=90 if turned else 0)
     ax.set_xlim(-0.5, len(words) - 0.5)
 
 

@@ -127,6 +127,8 @@ def _labels(build: Built, stored: Array, levels: pd.Index[Any]) -> pd.Series[Any
     codes = order[np.searchsorted(between, stored @ mix)]
     if not np.allclose(table[codes], stored, rtol=0.0, atol=CLOSE * np.abs(table).max()):
         return None
+    if pd.api.types.is_numeric_dtype(levels.dtype):
+        return pd.Series(levels.to_numpy()[codes])
     return pd.Series(pd.Categorical.from_codes(codes, categories=levels))
 
 
