@@ -40,6 +40,18 @@ def schools() -> mf.MixedResults:
     return mf.lmm("mathscore ~ 1 + (1 | school)", mf.load_dataset("school_mathscore")).fit()
 
 
+@lru_cache
+def sleep_posterior() -> mf.Posterior:
+    return mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).gibbs(seed=1)
+
+
+def seedlings_side_by_side() -> Any:
+    model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+    cauchy = mf.priors.HalfCauchy(1)
+    posterior = model.gibbs({"fixed": mf.priors.Flat(), "Tray": cauchy, "sigma": cauchy}, draws=5000, seed=1)
+    return mf.compare(model.fit(), posterior).plot(columns=2)
+
+
 SHIPPED: dict[str, Callable[[], Any]] = {
     "overview": lambda: sleep().plot(),
     "caterpillar": lambda: sleep().plot.caterpillar(effect="Days"),
@@ -59,6 +71,14 @@ SHIPPED: dict[str, Callable[[], Any]] = {
     "influence": lambda: plots.influence(sleep().diagnostics.influence("Subject")),
     "matrix_pattern": lambda: penicillin().plot.matrix_pattern(),
 }
+
+DRAWN: dict[str, Callable[[], Any]] = {
+    "predictive_responses": lambda: plots.predictive_responses(sleep_posterior().check(seed=1)),
+    "predictive_statistics": lambda: plots.predictive_statistics(sleep_posterior().check(seed=1)),
+    "fit_and_posterior": seedlings_side_by_side,
+    "effects_of_both": lambda: mf.compare(sleep(), sleep_posterior(), methods=[]).plot_effects(effect="Days"),
+}
+"""Pictures of random draws, which on another machine are other draws."""
 
 
 # -- NELS: 12,974 pupils in 684 schools ------------------------------------------------------------
@@ -165,7 +185,7 @@ def main() -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    wanted = SHIPPED | (FROM_NELS if NELS.exists() else {})
+    wanted = SHIPPED | DRAWN | (FROM_NELS if NELS.exists() else {})
     for name, make in wanted.items():
         figure = figure_of(make())
         figure.savefig(HERE / "images" / f"{name}.png", dpi=DPI, metadata={"Software": None})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import plots
 from .adapters import for_marginaleffects
-from .bayes import priors
+from .bayes import distributions, priors
 from .bayes.posterior import Posterior
 from .compare import anova, parametric_bootstrap_test
 from .datasets import dataset_names, load_dataset
@@ -60,6 +60,7 @@ __all__ = [
     "compare",
     "compare_models",
     "dataset_names",
+    "distributions",
     "for_marginaleffects",
     "lmm",
     "load",

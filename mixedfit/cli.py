@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -20,10 +20,14 @@ from .fit_and_posterior import compare
 from .html_report import report
 from .lmm import LinearMixedModel, lmm
 from .plain import check_is_plain
+from .plots.style import pyplot
 from .results import MixedResults
 from .summary import Summary
 
 __all__ = ["main"]
+
+PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".eps", ".ps", ".tif", ".tiff", ".webp")
+"""Endings of files that matplotlib writes."""
 
 EXIT_OK, EXIT_NOT_CONVERGED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -50,18 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how to print: text unless the file of --out ends in .json or .html",
     )
     fit.add_argument("--out", metavar="FILE", help="write to a file instead of the terminal")
-    page = commands.add_parser(
-        "report",
-        help="fit a model and write a page about it",
-        description="Fit a linear mixed model and write one HTML page: the model, tables, intervals, pictures.",
-        epilog='Example: mixedfit report sleepstudy "Reaction ~ Days + (Days | Subject)" --out report.html',
-    )
-    _add_model(page)
-    page.add_argument("--out", metavar="FILE", default="report.html", help="the file to write (report.html)")
-    page.add_argument("--title", metavar="TEXT", help="heading of the page")
-    page.add_argument(
-        "--level", type=float, default=0.95, metavar="NUMBER", help="coverage of intervals (0.95)"
-    )
+    _add_report(commands)
     _add_sampling(commands)
     commands.add_parser("datasets", help="list the data sets that ship")
     return parser
@@ -82,6 +75,28 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--factors", metavar="A,B", default="", help="columns to read as labels although they hold numbers"
+    )
+
+
+def _add_report(commands: Any) -> None:
+    """Add the command that writes a page."""
+    page = commands.add_parser(
+        "report",
+        help="fit a model and write a page about it",
+        description="Fit a linear mixed model and write one HTML page: the model, tables, intervals, pictures.",
+        epilog='Example: mixedfit report sleepstudy "Reaction ~ Days + (Days | Subject)" --out report.html',
+    )
+    _add_model(page)
+    page.add_argument("--out", metavar="FILE", default="report.html", help="the file to write (report.html)")
+    page.add_argument("--title", metavar="TEXT", help="heading of the page")
+    page.add_argument(
+        "--level", type=float, default=0.95, metavar="NUMBER", help="coverage of intervals (0.95)"
+    )
+    page.add_argument(
+        "--profile",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="whether to compute profile intervals; auto: if that takes less than about 20 seconds",
     )
 
 
@@ -108,6 +123,13 @@ def _add_sampling(commands: Any) -> None:
         command.add_argument("--chains", type=int, default=4, metavar="N")
         command.add_argument("--seed", type=int, metavar="N", help="makes the draws the same again")
         command.add_argument("--out", metavar="FILE", help="write to a file instead of the terminal")
+        if name == "compare":
+            command.add_argument(
+                "--bootstrap", action="store_true", help="bootstrap intervals beside Wald and profile"
+            )
+            command.add_argument(
+                "--plot", metavar="FILE", help="draw them side by side: a file such as side.png, .svg or .pdf"
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -162,20 +184,42 @@ def _fit(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     with _warnings_in_words():
         results = _fitted(options)
-        path = report(results, options.out, title=options.title, level=options.level)
+        wanted: dict[str, bool | Literal["auto"]] = {"auto": "auto", "yes": True, "no": False}
+        path = report(
+            results, options.out, title=options.title, level=options.level, profile=wanted[options.profile]
+        )
     print(f"{results.convergence.message}\nWritten to {path}")
     return EXIT_OK if results.converged else EXIT_NOT_CONVERGED
 
 
 def _sample(options: argparse.Namespace) -> int:
     """Print a posterior, or a fit beside it."""
+    picture = getattr(options, "plot", None)
+    if picture is not None:
+        _check_picture(picture)
     with _warnings_in_words():
         model = _model(options)
         settings = {"draws": options.draws, "tune": options.tune, "chains": options.chains}
         posterior = model.gibbs(seed=options.seed, **settings)
-        shown = str(posterior if options.command == "gibbs" else compare(model.fit(), posterior))
-    _write(shown, options.out)
+        if options.command == "gibbs":
+            _write(str(posterior), options.out)
+        else:
+            methods: list[Any] = ["wald", "profile", *(["boot"] if options.bootstrap else [])]
+            side = compare(model.fit(), posterior, methods=methods, seed=options.seed)
+            _write(str(side), options.out)
+            if picture is not None:
+                side.plot().savefig(picture)
+                print(f"Picture written to {picture}", file=sys.stderr)
     return EXIT_NOT_CONVERGED if posterior.warnings else EXIT_OK
+
+
+def _check_picture(path: str) -> None:
+    """Refuse a picture that could not be written, before anything is sampled."""
+    pyplot()
+    if Path(path).suffix.lower() not in PICTURES:
+        raise DataError(f"--plot names {path!r}; expected a file that ends in {', '.join(PICTURES)}.")
+    if not Path(path).resolve().parent.is_dir():
+        raise DataError(f"--plot names {path!r}, but there is no folder {str(Path(path).parent)!r}.")
 
 
 def _fitted(options: argparse.Namespace) -> MixedResults:

@@ -7,13 +7,13 @@ Everything is in the basis of `canonical`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ._linalg import inverse, paged_zeros
 from ._types import Array, IntArray
-from .canonical import FixedBasis, check_scale, effect_basis, fixed_basis, row_chunks
+from .canonical import FixedBasis, effect_basis, fixed_basis, row_chunks
 from .design import Design
 from .kernels.accumulate import (
     accumulate_border,
@@ -25,7 +25,16 @@ from .kernels.accumulate import (
 from .spans import LevelSpan
 from .sparse_gram import SparseGram, sparse_pattern
 
-__all__ = ["CrossProducts", "FirstFactor", "TailBlock", "cross_products", "with_response"]
+__all__ = [
+    "CrossProducts",
+    "FirstFactor",
+    "TailBlock",
+    "accumulate_products",
+    "cross_products",
+    "rooted",
+    "symmetric",
+    "tail_codes",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +178,7 @@ def cross_products(design: Design) -> CrossProducts:
     q = tail[-1].stop if tail else 0
     sparse = None if pattern is None else SparseGram.zeros(pattern, q, width)
     gram = paged_zeros((width, width) if sparse else (q + width, q + width))
-    _accumulate(design, root_weights, fixed, basis, first_block, first, tail, gram, sparse)
+    accumulate_products(design, root_weights, fixed, basis, first_block, first, tail, gram, sparse)
     for a in range(first.gram.shape[1]):
         first.gram[:, :a, a] = first.gram[:, a, :a]
     positive = None if design.weights is None else design.weights[design.weights > 0]
@@ -201,7 +210,7 @@ def _tail_layout(design: Design, first_block: int, fixed: FixedBasis) -> tuple[T
     return tuple(tail)
 
 
-def _tail_codes(design: Design, tail: tuple[TailBlock, ...], span: LevelSpan | None, rows: slice) -> IntArray:
+def tail_codes(design: Design, tail: tuple[TailBlock, ...], span: LevelSpan | None, rows: slice) -> IntArray:
     """Return the level of some rows in each tail factor, shape (rows, len(tail)); −1 for a level without column."""
     columns = [design.blocks[b.block].codes[rows] for b in tail if b.block >= 0]
     if span is not None:
@@ -225,7 +234,7 @@ def _empty_first(
         )
     block = design.blocks[first_block]
     indptr, indices = np.zeros(block.levels + 1, np.int64), np.zeros(0, np.int64)
-    codes = _tail_codes(design, tail, fixed.span, slice(0, design.n))
+    codes = tail_codes(design, tail, fixed.span, slice(0, design.n))
     for f, place in enumerate(tail):
         other = np.ascontiguousarray(codes[:, f])
         rows = other >= 0
@@ -243,7 +252,7 @@ def _empty_first(
     )
 
 
-def _accumulate(
+def accumulate_products(
     design: Design,
     root_weights: Array | None,
     fixed: FixedBasis,
@@ -309,7 +318,7 @@ def _tail_rows(
     design: Design, tail: tuple[TailBlock, ...], inverses: list[Array], rows: slice, span: LevelSpan | None
 ) -> tuple[IntArray, Array]:
     """Return levels and effects of the tail on some rows; a level without column has effect 0 at level 0."""
-    codes = _tail_codes(design, tail, span, rows)
+    codes = tail_codes(design, tail, span, rows)
     values = np.empty((codes.shape[0], sum(b.k for b in tail)))
     at = 0
     for f, place in enumerate(tail):
@@ -322,72 +331,11 @@ def _tail_rows(
     return np.maximum(codes, 0, out=codes), values
 
 
-def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
-    """Return the cross-products of the same design with another response: only products with y are new."""
-    root_weights = None if design.weights is None else np.sqrt(design.weights)
-    first_column = cross.gram.shape[0] - cross.p - 1
-    fixed, X, rest = _recentred(cross, design)
-    response = rest / fixed.scale if root_weights is None else root_weights * rest / fixed.scale
-    gram = cross.gram.copy()
-    gram[-1, :] = 0.0
-    gram[-1, first_column:-1] = response @ (_rooted(X, root_weights) @ fixed.transform)
-    gram[-1, -1] = response @ response
-    border, tail_response = _effects_and_response(cross, design, response, root_weights)
-    sparse = cross.sparse
-    if sparse is None:
-        gram[-1, : cross.q_tail] = tail_response
-    else:
-        sides = sparse.sides.copy()
-        sides[:, -1] = tail_response
-        sparse = replace(sparse, sides=sides)
-    return replace(cross, gram=gram, sparse=sparse, first=replace(cross.first, border=border), fixed=fixed)
-
-
-def _recentred(cross: CrossProducts, design: Design) -> tuple[FixedBasis, Array, Array]:
-    """Return the fixed basis with the new response's centre and scale, X, and the response less its centre."""
-    fixed, everything, width = cross.fixed, slice(0, design.n), cross.p + 1
-    if fixed.span is not None:
-        fixed = replace(fixed, levels=fixed.span.coefficients(design.y))
-    X, y = fixed.columns(design, everything), fixed.response(design, everything)
-    weights = np.ones(design.n) if design.weights is None else design.weights
-    own = _symmetric(cross.gram[-width:-1, -width:-1])
-    centre = fixed.transform @ np.linalg.solve(own, fixed.transform.T @ (X.T @ (weights * y)))
-    rest = y - X @ centre
-    norm = float(np.sqrt(np.sum(weights * rest**2) / cross.n))
-    total = float(np.sqrt(np.sum(weights * design.y**2) / cross.n))
-    check_scale(design, total, norm)
-    return replace(fixed, centre=centre, scale=norm), X, rest
-
-
-def _effects_and_response(
-    cross: CrossProducts, design: Design, response: Array, root_weights: Array | None
-) -> tuple[Array, Array]:
-    """Return the first factor's border and the tail's column with products of the effects and a new response."""
-    border = cross.first.border.copy()
-    tail_response = np.zeros(cross.q_tail)
-    for f, block in enumerate(design.blocks):
-        z = _rooted(block.z, root_weights) @ inverse(cross.basis[f])
-        sums = np.stack(
-            [np.bincount(block.codes, z[:, a] * response, block.levels) for a in range(block.k)], 1
-        )
-        if f == cross.first_block:
-            border[:, :, -1] = sums
-        else:
-            place = next(b for b in cross.tail if b.block == f)
-            tail_response[place.offset : place.stop] = sums.reshape(-1)
-    fixed_places = [b for b in cross.tail if b.block < 0]
-    weighted = response if root_weights is None else response * root_weights
-    span = cross.fixed.span
-    for f, place in zip(span.factors if span else (), fixed_places, strict=True):
-        assert span is not None
-        sums = np.bincount(span.codes[f], weighted, span.places[f].size)
-        tail_response[place.offset : place.stop] = sums[span.places[f] >= 0]
-    return border, tail_response
-
-
-def _rooted(values: Array, root_weights: Array | None) -> Array:
+def rooted(values: Array, root_weights: Array | None) -> Array:
+    """Return rows times the roots of their weights."""
     return values if root_weights is None else values * root_weights[:, None]
 
 
-def _symmetric(lower: Array) -> Array:
+def symmetric(lower: Array) -> Array:
+    """Return the symmetric matrix of a lower triangle."""
     return np.tril(lower) + np.tril(lower, -1).T

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .errors import ModelError
 
-__all__ = ["with_levels"]
+__all__ = ["with_levels", "with_rows"]
 
 
 def with_levels(frame: pd.DataFrame, column: str, count: int, grouping: Collection[str]) -> pd.DataFrame:
@@ -50,6 +50,30 @@ def with_levels(frame: pd.DataFrame, column: str, count: int, grouping: Collecti
         ]
         out[name] = pd.Series(texts, dtype=object).where(own.notna().to_numpy(), None)
     return out
+
+
+def with_rows(frame: pd.DataFrame, column: str, count: int) -> pd.DataFrame:
+    """Return rows with another number of rows in each level of a grouping column.
+
+    Rows of a level are taken in turn in their order; of a part of them, evenly spaced ones, so that what varies within
+    the level keeps its range. Rows without a level are left out.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    column : str
+    count : int
+        Rows of each level.
+    """
+    codes, labels = pd.factorize(frame[column])
+    if len(labels) == 0:
+        raise ModelError(f"{column!r} has no levels; all its values are missing.")
+    taken = []
+    for level in range(len(labels)):
+        own = np.flatnonzero(codes == level)
+        whole, rest = divmod(count, own.size)
+        taken += [np.tile(own, whole), own[np.arange(rest) * own.size // max(rest, 1)]]
+    return frame.iloc[np.concatenate(taken)].reset_index(drop=True)
 
 
 def _nested(inner: pd.Series, codes: np.ndarray) -> bool:

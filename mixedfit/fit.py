@@ -13,11 +13,12 @@ from ._linalg import inverse
 from ._threads import blas_threads
 from ._types import Array, IntArray
 from .criterion import Criterion, Evaluation
-from .crossprod import CrossProducts, cross_products, with_response
+from .crossprod import CrossProducts, cross_products
 from .design import Design, check_identifiable
 from .errors import DataError, ModelError
 from .estimate import Control, estimate
 from .kernels.variates import solve_first
+from .responses import with_response
 from .verdict import Convergence
 
 __all__ = ["Fit", "fit_design", "refit_design"]

@@ -32,7 +32,7 @@ def column_names(data: Any) -> list[str]:
     if names is None:
         raise DataError(
             f"data of type {type(data).__name__} cannot be read; expected a pandas or polars frame, a pyarrow "
-            "table or a dict of arrays."
+            "table or a dict of arrays (a row of a frame is data.loc[[label]], a frame of one row)."
         )
     return [str(name) for name in names]
 
@@ -51,8 +51,11 @@ def as_frame(data: Any, columns: Iterable[str]) -> pd.DataFrame:
         _check_unique(wanted, data)
         return data
     _check_names(wanted, column_names(data))
-    series = {name: _series(data[name]) for name in wanted}
-    lengths = {name: len(values) for name, values in series.items()}
+    series = {name: _series(name, data[name]) for name in wanted}
+    lengths = {name: len(values) for name, values in series.items() if values is not None}
+    rows = next(iter(lengths.values()), 1)
+    for name in (name for name, values in series.items() if values is None):
+        series[name] = np.repeat(np.asarray(data[name]), rows)
     if len(set(lengths.values())) > 1:
         raise DataError(
             f"the columns differ in length: {lengths}. Give every column the same number of rows."
@@ -81,8 +84,8 @@ def _check_unique(wanted: Iterable[str], data: pd.DataFrame) -> None:
             )
 
 
-def _series(values: Any) -> Any:
-    """Return one column as something pandas keeps without a second copy."""
+def _series(name: str, values: Any) -> Any:
+    """Return one column as something pandas keeps without a second copy; None for one value, which is for all rows."""
     if isinstance(values, pd.Series):
         return values.reset_index(drop=True)
     kind = type(values).__module__.split(".")[0]
@@ -91,8 +94,10 @@ def _series(values: Any) -> Any:
     if kind == "pyarrow":
         return _from_arrow(values)
     array = values if isinstance(values, pd.Categorical) else np.asarray(values)
+    if not isinstance(array, pd.Categorical) and array.ndim == 0:
+        return None
     if not isinstance(array, pd.Categorical) and array.ndim != 1:
-        raise DataError(f"a column has shape {array.shape}; expected one dimension.")
+        raise DataError(f"column {name!r} has shape {array.shape}; expected one dimension.")
     return array
 
 
@@ -131,8 +136,8 @@ def check_column(name: str, values: pd.Series[Any]) -> None:
         )
     if isinstance(dtype, np.dtype) and dtype.kind in "mM":
         raise DataError(
-            f"column {name!r} holds dates or durations ({dtype}); turn it into a number first, such as days since "
-            "the start."
+            f"column {name!r} holds dates or durations ({dtype}). As a predictor, turn it into a number first, such as "
+            f"days since the start; as a grouping factor, into labels: data[{name!r}].astype(str)."
         )
     if isinstance(dtype, np.dtype) and dtype.kind == "O":
         kind = pd.api.types.infer_dtype(values, skipna=True)

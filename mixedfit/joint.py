@@ -133,6 +133,6 @@ def _sparse_parts(
     return (
         (p.ptr, p.rows, p.start, p.size, p.factor),
         (position, nodes, offsets),
-        tail._stacked,
+        tail.stacked,
         (tail.chol, half, root),
     )

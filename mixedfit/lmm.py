@@ -12,8 +12,10 @@ from typing import Any, Literal
 import numpy as np
 
 from ._progress import Progress
+from .bayes.distributions import Distribution, Normal
 from .bayes.gibbs import gibbs
 from .bayes.posterior import Posterior
+from .bayes.prior_draws import PriorPredictive, prior_predictive
 from .design import Design, build_design
 from .errors import ConvergenceWarning, ModelError, RankWarning, warn
 from .estimate import Control
@@ -36,10 +38,13 @@ class LinearMixedModel:
         y, X, and one block of random effects for each grouping factor.
     """
 
-    def __init__(self, formula: ParsedFormula, design: Design, seconds: float = 0.0) -> None:
+    def __init__(
+        self, formula: ParsedFormula, design: Design, seconds: float = 0.0, data: Any = None
+    ) -> None:
         self.formula = formula
         self.design = design
         self._seconds = seconds
+        self._data = data
 
     def __getattr__(self, name: str) -> Any:
         advice = ""
@@ -116,6 +121,9 @@ class LinearMixedModel:
         seed: object = None,
         n_jobs: int | None = None,
         keep_effects: bool = True,
+        errors: Distribution = Normal(),  # noqa: B008 (a frozen value)
+        random_effects: Distribution | Mapping[str, Distribution] = Normal(),  # noqa: B008
+        sigma: str = "common",
         progress: bool | None = None,
     ) -> Posterior:
         """Return draws from the posterior of the model under priors.
@@ -141,6 +149,13 @@ class LinearMixedModel:
             Chains run at the same time; by default one for each core.
         keep_effects : bool
             Whether to keep the draws of the random effects, which take most of the memory.
+        errors : value of `mixedfit.distributions`
+            Normal(), StudentT(df) with a number, "estimate" or a prior of ν, or Laplace(); σ is their scale.
+        random_effects : value of `mixedfit.distributions`, or mapping of grouping factors to such values
+            Distribution of each level's effects, of scale Ω; what a mapping leaves out is normal.
+        sigma : str
+            "common", or "by:g": the levels of a column g have a residual variance each, and those a distribution,
+            1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2), of which ν₀ and σ₀ are learnt (keys "nu0" and "sigma0" of the priors).
         progress : bool, optional
             Whether to show progress of more than two seconds; by default on a terminal. An interrupt keeps what has
             been drawn.
@@ -152,7 +167,8 @@ class LinearMixedModel:
         Raises
         ------
         ModelError
-            If a prior is about nothing in the model, does not fit what it is about, or makes the posterior improper.
+            If a prior is about nothing in the model, does not fit what it is about, or makes the posterior improper; if
+            an option is not known.
 
         Examples
         --------
@@ -173,7 +189,61 @@ class LinearMixedModel:
             seed=seed,
             n_jobs=n_jobs,
             keep_effects=keep_effects,
+            errors=errors,
+            random_effects=random_effects,
+            sigma=sigma,
+            data=self._data,
             progress=progress,
+        )
+
+    def prior_predictive(
+        self,
+        priors: Mapping[str, Any] | None = None,
+        *,
+        draws: int = 1000,
+        seed: object = None,
+        errors: Distribution = Normal(),  # noqa: B008 (a frozen value)
+        random_effects: Distribution | Mapping[str, Distribution] = Normal(),  # noqa: B008
+        sigma: str = "common",
+    ) -> PriorPredictive:
+        """Return draws from the prior, to see what data it expects before it has seen any.
+
+        Parameters
+        ----------
+        priors : mapping of str to values of `mixedfit.priors`, optional
+            As in `gibbs`, all of them proper.
+        draws : int
+        seed : int, SeedSequence, Generator or None
+        errors, random_effects, sigma
+            As in `gibbs`.
+
+        Returns
+        -------
+        PriorPredictive
+            Has what a `Posterior` has; ``.replicate()`` gives responses, ``.check()`` sets them beside the data.
+
+        Raises
+        ------
+        ModelError
+            If a prior is improper, or does not fit the model.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+        >>> prior = model.prior_predictive(seed=1)
+        >>> prior.replicate(5, seed=2).shape
+        (5, 56)
+        """
+        return prior_predictive(
+            self.design,
+            priors,
+            draws=draws,
+            seed=seed,
+            errors=errors,
+            random_effects=random_effects,
+            sigma=sigma,
+            data=self._data,
         )
 
 
@@ -218,7 +288,7 @@ def lmm(
     begun = perf_counter()
     parsed = parse_formula(formula)
     design = build_design(parsed, data, weights=weights, offset=offset, missing=missing, context=context)
-    return LinearMixedModel(parsed, design, perf_counter() - begun)
+    return LinearMixedModel(parsed, design, perf_counter() - begun, data)
 
 
 def _check_options(reml: Any, start: Any, sigma: Any, control: Any) -> None:

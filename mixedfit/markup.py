@@ -37,6 +37,9 @@ _LATEX = {
     "×": r"$\times$",
     "…": r"\dots{}",
 }
+BREAK = r"\par "
+"""Between notes, which are no sentences where they are formulas."""
+
 _NEGATIVE = re.compile(r"^-(?=[\d.])")
 
 
@@ -96,7 +99,7 @@ def _latex(table: Table, caption: str, label: str) -> str:
             lines.append(" & ".join(map(_latex_text, row)) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     if table.notes:
-        lines += ["", rf"{{\footnotesize {' '.join(map(_latex_text, table.notes))}\par}}"]
+        lines += ["", rf"{{\footnotesize {BREAK.join(map(_latex_text, table.notes))}\par}}"]
     if not caption:
         return "\n".join(lines)
     head = [r"\begin{table}", r"\centering", rf"\caption{{{_latex_text(caption)}}}"]

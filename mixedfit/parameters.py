@@ -25,6 +25,7 @@ __all__ = [
     "covariance_slopes",
     "interval_table",
     "jacobian",
+    "labels_of",
     "on_boundary",
     "parameters_of",
     "values_of",
@@ -223,12 +224,17 @@ def interval_table(
     parameters: Sequence[Parameter], limits: Sequence[tuple[float, float]], names: Names = "lme4"
 ) -> pd.DataFrame:
     """Return a table of intervals, columns lower and upper, a row for each parameter under the names asked for."""
+    table = np.array(limits, dtype=float).reshape(len(parameters), 2)
+    return pd.DataFrame(table, index=labels_of(parameters, names), columns=["lower", "upper"])
+
+
+def labels_of(parameters: Sequence[Parameter], names: Names) -> pd.Index[str]:
+    """Return the names of parameters as asked for."""
     if names not in ("lme4", "long", "words"):
         raise ModelError(f"names={names!r} is not known; expected 'lme4', 'long' or 'words'.")
     labels = {
         "lme4": [p.name for p in parameters],
         "long": [p.long_name for p in parameters],
         "words": [p.words for p in parameters],
-    }[names]
-    table = np.array(limits, dtype=float).reshape(len(parameters), 2)
-    return pd.DataFrame(table, index=pd.Index(labels), columns=["lower", "upper"])
+    }
+    return pd.Index(labels[names])

@@ -18,7 +18,7 @@ from .recipe import FixedTerm, usable
 __all__ = ["ReForm", "included_effects"]
 
 ReForm: TypeAlias = str | Sequence[str]
-"""``"all"``, ``"none"``, text such as ``"~ (1 | g)"``, or a list of terms or names of grouping factors."""
+"""``"all"``, ``"none"``, text such as ``"~ (1 | g)"``, the name of a grouping factor, or a list of such."""
 
 
 def included_effects(fit: Fit, re_form: ReForm) -> tuple[BoolArray, ...]:
@@ -28,8 +28,8 @@ def included_effects(fit: Fit, re_form: ReForm) -> tuple[BoolArray, ...]:
     ----------
     fit : Fit
     re_form : str or sequence of str
-        "all" (lme4's NULL), "none" (NA, ~0), ``"~ (1 | g)"``, or a list of terms such as ``"(1 | g)"`` or of names of
-        grouping factors, which stand for all effects of theirs.
+        "all" (lme4's NULL), "none" (NA, ~0), ``"~ (1 | g)"``, the name of a grouping factor, which stands for all its
+        effects, or a list of terms and such names.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def included_effects(fit: Fit, re_form: ReForm) -> tuple[BoolArray, ...]:
     if isinstance(re_form, str) and re_form.replace(" ", "") in ("all", "none", "~0"):
         return tuple(np.full(block.k, re_form == "all") for block in blocks)
     out = tuple(np.zeros(block.k, dtype=bool) for block in blocks)
-    for text in _texts(re_form):
+    for text in _texts(re_form, [block.name for block in blocks]):
         named = [f for f, block in enumerate(blocks) if block.name == text.strip()]
         if named:
             out[named[0]][:] = True
@@ -51,13 +51,12 @@ def included_effects(fit: Fit, re_form: ReForm) -> tuple[BoolArray, ...]:
     return out
 
 
-def _texts(re_form: Any) -> list[str]:
+def _texts(re_form: Any, factors: Sequence[str]) -> list[str]:
     if isinstance(re_form, str):
-        known = nearest(re_form, ["all", "none"])
-        if "|" not in re_form and "~" not in re_form:
+        if "|" not in re_form and "~" not in re_form and re_form.strip() not in factors:
             raise ModelError(
-                f"re_form={re_form!r} is not known; expected 'all', 'none', terms such as '~ (1 | g)', or a list of "
-                f"terms. {known}".rstrip()
+                f"re_form={re_form!r} is not known; expected 'all', 'none', terms such as '~ (1 | g)', the name of a "
+                f"grouping factor, or a list of these. {nearest(re_form, ['all', 'none', *factors])}".rstrip()
             )
         return [re_form]
     if isinstance(re_form, Sequence) and re_form and all(isinstance(text, str) for text in re_form):

@@ -13,12 +13,13 @@ import numpy as np
 
 from ._linalg import inverse
 from ._types import Array, IntArray
-from .crossprod import CrossProducts
+from .canonical import FixedBasis, check_scale
+from .crossprod import CrossProducts, rooted, symmetric
 from .design import Design
 from .kernels.responses import sum_levels
 from .spans import LevelSpan
 
-__all__ = ["Responder", "Responses"]
+__all__ = ["Responder", "Responses", "with_response"]
 
 EXACT = 1e-13
 """Share of a response's norm below which what the fixed effects leave of it is nothing."""
@@ -149,3 +150,66 @@ class Responder:
 
 def _weighted(values: Array, root_weights: Array | None) -> Array:
     return values if root_weights is None else values * root_weights[:, None]
+
+
+def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
+    """Return the cross-products of the same design with another response: only products with y are new."""
+    root_weights = None if design.weights is None else np.sqrt(design.weights)
+    first_column = cross.gram.shape[0] - cross.p - 1
+    fixed, X, rest = _recentred(cross, design)
+    response = rest / fixed.scale if root_weights is None else root_weights * rest / fixed.scale
+    gram = cross.gram.copy()
+    gram[-1, :] = 0.0
+    gram[-1, first_column:-1] = response @ (rooted(X, root_weights) @ fixed.transform)
+    gram[-1, -1] = response @ response
+    border, tail_response = _effects_and_response(cross, design, response, root_weights)
+    sparse = cross.sparse
+    if sparse is None:
+        gram[-1, : cross.q_tail] = tail_response
+    else:
+        sides = sparse.sides.copy()
+        sides[:, -1] = tail_response
+        sparse = replace(sparse, sides=sides)
+    return replace(cross, gram=gram, sparse=sparse, first=replace(cross.first, border=border), fixed=fixed)
+
+
+def _recentred(cross: CrossProducts, design: Design) -> tuple[FixedBasis, Array, Array]:
+    """Return the fixed basis with the new response's centre and scale, X, and the response less its centre."""
+    fixed, everything, width = cross.fixed, slice(0, design.n), cross.p + 1
+    if fixed.span is not None:
+        fixed = replace(fixed, levels=fixed.span.coefficients(design.y))
+    X, y = fixed.columns(design, everything), fixed.response(design, everything)
+    weights = np.ones(design.n) if design.weights is None else design.weights
+    own = symmetric(cross.gram[-width:-1, -width:-1])
+    centre = fixed.transform @ np.linalg.solve(own, fixed.transform.T @ (X.T @ (weights * y)))
+    rest = y - X @ centre
+    norm = float(np.sqrt(np.sum(weights * rest**2) / cross.n))
+    total = float(np.sqrt(np.sum(weights * design.y**2) / cross.n))
+    check_scale(design, total, norm)
+    return replace(fixed, centre=centre, scale=norm), X, rest
+
+
+def _effects_and_response(
+    cross: CrossProducts, design: Design, response: Array, root_weights: Array | None
+) -> tuple[Array, Array]:
+    """Return the first factor's border and the tail's column with products of the effects and a new response."""
+    border = cross.first.border.copy()
+    tail_response = np.zeros(cross.q_tail)
+    for f, block in enumerate(design.blocks):
+        z = rooted(block.z, root_weights) @ inverse(cross.basis[f])
+        sums = np.stack(
+            [np.bincount(block.codes, z[:, a] * response, block.levels) for a in range(block.k)], 1
+        )
+        if f == cross.first_block:
+            border[:, :, -1] = sums
+        else:
+            place = next(b for b in cross.tail if b.block == f)
+            tail_response[place.offset : place.stop] = sums.reshape(-1)
+    fixed_places = [b for b in cross.tail if b.block < 0]
+    weighted = response if root_weights is None else response * root_weights
+    span = cross.fixed.span
+    for f, place in zip(span.factors if span else (), fixed_places, strict=True):
+        assert span is not None
+        sums = np.bincount(span.codes[f], weighted, span.places[f].size)
+        tail_response[place.offset : place.stop] = sums[span.places[f] >= 0]
+    return border, tail_response

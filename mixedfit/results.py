@@ -17,6 +17,7 @@ from .fit import Fit, refit_design
 from .inference.degrees import Ddf
 from .labels import levels_table, term_rows
 from .outputs import Outputs
+from .parameters import Names, labels_of, parameters_of, values_of, variance_parameters
 from .predictions import Predictions
 from .questions import Questions
 from .summary import Summary, summarise
@@ -84,6 +85,29 @@ class MixedResults(Questions, Predictions, Diagnosed, Outputs):
         """Fixed effects; NaN for columns that were dropped because others span them."""
         return pd.Series(self._fit.beta.copy(), index=self._names.view(), name="estimate")
 
+    def parameters(self, names: Names = "long") -> pd.Series[float]:
+        """Return all parameters: standard deviations, correlations, σ and fixed effects.
+
+        Parameters
+        ----------
+        names : {"long", "lme4", "words"}
+            As of `conf_int`. Under the long ones `simulate_lmm` and `power` take them.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).fit()
+        >>> fit.parameters().round(2)
+        sd_(Intercept)|Batch      42.00
+        sigma                     49.51
+        (Intercept)             1527.50
+        Name: estimate, dtype: float64
+        """
+        fit = self._fit
+        fixed = [p for p in parameters_of(fit) if p.kind == "fixed"]
+        every = [*variance_parameters(fit.design), *fixed]
+        return pd.Series(values_of(fit, every), index=labels_of(every, names), name="estimate")
+
     @lazy
     def _names(self) -> pd.Index[str]:
         """The coefficients' names."""
@@ -142,6 +166,14 @@ class MixedResults(Questions, Predictions, Diagnosed, Outputs):
             values = [row[1 if column == "var1" else 2] for row in rows]
             table[column] = pd.Series(values, dtype=object)
         return table
+
+    @property
+    def cov_re(self) -> dict[str, pd.DataFrame]:
+        """Ω, the covariance matrix of one level's random effects: for every grouping factor, effects × effects."""
+        return {
+            block.name: levels_table(pd.Index(block.effects), block.effects, omega)
+            for block, omega in zip(self._fit.design.blocks, self._fit.omega, strict=True)
+        }
 
     # -- random effects ----------------------------------------------------------------------------
 

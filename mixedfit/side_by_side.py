@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -178,6 +178,8 @@ def compare_models(
 def _named(
     models: Iterable[MixedResults] | Mapping[str, MixedResults], names: Iterable[str] | None
 ) -> tuple[list[MixedResults], list[str]]:
+    if hasattr(models, "_fit"):
+        models = [cast(Any, models)]
     if isinstance(models, Mapping):
         fits, heads = list(models.values()), [str(name) for name in models]
     else:
@@ -185,6 +187,9 @@ def _named(
         heads = [f"model {number}" for number in range(1, len(fits) + 1)]
     if not fits:
         raise ModelError("compare_models needs at least one fit.")
+    for fit in fits:
+        if not hasattr(fit, "_fit"):
+            raise ModelError(f"compare_models was given a {type(fit).__name__}; expected fits: model.fit().")
     if names is not None:
         heads = [str(name) for name in names]
     if len(heads) != len(fits) or len(set(heads)) != len(heads):

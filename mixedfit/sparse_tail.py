@@ -66,7 +66,7 @@ class SparseTail:
         self.ok = self._factorise(logdet)
 
     @lazy
-    def _stacked(self) -> Array:
+    def stacked(self) -> Array:
         """λ of every tail factor, padded to one shape; the identity for fixed factors."""
         widest = max(place.k for place in self.cross.tail)
         out = np.zeros((len(self.cross.tail), widest, widest))
@@ -106,7 +106,7 @@ class SparseTail:
 
     def _scale(self, values: Array, transposed: bool, out: Array) -> None:
         p = self.pattern
-        scale_blocks(p.ptr, p.rows, p.start, p.size, p.factor, self._stacked, transposed, values, out)
+        scale_blocks(p.ptr, p.rows, p.start, p.size, p.factor, self.stacked, transposed, values, out)
 
     @lazy
     def _offsets(self) -> IntArray:

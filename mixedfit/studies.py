@@ -22,7 +22,7 @@ __all__ = ["power", "simulate_lmm"]
 def simulate_lmm(
     formula: str,
     data: Any,
-    params: Mapping[str, Any],
+    params: Any,
     *,
     n: None = None,
     seed: object = None,
@@ -37,7 +37,7 @@ def simulate_lmm(
 def simulate_lmm(
     formula: str,
     data: Any,
-    params: Mapping[str, Any],
+    params: Any,
     *,
     n: int,
     seed: object = None,
@@ -51,7 +51,7 @@ def simulate_lmm(
 def simulate_lmm(
     formula: str,
     data: Any,
-    params: Mapping[str, Any],
+    params: Any,
     *,
     n: int | None = None,
     seed: object = None,
@@ -68,7 +68,7 @@ def simulate_lmm(
         missing. Of ``"log(y) ~ …"`` what is drawn is log(y).
     data : pandas or polars frame, pyarrow table or mapping of arrays
         Predictors and grouping factors; not changed.
-    params : mapping
+    params : mapping, Series or fit
         Fixed effects under their names, standard deviations as ``"sd_Days|Subject"``, correlations as
         ``"cor_Days.(Intercept)|Subject"`` (0 unless given), ``"sigma"``; the names that ``fit.conf_int(names="long")``
         shows. Or, as in lme4, arrays ``"beta"`` and ``"theta"`` beside ``"sigma"``.
@@ -112,7 +112,7 @@ def simulate_lmm(
 def power(
     formula: str,
     data: Any,
-    params: Mapping[str, Any],
+    params: Any,
     test: Any,
     *,
     alpha: float = 0.05,
@@ -120,6 +120,7 @@ def power(
     ddf: Ddf | None = None,
     reml: bool = True,
     along: Mapping[str, Any] | None = None,
+    within: Mapping[str, Any] | None = None,
     seed: object = None,
     n_jobs: int = 1,
     progress: bool | None = None,
@@ -135,7 +136,7 @@ def power(
     Parameters
     ----------
     formula, data, params, weights, offset, context
-        As for `simulate_lmm`. ``params`` may come from a pilot fit.
+        As for `simulate_lmm`; ``params`` may be a pilot fit, or ``{**fit.parameters(), "Days": 5}``.
     test : str, mapping, sequence or array
         A coefficient (``"Days"``), an equation (``"Days = 5"``), several of these (tested together by F), or the name
         of a term, such as a factor's, for all its coefficients.
@@ -150,6 +151,9 @@ def power(
     along : mapping of str to int or sequence of int, optional
         Numbers of levels of grouping columns, such as ``{"Subject": [10, 20, 40]}``: levels of the data are copied
         (or left out) with all their rows, in turn, to make that many.
+    within : mapping of str to int or sequence of int, optional
+        Numbers of rows in each level, such as ``{"Subject": [5, 10]}``: rows of a level are copied, or left out
+        evenly. With `along`, every combination.
     seed : int, numpy.random.SeedSequence or numpy.random.Generator, optional
         The same seed gives the same data, and fewer data sets are the first of more.
     n_jobs : int
@@ -177,9 +181,9 @@ def power(
     Reaction ~ Days + (Days | Subject)
     100 data sets drawn and refitted by REML; degrees of freedom: Satterthwaite
     <BLANKLINE>
-     Subject  rows power lower upper   n  singular
-          18   180 0.420 0.328 0.518 100         3
-          54   540 0.910 0.838 0.952 100         0
+    Subject rows power lower upper   n singular
+         18  180 0.420 0.328 0.518 100        3
+         54  540 0.910 0.838 0.952 100        0
     <BLANKLINE>
     lower, upper: 95% interval (Wilson) for what more data sets would show.
     singular: refits with a variance of 0 or a correlation of ±1; they count.
@@ -195,6 +199,7 @@ def power(
         reml=reml,
         seed=seed,
         along=along,
+        within=within,
         n_jobs=threads_of(n_jobs),
         progress=progress,
     )

@@ -283,9 +283,9 @@ def fixed_cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     if "df" not in shown:
         return list(_FIXED_HEADS), [estimates, errors, statistics]
     p_values = [format_p_value(p) for p in shown["p_value"]]
-    if np.isinf(shown["df"]).any():
-        heads = ["Estimate", "Std. Error", "z value", "Pr(>|z|)"]
-        return heads, [estimates, errors, statistics, p_values]
+    known = shown["df"].dropna()
+    if len(known) and np.isinf(known).all():
+        return ["Estimate", "Std. Error", "z value", "Pr(>|z|)"], [estimates, errors, statistics, p_values]
     dfs = [_degrees(df) for df in shown["df"]]
     heads = ["Estimate", "Std. Error", "df", "t value", "Pr(>|t|)"]
     return heads, [estimates, errors, dfs, statistics, p_values]
@@ -294,8 +294,8 @@ def fixed_cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 def _degrees(df: float) -> str:
     """Return degrees of freedom with two decimals, or without where they do not matter."""
     if not np.isfinite(df):
-        return "NA"
-    return f"{df:.2f}" if df < 1e4 else f"{df:.3g}"
+        return "NA" if np.isnan(df) else "Inf"
+    return f"{df:.2f}" if df < 1e4 else f"{df:.0f}"
 
 
 def _correlation_lines(correlation: pd.DataFrame) -> list[str]:

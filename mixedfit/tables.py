@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import ModelError
+from .inference.power_record import Power
 from .rformat import format_p_value
 from .side_by_side import ModelComparison
 from .summary import Summary, correlation_cells, fixed_cells, random_cells
@@ -96,6 +97,10 @@ def tables_of(what: Any) -> list[Table]:
         return _of_summary(what)
     if isinstance(what, ModelComparison):
         return [_of_comparison(what)]
+    if isinstance(what, Power):
+        cells = what.cells()
+        rows = tuple(tuple(row) for row in cells.itertuples(index=False))
+        return [Table(f"{what.title}: {what.formula}", tuple(cells.columns), rows, 1, what.notes)]
     if isinstance(what, pd.Series):
         what = what.to_frame()
     if isinstance(what, pd.DataFrame):

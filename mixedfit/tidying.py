@@ -280,7 +280,14 @@ def _response_name(results: MixedResults) -> str:
 def rows_of(data: object, index: pd.Index[str]) -> pd.DataFrame:
     """Return a copy of the rows of the data that were in the fit."""
     frame = as_frame(data, column_names(data))
-    if not (frame.index.is_unique and index.isin(frame.index).all()):
+    if len(frame) == len(index) and frame.index.equals(index):
+        return frame.copy()
+    if not frame.index.is_unique:
+        raise DataError(
+            "the data given to augment have several rows with the same index label, so that those of the fit cannot be "
+            "told from others; fit to, and give, data.reset_index(drop=True)."
+        )
+    if not index.isin(frame.index).all():
         raise DataError(
             "the data given to augment lack rows of the fit (by their index); give the data that the model was "
             "fitted to."

@@ -159,7 +159,7 @@ def read_truth(design: Design, params: Any) -> Truth:
     Parameters
     ----------
     design : Design
-    params : mapping
+    params : mapping, Series or fit
         Fixed effects by name, or as an array "beta"; standard deviations and correlations by the names that
         `conf_int` gives them, or θ as an array "theta"; "sigma". Correlations are 0 unless given.
 
@@ -168,9 +168,13 @@ def read_truth(design: Design, params: Any) -> Truth:
     ModelError
         If a name is not known, a parameter is missing, or the values are no covariance.
     """
-    if not isinstance(params, Mapping):
+    if callable(getattr(params, "parameters", None)):
+        params = params.parameters("long").fillna(
+            0.0
+        )  # columns that were dropped; correlations of a variance of 0
+    if not isinstance(params, Mapping | pd.Series):
         raise ModelError(
-            f"params is a {type(params).__name__}; expected a mapping such as {_template(design)}."
+            f"params is a {type(params).__name__}; expected a fit, or a mapping such as {_template(design)}."
         )
     given = {str(name): value for name, value in params.items()}
     names = [*design.x_names, *(name for factor in design.many for name in factor.names)]

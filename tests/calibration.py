@@ -1,6 +1,6 @@
 """Simulation-based calibration: parameters from their prior, data from the model, ranks of the former among draws.
 
-Talts, Betancourt, Simpson, Vehtari & Gelman (2018), arXiv:1804.06788. Priors are drawn here by scipy, not by us.
+Talts, Betancourt, Simpson, Vehtari & Gelman (2018), arXiv:1804.06788. Priors are drawn by numpy and scipy, not by us.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import stats
 
 import mixedfit as mf
+from mixedfit.bayes import distributions as ds
 from mixedfit.bayes import priors as pr
 from mixedfit.bayes.gibbs import gibbs
 
@@ -24,14 +25,13 @@ def sd_drawer(prior: Any) -> Callable[[np.random.Generator], float]:
     """Return what draws a standard deviation from a prior."""
     match prior:
         case pr.InverseGamma(shape, scale):
-            law = stats.invgamma(shape, scale=scale)
-            return lambda rng: float(np.sqrt(law.rvs(random_state=rng)))
+            return lambda rng: float(np.sqrt(scale / rng.gamma(shape)))
         case pr.HalfT(df, scale):
-            return lambda rng: float(abs(scale * stats.t(df).rvs(random_state=rng)))
+            return lambda rng: float(abs(scale * rng.standard_t(df)))
         case pr.HalfCauchy(scale):
-            return lambda rng: float(stats.halfcauchy(scale=scale).rvs(random_state=rng))
+            return lambda rng: float(abs(scale * rng.standard_cauchy()))
         case pr.HalfNormal(scale):
-            return lambda rng: float(stats.halfnorm(scale=scale).rvs(random_state=rng))
+            return lambda rng: float(abs(scale * rng.standard_normal()))
         case pr.Exponential(mean):
             return lambda rng: float(rng.exponential(mean))
         case pr.UniformSD(upper):
@@ -51,7 +51,7 @@ def covariance_drawer(prior: Any, k: int) -> Callable[[np.random.Generator], np.
             scales = np.broadcast_to(prior.scale, k)
 
             def draw(rng: np.random.Generator) -> np.ndarray:
-                a = stats.invgamma(0.5, scale=1.0 / scales**2).rvs(random_state=rng)
+                a = 1.0 / scales**2 / rng.gamma(0.5, size=k)
                 return np.asarray(
                     stats.invwishart(prior.df + k - 1, 2 * prior.df * np.diag(1 / a)).rvs(random_state=rng)
                 )
@@ -77,42 +77,119 @@ def frame() -> pd.DataFrame:
     )
 
 
-def ranks(formula: str, priors: dict[str, Any], simulations: int, seed: int) -> pd.DataFrame:
-    """Return the rank of every parameter among DRAWS draws, simulations × parameters."""
-    design = mf.lmm(formula, frame()).design
-    factors = [(block.name, block.k, block.z, block.codes, block.levels) for block in design.blocks]
-    drawers = {name: covariance_drawer(priors[name], k) for name, k, *_ in factors}
-    sigma_drawer = sd_drawer(priors["sigma"])
-    mean, covariance = priors["fixed"].moments(design.X.shape[1])
-    rng = np.random.default_rng(seed)
-    rows = []
-    for i in range(simulations):
-        beta = rng.multivariate_normal(mean, covariance)
-        sigma = sigma_drawer(rng)
+def mixing(distribution: Any, nu: float, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Return λ of a scale mixture of normals."""
+    match distribution:
+        case ds.StudentT():
+            return rng.gamma(nu / 2, 2 / nu, size)
+        case ds.Laplace():
+            return 1 / rng.exponential(2.0, size)
+    return np.ones(size)
+
+
+def df_drawer(distribution: Any) -> Callable[[np.random.Generator], float]:
+    """Return what draws ν of a distribution from its prior."""
+    prior = getattr(distribution, "prior", None)
+    if prior is None:
+        return lambda rng: float(getattr(distribution, "df", 1.0))
+    return lambda rng: float(rng.gamma(prior.shape, 1 / prior.rate))
+
+
+class Simulator:
+    """Draws parameters from their priors and data from the model; what is not normal with one σ comes as options."""
+
+    def __init__(self, formula: str, priors: dict[str, Any], options: dict[str, Any], data: pd.DataFrame):
+        self.design = design = mf.lmm(formula, data, weights=options.get("weights")).design
+        self.factors = [(block.name, block.k, block.z, block.codes, block.levels) for block in design.blocks]
+        self.drawers = {name: covariance_drawer(priors[name], k) for name, k, *_ in self.factors}
+        effects = options.get("random_effects", ds.Normal())
+        names = [name for name, *_ in self.factors]
+        self.effects = effects if isinstance(effects, dict) else dict.fromkeys(names, effects)
+        self.errors = options.get("errors", ds.Normal())
+        self.moments = priors["fixed"].moments(design.X.shape[1])
+        self.root = np.linalg.cholesky(self.moments[1])
+        self.groups = None
+        if "sigma" in options:
+            self.levels, self.groups = np.unique(data[options["sigma"][3:]], return_inverse=True)
+            self.nu0, self.sigma0 = priors["nu0"], priors["sigma0"]
+        else:
+            self.sigma_drawer = sd_drawer(priors["sigma"])
+
+    def draw(self, rng: np.random.Generator) -> tuple[dict[str, float], np.ndarray]:
+        """Return parameters by name and a response."""
+        design = self.design
+        beta = self.moments[0] + self.root @ rng.standard_normal(len(self.root))
         y = design.X @ beta
         truth = dict(zip(design.x_names, beta, strict=True))
-        for name, k, z, codes, levels in factors:
-            omega = drawers[name](rng)
-            b = rng.multivariate_normal(np.zeros(k), omega, levels, method="cholesky")
+        for name, k, z, codes, levels in self.factors:
+            omega, shape = self.drawers[name](rng), self.effects.get(name, ds.Normal())
+            nu = df_drawer(shape)(rng)
+            b = rng.standard_normal((levels, k)) @ np.linalg.cholesky(omega).T
+            b /= np.sqrt(mixing(shape, nu, levels, rng))[:, None]
             y += np.einsum("ij,ij->i", z, b[codes])
             truth |= {f"b|{name}": b[0, 0], f"omega|{name}": omega[0, 0]}
             if k > 1:
                 truth |= {f"omega2|{name}": omega[1, 1], f"cov|{name}": omega[0, 1]}
-        y += sigma * rng.standard_normal(y.size)
-        truth["sigma"] = sigma
+            if getattr(shape, "prior", None):
+                truth[f"nu|{name}"] = nu
+        nu = df_drawer(self.errors)(rng)
+        weights = 1.0 if design.weights is None else design.weights
+        y += (
+            self._sigma(truth, rng)
+            * rng.standard_normal(y.size)
+            / np.sqrt(weights * mixing(self.errors, nu, y.size, rng))
+        )
+        if getattr(self.errors, "prior", None):
+            truth["nu"] = nu
+        return truth, y
+
+    def _sigma(self, truth: dict[str, float], rng: np.random.Generator) -> Any:
+        """Return each row's residual scale."""
+        if self.groups is None:
+            truth["sigma"] = self.sigma_drawer(rng)
+            return truth["sigma"]
+        nu0 = float(rng.gamma(self.nu0.shape, 1 / self.nu0.rate))
+        if isinstance(self.sigma0, pr.Gamma):
+            sigma0 = float(np.sqrt(rng.gamma(self.sigma0.shape, 1 / self.sigma0.rate)))
+        else:
+            sigma0 = sd_drawer(self.sigma0)(rng)
+        own = 1 / np.sqrt(rng.gamma(nu0 / 2, 2 / (nu0 * sigma0**2), len(self.levels)))
+        truth |= {"nu0": nu0, "sigma0": sigma0, f"sigma[{self.levels[0]}]": own[0]}
+        return own[self.groups]
+
+
+def ranks(
+    formula: str, priors: dict[str, Any], simulations: int, seed: int, options: dict[str, Any] | None = None
+) -> pd.DataFrame:
+    """Return the rank of every parameter among DRAWS draws, simulations × parameters."""
+    options, data = options or {}, frame()
+    simulator = Simulator(formula, priors, options, data)
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(simulations):
+        truth, y = simulator.draw(rng)
         posterior = gibbs(
-            design.with_response(y), priors, draws=DRAWS, tune=300, thin=10, chains=1, n_jobs=1, seed=seed + i
+            simulator.design.with_response(y),
+            priors,
+            draws=DRAWS,
+            tune=300,
+            thin=10,
+            chains=1,
+            n_jobs=1,
+            seed=seed + i,
+            data=data,
+            **options,
         )
         rows.append({name: int(np.sum(drawn(posterior, name) < value)) for name, value in truth.items()})
     table = pd.DataFrame(rows)
-    known = isinstance(priors["sigma"], pr.Known)
+    known = isinstance(priors.get("sigma"), pr.Known)
     return table.loc[:, [n for n in table if np.ptp(table[n]) > 0 and not (known and n == "sigma")]]
 
 
 def drawn(posterior: mf.Posterior, name: str) -> np.ndarray:
-    """Return the draws of a parameter of `ranks`, shape (draws,)."""
+    """Return the draws of a parameter of `Simulator`, shape (draws,)."""
     kind, _, factor = name.partition("|")
-    if not factor:
+    if not factor or kind == "nu":
         return posterior[name][0]
     f = [block.name for block in posterior.design.blocks].index(factor)
     if kind == "b":

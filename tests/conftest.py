@@ -21,6 +21,16 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the pictures of a page out: drawing them takes most of its time."""
+    from mixedfit.html_report import figures
+
+    blank = b'<svg width="1pt" height="1pt"></svg>'
+    monkeypatch.setattr(figures, "drawn", lambda *_: blank)
+    monkeypatch.setattr(figures, "_whole", lambda *_: blank)
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print how many published fits ran, matched and were left out, and why."""
     outcomes: dict[str, set[str]] = defaultdict(set)

@@ -38,7 +38,7 @@ LAYERS = [
     ["tables", "adapters"],
     ["markup"],
     ["html_report"],
-    ["questions", "predictions", "diagnosed", "outputs"],
+    ["questions", "predictions", "diagnosed", "outputs", "shrunken"],
     ["results"],
     ["lmm", "compare", "fit_and_posterior", "studies"],
     ["cli"],
@@ -122,3 +122,11 @@ def test_public_functions_must_have_docstrings(path: Path) -> None:
         public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
         if public:
             assert ast.get_docstring(node), f"{path.name}: {node.name} has no docstring"
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_module_must_import_no_private_name_of_another(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level and (node.module or "").split(".")[-1]:
+            private = [a.name for a in node.names if a.name.startswith("_") and not a.name.startswith("__")]
+            assert not private, f"{path.name} imports {private} of {node.module}"

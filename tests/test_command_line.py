@@ -245,8 +245,9 @@ def test_gibbs_must_say_by_its_exit_code_that_draws_are_too_few(capsys: pytest.C
 def test_compare_must_print_fit_and_posterior(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "compare", "sleepstudy", MODEL, "--seed", "1")
     assert (code, err) == (0, "")
-    assert "profile_lower" in out
-    assert "cred_lower" in out
+    heads = [line.split() for line in out.splitlines()[1:3]]
+    assert heads[0] == ["Wald", "profile", "posterior", "credible"]
+    assert heads[1][:4] == ["estimate", "SE", "lower", "upper"]
 
 
 def test_gibbs_must_refuse_a_formula_that_runs_code(capsys: pytest.CaptureFixture[str]) -> None:
@@ -284,3 +285,27 @@ def test_errors_must_be_one_tidy_line(tmp_path: Path, capsys: pytest.CaptureFixt
         _, _, err = run(capsys, "fit", source, MODEL)
         assert err.count("\n") == 1
         assert "  " not in err
+
+
+def test_compare_must_write_a_picture(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib").use("Agg")
+    path = tmp_path / "side.svg"
+    code, out, err = run(
+        capsys, "compare", "Dyestuff", "Yield ~ 1 + (1 | Batch)", "--seed", "1", "--plot", str(path)
+    )
+    assert code == 0, err
+    assert "SD of (Intercept) | Batch" in path.read_text(encoding="utf-8") or path.stat().st_size > 10_000
+    assert str(path) in err
+    assert "profile" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("side.doc", "expected a file that ends"), ("no/side.png", "no folder")]
+)
+def test_picture_that_cannot_be_written_must_be_refused_before_sampling(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, message: str
+) -> None:
+    pytest.importorskip("matplotlib")
+    code, out, err = run(capsys, "compare", "sleepstudy", MODEL, "--plot", str(tmp_path / name))
+    assert (code, out) == (2, "")
+    assert message in err

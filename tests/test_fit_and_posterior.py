@@ -28,6 +28,19 @@ def test_table_must_hold_what_fit_and_posterior_say(sleep: tuple[mf.MixedResults
     assert table.loc["Days", ["cred_lower", "cred_upper"]].tolist() == pytest.approx([low, high])
 
 
+def test_printed_comparison_must_fit_a_screen_and_show_three_digits_of_the_sd(
+    sleep: tuple[mf.MixedResults, mf.Posterior],
+) -> None:
+    fit, posterior = sleep
+    lines = str(mf.compare(fit, posterior)).splitlines()
+    assert max(map(len, lines)) <= 115
+    row = next(line.split() for line in lines if line.startswith("Days"))
+    assert row[1:3] == [f"{fit.params['Days']:.2f}", f"{fit.bse['Days']:.2f}"]
+    assert row[8] == f"{posterior['Days'].std(ddof=1):.2f}"
+    correlation = next(line.split() for line in lines if line.startswith("cor_"))
+    assert len(correlation) == 1 + 1 + 2 + 4  # no standard error and no Wald interval
+
+
 def test_blups_must_stand_beside_posterior_means(sleep: tuple[mf.MixedResults, mf.Posterior]) -> None:
     fit, posterior = sleep
     table = mf.compare(fit, posterior, methods=[]).random_effects["Subject"]

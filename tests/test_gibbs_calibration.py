@@ -1,12 +1,14 @@
-"""Simulation-based calibration of every prior and layout: slow."""
+"""Simulation-based calibration of every prior, layout and distribution: slow."""
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
 from calibration import p_values, ranks
 
+from mixedfit.bayes import distributions as ds
 from mixedfit.bayes import priors as pr
 
 FIXED = pr.Normal(0, 2)
@@ -30,6 +32,53 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "crossed": ("y ~ x + (1 | g) + (1 | h)", {"g": HALF, "h": pr.HalfT(3, 1), "sigma": HALF}),
     "crossed slopes": ("y ~ x + (1 | g) + (x | h)", {"g": HALF, "h": pr.HuangWand(1), "sigma": HALF}),
 }
+
+
+ERRORS = {
+    "normal": ds.Normal(),
+    "t₃": ds.StudentT(3),
+    "t_ν": ds.StudentT(pr.Gamma(4, 0.5)),
+    "Laplace": ds.Laplace(),
+}
+SHAPES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {}
+for i, ((first, errors), (second, effects), sigma) in enumerate(
+    product(ERRORS.items(), ERRORS.items(), ("common", "by:h"))
+):
+    prior = list(SCALARS.values())[(i // 2 + i // 8) % len(SCALARS)]  # they take turns
+    given: dict[str, Any] = {
+        "g": prior,
+        "nu0": pr.Gamma(4, 0.5),
+        "sigma0": [HALF, pr.Gamma(2, 2)][i // 2 % 2],
+    }
+    if sigma == "common":
+        given = {"g": prior, "sigma": list(SCALARS.values())[i // 2 % len(SCALARS)]}
+    options = {"errors": errors, "random_effects": effects} | ({} if sigma == "common" else {"sigma": sigma})
+    SHAPES[f"{first} errors, {second} effects, σ {sigma}"] = ("y ~ x + (1 | g)", given, options)
+SLOPES = {"g": WISHART, "sigma": HALF}
+SHAPES |= {
+    f"{name} pairs": ("y ~ x + (x | g)", SLOPES, {"random_effects": ERRORS[name]}) for name in ERRORS
+} | {
+    "crossed": (
+        "y ~ x + (1 | g) + (x | h)",
+        {"g": HALF, "h": pr.HuangWand(1), "sigma": HALF},
+        {"errors": ds.StudentT(3), "random_effects": {"g": ds.Laplace(), "h": ds.StudentT(4)}},
+    ),
+    "crossed by group": (
+        "y ~ x + (1 | g) + (1 | h)",
+        {"g": HALF, "h": HALF, "nu0": pr.Gamma(4, 0.5), "sigma0": pr.HalfT(3, 1)},
+        {"errors": ds.Laplace(), "random_effects": {"h": ds.Laplace()}, "sigma": "by:g"},
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHAPES)
+def test_ranks_must_be_uniform_whatever_the_distributions(name: str) -> None:
+    """Errors, effects and σ by group in all combinations: some two hundred p-values, the smallest near 0.005."""
+    formula, priors, options = SHAPES[name]
+    values = p_values(ranks(formula, priors | {"fixed": FIXED}, 600, seed=30_000, options=options))
+    print(name, values.round(4).to_dict())
+    assert values.min() > 1e-4, values.to_dict()
 
 
 @pytest.mark.slow

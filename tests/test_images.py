@@ -79,6 +79,18 @@ def test_picture_must_look_as_in_the_documentation(name: str) -> None:
             assert difference(now, kept(other)) > 4 * TOLERANCE, other
 
 
+@pytest.mark.parametrize("name", list(pictures.DRAWN))
+def test_picture_of_random_draws_must_look_more_like_its_own_than_like_any_other(name: str) -> None:
+    now = drawn(pictures.DRAWN[name]())
+    own = difference(now, kept(name))
+    assert own < 12 * TOLERANCE  # other draws make 5 to 9 times
+    assert all(
+        difference(now, kept(other)) > 2 * own
+        for other in (pictures.SHIPPED | pictures.DRAWN)
+        if other != name
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(pictures.FROM_NELS))
 def test_picture_of_schools_must_look_as_in_the_documentation(name: str, shared_data: Path) -> None:

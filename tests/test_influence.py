@@ -258,3 +258,11 @@ def test_influence_must_print_the_cases_that_matter_most() -> None:
     assert lines[0].startswith("Influence of each level of Subject, variance parameters held. The 10 of 18")
     assert lines[3].split()[0] == "335"
     assert len(lines) == 13
+
+
+def test_measures_of_influence_must_be_at_hand_by_name() -> None:
+    found = (
+        mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).fit().diagnostics.influence("Batch")
+    )
+    for name in ("cooks_distance", "mdffits", "covratio", "covtrace"):
+        assert getattr(found, name).equals(found.table[name])

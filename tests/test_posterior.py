@@ -99,6 +99,13 @@ def test_derived_quantity_must_be_computed_draw_by_draw(posterior: mf.Posterior)
     assert same.names == ("standardised",)
 
 
+def test_power_must_be_told_from_the_power_in_a_name() -> None:
+    model = mf.lmm("Reaction ~ Days + I(Days^2) + (1 | Subject)", mf.load_dataset("sleepstudy"))
+    draws = model.gibbs(draws=20, tune=5, seed=1)
+    top = draws.derive("-Days / (2 * I(Days^2)) + sigma^2").values[:, :, 0]
+    assert np.allclose(top, -draws["Days"] / (2 * draws["I(Days^2)"]) + draws["sigma"] ** 2)
+
+
 def test_probability_must_be_the_share_of_draws(posterior: mf.Posterior) -> None:
     event = posterior.probability("Days > 10 and (Intercept) < 255")
     assert event.value == np.mean((posterior["Days"] > 10) & (posterior["(Intercept)"] < 255))
@@ -121,6 +128,50 @@ def test_probability_must_be_the_share_of_draws(posterior: mf.Posterior) -> None
 def test_event_that_cannot_be_read_must_be_refused(posterior: mf.Posterior, event: str, message: str) -> None:
     with pytest.raises(mf.ModelError, match=message):
         posterior.probability(event)
+
+
+def test_quantiles_must_have_their_own_monte_carlo_errors(posterior: mf.Posterior) -> None:
+    draws = posterior.derive("Days")
+    table = draws.quantiles((0.1, 0.9))
+    assert table.loc[0.1, "quantile"] == np.quantile(posterior["Days"], 0.1)
+    assert table.loc[0.9, "mcse"] == convergence.mcse_quantile(posterior["Days"], 0.9)
+    rows = posterior.predict({"Days": [0.0, 1.0], "Subject": ["308", "308"]}, seed=1)
+    both = rows.quantiles((0.25, 0.5, 0.75))
+    assert both.loc[("row 1", 0.75), "quantile"] == np.quantile(rows.values[:, :, 1], 0.75)
+    with pytest.raises(mf.ModelError, match="from 0 to 1"):
+        draws.quantiles((95,))
+
+
+def test_groups_must_have_the_quantiles_that_are_asked_for(posterior: mf.Posterior) -> None:
+    own = posterior.random_effects["Subject"]
+    table = own.summary(quantiles=(0.25, 0.75))
+    assert table.loc[("308", "Days"), "75%"] == np.quantile(own["308"][:, :, 1], 0.75)
+    assert "2.5%" not in table
+
+
+def test_coefficients_of_groups_must_be_fixed_effects_and_own_effects_together() -> None:
+    model = mf.lmm("Reaction ~ Days + (0 + I(Days^2) | Subject)", mf.load_dataset("sleepstudy"))
+    posterior = model.gibbs(draws=50, tune=50, seed=1)
+    coefs = posterior.group_coefs["Subject"]
+    assert coefs.effects == tuple(model.fit().group_coefs["Subject"].columns)
+    own = posterior.random_effects["Subject"]["309"]
+    assert np.array_equal(coefs["309"][:, :, 1], posterior["Days"])
+    assert np.array_equal(coefs["309"][:, :, 2], own)
+
+
+def test_covariance_of_effects_must_be_labelled_and_averaged_over_the_draws(posterior: mf.Posterior) -> None:
+    mean = posterior.cov_re["Subject"]
+    covariance = posterior.derive("cor_Days.(Intercept)|Subject * sd_Days|Subject * sd_(Intercept)|Subject")
+    assert mean.loc["Days", "(Intercept)"] == pytest.approx(covariance.values.mean(), rel=1e-10)
+    assert mean.loc["Days", "Days"] == pytest.approx((posterior["sd_Days|Subject"] ** 2).mean(), rel=1e-10)
+
+
+def test_coefficients_of_groups_must_be_near_those_of_the_fit(posterior: mf.Posterior) -> None:
+    fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+    coefs, own = posterior.group_coefs["Subject"], posterior.random_effects["Subject"]
+    assert np.allclose(coefs["310"], posterior.beta + own["310"])
+    gap = (coefs.mean - fit.group_coefs["Subject"]) / coefs.sd
+    assert np.abs(gap.to_numpy()).max() < 0.3
 
 
 def test_prediction_in_a_known_group_must_use_its_effects(posterior: mf.Posterior) -> None:
@@ -193,6 +244,47 @@ def test_arviz_must_get_named_coordinates_and_rows() -> None:
     assert effects.dims == ("chain", "draw", "Tray", "effect|Tray")
     assert np.array_equal(effects.sel(Tray=effects["Tray"][2])[:, :, 0], posterior.effects[0][:, :, 2, 0])
     assert tree["log_likelihood"]["SeedlingWeight"].shape == (4, 200, 56)
+    shares = tree["sample_stats"]["acceptance_rate"]
+    assert shares.dims == ("chain", "draw")
+    np.testing.assert_array_equal(shares[:, 7], posterior.acceptance)
+
+
+def test_arviz_must_get_the_prior_when_asked() -> None:
+    pytest.importorskip("arviz_base")
+    model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+    posterior, prior = model.gibbs(draws=50, seed=1), model.prior_predictive(draws=70, seed=1)
+    tree = posterior.to_arviz(prior=prior, seed=1)
+    np.testing.assert_array_equal(tree["prior"]["GenotypeB"], prior["GenotypeB"])
+    assert tree["prior"]["b|Tray"].dims == ("chain", "draw", "Tray", "effect|Tray")
+    assert tree["prior_predictive"]["SeedlingWeight"].shape == (1, 70, 56)
+    assert tree["posterior_predictive"]["SeedlingWeight"].dims == ("chain", "draw", "row")
+    alone = prior.to_arviz()
+    assert {"prior", "prior_predictive", "observed_data"} == set(alone.children)
+    with pytest.raises(mf.ModelError, match="prior_predictive"):
+        posterior.to_arviz(prior=posterior)
+
+
+@pytest.mark.filterwarnings("ignore:Estimated shape parameter:UserWarning")
+def test_loo_of_arviz_must_be_ours() -> None:
+    stats_of = pytest.importorskip("arviz_stats")
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    posterior = model.gibbs(draws=625, seed=1)  # 2,500 draws: both smooth a tail of 150
+    found = stats_of.loo(posterior.to_arviz(seed=1), reff=1.0, pointwise=True)
+    own = posterior.loo(efficiency=1.0)
+    np.testing.assert_allclose(own.pointwise, found.elpd_i.values, rtol=1e-10)
+    np.testing.assert_allclose(own.pareto_k, found.pareto_k.values, rtol=1e-8)
+
+
+def test_share_of_accepted_steps_must_be_known_for_each_chain(posterior: mf.Posterior) -> None:
+    assert posterior.acceptance is not None
+    assert posterior.acceptance.shape == (4,)
+    assert np.all((posterior.acceptance > 0.1) & (posterior.acceptance < 0.6))  # 0.3 is aimed at
+    known = {"Subject": mf.priors.Known(30.0), "sigma": mf.priors.Known(30.0)}
+    still = mf.lmm("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy")).gibbs(
+        known, draws=20, tune=5, seed=1
+    )
+    assert still.acceptance is not None
+    assert np.isnan(still.acceptance).all()
 
 
 def test_log_likelihood_must_be_normal_about_the_groups_means(posterior: mf.Posterior) -> None:
@@ -202,3 +294,13 @@ def test_log_likelihood_must_be_normal_about_the_groups_means(posterior: mf.Post
     mean = design.X[row] @ posterior.beta[draw] + design.blocks[0].z[row] @ b
     expected = stats.norm(mean, posterior.sigma[draw]).logpdf(design.y[row])
     assert posterior.log_likelihood()[draw][row] == pytest.approx(expected, rel=1e-12)
+
+
+def test_printout_must_not_list_hundreds_of_residual_standard_deviations() -> None:
+    model = mf.lmm("mathscore ~ 1 + (1 | school)", mf.load_dataset("school_mathscore"))
+    posterior = model.gibbs(draws=20, tune=5, seed=1, sigma="by:school")
+    text = str(posterior)
+    assert sum(line.startswith("sigma[") for line in text.splitlines()) == 8
+    assert "92 more of sigma[…]" in text
+    assert "nu0" in text
+    assert len(posterior.summary()) == 104

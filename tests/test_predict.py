@@ -354,3 +354,38 @@ def test_factor_by_codes_must_predict_like_the_same_factor_by_columns(
     codes = mf.lmm(formula, frame).fit()
     assert codes._fit.design.many
     pd.testing.assert_frame_equal(codes.predict(frame[:9], interval="prediction"), columns)
+
+
+def test_rows_beyond_a_splines_range_must_be_told_what_to_write() -> None:
+    data = mf.load_dataset("sleepstudy")
+    fit = mf.lmm("Reaction ~ bs(Days, df=4) + (1 | Subject)", data).fit()
+    words = r'learnt on, from 0 to 9. .*bs\(Days, df=4, extrapolation="extend"\)'
+    with pytest.raises(mf.DataError, match=words):
+        fit.predict({"Days": [12.0], "Subject": ["308"]})
+    wider = mf.lmm('Reaction ~ bs(Days, df=4, extrapolation="extend") + (1 | Subject)', data).fit()
+    assert np.isfinite(wider.predict({"Days": [12.0], "Subject": ["308"]})[0])
+
+
+def test_single_values_of_a_mapping_must_stand_for_every_row() -> None:
+    fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+    one = fit.predict({"Days": 3, "Subject": "308"})
+    assert one.tolist() == fit.predict({"Days": [3], "Subject": ["308"]}).tolist()
+    several = fit.predict({"Days": [3, 4], "Subject": "308"})
+    assert several.tolist() == fit.predict({"Days": [3, 4], "Subject": ["308", "308"]}).tolist()
+
+
+def test_the_name_of_a_factor_must_stand_for_its_effects() -> None:
+    fit = mf.lmm("diameter ~ 1 + (1 | plate) + (1 | sample)", mf.load_dataset("Penicillin")).fit()
+    assert fit.predict(re_form="plate").equals(fit.predict(re_form=["plate"]))
+    assert not fit.predict(re_form="plate").equals(fit.predict(re_form="sample"))
+    with pytest.raises(mf.ModelError, match="Did you mean 'plate'"):
+        fit.predict(re_form="plat")
+
+
+def test_dates_must_be_told_apart_as_predictor_and_as_label() -> None:
+    frame = mf.load_dataset("sleepstudy")
+    frame["when"] = pd.Timestamp("2026-01-01") + pd.to_timedelta(frame["Days"], unit="D")
+    with pytest.raises(
+        mf.DataError, match=r"as a grouping factor, into labels: data\['when'\].astype\(str\)"
+    ):
+        mf.lmm("Reaction ~ 1 + (1 | when)", frame)

@@ -27,6 +27,8 @@ addEventListener("load", () => setTimeout(() => {
   const width = e => Math.round(e.getBoundingClientRect().width);
   found.images = [...document.images].map(i => [i.complete, i.naturalWidth, width(i)]);
   found.wide = document.documentElement.scrollWidth; found.window = innerWidth;
+  found.tables = [...document.querySelectorAll("table")].map(t => t.parentElement)
+    .map(e => [e.getAttribute("aria-label"), e.scrollWidth - e.clientWidth]);
   found.math = [...document.querySelectorAll("math")].map(m => Math.round(m.getBoundingClientRect().height));
   found.requests = performance.getEntriesByType("resource").map(r => r.name.slice(0, 40));
   const out = document.createElement("pre"); out.id = "probe"; out.textContent = JSON.stringify(found);
@@ -60,14 +62,25 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     sleep = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
     ratings = mf.lmm("y ~ service + (1 | s) + (1 | d) + (1 | dept)", mf.load_dataset("InstEval")).fit()
+    names = {"Reaction": "Reaktionszeit (ms)", "Days": "days.without.enough.sleep", "Subject": "subject no."}
+    data = mf.load_dataset("sleepstudy").rename(columns=names)
+    data["kind of person.measured"] = (
+        data["subject no."].isin(["308", "309", "310", "330"]).map({True: "a", False: "b"})
+    )
+    odd = mf.lmm(
+        "Q('Reaktionszeit (ms)') ~ Q('days.without.enough.sleep') * Q('kind of person.measured')"
+        " + (Q('days.without.enough.sleep') | Q('subject no.'))",
+        data,
+    ).fit()
     return {
         "sleepstudy": mf.report(sleep, folder / "sleepstudy.html"),
+        "odd": mf.report(odd, folder / "odd.html"),
         "InstEval": mf.report(ratings, folder / "InstEval.html"),
     }
 
 
 @pytest.mark.parametrize("width", [500, 1200])
-@pytest.mark.parametrize("name", ["sleepstudy", "InstEval"])
+@pytest.mark.parametrize("name", ["sleepstudy", "odd", "InstEval"])
 def test_page_must_show_its_pictures_and_ask_for_nothing(
     pages: dict[str, Path], name: str, width: int, tmp_path: Path
 ) -> None:
@@ -78,4 +91,5 @@ def test_page_must_show_its_pictures_and_ask_for_nothing(
     assert len(found["images"]) >= 6
     assert all(complete and natural > 100 and shown > 200 for complete, natural, shown in found["images"])
     assert found["wide"] <= found["window"]
+    assert [beyond for _, beyond in found["tables"]] == [0] * len(found["tables"])
     assert all(height > 10 for height in found["math"])

@@ -267,3 +267,11 @@ def test_covariate_constant_within_a_fixed_factor_by_codes_must_be_dropped() -> 
     with computing("dense"), pytest.warns(mf.RankWarning, match="kind"):
         fit = mf.lmm("diameter ~ kind + plate + (1 | sample)", frame).fit()
     assert fit.deviance == pytest.approx(reference("deviance"), abs=1e-5)
+
+
+def test_covariance_of_effects_must_hold_the_variances_and_the_correlation_of_the_table() -> None:
+    fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+    omega, table = fit.cov_re["Subject"], fit.varcorr
+    assert list(omega.index) == list(omega.columns) == ["(Intercept)", "Days"]
+    np.testing.assert_allclose(np.diag(omega), table["vcov"][:2])
+    assert omega.loc["Days", "(Intercept)"] == pytest.approx(table["sdcor"][:3].prod(), rel=1e-12)

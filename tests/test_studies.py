@@ -13,7 +13,7 @@ from scipy.stats import nct, t
 
 import mixedfit as mf
 from mixedfit import predictions, studies
-from mixedfit.extend import with_levels
+from mixedfit.extend import with_levels, with_rows
 from mixedfit.inference.power_record import Power, wilson
 from mixedfit.truth import plan_design, read_truth
 
@@ -320,3 +320,63 @@ def test_examples_must_print_what_they_show(module: Any) -> None:
     outcome = doctest.testmod(module)
     assert outcome.attempted > 3
     assert outcome.failed == 0
+
+
+def test_parameters_of_a_fit_must_serve_as_truth() -> None:
+    data = mf.load_dataset("sleepstudy")
+    fit = mf.lmm("Reaction ~ Days + (Days | Subject)", data).fit()
+    drawn = mf.simulate_lmm("Reaction ~ Days + (Days | Subject)", data, fit, n=400, seed=1)
+    same = mf.simulate_lmm("Reaction ~ Days + (Days | Subject)", data, fit.parameters(), n=400, seed=1)
+    pd.testing.assert_frame_equal(drawn, same)
+    error = np.sqrt(np.trace(np.cov(drawn.to_numpy())) / 180 / 400)
+    np.testing.assert_allclose(drawn.mean(axis=1).mean(), fit.fittedvalues.mean(), atol=10 * error)
+    other = mf.simulate_lmm(
+        "Reaction ~ Days + (Days | Subject)", data, {**fit.parameters(), "Days": 100.0}, seed=1
+    )
+    assert other.max() > 700
+
+
+def test_a_fit_whose_variance_is_zero_must_serve_as_truth() -> None:
+    frame = mf.load_dataset("Dyestuff2").assign(x=1.0)
+    with pytest.warns(mf.RankWarning):
+        fit = mf.lmm("Yield ~ 1 + x + (1 | Batch)", frame).fit()
+    assert np.isfinite(mf.simulate_lmm("Yield ~ 1 + x + (1 | Batch)", frame, fit, seed=1)).all()
+
+
+def test_rows_of_levels_must_become_as_many_as_asked_for() -> None:
+    data = mf.load_dataset("sleepstudy")
+    truth = {"(Intercept)": 250, "Days": 3, "sd_(Intercept)|Subject": 25, "sd_Days|Subject": 6, "sigma": 25}
+    formula = "Reaction ~ Days + (Days | Subject)"
+    options: dict[str, Any] = {"n": 20, "seed": 1}
+    found = mf.power(
+        formula, data, truth, "Days", within={"Subject": [4, 25]}, along={"Subject": [9, 18]}, **options
+    )
+    assert found.table[["Subject", "rows per Subject"]].to_numpy().tolist() == [
+        [9, 4],
+        [9, 25],
+        [18, 4],
+        [18, 25],
+    ]
+    assert (found.table["rows"] == found.table["Subject"] * found.table["rows per Subject"]).all()
+    with pytest.raises(mf.ModelError, match="within='Subjet' is not a grouping"):
+        mf.power(formula, data, truth, "Days", within={"Subjet": 3}, **options)
+
+
+def test_power_must_have_its_test_and_three_decimals_in_every_markup() -> None:
+    found = mf.power(
+        FORMULA, mf.load_dataset("sleepstudy"), TRUTH, "Days", n=20, seed=1, along={"Subject": [9, 18]}
+    )
+    text = mf.to_markdown(found)
+    assert "Power of the test Days = 0 at level 0.05" in text
+    assert f"{found.table['power'].iloc[0]:.3f} |" in text
+    assert "20 data sets drawn" in text
+
+
+def test_more_rows_of_each_level_must_keep_the_range_of_what_varies_within() -> None:
+    frame = pd.DataFrame({"g": list("aaaaabbb"), "x": [0, 1, 2, 3, 4, 0, 2, 4]})
+    few = with_rows(frame, "g", 2)
+    assert few["g"].tolist() == ["a", "a", "b", "b"]
+    assert few["x"].tolist() == [0, 2, 0, 2]
+    many = with_rows(frame, "g", 7)
+    assert many["g"].value_counts().tolist() == [7, 7]
+    assert many.loc[many["g"] == "b", "x"].tolist() == [0, 2, 4, 0, 2, 4, 0]

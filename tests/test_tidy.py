@@ -136,3 +136,19 @@ def test_tidy_must_do_without_random_effects_and_with_a_held_sigma() -> None:
     held = mf.lmm("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy")).fit(sigma=30.0)
     table = held.tidy("ran_pars", conf_int=True)
     assert table["conf.low"].notna().tolist() == [True, False]
+
+
+def test_augment_must_take_the_data_of_the_fit_with_any_index() -> None:
+    data = mf.load_dataset("sleepstudy")
+    data.index = pd.Index([0] * len(data))
+    fit = mf.lmm("Reaction ~ Days + (Days | Subject)", data).fit()
+    assert fit.augment(data)["Reaction"].tolist() == data["Reaction"].tolist()
+    with pytest.raises(mf.DataError, match="several rows with the same index label"):
+        fit.augment(pd.concat([data, data]))
+
+
+def test_comparison_must_take_one_fit_and_say_what_is_none() -> None:
+    fit = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).fit()
+    assert list(mf.compare_models(fit).estimates.columns) == ["model 1"]
+    with pytest.raises(mf.ModelError, match="was given a int; expected fits"):
+        mf.compare_models([fit, 3])  # type: ignore[list-item]

@@ -66,9 +66,9 @@ def evaluate(text: str, known: Sequence[str], values: Callable[[str], Any]) -> A
     ModelError
         If the text is not an expression in these names.
     """
-    plain, found = names_in(text.replace("^", "**"), known)
+    plain, found = names_in(text, known)  # names first: they may hold a ^ of their own
     try:
-        tree = ast.parse(plain.strip(), mode="eval").body
+        tree = ast.parse(plain.replace("^", "**").strip(), mode="eval").body
     except SyntaxError:
         raise ModelError(
             f"{text!r} cannot be read as an expression; expected such as 'x / sigma > 1'."

@@ -4,36 +4,33 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from threading import Event
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from .._linalg import inverse
 from .._progress import Progress
 from .._threads import blas_threads
-from .._types import Array, IntArray
 from ..crossprod import CrossProducts, cross_products
 from ..design import Design, check_identifiable
 from ..errors import ModelError, SamplingWarning
-from ..kernels import gibbs_variances as kinds
-from ..kernels.gibbs import run_sweeps
+from .chain import Chain, Plan
+from .distributions import Normal
 from .placement import Placement, place_priors, without_correlations
 from .posterior import Posterior
 from .priors import Known
-from .problem import Problem, sampling_problem
+from .problem import sampling_problem
 from .propriety import check_proper
+from .scale_draws import ScaleDraws
+from .scaled_chain import ScaledChain, rows_of
 from .seeds import sequence
+from .shape import Shape, place_shape
 
 __all__ = ["gibbs"]
-
-_run = cast(Callable[..., int], run_sweeps)
-
-SLICE = 0.1
-"""Seconds of sweeps between two looks at progress and interrupts."""
 
 
 def gibbs(
@@ -47,6 +44,10 @@ def gibbs(
     seed: object = None,
     n_jobs: int | None = None,
     keep_effects: bool = True,
+    errors: Any = Normal(),  # noqa: B008 (a frozen value)
+    random_effects: Any = Normal(),  # noqa: B008
+    sigma: str = "common",
+    data: Any = None,
     progress: bool | None = None,
 ) -> Posterior:
     """Return draws from the posterior of a design's model; see `LinearMixedModel.gibbs`.
@@ -63,23 +64,20 @@ def gibbs(
         ("thin", thin, 1),
     ]:
         _check_count(name, value, least)
-    with blas_threads(1):
-        cross = cross_products(design)
-    placement = place_priors(design, cross, priors)
-    check_identifiable(design, placement.sigma.sd if isinstance(placement.sigma, Known) else None)
-    check_proper(design, cross, placement)
-    restricted = without_correlations(design, placement.units)
-    if restricted is not design:  # bases of terms without correlations are diagonal
-        design = restricted
-        with blas_threads(1):
-            cross = cross_products(design)
+    shape, others = place_shape(
+        design, priors, errors=errors, random_effects=random_effects, sigma=sigma, data=data
+    )
+    design, cross, placement = _placed(design, others)
     problem, order = sampling_problem(design, cross, placement)
     begun = perf_counter()
     places = np.full(tune + draws * thin, -1, np.int64)
     places[tune + thin - 1 :: thin] = np.arange(draws)
+    plan = Plan(places, draws, tune, keep_effects)
+    rows = None if shape.is_ordinary else rows_of(design, cross, shape, problem, order)
+    generators = [np.random.default_rng(child) for child in sequence(seed).spawn(chains)]
     runs = [
-        _Chain(problem, placement, order, np.random.default_rng(child), places, draws, tune, keep_effects)
-        for child in sequence(seed).spawn(chains)
+        Chain(problem, plan, rng) if rows is None else ScaledChain(problem, plan, rng, rows)
+        for rng in generators
     ]
     with blas_threads(1), Progress(progress) as shown:
         finished = _run_all(runs, min(chains, n_jobs or os.cpu_count() or 1), shown)
@@ -90,15 +88,23 @@ def gibbs(
         warnings.warn(
             f"stopped after {kept} of {draws} draws a chain; these are kept.", SamplingWarning, stacklevel=3
         )
-    return _posterior(
-        design,
-        cross,
-        placement,
-        order,
-        runs,
-        kept,
-        {"tune": tune, "thin": thin, "seconds": perf_counter() - begun},
-    )
+    settings = {"tune": tune, "thin": thin, "seconds": perf_counter() - begun}
+    return _posterior(design, cross, placement, shape, order, runs, kept, settings)
+
+
+def _placed(design: Design, priors: Mapping[str, Any] | None) -> tuple[Design, CrossProducts, Placement]:
+    """Return the design as it is sampled, its cross-products and every parameter's prior."""
+    with blas_threads(1):
+        cross = cross_products(design)
+    placement = place_priors(design, cross, priors)
+    check_identifiable(design, placement.sigma.sd if isinstance(placement.sigma, Known) else None)
+    check_proper(design, cross, placement)
+    restricted = without_correlations(design, placement.units)
+    if restricted is not design:  # bases of terms without correlations are diagonal
+        design = restricted
+        with blas_threads(1):
+            cross = cross_products(design)
+    return design, cross, placement
 
 
 def _check_count(name: str, value: Any, least: int) -> None:
@@ -107,64 +113,7 @@ def _check_count(name: str, value: Any, least: int) -> None:
         raise ModelError(f"{name} is {value!r}; expected a whole number of at least {least}.")
 
 
-class _Chain:
-    """One chain: its generator, its state, and what it has drawn."""
-
-    def __init__(
-        self,
-        problem: Problem,
-        placement: Placement,
-        order: list[int],
-        rng: np.random.Generator,
-        places: IntArray,
-        draws: int,
-        tune: int,
-        keep_effects: bool,
-    ) -> None:
-        self.problem, self.rng, self.places = problem, rng, places
-        p, count = problem.fixed[1].size, problem.gram.shape[0] - 1
-        self.state = _start(problem, rng, count)
-        effects = problem.blocks.shape[:2] if keep_effects else (0, problem.blocks.shape[1])
-        self.out = (
-            np.empty((draws, *self.state[0].shape)),
-            np.empty(draws),
-            np.empty((draws, *effects)),
-            np.empty((draws, p)),
-        )
-        self.walk, self.tune = _walk(problem.units), tune
-        self.done = 0
-
-    @property
-    def kept(self) -> int:
-        """Draws that have been written down."""
-        return int(np.sum(self.places[: self.done] >= 0))
-
-    def run(self, stop: Event) -> None:
-        """Run all sweeps, a slice at a time, until asked to stop."""
-        size = 1
-        while self.done < self.places.size and not stop.is_set():
-            these = self.places[self.done : self.done + size]
-            begun = perf_counter()
-            ran = _run(self.rng, *self.problem.arguments, self.state, self.out, these, self.walk, self.tune)
-            self.done += ran
-            if ran < these.size:
-                raise ModelError(
-                    f"a chain broke off after {self.done} sweeps: a covariance matrix was no longer positive "
-                    "definite to the machine's accuracy. Use a prior that keeps standard deviations away from 0."
-                )
-            seconds = perf_counter() - begun
-            size = int(np.clip(size * SLICE / max(seconds, 1e-4), 1, 4 * size))
-
-
-def _walk(units: IntArray) -> tuple[Array, Array, Array, Array]:
-    """Return the state of a collapsed step that has learnt nothing yet."""
-    sizes = units[units[:, 3] != kinds.KNOWN, 2]
-    d = int(np.sum(sizes * (sizes + 1) // 2))
-    scale = np.log(2.38 / np.sqrt(max(d, 1)))  # Gelman, Roberts & Gilks (1996)
-    return np.array([0.0, 0.0, scale]), np.zeros(d), np.zeros((d, d)), 0.1 * np.eye(d)
-
-
-def _run_all(runs: list[_Chain], workers: int, shown: Progress) -> bool:
+def _run_all(runs: list[Chain], workers: int, shown: Progress) -> bool:
     """Run chains on threads; return False if the user stopped them."""
     stop = Event()
     total = sum(run.places.size for run in runs)
@@ -185,33 +134,13 @@ def _run_all(runs: list[_Chain], workers: int, shown: Progress) -> bool:
     return not stop.is_set()
 
 
-def _start(problem: Problem, rng: np.random.Generator, count: int) -> tuple[Array, Array, Array, Array]:
-    """Return a chain's first state: variances about those of the response, scattered."""
-    omega = np.zeros_like(problem.bases)
-    for (f, start, size, kind), hyper in zip(problem.units.tolist(), problem.hyper, strict=True):
-        here = slice(start, start + size)
-        own = problem.inverses[f, here, here]
-        omega[f, here, here] = 0.3 * own @ own.T * np.exp(rng.standard_normal())
-        omega[f, here, here] = _inside(kind, hyper, omega[f, here, here])
-    kind = problem.residual[0]
-    start = np.full((1, 1), 0.5 * np.exp(0.5 * rng.standard_normal()))
-    variance = _inside(kind, np.array(problem.residual[1:]), start)[0]
-    return omega, variance, np.zeros(problem.blocks.shape[:2]), np.zeros(count)
-
-
-def _inside(kind: int, hyper: Array, variance: Array) -> Array:
-    """Return a variance within the range of its prior."""
-    if kind == kinds.KNOWN:
-        return np.full_like(variance, hyper[0] ** 2)
-    return np.minimum(variance, 0.5 * hyper[1] ** 2) if kind == kinds.UNIFORM else variance
-
-
 def _posterior(
     design: Design,
     cross: CrossProducts,
     placement: Placement,
+    shape: Shape,
     order: list[int],
-    runs: list[_Chain],
+    runs: list[Chain],
     kept: int,
     settings: Mapping[str, float],
 ) -> Posterior:
@@ -227,15 +156,33 @@ def _posterior(
             own = effects[:, :, at : at + levels, :k]
             modes.append((f, fixed.scale * own @ inverse(cross.basis[f]).T))
         at += levels
+    scales = None if shape.is_ordinary else _scale_draws(shape, order, runs, kept, fixed.scale)
+    sigma = fixed.scale * np.sqrt(variance)
     return Posterior(
         design=design,
         kept=fixed.kept,
-        priors=placement.statements,
+        priors=(*placement.statements, *shape.statements(placement.sigma)),
         beta=fixed.centre + fixed.scale * beta @ fixed.transform.T,
-        sigma=fixed.scale * np.sqrt(variance),
+        sigma=scales.sigma0 if scales is not None and shape.groups is not None else sigma,
         omega=tuple(value for _, value in sorted(omegas, key=lambda pair: pair[0])),
         effects=tuple(value for _, value in sorted(modes, key=lambda pair: pair[0])),
         tune=int(settings["tune"]),
         thin=int(settings["thin"]),
         seconds=float(settings["seconds"]),
+        acceptance=np.array([run.acceptance for run in runs]),
+        scales=scales,
+    )
+
+
+def _scale_draws(shape: Shape, order: list[int], runs: list[Chain], kept: int, scale: float) -> ScaleDraws:
+    """Return the draws of ν, ν0, σ0 and σ_g of all chains, in the units of the formula."""
+    drawn = np.stack([run.out[4][:kept] for run in runs])
+    size = len(order) + 1
+    places = [0, *(1 + order.index(f) for f in range(len(order)))]
+    return ScaleDraws(
+        shape=shape,
+        nu=tuple(drawn[:, :, i] for i in places),
+        nu0=drawn[:, :, size],
+        sigma0=scale * drawn[:, :, size + 1],
+        sigmas=scale * np.sqrt(drawn[:, :, size + 2 :]),
     )

@@ -87,8 +87,8 @@ class Placement:
 
     @property
     def statements(self) -> tuple[str, ...]:
-        """The priors as mathematics, one line each."""
-        return (*self.fixed, *(str(unit) for unit in self.units), self.sigma.about("σ"))
+        """The priors of fixed effects and of covariances as mathematics, one line each."""
+        return (*self.fixed, *(str(unit) for unit in self.units))
 
 
 def place_priors(design: Design, cross: CrossProducts, priors: Mapping[str, Any] | None) -> Placement:

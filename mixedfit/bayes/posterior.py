@@ -27,8 +27,10 @@ from .draws import (
     summarise,
 )
 from .expressions import evaluate
+from .judged import Judged
 from .predictive import predict
-from .rows import log_likelihood, row_means, row_scale
+from .rows import row_log_density
+from .scale_draws import ScaleDraws
 
 __all__ = ["Posterior"]
 
@@ -40,7 +42,7 @@ ENOUGH = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Posterior:
+class Posterior(Judged):
     """Draws from the posterior of a linear mixed model. Made by `LinearMixedModel.gibbs`.
 
     ``posterior["GenotypeB"]`` is an array of shape (chains, draws); names are the fixed effects',
@@ -62,6 +64,10 @@ class Posterior:
     tune, thin : int
         Sweeps thrown away at the start of every chain; sweeps for each draw.
     seconds : float
+    acceptance : ndarray, shape (chains,), or None
+        Share of steps that moved all covariances at once, after tuning; 0.2 to 0.4 is what they aim at.
+    scales : ScaleDraws or None
+        Of a model that is not normal with one σ; `sigma` is σ₀ where σ differs by group.
 
     Examples
     --------
@@ -84,6 +90,8 @@ class Posterior:
     tune: int
     thin: int
     seconds: float
+    acceptance: Array | None = None
+    scales: ScaleDraws | None = None
 
     @property
     def chains(self) -> int:
@@ -103,8 +111,11 @@ class Posterior:
             name: (lambda i=i: self.beta[:, :, i])  # type: ignore[misc]
             for name, i in fixed.items()
         }
-        for parameter in variance_parameters(self.design):
+        one = self.scales is None or self.scales.shape.groups is None
+        for parameter in variance_parameters(self.design, with_sigma=one):
             out[parameter.long_name] = lambda p=parameter: self._variance(p)  # type: ignore[misc]
+        for name, values in self.scales.by_name().items() if self.scales else ():
+            out[name] = lambda v=values: v  # type: ignore[misc]
         return out
 
     def _variance(self, parameter: Parameter) -> Array:
@@ -136,6 +147,17 @@ class Posterior:
     def __contains__(self, name: object) -> bool:
         return name in self._getters
 
+    @property
+    def cov_re(self) -> dict[str, pd.DataFrame]:
+        """Posterior mean of Ω, the covariance matrix of one level's random effects, for every grouping factor.
+
+        Of t and Laplace effects Ω is the squared scale, of which their covariance is a multiple.
+        """
+        return {
+            block.name: pd.DataFrame(omega.mean(axis=(0, 1)), list(block.effects), list(block.effects))
+            for block, omega in zip(self.design.blocks, self.omega, strict=True)
+        }
+
     @lazy
     def random_effects(self) -> dict[str, GroupDraws]:
         """Draws of b for every grouping factor."""
@@ -144,6 +166,19 @@ class Posterior:
             block.name: GroupDraws(block.name, block.grouping.levels, block.effects, values)
             for block, values in zip(self.design.blocks, self.effects, strict=True)
         }
+
+    @lazy
+    def group_coefs(self) -> dict[str, GroupDraws]:
+        """Draws of each group's coefficients, β + b, for every grouping factor; the counterpart of a fit's."""
+        names = tuple(self.design.x_names[c] for c in self.kept)
+        out = {}
+        for name, own in self.random_effects.items():
+            columns = names + tuple(effect for effect in own.effects if effect not in names)
+            values = np.zeros((*own.values.shape[:3], len(columns)))
+            values[..., : len(names)] = self.beta[:, :, None, :]
+            values[..., [columns.index(effect) for effect in own.effects]] += own.values
+            out[name] = GroupDraws(name, own.levels, columns, values)
+        return out
 
     def _need_effects(self) -> None:
         if len(self.effects) < len(self.design.blocks):
@@ -240,19 +275,24 @@ class Posterior:
             raise ModelError(f"kind={kind!r} is not known; expected 'response' or 'mean'.")
         self._need_effects()
         index, values = predict(
-            self.design, self.kept, (self.beta, self.sigma, self.omega, self.effects), data, kind, seed
+            self.design,
+            self.kept,
+            (self.beta, self.sigma, self.omega, self.effects, self.scales),
+            data,
+            kind,
+            seed,
         )
         return Draws(row_names(index), values)
 
     def log_likelihood(self) -> Array:
-        """Return log p(y_i | β, b, σ) of every draw and row of the fit, shape (chains, draws, n)."""
-        self._need_effects()
-        design = self.design
-        response = design.y if design.offset is None else design.y + design.offset
-        means = row_means(design, self.kept, self.beta, self.effects)
-        return log_likelihood(response, means, row_scale(design, self.sigma))
+        """Return log p(y_i | β, b, σ) of every draw and row of the fit, shape (chains, draws, n).
 
-    def to_arviz(self, *, rows: bool = True, seed: object = None) -> Any:
+        Conditional on b; of t and Laplace residuals their own density.
+        """
+        self._need_effects()
+        return row_log_density(self)
+
+    def to_arviz(self, *, rows: bool = True, prior: Posterior | None = None, seed: object = None) -> Any:
         """Return the draws as an ArviZ DataTree (``pip install "mixedfit[bayes]"``).
 
         Parameters
@@ -260,14 +300,17 @@ class Posterior:
         rows : bool
             Whether to add, for the rows of the fit, the groups log_likelihood and posterior_predictive (the rows'
             replicated responses), which ArviZ's loo and plots of predictions need.
+        prior : PriorPredictive, optional
+            Draws from the prior, for the groups prior and prior_predictive.
         seed : int, SeedSequence, Generator or None
             Of the replicated responses.
 
         Returns
         -------
         xarray.DataTree
-            Groups posterior (every parameter, and ``b|Tray`` with coordinates Tray and effect|Tray), observed_data,
-            and those of `rows`.
+            Groups posterior (every parameter, and ``b|Tray`` with coordinates Tray and effect|Tray), sample_stats
+            (acceptance_rate: each chain's share of accepted steps of all covariances at once), observed_data, and
+            those of `rows` and `prior`.
 
         Raises
         ------
@@ -276,7 +319,7 @@ class Posterior:
         """
         if rows:
             self._need_effects()
-        return to_arviz(self, rows=rows, seed=seed)
+        return to_arviz(self, rows=rows, seed=seed, prior=prior)
 
     @lazy
     def warnings(self) -> tuple[str, ...]:

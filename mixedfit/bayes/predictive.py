@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,13 @@ from .._types import Array, IntArray
 from ..design import Design
 from ..errors import DataError
 from ..recipe import usable
+from .rows import residual_draws
+from .scale_draws import ScaleDraws
 from .seeds import generator
 
 __all__ = ["predict"]
 
-Parts = tuple[Array, Array, tuple[Array, ...], tuple[Array, ...]]
+Parts = tuple[Array, Array, tuple[Array, ...], tuple[Array, ...], ScaleDraws | None]
 
 
 def predict(
@@ -29,12 +33,12 @@ def predict(
     kept : ndarray of int64
         Columns of X that have a coefficient.
     parts : tuple
-        Draws of β, σ, Ω and b.
+        Draws of β, σ, Ω and b, and of the scales of a model that is not normal with one σ.
     data : table
     kind : {"response", "mean"}
     seed : int, SeedSequence, Generator or None
     """
-    beta, sigma, omega, effects = parts
+    beta, sigma, omega, effects, scales = parts
     rows = usable(design.recipe).rows(data)
     X = rows.X[:, kept]
     missing = ~np.isfinite(X).all(axis=1)
@@ -50,22 +54,34 @@ def predict(
     if rows.offset is not None:
         out = out + rows.offset
     for f, z in enumerate(rows.z):
-        out += _group_part(effects[f], omega[f], rows.codes[f], rows.labels[f], z, rng)
+        draw = None if scales is None else partial(scales.effect_scale, f)
+        out += _group_part(effects[f], omega[f], (rows.codes[f], rows.labels[f]), z, rng, draw)
     if kind == "response":
-        out += sigma[:, :, None] * rng.standard_normal(out.shape)
+        scale = sigma[:, :, None]
+        if scales is not None and scales.shape.groups is not None:
+            scale = scales.new_row_sigma(data, rng)
+        out += residual_draws(out.shape, scale, rng, scales)
     return rows.index, out
 
 
 def _group_part(
-    effects: Array, omega: Array, codes: IntArray, labels: Any, z: Array, rng: np.random.Generator
+    effects: Array,
+    omega: Array,
+    where: tuple[IntArray, Any],
+    z: Array,
+    rng: np.random.Generator,
+    scale: Callable[[int, np.random.Generator], Array] | None,
 ) -> Array:
-    """Return Zb of one grouping factor; new labels share one draw of b from N(0, Ω)."""
+    """Return Zb of one grouping factor; new labels share one draw of b from N(0, Ω), times a scale if there is one."""
     chains, draws, levels, k = effects.shape
+    codes, labels = where
     unseen = codes < 0
     if unseen.any():
         own, distinct = pd.factorize(np.asarray(labels, dtype=object)[unseen])
         root = np.linalg.cholesky(omega)
         new = np.einsum("cdab,cdjb->cdja", root, rng.standard_normal((chains, draws, len(distinct), k)))
+        if scale is not None:
+            new *= scale(len(distinct), rng)[:, :, :, None]
         effects = np.concatenate([effects, new], axis=2)
         codes = codes.copy()
         codes[unseen] = levels + own

@@ -17,9 +17,13 @@ def check_positive(owner: object, **numbers: Any) -> None:
     for name, value in numbers.items():
         good = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
         if not (good and np.isfinite(value) and value > 0):
+            units = (
+                ""
+                if name in ("df", "rate")
+                else " Scales are standard deviations in the units of the response."
+            )
             raise ModelError(
-                f"{type(owner).__name__}: {name} is {value!r}; expected a positive finite number. "
-                "Scales are standard deviations in the units of the response."
+                f"{type(owner).__name__}: {name} is {value!r}; expected a positive finite number.{units}"
             )
 
 

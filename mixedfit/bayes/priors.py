@@ -12,6 +12,7 @@ from typing import TypeAlias
 from .covariance_priors import CovariancePrior, Diagonal, HuangWand, InverseWishart
 from .empirical import empirical
 from .fixed_priors import FixedPrior, Flat, Normal
+from .positive_priors import Gamma
 from .variance_priors import (
     Exponential,
     HalfCauchy,
@@ -30,6 +31,7 @@ __all__ = [
     "Exponential",
     "FixedPrior",
     "Flat",
+    "Gamma",
     "HalfCauchy",
     "HalfNormal",
     "HalfT",

@@ -28,7 +28,7 @@ from .priors import (
     UniformSD,
 )
 
-__all__ = ["Problem", "dense_products", "sampling_problem"]
+__all__ = ["Problem", "dense_products", "numbers_of_prior", "sampling_problem"]
 
 LARGEST_TAIL = 1500
 """Columns of all grouping factors but the largest that are drawn jointly."""
@@ -102,7 +102,7 @@ def sampling_problem(design: Design, cross: CrossProducts, placement: Placement)
         k = design.blocks[f].k
         bases[i, :k, :k], inverses[i, :k, :k] = cross.basis[f], inverse(cross.basis[f])
     units, hyper, matrices = _unit_arrays(placement.units, order, widest, scale)
-    kind, first, second = _numbers(placement.sigma, scale)
+    kind, first, second = numbers_of_prior(placement.sigma, scale)
     first_arrays = cross.first
     problem = Problem(
         first=(
@@ -162,7 +162,7 @@ def _unit_arrays(
     """Return places and kinds, numbers and matrices of the variances' priors, in units of the response's scale."""
     rows, hyper, matrices = [], [], np.zeros((len(units), widest, widest))
     for v, unit in enumerate(sorted(units, key=lambda u: (order.index(u.block), u.start))):
-        kind, first, second = _numbers(unit.prior, scale)
+        kind, first, second = numbers_of_prior(unit.prior, scale)
         rows.append((order.index(unit.block), unit.start, unit.size, kind))
         hyper.append((first, second))
         if isinstance(unit.prior, InverseWishart):
@@ -178,7 +178,7 @@ def _unit_arrays(
     )
 
 
-def _numbers(prior: Prior, scale: float) -> tuple[int, float, float]:
+def numbers_of_prior(prior: Prior, scale: float) -> tuple[int, float, float]:
     """Return a prior's kind and two numbers, in units of the response's scale."""
     match prior:
         case Known(sd):

@@ -97,4 +97,4 @@ def _slopes(codes: IntArray, z: Array, columns: Array, norms: Array) -> Array:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, PriorWarning, stacklevel=6)
+    warnings.warn(text, PriorWarning, stacklevel=7)

@@ -74,6 +74,26 @@ class Influence:
     criterion: pd.Series[float]
     reasons: pd.Series[Any]
 
+    @property
+    def cooks_distance(self) -> pd.Series[float]:
+        """Cook's distance of every case."""
+        return self.table["cooks_distance"]
+
+    @property
+    def mdffits(self) -> pd.Series[float]:
+        """MDFFITS of every case."""
+        return self.table["mdffits"]
+
+    @property
+    def covratio(self) -> pd.Series[float]:
+        """COVRATIO of every case."""
+        return self.table["covratio"]
+
+    @property
+    def covtrace(self) -> pd.Series[float]:
+        """COVTRACE of every case."""
+        return self.table["covtrace"]
+
     def top(self, n: int = SHOWN, by: str = "cooks_distance") -> pd.DataFrame:
         """Return the most influential cases.
 

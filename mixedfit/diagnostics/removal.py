@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from .._types import Array, BoolArray, IntArray
-from ..crossprod import CrossProducts, _accumulate, cross_products
+from ..crossprod import CrossProducts, accumulate_products, cross_products
 from ..design import Design, RandomBlock
 from ..errors import ModelError
 from ..fit import Fit
@@ -45,7 +45,9 @@ def without(fit: Fit, rows: IntArray) -> CrossProducts:
         sparse = replace(sparse, blocks=-sparse.blocks, sides=-sparse.sides)
         sparse.__dict__["layout"] = layout  # of the pattern, which stays
     gram = -cross.gram
-    _accumulate(sub, root, cross.fixed, cross.basis, cross.first_block, first, cross.tail, gram, sparse)
+    accumulate_products(
+        sub, root, cross.fixed, cross.basis, cross.first_block, first, cross.tail, gram, sparse
+    )
     for values in (first.gram, first.values, first.border, gram):
         np.negative(values, out=values)
     if sparse is not None:

@@ -22,7 +22,7 @@ from .._lazy import lazy
 from .._linalg import inverse
 from .._threads import blas_threads
 from .._types import Array, BoolArray, IntArray
-from ..crossprod import _tail_codes
+from ..crossprod import tail_codes
 from ..fit import Fit
 from ..information import Information
 from ..kernels.rows import row_forms
@@ -76,7 +76,7 @@ class Rows:
         """Tail columns of each row and its effects there, shape (n, effects) each."""
         design, cross = self.fit.design, self.fit.cross
         n = design.n
-        codes = _tail_codes(design, cross.tail, cross.fixed.span, slice(0, n))
+        codes = tail_codes(design, cross.tail, cross.fixed.span, slice(0, n))
         columns: list[IntArray] = [np.zeros((n, 0), np.int64)]
         effects: list[Array] = [np.zeros((n, 0))]
         for f, place in enumerate(cross.tail):

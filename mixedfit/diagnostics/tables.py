@@ -233,7 +233,10 @@ class Diagnostics:
 
     @property
     def variance_shares(self) -> pd.DataFrame:
-        """Mean variance of the rows that fixed effects, each grouping factor and the residual give, and its share."""
+        """Mean variance of the rows that fixed effects, each grouping factor and the residual give, and its share.
+
+        With weights the residual's is the mean of σ²/wᵢ. An offset does not count among the fixed effects.
+        """
         values = Shares(self._fit).components
         index = ["fixed effects", *(block.name for block in self._fit.design.blocks), "residual"]
         return pd.DataFrame({"variance": values, "share": values / values.sum()}, index=pd.Index(index))
@@ -244,7 +247,8 @@ class Diagnostics:
         """Return R² of fixed effects alone (marginal) and of fixed and random effects together (conditional).
 
         Nakagawa & Schielzeth (2013), with random slopes Johnson (2014): the variance of a factor's effects is its
-        mean over the rows. A variance of 0 counts as 0.
+        mean over the rows. A variance of 0 counts as 0. With weights the residual variance is the mean of σ²/wᵢ; an
+        offset, which is known and not explained, counts neither as fixed effects nor in the whole.
 
         Parameters
         ----------
@@ -273,6 +277,9 @@ class Diagnostics:
         self, interval: Interval | None = None, *, level: float = 0.95, n: int = 1000, seed: Any = None
     ) -> pd.DataFrame:
         """Return intraclass correlations: the share of random effects in the variance.
+
+        The variances are those of `r_squared`: with weights the residual's is the mean of σ²/wᵢ, and an offset does
+        not count.
 
         Parameters
         ----------

@@ -13,14 +13,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import plots
+from .._types import Array
+from ..errors import ModelError
 from ..plots.style import pyplot, smooth
+from .naming import number, plain, signed
+from .words import effect_in_words, variable_of
 
 if TYPE_CHECKING:
     from ..inference.profile import Profile
     from ..results import MixedResults
 
-__all__ = ["Picture", "drawn", "effect_pictures", "influence_picture", "profile_picture", "residual_pictures"]
-
+__all__ = [
+    "Picture",
+    "drawn",
+    "effect_pictures",
+    "influence_picture",
+    "not_drawn",
+    "nothing_to_draw",
+    "profile_picture",
+    "residual_pictures",
+    "slope_pictures",
+]
 
 _SIZE = re.compile(rb'<svg[^>]*?width="([\d.]+)pt" height="([\d.]+)pt"')
 
@@ -79,7 +92,12 @@ def _whole(draw: Callable[[], Any]) -> bytes:
 
 def _svg(figure: Any) -> bytes:
     import matplotlib as mpl
+    from matplotlib.text import Text
 
+    labels = [label for ax in figure.axes for label in (ax.xaxis.label, ax.yaxis.label, *ax.get_children())]
+    for text in (*labels, *figure.get_children()):
+        if isinstance(text, Text):
+            text.set_text(plain(text.get_text()))
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "mixedfit", "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", dpi=130, metadata={"Date": None, "Creator": None})
@@ -89,17 +107,40 @@ def _svg(figure: Any) -> bytes:
 
 def residual_pictures(results: MixedResults) -> list[Picture]:
     """Return the pictures of residuals, with what to look for."""
-    scaled = np.asarray(results.scaled_resid, dtype=np.float64)
+    scaled, fitted = np.asarray(results.scaled_resid, dtype=np.float64), results._fit.fitted
+    if results._fit.design.weights is not None:
+        counted = results._fit.design.weights > 0
+        scaled, fitted = scaled[counted], fitted[counted]
+    normal = Picture(
+        drawn(lambda ax: plots.qq_residuals(results, ax=ax), 5.2, 3.8),
+        f"Ordered residuals over σ against normal quantiles; the lowest is {signed(scaled.min())}, the highest "
+        f"{signed(scaled.max())}.",
+        "Look for points outside the grey band. Points that leave it at both ends mean heavier tails than normal: "
+        "estimates of means bear that well, prediction intervals less so.",
+    )
+    if not_drawn(results):
+        return [normal]
+    return [*_against_fitted(results, scaled, fitted), normal]
+
+
+def not_drawn(results: MixedResults) -> list[str]:
+    """Return why residuals are not drawn against fitted values, where these are all equal."""
     fitted = results._fit.fitted
-    low, high = (float(v) for v in np.quantile(fitted, [0.0, 1.0]))
-    trend = smooth(fitted, scaled)[1]
-    size = smooth(fitted, np.sqrt(np.abs(scaled)))[1]
+    if np.ptp(fitted) > 1e-9 * np.abs(fitted).max():
+        return []
+    return ["All fitted values are equal, so that there are no pictures of residuals against them."]
+
+
+def _against_fitted(results: MixedResults, scaled: Array, fitted: Array) -> list[Picture]:
+    """Return residuals, and their size, against fitted values."""
+    trend, size = smooth(fitted, scaled)[1], smooth(fitted, np.sqrt(np.abs(scaled)))[1]
     rows = f"{scaled.size:,}"
-    where = f"against fitted values from {low:.4g} to {high:.4g}"
+    where = f"against fitted values from {number(fitted.min())} to {number(fitted.max())}"
     return [
         Picture(
             drawn(lambda ax: plots.residuals_fitted(results, ax=ax), 5.2, 3.8),
-            f"{rows} residuals over σ {where}; their trend runs between {trend.min():.2f} and {trend.max():.2f}.",
+            f"{rows} residuals over σ {where}; their trend runs between {number(trend.min(), 2)} and "
+            f"{number(trend.max(), 2)}.",
             "Look for a curve: the orange trend should stay near 0. A curve says that the fixed part misses one, or an "
             "interaction.",
         ),
@@ -110,48 +151,70 @@ def residual_pictures(results: MixedResults) -> list[Picture]:
             "Look for a slope: the trend should be level. If it rises, larger responses vary more: a logarithm or "
             "weights may help.",
         ),
-        Picture(
-            drawn(lambda ax: plots.qq_residuals(results, ax=ax), 5.2, 3.8),
-            f"Ordered residuals over σ against normal quantiles; the lowest is {scaled.min():.1f}, the highest "
-            f"{scaled.max():.1f}.",
-            "Look for points outside the grey band. Points that leave it at both ends mean heavier tails than normal: "
-            "estimates of means bear that well, prediction intervals less so.",
-        ),
+    ]
+
+
+def _drawn_effects(results: MixedResults) -> list[tuple[int, int]]:
+    """Return the effects that are drawn, as places of factor and effect: the first two of each factor that vary."""
+    return [
+        (at, j)
+        for at, block in enumerate(results._fit.design.blocks)
+        for j in range(min(block.k, 2))
+        if np.ptp(results._fit.modes[at][:, j]) > 0
+    ]
+
+
+def nothing_to_draw(results: MixedResults) -> list[str]:
+    """Return which random effects have no pictures, since their variance is 0."""
+    fit = results._fit
+    return [
+        f"The random {effect_in_words(results, at, effect)} of {block.name} is predicted as 0 at every level, since "
+        "its variance is estimated as 0: there is nothing to draw."
+        for at, (block, omega) in enumerate(zip(fit.design.blocks, fit.omega, strict=True))
+        for effect, variance in zip(block.effects, np.diag(omega), strict=True)
+        if variance == 0
     ]
 
 
 def effect_pictures(results: MixedResults) -> list[Picture]:
     """Return the pictures of random effects: per factor a caterpillar of each effect, and a Q–Q plot."""
     out = []
-    for at, block in enumerate(results._fit.design.blocks):
-        for j in range(min(block.k, 2)):
-            out.append(_caterpillar(results, at, j))
-            if block.levels >= 8:
-                out.append(_qq_picture(results, at, j))
+    for at, j in _drawn_effects(results):
+        out.append(_caterpillar(results, at, j))
+        if results._fit.design.blocks[at].levels >= 8:
+            out.append(_qq_picture(results, at, j))
     return out
 
 
+MOST_NAMED = 60
+"""Levels that a caterpillar names, each on a line of its own."""
+
+
 def _caterpillar(results: MixedResults, at: int, j: int) -> Picture:
-    block, values = results._fit.design.blocks[at], results._fit.modes[at][:, j]
-    effect = block.effects[j]
+    fit = results._fit
+    block, values = fit.design.blocks[at], fit.modes[at][:, j]
+    effect = effect_in_words(results, at, block.effects[j])
     low, high = block.grouping.levels[[int(values.argmin()), int(values.argmax())]]
-    height = float(np.clip(0.19 * block.levels + 1.0, 2.6, 6.0))
+    height = max(2.6, 0.19 * block.levels + 1.0) if block.levels <= MOST_NAMED else 6.0
+    clear = np.abs(values) > 1.96 * np.sqrt(np.maximum(fit.mode_covariance[at][:, j, j], 0.0))
+    colours = "Blue intervals do not include 0." if clear.any() else "Every interval includes 0."
     return Picture(
-        drawn(lambda ax: plots.caterpillar(results, block.name, effect, ax=ax), 5.2, height),
-        f"Predicted {effect} of {block.levels:,} levels of {block.name} with 95% intervals, from "
-        f"{values.min():.3g} ({low}) to {values.max():.3g} ({high}).",
-        f"How levels of {block.name} differ in {effect}. Blue intervals do not include 0. Predictions are drawn "
-        "towards the mean, most where a level has few rows.",
+        drawn(lambda ax: plots.caterpillar(results, block.name, block.effects[j], ax=ax), 5.2, height),
+        f"Predicted random {effect} of {block.levels:,} levels of {block.name} with 95% intervals, from "
+        f"{number(values.min(), 3)} ({low}) to {number(values.max(), 3)} ({high}).",
+        f"How levels of {block.name} differ in their {effect}. {colours} Predictions are drawn towards the mean, "
+        "most where a level has few rows.",
     )
 
 
 def _qq_picture(results: MixedResults, at: int, j: int) -> Picture:
     block = results._fit.design.blocks[at]
-    effect = block.effects[j]
+    effect = effect_in_words(results, at, block.effects[j])
     return Picture(
-        drawn(lambda ax: plots.qq_random_effect(results, block.name, effect, ax=ax), 5.2, 3.6),
-        f"Ordered predictions of {effect} of the levels of {block.name} against normal quantiles.",
-        f"Is {effect} normal across levels of {block.name}? A single level far from the line deserves a look.",
+        drawn(lambda ax: plots.qq_random_effect(results, block.name, block.effects[j], ax=ax), 5.2, 3.6),
+        f"Ordered predictions of the random {effect} of the levels of {block.name} against normal quantiles.",
+        f"Is the random {effect} normal across levels of {block.name}? A single level far from the line deserves a "
+        "look.",
     )
 
 
@@ -163,38 +226,45 @@ def slope_pictures(results: MixedResults) -> list[Picture]:
         return []
     block = blocks[at]
     slope = next(name for j, name in enumerate(block.effects) if np.ptp(block.z[:, j]) > 0)
-    out = [
-        Picture(
-            _whole(lambda: plots.fitted_lines(results, slope, block.name, groups=16, columns=4)),
-            f"Data and fitted lines of {min(16, block.levels)} of {block.levels:,} levels of {block.name} along "
-            f"{slope}.",
-            f"Points are data, blue lines what the model says of a level of {block.name}, dashed lines the population. "
-            "Lines should go through their points.",
-            wide=True,
-        ),
-        Picture(
-            drawn(lambda ax: plots.shrinkage(results, block.name, ax=ax), 5.2, 5.0),
-            f"Coefficients of each level of {block.name} by least squares alone, and in the model, nearer to the mean.",
-            "Each arrow leads from what the data of a level say alone to what the model says, which borrows from the "
-            "other levels. Uncertain levels move most.",
-        ),
-    ]
-    implied = plots.implied_covariance(results, block.name, slope)
+    along = variable_of(results, at, slope)
+    lines = Picture(
+        _whole(lambda: plots.fitted_lines(results, slope, block.name, groups=16, columns=4)),
+        f"Data and fitted lines of {min(16, block.levels)} of {block.levels:,} levels of {block.name} along {along}.",
+        f"Points are data, blue lines what the model says of a level of {block.name}, dashed lines the population. "
+        "Lines should go through their points.",
+        wide=True,
+    )
+    shrinkage = Picture(
+        drawn(lambda ax: plots.shrinkage(results, block.name, ax=ax), 5.2, 5.0),
+        f"Coefficients of each level of {block.name} by least squares alone, and in the model, nearer to the mean.",
+        "Each arrow leads from what the data of a level say alone to what the model says, which borrows from the "
+        "other levels. Uncertain levels move most.",
+    )
+    return [lines, shrinkage, *_implied_pictures(results, block.name, slope, along)]
+
+
+def _implied_pictures(results: MixedResults, group: str, slope: str, along: str) -> list[Picture]:
+    """Return what different slopes imply for the rows of a group; nothing where that cannot be drawn."""
+    try:
+        implied = plots.implied_covariance(results, group, slope)
+    except ModelError:
+        return []
     off = implied.correlation
-    out += [
+    return [
         Picture(
-            drawn(lambda ax: plots.within_group_variance(results, block.name, slope, ax=ax), 5.2, 4.2),
-            f"Variance of a row along {slope}, from {implied.variance.min():.4g} to {implied.variance.max():.4g}.",
-            f"What different slopes imply: how much rows vary along {slope}, and how much of that lies between levels "
-            f"of {block.name}.",
+            drawn(lambda ax: plots.within_group_variance(results, group, slope, ax=ax), 5.2, 4.2),
+            f"Variance of a row along {along}, from {number(implied.variance.min())} to "
+            f"{number(implied.variance.max())}.",
+            f"What different slopes imply: how much rows vary along {along}, and how much of that lies between levels "
+            f"of {group}.",
         ),
         Picture(
-            drawn(lambda ax: plots.within_group_correlation(results, block.name, slope, ax=ax), 5.2, 4.2),
-            f"Correlation of two rows of one level along {slope}, from {off.min():.2f} to {off.max():.2f}.",
-            f"How strongly two rows of one level of {block.name} agree, by where along {slope} they stand.",
+            drawn(lambda ax: plots.within_group_correlation(results, group, slope, ax=ax), 5.2, 4.2),
+            f"Correlation of two rows of one level along {along}, from {number(off.min(), 2)} to "
+            f"{number(off.max(), 2)}.",
+            f"How strongly two rows of one level of {group} agree, by where along {along} they stand.",
         ),
     ]
-    return out
 
 
 MOST_ROWS = 20_000

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._types import Array
+from .naming import number, plain
 
 if TYPE_CHECKING:
     from ..results import MixedResults
@@ -24,12 +25,15 @@ _PLUS = '<mo form="infix">+</mo>'
 MOST_TERMS = 8
 """Terms of an equation beyond which it is written in matrices."""
 
+LINE, BESIDE = 34, 6
+"""Letters in one line of an equation, so that most phones show it whole; those that each term has beside its name."""
+
 MOST_EFFECTS = 4
 """Effects of a level beyond which their covariance is not written out."""
 
 
 def _text(name: str) -> str:
-    return f"<mtext>{html.escape(name)}</mtext>"
+    return f"<mtext>{html.escape(plain(name))}</mtext>"
 
 
 def _letter(letter: str) -> str:
@@ -37,8 +41,7 @@ def _letter(letter: str) -> str:
 
 
 def _number(value: float) -> str:
-    shown = f"{abs(value):.4g}"
-    return ("<mo>−</mo>" if value < 0 else "") + f"<mn>{shown}</mn>"
+    return ("<mo>−</mo>" if value < 0 else "") + f"<mn>{number(abs(value))}</mn>"
 
 
 def _sub(base: str, below: str) -> str:
@@ -61,7 +64,7 @@ def _rows(rows: Sequence[tuple[str, str]]) -> str:
 def model_math(results: MixedResults) -> str:
     """Return the equation of one row."""
     fit = results._fit
-    response = _sub(_text(results.formula.split("~", 1)[0].strip()), _letter("i"))
+    named = plain(results.formula.split("~", 1)[0].strip())
     names = list(fit.coefficient_names)
     effects = sum(block.k for block in fit.design.blocks)
     if len(names) > MOST_TERMS or effects > MOST_TERMS:
@@ -69,26 +72,43 @@ def model_math(results: MixedResults) -> str:
         body += ("<mo>+</mo><mi>Z</mi><mi>b</mi>" if effects else "") + "<mo>+</mo><mi>ε</mi></mrow>"
         spoken = "y = X β + Z b + ε" if effects else "y = X β + ε"
         return _wrap(body, spoken)
-    fixed = _sum([_times(_sub(_letter("β"), f"<mn>{j}</mn>"), name) for j, name in enumerate(names)])
-    spoken = f"{results.formula.split('~', 1)[0].strip()} = " + " + ".join(
-        _spoken(f"β{j}", name) for j, name in enumerate(names)
-    )
-    rows = [(f"{response}<mo>=</mo>", fixed or "<mn>0</mn>")]
-    letter = 0
+    fixed = [_times(_sub(_letter("β"), f"<mn>{j}</mn>"), name) for j, name in enumerate(names)]
+    spoken = f"{named} = " + " + ".join(_spoken(f"β{j}", name) for j, name in enumerate(names))
+    left = f"{_sub(_text(named), _letter('i'))}<mo>=</mo>"
+    lines = _lines(fixed, [_letters(name) for name in names])
+    rows = [
+        (left if not at else "", _PLUS * (at > 0) + line) for at, line in enumerate(lines or ["<mn>0</mn>"])
+    ]
     for block in fit.design.blocks:
         parts = []
-        for effect in block.effects:
-            base = _sub(
-                _letter("b"), f"<mn>{letter}</mn><mo>,</mo>{_text(block.name)}<mo>[</mo><mi>i</mi><mo>]</mo>"
-            )
-            parts.append(_times(base, effect))
+        for letter, effect in enumerate(block.effects):
+            below = f"<mn>{letter}</mn><mo>,</mo>{_text(block.name)}<mo>[</mo><mi>i</mi><mo>]</mo>"
+            parts.append(_times(_sub(_letter("b"), below), effect))
             spoken += " + " + _spoken(f"b{letter} of its {block.name}", effect)
-            letter += 1
-        rows.append(("", f"{_PLUS}{_sum(parts)}"))
+        sizes = [_letters(effect) + len(block.name) + 3 for effect in block.effects]
+        rows += [("", f"{_PLUS}{line}") for line in _lines(parts, sizes)]
     if fit.design.offset is not None:
         rows.append(("", f"{_PLUS}{_sub(_text('offset'), _letter('i'))}"))
     rows.append(("", f"{_PLUS}{_sub(_letter('ε'), _letter('i'))}"))
     return _wrap(_rows(rows), spoken + " + ε")
+
+
+def _letters(name: str) -> int:
+    """Return the width of a column's name in an equation, where the intercept has none."""
+    return 0 if name == "(Intercept)" else len(plain(name))
+
+
+def _lines(parts: Sequence[str], sizes: Sequence[int]) -> list[str]:
+    """Return terms in lines of sums that are not too wide, by the letters of their names."""
+    lines: list[list[str]] = []
+    width = LINE
+    for part, size in zip(parts, sizes, strict=True):
+        width += size + BESIDE
+        if width > LINE:
+            lines.append([])
+            width = size + BESIDE
+        lines[-1].append(part)
+    return [_sum(line) for line in lines]
 
 
 def _sum(parts: Sequence[str]) -> str:
@@ -102,7 +122,7 @@ def _times(coefficient: str, name: str) -> str:
 
 
 def _spoken(coefficient: str, name: str) -> str:
-    return coefficient if name == "(Intercept)" else f"{coefficient} times {name}"
+    return coefficient if name == "(Intercept)" else f"{coefficient} times {plain(name)}"
 
 
 def covariance_math(results: MixedResults, block: int) -> str:
@@ -111,19 +131,16 @@ def covariance_math(results: MixedResults, block: int) -> str:
     own = fit.design.blocks[block]
     if own.k > MOST_EFFECTS:
         return ""
-    first = sum(b.k for b in fit.design.blocks[:block])
     if own.k == 1:
-        left = _sub(_letter("b"), f"<mn>{first}</mn><mo>,</mo>{_text(own.name)}")
+        left = _sub(_letter("b"), f"<mn>0</mn><mo>,</mo>{_text(own.name)}")
         variance = float(fit.omega[block][0, 0])
         body = f"<mrow>{left}<mo>∼</mo><mi>N</mi><mo>(</mo><mn>0</mn><mo>,</mo>{_number(variance)}<mo>)</mo></mrow>"
-        return _wrap(body, f"b{first} of {own.name} is normal with mean 0 and variance {variance:.4g}")
-    vector = _matrix(
-        [[_sub(_letter("b"), f"<mn>{first + j}</mn><mo>,</mo>{_text(own.name)}")] for j in range(own.k)]
-    )
+        return _wrap(body, f"b0 of {own.name} is normal with mean 0 and variance {number(variance)}")
+    vector = _matrix([[_sub(_letter("b"), f"<mn>{j}</mn><mo>,</mo>{_text(own.name)}")] for j in range(own.k)])
     omega = _matrix([[_number(float(v)) for v in row] for row in _without_dust(fit.omega[block])])
     body = f"<mrow>{vector}<mo>∼</mo><mi>N</mi><mo>(</mo><mn>0</mn><mo>,</mo>{omega}<mo>)</mo></mrow>"
-    numbers = "; ".join(" ".join(f"{v:.4g}" for v in row) for row in _without_dust(fit.omega[block]))
-    names = " and ".join(f"b{first + j}" for j in range(own.k))
+    numbers = "; ".join(" ".join(number(float(v)) for v in row) for row in _without_dust(fit.omega[block]))
+    names = " and ".join(f"b{j}" for j in range(own.k))
     return _wrap(body, f"{names} of {own.name} are normal with mean 0 and the covariance matrix {numbers}")
 
 
@@ -143,7 +160,7 @@ def residual_math(results: MixedResults) -> str:
     fit = results._fit
     left = _sub(_letter("ε"), _letter("i"))
     variance = _number(fit.sigma**2)
-    spoken = f"ε is normal with mean 0 and variance {fit.sigma**2:.4g}"
+    spoken = f"ε is normal with mean 0 and variance {number(fit.sigma**2)}"
     if fit.design.weights is not None:
         variance += f"<mo>/</mo>{_sub(_text('weight'), _letter('i'))}"
         spoken += " over the row's weight"

@@ -15,12 +15,15 @@ from ..errors import DataError, ModelError
 from ..inference.profile import Profile
 from ..inference.wald import coefficient_table, wald_intervals
 from ..labels import check_level
-from ..markup import html_table
 from ..parameters import parameters_of, values_of
 from ..summary import LONG_TABLE, fixed_cells
 from ..tables import Table, tables_of
 from . import figures, mathematics, words
+from .cells import list_of, paragraphs, scrolled, stacked
+from .checks import checks_of
+from .naming import number
 from .style import CSS
+from .verdicts import verdict_in_words
 
 if TYPE_CHECKING:
     from ..results import MixedResults
@@ -29,6 +32,9 @@ __all__ = ["report", "report_html"]
 
 EVALUATIONS = 120
 """Evaluations of the criterion that the profile of one parameter takes, about."""
+
+MOST_PROFILED = 40
+"""Parameters beyond which they are not profiled if nobody asked for it."""
 
 PATIENCE = 20.0
 """Seconds that profiles may take, as estimated, if nobody asked for them."""
@@ -91,8 +97,10 @@ def report(
     >>> mf.report(fit, "report.html")  # doctest: +SKIP
     PosixPath('report.html')
     """
-    text = report_html(fit, title=title, level=level, profile=profile)
     out = Path(path)
+    if not out.parent.is_dir():
+        raise DataError(f"cannot write {out}: there is no folder {out.parent}.")
+    text = report_html(fit, title=title, level=level, profile=profile)
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -109,52 +117,45 @@ def report_html(
 ) -> str:
     """Return the page of `report` as text."""
     check_level(level)
-    traced = fit.profile() if _wants_profile(fit, profile) else None
+    traced, reason = _profiled(fit, profile)
     heading = title or f"{words.response_of(fit)}: a {'mixed' if fit.ngroups else 'linear'} model"
     sections = [
         _model(fit),
         _fixed(fit, level, traced),
-        *([_random(fit, level, traced)] if fit.ngroups else []),
+        *([_random(fit, level, traced, reason)] if fit.ngroups else []),
         _checks(fit),
         _further(fit, level, traced),
     ]
     return _page(heading, _verdict(fit), sections)
 
 
-def _wants_profile(fit: MixedResults, profile: bool | Literal["auto"]) -> bool:
+def _profiled(fit: MixedResults, profile: bool | Literal["auto"]) -> tuple[Profile | None, str]:
+    """Return the profiles, or why there are none."""
     if profile not in (True, False, "auto"):
         raise ModelError(f"profile={profile!r} is not known; expected True, False or 'auto'.")
-    if profile != "auto":
-        return bool(profile) and fit.converged
+    left_out = "Profile intervals were left out"
+    if not fit.converged:
+        return None, f"{left_out}, since the fit did not converge."
+    if not profile:
+        return None, f"{left_out}, as was asked."
     count = len(parameters_of(fit._fit))
-    if not fit.converged or count > 40:
-        return False
+    if profile == "auto" and (count > MOST_PROFILED or _seconds(fit, count) > PATIENCE):
+        reason = (
+            f"since there are {count} parameters to profile"
+            if count > MOST_PROFILED
+            else "since they take long"
+        )
+        return None, f"{left_out}, {reason}; profile=True (on the command line, --profile yes) adds them."
+    return fit.profile(), ""
+
+
+def _seconds(fit: MixedResults, count: int) -> float:
+    """Return about how long the profiles take: evaluations, and the rows of a fixed effect held."""
     criterion = fit._fit.criterion(False)
     criterion(fit._fit.theta)
     begun = perf_counter()
     criterion(fit._fit.theta)
-    seconds = (
-        perf_counter() - begun + 2e-8 * fit.nobs * count
-    )  # one evaluation, and the rows of a fixed effect held
-    return EVALUATIONS * count * seconds < PATIENCE
-
-
-def _paragraphs(sentences: list[str]) -> str:
-    return "".join(f"<p>{html.escape(text)}</p>" for text in sentences)
-
-
-def _list(items: list[str]) -> str:
-    return f"<ul>{''.join(f'<li>{html.escape(text)}</li>' for text in items)}</ul>" if items else ""
-
-
-def _scrolled(body: str, label: str) -> str:
-    """Return what may be wider than a phone, so that it scrolls by itself and by the keyboard."""
-    return f'<div class="scroll" role="region" tabindex="0" aria-label="{html.escape(label)}">{body}</div>'
-
-
-def _table(table: Table, caption: str) -> str:
-    plain = Table(table.caption, table.heads, table.rows, table.left)
-    return _scrolled(html_table(plain, caption), caption) + _paragraphs(list(table.notes))
+    return EVALUATIONS * count * (perf_counter() - begun + 2e-8 * fit.nobs * count)
 
 
 def _pictures(pictures: list[figures.Picture]) -> str:
@@ -162,12 +163,12 @@ def _pictures(pictures: list[figures.Picture]) -> str:
 
 
 def _verdict(fit: MixedResults) -> str:
-    headline, sentences = words.verdict_in_words(fit)
+    headline, sentences = verdict_in_words(fit)
     kind = {"converged": "good", "boundary": "note", "failed": "bad"}[fit.convergence.status]
     sign = {"good": "✓", "note": "!", "bad": "✗"}[kind]
     return (
         f'<div class="verdict {kind}"><p><strong><span aria-hidden="true">{sign}</span> {headline}</strong></p>'
-        f"{_paragraphs(sentences)}</div>"
+        f"{paragraphs(sentences)}</div>"
     )
 
 
@@ -177,9 +178,9 @@ def _model(fit: MixedResults) -> Section:
     equations.append(mathematics.residual_math(fit))
     body = (
         f"<p>Formula: <code>{html.escape(fit.formula)}</code></p>"
-        + _list(words.model_in_words(fit))
+        + list_of(words.model_in_words(fit))
         + "<h3>In mathematics</h3>"
-        + _scrolled("".join(equations), "The model in mathematics")
+        + scrolled("".join(equations), "The model in mathematics")
         + "<p>Numbers in the equations are the estimates. "
         + (
             "i counts rows; brackets name the level that a row belongs to."
@@ -195,35 +196,64 @@ def _percent(level: float) -> str:
     return f"{100 * level:g}%"
 
 
+def _decimals(error: float) -> int:
+    """Return the decimals that show a standard error to three digits."""
+    return int(np.clip(2 - np.floor(np.log10(error)), 0, 8)) if np.isfinite(error) and error > 0 else 3
+
+
 def _interval(limits: pd.DataFrame, name: str, decimals: int) -> str:
     low, high = limits.loc[name, ["lower", "upper"]].to_numpy(dtype=float).tolist()
     if not (np.isfinite(low) or np.isfinite(high)):
         return "–"
-    ends = [f"{v:.{decimals}f}".replace("-", "−") if np.isfinite(v) else "?" for v in (low, high)]
+    ends = [f"{v:,.{decimals}f}" if np.isfinite(v) else "?" for v in (low, high)]
     return f"{ends[0]} to {ends[1]}"
+
+
+def _intervals(
+    fit: MixedResults, level: float, traced: Profile | None
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Return the intervals of fixed effects under their heads, and a note on them."""
+    out = {f"{_percent(level)} interval (Wald)": wald_intervals(fit._fit, level, "fixed", ddf=None)}
+    if traced is None:
+        return out, []
+    out[f"{_percent(level)} interval (profile)"] = traced.conf_int(level, "fixed")
+    return out, _of_likelihood(fit)
+
+
+def _of_likelihood(fit: MixedResults) -> list[str]:
+    """Return what has to be known where REML estimates stand beside profile intervals."""
+    if not fit.reml:
+        return []
+    return ["Estimates are REML's; profile intervals are of the likelihood, around its own estimates."]
 
 
 def _fixed(fit: MixedResults, level: float, traced: Profile | None) -> Section:
     source, method = coefficient_table(fit._fit)
-    limits = wald_intervals(fit._fit, level, "fixed", ddf=None)
     shown = source.head(LONG_TABLE)
-    heads, cells = fixed_cells(shown)
-    errors = [e for e in shown["std_error"] if np.isfinite(e) and e > 0]
-    decimals = int(np.clip(2 - np.floor(np.log10(min(errors))), 0, 8)) if errors else 3
-    intervals = {f"{_percent(level)} interval (Wald)": limits}
-    if traced is not None:
-        intervals[f"{_percent(level)} interval (profile)"] = traced.conf_int(level, "fixed")
-    shown_limits = [[_interval(t, str(name), decimals) for name in shown.index] for t in intervals.values()]
-    heads = [heads[0], *intervals, *heads[1:]]
-    cells = [cells[0], *shown_limits, *cells[1:]]
-    rows = tuple((str(name), *row) for name, *row in zip(shown.index, *cells, strict=True))
-    notes = (
-        [f"Degrees of freedom: {method}."] if method != "normal" else ["P-values by the normal distribution."]
+    heads, (_, _, *others) = fixed_cells(shown)
+    intervals, notes = _intervals(fit, level, traced)
+    decimals = [_decimals(error) for error in shown["std_error"]]
+    numbers = [
+        [f"{v:,.{d}f}" if np.isfinite(v) else "NA" for v, d in zip(shown[column], decimals, strict=True)]
+        for column in ("estimate", "std_error")
+    ]
+    limits = [
+        [_interval(table, str(name), d) for name, d in zip(shown.index, decimals, strict=True)]
+        for table in intervals.values()
+    ]
+    columns = [numbers[0], *limits, others[-1], numbers[1], *others[:-1]]
+    heads = ["", heads[0], *intervals, "p", *heads[1:-1]]
+    rows = tuple((str(name), *row) for name, *row in zip(shown.index, *columns, strict=True))
+    how = (
+        "P-values are by the normal distribution." if method == "normal" else f"Degrees of freedom: {method}."
     )
+    notes = [how, *notes]
     if len(source) > len(shown):
         notes.append(f"{len(source) - len(shown)} further coefficients are not shown.")
-    table = Table("Fixed effects", ("", *heads), rows, 1, tuple(notes))
-    body = _list(words.effects_in_words(fit, limits, level)) + _table(table, "Fixed effects") + _terms(fit)
+    table = Table("Coefficients", tuple(heads), rows, 1, tuple(notes))
+    wald = next(iter(intervals.values()))
+    sentences = [*words.effects_in_words(fit, wald, level), *words.left_out_in_words(fit)]
+    body = list_of(sentences) + stacked(table, "Coefficients") + _terms(fit)
     return Section("fixed", "Fixed effects", body)
 
 
@@ -236,39 +266,32 @@ def _terms(fit: MixedResults) -> str:
     if found.table.empty or not (found.table["df_num"] > 1).any():
         return ""
     (table,) = tables_of(found)
-    return "<h3>Tests of the terms</h3>" + _table(
+    return "<h3>Tests of the terms</h3>" + stacked(
         table, "F tests, each term adjusted for all others (type III)"
     )
 
 
-def _random(fit: MixedResults, level: float, traced: Profile | None) -> Section:
+def _random(fit: MixedResults, level: float, traced: Profile | None, reason: str) -> Section:
     chosen = [p for p in parameters_of(fit._fit) if p.kind != "fixed"]
     values = values_of(fit._fit, chosen)
     own = None if traced is None else traced.conf_int(level, [p.name for p in chosen])
     rows = []
     for p, value in zip(chosen, values, strict=True):
         decimals = 2 if p.kind == "correlation" else int(np.clip(3 - np.floor(np.log10(value or 1.0)), 1, 8))
-        variance = "" if p.kind == "correlation" else f"{value**2:.4g}"
-        shown = "not defined" if np.isnan(value) else f"{value:.{decimals}f}"
+        variance = "" if p.kind == "correlation" else number(value**2)
+        shown = "not defined" if np.isnan(value) else f"{value:,.{decimals}f}"
         row = [p.words[0].upper() + p.words[1:], shown, variance]
         rows.append(tuple(row if own is None else [*row, _interval(own, p.name, decimals)]))
+    if fit._fit.held_sigma is not None:
+        held = ("Residual SD (held, not estimated)", number(fit.sigma), number(fit.scale))
+        rows.append(held if own is None else (*held, "–"))
     heads = ["", "Estimate", "Variance"] + ([] if own is None else [f"{_percent(level)} interval (profile)"])
     table = Table("Variances", tuple(heads), tuple(rows))
-    body = _list(words.shares_in_words(fit)) + _table(
-        table, "Standard deviations and correlations of random effects"
-    )
-    if own is None:
-        body += _paragraphs([_why_no_profile(fit)])
+    body = list_of(words.shares_in_words(fit)) + stacked(table, "Standard deviations and correlations")
+    body += paragraphs([reason] if own is None else _of_likelihood(fit))
+    body += paragraphs(figures.nothing_to_draw(fit))
     body += _pictures([*figures.effect_pictures(fit), *figures.slope_pictures(fit)])
     return Section("random", "Random effects", body)
-
-
-def _why_no_profile(fit: MixedResults) -> str:
-    if not fit.converged:
-        return "Profile intervals were left out, since the fit did not converge."
-    return (
-        "Profile intervals were left out since they take long; mf.report(fit, path, profile=True) adds them."
-    )
 
 
 def _checks(fit: MixedResults) -> Section:
@@ -276,7 +299,7 @@ def _checks(fit: MixedResults) -> Section:
     body = (
         "<p>The model assumes that residuals have mean 0 everywhere, one spread, and a normal distribution. "
         "Small departures are usual and harmless; clear patterns are not.</p>"
-        + _list(words.checks_of(fit).sentences())
+        + list_of([*checks_of(fit).sentences(), *figures.not_drawn(fit)])
         + _pictures([*figures.residual_pictures(fit), *([influence] if influence else [])])
     )
     return Section("checks", "Does the model fit the data?", body)
@@ -291,9 +314,9 @@ def _further(fit: MixedResults, level: float, traced: Profile | None) -> Section
     names = {"nobs": "Rows", "logLik": "Log-likelihood", "REMLcrit": "REML criterion", "deviance": "−2 log-likelihood",
              "df.residual": "Rows less parameters"}  # fmt: skip
     table = Table("Criteria", ("", "Value"), tuple((names.get(name, name), text) for name, text in rows))
-    body = _table(table, "Likelihood and criteria")
+    body = stacked(table, "Likelihood and criteria")
     if fit.reml:
-        body += _paragraphs(
+        body += paragraphs(
             [
                 "Log-likelihood, AIC and BIC are REML's: compare them only between models with the same fixed part."
             ]
@@ -303,7 +326,7 @@ def _further(fit: MixedResults, level: float, traced: Profile | None) -> Section
         body += (
             "<h3>Likelihood profiles</h3>"
             + _pictures([picture] if picture else [])
-            + _list(list(traced.notes))
+            + list_of([note for note in traced.notes if not note.startswith("REML fit:")])
         )
     body += f"<p>{html.escape(fit.convergence.message)} {html.escape(' '.join(fit.summary(ddf='none').notes))}</p>"
     body += f"<p>Made by mixedfit {html.escape(__version__)}.</p>"

@@ -27,13 +27,29 @@ nav a { display: inline-block; padding: 0.3rem 0; }
 .good { border-color: #00795a; background: #eef7f3; }
 .note { border-color: #a05a00; background: #fdf5e9; }
 .bad { border-color: #b3261e; background: #fdeeed; }
-.scroll { overflow-x: auto; margin: 0.8rem 0; }
+.scroll { overflow-x: auto; margin: 0.8rem 0; background: linear-gradient(90deg, #fff 40%, #fff0) 0 0 / 3rem 100%,
+  linear-gradient(270deg, #fff 40%, #fff0) 100% 0 / 3rem 100%, linear-gradient(90deg, #0003, #0000) 0 0 / 1rem 100%,
+  linear-gradient(270deg, #0003, #0000) 100% 0 / 1rem 100%, #fff;
+  background-repeat: no-repeat; background-attachment: local, local, scroll, scroll; }
+@media (min-width: 64rem) { .scroll { width: max-content; min-width: 100%; max-width: calc(50vw + 28rem); } }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { font-weight: 600; padding-bottom: 0.4rem; }
 th, td { padding: 0.3rem 0.9rem 0.3rem 0; border-bottom: 1px solid #e4e4e4; vertical-align: baseline; }
 th { font-weight: 600; }
-tbody th { font-weight: 400; }
-td { white-space: nowrap; }
+tbody th { font-weight: 400; text-align: left; overflow-wrap: anywhere; min-width: 6rem; max-width: 20rem; }
+td { white-space: nowrap; text-align: right; }
+caption { text-align: left; }
+@media (max-width: 36rem) {
+  .stacked, .stacked tbody, .stacked caption { display: block; }
+  .stacked thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
+  .stacked tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); gap: 0.1rem 0.8rem;
+    padding: 0.4rem 0; border-bottom: 1px solid #e4e4e4; }
+  .stacked tbody th, .stacked td { display: block; border: 0; padding: 0; text-align: left; }
+  .stacked tbody th { grid-column: 1 / -1; font-weight: 600; max-width: none; }
+  .stacked td:empty { display: none; }
+  .stacked td::before { content: attr(data-head); display: block; color: var(--soft); font-size: 0.8rem;
+    white-space: normal; }
+}
 math { font-size: 1.1em; margin: 0.7rem 0; text-align: left; display: block math; width: max-content; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1.4rem 2rem;
   margin: 1rem 0; align-items: start; }

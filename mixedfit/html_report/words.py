@@ -3,120 +3,257 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from ..diagnostics.shares import Shares
+from ..recipe import FixedTerm, Recipe, Variable
+from .naming import counted, joined, number, plain
+
 if TYPE_CHECKING:
     from ..results import MixedResults
 
 __all__ = [
-    "Checks",
-    "checks_of",
+    "effect_in_words",
     "effects_in_words",
+    "left_out_in_words",
     "model_in_words",
+    "response_of",
     "shares_in_words",
-    "verdict_in_words",
+    "variable_of",
 ]
 
+MOST_TERMS = 8
+"""Terms beyond which a sentence names the first ones."""
 
-def joined(names: list[str]) -> str:
-    """Return names as a list in a sentence."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
-
-
-def counted(number: int, word: str) -> str:
-    """Return a number with its word, in the plural where it is not one."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+MOST_NUMBERS = 5e7
+"""Numbers in X beyond which nobody waits to learn which columns span another."""
 
 
 def response_of(results: MixedResults) -> str:
-    """Return the response as written."""
-    return results.formula.split("~", 1)[0].strip()
+    """Return the response as written, without the quotes that a formula needs."""
+    return plain(results.formula.split("~", 1)[0].strip())
+
+
+def _recipe(results: MixedResults) -> Recipe | None:
+    """Return how the design was made, if that is known."""
+    recipe = results._fit.design.recipe
+    return None if recipe is None or recipe.refusal else recipe
 
 
 def model_in_words(results: MixedResults) -> list[str]:
     """Return what was fitted to what, one statement each."""
-    fit = results._fit
-    terms = [str(name) for name in fit.coefficient_names if name != "(Intercept)"]
-    out = [
-        f"The response is {response_of(results)}, in {counted(results.nobs, 'row')}"
-        + "".join(f", {counted(levels, 'level')} of {name}" for name, levels in results.ngroups.items())
-        + "."
-    ]
-    if not terms:
-        out.append("The fixed part is a mean alone.")
-    elif len(terms) <= 8:
-        out.append(f"The fixed part says how the mean depends on {joined(terms)}.")
-    else:
-        out.append(
-            f"The fixed part says how the mean depends on {len(terms)} columns, {joined(terms[:3])} among them."
-        )
-    out += [_block_words(results, at) for at in range(len(fit.design.blocks))]
-    out.append(
-        "What remains is the residual: independent between rows, normal, "
-        + (
-            "with one variance."
-            if fit.design.weights is None
-            else "its variance inverse to the row's weight."
-        )
-    )
     method = "restricted maximum likelihood (REML)" if results.reml else "maximum likelihood"
-    out.append(f"Parameters were estimated by {method}.")
-    return out
+    out = [_rows_words(results), *_fixed_words(results), *_offset_words(results)]
+    out += [_block_words(results, at) for at in range(len(results._fit.design.blocks))]
+    return [*out, _residual_words(results), f"Parameters were estimated by {method}."]
+
+
+def _rows_words(results: MixedResults) -> str:
+    design = results._fit.design
+    size = counted(results.nobs, "row")
+    if design.dropped:
+        every = design.dropped + design.n
+        was = "was" if design.dropped == 1 else "were"
+        size += f" ({design.dropped:,} of {every:,} {was} left out, since a value is missing in them)"
+    unused = design.n - results._fit.cross.n
+    if unused:
+        size += f" ({unused:,} of weight 0 {'does' if unused == 1 else 'do'} not count)"
+    groups = "".join(f", {counted(levels, 'level')} of {name}" for name, levels in results.ngroups.items())
+    return f"The response is {response_of(results)}, in {size}{groups}".removesuffix(".") + "."
+
+
+def _fixed_words(results: MixedResults) -> list[str]:
+    names = [plain(str(name)) for name in results._fit.coefficient_names if name != "(Intercept)"]
+    recipe = _recipe(results)
+    if not names:
+        return ["The fixed part is one mean for all rows."]
+    if recipe is None:
+        rest = f" and {len(names) - MOST_TERMS} more" if len(names) > MOST_TERMS else ""
+        return [f"The fixed part says how the mean depends on {joined(names[:MOST_TERMS])}{rest}."]
+    terms = [term for term in recipe.terms if term.name != "(Intercept)"]
+    single = [term for term in terms if len(term.factors) < 2]
+    words = [_term_words(term, recipe.variables) for term in single[:MOST_TERMS]]
+    words += [f"{len(single) - MOST_TERMS} more"] * (len(single) > MOST_TERMS)
+    words += _interaction_words([term for term in terms if len(term.factors) > 1], len(single))
+    out = [f"The fixed part says how the mean depends on {joined(words)}."]
+    full = [term for term in terms if _has_every_level(term)]
+    if any(term.name == "(Intercept)" for term in recipe.terms) or recipe.many:
+        return out
+    if full:
+        return [
+            *out,
+            f"There is no intercept: coefficients of {plain(full[0].name)} are means of its levels.",
+        ]
+    return [*out, "There is no intercept: the mean is 0 where all of these are 0."]
+
+
+def _term_words(term: FixedTerm, variables: Mapping[str, Variable]) -> str:
+    """Return a term's name, with what it is if it is not a number."""
+    name = plain(term.name)
+    if len(term.variables) != 1:
+        return name
+    variable = variables.get(term.variables[0])
+    if variable is not None and variable.levels is not None:
+        return f"{name} (a factor with {counted(len(variable.levels), 'level')})"
+    if variable is not None and variable.kind == "boolean":
+        return f"{name} (true or false)"
+    return name
+
+
+def _interaction_words(terms: list[FixedTerm], singles: int) -> list[str]:
+    """Return the interactions: as a whole where they are all there are, else by name."""
+    if not terms:
+        return []
+    if singles == 2 and len(terms) == 1 and len(terms[0].factors) == 2:
+        return ["their interaction"]
+    if singles > 2 and len(terms) == 2**singles - singles - 1:
+        return ["all their interactions"]
+    if singles > 2 and len(terms) == singles * (singles - 1) // 2 and all(len(t.factors) == 2 for t in terms):
+        return ["the interactions of every two"]
+    names = [" × ".join(map(plain, term.name.split(":"))) for term in terms[:MOST_TERMS]]
+    names += [f"{len(terms) - MOST_TERMS} more"] * (len(terms) > MOST_TERMS)
+    return [f"the interaction {names[0]}" if len(terms) == 1 else f"the interactions {', '.join(names)}"]
+
+
+def _has_every_level(term: FixedTerm) -> bool:
+    """Whether a term is a label with a column for every level."""
+    return len(term.factors) == 1 and any(not less for p in term.products for _, less in p.labels)
+
+
+def _offset_words(results: MixedResults) -> list[str]:
+    design = results._fit.design
+    if design.offset is None:
+        return []
+    recipe, names = _recipe(results), [plain(text) for text in design.formula.offsets]
+    if recipe is not None and isinstance(recipe.offset, str):
+        names.append(recipe.offset)
+    if names:
+        return [f"The offset {joined(names)} is added to the mean as it is, without a coefficient."]
+    return ["An offset, given row by row, is added to the mean as it is, without a coefficient."]
 
 
 def _block_words(results: MixedResults, at: int) -> str:
     block = results._fit.design.blocks[at]
-    effects = list(block.effects)
-    if effects == ["(Intercept)"]:
+    if list(block.effects) == ["(Intercept)"]:
         return f"Each level of {block.name} has its own mean, which differs from the common one by a random intercept."
-    slopes = [name for name in effects if name != "(Intercept)"]
-    own = ["mean"] * ("(Intercept)" in effects) + [f"effect of {name}" for name in slopes[:4]]
-    more = f" (and {len(slopes) - 4} more)" if len(slopes) > 4 else ""
-    parts = len(block.term_sizes)
-    tied = (
-        "may be correlated"
-        if parts == 1 and block.structure.parts[0].invariance == "linear"
-        else "are uncorrelated"
+    own = _own(results, at)
+    words = f"Each level of {block.name} has its own {joined(own)}"
+    if block.k == 1:
+        return f"{words}: a random effect."
+    parts = block.structure.parts
+    tied = any(part.k > 1 and part.invariance == "linear" for part in parts)
+    within = " within a term" if len(parts) > 1 else ""
+    return f"{words}: random effects, which {f'may be correlated{within}' if tied else 'are uncorrelated'}."
+
+
+def _own(results: MixedResults, at: int) -> list[str]:
+    """Return what a level of a grouping factor has of its own, effects of numbers together."""
+    block, recipe = results._fit.design.blocks[at], _recipe(results)
+    has_mean = "(Intercept)" in block.effects
+    terms = [] if recipe is None else [t for t in recipe.effect_terms(at) if t.name != "(Intercept)"]
+    if recipe is None:
+        plainly = [plain(effect) for effect in block.effects if effect != "(Intercept)"]
+    else:
+        plainly = [plain(t.name) for t in terms if len(t.factors) == 1 and not _is_label(t)]
+    plainly[4:] = [f"{len(plainly) - 4} more"] * (len(plainly) > 4)
+    out = ["mean"] * has_mean
+    if plainly:
+        out.append(f"effect{'s' * (len(plainly) > 1)} of {joined(plainly)}")
+    for term in terms:
+        name = " × ".join(map(plain, term.name.split(":")))
+        if len(term.factors) > 1:
+            out.append(f"interaction {name}")
+        elif _has_every_level(term):
+            out.append(f"{'deviation' if has_mean else 'mean'} at each level of {name}")
+        elif _is_label(term):
+            out.append(f"differences between levels of {name}")
+    return out
+
+
+def _is_label(term: FixedTerm) -> bool:
+    return any(p.labels for p in term.products)
+
+
+def effect_in_words(results: MixedResults, at: int, effect: str) -> str:
+    """Return what one random effect is: "intercept", "effect of Days", "mean of MachineA"."""
+    block, recipe = results._fit.design.blocks[at], _recipe(results)
+    if effect == "(Intercept)":
+        return "intercept"
+    place = list(block.effects).index(effect)
+    terms = () if recipe is None else recipe.effect_terms(at)
+    full = any(place in term.columns and _has_every_level(term) for term in terms)
+    if full:
+        return f"{'deviation' if '(Intercept)' in block.effects else 'mean'} of {plain(effect)}"
+    return f"effect of {plain(effect)}"
+
+
+def variable_of(results: MixedResults, at: int, effect: str) -> str:
+    """Return the variable that a random effect is made of; the effect itself if there are several."""
+    block, recipe = results._fit.design.blocks[at], _recipe(results)
+    place = list(block.effects).index(effect)
+    terms = () if recipe is None else recipe.effect_terms(at)
+    names = [name for term in terms if place in term.columns for name in term.variables]
+    return names[0] if len(names) == 1 else plain(effect)
+
+
+def _residual_words(results: MixedResults) -> str:
+    fit = results._fit
+    out = "What remains is the residual: independent between rows, normal, "
+    out += (
+        "with one variance" if fit.design.weights is None else "with a variance inverse to the row's weight"
     )
-    if parts > 1 and max(block.term_sizes) > 1:
-        tied = "may be correlated within a term"
-    words = f"Each level of {block.name} has its own {joined(own)}{more}: random effects"
-    return f"{words}, which {tied}." if len(effects) > 1 else f"{words}."
+    if fit.held_sigma is None:
+        return f"{out}."
+    where = "" if fit.design.weights is None else " at weight 1"
+    return f"{out}. Its standard deviation{where} was held at {number(fit.held_sigma)}, not estimated."
 
 
-def verdict_in_words(results: MixedResults) -> tuple[str, list[str]]:
-    """Return a headline on convergence and what it means."""
-    c = results.convergence
-    if c.status == "failed":
-        return "The fit did not converge", [
-            "The numbers below are not the optimum and should not be reported.",
-            c.message,
-        ]
-    if c.status == "boundary":
-        return "The fit converged, on the boundary", [
-            "The best value of a variance is 0, or that of a correlation is ±1. This is a result and not a failure: "
-            "the data give no sign of more variation of that kind than chance, or are too few to show it. The other "
-            "estimates can be used. Prefer profile or bootstrap intervals over Wald ones here.",
-            c.message,
-        ]
-    return "The fit converged", [
-        f"The search found the optimum: a further step would change the criterion by less than {_power(c.decrement)}.",
+def left_out_in_words(results: MixedResults) -> list[str]:
+    """Return which columns have no estimate, since others span them, and what that means for these."""
+    return [
+        f"{plain(name)} has no estimate (NA): {_alias_words(others)}"
+        for name, others in _aliases(results).items()
     ]
 
 
-def _power(value: float) -> str:
-    """Return a round bound of a small number in words."""
-    if not value < 1e-9:
-        return f"{value:.1g}"
-    return "one part in a billion"
+def _alias_words(others: list[str] | None) -> str:
+    """Return why a column has no estimate, given the columns that it is a combination of."""
+    if others is None:
+        return "its column follows from others."
+    if not others:
+        return "its column is 0 in every row."
+    names = [plain(other) for other in others if other != "(Intercept)"]
+    if not names:
+        return "its column is the same in every row."
+    words = f"its column follows from {'that' if len(names) == 1 else 'those'} of {joined(names)}."
+    if len(names) == 1:
+        return f"{words} The data cannot tell them apart: the coefficient of {names[0]} stands for both."
+    return f"{words} The data cannot tell them apart: their coefficients stand for it as well."
+
+
+def _aliases(results: MixedResults) -> dict[str, list[str] | None]:
+    """Return each column without an estimate with the estimated ones that it is a combination of, None if unknown."""
+    design, fit = results._fit.design, results._fit
+    names = [str(name) for name in design.x_names]
+    kept = np.isfinite(results.params.to_numpy()[: len(names)])
+    out: dict[str, list[str] | None] = {n: None for n, ok in zip(names, kept, strict=True) if not ok}
+    if not out or design.many or fit.design.n * kept.sum() > MOST_NUMBERS:
+        return out
+    size = np.linalg.norm(design.X, axis=0)
+    X = design.X / np.where(size > 0, size, 1.0)
+    shares = np.linalg.lstsq(X[:, kept], X[:, ~kept], rcond=None)[0]
+    own = [name for name, ok in zip(names, kept, strict=True) if ok]
+    for column, name in zip(shares.T, list(out), strict=True):
+        out[name] = [other for other, share in zip(own, column, strict=True) if abs(share) > 1e-7]
+    return out
 
 
 def effects_in_words(results: MixedResults, intervals: pd.DataFrame, level: float) -> list[str]:
-    """Return a sentence for each coefficient that has a simple reading: numeric columns without interactions.
+    """Return a sentence for each coefficient that has a simple reading: numbers that enter once, by themselves.
 
     Parameters
     ----------
@@ -125,28 +262,42 @@ def effects_in_words(results: MixedResults, intervals: pd.DataFrame, level: floa
         Columns lower and upper, indexed by coefficient.
     level : float
     """
-    recipe = results._fit.design.recipe
+    recipe = _recipe(results)
     if recipe is None:
         return []
+    aliases = _aliases(results)
+    if None in aliases.values():
+        return []
+    unclear = {other for others in aliases.values() for other in others or ()}
+    names = list(results.params.index)
     out = []
-    names = [str(name) for name in results.params.index]
-    for name in names:
-        variable = recipe.variables.get(name)
-        alone = re.compile(rf"(?<![\w.]){re.escape(name)}(?![\w.])")
-        inside = [other for other in names if other != name and alone.search(other)]
-        if variable is None or variable.kind != "number" or inside or not np.isfinite(results.params[name]):
+    for term in recipe.terms:
+        alone = [other for other in recipe.terms if set(other.variables) & set(term.variables)] == [term]
+        variable = recipe.variables.get(term.variables[0]) if len(term.variables) == 1 else None
+        if not alone or variable is None or variable.kind != "number" or len(term.columns) != 1:
             continue
-        value = float(results.params[name])
-        limits = intervals.loc[[name], ["lower", "upper"]].to_numpy(dtype=float)[0]
-        low, high = float(limits[0]), float(limits[1])
-        direction = "higher" if value >= 0 else "lower"
-        low, high = (low, high) if value >= 0 else (-high, -low)
-        unsure = " The interval includes 0: the direction is uncertain." if low < 0 < high else ""
-        out.append(
-            f"One unit more of {name} goes with {response_of(results)} {abs(value):.3g} {direction} on average, other "
-            f"things equal ({100 * level:g}% interval {low:.3g} to {high:.3g}).{unsure}"
-        )
+        name = names[term.columns[0]]
+        if (
+            plain(term.name) == term.variables[0]
+            and name not in unclear
+            and np.isfinite(results.params[name])
+        ):
+            out.append(_reading(results, name, intervals, level))
     return out[:8]
+
+
+def _reading(results: MixedResults, name: str, intervals: pd.DataFrame, level: float) -> str:
+    """Return what a slope says of two rows that differ by one unit."""
+    value = float(results.params[name])
+    low, high = intervals.loc[[name], ["lower", "upper"]].to_numpy(dtype=float)[0].tolist()
+    direction = "higher" if value >= 0 else "lower"
+    low, high = (low, high) if value >= 0 else (-high, -low)
+    within = f" ({100 * level:g}% interval {number(low, 3)} to {number(high, 3)})" if np.isfinite(low) else ""
+    unsure = " The interval includes 0: the direction is uncertain." if low < 0 < high else ""
+    return (
+        f"One unit more of {plain(name)} goes with {response_of(results)} {number(abs(value), 3)} {direction} on "
+        f"average, other things equal{within}.{unsure}"
+    )
 
 
 def shares_in_words(results: MixedResults) -> list[str]:
@@ -160,96 +311,14 @@ def shares_in_words(results: MixedResults) -> list[str]:
             f"The fixed part explains {100 * r['marginal']:.1f}% of the variance of a row, fixed and random effects "
             f"together {100 * r['conditional']:.1f}% (Nakagawa & Schielzeth's marginal and conditional R²)."
         ]
-    parts = {
-        block.name: float(omega[0, 0]) for block, omega in zip(fit.design.blocks, fit.omega, strict=True)
-    }
-    total = sum(parts.values()) + fit.sigma**2
-    shares = [f"{100 * value / total:.1f}% between levels of {name}" for name, value in parts.items()]
-    shares.append(f"{100 * fit.sigma**2 / total:.1f}% within")
+    parts = Shares(fit).components[1:]
+    names = [f"between levels of {block.name}" for block in fit.design.blocks] + ["in the residuals"]
+    shares = [f"{100 * v / parts.sum():.1f}% {name}" for v, name in zip(parts, names, strict=True)]
+    shares[0] = re.sub("% ", "% lies ", shares[0], count=1)
     out = [f"Of the variance that the fixed part leaves, {joined(shares)}."]
-    if len(parts) == 1:
-        name, value = next(iter(parts.items()))
+    if len(parts) == 2 and fit.design.weights is None:
         out.append(
-            f"In other words, two rows of the same level of {name} have a correlation of {value / total:.2f} "
-            "(the intraclass correlation)."
+            f"In other words, two rows of the same level of {fit.design.blocks[0].name} have a correlation of "
+            f"{parts[0] / parts.sum():.2f} (the intraclass correlation)."
         )
     return out
-
-
-@dataclass(frozen=True, slots=True)
-class Checks:
-    """What the residuals say in numbers.
-
-    Attributes
-    ----------
-    rows : int
-    far : int
-        Rows whose scaled residual is beyond ±3.
-    expected : float
-        How many a normal distribution has there.
-    farthest : tuple of (str, float)
-        The five rows with the largest residuals, by label, and their scaled residuals.
-    spread_ratio : float
-        SD of residuals in the third of rows with the highest fitted values over that in the lowest third.
-    values : int
-        Different values of the response.
-    """
-
-    rows: int
-    far: int
-    expected: float
-    farthest: tuple[tuple[str, float], ...]
-    spread_ratio: float
-    values: int
-
-    def sentences(self) -> list[str]:
-        """Return the checks in words."""
-        largest = ", ".join(f"{label} ({value:+.1f})" for label, value in self.farthest)
-        found = (
-            f"{counted(self.far, 'row')} {'lies' if self.far == 1 else 'lie'} further than 3 σ from the fit"
-        )
-        expected = f"{self.expected:.1f}" if self.expected < 10 else f"{self.expected:,.0f}"
-        judged = "about as many as expected"
-        if self.far > 3 * self.expected + 1:
-            judged = "many more than expected"
-        elif self.far < self.expected / 3 - 1:
-            judged = "far fewer than expected"
-        out = [f"{found}; normal residuals would put about {expected} there: {judged}."]
-        out.append(f"The largest scaled residuals are those of rows {largest}.")
-        if np.isfinite(self.spread_ratio):
-            judged = (
-                "about even"
-                if 2 / 3 < self.spread_ratio < 1.5
-                else "uneven: consider weights or a transformation"
-            )
-            out.append(
-                f"Residuals where fitted values are highest spread {self.spread_ratio:.2f} times as much as where they "
-                f"are lowest: {judged}."
-            )
-        if self.values <= 10:
-            out.append(
-                f"The response has only {self.values} different values, which make the stripes in the pictures; a "
-                "model for ordered categories may suit it better."
-            )
-        return out
-
-
-def checks_of(results: MixedResults) -> Checks:
-    """Return what the residuals say in numbers."""
-    scaled = results.scaled_resid
-    values, fitted = scaled.to_numpy(), results._fit.fitted
-    far = np.argsort(-np.abs(values), kind="stable")[:5]
-    order = np.argsort(fitted, kind="stable")
-    third = values.size // 3
-    low, high = values[order[:third]], values[order[values.size - third :]]
-    ratio = (
-        float(high.std() / low.std()) if third > 5 and np.ptp(fitted) > 0 and low.std() > 0 else float("nan")
-    )
-    return Checks(
-        rows=values.size,
-        far=int((np.abs(values) > 3).sum()),
-        expected=0.0026997960632601866 * values.size,  # 2Φ(−3)
-        farthest=tuple((str(scaled.index[i]), float(values[i])) for i in far),
-        spread_ratio=ratio,
-        values=int(np.unique(results._fit.response).size),
-    )

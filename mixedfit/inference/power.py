@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from scipy.special import ndtr
 from .._progress import Progress
 from .._types import Array, IntArray
 from ..errors import MixedfitError, ModelError, nearest
-from ..extend import with_levels
+from ..extend import with_levels, with_rows
 from ..fit import Fit, fit_design
 from ..responses import Responder
 from ..truth import Plan, Truth, read_truth
@@ -46,6 +46,9 @@ from .resampling import ResponseSample
 
 __all__ = ["power_of"]
 
+_Size: TypeAlias = dict[tuple[str, str], int]
+"""By option and column: levels ("along") or rows of each level ("within")."""
+
 
 def power_of(
     plan: Plan,
@@ -58,6 +61,7 @@ def power_of(
     reml: bool,
     seed: object,
     along: Mapping[str, Any] | None,
+    within: Mapping[str, Any] | None,
     n_jobs: int,
     progress: bool | None,
 ) -> Power:
@@ -65,7 +69,7 @@ def power_of(
     check_count("n", n, 1)
     if not (isinstance(alpha, int | float) and 0.0 < alpha <= 0.5):
         raise ModelError(f"alpha is {alpha!r}; expected a level of tests between 0 and 0.5, such as 0.05.")
-    sizes = _sizes(plan, along or {})
+    sizes = _sizes(plan, along or {}, within or {})
     sequence = seed_sequence(seed)
     outcomes = []
     with Progress(progress) as shown:
@@ -81,8 +85,8 @@ def power_of(
             if not outcomes[-1].finished:
                 warn_stopped(int(outcomes[-1].done.size), n)
                 break
-    rows = [outcome.row(size, alpha) for size, outcome in zip(sizes, outcomes, strict=False)]
-    labels = [", ".join(f"{k} = {v}" for k, v in size.items()) or "p_value" for size in sizes[: len(rows)]]
+    rows = [outcome.row(_shown(size), alpha) for size, outcome in zip(sizes, outcomes, strict=False)]
+    labels = [", ".join(f"{k} = {v}" for k, v in _shown(s).items()) or "p_value" for s in sizes[: len(rows)]]
     return Power(
         table=pd.DataFrame(rows),
         p_values=pd.DataFrame({k: o.p_values for k, o in zip(labels, outcomes, strict=True)}),
@@ -104,38 +108,48 @@ def _written(test: Any) -> str:
     return str(test) if isinstance(test, Mapping | list | tuple) else "of a matrix of contrasts"
 
 
-def _sizes(plan: Plan, along: Mapping[str, Any]) -> list[dict[str, int]]:
-    """Return numbers of levels, one mapping for each row of the table."""
+def _sizes(plan: Plan, along: Mapping[str, Any], within: Mapping[str, Any]) -> list[_Size]:
+    """Return numbers of levels and of rows in them, one mapping for each row of the table."""
     grouping = _grouping(plan)
     choices = []
-    for column, counts in along.items():
-        if column not in grouping:
-            raise ModelError(
-                f"along={column!r} is not a grouping factor's column ({', '.join(grouping) or 'there is none'}). "
-                f"{nearest(str(column), grouping)}".rstrip()
-            )
-        listed = [counts] if isinstance(counts, int | np.integer) else list(counts)
-        for count in listed:
-            check_count(f"along[{column!r}]", count, 2)
-        choices.append([(str(column), int(count)) for count in listed])
+    for option, wanted, least in (("along", along, 2), ("within", within, 1)):
+        for column, counts in wanted.items():
+            if column not in grouping:
+                raise ModelError(
+                    f"{option}={column!r} is not a grouping factor's column ("
+                    f"{', '.join(grouping) or 'there is none'}). {nearest(str(column), grouping)}".rstrip()
+                )
+            listed = [counts] if isinstance(counts, int | np.integer) else list(counts)
+            for count in listed:
+                check_count(f"{option}[{column!r}]", count, least)
+            choices.append([((option, str(column)), int(count)) for count in listed])
     return [dict(combination) for combination in product(*choices)]
+
+
+def _shown(size: _Size) -> dict[str, int]:
+    """Return the sizes under the names that the table has for them."""
+    return {c if option == "along" else f"rows per {c}": count for (option, c), count in size.items()}
 
 
 def _grouping(plan: Plan) -> list[str]:
     return list(dict.fromkeys(c for t in plan.design.formula.random for c in t.group.columns))
 
 
-def _resized(plan: Plan, size: Mapping[str, int]) -> Plan:
+def _resized(plan: Plan, size: _Size) -> Plan:
     if not size:
         return plan
     frame = plan.frame
     for name, value in plan.options.items():
         if name in ("weights", "offset") and value is not None and not isinstance(value, str):
             raise ModelError(
-                f"with along=, give {name} as the name of a column, so that it goes with its rows."
+                f"with along= or within=, give {name} as the name of a column, so that it goes with its rows."
             )
-    for column, count in size.items():
-        frame = with_levels(frame, column, count, _grouping(plan))
+    for (option, column), count in size.items():  # rows first: they are copied with their levels
+        if option == "within":
+            frame = with_rows(frame, column, count)
+    for (option, column), count in size.items():
+        if option == "along":
+            frame = with_levels(frame, column, count, _grouping(plan))
     return plan.on(frame)
 
 

@@ -60,29 +60,38 @@ class Power:
             raise ModelError("the table has several rows; see .table['power'].")
         return float(self.table["power"].iloc[0])
 
-    def __str__(self) -> str:
+    @property
+    def title(self) -> str:
+        """What was tested."""
+        return f"Power of the test {self.test} at level {self.alpha:g}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How it was found, and what the columns are."""
+        draws = f"{self.requested} data set{'s' * (self.requested != 1)}"
+        how = f"{draws} drawn and refitted by {'REML' if self.reml else 'ML'}; degrees of freedom: {self.method}"
+        out = [how, "lower, upper: 95% interval (Wilson) for what more data sets would show."]
+        if self.table["singular"].any():
+            out.append("singular: refits with a variance of 0 or a correlation of ±1; they count.")
+        if self.table["failed"].any():
+            why = "; ".join(f"{count} × {reason}" for reason, count in self.reasons.items())
+            out.append(f"failed: refits without a result, left out ({why}).")
+        return tuple(out)
+
+    def cells(self) -> pd.DataFrame:
+        """Return the table as text, without columns that say nothing."""
         shown = self.table.copy()
         for column in ("power", "lower", "upper"):
             shown[column] = [f"{value:.3f}" for value in shown[column]]
         for column in ("singular", "failed"):
             if not shown[column].any():
                 del shown[column]
-        draws = f"{self.requested} data set{'s' * (self.requested != 1)}"
-        lines = [
-            f"Power of the test {self.test} at level {self.alpha:g}",
-            f"{self.formula}",
-            f"{draws} drawn and refitted by {'REML' if self.reml else 'ML'}; degrees of freedom: {self.method}",
-            "",
-            shown.to_string(index=False),
-            "",
-            "lower, upper: 95% interval (Wilson) for what more data sets would show.",
-        ]
-        if self.table["singular"].any():
-            lines.append("singular: refits with a variance of 0 or a correlation of ±1; they count.")
-        if self.table["failed"].any():
-            why = "; ".join(f"{count} × {reason}" for reason, count in self.reasons.items())
-            lines.append(f"failed: refits without a result, left out ({why}).")
-        return "\n".join(lines)
+        return shown.astype(str)
+
+    def __str__(self) -> str:
+        how, *notes = self.notes
+        table = self.cells().to_string(index=False)
+        return "\n".join([self.title, self.formula, how, "", table, "", *notes])
 
     __repr__ = __str__
 

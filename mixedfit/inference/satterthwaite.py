@@ -14,9 +14,15 @@ from ..information import Information
 
 __all__ = ["satterthwaite_df", "satterthwaite_f_df"]
 
+AS_GOOD_AS_NORMAL = 1e10
+"""Degrees of freedom beyond which nothing is left of a t distribution: quantiles are the normal's to ten digits.
+
+A gradient that is 0 but for rounding errors, as that of a slope within groups where σ is held, ends there.
+"""
+
 
 def satterthwaite_df(information: Information, contrast: Array) -> float:
-    """Return the degrees of freedom of one contrast.
+    """Return the degrees of freedom of one contrast; infinite where its variance depends on no estimated parameter.
 
     Parameters
     ----------
@@ -34,7 +40,7 @@ def satterthwaite_df(information: Information, contrast: Array) -> float:
     if fit.held_sigma is None:
         gradient = np.append(gradient, v)
     spread = float(gradient @ information.parameter_covariance @ gradient)
-    return 2.0 * v * v / spread if spread > 0 else float("inf")
+    return 2.0 * v * v / spread if spread > 2.0 * v * v / AS_GOOD_AS_NORMAL else float("inf")
 
 
 def satterthwaite_f_df(information: Information, contrasts: Array) -> float:
@@ -52,9 +58,10 @@ def satterthwaite_f_df(information: Information, contrasts: Array) -> float:
     q = len(dfs)
     if q == 1:
         return float(dfs[0])
-    if np.all(np.abs(dfs - dfs[0]) < 1e-8 * np.maximum(dfs[0], 1.0)):
+    share = 1.0 / dfs
+    if np.all(np.abs(share - share[0]) <= 1e-8 * share[0]):
         return float(dfs[0])
     if np.any(dfs <= 2):
         return 2.0
-    expected = float(np.sum(dfs / (dfs - 2.0)))
+    expected = float(np.sum(1.0 / (1.0 - 2.0 * share)))
     return 2.0 * expected / (expected - q)

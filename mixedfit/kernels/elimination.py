@@ -14,11 +14,11 @@ import numpy as np
 from .._types import Array, IntArray
 from ._compile import kernel
 
-__all__ = ["conditional_blocks", "derive_first", "eliminate_first"]
+__all__ = ["conditional_blocks", "derive_first", "eliminate_first", "factor_level"]
 
 
 @kernel
-def _level(lam: Array, a_j: Array, work: Array, chol: Array, gain: Array, shrink: Array) -> float:
+def factor_level(lam: Array, a_j: Array, work: Array, chol: Array, gain: Array, shrink: Array) -> float:
     """Fill `gain` with N and `shrink` with K; return log det P, or NaN where P is not positive definite."""
     k = lam.shape[0]
     if k == 1:
@@ -91,7 +91,7 @@ def eliminate_first(
     place = np.empty(widest + columns, np.int64)
     logdet = 0.0
     for j in range(start, stop):
-        logdet += _level(lam, gram[j], work, chol, gain, shrink)
+        logdet += factor_level(lam, gram[j], work, chol, gain, shrink)
         for a in range(k):
             for b in range(k):
                 total = 0.0
@@ -255,7 +255,7 @@ def derive_first(
     reduced, mixed = np.empty((k, k)), np.empty((p + 1, k))
     left, right = np.empty((count, k, k)), np.empty((count, k, k))
     for j in range(start, stop):
-        _level(lam, gram[j], work, chol, gain, shrink)
+        factor_level(lam, gram[j], work, chol, gain, shrink)
         for a in range(k):
             for b in range(k):
                 one, two = 0.0, 0.0
@@ -345,7 +345,7 @@ def conditional_blocks(
     part = np.empty((widest, k))
     place = np.empty(widest, np.int64)
     for j in range(levels):
-        _level(lam, gram[j], work, chol, gain, shrink)
+        factor_level(lam, gram[j], work, chol, gain, shrink)
         for a in range(k):
             for b in range(k):
                 total = 0.0

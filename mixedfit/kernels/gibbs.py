@@ -33,7 +33,7 @@ from .gibbs_scales import draw_unit, reroot, rescale
 from .gibbs_variances import KNOWN, draw_variance
 from .triangle import cholesky
 
-__all__ = ["factor_system", "run_sweeps"]
+__all__ = ["factor_system", "run_sweeps", "write"]
 
 
 @plain
@@ -77,7 +77,7 @@ def factor_system(
 
 
 @plain
-def _write(
+def write(
     at: int, state: tuple[Array, Array, Array, Array], p: int, out: tuple[Array, Array, Array, Array]
 ) -> None:
     """Write down the state as one draw."""
@@ -142,7 +142,7 @@ def run_sweeps(
         Ω (keep, F, K, K), σ² (keep,), effects (keep, N, K), β (keep, p).
     places : ndarray of int64
     walk : tuple
-        Of the collapsed step: numbers (3,), mean (d,), spread (d, d) and root (d, d); see `gibbs_collapsed.adapt`.
+        Of the collapsed step: numbers (4,), mean (d,), spread (d, d) and root (d, d); see `gibbs_collapsed.adapt`.
     tune : int
         Sweeps in which the walk is adapted.
     """
@@ -175,6 +175,8 @@ def run_sweeps(
                 system, other_system = other_system, system
             if numbers[0] < tune:
                 adapt(phi, accepted, tune, numbers, mean, spread, root)
+            elif accepted:
+                numbers[3] += 1.0
             numbers[0] += 1.0
         draw_tail(rng, lams, sigma, factors, system, effects, coefficients)
         squares = tail_squares(gram, coefficients)
@@ -213,5 +215,5 @@ def run_sweeps(
             if f > 0:
                 to_coefficients(f, factors, effects, coefficients)
         if places[sweep] >= 0:
-            _write(places[sweep], state, fixed[1].size, out)
+            write(places[sweep], state, fixed[1].size, out)
     return places.size

@@ -107,7 +107,8 @@ def propose(rng: np.random.Generator, phi: Array, root: Array, scale: float, out
 def adapt(
     phi: Array, accepted: bool, tune: int, numbers: Array, mean: Array, spread: Array, root: Array
 ) -> None:
-    """Learn the walk's covariance and scale; `numbers` holds sweeps done, sweeps counted, log scale.
+    """Learn the walk's covariance and scale; `numbers` holds sweeps done, sweeps counted, log scale, accepted
+    since then.
 
     What was learnt in the first quarter and the first half is forgotten: chains are still on their way there.
     """

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._types import Array, IntArray
 from ._compile import plain
-from .elimination import _level
+from .elimination import factor_level
 
 __all__ = ["row_forms", "sequential_residuals"]
 
@@ -78,7 +78,7 @@ def row_forms(
     own, block, place = np.empty((k, k)), np.empty((k, k)), np.empty(width, np.int64)
     inner, part, spread = np.empty((widest, widest)), np.empty((widest, k)), np.empty((widest, k))
     for j in range(gram.shape[0]):
-        _level(lam, gram[j], work, chol, gain, shrink)
+        factor_level(lam, gram[j], work, chol, gain, shrink)
         first, count = indptr[j], indptr[j + 1] - indptr[j]
         _gather(indices[first : first + count], count, dense, ptr, places, data, inner)
         for a in range(k):

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._types import Array, IntArray
 from ._compile import kernel
-from .elimination import _level
+from .elimination import factor_level
 
 __all__ = ["conditional_blocks_sparse", "derive_first_sparse", "eliminate_first_sparse"]
 
@@ -42,7 +42,7 @@ def eliminate_first_sparse(
     image = np.empty((widest + columns, k))
     logdet = 0.0
     for j in range(levels):
-        logdet += _level(lam, gram[j], work, chol, gain, shrink)
+        logdet += factor_level(lam, gram[j], work, chol, gain, shrink)
         for a in range(k):
             for b in range(k):
                 total = 0.0
@@ -170,7 +170,7 @@ def derive_first_sparse(
     part, fixed = np.empty((widest, k)), np.empty((p, k))
     variate, image = np.empty((count, k)), np.empty(k)
     for j in range(levels):
-        _level(lam, gram[j], work, chol, gain, shrink)
+        factor_level(lam, gram[j], work, chol, gain, shrink)
         for a in range(k):
             for b in range(k):
                 one, two = 0.0, 0.0
@@ -268,7 +268,7 @@ def conditional_blocks_sparse(
         widest = max(widest, indptr[j + 1] - indptr[j])
     part = np.empty((widest, k))
     for j in range(levels):
-        _level(lam, gram[j], work, chol, gain, shrink)
+        factor_level(lam, gram[j], work, chol, gain, shrink)
         for a in range(k):
             for b in range(k):
                 total = 0.0

@@ -6,7 +6,7 @@ import numpy as np
 
 from .._types import Array, IntArray
 from ._compile import kernel
-from .elimination import _level
+from .elimination import factor_level
 
 __all__ = ["project_first", "solve_first", "variates_first"]
 
@@ -27,7 +27,7 @@ def project_first(
     work, chol, gain, shrink = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
     column = np.empty(k)
     for j in range(levels):
-        _level(lam, gram[j], work, chol, gain, shrink)
+        factor_level(lam, gram[j], work, chol, gain, shrink)
         for s in range(columns):
             for a in range(k):
                 column[a] = border[j, a, s]
@@ -61,7 +61,7 @@ def variates_first(
     work, chol, gain, shrink = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
     shrunk, image = np.empty((k, count)), np.empty((k, count))
     for j in range(levels):
-        _level(lam, gram[j], work, chol, gain, shrink)
+        factor_level(lam, gram[j], work, chol, gain, shrink)
         for d in range(count):
             for a in range(k):
                 total = 0.0
@@ -109,7 +109,7 @@ def solve_first(
     work, chol, gain, shrink = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
     column, half = np.empty(k), np.empty(k)
     for j in range(levels):
-        _level(lam, gram[j], work, chol, gain, shrink)
+        factor_level(lam, gram[j], work, chol, gain, shrink)
         for a in range(k):
             total = border[j, a, columns - 1]
             for s in range(columns - 1):

@@ -5,6 +5,9 @@ matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``
 
 from __future__ import annotations
 
+from .both_effects import effects_of_both
+from .checks import predictive_responses, predictive_statistics
+from .comparison import fit_and_posterior
 from .covariances import within_group, within_group_correlation, within_group_variance
 from .door import Pictures
 from .effects import shrinkage, shrinkage_by_size
@@ -29,12 +32,16 @@ __all__ = [
     "Pictures",
     "bootstrap_density",
     "caterpillar",
+    "effects_of_both",
+    "fit_and_posterior",
     "fitted_lines",
     "group_fits",
     "implied_covariance",
     "influence",
     "matrix_pattern",
     "overview",
+    "predictive_responses",
+    "predictive_statistics",
     "profile_density",
     "profile_pairs",
     "profile_zeta",

@@ -148,9 +148,12 @@ class Recipe:
 
     def _needed(self, blocks: Iterable[int]) -> list[str]:
         """Return the variables of the fixed part, of offsets and of some blocks' effects."""
+        offsets = [f"O{i}" for i in range(len(self.parsed.offsets))]
+        return self._names(["X", *offsets, *(key for f in blocks for key in self.groups[f].keys)])
+
+    def _names(self, keys: Iterable[str]) -> list[str]:
+        """Return the variables of some parts of the formula."""
         parts = names_by_part(self.parsed)
-        keys = ["X", *(key for key in parts if key.startswith("O"))]
-        keys += [key for f in blocks for key in self.groups[f].keys]
         used = {name for key in keys for name in parts.get(key, parts["X"])}
         return [name for name in self.variables if name in used]
 
@@ -174,21 +177,17 @@ class Recipe:
 
     def fixed_rows(self, data: Any) -> tuple[Array, tuple[IntArray, ...]]:
         """Return X, shape (n, p), and the codes of many-level fixed factors; as `rows`, without the rest."""
-        names = [name for name in self.fixed_names if name in self.variables]
-        table, columns = self._columns(data, names, [])
+        table, columns = self._columns(data, self.fixed_names, [])
         return self._fixed(columns, len(table)), self._many_codes(columns)
 
     def effect_rows(self, block: int, data: Any) -> Array:
         """Return the columns of a block's effects, shape (n, k); as `rows`, without the rest."""
-        names = self.effect_names(block)
-        table, columns = self._columns(data, names, [])
+        table, columns = self._columns(data, self.effect_names(block), [])
         return self._effects(self.groups[block], columns, len(table))
 
     def effect_names(self, block: int) -> tuple[str, ...]:
         """Variables of a block's effects."""
-        parts = names_by_part(self.parsed)
-        used = {name for key in self.groups[block].keys for name in parts.get(key, parts["X"])}
-        return tuple(name for name in self.variables if name in used)
+        return tuple(self._names(self.groups[block].keys))
 
     @lazy
     def fixed_names(self) -> tuple[str, ...]:
@@ -301,10 +300,25 @@ def _evaluate(spec: Any, frame: pd.DataFrame, context: Mapping[str, Any], parsed
             warnings.simplefilter("error", DataMismatchWarning)
             made = spec.get_model_matrix(frame, context=dict(context))
     except (FormulaicError, DataMismatchWarning, ValueError, TypeError) as error:
+        text = str(error).splitlines()[0]
         raise DataError(
-            f"the formula {parsed.source!r} cannot be evaluated on these rows: {str(error).splitlines()[0]}"
+            _beyond(spec, text) or f"the formula {parsed.source!r} cannot be evaluated on these rows: {text}"
         ) from None
     return np.ascontiguousarray(np.asarray(made.__wrapped__), dtype=np.float64)
+
+
+def _beyond(spec: Any, text: str) -> str:
+    """Return what is said of rows beyond the range that a spline was learnt on; nothing of other errors."""
+    call = re.search(r"`(.+)\)`", text)
+    if call is None or "extrapolation" not in text:
+        return ""
+    state = spec.transform_state.get(f"{call[1]})", {})
+    low, high = state.get("lower_bound"), state.get("upper_bound")
+    known = "" if low is None or high is None else f", from {low:g} to {high:g}"
+    return (
+        f"rows lie beyond the range that the spline {call[1]}) was learnt on{known}. To extend it, fit with "
+        f'{call[1]}, extrapolation="extend") in the formula; else leave these rows out.'
+    )
 
 
 def _check_called(spec: Any, columns: Mapping[str, pd.Series[Any]]) -> None:

@@ -1,0 +1,120 @@
+"""One chain: its generator, its state, and what it has drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+from time import perf_counter
+from typing import cast
+
+import numpy as np
+
+from .._types import Array, IntArray
+from ..errors import ModelError
+from ..kernels import gibbs_variances as kinds
+from ..kernels.gibbs import run_sweeps
+from .problem import Problem
+
+__all__ = ["Chain", "Plan"]
+
+_run = cast(Callable[..., int], run_sweeps)
+
+SLICE = 0.1
+"""Seconds of sweeps between two looks at progress and interrupts."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What every chain does.
+
+    Attributes
+    ----------
+    places : ndarray of int64, shape (sweeps,)
+        Where the state after each sweep is written down, −1 for nowhere.
+    draws, tune : int
+    keep_effects : bool
+    """
+
+    places: IntArray
+    draws: int
+    tune: int
+    keep_effects: bool
+
+
+class Chain:
+    """One chain: its generator, its state, and what it has drawn."""
+
+    def __init__(self, problem: Problem, plan: Plan, rng: np.random.Generator) -> None:
+        self.problem, self.rng, self.places, self.tune = problem, rng, plan.places, plan.tune
+        p, count = problem.fixed[1].size, problem.gram.shape[0] - 1
+        self.state = _start(problem, rng, count)
+        effects = problem.blocks.shape[:2] if plan.keep_effects else (0, problem.blocks.shape[1])
+        self.out: tuple[Array, ...] = (
+            np.empty((plan.draws, *self.state[0].shape)),
+            np.empty(plan.draws),
+            np.empty((plan.draws, *effects)),
+            np.empty((plan.draws, p)),
+        )
+        self.walk = _walk(problem.units)
+        self.done = 0
+
+    @property
+    def acceptance(self) -> float:
+        """Share of collapsed steps accepted after tuning; NaN if there were none."""
+        sweeps, accepted = self.walk[0][0] - self.tune, self.walk[0][3]
+        return float(accepted / sweeps) if sweeps > 0 else float("nan")
+
+    @property
+    def kept(self) -> int:
+        """Draws that have been written down."""
+        return int(np.sum(self.places[: self.done] >= 0))
+
+    def sweep(self, places: IntArray) -> int:
+        """Run one sweep for each of `places`; return how many were run."""
+        return _run(self.rng, *self.problem.arguments, self.state, self.out, places, self.walk, self.tune)
+
+    def run(self, stop: Event) -> None:
+        """Run all sweeps, a slice at a time, until asked to stop."""
+        size = 1
+        while self.done < self.places.size and not stop.is_set():
+            these = self.places[self.done : self.done + size]
+            begun = perf_counter()
+            ran = self.sweep(these)
+            self.done += ran
+            if ran < these.size:
+                raise ModelError(
+                    f"a chain broke off after {self.done} sweeps: a covariance matrix was no longer positive "
+                    "definite to the machine's accuracy. Use a prior that keeps standard deviations away from 0."
+                )
+            seconds = perf_counter() - begun
+            size = int(np.clip(size * SLICE / max(seconds, 1e-4), 1, 4 * size))
+
+
+def _walk(units: IntArray) -> tuple[Array, Array, Array, Array]:
+    """Return the state of a collapsed step that has learnt nothing yet."""
+    sizes = units[units[:, 3] != kinds.KNOWN, 2]
+    d = int(np.sum(sizes * (sizes + 1) // 2))
+    scale = np.log(2.38 / np.sqrt(max(d, 1)))  # Gelman, Roberts & Gilks (1996)
+    return np.array([0.0, 0.0, scale, 0.0]), np.zeros(d), np.zeros((d, d)), 0.1 * np.eye(d)
+
+
+def _start(problem: Problem, rng: np.random.Generator, count: int) -> tuple[Array, Array, Array, Array]:
+    """Return a chain's first state: variances about those of the response, scattered."""
+    omega = np.zeros_like(problem.bases)
+    for (f, start, size, kind), hyper in zip(problem.units.tolist(), problem.hyper, strict=True):
+        here = slice(start, start + size)
+        own = problem.inverses[f, here, here]
+        omega[f, here, here] = 0.3 * own @ own.T * np.exp(rng.standard_normal())
+        omega[f, here, here] = _inside(kind, hyper, omega[f, here, here])
+    kind = problem.residual[0]
+    start = np.full((1, 1), 0.5 * np.exp(0.5 * rng.standard_normal()))
+    variance = _inside(kind, np.array(problem.residual[1:]), start)[0]
+    return omega, variance, np.zeros(problem.blocks.shape[:2]), np.zeros(count)
+
+
+def _inside(kind: int, hyper: Array, variance: Array) -> Array:
+    """Return a variance within the range of its prior."""
+    if kind == kinds.KNOWN:
+        return np.full_like(variance, hyper[0] ** 2)
+    return np.minimum(variance, 0.5 * hyper[1] ** 2) if kind == kinds.UNIFORM else variance

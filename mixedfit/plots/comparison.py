@@ -1,0 +1,213 @@
+"""A fit and a posterior in one picture: what the likelihood says of each parameter, and what the posterior says."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtr
+
+from ..errors import ModelError, nearest
+from .style import BLUE, GREY, INK, ORANGE, finish, grid, reference_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from .._types import Array
+    from ..bayes.posterior import Posterior
+    from ..inference.curves import Curve
+    from ..inference.profile import Profile
+
+__all__ = ["fit_and_posterior"]
+
+GREEN = "#009E73"
+
+BARS = {
+    "wald": ("Wald", GREY),
+    "profile": ("profile", ORANGE),
+    "boot": ("bootstrap", GREEN),
+    "cred": ("credible", BLUE),
+}
+"""Intervals from top to bottom: words and colour of each."""
+
+STEP = 0.13
+"""Distance of two bars, as a share of the height of the densities."""
+
+
+def fit_and_posterior(
+    table: pd.DataFrame,
+    posterior: Posterior,
+    profile: Profile,
+    parameters: Sequence[str] | None = None,
+    *,
+    level: float = 0.95,
+    columns: int = 3,
+    ax: Any = None,
+) -> Any:
+    """Draw each parameter's posterior and likelihood with the intervals of both below; return the figure, or `ax`.
+
+    The histogram is the posterior, the line the density that the likelihood profile implies, φ(ζ) dζ/dψ; a bar and
+    words tell what part of it lies exactly at a boundary. Dots are the estimate and the posterior mean. An axes for
+    each parameter, labelled with its name.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `Comparison`: a row for each parameter, with the intervals to show.
+    posterior : Posterior
+    profile : Profile
+    parameters : sequence of str, optional
+        All by default.
+    level : float
+        Coverage of the intervals, for the title.
+    columns : int
+        Panels in a row.
+    ax : matplotlib Axes, optional
+        For one parameter.
+
+    Raises
+    ------
+    ModelError
+        If a parameter is not known, `ax` is given for several, or matplotlib is not installed.
+    """
+    names = _chosen([str(name) for name in table.index], parameters, ax)
+    methods = [m for m in BARS if f"{m}_lower" in table.columns]
+    curves = {p.long_name: profile.curves[p.name] for p in profile.parameters if p.name in profile.curves}
+    rows = {str(k): {str(c): float(v) for c, v in r.items()} for k, r in table.T.to_dict().items()}
+    words = {p.long_name: p.name if p.kind == "fixed" else p.words for p in profile.parameters}
+    if ax is None:
+        columns = min(columns, len(names))
+        figure = grid(names, columns, width=3.7, height=3.0)
+        axes = figure.axes
+    else:
+        figure, axes, columns = ax.figure, [ax], 1
+    for place, (own, name) in enumerate(zip(axes, names, strict=True)):
+        row = rows[name]
+        low, high = _range(posterior[name], row, methods)
+        top = _densities(own, posterior[name], curves.get(name), (low, high))
+        _bars(own, row, methods, top, (low, high))
+        own.set_xlim(low, high)
+        finish(own, x="\n".join(textwrap.wrap(words.get(name, name), 34)))
+        own.xaxis.label.set_fontsize(11.5)
+        own.spines["left"].set_visible(False)
+        places = [-STEP * (i + 1) * top for i in range(len(methods))]
+        own.set_yticks(places, [BARS[m][0] for m in methods] if place % columns == 0 else [])
+        own.tick_params(axis="y", length=0)
+        own.set_ylim(-STEP * (len(methods) + 0.7) * top, 1.08 * top)
+    if ax is not None:
+        _legend(ax, level)
+        return ax
+    figure.legend(
+        handles=_handles(level), loc="outside upper left", ncols=2 * columns - 1, frameon=False, fontsize=10.5
+    )
+    return figure
+
+
+def _chosen(known: list[str], parameters: Sequence[str] | None, ax: Any) -> list[str]:
+    names = known if parameters is None else [parameters] if isinstance(parameters, str) else list(parameters)
+    for name in names:
+        if name not in known:
+            raise ModelError(
+                f"{name!r} is not a parameter (known: {', '.join(known)}). {nearest(str(name), known)}".rstrip()
+            )
+    if not names or (ax is not None and len(names) != 1):
+        raise ModelError(f"ax is for one parameter; choose one of {', '.join(known)}.")
+    return names
+
+
+def _range(draws: Array, row: dict[str, float], methods: Sequence[str]) -> tuple[float, float]:
+    """Return what is shown: the bulk of the draws and every interval, not below 0 where no draw is."""
+    ends = [row[f"{m}_{side}"] for m in methods for side in ("lower", "upper")]
+    bulk = np.quantile(draws, [0.003, 0.995])
+    ends = [e for e in [*ends, *bulk.tolist(), row["estimate"]] if np.isfinite(e)]
+    low, high = min(ends), max(ends)
+    margin = 0.04 * (high - low) or 1.0
+    positive = float(draws.min()) >= 0.0 and low >= 0.0
+    if positive and low < 0.25 * high:
+        return -0.02 * high, high + margin
+    return low - margin, high + margin
+
+
+def _densities(ax: Any, draws: Array, curve: Curve | None, limits: tuple[float, float]) -> float:
+    """Draw the histogram of the draws and the profile's density; return the height of the taller."""
+    values = draws.ravel()
+    shown = values[(values >= limits[0]) & (values <= limits[1])]
+    edges = np.linspace(*limits, 46)
+    if values.min() >= 0.0 > limits[0]:
+        edges = np.linspace(0.0, limits[1], 45)
+    heights = np.histogram(shown, edges)[0] / (values.size * (edges[1] - edges[0]))
+    ax.stairs(heights, edges, fill=True, color=BLUE, alpha=0.30, lw=0)
+    top = float(heights.max())
+    if curve is not None and len(curve.points) > 1:
+        at = curve.grid(301)
+        height = np.nan_to_num(curve.density(at))
+        inside = (at >= limits[0]) & (at <= limits[1])
+        ax.plot(at[inside], height[inside], color=ORANGE, lw=2.4)
+        # a density may rise without bound towards a boundary; the picture need not
+        top = max(top, min(float(height[inside].max(initial=0.0)), 2.5 * top))
+        _at_boundary(ax, curve, top)
+    return top
+
+
+def _at_boundary(ax: Any, curve: Curve, top: float) -> None:
+    """Say what share of the likelihood's confidence lies exactly at an end of the parameter's range."""
+    first, last = curve.points[0], curve.points[-1]
+    for end, share, side in (
+        (curve.low_end, float(ndtr(first.zeta)), "left"),
+        (curve.high_end, float(ndtr(-last.zeta)), "right"),
+    ):
+        if end is None or share < 0.005:
+            continue
+        ax.vlines(end, 0.0, share * top, color=ORANGE, lw=5.0)
+        place, near = (0.98, "right") if side == "left" else (0.02, "left")
+        ax.text(place, 0.99, f"{100 * share:.0f}% of the profile\nstand at {end:g}", transform=ax.transAxes, ha=near,
+                va="top", fontsize=10, color=ORANGE)  # fmt: skip
+
+
+def _bars(
+    ax: Any, row: dict[str, float], methods: Sequence[str], top: float, limits: tuple[float, float]
+) -> None:
+    """Draw the intervals as bars below the densities, with the estimate or the posterior mean as a dot."""
+    reference_line(ax, y=0.0)
+    for i, method in enumerate(methods):
+        place, colour = -STEP * (i + 1) * top, BARS[method][1]
+        lower, upper = row[f"{method}_lower"], row[f"{method}_upper"]
+        if np.isnan(lower) and np.isnan(upper):
+            ax.text(
+                0.5 * sum(limits),
+                place,
+                "none for variances",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color=GREY,
+            )
+            continue
+        ends = [limits[0] if np.isnan(lower) else lower, limits[1] if np.isnan(upper) else upper]
+        ax.plot(ends, [place, place], color=colour, lw=5.0, solid_capstyle="butt", alpha=0.75)
+        centre = row["post_mean"] if method == "cred" else row["estimate"]
+        ax.plot(
+            [centre], [place], marker="D" if method == "cred" else "o", ms=7, mfc="white", mec=INK, mew=1.4
+        )
+
+
+def _handles(level: float) -> list[Any]:
+    """Return what the legend shows."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    dot: dict[str, Any] = {"color": "none", "mfc": "white", "mec": INK, "mew": 1.4, "ms": 7}
+    return [
+        Patch(color=BLUE, alpha=0.30, lw=0, label="posterior"),
+        Line2D([], [], color=ORANGE, lw=2.4, label="likelihood profile"),
+        Line2D([], [], color=GREY, lw=5.0, alpha=0.75, label=f"{100 * level:g}% intervals"),
+        Line2D([], [], marker="o", label="estimate", **dot),
+        Line2D([], [], marker="D", label="posterior mean", **dot),
+    ]
+
+
+def _legend(ax: Any, level: float) -> None:
+    ax.legend(handles=_handles(level), fontsize=9, frameon=False, loc="upper right")

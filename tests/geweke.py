@@ -1,0 +1,102 @@
+"""Geweke's joint-distribution test: moments of the prior against those of a chain that draws data and parameters.
+
+Geweke (2004), J. Am. Stat. Assoc. 99:799. The marginal-conditional simulator is numpy's (`calibration.Simulator`); the
+successive-conditional one draws y given the chain's state and then makes one sweep. If every full conditional is right,
+both have the same distribution.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from calibration import Simulator, drawn
+
+from mixedfit.bayes import convergence
+from mixedfit.bayes.chain import Chain, Plan
+from mixedfit.bayes.gibbs import _placed, _posterior
+from mixedfit.bayes.problem import sampling_problem
+from mixedfit.bayes.scaled_chain import ScaledChain, rows_of
+from mixedfit.bayes.shape import place_shape
+from mixedfit.kernels.gibbs_rows import refill
+
+
+def frame() -> pd.DataFrame:
+    """Return 12 rows in 4 groups, crossed with 3 others: few, so that the chain of data and parameters moves."""
+    rng = np.random.default_rng(5)
+    return pd.DataFrame(
+        {
+            "y": rng.standard_normal(12),
+            "x": rng.standard_normal(12),
+            "g": np.repeat(list("abcd"), 3),
+            "h": np.tile(list("xyz"), 4),
+            "w": rng.uniform(0.5, 2.0, 12),
+        }
+    )
+
+
+def bounded(name: str, value: Any) -> Any:
+    """Return a bounded function of a quantity, whose moments short chains can tell."""
+    if name.startswith(("omega", "sigma")):
+        return value / (1.0 + value)
+    return value / (10.0 + value) if name.startswith("nu") else np.arctan(value)
+
+
+def successive(
+    simulator: Simulator, priors: dict[str, Any], options: dict[str, Any], sweeps: int, seed: int
+) -> Any:
+    """Return the posterior record of a chain of `sweeps` steps, each with data drawn anew from its state."""
+    rng, given = np.random.default_rng(seed), {k: v for k, v in options.items() if k != "weights"}
+    defaults = {"errors": simulator.errors, "random_effects": simulator.effects, "sigma": "common"}
+    shape, others = place_shape(simulator.design, priors, **(defaults | given), data=frame())
+    design, cross, placement = _placed(simulator.design, others)
+    problem, order = sampling_problem(design, cross, placement)
+    rows = rows_of(design, cross, shape, problem, order)
+    plan = Plan(np.arange(sweeps), sweeps, 0, True)
+    chain = Chain(problem, plan, rng) if shape.is_ordinary else ScaledChain(problem, plan, rng, rows)
+    codes, z, tail_codes, tail_z, sizes, _, border, _ = rows.rows
+    room, ones = tuple(np.zeros_like(a) for a in (z, tail_z, border)), np.ones(len(border))
+    _, variance, effects, coefficients = chain.state
+    for i in range(sweeps):
+        p = border.shape[1] - 1
+        y = border[:, :p] @ coefficients[coefficients.size - p :]
+        y += np.einsum("ia,ia->i", z, effects[codes, : z.shape[1]])
+        at = 0
+        for f, k in enumerate(sizes):
+            own = effects[problem.factors[f + 1, 0] + tail_codes[:, f], :k]
+            y += np.einsum("ia,ia->i", tail_z[:, at : at + k], own)
+            at += k
+        precisions = chain.scales[4] if isinstance(chain, ScaledChain) else ones
+        border[:, p] = y + np.sqrt(variance[0] / precisions) * rng.standard_normal(y.size)
+        if not isinstance(chain, ScaledChain):
+            levels = np.ones(len(effects))
+            refill(
+                rows.rows, ones, levels, problem.factors, room, problem.first, problem.gram, problem.blocks
+            )
+        assert chain.sweep(plan.places[i : i + 1]) == 1
+    chain.done = sweeps
+    settings = {"tune": 0, "thin": 1, "seconds": 0.0}
+    return _posterior(design, cross, placement, shape, order, [chain], sweeps, settings)
+
+
+def scores(
+    formula: str, priors: dict[str, Any], options: dict[str, Any], sweeps: int, seed: int, free: int = 20_000
+) -> pd.Series:
+    """Return z of the first and second moment of every parameter, by `free` draws of the prior."""
+    simulator = Simulator(formula, priors, options, frame())
+    rng = np.random.default_rng(seed)
+    drawn_freely = pd.DataFrame([simulator.draw(rng)[0] for _ in range(free)])
+    posterior = successive(simulator, priors, options, sweeps, seed)
+    out = {}
+    for name in drawn_freely:
+        first = bounded(name, drawn_freely[name].to_numpy())
+        second = bounded(name, drawn(posterior, name)[sweeps // 20 :])
+        if np.ptp(first) == 0.0:
+            continue
+        centre = first.mean()
+        for power in (1, 2):
+            a, b = (first - centre) ** power, (second - centre) ** power
+            error = np.hypot(a.std(ddof=1) / np.sqrt(a.size), convergence.mcse_mean(b[None, :]))
+            out[f"{name}, moment {power}"] = (b.mean() - a.mean()) / error
+    return pd.Series(out)
