@@ -139,6 +139,13 @@ def test_implied_covariance_must_be_known_of_a_copy_that_lost_functions_if_one_c
         plots.implied_covariance(pickle.loads(pickle.dumps(two)))
 
 
+def test_variance_of_a_row_must_name_its_weight_when_there_are_weights() -> None:
+    data = mf.load_dataset("sleepstudy")
+    fit = mf.lmm("Reaction ~ Days + (Days | Subject)", data, weights=np.linspace(0.5, 2.0, len(data))).fit()
+    assert plots.within_group_variance(fit).get_ylabel() == "variance of a row of weight 1"
+    assert plots.within_group_variance(slopes()).get_ylabel() == "variance of a row"
+
+
 def test_shares_of_variance_must_read_as_one_number_when_they_do() -> None:
     from mixedfit.plots.covariances import _shares
 
@@ -445,11 +452,26 @@ def test_long_names_must_lose_what_they_share_or_their_middle() -> None:
 
     assert level_words(["pig from farm number 6430", "pig from farm number 81"]) == ["…6430", "…81"]
     assert level_words(["A", "B"]) == ["A", "B"]
+    assert level_words(pd.Index([10045.0, 10046.0, -0.25])) == ["10045", "10046", "−0.25"]
     one, other = level_words(["university hospital of Leiden", "a"])
     assert (one, other) == ("universi…of Leiden", "a")
     assert level_words(["north one but long enough", "north one but longer still"])[0].startswith(
         "…long enough"
     )
+
+
+def test_names_in_quotes_must_be_those_of_the_data() -> None:
+    from mixedfit.plots.names import plain
+
+    assert plain("Time:Q('vitamin.E')Evit100") == "Time:vitamin.E Evit100"
+    data = mf.load_dataset("sleepstudy").rename(columns={"Days": "days awake", "Reaction": "time (ms)"})
+    fit = fitted("Q('time (ms)') ~ Q('days awake') + (Q('days awake') | Subject)", data)
+    assert fit.plot.spaghetti().get_ylabel() == "time (ms)"
+    assert fit.plot.shrinkage().get_ylabel() == "days awake"
+    assert fit.plot.caterpillar(effect="Q('days awake')").get_xlabel().startswith("days awake:")
+    assert plots.qq_random_effect(fit, effect="Q('days awake')").get_ylabel() == "days awake | Subject"
+    ticks = fitted("`time (ms)` ~ `days awake` + (1 | Subject)", data).plot.fitted_lines(groups=2)
+    assert (ticks.get_supylabel(), ticks.get_supxlabel()) == ("time (ms)", "days awake")
 
 
 def test_names_must_be_moved_apart_in_order_by_least_squares() -> None:

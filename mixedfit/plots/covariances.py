@@ -110,9 +110,8 @@ def within_group_variance(
         fontsize=9,
     )
     ax.set_ylim(0.0, 1.35 * float(implied.variance.max()))
-    return finish(
-        ax, x=implied.variable, y="variance of a row", title=_title("Sources of variation", implied)
-    )
+    words = "variance of a row" if results._fit.design.weights is None else "variance of a row of weight 1"
+    return finish(ax, x=implied.variable, y=words, title=_title("Sources of variation", implied))
 
 
 def _title(words: str, implied: ImpliedCovariance) -> str:

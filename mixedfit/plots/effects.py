@@ -9,7 +9,7 @@ from scipy.special import chdtri
 
 from .._types import Array
 from .groups import GroupFits, group_fits, pick_effects
-from .names import level_words
+from .names import level_words, plain
 from .style import (
     BLUE,
     FAINT,
@@ -93,7 +93,7 @@ def shrinkage(
         f"\n({lacking} without least squares of {'its' if lacking == 1 else 'their'} own)" if lacking else ""
     )
     title = f"Shrinkage of {ours.shape[0]:,} levels of {fits.group}{count}"
-    return finish(ax, x=first, y=second, title=title)
+    return finish(ax, x=plain(first), y=plain(second), title=title)
 
 
 def _arrows(ax: Any, start: Array, end: Array, many: bool) -> None:
@@ -228,7 +228,7 @@ def shrinkage_by_size(
                 textcoords="offset points", fontsize=8.5, ha="right", va="bottom", color=INK)  # fmt: skip
     _hold_bulk(ax, np.column_stack([sizes[ok], alone[ok]]))
     _legend(ax, scale=1.4, below=own)
-    return finish(ax, x=words, y=name)
+    return finish(ax, x=words, y=plain(name))
 
 
 def _sizes(ax: Any, fits: GroupFits, alone: Array) -> tuple[Array, str]:

@@ -33,7 +33,7 @@ class ImpliedCovariance:
     covariance : ndarray, shape (m, m)
         Of the group's own effects; residuals come on top of each row's variance.
     variance : ndarray, shape (m,)
-        Of a row: its diagonal plus σ².
+        Of a row of weight 1: its diagonal plus σ².
     correlation : ndarray, shape (m, m)
         Of two different rows of one group.
     categories : tuple of str
@@ -54,7 +54,8 @@ class ImpliedCovariance:
     @property
     def held_words(self) -> str:
         """Where other variables are held, as text; empty if there are none."""
-        return ", ".join(f"{name} at {level_word(value)}" for name, value in self.held.items())
+        held = {n: f"{v:.4g}".replace("-", "−") if isinstance(v, float) else v for n, v in self.held.items()}
+        return ", ".join(f"{name} at {level_word(value)}" for name, value in held.items())
 
 
 def implied_covariance(

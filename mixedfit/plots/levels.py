@@ -11,7 +11,7 @@ from scipy.special import ndtri
 from .._types import Array
 from ..labels import check_level
 from .groups import zero_variance
-from .names import level_words, moved_apart, points_high
+from .names import level_words, moved_apart, plain, points_high
 from .style import BLUE, GREY, INK, effect_place, find_block, finish, new_axes, reference_line
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def caterpillar(
         ax.set_xlim(-fit.sigma, fit.sigma)
     elif not all_named:
         _name_ends(ax, modes, half, labels, names, in_margin=not sort)
-    finish(ax, x=f"{block.effects[j]}: difference from the mean", y=words, title=title)
+    finish(ax, x=f"{plain(block.effects[j])}: difference from the mean", y=words, title=title)
     ax.tick_params(axis="y", length=0, labelsize=float(np.clip(0.85 * spacing, 5.5, 9.0)))
     return ax
 

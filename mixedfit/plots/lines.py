@@ -12,7 +12,7 @@ from ..errors import ModelError, nearest
 from .asked import whole_figure
 from .groups import zero_variance
 from .horizontal import Along, group_lines, horizontal, population_line
-from .names import level_words, set_categories, width_in_points
+from .names import level_words, plain, set_categories, width_in_points
 from .style import BLUE, INK, ORANGE, find_block, finish, grid, new_axes, pyplot, spread, thinned_alpha
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def fitted_lines(
             set_categories(ax, "x", along.labels, size=8.0, room=0.85 * width)
         finish(ax)
     figure.supxlabel(along.name, fontsize=10)
-    figure.supylabel(results.formula.split("~", 1)[0].strip(), fontsize=10)
+    figure.supylabel(plain(results.formula.split("~", 1)[0].strip()), fontsize=10)
     some = "" if len(shown) == block.levels else f": {len(shown)} of {block.levels:,}"
     zero = "; estimated variance 0" if zero_variance(fit, at) else ""
     _above(figure, f"{block.name}{some}{zero}", means=any(averaged))
@@ -161,7 +161,7 @@ def spaghetti(
     notes = [f"population: mean over {', '.join(others)}"] if others else []
     notes += [note for note in [zero_variance(fit, at)] if note]
     title = "\n".join([f"Fitted lines of {some} levels of {block.name}", *notes])
-    return finish(ax, x=along.name, y=results.formula.split("~", 1)[0].strip(), title=title)
+    return finish(ax, x=along.name, y=plain(results.formula.split("~", 1)[0].strip()), title=title)
 
 
 def _by_mean(values: Array, codes: IntArray, levels: int) -> IntArray:

@@ -10,7 +10,7 @@ from scipy.special import ndtr, ndtri
 from .._types import Array
 from .asked import whole_figure
 from .groups import zero_variance
-from .names import level_words
+from .names import level_words, plain
 from .style import (
     BLUE,
     FAINT,
@@ -216,7 +216,7 @@ def qq_random_effect(
             fontsize=9,
             color=INK,
         )
-    return finish(ax, x="normal quantile", y=f"{block.effects[j]} | {block.name}")
+    return finish(ax, x="normal quantile", y=f"{plain(block.effects[j])} | {block.name}")
 
 
 def _name_ends(ax: Any, labels: Any, values: Array) -> None:
