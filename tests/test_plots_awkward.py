@@ -590,6 +590,30 @@ def test_sparse_columns_must_not_be_black() -> None:
     assert (shades > 0).mean() < 0.6
 
 
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        (lambda: slopes().plot.fitted_lines(groups=0), "groups=0; expected how many levels"),
+        (lambda: slopes().plot.fitted_lines(groups=[]), "groups=.*; expected how many levels"),
+        (lambda: slopes().plot.fitted_lines(groups=2.5), "groups=2.5; expected how many levels"),
+        (lambda: slopes().plot.fitted_lines(columns=0), "columns=0; expected a whole number"),
+        (lambda: slopes().plot.spaghetti(lines=-1), "lines=-1; expected a whole number"),
+    ],
+)
+def test_counts_must_be_at_least_one(draw: Any, words: str) -> None:
+    with pytest.raises(mf.ModelError, match=words):
+        draw()
+
+
+def test_one_level_must_do_for_a_list_of_one() -> None:
+    assert [ax.get_label() for ax in slopes().plot.fitted_lines(groups="308").axes] == ["308"]
+    assert len(slopes().plot.fitted_lines(groups=np.int64(3)).axes) == 3
+
+
+def test_influence_must_be_drawn_without_names() -> None:
+    assert not plots.influence(pd.DataFrame({"cooks_distance": [0.1, np.nan, 0.3]}), names=0).texts
+
+
 # -- axes that are given ----------------------------------------------------------------------------
 
 

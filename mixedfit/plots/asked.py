@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from numbers import Integral
 from typing import Any, ParamSpec, TypeVar
 
 from ..errors import ModelError
 
-__all__ = ["check_axes", "whole_figure"]
+__all__ = ["check_axes", "check_count", "whole_figure"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,6 +31,19 @@ def whole_figure(instead: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         return wrapped
 
     return decorate
+
+
+def check_count(name: str, count: int, expected: str = "a whole number of at least 1") -> int:
+    """Return a number of things to draw.
+
+    Raises
+    ------
+    ModelError
+        If it is not a whole number of at least 1.
+    """
+    if not isinstance(count, Integral) or count < 1:
+        raise ModelError(f"{name}={count!r}; expected {expected}.")
+    return int(count)
 
 
 def check_axes(ax: Any) -> Any:

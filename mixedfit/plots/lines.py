@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 
 from .._types import Array, IntArray
 from ..errors import ModelError, nearest
-from .asked import whole_figure
+from .asked import check_count, whole_figure
 from .groups import zero_variance
 from .horizontal import Along, group_lines, horizontal, population_line
 from .names import level_words, plain, set_categories, width_in_points
@@ -63,7 +64,7 @@ def fitted_lines(
     shown = _chosen(
         block.grouping.levels, _by_mean(fit.fitted, block.codes, block.levels), groups, block.name
     )
-    columns = max(1, min(columns, len(shown)))
+    columns = min(check_count("columns", columns), len(shown))
     width = float(np.clip(6.0 / columns, 1.55, 6.0))
     height = max(float(np.clip(0.75 * width, 1.5, 3.4)), 2.2 if len(shown) <= columns else 0.0)
     labels = [str(label) for label in block.grouping.levels[shown]]
@@ -145,7 +146,7 @@ def spaghetti(
     block = fit.design.blocks[at]
     along = horizontal(fit, at, x)
     order = _by_mean(fit.fitted, block.codes, block.levels)
-    shown = order[spread(order.size, lines)]
+    shown = order[spread(order.size, check_count("lines", lines))]
     ax = new_axes(ax, 6.0, 4.2)
     opacity = float(np.clip(12.0 / np.sqrt(len(shown)) / 4.0, 0.08, 0.7))
     for level in shown:
@@ -171,8 +172,11 @@ def _by_mean(values: Array, codes: IntArray, levels: int) -> IntArray:
 
 
 def _chosen(levels: pd.Index[Any], order: IntArray, groups: int | list[Any], name: str) -> list[int]:
-    if isinstance(groups, int):
-        return [int(order[i]) for i in spread(order.size, groups)]
+    if isinstance(groups, str):
+        groups = [groups]
+    if not isinstance(groups, Sequence | np.ndarray | pd.Index) or not len(groups):
+        count = check_count("groups", groups, "how many levels to show, at least 1, or a list of levels")  # type: ignore[arg-type]
+        return [int(order[i]) for i in spread(order.size, count)]
     known = {str(level): i for i, level in enumerate(levels)}
     unknown = [g for g in groups if str(g) not in known]
     if unknown:

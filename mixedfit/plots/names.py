@@ -113,6 +113,8 @@ def label_points(
 
     Limits across are set; those up and down are widened to hold the names.
     """
+    if not len(words):
+        return
     wide, high = ax.get_window_extent().width / ax.figure.dpi * 72.0, points_high(ax)
     left, right = ax.get_xlim()
     across = (x - left) * wide / (right - left)
