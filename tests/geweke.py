@@ -61,7 +61,8 @@ def successive(
     for i in range(sweeps):
         p = border.shape[1] - 1
         y = border[:, :p] @ coefficients[coefficients.size - p :]
-        y += np.einsum("ia,ia->i", z, effects[codes, : z.shape[1]])
+        if len(effects):
+            y += np.einsum("ia,ia->i", z, effects[codes, : z.shape[1]])
         at = 0
         for f, k in enumerate(sizes):
             own = effects[problem.factors[f + 1, 0] + tail_codes[:, f], :k]

@@ -46,7 +46,8 @@ class Posterior(Judged):
     """Draws from the posterior of a linear mixed model. Made by `LinearMixedModel.gibbs`.
 
     ``posterior["GenotypeB"]`` is an array of shape (chains, draws); names are the fixed effects',
-    ``sd_(Intercept)|Tray``, ``cor_Days.(Intercept)|Subject`` and ``sigma``.
+    ``sd_(Intercept)|Tray``, ``cor_Days.(Intercept)|Subject`` and ``sigma``; where they are part of the model, ``nu``,
+    ``nu|Tray``, and ``sigma[A]``, ``sigma0`` and ``nu0`` in place of ``sigma``.
 
     Attributes
     ----------
@@ -66,6 +67,8 @@ class Posterior(Judged):
     seconds : float
     acceptance : ndarray, shape (chains,), or None
         Share of steps that moved all covariances at once, after tuning; 0.2 to 0.4 is what they aim at.
+    without : callable or None
+        Takes rows and a seed, and samples the posterior without these rows under the same priors.
     scales : ScaleDraws or None
         Of a model that is not normal with one σ; `sigma` is σ₀ where σ differs by group.
 
@@ -91,6 +94,7 @@ class Posterior(Judged):
     thin: int
     seconds: float
     acceptance: Array | None = None
+    without: Callable[[IntArray, object], Posterior] | None = None
     scales: ScaleDraws | None = None
 
     @property
@@ -256,9 +260,11 @@ class Posterior(Judged):
         ----------
         data : pandas or polars frame, pyarrow table or mapping of arrays
             The variables of the formula but the response. Rows of a group that was in the fit get that group's
-            effects; rows of another group get effects drawn anew from N(0, Ω), the same for all rows of one label.
+            effects; rows of another group get effects drawn anew from N(0, Ω), or the t or Laplace distribution of
+            the model, the same for all rows of one label. Where σ differs by group, the group's column is needed too;
+            of a new group σ is drawn from the hierarchy.
         kind : {"response", "mean"}
-            Whether to add the residual ε ~ N(0, σ²), drawn anew for every row.
+            Whether to add the residual, ε ~ N(0, σ²) or the model's t or Laplace, drawn anew for every row.
         seed : int, SeedSequence, Generator or None
 
         Returns

@@ -85,7 +85,7 @@ def _generalised_inverse_gaussian(rng: np.random.Generator, p: float, omega: flo
     xi = alpha * math.sinh(s) + p * (1.0 - math.exp(-s))
     above, below = t - eta / zeta, s - theta / xi
     total = above + below + 1.0 / zeta + 1.0 / xi
-    while True:
+    for _ in range(10_000):  # one or two are usual; none is accepted where ω is not a number
         u, v, w = rng.random(), 1.0 - rng.random(), rng.random()
         hat = 0.0
         if u < (above + below) / total:
@@ -98,6 +98,7 @@ def _generalised_inverse_gaussian(rng: np.random.Generator, p: float, omega: flo
             hat = -theta + xi * (x + s)
         if np.log(w) + hat <= -alpha * (math.cosh(x) - 1.0) - p * (math.exp(x) - x - 1.0):
             return float((p / omega + np.sqrt(1.0 + (p / omega) ** 2)) * math.exp(x))
+    return np.nan
 
 
 @plain
