@@ -154,8 +154,9 @@ def _qq(ax: Any, values: Array, mean: float, sd: float) -> None:
 def qq_random_effects(results: MixedResults, group: str | None = None) -> Any:
     """Draw the predicted random effects of a grouping factor, ordered, against normal quantiles; return the figure.
 
-    It takes no ``ax=``; `qq_random_effect` does. Each effect is over its own spread. Predictions are shrunken, more so for small groups, so only clear curves and
-    single far points count. The figure has an axes for each effect, labelled with its name.
+    It takes no ``ax=``; `qq_random_effect` does. Each effect is over its own spread. Predictions are shrunken, more so
+    for small groups, so only clear curves and single far points count. The figure has an axes for each effect, labelled
+    with its name.
 
     Parameters
     ----------
