@@ -96,6 +96,16 @@ def test_implied_covariance_must_not_depend_on_how_a_curve_is_written() -> None:
     np.testing.assert_allclose(poly.variance, raw.variance, rtol=1e-3)
 
 
+def test_implied_covariance_must_not_depend_on_where_a_covariate_begins() -> None:
+    """A year of 2e9 instead of 0; zᵀΩz from Ω itself has lost all digits there."""
+    data = mf.load_dataset("sleepstudy")
+    far = plots.implied_covariance(
+        fitted("Reaction ~ Days + (Days | Subject)", data.assign(Days=data["Days"] + 2e9))
+    )
+    near = plots.implied_covariance(slopes())
+    np.testing.assert_allclose(far.covariance, near.covariance, rtol=1e-3)
+
+
 def test_implied_covariance_must_have_the_levels_of_a_factor() -> None:
     """The effects of (Machine | Worker) are those of (0 + Machine | Worker) in another coding."""
     fit = fitted("score ~ Machine + (Machine | Worker)", "Machines")
@@ -611,7 +621,9 @@ def test_one_level_must_do_for_a_list_of_one() -> None:
 
 
 def test_influence_must_be_drawn_without_names() -> None:
-    assert not plots.influence(pd.DataFrame({"cooks_distance": [0.1, np.nan, 0.3]}), names=0).texts
+    table = pd.DataFrame({"cooks_distance": [0.1, np.nan, 0.3]}, index=list("abc"))
+    assert not plots.influence(table, names=0).texts
+    assert sorted(t.get_text() for t in plots.influence(table).texts) == ["a", "c"]
 
 
 # -- axes that are given ----------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def within_group_correlation(
 
 @whole_figure("within_group_variance and within_group_correlation draw its halves on ax=")
 def within_group(results: MixedResults, group: str | None = None, effect: str | None = None) -> Any:
-    """Draw what a random slope implies, and return the figure: sources of variation, and correlation.
+    """Draw what a random slope implies, and return the figure; it takes no ``ax=``.
 
     The first axes, "variation", shows the variance of a row along the covariate, split into that between groups and
     the residuals'; the second, "correlation", maps the correlation of two rows of one group.

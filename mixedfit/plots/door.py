@@ -13,7 +13,11 @@ __all__ = ["Pictures"]
 
 
 class Pictures:
-    """Pictures of one fit: called, four at once; its methods draw one each, with the arguments of `mixedfit.plots`."""
+    """Pictures of one fit: called, four at once; its methods draw one each, with the arguments of `mixedfit.plots`.
+
+    Those that draw on one axes take ``ax=`` and return it. Called itself, `fitted_lines`, `qq_random_effects`,
+    `within_group`, `matrix_pattern` and those of profiles make a figure and return it.
+    """
 
     def __init__(self, results: MixedResults) -> None:
         self._results = results

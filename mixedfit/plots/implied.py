@@ -97,7 +97,8 @@ def implied_covariance(
         along = _along_column(block, effect, points)
     else:
         along = _along_variable(usable(fit.design.recipe), at, block, effect, points)
-    covariance = along.z @ fit.omega[at] @ along.z.T
+    root = fit.sigma * along.z @ fit.lam[at]  # Ω of a covariate far from 0 has no digits left for zᵀΩz
+    covariance = root @ root.T
     variance = np.diag(covariance) + fit.sigma**2
     correlation = covariance / np.sqrt(np.outer(variance, variance))
     return ImpliedCovariance(

@@ -54,7 +54,7 @@ def bootstrap_density(
     level: float = 0.95,
     kind: Any = "percentile",
 ) -> Any:
-    """Draw the distribution of each parameter over the replicates, and return the figure.
+    """Draw the distribution of each parameter over the replicates, and return the figure; it takes no ``ax=``.
 
     The bar below is the interval, the vertical line the estimate. Replicates that stand exactly at a boundary (a
     variance of 0, a correlation of ±1) are counted in words. An axes for each parameter, labelled with its name.
@@ -151,7 +151,7 @@ def influence(
     if column not in numbers:
         raise DataError(f"the influence table has no column of numbers {column!r} ({', '.join(numbers)}).")
     values = table[column].to_numpy(dtype=float)
-    order = np.argsort(-np.abs(values), kind="stable")[:names]
+    order = np.argsort(-np.abs(values), kind="stable")[: min(names, int(np.isfinite(values).sum()))]
     largest = np.zeros(values.size, dtype=bool)
     largest[order] = True
     ax = new_axes(ax, 7.0, 3.6)
@@ -163,8 +163,7 @@ def influence(
     ax.scatter(places[largest], values[largest], s=16, color=BLUE, zorder=3)
     ax.axhline(0.0, color=GREY, lw=0.8)
     ax.set_xlim(-0.03 * values.size - 0.5, 1.03 * values.size - 0.5)
-    shown_values = np.nan_to_num(values[order])
-    label_points(ax, places[order].astype(float), shown_values, level_words(table.index[order]), colour=INK)
+    label_points(ax, places[order].astype(float), values[order], level_words(table.index[order]), colour=INK)
     ax.set_xticks([])
     what = f"{len(table):,} " + (f"levels of {table.index.name}" if table.index.name else "cases")
     return finish(ax, x=what, y=(shown or column).replace("_", " ").replace("cooks", "Cook's"))
@@ -179,7 +178,7 @@ ROWS = 400
 
 @whole_figure("Its axes are labelled X, Z and factor")
 def matrix_pattern(results: MixedResults) -> Any:
-    """Draw where X, Z and the factor of ΛᵀZᵀZΛ + I are not zero, and return the figure.
+    """Draw where X, Z and the factor of ΛᵀZᵀZΛ + I are not zero, and return the figure; it takes no ``ax=``.
 
     Axes are labelled "X", "Z" and "factor". Of more than 400 rows of X several share a cell, the darker the more of
     them are not zero. The factor has the order of the formula's blocks; entries that only fill in while it is computed

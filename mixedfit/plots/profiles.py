@@ -49,7 +49,7 @@ def profile_zeta(
     levels: Sequence[float] = LEVELS,
     columns: int = 3,
 ) -> Any:
-    """Draw ζ of each parameter, and return the figure.
+    """Draw ζ of each parameter, and return the figure; it takes no ``ax=``.
 
     A straight line means that the likelihood is that of a normal distribution, and that Wald intervals serve.
     Vertical lines lead from ±z of each level to the limits of the interval. An axes for each parameter, labelled with
@@ -101,7 +101,7 @@ def profile_density(
     level: float = 0.95,
     columns: int = 3,
 ) -> Any:
-    """Draw the density that each profile implies, φ(ζ) dζ/dψ, and return the figure.
+    """Draw the density that each profile implies, φ(ζ) dζ/dψ, and return the figure; it takes no ``ax=``.
 
     The shaded part is the interval of coverage `level`. An axes for each parameter, labelled with lme4's name.
 
@@ -148,7 +148,7 @@ def profile_density(
 def profile_pairs(
     profile: Profile, parameters: Sequence[str] | None = None, *, levels: Sequence[float] = (0.5, 0.8, 0.95)
 ) -> Any:
-    """Draw profiles of each pair of parameters, and return the figure.
+    """Draw profiles of each pair of parameters, and return the figure; it takes no ``ax=``.
 
     Below the diagonal in the parameters' own units, above it in units of ζ: traces, along which the other parameter is
     best, and outlines of joint regions of coverage `levels`, interpolated as in Bates & Watts (1988), appendix 6.

@@ -154,8 +154,9 @@ def _qq(ax: Any, values: Array, mean: float, sd: float) -> None:
 def qq_random_effects(results: MixedResults, group: str | None = None) -> Any:
     """Draw the predicted random effects of a grouping factor, ordered, against normal quantiles; return the figure.
 
-    Each effect is over its own spread. Predictions are shrunken, more so for small groups, so only clear curves and
-    single far points count. The figure has an axes for each effect, labelled with its name.
+    It takes no ``ax=``; `qq_random_effect` does. Each effect is over its own spread. Predictions are shrunken, more so
+    for small groups, so only clear curves and single far points count. The figure has an axes for each effect, labelled
+    with its name.
 
     Parameters
     ----------
@@ -232,7 +233,7 @@ def _name_ends(ax: Any, labels: Any, values: Array) -> None:
 
 @whole_figure("residuals_fitted, scale_location, qq_residuals and qq_random_effect draw its panels on ax=")
 def overview(results: MixedResults) -> Any:
-    """Draw four pictures of a fit, and return the figure.
+    """Draw four pictures of a fit, and return the figure; it takes no ``ax=``.
 
     Residuals against fitted values, their spread, a normal Q–Q plot of residuals and one of the first random effect.
     Axes are labelled "residuals_fitted", "scale_location", "qq_residuals" and "qq_random_effects".
