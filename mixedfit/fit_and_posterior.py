@@ -221,7 +221,7 @@ def compare(
     limits_of = np.array([np.quantile(values, tails) for values in drawn.values()])
     table["cred_lower"], table["cred_upper"] = limits_of[:, 0], limits_of[:, 1]
     effects = effect_tables(fit, posterior)
-    notes = (*_notes(fit, posterior, table, level), *_notes_on_effects(shrinkage_table(effects)))
+    notes = (*_notes(fit, posterior, table, level), *_notes_on_effects(shrinkage_table(effects), posterior))
     return Comparison(table, effects, notes, level, fit, posterior)
 
 
@@ -288,13 +288,17 @@ def _notes(fit: MixedResults, posterior: Posterior, table: pd.DataFrame, level: 
         yield f"Beware: {warning}"
 
 
-def _notes_on_effects(table: pd.DataFrame) -> Iterator[str]:
+def _notes_on_effects(table: pd.DataFrame, posterior: Posterior) -> Iterator[str]:
     """Yield where BLUPs and posterior means are shrunk differently."""
     for (group, effect), mode, mean in zip(
         table.index, table["shrunk_mode"], table["shrunk_mean"], strict=True
     ):
         if abs(mode - mean) > APART:
-            why = "the fit takes the variances to be what it estimates, the posterior averages over what the data allow"
+            why = (
+                "the fit takes the variances to be what it estimates, the posterior averages over what the data allow"
+                if posterior.scales is None
+                else "their distributions differ"
+            )
             yield (
                 f"{effect} of {group}: BLUPs go {100 * mode:.0f}% of the way from what each level says alone to the "
                 f"mean, posterior means {100 * mean:.0f}%: {why}."

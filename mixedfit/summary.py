@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Summary", "correlation_cells", "fixed_cells", "random_cells", "summarise"]
 
-_FIXED_HEADS = ("Estimate", "Std. Error", "t value")
-
 LONG_TABLE = 60
 """Coefficients beyond this many are counted, not printed."""
 
@@ -281,7 +279,7 @@ def fixed_cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
         )
     )
     if "df" not in shown:
-        return list(_FIXED_HEADS), [estimates, errors, statistics]
+        return ["Estimate", "Std. Error", "t value"], [estimates, errors, statistics]
     p_values = [format_p_value(p) for p in shown["p_value"]]
     known = shown["df"].dropna()
     if len(known) and np.isinf(known).all():

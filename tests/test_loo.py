@@ -311,3 +311,45 @@ def test_loo_with_variances_by_group_must_use_the_rows_own() -> None:
     for ask in (posterior.loo, posterior.waic):
         with pytest.raises(mf.ModelError, match="normal with one σ"):
             ask(by="Subject")
+
+
+# -- sampled again -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", [None, "Tray"])
+def test_refits_must_equal_exact_prediction(by: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loo, "khat_threshold", lambda draws: 0.2 if by is None else -1.0)
+    codes = joint()[2] if by else np.arange(known().design.n)
+    found = known().loo(by=by, refit=True)
+    again = [list(found.pointwise.index).index(label) for label in found.refitted]
+    assert len(again) == (8 if by else (known().loo().pareto_k > 0.2).sum())
+    exact = [left_out(codes == unit) for unit in again]
+    np.testing.assert_allclose(found.pointwise.iloc[again], exact, atol=0.04)
+    assert found.pareto_k.iloc[again].isna().all()
+    assert found.high.empty
+    plain = known().loo(by=by)
+    np.testing.assert_allclose(found.pointwise + found.penalty, plain.pointwise + plain.penalty)
+    if by:
+        assert abs(found.elpd - sum(exact)) < 4 * found.mcse < 0.15
+
+
+def test_refits_must_keep_weights_priors_and_distributions() -> None:
+    data = mf.load_dataset("sleepstudy").assign(w=np.linspace(0.5, 2.0, 180))
+    prior = {"sigma": mf.priors.HalfCauchy(3), "Subject": mf.priors.Diagonal(mf.priors.HalfNormal(20))}
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", data, weights="w")
+    posterior = model.gibbs(prior, draws=60, seed=1, errors=mf.distributions.Laplace())
+    assert posterior.without is not None
+    other = posterior.without(np.array([7, 9]), 1)
+    assert other.priors == posterior.priors
+    assert np.flatnonzero(other.design.weights == 0).tolist() == [7, 9]
+    assert other.draws == 60
+    text = " ".join(str(sleep("Reaction ~ Days + (Days | Subject)").loo(refit=True)).split())
+    assert "predicted by sampling without" in text
+    assert "Monte-Carlo error" in text
+
+
+def test_row_without_which_a_coefficient_is_lost_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = mf.load_dataset("Dyestuff").assign(odd=np.where(np.arange(30) == 4, "b", "a"))
+    monkeypatch.setattr(loo, "khat_threshold", lambda draws: -1.0)
+    with pytest.raises(mf.ModelError, match="without row 4 not all coefficients"):
+        mf.lmm("Yield ~ odd + (1 | Batch)", data).gibbs(draws=50, tune=50, seed=1).loo(refit=True)

@@ -6,7 +6,6 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -118,30 +117,6 @@ def test_within_school_correlation_must_follow_from_the_notes_covariance(
 def test_pictures_of_nels_must_be_drawn(name: str, shared_data: Path) -> None:
     figure = pictures.figure_of(pictures.FROM_NELS[name]())
     assert all(ax.get_xlabel() or ax.get_ylabel() for ax in figure.axes)
-
-
-def rendered(figure: Any) -> Any:
-    """Return a figure in grey, shape (height, width), as the script writes it."""
-    figure.set_dpi(pictures.DPI)
-    figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba())[..., :3].mean(axis=2) / 255.0
-
-
-def coarse(image: Any, side: int = 40) -> Any:
-    """Return the mean lightness of side × side cells."""
-    rows = np.array_split(image, side, axis=0)
-    return np.array([[cell.mean() for cell in np.array_split(row, side, axis=1)] for row in rows])
-
-
-@pytest.mark.parametrize("name", list(pictures.SHIPPED))
-def test_picture_must_look_like_the_one_in_the_documentation(name: str) -> None:
-    """Lightness of 40 × 40 cells, so that fonts and edges may differ; the rival is the picture upside down."""
-    stored = plt.imread(DOCS / "images" / f"{name}.png")[..., :3].mean(axis=2)
-    ours = rendered(pictures.figure_of(pictures.SHIPPED[name]()))
-    assert np.abs(np.array(stored.shape) - ours.shape).max() <= 0.05 * max(ours.shape)
-    gap = np.abs(coarse(stored) - coarse(ours)).mean()
-    rival = np.abs(coarse(stored) - coarse(ours[::-1])).mean()
-    assert gap < min(0.02, rival / 2)
 
 
 def test_page_on_pictures_must_run_and_show_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:

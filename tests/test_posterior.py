@@ -266,6 +266,7 @@ def test_arviz_must_get_the_prior_when_asked() -> None:
 
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter:UserWarning")
 def test_loo_of_arviz_must_be_ours() -> None:
+    pytest.importorskip("xarray_einstats")  # without it arviz_stats has no loo
     stats_of = pytest.importorskip("arviz_stats")
     model = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
     posterior = model.gibbs(draws=625, seed=1)  # 2,500 draws: both smooth a tail of 150

@@ -158,7 +158,7 @@ def test_columns_that_are_missing_or_of_another_kind_must_be_named() -> None:
         (frame().rename(columns={"x": "X"}), "no column 'x'.*Did you mean 'X'"),
         (frame().assign(x="a"), "'x' was numbers in the fit"),
         (frame().assign(b=3), "'b' was True or False"),
-        (frame().assign(z=1e9), "beyond upper and/or lower bounds"),
+        (frame().assign(z=1e9), r"beyond the range that the spline bs\(z, df=4\) was learnt on, from"),
     ):
         with pytest.raises(mf.DataError, match=says):
             design.recipe.rows(data)

@@ -22,7 +22,7 @@ from mixedfit.html_report.words import effects_in_words, shares_in_words
 
 pytest.importorskip("matplotlib").use("Agg")
 
-VOID = {"meta", "link", "img", "br"}
+VOID = {"meta", "link", "img", "br", "wbr"}
 
 
 class Page(HTMLParser):

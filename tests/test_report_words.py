@@ -201,7 +201,10 @@ def test_an_empty_cell_must_be_said_to_be_0_in_every_row() -> None:
     with pytest.warns(mf.RankWarning):
         fit = mf.lmm("angle ~ recipe * temperature + (1 | recipe:replicate)", data).fit()
     (words,) = left_out_in_words(fit)
-    assert words == "recipeB:temperature185 has no estimate (NA): its column is 0 in every row."
+    assert words == (
+        "recipeB:temperature185 has no estimate (NA): its column is 0 in every row, as for a combination that no row "
+        "has."
+    )
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -223,11 +226,14 @@ def test_degrees_of_freedom_must_be_infinite_where_no_estimated_variance_enters(
     assert "t value" in str(fit.summary())
 
 
-def test_f_tests_must_have_infinite_degrees_of_freedom_where_no_estimated_variance_enters() -> None:
+@pytest.mark.parametrize("ddf", ["satterthwaite", "kenward-roger"])
+def test_f_tests_must_have_infinite_degrees_of_freedom_where_no_estimated_variance_enters(ddf: Any) -> None:
     """In a balanced split plot temperatures are compared within replicates, recipes between them."""
-    table = mf.lmm(f"angle ~ recipe * temperature + {BY}", CAKE).fit(sigma=4.0).anova().table
+    fit = mf.lmm(f"angle ~ recipe * temperature + {BY}", CAKE).fit(sigma=4.0)
+    table = fit.anova(ddf=ddf).table
     assert np.isinf(table.loc[["temperature", "recipe:temperature"], "df_denom"]).all()
     np.testing.assert_allclose(table.loc["recipe", "df_denom"], 45 - 3, rtol=1e-6)
+    assert np.isinf(fit.summary(ddf=ddf).coefficients.loc["recipeB:temperature185", "df"])
 
 
 def test_dropped_rows_must_be_said_where_rows_are_counted() -> None:
@@ -293,6 +299,12 @@ def test_fixed_part_must_be_said_by_variables(formula: str, expected: str) -> No
 )
 def test_random_effects_must_be_said_to_be_what_they_are(term: str, expected: str) -> None:
     assert expected in " ".join(model_in_words(cake(f"angle ~ recipe + temp + {term}")))
+
+
+def test_r_squared_must_be_said_to_leave_an_offset_out() -> None:
+    data = SLEEP.assign(known=5.0 * SLEEP["Days"])
+    (words,) = shares_in_words(mf.lmm("Reaction ~ Days + (Days | Subject)", data, offset="known").fit())
+    assert words.startswith("The fixed part, the offset apart, explains")
 
 
 def test_crossed_intercepts_must_be_numbered_within_their_factor() -> None:

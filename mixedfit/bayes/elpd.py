@@ -49,6 +49,8 @@ class ExpectedDensity:
         Monte-Carlo standard error of elpd, loo only; NaN where a k̂ is too high.
     draws : int
     response : ndarray, shape (n,)
+    refitted : tuple
+        Labels of the rows or groups that were predicted from a posterior sampled without them; their k̂ is NaN.
     """
 
     method: Literal["loo", "waic"]
@@ -59,6 +61,7 @@ class ExpectedDensity:
     mcse: float
     draws: int
     response: Array = field(repr=False)
+    refitted: tuple[Any, ...] = ()
 
     @property
     def elpd(self) -> float:
@@ -157,10 +160,17 @@ class ExpectedDensity:
                 f"{share} have a penalty above {LARGE_PENALTY:g} ({worst}): WAIC is not reliable here; use loo()."
             ]
         top = f"{self.threshold:.2f}"
+        if self.refitted:
+            again = ", ".join(map(str, self.refitted[:5])) + (" …" if len(self.refitted) > 5 else "")
+            return [
+                f"{len(self.refitted):,} of {total:,} {many} ({again}) had a Pareto k̂ above {top}, and "
+                f"{'was' if len(self.refitted) == 1 else 'were'} predicted by sampling without: the estimate can be "
+                "trusted."
+            ]
         if not count:
             return [f"All {total:,} Pareto k̂ are at most {top}: the estimate can be trusted."]
         verb, whose = ("has a", "its") if count == 1 else ("have a", "their")
-        advice = "fit again without " + ("it" if count == 1 else "them") + " to know"
+        advice = "refit=True samples again without " + ("it" if count == 1 else "them")
         return [
             f"{share} {verb} Pareto k̂ above {top}, up to {self.pareto_k.max():.2f} ({worst}): {whose} elpd is a guess, "
             f"mostly too high; {advice}."

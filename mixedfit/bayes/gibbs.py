@@ -6,6 +6,8 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from functools import partial
 from threading import Event
 from time import perf_counter
 from typing import Any
@@ -15,9 +17,10 @@ import numpy as np
 from .._linalg import inverse
 from .._progress import Progress
 from .._threads import blas_threads
+from .._types import IntArray
 from ..crossprod import CrossProducts, cross_products
 from ..design import Design, check_identifiable
-from ..errors import ModelError, SamplingWarning
+from ..errors import ModelError, PriorWarning, SamplingWarning
 from . import problem as problem_module
 from .chain import Chain, Plan
 from .crossed_chain import CrossedChain, factors_of
@@ -66,6 +69,19 @@ def gibbs(
         ("thin", thin, 1),
     ]:
         _check_count(name, value, least)
+    options = {
+        "priors": priors,
+        "draws": draws,
+        "tune": tune,
+        "chains": chains,
+        "thin": thin,
+        "n_jobs": n_jobs,
+        "errors": errors,
+        "random_effects": random_effects,
+        "sigma": sigma,
+        "data": data,
+    }
+    again = partial(_sample_without, design, options)
     shape, others = place_shape(
         design, priors, errors=errors, random_effects=random_effects, sigma=sigma, data=data
     )
@@ -88,7 +104,16 @@ def gibbs(
             f"stopped after {kept} of {draws} draws a chain; these are kept.", SamplingWarning, stacklevel=3
         )
     settings = {"tune": tune, "thin": thin, "seconds": perf_counter() - begun}
-    return _posterior(design, cross, placement, shape, order, runs, kept, settings)
+    return replace(_posterior(design, cross, placement, shape, order, runs, kept, settings), without=again)
+
+
+def _sample_without(design: Design, options: Mapping[str, Any], rows: IntArray, seed: object) -> Posterior:
+    """Return the posterior of the same model under the same priors without some rows: these weigh nothing."""
+    weights = np.ones(design.n) if design.weights is None else design.weights.copy()
+    weights[rows] = 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PriorWarning)  # it was given once
+        return gibbs(replace(design, weights=weights), seed=seed, progress=False, **options)
 
 
 def _placed(design: Design, priors: Mapping[str, Any] | None) -> tuple[Design, CrossProducts, Placement]:

@@ -21,7 +21,12 @@ class Judged:
     _kind: ClassVar[Literal["posterior", "prior"]] = "posterior"
 
     def loo(
-        self, *, by: str | None = None, efficiency: float | None = None, progress: bool | None = None
+        self,
+        *,
+        by: str | None = None,
+        refit: bool = False,
+        efficiency: float | None = None,
+        progress: bool | None = None,
     ) -> ExpectedDensity:
         """Return the expected log predictive density, by leave-one-out cross-validation without refits.
 
@@ -36,6 +41,9 @@ class Judged:
             A grouping factor: leave out a group with all its rows, and predict these as a new group's, its effects
             (and those of levels that occur in no other group) integrated out exactly. Without it one row is left out
             at a time, and predicted given the effects of its group.
+        refit : bool
+            Whether to sample again, with as many draws, without each row or group whose k̂ is too high, and to predict
+            it from that.
         efficiency : float, optional
             Effective draws for each draw, which decides how many weights are smoothed; by default that of the
             posterior's means.
@@ -63,7 +71,7 @@ class Judged:
         (True, 18)
         """
         return expected_density(
-            cast("Posterior", self), "loo", by=by, efficiency=efficiency, progress=progress
+            cast("Posterior", self), "loo", by=by, efficiency=efficiency, refit=refit, progress=progress
         )
 
     def waic(self, *, by: str | None = None, progress: bool | None = None) -> ExpectedDensity:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..errors import ModelError, nearest
 from .convergence import ess_mean
 from .elpd import ExpectedDensity
 from .marginal import group_log_densities
-from .psis import log_sum, smoothed_weights
+from .psis import khat_threshold, log_sum, smoothed_weights
 from .rows import pieces, row_log_density
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def expected_density(
     *,
     by: str | None,
     efficiency: float | None = None,
+    refit: bool = False,
     progress: bool | None = None,
 ) -> ExpectedDensity:
     """Return an estimate of elpd; see `Posterior.loo` and `Posterior.waic`."""
@@ -71,6 +73,14 @@ def expected_density(
 
     parts = _judged_all(judged, list(pieces(len(index), draws)), progress)
     elpd, penalty, khat, variance = (np.concatenate(part) for part in zip(*parts, strict=True))
+    variance /= efficiency
+    doubtful = np.flatnonzero(khat > khat_threshold(draws)) if refit else np.zeros(0, np.int64)
+    with Progress(progress) as shown:
+        for done, unit in enumerate(doubtful.tolist()):
+            exact, variance[unit] = _refitted(posterior, by, unit)
+            penalty[unit] += elpd[unit] - exact
+            elpd[unit], khat[unit] = exact, np.nan
+            shown.count(done + 1, doubtful.size, "refits")
     design = posterior.design
     out = ExpectedDensity(
         method,
@@ -81,10 +91,38 @@ def expected_density(
         float("nan"),
         draws,
         design.y if design.offset is None else design.y + design.offset,
+        tuple(index[doubtful]),
     )
     if method == "loo" and not out.high.size:
-        object.__setattr__(out, "mcse", float(np.sqrt(variance.sum() / efficiency)))
+        return replace(out, mcse=float(np.sqrt(variance.sum())))
     return out
+
+
+def _refitted(posterior: Posterior, by: str | None, unit: int) -> tuple[float, float]:
+    """Return the log density of a row or group under the posterior without it, and its Monte-Carlo variance."""
+    design = posterior.design
+    if posterior.without is None:
+        raise ModelError("this posterior cannot be sampled again; use loo() without refit=True.")
+    names = [block.name for block in design.blocks]
+    rows = np.array([unit]) if by is None else np.flatnonzero(design.blocks[names.index(by)].codes == unit)
+    other = posterior.without(rows, unit)
+    if not np.array_equal(other.kept, posterior.kept):
+        raise ModelError(
+            f"without {'row' if by is None else by} {_label(posterior, by, unit)!r} not all coefficients can be "
+            "estimated, so that it cannot be predicted; use loo() without refit=True."
+        )
+    densities = _units(replace(other, design=design), by, "loo")[1]
+    logs = densities(slice(unit, unit + 1))
+    elpd = float(log_sum(logs)[0] - np.log(logs.size))
+    shares = np.expm1(logs[0] - elpd)
+    return elpd, float(shares @ shares) / logs.size**2
+
+
+def _label(posterior: Posterior, by: str | None, unit: int) -> Any:
+    design = posterior.design
+    if by is None:
+        return design.index[unit]
+    return next(block for block in design.blocks if block.name == by).grouping.levels[unit]
 
 
 def _judged_all(judged: Callable[[slice], Parts], some: list[slice], progress: bool | None) -> list[Parts]:

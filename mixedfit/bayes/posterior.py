@@ -67,6 +67,8 @@ class Posterior(Judged):
     seconds : float
     acceptance : ndarray, shape (chains,), or None
         Share of steps that moved all covariances at once, after tuning; 0.2 to 0.4 is what they aim at.
+    without : callable or None
+        Takes rows and a seed, and samples the posterior without these rows under the same priors.
     scales : ScaleDraws or None
         Of a model that is not normal with one σ; `sigma` is σ₀ where σ differs by group.
 
@@ -92,6 +94,7 @@ class Posterior(Judged):
     thin: int
     seconds: float
     acceptance: Array | None = None
+    without: Callable[[IntArray, object], Posterior] | None = None
     scales: ScaleDraws | None = None
 
     @property

@@ -68,7 +68,12 @@ class PriorPredictive(Posterior):
         return ()
 
     def loo(
-        self, *, by: str | None = None, efficiency: float | None = None, progress: bool | None = None
+        self,
+        *,
+        by: str | None = None,
+        refit: bool = False,
+        efficiency: float | None = None,
+        progress: bool | None = None,
     ) -> NoReturn:
         """Refuse: a prior has seen nothing that could be left out."""
         raise ModelError(

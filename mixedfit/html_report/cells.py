@@ -54,7 +54,8 @@ def _head(text: str, is_label: bool) -> str:
 
 
 def _row(table: Table, row: Sequence[str]) -> str:
-    name = f'<th role="rowheader" scope="row">{html.escape(plain(row[0]))}</th>'
+    shown = html.escape(plain(row[0])).replace(":", ":<wbr>")
+    name = f'<th role="rowheader" scope="row">{shown}</th>'
     cells = "".join(
         f'<td role="cell" data-head="{html.escape(head)}">{html.escape(text.strip().replace("-", "−"))}</td>'
         for head, text in zip(table.heads[1:], row[1:], strict=True)

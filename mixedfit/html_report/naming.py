@@ -7,9 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .._types import Array
-
-__all__ = ["counted", "joined", "number", "plain", "scale_of", "signed"]
+__all__ = ["counted", "joined", "number", "plain", "signed"]
 
 _QUOTED = re.compile(r"""Q\(\s*(['"])(?P<name>.*?)\1\s*\)(?P<level>(?=[^\W_]))?|`(?P<tick>[^`]+)`""")
 
@@ -61,8 +59,3 @@ def number(value: float, digits: int = 4) -> str:
 def signed(value: float) -> str:
     """Return a number with one decimal and its sign."""
     return f"{value:+.1f}".replace("-", "−")
-
-
-def scale_of(values: Array) -> float:
-    """Return the size below which differences between values are rounding errors."""
-    return 1e-12 * float(np.abs(values).max(initial=0.0))

@@ -36,10 +36,12 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { font-weight: 600; padding-bottom: 0.4rem; }
 th, td { padding: 0.3rem 0.9rem 0.3rem 0; border-bottom: 1px solid #e4e4e4; vertical-align: baseline; }
 th { font-weight: 600; }
-tbody th { font-weight: 400; text-align: left; overflow-wrap: anywhere; min-width: 6rem; max-width: 20rem; }
+thead th { max-width: 7.5rem; vertical-align: bottom; }
+tbody th { font-weight: 400; text-align: left; overflow-wrap: break-word; min-width: 6rem; max-width: 20rem; }
 td { white-space: nowrap; text-align: right; }
 caption { text-align: left; }
 @media (max-width: 36rem) {
+  tbody th { overflow-wrap: anywhere; }
   .stacked, .stacked tbody, .stacked caption { display: block; }
   .stacked thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
   .stacked tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); gap: 0.1rem 0.8rem;

@@ -215,17 +215,17 @@ def _residual_words(results: MixedResults) -> str:
 def left_out_in_words(results: MixedResults) -> list[str]:
     """Return which columns have no estimate, since others span them, and what that means for these."""
     return [
-        f"{plain(name)} has no estimate (NA): {_alias_words(others)}"
+        f"{plain(name)} has no estimate (NA): {_alias_words(name, others)}"
         for name, others in _aliases(results).items()
     ]
 
 
-def _alias_words(others: list[str] | None) -> str:
+def _alias_words(name: str, others: list[str] | None) -> str:
     """Return why a column has no estimate, given the columns that it is a combination of."""
     if others is None:
         return "its column follows from others."
     if not others:
-        return "its column is 0 in every row."
+        return f"its column is 0 in every row{', as for a combination that no row has' * (':' in name)}."
     names = [plain(other) for other in others if other != "(Intercept)"]
     if not names:
         return "its column is the same in every row."
@@ -307,9 +307,10 @@ def shares_in_words(results: MixedResults) -> list[str]:
         return []
     if any(block.effects != ("(Intercept)",) for block in fit.design.blocks):
         r = results.diagnostics.r_squared(None)["estimate"]
+        apart = "" if fit.design.offset is None else ", the offset apart,"
         return [
-            f"The fixed part explains {100 * r['marginal']:.1f}% of the variance of a row, fixed and random effects "
-            f"together {100 * r['conditional']:.1f}% (Nakagawa & Schielzeth's marginal and conditional R²)."
+            f"The fixed part{apart} explains {100 * r['marginal']:.1f}% of the variance of a row, fixed and random "
+            f"effects together {100 * r['conditional']:.1f}% (Nakagawa & Schielzeth's marginal and conditional R²)."
         ]
     parts = Shares(fit).components[1:]
     names = [f"between levels of {block.name}" for block in fit.design.blocks] + ["in the residuals"]

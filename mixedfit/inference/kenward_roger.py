@@ -22,6 +22,7 @@ from ..design import Design
 from ..errors import ModelError
 from ..fit import Fit
 from ..information import Information
+from .satterthwaite import AS_GOOD_AS_NORMAL
 
 __all__ = ["KenwardRoger", "KenwardRogerResult", "check_kenward_roger"]
 
@@ -293,6 +294,8 @@ class KenwardRogerResult:
         single = np.einsum("iss->i", turned)
         a1 = float(single @ w @ single)
         a2 = float(np.einsum("ij,ist,jts->", w, turned, turned, optimize=True))
+        if a2 <= 2.0 * q / AS_GOOD_AS_NORMAL:  # no estimated variance enters
+            return float("inf"), 1.0
         if q == 1:  # the formulas below then reduce to this, and lose digits near a2 = 1
             return 2.0 / a2, 1.0
         b = (a1 + 6.0 * a2) / (2.0 * q)

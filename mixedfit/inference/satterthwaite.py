@@ -12,7 +12,7 @@ import numpy as np
 from .._types import Array
 from ..information import Information
 
-__all__ = ["satterthwaite_df", "satterthwaite_f_df"]
+__all__ = ["AS_GOOD_AS_NORMAL", "satterthwaite_df", "satterthwaite_f_df"]
 
 AS_GOOD_AS_NORMAL = 1e10
 """Degrees of freedom beyond which nothing is left of a t distribution: quantiles are the normal's to ten digits.

@@ -8,16 +8,12 @@ from __future__ import annotations
 from .both_effects import effects_of_both
 from .checks import predictive_responses, predictive_statistics
 from .comparison import fit_and_posterior
-from .covariances import (
-    ImpliedCovariance,
-    implied_covariance,
-    within_group,
-    within_group_correlation,
-    within_group_variance,
-)
+from .covariances import within_group, within_group_correlation, within_group_variance
 from .door import Pictures
-from .effects import caterpillar, shrinkage, shrinkage_by_size
+from .effects import shrinkage, shrinkage_by_size
 from .groups import GroupFits, group_fits
+from .implied import ImpliedCovariance, implied_covariance
+from .levels import caterpillar
 from .lines import fitted_lines, spaghetti
 from .others import bootstrap_density, influence, matrix_pattern
 from .profiles import profile_density, profile_pairs, profile_zeta

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .effects import NAMED
-from .groups import level_words
+from .levels import NAMED
+from .names import level_words
 from .style import BLUE, FAINT, GREY, ORANGE, effect_place, find_block, finish, new_axes, reference_line
 
 if TYPE_CHECKING:

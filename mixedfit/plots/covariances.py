@@ -2,102 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._types import Array
-from ..errors import ModelError
-from .style import BLUE, GREY, INK, find_block, finish, grid, new_axes
+from .asked import whole_figure
+from .implied import ImpliedCovariance, implied_covariance
+from .names import set_categories
+from .style import BLUE, GREY, INK, finish, grid, new_axes
 
 if TYPE_CHECKING:
     from ..results import MixedResults
 
-__all__ = [
-    "ImpliedCovariance",
-    "implied_covariance",
-    "within_group",
-    "within_group_correlation",
-    "within_group_variance",
-]
-
-
-@dataclass(frozen=True, eq=False)
-class ImpliedCovariance:
-    """Covariance of two rows of one group at values x₁, x₂ of a covariate: (1, x₁) Ω (1, x₂)ᵀ.
-
-    Attributes
-    ----------
-    group, effect : str
-    x : ndarray, shape (m,)
-    covariance : ndarray, shape (m, m)
-        Of the group's own effects; residuals come on top of each row's variance.
-    variance : ndarray, shape (m,)
-        Of a row: its diagonal plus σ².
-    correlation : ndarray, shape (m, m)
-        Of two different rows of one group.
-    """
-
-    group: str
-    effect: str
-    x: Array
-    covariance: Array
-    variance: Array
-    correlation: Array
-
-
-def implied_covariance(
-    results: MixedResults, group: str | None = None, effect: str | None = None, *, points: int = 101
-) -> ImpliedCovariance:
-    """Return how rows of one group vary and correlate along a covariate with a random slope.
-
-    Cov(y₁, y₂) = Ω₁₁ + Ω₁₂(x₁ + x₂) + Ω₂₂x₁x₂ for an intercept and a slope; further effects of the factor are held at
-    the means of their columns. Other grouping factors are not counted.
-
-    Parameters
-    ----------
-    results : MixedResults
-    group : str, optional
-        Grouping factor; by default the first with a random slope.
-    effect : str, optional
-        The slope; the factor's first by default.
-    points : int
-        Values of the covariate, at equal steps over the range of the data.
-
-    Raises
-    ------
-    ModelError
-        If there is no random slope, or a name is not known.
-    """
-    fit = results._fit
-    blocks = fit.design.blocks
-    at = find_block([block.name for block in blocks], group)
-    slopes = [[j for j in range(block.k) if np.ptp(block.z[:, j]) > 0] for block in blocks]
-    if group is None:
-        at = next((i for i, own in enumerate(slopes) if own), at)
-    block = blocks[at]
-    if not slopes[at]:
-        raise ModelError(
-            f"{block.name!r} has no random slope: the correlation of its rows is the same everywhere."
-        )
-    named = {block.effects[j]: j for j in slopes[at]}
-    if effect is not None and effect not in named:
-        raise ModelError(f"{effect!r} is not a random slope of {block.name!r} ({', '.join(named)}).")
-    j = named[effect] if effect is not None else slopes[at][0]
-    x = np.linspace(block.z[:, j].min(), block.z[:, j].max(), points)
-    z = np.tile(block.z.mean(axis=0), (points, 1))
-    z[:, j] = x
-    covariance = z @ fit.omega[at] @ z.T
-    variance = np.diag(covariance) + fit.sigma**2
-    return ImpliedCovariance(
-        block.name,
-        block.effects[j],
-        x,
-        covariance,
-        variance,
-        covariance / np.sqrt(np.outer(variance, variance)),
-    )
+__all__ = ["within_group", "within_group_correlation", "within_group_variance"]
 
 
 def within_group_correlation(
@@ -123,8 +42,9 @@ def within_group_correlation(
     return ax
 
 
+@whole_figure("within_group_variance and within_group_correlation draw its halves on ax=")
 def within_group(results: MixedResults, group: str | None = None, effect: str | None = None) -> Any:
-    """Draw what a random slope implies, and return the figure: sources of variation, and correlation.
+    """Draw what a random slope implies, and return the figure; it takes no ``ax=``.
 
     The first axes, "variation", shows the variance of a row along the covariate, split into that between groups and
     the residuals'; the second, "correlation", maps the correlation of two rows of one group.
@@ -167,30 +87,57 @@ def within_group_variance(
     implied = implied_covariance(results, group, effect)
     ax = new_axes(ax, 5.0, 4.2)
     residual = float(results._fit.sigma**2)
-    ax.fill_between(implied.x, 0.0, residual, color=GREY, alpha=0.35, lw=0)
-    ax.fill_between(implied.x, residual, implied.variance, color=BLUE, alpha=0.55, lw=0)
-    ax.plot(implied.x, implied.variance, color=INK, lw=1.2)
-    middle = implied.x.size // 2
-    ax.text(
-        implied.x[middle], residual / 2, f"residual σ² = {residual:.4g}", ha="center", va="center", fontsize=9
+    if implied.categories:
+        _bars(ax, implied, residual)
+    else:
+        ax.fill_between(implied.x, 0.0, residual, color=GREY, alpha=0.35, lw=0)
+        ax.fill_between(implied.x, residual, implied.variance, color=BLUE, alpha=0.55, lw=0)
+        ax.plot(implied.x, implied.variance, color=INK, lw=1.2)
+        ax.margins(x=0)
+    share = 1.0 - residual / implied.variance
+    right_side = int(np.argmax(share)) < share.size // 2
+    words = (
+        f"grey: residual σ² = {residual:.4g}\n"
+        f"blue: between levels of {implied.group},\n{_shares(share)} of the variance"
     )
-    share = 100.0 * (1.0 - residual / implied.variance)
-    blue = (
-        f"blue: between levels of {implied.group},\n{share.min():.0f}% to {share.max():.0f}% of the variance"
-    )
-    right_side = int(np.argmax(share)) < middle
     ax.text(
         0.97 if right_side else 0.03,
         0.97,
-        blue,
+        words,
         transform=ax.transAxes,
         ha="right" if right_side else "left",
         va="top",
         fontsize=9,
     )
-    ax.set_ylim(0.0, 1.25 * float(implied.variance.max()))
-    ax.margins(x=0)
-    return finish(ax, x=implied.effect, y="variance of a row", title="Sources of variation")
+    ax.set_ylim(0.0, 1.35 * float(implied.variance.max()))
+    words = "variance of a row" if results._fit.design.weights is None else "variance of a row of weight 1"
+    return finish(ax, x=implied.variable, y=words, title=_title("Sources of variation", implied))
+
+
+def _title(words: str, implied: ImpliedCovariance) -> str:
+    """Return a title, with a line that says where other variables are held."""
+    return textwrap.fill(f"{words}; {implied.held_words}", 44) if implied.held else words
+
+
+def _bars(ax: Any, implied: ImpliedCovariance, residual: float) -> None:
+    """Draw the variance of a row of each category, split in two."""
+    places = np.arange(len(implied.categories))
+    ax.bar(places, residual, 0.7, color=GREY, alpha=0.35)
+    ax.bar(places, implied.variance - residual, 0.7, bottom=residual, color=BLUE, alpha=0.55)
+    set_categories(ax, "x", implied.categories)
+
+
+def _shares(share: Array) -> str:
+    """Return the range of shares, one number if the ends read the same."""
+    ends = [_percent(float(v)) for v in (share.min(), share.max())]
+    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+
+
+def _percent(share: float) -> str:
+    """Return a share as text that says 0% or 100% only of these."""
+    if 0.0 < share < 0.005 or 0.995 < share < 1.0:
+        return f"{100.0 * np.clip(share, 0.0001, 0.9999):.2f}%"
+    return f"{100.0 * max(share, 0.0):.0f}%"
 
 
 def _round_levels(values: Array) -> Array:
@@ -202,26 +149,41 @@ def _round_levels(values: Array) -> Array:
 
 
 def _map(ax: Any, implied: ImpliedCovariance) -> None:
-    """Draw the correlation as an image of greys with labelled contours."""
+    """Draw the correlation as an image of greys with labelled contours; of categories with a number in each cell."""
     x, values = implied.x, implied.correlation
     reach = max(float(np.abs(values).max()), 1e-6)
     low = -reach if values.min() < 0 else 0.0
+    few = bool(implied.categories)
+    ends = (-0.5, len(x) - 0.5) if few else (x[0], x[-1])
     ax.imshow(
         values,
         origin="lower",
-        extent=(x[0], x[-1], x[0], x[-1]),
+        extent=(*ends, *ends),
         aspect="auto",
         cmap="PuOr_r" if low < 0 else "Blues",
         vmin=low,
         vmax=reach * (1.0 if low < 0 else 1.25),
-        interpolation="bilinear",
+        interpolation="nearest" if few else "bilinear",
     )
-    if np.ptp(values) > 1e-6:
+    if few:
+        _cells(ax, implied)
+    elif np.ptp(values) > 1e-6:
         lines = ax.contour(x, x, values, levels=_round_levels(values), colors=INK, linewidths=0.7)
         ax.clabel(lines, fontsize=8, fmt="%.3g")
     finish(
         ax,
-        x=f"{implied.effect} of one row",
-        y=f"{implied.effect} of another",
-        title=f"Correlation within {implied.group}",
+        x=f"{implied.variable} of one row",
+        y=f"{implied.variable} of another",
+        title=_title(f"Correlation within {implied.group}", implied),
     )
+
+
+def _cells(ax: Any, implied: ImpliedCovariance) -> None:
+    """Write each category's name at the axes, and the correlation in each cell while there is room."""
+    set_categories(ax, "x", implied.categories)
+    set_categories(ax, "y", implied.categories)
+    if len(implied.categories) > 8:
+        return
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 1.0}
+    for (i, j), value in np.ndenumerate(implied.correlation):
+        ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9, color=INK, bbox=box)

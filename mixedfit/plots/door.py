@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import covariances, effects, lines, others, profiles, residuals
+from . import covariances, effects, levels, lines, others, profiles, residuals
 
 if TYPE_CHECKING:
     from ..results import MixedResults
@@ -13,18 +13,22 @@ __all__ = ["Pictures"]
 
 
 class Pictures:
-    """Pictures of one fit: called, four at once; its methods draw one each, with the arguments of `mixedfit.plots`."""
+    """Pictures of one fit: called, four at once; its methods draw one each, with the arguments of `mixedfit.plots`.
+
+    Those that draw on one axes take ``ax=`` and return it. Called itself, `fitted_lines`, `qq_random_effects`,
+    `within_group`, `matrix_pattern` and those of profiles make a figure and return it.
+    """
 
     def __init__(self, results: MixedResults) -> None:
         self._results = results
 
-    def __call__(self) -> Any:
+    def __call__(self, **options: Any) -> Any:
         """Draw the four that every fit deserves, and return the figure; see `plots.overview`."""
-        return residuals.overview(self._results)
+        return residuals.overview(self._results, **options)
 
     def caterpillar(self, *args: Any, **options: Any) -> Any:
         """Draw random effects with intervals; see `plots.caterpillar`."""
-        return effects.caterpillar(self._results, *args, **options)
+        return levels.caterpillar(self._results, *args, **options)
 
     def shrinkage(self, *args: Any, **options: Any) -> Any:
         """Draw least squares moved to the model's coefficients; see `plots.shrinkage`."""
@@ -74,6 +78,6 @@ class Pictures:
         """Profile, and draw pairs of parameters; see `plots.profile_pairs`."""
         return profiles.profile_pairs(self._results.profile(), parameters, **options)
 
-    def matrix_pattern(self) -> Any:
+    def matrix_pattern(self, **options: Any) -> Any:
         """Draw where X, Z and the factor are not zero; see `plots.matrix_pattern`."""
-        return others.matrix_pattern(self._results)
+        return others.matrix_pattern(self._results, **options)

@@ -1,15 +1,15 @@
-"""Pictures of random effects: caterpillars, and shrinkage from least squares to the model's coefficients."""
+"""Pictures of shrinkage, from least squares to the model's coefficients."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import chdtri, ndtri
+from scipy.special import chdtri
 
 from .._types import Array
-from ..labels import check_level
-from .groups import GroupFits, group_fits, level_words, pick_effects
+from .groups import GroupFits, group_fits, pick_effects
+from .names import level_words, plain
 from .style import (
     BLUE,
     FAINT,
@@ -27,93 +27,10 @@ from .style import (
 if TYPE_CHECKING:
     from ..results import MixedResults
 
-__all__ = ["caterpillar", "shrinkage", "shrinkage_by_size"]
+__all__ = ["shrinkage", "shrinkage_by_size"]
 
-NAMED = 60
-"""Levels beyond this many get no labels of their own, for lack of room."""
-
-
-def caterpillar(
-    results: MixedResults,
-    group: str | None = None,
-    effect: str | None = None,
-    *,
-    level: float = 0.95,
-    sort: bool = True,
-    ax: Any = None,
-) -> Any:
-    """Draw the predicted random effects of every level of a grouping factor, with intervals; return the axes.
-
-    Intervals are mode ± quantile × conditional standard deviation, given the estimated parameters. Those that do not
-    cover 0 are drawn darker.
-
-    Parameters
-    ----------
-    results : MixedResults
-    group : str, optional
-        Grouping factor; the first by default.
-    effect : str, optional
-        Which of its effects; the first by default.
-    level : float
-        Coverage of the intervals, one by one.
-    sort : bool
-        Whether levels are ordered by their effect; otherwise by their own order.
-    ax : matplotlib Axes, optional
-
-    Raises
-    ------
-    ModelError
-        If a name is not known, or matplotlib is not installed.
-    """
-    fit = results._fit
-    names = [block.name for block in fit.design.blocks]
-    at = find_block(names, group)
-    block = fit.design.blocks[at]
-    j = effect_place(block.name, block.effects, effect)
-    z = float(ndtri(0.5 + 0.5 * check_level(level)))
-    modes = fit.modes[at][:, j]
-    half = z * np.sqrt(np.maximum(fit.mode_covariance[at][:, j, j], 0.0))
-    order = np.argsort(modes, kind="stable") if sort else np.arange(modes.size)[::-1]
-    modes, half = modes[order], half[order]
-    few = modes.size <= NAMED
-    ax = new_axes(ax, 6.0, max(2.5, 0.19 * modes.size + 1.0) if few else 6.5)
-    _modes_with_intervals(ax, modes, half)
-    reference_line(ax, x=0.0)
-    if few:
-        ax.set_yticks(range(modes.size), level_words(block.grouping.levels[order]))
-        ax.tick_params(axis="y", length=0)
-    else:
-        ax.set_yticks([])
-    ax.set_ylim(-1, modes.size)
-    words = block.name if few else f"{modes.size:,} levels of {block.name}, ordered"
-    title = f"{100 * level:g}% intervals (blue: those without 0)"
-    return finish(ax, x=f"{block.effects[j]}: difference from the mean", y=words, title=title)
-
-
-def _modes_with_intervals(ax: Any, modes: Array, half: Array) -> None:
-    """Draw modes and intervals, one below the other, those that do not cover 0 in blue."""
-    places = np.arange(modes.size)
-    clear = np.abs(modes) > half
-    width = float(np.clip(120.0 / modes.size, 0.4, 2.0))
-    for chosen, colour in ((~clear, GREY), (clear, BLUE)):
-        lines = ax.hlines(
-            places[chosen],
-            (modes - half)[chosen],
-            (modes + half)[chosen],
-            color=colour,
-            lw=width,
-            rasterized=modes.size > 500,
-        )
-        lines.set_label("intervals that cover 0" if colour == GREY else "intervals that do not")
-    ax.scatter(
-        modes,
-        places,
-        s=np.clip(900.0 / modes.size, 2.0, 22.0),
-        color=INK,
-        zorder=3,
-        linewidths=0,
-        rasterized=modes.size > 500,
-    )
+MANY = 60
+"""Levels beyond which each is only a point of a cloud."""
 
 
 def shrinkage(
@@ -152,8 +69,8 @@ def shrinkage(
     alone, ours = fits.alone[[first, second]].to_numpy()[ok], fits.shrunken[[first, second]].to_numpy()
     here = [fits.effects.index(first), fits.effects.index(second)]
     mean, covariance = fits.mean[here], fits.covariance[np.ix_(here, here)]
-    ax = new_axes(ax, 6.5, 5.5)
-    many, moved = ours.shape[0] > NAMED, ours[ok]
+    own, ax = ax is None, new_axes(ax, 6.5, 5.5)
+    many, moved = ours.shape[0] > MANY, ours[ok]
     _arrows(ax, alone, moved, many)
     size, opacity = (6.0, thinned_alpha(ours.shape[0])) if many else (26.0, 1.0)
     ax.scatter(*alone.T, s=size, facecolors="white" if not many else GREY, edgecolors=GREY, linewidths=0.8 * (not many),
@@ -170,13 +87,13 @@ def shrinkage(
     if not many:
         _name_outliers(ax, fits, alone, moved, ok)
     _hold_bulk(ax, np.vstack([alone, ours]))
-    _legend_below(ax, columns=2, scale=1.3 if many else 1.0)
+    _legend(ax, scale=1.3 if many else 1.0, below=own)
     lacking = int((~ok).sum())
     count = (
         f"\n({lacking} without least squares of {'its' if lacking == 1 else 'their'} own)" if lacking else ""
     )
     title = f"Shrinkage of {ours.shape[0]:,} levels of {fits.group}{count}"
-    return finish(ax, x=first, y=second, title=title)
+    return finish(ax, x=plain(first), y=plain(second), title=title)
 
 
 def _arrows(ax: Any, start: Array, end: Array, many: bool) -> None:
@@ -197,10 +114,26 @@ def _arrows(ax: Any, start: Array, end: Array, many: bool) -> None:
     )
 
 
-def _legend_below(ax: Any, *, columns: int, scale: float) -> None:
-    """Put the legend under the axes, where it covers nothing."""
-    ax.legend(fontsize=8.5, frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.13), ncols=columns,
-              borderaxespad=0.0, markerscale=scale)  # fmt: skip
+def _legend(ax: Any, *, scale: float, below: bool) -> None:
+    """Put the legend under axes of their own figure, or large ones that are laid out; else inside, in room made for it.
+
+    To be called when all has been drawn.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    box, laid_out = ax.get_window_extent(), ax.figure.get_layout_engine() is not None
+    wide, high = box.width / ax.figure.dpi, box.height / ax.figure.dpi
+    columns, entries = 2 if wide > (3.7 if laid_out else 4.6) else 1, len(ax.get_legend_handles_labels()[0])
+    if below or (laid_out and high > 2.5):
+        beneath = ax.transAxes + ScaledTranslation(0.0, -0.5, ax.figure.dpi_scale_trans)
+        ax.legend(fontsize=8.5, frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=beneath,
+                  ncols=columns, borderaxespad=0.0, markerscale=scale)  # fmt: skip
+        return
+    share = min(0.15 * -(-entries // columns) / high, 0.5)
+    low, top = ax.get_ylim()
+    ax.set_ylim(low - (top - low) * share / (1.0 - share), top)
+    ax.legend(fontsize=7, frameon=False, loc="lower left", ncols=columns, markerscale=scale, borderpad=0.1,
+              borderaxespad=0.1, labelspacing=0.2)  # fmt: skip
 
 
 def _name_outliers(ax: Any, fits: GroupFits, alone: Array, moved: Array, ok: Any) -> None:
@@ -257,7 +190,8 @@ def shrinkage_by_size(
 ) -> Any:
     """Draw a coefficient of every group against the group's size: alone, and in the model; return the axes.
 
-    Small groups scatter most when they stand alone and are moved most.
+    Small groups scatter most when they stand alone and are moved most. Where all have one size they stand beside each
+    other, in the order of what they are alone.
 
     Parameters
     ----------
@@ -278,19 +212,34 @@ def shrinkage_by_size(
     j = effect_place(fits.group, fits.effects, effect)
     name = fits.effects[j]
     ok = fits.determined
-    ax = new_axes(ax, 6.5, 4.2)
+    own, ax = ax is None, new_axes(ax, 6.5, 4.2)
     opacity = max(0.25, thinned_alpha(fits.sizes.size))
     alone, ours = fits.alone[name].to_numpy(), fits.shrunken[name].to_numpy()
-    ax.vlines(fits.sizes[ok], alone[ok], ours[ok], color=FAINT, lw=0.7, zorder=1)
-    ax.scatter(fits.sizes[ok], alone[ok], s=10, facecolors="none", edgecolors=GREY, linewidths=0.7, alpha=opacity,
+    sizes, words = _sizes(ax, fits, alone)
+    ax.vlines(sizes[ok], alone[ok], ours[ok], color=FAINT, lw=0.7, zorder=1)
+    ax.scatter(sizes[ok], alone[ok], s=10, facecolors="none", edgecolors=GREY, linewidths=0.7, alpha=opacity,
                label="each group alone (least squares)", zorder=2)  # fmt: skip
     ax.scatter(
-        fits.sizes, ours, s=9, color=BLUE, linewidths=0, alpha=opacity, label="in the model (β + b)", zorder=3
+        sizes, ours, s=9, color=BLUE, linewidths=0, alpha=opacity, label="in the model (β + b)", zorder=3
     )
     reference_line(ax, y=float(fits.mean[j]))
-    ax.annotate("mean (β)", (1, float(fits.mean[j])), xycoords=("axes fraction", "data"), xytext=(3, 0),
-                textcoords="offset points", fontsize=8.5, va="center", color=INK)  # fmt: skip
-    points = np.column_stack([fits.sizes[ok], alone[ok]])
-    _hold_bulk(ax, points.astype(float))
-    _legend_below(ax, columns=2, scale=1.4)
-    return finish(ax, x=f"rows of each level of {fits.group}", y=name)
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5}
+    ax.annotate("mean (β)", (1, float(fits.mean[j])), xycoords=("axes fraction", "data"), xytext=(-2, 2), bbox=box,
+                textcoords="offset points", fontsize=8.5, ha="right", va="bottom", color=INK)  # fmt: skip
+    _hold_bulk(ax, np.column_stack([sizes[ok], alone[ok]]))
+    _legend(ax, scale=1.4, below=own)
+    return finish(ax, x=words, y=plain(name))
+
+
+def _sizes(ax: Any, fits: GroupFits, alone: Array) -> tuple[Array, str]:
+    """Return where groups stand by their size, beside each other where all have one; and words for the axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    sizes = fits.sizes.astype(float)
+    if np.ptp(sizes) > 0:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return sizes, f"rows of each level of {fits.group}"
+    ax.set_xticks([])
+    size = int(fits.sizes[0])
+    sizes += np.linspace(-0.4, 0.4, sizes.size)[np.argsort(np.argsort(alone))]
+    return sizes, f"levels of {fits.group}, ordered: all have {size:,} row{'s' if size > 1 else ''}"

@@ -12,9 +12,10 @@ from .._types import Array, IntArray
 from ..errors import ModelError
 
 if TYPE_CHECKING:
+    from ..fit import Fit
     from ..results import MixedResults
 
-__all__ = ["GroupFits", "group_fits", "level_words"]
+__all__ = ["GroupFits", "group_fits", "zero_variance"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +104,13 @@ def _least_squares(z: Array, y: Array, codes: IntArray, levels: int) -> Array:
     return out
 
 
-def level_words(labels: pd.Index[Any]) -> list[str]:
-    """Return labels as text, long ones shortened."""
-    texts = [str(label) for label in labels]
-    return [text if len(text) <= 18 else text[:17] + "…" for text in texts]
+def zero_variance(fit: Fit, block: int, effect: int | None = None) -> str:
+    """Return words where the estimated variance of an effect, or of all of a factor's, is 0; else nothing."""
+    own = fit.design.blocks[block]
+    variances = np.diag(fit.omega[block])
+    if effect is None:
+        return "" if variances.any() else f"the estimated variance of {own.name} is 0"
+    return "" if variances[effect] else f"the estimated variance of {own.effects[effect]} | {own.name} is 0"
 
 
 def pick_effects(fits: GroupFits, effects: tuple[str, str] | None) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,15 +10,20 @@ import pandas as pd
 
 from .._types import Array, IntArray
 from ..errors import ModelError, nearest
-from .groups import level_words
-from .style import BLUE, INK, ORANGE, find_block, finish, grid, new_axes, spread
+from .asked import check_count, whole_figure
+from .groups import zero_variance
+from .horizontal import Along, group_lines, horizontal, population_line
+from .names import level_words, plain, set_categories, width_in_points
+from .style import BLUE, INK, ORANGE, find_block, finish, grid, new_axes, pyplot, spread, thinned_alpha
 
 if TYPE_CHECKING:
+    from ..fit import Fit
     from ..results import MixedResults
 
 __all__ = ["fitted_lines", "spaghetti"]
 
 
+@whole_figure("spaghetti(…, ax=) draws all lines on one axes")
 def fitted_lines(
     results: MixedResults,
     x: str | Any = None,
@@ -26,17 +32,19 @@ def fitted_lines(
     groups: int | list[Any] = 24,
     columns: int = 6,
 ) -> Any:
-    """Draw data and fitted values of groups in small panels, and return the figure.
+    """Draw data and fitted values of groups in small panels, and return the figure; it takes no ``ax=``.
 
     Each panel has the rows of one level: the response as points, the fitted values as a line, and the population's
-    mean (random effects 0) dashed. Panels are ordered by the level's mean and are labelled with the level.
+    mean for these rows (random effects 0) dashed. Where a level has several rows at one x, the lines join means. Panels
+    are ordered by the level's mean and are labelled with the level.
 
     Parameters
     ----------
     results : MixedResults
     x : str or array, shape (n,), optional
-        What runs along the horizontal axis: a column of the design, or values for the rows of the fit. By default the
-        first random slope, or the first fixed effect that is not constant.
+        What runs along the horizontal axis: a variable of the formula, a column of the design (which stands for the
+        variable behind it), or values for the rows of the fit, numbers or labels; a Series is matched by its index.
+        By default a number with a random slope, a number or a factor that varies within groups, or another variable.
     group : str, optional
         Grouping factor; the first by default.
     groups : int or list
@@ -47,38 +55,75 @@ def fitted_lines(
     Raises
     ------
     ModelError
-        If a name is not known, or matplotlib is not installed.
+        If a name is not known, values do not fit the rows, or matplotlib is not installed.
     """
     fit = results._fit
     at = find_block([block.name for block in fit.design.blocks], group)
     block = fit.design.blocks[at]
-    along, name = _horizontal(results, at, x)
-    order = _by_mean(fit.fitted, block.codes, block.levels)
-    shown = _chosen(block.grouping.levels, order, groups, block.name)
-    titles = level_words(block.grouping.levels[shown])
-    columns = max(1, min(columns, len(shown)))
-    figure = grid(titles, columns, width=1.55, height=1.5, share=True)
-    for ax, level, title in zip(figure.axes, shown, titles, strict=True):
-        rows = np.flatnonzero(block.codes == level)
-        rows = rows[np.argsort(along[rows], kind="stable")]
-        ax.plot(along[rows], fit.fixed_part[rows], color=ORANGE, lw=1.1, ls=(0, (4, 2)), label="population")
-        ax.plot(along[rows], fit.fitted[rows], color=BLUE, lw=1.6, label="fitted")
-        ax.scatter(along[rows], fit.response[rows], s=9, color=INK, linewidths=0, zorder=3, label="data")
+    along = horizontal(fit, at, x)
+    shown = _chosen(
+        block.grouping.levels, _by_mean(fit.fitted, block.codes, block.levels), groups, block.name
+    )
+    columns = min(check_count("columns", columns), len(shown))
+    width = float(np.clip(6.0 / columns, 1.55, 6.0))
+    height = max(float(np.clip(0.75 * width, 1.5, 3.4)), 2.2 if len(shown) <= columns else 0.0)
+    labels = [str(label) for label in block.grouping.levels[shown]]
+    figure = grid(labels, columns, width=width, height=height, share=True)
+    words = level_words(block.grouping.levels[shown])
+    averaged = [_panel(ax, fit, along, np.flatnonzero(block.codes == level))
+                for ax, level in zip(figure.axes, shown, strict=True)]  # fmt: skip
+    for ax, title in zip(figure.axes, words, strict=True):
         ax.set_title(title, fontsize=9, loc="left", pad=2, color=INK)
+        if along.labels:
+            set_categories(ax, "x", along.labels, size=8.0, room=0.85 * width)
         finish(ax)
-    figure.supxlabel(name, fontsize=10)
-    figure.supylabel(results.formula.split("~", 1)[0].strip(), fontsize=10)
+    figure.supxlabel(along.name, fontsize=10)
+    figure.supylabel(plain(results.formula.split("~", 1)[0].strip()), fontsize=10)
     some = "" if len(shown) == block.levels else f": {len(shown)} of {block.levels:,}"
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=3, fontsize=8.5, frameon=False)
-    figure.suptitle(f"{block.name}{some}", x=0.01, ha="left", fontsize=11)
+    zero = "; estimated variance 0" if zero_variance(fit, at) else ""
+    _above(figure, f"{block.name}{some}{zero}", means=any(averaged))
     return figure
+
+
+def _panel(ax: Any, fit: Fit, along: Along, rows: IntArray) -> bool:
+    """Draw the rows of one level; return whether its lines join means of several rows."""
+    x, own = along.values[rows], fit.response[rows]
+    places, fitted, population = group_lines(
+        x, fit.fitted[rows], fit.fixed_part[rows], labels=bool(along.labels)
+    )
+    dot = {"marker": "o", "ms": 3.0} if places.size == 1 else {}
+    ax.plot(places, population, color=ORANGE, lw=1.2, ls=(0, (4, 2)), zorder=2.5, **dot)
+    ax.plot(places, fitted, color=BLUE, lw=2.2, **dot)
+    ax.scatter(
+        x, own, s=9, color=INK, linewidths=0, zorder=3, alpha=max(0.25, thinned_alpha(max(rows.size, 100)))
+    )
+    return bool(places.size < rows.size)
+
+
+def _above(figure: Any, title: str, *, means: bool) -> None:
+    """Put a title and the legend above the panels, in two rows where they have no room in one."""
+    line, dashed, points = pyplot().Line2D, (0, (4, 2)), {"marker": "o", "ls": "", "ms": 3.0}
+    handles = [
+        line([], [], color=ORANGE, lw=1.2, ls=dashed),
+        line([], [], color=BLUE, lw=2.2),
+        line([], [], color=INK, **points),
+    ]
+    labels = [f"population{', means' * means}", f"fitted{', means' * means}", "data"]
+    needed = width_in_points(title, 11.0) + width_in_points("".join(labels), 8.5) + 110.0
+    figure.suptitle(
+        ("\n" if needed > 72.0 * figure.get_figwidth() else "") + title, x=0.01, ha="left", fontsize=11
+    )
+    figure.legend(handles, labels, loc="outside upper right", ncols=3, fontsize=8.5, frameon=False)
 
 
 def spaghetti(
     results: MixedResults, x: str | Any = None, group: str | None = None, *, lines: int = 400, ax: Any = None
 ) -> Any:
     """Draw the fitted line of every group over each other, with the population's mean; return the axes.
+
+    A group's line joins its fitted values, means where it has several rows at one x. The population's is the mean of
+    the fixed part over all rows with x moved and all else as in the data, if x is a variable of the formula and others
+    do not go along with it (Friedman's partial dependence); otherwise the mean over the rows at each x.
 
     Parameters
     ----------
@@ -94,60 +139,30 @@ def spaghetti(
     Raises
     ------
     ModelError
-        If a name is not known, or matplotlib is not installed.
+        If a name is not known, values do not fit the rows, or matplotlib is not installed.
     """
     fit = results._fit
     at = find_block([block.name for block in fit.design.blocks], group)
     block = fit.design.blocks[at]
-    along, name = _horizontal(results, at, x)
+    along = horizontal(fit, at, x)
     order = _by_mean(fit.fitted, block.codes, block.levels)
-    shown = order[spread(order.size, lines)]
+    shown = order[spread(order.size, check_count("lines", lines))]
     ax = new_axes(ax, 6.0, 4.2)
     opacity = float(np.clip(12.0 / np.sqrt(len(shown)) / 4.0, 0.08, 0.7))
     for level in shown:
         rows = np.flatnonzero(block.codes == level)
-        rows = rows[np.argsort(along[rows], kind="stable")]
-        ax.plot(along[rows], fit.fitted[rows], color=BLUE, lw=0.9, alpha=opacity)
-    places = np.unique(np.quantile(along, np.linspace(0, 1, 40)))
-    nearest_rows = np.argsort(along, kind="stable")
-    at_places = np.searchsorted(along[nearest_rows], places)
-    mean = [
-        fit.fixed_part[nearest_rows[along[nearest_rows] == p]].mean() for p in along[nearest_rows][at_places]
-    ]
+        line = group_lines(along.values[rows], fit.fitted[rows], labels=bool(along.labels))
+        ax.plot(*line, color=BLUE, lw=0.9, alpha=opacity, marker="." if line[0].size == 1 else None)
+    places, mean, others = population_line(fit, along)
     ax.plot(places, mean, color=ORANGE, lw=2.2, label="population")
     ax.annotate(" population", (places[-1], mean[-1]), color=ORANGE, va="center", fontsize=9)
+    if along.labels:
+        set_categories(ax, "x", along.labels)
     some = f"{block.levels:,}" if len(shown) == block.levels else f"{len(shown)} of {block.levels:,}"
-    title = f"Fitted lines of {some} levels of {block.name}"
-    return finish(ax, x=name, y=results.formula.split("~", 1)[0].strip(), title=title)
-
-
-def _horizontal(results: MixedResults, block: int, x: Any) -> tuple[Array, str]:
-    """Return the horizontal values of every row, and their name."""
-    design = results._fit.design
-    own = design.blocks[block]
-    columns = {name: design.X[:, j] for j, name in enumerate(design.x_names)}
-    columns |= {name: own.z[:, j] for j, name in enumerate(own.effects)}
-    if x is None:
-        candidates = [*own.effects, *design.x_names]
-        varying = [name for name in candidates if np.ptp(columns[name]) > 0]
-        if not varying:
-            return np.arange(design.n, dtype=float), "row"
-        x = varying[0]
-    if isinstance(x, str):
-        if x not in columns:
-            raise ModelError(
-                f"{x!r} is not a column of the design ({', '.join(columns)}). {nearest(x, columns)} Give an array, one "
-                "number for each row of the fit, to show another variable."
-            )
-        return np.asarray(columns[x], dtype=float), x
-    if isinstance(x, pd.Series) and not x.index.equals(design.index) and design.index.isin(x.index).all():
-        x = x.loc[design.index]
-    values = np.asarray(x, dtype=float)
-    if values.shape != (design.n,):
-        raise ModelError(
-            f"x has shape {values.shape}; expected one number for each of the {design.n} rows of the fit."
-        )
-    return values, str(getattr(x, "name", None) or "x")
+    notes = [f"population: mean over {', '.join(others)}"] if others else []
+    notes += [note for note in [zero_variance(fit, at)] if note]
+    title = "\n".join([f"Fitted lines of {some} levels of {block.name}", *notes])
+    return finish(ax, x=along.name, y=plain(results.formula.split("~", 1)[0].strip()), title=title)
 
 
 def _by_mean(values: Array, codes: IntArray, levels: int) -> IntArray:
@@ -157,8 +172,11 @@ def _by_mean(values: Array, codes: IntArray, levels: int) -> IntArray:
 
 
 def _chosen(levels: pd.Index[Any], order: IntArray, groups: int | list[Any], name: str) -> list[int]:
-    if isinstance(groups, int):
-        return [int(order[i]) for i in spread(order.size, groups)]
+    if isinstance(groups, str):
+        groups = [groups]
+    if not isinstance(groups, Sequence | np.ndarray | pd.Index) or not len(groups):
+        count = check_count("groups", groups, "how many levels to show, at least 1, or a list of levels")  # type: ignore[arg-type]
+        return [int(order[i]) for i in spread(order.size, count)]
     known = {str(level): i for i, level in enumerate(levels)}
     unknown = [g for g in groups if str(g) not in known]
     if unknown:

@@ -10,6 +10,8 @@ import pandas as pd
 from .._types import Array
 from ..errors import DataError, ModelError, nearest
 from ..labels import check_level
+from .asked import whole_figure
+from .names import label_points, level_words
 from .style import BLUE, GREY, INK, ORANGE, finish, grid, new_axes
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def kernel_density(
     return places, heights / (n * width * np.sqrt(2.0 * np.pi))
 
 
+@whole_figure("Its axes are labelled with the names of parameters")
 def bootstrap_density(
     drawn: Bootstrap,
     parameters: Sequence[str] | None = None,
@@ -51,7 +54,7 @@ def bootstrap_density(
     level: float = 0.95,
     kind: Any = "percentile",
 ) -> Any:
-    """Draw the distribution of each parameter over the replicates, and return the figure.
+    """Draw the distribution of each parameter over the replicates, and return the figure; it takes no ``ax=``.
 
     The bar below is the interval, the vertical line the estimate. Replicates that stand exactly at a boundary (a
     variance of 0, a correlation of ±1) are counted in words. An axes for each parameter, labelled with its name.
@@ -148,7 +151,7 @@ def influence(
     if column not in numbers:
         raise DataError(f"the influence table has no column of numbers {column!r} ({', '.join(numbers)}).")
     values = table[column].to_numpy(dtype=float)
-    order = np.argsort(-np.abs(values), kind="stable")[:names]
+    order = np.argsort(-np.abs(values), kind="stable")[: min(names, int(np.isfinite(values).sum()))]
     largest = np.zeros(values.size, dtype=bool)
     largest[order] = True
     ax = new_axes(ax, 7.0, 3.6)
@@ -159,13 +162,8 @@ def influence(
         )
     ax.scatter(places[largest], values[largest], s=16, color=BLUE, zorder=3)
     ax.axhline(0.0, color=GREY, lw=0.8)
-    for i in order:
-        label = table.index[i]
-        text = ", ".join(map(str, label)) if isinstance(label, tuple) else str(label)
-        above = values[i] >= 0
-        ax.annotate(text, (i, values[i]), xytext=(0, 4 if above else -4), textcoords="offset points", ha="center",
-                    va="bottom" if above else "top", fontsize=8)  # fmt: skip
-    ax.margins(y=0.12)
+    ax.set_xlim(-0.03 * values.size - 0.5, 1.03 * values.size - 0.5)
+    label_points(ax, places[order].astype(float), values[order], level_words(table.index[order]), colour=INK)
     ax.set_xticks([])
     what = f"{len(table):,} " + (f"levels of {table.index.name}" if table.index.name else "cases")
     return finish(ax, x=what, y=(shown or column).replace("_", " ").replace("cooks", "Cook's"))
@@ -175,14 +173,16 @@ FACTOR_LIMIT = 1500
 """Random effects beyond which the factor's fill-in is not worked out."""
 
 ROWS = 400
-"""Rows of a picture of X or Z; more are gathered, so that a cell tells whether any of its rows is not zero."""
+"""Rows of a picture of X or Z; more are gathered: a cell of Z tells whether any of its rows is not zero."""
 
 
+@whole_figure("Its axes are labelled X, Z and factor")
 def matrix_pattern(results: MixedResults) -> Any:
-    """Draw where X, Z and the factor of ΛᵀZᵀZΛ + I are not zero, and return the figure.
+    """Draw where X, Z and the factor of ΛᵀZᵀZΛ + I are not zero, and return the figure; it takes no ``ax=``.
 
-    Axes are labelled "X", "Z" and "factor". The factor has the order of the formula's blocks; entries that only fill in
-    while it is computed are lighter. With more than 1,500 random effects ZᵀZ is shown instead, its cells gathered.
+    Axes are labelled "X", "Z" and "factor". Of more than 400 rows of X several share a cell, the darker the more of
+    them are not zero. The factor has the order of the formula's blocks; entries that only fill in while it is computed
+    are lighter. With more than 1,500 random effects ZᵀZ is shown instead, its cells gathered.
 
     Parameters
     ----------
@@ -197,9 +197,7 @@ def matrix_pattern(results: MixedResults) -> Any:
     blocks = design.blocks
     names = ["X", "Z", "factor"] if blocks else ["X"]
     figure = grid(names, len(names), width=3.2, height=4.0)
-    _image(
-        figure.axes[0], _gathered(design.X != 0), f"X: {design.n:,} × {design.X.shape[1]}", "fixed effects"
-    )
+    _image(figure.axes[0], _shares(design.X != 0), f"X: {design.n:,} × {design.X.shape[1]}", "fixed effects")
     if not blocks:
         return figure
     q = sum(block.levels * block.k for block in blocks)
@@ -234,6 +232,16 @@ def _image(ax: Any, pattern: Any, title: str, x: str) -> None:
     ax.set_xlabel(x)
     for side in ax.spines.values():
         side.set_color(GREY)
+
+
+def _shares(pattern: Any) -> Any:
+    """Return a pattern with at most `ROWS` rows: how dark the share of a cell's entries that are set is; 0 for none."""
+    out = np.asarray(pattern, dtype=float)
+    if out.shape[0] <= ROWS:
+        return out
+    starts = np.unique(np.linspace(0, out.shape[0], ROWS + 1)[:-1].astype(int))
+    share = np.add.reduceat(out, starts, axis=0) / np.diff([*starts, out.shape[0]])[:, None]
+    return np.where(share > 0, 0.15 + 0.85 * share, 0.0)
 
 
 def _gathered(pattern: Any) -> Any:

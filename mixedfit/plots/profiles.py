@@ -10,6 +10,7 @@ from scipy.special import chdtri, ndtri
 
 from .._types import Array
 from ..errors import ModelError
+from .asked import whole_figure
 from .style import BLUE, FAINT, GREY, INK, ORANGE, finish, grid, reference_line
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def _words(profile: Profile) -> dict[str, str]:
     return {p.name: p.name if p.kind == "fixed" else textwrap.fill(p.words, 30) for p in profile.parameters}
 
 
+@whole_figure("Its axes are labelled with the names of parameters")
 def profile_zeta(
     profile: Profile,
     parameters: Sequence[str] | None = None,
@@ -47,7 +49,7 @@ def profile_zeta(
     levels: Sequence[float] = LEVELS,
     columns: int = 3,
 ) -> Any:
-    """Draw ζ of each parameter, and return the figure.
+    """Draw ζ of each parameter, and return the figure; it takes no ``ax=``.
 
     A straight line means that the likelihood is that of a normal distribution, and that Wald intervals serve.
     Vertical lines lead from ±z of each level to the limits of the interval. An axes for each parameter, labelled with
@@ -91,6 +93,7 @@ def profile_zeta(
     return figure
 
 
+@whole_figure("Its axes are labelled with the names of parameters")
 def profile_density(
     profile: Profile,
     parameters: Sequence[str] | None = None,
@@ -98,7 +101,7 @@ def profile_density(
     level: float = 0.95,
     columns: int = 3,
 ) -> Any:
-    """Draw the density that each profile implies, φ(ζ) dζ/dψ, and return the figure.
+    """Draw the density that each profile implies, φ(ζ) dζ/dψ, and return the figure; it takes no ``ax=``.
 
     The shaded part is the interval of coverage `level`. An axes for each parameter, labelled with lme4's name.
 
@@ -141,15 +144,17 @@ def profile_density(
     return figure
 
 
+@whole_figure("Its axes are labelled with the names of parameters")
 def profile_pairs(
     profile: Profile, parameters: Sequence[str] | None = None, *, levels: Sequence[float] = (0.5, 0.8, 0.95)
 ) -> Any:
-    """Draw profiles of each pair of parameters, and return the figure.
+    """Draw profiles of each pair of parameters, and return the figure; it takes no ``ax=``.
 
     Below the diagonal in the parameters' own units, above it in units of ζ: traces, along which the other parameter is
     best, and outlines of joint regions of coverage `levels`, interpolated as in Bates & Watts (1988), appendix 6.
-    Straight traces at right angles mean that two estimates know nothing of each other. Axes are labelled
-    "row|column" with lme4's names; on the diagonal stands ζ.
+    Straight traces at right angles mean that two estimates know nothing of each other. Outlines are open where a
+    profile ends, as at a standard deviation of 0. Axes are labelled "row|column" with lme4's names; on the diagonal
+    stands ζ.
 
     Parameters
     ----------
@@ -252,7 +257,8 @@ def contour(
     """Return the outline on which the deviance has risen by radius², in ζ of both; None where it is not known.
 
     Bates & Watts (1988), appendix 6: the traces give four points of the outline with their tangents; between them the
-    phase of one coordinate against the other's is a periodic cubic spline.
+    phase of one coordinate against the other's is a periodic cubic spline. Where a profile ends before (a standard
+    deviation reaches 0) its trace goes on straight to give the point, and the outline is NaN from the end on.
 
     Parameters
     ----------
@@ -262,12 +268,13 @@ def contour(
     """
     from scipy.interpolate import CubicSpline  # costs more at import than most fits take
 
-    angles, phases = [], []
+    angles, phases, whole = [], [], True
     for (held, other), turned in ((along, False), (across, True)):
+        if held.size < 2:
+            return None
         for side in (-radius, radius):
-            if not held[0] - 1e-6 <= side <= held[-1] + 1e-6:
-                return None
-            cosine = float(np.clip(np.interp(side, held, other) / radius, -1.0, 1.0))
+            whole &= bool(held[0] - 1e-6 <= side <= held[-1] + 1e-6)
+            cosine = float(np.clip(_continued(held, other, side) / radius, -1.0, 1.0))
             own, its = (0.0 if side > 0 else np.pi), float(np.arccos(cosine))
             first, second = (its, own) if turned else (own, its)
             angle, phase = 0.5 * (first + second), first - second
@@ -278,5 +285,24 @@ def contour(
     if np.any(np.diff(a) < 1e-9):
         return None
     spline = CubicSpline(np.append(a, a[0] + 2.0 * np.pi), np.append(d, d[0]), bc_type="periodic")
-    turn = np.linspace(a[0], a[0] + 2.0 * np.pi, points)
-    return radius * np.cos(turn + 0.5 * spline(turn)), radius * np.cos(turn - 0.5 * spline(turn))
+    turn = np.linspace(a[0], a[0] + 2.0 * np.pi, points if whole else 16 * points)
+    x, y = radius * np.cos(turn + 0.5 * spline(turn)), radius * np.cos(turn - 0.5 * spline(turn))
+    return (x, y) if whole else _within(x, y, along[0], across[0])
+
+
+def _continued(held: Array, other: Array, at: float) -> float:
+    """Return a trace at a place, straight on beyond its ends."""
+    for end, before in ((0, 1), (-1, -2)):
+        beyond = at < held[0] if end == 0 else at > held[-1]
+        if beyond:
+            slope = (other[end] - other[before]) / (held[end] - held[before])
+            return float(other[end] + slope * (at - held[end]))
+    return float(np.interp(at, held, other))
+
+
+def _within(x: Array, y: Array, first: Array, second: Array) -> tuple[Array, Array]:
+    """Return an outline with NaN where one parameter is beyond its profile, beginning where it comes back."""
+    known = (x >= first[0]) & (x <= first[-1]) & (y >= second[0]) & (y <= second[-1])
+    start = int(np.flatnonzero(~known)[0]) if not known.all() else 0
+    x, y = (np.roll(np.where(known, v, np.nan), -start) for v in (x, y))
+    return x, y

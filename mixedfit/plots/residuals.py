@@ -8,6 +8,9 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from .._types import Array
+from .asked import whole_figure
+from .groups import zero_variance
+from .names import level_words, plain
 from .style import (
     BLUE,
     FAINT,
@@ -147,11 +150,13 @@ def _qq(ax: Any, values: Array, mean: float, sd: float) -> None:
                rasterized=n > 500)  # fmt: skip
 
 
+@whole_figure("qq_random_effect draws one of its panels on ax=")
 def qq_random_effects(results: MixedResults, group: str | None = None) -> Any:
     """Draw the predicted random effects of a grouping factor, ordered, against normal quantiles; return the figure.
 
-    Each effect is over its own spread. Predictions are shrunken, more so for small groups, so only clear curves and
-    single far points count. The figure has an axes for each effect, labelled with its name.
+    It takes no ``ax=``; `qq_random_effect` does. Each effect is over its own spread. Predictions are shrunken, more so
+    for small groups, so only clear curves and single far points count. The figure has an axes for each effect, labelled
+    with its name.
 
     Parameters
     ----------
@@ -197,20 +202,38 @@ def qq_random_effect(
     values = np.sort(modes)
     ax = new_axes(ax, 4.5, 4.0)
     _qq(ax, values, float(values.mean()), float(values.std()))
-    _name_ends(ax, block.grouping.levels[np.argsort(modes, kind="stable")], values)
-    return finish(ax, x="normal quantile", y=f"{block.effects[j]} | {block.name}")
+    zero = zero_variance(results._fit, at, j)
+    if values.any():
+        _name_ends(ax, block.grouping.levels[np.argsort(modes, kind="stable")], values)
+    else:
+        ax.set_ylim(-results._fit.sigma, results._fit.sigma)
+    if zero:
+        ax.text(
+            0.5,
+            0.75,
+            zero.replace(" of ", "\nof "),
+            transform=ax.transAxes,
+            ha="center",
+            fontsize=9,
+            color=INK,
+        )
+    return finish(ax, x="normal quantile", y=f"{plain(block.effects[j])} | {block.name}")
 
 
 def _name_ends(ax: Any, labels: Any, values: Array) -> None:
-    """Name the lowest and the highest level."""
+    """Name the lowest and the highest level: below and above, where an ordered cloud has no other points."""
     scores = normal_scores(values.size)
-    for i, shift, side in ((0, (5, -2), "left"), (values.size - 1, (-5, -2), "right")):
-        ax.annotate(str(labels[i]), (scores[i], values[i]), textcoords="offset points", xytext=shift, fontsize=8,
-                    ha=side, color=INK)  # fmt: skip
+    ends = [0, values.size - 1]
+    below_and_above = (((3, -4), "left", "top"), ((-3, 4), "right", "bottom"))
+    for i, word, (shift, side, edge) in zip(ends, level_words(labels[ends]), below_and_above, strict=True):
+        ax.annotate(word, (scores[i], values[i]), textcoords="offset points", xytext=shift, fontsize=8,
+                    ha=side, va=edge, color=INK)  # fmt: skip
+    ax.margins(y=0.1)
 
 
+@whole_figure("residuals_fitted, scale_location, qq_residuals and qq_random_effect draw its panels on ax=")
 def overview(results: MixedResults) -> Any:
-    """Draw four pictures of a fit, and return the figure.
+    """Draw four pictures of a fit, and return the figure; it takes no ``ax=``.
 
     Residuals against fitted values, their spread, a normal Q–Q plot of residuals and one of the first random effect.
     Axes are labelled "residuals_fitted", "scale_location", "qq_residuals" and "qq_random_effects".

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._types import Array
 from ..errors import ModelError, nearest
+from .asked import check_axes
 
 __all__ = [
     "BLUE",
@@ -59,9 +60,15 @@ def pyplot() -> Any:
 
 
 def new_axes(ax: Any, width: float, height: float) -> Any:
-    """Return the axes given, or those of a new figure of so many inches."""
+    """Return the axes given, or those of a new figure of so many inches.
+
+    Raises
+    ------
+    ModelError
+        If what is given is not axes, or matplotlib is not installed.
+    """
     if ax is not None:
-        return ax
+        return check_axes(ax)
     return pyplot().subplots(figsize=(width, height), layout="constrained")[1]
 
 

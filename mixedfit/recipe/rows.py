@@ -148,9 +148,12 @@ class Recipe:
 
     def _needed(self, blocks: Iterable[int]) -> list[str]:
         """Return the variables of the fixed part, of offsets and of some blocks' effects."""
+        offsets = [f"O{i}" for i in range(len(self.parsed.offsets))]
+        return self._names(["X", *offsets, *(key for f in blocks for key in self.groups[f].keys)])
+
+    def _names(self, keys: Iterable[str]) -> list[str]:
+        """Return the variables of some parts of the formula."""
         parts = names_by_part(self.parsed)
-        keys = ["X", *(key for key in parts if key.startswith("O"))]
-        keys += [key for f in blocks for key in self.groups[f].keys]
         used = {name for key in keys for name in parts.get(key, parts["X"])}
         return [name for name in self.variables if name in used]
 
@@ -174,9 +177,17 @@ class Recipe:
 
     def fixed_rows(self, data: Any) -> tuple[Array, tuple[IntArray, ...]]:
         """Return X, shape (n, p), and the codes of many-level fixed factors; as `rows`, without the rest."""
-        names = [name for name in self.fixed_names if name in self.variables]
-        table, columns = self._columns(data, names, [])
+        table, columns = self._columns(data, self.fixed_names, [])
         return self._fixed(columns, len(table)), self._many_codes(columns)
+
+    def effect_rows(self, block: int, data: Any) -> Array:
+        """Return the columns of a block's effects, shape (n, k); as `rows`, without the rest."""
+        table, columns = self._columns(data, self.effect_names(block), [])
+        return self._effects(self.groups[block], columns, len(table))
+
+    def effect_names(self, block: int) -> tuple[str, ...]:
+        """Variables of a block's effects."""
+        return tuple(self._names(self.groups[block].keys))
 
     @lazy
     def fixed_names(self) -> tuple[str, ...]:
