@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from gibbs_oracle import GridPosterior, dense_z, grid_posterior, normal_posterior
 
 import mixedfit as mf
+from mixedfit.bayes import chain as chain_module
 from mixedfit.bayes import convergence
 from mixedfit.bayes import gibbs as gibbs_module
 from mixedfit.bayes import priors as pr
 from mixedfit.bayes.problem import dense_products
 from mixedfit.crossprod import cross_products
+from mixedfit.kernels.gibbs import run_sweeps
 
 
 def seedlings() -> mf.LinearMixedModel:
@@ -286,6 +290,40 @@ def test_interrupt_must_keep_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
         posterior = seedlings().gibbs(draws=5_000_000, tune=0, chains=2, seed=1, keep_effects=False)
     assert 4 <= posterior.draws < 5_000_000
     assert np.all(posterior.sigma > 0)
+
+
+@pytest.mark.parametrize(
+    "prior", [pr.UniformSD(20), pr.UniformSD(10), pr.HalfNormal(0.5), pr.Exponential(0.5)]
+)
+def test_chains_must_mix_under_a_prior_of_sigma_far_from_the_data(prior: pr.VariancePrior) -> None:
+    """Under a uniform prior below what the data want, σ is piled up below its end: n log-likelihood units a factor."""
+    model = mf.lmm("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy"))
+    posterior = model.gibbs({"sigma": prior}, draws=500, tune=300, seed=1)
+    assert posterior.summary()["rhat"].max() < 1.02
+    if isinstance(prior, pr.UniformSD):
+        assert 0.98 * prior.upper < posterior.sigma.mean() < posterior.sigma.max() <= prior.upper
+
+
+def test_parameter_that_did_not_move_must_be_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain_module, "_run", lambda *arguments: _frozen(*arguments))
+    with pytest.warns(mf.SamplingWarning, match="sigma did not move"):
+        posterior = seedlings().gibbs(draws=20, tune=5, seed=1, chains=2)
+    assert any("sigma did not move" in text for text in posterior.warnings)
+
+
+def _frozen(*arguments: Any) -> int:
+    """A sampler whose σ² stays where it is."""
+    out, places = arguments[-4], arguments[-3]
+    ran = run_sweeps(*arguments)
+    out[1][places[places >= 0]] = 1.0
+    return int(ran)
+
+
+def test_known_parameters_must_not_be_warned_about() -> None:
+    priors = {"sigma": pr.Known(2), "Tray": pr.Known(3)}
+    posterior = seedlings().gibbs(priors, draws=100, tune=100, seed=1)
+    assert posterior.held == {"sigma", "sd_(Intercept)|Tray"}
+    assert not any("move" in text for text in posterior.warnings)
 
 
 def test_data_must_not_change_and_effects_may_be_left_out() -> None:

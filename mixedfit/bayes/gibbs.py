@@ -20,7 +20,7 @@ from .._threads import blas_threads
 from .._types import IntArray
 from ..crossprod import CrossProducts, cross_products
 from ..design import Design, check_identifiable
-from ..errors import ModelError, PriorWarning, SamplingWarning
+from ..errors import ModelError, PriorWarning, SamplingWarning, warn
 from . import problem as problem_module
 from .chain import Chain, Plan
 from .crossed_chain import CrossedChain, factors_of
@@ -104,7 +104,10 @@ def gibbs(
             f"stopped after {kept} of {draws} draws a chain; these are kept.", SamplingWarning, stacklevel=3
         )
     settings = {"tune": tune, "thin": thin, "seconds": perf_counter() - begun}
-    return replace(_posterior(design, cross, placement, shape, order, runs, kept, settings), without=again)
+    posterior = _posterior(design, cross, placement, shape, order, runs, kept, settings)
+    if posterior._stuck:
+        warn(posterior._stuck, SamplingWarning)
+    return replace(posterior, without=again)
 
 
 def _sample_without(design: Design, options: Mapping[str, Any], rows: IntArray, seed: object) -> Posterior:
@@ -215,6 +218,7 @@ def _posterior(
         seconds=float(settings["seconds"]),
         acceptance=np.array([run.acceptance for run in runs]),
         scales=scales,
+        held=placement.held(design) | ({"sigma0"} if isinstance(shape.sigma0, Known) else set()),
     )
 
 

@@ -22,6 +22,7 @@ from .priors import (
     HalfT,
     HuangWand,
     InverseWishart,
+    Known,
     Normal,
     Prior,
     VariancePrior,
@@ -89,6 +90,13 @@ class Placement:
     def statements(self) -> tuple[str, ...]:
         """The priors of fixed effects and of covariances as mathematics, one line each."""
         return (*self.fixed, *(str(unit) for unit in self.units))
+
+    def held(self, design: Design) -> frozenset[str]:
+        """Return the names of the standard deviations that are known."""
+        units = [unit for unit in self.units if isinstance(unit.prior, Known)]
+        blocks = [(design.blocks[unit.block], unit.start) for unit in units]
+        own = [f"sd_{block.effects[start]}|{block.name}" for block, start in blocks]
+        return frozenset([*own, "sigma"] if isinstance(self.sigma, Known) else own)
 
 
 def place_priors(design: Design, cross: CrossProducts, priors: Mapping[str, Any] | None) -> Placement:
