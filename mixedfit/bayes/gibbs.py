@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
-from threading import Event
 from time import perf_counter
 from typing import Any
 
@@ -161,24 +160,24 @@ def _check_count(name: str, value: Any, least: int) -> None:
 
 
 def _run_all(runs: list[Chain], workers: int, shown: Progress) -> bool:
-    """Run chains on threads; return False if the user stopped them."""
-    stop = Event()
+    """Run chains on threads, a slice of each in turn; return False if the user stopped them."""
     total = sum(run.places.size for run in runs)
+    pending: dict[Future[bool], Chain] = {}
     with ThreadPoolExecutor(workers, thread_name_prefix="mixedfit-gibbs") as pool:
-        pending: set[Future[None]] = set()
         try:
-            pending = {pool.submit(run.run, stop) for run in runs}
+            pending |= {pool.submit(run.advance): run for run in runs}
             while pending:
-                finished, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    future.result()
+                for future in wait(pending, timeout=0.1, return_when=FIRST_COMPLETED).done:
+                    run = pending.pop(future)
+                    if future.result():
+                        pending[pool.submit(run.advance)] = run
                 shown.count(sum(run.done for run in runs), total, "sweeps")
         except KeyboardInterrupt:
-            stop.set()
-        except BaseException:
-            stop.set()
-            raise
-    return not stop.is_set()
+            return False
+        finally:
+            for future in pending:
+                future.cancel()
+    return True
 
 
 def _posterior(
