@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -298,6 +299,64 @@ def test_interrupt_must_keep_draws_of_every_chain(monkeypatch: pytest.MonkeyPatc
     assert posterior.chains == 3
     assert 4 <= posterior.draws < 5_000_000
     assert np.all(posterior.sigma > 0)
+
+
+@pytest.mark.parametrize(
+    "prior", [pr.UniformSD(20), pr.UniformSD(10), pr.HalfNormal(0.5), pr.Exponential(0.5)]
+)
+def test_chains_must_mix_under_a_prior_of_sigma_far_from_the_data(prior: pr.VariancePrior) -> None:
+    """Under a uniform prior below what the data want, σ is piled up below its end: n log-likelihood units a factor."""
+    model = mf.lmm("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy"))
+    posterior = model.gibbs({"sigma": prior}, draws=500, tune=300, seed=1)
+    assert posterior.summary()["rhat"].max() < 1.02
+    if isinstance(prior, pr.UniformSD):
+        assert 0.98 * prior.upper < posterior.sigma.mean() < posterior.sigma.max() <= prior.upper
+
+
+def test_parameter_that_did_not_move_must_be_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain_module, "_run", lambda *arguments: _frozen(*arguments))
+    with pytest.warns(mf.SamplingWarning, match="sigma did not move"):
+        posterior = seedlings().gibbs(draws=20, tune=5, seed=1, chains=2)
+    assert any("sigma did not move" in text for text in posterior.warnings)
+
+
+def _frozen(*arguments: Any) -> int:
+    """A sampler whose σ² stays where it is."""
+    out, places = arguments[-4], arguments[-3]
+    ran = run_sweeps(*arguments)
+    out[1][places[places >= 0]] = 1.0
+    return int(ran)
+
+
+def test_known_parameters_must_not_be_warned_about() -> None:
+    priors = {"sigma": pr.Known(2), "Tray": pr.Known(3)}
+    posterior = seedlings().gibbs(priors, draws=100, tune=100, seed=1)
+    assert posterior.held == {"sigma", "sd_(Intercept)|Tray"}
+    assert not any("move" in text for text in posterior.warnings)
+
+
+@pytest.mark.parametrize("sigma", ["common", "by:period"])
+def test_posterior_must_not_depend_on_the_unit_of_the_weights(shared_data: Path, sigma: str) -> None:
+    """σ is the SD at weight 1, and with weights 10,000 times as large 100 times as large; so is its default prior."""
+    frame = pd.read_csv(shared_data / "cbpp.csv")
+    frame["period"] = "p" + frame["period"].astype(str)
+    frame["p"], frame["large"] = frame["incidence"] / frame["size"], 1e4 * frame["size"]
+    one, other = (
+        mf.lmm("p ~ period + (1 | herd)", frame, weights=name).gibbs(draws=50, tune=50, seed=1, sigma=sigma)
+        for name in ("size", "large")
+    )
+    for name in one:
+        times = 100 if name.startswith("sigma") else 1
+        np.testing.assert_allclose(other[name], times * one[name], rtol=1e-6, err_msg=name)
+
+
+def test_prior_must_stay_when_rows_with_large_weights_are_left_out() -> None:
+    frame = mf.load_dataset("seedling_weight")
+    frame["w"] = np.where(frame["Tray"] == frame["Tray"].iloc[0], 100.0, 1.0)
+    model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", frame, weights="w")
+    posterior = model.gibbs(draws=20, tune=5, seed=1)
+    assert posterior.without is not None
+    assert posterior.without(np.flatnonzero(frame["w"] > 1), 1).priors == posterior.priors
 
 
 def test_data_must_not_change_and_effects_may_be_left_out() -> None:

@@ -80,7 +80,7 @@ def gibbs(
         "sigma": sigma,
         "data": data,
     }
-    again = partial(_sample_without, design, options)
+    whole = design
     shape, others = place_shape(
         design, priors, errors=errors, random_effects=random_effects, sigma=sigma, data=data
     )
@@ -106,7 +106,9 @@ def gibbs(
     posterior = _posterior(design, cross, placement, shape, order, runs, kept, settings)
     if posterior._stuck:
         warn(posterior._stuck, SamplingWarning)
-    return replace(posterior, without=again)
+    typical = {"sigma": placement.sigma} if shape.groups is None else {"sigma0": shape.sigma0}
+    options["priors"] = {**(priors or {}), **typical}  # a default follows the weights, which change
+    return replace(posterior, without=partial(_sample_without, whole, options))
 
 
 def _sample_without(design: Design, options: Mapping[str, Any], rows: IntArray, seed: object) -> Posterior:
