@@ -350,6 +350,27 @@ def test_posterior_must_not_depend_on_the_unit_of_the_weights(shared_data: Path,
         np.testing.assert_allclose(other[name], times * one[name], rtol=1e-6, err_msg=name)
 
 
+def test_all_cores_must_be_asked_for_by_minus_one_and_other_numbers_refused() -> None:
+    options = {"draws": 10, "tune": 5, "seed": 1}
+    assert np.array_equal(
+        seedlings().gibbs(n_jobs=-1, **options).sigma, seedlings().gibbs(n_jobs=1, **options).sigma
+    )
+    for wrong in (0, -2, 1.5, True):
+        with pytest.raises(mf.ModelError, match="n_jobs is .*; expected a whole number of at least 1, or -1"):
+            seedlings().gibbs(n_jobs=wrong, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"chains": 1}, "1 chain of 60 draws after 5 of tuning"),
+        ({"chains": 2, "thin": 3}, "2 chains of 60 draws, 1 of every 3 sweeps, after 5 of tuning"),
+    ],
+)
+def test_printed_posterior_must_count_its_chains_and_draws(options: dict[str, int], told: str) -> None:
+    assert told in str(seedlings().gibbs(draws=60, tune=5, seed=1, **options))
+
+
 def test_prior_must_stay_when_rows_with_large_weights_are_left_out() -> None:
     frame = mf.load_dataset("seedling_weight")
     frame["w"] = np.where(frame["Tray"] == frame["Tray"].iloc[0], 100.0, 1.0)

@@ -68,6 +68,7 @@ def gibbs(
         ("thin", thin, 1),
     ]:
         _check_count(name, value, least)
+    workers = _threads_of(n_jobs)
     options = {
         "priors": priors,
         "draws": draws,
@@ -94,7 +95,7 @@ def gibbs(
     make = _chain_maker(design, cross, placement, shape, plan)
     runs = [make(rng) for rng in generators]
     with blas_threads(1), Progress(progress) as shown:
-        finished = _run_all(runs, min(chains, n_jobs or os.cpu_count() or 1), shown)
+        finished = _run_all(runs, min(chains, workers), shown)
     kept = min(run.kept for run in runs)
     if not finished:
         if kept < 4:
@@ -159,6 +160,16 @@ def _check_count(name: str, value: Any, least: int) -> None:
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
     if not whole or value < least:
         raise ModelError(f"{name} is {value!r}; expected a whole number of at least {least}.")
+
+
+def _threads_of(n_jobs: Any) -> int:
+    """Return the number of threads asked for: None and −1 are as many as there are cores."""
+    if n_jobs is None or n_jobs == -1:
+        return os.cpu_count() or 1
+    whole = isinstance(n_jobs, int | np.integer) and not isinstance(n_jobs, bool | np.bool_)
+    if not whole or n_jobs < 1:
+        raise ModelError(f"n_jobs is {n_jobs!r}; expected a whole number of at least 1, or -1 for all cores.")
+    return int(n_jobs)
 
 
 def _run_all(runs: list[Chain], workers: int, shown: Progress) -> bool:

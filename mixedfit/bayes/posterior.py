@@ -363,8 +363,8 @@ class Posterior(Judged):
         return tuple(out)
 
     def __str__(self) -> str:
-        sampled = f"{self.chains} chains of {self.draws} draws"
-        every = f", every {self.thin}th kept" if self.thin > 1 else ""
+        sampled = f"{self.chains} chain{'s' if self.chains > 1 else ''} of {self.draws} draws"
+        every = f", 1 of every {self.thin} sweeps," if self.thin > 1 else ""
         lines = [
             "Linear mixed model, Gibbs sampler",
             f"Formula: {self.design.formula.source}",
