@@ -356,7 +356,9 @@ def test_all_cores_must_be_asked_for_by_minus_one_and_other_numbers_refused() ->
         seedlings().gibbs(n_jobs=-1, **options).sigma, seedlings().gibbs(n_jobs=1, **options).sigma
     )
     for wrong in (0, -2, 1.5, True):
-        with pytest.raises(mf.ModelError, match="n_jobs is .*; expected a whole number of at least 1, or -1"):
+        with pytest.raises(
+            mf.ModelError, match=r"n_jobs is .*; expected a whole number of at least 1, or -1"
+        ):
             seedlings().gibbs(n_jobs=wrong, **options)
 
 

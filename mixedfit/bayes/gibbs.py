@@ -19,7 +19,7 @@ from .._threads import blas_threads
 from .._types import IntArray
 from ..crossprod import CrossProducts, cross_products
 from ..design import Design, check_identifiable
-from ..errors import ModelError, PriorWarning, SamplingWarning, warn
+from ..errors import GroupingWarning, ModelError, PriorWarning, SamplingWarning, warn
 from . import problem as problem_module
 from .chain import Chain, Plan
 from .crossed_chain import CrossedChain, factors_of
@@ -117,7 +117,8 @@ def _sample_without(design: Design, options: Mapping[str, Any], rows: IntArray, 
     weights = np.ones(design.n) if design.weights is None else design.weights.copy()
     weights[rows] = 0.0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PriorWarning)  # it was given once
+        for given_once in (PriorWarning, GroupingWarning):
+            warnings.simplefilter("ignore", given_once)
         return gibbs(replace(design, weights=weights), seed=seed, progress=False, **options)
 
 
