@@ -163,7 +163,7 @@ class Draws:
 
     def __str__(self) -> str:
         chains, draws, _ = self.values.shape
-        return f"{chains} chains of {draws} draws\n{format_summary(self.summary())}"
+        return f"{chains} chain{'s' if chains > 1 else ''} of {draws} draws\n{format_summary(self.summary())}"
 
     __repr__ = __str__
 

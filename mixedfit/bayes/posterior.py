@@ -16,6 +16,7 @@ from ..errors import ModelError, nearest
 from ..labels import check_level
 from ..parameters import Parameter, variance_parameters
 from .arviz import to_arviz
+from .convergence import is_stuck
 from .draws import (
     Draws,
     GroupDraws,
@@ -71,6 +72,8 @@ class Posterior(Judged):
         Takes rows and a seed, and samples the posterior without these rows under the same priors.
     scales : ScaleDraws or None
         Of a model that is not normal with one σ; `sigma` is σ₀ where σ differs by group.
+    held : frozenset of str
+        Names of the parameters that are known.
 
     Examples
     --------
@@ -96,6 +99,7 @@ class Posterior(Judged):
     acceptance: Array | None = None
     without: Callable[[IntArray, object], Posterior] | None = None
     scales: ScaleDraws | None = None
+    held: frozenset[str] = frozenset()
 
     @property
     def chains(self) -> int:
@@ -328,10 +332,23 @@ class Posterior(Judged):
         return to_arviz(self, rows=rows, seed=seed, prior=prior)
 
     @lazy
+    def _stuck(self) -> str:
+        """What to say of parameters that did not move, an empty string if all did."""
+        names = [name for name in self.names if name not in self.held and is_stuck(self[name])]
+        if not names:
+            return ""
+        return (
+            f"{', '.join(names)} did not move in at least one chain, so that the draws are not the posterior's. The "
+            "prior may be far from what the data say; give one with room for them."
+        )
+
+    @lazy
     def warnings(self) -> tuple[str, ...]:
         """What should be known before the numbers are read, in words; empty if all is well."""
         table = self.summary()
         out = []
+        if self._stuck:
+            out.append(self._stuck)
         worst = table["rhat"].max()
         if worst > MIXED:
             out.append(
@@ -346,8 +363,8 @@ class Posterior(Judged):
         return tuple(out)
 
     def __str__(self) -> str:
-        sampled = f"{self.chains} chains of {self.draws} draws"
-        every = f", every {self.thin}th kept" if self.thin > 1 else ""
+        sampled = f"{self.chains} chain{'s' if self.chains > 1 else ''} of {self.draws} draws"
+        every = f", 1 of every {self.thin} sweeps," if self.thin > 1 else ""
         lines = [
             "Linear mixed model, Gibbs sampler",
             f"Formula: {self.design.formula.source}",
