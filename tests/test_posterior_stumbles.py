@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,3 +72,30 @@ def test_new_groups_must_be_named_in_what_predict_prints(posterior: mf.Posterior
     assert drawn.notes == ("Subject 'new': not in the fit, drawn anew from the distribution of groups.",)
     assert "Note: Subject 'new'" in str(drawn)
     assert posterior.predict({"Days": [1.0], "Subject": ["308"]}, seed=1).notes == ()
+
+
+# -- copies ------------------------------------------------------------------------------------------
+
+
+def test_copy_of_a_posterior_must_say_the_same(posterior: mf.Posterior, sleep: pd.DataFrame) -> None:
+    posterior.summary()
+    copy = pickle.loads(pickle.dumps(posterior))
+    pd.testing.assert_frame_equal(copy.summary(), posterior.summary())
+    rows = sleep[:3]
+    assert np.array_equal(copy.predict(rows, seed=1).values, posterior.predict(rows, seed=1).values)
+    assert len(copy.without(np.array([0]), 1)["sigma"]) == 4
+
+
+@pytest.mark.parametrize(
+    "options", [{"errors": mf.distributions.StudentT("estimate")}, {"sigma": "by:Subject"}]
+)
+def test_copy_of_a_posterior_with_scales_must_say_the_same(
+    sleep: pd.DataFrame, options: dict[str, object]
+) -> None:
+    drawn = mf.lmm("Reaction ~ Days + (1 | Subject)", sleep).gibbs(draws=20, tune=10, seed=1, **options)
+    drawn.names  # noqa: B018 (what was asked before a copy must not hinder it)
+    copy = pickle.loads(pickle.dumps(drawn))
+    assert copy.names == drawn.names
+    assert np.array_equal(
+        copy["sigma0" if "sigma" in options else "nu"], drawn["sigma0" if "sigma" in options else "nu"]
+    )

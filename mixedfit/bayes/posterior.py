@@ -145,6 +145,10 @@ class Posterior(Judged):
             )
         return self._getters[name]()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is found again when asked for, such as functions made on the way."""
+        return {name: value for name, value in self.__dict__.items() if name != "_getters"}
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 
