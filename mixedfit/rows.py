@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ._types import Array, BoolArray
+from .design import Design
 from .errors import DataError, ModelError
 from .fit import Fit
 from .frames import as_frame, column_names
@@ -18,7 +19,10 @@ from .recipe import NewRows, usable
 __all__ = [
     "NewLevels",
     "check_levels",
+    "check_types",
     "fixed_mean",
+    "further_offset",
+    "further_weights",
     "residual_variance",
     "rows_of",
     "some_rows",
@@ -70,17 +74,29 @@ def rows_of(
             labels=(),
             index=design.index,
         )
-    recipe = usable(design.recipe)
-    if offset is not None and recipe.offset is not True:
+    own = [f for f, effects in enumerate(taken) if effects.any()]
+    given = further_offset(design, newdata, offset)
+    return usable(design.recipe).rows(
+        newdata, levels_of=own, effects_of=None if every_effect else own, offset=given
+    )
+
+
+def further_offset(design: Design, newdata: Any, offset: Any) -> Array | None:
+    """Return the offset of further rows, shape (n,), where that of the fit was an array.
+
+    Raises
+    ------
+    ModelError
+        If it is given, but the model finds the offset in the data, or has none.
+    """
+    if offset is None:
+        return None
+    if usable(design.recipe).offset is not True:
         raise ModelError(
             "offset= is for fits whose offset was an array; this one finds the offset in the data, or has none."
         )
-    own = [f for f, effects in enumerate(taken) if effects.any()]
-    given = None
-    if offset is not None:
-        count = len(next(iter(as_frame(newdata, column_names(newdata)[:1]).items()))[1])
-        given = per_row("offset", offset, newdata, count)
-    return recipe.rows(newdata, levels_of=own, effects_of=None if every_effect else own, offset=given)
+    count = len(next(iter(as_frame(newdata, column_names(newdata)[:1]).items()))[1])
+    return per_row("offset", offset, newdata, count)
 
 
 def per_row(what: str, value: Any, newdata: Any, n: int) -> Array | None:
@@ -140,17 +156,27 @@ def check_levels(fit: Fit, rows: NewRows, taken: Sequence[BoolArray], new_levels
 def _unseen(name: str, unseen: Sequence[Any], known: pd.Index[Any]) -> DataError:
     """Return the error that names levels which the fit did not see."""
     shown = ", ".join(map(repr, unseen[:10])) + (f", … ({len(unseen)})" if len(unseen) > 10 else "")
-    twins = [level for level in known.tolist() if str(level) == str(unseen[0])]
-    if twins:
-        return DataError(
-            f"{name!r} has levels that the fit did not see: {shown}. It has {twins[0]!r} of type "
-            f"{type(twins[0]).__name__}, where this is of type {type(unseen[0]).__name__}: convert the column."
-        )
+    check_types(name, unseen, known)
     return DataError(
         f"{name!r} has levels that the fit did not see: {shown}. Take new_levels='marginal' to predict for a group "
         "drawn at random, with its variance in the errors, 'population' to set its random effects to 0, or leave "
         "these rows out."
     )
+
+
+def check_types(name: str, unseen: Sequence[Any], known: pd.Index[Any]) -> None:
+    """Refuse labels that are those of the fit but for their type, such as 308 for '308'."""
+    if not len(unseen):
+        return
+    texts = {str(level): level for level in known.tolist()}
+    for label in unseen:
+        twin = texts.get(str(label))
+        if twin is not None:
+            shown = ", ".join(map(repr, unseen[:10])) + (f", … ({len(unseen)})" if len(unseen) > 10 else "")
+            raise DataError(
+                f"{name!r} has levels that the fit did not see: {shown}. It has {twin!r} of type "
+                f"{type(twin).__name__}, where this is of type {type(label).__name__}: convert the column."
+            )
 
 
 def residual_variance(fit: Fit, newdata: Any, weights: Any, n: int) -> Array:
@@ -162,14 +188,28 @@ def residual_variance(fit: Fit, newdata: Any, weights: Any, n: int) -> Array:
         If the fit has weights and those of further rows are not given.
     """
     own = fit.design.weights
-    if weights is None and own is not None and newdata is not None:
+    w = own if newdata is None and weights is None else further_weights(fit.design, newdata, weights, n)
+    if w is None:
+        return np.full(n, fit.sigma**2)
+    return np.asarray(fit.sigma**2 / np.where(w > 0, w, np.nan))
+
+
+def further_weights(design: Design, newdata: Any, weights: Any, n: int) -> Array | None:
+    """Return the weights of further rows, shape (n,), or None for a model without.
+
+    Raises
+    ------
+    ModelError
+        If the model has weights and those of further rows are not given.
+    DataError
+        If a weight is negative or infinite.
+    """
+    if weights is None and design.weights is not None:
         raise ModelError(
             "the fit has weights, Var(ε) = σ²/w, so the variance of new responses depends on theirs. Give "
             "weights= with a column, one number a row, or one number for all, such as 1."
         )
-    w = own if newdata is None and weights is None else per_row("weights", weights, newdata, n)
-    if w is None:
-        return np.full(n, fit.sigma**2)
-    if np.any(w < 0) or np.any(np.isinf(w)):
+    w = per_row("weights", weights, newdata, n)
+    if w is not None and (np.any(w < 0) or np.any(np.isinf(w))):
         raise DataError("weights must be finite and not negative.")
-    return np.asarray(fit.sigma**2 / np.where(w > 0, w, np.nan))
+    return w

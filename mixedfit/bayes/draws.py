@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -86,33 +87,100 @@ class Draws:
     names : tuple of str
         One for each quantity.
     values : ndarray, shape (chains, draws, quantities)
+    labels : pandas.Index or None
+        Of predictions, the labels of the rows.
+    notes : tuple of str
+        What should be known of the quantities, such as groups that the fit did not have.
+
+    Examples
+    --------
+    Rows are found by their labels, as pandas finds them, or by the names that are printed; slices go by position.
+    Arithmetic with numbers and with other draws is done draw by draw.
+
+    >>> import mixedfit as mf
+    >>> model = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff"))
+    >>> batches = model.gibbs(seed=1).predict({"Batch": ["A", "B", "C"]}, kind="mean", seed=1)
+    >>> (batches[1] - batches[0]).names, batches["row 2"].names, batches[:2].names
+    (('row 1 − row 0',), ('row 2',), ('row 0', 'row 1'))
+    >>> ((batches[0] - 1500) / 10).names
+    ('(row 0 − 1500) / 10',)
     """
 
     names: tuple[str, ...]
     values: Array
+    labels: pd.Index[Any] | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, which: str | int) -> Draws:
-        """Return one quantity, by name or position."""
-        if isinstance(which, str):
-            if which not in self.names:
-                raise ModelError(f"{which!r} is not among the draws ({', '.join(self.names[:20])}).")
-            which = self.names.index(which)
-        return Draws((self.names[which],), self.values[:, :, [which]])
+    def __iter__(self) -> Iterator[Draws]:
+        return (self._at([i]) for i in range(len(self.names)))
 
-    def __sub__(self, other: Draws) -> Draws:
+    def __getitem__(self, which: Any) -> Draws:
+        """Return the quantity of a name or a row's label, those of a list of these, or those of a slice of positions.
+
+        Where there are no labels, a whole number is a position.
+        """
+        if isinstance(which, slice):
+            return self._at(list(range(len(self.names)))[which])
+        if isinstance(which, list | tuple | np.ndarray | pd.Index):
+            return self._at([i for one in which for i in self._places(one)])
+        return self._at(self._places(which))
+
+    def _places(self, which: Any) -> list[int]:
+        """Return the positions of a label or a name."""
+        if self.labels is not None:
+            found = [i for i, label in enumerate(self.labels) if label == which]
+        elif isinstance(which, int | np.integer):
+            found = [int(which)] if -len(self.names) <= which < len(self.names) else []
+        else:
+            found = []
+        found = found or [i for i, name in enumerate(self.names) if name == which]
+        if not found:
+            known = self.names if self.labels is None else tuple(map(repr, self.labels))
+            kind = "draws" if self.labels is None else "rows' labels"
+            shown = ", ".join(known[:20]) + (f", … ({len(known)})" if len(known) > 20 else "")
+            advice = (
+                "; draws[a:b] goes by position" if isinstance(which, int) and self.labels is not None else ""
+            )
+            raise ModelError(f"{which!r} is not among the {kind} ({shown}){advice}.")
+        return found
+
+    def _at(self, places: list[int]) -> Draws:
+        labels = None if self.labels is None else self.labels[places]
+        return Draws(tuple(self.names[i] for i in places), self.values[:, :, places], labels, self.notes)
+
+    def __sub__(self, other: Any) -> Draws:
         """Return differences, draw by draw."""
-        return self._joined(other, "−", self.values - other.values)
+        return combined(self, "−", other)
 
-    def __add__(self, other: Draws) -> Draws:
+    def __add__(self, other: Any) -> Draws:
         """Return sums, draw by draw."""
-        return self._joined(other, "+", self.values + other.values)
+        return combined(self, "+", other)
 
-    def _joined(self, other: Draws, sign: str, values: Array) -> Draws:
-        first, second = (x.names * (values.shape[2] if len(x.names) == 1 else 1) for x in (self, other))
-        return Draws(tuple(f"{a} {sign} {b}" for a, b in zip(first, second, strict=True)), values)
+    def __mul__(self, other: Any) -> Draws:
+        """Return products, draw by draw."""
+        return combined(self, "×", other)
+
+    def __truediv__(self, other: Any) -> Draws:
+        """Return ratios, draw by draw."""
+        return combined(self, "/", other)
+
+    def __rsub__(self, other: Any) -> Draws:
+        return combined(other, "−", self)
+
+    def __radd__(self, other: Any) -> Draws:
+        return combined(other, "+", self)
+
+    def __rmul__(self, other: Any) -> Draws:
+        return combined(other, "×", self)
+
+    def __rtruediv__(self, other: Any) -> Draws:
+        return combined(other, "/", self)
+
+    def __neg__(self) -> Draws:
+        return replace(self, names=tuple(f"−{_bracketed(name)}" for name in self.names), values=-self.values)
 
     def summary(
         self,
@@ -127,7 +195,7 @@ class Draws:
         rows = [summarise(self.values[:, :, i], quantiles, interval, level) for i in range(len(self.names))]
         return pd.DataFrame(rows, index=pd.Index(self.names))
 
-    def quantiles(self, probabilities: Sequence[float] = (0.025, 0.5, 0.975)) -> pd.DataFrame:
+    def quantiles(self, probabilities: Sequence[float] | float = (0.025, 0.5, 0.975)) -> pd.DataFrame:
         """Return quantiles with their Monte-Carlo standard errors, columns quantile and mcse.
 
         Rows are the probabilities, under the quantities' names where there are several.
@@ -140,6 +208,8 @@ class Draws:
         >>> bool((mean.quantiles()["mcse"] < 3).all())
         True
         """
+        if isinstance(probabilities, int | float):
+            probabilities = (probabilities,)
         check_interval("quantiles", tuple(probabilities))
         columns = {name: self.values[:, :, i] for i, name in enumerate(self.names)}
         rows = [
@@ -163,9 +233,66 @@ class Draws:
 
     def __str__(self) -> str:
         chains, draws, _ = self.values.shape
-        return f"{chains} chain{'s' if chains > 1 else ''} of {draws} draws\n{format_summary(self.summary())}"
+        return "\n".join(
+            [
+                f"{chains} chain{'s' * (chains != 1)} of {draws} draws",
+                format_summary(self.summary()),
+                *(f"Note: {note}" for note in self.notes),
+            ]
+        )
 
     __repr__ = __str__
+
+
+_OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "−": operator.sub,
+    "×": operator.mul,
+    "/": operator.truediv,
+}
+
+
+def combined(first: Any, sign: str, second: Any) -> Draws:
+    """Return an operation of draws with draws or with a number, draw by draw.
+
+    Raises
+    ------
+    ModelError
+        If the quantities or the draws do not match, or one is neither draws nor a number.
+    """
+    sides = []
+    for side in (first, second):
+        if isinstance(side, Draws):
+            sides.append((tuple(_bracketed(name) for name in side.names), side.values))
+        elif isinstance(side, int | float | np.number) and not isinstance(side, bool):
+            sides.append(((f"{side:g}",), np.full((1, 1, 1), float(side))))
+        else:
+            raise ModelError(
+                f"draws {sign} a {type(side).__name__} cannot be computed; expected a number or other draws."
+            )
+    (left, a), (right, b) = sides
+    if len(left) != len(right) and 1 not in (len(left), len(right)):
+        raise ModelError(
+            f"there are {len(left)} quantities and {len(right)}; choose as many of both, or one."
+        )
+    if a.shape[:2] != b.shape[:2] and (1, 1) not in (a.shape[:2], b.shape[:2]):
+        raise ModelError(
+            f"{a.shape[0]} chains of {a.shape[1]} draws do not match {b.shape[0]} of {b.shape[1]}; take both from one "
+            "posterior."
+        )
+    count = max(len(left), len(right)) if min(len(left), len(right)) else 0
+    pairs = zip(
+        left * (count if len(left) == 1 else 1), right * (count if len(right) == 1 else 1), strict=True
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.asarray(_OPERATIONS[sign](a, b))
+    notes = [note for side in (first, second) if isinstance(side, Draws) for note in side.notes]
+    return Draws(tuple(f"{x} {sign} {y}" for x, y in pairs), values, notes=tuple(dict.fromkeys(notes)))
+
+
+def _bracketed(name: str) -> str:
+    """Return a name in brackets if it is an operation's result."""
+    return f"({name})" if any(f" {sign} " in name for sign in _OPERATIONS) else name
 
 
 def check_interval(interval: str, quantiles: tuple[float, ...]) -> None:

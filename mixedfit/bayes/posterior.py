@@ -29,7 +29,7 @@ from .draws import (
 )
 from .expressions import evaluate
 from .judged import Judged
-from .predictive import predict
+from .predictive import Further, predict
 from .rows import row_log_density
 from .scale_draws import ScaleDraws
 
@@ -149,6 +149,10 @@ class Posterior(Judged):
             )
         return self._getters[name]()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is found again when asked for, such as functions made on the way."""
+        return {name: value for name, value in self.__dict__.items() if name != "_getters"}
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 
@@ -256,7 +260,13 @@ class Posterior(Judged):
         return Draws((label,), values[:, :, None])
 
     def predict(
-        self, data: Any, *, kind: Literal["response", "mean"] = "response", seed: object = None
+        self,
+        data: Any,
+        *,
+        kind: Literal["response", "mean"] = "response",
+        weights: Any = None,
+        offset: Any = None,
+        seed: object = None,
     ) -> Draws:
         """Return draws of the response, or of its mean, on further rows.
 
@@ -265,10 +275,14 @@ class Posterior(Judged):
         data : pandas or polars frame, pyarrow table or mapping of arrays
             The variables of the formula but the response. Rows of a group that was in the fit get that group's
             effects; rows of another group get effects drawn anew from N(0, Ω), or the t or Laplace distribution of
-            the model, the same for all rows of one label. Where σ differs by group, the group's column is needed too;
-            of a new group σ is drawn from the hierarchy.
+            the model, the same for all rows of one label; the printout names such labels. Where σ differs by group,
+            the group's column is needed too; of a new group σ is drawn from the hierarchy.
         kind : {"response", "mean"}
-            Whether to add the residual, ε ~ N(0, σ²) or the model's t or Laplace, drawn anew for every row.
+            Whether to add the residual, ε ~ N(0, σ²/w) or the model's t or Laplace, drawn anew for every row.
+        weights : str, number or array, optional
+            A column, one number a row, or one for all: w of the rows. Needed for responses if the fit has weights.
+        offset : str, number or array, optional
+            Of the rows, if the offset of the fit was an array.
         seed : int, SeedSequence, Generator or None
 
         Returns
@@ -279,20 +293,19 @@ class Posterior(Judged):
         Raises
         ------
         DataError
-            If a variable is missing or has a level that the fit did not have.
+            If a variable is missing or has a level that the fit did not have, or a group's label is one of the fit's
+            but for its type, such as 308 for '308'.
+        ModelError
+            If the fit has weights and those of the rows are not given.
         """
         if kind not in ("response", "mean"):
             raise ModelError(f"kind={kind!r} is not known; expected 'response' or 'mean'.")
         self._need_effects()
-        index, values = predict(
-            self.design,
-            self.kept,
-            (self.beta, self.sigma, self.omega, self.effects, self.scales),
-            data,
-            kind,
-            seed,
+        parts = self.beta, self.sigma, self.omega, self.effects, self.scales
+        index, values, notes = predict(
+            self.design, self.kept, parts, Further(data, kind, weights, offset), seed
         )
-        return Draws(row_names(index), values)
+        return Draws(row_names(index), values, index, notes)
 
     def log_likelihood(self) -> Array:
         """Return log p(y_i | β, b, σ) of every draw and row of the fit, shape (chains, draws, n).

@@ -14,6 +14,7 @@ from ..errors import DataError, GroupingWarning, ModelError, nearest, warn
 from ..frames import as_frame, check_column, column_names, plain_column
 from ..grouping import Grouping, encode, interact
 from ..recipe.variables import group_codes
+from ..rows import check_types
 
 __all__ = ["ResidualGroups", "residual_groups"]
 
@@ -66,6 +67,19 @@ class ResidualGroups:
                 f"{missing.index(True)}); leave them out, or ask for kind='mean'."
             )
         return codes, labels
+
+    def new_labels(self, data: Any) -> dict[str, list[Any]]:
+        """Return the labels that the fit did not have, by the groups' name; empty if there are none.
+
+        Raises
+        ------
+        DataError
+            If a label is one of the fit's but for its type.
+        """
+        codes, labels = self.codes_of(data)
+        unseen = pd.unique(labels[codes < 0]).tolist()
+        check_types(self.name, unseen, self.levels)
+        return {self.name: unseen} if unseen else {}
 
 
 def residual_groups(design: Design, sigma: Any, data: Any) -> ResidualGroups | None:

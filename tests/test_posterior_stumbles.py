@@ -1,0 +1,101 @@
+"""What a new user of a posterior stumbles over: weights, labels, keys, indexing, copies."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mixedfit as mf
+
+SETTINGS = {"draws": 200, "tune": 100, "seed": 1}
+
+
+@pytest.fixture(scope="module")
+def sleep() -> pd.DataFrame:
+    return mf.load_dataset("sleepstudy")
+
+
+@pytest.fixture(scope="module")
+def posterior(sleep: pd.DataFrame) -> mf.Posterior:
+    return mf.lmm("Reaction ~ Days + (Days | Subject)", sleep).gibbs(**SETTINGS)
+
+
+# -- weights and offsets of further rows -------------------------------------------------------------
+
+
+def test_noise_of_further_rows_must_shrink_with_the_root_of_their_weights(sleep: pd.DataFrame) -> None:
+    """Var(ε) = σ²/w; the rival leaves w out."""
+    data = sleep.assign(w=4.0)
+    weighted = mf.lmm("Reaction ~ Days + (1 | Subject)", data, weights="w").gibbs(**SETTINGS)
+    rows = data.iloc[[0] * 40].reset_index(drop=True)
+    mean = weighted.predict(rows, kind="mean", seed=1).values
+    for given in ("w", 4.0, np.full(40, 4.0)):
+        noise = (weighted.predict(rows, weights=given, seed=1).values - mean) / weighted["sigma"][:, :, None]
+        assert noise.std() == pytest.approx(0.5, rel=0.02)
+    with pytest.raises(mf.ModelError, match="Give weights="):
+        weighted.predict(rows)
+    with pytest.raises(mf.DataError, match="weight of 0"):
+        weighted.predict(rows, weights=0.0)
+
+
+def test_offset_of_further_rows_must_be_added_where_that_of_the_fit_was_an_array(sleep: pd.DataFrame) -> None:
+    model = mf.lmm("Reaction ~ Days + (1 | Subject)", sleep, offset=np.full(len(sleep), 100.0))
+    drawn = model.gibbs(**SETTINGS)
+    shifted = drawn.predict(sleep[:3], kind="mean", offset=100.0, seed=1).values
+    assert np.allclose(shifted - drawn.predict(sleep[:3], kind="mean", offset=0.0, seed=1).values, 100.0)
+
+
+# -- labels of groups --------------------------------------------------------------------------------
+
+
+def test_label_of_another_type_must_be_refused_and_not_become_a_new_group(posterior: mf.Posterior) -> None:
+    with pytest.raises(mf.DataError, match="'308' of type str, where this is of type int"):
+        posterior.predict({"Days": [1.0, 1.0], "Subject": [0, 308]})
+
+
+def test_label_of_another_type_must_be_refused_where_sigma_differs_by_it(sleep: pd.DataFrame) -> None:
+    data = sleep.assign(half=np.where(sleep["Days"] < 5, "1", "2"))
+    drawn = mf.lmm("Reaction ~ Days + (1 | Subject)", data).gibbs(**SETTINGS, sigma="by:half")
+    with pytest.raises(mf.DataError, match=r"'half' .*'1' of type str"):
+        drawn.predict({"Days": [1.0], "Subject": ["308"], "half": [1]})
+    assert any(
+        "half 3: not in the fit" in n
+        for n in drawn.predict({"Days": [1.0], "Subject": ["308"], "half": [3]}).notes
+    )
+
+
+def test_new_groups_must_be_named_in_what_predict_prints(posterior: mf.Posterior) -> None:
+    drawn = posterior.predict({"Days": [1.0, 1.0], "Subject": ["308", "new"]}, seed=1)
+    assert drawn.notes == ("Subject 'new': not in the fit, drawn anew from the distribution of groups.",)
+    assert "Note: Subject 'new'" in str(drawn)
+    assert posterior.predict({"Days": [1.0], "Subject": ["308"]}, seed=1).notes == ()
+
+
+# -- copies ------------------------------------------------------------------------------------------
+
+
+def test_copy_of_a_posterior_must_say_the_same(posterior: mf.Posterior, sleep: pd.DataFrame) -> None:
+    posterior.summary()
+    copy = pickle.loads(pickle.dumps(posterior))
+    pd.testing.assert_frame_equal(copy.summary(), posterior.summary())
+    rows = sleep[:3]
+    assert np.array_equal(copy.predict(rows, seed=1).values, posterior.predict(rows, seed=1).values)
+    assert len(copy.without(np.array([0]), 1)["sigma"]) == 4
+
+
+@pytest.mark.parametrize(
+    "options", [{"errors": mf.distributions.StudentT("estimate")}, {"sigma": "by:Subject"}]
+)
+def test_copy_of_a_posterior_with_scales_must_say_the_same(
+    sleep: pd.DataFrame, options: dict[str, object]
+) -> None:
+    drawn = mf.lmm("Reaction ~ Days + (1 | Subject)", sleep).gibbs(draws=20, tune=10, seed=1, **options)
+    drawn.names  # noqa: B018 (what was asked before a copy must not hinder it)
+    copy = pickle.loads(pickle.dumps(drawn))
+    assert copy.names == drawn.names
+    assert np.array_equal(
+        copy["sigma0" if "sigma" in options else "nu"], drawn["sigma0" if "sigma" in options else "nu"]
+    )
