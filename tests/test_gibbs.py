@@ -373,6 +373,16 @@ def test_printed_posterior_must_count_its_chains_and_draws(options: dict[str, in
     assert told in str(seedlings().gibbs(draws=60, tune=5, seed=1, **options))
 
 
+def test_few_effective_draws_must_be_told_with_how_many_more_to_draw() -> None:
+    posterior = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).gibbs(
+        draws=25, tune=100, seed=1
+    )
+    told = posterior.warnings[-1]
+    table = posterior.summary()[["ess_bulk", "ess_tail"]].min(axis=1)
+    assert f"draw about {float(f'{400 / table.min():.1g}'):g} times as many" in told
+    assert ("Diagonal" in told) == ("|" in table.idxmin())
+
+
 def test_prior_must_stay_when_rows_with_large_weights_are_left_out() -> None:
     frame = mf.load_dataset("seedling_weight")
     frame["w"] = np.where(frame["Tray"] == frame["Tray"].iloc[0], 100.0, 1.0)
