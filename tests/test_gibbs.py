@@ -373,6 +373,32 @@ def test_printed_posterior_must_count_its_chains_and_draws(options: dict[str, in
     assert told in str(seedlings().gibbs(draws=60, tune=5, seed=1, **options))
 
 
+def test_level_for_every_row_must_be_sampled_under_proper_priors_that_are_given() -> None:
+    """The data tell τ² + σ² alone; integration over a grid tells how the priors split it."""
+    y = np.random.default_rng(1).normal(0, 2, 12)
+    model = mf.lmm("y ~ 1 + (1 | g)", pd.DataFrame({"g": np.arange(12), "y": y}))
+    priors = {"fixed": pr.Flat(), "g": pr.HalfNormal(1)}
+    for more in ({}, {"sigma": pr.Jeffreys()}, {"sigma": pr.UniformSD()}):
+        with pytest.raises(mf.ModelError, match="as many levels as there are rows"):
+            model.gibbs(priors | more)
+    with pytest.warns(mf.PriorWarning, match="the priors alone how it is split"):
+        posterior = model.gibbs(priors | {"sigma": pr.HalfNormal(0.5)}, draws=5000, seed=1)
+    grids = np.linspace(0.005, 6, 240), np.linspace(0.02, 3, 150)
+    exact = one_way(model, lambda t: -(t**2) / 2, lambda s: -2 * s**2, *grids)
+    assert close(posterior["sd_(Intercept)|g"], exact.mean("tau"))
+    assert close(posterior.sigma, exact.mean("sigma"))
+
+
+def test_few_effective_draws_must_be_told_with_how_many_more_to_draw() -> None:
+    posterior = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).gibbs(
+        draws=25, tune=100, seed=1
+    )
+    told = posterior.warnings[-1]
+    table = posterior.summary()[["ess_bulk", "ess_tail"]].min(axis=1)
+    assert f"draw about {float(f'{400 / table.min():.1g}'):g} times as many" in told
+    assert ("Diagonal" in told) == ("|" in table.idxmin())
+
+
 def test_prior_must_stay_when_rows_with_large_weights_are_left_out() -> None:
     frame = mf.load_dataset("seedling_weight")
     frame["w"] = np.where(frame["Tray"] == frame["Tray"].iloc[0], 100.0, 1.0)

@@ -6,12 +6,15 @@ effective sample sizes, standard errors of means and quantiles. Draws have shape
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import fft, special
 
 from .._types import Array
 
 __all__ = [
+    "advice",
     "ess_bulk",
     "ess_mean",
     "ess_quantile",
@@ -21,6 +24,7 @@ __all__ = [
     "mcse_mean",
     "mcse_quantile",
     "rhat",
+    "told_of_stuck",
 ]
 
 
@@ -73,6 +77,32 @@ def is_stuck(draws: Array) -> bool:
     (True, False)
     """
     return bool(np.any(np.ptp(draws, axis=1) == 0.0))
+
+
+def told_of_stuck(names: Sequence[str]) -> str:
+    """Return what to say of parameters that did not move; nothing if there are none."""
+    if not names:
+        return ""
+    return (
+        f"{', '.join(names)} did not move in at least one chain, so that the draws are not the posterior's. The prior "
+        "may be far from what the data say; give one with room for them."
+    )
+
+
+def advice(name: str, share: float, names: Sequence[str]) -> str:
+    """Return what to do where a parameter has a share of the effective draws that it should have.
+
+    Examples
+    --------
+    >>> advice("Days", 0.19, ["Days", "sigma"])
+    'draw about 5 times as many'
+    """
+    times = max(2.0, float(f"{1.0 / share:.1g}")) if share > 0 else 100.0
+    told = f"draw about {times:g} times as many"
+    group = name[name.find("|") :]
+    if share < 0.25 and "|" in name and any(n.startswith("cor_") and n.endswith(group) for n in names):
+        told += ". Correlated effects of little variance mix slowly, and better without correlations: Diagonal(...)"
+    return told
 
 
 def _autocovariance(chains: Array) -> Array:

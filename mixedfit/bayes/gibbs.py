@@ -18,7 +18,7 @@ from .._progress import Progress
 from .._threads import blas_threads
 from .._types import IntArray
 from ..crossprod import CrossProducts, cross_products
-from ..design import Design, check_identifiable
+from ..design import Design
 from ..errors import GroupingWarning, ModelError, PriorWarning, SamplingWarning, warn
 from . import problem as problem_module
 from .chain import Chain, Plan
@@ -28,7 +28,7 @@ from .placement import Placement, place_priors, without_correlations
 from .posterior import Posterior
 from .priors import Known
 from .problem import sampling_order, sampling_problem
-from .propriety import check_proper
+from .propriety import check_levels, check_proper
 from .scale_draws import ScaleDraws
 from .scaled_chain import ScaledChain, rows_of
 from .seeds import sequence
@@ -127,7 +127,7 @@ def _placed(design: Design, priors: Mapping[str, Any] | None) -> tuple[Design, C
     with blas_threads(1):
         cross = cross_products(design)
     placement = place_priors(design, cross, priors)
-    check_identifiable(design, placement.sigma.sd if isinstance(placement.sigma, Known) else None)
+    check_levels(design, placement, given="sigma" in (priors or {}))
     check_proper(design, cross, placement)
     restricted = without_correlations(design, placement.units)
     if restricted is not design:  # bases of terms without correlations are diagonal

@@ -16,7 +16,7 @@ from ..errors import ModelError, nearest
 from ..labels import check_level
 from ..parameters import Parameter, variance_parameters
 from .arviz import to_arviz
-from .convergence import is_stuck
+from .convergence import advice, is_stuck, told_of_stuck
 from .draws import (
     Draws,
     GroupDraws,
@@ -347,13 +347,7 @@ class Posterior(Judged):
     @lazy
     def _stuck(self) -> str:
         """What to say of parameters that did not move, an empty string if all did."""
-        names = [name for name in self.names if name not in self.held and is_stuck(self[name])]
-        if not names:
-            return ""
-        return (
-            f"{', '.join(names)} did not move in at least one chain, so that the draws are not the posterior's. The "
-            "prior may be far from what the data say; give one with room for them."
-        )
+        return told_of_stuck([name for name in self.names if name not in self.held and is_stuck(self[name])])
 
     @lazy
     def warnings(self) -> tuple[str, ...]:
@@ -371,7 +365,8 @@ class Posterior(Judged):
         least = table[["ess_bulk", "ess_tail"]].min(axis=1)
         if least.min() < ENOUGH * self.chains:
             out.append(
-                f"{least.idxmin()} has {least.min():.0f} effective draws, fewer than {ENOUGH * self.chains}; draw more."
+                f"{least.idxmin()} has {least.min():.0f} effective draws, fewer than {ENOUGH * self.chains}; "
+                f"{advice(str(least.idxmin()), least.min() / (ENOUGH * self.chains), self.names)}."
             )
         return tuple(out)
 

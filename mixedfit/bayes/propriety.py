@@ -7,17 +7,18 @@ conditionals do not make a proper joint distribution.
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
 from .._types import Array, IntArray
 from ..crossprod import CrossProducts
-from ..design import Design
-from ..errors import ModelError, PriorWarning
+from ..design import Design, check_identifiable
+from ..errors import ModelError, PriorWarning, warn
 from .placement import Placement, Unit
-from .priors import InverseGamma, Jeffreys, UniformSD
+from .priors import InverseGamma, Jeffreys, Known, Prior, UniformSD
 
-__all__ = ["check_proper"]
+__all__ = ["check_levels", "check_proper"]
 
 VAGUE = 0.05
 """Shape and scale below which an inverse gamma is close to its improper limit."""
@@ -50,6 +51,36 @@ def check_proper(design: Design, cross: CrossProducts, placement: Placement) -> 
             )
         if isinstance(prior, UniformSD) and np.isinf(prior.upper):
             _check_uniform(design, cross, placement, unit)
+
+
+def check_levels(design: Design, placement: Placement, *, given: bool) -> None:
+    """Refuse a factor with a level for every row unless σ is known, or both SDs have proper priors of the user's.
+
+    Raises
+    ------
+    ModelError
+        As `design.check_identifiable`.
+    """
+    sigma = placement.sigma
+    if isinstance(sigma, Known):
+        return
+    told = given and _is_proper(sigma)
+    refused = {u.block for u in placement.units if not (told and u.given and _is_proper(u.prior))}
+    for f, block in enumerate(design.blocks):
+        if f not in refused and block.levels == design.n:
+            warn(
+                f"{block.name!r} has a level for every row: the data tell the sum of its variance and σ², and the "
+                "priors alone how it is split.",
+                PriorWarning,
+            )
+    others = tuple(b for f, b in enumerate(design.blocks) if f in refused or b.levels < design.n)
+    check_identifiable(replace(design, blocks=others), None)
+
+
+def _is_proper(prior: Prior) -> bool:
+    return not isinstance(prior, Jeffreys | UniformSD) or (
+        isinstance(prior, UniformSD) and prior.upper < np.inf
+    )
 
 
 def _is_vague(prior: InverseGamma, design: Design, unit: Unit) -> bool:
