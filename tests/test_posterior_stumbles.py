@@ -99,3 +99,67 @@ def test_copy_of_a_posterior_with_scales_must_say_the_same(
     assert np.array_equal(
         copy["sigma0" if "sigma" in options else "nu"], drawn["sigma0" if "sigma" in options else "nu"]
     )
+
+
+# -- draws and names -----------------------------------------------------------------------------------
+
+
+def test_rows_must_be_found_by_their_labels_as_printed(posterior: mf.Posterior, sleep: pd.DataFrame) -> None:
+    """The rival takes a whole number for a position, so that draws[1] is "row 20"."""
+    rows = sleep.iloc[:3].set_axis([10, 20, 1])
+    drawn = posterior.predict(rows, seed=1)
+    assert drawn[1].names == ("row 1",)
+    assert np.array_equal(drawn[1].values[:, :, 0], drawn.values[:, :, 2])
+    assert drawn[[20, 1]].names == drawn[1:].names == drawn[[False, True, True]].names == ("row 20", "row 1")
+    assert np.array_equal(drawn["row 20"].values, drawn[20].values)
+    assert [one.names[0] for one in drawn] == list(drawn.names)
+    with pytest.raises(mf.ModelError, match=r"0 is not among the rows' labels .*10, 20, 1.*by position"):
+        drawn[0]
+    with pytest.raises(mf.ModelError, match="5 is not among the draws"):
+        posterior.derive("Days")[5]
+
+
+def test_draws_must_be_computed_with_as_numbers_are(posterior: mf.Posterior, sleep: pd.DataFrame) -> None:
+    drawn = posterior.predict(sleep[:2], seed=1)
+    first, second = drawn.values[:, :, 0], drawn.values[:, :, 1]
+    for made, expected, name in [
+        (drawn[0] - 250, first - 250, "row 0 − 250"),
+        (250 - drawn[0], 250 - first, "250 − row 0"),
+        (drawn[0] + 1.5, first + 1.5, "row 0 + 1.5"),
+        (2 * drawn[0], 2 * first, "2 × row 0"),
+        (drawn[0] / drawn[1], first / second, "row 0 / row 1"),
+        ((drawn[0] + drawn[1]) / 2, (first + second) / 2, "(row 0 + row 1) / 2"),
+        (-drawn[0], -first, "−row 0"),
+    ]:
+        assert np.allclose(made.values[:, :, 0], expected)
+        assert made.names == (name,)
+    with pytest.raises(mf.ModelError, match="a str cannot"):
+        drawn[0] - "x"
+    with pytest.raises(mf.ModelError, match="do not match"):
+        drawn[0] - mf.lmm("Reaction ~ 1 + (1 | Subject)", sleep).gibbs(draws=10, seed=1).derive("sigma")
+
+
+def test_what_is_asked_wrongly_must_be_refused_in_words(posterior: mf.Posterior) -> None:
+    for which in (["Days", "sigma"], slice(2), 0):
+        with pytest.raises(mf.ModelError, match="one name at a time"):
+            posterior[which]  # type: ignore[index]
+    with pytest.raises(mf.ModelError, match="not a finite number"):
+        posterior.derive("1/0")
+    with pytest.raises(mf.ModelError, match="Did you mean 'Subject'"):
+        posterior.random_effects["Subj"]
+    with pytest.raises(mf.ModelError, match="'308' of type str"):
+        posterior.random_effects["Subject"][308]
+    with pytest.raises(mf.ModelError, match="not a comparison"):
+        posterior.probability(lambda q: q["Days"])
+
+
+def test_event_may_be_a_function_and_one_quantile_a_number(posterior: mf.Posterior) -> None:
+    assert posterior.probability(lambda q: q["Days"] > 10).value == posterior.probability("Days > 10").value
+    days = posterior.derive("Days")
+    assert days.quantiles(0.5).equals(days.quantiles((0.5,)))
+
+
+def test_no_rows_must_print_as_such(posterior: mf.Posterior, sleep: pd.DataFrame) -> None:
+    drawn = posterior.predict(sleep.iloc[:0])
+    assert str(drawn) == "no rows, no draws"
+    assert len(drawn.summary()) == 0

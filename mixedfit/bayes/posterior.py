@@ -16,17 +16,16 @@ from ..errors import ModelError, nearest
 from ..labels import check_level
 from ..parameters import Parameter, variance_parameters
 from .arviz import to_arviz
+from .asked import derived, event_of
 from .draws import (
     Draws,
-    GroupDraws,
     Probability,
     check_interval,
     format_summary,
-    probability_of,
     row_names,
     summarise,
 )
-from .expressions import evaluate
+from .group_draws import ByFactor, GroupDraws
 from .judged import Judged
 from .predictive import Further, predict
 from .rows import row_log_density
@@ -107,6 +106,11 @@ class Posterior(Judged):
         """Draws kept of every chain."""
         return int(self.sigma.shape[1])
 
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Columns of X without a coefficient, because the others determine them."""
+        return tuple(name for i, name in enumerate(self.design.x_names) if i not in set(self.kept.tolist()))
+
     @lazy
     def _getters(self) -> dict[str, Callable[[], Array]]:
         """What gives the draws of every parameter, by name."""
@@ -138,6 +142,11 @@ class Posterior(Judged):
 
     def __getitem__(self, name: str) -> Array:
         """Return the draws of a parameter, shape (chains, draws)."""
+        if not isinstance(name, str):
+            raise ModelError(
+                f"{name!r} is not the name of a parameter; give one name at a time, such as {self.names[-1]!r}. "
+                "summary().loc[[…]] shows several, and .derive() computes with them."
+            )
         if name not in self._getters:
             raise ModelError(
                 f"{name!r} is not a parameter (known: {', '.join(self.names)}). "
@@ -170,16 +179,16 @@ class Posterior(Judged):
     def random_effects(self) -> dict[str, GroupDraws]:
         """Draws of b for every grouping factor."""
         self._need_effects()
-        return {
-            block.name: GroupDraws(block.name, block.grouping.levels, block.effects, values)
+        return ByFactor(
+            (block.name, GroupDraws(block.name, block.grouping.levels, block.effects, values))
             for block, values in zip(self.design.blocks, self.effects, strict=True)
-        }
+        )
 
     @lazy
     def group_coefs(self) -> dict[str, GroupDraws]:
         """Draws of each group's coefficients, β + b, for every grouping factor; the counterpart of a fit's."""
         names = tuple(self.design.x_names[c] for c in self.kept)
-        out = {}
+        out = ByFactor()
         for name, own in self.random_effects.items():
             columns = names + tuple(effect for effect in own.effects if effect not in names)
             values = np.zeros((*own.values.shape[:3], len(columns)))
@@ -220,19 +229,19 @@ class Posterior(Judged):
         rows = [summarise(self[name], quantiles, interval, level) for name in self.names]
         return pd.DataFrame(rows, index=pd.Index(self.names))
 
-    def probability(self, event: str) -> Probability:
+    def probability(self, event: str | Callable[[Posterior], Any], name: str | None = None) -> Probability:
         """Return the posterior probability of an event, with its Monte-Carlo standard error.
 
         Parameters
         ----------
-        event : str
+        event : str or callable
             A comparison of parameters, such as ``"GenotypeB > 0"`` or ``"sd_(Intercept)|Tray > 2 * sigma"``;
-            several may be joined by ``and`` and ``or``.
+            several may be joined by ``and`` and ``or``. Or a function of the posterior that returns true or false
+            for each draw, shape (chains, draws).
+        name : str, optional
+            Of the event, in print.
         """
-        happened = np.asarray(evaluate(event, self.names, self.__getitem__))
-        if happened.dtype != bool:
-            raise ModelError(f"{event!r} is not a comparison; expected such as 'x > 0'.")
-        return probability_of(event, np.broadcast_to(happened, self.sigma.shape))
+        return event_of(self, event, name)
 
     def derive(self, function: str | Callable[[Posterior], Array], name: str | None = None) -> Draws:
         """Return the draws of a function of the parameters.
@@ -244,16 +253,7 @@ class Posterior(Judged):
             shape (chains, draws).
         name : str, optional
         """
-        if callable(function):
-            values, label = np.asarray(function(self), dtype=float), name or "derived"
-        else:
-            values = np.asarray(evaluate(function, self.names, self.__getitem__), dtype=float)
-            values, label = np.broadcast_to(values, self.sigma.shape), name or function
-        if values.shape != self.sigma.shape:
-            raise ModelError(
-                f"the function gives shape {values.shape}; expected {self.sigma.shape}, one number a draw."
-            )
-        return Draws((label,), values[:, :, None])
+        return derived(self, function, name)
 
     def predict(
         self,
@@ -373,6 +373,8 @@ class Posterior(Judged):
         ]
         groups = ", ".join(f"{block.name}, {block.levels}" for block in self.design.blocks)
         lines += ["", f"Rows: {self.design.n}" + (f"; groups: {groups}" if groups else "")]
+        if self.dropped:
+            lines.append(f"Dropped, being determined by the others: {', '.join(self.dropped)}")
         lines += [f"Warning: {text}" for text in self.warnings]
         return "\n".join(lines)
 
