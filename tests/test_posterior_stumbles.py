@@ -163,3 +163,76 @@ def test_no_rows_must_print_as_such(posterior: mf.Posterior, sleep: pd.DataFrame
     drawn = posterior.predict(sleep.iloc[:0])
     assert str(drawn) == "no rows, no draws"
     assert len(drawn.summary()) == 0
+
+
+# -- keys of priors ------------------------------------------------------------------------------------
+
+HALF, WIDE = mf.priors.HalfNormal(11.0), mf.priors.HuangWand((13.0, 7.0))
+
+
+@pytest.mark.parametrize(
+    ("formula", "key", "prior", "statement"),
+    [
+        ("Reaction ~ Days + (Days | Subject)", "(1 + Days | Subject)", WIDE, "13"),
+        ("Reaction ~ Days + (1 + Days | Subject)", "Days|Subject", WIDE, "13"),
+        (
+            "Reaction ~ Days + (0 + Days | Subject)",
+            "(Days - 1 | Subject)",
+            HALF,
+            "τ[Days | Subject] ~ half-normal(11)",
+        ),
+        (
+            "Reaction ~ Days + (Days || Subject)",
+            "sd_Days | Subject",
+            HALF,
+            "τ[Days | Subject] ~ half-normal(11)",
+        ),
+        ("Reaction ~ Days + (Days || Subject)", "(1 + Days || Subject)", HALF, "half-normal(11)"),
+        ("Reaction ~ Days + (1 | Subject:half)", "half:Subject", HALF, "half-normal(11)"),
+        ("Reaction ~ Days + (1 | Subject:half)", "sd_(Intercept)|half:Subject", HALF, "half-normal(11)"),
+    ],
+)
+def test_key_that_means_the_same_must_be_taken(
+    sleep: pd.DataFrame, formula: str, key: str, prior: object, statement: str
+) -> None:
+    data = sleep.assign(half=np.where(sleep["Days"] < 5, "first", "second"))
+    drawn = mf.lmm(formula, data).prior_predictive({key: prior}, draws=10, seed=1)
+    assert any(statement in line for line in drawn.priors)
+
+
+def test_two_keys_of_one_term_must_be_refused(sleep: pd.DataFrame) -> None:
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", sleep)
+    with pytest.raises(mf.ModelError, match="are the same; give one prior"):
+        model.prior_predictive({"Days | Subject": WIDE, "1 + Days | Subject": WIDE})
+
+
+@pytest.mark.parametrize(
+    ("key", "options", "message"),
+    [
+        ("sd_Days|Subject", {}, r"one prior: .*Give 'Subject' a mf.priors.HuangWand\(\(.*Diagonal"),
+        ("sd_Dayz|Subject", {}, r"known: .*sd_Days\|Subject.*sigma0.*Did you mean 'sd_Days\|Subject'"),
+        ("cor_Days.(Intercept)|Subject", {}, "a correlation has none of its own"),
+        ("nu", {}, "the residuals are Normal, without degrees of freedom"),
+        ("nu", {"errors": mf.distributions.StudentT(4)}, "4 degrees of freedom, held"),
+        ("nu|Subject", {"random_effects": mf.distributions.Laplace()}, "effects of Subject are Laplace"),
+        ("nu0", {}, "there is one σ"),
+        ("sigma[308]", {}, "there is one σ: give 'sigma'"),
+        ("sigma[308]", {"sigma": "by:Subject"}, "give 'sigma0', the typical σ"),
+    ],
+)
+def test_prior_of_what_has_none_must_be_refused_with_the_true_reason(
+    sleep: pd.DataFrame, key: str, options: dict[str, object], message: str
+) -> None:
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", sleep)
+    with pytest.raises(mf.ModelError, match=message):
+        model.prior_predictive({key: HALF}, **options)
+
+
+@pytest.mark.filterwarnings("ignore::mixedfit.RankWarning")
+def test_dropped_column_must_be_named_in_print_and_in_the_refusal_of_its_prior(sleep: pd.DataFrame) -> None:
+    model = mf.lmm("Reaction ~ Days + Twice + (1 | Subject)", sleep.assign(Twice=2.0 * sleep["Days"]))
+    drawn = model.gibbs(draws=20, tune=10, seed=1)
+    assert drawn.dropped == ("Twice",)
+    assert "Dropped, being determined by the others: Twice" in str(drawn)
+    with pytest.raises(mf.ModelError, match="'Twice', whose column was dropped"):
+        model.gibbs({"Twice": mf.priors.Normal(0, 1)})
