@@ -51,16 +51,21 @@ class Posterior(Judged):
     Attributes
     ----------
     design : Design
+        The numbers of the model: response, X, and the blocks of random effects, in the order of `omega`.
     kept : ndarray of int64, shape (p,)
-        Columns of X that have a coefficient.
+        Columns of X that have a coefficient, as positions in `design.x_names`; `dropped` names the others.
     priors : tuple of str
         Every prior, as mathematics.
     beta : ndarray, shape (chains, draws, p)
+        Fixed effects in the order of `kept`; ``posterior["GenotypeB"]`` is one of them.
     sigma : ndarray, shape (chains, draws)
+        Residual standard deviation, of a row of weight 1.
     omega : tuple of ndarray, shape (chains, draws, k, k)
-        Covariance of one level's effects, for every grouping factor.
+        Covariance of one level's effects, one array for every grouping factor in the order of `design.blocks`, whose
+        `effects` name rows and columns; in squared units of the response. `cov_re` has its mean, labelled.
     effects : tuple of ndarray, shape (chains, draws, levels, k)
-        Empty if they were not kept.
+        Draws of b, one array for every grouping factor in the same order; `random_effects` has them labelled. Empty if
+        they were not kept.
     tune, thin : int
         Sweeps thrown away at the start of every chain; sweeps for each draw.
     seconds : float
@@ -69,7 +74,8 @@ class Posterior(Judged):
     without : callable or None
         Takes rows and a seed, and samples the posterior without these rows under the same priors.
     scales : ScaleDraws or None
-        Of a model that is not normal with one σ; `sigma` is σ₀ where σ differs by group.
+        What else is drawn where the model is not normal with one σ: degrees of freedom and the σ of every group; all
+        are in ``posterior[name]`` too. `sigma` is σ₀ where σ differs by group.
 
     Examples
     --------
