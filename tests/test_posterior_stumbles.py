@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -236,3 +237,44 @@ def test_dropped_column_must_be_named_in_print_and_in_the_refusal_of_its_prior(s
     assert "Dropped, being determined by the others: Twice" in str(drawn)
     with pytest.raises(mf.ModelError, match="'Twice', whose column was dropped"):
         model.gibbs({"Twice": mf.priors.Normal(0, 1)})
+
+
+# -- on disk -------------------------------------------------------------------------------------------
+
+
+def test_posterior_from_a_file_must_say_the_same(
+    posterior: mf.Posterior, sleep: pd.DataFrame, tmp_path: Path
+) -> None:
+    posterior.save(tmp_path / "posterior.npz")
+    read = mf.load(tmp_path / "posterior.npz")
+    pd.testing.assert_frame_equal(read.summary(), posterior.summary())
+    rows = {"Days": [1.0, 1.0], "Subject": ["308", "new"]}
+    assert np.array_equal(read.predict(rows, seed=1).values, posterior.predict(rows, seed=1).values)
+    assert read.loo().elpd == posterior.loo().elpd
+    assert str(read) == str(posterior)
+    with pytest.raises(mf.ModelError, match="cannot be sampled again"):
+        read.loo(refit=True)
+
+
+def test_posterior_without_correlations_and_effects_must_come_back_from_a_file(
+    sleep: pd.DataFrame, tmp_path: Path
+) -> None:
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", sleep)
+    priors = {"Subject": mf.priors.Diagonal(mf.priors.HalfNormal(30.0), mf.priors.HalfNormal(10.0))}
+    drawn = model.gibbs(priors, draws=50, tune=50, seed=1, keep_effects=False)
+    drawn.save(tmp_path / "a.npz")
+    read = mf.load(tmp_path / "a.npz")
+    assert read.names == drawn.names
+    assert np.array_equal(read["sd_Days|Subject"], drawn["sd_Days|Subject"])
+    with pytest.raises(mf.ModelError, match="keep_effects"):
+        read.predict(sleep[:1])
+
+
+def test_what_cannot_be_saved_must_be_refused(sleep: pd.DataFrame, tmp_path: Path) -> None:
+    model = mf.lmm("Reaction ~ Days + (1 | Subject)", sleep)
+    drawn = model.gibbs(draws=20, tune=10, seed=1, errors=mf.distributions.Laplace())
+    with pytest.raises(mf.ModelError, match="pickle this one"):
+        drawn.save(tmp_path / "a.npz")
+    with pytest.raises(mf.ModelError, match="pickle this one"):
+        model.prior_predictive(draws=20, seed=1).save(tmp_path / "a.npz")
+    assert not (tmp_path / "a.npz").exists()

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._types import Array
 from ..errors import ModelError
+from ..parameters import Parameter
 from .draws import Draws, Probability, probability_of
 from .expressions import evaluate
 
 if TYPE_CHECKING:
     from .posterior import Posterior
 
-__all__ = ["derived", "event_of"]
+__all__ = ["derived", "event_of", "variance_draws"]
 
 
 def event_of(
@@ -51,3 +53,13 @@ def derived(
     if not np.isfinite(values).any():
         raise ModelError(f"{label!r} is not a finite number in any draw.")
     return Draws((label,), values[:, :, None])
+
+
+def variance_draws(posterior: Posterior, parameter: Parameter) -> Array:
+    """Return draws of a standard deviation or a correlation."""
+    if parameter.kind == "sigma":
+        return posterior.sigma
+    omega, a, b = posterior.omega[parameter.block], parameter.first, parameter.second
+    if parameter.kind == "sd":
+        return np.asarray(np.sqrt(omega[:, :, a, a]))
+    return np.asarray(omega[:, :, a, b] / np.sqrt(omega[:, :, a, a] * omega[:, :, b, b]))

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .._types import Array
@@ -13,7 +14,7 @@ from ..errors import ModelError, nearest
 from ..labels import check_level
 from .draws import check_interval, summarise
 
-__all__ = ["ByFactor", "GroupDraws"]
+__all__ = ["ByFactor", "GroupDraws", "with_fixed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,3 +94,12 @@ class ByFactor(dict[str, GroupDraws]):
 def _few(values: Sequence[Any]) -> str:
     """Return the first of some labels, as Python writes them."""
     return ", ".join(map(repr, values[:10])) + (f", … ({len(values)})" if len(values) > 10 else "")
+
+
+def with_fixed(own: GroupDraws, names: tuple[str, ...], beta: Array) -> GroupDraws:
+    """Return the draws of β + b: fixed effects of some names, shape (chains, draws, p), and a factor's own effects."""
+    columns = names + tuple(effect for effect in own.effects if effect not in names)
+    values = np.zeros((*own.values.shape[:3], len(columns)))
+    values[..., : len(names)] = beta[:, :, None, :]
+    values[..., [columns.index(effect) for effect in own.effects]] += own.values
+    return GroupDraws(own.name, own.levels, columns, values)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from .._lazy import lazy
@@ -14,9 +14,9 @@ from .._types import Array, IntArray
 from ..design import Design
 from ..errors import ModelError, nearest
 from ..labels import check_level
-from ..parameters import Parameter, variance_parameters
+from ..parameters import variance_parameters
 from .arviz import to_arviz
-from .asked import derived, event_of
+from .asked import derived, event_of, variance_draws
 from .draws import (
     Draws,
     Probability,
@@ -25,7 +25,7 @@ from .draws import (
     row_names,
     summarise,
 )
-from .group_draws import ByFactor, GroupDraws
+from .group_draws import ByFactor, GroupDraws, with_fixed
 from .judged import Judged
 from .predictive import Further, predict
 from .rows import row_log_density
@@ -127,19 +127,10 @@ class Posterior(Judged):
         }
         one = self.scales is None or self.scales.shape.groups is None
         for parameter in variance_parameters(self.design, with_sigma=one):
-            out[parameter.long_name] = lambda p=parameter: self._variance(p)  # type: ignore[misc]
+            out[parameter.long_name] = lambda p=parameter: variance_draws(self, p)  # type: ignore[misc]
         for name, values in self.scales.by_name().items() if self.scales else ():
             out[name] = lambda v=values: v  # type: ignore[misc]
         return out
-
-    def _variance(self, parameter: Parameter) -> Array:
-        """Return draws of a standard deviation or a correlation."""
-        if parameter.kind == "sigma":
-            return self.sigma
-        omega, a, b = self.omega[parameter.block], parameter.first, parameter.second
-        if parameter.kind == "sd":
-            return np.asarray(np.sqrt(omega[:, :, a, a]))
-        return np.asarray(omega[:, :, a, b] / np.sqrt(omega[:, :, a, a] * omega[:, :, b, b]))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -194,14 +185,9 @@ class Posterior(Judged):
     def group_coefs(self) -> dict[str, GroupDraws]:
         """Draws of each group's coefficients, β + b, for every grouping factor; the counterpart of a fit's."""
         names = tuple(self.design.x_names[c] for c in self.kept)
-        out = ByFactor()
-        for name, own in self.random_effects.items():
-            columns = names + tuple(effect for effect in own.effects if effect not in names)
-            values = np.zeros((*own.values.shape[:3], len(columns)))
-            values[..., : len(names)] = self.beta[:, :, None, :]
-            values[..., [columns.index(effect) for effect in own.effects]] += own.values
-            out[name] = GroupDraws(name, own.levels, columns, values)
-        return out
+        return ByFactor(
+            (name, with_fixed(own, names, self.beta)) for name, own in self.random_effects.items()
+        )
 
     def _need_effects(self) -> None:
         if len(self.effects) < len(self.design.blocks):
@@ -345,6 +331,24 @@ class Posterior(Judged):
         if rows:
             self._need_effects()
         return to_arviz(self, rows=rows, seed=seed, prior=prior)
+
+    def save(self, path: str | Path) -> None:
+        """Write the draws, and the data of the model, to a file that holds numbers and text only (npz).
+
+        What is read again by `mixedfit.load` answers everything but ``loo(refit=True)``, which samples again.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Raises
+        ------
+        ModelError
+            If the model is not normal with one σ.
+        """
+        from .stored import write_posterior
+
+        write_posterior(self, path)
 
     @lazy
     def warnings(self) -> tuple[str, ...]:
