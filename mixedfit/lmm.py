@@ -148,7 +148,7 @@ class LinearMixedModel:
         seed : int, SeedSequence, Generator or None
             The draws depend on it and on nothing else.
         n_jobs : int, optional
-            Chains run at the same time; by default one for each core.
+            Chains run at the same time; by default, and with −1, one for each core.
         keep_effects : bool
             Whether to keep the draws of the random effects, which take most of the memory.
         errors : value of `mixedfit.distributions`

@@ -10,6 +10,16 @@ import pytest
 from published import published_fits
 
 SHARED = Path(__file__).parents[2] / "shared"
+KERNELS = Path(__file__).parents[1] / "mixedfit" / "kernels"
+
+
+def pytest_configure() -> None:
+    """Throw compiled kernels away if a source is newer: numba looks at a kernel's own file, not at those it calls."""
+    kept = [*KERNELS.glob("__pycache__/*.nbi"), *KERNELS.glob("__pycache__/*.nbc")]
+    newest = max(path.stat().st_mtime for path in KERNELS.glob("*.py"))
+    if any(path.stat().st_mtime < newest for path in kept):
+        for path in kept:
+            path.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from gibbs_oracle import GridPosterior, dense_z, grid_posterior, normal_posterior
 
 import mixedfit as mf
+from mixedfit.bayes import chain as chain_module
 from mixedfit.bayes import convergence
 from mixedfit.bayes import gibbs as gibbs_module
 from mixedfit.bayes import priors as pr
 from mixedfit.bayes.problem import dense_products
 from mixedfit.crossprod import cross_products
+from mixedfit.kernels.gibbs import run_sweeps
 
 
 def seedlings() -> mf.LinearMixedModel:
@@ -277,15 +282,104 @@ def test_thinned_draws_must_be_every_nth_of_the_chain() -> None:
     assert np.array_equal(every.sigma[:, 2::3], third.sigma)
 
 
-def test_interrupt_must_keep_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("jobs", [None, 1])
+def test_interrupt_must_keep_draws_of_every_chain(monkeypatch: pytest.MonkeyPatch, jobs: int | None) -> None:
+    """On one core, chains that waited until others are done would have none."""
+    looks = iter(range(1_000_000))
+
     def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+        if next(looks) > 20:
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(gibbs_module.Progress, "count", interrupted)
     with pytest.warns(mf.SamplingWarning, match="stopped after"):
-        posterior = seedlings().gibbs(draws=5_000_000, tune=0, chains=2, seed=1, keep_effects=False)
+        posterior = seedlings().gibbs(
+            draws=5_000_000, tune=0, chains=3, n_jobs=jobs, seed=1, keep_effects=False
+        )
+    assert posterior.chains == 3
     assert 4 <= posterior.draws < 5_000_000
     assert np.all(posterior.sigma > 0)
+
+
+@pytest.mark.parametrize(
+    "prior", [pr.UniformSD(20), pr.UniformSD(10), pr.HalfNormal(0.5), pr.Exponential(0.5)]
+)
+def test_chains_must_mix_under_a_prior_of_sigma_far_from_the_data(prior: pr.VariancePrior) -> None:
+    """Under a uniform prior below what the data want, σ is piled up below its end: n log-likelihood units a factor."""
+    model = mf.lmm("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy"))
+    posterior = model.gibbs({"sigma": prior}, draws=500, tune=300, seed=1)
+    assert posterior.summary()["rhat"].max() < 1.02
+    if isinstance(prior, pr.UniformSD):
+        assert 0.98 * prior.upper < posterior.sigma.mean() < posterior.sigma.max() <= prior.upper
+
+
+def test_parameter_that_did_not_move_must_be_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain_module, "_run", lambda *arguments: _frozen(*arguments))
+    with pytest.warns(mf.SamplingWarning, match="sigma did not move"):
+        posterior = seedlings().gibbs(draws=20, tune=5, seed=1, chains=2)
+    assert any("sigma did not move" in text for text in posterior.warnings)
+
+
+def _frozen(*arguments: Any) -> int:
+    """A sampler whose σ² stays where it is."""
+    out, places = arguments[-4], arguments[-3]
+    ran = run_sweeps(*arguments)
+    out[1][places[places >= 0]] = 1.0
+    return int(ran)
+
+
+def test_known_parameters_must_not_be_warned_about() -> None:
+    priors = {"sigma": pr.Known(2), "Tray": pr.Known(3)}
+    posterior = seedlings().gibbs(priors, draws=100, tune=100, seed=1)
+    assert posterior.held == {"sigma", "sd_(Intercept)|Tray"}
+    assert not any("move" in text for text in posterior.warnings)
+
+
+@pytest.mark.parametrize("sigma", ["common", "by:period"])
+def test_posterior_must_not_depend_on_the_unit_of_the_weights(shared_data: Path, sigma: str) -> None:
+    """σ is the SD at weight 1, and with weights 10,000 times as large 100 times as large; so is its default prior."""
+    frame = pd.read_csv(shared_data / "cbpp.csv")
+    frame["period"] = "p" + frame["period"].astype(str)
+    frame["p"], frame["large"] = frame["incidence"] / frame["size"], 1e4 * frame["size"]
+    one, other = (
+        mf.lmm("p ~ period + (1 | herd)", frame, weights=name).gibbs(draws=50, tune=50, seed=1, sigma=sigma)
+        for name in ("size", "large")
+    )
+    for name in one:
+        times = 100 if name.startswith("sigma") else 1
+        np.testing.assert_allclose(other[name], times * one[name], rtol=1e-6, err_msg=name)
+
+
+def test_all_cores_must_be_asked_for_by_minus_one_and_other_numbers_refused() -> None:
+    options = {"draws": 10, "tune": 5, "seed": 1}
+    assert np.array_equal(
+        seedlings().gibbs(n_jobs=-1, **options).sigma, seedlings().gibbs(n_jobs=1, **options).sigma
+    )
+    for wrong in (0, -2, 1.5, True):
+        with pytest.raises(
+            mf.ModelError, match=r"n_jobs is .*; expected a whole number of at least 1, or -1"
+        ):
+            seedlings().gibbs(n_jobs=wrong, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"chains": 1}, "1 chain of 60 draws after 5 of tuning"),
+        ({"chains": 2, "thin": 3}, "2 chains of 60 draws, 1 of every 3 sweeps, after 5 of tuning"),
+    ],
+)
+def test_printed_posterior_must_count_its_chains_and_draws(options: dict[str, int], told: str) -> None:
+    assert told in str(seedlings().gibbs(draws=60, tune=5, seed=1, **options))
+
+
+def test_prior_must_stay_when_rows_with_large_weights_are_left_out() -> None:
+    frame = mf.load_dataset("seedling_weight")
+    frame["w"] = np.where(frame["Tray"] == frame["Tray"].iloc[0], 100.0, 1.0)
+    model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", frame, weights="w")
+    posterior = model.gibbs(draws=20, tune=5, seed=1)
+    assert posterior.without is not None
+    assert posterior.without(np.flatnonzero(frame["w"] > 1), 1).priors == posterior.priors
 
 
 def test_data_must_not_change_and_effects_may_be_left_out() -> None:

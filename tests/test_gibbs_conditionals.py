@@ -70,6 +70,30 @@ def test_variance_given_effects_must_have_prior_times_likelihood_as_density(name
     assert stats.kstest(draws, law).pvalue > 1e-3
 
 
+FAR: dict[str, tuple[int, float, Callable[[float], float]]] = {
+    "half-normal": (k.HALF_NORMAL, 0.05, lambda t: np.exp(-t * t / 0.005)),
+    "exponential": (k.EXPONENTIAL, 0.01, lambda t: np.exp(-t / 0.01)),
+    "uniform": (k.UNIFORM, 0.2, lambda t: float(t <= 0.2)),
+}
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_variance_must_be_drawn_under_a_prior_far_from_its_effects(name: str) -> None:
+    """The effects have a spread of 1.6; draws about them alone would never be accepted."""
+    kind, second, prior = FAR[name]
+    rng, variance, draws = np.random.default_rng(3), 0.02, np.empty(1500)
+    for i in range(draws.size):
+        for _ in range(10):
+            variance = k.draw_variance(rng, kind, 0.0, second, COUNT, SQUARES, variance)
+        draws[i] = np.sqrt(variance)
+    peak, top = (0.2, 0.2) if name == "uniform" else (0.5, 2.0)
+
+    def density(t: float) -> float:  # over that at the peak, which has no logarithm that a float holds
+        return prior(t) * (t / peak) ** -COUNT * np.exp(-0.5 * SQUARES * (t**-2.0 - peak**-2.0))
+
+    assert stats.kstest(draws, cdf_of(density, top)).pvalue > 1e-3
+
+
 @pytest.mark.parametrize("name", DENSITIES)
 def test_scale_given_standardised_effects_must_have_prior_times_likelihood_as_density(name: str) -> None:
     kind, first, second, prior = DENSITIES[name]

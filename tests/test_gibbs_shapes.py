@@ -304,16 +304,26 @@ def test_fit_beside_such_a_posterior_must_say_that_it_is_normal() -> None:
     assert any("normal with one σ" in note and "Laplace(0, σ²[g])" in note for note in side.notes)
 
 
-def test_groups_may_be_any_columns_and_of_one_row() -> None:
-    frame = sample().assign(k=np.arange(24), n=np.repeat([1, 2], 12))
+def test_groups_may_be_any_columns() -> None:
+    frame = sample().assign(k=np.repeat([f"k{i}" for i in range(12)], 2), n=np.repeat([1, 2], 12))
     model = mf.lmm("y ~ 1 + (1 | g:h)", frame)
-    assert len(model.gibbs(draws=20, tune=20, seed=1, sigma="by:k").names) == 2 + 24 + 2
+    assert len(model.gibbs(draws=20, tune=20, seed=1, sigma="by:k").names) == 2 + 12 + 2
     assert "sigma[a:u]" in model.gibbs(draws=20, tune=20, seed=1, sigma="by:g:h")
     assert "sigma[2]" in model.gibbs(draws=20, tune=20, seed=1, sigma="by:n")
     with_gaps = frame.assign(y=frame["y"].mask(frame.index == 5), k=frame["k"].where(frame.index != 5))
     with pytest.warns(mf.MissingRowsWarning):
         short = mf.lmm("y ~ 1 + (1 | h)", with_gaps)
     assert short.gibbs(draws=20, tune=20, seed=1, sigma="by:k").effects[0].shape[2] == 3
+
+
+def test_numbers_with_many_values_must_be_warned_about_unless_they_are_groups_or_categories() -> None:
+    frame = sample().assign(days=np.repeat(np.arange(8), 3))
+    frame["day"] = frame["days"].astype("category")
+    options: dict[str, Any] = {"draws": 10, "tune": 5, "seed": 1}
+    with pytest.warns(mf.GroupingWarning, match="'days' holds numbers, and each of its 8 values gets a σ"):
+        mf.lmm("y ~ 1 + (1 | h)", frame).gibbs(sigma="by:days", **options)
+    mf.lmm("y ~ 1 + (1 | h)", frame).gibbs(sigma="by:day", **options)
+    mf.lmm("y ~ 1 + (1 | days)", frame).gibbs(sigma="by:days", **options)
 
 
 def test_rows_of_weight_zero_must_not_count() -> None:
@@ -332,6 +342,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "option": ({"sigma": "g"}, "expected 'common' or 'by:g'"),
     "column": ({"sigma": "by:gg"}, "no column 'gg'.*Did you mean 'g'"),
     "one level": ({"sigma": "by:one"}, "one level"),
+    "response": ({"sigma": "by:y"}, "'y' is the response"),
+    "one row a level": ({"sigma": "by:row"}, "24 levels in 24 rows, 24 of them with one row.*StudentT"),
     "errors": ({"errors": "t"}, "expected a value of mf.distributions"),
     "errors of a prior": ({"errors": pr.Normal(0, 1)}, "expected a value of mf.distributions"),
     "factor": ({"random_effects": {"gg": ds.Laplace()}}, "not a grouping factor.*Did you mean 'g'"),
@@ -348,7 +360,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_bad_option_must_be_refused_with_the_reason(name: str) -> None:
     options, message = REFUSED[name]
-    model = mf.lmm("y ~ x + (1 | g)", sample().assign(one="a"))
+    model = mf.lmm("y ~ x + (1 | g)", sample().assign(one="a", row=np.arange(24)))
     with pytest.raises(mf.ModelError, match=message):
         model.gibbs(draws=10, tune=0, **options)
 

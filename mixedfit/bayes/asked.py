@@ -10,13 +10,14 @@ import numpy as np
 from .._types import Array
 from ..errors import ModelError
 from ..parameters import Parameter
+from .convergence import is_stuck
 from .draws import Draws, Probability, probability_of
 from .expressions import evaluate
 
 if TYPE_CHECKING:
     from .posterior import Posterior
 
-__all__ = ["derived", "event_of", "variance_draws"]
+__all__ = ["derived", "event_of", "stuck_of", "variance_draws"]
 
 
 def event_of(
@@ -63,3 +64,14 @@ def variance_draws(posterior: Posterior, parameter: Parameter) -> Array:
     if parameter.kind == "sd":
         return np.asarray(np.sqrt(omega[:, :, a, a]))
     return np.asarray(omega[:, :, a, b] / np.sqrt(omega[:, :, a, a] * omega[:, :, b, b]))
+
+
+def stuck_of(posterior: Posterior) -> str:
+    """Return what to say of parameters that did not move, an empty string if all did."""
+    names = [name for name in posterior.names if name not in posterior.held and is_stuck(posterior[name])]
+    if not names:
+        return ""
+    return (
+        f"{', '.join(names)} did not move in at least one chain, so that the draws are not the posterior's. The "
+        "prior may be far from what the data say; give one with room for them."
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Event
 from time import perf_counter
 from typing import cast
 
@@ -45,6 +44,9 @@ class Plan:
 class Chain:
     """One chain: its generator, its state, and what it has drawn."""
 
+    pace: int = 1
+    """Sweeps of the next slice."""
+
     def __init__(self, problem: Problem, plan: Plan, rng: np.random.Generator) -> None:
         self.problem, self.rng, self.places, self.tune = problem, rng, plan.places, plan.tune
         p, count = problem.fixed[1].size, problem.gram.shape[0] - 1
@@ -74,21 +76,20 @@ class Chain:
         """Run one sweep for each of `places`; return how many were run."""
         return _run(self.rng, *self.problem.arguments, self.state, self.out, places, self.walk, self.tune)
 
-    def run(self, stop: Event) -> None:
-        """Run all sweeps, a slice at a time, until asked to stop."""
-        size = 1
-        while self.done < self.places.size and not stop.is_set():
-            these = self.places[self.done : self.done + size]
-            begun = perf_counter()
-            ran = self.sweep(these)
-            self.done += ran
-            if ran < these.size:
-                raise ModelError(
-                    f"a chain broke off after {self.done} sweeps: a covariance matrix was no longer positive "
-                    "definite to the machine's accuracy. Use a prior that keeps standard deviations away from 0."
-                )
-            seconds = perf_counter() - begun
-            size = int(np.clip(size * SLICE / max(seconds, 1e-4), 1, 4 * size))
+    def advance(self) -> bool:
+        """Run sweeps for about `SLICE` seconds; return whether some are left."""
+        these = self.places[self.done : self.done + self.pace]
+        begun = perf_counter()
+        ran = self.sweep(these)
+        self.done += ran
+        if ran < these.size:
+            raise ModelError(
+                f"a chain broke off after {self.done} sweeps: a covariance matrix was no longer positive "
+                "definite to the machine's accuracy. Use a prior that keeps standard deviations away from 0."
+            )
+        seconds = perf_counter() - begun
+        self.pace = int(np.clip(self.pace * SLICE / max(seconds, 1e-4), 1, 4 * self.pace))
+        return self.done < self.places.size
 
 
 def walk(units: IntArray) -> tuple[Array, Array, Array, Array]:

@@ -11,7 +11,17 @@ from scipy import fft, special
 
 from .._types import Array
 
-__all__ = ["ess_bulk", "ess_mean", "ess_quantile", "ess_tail", "hpd", "mcse_mean", "mcse_quantile", "rhat"]
+__all__ = [
+    "ess_bulk",
+    "ess_mean",
+    "ess_quantile",
+    "ess_tail",
+    "hpd",
+    "is_stuck",
+    "mcse_mean",
+    "mcse_quantile",
+    "rhat",
+]
 
 
 def _split(draws: Array) -> Array:
@@ -52,6 +62,17 @@ def rhat(draws: Array) -> float:
     folded = np.abs(draws - np.median(_split(draws)))
     values = [_basic_rhat(_rank_normalised(_split(part))) for part in (draws, folded)]
     return float("nan") if np.isnan(values[0]) else float(np.nanmax(values))
+
+
+def is_stuck(draws: Array) -> bool:
+    """Return whether a chain has the same value in all of its draws, of which R̂ says nothing.
+
+    Examples
+    --------
+    >>> is_stuck(np.array([[1.0, 2.0, 1.5], [3.0, 3.0, 3.0]])), is_stuck(np.array([[1.0, 2.0, 1.5]]))
+    (True, False)
+    """
+    return bool(np.any(np.ptp(draws, axis=1) == 0.0))
 
 
 def _autocovariance(chains: Array) -> Array:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
-from threading import Event
 from time import perf_counter
 from typing import Any
 
@@ -20,7 +19,7 @@ from .._threads import blas_threads
 from .._types import IntArray
 from ..crossprod import CrossProducts, cross_products
 from ..design import Design, check_identifiable
-from ..errors import ModelError, PriorWarning, SamplingWarning
+from ..errors import GroupingWarning, ModelError, PriorWarning, SamplingWarning, warn
 from . import problem as problem_module
 from .chain import Chain, Plan
 from .crossed_chain import CrossedChain, factors_of
@@ -69,6 +68,7 @@ def gibbs(
         ("thin", thin, 1),
     ]:
         _check_count(name, value, least)
+    workers = _threads_of(n_jobs)
     options = {
         "priors": priors,
         "draws": draws,
@@ -81,7 +81,7 @@ def gibbs(
         "sigma": sigma,
         "data": data,
     }
-    again = partial(_sample_without, design, options)
+    whole = design
     shape, others = place_shape(
         design, priors, errors=errors, random_effects=random_effects, sigma=sigma, data=data
     )
@@ -95,7 +95,7 @@ def gibbs(
     make = _chain_maker(design, cross, placement, shape, plan)
     runs = [make(rng) for rng in generators]
     with blas_threads(1), Progress(progress) as shown:
-        finished = _run_all(runs, min(chains, n_jobs or os.cpu_count() or 1), shown)
+        finished = _run_all(runs, min(chains, workers), shown)
     kept = min(run.kept for run in runs)
     if not finished:
         if kept < 4:
@@ -104,7 +104,12 @@ def gibbs(
             f"stopped after {kept} of {draws} draws a chain; these are kept.", SamplingWarning, stacklevel=3
         )
     settings = {"tune": tune, "thin": thin, "seconds": perf_counter() - begun}
-    return replace(_posterior(design, cross, placement, shape, order, runs, kept, settings), without=again)
+    posterior = _posterior(design, cross, placement, shape, order, runs, kept, settings)
+    if posterior._stuck:
+        warn(posterior._stuck, SamplingWarning)
+    typical = {"sigma": placement.sigma} if shape.groups is None else {"sigma0": shape.sigma0}
+    options["priors"] = {**(priors or {}), **typical}  # a default follows the weights, which change
+    return replace(posterior, without=partial(_sample_without, whole, options))
 
 
 def _sample_without(design: Design, options: Mapping[str, Any], rows: IntArray, seed: object) -> Posterior:
@@ -112,7 +117,8 @@ def _sample_without(design: Design, options: Mapping[str, Any], rows: IntArray, 
     weights = np.ones(design.n) if design.weights is None else design.weights.copy()
     weights[rows] = 0.0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PriorWarning)  # it was given once
+        for given_once in (PriorWarning, GroupingWarning):
+            warnings.simplefilter("ignore", given_once)
         return gibbs(replace(design, weights=weights), seed=seed, progress=False, **options)
 
 
@@ -157,25 +163,35 @@ def _check_count(name: str, value: Any, least: int) -> None:
         raise ModelError(f"{name} is {value!r}; expected a whole number of at least {least}.")
 
 
+def _threads_of(n_jobs: Any) -> int:
+    """Return the number of threads asked for: None and −1 are as many as there are cores."""
+    if n_jobs is None or n_jobs == -1:
+        return os.cpu_count() or 1
+    whole = isinstance(n_jobs, int | np.integer) and not isinstance(n_jobs, bool | np.bool_)
+    if not whole or n_jobs < 1:
+        raise ModelError(f"n_jobs is {n_jobs!r}; expected a whole number of at least 1, or -1 for all cores.")
+    return int(n_jobs)
+
+
 def _run_all(runs: list[Chain], workers: int, shown: Progress) -> bool:
-    """Run chains on threads; return False if the user stopped them."""
-    stop = Event()
+    """Run chains on threads, a slice of each in turn; return False if the user stopped them."""
     total = sum(run.places.size for run in runs)
+    pending: dict[Future[bool], Chain] = {}
     with ThreadPoolExecutor(workers, thread_name_prefix="mixedfit-gibbs") as pool:
-        pending: set[Future[None]] = set()
         try:
-            pending = {pool.submit(run.run, stop) for run in runs}
+            pending |= {pool.submit(run.advance): run for run in runs}
             while pending:
-                finished, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    future.result()
+                for future in wait(pending, timeout=0.1, return_when=FIRST_COMPLETED).done:
+                    run = pending.pop(future)
+                    if future.result():
+                        pending[pool.submit(run.advance)] = run
                 shown.count(sum(run.done for run in runs), total, "sweeps")
         except KeyboardInterrupt:
-            stop.set()
-        except BaseException:
-            stop.set()
-            raise
-    return not stop.is_set()
+            return False
+        finally:
+            for future in pending:
+                future.cancel()
+    return True
 
 
 def _posterior(
@@ -215,6 +231,7 @@ def _posterior(
         seconds=float(settings["seconds"]),
         acceptance=np.array([run.acceptance for run in runs]),
         scales=scales,
+        held=placement.held(design) | ({"sigma0"} if isinstance(shape.sigma0, Known) else set()),
     )
 
 

@@ -23,12 +23,13 @@ from .priors import (
     HalfT,
     HuangWand,
     InverseWishart,
+    Known,
     Normal,
     Prior,
     VariancePrior,
 )
 
-__all__ = ["Placement", "Unit", "place_priors", "without_correlations"]
+__all__ = ["Placement", "Unit", "place_priors", "residual_scale", "without_correlations"]
 
 WIDE = 2.5
 """SDs of the response that a default prior allows a predictor of one SD to move it by."""
@@ -91,6 +92,13 @@ class Placement:
         """The priors of fixed effects and of covariances as mathematics, one line each."""
         return (*self.fixed, *(str(unit) for unit in self.units))
 
+    def held(self, design: Design) -> frozenset[str]:
+        """Return the names of the standard deviations that are known."""
+        units = [unit for unit in self.units if isinstance(unit.prior, Known)]
+        blocks = [(design.blocks[unit.block], unit.start) for unit in units]
+        own = [f"sd_{block.effects[start]}|{block.name}" for block, start in blocks]
+        return frozenset([*own, "sigma"] if isinstance(self.sigma, Known) else own)
+
 
 def place_priors(design: Design, cross: CrossProducts, priors: Mapping[str, Any] | None) -> Placement:
     """Return the prior of every parameter.
@@ -115,7 +123,7 @@ def place_priors(design: Design, cross: CrossProducts, priors: Mapping[str, Any]
     y_scale = float(np.std(design.y))
     fixed, precision, mean = _fixed(design, cross, names, given, used, y_scale)
     units = tuple(_units(design, given, used, y_scale))
-    sigma = given.get("sigma", HalfT(DEFAULT_DF, _rounded(y_scale)))
+    sigma = given.get("sigma", HalfT(DEFAULT_DF, residual_scale(design)))
     if not isinstance(sigma, VariancePrior):
         raise ModelError(
             f"the prior of 'sigma' is {sigma}; expected one of a standard deviation, such as HalfCauchy(1)."
@@ -144,6 +152,17 @@ def _checked(priors: Mapping[str, Any] | None) -> dict[str, Prior]:
 def _rounded(value: float) -> float:
     """Return a scale to three digits, so that a default prior can be read."""
     return float(f"{value:.3g}")
+
+
+def residual_scale(design: Design) -> float:
+    """Return the scale of the default priors of σ and σ₀: the response's SD, times the root of the mean weight.
+
+    σ is the SD of a row of weight 1, and that of a row of mean weight stays what it is whatever the weights' unit.
+    """
+    scale = _rounded(float(np.std(design.y)))
+    if design.weights is None:
+        return scale
+    return scale * float(np.sqrt(np.mean(design.weights[design.weights > 0])))
 
 
 def _spread(column: Array) -> float:

@@ -16,7 +16,7 @@ from ..errors import ModelError, nearest
 from ..labels import check_level
 from ..parameters import variance_parameters
 from .arviz import to_arviz
-from .asked import derived, event_of, variance_draws
+from .asked import derived, event_of, stuck_of, variance_draws
 from .draws import (
     Draws,
     Probability,
@@ -76,6 +76,8 @@ class Posterior(Judged):
     scales : ScaleDraws or None
         What else is drawn where the model is not normal with one σ: degrees of freedom and the σ of every group; all
         are in ``posterior[name]`` too. `sigma` is σ₀ where σ differs by group.
+    held : frozenset of str
+        Names of the parameters that are known.
 
     Examples
     --------
@@ -101,6 +103,7 @@ class Posterior(Judged):
     acceptance: Array | None = None
     without: Callable[[IntArray, object], Posterior] | None = None
     scales: ScaleDraws | None = None
+    held: frozenset[str] = frozenset()
 
     @property
     def chains(self) -> int:
@@ -351,10 +354,16 @@ class Posterior(Judged):
         write_posterior(self, path)
 
     @lazy
+    def _stuck(self) -> str:
+        return stuck_of(self)
+
+    @lazy
     def warnings(self) -> tuple[str, ...]:
         """What should be known before the numbers are read, in words; empty if all is well."""
         table = self.summary()
         out = []
+        if self._stuck:
+            out.append(self._stuck)
         worst = table["rhat"].max()
         if worst > MIXED:
             out.append(
@@ -369,8 +378,8 @@ class Posterior(Judged):
         return tuple(out)
 
     def __str__(self) -> str:
-        sampled = f"{self.chains} chains of {self.draws} draws"
-        every = f", every {self.thin}th kept" if self.thin > 1 else ""
+        sampled = f"{self.chains} chain{'s' if self.chains > 1 else ''} of {self.draws} draws"
+        every = f", 1 of every {self.thin} sweeps," if self.thin > 1 else ""
         lines = [
             "Linear mixed model, Gibbs sampler",
             f"Formula: {self.design.formula.source}",

@@ -10,13 +10,16 @@ import pandas as pd
 
 from .._types import AnyArray, IntArray
 from ..design import Design
-from ..errors import DataError, ModelError, nearest
+from ..errors import DataError, GroupingWarning, ModelError, nearest, warn
 from ..frames import as_frame, check_column, column_names, plain_column
 from ..grouping import Grouping, encode, interact
 from ..recipe.variables import group_codes
 from ..rows import check_types
 
 __all__ = ["ResidualGroups", "residual_groups"]
+
+FEW = 5
+"""Values up to which numbers are taken for labels, such as periods 1 to 4 or answers 1 to 5."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +106,11 @@ def residual_groups(design: Design, sigma: Any, data: Any) -> ResidualGroups | N
         raise ModelError(
             f"sigma={sigma!r} is not known; expected 'common' or 'by:g' with the name of a column g."
         )
+    if name == design.formula.response.strip():
+        raise ModelError(
+            f"sigma='by:{name}': {name!r} is the response, of which σ cannot depend; expected a column that says which "
+            "rows are alike, such as a grouping factor."
+        )
     columns = next((t.group.columns for t in design.formula.random if t.group.name == name), None)
     table = _rows(design, tuple(columns or name.split(":")), name, data)
     kinds = tuple(getattr(table[column].dtype, "kind", "O") for column in table)
@@ -111,7 +119,26 @@ def residual_groups(design: Design, sigma: Any, data: Any) -> ResidualGroups | N
         raise ModelError(
             f"{name!r} has one level in the rows used, so that there is one residual variance; use sigma='common'."
         )
+    _check_sizes(design, name, grouping)
+    known = {column for term in design.formula.random for column in term.group.columns}
+    if len(table.columns) == 1 and name not in known and kinds[0] in "iufc" and len(grouping.levels) > FEW:
+        warn(
+            f"sigma='by:{name}': {name!r} holds numbers, and each of its {len(grouping.levels)} values gets a σ of its "
+            "own. If these are labels, make it a category; if not, take a column that sums it up.",
+            GroupingWarning,
+        )
     return ResidualGroups(tuple(map(str, table.columns)), kinds, grouping)
+
+
+def _check_sizes(design: Design, name: str, grouping: Grouping) -> None:
+    """Refuse levels of which most have one row."""
+    single = int(np.sum(np.bincount(grouping.codes) == 1))
+    if 2 * single > len(grouping.levels):
+        raise ModelError(
+            f"sigma='by:{name}': {name!r} has {len(grouping.levels)} levels in {design.n} rows, {single} of them with "
+            "one row. Take a column with several rows a level; for a σ of each row, which is a t distribution, "
+            "errors=mf.distributions.StudentT('estimate')."
+        )
 
 
 def _rows(design: Design, columns: tuple[str, ...], name: str, data: Any) -> pd.DataFrame:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ..design import Design
 from ..errors import ModelError, nearest
 from .distributions import Distribution, Laplace, Normal, StudentT
+from .placement import residual_scale
 from .positive_priors import Gamma
 from .residual_groups import ResidualGroups, residual_groups
 from .variance_priors import HalfNormal, VariancePrior
@@ -101,7 +100,7 @@ def place_shape(
     shape_of_errors = _with_prior("nu", shape_of_errors, given)
     effects = tuple(_with_prior(f"nu|{n}", d, given) for n, d in zip(names, effects, strict=True))
     nu0: Any = NU0
-    sigma0: Any = HalfNormal(float(f"{float(np.std(design.y)):.3g}") or 1.0)
+    sigma0: Any = HalfNormal(residual_scale(design) or 1.0)
     if groups is not None:
         if "sigma" in given:
             raise ModelError(

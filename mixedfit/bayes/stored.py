@@ -33,6 +33,7 @@ def write_posterior(posterior: Posterior, path: str | Path) -> None:
         "tune": posterior.tune,
         "thin": posterior.thin,
         "seconds": posterior.seconds,
+        "held": sorted(posterior.held),
     }
     write_file(path, header, arrays)
 
@@ -52,4 +53,5 @@ def read_posterior(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Post
         thin=header["thin"],
         seconds=header["seconds"],
         acceptance=arrays.get("acceptance"),
+        held=frozenset(header["held"]),
     )

@@ -44,9 +44,9 @@ caption { text-align: left; }
   tbody th { overflow-wrap: anywhere; }
   .stacked, .stacked tbody, .stacked caption { display: block; }
   .stacked thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
-  .stacked tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); gap: 0.1rem 0.8rem;
+  .stacked tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 0.1rem 0.8rem;
     padding: 0.4rem 0; border-bottom: 1px solid #e4e4e4; }
-  .stacked tbody th, .stacked td { display: block; border: 0; padding: 0; text-align: left; }
+  .stacked tbody th, .stacked td { display: block; border: 0; padding: 0; text-align: left; white-space: normal; }
   .stacked tbody th { grid-column: 1 / -1; font-weight: 600; max-width: none; }
   .stacked td:empty { display: none; }
   .stacked td::before { content: attr(data-head); display: block; color: var(--soft); font-size: 0.8rem;

@@ -35,6 +35,9 @@ KNOWN, INVERSE_GAMMA, HALF_T, UNIFORM, HALF_NORMAL, EXPONENTIAL, JEFFREYS, INVER
     range(9)
 )
 
+STEPS = 100
+"""By which a slice may grow, and times that it may shrink."""
+
 
 @plain
 def _inverse_gamma(rng: np.random.Generator, shape: float, scale: float) -> float:
@@ -73,7 +76,11 @@ def draw_variance(
     ss: float,
     variance: float,
 ) -> float:
-    """Return τ² given the effects: exact where conjugate, else a Metropolis step from the uniform-SD conditional."""
+    """Return τ² given the effects: exact where conjugate, else a Metropolis step and one of slice sampling.
+
+    The Metropolis step proposes from the conditional under p(τ) ∝ 1, a draw of its own where the prior is weak; where
+    the prior is far from the effects none of these would be accepted, and the slice moves.
+    """
     if kind == KNOWN:
         return variance
     if kind == INVERSE_GAMMA:
@@ -86,7 +93,48 @@ def draw_variance(
     proposal = _inverse_gamma(rng, 0.5 * (count - 1.0), 0.5 * ss)
     gain = log_sd_density(kind, first, second, np.sqrt(proposal))
     gain -= log_sd_density(kind, first, second, np.sqrt(variance))
-    return proposal if np.log(rng.random()) < gain else variance
+    drawn = proposal if np.log(rng.random()) < gain else variance
+    if kind == UNIFORM and second == np.inf:
+        return drawn
+    x = _slice_log_sd(rng, kind, first, second, count, ss, 0.5 * np.log(drawn))
+    return float(np.exp(2.0 * x))
+
+
+@plain
+def _log_conditional(kind: int, first: float, second: float, count: int, ss: float, x: float) -> float:
+    """Return the logarithm of the density of x = log τ given the effects, up to a constant."""
+    tau = np.exp(x)
+    value = log_sd_density(kind, first, second, tau)
+    return value + (1.0 - count) * x - 0.5 * ss / tau**2 if value > -np.inf else value
+
+
+@plain
+def _slice_log_sd(
+    rng: np.random.Generator, kind: int, first: float, second: float, count: int, ss: float, x: float
+) -> float:
+    """Return a step of slice sampling from x = log τ given the effects; Neal (2003), Ann. Statist. 31:705."""
+    height = _log_conditional(kind, first, second, count, ss, x) + np.log(1.0 - rng.random())
+    width = min(1.0, 4.0 / np.sqrt(max(count, 1)))  # about the spread that so many effects leave
+    left = x - width * rng.random()
+    right = left + width
+    steps = int(STEPS * rng.random())  # of the limit, so that the step is reversible where it is reached
+    for _ in range(steps):
+        if not _log_conditional(kind, first, second, count, ss, left) > height:
+            break
+        left -= width
+    for _ in range(STEPS - 1 - steps):
+        if not _log_conditional(kind, first, second, count, ss, right) > height:
+            break
+        right += width
+    for _ in range(STEPS):
+        moved = left + (right - left) * rng.random()
+        if _log_conditional(kind, first, second, count, ss, moved) > height:
+            return float(moved)
+        if moved < x:
+            left = moved
+        else:
+            right = moved
+    return x
 
 
 @plain
