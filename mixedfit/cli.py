@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import html as markup
+import json
 import os
 import sys
 import warnings
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from . import __version__
@@ -122,7 +125,11 @@ def _add_sampling(commands: Any) -> None:
         command.add_argument("--tune", type=int, default=1000, metavar="N", help="sweeps thrown away before")
         command.add_argument("--chains", type=int, default=4, metavar="N")
         command.add_argument("--seed", type=int, metavar="N", help="makes the draws the same again")
-        command.add_argument("--out", metavar="FILE", help="write to a file instead of the terminal")
+        command.add_argument(
+            "--out",
+            metavar="FILE",
+            help="write to a file instead of the terminal; .json or .html choose the format",
+        )
         if name == "compare":
             command.add_argument(
                 "--bootstrap", action="store_true", help="bootstrap intervals beside Wald and profile"
@@ -201,12 +208,26 @@ def _sample(options: argparse.Namespace) -> int:
         model = _model(options)
         settings = {"draws": options.draws, "tune": options.tune, "chains": options.chains}
         posterior = model.gibbs(seed=options.seed, **settings)
+        how = _format_of(options.out)
         if options.command == "gibbs":
-            _write(str(posterior), options.out)
+            facts = {
+                "formula": posterior.design.formula.source,
+                "chains": posterior.chains,
+                "draws": posterior.draws,
+                "tune": posterior.tune,
+                "priors": list(posterior.priors),
+                "warnings": list(posterior.warnings),
+            }
+            text = str(posterior)
+            _write(text if how == "text" else _table(posterior.summary(), facts, text, how), options.out)
         else:
             methods: list[Any] = ["wald", "profile", *(["boot"] if options.bootstrap else [])]
             side = compare(model.fit(), posterior, methods=methods, seed=options.seed)
-            _write(str(side), options.out)
+            text = str(side)
+            _write(
+                text if how == "text" else _table(side.table, {"notes": list(side.notes)}, text, how),
+                options.out,
+            )
             if picture is not None:
                 side.plot().savefig(picture)
                 print(f"Picture written to {picture}", file=sys.stderr)
@@ -301,16 +322,34 @@ def _rendered(summary: Summary, how: str) -> str:
     if how == "json":
         return summary.to_json()
     if how == "html":
-        body = summary._repr_html_()
-        return (
-            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1"><title>mixedfit</title>'
-            "<style>body{font-family:system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
-            "table{border-collapse:collapse;margin:1em 0}caption{text-align:left;font-weight:bold}"
-            "th,td{padding:.2em .6em;border-bottom:1px solid #ccc}</style></head>\n"
-            f"<body>{body}</body></html>"
-        )
+        return _page(summary._repr_html_())
     return str(summary)
+
+
+def _page(body: str) -> str:
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>mixedfit</title>'
+        "<style>body{font-family:system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
+        "table{border-collapse:collapse;margin:1em 0}caption{text-align:left;font-weight:bold}"
+        "th,td{padding:.2em .6em;border-bottom:1px solid #ccc}</style></head>\n"
+        f"<body>{body}</body></html>"
+    )
+
+
+def _table(table: pd.DataFrame, facts: dict[str, Any], text: str, how: str) -> str:
+    """Return a table by parameter with what belongs to it, as JSON, or what is printed, as a page."""
+    if how == "html":
+        return _page(f"<pre>{markup.escape(text)}</pre>")
+    rows = {str(name): {str(k): _number(v) for k, v in row.items()} for name, row in table.iterrows()}
+    return json.dumps({**facts, "parameters": rows}, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _number(value: Any) -> Any:
+    """Return a value as JSON has it; what is not finite becomes null."""
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _write(text: str, out: str | None) -> None:

@@ -35,7 +35,9 @@ class LinearMixedModel:
     ----------
     formula : ParsedFormula
     design : Design
-        y, X, and one block of random effects for each grouping factor.
+        The numbers behind the formula, on the rows used: ``design.y`` (n,), offset subtracted; ``design.X`` (n, p) with
+        its columns' ``design.x_names``; ``design.blocks``, one for each grouping factor, with ``name``, ``effects``,
+        ``codes`` (each row's level), ``z`` (n, k) and ``grouping.levels``; ``design.weights`` and ``design.index``.
     """
 
     def __init__(

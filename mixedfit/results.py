@@ -11,6 +11,7 @@ import pandas as pd
 
 from . import storage
 from ._lazy import lazy
+from .bayes.stored import read_posterior
 from .diagnosed import Diagnosed
 from .errors import DataError
 from .fit import Fit, refit_design
@@ -347,8 +348,8 @@ class MixedResults(Questions, Predictions, Diagnosed, Outputs):
         storage.write(self._fit, path)
 
 
-def load(path: str | Path) -> MixedResults:
-    """Return a fit that `MixedResults.save` wrote.
+def load(path: str | Path) -> Any:
+    """Return a fit that `MixedResults.save` wrote, or a posterior that `Posterior.save` wrote.
 
     Parameters
     ----------
@@ -359,4 +360,5 @@ def load(path: str | Path) -> MixedResults:
     DataError
         If the file is not one of ours or is damaged.
     """
-    return MixedResults(storage.read(path))
+    found = storage.read(path, {"posterior": read_posterior})
+    return MixedResults(found) if isinstance(found, Fit) else found

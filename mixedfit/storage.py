@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -23,15 +23,22 @@ from .labels import pack_index, unpack_index
 from .recipe import pack, unpack
 from .verdict import Convergence
 
-__all__ = ["read", "write"]
+__all__ = ["Rebuild", "design_arrays", "design_header", "read", "read_design", "write", "write_file"]
 
 FORMAT = "mixedfit 1"
+
+Rebuild: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
 
 
 def write(fit: Fit, path: str | Path) -> None:
     """Write a fit and the numbers of its design."""
-    arrays = _arrays(fit)
-    arrays["header"] = np.frombuffer(json.dumps(_header(fit)).encode(), dtype=np.uint8)
+    write_file(path, _header(fit), {**design_arrays(fit.design), "theta": fit.theta})
+
+
+def write_file(path: str | Path, header: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    """Write arrays with a header."""
+    text = np.frombuffer(json.dumps({"format": FORMAT, **header}).encode(), dtype=np.uint8)
+    arrays = {**arrays, "header": text}
     try:
         with open(path, "wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -39,10 +46,9 @@ def write(fit: Fit, path: str | Path) -> None:
         raise DataError(f"cannot write {str(path)!r}: {error}") from None
 
 
-def _arrays(fit: Fit) -> dict[str, Any]:
+def design_arrays(design: Design) -> dict[str, Any]:
     """Return the numbers of a design, by name."""
-    design = fit.design
-    arrays: dict[str, Any] = {"y": design.y, "X": design.X, "theta": fit.theta}
+    arrays: dict[str, Any] = {"y": design.y, "X": design.X}
     if design.weights is not None:
         arrays["weights"] = design.weights
     if design.offset is not None:
@@ -57,7 +63,17 @@ def _arrays(fit: Fit) -> dict[str, Any]:
 
 def _header(fit: Fit) -> dict[str, Any]:
     """Return what JSON can hold of a fit: names, levels, options and the verdict."""
-    design = fit.design
+    return {
+        **design_header(fit.design),
+        "reml": fit.reml,
+        "sigma": fit.held_sigma,
+        "convergence": asdict(fit.convergence),
+        "timing": dict(fit.timing),
+    }
+
+
+def design_header(design: Design) -> dict[str, Any]:
+    """Return what JSON can hold of a design: names and levels."""
     blocks = [
         {
             "name": block.name,
@@ -73,23 +89,24 @@ def _header(fit: Fit) -> dict[str, Any]:
         for f in design.many
     ]
     return {
-        "format": FORMAT,
         "formula": design.formula.source,
         "x_names": design.x_names,
         "index": pack_index(design.index),
         "dropped": design.dropped,
         "blocks": blocks,
         "many": many,
-        "reml": fit.reml,
-        "sigma": fit.held_sigma,
-        "convergence": asdict(fit.convergence),
-        "timing": dict(fit.timing),
         "recipe": None if design.recipe is None else pack(design.recipe),
     }
 
 
-def read(path: str | Path) -> Fit:
-    """Return the fit in a file that `write` made.
+def read(path: str | Path, others: Mapping[str, Rebuild] | None = None) -> Any:
+    """Return the fit in a file that `write` made, or what else a header says it is.
+
+    Parameters
+    ----------
+    path : str or Path
+    others : mapping of str to callable, optional
+        What rebuilds other kinds of contents from header and arrays.
 
     Raises
     ------
@@ -104,7 +121,8 @@ def read(path: str | Path) -> Fit:
             raise DataError(
                 f"{path}: format {header['format']!r} is not known; this version reads {FORMAT!r}."
             )
-        return _rebuild(header, arrays)
+        kind = header.get("kind", "fit")
+        return _rebuild(header, arrays) if kind == "fit" else (others or {})[kind](header, arrays)
     except DataError:
         raise
     except FileNotFoundError:
@@ -130,7 +148,7 @@ def _many(stored: Mapping[str, Any], codes: Array) -> ManyLevelFactor:
     return ManyLevelFactor(grouping, stored["first"], tuple(stored["names"]))
 
 
-def _design(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Design:
+def read_design(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Design:
     """Return the design that was written."""
     blocks = [_block(b, arrays[f"codes{f}"], arrays[f"z{f}"]) for f, b in enumerate(header["blocks"])]
     many = [_many(m, arrays[f"many{f}"]) for f, m in enumerate(header["many"])]
@@ -158,7 +176,7 @@ def _design(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Design:
 
 
 def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
-    design = _design(header, arrays)
+    design = read_design(header, arrays)
     cross = cross_products(design)
     verdict = dict(header["convergence"])
     verdict["singular"] = tuple(verdict["singular"])

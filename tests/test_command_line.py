@@ -250,6 +250,23 @@ def test_compare_must_print_fit_and_posterior(capsys: pytest.CaptureFixture[str]
     assert heads[1][:4] == ["estimate", "SE", "lower", "upper"]
 
 
+@pytest.mark.parametrize("command", ["gibbs", "compare"])
+def test_ending_of_the_file_must_choose_the_format_of_what_was_sampled(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = ("sleepstudy", "Reaction ~ Days + (1 | Subject)", "--draws", "50", "--tune", "50", "--seed", "1")
+    run(capsys, command, *short, "--out", str(tmp_path / "a.json"))
+    stored = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    posterior = mf.lmm(short[1], mf.load_dataset("sleepstudy")).gibbs(draws=50, tune=50, seed=1)
+    column = "mean" if command == "gibbs" else "post_mean"
+    assert stored["parameters"]["Days"][column] == pytest.approx(posterior["Days"].mean())
+    assert stored["warnings" if command == "gibbs" else "notes"]
+    run(capsys, command, *short, "--out", str(tmp_path / "a.html"))
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "sd_(Intercept)|Subject" in page
+
+
 def test_gibbs_must_refuse_a_formula_that_runs_code(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "gibbs", "sleepstudy", "Reaction ~ eval('1') + (1 | Subject)")
     assert code == 2

@@ -351,8 +351,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "sigma beside groups": ({"priors": {"sigma": pr.HalfNormal(1)}, "sigma": "by:g"}, "give 'sigma0'"),
     "sigma0": ({"priors": {"sigma0": pr.Flat()}, "sigma": "by:g"}, "standard deviation"),
     "nu0": ({"priors": {"nu0": pr.HalfNormal(1)}, "sigma": "by:g"}, "Gamma"),
-    "nu without t": ({"priors": {"nu": pr.Gamma(2, 0.1)}}, "not in the model"),
-    "nu0 without groups": ({"priors": {"nu0": pr.Gamma(2, 0.1)}}, "not in the model"),
+    "nu without t": (
+        {"priors": {"nu": pr.Gamma(2, 0.1)}},
+        "without degrees of freedom",
+    ),
+    "nu0 without groups": (
+        {"priors": {"nu0": pr.Gamma(2, 0.1)}},
+        "there is one σ",
+    ),
     "gamma for τ": ({"priors": {"g": pr.Gamma(2, 0.1)}}, "standard deviation"),
 }
 

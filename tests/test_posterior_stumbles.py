@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -99,3 +100,181 @@ def test_copy_of_a_posterior_with_scales_must_say_the_same(
     assert np.array_equal(
         copy["sigma0" if "sigma" in options else "nu"], drawn["sigma0" if "sigma" in options else "nu"]
     )
+
+
+# -- draws and names -----------------------------------------------------------------------------------
+
+
+def test_rows_must_be_found_by_their_labels_as_printed(posterior: mf.Posterior, sleep: pd.DataFrame) -> None:
+    """The rival takes a whole number for a position, so that draws[1] is "row 20"."""
+    rows = sleep.iloc[:3].set_axis([10, 20, 1])
+    drawn = posterior.predict(rows, seed=1)
+    assert drawn[1].names == ("row 1",)
+    assert np.array_equal(drawn[1].values[:, :, 0], drawn.values[:, :, 2])
+    assert drawn[[20, 1]].names == drawn[1:].names == drawn[[False, True, True]].names == ("row 20", "row 1")
+    assert np.array_equal(drawn["row 20"].values, drawn[20].values)
+    assert [one.names[0] for one in drawn] == list(drawn.names)
+    with pytest.raises(mf.ModelError, match=r"0 is not among the rows' labels .*10, 20, 1.*by position"):
+        drawn[0]
+    with pytest.raises(mf.ModelError, match="5 is not among the draws"):
+        posterior.derive("Days")[5]
+
+
+def test_draws_must_be_computed_with_as_numbers_are(posterior: mf.Posterior, sleep: pd.DataFrame) -> None:
+    drawn = posterior.predict(sleep[:2], seed=1)
+    first, second = drawn.values[:, :, 0], drawn.values[:, :, 1]
+    for made, expected, name in [
+        (drawn[0] - 250, first - 250, "row 0 − 250"),
+        (250 - drawn[0], 250 - first, "250 − row 0"),
+        (drawn[0] + 1.5, first + 1.5, "row 0 + 1.5"),
+        (2 * drawn[0], 2 * first, "2 × row 0"),
+        (drawn[0] / drawn[1], first / second, "row 0 / row 1"),
+        ((drawn[0] + drawn[1]) / 2, (first + second) / 2, "(row 0 + row 1) / 2"),
+        (-drawn[0], -first, "−row 0"),
+    ]:
+        assert np.allclose(made.values[:, :, 0], expected)
+        assert made.names == (name,)
+    with pytest.raises(mf.ModelError, match="a str cannot"):
+        drawn[0] - "x"
+    with pytest.raises(mf.ModelError, match="do not match"):
+        drawn[0] - mf.lmm("Reaction ~ 1 + (1 | Subject)", sleep).gibbs(draws=10, seed=1).derive("sigma")
+
+
+def test_what_is_asked_wrongly_must_be_refused_in_words(posterior: mf.Posterior) -> None:
+    for which in (["Days", "sigma"], slice(2), 0):
+        with pytest.raises(mf.ModelError, match="one name at a time"):
+            posterior[which]  # type: ignore[index]
+    with pytest.raises(mf.ModelError, match="not a finite number"):
+        posterior.derive("1/0")
+    with pytest.raises(mf.ModelError, match="Did you mean 'Subject'"):
+        posterior.random_effects["Subj"]
+    with pytest.raises(mf.ModelError, match="'308' of type str"):
+        posterior.random_effects["Subject"][308]
+    with pytest.raises(mf.ModelError, match="not a comparison"):
+        posterior.probability(lambda q: q["Days"])
+
+
+def test_event_may_be_a_function_and_one_quantile_a_number(posterior: mf.Posterior) -> None:
+    assert posterior.probability(lambda q: q["Days"] > 10).value == posterior.probability("Days > 10").value
+    days = posterior.derive("Days")
+    assert days.quantiles(0.5).equals(days.quantiles((0.5,)))
+
+
+def test_no_rows_must_print_as_such(posterior: mf.Posterior, sleep: pd.DataFrame) -> None:
+    drawn = posterior.predict(sleep.iloc[:0])
+    assert str(drawn) == "no rows, no draws"
+    assert len(drawn.summary()) == 0
+
+
+# -- keys of priors ------------------------------------------------------------------------------------
+
+HALF, WIDE = mf.priors.HalfNormal(11.0), mf.priors.HuangWand((13.0, 7.0))
+
+
+@pytest.mark.parametrize(
+    ("formula", "key", "prior", "statement"),
+    [
+        ("Reaction ~ Days + (Days | Subject)", "(1 + Days | Subject)", WIDE, "13"),
+        ("Reaction ~ Days + (1 + Days | Subject)", "Days|Subject", WIDE, "13"),
+        (
+            "Reaction ~ Days + (0 + Days | Subject)",
+            "(Days - 1 | Subject)",
+            HALF,
+            "τ[Days | Subject] ~ half-normal(11)",
+        ),
+        (
+            "Reaction ~ Days + (Days || Subject)",
+            "sd_Days | Subject",
+            HALF,
+            "τ[Days | Subject] ~ half-normal(11)",
+        ),
+        ("Reaction ~ Days + (Days || Subject)", "(1 + Days || Subject)", HALF, "half-normal(11)"),
+        ("Reaction ~ Days + (1 | Subject:half)", "half:Subject", HALF, "half-normal(11)"),
+        ("Reaction ~ Days + (1 | Subject:half)", "sd_(Intercept)|half:Subject", HALF, "half-normal(11)"),
+    ],
+)
+def test_key_that_means_the_same_must_be_taken(
+    sleep: pd.DataFrame, formula: str, key: str, prior: object, statement: str
+) -> None:
+    data = sleep.assign(half=np.where(sleep["Days"] < 5, "first", "second"))
+    drawn = mf.lmm(formula, data).prior_predictive({key: prior}, draws=10, seed=1)
+    assert any(statement in line for line in drawn.priors)
+
+
+def test_two_keys_of_one_term_must_be_refused(sleep: pd.DataFrame) -> None:
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", sleep)
+    with pytest.raises(mf.ModelError, match="are the same; give one prior"):
+        model.prior_predictive({"Days | Subject": WIDE, "1 + Days | Subject": WIDE})
+
+
+@pytest.mark.parametrize(
+    ("key", "options", "message"),
+    [
+        ("sd_Days|Subject", {}, r"one prior: .*Give 'Subject' a mf.priors.HuangWand\(\(.*Diagonal"),
+        ("sd_Dayz|Subject", {}, r"known: .*sd_Days\|Subject.*sigma0.*Did you mean 'sd_Days\|Subject'"),
+        ("cor_Days.(Intercept)|Subject", {}, "a correlation has none of its own"),
+        ("nu", {}, "the residuals are Normal, without degrees of freedom"),
+        ("nu", {"errors": mf.distributions.StudentT(4)}, "4 degrees of freedom, held"),
+        ("nu|Subject", {"random_effects": mf.distributions.Laplace()}, "effects of Subject are Laplace"),
+        ("nu0", {}, "there is one σ"),
+        ("sigma[308]", {}, "there is one σ: give 'sigma'"),
+        ("sigma[308]", {"sigma": "by:Subject"}, "give 'sigma0', the typical σ"),
+    ],
+)
+def test_prior_of_what_has_none_must_be_refused_with_the_true_reason(
+    sleep: pd.DataFrame, key: str, options: dict[str, object], message: str
+) -> None:
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", sleep)
+    with pytest.raises(mf.ModelError, match=message):
+        model.prior_predictive({key: HALF}, **options)
+
+
+@pytest.mark.filterwarnings("ignore::mixedfit.RankWarning")
+def test_dropped_column_must_be_named_in_print_and_in_the_refusal_of_its_prior(sleep: pd.DataFrame) -> None:
+    model = mf.lmm("Reaction ~ Days + Twice + (1 | Subject)", sleep.assign(Twice=2.0 * sleep["Days"]))
+    drawn = model.gibbs(draws=20, tune=10, seed=1)
+    assert drawn.dropped == ("Twice",)
+    assert "Dropped, being determined by the others: Twice" in str(drawn)
+    with pytest.raises(mf.ModelError, match="'Twice', whose column was dropped"):
+        model.gibbs({"Twice": mf.priors.Normal(0, 1)})
+
+
+# -- on disk -------------------------------------------------------------------------------------------
+
+
+def test_posterior_from_a_file_must_say_the_same(
+    posterior: mf.Posterior, sleep: pd.DataFrame, tmp_path: Path
+) -> None:
+    posterior.save(tmp_path / "posterior.npz")
+    read = mf.load(tmp_path / "posterior.npz")
+    pd.testing.assert_frame_equal(read.summary(), posterior.summary())
+    rows = {"Days": [1.0, 1.0], "Subject": ["308", "new"]}
+    assert np.array_equal(read.predict(rows, seed=1).values, posterior.predict(rows, seed=1).values)
+    assert read.loo().elpd == posterior.loo().elpd
+    assert str(read) == str(posterior)
+    with pytest.raises(mf.ModelError, match="cannot be sampled again"):
+        read.loo(refit=True)
+
+
+def test_posterior_without_correlations_and_effects_must_come_back_from_a_file(
+    sleep: pd.DataFrame, tmp_path: Path
+) -> None:
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", sleep)
+    priors = {"Subject": mf.priors.Diagonal(mf.priors.HalfNormal(30.0), mf.priors.HalfNormal(10.0))}
+    drawn = model.gibbs(priors, draws=50, tune=50, seed=1, keep_effects=False)
+    drawn.save(tmp_path / "a.npz")
+    read = mf.load(tmp_path / "a.npz")
+    assert read.names == drawn.names
+    assert np.array_equal(read["sd_Days|Subject"], drawn["sd_Days|Subject"])
+    with pytest.raises(mf.ModelError, match="keep_effects"):
+        read.predict(sleep[:1])
+
+
+def test_what_cannot_be_saved_must_be_refused(sleep: pd.DataFrame, tmp_path: Path) -> None:
+    model = mf.lmm("Reaction ~ Days + (1 | Subject)", sleep)
+    drawn = model.gibbs(draws=20, tune=10, seed=1, errors=mf.distributions.Laplace())
+    with pytest.raises(mf.ModelError, match="pickle this one"):
+        drawn.save(tmp_path / "a.npz")
+    with pytest.raises(mf.ModelError, match="pickle this one"):
+        model.prior_predictive(draws=20, seed=1).save(tmp_path / "a.npz")
+    assert not (tmp_path / "a.npz").exists()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from scipy import fft, special
 
 from .._types import Array
@@ -25,7 +26,14 @@ __all__ = [
     "mcse_quantile",
     "rhat",
     "told_of_stuck",
+    "what_to_know",
 ]
+
+MIXED = 1.01
+"""R̂ up to which chains count as mixed; Vehtari et al. (2021)."""
+
+ENOUGH = 100
+"""Effective draws for each chain below which estimates of R̂ and of quantiles are not reliable; the same."""
 
 
 def _split(draws: Array) -> Array:
@@ -103,6 +111,33 @@ def advice(name: str, share: float, names: Sequence[str]) -> str:
     if share < 0.25 and "|" in name and any(n.startswith("cor_") and n.endswith(group) for n in names):
         told += ". Correlated effects of little variance mix slowly, and better without correlations: Diagonal(...)"
     return told
+
+
+def what_to_know(table: pd.DataFrame, stuck: str, chains: int) -> tuple[str, ...]:
+    """Return what should be known of a table of parameters before its numbers are read, in words.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With columns rhat, ess_bulk and ess_tail.
+    stuck : str
+        What is said of parameters that did not move.
+    chains : int
+    """
+    out = [stuck] if stuck else []
+    if table["rhat"].max() > MIXED:
+        out.append(
+            f"the chains have not mixed (R̂ up to {table['rhat'].max():.3f}, of {table['rhat'].idxmax()}); draw more, "
+            "or give a stronger prior."
+        )
+    least, wanted = table[["ess_bulk", "ess_tail"]].min(axis=1), ENOUGH * chains
+    if least.min() < wanted:
+        name = str(least.idxmin())
+        out.append(
+            f"{name} has {least.min():.0f} effective draws, fewer than {wanted}; "
+            f"{advice(name, least.min() / wanted, [str(n) for n in table.index])}."
+        )
+    return tuple(out)
 
 
 def _autocovariance(chains: Array) -> Array:

@@ -18,7 +18,6 @@ from .expressions import evaluate
 
 __all__ = [
     "Draws",
-    "GroupDraws",
     "Probability",
     "check_interval",
     "format_summary",
@@ -125,8 +124,17 @@ class Draws:
         if isinstance(which, slice):
             return self._at(list(range(len(self.names)))[which])
         if isinstance(which, list | tuple | np.ndarray | pd.Index):
-            return self._at([i for one in which for i in self._places(one)])
+            return self._at(self._chosen(which))
         return self._at(self._places(which))
+
+    def _chosen(self, which: Any) -> list[int]:
+        """Return the positions that a list of labels, or a mask, selects."""
+        mask = np.asarray(which)
+        if mask.dtype == bool:
+            if mask.shape != (len(self.names),):
+                raise ModelError(f"the mask has shape {mask.shape}; expected ({len(self.names)},).")
+            return np.flatnonzero(mask).tolist()
+        return [i for one in which for i in self._places(one)]
 
     def _places(self, which: Any) -> list[int]:
         """Return the positions of a label or a name."""
@@ -140,7 +148,9 @@ class Draws:
         if not found:
             known = self.names if self.labels is None else tuple(map(repr, self.labels))
             kind = "draws" if self.labels is None else "rows' labels"
-            shown = ", ".join(known[:20]) + (f", … ({len(known)})" if len(known) > 20 else "")
+            shown = (
+                ", ".join(known[:20]) + (f", … ({len(known)})" if len(known) > 20 else "") or "there are none"
+            )
             advice = (
                 "; draws[a:b] goes by position" if isinstance(which, int) and self.labels is not None else ""
             )
@@ -193,7 +203,7 @@ class Draws:
         check_interval(interval, quantiles)
         check_level(level)
         rows = [summarise(self.values[:, :, i], quantiles, interval, level) for i in range(len(self.names))]
-        return pd.DataFrame(rows, index=pd.Index(self.names))
+        return pd.DataFrame(rows, index=pd.Index(self.names, dtype=None if self.names else object))
 
     def quantiles(self, probabilities: Sequence[float] | float = (0.025, 0.5, 0.975)) -> pd.DataFrame:
         """Return quantiles with their Monte-Carlo standard errors, columns quantile and mcse.
@@ -232,6 +242,8 @@ class Draws:
         return probability_of(f"{self.names[0]} {event}", happened)
 
     def __str__(self) -> str:
+        if not self.names:
+            return "no rows, no draws"
         chains, draws, _ = self.values.shape
         return "\n".join(
             [
@@ -301,65 +313,6 @@ def check_interval(interval: str, quantiles: tuple[float, ...]) -> None:
         raise ModelError(f"interval={interval!r} is not known; expected 'quantiles' or 'hpd'.")
     if not all(isinstance(p, int | float) and 0.0 <= p <= 1.0 for p in quantiles):
         raise ModelError(f"quantiles are {quantiles!r}; expected numbers from 0 to 1.")
-
-
-@dataclass(frozen=True, eq=False)
-class GroupDraws:
-    """Draws of the effects b of one grouping factor.
-
-    Attributes
-    ----------
-    name : str
-    levels : pandas.Index
-    effects : tuple of str
-    values : ndarray, shape (chains, draws, levels, effects)
-        In units of the response per unit of the effect's column.
-    """
-
-    name: str
-    levels: pd.Index[Any]
-    effects: tuple[str, ...]
-    values: Array
-
-    @property
-    def mean(self) -> pd.DataFrame:
-        """Posterior means, levels × effects."""
-        return pd.DataFrame(self.values.mean(axis=(0, 1)), index=self.levels, columns=list(self.effects))
-
-    @property
-    def sd(self) -> pd.DataFrame:
-        """Posterior standard deviations, levels × effects."""
-        return pd.DataFrame(
-            self.values.std(axis=(0, 1), ddof=1), index=self.levels, columns=list(self.effects)
-        )
-
-    def __getitem__(self, level: Any) -> Array:
-        """Return the draws of one level, shape (chains, draws), or (chains, draws, effects) for several effects."""
-        if level not in self.levels:
-            raise ModelError(f"{level!r} is not a level of {self.name!r}.")
-        values = self.values[:, :, self.levels.get_loc(level)]
-        return values[:, :, 0] if len(self.effects) == 1 else values
-
-    def summary(
-        self,
-        *,
-        quantiles: tuple[float, ...] = (0.025, 0.5, 0.975),
-        interval: str = "quantiles",
-        level: float = 0.95,
-    ) -> pd.DataFrame:
-        """Return a summary with a row for each level and effect; options as in `Posterior.summary`."""
-        check_interval(interval, quantiles)
-        check_level(level)
-        index = pd.MultiIndex.from_product([self.levels, list(self.effects)], names=["level", "effect"])
-        rows = [
-            summarise(self.values[:, :, j, a], quantiles, interval, level)
-            for j in range(len(self.levels))
-            for a in range(len(self.effects))
-        ]
-        return pd.DataFrame(rows, index=index)
-
-    def __repr__(self) -> str:
-        return f"<GroupDraws: {len(self.levels)} levels of {self.name!r}, effects {', '.join(self.effects)}>"
 
 
 def row_names(index: pd.Index[Any]) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def evaluate(text: str, known: Sequence[str], values: Callable[[str], Any]) -> A
     def value(node: ast.expr) -> Any:
         match node:
             case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
-                return float(number)
+                return np.float64(number)  # whose 1/0 is infinite
             case ast.Name(id=name) if name in found:
                 return values(found[name])
             case ast.Name(id=name):

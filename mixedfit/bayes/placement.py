@@ -13,8 +13,9 @@ from .._types import Array
 from ..covariance import BlockDiagonal
 from ..covariance import Diagonal as DiagonalStructure
 from ..crossprod import CrossProducts
-from ..design import Design, RandomBlock
-from ..errors import ModelError, nearest
+from ..design import Design
+from ..errors import ModelError
+from .keys import known_keys, refuse_unknown, term_keys, with_known_keys
 from .priors import (
     Diagonal,
     FixedPrior,
@@ -115,8 +116,9 @@ def place_priors(design: Design, cross: CrossProducts, priors: Mapping[str, Any]
     ModelError
         If a key is about nothing in the model, or a prior does not fit what it is about.
     """
-    given = _checked(priors)
     names = [design.x_names[i] for i in cross.fixed.kept]
+    known = known_keys(design, names)
+    given = with_known_keys(_checked(priors), known)
     used: set[str] = set()
     y_scale = float(np.std(design.y))
     fixed, precision, mean = _fixed(design, cross, names, given, used, y_scale)
@@ -126,7 +128,8 @@ def place_priors(design: Design, cross: CrossProducts, priors: Mapping[str, Any]
         raise ModelError(
             f"the prior of 'sigma' is {sigma}; expected one of a standard deviation, such as HalfCauchy(1)."
         )
-    _refuse_unknown(design, names, set(given) - used - {"sigma"})
+    dropped = [name for name in design.x_names if name not in names]
+    refuse_unknown(design, known, dropped, set(given) - used - {"sigma"})
     return Placement(fixed, precision, mean, units, sigma)
 
 
@@ -143,29 +146,7 @@ def _checked(priors: Mapping[str, Any] | None) -> dict[str, Prior]:
             raise ModelError(
                 f"the prior of {key!r} is {prior!r}; expected a value of mf.priors, such as mf.priors.HalfCauchy(1)."
             )
-    return {_plain_key(str(key)): prior for key, prior in priors.items()}
-
-
-def _plain_key(key: str) -> str:
-    """Return a term without the spaces and brackets around it."""
-    text = key.strip()
-    if "|" not in text or text.startswith(("sd_", "cor_")):
-        return text
-    if text.startswith("(") and text.endswith(")"):
-        text = text[1:-1]
-    return "|".join(part.strip() for part in text.split("|"))
-
-
-def _refuse_unknown(design: Design, names: list[str], unknown: set[str]) -> None:
-    if not unknown:
-        return
-    choices = ["fixed", "sigma", *names, *(block.name for block in design.blocks)]
-    choices += [_plain_key(str(term)) for term in design.formula.random]
-    key = sorted(unknown)[0]
-    raise ModelError(
-        f"a prior is given for {key!r}, which is not in the model (known: {', '.join(choices)}). "
-        f"{nearest(key, choices)}".rstrip()
-    )
+    return {str(key): prior for key, prior in priors.items()}
 
 
 def _rounded(value: float) -> float:
@@ -274,7 +255,7 @@ def _default_fixed(
 
 def _units(design: Design, given: Mapping[str, Prior], used: set[str], y_scale: float) -> Iterator[Unit]:
     for f, block in enumerate(design.blocks):
-        for key, (part, _, here) in zip(_term_keys(design, block), block.structure.slices(), strict=True):
+        for key, (part, _, here) in zip(term_keys(design, block), block.structure.slices(), strict=True):
             names = [f"sd_{effect}|{block.name}" for effect in block.effects[here]]
             found = next((k for k in (key, block.name) if k in given), None)
             used.update(k for k in (key, block.name, *names) if k in given)
@@ -285,10 +266,7 @@ def _units(design: Design, given: Mapping[str, Prior], used: set[str], y_scale: 
                 label = f"{', '.join(block.effects[here])} | {block.name}"
                 matrix = HuangWand(tuple(scales)) if prior is None else _matrix_prior(prior, part.k, label)
                 if any(name in given for name in names):
-                    raise ModelError(
-                        f"{label} has correlated effects; give the term {key!r} a covariance prior, such as "
-                        "mf.priors.HuangWand(scale) or mf.priors.Diagonal(...)."
-                    )
+                    raise _one_prior(block.name, key, names, scales)
                 yield Unit(f, here.start, part.k, label, matrix, found is not None)
                 continue
             for i, (name, scale) in enumerate(zip(names, scales, strict=True)):
@@ -302,13 +280,15 @@ def _units(design: Design, given: Mapping[str, Prior], used: set[str], y_scale: 
                 yield Unit(f, here.start + i, 1, label, own, name in given or found is not None)
 
 
-def _term_keys(design: Design, block: RandomBlock) -> list[str]:
-    """Return the key of the term behind each part of a block's structure."""
-    columns = set(block.name.split(":"))
-    terms = [
-        t for t in design.formula.random if set(t.group.columns) == columns or t.group.name == block.name
-    ]
-    return [_plain_key(str(term)) for term in terms for _ in term.parts]
+def _one_prior(group: str, key: str, names: list[str], scales: list[float]) -> ModelError:
+    """Return the error of a prior for one SD of correlated effects."""
+    listed = ", ".join(f"{scale:g}" for scale in scales)
+    return ModelError(
+        f"the effects of {key!r} are correlated, and their covariance matrix has one prior: {', '.join(names)} cannot "
+        f"have their own. Give {group!r} a mf.priors.HuangWand(({listed})), the scale of each SD's half-t, or a "
+        f"mf.priors.InverseWishart; or, for no correlations, a mf.priors.Diagonal(...) of {len(names)} priors in this "
+        "order."
+    )
 
 
 def _matrix_prior(prior: Prior, k: int, label: str) -> Prior:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from .._lazy import lazy
@@ -14,32 +14,25 @@ from .._types import Array, IntArray
 from ..design import Design
 from ..errors import ModelError, nearest
 from ..labels import check_level
-from ..parameters import Parameter, variance_parameters
+from ..parameters import variance_parameters
 from .arviz import to_arviz
-from .convergence import advice, is_stuck, told_of_stuck
+from .asked import derived, event_of, stuck_of, variance_draws
+from .convergence import what_to_know
 from .draws import (
     Draws,
-    GroupDraws,
     Probability,
     check_interval,
     format_summary,
-    probability_of,
     row_names,
     summarise,
 )
-from .expressions import evaluate
+from .group_draws import ByFactor, GroupDraws, with_fixed
 from .judged import Judged
 from .predictive import Further, predict
 from .rows import row_log_density
 from .scale_draws import ScaleDraws
 
 __all__ = ["Posterior"]
-
-MIXED = 1.01
-"""R̂ up to which chains count as mixed; Vehtari et al. (2021)."""
-
-ENOUGH = 100
-"""Effective draws for each chain below which estimates of R̂ and of quantiles are not reliable; the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +46,21 @@ class Posterior(Judged):
     Attributes
     ----------
     design : Design
+        The numbers of the model: response, X, and the blocks of random effects, in the order of `omega`.
     kept : ndarray of int64, shape (p,)
-        Columns of X that have a coefficient.
+        Columns of X that have a coefficient, as positions in `design.x_names`; `dropped` names the others.
     priors : tuple of str
         Every prior, as mathematics.
     beta : ndarray, shape (chains, draws, p)
+        Fixed effects in the order of `kept`; ``posterior["GenotypeB"]`` is one of them.
     sigma : ndarray, shape (chains, draws)
+        Residual standard deviation, of a row of weight 1.
     omega : tuple of ndarray, shape (chains, draws, k, k)
-        Covariance of one level's effects, for every grouping factor.
+        Covariance of one level's effects, one array for every grouping factor in the order of `design.blocks`, whose
+        `effects` name rows and columns; in squared units of the response. `cov_re` has its mean, labelled.
     effects : tuple of ndarray, shape (chains, draws, levels, k)
-        Empty if they were not kept.
+        Draws of b, one array for every grouping factor in the same order; `random_effects` has them labelled. Empty if
+        they were not kept.
     tune, thin : int
         Sweeps thrown away at the start of every chain; sweeps for each draw.
     seconds : float
@@ -71,7 +69,8 @@ class Posterior(Judged):
     without : callable or None
         Takes rows and a seed, and samples the posterior without these rows under the same priors.
     scales : ScaleDraws or None
-        Of a model that is not normal with one σ; `sigma` is σ₀ where σ differs by group.
+        What else is drawn where the model is not normal with one σ: degrees of freedom and the σ of every group; all
+        are in ``posterior[name]`` too. `sigma` is σ₀ where σ differs by group.
     held : frozenset of str
         Names of the parameters that are known.
 
@@ -111,6 +110,11 @@ class Posterior(Judged):
         """Draws kept of every chain."""
         return int(self.sigma.shape[1])
 
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Columns of X without a coefficient, because the others determine them."""
+        return tuple(name for i, name in enumerate(self.design.x_names) if i not in set(self.kept.tolist()))
+
     @lazy
     def _getters(self) -> dict[str, Callable[[], Array]]:
         """What gives the draws of every parameter, by name."""
@@ -121,19 +125,10 @@ class Posterior(Judged):
         }
         one = self.scales is None or self.scales.shape.groups is None
         for parameter in variance_parameters(self.design, with_sigma=one):
-            out[parameter.long_name] = lambda p=parameter: self._variance(p)  # type: ignore[misc]
+            out[parameter.long_name] = lambda p=parameter: variance_draws(self, p)  # type: ignore[misc]
         for name, values in self.scales.by_name().items() if self.scales else ():
             out[name] = lambda v=values: v  # type: ignore[misc]
         return out
-
-    def _variance(self, parameter: Parameter) -> Array:
-        """Return draws of a standard deviation or a correlation."""
-        if parameter.kind == "sigma":
-            return self.sigma
-        omega, a, b = self.omega[parameter.block], parameter.first, parameter.second
-        if parameter.kind == "sd":
-            return np.asarray(np.sqrt(omega[:, :, a, a]))
-        return np.asarray(omega[:, :, a, b] / np.sqrt(omega[:, :, a, a] * omega[:, :, b, b]))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -142,6 +137,11 @@ class Posterior(Judged):
 
     def __getitem__(self, name: str) -> Array:
         """Return the draws of a parameter, shape (chains, draws)."""
+        if not isinstance(name, str):
+            raise ModelError(
+                f"{name!r} is not the name of a parameter; give one name at a time, such as {self.names[-1]!r}. "
+                "summary().loc[[…]] shows several, and .derive() computes with them."
+            )
         if name not in self._getters:
             raise ModelError(
                 f"{name!r} is not a parameter (known: {', '.join(self.names)}). "
@@ -174,23 +174,18 @@ class Posterior(Judged):
     def random_effects(self) -> dict[str, GroupDraws]:
         """Draws of b for every grouping factor."""
         self._need_effects()
-        return {
-            block.name: GroupDraws(block.name, block.grouping.levels, block.effects, values)
+        return ByFactor(
+            (block.name, GroupDraws(block.name, block.grouping.levels, block.effects, values))
             for block, values in zip(self.design.blocks, self.effects, strict=True)
-        }
+        )
 
     @lazy
     def group_coefs(self) -> dict[str, GroupDraws]:
         """Draws of each group's coefficients, β + b, for every grouping factor; the counterpart of a fit's."""
         names = tuple(self.design.x_names[c] for c in self.kept)
-        out = {}
-        for name, own in self.random_effects.items():
-            columns = names + tuple(effect for effect in own.effects if effect not in names)
-            values = np.zeros((*own.values.shape[:3], len(columns)))
-            values[..., : len(names)] = self.beta[:, :, None, :]
-            values[..., [columns.index(effect) for effect in own.effects]] += own.values
-            out[name] = GroupDraws(name, own.levels, columns, values)
-        return out
+        return ByFactor(
+            (name, with_fixed(own, names, self.beta)) for name, own in self.random_effects.items()
+        )
 
     def _need_effects(self) -> None:
         if len(self.effects) < len(self.design.blocks):
@@ -224,19 +219,19 @@ class Posterior(Judged):
         rows = [summarise(self[name], quantiles, interval, level) for name in self.names]
         return pd.DataFrame(rows, index=pd.Index(self.names))
 
-    def probability(self, event: str) -> Probability:
+    def probability(self, event: str | Callable[[Posterior], Any], name: str | None = None) -> Probability:
         """Return the posterior probability of an event, with its Monte-Carlo standard error.
 
         Parameters
         ----------
-        event : str
+        event : str or callable
             A comparison of parameters, such as ``"GenotypeB > 0"`` or ``"sd_(Intercept)|Tray > 2 * sigma"``;
-            several may be joined by ``and`` and ``or``.
+            several may be joined by ``and`` and ``or``. Or a function of the posterior that returns true or false
+            for each draw, shape (chains, draws).
+        name : str, optional
+            Of the event, in print.
         """
-        happened = np.asarray(evaluate(event, self.names, self.__getitem__))
-        if happened.dtype != bool:
-            raise ModelError(f"{event!r} is not a comparison; expected such as 'x > 0'.")
-        return probability_of(event, np.broadcast_to(happened, self.sigma.shape))
+        return event_of(self, event, name)
 
     def derive(self, function: str | Callable[[Posterior], Array], name: str | None = None) -> Draws:
         """Return the draws of a function of the parameters.
@@ -248,16 +243,7 @@ class Posterior(Judged):
             shape (chains, draws).
         name : str, optional
         """
-        if callable(function):
-            values, label = np.asarray(function(self), dtype=float), name or "derived"
-        else:
-            values = np.asarray(evaluate(function, self.names, self.__getitem__), dtype=float)
-            values, label = np.broadcast_to(values, self.sigma.shape), name or function
-        if values.shape != self.sigma.shape:
-            raise ModelError(
-                f"the function gives shape {values.shape}; expected {self.sigma.shape}, one number a draw."
-            )
-        return Draws((label,), values[:, :, None])
+        return derived(self, function, name)
 
     def predict(
         self,
@@ -344,31 +330,32 @@ class Posterior(Judged):
             self._need_effects()
         return to_arviz(self, rows=rows, seed=seed, prior=prior)
 
+    def save(self, path: str | Path) -> None:
+        """Write the draws, and the data of the model, to a file that holds numbers and text only (npz).
+
+        What is read again by `mixedfit.load` answers everything but ``loo(refit=True)``, which samples again.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Raises
+        ------
+        ModelError
+            If the model is not normal with one σ.
+        """
+        from .stored import write_posterior
+
+        write_posterior(self, path)
+
     @lazy
     def _stuck(self) -> str:
-        """What to say of parameters that did not move, an empty string if all did."""
-        return told_of_stuck([name for name in self.names if name not in self.held and is_stuck(self[name])])
+        return stuck_of(self)
 
     @lazy
     def warnings(self) -> tuple[str, ...]:
         """What should be known before the numbers are read, in words; empty if all is well."""
-        table = self.summary()
-        out = []
-        if self._stuck:
-            out.append(self._stuck)
-        worst = table["rhat"].max()
-        if worst > MIXED:
-            out.append(
-                f"the chains have not mixed (R̂ up to {worst:.3f}, of {table['rhat'].idxmax()}); draw more, or give "
-                "a stronger prior."
-            )
-        least = table[["ess_bulk", "ess_tail"]].min(axis=1)
-        if least.min() < ENOUGH * self.chains:
-            out.append(
-                f"{least.idxmin()} has {least.min():.0f} effective draws, fewer than {ENOUGH * self.chains}; "
-                f"{advice(str(least.idxmin()), least.min() / (ENOUGH * self.chains), self.names)}."
-            )
-        return tuple(out)
+        return what_to_know(self.summary(), self._stuck, self.chains)
 
     def __str__(self) -> str:
         sampled = f"{self.chains} chain{'s' if self.chains > 1 else ''} of {self.draws} draws"
@@ -385,6 +372,8 @@ class Posterior(Judged):
         ]
         groups = ", ".join(f"{block.name}, {block.levels}" for block in self.design.blocks)
         lines += ["", f"Rows: {self.design.n}" + (f"; groups: {groups}" if groups else "")]
+        if self.dropped:
+            lines.append(f"Dropped, being determined by the others: {', '.join(self.dropped)}")
         lines += [f"Warning: {text}" for text in self.warnings]
         return "\n".join(lines)
 

@@ -114,9 +114,42 @@ def place_shape(
                 f"the prior of 'sigma0' is {sigma0}; expected one of a standard deviation, such as HalfNormal(1), or "
                 "Gamma(a, b) for its square."
             )
+    _refuse_others(given, shape_of_errors, dict(zip(names, effects, strict=True)), groups)
     sizes = tuple(block.k for block in design.blocks)
     shape = Shape(shape_of_errors, effects, names, sizes, groups, nu0, sigma0)
     return shape, given if isinstance(priors, Mapping) else priors
+
+
+def _refuse_others(
+    given: Mapping[str, Any],
+    errors: Distribution,
+    effects: Mapping[str, Distribution],
+    groups: ResidualGroups | None,
+) -> None:
+    """Refuse priors of ν, ν₀ and σ₀ where the model has none, and of a single group's σ."""
+    about = {"nu": ("the residuals", "errors", errors)}
+    about |= {f"nu|{n}": (f"the effects of {n}", "random_effects", d) for n, d in effects.items()}
+    for key, (what, option, distribution) in about.items():
+        if key in given:
+            why = f"{what} are {type(distribution).__name__}, without degrees of freedom"
+            if isinstance(distribution, StudentT):
+                why = f"{what} have {distribution.df} degrees of freedom, held"
+            raise ModelError(
+                f"a prior is given for {key!r}, but {why}; take {option}=mf.distributions.StudentT('estimate')."
+            )
+    for key in given:
+        if groups is None and key in ("nu0", "sigma0"):
+            raise ModelError(
+                f"a prior is given for {key!r}, but there is one σ, whose key is 'sigma'; σ by group is sigma='by:g'."
+            )
+        if str(key).startswith("sigma["):
+            advice = (
+                "there is one σ: give 'sigma' a prior"
+                if groups is None
+                else f"the σ of {groups.name} come from one distribution: give 'sigma0', the typical σ, and 'nu0', how "
+                "alike they are, a prior"
+            )
+            raise ModelError(f"a prior is given for {key!r}, but {advice}.")
 
 
 def _distribution(what: str, value: Any) -> Distribution:
