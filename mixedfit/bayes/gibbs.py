@@ -25,6 +25,7 @@ from . import problem as problem_module
 from .chain import Chain, Plan
 from .crossed_chain import CrossedChain, factors_of
 from .distributions import Normal
+from .given import given_priors
 from .placement import Placement, place_priors, without_correlations
 from .posterior import Posterior
 from .priors import Known
@@ -104,7 +105,8 @@ def gibbs(
             f"stopped after {kept} of {draws} draws a chain; these are kept.", SamplingWarning, stacklevel=3
         )
     settings = {"tune": tune, "thin": thin, "seconds": perf_counter() - begun}
-    return replace(_posterior(design, cross, placement, shape, order, runs, kept, settings), without=again)
+    posterior = _posterior(design, cross, placement, shape, order, runs, kept, settings)
+    return replace(posterior, without=again, given=given_priors(priors, placement))
 
 
 def _sample_without(design: Design, options: Mapping[str, Any], rows: IntArray, seed: object) -> Posterior:

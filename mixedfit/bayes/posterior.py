@@ -71,6 +71,8 @@ class Posterior(Judged):
         Takes rows and a seed, and samples the posterior without these rows under the same priors.
     scales : ScaleDraws or None
         Of a model that is not normal with one σ; `sigma` is σ₀ where σ differs by group.
+    given : tuple of str
+        Those of the priors that are not defaults.
 
     Examples
     --------
@@ -96,6 +98,7 @@ class Posterior(Judged):
     acceptance: Array | None = None
     without: Callable[[IntArray, object], Posterior] | None = None
     scales: ScaleDraws | None = None
+    given: tuple[str, ...] = ()
 
     @property
     def chains(self) -> int:
