@@ -46,7 +46,8 @@ class Comparison:
     random_effects : dict of str to pandas.DataFrame
         For every grouping factor what each level says alone (less β), its conditional mode (BLUP), the posterior
         mean and SD of b, and how far both are shrunk, 1 − mode/alone and 1 − mean/alone; NaN where a level's rows do
-        not determine what it says alone. Empty if the draws were not kept.
+        not determine what it says alone, or this is so near to 0 that the ratio is noise of the draws. Empty if the
+        draws were not kept.
     notes : tuple of str
         Where they differ, and why where that is known.
     level : float
@@ -81,7 +82,7 @@ class Comparison:
         Parameters
         ----------
         parameters : str or sequence of str, optional
-            Names of rows of the table; all by default.
+            Names of rows of the table; all by default, of more than twelve the first twelve without σ by group.
         columns : int
             Panels in a row.
         ax : matplotlib Axes, optional

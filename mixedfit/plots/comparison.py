@@ -33,6 +33,9 @@ BARS = {
 }
 """Intervals from top to bottom: words and colour of each."""
 
+PANELS = 12
+"""Panels that are drawn unless more are asked for by name."""
+
 STEP = 0.13
 """Distance of two bars, as a share of the height of the densities."""
 
@@ -60,7 +63,7 @@ def fit_and_posterior(
     posterior : Posterior
     profile : Profile
     parameters : sequence of str, optional
-        All by default.
+        All by default, or twelve and a word on the rest.
     level : float
         Coverage of the intervals, for the title.
     columns : int
@@ -74,6 +77,8 @@ def fit_and_posterior(
         If a parameter is not known, `ax` is given for several, or matplotlib is not installed.
     """
     names = _chosen([str(name) for name in table.index], parameters, ax)
+    left_out = [] if parameters is not None or ax is not None else _too_many(names)
+    names = [name for name in names if name not in left_out]
     methods = [m for m in BARS if f"{m}_lower" in table.columns]
     curves = {p.long_name: profile.curves[p.name] for p in profile.parameters if p.name in profile.curves}
     rows = {str(k): {str(c): float(v) for c, v in r.items()} for k, r in table.T.to_dict().items()}
@@ -86,12 +91,11 @@ def fit_and_posterior(
         figure, axes, columns = ax.figure, [ax], 1
     for place, (own, name) in enumerate(zip(axes, names, strict=True)):
         row, draws = rows[name], posterior[name] if name in posterior else np.zeros((0, 0))
-        low, high = _range(draws, row, methods)
+        low, high = _range(draws if draws.size else _likely(curves.get(name)), row, methods)
         top = _densities(own, draws, curves.get(name), (low, high))
         _bars(own, name, row, methods, top=top, limits=(low, high))
         own.set_xlim(low, high)
-        finish(own, x="\n".join(textwrap.wrap(words.get(name, name), 34)))
-        own.xaxis.label.set_fontsize(11.5)
+        _label(own, words.get(name, name), given=ax is not None)
         own.spines["left"].set_visible(False)
         places = [-STEP * (i + 1) * top for i in range(len(methods))]
         own.set_yticks(places, [BARS[m][0] for m in methods] if place % columns == 0 else [])
@@ -100,6 +104,12 @@ def fit_and_posterior(
     if ax is not None:
         _legend(ax, level)
         return ax
+    if left_out:
+        figure.supxlabel(
+            f"{len(left_out)} more are not drawn: {left_out[0]} to {left_out[-1]}; ask for them by name",
+            fontsize=10.5,
+            color=GREY,
+        )
     figure.legend(
         handles=_handles(level), loc="outside upper left", ncols=2 * columns - 1, frameon=False, fontsize=10.5
     )
@@ -116,6 +126,34 @@ def _chosen(known: list[str], parameters: Sequence[str] | None, ax: Any) -> list
     if not names or (ax is not None and len(names) != 1):
         raise ModelError(f"ax is for one parameter; choose one of {', '.join(known)}.")
     return names
+
+
+def _likely(curve: Curve | None) -> Array:
+    """Return where the density of a profile is not low, for a parameter without draws."""
+    if curve is None or len(curve.points) < 2:
+        return np.zeros(0)
+    at = curve.grid(301)
+    height = np.nan_to_num(curve.density(at))
+    return np.asarray(at[height > 0.01 * height.max()])
+
+
+def _too_many(names: list[str]) -> list[str]:
+    """Return what is left out of more names than there are panels: residual SDs of groups first."""
+    groups = [name for name in names if name.startswith("sigma[")]
+    rest = [name for name in names if name not in groups]
+    kept = (rest + groups)[:PANELS]
+    return [name for name in names if name not in kept]
+
+
+def _label(ax: Any, words: str, *, given: bool) -> None:
+    """Write what a panel shows below it; axes that were given have little room below, so that letters shrink."""
+    width = 34
+    if given:
+        inches = ax.get_position().width * ax.figure.get_size_inches()[0]
+        width = max(20, int(11 * inches))
+    lines = textwrap.wrap(words, width)
+    finish(ax, x="\n".join(lines))
+    ax.xaxis.label.set_fontsize(11.5 if len(lines) == 1 or not given else 9.0)
 
 
 def _range(draws: Array, row: dict[str, float], methods: Sequence[str]) -> tuple[float, float]:
