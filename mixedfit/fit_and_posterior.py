@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import fill
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from ._lazy import lazy
-from .bayes.distributions import Normal
 from .bayes.posterior import Posterior
+from .differences import differences
 from .errors import ModelError
 from .inference.profile import Profile
 from .labels import check_level
+from .parameters import variance_parameters
 from .plots.both_effects import effects_of_both
 from .plots.comparison import fit_and_posterior
 from .results import MixedResults
@@ -27,15 +27,8 @@ __all__ = ["Comparison", "compare"]
 
 Method = Literal["wald", "profile", "boot"]
 
-FEW = 10
-"""Groups below which the posterior of their standard deviation is clearly skewed."""
-
 WIDTH = 100
 """Columns that printed notes fill."""
-
-APART = 0.05
-"""Relative difference of widths or estimates from which it is worth a word."""
-
 
 TAILS = 0.998
 """Coverage up to which profiles are drawn."""
@@ -49,13 +42,14 @@ class Comparison:
     ----------
     table : pandas.DataFrame
         A row for every parameter: estimate, std_error, lower and upper of every interval method, then post_mean,
-        post_sd, cred_lower and cred_upper.
+        post_sd, cred_lower and cred_upper; NaN where only one of the two has the parameter.
     random_effects : dict of str to pandas.DataFrame
         For every grouping factor what each level says alone (less β), its conditional mode (BLUP), the posterior
         mean and SD of b, and how far both are shrunk, 1 − mode/alone and 1 − mean/alone; NaN where a level's rows do
-        not determine what it says alone. Empty if the draws were not kept.
+        not determine what it says alone, or this is so near to 0 that the ratio is noise of the draws. Empty if the
+        draws were not kept.
     notes : tuple of str
-        Where they differ, and why.
+        Where they differ, and why where that is known.
     level : float
     fit : MixedResults
     posterior : Posterior
@@ -88,7 +82,7 @@ class Comparison:
         Parameters
         ----------
         parameters : str or sequence of str, optional
-            Names of rows of the table; all by default.
+            Names of rows of the table; all by default, of more than twelve the first twelve without σ by group.
         columns : int
             Panels in a row.
         ax : matplotlib Axes, optional
@@ -126,7 +120,10 @@ class Comparison:
         return effects_of_both(self.random_effects, self.posterior, group, effect, level=self.level, ax=ax)
 
     def __str__(self) -> str:
-        digits = np.clip(2 - np.floor(np.log10(self.table["post_sd"].clip(lower=1e-12))), 0, 12).astype(int)
+        centres = self.table["estimate"].fillna(self.table["post_mean"])
+        digits = [
+            _decimals(float(sd), float(v)) for sd, v in zip(self.table["post_sd"], centres, strict=True)
+        ]
         shown = pd.DataFrame(
             {
                 column: [f"{v:.{d}f}" if np.isfinite(v) else "" for v, d in zip(values, digits, strict=True)]
@@ -143,6 +140,13 @@ class Comparison:
         return "\n".join([*lines, *_shrinkage_lines(self.shrinkage), notes]).rstrip()
 
     __repr__ = __str__
+
+
+def _decimals(sd: float, value: float) -> int:
+    """Return decimals that show three digits of a posterior SD, or four of the value where there is none."""
+    if np.isfinite(sd) and sd > 1e-12 * abs(value):
+        return int(np.clip(2 - np.floor(np.log10(sd)), 0, 12))
+    return int(np.clip(3 - np.floor(np.log10(abs(value))), 0, 12)) if np.isfinite(value) and value else 3
 
 
 def _shrinkage_lines(table: pd.DataFrame) -> list[str]:
@@ -172,7 +176,7 @@ def compare(
     posterior: Posterior,
     *,
     level: float = 0.95,
-    methods: Sequence[Method] = ("wald", "profile"),
+    methods: Method | Sequence[Method] = ("wald", "profile"),
     n: int = 1000,
     seed: object = None,
 ) -> Comparison:
@@ -184,7 +188,7 @@ def compare(
     posterior : Posterior
     level : float
         Coverage of all intervals; credible ones have equal tails.
-    methods : sequence of {"wald", "profile", "boot"}
+    methods : sequence of {"wald", "profile", "boot"}, or one of them
         Intervals of the fit.
     n, seed
         Replicates of the bootstrap, and what makes them the same again.
@@ -192,7 +196,7 @@ def compare(
     Raises
     ------
     ModelError
-        If the two are not about the same model and data.
+        If the two are not about the same model and data, or the second is of draws from the prior.
 
     Examples
     --------
@@ -204,24 +208,26 @@ def compare(
     """
     check_level(level)
     _check_same(fit, posterior)
+    if isinstance(methods, str):
+        methods = (methods,)
     for method in methods:
         if method not in ("wald", "profile", "boot"):
             raise ModelError(f"method {method!r} is not known; expected 'wald', 'profile' or 'boot'.")
-    names = list(posterior.names)
+    names = _names(fit, posterior)
     table = pd.DataFrame(index=pd.Index(names))
-    table["estimate"] = pd.concat([fit.params, _variances(fit, posterior)]).reindex(names)
+    table["estimate"] = pd.concat([fit.params, _variances(fit)]).reindex(names)
     table["std_error"] = fit.bse.reindex(names)
     for method in methods:
         limits = fit.conf_int(level, method, names="long", n=n, seed=seed).reindex(names)
         table[f"{method}_lower"], table[f"{method}_upper"] = limits["lower"], limits["upper"]
-    drawn = {name: posterior[name] for name in names}
+    drawn = [posterior[name] if name in posterior else np.array([np.nan, np.nan]) for name in names]
     tails = [0.5 * (1 - level), 0.5 * (1 + level)]
-    table["post_mean"] = [float(values.mean()) for values in drawn.values()]
-    table["post_sd"] = [float(values.std(ddof=1)) for values in drawn.values()]
-    limits_of = np.array([np.quantile(values, tails) for values in drawn.values()])
+    table["post_mean"] = [float(values.mean()) for values in drawn]
+    table["post_sd"] = [float(values.std(ddof=1)) for values in drawn]
+    limits_of = np.array([np.quantile(values, tails) for values in drawn])
     table["cred_lower"], table["cred_upper"] = limits_of[:, 0], limits_of[:, 1]
     effects = effect_tables(fit, posterior)
-    notes = (*_notes(fit, posterior, table, level), *_notes_on_effects(shrinkage_table(effects), posterior))
+    notes = tuple(differences(fit, posterior, table, shrinkage_table(effects), level=level))
     return Comparison(table, effects, notes, level, fit, posterior)
 
 
@@ -230,6 +236,10 @@ def _check_same(fit: MixedResults, posterior: Posterior) -> None:
         raise ModelError(
             f"compare takes a fit and a posterior, in this order; got {type(fit).__name__} and "
             f"{type(posterior).__name__}. To compare two fits use mixedfit.anova."
+        )
+    if posterior._kind == "prior":
+        raise ModelError(
+            "these are draws from the prior, which has not seen the response; sample the posterior by .gibbs()."
         )
     own, other = fit._fit.design, posterior.design
     same = own.formula.source == other.formula.source and own.n == other.n
@@ -240,8 +250,20 @@ def _check_same(fit: MixedResults, posterior: Posterior) -> None:
         )
 
 
-def _variances(fit: MixedResults, posterior: Posterior) -> pd.Series[float]:
-    """Return the estimates of SDs, correlations and σ under the posterior's names."""
+def _names(fit: MixedResults, posterior: Posterior) -> list[str]:
+    """Return the posterior's parameters, and those that only the fit has after what comes before them in the fit."""
+    names, before = list(posterior.names), len(fit.params) - 1
+    for parameter in variance_parameters(fit._fit.design):
+        if parameter.long_name in names:
+            before = names.index(parameter.long_name)
+        else:
+            before += 1
+            names.insert(before, parameter.long_name)
+    return names
+
+
+def _variances(fit: MixedResults) -> pd.Series[float]:
+    """Return the estimates of SDs, correlations and σ by their long names."""
     values: dict[str, float] = {"sigma": fit.sigma}
     for block, omega in zip(fit._fit.design.blocks, fit._fit.omega, strict=True):
         sds = np.sqrt(np.diag(omega))
@@ -251,90 +273,4 @@ def _variances(fit: MixedResults, posterior: Posterior) -> pd.Series[float]:
                 product = sds[a] * sds[b]
                 correlation = float(omega[a, b] / product) if product > 0 else float("nan")
                 values[f"cor_{effect}.{block.effects[b]}|{block.name}"] = correlation
-    return pd.Series({name: value for name, value in values.items() if name in posterior})
-
-
-def _notes(fit: MixedResults, posterior: Posterior, table: pd.DataFrame, level: float) -> Iterator[str]:
-    """Yield what differs, and why."""
-    rows = {str(name): {str(k): float(v) for k, v in row.items()} for name, row in table.T.to_dict().items()}
-    for block in fit._fit.design.blocks:
-        for effect in block.effects:
-            name = f"sd_{effect}|{block.name}"
-            if name in rows and posterior.scales is None:
-                yield from _note_on_sd(name, block.levels, rows[name])
-    z = float(ndtri(0.5 * (1 + level)))
-    for name in map(str, fit.bse.dropna().index):
-        row, error = rows[name], float(fit.bse[name])
-        share = (row["cred_upper"] - row["cred_lower"]) / (2 * z * error) - 1
-        if share > APART:
-            yield (
-                f"{name}: the credible interval is {100 * share:.0f}% wider than estimate ± {z:.2f} standard errors, "
-                "which takes the variances as known."
-            )
-        elif share < -APART:
-            yield f"{name}: the credible interval is {-100 * share:.0f}% narrower; the prior adds information."
-        if abs(row["post_mean"] - row["estimate"]) > 0.25 * error:
-            why = "prior" if posterior.scales is None else "prior or by the other model"
-            yield (
-                f"{name}: the posterior mean is {row['post_mean']:.4g}, pulled from {row['estimate']:.4g} by the {why}."
-            )
-    if not fit.reml:
-        yield (
-            "The fit is by maximum likelihood, whose variances are too small by the fixed effects' share; REML's "
-            "are not."
-        )
-    yield from _notes_on_shape(posterior)
-    for warning in posterior.warnings:
-        yield f"Beware: {warning}"
-
-
-def _notes_on_effects(table: pd.DataFrame, posterior: Posterior) -> Iterator[str]:
-    """Yield where BLUPs and posterior means are shrunk differently."""
-    for (group, effect), mode, mean in zip(
-        table.index, table["shrunk_mode"], table["shrunk_mean"], strict=True
-    ):
-        if abs(mode - mean) > APART:
-            why = (
-                "the fit takes the variances to be what it estimates, the posterior averages over what the data allow"
-                if posterior.scales is None
-                else "their distributions differ"
-            )
-            yield (
-                f"{effect} of {group}: BLUPs go {100 * mode:.0f}% of the way from what each level says alone to the "
-                f"mean, posterior means {100 * mean:.0f}%: {why}."
-            )
-
-
-def _notes_on_shape(posterior: Posterior) -> Iterator[str]:
-    """Yield what the posterior's model has and the fit's has not."""
-    if posterior.scales is None:
-        return
-    shape = posterior.scales.shape
-    told = "; ".join(shape.differences)
-    yield f"The fit's residuals and effects are normal with one σ, the posterior's model has {told}."
-    if any(not isinstance(d, Normal) for d in (shape.errors, *shape.effects)):
-        yield (
-            "A scale of a t or Laplace distribution is not a standard deviation: that is √(ν/(ν − 2)) times the scale "
-            "of a t, √2 times a Laplace's."
-        )
-
-
-def _note_on_sd(name: str, levels: int, row: dict[str, float]) -> Iterator[str]:
-    estimate, mean = row["estimate"], row["post_mean"]
-    if estimate == 0.0:
-        yield (
-            f"{name}: the estimate is 0, the likelihood's highest point; the posterior averages over all values "
-            f"that the data allow, up to {row['cred_upper']:.3g}."
-        )
-    elif mean > (1 + APART) * estimate:
-        why = (
-            f"with {levels} groups large values cannot be ruled out, and a mean follows the long right tail"
-            if levels < FEW
-            else "its posterior is skewed, and the mean follows the tail"
-        )
-        yield f"{name}: the posterior mean, {mean:.4g}, is above the estimate, {estimate:.4g}: {why}."
-    elif mean < (1 - APART) * estimate:
-        yield (
-            f"{name}: the posterior mean, {mean:.4g}, is below the estimate, {estimate:.4g}: the prior pulls "
-            "towards 0."
-        )
+    return pd.Series(values)

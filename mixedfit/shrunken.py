@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ._types import Array
 from .plots.groups import group_fits
 
 if TYPE_CHECKING:
@@ -15,13 +16,20 @@ if TYPE_CHECKING:
 
 __all__ = ["effect_tables", "shrinkage_table"]
 
+NOISE = 0.1
+"""Monte-Carlo error of a posterior mean, as a share of what a level says alone, beyond which their ratio is noise."""
+
+BATCHES = 10
+"""Batches of each chain."""
+
 
 def effect_tables(fit: MixedResults, posterior: Posterior) -> dict[str, pd.DataFrame]:
     """Return a table for each grouping factor, by level and effect; none if the draws of b were not kept.
 
     Columns: alone (least squares on the level's own rows, less β; what other terms say taken from the response first;
     NaN where these rows do not determine it), mode (the BLUP), mean and sd of the posterior, shrunk_mode and
-    shrunk_mean: 1 − mode/alone and 1 − mean/alone, the share of the way to the mean that each goes.
+    shrunk_mean: 1 − mode/alone and 1 − mean/alone, the share of the way to the mean that each goes; the latter NaN
+    where alone is so near to 0 that the mean's Monte-Carlo error is more than a tenth of it.
     """
     if len(posterior.effects) < len(posterior.design.blocks):
         return {}
@@ -35,10 +43,25 @@ def effect_tables(fit: MixedResults, posterior: Posterior) -> dict[str, pd.DataF
             {key: frame.to_numpy(dtype=float).ravel() for key, frame in parts.items()}, index
         )
         alone = table["alone"].where(table["alone"] != 0.0)
+        sure = _noise(draws.values).ravel() <= NOISE * alone.abs()
         out[name] = table.assign(
-            shrunk_mode=1.0 - table["mode"] / alone, shrunk_mean=1.0 - table["mean"] / alone
+            shrunk_mode=1.0 - table["mode"] / alone, shrunk_mean=1.0 - table["mean"] / alone.where(sure)
         )
     return out
+
+
+def _noise(values: Array) -> Array:
+    """Return the Monte-Carlo standard errors of means over chains and draws, shape (levels, k), by batch means.
+
+    Ten batches of every chain; draws of less are taken as independent.
+    """
+    chains, draws = values.shape[:2]
+    independent = values.std(axis=(0, 1), ddof=1) / np.sqrt(chains * draws)
+    size = draws // BATCHES
+    if size < 2:
+        return np.asarray(independent)
+    batches = values[:, : size * BATCHES].reshape(chains * BATCHES, size, *values.shape[2:]).mean(axis=1)
+    return np.asarray(np.maximum(independent, batches.std(axis=0, ddof=1) / np.sqrt(chains * BATCHES)))
 
 
 def shrinkage_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -40,6 +40,7 @@ LAYERS = [
     ["html_report"],
     ["questions", "predictions", "diagnosed", "outputs", "shrunken"],
     ["results"],
+    ["differences"],
     ["lmm", "compare", "fit_and_posterior", "studies"],
     ["cli"],
     ["__init__", "__main__"],

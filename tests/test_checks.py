@@ -170,7 +170,7 @@ def test_effects_that_were_not_kept_must_be_asked_for_unless_groups_are_new() ->
     )
     with pytest.raises(mf.ModelError, match="keep_effects=True"):
         lean.check()
-    assert lean.check(groups="new", seed=1).table.shape == (7, 5)
+    assert lean.check(groups="new", seed=1).table.shape == (7, 6)
 
 
 # -- the prior ---------------------------------------------------------------------------------------
@@ -382,3 +382,30 @@ def test_prior_of_residual_variances_by_group_must_be_drawn_from() -> None:
     assert prior.check("sd", seed=1).kind == "prior"
     with pytest.raises(mf.ModelError, match="improper"):
         seedlings().prior_predictive({"sigma0": pr.Jeffreys()}, sigma="by:Tray")
+
+
+def test_printout_must_show_the_median_of_replicates_with_far_tails() -> None:
+    """Under a t distribution with ν near 0 the mean of replicates is that of the farthest one."""
+    model = mf.lmm("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy"))
+    prior = model.prior_predictive(seed=1, errors=mf.distributions.StudentT("estimate"))
+    checked = prior.check(["sd", "max"], seed=1)
+    np.testing.assert_allclose(checked.table["median"], checked.replicated.median())
+    assert max(map(len, str(checked).splitlines())) < 88
+    assert f"{checked.replicated['sd'].median():.0f}" in str(checked)
+
+
+def test_picture_of_statistics_must_show_the_bulk_and_count_what_lies_beyond() -> None:
+    model = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff"))
+    checked = model.gibbs(draws=100, seed=1).check(["sd"], seed=1)
+    checked.replicated.loc[:2, "sd"] = 1e6  # three far out, fewer than one in a hundred
+    checked.replicated.loc[3:5, "sd"] = -1e6
+    (ax,) = plots.predictive_statistics(checked).axes
+    assert ax.get_xlim()[1] < 1000
+    assert ax.get_title(loc="right").startswith("6 beyond; P = ")
+    (other,) = plots.predictive_statistics(model_check()).axes
+    assert other.get_title(loc="right").startswith("P = ")
+
+
+def model_check() -> Any:
+    model = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff"))
+    return model.gibbs(draws=100, seed=1).check(["mean"], seed=1)

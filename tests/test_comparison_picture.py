@@ -52,7 +52,9 @@ def test_shrinkage_of_means_must_be_that_of_the_textbook() -> None:
     kept = groups.size() * tau / (groups.size() * tau + fit.sigma**2)
     np.testing.assert_allclose(table["shrunk_mode"], 1 - kept, rtol=1e-7)
     np.testing.assert_allclose(table["mean"], posterior.random_effects["Subject"].mean["(Intercept)"])
-    np.testing.assert_allclose(table["shrunk_mean"], 1 - table["mean"] / alone.to_numpy())
+    known = table["shrunk_mean"].notna().to_numpy()
+    assert known.sum() >= 14
+    np.testing.assert_allclose(table["shrunk_mean"][known], (1 - table["mean"] / alone.to_numpy())[known])
     assert table["shrunk_mode"].between(0, 1).all()
 
 
@@ -91,7 +93,7 @@ def test_note_must_say_that_a_posterior_shrinks_less_than_an_estimate_of_zero() 
     model = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
     tailed = model.gibbs(draws=300, seed=1, errors=mf.distributions.StudentT(3))
     notes = mf.compare(model.fit(), tailed, methods=[]).notes
-    assert any("BLUPs go" in note and "their distributions differ" in note for note in notes)
+    assert any("BLUPs go" in note and note.endswith("%.") for note in notes)
 
 
 def test_shrinkage_must_be_empty_without_the_draws_of_the_effects() -> None:
@@ -234,3 +236,51 @@ def test_picture_of_effects_that_are_not_there_must_be_refused() -> None:
     plain = mf.lmm("Reaction ~ Days", mf.load_dataset("sleepstudy"))
     with pytest.raises(mf.ModelError, match="no random effects"):
         mf.compare(plain.fit(), plain.gibbs(draws=50, seed=1), methods=[]).plot_effects()
+
+
+# -- what the pictures say ---------------------------------------------------------------------------
+
+
+def test_share_of_a_level_at_zero_must_not_be_noise_of_the_draws() -> None:
+    """Batch D of Dyestuff2 says 0.02 alone; the mean's Monte-Carlo error is as large."""
+    table = flat().random_effects["Batch"].xs("(Intercept)", level="effect")
+    near = table["alone"].abs().idxmin()
+    assert np.isnan(table.loc[near, "shrunk_mean"])
+    assert table["shrunk_mean"].dropna().between(0, 1).all()
+
+
+def texts(ax: Any) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
+def test_picture_must_say_why_an_interval_is_missing() -> None:
+    own = panels(sleep().plot())
+    assert texts(own["cor_Days.(Intercept)|Subject"]) == ["none for correlations"]
+    model = mf.lmm("distance ~ age + (1 | Subject)", mf.load_dataset("Orthodont"))
+    side = mf.compare(
+        model.fit(),
+        model.gibbs(draws=100, seed=1, sigma="by:Sex", errors=mf.distributions.StudentT("estimate")),
+    )
+    own = panels(side.plot())
+    assert set(texts(own["nu"])) == set(texts(own["sigma[Male]"])) == {"not in the fit"}
+    assert "not in the posterior" in texts(own["sigma"])
+    assert any(
+        "profile\nstands at 0" in text for text in texts(panels(flat().plot())["sd_(Intercept)|Batch"])
+    )
+
+
+def test_picture_of_many_parameters_must_say_which_are_left_out() -> None:
+    model = mf.lmm("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy"))
+    side = mf.compare(model.fit(), model.gibbs(draws=50, seed=1, sigma="by:Subject"), methods=[])
+    figure = side.plot()
+    assert len(figure.axes) == 12
+    assert {"(Intercept)", "sigma0", "nu0"} <= set(panels(figure))
+    assert "sigma[372]" in figure.get_supxlabel()
+    assert len(side.plot(list(side.table.index[:14])).axes) == 14
+
+
+def test_label_below_axes_that_were_given_must_not_be_cut_off() -> None:
+    figure, ax = plt.subplots()
+    sleep().plot("cor_Days.(Intercept)|Subject", ax=ax)
+    figure.canvas.draw()
+    assert ax.xaxis.label.get_window_extent().y0 >= 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,84 @@ def test_other_data_must_be_refused(sleep: tuple[mf.MixedResults, mf.Posterior])
         mf.compare(posterior, fit)
     with pytest.raises(mf.ModelError, match="walt"):
         mf.compare(fit, posterior, methods=["walt"])
+
+
+# -- reasons -----------------------------------------------------------------------------------------
+
+REASONS = ["prior adds", "pulled", "the mean follows", "as known", "averages over", "distributions differ"]
+"""What may only be said where it is known."""
+
+
+def without_reasons(side: mf.Comparison) -> bool:
+    return not any(word in note for note in side.notes for word in REASONS)
+
+
+def test_notes_must_name_a_prior_that_was_given_and_blame_nothing_else(
+    sleep: tuple[mf.MixedResults, mf.Posterior],
+) -> None:
+    """The prior of β moves the estimate of the slopes' SD out of its credible interval: no skewness does that."""
+    fit, _ = sleep
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    side = mf.compare(fit, model.gibbs({"Days": mf.priors.Normal(0, 0.5)}, seed=1), methods=[])
+    assert any("Priors were given" in note and "β[Days] ~ N(0, 0.5²)" in note for note in side.notes)
+    assert any(note.startswith("sd_Days|Subject") and "skewed" not in note for note in side.notes)
+    assert without_reasons(side)
+
+
+def test_notes_must_say_that_sigma_was_held(sleep: tuple[mf.MixedResults, mf.Posterior]) -> None:
+    fit, _ = sleep
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    side = mf.compare(fit, model.gibbs({"sigma": mf.priors.Known(20)}, seed=1), methods=[])
+    assert "The posterior holds σ = 20, which the fit estimates." in side.notes
+    assert without_reasons(side)
+    row = next(line.split() for line in str(side).splitlines() if line.startswith("sigma"))
+    assert row == ["sigma", "25.59", "20.00", "0.00", "20.00", "20.00"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"errors": mf.distributions.StudentT("estimate")},
+        {"random_effects": mf.distributions.Laplace()},
+        {"sigma": "by:Sex"},
+    ],
+)
+def test_notes_must_not_blame_default_priors_for_what_another_model_did(options: dict[str, Any]) -> None:
+    model = mf.lmm("distance ~ age + (age | Subject)", mf.load_dataset("Orthodont"))
+    side = mf.compare(model.fit(), model.gibbs(seed=1, draws=500, **options), methods=[])
+    assert any("the posterior's model has" in note for note in side.notes)
+    assert without_reasons(side)
+
+
+def test_parameter_that_only_the_fit_has_must_keep_its_row() -> None:
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    fit = model.fit()
+    apart = model.gibbs({"Subject": mf.priors.Diagonal(mf.priors.HalfT(3, 50))}, draws=100, seed=1)
+    side = mf.compare(fit, apart, methods=[])
+    name = "cor_Days.(Intercept)|Subject"
+    assert side.table.loc[name, "estimate"] == pytest.approx(fit.varcorr["sdcor"].iloc[2])
+    assert np.isnan(side.table.loc[name, "post_mean"])
+    assert any(f"has no {name}" in note for note in side.notes)
+    own = model.gibbs(sigma="by:Days", draws=100, seed=1)
+    side = mf.compare(fit, own, methods=[])
+    assert side.table.loc["sigma", "estimate"] == fit.sigma
+    assert list(side.table.index).index("sigma") < list(side.table.index).index("sigma[0]")
+    assert "sigma" in str(side)
+
+
+def test_skewness_must_be_that_of_the_draws(sleep: tuple[mf.MixedResults, mf.Posterior]) -> None:
+    """Notes give the median, by which anyone can judge."""
+    fit, posterior = sleep
+    notes = mf.compare(fit, posterior, methods=[]).notes
+    note = next(note for note in notes if note.startswith("sd_Days|Subject"))
+    assert f"{np.median(posterior['sd_Days|Subject']):.4g}" in note
+
+
+def test_draws_from_the_prior_must_be_refused(sleep: tuple[mf.MixedResults, mf.Posterior]) -> None:
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    with pytest.raises(mf.ModelError, match="from the prior"):
+        mf.compare(sleep[0], model.prior_predictive(seed=1))
+
+
+def test_one_method_may_be_a_string(sleep: tuple[mf.MixedResults, mf.Posterior]) -> None:
+    assert list(mf.compare(*sleep, methods="wald").table)[2:4] == ["wald_lower", "wald_upper"]

@@ -353,3 +353,17 @@ def test_row_without_which_a_coefficient_is_lost_must_be_named(monkeypatch: pyte
     monkeypatch.setattr(loo, "khat_threshold", lambda draws: -1.0)
     with pytest.raises(mf.ModelError, match="without row 4 not all coefficients"):
         mf.lmm("Yield ~ odd + (1 | Batch)", data).gibbs(draws=50, tune=50, seed=1).loo(refit=True)
+
+
+def test_difference_must_name_what_is_not_reliable_and_its_share() -> None:
+    data = mf.load_dataset("sleepstudy")
+    a, b = (
+        mf.lmm(formula, data).gibbs(seed=1).loo()
+        for formula in ("Reaction ~ Days + (Days | Subject)", "Reaction ~ Days + (1 | Subject)")
+    )
+    both = sorted({*a.high.index, *b.high.index})
+    assert both
+    share = (a.pointwise - b.pointwise)[both].sum()
+    text = " ".join(str(a - b).split())
+    named = ", ".join(map(str, both))
+    assert f"Not reliable in one or both: {len(both)} of 180 rows ({named}), which add {share:.1f}" in text

@@ -46,8 +46,8 @@ class PredictiveCheck:
     ----------
     kind : {"posterior", "prior"}
     table : pandas.DataFrame
-        A row for each statistic: observed, then mean and central 95% (lower, upper) of the replicated ones, and
-        p_value = P(T(y_rep) ≥ T(y)), ties counted half. Near 0 or 1 the model does not produce such data.
+        A row for each statistic: observed, then mean, median and central 95% (lower, upper) of the replicated ones,
+        and p_value = P(T(y_rep) ≥ T(y)), ties counted half. Near 0 or 1 the model does not produce such data.
     replicated : pandas.DataFrame
         The statistics of every replicated response.
     response : ndarray, shape (n,)
@@ -71,15 +71,15 @@ class PredictiveCheck:
         table = self.table
         digits = [_decimals(row["upper"] - row["lower"]) for _, row in table.iterrows()]
         shown = [
-            [f"{row['observed']:.{d}f}" for (_, row), d in zip(table.iterrows(), digits, strict=True)],
-            [f"{row['mean']:.{d}f}" for (_, row), d in zip(table.iterrows(), digits, strict=True)],
+            [_number(row["observed"], d) for (_, row), d in zip(table.iterrows(), digits, strict=True)],
+            [_number(row["median"], d) for (_, row), d in zip(table.iterrows(), digits, strict=True)],
             [
-                f"{row['lower']:.{d}f} to {row['upper']:.{d}f}"
+                f"{_number(row['lower'], d)} to {_number(row['upper'], d)}"
                 for (_, row), d in zip(table.iterrows(), digits, strict=True)
             ],
             [_share(float(p), len(self.replicated)) for p in table["p_value"]],
         ]
-        heads = ["", "observed", "replicated", "95% of them", "P(as large)"]
+        heads = ["", "observed", "median", "95% of replicates", "P(as large)"]
         of = "the same" if self.groups == "same" else "new"
         title = (
             f"{self.kind.capitalize()} predictive check: {len(self.replicated):,} replicates of {self.label}"
@@ -108,6 +108,11 @@ def _share(p: float, draws: int) -> str:
     if p <= 0.0:
         return f"< {1 / draws:.2g}"
     return f"> {1 - 1 / draws:.4g}" if p >= 1.0 else f"{p:.3f}"
+
+
+def _number(value: float, decimals: int) -> str:
+    """Return a number with decimals, or in powers of ten where that would be long."""
+    return f"{value:.{decimals}f}" if abs(value) < 1e7 else f"{value:.2e}"
 
 
 def _decimals(width: float) -> int:
@@ -159,9 +164,9 @@ def _table(observed: dict[str, float], replicated: pd.DataFrame) -> pd.DataFrame
             )
         lower, upper = np.quantile(drawn, [0.025, 0.975])
         beyond = float(np.mean(drawn > value) + 0.5 * np.mean(drawn == value))
-        rows[name] = (value, float(drawn.mean()), float(lower), float(upper), beyond)
+        rows[name] = (value, float(drawn.mean()), float(np.median(drawn)), float(lower), float(upper), beyond)
     return pd.DataFrame.from_dict(
-        rows, orient="index", columns=["observed", "mean", "lower", "upper", "p_value"]
+        rows, orient="index", columns=["observed", "mean", "median", "lower", "upper", "p_value"]
     )
 
 

@@ -101,11 +101,13 @@ class ExpectedDensity:
     @property
     def high(self) -> pd.Series[float]:
         """Rows or groups whose estimate is not reliable, with their k̂ (of WAIC: their penalty), the worst first."""
-        if self.method == "loo":
-            chosen = self.pareto_k[self.pareto_k > self.threshold]
-        else:
-            chosen = self.penalty[self.penalty > LARGE_PENALTY]
-        return chosen.sort_values(ascending=False)
+        values = self.pareto_k if self.method == "loo" else self.penalty
+        return values[self._unreliable].sort_values(ascending=False)
+
+    @property
+    def _unreliable(self) -> pd.Series[bool]:
+        """Whether each row's or group's estimate is not reliable."""
+        return self.pareto_k > self.threshold if self.method == "loo" else self.penalty > LARGE_PENALTY
 
     def __sub__(self, other: ExpectedDensity) -> ElpdDifference:
         """Return how much better this posterior predicts than another of the same data."""
@@ -124,7 +126,9 @@ class ExpectedDensity:
                 "predictive densities can only be compared on the same responses."
             )
         return ElpdDifference(
-            self.unit, self.pointwise - other.pointwise, bool(self.high.size + other.high.size)
+            self.unit,
+            self.pointwise - other.pointwise,
+            self._unreliable | other._unreliable,
         )
 
     def __str__(self) -> str:
@@ -186,13 +190,13 @@ class ElpdDifference:
     unit : str
     pointwise : pandas.Series
         Difference of each row, or group.
-    doubtful : bool
-        Whether some estimate behind it is not reliable.
+    doubtful : pandas.Series of bool
+        Whether the estimate of each row, or group, is not reliable in one of the two or both.
     """
 
     unit: str
     pointwise: pd.Series[float]
-    doubtful: bool
+    doubtful: pd.Series[bool]
 
     @property
     def elpd(self) -> float:
@@ -218,11 +222,21 @@ class ElpdDifference:
         if self.pointwise.size < FEW:
             what = "rows" if self.unit == "row" else f"groups of {self.unit}"
             lines.append(f"With {self.pointwise.size} {what} the standard error is rather too small.")
-        if self.doubtful:
-            lines.append("Some of the estimates behind it are not reliable; print the two.")
+        if self.doubtful.any():
+            lines.append(fill(self._doubt(), WIDTH))
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def _doubt(self) -> str:
+        """Return of what the estimates are not reliable, and how much of the difference comes from these."""
+        which = self.pointwise[self.doubtful]
+        many = "rows" if self.unit == "row" else f"groups of {self.unit}"
+        named = ", ".join(map(str, which.index[:5])) + (" …" if which.size > 5 else "")
+        return (
+            f"Not reliable in one or both: {which.size:,} of {self.pointwise.size:,} {many} ({named}), which "
+            f"{'adds' if which.size == 1 else 'add'} {which.sum():.1f} to the difference."
+        )
 
 
 def _error(values: pd.Series[Any]) -> float:

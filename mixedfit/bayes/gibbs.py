@@ -24,6 +24,7 @@ from . import problem as problem_module
 from .chain import Chain, Plan
 from .crossed_chain import CrossedChain, factors_of
 from .distributions import Normal
+from .given import given_priors
 from .placement import Placement, place_priors, without_correlations
 from .posterior import Posterior
 from .priors import Known
@@ -109,7 +110,8 @@ def gibbs(
         warn(posterior._stuck, SamplingWarning)
     typical = {"sigma": placement.sigma} if shape.groups is None else {"sigma0": shape.sigma0}
     options["priors"] = {**(priors or {}), **typical}  # a default follows the weights, which change
-    return replace(posterior, without=partial(_sample_without, whole, options))
+    again = partial(_sample_without, whole, options)
+    return replace(posterior, without=again, given=given_priors(priors, placement))
 
 
 def _sample_without(design: Design, options: Mapping[str, Any], rows: IntArray, seed: object) -> Posterior:

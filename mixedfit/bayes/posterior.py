@@ -73,6 +73,8 @@ class Posterior(Judged):
         are in ``posterior[name]`` too. `sigma` is σ₀ where σ differs by group.
     held : frozenset of str
         Names of the parameters that are known.
+    given : tuple of str
+        Those of the priors that are not defaults.
 
     Examples
     --------
@@ -99,6 +101,7 @@ class Posterior(Judged):
     without: Callable[[IntArray, object], Posterior] | None = None
     scales: ScaleDraws | None = None
     held: frozenset[str] = frozenset()
+    given: tuple[str, ...] = ()
 
     @property
     def chains(self) -> int:

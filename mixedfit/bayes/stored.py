@@ -34,6 +34,7 @@ def write_posterior(posterior: Posterior, path: str | Path) -> None:
         "thin": posterior.thin,
         "seconds": posterior.seconds,
         "held": sorted(posterior.held),
+        "given": posterior.given,
     }
     write_file(path, header, arrays)
 
@@ -54,4 +55,5 @@ def read_posterior(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Post
         seconds=header["seconds"],
         acceptance=arrays.get("acceptance"),
         held=frozenset(header["held"]),
+        given=tuple(header["given"]),
     )

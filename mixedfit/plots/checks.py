@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["predictive_responses", "predictive_statistics"]
 
+FAR = 5.0
+"""Interquartile ranges beyond the quartiles from which replicates are not drawn, only counted."""
+
 
 def predictive_responses(check: PredictiveCheck, *, kind: str = "density", ax: Any = None) -> Any:
     """Draw the distribution of the response over those of replicated ones; return the axes.
@@ -68,12 +71,20 @@ def _hold(ax: Any, shown: Array) -> None:
     ax.set_xlim(low - margin, high + margin)
 
 
+def _bulk(values: Array) -> Array:
+    """Return the replicates that are not far out: within five interquartile ranges of the quartiles."""
+    first, third = np.quantile(values, [0.25, 0.75])
+    far = FAR * (third - first)
+    return np.asarray(values[(values >= first - far) & (values <= third + far)])
+
+
 def predictive_statistics(
     check: PredictiveCheck, statistics: Sequence[str] | None = None, *, columns: int = 4
 ) -> Any:
     """Draw a histogram of each replicated statistic with that of the data as a line, and return the figure.
 
     An axes for each statistic, labelled with its name; P is the share of replicates that are at least as large.
+    Of replicates far out the number is given.
 
     Parameters
     ----------
@@ -99,14 +110,15 @@ def predictive_statistics(
     for ax, name in zip(figure.axes, names, strict=True):
         values, at = check.replicated[name].to_numpy(), known.index(name)
         observed, share = (float(check.table[c].iloc[at]) for c in ("observed", "p_value"))
-        shown = np.concatenate([np.quantile(values, [0.005, 0.995]), [observed]])
-        _hold(ax, shown)
+        _hold(ax, np.append(_bulk(values), observed))
         low, high = ax.get_xlim()
         ax.hist(values, np.linspace(low, high, 41), color=BLUE, alpha=0.35, lw=0)
+        beyond = int(np.sum((values < low) | (values > high)))
         ax.axvline(observed, color=INK, lw=2.0)
         ax.set_yticks([])
         finish(ax, x=name.replace("_", " "))
-        ax.set_title(f"P = {share:.3f}", loc="right", fontsize=9, color=GREY)
+        far = f"{beyond:,} beyond; " if beyond else ""
+        ax.set_title(f"{far}P = {share:.3f}", loc="right", fontsize=9, color=GREY)
         ax.spines["left"].set_visible(False)
     first = figure.axes[0]
     first.set_ylabel("replicates", color=INK)

@@ -33,6 +33,9 @@ BARS = {
 }
 """Intervals from top to bottom: words and colour of each."""
 
+PANELS = 12
+"""Panels that are drawn unless more are asked for by name."""
+
 STEP = 0.13
 """Distance of two bars, as a share of the height of the densities."""
 
@@ -60,7 +63,7 @@ def fit_and_posterior(
     posterior : Posterior
     profile : Profile
     parameters : sequence of str, optional
-        All by default.
+        All by default, or twelve and a word on the rest.
     level : float
         Coverage of the intervals, for the title.
     columns : int
@@ -74,6 +77,8 @@ def fit_and_posterior(
         If a parameter is not known, `ax` is given for several, or matplotlib is not installed.
     """
     names = _chosen([str(name) for name in table.index], parameters, ax)
+    left_out = [] if parameters is not None or ax is not None else _too_many(names)
+    names = [name for name in names if name not in left_out]
     methods = [m for m in BARS if f"{m}_lower" in table.columns]
     curves = {p.long_name: profile.curves[p.name] for p in profile.parameters if p.name in profile.curves}
     rows = {str(k): {str(c): float(v) for c, v in r.items()} for k, r in table.T.to_dict().items()}
@@ -85,13 +90,12 @@ def fit_and_posterior(
     else:
         figure, axes, columns = ax.figure, [ax], 1
     for place, (own, name) in enumerate(zip(axes, names, strict=True)):
-        row = rows[name]
-        low, high = _range(posterior[name], row, methods)
-        top = _densities(own, posterior[name], curves.get(name), (low, high))
-        _bars(own, row, methods, top, (low, high))
+        row, draws = rows[name], posterior[name] if name in posterior else np.zeros((0, 0))
+        low, high = _range(draws if draws.size else _likely(curves.get(name)), row, methods)
+        top = _densities(own, draws, curves.get(name), (low, high))
+        _bars(own, name, row, methods, top=top, limits=(low, high))
         own.set_xlim(low, high)
-        finish(own, x="\n".join(textwrap.wrap(words.get(name, name), 34)))
-        own.xaxis.label.set_fontsize(11.5)
+        _label(own, words.get(name, name), given=ax is not None)
         own.spines["left"].set_visible(False)
         places = [-STEP * (i + 1) * top for i in range(len(methods))]
         own.set_yticks(places, [BARS[m][0] for m in methods] if place % columns == 0 else [])
@@ -100,6 +104,12 @@ def fit_and_posterior(
     if ax is not None:
         _legend(ax, level)
         return ax
+    if left_out:
+        figure.supxlabel(
+            f"{len(left_out)} more are not drawn: {left_out[0]} to {left_out[-1]}; ask for them by name",
+            fontsize=10.5,
+            color=GREY,
+        )
     figure.legend(
         handles=_handles(level), loc="outside upper left", ncols=2 * columns - 1, frameon=False, fontsize=10.5
     )
@@ -118,14 +128,42 @@ def _chosen(known: list[str], parameters: Sequence[str] | None, ax: Any) -> list
     return names
 
 
+def _likely(curve: Curve | None) -> Array:
+    """Return where the density of a profile is not low, for a parameter without draws."""
+    if curve is None or len(curve.points) < 2:
+        return np.zeros(0)
+    at = curve.grid(301)
+    height = np.nan_to_num(curve.density(at))
+    return np.asarray(at[height > 0.01 * height.max()])
+
+
+def _too_many(names: list[str]) -> list[str]:
+    """Return what is left out of more names than there are panels: residual SDs of groups first."""
+    groups = [name for name in names if name.startswith("sigma[")]
+    rest = [name for name in names if name not in groups]
+    kept = (rest + groups)[:PANELS]
+    return [name for name in names if name not in kept]
+
+
+def _label(ax: Any, words: str, *, given: bool) -> None:
+    """Write what a panel shows below it; axes that were given have little room below, so that letters shrink."""
+    width = 34
+    if given:
+        inches = ax.get_position().width * ax.figure.get_size_inches()[0]
+        width = max(20, int(11 * inches))
+    lines = textwrap.wrap(words, width)
+    finish(ax, x="\n".join(lines))
+    ax.xaxis.label.set_fontsize(11.5 if len(lines) == 1 or not given else 9.0)
+
+
 def _range(draws: Array, row: dict[str, float], methods: Sequence[str]) -> tuple[float, float]:
     """Return what is shown: the bulk of the draws and every interval, not below 0 where no draw is."""
     ends = [row[f"{m}_{side}"] for m in methods for side in ("lower", "upper")]
-    bulk = np.quantile(draws, [0.003, 0.995])
-    ends = [e for e in [*ends, *bulk.tolist(), row["estimate"]] if np.isfinite(e)]
+    bulk = np.quantile(draws, [0.003, 0.995]).tolist() if draws.size else []
+    ends = [e for e in [*ends, *bulk, row["estimate"]] if np.isfinite(e)]
     low, high = min(ends), max(ends)
     margin = 0.04 * (high - low) or 1.0
-    positive = float(draws.min()) >= 0.0 and low >= 0.0
+    positive = float(draws.min(initial=np.inf)) >= 0.0 and low >= 0.0
     if positive and low < 0.25 * high:
         return -0.02 * high, high + margin
     return low - margin, high + margin
@@ -133,23 +171,28 @@ def _range(draws: Array, row: dict[str, float], methods: Sequence[str]) -> tuple
 
 def _densities(ax: Any, draws: Array, curve: Curve | None, limits: tuple[float, float]) -> float:
     """Draw the histogram of the draws and the profile's density; return the height of the taller."""
-    values = draws.ravel()
-    shown = values[(values >= limits[0]) & (values <= limits[1])]
-    edges = np.linspace(*limits, 46)
-    if values.min() >= 0.0 > limits[0]:
-        edges = np.linspace(0.0, limits[1], 45)
-    heights = np.histogram(shown, edges)[0] / (values.size * (edges[1] - edges[0]))
-    ax.stairs(heights, edges, fill=True, color=BLUE, alpha=0.30, lw=0)
-    top = float(heights.max())
+    top = _histogram(ax, draws.ravel(), limits) if draws.size else 0.0
     if curve is not None and len(curve.points) > 1:
         at = curve.grid(301)
         height = np.nan_to_num(curve.density(at))
         inside = (at >= limits[0]) & (at <= limits[1])
         ax.plot(at[inside], height[inside], color=ORANGE, lw=2.4)
         # a density may rise without bound towards a boundary; the picture need not
-        top = max(top, min(float(height[inside].max(initial=0.0)), 2.5 * top))
+        highest = float(height[inside].max(initial=0.0))
+        top = max(top, min(highest, 2.5 * top)) if top else highest
         _at_boundary(ax, curve, top)
-    return top
+    return top or 1.0
+
+
+def _histogram(ax: Any, values: Array, limits: tuple[float, float]) -> float:
+    """Draw the histogram of the draws; return its height."""
+    shown = values[(values >= limits[0]) & (values <= limits[1])]
+    edges = np.linspace(*limits, 46)
+    if values.min() >= 0.0 > limits[0]:
+        edges = np.linspace(0.0, limits[1], 45)
+    heights = np.histogram(shown, edges)[0] / (values.size * (edges[1] - edges[0]))
+    ax.stairs(heights, edges, fill=True, color=BLUE, alpha=0.30, lw=0)
+    return float(heights.max())
 
 
 def _at_boundary(ax: Any, curve: Curve, top: float) -> None:
@@ -163,12 +206,18 @@ def _at_boundary(ax: Any, curve: Curve, top: float) -> None:
             continue
         ax.vlines(end, 0.0, share * top, color=ORANGE, lw=5.0)
         place, near = (0.98, "right") if side == "left" else (0.02, "left")
-        ax.text(place, 0.99, f"{100 * share:.0f}% of the profile\nstand at {end:g}", transform=ax.transAxes, ha=near,
+        ax.text(place, 0.99, f"{100 * share:.0f}% of the profile\nstands at {end:g}", transform=ax.transAxes, ha=near,
                 va="top", fontsize=10, color=ORANGE)  # fmt: skip
 
 
 def _bars(
-    ax: Any, row: dict[str, float], methods: Sequence[str], top: float, limits: tuple[float, float]
+    ax: Any,
+    name: str,
+    row: dict[str, float],
+    methods: Sequence[str],
+    *,
+    top: float,
+    limits: tuple[float, float],
 ) -> None:
     """Draw the intervals as bars below the densities, with the estimate or the posterior mean as a dot."""
     reference_line(ax, y=0.0)
@@ -179,7 +228,7 @@ def _bars(
             ax.text(
                 0.5 * sum(limits),
                 place,
-                "none for variances",
+                _missing(name, row, method),
                 ha="center",
                 va="center",
                 fontsize=9,
@@ -192,6 +241,17 @@ def _bars(
         ax.plot(
             [centre], [place], marker="D" if method == "cred" else "o", ms=7, mfc="white", mec=INK, mew=1.4
         )
+
+
+def _missing(name: str, row: dict[str, float], method: str) -> str:
+    """Return why a parameter has no interval of a method."""
+    if method == "cred":
+        return "not in the posterior"
+    if np.isnan(row["estimate"]):
+        return "not in the fit"
+    if method == "wald":
+        return "none for correlations" if name.startswith("cor_") else "none for variances"
+    return "none"
 
 
 def _handles(level: float) -> list[Any]:
