@@ -264,3 +264,8 @@ def test_checks_must_count_what_is_far() -> None:
     words = checks_of(mf.lmm("y ~ 1 + (1 | g)", data).fit()).sentences()
     assert "far fewer than the 10.8 that" in words[0]
     assert "only 5 different values" in words[-1]
+
+
+def test_report_must_say_that_it_wants_a_fit(tmp_path: Path) -> None:
+    with pytest.raises(mf.ModelError, match="was given a int; expected a fit"):
+        mf.report(3, tmp_path / "x.html")  # type: ignore[arg-type]

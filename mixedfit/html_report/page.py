@@ -116,6 +116,8 @@ def report_html(
     profile: bool | Literal["auto"] = "auto",
 ) -> str:
     """Return the page of `report` as text."""
+    if not hasattr(fit, "_fit"):
+        raise ModelError(f"report was given a {type(fit).__name__}; expected a fit: model.fit().")
     check_level(level)
     traced, reason = _profiled(fit, profile)
     heading = title or f"{words.response_of(fit)}: a {'mixed' if fit.ngroups else 'linear'} model"
