@@ -10,6 +10,9 @@ import pytest
 
 import mixedfit as mf
 
+# polars 1.4x on what marginaleffects 0.6 calls; other warnings are errors here too
+pytestmark = pytest.mark.filterwarnings("ignore:`cat.get_categories:DeprecationWarning")
+
 SLEEP = mf.load_dataset("sleepstudy")
 CAKE = mf.load_dataset("cake")
 

@@ -129,37 +129,50 @@ def prior_predictive(
     placement = place_priors(design, cross, others)
     design = without_correlations(design, placement.units)
     beta = _coefficients(placement, int(draws), rng)
-    omegas = []
-    for f, block in enumerate(design.blocks):
-        omega = np.zeros((draws, block.k, block.k))
-        for unit in (u for u in placement.units if u.block == f):
-            here = slice(unit.start, unit.start + unit.size)
-            omega[:, here, here] = _covariances(unit.prior, unit.size, str(unit), int(draws), rng)
-        omegas.append(omega[None])
+    omegas = _omegas(design, placement, int(draws), rng)
     scales = None if shape.is_ordinary else _scales(shape, int(draws), rng)
     if scales is not None and shape.groups is not None:
         deviations = scales.sigma0
     else:
         deviations = _deviations(placement.sigma, placement.sigma.about("σ"), int(draws), rng)[None]
-    effects = []
-    for f, (block, omega) in enumerate(zip(design.blocks, omegas, strict=True)):
-        noise = rng.standard_normal((1, draws, block.levels, block.k))
-        if scales is not None:
-            noise *= scales.effect_scale(f, block.levels, rng)[:, :, :, None]
-        effects.append(noise @ np.linalg.cholesky(omega).swapaxes(-1, -2))
     return PriorPredictive(
         design=design,
         kept=cross.fixed.kept,
         priors=(*placement.statements, *shape.statements(placement.sigma)),
         beta=beta[None],
         sigma=deviations,
-        omega=tuple(omegas),
-        effects=tuple(effects),
+        omega=omegas,
+        effects=_effects(design, omegas, scales, rng),
         tune=0,
         thin=1,
         seconds=perf_counter() - begun,
         scales=scales,
     )
+
+
+def _omegas(design: Design, placement: Placement, draws: int, rng: np.random.Generator) -> tuple[Array, ...]:
+    """Return draws of every block's Ω, shape (1, draws, k, k) each."""
+    out = []
+    for f, block in enumerate(design.blocks):
+        omega = np.zeros((1, draws, block.k, block.k))
+        for unit in (u for u in placement.units if u.block == f):
+            here = slice(unit.start, unit.start + unit.size)
+            omega[0, :, here, here] = _covariances(unit.prior, unit.size, str(unit), draws, rng)
+        out.append(omega)
+    return tuple(out)
+
+
+def _effects(
+    design: Design, omegas: tuple[Array, ...], scales: ScaleDraws | None, rng: np.random.Generator
+) -> tuple[Array, ...]:
+    """Return draws of every block's effects, shape (1, draws, levels, k) each."""
+    out = []
+    for f, (block, omega) in enumerate(zip(design.blocks, omegas, strict=True)):
+        noise = rng.standard_normal((*omega.shape[:2], block.levels, block.k))
+        if scales is not None:
+            noise *= scales.effect_scale(f, block.levels, rng)[:, :, :, None]
+        out.append(noise @ np.linalg.cholesky(omega).swapaxes(-1, -2))
+    return tuple(out)
 
 
 def _scales(shape: Shape, draws: int, rng: np.random.Generator) -> ScaleDraws:
