@@ -109,7 +109,8 @@ def gibbs(
     if posterior._stuck:
         warn(posterior._stuck, SamplingWarning)
     typical = {"sigma": placement.sigma} if shape.groups is None else {"sigma0": shape.sigma0}
-    options["priors"] = {**(priors or {}), **typical}  # a default follows the weights, which change
+    given = {str(key).strip(): prior for key, prior in (priors or {}).items()}
+    options["priors"] = {**given, **typical}  # a default follows the weights, which change
     again = partial(_sample_without, whole, options)
     return replace(posterior, without=again, given=given_priors(priors, placement))
 

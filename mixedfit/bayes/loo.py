@@ -43,6 +43,21 @@ def relative_efficiency(posterior: Posterior) -> float:
     return float(np.clip(np.mean(known) / posterior.sigma.size, 1e-3, 1.0)) if known else 1.0
 
 
+def _efficiency(posterior: Posterior, method: str, given: float | None) -> float:
+    """Return the effective draws for each draw that the smoothing reckons with; refuse too few draws."""
+    draws = posterior.sigma.size
+    if draws < LEAST_DRAWS:
+        raise ModelError(
+            f"{method} needs at least {LEAST_DRAWS} draws, better 1,000; the posterior has {draws}. "
+            "Sample with draws=1000."
+        )
+    if given is None:
+        return relative_efficiency(posterior) if method == "loo" else 1.0
+    if not 0.0 < given <= 10.0:
+        raise ModelError(f"efficiency is {given!r}; expected effective draws for each draw, such as 0.8.")
+    return given
+
+
 def expected_density(
     posterior: Posterior,
     method: Literal["loo", "waic"],
@@ -54,17 +69,7 @@ def expected_density(
 ) -> ExpectedDensity:
     """Return an estimate of elpd; see `Posterior.loo` and `Posterior.waic`."""
     draws = posterior.sigma.size
-    if draws < LEAST_DRAWS:
-        raise ModelError(
-            f"{method} needs at least {LEAST_DRAWS} draws, better 1,000; the posterior has {draws}. "
-            "Sample with draws=1000."
-        )
-    if efficiency is None:
-        efficiency = relative_efficiency(posterior) if method == "loo" else 1.0
-    elif not 0.0 < efficiency <= 10.0:
-        raise ModelError(
-            f"efficiency is {efficiency!r}; expected effective draws for each draw, such as 0.8."
-        )
+    efficiency = _efficiency(posterior, method, efficiency)
     index, densities = _units(posterior, by, method)
 
     def judged(some: slice) -> Parts:
