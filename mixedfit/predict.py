@@ -17,9 +17,9 @@ import pandas as pd
 
 from ._lazy import lazy
 from ._types import Array, BoolArray
+from .counts import check_count
 from .errors import ModelError, PredictionWarning, nearest, warn
 from .fit import Fit
-from .inference.bootstrap import check_count
 from .inference.degrees import Ddf, method_named
 from .inference.estimable import ColumnSpace
 from .inference.kenward_roger import KenwardRoger, KenwardRogerResult, check_kenward_roger

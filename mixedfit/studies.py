@@ -8,7 +8,7 @@ from typing import Any, overload
 import numpy as np
 import pandas as pd
 
-from .inference.bootstrap import check_count, threads_of
+from .counts import check_count, threads_of
 from .inference.degrees import Ddf
 from .inference.power import power_of
 from .inference.power_record import Power

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "mixedfit"
 LAYERS = [
     ["errors", "_types", "_lazy", "_threads", "_progress", "rformat"],
     ["_linalg", "kernels", "covariance", "pieces", "frames", "grouping", "optimize", "datasets", "labels"],
-    ["idioms"],
+    ["idioms", "counts"],
     ["formula"],
     ["modelframe", "plain"],
     ["matrices"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -17,6 +16,7 @@ from .._linalg import inverse
 from .._progress import Progress
 from .._threads import blas_threads
 from .._types import IntArray
+from ..counts import check_count, threads_of
 from ..crossprod import CrossProducts, cross_products
 from ..design import Design
 from ..errors import GroupingWarning, ModelError, PriorWarning, SamplingWarning, warn
@@ -68,8 +68,8 @@ def gibbs(
         ("chains", chains, 1),
         ("thin", thin, 1),
     ]:
-        _check_count(name, value, least)
-    workers = _threads_of(n_jobs)
+        check_count(name, value, least)
+    workers = threads_of(n_jobs)
     options = {
         "priors": priors,
         "draws": draws,
@@ -158,22 +158,6 @@ def _chain_maker(
         return lambda rng: Chain(problem, plan, rng)
     rows = rows_of(design, cross, shape, problem, order)
     return lambda rng: ScaledChain(problem, plan, rng, rows)
-
-
-def _check_count(name: str, value: Any, least: int) -> None:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
-    if not whole or value < least:
-        raise ModelError(f"{name} is {value!r}; expected a whole number of at least {least}.")
-
-
-def _threads_of(n_jobs: Any) -> int:
-    """Return the number of threads asked for: None and −1 are as many as there are cores."""
-    if n_jobs is None or n_jobs == -1:
-        return os.cpu_count() or 1
-    whole = isinstance(n_jobs, int | np.integer) and not isinstance(n_jobs, bool | np.bool_)
-    if not whole or n_jobs < 1:
-        raise ModelError(f"n_jobs is {n_jobs!r}; expected a whole number of at least 1, or -1 for all cores.")
-    return int(n_jobs)
 
 
 def _run_all(runs: list[Chain], workers: int, shown: Progress) -> bool:

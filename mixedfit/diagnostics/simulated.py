@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .._types import Array
+from ..counts import check_count
 from ..fit import Fit
-from ..inference.bootstrap import check_count
 from ..inference.replicates import seed_sequence
 from ..simulate import residual_scale, simulate_response
 

@@ -6,7 +6,6 @@ Application; for mixed models van der Leeden, Meijer & Busing (2008), in Handboo
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Literal
 
@@ -15,7 +14,8 @@ import pandas as pd
 
 from .._progress import Progress
 from .._threads import blas_threads
-from ..errors import BootstrapWarning, ModelError, warn
+from ..counts import check_count, threads_of
+from ..errors import BootstrapWarning, warn
 from ..fit import Fit
 from ..parameters import parameters_of, values_of
 from .batch import batch_search
@@ -105,20 +105,6 @@ def bootstrap(
     outcome = _record(fit, type, replicates, own, sequence)
     _warn(outcome, finished)
     return outcome
-
-
-def check_count(name: str, value: object, least: int) -> None:
-    """Raise unless an option is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ModelError(f"{name} is {value!r}; expected a whole number of at least {least}.")
-
-
-def threads_of(n_jobs: int) -> int:
-    """Return the number of threads that `n_jobs` asks for."""
-    if n_jobs == -1:
-        return os.cpu_count() or 1
-    check_count("n_jobs", n_jobs, 1)
-    return int(n_jobs)
 
 
 def _record(

@@ -16,6 +16,7 @@ from .._lazy import lazy
 from .._progress import Progress
 from .._threads import blas_threads
 from .._types import Array
+from ..counts import check_count, threads_of
 from ..crossprod import CrossProducts
 from ..errors import MixedfitError, ModelError
 from ..fit import Fit
@@ -23,7 +24,7 @@ from ..responses import Responder
 from ..rformat import format_column, format_p_values, text_columns
 from ..simulate import simulate_response
 from .batch import BatchSearch, batch_search
-from .bootstrap import check_count, threads_of, warn_stopped
+from .bootstrap import warn_stopped
 from .likelihood_ratio import by_ml, check_same_data, chi_square_tail, same_fixed
 from .replicates import count_reasons, reason_of, refitted, run, seed_sequence, stoppable
 

@@ -17,13 +17,14 @@ from scipy.special import ndtr
 
 from .._progress import Progress
 from .._types import Array, IntArray
+from ..counts import check_count
 from ..errors import MixedfitError, ModelError, nearest
 from ..extend import with_levels, with_rows
 from ..fit import Fit, fit_design
 from ..responses import Responder
 from ..truth import Plan, Truth, read_truth
 from .batch import BatchSearch, batch_search
-from .bootstrap import check_count, warn_stopped
+from .bootstrap import warn_stopped
 from .contrasts import joint, read_hypotheses
 from .degrees import Ddf, Degrees, degrees_of_freedom, t_probability
 from .estimable import ColumnSpace
