@@ -27,6 +27,10 @@ __all__ = ["Control", "Estimate", "estimate"]
 SMALL = 1e-3
 """A column of λ̃ below this, in units where effects have unit root mean square, is tried at exactly 0."""
 
+START_LIMIT = 1e3
+"""Largest relative SD that a search starts from, in units where effects have unit root mean square. Beyond it the
+identity in λᵀZᵀZλ + I is lost to rounding by and by, and the criterion's values mislead the search."""
+
 ZERO_RISE = 1e-7
 """Rise of the criterion up to which a zero is kept."""
 
@@ -153,14 +157,17 @@ def _moment_start(criterion: Criterion) -> Array:
 
 
 def _to_canonical(criterion: Criterion, theta: Array) -> Array:
+    """Return θ in the canonical basis, SDs above `START_LIMIT` lowered to it with their correlations kept."""
     if theta.shape != (criterion.n_theta,):
         raise ModelError(
             f"start has shape {theta.shape}; this model has {criterion.n_theta} covariance parameters θ."
         )
-    parts = [
-        s.theta_from_root(basis @ s.factor(theta[here]))
-        for s, here, basis in zip(criterion.structures, criterion.slices, criterion.cross.basis, strict=True)
-    ]
+    theta = np.clip(theta, -1e100, 1e100)  # squares must not overflow
+    parts = []
+    for s, here, basis in zip(criterion.structures, criterion.slices, criterion.cross.basis, strict=True):
+        root = basis @ s.factor(theta[here])
+        sds = np.linalg.norm(root, axis=1, keepdims=True)
+        parts.append(s.theta_from_root(root * (START_LIMIT / np.maximum(sds, START_LIMIT))))
     return np.concatenate(parts) if parts else np.zeros(0)
 
 

@@ -246,6 +246,7 @@ def _trust_region(trace: _Trace, tolerance: float, max_evaluations: int) -> None
         value = trace.at(x).value
         return bool(np.isfinite(value) and np.all(np.isfinite(trace.model(x).hessian)))
 
+    radius = _radius(trace.best_x)
     try:
         scipy_minimize(
             lambda x: trace.at(x).value,
@@ -256,8 +257,8 @@ def _trust_region(trace: _Trace, tolerance: float, max_evaluations: int) -> None
             callback=stop,
             options={
                 "gtol": 0.0,
-                "initial_trust_radius": _radius(trace.best_x),
-                "max_trust_radius": 1e8,
+                "initial_trust_radius": radius,
+                "max_trust_radius": max(1e8, 10.0 * radius),
                 "maxiter": max_evaluations,
             },
         )

@@ -59,6 +59,28 @@ def test_fit_must_be_found_when_the_start_is_far_away() -> None:
     assert model.fit(start=[1e9, 1e9, 1e9]).reml_criterion == pytest.approx(1743.6283, abs=1e-4)
 
 
+@pytest.mark.parametrize("exponent", [-300, -20, -3, 3, 6, 7, 8, 9, 12, 18, 25, 100, 200, 308])
+@pytest.mark.parametrize(
+    ("name", "formula", "size"),
+    [
+        ("sleepstudy", "Reaction ~ Days + (Days | Subject)", 3),
+        ("sleepstudy", "Reaction ~ Days + (Days || Subject)", 2),
+        ("Penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)", 2),
+    ],
+)
+def test_fit_must_be_found_from_any_finite_start(name: str, formula: str, size: int, exponent: int) -> None:
+    model = mf.lmm(formula, mf.load_dataset(name))
+    best = model.fit().reml_criterion
+    rng = np.random.default_rng(abs(exponent))
+    same = np.full(size, 10.0**exponent)
+    signs = same * rng.uniform(-1, 1, size)
+    spread = 10.0 ** rng.uniform(-abs(exponent), abs(exponent), size)
+    for start in (same, signs, spread):
+        fit = model.fit(start=start)
+        assert fit.converged, start
+        assert fit.reml_criterion == pytest.approx(best, abs=1e-6), start
+
+
 # -- responses that leave nothing to the residual --------------------------------------------------
 
 
