@@ -1,38 +1,47 @@
-"""mixedfit: linear mixed models from lme4 formulas, by REML and maximum likelihood."""
+"""mixedfit: linear mixed models from lme4 formulas, by REML and maximum likelihood.
+
+Public names are imported when they are first used, so that a fit does not wait for pictures, reports or samplers.
+"""
 
 from __future__ import annotations
 
-from . import plots
-from .adapters import for_marginaleffects
-from .bayes import distributions, priors
-from .bayes.posterior import Posterior
-from .compare import anova, parametric_bootstrap_test
-from .datasets import dataset_names, load_dataset
-from .errors import (
-    BootstrapWarning,
-    ConvergenceWarning,
-    DataError,
-    FormulaError,
-    GroupingWarning,
-    IdentifiabilityWarning,
-    MissingRowsWarning,
-    MixedfitError,
-    ModelError,
-    PredictionWarning,
-    PriorWarning,
-    RankWarning,
-    SamplingWarning,
-)
-from .estimate import Control
-from .fit_and_posterior import Comparison, compare  # not the room of that name
-from .html_report import report
-from .inference.kenward_roger import KenwardRoger
-from .lmm import LinearMixedModel, lmm
-from .markup import to_html, to_latex, to_markdown
-from .results import MixedResults, load
-from .side_by_side import ModelComparison, compare_models
-from .studies import power, simulate_lmm
-from .verdict import Convergence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .core.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from . import plots
+    from .bayes import distributions, priors
+    from .bayes.posterior import Posterior
+    from .core.datasets import dataset_names, load_dataset
+    from .core.errors import (
+        BootstrapWarning,
+        ConvergenceWarning,
+        DataError,
+        FormulaError,
+        GroupingWarning,
+        IdentifiabilityWarning,
+        MissingRowsWarning,
+        MixedfitError,
+        ModelError,
+        PredictionWarning,
+        PriorWarning,
+        RankWarning,
+        SamplingWarning,
+    )
+    from .estimation.convergence import Convergence
+    from .estimation.estimate import Control
+    from .inference.kenward_roger import KenwardRoger
+    from .inference.power.api import power, simulate_lmm
+    from .model.fit_and_posterior import Comparison, compare
+    from .model.likelihood_ratio import anova, parametric_bootstrap_test
+    from .model.lmm import LinearMixedModel, lmm
+    from .model.results import MixedResults, load
+    from .reporting.compare_models import ModelComparison, compare_models
+    from .reporting.html import report
+    from .reporting.marginaleffects import for_marginaleffects
+    from .reporting.markup import to_html, to_latex, to_markdown
 
 __all__ = [
     "BootstrapWarning",
@@ -76,4 +85,60 @@ __all__ = [
     "to_markdown",
 ]
 
-__version__ = "0.1.0"
+_MODULES = {
+    "plots": "plots",
+    "BootstrapWarning": "core.errors",
+    "Comparison": "model.fit_and_posterior",
+    "Control": "estimation.estimate",
+    "Convergence": "estimation.convergence",
+    "ConvergenceWarning": "core.errors",
+    "DataError": "core.errors",
+    "FormulaError": "core.errors",
+    "GroupingWarning": "core.errors",
+    "IdentifiabilityWarning": "core.errors",
+    "KenwardRoger": "inference.kenward_roger",
+    "LinearMixedModel": "model.lmm",
+    "MissingRowsWarning": "core.errors",
+    "MixedResults": "model.results",
+    "MixedfitError": "core.errors",
+    "ModelComparison": "reporting.compare_models",
+    "ModelError": "core.errors",
+    "Posterior": "bayes.posterior",
+    "PredictionWarning": "core.errors",
+    "PriorWarning": "core.errors",
+    "RankWarning": "core.errors",
+    "SamplingWarning": "core.errors",
+    "anova": "model.likelihood_ratio",
+    "compare": "model.fit_and_posterior",
+    "compare_models": "reporting.compare_models",
+    "dataset_names": "core.datasets",
+    "distributions": "bayes.distributions",
+    "for_marginaleffects": "reporting.marginaleffects",
+    "lmm": "model.lmm",
+    "load": "model.results",
+    "load_dataset": "core.datasets",
+    "parametric_bootstrap_test": "model.likelihood_ratio",
+    "power": "inference.power.api",
+    "priors": "bayes.priors",
+    "report": "reporting.html",
+    "simulate_lmm": "inference.power.api",
+    "to_html": "reporting.markup",
+    "to_latex": "reporting.markup",
+    "to_markdown": "reporting.markup",
+}
+"""Where each public name is defined."""
+
+_PUBLIC_MODULES = {"distributions", "plots", "priors"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_MODULES[name]}")
+    value = module if name in _PUBLIC_MODULES else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -16,16 +16,16 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from . import __version__
-from .datasets import dataset_names, load_dataset
-from .errors import DataError, MixedfitError, nearest
-from .fit_and_posterior import compare
-from .html_report import report
-from .lmm import LinearMixedModel, lmm
-from .plain import check_is_plain
+from .core.datasets import dataset_names, load_dataset
+from .core.errors import DataError, MixedfitError, nearest
+from .core.version import __version__
+from .formula.safety import check_is_plain
+from .model.fit_and_posterior import compare
+from .model.lmm import LinearMixedModel, lmm
+from .model.results import MixedResults
 from .plots.style import pyplot
-from .results import MixedResults
-from .summary import Summary
+from .reporting.html import report
+from .reporting.summary import Summary
 
 __all__ = ["main"]
 

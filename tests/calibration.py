@@ -15,7 +15,7 @@ from scipy import stats
 import mixedfit as mf
 from mixedfit.bayes import distributions as ds
 from mixedfit.bayes import priors as pr
-from mixedfit.bayes.gibbs import gibbs
+from mixedfit.bayes.sampler.gibbs import gibbs
 
 DRAWS = 99
 BINS = 10

@@ -15,8 +15,8 @@ KERNELS = Path(__file__).parents[1] / "mixedfit" / "kernels"
 
 def pytest_configure() -> None:
     """Throw compiled kernels away if a source is newer: numba looks at a kernel's own file, not at those it calls."""
-    kept = [*KERNELS.glob("__pycache__/*.nbi"), *KERNELS.glob("__pycache__/*.nbc")]
-    newest = max(path.stat().st_mtime for path in KERNELS.glob("*.py"))
+    kept = [*KERNELS.rglob("*.nbi"), *KERNELS.rglob("*.nbc")]
+    newest = max(path.stat().st_mtime for path in KERNELS.rglob("*.py"))
     if any(path.stat().st_mtime < newest for path in kept):
         for path in kept:
             path.unlink(missing_ok=True)
@@ -34,7 +34,7 @@ def shared_data() -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the pictures of a page out: drawing them takes most of its time."""
-    from mixedfit.html_report import figures
+    from mixedfit.reporting.html import figures
 
     blank = b'<svg width="1pt" height="1pt"></svg>'
     monkeypatch.setattr(figures, "drawn", lambda *_: blank)

@@ -19,7 +19,7 @@ import pandas as pd
 from problems import computing as computing_small
 
 import mixedfit as mf
-from mixedfit import sparse_gram
+from mixedfit.crossproducts import sparse_products as sparse_gram
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 from calibration import Simulator, drawn
 
-from mixedfit.bayes import convergence
-from mixedfit.bayes.chain import Chain, Plan
-from mixedfit.bayes.gibbs import _placed, _posterior
-from mixedfit.bayes.problem import sampling_problem
-from mixedfit.bayes.scaled_chain import ScaledChain, rows_of
-from mixedfit.bayes.shape import place_shape
-from mixedfit.kernels.gibbs_rows import refill
+from mixedfit.bayes.draws import convergence
+from mixedfit.bayes.model.error_model import place_shape
+from mixedfit.bayes.sampler.arrays import sampling_problem
+from mixedfit.bayes.sampler.chain import Chain, Plan
+from mixedfit.bayes.sampler.gibbs import _placed, _posterior
+from mixedfit.bayes.sampler.weighted_chain import ScaledChain, rows_of
+from mixedfit.kernels.gibbs.weighted_sweep import refill
 
 
 def frame() -> pd.DataFrame:

@@ -17,11 +17,16 @@ import numpy as np
 import pandas as pd
 from oracles import DenseModel, exactly
 
-from mixedfit import MixedResults, RankWarning, dense_tail, first, lmm, matrices, small, sparse_gram
-from mixedfit.criterion import Criterion
-from mixedfit.crossprod import cross_products
-from mixedfit.design import Design, build_design
-from mixedfit.formula import parse_formula
+from mixedfit import MixedResults, RankWarning, lmm
+from mixedfit.crossproducts import sparse_products as sparse_gram
+from mixedfit.crossproducts.crossprod import cross_products
+from mixedfit.design import model_matrix as matrices
+from mixedfit.design.design import Design, build_design
+from mixedfit.formula.parse import parse_formula
+from mixedfit.likelihood import compiled as small
+from mixedfit.likelihood import dense_tail
+from mixedfit.likelihood import first_factor as first
+from mixedfit.likelihood.criterion import Criterion
 
 FEW = 3
 """Number of levels above which a fixed factor goes by codes in these problems."""

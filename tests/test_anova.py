@@ -88,7 +88,7 @@ def test_saved_fit_must_give_the_same_table(tmp_path: Any) -> None:
 def test_many_level_factor_must_be_one_term_of_type_3(monkeypatch: pytest.MonkeyPatch) -> None:
     formula = "angle ~ temp * recipe + replicate + (1 | recipe:replicate)"
     dense = mf.lmm(formula, data_of("cake")).fit().anova(ddf="residual").table
-    monkeypatch.setattr("mixedfit.matrices.MANY_LEVELS", 10)
+    monkeypatch.setattr("mixedfit.design.model_matrix.MANY_LEVELS", 10)
     fit = mf.lmm(formula, data_of("cake")).fit()
     sparse = fit.anova(ddf="residual").table
     assert fit._fit.design.many

@@ -12,9 +12,10 @@ from oracles import DenseModel
 from scipy import stats
 
 import mixedfit as mf
-from mixedfit.inference.cases import LevelSource, RowSource
-from mixedfit.inference.resampling import reflated
-from mixedfit.simulate import simulate_response
+from mixedfit.estimation.estimate import estimate
+from mixedfit.estimation.simulate import simulate_response
+from mixedfit.inference.bootstrap.cases import LevelSource, RowSource
+from mixedfit.inference.bootstrap.sources import reflated
 
 
 def worst_moment(drawn: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> float:
@@ -115,9 +116,7 @@ def test_cases_must_equal_a_fit_to_the_rows_drawn(by_rows: bool) -> None:
         parts = [groups[j].assign(Subject=f"draw {place:02d}") for place, j in enumerate(sample.drawn[r])]
         assert len(set(sample.drawn[r])) < len(parts)
         again = mf.lmm("Reaction ~ Days + (Days | Subject)", pd.concat(parts), weights="w").fit()
-        outcome = mf.estimate.estimate(
-            sample.cross_products(r), [b.structure for b in own.design.blocks], reml=True
-        )
+        outcome = estimate(sample.cross_products(r), [b.structure for b in own.design.blocks], reml=True)
         np.testing.assert_allclose(outcome.evaluation.value, again.reml_criterion, rtol=1e-10)
         np.testing.assert_allclose(outcome.theta, again.theta, rtol=1e-6, atol=1e-7)
         np.testing.assert_allclose(outcome.evaluation.sigma, again.sigma, rtol=1e-7)

@@ -12,7 +12,7 @@ from bootstrapped import FITS, crossed_fit
 from scipy import stats
 
 import mixedfit as mf
-from mixedfit.inference.bootstrap_intervals import INTERVALS, acceleration_of, monte_carlo_error
+from mixedfit.inference.bootstrap.intervals import INTERVALS, acceleration_of, monte_carlo_error
 
 # -- intervals -----------------------------------------------------------------------------------------
 
@@ -163,7 +163,7 @@ def test_groups_that_determine_too_little_must_count_as_failed() -> None:
 
 
 def test_progress_must_be_shown_when_asked_for(capsys: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("mixedfit._progress.PATIENCE", -1.0)
+    monkeypatch.setattr("mixedfit.core.progress.PATIENCE", -1.0)
     FITS["slopes"]().bootstrap(70, seed=1, progress=True)
     shown = capsys.readouterr().err
     assert "of 70 replicates" in shown

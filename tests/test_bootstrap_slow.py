@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import mixedfit as mf
-from mixedfit.inference.bootstrap_intervals import INTERVALS, monte_carlo_error
+from mixedfit.inference.bootstrap.intervals import INTERVALS, monte_carlo_error
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "references" / "published" / "expected.json"
 

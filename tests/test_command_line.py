@@ -11,7 +11,7 @@ import pytest
 
 import mixedfit as mf
 from mixedfit.cli import main
-from mixedfit.plain import check_is_plain
+from mixedfit.formula.safety import check_is_plain
 
 MODEL = "Reaction ~ Days + (Days | Subject)"
 
@@ -221,7 +221,7 @@ def test_interrupt_must_exit_with_130(
 def test_fit_that_does_not_converge_must_exit_with_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mixedfit.estimate.Control", lambda: mf.Control(max_evaluations=2))
+    monkeypatch.setattr("mixedfit.estimation.estimate.Control", lambda: mf.Control(max_evaluations=2))
     code, out, err = run(capsys, "fit", "sleepstudy", MODEL)
     assert code == 1
     assert "Not converged" in out

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixedfit import dense_tail
-from mixedfit._linalg import PAGED, paged_zeros
-from mixedfit.criterion import Criterion
-from mixedfit.crossprod import CrossProducts, cross_products
-from mixedfit.dense_tail import DenseTail
-from mixedfit.design import build_design
-from mixedfit.formula import parse_formula
-from mixedfit.kernels.dense import pair_sums, scale_lower
+from mixedfit.core.linalg import PAGED, paged_zeros
+from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
+from mixedfit.design.design import build_design
+from mixedfit.formula.parse import parse_formula
+from mixedfit.kernels.dense_tail import pair_sums, scale_lower
+from mixedfit.likelihood import dense_tail
+from mixedfit.likelihood.criterion import Criterion
+from mixedfit.likelihood.dense_tail import DenseTail
 
 START, STOP, WIDTH = np.array([0, 40, 76]), np.array([40, 76, 116]), np.array([1, 3, 2])
 

@@ -202,8 +202,8 @@ def test_simulated_residuals_must_be_the_ranks_among_simulated_responses() -> No
     again = fit.diagnostics.simulated_residuals(40, seed=3)
     assert found.equals(again)
     assert not found.equals(fit.diagnostics.simulated_residuals(40, seed=4))
-    from mixedfit.inference.replicates import seed_sequence
-    from mixedfit.simulate import simulate_response
+    from mixedfit.core.seeds import seed_sequence
+    from mixedfit.estimation.simulate import simulate_response
 
     drawn = simulate_response(fit._fit, 40, np.random.default_rng(seed_sequence(3)))
     below = (drawn < fit._fit.response[:, None]).sum(axis=1)

@@ -17,10 +17,16 @@ from test_anova import numbers, published_fit
 from test_inference import RECORDS, needs_published
 
 import mixedfit as mf
-from mixedfit.inference.emmeans import _known_letters as known_letters
-from mixedfit.inference.letters import letters
-from mixedfit.inference.marginal_contrasts import printed
-from mixedfit.inference.multiplicity import Family, adjusted, critical, dunnett_tail, tukey_tail
+from mixedfit.inference.emmeans.contrasts import printed
+from mixedfit.inference.emmeans.emmeans import _known_letters as known_letters
+from mixedfit.inference.emmeans.multiplicity import (
+    Family,
+    adjusted,
+    critical,
+    dunnett_tail,
+    letters,
+    tukey_tail,
+)
 
 STORED = records()["emmeans"]
 IDS = [f"{r['formula']}-{r['data']}-{r['specs']}-{r['by']}-{r['ddf']}" for r in STORED]
@@ -158,7 +164,7 @@ def test_number_under_c_must_be_a_factor_of_the_grid() -> None:
 def test_many_level_factor_must_be_averaged_over_and_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     formula = "angle ~ recipe + replicate + (1 | recipe:replicate)"
     dense = mf.lmm(formula, data_of("cake")).fit().emmeans("recipe", ddf="normal")
-    monkeypatch.setattr("mixedfit.matrices.MANY_LEVELS", 10)
+    monkeypatch.setattr("mixedfit.design.model_matrix.MANY_LEVELS", 10)
     fit = mf.lmm(formula, data_of("cake")).fit()
     ours = fit.emmeans("recipe", ddf="normal")
     assert ours.table["estimate"].to_numpy() == pytest.approx(dense.table["estimate"].to_numpy(), rel=1e-8)
@@ -275,13 +281,13 @@ def test_means_that_are_not_estimable_must_have_no_letters_and_not_count_as_test
 def test_letters_must_be_refused_where_degrees_of_freedom_are_not_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mixedfit.matrices.MANY_LEVELS", 10)
+    monkeypatch.setattr("mixedfit.design.model_matrix.MANY_LEVELS", 10)
     fit = mf.lmm("angle ~ replicate + recipe + (1 | recipe:replicate)", data_of("cake")).fit()
     means = fit.emmeans("recipe")
     assert means.table["df"].isna().all()
     assert means.table["lower"].isna().all()
     assert means.compact_letters().iloc[0] == "a"  # differences have degrees of freedom
-    monkeypatch.setattr("mixedfit.inference.emmeans.letters", lambda *_: [])
+    monkeypatch.setattr("mixedfit.inference.emmeans.emmeans.letters", lambda *_: [])
     with pytest.raises(mf.ModelError, match="ddf='residual'"):
         known_letters(np.zeros(2), np.array([np.nan]), 0.05)
 

@@ -108,7 +108,7 @@ def test_nested_factor_must_leave_differences_of_the_outer_one_undetermined(
     many: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if many:
-        monkeypatch.setattr("mixedfit.matrices.MANY_LEVELS", 20)
+        monkeypatch.setattr("mixedfit.design.model_matrix.MANY_LEVELS", 20)
     fit = mf.lmm("y ~ region + f + store + x + (1 | g)", nested()).fit()
     assert bool(fit._fit.design.many) is many
     assert fit.emmeans("region").contrasts().table["estimate"].isna().all()
@@ -125,7 +125,7 @@ def test_nested_factor_must_leave_differences_of_the_outer_one_undetermined(
 def test_many_level_columns_must_have_neither_df_nor_p_nor_limits_but_a_note(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mixedfit.matrices.MANY_LEVELS", 10)
+    monkeypatch.setattr("mixedfit.design.model_matrix.MANY_LEVELS", 10)
     fit = mf.lmm("angle ~ temp + replicate + (1 | recipe:replicate)", data_of("cake")).fit()
     test = fit.t_test(["replicate2 - replicate3", "temp"])
     assert test.table.iloc[0].isna().tolist() == [False, False, True, False, True, True, True]

@@ -11,13 +11,13 @@ import pytest
 from gibbs_oracle import GridPosterior, dense_z, grid_posterior, normal_posterior
 
 import mixedfit as mf
-from mixedfit.bayes import chain as chain_module
-from mixedfit.bayes import convergence
-from mixedfit.bayes import gibbs as gibbs_module
 from mixedfit.bayes import priors as pr
-from mixedfit.bayes.problem import dense_products
-from mixedfit.crossprod import cross_products
-from mixedfit.kernels.gibbs import run_sweeps
+from mixedfit.bayes.draws import convergence
+from mixedfit.bayes.sampler import chain as chain_module
+from mixedfit.bayes.sampler import gibbs as gibbs_module
+from mixedfit.bayes.sampler.arrays import dense_products
+from mixedfit.crossproducts.crossprod import cross_products
+from mixedfit.kernels.gibbs.sweep import run_sweeps
 
 
 def seedlings() -> mf.LinearMixedModel:

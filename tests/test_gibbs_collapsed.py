@@ -9,11 +9,12 @@ from gibbs_oracle import dense_z
 from scipy import stats
 
 import mixedfit as mf
-from mixedfit.bayes.placement import place_priors
-from mixedfit.bayes.problem import sampling_problem
-from mixedfit.crossprod import cross_products
-from mixedfit.kernels import gibbs_collapsed, gibbs_variances
-from mixedfit.kernels.gibbs import factor_system
+from mixedfit.bayes.priors.placement import place_priors
+from mixedfit.bayes.sampler.arrays import sampling_problem
+from mixedfit.crossproducts.crossprod import cross_products
+from mixedfit.kernels.gibbs import collapsed as gibbs_collapsed
+from mixedfit.kernels.gibbs import variances as gibbs_variances
+from mixedfit.kernels.gibbs.sweep import factor_system
 
 UNITS = np.array([[0, 0, 2, gibbs_variances.HUANG_WAND], [0, 2, 1, gibbs_variances.HALF_T]])
 HYPER, MATRICES = np.array([[2.0, 0.0], [3.0, 0.7]]), np.zeros((2, 3, 3))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from mixedfit.kernels import gibbs_variances as k
+from mixedfit.kernels.gibbs import variances as k
 
 COUNT, SQUARES = 12, 30.0
 """J effects and Σ (μ_j − μ)²."""

@@ -8,9 +8,10 @@ import pytest
 from gibbs_oracle import dense_z, normal_posterior
 
 import mixedfit as mf
-from mixedfit.bayes import convergence, problem
 from mixedfit.bayes import distributions as ds
 from mixedfit.bayes import priors as pr
+from mixedfit.bayes.draws import convergence
+from mixedfit.bayes.sampler import arrays as problem
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_chain_must_move_along_what_nested_factors_share(monkeypatch: pytest.Mon
     frame["y"] += 0.5 * rng.standard_normal(2400)
     model = mf.lmm("y ~ 1 + (1 | a) + (1 | b)", frame)
     moving = model.gibbs(draws=500, tune=300, seed=1).effects[1][:, :, 0, 0]
-    monkeypatch.setattr("mixedfit.bayes.crossed_chain.nested_shifts", lambda *_: ())
+    monkeypatch.setattr("mixedfit.bayes.sampler.crossed_chain.nested_shifts", lambda *_: ())
     crawling = model.gibbs(draws=500, tune=300, seed=1).effects[1][:, :, 0, 0]
     assert convergence.ess_bulk(moving) > 3 * convergence.ess_bulk(crawling)
 

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 import mixedfit as mf
-from mixedfit.bayes import convergence
 from mixedfit.bayes import distributions as ds
 from mixedfit.bayes import priors as pr
+from mixedfit.bayes.draws import convergence
 
 SCALE = pr.HalfCauchy(1)
 NOTE = {"fixed": pr.Flat(), "Tray": SCALE, "sigma": SCALE}

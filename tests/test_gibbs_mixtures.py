@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from mixedfit.kernels import gibbs_mixtures as mix
-from mixedfit.kernels import gibbs_variances as kinds
-from mixedfit.kernels.gibbs_levels import stretch_levels
+from mixedfit.kernels.gibbs import mixtures as mix
+from mixedfit.kernels.gibbs import variances as kinds
+from mixedfit.kernels.gibbs.mixtures import stretch_levels
 
 N = 4000
 

@@ -11,16 +11,16 @@ from gibbs_oracle import dense_z
 from scipy import special, stats
 
 import mixedfit as mf
-from mixedfit.bayes import convergence
 from mixedfit.bayes import distributions as ds
 from mixedfit.bayes import priors as pr
-from mixedfit.bayes.placement import place_priors
-from mixedfit.bayes.problem import sampling_problem
-from mixedfit.bayes.scaled_chain import rows_of
-from mixedfit.bayes.shape import place_shape
-from mixedfit.crossprod import cross_products
-from mixedfit.kernels.gibbs_levels import level_squares
-from mixedfit.kernels.gibbs_rows import refill, residuals
+from mixedfit.bayes.draws import convergence
+from mixedfit.bayes.model.error_model import place_shape
+from mixedfit.bayes.priors.placement import place_priors
+from mixedfit.bayes.sampler.arrays import sampling_problem
+from mixedfit.bayes.sampler.weighted_chain import rows_of
+from mixedfit.crossproducts.crossprod import cross_products
+from mixedfit.kernels.gibbs.mixtures import level_squares
+from mixedfit.kernels.gibbs.weighted_sweep import refill, residuals
 
 
 def close(draws: np.ndarray, expected: float, times: float = 4.0) -> bool:

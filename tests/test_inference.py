@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 import mixedfit as mf
-from mixedfit.design import Design, build_design
-from mixedfit.formula import parse_formula
-from mixedfit.inference.nested import not_nested
+from mixedfit.design.design import Design, build_design
+from mixedfit.formula.parse import parse_formula
+from mixedfit.inference.likelihood_ratio.smaller_models import not_nested
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "references" / "published"
 RECORDS = (
@@ -242,10 +242,10 @@ def test_kenward_roger_must_be_refused_for_ml_and_for_too_many_crossed_effects()
 def test_kenward_roger_must_name_a_many_level_fixed_factor_before_any_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mixedfit.matrices.MANY_LEVELS", 10)
+    monkeypatch.setattr("mixedfit.design.model_matrix.MANY_LEVELS", 10)
     data = mf.load_dataset("cake").assign(replicate=lambda d: d["replicate"].astype(str))
     fit = mf.lmm("angle ~ temp + replicate + (1 | recipe:replicate)", data).fit()
-    monkeypatch.setattr("mixedfit.inference.degrees.Information", None)
+    monkeypatch.setattr("mixedfit.inference.ddf.Information", None)
     with pytest.raises(mf.ModelError, match=r"'replicate' has 15"):
         fit.t_test("temp", ddf="kenward-roger")
 
@@ -398,7 +398,7 @@ def test_many_level_factor_must_count_among_the_columns(monkeypatch: pytest.Monk
         replicate=lambda d: d["replicate"].astype(str), one=lambda d: (d["replicate"] == "1") * 1.0
     )
     small = design_of("angle ~ one + (1 | recipe:replicate)", data)
-    monkeypatch.setattr("mixedfit.matrices.MANY_LEVELS", 10)
+    monkeypatch.setattr("mixedfit.design.model_matrix.MANY_LEVELS", 10)
     many = design_of("angle ~ replicate + temp + (1 | recipe:replicate)", data)
     assert many.many
     assert not not_nested(small, many)

@@ -15,8 +15,9 @@ from dense_diagnostics import DESIGNS, computing, dense, factors_of, fitted, fra
 from published import records
 
 import mixedfit as mf
-from mixedfit.diagnostics import polynomial, refits
-from mixedfit.parameters import parameters_of, values_of
+from mixedfit.diagnostics.deletion import local_refits as polynomial
+from mixedfit.diagnostics.deletion import refits
+from mixedfit.estimation.parameters import parameters_of, values_of
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "diagnostics.json").read_text(encoding="utf-8"))
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pages import BLOCK, ROOT, near, run_page
 
-from mixedfit.bayes import convergence
+from mixedfit.bayes.draws import convergence
 
 LESSONS = ROOT / "docs" / "lessons"
 PAGES = sorted(page.name for page in LESSONS.glob("0*.md"))

@@ -14,8 +14,10 @@ from scipy import stats
 from scipy.special import ndtri
 
 import mixedfit as mf
-from mixedfit.bayes import elpd, loo, marginal, rows
-from mixedfit.bayes.psis import khat_threshold, smoothed_weights, tail_length
+from mixedfit.bayes.criticism import elpd, loo
+from mixedfit.bayes.criticism import group_density as marginal
+from mixedfit.bayes.criticism.psis import khat_threshold, smoothed_weights, tail_length
+from mixedfit.bayes.draws import row_density as rows
 
 HERE = Path(__file__).parent / "reference"
 R = json.loads((HERE / "loo.json").read_text())

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixedfit import matrices
-from mixedfit.formula import parse_formula
-from mixedfit.modelframe import build_frame
+from mixedfit.design import model_matrix as matrices
+from mixedfit.design.model_frame import build_frame
+from mixedfit.formula.parse import parse_formula
 
 
 def frame() -> pd.DataFrame:

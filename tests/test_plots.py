@@ -14,9 +14,10 @@ from scipy import stats
 
 import mixedfit as mf
 from mixedfit import plots
-from mixedfit.plots.effects import ellipse
-from mixedfit.plots.others import _fill_in, kernel_density
-from mixedfit.plots.profiles import contour, trace
+from mixedfit.plots._bootstrap import kernel_density
+from mixedfit.plots._matrix_pattern import _fill_in
+from mixedfit.plots._profiles import contour, trace
+from mixedfit.plots._shrinkage import ellipse
 from mixedfit.plots.style import smooth
 
 matplotlib = pytest.importorskip("matplotlib")

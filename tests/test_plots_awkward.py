@@ -157,7 +157,7 @@ def test_variance_of_a_row_must_name_its_weight_when_there_are_weights() -> None
 
 
 def test_shares_of_variance_must_read_as_one_number_when_they_do() -> None:
-    from mixedfit.plots.covariances import _shares
+    from mixedfit.plots._within_group import _shares
 
     assert _shares(np.array([0.421, 0.424])) == "42%"
     assert _shares(np.array([0.99997, 0.99999])) == "99.99%"
@@ -185,7 +185,7 @@ def test_shares_of_variance_must_read_as_one_number_when_they_do() -> None:
     ],
 )
 def test_variable_must_be_read_back_from_its_columns(right: str, name: str) -> None:
-    from mixedfit.plots.variables import values_of
+    from mixedfit.plots._variables import values_of
 
     rng = np.random.default_rng(2)
     data = pd.DataFrame(
@@ -203,7 +203,7 @@ def test_variable_must_be_read_back_from_its_columns(right: str, name: str) -> N
 
 
 def test_variable_must_be_none_where_columns_do_not_tell_it() -> None:
-    from mixedfit.plots.variables import values_of
+    from mixedfit.plots._variables import values_of
 
     data = mf.load_dataset("sleepstudy")
     data["away"] = data["Days"] - 4.5
@@ -267,7 +267,7 @@ def test_population_must_follow_the_rows_where_another_variable_goes_along_with_
     ],
 )
 def test_variables_must_be_told_that_go_along(other: Any, along: bool) -> None:
-    from mixedfit.plots.variables import _goes_along
+    from mixedfit.plots._variables import _goes_along
 
     own = pd.Series(np.tile(np.arange(6.0), 10))
     assert _goes_along(pd.Series(other * 10), own) == along
@@ -458,7 +458,7 @@ def test_influence_must_name_rows_of_several_labels() -> None:
 
 
 def test_long_names_must_lose_what_they_share_or_their_middle() -> None:
-    from mixedfit.plots.names import level_words
+    from mixedfit.plots._text import level_words
 
     assert level_words(["pig from farm number 6430", "pig from farm number 81"]) == ["…6430", "…81"]
     assert level_words(["A", "B"]) == ["A", "B"]
@@ -471,7 +471,7 @@ def test_long_names_must_lose_what_they_share_or_their_middle() -> None:
 
 
 def test_names_in_quotes_must_be_those_of_the_data() -> None:
-    from mixedfit.plots.names import plain
+    from mixedfit.plots._text import plain
 
     assert plain("Time:Q('vitamin.E')Evit100") == "Time:vitamin.E Evit100"
     data = mf.load_dataset("sleepstudy").rename(columns={"Days": "days awake", "Reaction": "time (ms)"})
@@ -488,7 +488,7 @@ def test_names_must_be_moved_apart_in_order_by_least_squares() -> None:
     """Against a general minimiser under the same gaps."""
     from scipy.optimize import minimize
 
-    from mixedfit.plots.names import moved_apart
+    from mixedfit.plots._text import moved_apart
 
     wanted = np.array([3.0, 1.0, 1.2, 1.1, 8.0])
     found = moved_apart(wanted, 1.0, -5.0, 20.0)

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 import mixedfit as mf
-from mixedfit.bayes import convergence
+from mixedfit.bayes.draws import convergence
 
 ARVIZ = json.loads((Path(__file__).parent / "reference" / "arviz.json").read_text())
 """ArviZ 0.23.4's az.rhat, az.ess, az.mcse and az.hdi of the chains below."""

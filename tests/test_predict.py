@@ -16,7 +16,7 @@ from models import sleepstudy
 from scipy.stats import t
 
 import mixedfit as mf
-from mixedfit import matrices
+from mixedfit.design import model_matrix as matrices
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "predict.json").read_text(encoding="utf-8"))
 NAMES = sorted(set(REFERENCE) - {"made_by"})

@@ -10,7 +10,7 @@ import pytest
 
 import mixedfit as mf
 from mixedfit.bayes import priors as pr
-from mixedfit.bayes.gibbs import gibbs
+from mixedfit.bayes.sampler.gibbs import gibbs
 
 ADVICE = "UniformSD|HalfCauchy"
 

@@ -296,7 +296,7 @@ def test_lower_deviance_met_on_the_way_must_replace_the_fit_with_a_warning() -> 
 
 
 def test_interrupt_must_keep_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mixedfit.inference import profile as room
+    from mixedfit.inference.profile import profile as room
 
     original = room._traced
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 
 import mixedfit as mf
-from mixedfit import matrices
-from mixedfit.design import Design, build_design
-from mixedfit.formula import parse_formula
+from mixedfit.design import model_matrix as matrices
+from mixedfit.design.design import Design, build_design
+from mixedfit.formula.parse import parse_formula
 
 FORMULAS = [
     "y ~ x + (x | g)",

@@ -16,9 +16,9 @@ import pytest
 
 import mixedfit as mf
 from mixedfit.cli import main
-from mixedfit.html_report import figures, report_html
-from mixedfit.html_report.checks import checks_of
-from mixedfit.html_report.words import effects_in_words, shares_in_words
+from mixedfit.reporting.html import figures, report_html
+from mixedfit.reporting.html.findings import checks_of
+from mixedfit.reporting.html.model_words import effects_in_words, shares_in_words
 
 pytest.importorskip("matplotlib").use("Agg")
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import mixedfit as mf
-from mixedfit.html_report.page import POLICY
+from mixedfit.reporting.html.page import POLICY
 
 pytest.importorskip("matplotlib").use("Agg")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

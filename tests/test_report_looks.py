@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 import mixedfit as mf
-from mixedfit.html_report import figures, report_html
-from mixedfit.html_report.cells import stacked
-from mixedfit.html_report.naming import number, plain
-from mixedfit.tables import Table
+from mixedfit.core.format import number, plain
+from mixedfit.reporting.html import figures, report_html
+from mixedfit.reporting.html.parts import stacked
+from mixedfit.reporting.table import Table
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")

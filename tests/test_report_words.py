@@ -16,11 +16,10 @@ from scipy import stats
 
 import mixedfit as mf
 from mixedfit.cli import main
-from mixedfit.html_report import page, report_html
-from mixedfit.html_report.checks import Checks, checks_of
-from mixedfit.html_report.mathematics import covariance_math, model_math
-from mixedfit.html_report.verdicts import verdict_in_words
-from mixedfit.html_report.words import (
+from mixedfit.reporting.html import page, report_html
+from mixedfit.reporting.html.findings import Checks, checks_of, verdict_in_words
+from mixedfit.reporting.html.mathml import covariance_math, model_math
+from mixedfit.reporting.html.model_words import (
     effects_in_words,
     left_out_in_words,
     model_in_words,

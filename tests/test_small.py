@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import mixedfit as mf
-from mixedfit import small
+from mixedfit.likelihood import compiled as small
 
 LIMITS = (1e-9, 1e-18, 100)
 

@@ -10,9 +10,9 @@ import pytest
 from oracles import independent_columns
 from problems import computing
 
-from mixedfit import spans
-from mixedfit.design import Design, build_design
-from mixedfit.formula import parse_formula
+from mixedfit.crossproducts import level_span as spans
+from mixedfit.design.design import Design, build_design
+from mixedfit.formula.parse import parse_formula
 
 
 def drawn(seed: int, fixed: str, weighted: bool) -> Design:

@@ -12,10 +12,10 @@ import pytest
 from scipy.stats import nct, t
 
 import mixedfit as mf
-from mixedfit import predictions, studies
-from mixedfit.extend import with_levels, with_rows
-from mixedfit.inference.power_record import Power, wilson
-from mixedfit.truth import plan_design, read_truth
+from mixedfit.inference.power import api as studies
+from mixedfit.inference.power.record import Power, wilson
+from mixedfit.inference.power.study import plan_design, read_truth, with_levels, with_rows
+from mixedfit.model import results as predictions
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
 TRUTH = {

@@ -11,10 +11,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from .._types import Array
-from ..errors import ModelError
-from .positive_priors import Gamma
-from .prior_checks import check_positive
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError
+
+from .priors._checks import check_positive
+from .priors.variance import Gamma
 
 __all__ = ["Distribution", "Laplace", "Normal", "StudentT", "mixing_precisions"]
 

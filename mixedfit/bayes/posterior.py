@@ -2,79 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
-from .._lazy import lazy
-from .._types import Array, IntArray
-from ..design import Design
-from ..errors import ModelError, nearest
-from ..labels import check_level
-from ..parameters import variance_parameters
-from .arviz import to_arviz
-from .asked import derived, event_of, stuck_of, variance_draws
-from .convergence import what_to_know
-from .draws import (
-    Draws,
-    Probability,
-    check_interval,
-    format_summary,
-    row_names,
-    summarise,
-)
-from .group_draws import ByFactor, GroupDraws, with_fixed
-from .judged import Judged
-from .predictive import Further, predict
-from .rows import row_log_density
-from .scale_draws import ScaleDraws
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError
+from mixedfit.core.lazy import lazy
+from mixedfit.core.options import check_level
+from mixedfit.estimation.storage import read_design
 
-__all__ = ["Posterior"]
+from .criticism.elpd import ExpectedDensity
+from .criticism.loo import expected_density
+from .criticism.predictive_check import PredictiveCheck, check, replicate
+from .draws.convergence import what_to_know
+from .draws.draws import Draws, Probability, check_interval, format_summary, row_names, summarise
+from .draws.export import to_arviz, write_posterior
+from .draws.group_draws import ByFactor, GroupDraws, with_fixed
+from .draws.predict import Further, predict
+from .draws.queries import derived, event_of, stuck_of
+from .draws.record import PosteriorDraws
+from .draws.row_density import row_log_density
+
+__all__ = ["Posterior", "read_posterior"]
 
 
 @dataclass(frozen=True, eq=False)
-class Posterior(Judged):
+class Posterior(PosteriorDraws):
     """Draws from the posterior of a linear mixed model. Made by `LinearMixedModel.gibbs`.
 
     ``posterior["GenotypeB"]`` is an array of shape (chains, draws); names are the fixed effects',
     ``sd_(Intercept)|Tray``, ``cor_Days.(Intercept)|Subject`` and ``sigma``; where they are part of the model, ``nu``,
-    ``nu|Tray``, and ``sigma[A]``, ``sigma0`` and ``nu0`` in place of ``sigma``.
-
-    Attributes
-    ----------
-    design : Design
-        The numbers of the model: response, X, and the blocks of random effects, in the order of `omega`.
-    kept : ndarray of int64, shape (p,)
-        Columns of X that have a coefficient, as positions in `design.x_names`; `dropped` names the others.
-    priors : tuple of str
-        Every prior, as mathematics.
-    beta : ndarray, shape (chains, draws, p)
-        Fixed effects in the order of `kept`; ``posterior["GenotypeB"]`` is one of them.
-    sigma : ndarray, shape (chains, draws)
-        Residual standard deviation, of a row of weight 1.
-    omega : tuple of ndarray, shape (chains, draws, k, k)
-        Covariance of one level's effects, one array for every grouping factor in the order of `design.blocks`, whose
-        `effects` name rows and columns; in squared units of the response. `cov_re` has its mean, labelled.
-    effects : tuple of ndarray, shape (chains, draws, levels, k)
-        Draws of b, one array for every grouping factor in the same order; `random_effects` has them labelled. Empty if
-        they were not kept.
-    tune, thin : int
-        Sweeps thrown away at the start of every chain; sweeps for each draw.
-    seconds : float
-    acceptance : ndarray, shape (chains,), or None
-        Share of steps that moved all covariances at once, after tuning; 0.2 to 0.4 is what they aim at.
-    without : callable or None
-        Takes rows and a seed, and samples the posterior without these rows under the same priors.
-    scales : ScaleDraws or None
-        What else is drawn where the model is not normal with one σ: degrees of freedom and the σ of every group; all
-        are in ``posterior[name]`` too. `sigma` is σ₀ where σ differs by group.
-    held : frozenset of str
-        Names of the parameters that are known.
-    given : tuple of str
-        Those of the priors that are not defaults.
+    ``nu|Tray``, and ``sigma[A]``, ``sigma0`` and ``nu0`` in place of ``sigma``. `PosteriorDraws` lists the attributes.
 
     Examples
     --------
@@ -86,81 +48,6 @@ class Posterior(Judged):
     >>> 0.05 < posterior.probability("GenotypeB > 0").value < 0.12
     True
     """
-
-    design: Design
-    kept: IntArray
-    priors: tuple[str, ...]
-    beta: Array
-    sigma: Array
-    omega: tuple[Array, ...]
-    effects: tuple[Array, ...]
-    tune: int
-    thin: int
-    seconds: float
-    acceptance: Array | None = None
-    without: Callable[[IntArray, object], Posterior] | None = None
-    scales: ScaleDraws | None = None
-    held: frozenset[str] = frozenset()
-    given: tuple[str, ...] = ()
-
-    @property
-    def chains(self) -> int:
-        """Number of chains."""
-        return int(self.sigma.shape[0])
-
-    @property
-    def draws(self) -> int:
-        """Draws kept of every chain."""
-        return int(self.sigma.shape[1])
-
-    @property
-    def dropped(self) -> tuple[str, ...]:
-        """Columns of X without a coefficient, because the others determine them."""
-        return tuple(name for i, name in enumerate(self.design.x_names) if i not in set(self.kept.tolist()))
-
-    @lazy
-    def _getters(self) -> dict[str, Callable[[], Array]]:
-        """What gives the draws of every parameter, by name."""
-        fixed = {self.design.x_names[c]: i for i, c in enumerate(self.kept)}
-        out: dict[str, Callable[[], Array]] = {
-            name: (lambda i=i: self.beta[:, :, i])  # type: ignore[misc]
-            for name, i in fixed.items()
-        }
-        one = self.scales is None or self.scales.shape.groups is None
-        for parameter in variance_parameters(self.design, with_sigma=one):
-            out[parameter.long_name] = lambda p=parameter: variance_draws(self, p)  # type: ignore[misc]
-        for name, values in self.scales.by_name().items() if self.scales else ():
-            out[name] = lambda v=values: v  # type: ignore[misc]
-        return out
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of all parameters: fixed effects, standard deviations and correlations, σ."""
-        return tuple(self._getters)
-
-    def __getitem__(self, name: str) -> Array:
-        """Return the draws of a parameter, shape (chains, draws)."""
-        if not isinstance(name, str):
-            raise ModelError(
-                f"{name!r} is not the name of a parameter; give one name at a time, such as {self.names[-1]!r}. "
-                "summary().loc[[…]] shows several, and .derive() computes with them."
-            )
-        if name not in self._getters:
-            raise ModelError(
-                f"{name!r} is not a parameter (known: {', '.join(self.names)}). "
-                f"{nearest(str(name), self.names)}".rstrip()
-            )
-        return self._getters[name]()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is found again when asked for, such as functions made on the way."""
-        return {name: value for name, value in self.__dict__.items() if name != "_getters"}
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._getters
 
     @property
     def cov_re(self) -> dict[str, pd.DataFrame]:
@@ -176,7 +63,7 @@ class Posterior(Judged):
     @lazy
     def random_effects(self) -> dict[str, GroupDraws]:
         """Draws of b for every grouping factor."""
-        self._need_effects()
+        self.require_effects()
         return ByFactor(
             (block.name, GroupDraws(block.name, block.grouping.levels, block.effects, values))
             for block, values in zip(self.design.blocks, self.effects, strict=True)
@@ -189,10 +76,6 @@ class Posterior(Judged):
         return ByFactor(
             (name, with_fixed(own, names, self.beta)) for name, own in self.random_effects.items()
         )
-
-    def _need_effects(self) -> None:
-        if len(self.effects) < len(self.design.blocks):
-            raise ModelError("the draws of the random effects were not kept; sample with keep_effects=True.")
 
     def summary(
         self,
@@ -289,7 +172,7 @@ class Posterior(Judged):
         """
         if kind not in ("response", "mean"):
             raise ModelError(f"kind={kind!r} is not known; expected 'response' or 'mean'.")
-        self._need_effects()
+        self.require_effects()
         parts = self.beta, self.sigma, self.omega, self.effects, self.scales
         index, values, notes = predict(
             self.design, self.kept, parts, Further(data, kind, weights, offset), seed
@@ -301,7 +184,7 @@ class Posterior(Judged):
 
         Conditional on b; of t and Laplace residuals their own density.
         """
-        self._need_effects()
+        self.require_effects()
         return row_log_density(self)
 
     def to_arviz(self, *, rows: bool = True, prior: Posterior | None = None, seed: object = None) -> Any:
@@ -330,8 +213,157 @@ class Posterior(Judged):
             If ArviZ is not installed, or the random effects were not kept.
         """
         if rows:
-            self._need_effects()
+            self.require_effects()
         return to_arviz(self, rows=rows, seed=seed, prior=prior)
+
+    # -- criticism ----------------------------------------------------------------------------------
+
+    def loo(
+        self,
+        *,
+        by: str | None = None,
+        refit: bool = False,
+        efficiency: float | None = None,
+        progress: bool | None = None,
+    ) -> ExpectedDensity:
+        """Return the expected log predictive density, by leave-one-out cross-validation without refits.
+
+        Each row, or each group, is predicted from the posterior without it: draws are weighted by 1/p(y_i | draw), the
+        largest weights smoothed (PSIS; Vehtari, Gelman & Gabry 2017, Statistics and Computing 27:1413). Their Pareto
+        shape k̂ tells where that works; where it is above ``threshold``, min(1 − 1/log₁₀ draws, 0.7), it does not
+        (Vehtari et al. 2024, J. Mach. Learn. Res. 25(72)).
+
+        Parameters
+        ----------
+        by : str, optional
+            A grouping factor: leave out a group with all its rows, and predict these as a new group's, its effects
+            (and those of levels that occur in no other group) integrated out exactly. Without it one row is left out
+            at a time, and predicted given the effects of its group.
+        refit : bool
+            Whether to sample again, with as many draws, without each row or group whose k̂ is too high, and to predict
+            it from that.
+        efficiency : float, optional
+            Effective draws for each draw, which decides how many weights are smoothed; by default that of the
+            posterior's means.
+        progress : bool, optional
+            Whether to show progress of more than two seconds; by default on a terminal.
+
+        Returns
+        -------
+        ExpectedDensity
+            Prints elpd, p_loo and looic with standard errors, and in words how far to trust them; `pointwise` and
+            `pareto_k` are Series on the data's index (or the groups'). ``a - b`` compares two posteriors.
+
+        Raises
+        ------
+        ModelError
+            If `by` is not a grouping factor, there are fewer than 100 draws, or the effects were not kept.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> data = mf.load_dataset("sleepstudy")
+        >>> slopes = mf.lmm("Reaction ~ Days + (Days | Subject)", data).gibbs(seed=1).loo(by="Subject")
+        >>> none = mf.lmm("Reaction ~ Days + (1 | Subject)", data).gibbs(seed=1).loo(by="Subject")
+        >>> bool((slopes - none).elpd > 10), len(slopes.pareto_k)
+        (True, 18)
+        """
+        return expected_density(self, "loo", by=by, efficiency=efficiency, refit=refit, progress=progress)
+
+    def waic(self, *, by: str | None = None, progress: bool | None = None) -> ExpectedDensity:
+        """Return the expected log predictive density by Watanabe's criterion: that of the data, less a penalty.
+
+        elpd = Σ log mean p(y_i | draw) − Σ Var(log p(y_i | draw)); Watanabe (2010), J. Mach. Learn. Res. 11:3571. `loo`
+        estimates the same and tells when it fails.
+
+        Parameters
+        ----------
+        by, progress
+            As in `loo`.
+
+        Returns
+        -------
+        ExpectedDensity
+
+        Raises
+        ------
+        ModelError
+            As `loo`.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> posterior = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).gibbs(seed=1)
+        >>> bool(abs(posterior.waic().elpd - posterior.loo().elpd) < 1)
+        True
+        """
+        return expected_density(self, "waic", by=by, progress=progress)
+
+    def check(
+        self,
+        statistic: Any = None,
+        *,
+        group: str | None = None,
+        groups: Literal["same", "new"] = "same",
+        draws: int = 1000,
+        seed: object = None,
+    ) -> PredictiveCheck:
+        """Return statistics of replicated responses beside those of the data.
+
+        Every replicate has the rows of the data and the parameters of one draw. What the model cannot produce shows as
+        a statistic that lies at the edge of its replicates; Gelman, Meng & Stern (1996), Statistica Sinica 6:733.
+
+        Parameters
+        ----------
+        statistic : str, callable, sequence of them, or mapping of names to them, optional
+            "mean", "median", "sd", "min", "max", "skewness", "kurtosis"; "within_sd" and "between_sd", the SD of rows
+            about their group's mean and that of the groups' means; or a function of a response, shape (n,), that
+            returns a number. By default several of these.
+        group : str, optional
+            Grouping factor of "within_sd" and "between_sd"; by default that with most levels.
+        groups : {"same", "new"}
+            Whether replicates are of the groups of the data, with their effects, or of as many new ones, with effects
+            drawn anew, which also puts the distribution of the effects to the test.
+        draws : int
+            Replicates, taken from draws evenly spread over all chains.
+        seed : int, SeedSequence, Generator or None
+
+        Returns
+        -------
+        PredictiveCheck
+            Prints a table; `plots.predictive_statistics` and `plots.predictive_responses` draw it.
+
+        Raises
+        ------
+        ModelError
+            If a statistic is not known or is not a number, or the effects were not kept.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> posterior = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).gibbs(seed=1)
+        >>> checked = posterior.check(["sd", "max"], seed=1)
+        >>> checked.table["observed"].round(1).tolist()
+        [63.0, 1635.0]
+        """
+        posterior = self
+        return check(posterior, self.kind, statistic, group=group, groups=groups, draws=draws, seed=seed)
+
+    def replicate(
+        self, draws: int = 100, *, groups: Literal["same", "new"] = "same", seed: object = None
+    ) -> Array:
+        """Return replicated responses for the rows of the data, shape (draws, n).
+
+        Parameters
+        ----------
+        draws : int
+        groups : {"same", "new"}
+            As in `check`.
+        seed : int, SeedSequence, Generator or None
+        """
+        return replicate(self, draws, groups, seed)
+
+    # -- files and print -----------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
         """Write the draws, and the data of the model, to a file that holds numbers and text only (npz).
@@ -347,8 +379,11 @@ class Posterior(Judged):
         ModelError
             If the model is not normal with one σ.
         """
-        from .stored import write_posterior
-
+        if self.scales is not None or type(self) is not Posterior:
+            raise ModelError(
+                "only posteriors with normal residuals and effects and one σ can be saved yet; pickle this one, or "
+                "keep .to_arviz()."
+            )
         write_posterior(self, path)
 
     @lazy
@@ -381,3 +416,23 @@ class Posterior(Judged):
         return "\n".join(lines)
 
     __repr__ = __str__
+
+
+def read_posterior(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Posterior:
+    """Return the posterior that was written; it cannot be sampled again."""
+    design = read_design(header, arrays)
+    return Posterior(
+        design=design,
+        kept=arrays["kept"],
+        priors=tuple(header["priors"]),
+        beta=arrays["beta"],
+        sigma=arrays["sigma"],
+        omega=tuple(arrays[f"omega{f}"] for f in range(len(design.blocks))),
+        effects=tuple(arrays[f"effects{f}"] for f in range(len(design.blocks)) if f"effects{f}" in arrays),
+        tune=header["tune"],
+        thin=header["thin"],
+        seconds=header["seconds"],
+        acceptance=arrays.get("acceptance"),
+        held=frozenset(header["held"]),
+        given=tuple(header["given"]),
+    )

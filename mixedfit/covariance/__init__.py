@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .blocks import BlockDiagonal
+from .block_diagonal import BlockDiagonal
 from .contract import CovarianceStructure
 from .diagonal import Diagonal
 from .unstructured import Unstructured

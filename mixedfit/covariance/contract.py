@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from .._types import Array
+from mixedfit.core.arrays import Array
 
 __all__ = ["CovarianceStructure"]
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from .._types import Array
+from mixedfit.core.arrays import Array
 
 __all__ = ["Diagonal"]
 

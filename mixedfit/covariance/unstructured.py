@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from .._lazy import lazy
-from .._linalg import triangle
-from .._types import Array, IntArray
+from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.lazy import lazy
+from mixedfit.core.linalg import triangle
 
 __all__ = ["Unstructured", "lower_factor"]
 

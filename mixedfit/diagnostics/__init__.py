@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .influence import Influence
-from .tables import Diagnostics
+from .deletion.influence import Influence
+from .diagnostics import Diagnostics
 
 __all__ = ["Diagnostics", "Influence"]

@@ -9,13 +9,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .._types import Array
-from ..errors import ModelError
-from ..fit import Fit
-from ..kernels.rows import sequential_residuals
-from .rows import Rows
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError
+from mixedfit.core.options import check_count
+from mixedfit.core.seeds import seed_sequence
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.simulate import residual_scale, simulate_response
+from mixedfit.kernels.leverages import sequential_residuals
 
-__all__ = ["residual_table", "scaled_residuals"]
+from .leverages import Rows
+
+__all__ = ["normality_table", "residual_table", "scaled_residuals", "simulated_residuals", "spread_table"]
 
 NOTHING_LEFT = 1e-10
 """Share of a residual's variance below which the fit reproduces the row and a studentised residual is 0/0."""
@@ -97,3 +101,102 @@ def _filter_all(fit: Fit, weights: Array, residuals: Array, out: Array) -> None:
         out[i] = innovation / np.sqrt(variance)
         mean += image * (innovation / variance)
         spread -= np.outer(image, image / variance)
+
+
+LARGEST_SHAPIRO = 5000
+"""Values up to which Shapiro and Wilk's test is computed; its approximation is not for more."""
+
+
+def normality_table(fit: Fit, residuals: Array) -> pd.DataFrame:
+    """Return moments and Shapiro and Wilk's test, a row for the residuals and for each column of random effects.
+
+    Parameters
+    ----------
+    fit : Fit
+    residuals : ndarray, shape (n,)
+        Studentized ones; NaN are left out.
+    """
+    rows = {"residual": _moments(residuals)}
+    for block, modes in zip(fit.design.blocks, fit.modes, strict=True):
+        rows |= {f"{e} | {block.name}": _moments(modes[:, i]) for i, e in enumerate(block.effects)}
+    columns = ["count", "skewness", "excess_kurtosis", "shapiro_w", "p_value"]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return table.astype({"count": int})
+
+
+def _moments(values: Array) -> tuple[float, ...]:
+    from scipy import stats
+
+    values = values[np.isfinite(values)]
+    n = values.size
+    spread = float(np.std(values)) if n else 0.0
+    if n < 3 or not spread > 1e-12 * float(np.abs(values).max()):
+        return (n, *[float("nan")] * 4)
+    z = (values - values.mean()) / spread
+    w, p = stats.shapiro(values) if n <= LARGEST_SHAPIRO else (float("nan"), float("nan"))
+    return n, float(np.mean(z**3)), float(np.mean(z**4) - 3.0), float(w), float(p)
+
+
+def spread_table(fit: Fit, residuals: Array) -> pd.DataFrame:
+    """Return Spearman's correlation of the residuals' size with fitted values and every column of X.
+
+    Parameters
+    ----------
+    fit : Fit
+    residuals : ndarray, shape (n,)
+        Studentized ones; NaN are left out.
+    """
+    from scipy import stats
+
+    fine = np.isfinite(residuals)
+    size = np.abs(residuals[fine])
+    against = {"fitted values": fit.fitted} | dict(zip(fit.design.x_names, fit.design.X.T, strict=True))
+    rows = {}
+    for name, values in against.items():
+        own = values[fine]
+        if own.size > 2 and np.ptp(own) > 1e-12 * np.abs(own).max():
+            rho, p = stats.spearmanr(size, own)
+            rows[name] = (float(rho), float(p))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["spearman", "p_value"])
+
+
+NUMBERS = 2**21
+"""Numbers drawn at once."""
+
+
+def simulated_residuals(fit: Fit, n: int, *, seed: object, conditional: bool) -> Array:
+    """Return ranks of the observations among n simulated ones, spread evenly over (0, 1), shape (n,).
+
+    Parameters
+    ----------
+    fit : Fit
+    n : int
+        Responses drawn.
+    seed : int, SeedSequence, Generator or None
+    conditional : bool
+        Whether the random effects are held at their modes; by default they are drawn too.
+
+    Notes
+    -----
+    u = (number of draws below + U)/(n + 1), U uniform on (0, 1 + ties): under the model each u is uniform, but for
+    the estimation of its parameters (Dunn & Smyth 1996, JCGS 5:236; Hartig's DHARMa).
+    """
+    check_count("n", n, 1)
+    rng = np.random.default_rng(seed_sequence(seed))
+    y = fit.response
+    below, ties = np.zeros(y.size, np.int64), np.zeros(y.size, np.int64)
+    most = max(NUMBERS // max(y.size, 1), 1)
+    for start in range(0, n, most):
+        drawn = _draw(fit, min(most, n - start), rng, conditional)
+        below += np.count_nonzero(drawn < y[:, None], axis=1)
+        ties += np.count_nonzero(drawn == y[:, None], axis=1)
+    out = (below + rng.random(y.size) * (1 + ties)) / (n + 1)
+    return out if fit.design.weights is None else np.where(fit.design.weights > 0, out, np.nan)
+
+
+def _draw(fit: Fit, count: int, rng: np.random.Generator, conditional: bool) -> Array:
+    """Return responses, offset included, shape (rows, count)."""
+    if not conditional:
+        return simulate_response(fit, count, rng)
+    noise = rng.standard_normal((count, fit.design.n)).T
+    return np.asarray(fit.fitted[:, None] + noise * residual_scale(fit)[:, None])

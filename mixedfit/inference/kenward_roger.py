@@ -14,14 +14,15 @@ from typing import Literal
 
 import numpy as np
 
-from .._lazy import lazy
-from .._types import Array
-from ..covariance.blocks import BlockDiagonal
-from ..dense_tail import DenseTail
-from ..design import Design
-from ..errors import ModelError
-from ..fit import Fit
-from ..information import Information
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError
+from mixedfit.core.lazy import lazy
+from mixedfit.covariance.block_diagonal import BlockDiagonal
+from mixedfit.design.design import Design
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.information import Information
+from mixedfit.likelihood.dense_tail import DenseTail
+
 from .satterthwaite import AS_GOOD_AS_NORMAL
 
 __all__ = ["KenwardRoger", "KenwardRogerResult", "check_kenward_roger"]

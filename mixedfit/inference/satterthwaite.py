@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._types import Array
-from ..information import Information
+from mixedfit.core.arrays import Array
+from mixedfit.estimation.information import Information
 
 __all__ = ["AS_GOOD_AS_NORMAL", "satterthwaite_df", "satterthwaite_f_df"]
 

@@ -8,51 +8,16 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from .._types import Array
-from ..fit import Fit
-from ..labels import check_level
-from ..parameters import Names, Parameter, choose, interval_table, parameters_of, values_of
-from .degrees import Ddf, Degrees, degrees_of_freedom, t_probability, t_quantile
-from .varpar import standard_errors
+from mixedfit.core.distributions import t_quantile
+from mixedfit.core.options import check_level
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.parameters import Names, Parameter, choose, interval_table, parameters_of, values_of
 
-__all__ = ["coefficient_table", "denominators", "wald_intervals"]
+from .coefficients import coefficient_table
+from .ddf import Ddf
+from .vcov_varpar import standard_errors
 
-
-def coefficient_table(fit: Fit, ddf: Ddf | None = None) -> tuple[pd.DataFrame, str]:
-    """Return the table of fixed effects and the name of the method of its degrees of freedom.
-
-    Columns estimate, std_error, df, statistic, p_value; df is infinite for the normal distribution.
-    """
-    degrees = degrees_of_freedom(fit, ddf)
-    errors = np.sqrt(np.diag(degrees.covariance))
-    dfs = denominators(fit, degrees)
-    statistics = fit.beta / errors
-    p_values = [t_probability(t, df) for t, df in zip(statistics, dfs, strict=True)]
-    columns = {
-        "estimate": fit.beta,
-        "std_error": errors,
-        "df": dfs,
-        "statistic": statistics,
-        "p_value": p_values,
-    }
-    return pd.DataFrame(columns, index=pd.Index(fit.coefficient_names)), degrees.name
-
-
-def denominators(fit: Fit, degrees: Degrees) -> Array:
-    """Return the degrees of freedom of every coefficient, shape (p,); NaN where dropped.
-
-    Levels of a factor kept as codes have them by the normal and the residual method only.
-    """
-    out = np.full(len(fit.coefficient_names), np.nan)
-    columns = len(fit.design.x_names)
-    unit = np.zeros(out.size)
-    for j in fit.cross.fixed.kept:
-        unit[j] = 1.0
-        out[j] = degrees.df(unit)
-        unit[j] = 0.0
-    if degrees.method in ("normal", "residual") or not fit.design.blocks:
-        out[columns:] = np.where(fit.kept[columns:], degrees.df(np.zeros(out.size)), np.nan)
-    return out
+__all__ = ["wald_intervals"]
 
 
 def wald_intervals(

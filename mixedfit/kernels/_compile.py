@@ -10,6 +10,7 @@ import numba
 __all__ = ["kernel", "plain"]
 
 _F = TypeVar("_F", bound=Callable[..., object])
+
 _FAST = {"reassoc", "contract", "nsz", "arcp"}  # not nnan/ninf: a failed computation must stay visible
 
 

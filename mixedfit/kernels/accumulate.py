@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._types import Array, IntArray
+from mixedfit.core.arrays import Array, IntArray
+
 from ._compile import kernel
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "accumulate_border",
     "accumulate_first",
     "accumulate_tail",
+    "add_effects",
     "merge_cells",
     "pair_cells",
+    "sum_levels",
 ]
 
 
@@ -195,3 +198,30 @@ def accumulate_blocks(
                                 blocks[start[low] + a * sizes[g] + b] += product
                 at_g += sizes[g]
             at_f += sizes[f]
+
+
+@kernel
+def add_effects(codes: IntArray, z: Array, effects: Array, responses: Array) -> None:
+    """Add z_iᵀb_rj, `effects` (replicates, levels, k), to `responses` (replicates, rows)."""
+    replicates, n = responses.shape
+    k = z.shape[1]
+    for r in range(replicates):
+        for i in range(n):
+            total = 0.0
+            for a in range(k):
+                total += z[i, a] * effects[r, codes[i], a]
+            responses[r, i] += total
+
+
+@kernel
+def sum_levels(codes: IntArray, z: Array, responses: Array, sums: Array) -> None:
+    """Add Z_jᵀy_r to `sums` (replicates, levels, k); rows of code −1 belong to no level."""
+    replicates, n = responses.shape
+    k = z.shape[1]
+    for r in range(replicates):
+        for i in range(n):
+            j = codes[i]
+            if j < 0:
+                continue
+            for a in range(k):
+                sums[r, j, a] += z[i, a] * responses[r, i]

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._types import Array, IntArray
+from mixedfit.core.arrays import Array, IntArray
+
 from ._compile import plain
 
 __all__ = ["quadratic_dense", "quadratic_sparse"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._types import Array
+from mixedfit.core.arrays import Array
+
 from ._compile import kernel, plain
 
 __all__ = ["cholesky", "solve_lower", "solve_upper", "symmetric_inverse"]

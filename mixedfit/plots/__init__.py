@@ -5,25 +5,32 @@ matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``
 
 from __future__ import annotations
 
-from .both_effects import effects_of_both
-from .checks import predictive_responses, predictive_statistics
-from .comparison import fit_and_posterior
-from .covariances import within_group, within_group_correlation, within_group_variance
-from .door import Pictures
-from .effects import shrinkage, shrinkage_by_size
-from .groups import GroupFits, group_fits
-from .implied import ImpliedCovariance, implied_covariance
-from .levels import caterpillar
-from .lines import fitted_lines, spaghetti
-from .others import bootstrap_density, influence, matrix_pattern
-from .profiles import profile_density, profile_pairs, profile_zeta
-from .residuals import (
+from mixedfit.diagnostics.group_fits import GroupFits, group_fits
+
+from ._bootstrap import bootstrap_density
+from ._caterpillar import caterpillar
+from ._fit_and_posterior import effects_of_both, fit_and_posterior
+from ._fitted_lines import fitted_lines, spaghetti
+from ._influence import influence
+from ._matrix_pattern import matrix_pattern
+from ._methods import Pictures
+from ._predictive_check import predictive_responses, predictive_statistics
+from ._profiles import profile_density, profile_pairs, profile_zeta
+from ._residuals import (
     overview,
     qq_random_effect,
     qq_random_effects,
     qq_residuals,
     residuals_fitted,
     scale_location,
+)
+from ._shrinkage import shrinkage, shrinkage_by_size
+from ._within_group import (
+    ImpliedCovariance,
+    implied_covariance,
+    within_group,
+    within_group_correlation,
+    within_group_variance,
 )
 
 __all__ = [

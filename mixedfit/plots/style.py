@@ -6,14 +6,15 @@ lightness, so that they differ in greyscale too. Where two things are shown, the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from numbers import Integral
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from .._types import Array
-from ..errors import ModelError, nearest
-from .asked import check_axes
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError, nearest
 
 __all__ = [
     "BLUE",
@@ -22,6 +23,8 @@ __all__ = [
     "INK",
     "ORANGE",
     "SKY",
+    "check_axes",
+    "check_count",
     "effect_place",
     "find_block",
     "finish",
@@ -32,13 +35,19 @@ __all__ = [
     "smooth",
     "spread",
     "thinned_alpha",
+    "whole_figure",
 ]
 
 INK = "#1a1a1a"
+
 GREY = "#767676"
+
 FAINT = "#d9d9d9"
+
 BLUE = "#0072B2"
+
 SKY = "#56B4E9"
+
 ORANGE = "#D55E00"
 
 
@@ -193,3 +202,55 @@ def effect_place(group: str, effects: Sequence[str], effect: str | None) -> int:
             f"{effect!r} is not a random effect of {group!r} ({', '.join(effects)}). {nearest(effect, effects)}"
         )
     return list(effects).index(effect)
+
+
+P = ParamSpec("P")
+
+T = TypeVar("T")
+
+
+def whole_figure(instead: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Return a decorator of functions that make a figure of their own: `ax=` is refused in words, with what to do."""
+
+    def decorate(draw: Callable[P, T]) -> Callable[P, T]:
+        @wraps(draw)
+        def wrapped(*args: P.args, **options: P.kwargs) -> T:
+            if "ax" in options:
+                raise ModelError(
+                    f"{draw.__name__} takes no ax=: it makes a figure of its own and returns it. {instead}".rstrip()
+                    + "."
+                )
+            return draw(*args, **options)
+
+        return wrapped
+
+    return decorate
+
+
+def check_count(name: str, count: int, expected: str = "a whole number of at least 1") -> int:
+    """Return a number of things to draw.
+
+    Raises
+    ------
+    ModelError
+        If it is not a whole number of at least 1.
+    """
+    if not isinstance(count, Integral) or count < 1:
+        raise ModelError(f"{name}={count!r}; expected {expected}.")
+    return int(count)
+
+
+def check_axes(ax: Any) -> Any:
+    """Return axes.
+
+    Raises
+    ------
+    ModelError
+        If it is anything else.
+    """
+    if hasattr(ax, "transAxes") and hasattr(ax, "scatter"):
+        return ax
+    advice = "give one of them, such as axes[0]" if hasattr(ax, "__len__") else "make some by plt.subplots()"
+    if hasattr(ax, "add_subplot"):
+        advice = "it is a figure; give one of its axes, such as figure.axes[0]"
+    raise ModelError(f"ax={ax!r} is not an Axes of matplotlib; {advice}.")

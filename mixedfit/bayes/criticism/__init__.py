@@ -1,0 +1,1 @@
+"""Criticism of a posterior: leave-one-out, WAIC, predictive checks."""

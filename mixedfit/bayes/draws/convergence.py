@@ -1,0 +1,231 @@
+"""Whether chains agree, how many independent draws they are worth, and the Monte-Carlo error of what they say.
+
+Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), Bayesian Analysis 16:667: rank-normalised split R̂, bulk and tail
+effective sample sizes, standard errors of means and quantiles. Draws have shape (chains, draws).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import fft, special
+
+from mixedfit.core.arrays import Array
+
+__all__ = [
+    "advice",
+    "ess_bulk",
+    "ess_mean",
+    "ess_quantile",
+    "ess_tail",
+    "hpd",
+    "is_stuck",
+    "mcse_mean",
+    "mcse_quantile",
+    "rhat",
+    "told_of_stuck",
+    "what_to_know",
+]
+
+MIXED = 1.01
+"""R̂ up to which chains count as mixed; Vehtari et al. (2021)."""
+
+ENOUGH = 100
+"""Effective draws for each chain below which estimates of R̂ and of quantiles are not reliable; the same."""
+
+
+def _split(draws: Array) -> Array:
+    """Return each chain as two: its first and its last half, without the middle draw of an odd number."""
+    half = draws.shape[1] // 2
+    return np.concatenate([draws[:, :half], draws[:, draws.shape[1] - half :]])
+
+
+def _rank_normalised(draws: Array) -> Array:
+    """Return normal scores of the ranks, z = Φ⁻¹((r − 3/8)/(S + 1/4)); ties have their mean rank."""
+    values = draws.reshape(-1)
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks = (last - 0.5 * (counts - 1))[inverse]
+    return np.asarray(special.ndtri((ranks - 0.375) / (values.size + 0.25))).reshape(draws.shape)
+
+
+def _basic_rhat(chains: Array) -> float:
+    """Return √((W (n − 1)/n + B/n)/W) of chains that have been split."""
+    n = chains.shape[1]
+    between = float(np.var(chains.mean(axis=1), ddof=1))
+    within = float(np.mean(np.var(chains, axis=1, ddof=1)))
+    if within == 0.0:
+        return float("nan") if between == 0.0 else float("inf")
+    return float(np.sqrt((n - 1) / n + between / within))
+
+
+def rhat(draws: Array) -> float:
+    """Return rank-normalised split R̂: the larger of that of the draws and of their distances from the median.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> draws = np.random.default_rng(1).standard_normal((4, 1000))
+    >>> bool(rhat(draws) < 1.01), bool(rhat(draws + np.arange(4)[:, None]) > 1.5)
+    (True, True)
+    """
+    folded = np.abs(draws - np.median(_split(draws)))
+    values = [_basic_rhat(_rank_normalised(_split(part))) for part in (draws, folded)]
+    return float("nan") if np.isnan(values[0]) else float(np.nanmax(values))
+
+
+def is_stuck(draws: Array) -> bool:
+    """Return whether a chain has the same value in all of its draws, of which R̂ says nothing.
+
+    Examples
+    --------
+    >>> is_stuck(np.array([[1.0, 2.0, 1.5], [3.0, 3.0, 3.0]])), is_stuck(np.array([[1.0, 2.0, 1.5]]))
+    (True, False)
+    """
+    return bool(np.any(np.ptp(draws, axis=1) == 0.0))
+
+
+def told_of_stuck(names: Sequence[str]) -> str:
+    """Return what to say of parameters that did not move; nothing if there are none."""
+    if not names:
+        return ""
+    return (
+        f"{', '.join(names)} did not move in at least one chain, so that the draws are not the posterior's. The prior "
+        "may be far from what the data say; give one with room for them."
+    )
+
+
+def advice(name: str, share: float, names: Sequence[str]) -> str:
+    """Return what to do where a parameter has a share of the effective draws that it should have.
+
+    Examples
+    --------
+    >>> advice("Days", 0.19, ["Days", "sigma"])
+    'draw about 5 times as many'
+    """
+    times = max(2.0, float(f"{1.0 / share:.1g}")) if share > 0 else 100.0
+    told = f"draw about {times:g} times as many"
+    group = name[name.find("|") :]
+    if share < 0.25 and "|" in name and any(n.startswith("cor_") and n.endswith(group) for n in names):
+        told += ". Correlated effects of little variance mix slowly, and better without correlations: Diagonal(...)"
+    return told
+
+
+def what_to_know(table: pd.DataFrame, stuck: str, chains: int) -> tuple[str, ...]:
+    """Return what should be known of a table of parameters before its numbers are read, in words.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With columns rhat, ess_bulk and ess_tail.
+    stuck : str
+        What is said of parameters that did not move.
+    chains : int
+    """
+    out = [stuck] if stuck else []
+    if table["rhat"].max() > MIXED:
+        out.append(
+            f"the chains have not mixed (R̂ up to {table['rhat'].max():.3f}, of {table['rhat'].idxmax()}); draw more, "
+            "or give a stronger prior."
+        )
+    least, wanted = table[["ess_bulk", "ess_tail"]].min(axis=1), ENOUGH * chains
+    if least.min() < wanted:
+        name = str(least.idxmin())
+        out.append(
+            f"{name} has {least.min():.0f} effective draws, fewer than {wanted}; "
+            f"{advice(name, least.min() / wanted, [str(n) for n in table.index])}."
+        )
+    return tuple(out)
+
+
+def _autocovariance(chains: Array) -> Array:
+    """Return autocovariances of every chain at all lags, shape (chains, n), divided by n."""
+    n = chains.shape[1]
+    centred = chains - chains.mean(axis=1, keepdims=True)
+    size = fft.next_fast_len(2 * n)
+    spectrum = np.abs(fft.rfft(centred, size, axis=1)) ** 2
+    return np.asarray(fft.irfft(spectrum, size, axis=1)[:, :n] / n)
+
+
+def _ess(chains: Array) -> float:
+    """Return the effective sample size of chains that have been split, by Geyer's initial monotone sequence."""
+    m, n = chains.shape
+    if n < 3 or not np.all(np.isfinite(chains)) or np.ptp(chains) == 0.0:
+        return float("nan")
+    covariance = _autocovariance(chains)
+    within = float(np.mean(covariance[:, 0])) * n / (n - 1)
+    total = within * (n - 1) / n
+    if m > 1:
+        total += float(np.var(chains.mean(axis=1), ddof=1))
+    rho = 1.0 - (within - covariance.mean(axis=0)) / total
+    rho[0] = 1.0
+    tau = _integrated_time(rho)
+    return float(m * n / max(tau, 1.0 / np.log10(m * n)))
+
+
+def _integrated_time(rho: Array) -> float:
+    """Return −1 + 2 Σ of the sums of pairs of autocorrelations, cut where one is negative, made to decrease."""
+    n = rho.size
+    pairs = rho[: n - n % 2].reshape(-1, 2).sum(axis=1)
+    limit = max((n - 3) // 2, 1)
+    negative = np.flatnonzero(pairs[:limit] < 0.0)
+    stop = int(negative[0]) if negative.size else limit
+    sums = np.minimum.accumulate(pairs[:stop])
+    rest = max(float(rho[2 * stop]), 0.0) if 2 * stop < n else 0.0
+    return float(-1.0 + 2.0 * np.sum(sums) + rest)
+
+
+def ess_bulk(draws: Array) -> float:
+    """Return the effective sample size in the bulk: of rank-normalised split chains."""
+    return _ess(_rank_normalised(_split(draws)))
+
+
+def ess_mean(draws: Array) -> float:
+    """Return the effective sample size for the mean: of split chains as they are."""
+    return _ess(_split(draws))
+
+
+def ess_quantile(draws: Array, probability: float) -> float:
+    """Return the effective sample size for a quantile: of the indicator of lying below it."""
+    return _ess(_split((draws <= np.quantile(draws, probability)).astype(float)))
+
+
+def ess_tail(draws: Array) -> float:
+    """Return the effective sample size in the tails: the smaller of those for the 5% and 95% quantiles."""
+    return min(ess_quantile(draws, 0.05), ess_quantile(draws, 0.95))
+
+
+def mcse_mean(draws: Array) -> float:
+    """Return the Monte-Carlo standard error of the mean."""
+    return float(np.std(draws, ddof=1) / np.sqrt(ess_mean(draws)))
+
+
+def mcse_quantile(draws: Array, probability: float) -> float:
+    """Return the Monte-Carlo standard error of a quantile, from the binomial spread of its order statistic."""
+    ess = ess_quantile(draws, probability)
+    if not np.isfinite(ess):
+        return float("nan")
+    a, b = ess * probability + 1.0, ess * (1.0 - probability) + 1.0
+    low, high = special.betaincinv(a, b, [special.ndtr(-1.0), special.ndtr(1.0)])
+    ordered = np.sort(draws, axis=None)
+    size = ordered.size
+    first = int(np.clip(np.floor(low * size), 1, size)) - 1
+    last = int(np.clip(np.ceil(high * size), 1, size)) - 1
+    return float((ordered[last] - ordered[first]) / 2.0)
+
+
+def hpd(draws: Array, level: float) -> tuple[float, float]:
+    """Return the shortest interval that holds a share of the draws; Chen & Shao (1999), J. Comput. Graph. Stat. 8:69.
+
+    Examples
+    --------
+    >>> hpd(np.array([[0.0, 1.0, 2.0, 3.0, 10.0]]), 0.6)
+    (0.0, 3.0)
+    """
+    ordered = np.sort(draws, axis=None)
+    inside = int(np.floor(level * ordered.size))
+    widths = ordered[inside:] - ordered[: ordered.size - inside]
+    at = int(np.argmin(widths))
+    return float(ordered[at]), float(ordered[at + inside])

@@ -1,0 +1,341 @@
+"""Draws of one quantity, or of one group's effects, with what they say."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError
+from mixedfit.core.options import check_level
+
+from . import convergence
+from .expressions import evaluate
+
+__all__ = [
+    "Draws",
+    "Probability",
+    "check_interval",
+    "format_summary",
+    "probability_of",
+    "row_names",
+    "summarise",
+]
+
+
+def summarise(draws: Array, quantiles: tuple[float, ...], interval: str, level: float) -> dict[str, float]:
+    """Return one row of a summary of draws, shape (chains, draws)."""
+    row = {
+        "mean": float(np.mean(draws)),
+        "sd": float(np.std(draws, ddof=1)),
+        "mcse": convergence.mcse_mean(draws),
+    }
+    if interval == "hpd":
+        row["hpd_lower"], row["hpd_upper"] = convergence.hpd(draws, level)
+    else:
+        row |= {f"{100 * p:.4g}%": float(np.quantile(draws, p)) for p in quantiles}
+    row["rhat"] = convergence.rhat(draws)
+    row["ess_bulk"], row["ess_tail"] = convergence.ess_bulk(draws), convergence.ess_tail(draws)
+    return row
+
+
+@dataclass(frozen=True, slots=True)
+class Probability:
+    """A posterior probability with its Monte-Carlo standard error.
+
+    Attributes
+    ----------
+    event : str
+    value, mcse : float
+    """
+
+    event: str
+    value: float
+    mcse: float
+
+    def __str__(self) -> str:
+        return f"P({self.event} | y) = {self.value:.4f} (Monte-Carlo error {self.mcse:.4f})"
+
+    __repr__ = __str__
+
+    def __float__(self) -> float:
+        return self.value
+
+
+def probability_of(event: str, happened: Array) -> Probability:
+    """Return the share of draws, shape (chains, draws), in which something happened, with its error.
+
+    Where it happened in all draws or in none, the error is that of one draw more: 1/(draws + 2).
+    """
+    values = happened.astype(float)
+    if np.ptp(values) == 0.0:
+        return Probability(event, float(values.flat[0]), 1.0 / (values.size + 2))
+    return Probability(event, float(values.mean()), convergence.mcse_mean(values))
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Draws of one or several quantities, such as functions of parameters or predictions.
+
+    Attributes
+    ----------
+    names : tuple of str
+        One for each quantity.
+    values : ndarray, shape (chains, draws, quantities)
+    labels : pandas.Index or None
+        Of predictions, the labels of the rows.
+    notes : tuple of str
+        What should be known of the quantities, such as groups that the fit did not have.
+
+    Examples
+    --------
+    Rows are found by their labels, as pandas finds them, or by the names that are printed; slices go by position.
+    Arithmetic with numbers and with other draws is done draw by draw.
+
+    >>> import mixedfit as mf
+    >>> model = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff"))
+    >>> batches = model.gibbs(seed=1).predict({"Batch": ["A", "B", "C"]}, kind="mean", seed=1)
+    >>> (batches[1] - batches[0]).names, batches["row 2"].names, batches[:2].names
+    (('row 1 − row 0',), ('row 2',), ('row 0', 'row 1'))
+    >>> ((batches[0] - 1500) / 10).names
+    ('(row 0 − 1500) / 10',)
+    """
+
+    names: tuple[str, ...]
+    values: Array
+    labels: pd.Index[Any] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Draws]:
+        return (self._at([i]) for i in range(len(self.names)))
+
+    def __getitem__(self, which: Any) -> Draws:
+        """Return the quantity of a name or a row's label, those of a list of these, or those of a slice of positions.
+
+        Where there are no labels, a whole number is a position.
+        """
+        if isinstance(which, slice):
+            return self._at(list(range(len(self.names)))[which])
+        if isinstance(which, list | tuple | np.ndarray | pd.Index):
+            return self._at(self._chosen(which))
+        return self._at(self._places(which))
+
+    def _chosen(self, which: Any) -> list[int]:
+        """Return the positions that a list of labels, or a mask, selects."""
+        mask = np.asarray(which)
+        if mask.dtype == bool:
+            if mask.shape != (len(self.names),):
+                raise ModelError(f"the mask has shape {mask.shape}; expected ({len(self.names)},).")
+            return np.flatnonzero(mask).tolist()
+        return [i for one in which for i in self._places(one)]
+
+    def _places(self, which: Any) -> list[int]:
+        """Return the positions of a label or a name."""
+        if self.labels is not None:
+            found = [i for i, label in enumerate(self.labels) if label == which]
+        elif isinstance(which, int | np.integer):
+            found = [int(which)] if -len(self.names) <= which < len(self.names) else []
+        else:
+            found = []
+        found = found or [i for i, name in enumerate(self.names) if name == which]
+        if not found:
+            known = self.names if self.labels is None else tuple(map(repr, self.labels))
+            kind = "draws" if self.labels is None else "rows' labels"
+            shown = (
+                ", ".join(known[:20]) + (f", … ({len(known)})" if len(known) > 20 else "") or "there are none"
+            )
+            advice = (
+                "; draws[a:b] goes by position" if isinstance(which, int) and self.labels is not None else ""
+            )
+            raise ModelError(f"{which!r} is not among the {kind} ({shown}){advice}.")
+        return found
+
+    def _at(self, places: list[int]) -> Draws:
+        labels = None if self.labels is None else self.labels[places]
+        return Draws(tuple(self.names[i] for i in places), self.values[:, :, places], labels, self.notes)
+
+    def __sub__(self, other: Any) -> Draws:
+        """Return differences, draw by draw."""
+        return combined(self, "−", other)
+
+    def __add__(self, other: Any) -> Draws:
+        """Return sums, draw by draw."""
+        return combined(self, "+", other)
+
+    def __mul__(self, other: Any) -> Draws:
+        """Return products, draw by draw."""
+        return combined(self, "×", other)
+
+    def __truediv__(self, other: Any) -> Draws:
+        """Return ratios, draw by draw."""
+        return combined(self, "/", other)
+
+    def __rsub__(self, other: Any) -> Draws:
+        return combined(other, "−", self)
+
+    def __radd__(self, other: Any) -> Draws:
+        return combined(other, "+", self)
+
+    def __rmul__(self, other: Any) -> Draws:
+        return combined(other, "×", self)
+
+    def __rtruediv__(self, other: Any) -> Draws:
+        return combined(other, "/", self)
+
+    def __neg__(self) -> Draws:
+        return replace(self, names=tuple(f"−{_bracketed(name)}" for name in self.names), values=-self.values)
+
+    def summary(
+        self,
+        *,
+        quantiles: tuple[float, ...] = (0.025, 0.5, 0.975),
+        interval: str = "quantiles",
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Return mean, SD, Monte-Carlo error, quantiles (or the shortest interval, "hpd"), R̂ and ESS of each."""
+        check_interval(interval, quantiles)
+        check_level(level)
+        rows = [summarise(self.values[:, :, i], quantiles, interval, level) for i in range(len(self.names))]
+        return pd.DataFrame(rows, index=pd.Index(self.names, dtype=None if self.names else object))
+
+    def quantiles(self, probabilities: Sequence[float] | float = (0.025, 0.5, 0.975)) -> pd.DataFrame:
+        """Return quantiles with their Monte-Carlo standard errors, columns quantile and mcse.
+
+        Rows are the probabilities, under the quantities' names where there are several.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> model = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff"))
+        >>> mean = model.gibbs(seed=1).derive("(Intercept)")
+        >>> bool((mean.quantiles()["mcse"] < 3).all())
+        True
+        """
+        if isinstance(probabilities, int | float):
+            probabilities = (probabilities,)
+        check_interval("quantiles", tuple(probabilities))
+        columns = {name: self.values[:, :, i] for i, name in enumerate(self.names)}
+        rows = [
+            (float(np.quantile(values, p)), convergence.mcse_quantile(values, p))
+            for values in columns.values()
+            for p in probabilities
+        ]
+        index: pd.Index[Any] = pd.Index(probabilities, name="probability")
+        if len(self.names) > 1:
+            index = pd.MultiIndex.from_product([self.names, probabilities], names=["quantity", "probability"])
+        return pd.DataFrame(rows, index=index, columns=["quantile", "mcse"])
+
+    def probability(self, event: str = "> 0") -> Probability:
+        """Return the probability that a quantity satisfies a comparison, such as ``"> 0"``."""
+        if len(self.names) != 1:
+            raise ModelError("there are several quantities; choose one, such as draws[0].probability('> 0').")
+        happened = evaluate(f"_x {event}", ["_x"], lambda _: self.values[:, :, 0])
+        if np.asarray(happened).dtype != bool:
+            raise ModelError(f"{event!r} is not a comparison; expected such as '> 0'.")
+        return probability_of(f"{self.names[0]} {event}", happened)
+
+    def __str__(self) -> str:
+        if not self.names:
+            return "no rows, no draws"
+        chains, draws, _ = self.values.shape
+        return "\n".join(
+            [
+                f"{chains} chain{'s' * (chains != 1)} of {draws} draws",
+                format_summary(self.summary()),
+                *(f"Note: {note}" for note in self.notes),
+            ]
+        )
+
+    __repr__ = __str__
+
+
+_OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "−": operator.sub,
+    "×": operator.mul,
+    "/": operator.truediv,
+}
+
+
+def combined(first: Any, sign: str, second: Any) -> Draws:
+    """Return an operation of draws with draws or with a number, draw by draw.
+
+    Raises
+    ------
+    ModelError
+        If the quantities or the draws do not match, or one is neither draws nor a number.
+    """
+    sides = []
+    for side in (first, second):
+        if isinstance(side, Draws):
+            sides.append((tuple(_bracketed(name) for name in side.names), side.values))
+        elif isinstance(side, int | float | np.number) and not isinstance(side, bool):
+            sides.append(((f"{side:g}",), np.full((1, 1, 1), float(side))))
+        else:
+            raise ModelError(
+                f"draws {sign} a {type(side).__name__} cannot be computed; expected a number or other draws."
+            )
+    (left, a), (right, b) = sides
+    if len(left) != len(right) and 1 not in (len(left), len(right)):
+        raise ModelError(
+            f"there are {len(left)} quantities and {len(right)}; choose as many of both, or one."
+        )
+    if a.shape[:2] != b.shape[:2] and (1, 1) not in (a.shape[:2], b.shape[:2]):
+        raise ModelError(
+            f"{a.shape[0]} chains of {a.shape[1]} draws do not match {b.shape[0]} of {b.shape[1]}; take both from one "
+            "posterior."
+        )
+    count = max(len(left), len(right)) if min(len(left), len(right)) else 0
+    pairs = zip(
+        left * (count if len(left) == 1 else 1), right * (count if len(right) == 1 else 1), strict=True
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.asarray(_OPERATIONS[sign](a, b))
+    notes = [note for side in (first, second) if isinstance(side, Draws) for note in side.notes]
+    return Draws(tuple(f"{x} {sign} {y}" for x, y in pairs), values, notes=tuple(dict.fromkeys(notes)))
+
+
+def _bracketed(name: str) -> str:
+    """Return a name in brackets if it is an operation's result."""
+    return f"({name})" if any(f" {sign} " in name for sign in _OPERATIONS) else name
+
+
+def check_interval(interval: str, quantiles: tuple[float, ...]) -> None:
+    """Refuse what is not known of a summary's options."""
+    if interval not in ("quantiles", "hpd"):
+        raise ModelError(f"interval={interval!r} is not known; expected 'quantiles' or 'hpd'.")
+    if not all(isinstance(p, int | float) and 0.0 <= p <= 1.0 for p in quantiles):
+        raise ModelError(f"quantiles are {quantiles!r}; expected numbers from 0 to 1.")
+
+
+def row_names(index: pd.Index[Any]) -> tuple[str, ...]:
+    """Return names of rows: their labels, or "row 3" where these are numbers."""
+    return tuple(label if isinstance(label, str) else f"row {label}" for label in index)
+
+
+SHOWN = 8
+"""Residual standard deviations of groups that a printout lists; there may be thousands."""
+
+
+def format_summary(table: pd.DataFrame) -> str:
+    """Return a summary as text, with digits that the Monte-Carlo error supports; long lists of σ_g are cut."""
+    left_out = [name for name in table.index if str(name).startswith("sigma[")][SHOWN:]
+    table = table.drop(index=left_out)
+    numbers = [c for c in table.columns if c not in ("rhat", "ess_bulk", "ess_tail")]
+    text = pd.DataFrame(index=table.index)
+    decimals = np.clip(1 - np.floor(np.log10(table["mcse"].fillna(1.0).clip(lower=1e-12))), 0, 12).astype(int)
+    for column in numbers:
+        text[column] = [f"{v:.{d}f}" for v, d in zip(table[column], decimals, strict=True)]
+    text["rhat"] = [f"{v:.3f}" for v in table["rhat"]]
+    for column in ("ess_bulk", "ess_tail"):
+        text[column] = [f"{v:.0f}" for v in table[column]]
+    rest = f"\n… and {len(left_out)} more of sigma[…]: summary() has them all" if left_out else ""
+    return text.to_string() + rest

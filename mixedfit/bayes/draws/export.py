@@ -1,0 +1,110 @@
+"""Posteriors on disk, as fits are: arrays and JSON text in one npz file, nothing that could be executed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError
+from mixedfit.core.seeds import generator
+from mixedfit.estimation.storage import design_arrays, design_header, write_file
+
+from .record import PosteriorDraws
+from .row_density import log_likelihood, residual_draws, row_means, row_scale
+
+__all__ = ["to_arviz", "write_posterior"]
+
+
+def write_posterior(posterior: PosteriorDraws, path: str | Path) -> None:
+    """Write the draws of a posterior and the numbers of its design; see `Posterior.save`."""
+    arrays = {**design_arrays(posterior.design), "beta": posterior.beta, "sigma": posterior.sigma}
+    arrays["kept"] = posterior.kept
+    if posterior.acceptance is not None:
+        arrays["acceptance"] = posterior.acceptance
+    arrays |= {f"omega{f}": omega for f, omega in enumerate(posterior.omega)}
+    arrays |= {f"effects{f}": effects for f, effects in enumerate(posterior.effects)}
+    header = {
+        **design_header(posterior.design),
+        "kind": "posterior",
+        "priors": posterior.priors,
+        "tune": posterior.tune,
+        "thin": posterior.thin,
+        "seconds": posterior.seconds,
+        "held": sorted(posterior.held),
+        "given": posterior.given,
+    }
+    write_file(path, header, arrays)
+
+
+Groups = dict[str, dict[str, Array]]
+
+
+def to_arviz(
+    posterior: PosteriorDraws, *, rows: bool, seed: object, prior: PosteriorDraws | None = None
+) -> Any:
+    """Return an ArviZ DataTree; see `Posterior.to_arviz`."""
+    try:
+        from arviz_base import from_dict
+    except ImportError:
+        raise ModelError('ArviZ is not installed; install it with: pip install "mixedfit[bayes]".') from None
+    design = posterior.design
+    response = design.y if design.offset is None else design.y + design.offset
+    label = design.formula.response
+    rng = generator(seed)
+    kind = posterior.kind
+    groups: Groups = {kind: _drawn(posterior), "observed_data": {label: response}}
+    if posterior.acceptance is not None:
+        shares = np.repeat(posterior.acceptance[:, None], posterior.draws, axis=1)
+        groups["sample_stats"] = {"acceptance_rate": shares}
+    if rows:
+        groups |= _of_rows(posterior, label, response, rng)
+    if prior is not None:
+        _check_prior(posterior, prior)
+        groups["prior"] = _drawn(prior)
+        if rows:
+            groups |= _of_rows(prior, label, response, rng)
+    coords, dims = _coordinates(posterior, label)
+    return from_dict(groups, coords=coords, dims=dims)
+
+
+def _drawn(posterior: PosteriorDraws) -> dict[str, Array]:
+    """Return draws of every parameter, and of b of every grouping factor."""
+    out = {name: posterior[name] for name in posterior.names}
+    for block, values in zip(posterior.design.blocks, posterior.effects, strict=False):
+        out[f"b|{block.name}"] = values
+    return out
+
+
+def _of_rows(posterior: PosteriorDraws, label: str, response: Array, rng: np.random.Generator) -> Groups:
+    """Return replicated responses, and of a posterior the log-likelihood of every row."""
+    means = row_means(posterior.design, posterior.kept, posterior.beta, posterior.effects)
+    scales = posterior.scales
+    scale = row_scale(posterior.design, posterior.sigma, scales)
+    noise = residual_draws(means.shape, scale, rng, scales)
+    out = {f"{posterior.kind}_predictive": {label: means + noise}}
+    if posterior.kind == "posterior":
+        out["log_likelihood"] = {label: log_likelihood(response, means, scale, scales)}
+    return out
+
+
+def _coordinates(posterior: PosteriorDraws, label: str) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Return the labels of rows, levels and effects, and the dimensions of what has them."""
+    design = posterior.design
+    coords: dict[str, Any] = {"row": np.asarray(design.index)}
+    dims: dict[str, list[str]] = {label: ["row"]}
+    for block in design.blocks:
+        coords[block.name] = np.asarray(block.grouping.levels)
+        coords[f"effect|{block.name}"] = list(block.effects)
+        dims[f"b|{block.name}"] = [block.name, f"effect|{block.name}"]
+    return coords, dims
+
+
+def _check_prior(posterior: PosteriorDraws, prior: PosteriorDraws) -> None:
+    same = prior.kind == "prior" and prior.design.formula.source == posterior.design.formula.source
+    if not same or not np.array_equal(prior.design.y, posterior.design.y):
+        raise ModelError(
+            "prior must be draws from the prior of the same model and data, from model.prior_predictive(...)."
+        )

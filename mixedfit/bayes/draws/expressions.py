@@ -1,0 +1,116 @@
+"""Expressions in parameters, such as ``"GenotypeB / sigma > 1"``: arithmetic and comparisons, nothing else."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mixedfit.core.errors import ModelError, nearest
+
+__all__ = [
+    "evaluate",
+    "names_in",
+]
+
+_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
+
+
+_COMPARED: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+
+
+_FUNCTIONS: dict[str, Callable[[Any], Any]] = {"exp": np.exp, "log": np.log, "sqrt": np.sqrt, "abs": np.abs}
+
+
+def names_in(text: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Return the text with parameters' names replaced by plain ones, and what these stand for.
+
+    Names such as ``(Intercept)`` or ``sd_(Intercept)|Tray`` are not Python's; longer names go first.
+    """
+    found: dict[str, str] = {}
+    ordered = sorted(known, key=len, reverse=True)
+    if not ordered:
+        return text, found
+    pattern = re.compile("|".join(rf"(?<![\w.]){re.escape(name)}(?![\w.])" for name in ordered))
+
+    def replace(match: re.Match[str]) -> str:
+        name = match.group(0)
+        placeholder = next((key for key, value in found.items() if value == name), f"_p{len(found)}_")
+        found[placeholder] = name
+        return placeholder
+
+    return pattern.sub(replace, text), found
+
+
+def evaluate(text: str, known: Sequence[str], values: Callable[[str], Any]) -> Any:
+    """Return the value of an expression.
+
+    Parameters
+    ----------
+    text : str
+    known : sequence of str
+        Names that may be used.
+    values : callable
+        Name → array of draws.
+
+    Raises
+    ------
+    ModelError
+        If the text is not an expression in these names.
+    """
+    plain, found = names_in(text, known)  # names first: they may hold a ^ of their own
+    try:
+        tree = ast.parse(plain.replace("^", "**").strip(), mode="eval").body
+    except SyntaxError:
+        raise ModelError(
+            f"{text!r} cannot be read as an expression; expected such as 'x / sigma > 1'."
+        ) from None
+
+    def value(node: ast.expr) -> Any:
+        match node:
+            case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+                return np.float64(number)  # whose 1/0 is infinite
+            case ast.Name(id=name) if name in found:
+                return values(found[name])
+            case ast.Name(id=name):
+                raise ModelError(
+                    f"{name!r} is not a parameter (known: {', '.join(known)}). {nearest(name, known)}".rstrip()
+                )
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+                return _BINARY[type(op)](value(left), value(right))
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -value(operand)
+            case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+                return value(operand)
+            case ast.Compare(left=left, ops=ops, comparators=others) if all(
+                type(o) in _COMPARED for o in ops
+            ):
+                terms = [value(left), *(value(other) for other in others)]
+                pairs = zip(ops, terms[:-1], terms[1:], strict=True)
+                return np.logical_and.reduce([_COMPARED[type(op)](a, b) for op, a, b in pairs])
+            case ast.BoolOp(op=op, values=parts):
+                join = np.logical_and if isinstance(op, ast.And) else np.logical_or
+                return join.reduce([value(part) for part in parts])
+            case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in _FUNCTIONS:
+                return _FUNCTIONS[name](value(argument))
+        raise ModelError(
+            f"{text!r} uses more than arithmetic, comparisons, and exp, log, sqrt, abs of the parameters."
+        )
+
+    with np.errstate(all="ignore"):
+        return value(tree)

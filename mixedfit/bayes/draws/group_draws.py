@@ -1,0 +1,106 @@
+"""Draws of the effects of a grouping factor, by level."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.options import check_level
+
+from .draws import check_interval, summarise
+
+__all__ = ["ByFactor", "GroupDraws", "with_fixed"]
+
+
+@dataclass(frozen=True, eq=False)
+class GroupDraws:
+    """Draws of the effects b of one grouping factor.
+
+    Attributes
+    ----------
+    name : str
+    levels : pandas.Index
+    effects : tuple of str
+    values : ndarray, shape (chains, draws, levels, effects)
+        In units of the response per unit of the effect's column.
+    """
+
+    name: str
+    levels: pd.Index[Any]
+    effects: tuple[str, ...]
+    values: Array
+
+    @property
+    def mean(self) -> pd.DataFrame:
+        """Posterior means, levels × effects."""
+        return pd.DataFrame(self.values.mean(axis=(0, 1)), index=self.levels, columns=list(self.effects))
+
+    @property
+    def sd(self) -> pd.DataFrame:
+        """Posterior standard deviations, levels × effects."""
+        return pd.DataFrame(
+            self.values.std(axis=(0, 1), ddof=1), index=self.levels, columns=list(self.effects)
+        )
+
+    def __getitem__(self, level: Any) -> Array:
+        """Return the draws of one level, shape (chains, draws), or (chains, draws, effects) for several effects."""
+        if not isinstance(level, Hashable) or level not in self.levels:
+            twin = [own for own in self.levels.tolist() if str(own) == str(level)]
+            hint = (
+                f"It has {twin[0]!r} of type {type(twin[0]).__name__}."
+                if twin
+                else nearest(str(level), self.levels.tolist()) or f"It has {_few(self.levels.tolist())}."
+            )
+            raise ModelError(f"{level!r} is not a level of {self.name!r}. {hint}")
+        values = self.values[:, :, self.levels.get_loc(level)]
+        return values[:, :, 0] if len(self.effects) == 1 else values
+
+    def summary(
+        self,
+        *,
+        quantiles: tuple[float, ...] = (0.025, 0.5, 0.975),
+        interval: str = "quantiles",
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Return a summary with a row for each level and effect; options as in `Posterior.summary`."""
+        check_interval(interval, quantiles)
+        check_level(level)
+        index = pd.MultiIndex.from_product([self.levels, list(self.effects)], names=["level", "effect"])
+        rows = [
+            summarise(self.values[:, :, j, a], quantiles, interval, level)
+            for j in range(len(self.levels))
+            for a in range(len(self.effects))
+        ]
+        return pd.DataFrame(rows, index=index)
+
+    def __repr__(self) -> str:
+        return f"<GroupDraws: {len(self.levels)} levels of {self.name!r}, effects {', '.join(self.effects)}>"
+
+
+class ByFactor(dict[str, GroupDraws]):
+    """Draws of effects by grouping factor; a name that is not there is refused in words."""
+
+    def __missing__(self, name: object) -> GroupDraws:
+        raise ModelError(
+            f"{name!r} is not a grouping factor (known: {', '.join(self)}). {nearest(str(name), self)}".rstrip()
+        )
+
+
+def _few(values: Sequence[Any]) -> str:
+    """Return the first of some labels, as Python writes them."""
+    return ", ".join(map(repr, values[:10])) + (f", … ({len(values)})" if len(values) > 10 else "")
+
+
+def with_fixed(own: GroupDraws, names: tuple[str, ...], beta: Array) -> GroupDraws:
+    """Return the draws of β + b: fixed effects of some names, shape (chains, draws, p), and a factor's own effects."""
+    columns = names + tuple(effect for effect in own.effects if effect not in names)
+    values = np.zeros((*own.values.shape[:3], len(columns)))
+    values[..., : len(names)] = beta[:, :, None, :]
+    values[..., [columns.index(effect) for effect in own.effects]] += own.values
+    return GroupDraws(own.name, own.levels, columns, values)

@@ -1,0 +1,66 @@
+"""Queries of the parameters of a posterior: probabilities of events, functions of draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from mixedfit.core.errors import ModelError
+
+from .convergence import is_stuck
+from .draws import Draws, Probability, probability_of
+from .expressions import evaluate
+from .record import PosteriorDraws
+
+__all__ = [
+    "derived",
+    "event_of",
+    "stuck_of",
+]
+
+_P = TypeVar("_P", bound=PosteriorDraws)
+
+
+def event_of(posterior: _P, event: str | Callable[[_P], Any], name: str | None = None) -> Probability:
+    """Return the probability of an event; see `Posterior.probability`."""
+    if callable(event):
+        happened, label = np.asarray(event(posterior)), name or "the event"
+    else:
+        happened = np.asarray(evaluate(event, posterior.names, posterior.__getitem__))
+        label = name or event
+    if happened.dtype != bool:
+        raise ModelError(f"{label!r} is not a comparison; expected such as 'x > 0'.")
+    shape = posterior.sigma.shape
+    if happened.shape not in ((), shape):
+        raise ModelError(
+            f"the event has shape {happened.shape}; expected {shape}, true or false for each draw."
+        )
+    return probability_of(label, np.broadcast_to(happened, shape))
+
+
+def derived(posterior: _P, function: str | Callable[[_P], Any], name: str | None = None) -> Draws:
+    """Return the draws of a function of the parameters; see `Posterior.derive`."""
+    shape = posterior.sigma.shape
+    if callable(function):
+        values, label = np.asarray(function(posterior), dtype=float), name or "derived"
+    else:
+        values = np.asarray(evaluate(function, posterior.names, posterior.__getitem__), dtype=float)
+        values, label = np.broadcast_to(values, shape), name or function
+    if values.shape != shape:
+        raise ModelError(f"the function gives shape {values.shape}; expected {shape}, one number a draw.")
+    if not np.isfinite(values).any():
+        raise ModelError(f"{label!r} is not a finite number in any draw.")
+    return Draws((label,), values[:, :, None])
+
+
+def stuck_of(posterior: PosteriorDraws) -> str:
+    """Return what to say of parameters that did not move, an empty string if all did."""
+    names = [name for name in posterior.names if name not in posterior.held and is_stuck(posterior[name])]
+    if not names:
+        return ""
+    return (
+        f"{', '.join(names)} did not move in at least one chain, so that the draws are not the posterior's. The "
+        "prior may be far from what the data say; give one with room for them."
+    )

@@ -1,0 +1,154 @@
+"""The draws of a posterior under their names: what everything that reads a posterior depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.lazy import lazy
+from mixedfit.design.design import Design
+from mixedfit.estimation.parameters import Parameter, variance_parameters
+
+from .scale_draws import ScaleDraws
+
+__all__ = ["PosteriorDraws"]
+
+
+@dataclass(frozen=True, eq=False)
+class PosteriorDraws:
+    """Draws of the parameters and random effects of a linear mixed model.
+
+    ``draws["GenotypeB"]`` is an array of shape (chains, draws); names are the fixed effects',
+    ``sd_(Intercept)|Tray``, ``cor_Days.(Intercept)|Subject`` and ``sigma``; where they are part of the model, ``nu``,
+    ``nu|Tray``, and ``sigma[A]``, ``sigma0`` and ``nu0`` in place of ``sigma``.
+
+    Attributes
+    ----------
+    design : Design
+        The numbers of the model: response, X, and the blocks of random effects, in the order of `omega`.
+    kept : ndarray of int64, shape (p,)
+        Columns of X that have a coefficient, as positions in `design.x_names`; `dropped` names the others.
+    priors : tuple of str
+        Every prior, as mathematics.
+    beta : ndarray, shape (chains, draws, p)
+        Fixed effects in the order of `kept`; ``posterior["GenotypeB"]`` is one of them.
+    sigma : ndarray, shape (chains, draws)
+        Residual standard deviation, of a row of weight 1.
+    omega : tuple of ndarray, shape (chains, draws, k, k)
+        Covariance of one level's effects, one array for every grouping factor in the order of `design.blocks`, whose
+        `effects` name rows and columns; in squared units of the response. `cov_re` has its mean, labelled.
+    effects : tuple of ndarray, shape (chains, draws, levels, k)
+        Draws of b, one array for every grouping factor in the same order; `random_effects` has them labelled. Empty if
+        they were not kept.
+    tune, thin : int
+        Sweeps thrown away at the start of every chain; sweeps for each draw.
+    seconds : float
+    acceptance : ndarray, shape (chains,), or None
+        Share of steps that moved all covariances at once, after tuning; 0.2 to 0.4 is what they aim at.
+    without : callable or None
+        Takes rows and a seed, and samples the posterior without these rows under the same priors.
+    scales : ScaleDraws or None
+        What else is drawn where the model is not normal with one σ: degrees of freedom and the σ of every group; all
+        are in ``posterior[name]`` too. `sigma` is σ₀ where σ differs by group.
+    held : frozenset of str
+        Names of the parameters that are known.
+    given : tuple of str
+        Those of the priors that are not defaults.
+    """
+
+    kind: ClassVar[Literal["posterior", "prior"]] = "posterior"
+
+    design: Design
+    kept: IntArray
+    priors: tuple[str, ...]
+    beta: Array
+    sigma: Array
+    omega: tuple[Array, ...]
+    effects: tuple[Array, ...]
+    tune: int
+    thin: int
+    seconds: float
+    acceptance: Array | None = None
+    without: Callable[[IntArray, object], PosteriorDraws] | None = None
+    scales: ScaleDraws | None = None
+    held: frozenset[str] = frozenset()
+    given: tuple[str, ...] = ()
+
+    @property
+    def chains(self) -> int:
+        """Number of chains."""
+        return int(self.sigma.shape[0])
+
+    @property
+    def draws(self) -> int:
+        """Draws kept of every chain."""
+        return int(self.sigma.shape[1])
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Columns of X without a coefficient, because the others determine them."""
+        return tuple(name for i, name in enumerate(self.design.x_names) if i not in set(self.kept.tolist()))
+
+    @lazy
+    def _getters(self) -> dict[str, Callable[[], Array]]:
+        """What gives the draws of every parameter, by name."""
+        fixed = {self.design.x_names[c]: i for i, c in enumerate(self.kept)}
+        out: dict[str, Callable[[], Array]] = {
+            name: (lambda i=i: self.beta[:, :, i])  # type: ignore[misc]
+            for name, i in fixed.items()
+        }
+        one = self.scales is None or self.scales.shape.groups is None
+        for parameter in variance_parameters(self.design, with_sigma=one):
+            out[parameter.long_name] = lambda p=parameter: _variance_draws(self, p)  # type: ignore[misc]
+        for name, values in self.scales.by_name().items() if self.scales else ():
+            out[name] = lambda v=values: v  # type: ignore[misc]
+        return out
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all parameters: fixed effects, standard deviations and correlations, σ."""
+        return tuple(self._getters)
+
+    def __getitem__(self, name: str) -> Array:
+        """Return the draws of a parameter, shape (chains, draws)."""
+        if not isinstance(name, str):
+            raise ModelError(
+                f"{name!r} is not the name of a parameter; give one name at a time, such as {self.names[-1]!r}. "
+                "summary().loc[[…]] shows several, and .derive() computes with them."
+            )
+        if name not in self._getters:
+            raise ModelError(
+                f"{name!r} is not a parameter (known: {', '.join(self.names)}). "
+                f"{nearest(str(name), self.names)}".rstrip()
+            )
+        return self._getters[name]()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is found again when asked for, such as functions made on the way."""
+        return {name: value for name, value in self.__dict__.items() if name != "_getters"}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._getters
+
+    def require_effects(self) -> None:
+        """Raise a `ModelError` unless the draws of the random effects were kept."""
+        if len(self.effects) < len(self.design.blocks):
+            raise ModelError("the draws of the random effects were not kept; sample with keep_effects=True.")
+
+
+def _variance_draws(draws: PosteriorDraws, parameter: Parameter) -> Array:
+    """Return draws of a standard deviation or a correlation."""
+    if parameter.kind == "sigma":
+        return draws.sigma
+    omega, a, b = draws.omega[parameter.block], parameter.first, parameter.second
+    if parameter.kind == "sd":
+        return np.asarray(np.sqrt(omega[:, :, a, a]))
+    return np.asarray(omega[:, :, a, b] / np.sqrt(omega[:, :, a, a] * omega[:, :, b, b]))

@@ -1,0 +1,1 @@
+"""What may differ from normal errors with one σ."""

@@ -1,0 +1,130 @@
+"""Priors of the covariance matrix Ω of correlated effects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from mixedfit.core.errors import ModelError
+
+from ._checks import check_covariance, check_positive, numbers_of
+from .variance import VariancePrior
+
+__all__ = ["CovariancePrior", "Diagonal", "HuangWand", "InverseWishart"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InverseWishart:
+    """Ω ~ inverse-Wishart(η₀, S₀⁻¹), that is Ω⁻¹ ~ Wishart(η₀, S₀⁻¹), as in Hoff (2009), section 7.3.
+
+    Parameters
+    ----------
+    df : float
+        η₀, more than k − 1 for k effects.
+    matrix : array, shape (k, k)
+        S₀: the prior guess of Ω times (η₀ − k − 1).
+
+    Examples
+    --------
+    >>> print(InverseWishart(4, [[2, 0], [0, 1]]))
+    inverse-Wishart(4, [[2, 0], [0, 1]]⁻¹)
+    """
+
+    df: float
+    matrix: Any
+
+    def __post_init__(self) -> None:
+        matrix = numbers_of("InverseWishart: matrix", self.matrix)
+        check_covariance("InverseWishart: matrix", matrix)
+        check_positive(self, df=self.df)
+        if self.df <= matrix.shape[0] - 1:
+            raise ModelError(
+                f"InverseWishart: df is {self.df:g}; for {matrix.shape[0]} effects the prior is proper only above "
+                f"{matrix.shape[0] - 1}."
+            )
+
+    @property
+    def k(self) -> int:
+        """Effects that it is about."""
+        return int(np.shape(self.matrix)[0])
+
+    def __str__(self) -> str:
+        rows = ", ".join(f"[{', '.join(f'{v:.4g}' for v in row)}]" for row in np.asarray(self.matrix))
+        return f"inverse-Wishart({self.df:.4g}, [{rows}]⁻¹)"
+
+    __repr__ = __str__
+
+    def about(self, name: str) -> str:
+        """Return the prior written for a covariance matrix's name."""
+        return f"{name} ~ {self}"
+
+
+@dataclass(frozen=True, slots=True)
+class HuangWand:
+    """Every SD ~ half-t(df, scale), and with df = 2 every correlation uniform on (−1, 1).
+
+    Huang & Wand (2013), Bayesian Analysis 8:439: Ω | a ~ inverse-Wishart(df + k − 1, 2 df diag(1/a)).
+
+    Parameters
+    ----------
+    scale : float or sequence
+        One for each effect, or one for all, in units of the response per unit of the effect's column.
+    df : float
+
+    Examples
+    --------
+    >>> print(HuangWand((50, 10)))
+    Huang–Wand(2; 50, 10)
+    """
+
+    scale: float | Sequence[float]
+    df: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_positive(self, df=self.df)
+        for value in np.ravel(numbers_of("HuangWand: scale", self.scale)):
+            check_positive(self, scale=float(value))
+
+    def __str__(self) -> str:
+        return f"Huang–Wand({self.df:.4g}; {', '.join(f'{v:.4g}' for v in np.ravel(self.scale))})"
+
+    def about(self, name: str) -> str:
+        """Return the prior written for a covariance matrix's name."""
+        return f"{name} ~ {self}"
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Diagonal:
+    """Ω = diag(τ₁², …, τ_k²): no correlations, and a prior for each standard deviation.
+
+    Parameters
+    ----------
+    *priors : variance priors
+        One for each effect, or one for all.
+
+    Examples
+    --------
+    >>> from mixedfit.bayes.priors import HalfT
+    >>> print(Diagonal(HalfT(3, 50), HalfT(3, 10)))
+    diag(half-t(3, 50), half-t(3, 10))
+    """
+
+    priors: tuple[VariancePrior, ...]
+
+    def __init__(self, *priors: VariancePrior) -> None:
+        if not priors or not all(isinstance(prior, VariancePrior) for prior in priors):
+            raise ModelError("Diagonal needs priors of standard deviations, such as HalfT(3, 10).")
+        object.__setattr__(self, "priors", priors)
+
+    def __str__(self) -> str:
+        return f"diag({', '.join(str(prior) for prior in self.priors)})"
+
+    def about(self, name: str) -> str:
+        """Return the prior written for a covariance matrix's name."""
+        return f"{name} = {self}"
+
+
+CovariancePrior: TypeAlias = InverseWishart | HuangWand | Diagonal

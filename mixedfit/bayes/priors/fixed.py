@@ -1,0 +1,126 @@
+"""Priors of fixed effects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError
+
+from ._checks import check_covariance, check_positive, numbers_of
+
+__all__ = ["FixedPrior", "Flat", "Normal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """p(β) ∝ 1: no information about the fixed effects.
+
+    Examples
+    --------
+    >>> print(Flat())
+    p(β) ∝ 1
+    """
+
+    def __str__(self) -> str:
+        return "p(β) ∝ 1"
+
+    def about(self, name: str) -> str:
+        """Return the prior written for a parameter's name."""
+        return f"p({name}) ∝ 1"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Normal:
+    """β ~ N(mean, covariance): semi-conjugate for fixed effects.
+
+    Parameters
+    ----------
+    mean : float or sequence
+        One number for a coefficient, or one for each of the fixed effects.
+    sd : float or sequence, optional
+        Standard deviations of independent coefficients.
+    covariance : array, shape (p, p), optional
+        Λ₀, instead of `sd`.
+
+    Examples
+    --------
+    >>> print(Normal(50, 5))
+    N(50, 5²)
+    >>> print(Normal([0, 1], covariance=[[4, 1], [1, 9]]))
+    N((0, 1), [[4, 1], [1, 9]])
+    """
+
+    mean: Any
+    sd: Any = None
+    covariance: Any = None
+
+    def __post_init__(self) -> None:
+        if (self.sd is None) == (self.covariance is None):
+            raise ModelError("Normal needs either sd (standard deviations) or covariance (a matrix).")
+        if not np.all(np.isfinite(numbers_of("mean", self.mean))):
+            raise ModelError(f"Normal: mean is {self.mean!r}; expected finite numbers.")
+        if self.sd is not None:
+            for value in np.ravel(numbers_of("sd", self.sd)):
+                check_positive(self, sd=float(value))
+            return
+        matrix = numbers_of("covariance", self.covariance)
+        check_covariance("Normal: covariance", matrix)
+        if np.ndim(self.mean) == 1 and np.size(self.mean) != matrix.shape[0]:
+            raise ModelError(
+                f"Normal: mean has {np.size(self.mean)} numbers, covariance {matrix.shape[0]} rows."
+            )
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether it is about one coefficient."""
+        return self.covariance is None and np.ndim(self.mean) == 0 and np.ndim(self.sd) == 0
+
+    def moments(self, p: int) -> tuple[Array, Array]:
+        """Return mean, shape (p,), and covariance, shape (p, p)."""
+        covariance = numbers_of("covariance", self.covariance if self.sd is None else self.sd)
+        if self.sd is not None:
+            covariance = np.diag(np.broadcast_to(self._fit(covariance, p), p) ** 2.0)
+        elif covariance.shape != (p, p):
+            raise ModelError(
+                f"Normal: covariance has shape {covariance.shape}; the model has {p} fixed effects."
+            )
+        return np.array(
+            np.broadcast_to(self._fit(numbers_of("mean", self.mean), p), p), dtype=float
+        ), covariance
+
+    @staticmethod
+    def _fit(values: Array, p: int) -> Array:
+        if values.ndim > 1 or values.size not in (1, p):
+            raise ModelError(
+                f"Normal has {values.size} numbers; the model has {p} fixed effects. Give one or {p}."
+            )
+        return values
+
+    def __str__(self) -> str:
+        if self.covariance is not None:
+            rows = ", ".join(
+                f"[{', '.join(f'{v:.4g}' for v in row)}]" for row in np.atleast_2d(self.covariance)
+            )
+            return f"N({_listed(self.mean)}, [{rows}])"
+        if np.ndim(self.sd) == 0:
+            return f"N({_listed(self.mean)}, {self.sd:.4g}²)"
+        return f"N({_listed(self.mean)}, diag{_listed(np.asarray(self.sd) ** 2)})"
+
+    __repr__ = __str__
+
+    def about(self, name: str) -> str:
+        """Return the prior written for a parameter's name."""
+        return f"{name} ~ {self}"
+
+
+def _listed(values: Any) -> str:
+    if np.ndim(values) == 0:
+        return f"{float(values):.4g}"
+    return "(" + ", ".join(f"{float(v):.4g}" for v in values) + ")"
+
+
+FixedPrior: TypeAlias = Flat | Normal

@@ -1,0 +1,271 @@
+"""Priors of other positive numbers: degrees of freedom, and a typical residual variance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from mixedfit.core.errors import ModelError
+
+from ._checks import check_positive
+
+__all__ = [
+    "Exponential",
+    "Gamma",
+    "HalfCauchy",
+    "HalfNormal",
+    "HalfT",
+    "InverseGamma",
+    "Jeffreys",
+    "Known",
+    "UniformSD",
+    "VariancePrior",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Gamma:
+    """x ~ gamma(shape, rate), p(x) ∝ x^(shape−1) exp(−rate x): for ν, ν₀ and σ₀².
+
+    Parameters
+    ----------
+    shape, rate : float
+
+    Examples
+    --------
+    >>> print(Gamma(2, 0.1).about("ν"))
+    ν ~ gamma(2, 0.1)
+    """
+
+    shape: float
+    rate: float
+
+    def __post_init__(self) -> None:
+        check_positive(self, shape=self.shape, rate=self.rate)
+
+    def __str__(self) -> str:
+        return f"gamma({self.shape:.4g}, {self.rate:.4g})"
+
+    def about(self, name: str) -> str:
+        """Return the prior written for a parameter's name."""
+        return f"{name} ~ {self}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Variance:
+    """What priors of a variance share."""
+
+    def about(self, name: str) -> str:
+        """Return the prior written for a parameter's name."""
+        return f"{name} ~ {self}"
+
+
+@dataclass(frozen=True, slots=True)
+class Known(_Variance):
+    """τ = sd: not estimated.
+
+    Parameters
+    ----------
+    sd : float
+
+    Examples
+    --------
+    >>> print(Known(1))
+    known, 1
+    """
+
+    sd: float
+
+    def __post_init__(self) -> None:
+        check_positive(self, sd=self.sd)
+
+    def __str__(self) -> str:
+        return f"known, {self.sd:.4g}"
+
+    def about(self, name: str) -> str:
+        """Return the prior written for a parameter's name."""
+        return f"{name} = {self.sd:.4g}, known"
+
+
+@dataclass(frozen=True, slots=True)
+class InverseGamma(_Variance):
+    """τ² ~ inverse-gamma(shape, scale), p(τ²) ∝ (τ²)^(−shape−1) exp(−scale/τ²): conjugate.
+
+    As ν₀ observations whose variance is σ₀²: shape ν₀/2, scale ν₀σ₀²/2; see `guess`.
+
+    Parameters
+    ----------
+    shape, scale : float
+
+    Examples
+    --------
+    >>> print(InverseGamma.guess(100, weight=1).about("τ"))
+    τ² ~ inverse-gamma(0.5, 50)
+    """
+
+    shape: float
+    scale: float
+
+    def __post_init__(self) -> None:
+        check_positive(self, shape=self.shape, scale=self.scale)
+
+    @classmethod
+    def guess(cls, variance: float, weight: float) -> InverseGamma:
+        """Return the prior that is worth `weight` (ν₀) observations of variance `variance` (σ₀²)."""
+        if not (variance > 0 and weight > 0):
+            raise ModelError(
+                f"InverseGamma.guess: variance is {variance!r}, weight {weight!r}; expected positive numbers."
+            )
+        return cls(weight / 2, weight * variance / 2)
+
+    def __str__(self) -> str:
+        return f"inverse-gamma({self.shape:.4g}, {self.scale:.4g}) for the variance"
+
+    def about(self, name: str) -> str:
+        """Return the prior written for a standard deviation's name."""
+        return f"{name}² ~ inverse-gamma({self.shape:.4g}, {self.scale:.4g})"
+
+
+@dataclass(frozen=True, slots=True)
+class Jeffreys(_Variance):
+    """p(σ²) ∝ 1/σ²: for the residual only; for a variance between groups the posterior would be improper.
+
+    Examples
+    --------
+    >>> print(Jeffreys().about("σ"))
+    p(σ²) ∝ 1/σ²
+    """
+
+    def __str__(self) -> str:
+        return "Jeffreys, p(τ²) ∝ 1/τ²"
+
+    def about(self, name: str) -> str:
+        """Return the prior written for a parameter's name."""
+        return f"p({name}²) ∝ 1/{name}²"
+
+
+@dataclass(frozen=True, slots=True)
+class UniformSD(_Variance):
+    """p(τ) ∝ 1 on 0 < τ ≤ upper, which is p(τ²) ∝ 1/τ.
+
+    Parameters
+    ----------
+    upper : float
+        Without it the prior is improper and needs enough groups.
+
+    Examples
+    --------
+    >>> print(UniformSD(100), UniformSD(), sep="; ")
+    U(0, 100); U(0, ∞)
+    """
+
+    upper: float = float("inf")
+
+    def __post_init__(self) -> None:
+        if self.upper != float("inf"):
+            check_positive(self, upper=self.upper)
+
+    def __str__(self) -> str:
+        return f"U(0, {'∞' if np.isinf(self.upper) else f'{self.upper:.4g}'})"
+
+
+@dataclass(frozen=True, slots=True)
+class HalfT(_Variance):
+    """τ ~ half-t(df, scale), p(τ) ∝ (1 + τ²/(df scale²))^(−(df+1)/2).
+
+    Drawn through a mixture of inverse gammas; Wand et al. (2011), Bayesian Analysis 6:847.
+
+    Parameters
+    ----------
+    df, scale : float
+
+    Examples
+    --------
+    >>> print(HalfT(3, 10))
+    half-t(3, 10)
+    """
+
+    df: float
+    scale: float
+
+    def __post_init__(self) -> None:
+        check_positive(self, df=self.df, scale=self.scale)
+
+    def __str__(self) -> str:
+        return f"half-t({self.df:.4g}, {self.scale:.4g})"
+
+
+@dataclass(frozen=True, slots=True)
+class HalfCauchy(_Variance):
+    """τ ~ half-Cauchy(scale), p(τ) ∝ 1/(1 + τ²/scale²); Gelman (2006), Bayesian Analysis 1:515.
+
+    Parameters
+    ----------
+    scale : float
+
+    Examples
+    --------
+    >>> print(HalfCauchy(1).about("σ"))
+    σ ~ half-Cauchy(1)
+    """
+
+    scale: float
+
+    def __post_init__(self) -> None:
+        check_positive(self, scale=self.scale)
+
+    def __str__(self) -> str:
+        return f"half-Cauchy({self.scale:.4g})"
+
+
+@dataclass(frozen=True, slots=True)
+class HalfNormal(_Variance):
+    """τ ~ half-normal(scale), p(τ) ∝ exp(−τ²/(2 scale²)).
+
+    Parameters
+    ----------
+    scale : float
+
+    Examples
+    --------
+    >>> print(HalfNormal(2.5))
+    half-normal(2.5)
+    """
+
+    scale: float
+
+    def __post_init__(self) -> None:
+        check_positive(self, scale=self.scale)
+
+    def __str__(self) -> str:
+        return f"half-normal({self.scale:.4g})"
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential(_Variance):
+    """τ ~ exponential with a mean, p(τ) ∝ exp(−τ/mean).
+
+    Parameters
+    ----------
+    mean : float
+
+    Examples
+    --------
+    >>> print(Exponential(2))
+    exponential(mean 2)
+    """
+
+    mean: float
+
+    def __post_init__(self) -> None:
+        check_positive(self, mean=self.mean)
+
+    def __str__(self) -> str:
+        return f"exponential(mean {self.mean:.4g})"
+
+
+VariancePrior: TypeAlias = (
+    Known | InverseGamma | Jeffreys | UniformSD | HalfT | HalfCauchy | HalfNormal | Exponential
+)

@@ -1,0 +1,1 @@
+"""Gibbs sampler: chains on the cross-products of a fit."""

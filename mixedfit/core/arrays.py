@@ -1,0 +1,20 @@
+"""Names for array types, used in annotations only."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[np.float64]
+"""A float64 array; its shape stands in the docstring of whatever holds it."""
+
+IntArray: TypeAlias = NDArray[np.int64]
+"""An int64 array: codes, indices, row pointers."""
+
+BoolArray: TypeAlias = NDArray[np.bool_]
+"""A mask."""
+
+AnyArray: TypeAlias = NDArray[Any]
+"""An array of any type, as it came from the data."""

@@ -1,0 +1,81 @@
+"""Data sets that ship with the package, with the levels of their factors in order."""
+
+from __future__ import annotations
+
+import csv
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from .errors import DataError, nearest
+
+__all__ = ["dataset_names", "load_dataset"]
+
+
+@lru_cache(maxsize=1)
+def _folder() -> Path:
+    """Return the folder of the data: inside an installed package, beside a checkout's."""
+    here = Path(__file__).resolve().parents[1]
+    for folder in (here / "_data", here.parent / "data"):
+        if (folder / "LEVELS.tsv").is_file():
+            return folder
+    raise DataError(
+        "the data sets that ship with mixedfit are missing from this installation; install it again."
+    )
+
+
+@lru_cache(maxsize=1)
+def _levels() -> dict[tuple[str, str], list[str]]:
+    """Return the ordered levels of every factor column."""
+    with open(_folder() / "LEVELS.tsv", encoding="utf-8", newline="") as file:
+        return {
+            (row["dataset"], row["column"]): row["levels"].split("|")
+            for row in csv.DictReader(file, delimiter="\t")
+        }
+
+
+def dataset_names() -> list[str]:
+    """Return the names of the data sets that ship.
+
+    Examples
+    --------
+    >>> "sleepstudy" in dataset_names()
+    True
+    """
+    return sorted({path.name.split(".")[0] for path in _folder().glob("*.csv*")}, key=str.lower)
+
+
+def load_dataset(name: str) -> pd.DataFrame:
+    """Return a data set that ships, its factors as categories in the original order.
+
+    Parameters
+    ----------
+    name : str
+        One of `dataset_names`; see the README in ``data/`` for sources and units.
+
+    Raises
+    ------
+    DataError
+        If there is no such data set.
+
+    Examples
+    --------
+    >>> load_dataset("sleepstudy").shape
+    (180, 3)
+    """
+    paths = {path.name.split(".")[0]: path for path in _folder().glob("*.csv*")}
+    if name not in paths:
+        raise DataError(
+            f"no data set {name!r} ships (there are {', '.join(dataset_names())}). {nearest(name, paths)}"
+        )
+    columns = {column: levels for (dataset, column), levels in _levels().items() if dataset == name}
+    frame = pd.read_csv(paths[name], dtype=dict.fromkeys(columns, "str"))
+    for column, levels in columns.items():
+        order = levels if levels != [""] else sorted(frame[column].unique(), key=_numeric_first)
+        frame[column] = pd.Categorical(frame[column], categories=order)
+    return frame
+
+
+def _numeric_first(label: str) -> tuple[int, float, str]:
+    return (0, float(label), "") if label.replace(".", "", 1).isdigit() else (1, 0.0, label)

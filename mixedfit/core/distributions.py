@@ -1,0 +1,37 @@
+"""TODO core/distributions.py"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import fdtrc, ndtr, ndtri, stdtr, stdtrit
+
+from .arrays import Array
+
+__all__ = ["t_quantiles"]
+
+
+def t_probability(statistic: float, df: float) -> float:
+    """Return the two-sided p-value of a t statistic; normal for infinite df."""
+    if np.isnan(df) or np.isnan(statistic):
+        return float("nan")
+    return float(2.0 * (stdtr(df, -abs(statistic)) if np.isfinite(df) else ndtr(-abs(statistic))))
+
+
+def t_quantile(probability: float, df: float) -> float:
+    """Return a quantile of the t distribution; normal for infinite df, NaN where df is not known."""
+    if np.isnan(df):
+        return float("nan")
+    return float(stdtrit(df, probability)) if np.isfinite(df) else float(ndtri(probability))
+
+
+def f_probability(statistic: float, df1: float, df2: float) -> float:
+    """Return the upper-tail p-value of an F statistic; chi-square over df1 for infinite df2."""
+    if np.isnan(df2) or np.isnan(statistic):
+        return float("nan")
+    return float(fdtrc(df1, df2 if np.isfinite(df2) else 1e12, statistic))
+
+
+def t_quantiles(probability: float, df: Array) -> Array:
+    """Return quantiles of t distributions, of the normal for infinite df, shape (n,)."""
+    finite = np.where(np.isfinite(df), df, 1.0)
+    return np.asarray(np.where(np.isinf(df), ndtri(probability), stdtrit(finite, probability)))

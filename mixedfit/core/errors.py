@@ -1,0 +1,136 @@
+"""Errors and warnings: what is wrong (and where), what was expected, what to do."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+import warnings
+from collections.abc import Iterable
+
+__all__ = [
+    "EXACT_FIT",
+    "BootstrapWarning",
+    "ConvergenceWarning",
+    "DataError",
+    "FormulaError",
+    "GroupingWarning",
+    "IdentifiabilityWarning",
+    "MissingRowsWarning",
+    "MixedfitError",
+    "ModelError",
+    "PredictionWarning",
+    "PriorWarning",
+    "RankWarning",
+    "SamplingWarning",
+    "nearest",
+    "warn",
+]
+
+EXACT_FIT = (
+    "the random effects reproduce the response exactly: the residual variance is 0 and the likelihood has no maximum. "
+    "Check for a predictor or a group computed from the response."
+)
+
+
+class MixedfitError(Exception):
+    """Root of every error that mixedfit raises on purpose."""
+
+
+class DataError(MixedfitError, ValueError):
+    """The data cannot be used: a column, a value, a shape or a type is wrong."""
+
+
+class ModelError(MixedfitError, ValueError):
+    """The model cannot be fitted to these data, or an option does not fit the model."""
+
+
+class FormulaError(MixedfitError, ValueError):
+    """The formula cannot be read; the message points into its text.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong and what was expected.
+    source : str
+        The formula's text.
+    start, end : int
+        First and one-past-last character of the offending part.
+    advice : str
+        What to do, on a line of its own.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        source: str = "",
+        start: int | None = None,
+        end: int | None = None,
+        advice: str = "",
+    ) -> None:
+        lines = [message]
+        if source and start is not None:
+            stop = max(start + 1, end if end is not None else start + 1)
+            lines += [f"  {source}", "  " + " " * start + "^" * (stop - start)]
+        elif source:
+            lines.append(f"  {source}")
+        if advice:
+            lines.append(f"  {advice}")
+        super().__init__("\n".join(lines))
+        self.source = source
+        self.span = None if start is None else (start, end)
+
+
+class BootstrapWarning(UserWarning):
+    """A bootstrap was stopped early, lost replicates, or has too few of them for what is asked."""
+
+
+class ConvergenceWarning(UserWarning):
+    """A fit ended without reaching an optimum that could be certified."""
+
+
+class GroupingWarning(UserWarning):
+    """A grouping column looks like a measurement rather than a label."""
+
+
+class IdentifiabilityWarning(UserWarning):
+    """A random part has so many effects that the residual variance cannot be told from theirs."""
+
+
+class MissingRowsWarning(UserWarning):
+    """Rows were left out of the fit."""
+
+
+class PredictionWarning(UserWarning):
+    """Rows could not be predicted."""
+
+
+class PriorWarning(UserWarning):
+    """A prior leaves the posterior nearly improper, or decides what the data should."""
+
+
+class SamplingWarning(UserWarning):
+    """Draws from a posterior are too few, were stopped early, or have not mixed."""
+
+
+class RankWarning(UserWarning):
+    """Columns of the fixed-effects matrix were dropped."""
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Return "Did you mean 'x'?" for the closest of `choices`, or an empty string."""
+    known = [str(c) for c in choices]
+    close = [c for c in known if c.lower() == name.lower()] or difflib.get_close_matches(
+        name, known, n=1, cutoff=0.6
+    )
+    return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line outside this package that led here."""
+    here = os.path.dirname(os.path.dirname(__file__)) + os.sep
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(here):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

@@ -1,0 +1,250 @@
+"""Numbers and names as R prints them, so that a summary can be read beside lme4's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from textwrap import fill
+
+import numpy as np
+
+__all__ = [
+    "abbreviate",
+    "coefficient_columns",
+    "counted",
+    "format_by_error",
+    "format_column",
+    "format_fixed",
+    "format_numbers",
+    "format_p_value",
+    "format_p_values",
+    "joined",
+    "number",
+    "plain",
+    "signed",
+    "text_columns",
+    "wrapped",
+    "zap_small",
+]
+
+MOST_DECIMALS = 5
+"""Decimals beyond which a column has significant digits instead."""
+
+NOTE_WIDTH = 88
+"""Columns of a printed note."""
+
+
+def format_numbers(values: Sequence[float], digits: int, missing: str = "NA") -> list[str]:
+    """Return values with the decimals that R's ``format(x, digits)`` gives them together.
+
+    As many decimals as the value that needs most to show `digits` significant ones, trailing zeros apart;
+    scientific where that is narrower.
+
+    Examples
+    --------
+    >>> format_numbers([612.100158, 35.071714, 654.940008], 4)
+    ['612.10', ' 35.07', '654.94']
+    """
+    finite = [float(v) for v in values if np.isfinite(v)]
+    decimals, significant = 0, 1
+    for value in finite:
+        shown, exponent = _significant(value, digits)
+        decimals = max(decimals, shown - 1 - exponent)
+        significant = max(significant, shown)
+    fixed = [f"{v:.{decimals}f}" for v in finite]
+    scientific = [f"{v:.{significant - 1}e}" for v in finite]
+    wide = max((len(t) for t in fixed), default=0) > max((len(t) for t in scientific), default=0)
+    texts = iter(scientific if wide else fixed)
+    out = [next(texts) if np.isfinite(v) else missing for v in values]
+    width = max((len(t) for t in out), default=0)
+    return [t.rjust(width) for t in out]
+
+
+def _significant(value: float, digits: int) -> tuple[int, int]:
+    """Return how many significant digits (up to `digits`) a value needs, and its decimal exponent."""
+    if value == 0:
+        return 1, 0
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return max(1, len(mantissa.lstrip("-").replace(".", "").rstrip("0"))), int(exponent)
+
+
+def zap_small(values: Sequence[float], digits: int) -> list[float]:
+    """Return values rounded to `digits` significant ones of the largest, as R's ``zapsmall``."""
+    largest = max((abs(v) for v in values if np.isfinite(v)), default=0.0)
+    places = max(0, digits - int(np.ceil(np.log10(largest)))) if largest > 0 else digits
+    return [round(float(v), places) for v in values]
+
+
+def coefficient_columns(
+    estimates: Sequence[float], errors: Sequence[float], statistics: Sequence[float], digits: int = 4
+) -> tuple[list[str], list[str], list[str]]:
+    """Return the columns of a coefficient table as R's ``printCoefmat`` writes them."""
+    both = [abs(v) for v in [*estimates, *errors] if np.isfinite(v) and v != 0]
+    least = 1 + int(np.floor(np.log10(min(both)))) if both else 0
+    places = max(1, digits - least)
+    pairs = format_numbers([round(v, places) for v in [*estimates, *errors]], digits)
+    shown = format_numbers([round(v, max(1, min(5, digits - 1))) for v in statistics], digits)
+    cut = len(estimates)
+    return [t.strip() for t in pairs[:cut]], [t.strip() for t in pairs[cut:]], [t.strip() for t in shown]
+
+
+def abbreviate(name: str, length: int) -> str:
+    """Return a name shortened as R's ``abbreviate`` does: lower-case vowels go first, then lower-case letters.
+
+    Examples
+    --------
+    >>> abbreviate("(Intercept)", 6), abbreviate("flp.nels:ses.nels", 11)
+    ('(Intr)', 'flp.nls:ss.')
+    """
+    letters = list(name)
+    for removable in ("aeiou", "abcdefghijklmnopqrstuvwxyz"):
+        position = len(letters) - 1
+        while len(letters) > length and position > 0:
+            first_of_word = letters[position - 1] == " "
+            if letters[position] in removable and not first_of_word:
+                del letters[position]
+            position -= 1
+    if len(letters) > length:
+        letters = [c for c in letters if c != " "]
+    return "".join(letters)
+
+
+def text_columns(heads: Sequence[str], columns: Sequence[Sequence[str]], left: int = 0) -> list[str]:
+    """Return right-aligned columns under their heads; the first `left` are left-aligned."""
+    widths = [max(len(h), *(len(t) for t in c)) if c else len(h) for h, c in zip(heads, columns, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = [
+            cell.ljust(w) if i < left else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return " ".join(aligned).rstrip()
+
+    return [line(heads), *(line(row) for row in zip(*columns, strict=True))]
+
+
+def format_p_value(p: float, digits: int = 3) -> str:
+    """Return a p-value as R's ``format.pval``."""
+    if not np.isfinite(p):
+        return "NA"
+    if p < 2.2e-16:
+        return "<2e-16"
+    return f"{p:.{digits - 1}e}" if p < 1e-4 else f"{p:.{digits}g}"
+
+
+def format_fixed(values: Sequence[float], decimals: int, *, whole: bool = False) -> list[str]:
+    """Return values with a number of decimals, none where `whole` and all are whole; NaN and infinity in words.
+
+    Examples
+    --------
+    >>> format_fixed([41.97, 42.0], 2, whole=True), format_fixed([42.0, float("inf")], 2, whole=True)
+    (['41.97', '42.00'], ['42', 'Inf'])
+    >>> format_fixed([-0.001, 1.0], 2)
+    ['0.00', '1.00']
+    """
+    rounded = [round(float(v), decimals) + 0.0 for v in values]  # adding 0 makes -0 a 0
+    if whole and all(v == np.floor(v) for v in rounded if np.isfinite(v)):
+        decimals = 0
+    return [f"{v:.{decimals}f}" if np.isfinite(v) else "NaN" if np.isnan(v) else "Inf" for v in rounded]
+
+
+def format_by_error(values: Sequence[float], errors: Iterable[float], missing: str = "NaN") -> list[str]:
+    """Return values with the decimals that show the smallest standard error to three digits.
+
+    Where these are more than a reader can take in, as many significant digits in every cell.
+
+    Examples
+    --------
+    >>> format_by_error([251.4051, 10.46729], [6.8246, 1.5458])
+    ['251.41', '10.47']
+    """
+    least = min((e for e in errors if np.isfinite(e) and e > 0), default=0.0)
+    decimals = max(0, 2 - int(np.floor(np.log10(least)))) if least > 0 else 4
+    if decimals > MOST_DECIMALS:
+        return [f"{v:.5g}" if np.isfinite(v) else missing if v != v else "Inf" for v in values]
+    return [missing if text == "NaN" else text for text in format_fixed(values, decimals)]
+
+
+def format_column(values: Sequence[float], digits: int) -> list[str]:
+    """Return values with the decimals that show the largest to `digits` digits: two at least, none if all are whole.
+
+    NaN is left blank.
+
+    Examples
+    --------
+    >>> format_column([42.1393, 0.021, float("nan")], 5)
+    ['42.139', '0.021', '']
+    >>> format_column([1794.4639, 3.0], 5), format_column([2.0, 1.0], 5)
+    (['1794.46', '3.00'], ['2', '1'])
+    """
+    largest = max((abs(v) for v in values if np.isfinite(v)), default=0.0)
+    decimals = max(2, digits - 1 - int(np.floor(np.log10(largest)))) if largest > 0 else 2
+    return ["" if t == "NaN" else t for t in format_fixed(values, min(decimals, digits), whole=True)]
+
+
+def format_p_values(values: Sequence[float], missing: str = "") -> list[str]:
+    """Return p-values with four decimals, ``<.0001`` below that.
+
+    Examples
+    --------
+    >>> format_p_values([0.04321, 3e-9, float("nan")])
+    ['0.0432', '<.0001', '']
+    """
+    return [missing if v != v else "<.0001" if v < 1e-4 else f"{v:.4f}" for v in values]
+
+
+def wrapped(notes: Sequence[str]) -> list[str]:
+    """Return notes as lines of a readable length."""
+    return [fill(note, NOTE_WIDTH, break_long_words=False, break_on_hyphens=False) for note in notes]
+
+
+_QUOTED = re.compile(r"""Q\(\s*(['"])(?P<name>.*?)\1\s*\)(?P<level>(?=[^\W_]))?|`(?P<tick>[^`]+)`""")
+
+
+def plain(name: str) -> str:
+    """Return a name or an expression without the quotes that a formula needs around odd names.
+
+    Examples
+    --------
+    >>> plain("log(Q('body mass'))"), plain("Time:Q('vitamin.E')Evit100")
+    ('log(body mass)', 'Time:vitamin.E Evit100')
+    """
+    return _QUOTED.sub(
+        lambda found: found["tick"] or found["name"] + ("" if found["level"] is None else " "), name
+    )
+
+
+def joined(names: Sequence[str]) -> str:
+    """Return names as a list in a sentence."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def counted(count: int, word: str) -> str:
+    """Return a number with its word, in the plural where it is not one."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def number(value: float, digits: int = 4) -> str:
+    """Return a number with so many significant digits and a true minus sign; all digits before the point are kept.
+
+    Examples
+    --------
+    >>> number(91170.3), number(-0.012345, 3), number(2.0), number(3.2e-7, 2)
+    ('91,170', '−0.0123', '2', '3.2e−07')
+    """
+    size = abs(value)
+    if not np.isfinite(value):
+        return "not defined" if np.isnan(value) else "∞" if value > 0 else "−∞"
+    if size == 0 or (value == round(value) and size < 1e12):
+        return f"{value + 0.0:,.0f}".replace("-", "−")
+    if not 1e-5 <= size < 1e12:
+        return f"{value:.{digits - 1}e}".replace("-", "−").replace("e+", "e")
+    decimals = max(0, digits - 1 - int(np.floor(np.log10(size))))
+    return f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """Return a number with one decimal and its sign."""
+    return f"{value:+.1f}".replace("-", "−")

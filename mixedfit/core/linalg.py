@@ -1,0 +1,69 @@
+"""numpy's factorisations under the types that they return, and zeros that take memory only where they are written."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, cast
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from .arrays import Array
+
+__all__ = ["blas_threads", "inverse", "paged_zeros", "symmetric", "triangle"]
+
+PAGED = 1 << 22
+"""Bytes from which numpy asks Linux for pages of 2 MB, of which a few written numbers fill many."""
+
+
+def triangle(matrix: Any) -> Array:
+    """Return R of the QR factorisation, shape (min(rows, columns), columns)."""
+    return cast(Array, np.linalg.qr(matrix, mode="r"))
+
+
+def inverse(matrix: Any) -> Array:
+    """Return the inverse of small square matrices, shape (…, k, k)."""
+    return cast(Array, np.linalg.inv(matrix))
+
+
+def paged_zeros(shape: tuple[int, int]) -> Array:
+    """Return zeros of which only pages (4 KB) that are written take memory, where the system knows how."""
+    size = 8 * shape[0] * shape[1]
+    if size < PAGED or not hasattr(mmap, "MADV_NOHUGEPAGE"):
+        return np.zeros(shape)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        pages.madvise(mmap.MADV_NOHUGEPAGE)
+    except OSError:
+        return np.zeros(shape)
+    return np.frombuffer(pages, dtype=np.float64).reshape(shape)
+
+
+SMALL = 4096
+"""OpenBLAS's routines stay on one thread up to twice as many elements or more."""
+
+
+@lru_cache(maxsize=1)
+def _controller() -> Any:
+    return ThreadpoolController()
+
+
+@contextmanager
+def blas_threads(threads: int, elements: float = np.inf) -> Iterator[None]:
+    """Run with at most `threads` BLAS threads.
+
+    Nothing is done where no matrix has more than `SMALL` elements: no BLAS starts threads for so few.
+    """
+    if elements <= SMALL:
+        yield
+        return
+    with _controller().limit(limits=threads, user_api="blas"):
+        yield
+
+
+def symmetric(lower: Array) -> Array:
+    """Return the symmetric matrix of a lower triangle."""
+    return np.tril(lower) + np.tril(lower, -1).T

@@ -1,0 +1,87 @@
+"""Several terms on one grouping factor: their structures side by side on the diagonal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.lazy import lazy
+
+from .contract import CovarianceStructure
+
+__all__ = ["BlockDiagonal"]
+
+
+@dataclass(frozen=True)
+class BlockDiagonal:
+    """λ = blockdiag(λ₁(θ₁), λ₂(θ₂), …), one block a term.
+
+    Parameters
+    ----------
+    parts : tuple of CovarianceStructure
+    """
+
+    parts: tuple[CovarianceStructure, ...]
+
+    @lazy
+    def k(self) -> int:
+        """Effects per level, all terms together."""
+        return sum(part.k for part in self.parts)
+
+    @lazy
+    def n_theta(self) -> int:
+        """Number of parameters, all terms together."""
+        return sum(part.n_theta for part in self.parts)
+
+    @property
+    def start(self) -> Array:
+        """θ at λ = I."""
+        return np.concatenate([part.start for part in self.parts])
+
+    @property
+    def invariance(self) -> Literal["linear", "diagonal"]:
+        """Linear only where a single term is."""
+        return self.parts[0].invariance if len(self.parts) == 1 else "diagonal"
+
+    @lazy
+    def diagonal(self) -> tuple[int, ...]:
+        """Positions in θ of λ's diagonal."""
+        return tuple(t.start + d for part, t, _ in self.slices() for d in part.diagonal)
+
+    def slices(self) -> list[tuple[CovarianceStructure, slice, slice]]:
+        """Return each part with its place in θ and among the effects."""
+        out, at_theta, at_k = [], 0, 0
+        for part in self.parts:
+            out.append((part, slice(at_theta, at_theta + part.n_theta), slice(at_k, at_k + part.k)))
+            at_theta, at_k = at_theta + part.n_theta, at_k + part.k
+        return out
+
+    def factor(self, theta: Array) -> Array:
+        """Return λ, shape (k, k)."""
+        lam = np.zeros((self.k, self.k))
+        for part, t, e in self.slices():
+            lam[e, e] = part.factor(np.asarray(theta)[t])
+        return lam
+
+    def derivative(self, theta: Array) -> Array:
+        """Return ∂λ/∂θ, shape (n_theta, k, k)."""
+        out = np.zeros((self.n_theta, self.k, self.k))
+        for part, t, e in self.slices():
+            out[t, e, e] = part.derivative(np.asarray(theta)[t])
+        return out
+
+    def theta_from(self, cov: Array) -> Array:
+        """Return θ of a block-diagonal covariance matrix, shape (k, k)."""
+        return np.concatenate([part.theta_from(np.asarray(cov)[e, e]) for part, _, e in self.slices()])
+
+    def theta_from_root(self, root: Array) -> Array:
+        """Return θ of the covariance `root` `root`ᵀ, which must be block diagonal."""
+        return np.concatenate([part.theta_from_root(np.asarray(root)[e, :]) for part, _, e in self.slices()])
+
+    def names(self, effects: Sequence[str]) -> tuple[str, ...]:
+        """Return θ's names, term by term."""
+        return tuple(name for part, _, e in self.slices() for name in part.names(effects[e]))

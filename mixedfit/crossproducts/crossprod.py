@@ -1,0 +1,336 @@
+"""A design becomes cross-products: one pass over the rows, after which no row is touched while fitting.
+
+For the first factor (the one with most effects), per level j: A_j = Z_jᵀZ_j and Z_jᵀ[tail, X, y]; for the
+tail (other grouping factors, then fixed factors with many levels) and the border [X y]: their products.
+Everything is in the basis of `canonical`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.linalg import inverse, paged_zeros
+from mixedfit.design.design import Design
+from mixedfit.kernels.accumulate import (
+    accumulate_border,
+    accumulate_first,
+    accumulate_tail,
+    merge_cells,
+    pair_cells,
+)
+
+from .basis import FixedBasis, effect_basis, fixed_basis, row_chunks
+from .level_span import LevelSpan
+from .sparse_products import SparseGram, sparse_pattern
+
+__all__ = [
+    "CrossProducts",
+    "FirstFactor",
+    "TailBlock",
+    "accumulate_products",
+    "cross_products",
+    "rooted",
+    "tail_codes",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FirstFactor:
+    """Products of the first factor, level by level.
+
+    Attributes
+    ----------
+    gram : ndarray, shape (levels, k, k)
+        Z_jᵀZ_j.
+    indptr, indices : ndarray of int64
+        Tail columns that occur with each level, ascending, as compressed rows.
+    values : ndarray, shape (cells, k)
+        Z_jᵀ times those tail columns.
+    border : ndarray, shape (levels, k, p + 1)
+        Z_jᵀ[X y].
+    """
+
+    gram: Array
+    indptr: IntArray
+    indices: IntArray
+    values: Array
+    border: Array
+
+
+@dataclass(frozen=True, slots=True)
+class TailBlock:
+    """Place of one factor in the tail: columns `offset` … `offset + levels * k`.
+
+    Attributes
+    ----------
+    block : int
+        Index in `design.blocks`, or −1 for a many-level fixed factor.
+    offset, levels, k : int
+    """
+
+    block: int
+    offset: int
+    levels: int
+    k: int
+
+    @property
+    def stop(self) -> int:
+        """One past the last column."""
+        return self.offset + self.levels * self.k
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossProducts:
+    """All that the likelihood needs of the data.
+
+    Attributes
+    ----------
+    n, p : int
+        Rows with a positive weight, fixed-effect columns of full rank (many-level factors apart).
+    first_block : int
+        Index in `design.blocks` of the first factor, −1 without random effects.
+    first : FirstFactor
+    tail : tuple of TailBlock
+        Random factors, then fixed ones.
+    gram : ndarray, shape (m, m)
+        Lower triangle of the products of [tail, X, y]; of [X, y] alone where the tail is sparse.
+    sparse : SparseGram or None
+        Products of a sparse tail.
+    fixed : FixedBasis
+    basis : tuple of ndarray, shape (k, k)
+        R of each of `design.blocks`.
+    log_weights : float
+        Σ log w over positive weights.
+    """
+
+    n: int
+    p: int
+    first_block: int
+    first: FirstFactor
+    tail: tuple[TailBlock, ...]
+    gram: Array
+    sparse: SparseGram | None
+    fixed: FixedBasis
+    basis: tuple[Array, ...]
+    log_weights: float
+
+    def tail_diagonal(self, place: TailBlock) -> Array:
+        """Return the squared norms of one tail factor's columns, shape (levels, k)."""
+        if self.sparse is not None:
+            values = self.sparse.diagonal()[place.offset : place.stop]
+        else:
+            values = np.diagonal(self.gram)[place.offset : place.stop]
+        return values.reshape(place.levels, place.k)
+
+    def tail_response(self, place: TailBlock) -> Array:
+        """Return the products of one tail factor's columns with y, shape (levels, k)."""
+        values = self.gram[-1] if self.sparse is None else self.sparse.sides[:, -1]
+        return values[place.offset : place.stop].reshape(place.levels, place.k)
+
+    @property
+    def q_random(self) -> int:
+        """Tail columns that are random effects."""
+        return max((b.stop for b in self.tail if b.block >= 0), default=0)
+
+    @property
+    def q_tail(self) -> int:
+        """Tail columns, many-level fixed factors included."""
+        return max((b.stop for b in self.tail), default=0)
+
+    @property
+    def p_total(self) -> int:
+        """Fixed-effect columns of full rank, many-level factors included."""
+        return self.p + self.q_tail - self.q_random
+
+
+def cross_products(design: Design) -> CrossProducts:
+    """Return the cross-products of a design.
+
+    Parameters
+    ----------
+    design : Design
+
+    Notes
+    -----
+    Bates, Mächler, Bolker & Walker (2015), section 3.3, with the rows summed out level by level.
+    """
+    root_weights = None if design.weights is None else np.sqrt(design.weights)
+    fixed = fixed_basis(design, root_weights)
+    basis = tuple(effect_basis(design, block, fixed, root_weights) for block in design.blocks)
+    first_block = max(
+        range(len(design.blocks)), key=lambda f: design.blocks[f].levels * design.blocks[f].k, default=-1
+    )
+    tail = _tail_layout(design, first_block, fixed)
+    width = fixed.kept.size + 1
+    first = _empty_first(design, first_block, tail, fixed)
+    pattern = None
+    if first_block >= 0 and tail:
+        pattern = sparse_pattern(
+            first.indptr,
+            first.indices,
+            [b.levels for b in tail],
+            [b.k for b in tail],
+            [b.block >= 0 for b in tail],
+        )
+    q = tail[-1].stop if tail else 0
+    sparse = None if pattern is None else SparseGram.zeros(pattern, q, width)
+    gram = paged_zeros((width, width) if sparse else (q + width, q + width))
+    accumulate_products(design, root_weights, fixed, basis, first_block, first, tail, gram, sparse)
+    for a in range(first.gram.shape[1]):
+        first.gram[:, :a, a] = first.gram[:, a, :a]
+    positive = None if design.weights is None else design.weights[design.weights > 0]
+    return CrossProducts(
+        n=design.n if positive is None else int(positive.size),
+        p=int(fixed.kept.size),
+        first_block=first_block,
+        first=first,
+        tail=tail,
+        gram=gram,
+        sparse=sparse,
+        fixed=fixed,
+        basis=basis,
+        log_weights=0.0 if positive is None else float(np.sum(np.log(positive))),
+    )
+
+
+def _tail_layout(design: Design, first_block: int, fixed: FixedBasis) -> tuple[TailBlock, ...]:
+    tail: list[TailBlock] = []
+    at = 0
+    for f, block in enumerate(design.blocks):
+        if f != first_block:
+            tail.append(TailBlock(f, at, block.levels, block.k))
+            at = tail[-1].stop
+    for columns in fixed.span.kept if fixed.span else ():
+        if columns.size:
+            tail.append(TailBlock(-1, at, columns.size, 1))
+            at = tail[-1].stop
+    return tuple(tail)
+
+
+def tail_codes(design: Design, tail: tuple[TailBlock, ...], span: LevelSpan | None, rows: slice) -> IntArray:
+    """Return the level of some rows in each tail factor, shape (rows, len(tail)); −1 for a level without column."""
+    columns = [design.blocks[b.block].codes[rows] for b in tail if b.block >= 0]
+    if span is not None:
+        for f in span.factors:
+            place = span.places[f]
+            columns.append(
+                np.where(place < 0, -1, place - place.max() + span.kept[f].size - 1)[span.codes[f][rows]]
+            )
+    return np.stack(columns, axis=1) if columns else np.zeros((rows.stop - rows.start, 0), np.int64)
+
+
+def _empty_first(
+    design: Design, first_block: int, tail: tuple[TailBlock, ...], fixed: FixedBasis
+) -> FirstFactor:
+    """Return zeros with the pattern of the first factor's cells."""
+    width = fixed.kept.size + 1
+    if first_block < 0:
+        none = np.zeros(0, np.int64)
+        return FirstFactor(
+            np.zeros((0, 1, 1)), np.zeros(1, np.int64), none, np.zeros((0, 1)), np.zeros((0, 1, width))
+        )
+    block = design.blocks[first_block]
+    indptr, indices = np.zeros(block.levels + 1, np.int64), np.zeros(0, np.int64)
+    codes = tail_codes(design, tail, fixed.span, slice(0, design.n))
+    for f, place in enumerate(tail):
+        other = np.ascontiguousarray(codes[:, f])
+        rows = other >= 0
+        these = block.codes if rows.all() else block.codes[rows]
+        pair_ptr, pair_levels = pair_cells(
+            these, block.levels, other if rows.all() else other[rows], place.levels
+        )
+        indptr, indices = merge_cells(indptr, indices, pair_ptr, pair_levels, place.offset, place.k)
+    return FirstFactor(
+        gram=np.zeros((block.levels, block.k, block.k)),
+        indptr=indptr,
+        indices=indices,
+        values=np.zeros((indices.size, block.k)),
+        border=np.zeros((block.levels, block.k, width)),
+    )
+
+
+def accumulate_products(
+    design: Design,
+    root_weights: Array | None,
+    fixed: FixedBasis,
+    basis: tuple[Array, ...],
+    first_block: int,
+    first: FirstFactor,
+    tail: tuple[TailBlock, ...],
+    gram: Array,
+    sparse: SparseGram | None,
+) -> None:
+    """Add all rows, chunk by chunk."""
+    inverses = [inverse(r) for r in basis]
+    sizes = np.array([b.k for b in tail], np.int64)
+    offsets = np.array([b.offset for b in tail], np.int64)
+    width = fixed.kept.size + 1
+    for rows in row_chunks(design.n):
+        border = _border(design, fixed, rows)
+        weight = None if root_weights is None else root_weights[rows, None]
+        if weight is not None:
+            border *= weight
+        gram[-width:, -width:] += border.T @ border
+        if first_block >= 0:
+            block = design.blocks[first_block]
+            z = _effects(block.z[rows], inverses[first_block], weight)
+            accumulate_first(block.codes[rows], z, border, first.gram, first.border)
+        if tail:
+            tail_codes, tail_z = _tail_rows(design, tail, inverses, rows, fixed.span)
+            if weight is not None:
+                tail_z *= weight
+            if first_block >= 0:
+                accumulate_border(
+                    block.codes[rows],
+                    z,
+                    tail_codes,
+                    tail_z,
+                    sizes,
+                    offsets,
+                    first.indptr,
+                    first.indices,
+                    first.values,
+                )
+            if sparse is None:
+                accumulate_tail(tail_codes, tail_z, sizes, offsets, border, gram)
+            else:
+                sparse.add(tail_codes, tail_z, border)
+
+
+def _border(design: Design, fixed: FixedBasis, rows: slice) -> Array:
+    """Return [X̃ ỹ] on some rows."""
+    X = fixed.columns(design, rows)
+    border = np.empty((X.shape[0], fixed.kept.size + 1))
+    border[:, :-1] = X @ fixed.transform
+    border[:, -1] = (fixed.response(design, rows) - X @ fixed.centre) / fixed.scale
+    return border
+
+
+def _effects(z: Array, inverse: Array, weight: Array | None) -> Array:
+    out = z @ inverse
+    return out if weight is None else out * weight
+
+
+def _tail_rows(
+    design: Design, tail: tuple[TailBlock, ...], inverses: list[Array], rows: slice, span: LevelSpan | None
+) -> tuple[IntArray, Array]:
+    """Return levels and effects of the tail on some rows; a level without column has effect 0 at level 0."""
+    codes = tail_codes(design, tail, span, rows)
+    values = np.empty((codes.shape[0], sum(b.k for b in tail)))
+    at = 0
+    for f, place in enumerate(tail):
+        here = slice(at, at + place.k)
+        if place.block >= 0:
+            values[:, here] = design.blocks[place.block].z[rows] @ inverses[place.block]
+        else:
+            values[:, at] = codes[:, f] >= 0
+        at += place.k
+    return np.maximum(codes, 0, out=codes), values
+
+
+def rooted(values: Array, root_weights: Array | None) -> Array:
+    """Return rows times the roots of their weights."""
+    return values if root_weights is None else values * root_weights[:, None]

@@ -1,0 +1,85 @@
+"""Cross-products of the same rows and random effects beside other columns than [X y].
+
+A linear map of the border's columns acts on its products alone: no row is touched. A fixed effect that is held at a
+value is such a map: y less that column times its value, and one column of X fewer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+
+from .crossprod import CrossProducts
+
+__all__ = ["HeldCoefficient", "held_coefficient", "rebordered"]
+
+
+def rebordered(cross: CrossProducts, columns: Array) -> CrossProducts:
+    """Return cross-products with the border [X̃ ỹ] times `columns`, shape (p + 1, p' + 1).
+
+    The last of the new columns is the response. `fixed` stays, so units do.
+    """
+    width = cross.p + 1
+    border = cross.gram[-width:, -width:]
+    corner = columns.T @ (np.tril(border) + np.tril(border, -1).T) @ columns
+    sparse = cross.sparse
+    if sparse is None:
+        q = cross.gram.shape[0] - width
+        gram = np.zeros((q + columns.shape[1],) * 2)
+        gram[:q, :q] = cross.gram[:q, :q]
+        gram[q:, :q] = columns.T @ cross.gram[q:, :q]
+        gram[q:, q:] = corner
+    else:
+        gram = corner
+        sparse = replace(sparse, sides=np.ascontiguousarray(sparse.sides @ columns))
+    first = replace(cross.first, border=np.ascontiguousarray(cross.first.border @ columns))
+    return replace(cross, p=columns.shape[1] - 1, gram=gram, sparse=sparse, first=first)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldCoefficient:
+    """A model with one fixed effect held at a value.
+
+    Attributes
+    ----------
+    cross : CrossProducts
+        Of the model with one column less.
+    base : ndarray, shape (p,)
+    free : ndarray, shape (p, p − 1)
+        Coefficients in the basis of the whole model are ``base + free @ δ``.
+    """
+
+    cross: CrossProducts
+    base: Array
+    free: Array
+
+
+def held_coefficient(cross: CrossProducts, position: int, value: float) -> HeldCoefficient:
+    """Return the model in which one of the estimated columns of X has a given coefficient.
+
+    Parameters
+    ----------
+    cross : CrossProducts
+    position : int
+        Among the columns of full rank.
+    value : float
+        In units of y per unit of x.
+
+    Notes
+    -----
+    β = centre + scale T γ, so β_j = value is vᵀγ = r with v = Tᵀe_j: γ = v r / vᵀv + Q δ, Q orthogonal to v.
+    """
+    fixed = cross.fixed
+    v = fixed.transform[position]
+    gap = (value - fixed.centre[position]) / fixed.scale
+    base = v * (gap / float(v @ v))
+    complete = np.linalg.qr(np.column_stack([v, np.eye(v.size)]))[0]
+    free = complete[:, 1:]
+    columns = np.zeros((v.size + 1, v.size))
+    columns[:-1, :-1] = free
+    columns[:-1, -1] = -base
+    columns[-1, -1] = 1.0
+    return HeldCoefficient(rebordered(cross, columns), base, free)

@@ -1,0 +1,297 @@
+"""A formula and data become a design: y, X, one block of random effects per grouping factor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.errors import IdentifiabilityWarning, MissingRowsWarning, ModelError, warn
+from mixedfit.core.lazy import lazy
+from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
+from mixedfit.formula.parse import GroupingFactor, ParsedFormula, RandomTerm, random_key
+
+from .grouping import Grouping, interact, warn_of_measurements
+from .model_frame import ModelFrame, build_frame
+from .model_matrix import Matrices, evaluate
+from .recipe import Recipe, make_recipe
+
+__all__ = ["Design", "ManyLevelFactor", "RandomBlock", "build_design"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RandomBlock:
+    """All random effects of one grouping factor.
+
+    Attributes
+    ----------
+    grouping : Grouping
+        Codes and levels on the rows kept.
+    effects : tuple of str, length k
+        Names of the effects of one level.
+    z : ndarray, shape (n, k)
+        Values of the effects' columns on every row.
+    structure : BlockDiagonal
+        Covariance of one level's effects, one part a term.
+    term_sizes : tuple of int
+        Effects in each term.
+    sources : tuple of str, length k or 0
+        What each effect is a column of left of the bar: a factor's and a polynomial's share one. None given: every
+        effect is its own.
+    """
+
+    grouping: Grouping
+    effects: tuple[str, ...]
+    z: Array
+    structure: BlockDiagonal
+    term_sizes: tuple[int, ...]
+    sources: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the grouping factor."""
+        return self.grouping.name
+
+    @property
+    def k(self) -> int:
+        """Effects per level."""
+        return len(self.effects)
+
+    @property
+    def levels(self) -> int:
+        """Number of levels."""
+        return len(self.grouping.levels)
+
+    @property
+    def codes(self) -> IntArray:
+        """Level of each row, shape (n,)."""
+        return self.grouping.codes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ManyLevelFactor:
+    """A fixed factor kept as codes because its indicator columns would make X dense.
+
+    Attributes
+    ----------
+    grouping : Grouping
+        Codes and levels on the rows kept.
+    first : int
+        0 if every level has a column, 1 if the first level is the reference.
+    names : tuple of str
+        Names of its columns.
+    """
+
+    grouping: Grouping
+    first: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """The numbers of a model: everything the data contribute, and how they were made.
+
+    Attributes
+    ----------
+    formula : ParsedFormula
+    y : ndarray, shape (n,)
+        Response less offset.
+    X : ndarray, shape (n, p)
+        Fixed-effect columns as the formula gives them, not yet checked for rank.
+    x_names : tuple of str, length p
+    blocks : tuple of RandomBlock
+        Grouping factors by decreasing number of levels.
+    many : tuple of ManyLevelFactor
+        Fixed factors with too many levels for X.
+    weights : ndarray, shape (n,), or None
+    offset : ndarray, shape (n,), or None
+    index : pandas.Index
+        Labels of the rows kept.
+    dropped : int
+        Rows left out for missing values.
+    recipe : Recipe or None
+        How the numbers of further rows are built.
+    """
+
+    formula: ParsedFormula
+    y: Array
+    X: Array
+    x_names: tuple[str, ...]
+    blocks: tuple[RandomBlock, ...]
+    many: tuple[ManyLevelFactor, ...]
+    weights: Array | None
+    offset: Array | None
+    index: pd.Index[Any]
+    dropped: int
+    recipe: Recipe | None = None
+
+    @property
+    def n(self) -> int:
+        """Rows kept."""
+        return int(self.y.size)
+
+    @lazy
+    def n_theta(self) -> int:
+        """Number of covariance parameters θ."""
+        return sum(block.structure.n_theta for block in self.blocks)
+
+    @lazy
+    def theta_slices(self) -> tuple[slice, ...]:
+        """Place of each block's parameters in θ."""
+        ends = np.cumsum([0] + [block.structure.n_theta for block in self.blocks])
+        return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
+
+    @lazy
+    def theta_names(self) -> tuple[str, ...]:
+        """lme4's names of θ, such as ``Subject.Days.(Intercept)``."""
+        return tuple(f"{b.name}.{name}" for b in self.blocks for name in b.structure.names(b.effects))
+
+    def with_response(self, y: Array) -> Design:
+        """Return the same design with another response, shape (n,), on the rows kept."""
+        return replace(self, y=y)
+
+
+def build_design(
+    parsed: ParsedFormula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    missing: Literal["drop", "raise"] = "drop",
+    context: Mapping[str, Any] | None = None,
+) -> Design:
+    """Return the design of a parsed formula on data.
+
+    Parameters
+    ----------
+    parsed : ParsedFormula
+    data : pandas or polars frame, pyarrow table or mapping of arrays
+        Not changed.
+    weights, offset : str or array, optional
+        Column name, or one value a row.
+    missing : {"drop", "raise"}
+        What to do with rows in which a variable of the model is missing.
+    context : mapping, optional
+        Further functions and constants that the formula may use.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        With what is wrong, where, and what to do.
+    """
+    frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing)
+    if frame.dropped and missing == "drop":
+        warn(
+            f"{frame.dropped} of {frame.dropped + len(frame.index)} rows were dropped for missing values.",
+            MissingRowsWarning,
+        )
+    values = evaluate(parsed, frame, context or {})
+    total_offset = _add_offsets(frame.offset, values.offsets)
+    blocks, groups = _random_blocks(parsed, frame, values)
+    recipe = make_recipe(parsed, frame, values, groups, offset=offset, context=context or {})
+    return Design(
+        formula=parsed,
+        y=values.y if total_offset is None else values.y - total_offset,
+        X=values.X,
+        x_names=values.x_names,
+        blocks=blocks,
+        many=tuple(
+            ManyLevelFactor(g, first, tuple(f"{prefix}{level}" for level in g.levels[first:]))
+            for g, first, prefix in values.many
+        ),
+        weights=frame.weights,
+        offset=total_offset,
+        index=frame.index,
+        dropped=frame.dropped,
+        recipe=recipe,
+    )
+
+
+def _add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:
+    parts = ([offset] if offset is not None else []) + list(terms)
+    return np.sum(parts, axis=0) if parts else None
+
+
+def _random_blocks(
+    parsed: ParsedFormula, frame: ModelFrame, values: Matrices
+) -> tuple[tuple[RandomBlock, ...], list[tuple[GroupingFactor, pd.Index[Any], list[Any]]]]:
+    """Merge the terms of each grouping factor into one block; sort blocks by their number of levels.
+
+    Also return each block's factor, levels and parts of the formula, for the recipe.
+    """
+    terms: dict[frozenset[str], list[RandomTerm]] = {}
+    for term in parsed.random:
+        terms.setdefault(frozenset(term.group.columns), []).append(term)
+    blocks = [(_one_block(group, frame, values), group) for group in terms.values()]
+    blocks.sort(key=lambda pair: -pair[0].levels)
+    groups = [(g[0].group, b.grouping.levels, [part for term in g for part in term.parts]) for b, g in blocks]
+    return tuple(block for block, _ in blocks), groups
+
+
+def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices) -> RandomBlock:
+    group = terms[0].group
+    for column in group.columns:
+        warn_of_measurements(column, frame.columns[column])
+    grouping = interact(group.name, [frame.grouping(column) for column in group.columns])
+    if len(grouping.levels) < 2:
+        raise ModelError(
+            f"grouping factor {group.name!r} has one level in the rows used; a variance between levels needs at "
+            "least two. Remove the term, or check that the column is the right one."
+        )
+    effects: list[str] = []
+    sources: list[str] = []
+    arrays: list[Array] = []
+    parts: list[CovarianceStructure] = []
+    for term in terms:
+        for part in term.parts:
+            names, z = values.random[random_key(part)]
+            effects += names
+            sources += values.sources(part)
+            arrays.append(z)
+            parts.append(Unstructured(len(names)) if term.correlated else Diagonal(len(names)))
+    z = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
+    sizes = tuple(part.k for part in parts)
+    return RandomBlock(grouping, tuple(effects), z, BlockDiagonal(tuple(parts)), sizes, tuple(sources))
+
+
+def check_identifiable(design: Design, sigma: float | None) -> None:
+    """Refuse a factor with a level for every row, where σ and the level's variance are one number.
+
+    Warn where a random term has as many effects as there are rows.
+
+    Raises
+    ------
+    ModelError
+        Unless σ is held fixed or the weights differ between rows.
+    """
+    if sigma is not None:
+        return
+    counted = np.ones(design.n, dtype=bool) if design.weights is None else design.weights > 0
+    n = int(counted.sum())
+    unequal = design.weights is not None and np.ptp(design.weights[counted]) > 0
+    for block in design.blocks:
+        levels = block.levels if n == design.n else int(np.unique(block.codes[counted]).size)
+        if levels >= n and unequal:
+            warn(
+                f"{block.name!r} has a level for every row and sigma is estimated. If the weights are the inverses "
+                "of known variances (a meta-analysis), hold it: .fit(sigma=1).",
+                IdentifiabilityWarning,
+            )
+        elif levels >= n:
+            raise ModelError(
+                f"grouping factor {block.name!r} has as many levels as there are rows ({n}); its variance "
+                "cannot be told from the residual variance. Hold sigma fixed, give weights, or choose a factor "
+                "with several rows a level."
+            )
+        elif levels * max(block.term_sizes) >= n:
+            warn(
+                f"{block.name!r} has {levels} levels of {max(block.term_sizes)} effects for {n} rows: "
+                "the residual variance can hardly be told from theirs, and the split between them may be "
+                "arbitrary. Hold sigma fixed or simplify the random effects.",
+                IdentifiabilityWarning,
+            )

@@ -1,0 +1,177 @@
+"""Data of any accepted kind become a pandas frame of just the columns that are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import AnyArray
+from mixedfit.core.errors import DataError, nearest
+
+__all__ = ["as_frame", "category_codes", "check_column", "column_names", "plain_column"]
+
+
+def column_names(data: Any) -> list[str]:
+    """Return the names of the columns of a frame, table or mapping.
+
+    Raises
+    ------
+    DataError
+        If `data` is none of these.
+    """
+    if isinstance(data, pd.DataFrame):
+        return [str(name) for name in data.columns]
+    if isinstance(data, Mapping):
+        return [str(name) for name in data]
+    if hasattr(data, "collect"):
+        raise DataError("the data are a lazy frame; call .collect() first.")
+    names = getattr(data, "column_names", None) or getattr(data, "columns", None)
+    if names is None:
+        raise DataError(
+            f"data of type {type(data).__name__} cannot be read; expected a pandas or polars frame, a pyarrow "
+            "table or a dict of arrays (a row of a frame is data.loc[[label]], a frame of one row)."
+        )
+    return [str(name) for name in names]
+
+
+def as_frame(data: Any, columns: Iterable[str]) -> pd.DataFrame:
+    """Return the named columns (a pandas frame: as it is) as a pandas frame.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, columns differ in length or a column's type cannot be used.
+    """
+    wanted = list(dict.fromkeys(columns))
+    if isinstance(data, pd.DataFrame):
+        _check_names(wanted, data.columns)
+        _check_unique(wanted, data)
+        return data
+    _check_names(wanted, column_names(data))
+    series = {name: _series(name, data[name]) for name in wanted}
+    lengths = {name: len(values) for name, values in series.items() if values is not None}
+    rows = next(iter(lengths.values()), 1)
+    for name in (name for name, values in series.items() if values is None):
+        series[name] = np.repeat(np.asarray(data[name]), rows)
+    if len(set(lengths.values())) > 1:
+        raise DataError(
+            f"the columns differ in length: {lengths}. Give every column the same number of rows."
+        )
+    return pd.DataFrame(series)
+
+
+def _check_names(wanted: Iterable[str], present: Iterable[Any]) -> None:
+    known = set(present)
+    for name in wanted:
+        if name not in known:
+            names = [str(other) for other in present]
+            listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+            raise DataError(
+                f"no column {name!r} in the data (columns: {listed}). {nearest(name, names)}".rstrip()
+            )
+
+
+def _check_unique(wanted: Iterable[str], data: pd.DataFrame) -> None:
+    if data.columns.is_unique:
+        return
+    for name in wanted:
+        if int(np.sum(data.columns == name)) > 1:
+            raise DataError(
+                f"the data have several columns named {name!r}; rename them so that one is meant."
+            )
+
+
+def _series(name: str, values: Any) -> Any:
+    """Return one column as something pandas keeps without a second copy; None for one value, which is for all rows."""
+    if isinstance(values, pd.Series):
+        return values.reset_index(drop=True)
+    kind = type(values).__module__.split(".")[0]
+    if kind == "polars":
+        return _from_polars(values)
+    if kind == "pyarrow":
+        return _from_arrow(values)
+    array = values if isinstance(values, pd.Categorical) else np.asarray(values)
+    if not isinstance(array, pd.Categorical) and array.ndim == 0:
+        return None
+    if not isinstance(array, pd.Categorical) and array.ndim != 1:
+        raise DataError(f"column {name!r} has shape {array.shape}; expected one dimension.")
+    return array
+
+
+def _from_polars(values: Any) -> Any:
+    kind = str(values.dtype)
+    if kind.startswith(("Categorical", "Enum")):
+        text = values.cast(type(values)([""]).dtype)
+        if kind.startswith("Enum"):
+            return pd.Categorical(text.to_list(), categories=values.dtype.categories.to_list())
+        return pd.Categorical(text.to_list())
+    if kind == "String":
+        return pd.Series(values.to_list(), dtype="str")
+    if values.null_count() and kind != "Boolean":
+        return values.cast(type(values)([1.0]).dtype).to_numpy()
+    return np.asarray(
+        values.to_numpy() if not values.null_count() else np.array(values.to_list(), dtype=object)
+    )
+
+
+def _from_arrow(values: Any) -> Any:
+    return values.to_pandas()
+
+
+def check_column(name: str, values: pd.Series[Any]) -> None:
+    """Refuse complex columns and object columns that hold anything but labels.
+
+    Raises
+    ------
+    DataError
+        With the type found and the conversion to make.
+    """
+    dtype = values.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind == "c":
+        raise DataError(
+            f"column {name!r} is complex; mixed models take real numbers. Use its .real or its modulus."
+        )
+    if isinstance(dtype, np.dtype) and dtype.kind in "mM":
+        raise DataError(
+            f"column {name!r} holds dates or durations ({dtype}). As a predictor, turn it into a number first, such as "
+            f"days since the start; as a grouping factor, into labels: data[{name!r}].astype(str)."
+        )
+    if isinstance(dtype, np.dtype) and dtype.kind == "O":
+        kind = pd.api.types.infer_dtype(values, skipna=True)
+        if kind not in ("string", "boolean", "empty", "categorical", *NUMBERS):
+            raise DataError(
+                f"column {name!r} has dtype object and holds {kind} values; expected numbers, strings, booleans or "
+                "categories. Convert it with pd.to_numeric or .astype(str)."
+            )
+
+
+NUMBERS = ("floating", "integer", "mixed-integer-float")
+"""What pandas calls objects that are all numbers."""
+
+
+def category_codes(column: pd.Series[Any]) -> AnyArray:
+    """Return the codes of a categorical column, −1 where missing."""
+    return np.asarray(cast(pd.Categorical, column.array).codes)
+
+
+def plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a complete column as numbers, booleans, or categories that all occur.
+
+    Text of any kind becomes categories in sorted order, nullable and Arrow types their numpy counterparts.
+    """
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        counts = np.bincount(category_codes(column), minlength=len(dtype.categories))
+        return column.cat.remove_unused_categories() if (counts == 0).any() else column
+    if isinstance(dtype, np.dtype) and dtype.kind in "iufb":
+        return column
+    if isinstance(dtype, np.dtype) and pd.api.types.infer_dtype(column, skipna=True) in NUMBERS:
+        return pd.Series(pd.to_numeric(column), index=column.index, name=column.name)
+    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.infer_dtype(column, skipna=True) == "boolean":
+        return column.astype(bool)
+    if pd.api.types.is_numeric_dtype(dtype):
+        return pd.Series(column.to_numpy(dtype=np.float64), index=column.index, name=column.name)
+    return column.astype("category")

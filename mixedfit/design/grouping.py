@@ -1,0 +1,88 @@
+"""Grouping columns become integer codes and ordered levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import IntArray
+from mixedfit.core.errors import GroupingWarning, warn
+
+from .frames import category_codes
+
+__all__ = ["Grouping", "encode", "interact", "warn_of_measurements"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grouping:
+    """A grouping factor on the rows of the data.
+
+    Attributes
+    ----------
+    name : str
+        Column name, or names joined by colons.
+    codes : ndarray of int64, shape (n,)
+        Level of each row, 0 … len(levels) − 1.
+    levels : pandas.Index
+        Labels that occur, in the order of the categories or sorted.
+    """
+
+    name: str
+    codes: IntArray
+    levels: pd.Index[Any]
+
+
+def encode(name: str, values: pd.Series[Any]) -> Grouping:
+    """Return the codes and levels of one column without missing values.
+
+    Categories keep their order and those that do not occur are dropped; other values are sorted.
+    """
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return _used(name, category_codes(values).astype(np.int64), values.cat.categories)
+    array = values.to_numpy() if isinstance(values.dtype, np.dtype) else None
+    if array is not None and array.dtype.kind in "iu" and array.size:
+        low, high = int(array.min()), int(array.max())
+        if high - low <= 4 * array.size + 1000:
+            return _used(name, (array - low).astype(np.int64), pd.RangeIndex(low, high + 1))
+    codes, levels = pd.factorize(values, sort=True)
+    return Grouping(name, codes.astype(np.int64), pd.Index(levels))
+
+
+def warn_of_measurements(name: str, values: pd.Series[Any]) -> None:
+    """Warn where the column of a grouping factor holds fractional numbers."""
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind == "f" and (values != values.round()).any():
+        warn(
+            f"grouping column {name!r} holds fractional numbers; each distinct value is a group. If it is a "
+            "measurement, it belongs among the effects, left of the bar.",
+            GroupingWarning,
+        )
+
+
+def _used(name: str, codes: IntArray, levels: pd.Index[Any]) -> Grouping:
+    """Renumber codes so that only levels that occur remain, in order."""
+    present = np.bincount(codes, minlength=len(levels)) > 0
+    if present.all():
+        return Grouping(name, codes, pd.Index(levels))
+    renumber = np.cumsum(present) - 1
+    return Grouping(name, renumber[codes].astype(np.int64), pd.Index(levels[present]))
+
+
+def interact(name: str, groupings: Sequence[Grouping]) -> Grouping:
+    """Return the combinations of several groupings that occur, the first varying slowest; labels ``a:b``."""
+    if len(groupings) == 1:
+        return groupings[0]
+    codes = groupings[0].codes
+    for grouping in groupings[1:]:
+        codes = codes * len(grouping.levels) + grouping.codes
+    distinct, renumbered = np.unique(codes, return_inverse=True)
+    parts: list[list[str]] = []
+    rest = distinct
+    for grouping in reversed(groupings):
+        rest, level = np.divmod(rest, len(grouping.levels))
+        parts.append([str(label) for label in grouping.levels[level]])
+    labels = [":".join(row) for row in zip(*reversed(parts), strict=True)]
+    return Grouping(name, renumbered.astype(np.int64).reshape(-1), pd.Index(labels, dtype=object))

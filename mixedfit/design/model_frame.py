@@ -1,0 +1,256 @@
+"""The rows and columns that a formula needs, without missing values."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import AnyArray, Array
+from mixedfit.core.errors import DataError, FormulaError, nearest
+from mixedfit.formula.parse import ParsedFormula
+from mixedfit.formula.r_syntax import hint
+
+from .frames import as_frame, category_codes, check_column, column_names, plain_column
+from .grouping import Grouping, encode
+
+__all__ = ["ModelFrame", "build_frame", "names_by_part", "names_in_factor", "names_of"]
+
+_BACKTICK = re.compile(r"`([^`]*)`")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelFrame:
+    """The rows and columns that a model uses.
+
+    Attributes
+    ----------
+    columns : dict of str to pandas.Series
+        Needed columns on the rows kept, unused categories removed.
+    index : pandas.Index
+        Labels of the rows kept.
+    weights, offset : ndarray, shape (n,), or None
+        As given, on the rows kept.
+    dropped : int
+        Rows left out for missing values.
+    """
+
+    columns: dict[str, pd.Series[Any]]
+    index: pd.Index[Any]
+    weights: Array | None
+    offset: Array | None
+    dropped: int
+    _groupings: dict[str, Grouping] = field(default_factory=dict)
+
+    def grouping(self, column: str) -> Grouping:
+        """Return the codes and levels of a column, computed once."""
+        if column not in self._groupings:
+            self._groupings[column] = encode(column, self.columns[column])
+        return self._groupings[column]
+
+
+def build_frame(
+    parsed: ParsedFormula, data: Any, *, weights: Any, offset: Any, missing: Literal["drop", "raise"]
+) -> ModelFrame:
+    """Return the needed columns of `data` on complete rows.
+
+    Raises
+    ------
+    FormulaError
+        If the formula names a column that is not there.
+    DataError
+        If a column, the weights or the offset cannot be used, or no row is complete.
+    """
+    if missing not in ("drop", "raise"):
+        raise DataError(f"missing={missing!r} is not known; expected 'drop' or 'raise'.")
+    names = column_names(data)
+    needed = _needed_columns(parsed, names)
+    extra = [v for v in (weights, offset) if isinstance(v, str)]
+    table = as_frame(data, [*needed, *extra])
+    rows = len(table)
+    weight_values = _per_row("weights", weights, table, rows)
+    offset_values = _per_row("offset", offset, table, rows)
+    absent = np.zeros(rows, dtype=bool) if offset_values is None else np.isnan(offset_values)
+    columns = {name: table[name] for name in dict.fromkeys([*needed, *extra])}
+    per_column = _missing_by_column(columns, absent)
+    count = int(absent.sum())
+    if count and missing == "raise":
+        first = table.index[np.flatnonzero(absent)[0]]
+        raise DataError(
+            f"{count} rows have missing values (by column: {per_column}; first row: {first!r}) and "
+            "missing='raise' was asked for. Fill or remove them, or use missing='drop'."
+        )
+    if count == rows:
+        what = "the data have no rows" if rows == 0 else f"none of the {rows} rows is complete"
+        raise DataError(f"{what} in the columns {', '.join(needed)}; a model needs at least one row.")
+    if count:
+        columns = {name: column[~absent] for name, column in columns.items()}
+        weight_values = None if weight_values is None else weight_values[~absent]
+        offset_values = None if offset_values is None else offset_values[~absent]
+    _check_weights(weight_values)
+    columns = {name: plain_column(column) for name, column in columns.items()}
+    index = table.index if not count else table.index[~absent]
+    return ModelFrame(columns, index, weight_values, offset_values, count)
+
+
+def _missing_by_column(columns: dict[str, pd.Series[Any]], absent: AnyArray) -> dict[str, int]:
+    """Check the columns' types, mark rows with missing values, and return how many each column has."""
+    counts = {}
+    for name, column in columns.items():
+        check_column(name, column)
+        missing = _is_missing(column)
+        if missing is not None and missing.any():
+            counts[name] = int(missing.sum())
+            absent |= missing
+    return counts
+
+
+def _is_missing(column: pd.Series[Any]) -> AnyArray | None:
+    """Return which values are missing, None where the type has no missing values; pandas' way is dear on small data."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return np.asarray(category_codes(column) < 0)
+    if isinstance(dtype, np.dtype) and dtype.kind in "iub":
+        return None
+    if isinstance(dtype, np.dtype) and dtype.kind == "f":
+        return np.asarray(np.isnan(column.to_numpy()))
+    return column.isna().to_numpy()
+
+
+def _needed_columns(parsed: ParsedFormula, columns: list[str]) -> list[str]:
+    """Return the columns that the formula names, in order; refuse names that nothing defines."""
+    present = set(columns)
+    needed: dict[str, None] = {}
+    for name, must_exist in names_of(parsed):
+        if name in present:
+            needed[name] = None
+        elif must_exist:
+            span = parsed.locate(name) or (None, None)
+            listed = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
+            raise FormulaError(
+                f"no column {name!r} in the data (columns: {listed}).",
+                source=parsed.source,
+                start=span[0],
+                end=span[1],
+                advice=nearest(name, columns),
+            )
+    return list(needed)
+
+
+_NAMES: dict[str, tuple[tuple[str, bool], ...]] = {}
+
+
+def names_of(parsed: ParsedFormula) -> tuple[tuple[str, bool], ...]:
+    """Return every name in the formula and whether it must be a column of the data."""
+    if parsed.source not in _NAMES:
+        found: dict[str, bool] = {}
+        for _, formula in parsed.matrices._to_dict().items():
+            for term in formula:
+                for factor in term.factors:
+                    for name, must in names_in_factor(factor):
+                        found[name] = found.get(name, False) or must
+        for random in parsed.random:
+            found.update(dict.fromkeys(random.group.columns, True))
+        if len(_NAMES) > 1000:
+            _NAMES.clear()
+        _NAMES[parsed.source] = tuple(found.items())
+    return _NAMES[parsed.source]
+
+
+_PARTS: dict[str, dict[str, tuple[str, ...]]] = {}
+
+
+def names_by_part(parsed: ParsedFormula) -> dict[str, tuple[str, ...]]:
+    """Return the names in each part of `ParsedFormula.matrices`, columns or not."""
+    if parsed.source not in _PARTS:
+        if len(_PARTS) > 1000:
+            _PARTS.clear()
+        _PARTS[parsed.source] = {
+            key: tuple(
+                dict.fromkeys(name for term in part for f in term.factors for name, _ in names_in_factor(f))
+            )
+            for key, part in parsed.matrices._to_dict().items()
+        }
+    return _PARTS[parsed.source]
+
+
+def names_in_factor(factor: Any) -> list[tuple[str, bool]]:
+    """Return the names in one factor of a term and whether each must be a column."""
+    method = factor.eval_method.value
+    if method == "lookup":
+        return [(factor.expr, True)]
+    if method == "literal":
+        return []
+    found = [(name, True) for name in _BACKTICK.findall(factor.expr)]
+    try:
+        tree = ast.parse(_BACKTICK.sub("0", factor.expr.strip()), mode="eval")
+    except SyntaxError as error:
+        raise FormulaError(
+            f"the call '{factor.expr}' is not a valid expression: {error.msg}.",
+            source=factor.expr,
+            advice=hint(factor.expr),
+        ) from None
+    called = {
+        node.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id not in called:
+            found.append((node.id, False))
+        elif isinstance(node, ast.Attribute):
+            found.append((ast.unparse(node), False))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Q":
+            found += [(str(a.value), True) for a in node.args if isinstance(a, ast.Constant)]
+    return found
+
+
+def _per_row(what: str, value: Any, table: pd.DataFrame, rows: int) -> Array | None:
+    """Return weights or offset as floats, one a row."""
+    if value is None:
+        return None
+    source = _aligned(what, table[value] if isinstance(value, str) else value, table)
+    try:
+        array = np.asarray(source, dtype=float).reshape(-1)
+    except (TypeError, ValueError):
+        raise DataError(f"{what} must be numbers, one a row, or the name of a column.") from None
+    if array.size != rows:
+        raise DataError(f"{what} has {array.size} values for {rows} rows of data; give one a row.")
+    if what == "offset" and np.isinf(array).any():
+        row = int(np.flatnonzero(np.isinf(array))[0])
+        raise DataError(f"offset is infinite in row {row}; expected finite numbers.")
+    return array
+
+
+def _aligned(what: str, values: Any, table: pd.DataFrame) -> Any:
+    """Return a Series in the order of the data's rows, if both carry the same labels."""
+    if not isinstance(values, pd.Series) or values.index.equals(table.index):
+        return values
+    if isinstance(values.index, pd.RangeIndex) and len(values) == len(table) and not table.index.is_unique:
+        return values
+    if len(values) != len(table) or not values.index.is_unique or not table.index.isin(values.index).all():
+        raise DataError(
+            f"{what} is a Series whose index is not that of the data; give it the data's index, or pass "
+            f"{what}.to_numpy() to go by position."
+        )
+    return values.loc[table.index]
+
+
+def _check_weights(weights: Array | None) -> None:
+    if weights is None:
+        return
+    bad = ~(np.isfinite(weights) & (weights >= 0))
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise DataError(
+            f"weights must be finite and not negative; {int(bad.sum())} are not (first: {weights[row]} in row {row}). "
+            "A weight of 0 leaves a row out of the fit."
+        )
+    if not weights.any():
+        raise DataError("all weights are 0; at least one row needs a positive weight.")
+    if weights.max() > 1e100 or weights[weights > 0].min() < 1e-100:
+        raise DataError("weights are beyond 1e±100; divide them by their mean.")

@@ -1,0 +1,356 @@
+"""The matrices of a formula on a frame: formulaic's, or the same for products of numeric columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from formulaic import Formula
+from formulaic.errors import FormulaicError
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import DataError, FormulaError, ModelError, nearest
+from mixedfit.formula.parse import ParsedFormula, random_key
+from mixedfit.formula.r_syntax import hint, unquoted
+
+from .grouping import Grouping
+from .model_frame import ModelFrame
+
+__all__ = ["MANY_LEVELS", "Matrices", "evaluate"]
+
+MANY_LEVELS = 200
+"""A fixed main effect with more levels than this is kept as codes, not as columns of X."""
+
+CONTEXT: dict[str, Any] = {
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+    "log1p": np.log1p,
+    "expm1": np.expm1,
+    "pi": np.pi,
+}
+"""What a formula may use beyond formulaic's own transforms."""
+
+_LEVEL = re.compile(r"\[(?:[TSHD]\.)?([^\]]*)\](?=:|$)")
+
+_FACTOR_CALL = re.compile(r"C\(\s*`?([^\W\d][\w.]*)`?\s*\)")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matrices:
+    """What formulaic makes of a frame.
+
+    Attributes
+    ----------
+    y : ndarray, shape (n,)
+    X : ndarray, shape (n, p)
+    x_names : tuple of str, length p
+    random : mapping of str to (names, ndarray of shape (n, k))
+        Keyed by `formula.random_key`.
+    offsets : list of ndarray, shape (n,)
+    many : list of (Grouping, int, str)
+        Many-level fixed factors, the number of reference levels (0 or 1), and the prefix of their names.
+    formula : formulaic formula
+        What was evaluated, many-level factors left out.
+    specs : dict of str to formulaic model specification, or None
+        What formulaic learnt of each part; None where the parts are products of numeric columns and factors.
+    columns : mapping of str to pandas.Series
+        The frame's.
+    """
+
+    y: Array
+    X: Array
+    x_names: tuple[str, ...]
+    random: dict[str, tuple[tuple[str, ...], Array]]
+    offsets: list[Array]
+    many: list[tuple[Grouping, int, str]]
+    formula: Any
+    specs: dict[str, Any] | None
+    columns: Mapping[str, pd.Series[Any]]
+
+    def sources(self, part: Any) -> list[str]:
+        """Return the term that each column of a part of the formula comes from: ``poly(x, 2)`` for both of its."""
+        names, _ = self.random[random_key(part)]
+        if self.specs is not None:
+            key = random_key(part) if random_key(part) in self.specs else "X"
+            return [str(row.term) for row in self.specs[key].structure for _ in row.columns]
+        terms = list(part)
+        factors = [term for term in terms if _label_column(term, self.columns) is not None]
+        spare = len(names) - (len(terms) - len(factors))
+        widths = _factor_widths(factors, self.columns, spare)
+        return [str(term) for term in terms for _ in range(widths.get(str(term), 1))]
+
+
+def _factor_widths(
+    factors: Sequence[Any], columns: Mapping[str, pd.Series[Any]], total: int
+) -> dict[str, int]:
+    """Return the columns of each factor's main effect, so many in all: the first has one more if it spans."""
+    widths = {str(term): len(columns[str(term).strip("`")].cat.categories) - 1 for term in factors}
+    if factors:
+        widths[str(factors[0])] += total - sum(widths.values())
+    return widths
+
+
+def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any]) -> Matrices:
+    """Return the formula's matrices on a frame, in one pass of formulaic.
+
+    Raises
+    ------
+    FormulaError
+        If an expression cannot be evaluated.
+    DataError
+        If the response is not one numeric column, or a column is not finite.
+    """
+    _check_response(parsed, frame)
+    formula, many = _split_many(parsed, frame)
+    matrices, specs = plain_matrices(formula, frame.columns, len(frame.index)), None
+    if matrices is None:
+        matrices, specs = _by_formulaic(parsed, formula, frame, context)
+    y_names, y = matrices["y"]
+    if y.shape[1] != 1:
+        raise DataError(
+            f"the response {parsed.response!r} gives {y.shape[1]} columns; expected one column of numbers."
+        )
+    x_names, X = matrices["X"]
+    if many and not many[0][1]:
+        x_names, X = x_names[1:], np.ascontiguousarray(X[:, 1:])
+    random = {key: value for key, value in matrices.items() if key.startswith("Z:")}
+    if not many:
+        random[random_key(parsed.matrices.X)] = (x_names, X)
+    _check_finite(y_names, y, frame, "the response")
+    _check_finite(x_names, X, frame, "a fixed-effect column")
+    for names, z in random.values():
+        _check_finite(names, z, frame, "a random effect's column")
+    offsets = [value for key, value in matrices.items() if key.startswith("O")]
+    for names, values in offsets:
+        if values.shape[1] != 1:
+            raise DataError(
+                f"an offset gives {values.shape[1]} columns ({', '.join(names)}); expected one column of numbers."
+            )
+        _check_finite(names, values, frame, "an offset")
+    return Matrices(
+        y=np.ascontiguousarray(y[:, 0]),
+        X=X,
+        x_names=x_names,
+        random=random,
+        offsets=[values[:, 0] for _, values in offsets],
+        many=many,
+        formula=formula,
+        specs=specs,
+        columns=frame.columns,
+    )
+
+
+Columns: TypeAlias = tuple[tuple[str, ...], Array]
+"""Names of a matrix's columns, and the matrix."""
+
+
+def _by_formulaic(
+    parsed: ParsedFormula, formula: Any, frame: ModelFrame, context: Mapping[str, Any]
+) -> tuple[dict[str, Columns], dict[str, Any]]:
+    try:
+        with np.errstate(all="ignore"):
+            made = formula.get_model_matrix(
+                pd.DataFrame(frame.columns, copy=False),
+                context={**CONTEXT, **context},
+                output="numpy",
+                na_action="ignore",
+            )
+    except FormulaicError as error:
+        raise _evaluation_error(parsed, error) from None
+    except (ModelError, DataError):
+        raise
+    except Exception as error:
+        raise FormulaError(
+            f"the formula cannot be evaluated on these data: {type(error).__name__}: {error}",
+            source=parsed.source,
+            advice=hint(parsed.source),
+        ) from error
+    power = "^" in parsed.source and "**" not in parsed.source
+    parts = made._to_dict()
+    arrays = {key: _array(matrix, power) for key, matrix in parts.items()}
+    return arrays, {key: matrix.model_spec for key, matrix in parts.items()}
+
+
+def plain_matrices(
+    formula: Any, columns: Mapping[str, pd.Series[Any]], rows: int
+) -> dict[str, Columns] | None:
+    """Return the matrices of a formula of products of numeric columns and factors' main effects, or None.
+
+    What formulaic would return, without its overhead, which is most of a small fit's time.
+    """
+    known: dict[str, Array] = {}
+    out = {}
+    for key, part in formula._to_dict().items():
+        names: list[str] = []
+        arrays: list[Array | float] = []
+        terms = list(part)
+        spanned = any(str(term) == "1" for term in terms)
+        for term in terms:
+            factor = _plain_factor(term, columns, spanned)
+            if factor is not None:
+                names += factor[0]
+                arrays += factor[1]
+                spanned = True
+                continue
+            name, product = _plain_term(term, columns, known)
+            if product is None:
+                return None
+            names.append(name)
+            arrays.append(product)
+        matrix = np.empty((rows, len(arrays)))
+        for j, array in enumerate(arrays):
+            matrix[:, j] = array
+        out[key] = (tuple(names), matrix)
+    return out
+
+
+def _plain_factor(
+    term: Any, columns: Mapping[str, pd.Series[Any]], spanned: bool
+) -> tuple[list[str], list[Array]] | None:
+    """Return names and indicators of a factor's main effect, less the first level if others span it, or None."""
+    if len(term.factors) != 1 or term.factors[0].eval_method.value != "lookup":
+        return None
+    name = term.factors[0].expr
+    if name not in columns or not isinstance(columns[name].dtype, pd.CategoricalDtype):
+        return None
+    values = columns[name].cat
+    levels = [str(level) for level in values.categories]
+    if any("[" in text or "]" in text for text in (name, *levels)):
+        return None
+    codes = values.codes.to_numpy()
+    kept = range(int(spanned), len(levels))
+    return [f"{name}{levels[i]}" for i in kept], [(codes == i).astype(np.float64) for i in kept]
+
+
+def _plain_term(
+    term: Any, columns: Mapping[str, pd.Series[Any]], known: dict[str, Array]
+) -> tuple[str, Array | float | None]:
+    """Return the name and values of a product of numeric columns (1 for the intercept), or None."""
+    product: Array | float | None = None
+    for factor in term.factors:
+        name = factor.expr
+        if name == "1" and len(term.factors) == 1:
+            return "(Intercept)", 1.0
+        if factor.eval_method.value != "lookup" or name not in columns:
+            return "", None
+        if name not in known:
+            values = columns[name]
+            if not (isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf"):
+                return "", None
+            known[name] = values.to_numpy(dtype=np.float64)
+        product = known[name] if product is None else product * known[name]
+    return ":".join(factor.expr for factor in term.factors), product
+
+
+def _check_response(parsed: ParsedFormula, frame: ModelFrame) -> None:
+    """Refuse a response of labels."""
+    column = frame.columns.get(parsed.response.strip("`"))
+    if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
+        raise DataError(
+            f"the response {parsed.response!r} is text, such as {column.iloc[0]!r}; expected numbers. Convert numbers "
+            "written as text with pd.to_numeric; a linear mixed model has no response of labels."
+        )
+
+
+def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tuple[Grouping, int, str]]]:
+    """Take main effects with very many levels out of the fixed part."""
+    fixed = list(parsed.matrices.X)
+    _check_levels(parsed, fixed, frame)
+    uses = [str(f) for term in fixed for f in term.factors]
+    many: list[tuple[Grouping, int, str]] = []
+    kept = []
+    intercept = any(term.degree == 0 for term in fixed)
+    for term in fixed:
+        column = _label_column(term, frame.columns)
+        if column is not None and uses.count(str(term)) == 1:
+            grouping = frame.grouping(column)
+            if len(grouping.levels) > MANY_LEVELS:
+                many.append((grouping, int(intercept or bool(many)), str(term).strip("`")))
+                continue
+        kept.append(term)
+    if not many:
+        return parsed.matrices, many
+    parts = {random_key(part): part for term in parsed.random for part in term.parts}
+    # the factor spans the intercept: with it in place, formulaic codes the others by contrasts
+    coded = Formula(kept if intercept else ["1", *kept])
+    return Formula(**{**parsed.matrices._to_dict(), **parts, "X": coded}), many
+
+
+def _check_levels(parsed: ParsedFormula, fixed: list[Any], frame: ModelFrame) -> None:
+    """Refuse fixed factors with one level, and the response among its own predictors."""
+    for term in fixed:
+        if str(term) == parsed.response:
+            raise FormulaError(
+                f"the response {parsed.response!r} also stands on the right of '~'.", source=parsed.source
+            )
+        column = _label_column(term, frame.columns)
+        if column is not None and len(frame.grouping(column).levels) < 2:
+            raise ModelError(
+                f"fixed factor {column!r} has one level in the rows used; there is nothing to compare. Remove it."
+            )
+
+
+def _label_column(term: Any, columns: Mapping[str, pd.Series[Any]]) -> str | None:
+    """Return the column of a main effect of labels, or None."""
+    if len(term.factors) != 1:
+        return None
+    text = str(term)
+    called = _FACTOR_CALL.fullmatch(text)
+    name = called.group(1) if called else text.strip("`")
+    if name not in columns:
+        return None
+    dtype = columns[name].dtype
+    labels = isinstance(dtype, pd.CategoricalDtype) or not (
+        pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)
+    )
+    return name if called or labels else None
+
+
+def _array(matrix: Any, power: bool) -> Columns:
+    names = tuple(r_name(str(name)) for name in matrix.model_spec.column_names)
+    if power:
+        names = tuple(name.replace(" ** ", "^").replace("**", "^") for name in names)
+    return names, np.ascontiguousarray(np.asarray(matrix.__wrapped__), dtype=np.float64)
+
+
+def r_name(name: str) -> str:
+    """Return a column's name as R writes it: ``(Intercept)``, ``GenotypeB`` for ``Genotype[T.B]``."""
+    return "(Intercept)" if name == "Intercept" else unquoted(_LEVEL.sub(r"\1", name))
+
+
+def _check_finite(names: tuple[str, ...], values: Array, frame: ModelFrame, what: str) -> None:
+    if np.isfinite(np.sum(values)):
+        return
+    bad = ~np.isfinite(values)
+    if not bad.any():
+        return
+    row, column = (int(i[0]) for i in np.nonzero(bad))
+    raise DataError(
+        f"{what}, {names[column]!r}, is {values[row, column]} in {int(bad.any(axis=1).sum())} row(s) (first: row "
+        f"{frame.index[row]!r}); expected finite numbers. Check the transformation or remove these rows."
+    )
+
+
+def _evaluation_error(parsed: ParsedFormula, error: Exception) -> FormulaError:
+    message = str(error).split("\n")[0]
+    found = re.search(r"factor `(.*)`\.", message)
+    span = parsed.locate(found.group(1)) if found else None
+    missing = re.search(r"name '(\w+)' is not defined", message)
+    known = [*CONTEXT, "log", "exp", "poly", "bs", "scale", "center", "C", "I", "Q"]
+    advice = hint(found.group(1)) if found else ""
+    if missing and not advice:
+        advice = nearest(missing.group(1), known)
+    return FormulaError(
+        f"the formula cannot be evaluated: {message}",
+        source=parsed.source,
+        start=span[0] if span else None,
+        end=span[1] if span else None,
+        advice=advice,
+    )

@@ -1,0 +1,22 @@
+"""How the matrices of further rows are built: learnt on the rows of the fit, stored without them."""
+
+from __future__ import annotations
+
+from .recipe import Recipe, make_recipe, usable
+from .storage import pack, unpack
+from .terms import FixedTerm, GroupRecipe, ManyRecipe, NewRows, Product
+from .variables import Variable
+
+__all__ = [
+    "FixedTerm",
+    "GroupRecipe",
+    "ManyRecipe",
+    "NewRows",
+    "Product",
+    "Recipe",
+    "Variable",
+    "make_recipe",
+    "pack",
+    "unpack",
+    "usable",
+]

@@ -1,0 +1,161 @@
+"""The variables of a formula: what the fit saw of them, and further values made comparable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import AnyArray, IntArray
+from mixedfit.core.errors import DataError
+from mixedfit.design.frames import NUMBERS, check_column
+
+__all__ = ["Variable", "column_values", "group_codes", "level_codes", "summarise", "unseen_levels"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Variable:
+    """One variable on the rows of the fit.
+
+    Attributes
+    ----------
+    name : str
+    kind : {"number", "label", "boolean"}
+    levels : pandas.Index or None
+        Labels in order, of a label.
+    mean, low, high : float
+        Of numbers; the share of True and 0, 1 of booleans; NaN of labels.
+    two_valued : bool
+        Whether numbers are all `low` or `high`.
+    """
+
+    name: str
+    kind: Literal["number", "label", "boolean"]
+    levels: pd.Index[Any] | None
+    mean: float
+    low: float
+    high: float
+    two_valued: bool
+
+
+def summarise(name: str, column: pd.Series[Any]) -> Variable:
+    """Return what a recipe keeps of a complete column."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return Variable(name, "label", dtype.categories, float("nan"), float("nan"), float("nan"), False)
+    values = column.to_numpy()
+    mean = float(values.sum(dtype=np.float64)) / values.size
+    if values.dtype.kind == "b":
+        return Variable(name, "boolean", None, mean, 0.0, 1.0, True)
+    low, high = float(values.min()), float(values.max())
+    return Variable(name, "number", None, mean, low, high, _two_valued(values, low, high))
+
+
+def _two_valued(values: AnyArray, low: float, high: float) -> bool:
+    """Whether all values are `low` or `high`; most columns are told by their first rows."""
+    if any(value not in (low, high) for value in values[:20].tolist()):
+        return False
+    return bool(((values == low) | (values == high)).all())
+
+
+def column_values(variable: Variable, column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return further values as numbers, booleans, or categories of the fit's levels; missing ones stay missing.
+
+    Raises
+    ------
+    DataError
+        If they are of another kind, or a label is not among the levels of the fit.
+    """
+    check_column(variable.name, column)
+    if variable.levels is not None:
+        codes = level_codes(column, variable.levels)
+        unseen = (codes < 0) & column.notna().to_numpy()
+        if unseen.any():
+            raise unseen_levels(variable.name, pd.unique(column[unseen]).tolist(), variable.levels.tolist())
+        labels = pd.Categorical.from_codes(codes, categories=variable.levels)
+        return pd.Series(labels, index=column.index, name=column.name)
+    numbers = _numbers(variable, column)
+    if variable.kind == "number" or bool(column.isna().any()):
+        return numbers
+    return numbers.astype(bool)
+
+
+def _numbers(variable: Variable, column: pd.Series[Any]) -> pd.Series[Any]:
+    dtype = column.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "iuf":
+        numbers = column
+    elif pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype) or column.isna().all():
+        numbers = pd.Series(
+            column.to_numpy(dtype=np.float64, na_value=np.nan), column.index, name=column.name
+        )
+    elif pd.api.types.infer_dtype(column, skipna=True) in ("boolean", *NUMBERS):
+        values = [np.nan if pd.isna(v) else float(v) for v in column]
+        numbers = pd.Series(values, index=column.index, name=column.name)
+    else:
+        raise DataError(
+            f"{variable.name!r} was {'numbers' if variable.kind == 'number' else 'True or False'} in the fit and "
+            f"holds {dtype} values here, such as {column.dropna().iloc[0]!r}; convert them first."
+        )
+    if variable.kind == "boolean" and not numbers.dropna().isin([0, 1]).all():
+        raise DataError(f"{variable.name!r} was True or False in the fit and holds other numbers here.")
+    return numbers
+
+
+def level_codes(column: pd.Series[Any], levels: pd.Index[Any]) -> IntArray:
+    """Return the place of each value among levels, −1 where it is missing or not one of them, shape (n,)."""
+    values = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
+    codes = np.full(len(values), -1, dtype=np.int64)
+    present = values.notna().to_numpy()
+    codes[present] = levels.get_indexer(pd.Index(values[present].to_numpy()))
+    return codes
+
+
+def group_codes(
+    columns: Sequence[str], kinds: Sequence[str], levels: pd.Index[Any], table: pd.DataFrame
+) -> tuple[IntArray, AnyArray]:
+    """Return codes, shape (n,), −1 where unknown, and labels, shape (n,), None where missing."""
+    parts = [_labels(table[column], kind) for column, kind in zip(columns, kinds, strict=True)]
+    missing = np.zeros(len(table), dtype=bool)
+    for part in parts:
+        missing |= part.isna().to_numpy()
+    if len(parts) == 1:
+        labels = parts[0].to_numpy(dtype=object, copy=True)
+    else:
+        texts = [[str(label) for label in part] for part in parts]
+        labels = np.array([":".join(row) for row in zip(*texts, strict=True)], dtype=object)
+    labels[missing] = None
+    codes = np.full(len(table), -1, dtype=np.int64)
+    if not missing.all():
+        distinct, first = pd.factorize(labels[~missing])
+        codes[~missing] = levels.get_indexer(pd.Index(first, dtype=levels.dtype if len(parts) > 1 else None))[
+            distinct
+        ]
+    return codes, labels
+
+
+def _labels(column: pd.Series[Any], kind: str) -> pd.Series[Any]:
+    """Return a grouping column's labels as the fit had them: whole numbers stay whole beside missing values."""
+    check_column(str(column.name), column)
+    if kind in "iu" and pd.api.types.is_float_dtype(column.dtype):
+        whole = column.dropna()
+        if (whole == whole.round()).all():
+            return column.astype("Int64").astype(object)
+    if kind == "f" and pd.api.types.is_integer_dtype(column.dtype):
+        return column.astype("Float64").astype(object)
+    return column.astype(object)
+
+
+def unseen_levels(name: str, unseen: Iterable[Any], known: Iterable[Any]) -> DataError:
+    """Return the error that names levels which the fit did not have."""
+    new, old = [repr(v) for v in unseen], [repr(v) for v in known]
+    return DataError(
+        f"{name!r} has values that the fit did not have: {_listed(new)} (known: {_listed(old)}); there is no "
+        "coefficient for them. Leave these rows out, or fit the model to data that have them."
+    )
+
+
+def _listed(texts: list[str]) -> str:
+    return ", ".join(texts[:10]) + (f", … ({len(texts)} in all)" if len(texts) > 10 else "")

@@ -1,0 +1,1 @@
+"""Case deletion: estimates without one row or one level."""

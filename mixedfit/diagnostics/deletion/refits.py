@@ -1,0 +1,165 @@
+"""Estimates without each case: variance parameters held at their estimates, or estimated anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from mixedfit.core.arrays import IntArray
+from mixedfit.core.errors import MixedfitError
+from mixedfit.core.linalg import blas_threads, inverse
+from mixedfit.crossproducts.crossprod import CrossProducts
+from mixedfit.diagnostics.leverages import Rows
+from mixedfit.estimation.batch import BatchSearch, batch_search
+from mixedfit.estimation.fit import Fit, criterion_of
+from mixedfit.inference.bootstrap.replicates import refitted
+from mixedfit.likelihood.criterion import Evaluation
+
+from .level_cases import LevelCases, has_one_factor, level_cases, row_cases
+from .local_refits import refit_nearby
+from .removal import Deleted, full_rank, reference, without
+
+__all__ = ["cases_by_level", "held_levels", "held_one_by_one", "held_rows", "refits"]
+
+GONE = 1e-10
+"""1 − leverage below which the row is all that determines some effect."""
+
+COMPILED_FROM = 500
+"""Searches from which compiling the search as a whole, which takes seconds the first time, pays."""
+
+NOT_ESTIMABLE = "fixed effects not estimable"
+
+Say = Callable[[int, int], None]
+
+
+def held_rows(rows: Rows, these: IntArray) -> Deleted:
+    """Return estimates without each of some rows at the fit's θ and σ, in closed form.
+
+    β̂ − β̂₍ᵢ₎ = ΦX̂ᵢᵀ wᵢeᵢ/(1 − hᵢ); X̃ᵀV⁻¹X̃ loses wᵢX̂ᵢᵀX̂ᵢ/(1 − hᵢ + sᵢ), sᵢ = wᵢX̂ᵢΦX̂ᵢᵀ.
+    """
+    fit = rows.fit
+    solution, information, variance = reference(fit)
+    out = Deleted.empty(these.size, fit)
+    weights, left = rows.weights[these], 1.0 - rows.leverage[these]
+    residual = (fit.response - fit.fitted)[these] / fit.cross.fixed.scale
+    adjusted, share = rows.adjusted[these], rows.share[these]
+    fine = left > GONE
+    for i in np.flatnonzero(~fine):
+        out.reasons[int(i)] = NOT_ESTIMABLE
+    adjusted, share, left, weights = adjusted[fine], share[fine], left[fine], weights[fine]
+    out.solution[fine] = solution - (adjusted @ rows.phi) * (weights * residual[fine] / left)[:, None]
+    taken = (weights / (left + share))[:, None, None] * adjusted[:, :, None] * adjusted[:, None, :]
+    out.information[fine] = information - taken
+    out.variance[fine] = variance
+    out.theta[fine] = fit.theta
+    return out
+
+
+def held_levels(cases: LevelCases) -> Deleted:
+    """Return estimates without each level of the only factor at the fit's θ and σ, from that level's products."""
+    fit = cases.fit
+    lam = fit.evaluation.tail.lams[0]
+    none = np.zeros((1, 0, *lam.shape))
+    products = (cases.whole(lam, none[0]) + cases.change(lam[None], none)).products
+    out, p = Deleted.empty(cases.levels.size, fit), fit.cross.p
+    fine = full_rank(products[:, :p, :p])
+    own = products[fine]
+    out.solution[fine] = np.linalg.solve(own[:, :p, :p], own[:, :p, p:])[:, :, 0] if p else own[:, :0, 0]
+    out.information[fine], out.variance[fine] = own[:, :p, :p], fit.evaluation.sigma_squared
+    out.theta[fine] = fit.theta
+    out.reasons.update({int(c): NOT_ESTIMABLE for c in np.flatnonzero(~fine)})
+    return out
+
+
+def held_one_by_one(fit: Fit, cases: Sequence[IntArray], say: Say) -> Deleted:
+    """Return estimates without each case at the fit's θ and σ: one evaluation of the criterion a case."""
+    out = Deleted.empty(len(cases), fit)
+    with blas_threads(1):
+        for c, rows in enumerate(cases):
+            say(c, len(cases))
+            try:
+                cross = without(fit, rows)
+            except MixedfitError as error:
+                out.reasons[c] = str(error)
+                continue
+            evaluation = criterion_of(fit.design, cross, fit.reml, fit.held_sigma)(fit.theta)
+            if not evaluation.tail.ok:
+                out.reasons[c] = NOT_ESTIMABLE
+                continue
+            _write_evaluation(fit, cross, evaluation, out, c)
+            out.variance[c] = fit.evaluation.sigma_squared
+            out.theta[c], out.criterion[c] = fit.theta, np.nan
+    return out
+
+
+def _write_evaluation(fit: Fit, cross: CrossProducts, evaluation: Evaluation, out: Deleted, c: int) -> None:
+    """Write down β̃, information, σ² and criterion in the basis of the fit."""
+    many = cross.q_tail - cross.q_random
+    solution = evaluation.solution[cross.q_tail :]
+    covariance = evaluation.tail.fixed_covariance()[many:, many:]
+    variance = evaluation.sigma_squared
+    own, fixed = fit.cross.fixed, cross.fixed
+    if fixed is not own and solution.size:
+        root = np.linalg.solve(own.transform, fixed.transform)
+        beta = fixed.centre + fixed.scale * (fixed.transform @ solution)
+        solution = np.asarray(np.linalg.solve(own.transform, beta - own.centre)) / own.scale
+        covariance = root @ covariance @ root.T
+    out.solution[c] = solution
+    out.information[c] = inverse(covariance) if solution.size else covariance
+    out.variance[c] = variance * (fixed.scale / own.scale) ** 2
+    out.criterion[c] = evaluation.value
+
+
+def refits(fit: Fit, cases: Sequence[IntArray], own: LevelCases | None, say: Say) -> Deleted:
+    """Return estimates without each case, all parameters estimated anew.
+
+    Parameters
+    ----------
+    fit : Fit
+    cases : sequence of ndarray of int64
+        Rows of each.
+    own : LevelCases or None
+        The same cases as products of single levels, if they can be had so.
+    say : callable
+        Told how many are done.
+    """
+    out = Deleted.empty(len(cases), fit)
+    search = batch_search(fit)
+    done = np.zeros(len(cases), dtype=bool)
+    if search is not None and own is not None:
+        done = refit_nearby(search, own, out)
+    left = np.flatnonzero(~done).tolist()
+    if len(left) < COMPILED_FROM:
+        search = None
+    with blas_threads(1):
+        for c in left:
+            say(c, len(cases))
+            try:
+                _refit(fit, search, cases[c], out, c)
+            except (MixedfitError, FloatingPointError, np.linalg.LinAlgError) as error:
+                out.reasons[c] = str(error).split(":")[0].rstrip(".")
+    return out
+
+
+def _refit(fit: Fit, search: BatchSearch | None, rows: IntArray, out: Deleted, c: int) -> None:
+    cross = without(fit, rows)
+    if search is not None:
+        batch = search.empty(1)
+        search.refit(cross, batch, 0)
+        if batch.settled[0]:
+            out.solution[c] = batch.solution[0]
+            out.information[c] = batch.factor[0] @ batch.factor[0].T
+            out.variance[c], out.criterion[c] = batch.variance[0], batch.criterion[0]
+            out.theta[c] = search.thetas(batch.x)[0]
+            return
+    refit = refitted(fit, cross, fit.design)
+    _write_evaluation(fit, cross, refit.evaluation, out, c)
+    out.theta[c] = refit.theta
+
+
+def cases_by_level(fit: Fit, rows: Rows, by_row: bool, these: IntArray) -> LevelCases | None:
+    """Return cases as products of single levels where the model has one factor."""
+    if not has_one_factor(fit):
+        return None
+    return row_cases(rows, these) if by_row else level_cases(fit)

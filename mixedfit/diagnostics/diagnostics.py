@@ -1,0 +1,345 @@
+"""Principal components of each factor's random effects: how many directions do they really vary in?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.lazy import lazy
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.parameters import Names
+
+from .deletion.influence import Influence, influence
+from .leverages import Rows
+from .residuals import normality_table, residual_table, scaled_residuals, simulated_residuals, spread_table
+from .variance_shares import Interval, Shares, share_table
+
+__all__ = ["Diagnostics", "component_table", "loading_table"]
+
+
+def component_table(fit: Fit) -> pd.DataFrame:
+    """Return a row a component of every factor.
+
+    Bates, Kliegl, Vasishth & Baayen (2015), Parsimonious mixed models, section 3; lme4's rePCA, whose ``sdev`` is
+    `relative_sd`. The singular values of λ; proportions are those of the squares.
+    """
+    rows = []
+    for block, lam in zip(fit.design.blocks, fit.lam, strict=True):
+        values = np.linalg.svd(lam, compute_uv=False)
+        squares, total = values**2, float(np.sum(values**2))
+        shares = squares / total if total > 0 else np.zeros_like(squares)
+        for i, (value, share, sum_) in enumerate(zip(values, shares, np.cumsum(shares), strict=True)):
+            name = f"PC{i + 1}"
+            rows.append((block.name, name, float(fit.sigma * value), float(value), float(share), float(sum_)))
+    columns = ["group", "component", "sd", "relative_sd", "proportion", "cumulative"]
+    return pd.DataFrame(rows, columns=columns).set_index(["group", "component"])
+
+
+def loading_table(fit: Fit) -> pd.DataFrame:
+    """Return what one unit of each component is in terms of the effects: rows (group, effect), a column a component.
+
+    The sign of a component is arbitrary; here its largest loading is positive.
+    """
+    index, rows = [], []
+    widest = max((block.k for block in fit.design.blocks), default=0)
+    for block, lam in zip(fit.design.blocks, fit.lam, strict=True):
+        left = np.linalg.svd(lam)[0]
+        largest = left[np.abs(left).argmax(axis=0), np.arange(block.k)]
+        left = left * np.where(largest < 0, -1.0, 1.0)
+        for effect, row in zip(block.effects, left, strict=True):
+            index.append((block.name, effect))
+            rows.append([*row, *[np.nan] * (widest - block.k)])
+    names = pd.MultiIndex.from_tuples(index, names=["group", "effect"]) if index else None
+    return pd.DataFrame(rows, index=names, columns=[f"PC{i + 1}" for i in range(widest)])
+
+
+CONTENTS = {
+    "residuals": "conditional and marginal: raw, Pearson, studentized",
+    "scaled_residuals": "marginal, made uncorrelated",
+    "simulated_residuals()": "ranks among responses drawn from the fit",
+    "normality": "skewness, kurtosis, Shapiro-Wilk, of residuals and random effects",
+    "spread": "does the residuals' size go with fitted values or predictors?",
+    "leverages": "overall, of the fixed effects, of the random effects",
+    "effective_parameters": "trace of the hat matrix",
+    "cooks_distance": "of each row, fixed and random effects together",
+    "influence()": "of each row, or of each level of a grouping factor",
+    "random_effects_pca": "principal components of the random effects",
+    "random_effects_loadings": "what they are made of",
+    "variance_shares": "of fixed effects, grouping factors, residual",
+    "r_squared()": "marginal and conditional",
+    "icc()": "intraclass correlations",
+}
+
+
+class Diagnostics:
+    """What can be asked about how well a fit describes its data; `MixedResults.diagnostics` makes it.
+
+    Tables of rows have the index of the data, rows with missing values left out.
+
+    Examples
+    --------
+    >>> import mixedfit as mf
+    >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+    >>> fit.diagnostics.residuals.loc[[0, 1], ["conditional", "conditional_studentized"]].round(3)
+       conditional  conditional_studentized
+    0       -4.104                   -0.183
+    1      -14.625                   -0.627
+    """
+
+    def __init__(self, fit: Fit) -> None:
+        self._fit = fit
+
+    def __repr__(self) -> str:
+        width = max(len(name) for name in CONTENTS)
+        lines = [f"  {name:{width}}  {what}" for name, what in CONTENTS.items()]
+        return "\n".join([f"Diagnostics of {self._fit.design.formula.source!r}", *lines])
+
+    @lazy
+    def _rows(self) -> Rows:
+        return Rows(self._fit)
+
+    # -- rows --------------------------------------------------------------------------------------
+
+    @lazy
+    def _residuals(self) -> pd.DataFrame:
+        return residual_table(self._rows)
+
+    @property
+    def residuals(self) -> pd.DataFrame:
+        """Conditional (y − Xβ̂ − Zb̂) and marginal (y − Xβ̂) residuals, each raw, Pearson and studentized.
+
+        Pearson residuals are over the standard deviation of the observation (given b, or in the population),
+        studentized ones over their own, which is smaller because β and b were estimated from the same data. These are
+        SAS PROC MIXED's PearsonResid and StudentResid of the RESIDUAL option. NaN for rows of weight 0, and
+        studentized where the fit reproduces a row exactly.
+        """
+        return self._residuals.copy()
+
+    @property
+    def scaled_residuals(self) -> pd.Series[float]:
+        """Marginal residuals made uncorrelated with unit variance by the Cholesky factor of their covariance.
+
+        Each is a row's residual less its best prediction from the rows before it, over the standard deviation of
+        that; it depends on the order of the rows. SAS's VCIRY. With several factors, up to 2,000 random effects.
+        """
+        return pd.Series(scaled_residuals(self._fit), index=self._fit.design.index, name="scaled")
+
+    def simulated_residuals(
+        self, n: int = 250, *, seed: Any = None, conditional: bool = False
+    ) -> pd.Series[float]:
+        """Return the rank of each observation among n drawn from the fit, spread evenly over (0, 1).
+
+        Under the model they are uniform: too many near 0 and 1 mean tails heavier than normal, a trend against a
+        predictor a wrong mean or spread.
+
+        Parameters
+        ----------
+        n : int
+            Responses drawn.
+        seed : int, SeedSequence, Generator or None
+            The same seed gives the same numbers.
+        conditional : bool
+            Whether random effects stay at their modes. Drawn anew (the default), residuals of one group go together.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).fit()
+        >>> u = fit.diagnostics.simulated_residuals(seed=1)
+        >>> bool(u.between(0, 1).all())
+        True
+        """
+        values = simulated_residuals(self._fit, n, seed=seed, conditional=conditional)
+        return pd.Series(values, index=self._fit.design.index, name="simulated")
+
+    @property
+    def normality(self) -> pd.DataFrame:
+        """Skewness, excess kurtosis and Shapiro-Wilk test of conditional studentized residuals and of random effects.
+
+        Columns count, skewness, excess_kurtosis, shapiro_w, p_value. Rough guides: residuals share estimates, predicted
+        effects are shrunken towards normal, and with many rows every small departure is significant. NaN for the test
+        beyond 5,000 values, and for effects whose variance is 0.
+        """
+        return normality_table(self._fit, self._residuals["conditional_studentized"].to_numpy())
+
+    @property
+    def spread(self) -> pd.DataFrame:
+        """Spearman's correlation of |conditional studentized residual| with fitted values and each column of X.
+
+        Far from 0: the residual variance is not the same everywhere. The p-values take rows as independent.
+        """
+        return spread_table(self._fit, self._residuals["conditional_studentized"].to_numpy())
+
+    @property
+    def leverages(self) -> pd.DataFrame:
+        """Leverages of every row: ∂ŷ_i/∂y_i at fixed variance parameters; columns overall, fixed, random.
+
+        Overall is that of the fitted value Xβ̂ + Zb̂ (lme4's hatvalues), whose sum says how many parameters the fit
+        is worth; fixed that of Xβ̂ alone, whose sum is the number of fixed effects; random the difference.
+        """
+        overall, fixed = self._rows.leverage, self._rows.fixed_leverage
+        columns = {"overall": overall, "fixed": fixed, "random": overall - fixed}
+        return pd.DataFrame(columns, index=self._fit.design.index)
+
+    @property
+    def effective_parameters(self) -> float:
+        """Trace of the hat matrix: the number of parameters that the fitted values are worth."""
+        return float(self._rows.leverage.sum())
+
+    @property
+    def cooks_distance(self) -> pd.Series[float]:
+        """Cook's distance of each row, fixed and random effects taken together, as lme4's cooks.distance(fit).
+
+        h e²/(p σ²(1 − h)²) with Pearson residuals e and overall leverages h: the change in (β, b) when the row is left
+        out, at fixed variance parameters, measured by the mixed-model equations. `influence()` has the distance of
+        the fixed effects alone.
+        """
+        rows = self._rows
+        h, p = rows.leverage, self._fit.cross.p_total
+        pearson = self._residuals["conditional_pearson"].to_numpy()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = (pearson / (1.0 - h)) ** 2 * h / p if p else np.full(h.size, np.nan)
+        return pd.Series(values, index=self._fit.design.index, name="cooks_distance")
+
+    def influence(
+        self,
+        group: str | None = None,
+        *,
+        refit: bool = False,
+        names: Names = "lme4",
+        progress: bool | None = None,
+    ) -> Influence:
+        """Return what leaving out each row, or each level of a grouping factor, does to the estimates.
+
+        The case's products are subtracted from those of all rows; no other row is read again.
+
+        Parameters
+        ----------
+        group : str, optional
+            Grouping factor whose levels are left out one by one; rows by default.
+        refit : bool
+            False: variance parameters are held at their estimates, and the rest follows exactly in closed form (as
+            R's HLMdiag). True: all parameters are estimated anew (as lme4's `influence()`).
+        names : {"lme4", "long", "words"}
+            What the variance parameters are called.
+        progress : bool, optional
+            Whether to show progress; by default on a terminal, after two seconds.
+
+        Raises
+        ------
+        ModelError
+            If the model has no such grouping factor.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+        >>> without = fit.diagnostics.influence("Subject", refit=True, names="words")
+        >>> without.variances.loc["337"].round(2)
+        SD of (Intercept) | Subject                      23.61
+        correlation of Days and (Intercept) | Subject    -0.09
+        SD of Days | Subject                              5.71
+        residual SD                                      26.03
+        Name: 337, dtype: float64
+        """
+        return influence(self._rows, group, refit=refit, names=names, progress=progress)
+
+    # -- random effects ----------------------------------------------------------------------------
+
+    @property
+    def random_effects_pca(self) -> pd.DataFrame:
+        """Principal components of each factor's random effects: sd, relative_sd (over σ), proportion, cumulative.
+
+        A component with a standard deviation near 0 means that the effects vary in fewer directions than the formula
+        gives them. lme4's rePCA, whose ``sdev`` is `relative_sd`. Effects are in the units of their columns:
+        rescaling a predictor changes the components.
+        """
+        return component_table(self._fit)
+
+    @property
+    def random_effects_loadings(self) -> pd.DataFrame:
+        """Components in terms of the effects: rows (group, effect), a column a component."""
+        return loading_table(self._fit)
+
+    # -- shares of variance ------------------------------------------------------------------------
+
+    @property
+    def variance_shares(self) -> pd.DataFrame:
+        """Mean variance of the rows that fixed effects, each grouping factor and the residual give, and its share.
+
+        With weights the residual's is the mean of σ²/wᵢ. An offset does not count among the fixed effects.
+        """
+        values = Shares(self._fit).components
+        index = ["fixed effects", *(block.name for block in self._fit.design.blocks), "residual"]
+        return pd.DataFrame({"variance": values, "share": values / values.sum()}, index=pd.Index(index))
+
+    def r_squared(
+        self, interval: Interval | None = None, *, level: float = 0.95, n: int = 1000, seed: Any = None
+    ) -> pd.DataFrame:
+        """Return R² of fixed effects alone (marginal) and of fixed and random effects together (conditional).
+
+        Nakagawa & Schielzeth (2013), with random slopes Johnson (2014): the variance of a factor's effects is its
+        mean over the rows. A variance of 0 counts as 0. With weights the residual variance is the mean of σ²/wᵢ; an
+        offset, which is known and not explained, counts neither as fixed effects nor in the whole.
+
+        Parameters
+        ----------
+        interval : {"delta", "bootstrap"}, optional
+            By the delta method on the logit scale (NaN where a variance is 0), or percentiles of a parametric
+            bootstrap.
+        level : float
+        n, seed
+            Replicates of the bootstrap, and what makes them the same again.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+        >>> fit.diagnostics.r_squared("delta").round(3)
+                     estimate  lower  upper
+        marginal        0.279  0.154  0.450
+        conditional     0.799  0.700  0.871
+        """
+        last = len(self._fit.design.blocks) + 1
+        everything = list(range(last + 1))
+        members = {"marginal": ([0], everything), "conditional": (everything[:-1], everything)}
+        return share_table(self._fit, members, {"interval": interval, "level": level, "n": n, "seed": seed})
+
+    def icc(
+        self, interval: Interval | None = None, *, level: float = 0.95, n: int = 1000, seed: Any = None
+    ) -> pd.DataFrame:
+        """Return intraclass correlations: the share of random effects in the variance.
+
+        The variances are those of `r_squared`: with weights the residual's is the mean of σ²/wᵢ, and an offset does
+        not count.
+
+        Parameters
+        ----------
+        interval, level, n, seed
+            As in `r_squared`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Rows: adjusted (of the variance that fixed effects leave), conditional (of all variance), and the adjusted
+            one of each grouping factor alone.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("strength ~ 1 + (1 | batch/cask)", mf.load_dataset("Pastes")).fit()
+        >>> fit.diagnostics.icc().round(3)
+                     estimate
+        adjusted        0.937
+        conditional     0.937
+        cask:batch      0.783
+        batch           0.154
+        """
+        blocks = self._fit.design.blocks
+        random = list(range(1, len(blocks) + 1))
+        below = [*random, len(blocks) + 1]
+        members = {"adjusted": (random, below), "conditional": (random, [0, *below])}
+        members |= {block.name: ([1 + f], below) for f, block in enumerate(blocks)}
+        return share_table(self._fit, members, {"interval": interval, "level": level, "n": n, "seed": seed})

@@ -1,0 +1,225 @@
+"""What the rows of a fit have to do with its estimates: uncertainties, leverages, columns adjusted for all else.
+
+In units where σ = 1, with R = W⁻¹, V = R + ZΛΛᵀZᵀ and P = V⁻¹ − V⁻¹X(XᵀV⁻¹X)⁻¹XᵀV⁻¹:
+
+* the hat matrix of ŷ = Xβ̂ + Zb̂ is I − RP, and y − ŷ = RPy;
+* its diagonal is w_i c_i, with c_i the uncertainty of row i's fitted value: [z_i x_i] C [z_i x_i]ᵀ, C the inverse of
+  the mixed-model equations (Bates et al. 2015, section 3.4);
+* X̂ = RV⁻¹X = X − Zb(X) is what the random effects leave of X, and V⁻¹X = WX̂;
+* the hat matrix of Xβ̂ alone is X(XᵀV⁻¹X)⁻¹XᵀV⁻¹ (Demidenko & Stukel 2005, Statistics in Medicine 24:893).
+
+No n × n matrix is formed: C is needed only where levels meet on a row, and those entries are at hand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from mixedfit.core.arrays import Array, BoolArray, IntArray
+from mixedfit.core.lazy import lazy
+from mixedfit.core.linalg import blas_threads, inverse
+from mixedfit.crossproducts.crossprod import tail_codes
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.information import Information
+from mixedfit.kernels.leverages import row_forms
+
+__all__ = ["Rows"]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Row-wise quantities of a fit.
+
+    Parameters
+    ----------
+    fit : Fit
+    """
+
+    fit: Fit
+
+    @lazy
+    def weights(self) -> Array:
+        """Weight of each row, shape (n,)."""
+        weights: Array | None = self.fit.design.weights
+        return np.ones(self.fit.design.n) if weights is None else weights
+
+    @lazy
+    def counted(self) -> BoolArray:
+        """Whether a row has a positive weight, shape (n,)."""
+        return self.weights > 0
+
+    @lazy
+    def variance_ratio(self) -> Array:
+        """Var(ε_i)/σ² = 1/w_i, NaN where the weight is 0, shape (n,)."""
+        out = np.full(self.weights.size, np.nan)
+        np.divide(1.0, self.weights, out=out, where=self.counted)
+        return out
+
+    @lazy
+    def X(self) -> Array:  # noqa: N802
+        """X̃ of the cross-products: X of full rank in an orthonormal basis, many-level factors taken off, (n, p)."""
+        fixed = self.fit.cross.fixed
+        return np.asarray(fixed.columns(self.fit.design, slice(0, self.fit.design.n)) @ fixed.transform)
+
+    @lazy
+    def first_effects(self) -> Array:
+        """Effects of the first factor in its basis, shape (n, k)."""
+        f = self.fit.cross.first_block
+        return np.ascontiguousarray(self.fit.design.blocks[f].z @ inverse(self.fit.cross.basis[f]))
+
+    @lazy
+    def _tail(self) -> tuple[IntArray, Array]:
+        """Tail columns of each row and its effects there, shape (n, effects) each."""
+        design, cross = self.fit.design, self.fit.cross
+        n = design.n
+        codes = tail_codes(design, cross.tail, cross.fixed.span, slice(0, n))
+        columns: list[IntArray] = [np.zeros((n, 0), np.int64)]
+        effects: list[Array] = [np.zeros((n, 0))]
+        for f, place in enumerate(cross.tail):
+            own = np.maximum(codes[:, f], 0)
+            columns.append(place.offset + own[:, None] * place.k + np.arange(place.k))
+            if place.block >= 0:
+                effects.append(design.blocks[place.block].z @ inverse(cross.basis[place.block]))
+            else:
+                effects.append((codes[:, f] >= 0)[:, None].astype(float))
+        return np.concatenate(columns, axis=1), np.concatenate(effects, axis=1)
+
+    @lazy
+    def forms(self) -> Array:
+        """Uncertainty of z'b given β; with many-level fixed factors on one side, on both: shape (n, 3)."""
+        cross, design = self.fit.cross, self.fit.design
+        out = np.zeros((design.n, 3))
+        if cross.first_block < 0 and not cross.tail:
+            return out
+        tail = self.fit.evaluation.tail
+        if not cross.tail:
+            lam = tail.lams[cross.first_block]
+            out[:, 0] = self._forms_of_one_factor(lam)
+            return out
+        with blas_threads(1):
+            whole = tail.whole_inverse()
+            columns, effects = self._tail
+            if cross.first_block < 0:
+                return _forms_of_fixed(whole, columns, effects)
+            codes, first = design.blocks[cross.first_block].codes, cross.first
+            order = np.argsort(codes, kind="stable")
+            start = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=first.gram.shape[0]))])
+            dense, pointers, places, data = _as_arrays(whole)
+            row_forms(
+                tail.lams[cross.first_block],
+                first.gram,
+                first.indptr,
+                first.indices,
+                first.values,
+                order,
+                start.astype(np.int64),
+                self.first_effects,
+                columns,
+                effects,
+                cross.q_random,
+                dense,
+                pointers,
+                places,
+                data,
+                out,
+            )
+            tail.release()
+        return out
+
+    def _forms_of_one_factor(self, lam: Array) -> Array:
+        """Return zᵀλ(λᵀAλ + I)⁻¹λᵀz of every row."""
+        first = self.fit.cross.first
+        inner = inverse(np.eye(lam.shape[0]) + lam.T @ first.gram @ lam)
+        blocks = lam @ inner @ lam.T
+        codes, z = self.fit.design.blocks[0].codes, self.first_effects
+        out = np.zeros(codes.size)
+        for a in range(lam.shape[0]):
+            for b in range(lam.shape[0]):
+                out += z[:, a] * blocks[codes, a, b] * z[:, b]
+        return out
+
+    @lazy
+    def phi(self) -> Array:
+        """Φ = (X̃ᵀV⁻¹X̃)⁻¹, shape (p, p)."""
+        return Information(self.fit).phi
+
+    @lazy
+    def adjusted(self) -> Array:
+        """X̂ = RV⁻¹X̃: what random effects and many-level fixed factors leave of X̃, shape (n, p)."""
+        cross, design = self.fit.cross, self.fit.design
+        out = self.X.copy()
+        if cross.first_block >= 0:
+            lam = self.fit.evaluation.tail.lams[cross.first_block]
+            slopes = (lam @ lam.T) @ Information(self.fit).fixed_scores[cross.first_block]
+            codes = design.blocks[cross.first_block].codes
+            for a in range(slopes.shape[1]):
+                out -= self.first_effects[:, a, None] * slopes[codes, a]
+        return self._less_tail(out, 0)
+
+    def _less_tail(self, values: Array, first: int) -> Array:
+        """Return columns less their predictions from the tail's columns from `first` on."""
+        columns, effects = self._tail
+        slopes = self.fit.evaluation.tail.slopes[:, :-1]
+        for s in range(columns.shape[1]):
+            share = np.where(columns[:, s] >= first, effects[:, s], 0.0)
+            if share.any():
+                values -= share[:, None] * slopes[columns[:, s]]
+        return values
+
+    @lazy
+    def _own(self) -> Array:
+        """X̃ less its generalised least-squares fit on many-level fixed factors, shape (n, p)."""
+        many = self.fit.cross.q_tail > self.fit.cross.q_random
+        return self._less_tail(self.X.copy(), self.fit.cross.q_random) if many else self.X
+
+    @lazy
+    def share(self) -> Array:
+        """w_i X̂_iΦX̂_iᵀ: what not knowing β adds to the leverage, shape (n,)."""
+        return np.asarray(self.weights * np.einsum("ip,pq,iq->i", self.adjusted, self.phi, self.adjusted))
+
+    @lazy
+    def leverage(self) -> Array:
+        """Diagonal of the hat matrix of Xβ̂ + Zb̂, shape (n,)."""
+        return np.asarray(self.weights * self.forms[:, 0] + self.share)
+
+    @lazy
+    def fixed_leverage(self) -> Array:
+        """Diagonal of the hat matrix of Xβ̂, shape (n,); its sum is the number of fixed effects."""
+        own = np.einsum("ip,pq,iq->i", self._own, self.phi, self.adjusted)
+        return np.asarray(self.weights * (own + self.forms[:, 1]))
+
+    @lazy
+    def mean_uncertainty(self) -> Array:
+        """Var(x_iβ̂)/σ², shape (n,)."""
+        own = np.einsum("ip,pq,iq->i", self._own, self.phi, self._own)
+        return np.asarray(own + self.forms[:, 2])
+
+    @lazy
+    def marginal_variance(self) -> Array:
+        """V_ii, NaN where the weight is 0, shape (n,)."""
+        out = self.variance_ratio.copy()
+        for block, lam in zip(self.fit.design.blocks, self.fit.lam, strict=True):
+            spread = block.z @ lam
+            out += np.einsum("ik,ik->i", spread, spread)
+        return out
+
+
+def _forms_of_fixed(whole: Array, columns: IntArray, effects: Array) -> Array:
+    """Return the forms without random effects: all columns are fixed."""
+    full = np.tril(whole) + np.tril(whole, -1).T
+    form = np.zeros(columns.shape[0])
+    for s in range(columns.shape[1]):
+        for t in range(columns.shape[1]):
+            form += effects[:, s] * full[columns[:, s], columns[:, t]] * effects[:, t]
+    return np.column_stack([form, form, form])
+
+
+def _as_arrays(whole: Array | sparse.csr_array) -> tuple[Array, IntArray, IntArray, Array]:
+    """Return an inverse as the kernel takes it: a dense matrix, or rows of a sparse one."""
+    if isinstance(whole, sparse.csr_array):
+        return np.zeros((0, 0)), whole.indptr.astype(np.int64), whole.indices.astype(np.int64), whole.data
+    none = np.zeros(0, np.int64)
+    return whole, none, none, np.zeros(0)

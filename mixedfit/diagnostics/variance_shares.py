@@ -1,0 +1,180 @@
+"""Shares of variance: fixed effects, each grouping factor, residual; R² and intraclass correlations.
+
+Nakagawa & Schielzeth (2013), Methods in Ecology and Evolution 4:133; with random slopes the variance of a factor is
+its mean over the rows (Johnson 2014, same journal, 5:944): z_iᵀΩz_i. All are defined when a variance is 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array, BoolArray
+from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.lazy import lazy
+from mixedfit.core.options import check_level
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.parameters import variance_parameters
+from mixedfit.inference.bootstrap.bootstrap import bootstrap
+from mixedfit.inference.vcov_varpar import vcov_varpar
+
+__all__ = ["Interval", "Shares", "share_table"]
+
+Interval = Literal["delta", "bootstrap"]
+
+ROUNDING = 1e-14
+"""Share of the mean below which a standard deviation over the rows is a rounding error."""
+
+KINDS = ("delta", "bootstrap")
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """Components of the variance of a response.
+
+    Parameters
+    ----------
+    fit : Fit
+    """
+
+    fit: Fit
+
+    @lazy
+    def _counted(self) -> BoolArray:
+        weights = self.fit.design.weights
+        return np.ones(self.fit.design.n, dtype=bool) if weights is None else weights > 0
+
+    @lazy
+    def fixed(self) -> float:
+        """Variance of Xβ̂ over the rows (offset apart), with divisor n − 1, as R's var."""
+        fit = self.fit
+        mean = fit.fixed_part if fit.design.offset is None else fit.fixed_part - fit.design.offset
+        mean = mean[self._counted]
+        variance = float(np.var(mean, ddof=1))
+        return variance if variance > (ROUNDING * np.abs(mean).max()) ** 2 else 0.0
+
+    @lazy
+    def products(self) -> tuple[Array, ...]:
+        """Mean of z_i z_iᵀ over the rows for every factor, shape (k, k) each."""
+        count = int(self._counted.sum())
+        rows = [block.z[self._counted] for block in self.fit.design.blocks]
+        return tuple(z.T @ z / count for z in rows)
+
+    @lazy
+    def random(self) -> Array:
+        """Mean variance that each factor's effects give the rows, shape (factors,)."""
+        pairs = zip(self.products, self.fit.omega, strict=True)
+        return np.array([np.sum(own * omega) for own, omega in pairs], dtype=float)
+
+    @lazy
+    def residual_factor(self) -> float:
+        """Mean of Var(ε_i)/σ² over the rows: 1 without weights."""
+        weights = self.fit.design.weights
+        return 1.0 if weights is None else float(np.mean(1.0 / weights[self._counted]))
+
+    @lazy
+    def residual(self) -> float:
+        """Mean variance of the residuals."""
+        return self.fit.sigma**2 * self.residual_factor
+
+    @property
+    def components(self) -> Array:
+        """Fixed effects, factors, residual: shape (factors + 2,)."""
+        return np.concatenate([[self.fixed], self.random, [self.residual]])
+
+    @lazy
+    def slopes(self) -> tuple[Array, Array]:
+        """∂components/∂(variances and covariances, σ², β) and the covariance of these; NaN on the boundary."""
+        fit = self.fit
+        parameters = variance_parameters(fit.design, with_sigma=fit.held_sigma is None)
+        covariance = vcov_varpar(fit, scale="variance", joint=True).to_numpy()
+        out = np.zeros((len(self.components), covariance.shape[0]))
+        for i, p in enumerate(parameters):
+            if p.kind == "sigma":
+                out[-1, i] = self.residual_factor
+            else:
+                own = self.products[p.block]
+                out[1 + p.block, i] = own[p.first, p.second] * (1.0 if p.first == p.second else 2.0)
+        kept = fit.cross.fixed.kept
+        X = fit.design.X[np.ix_(self._counted, kept)]
+        X = X - X.mean(axis=0)
+        gradient = 2.0 * X.T @ (X @ fit.beta[kept]) / max(X.shape[0] - 1, 1)
+        out[0, len(parameters) + kept] = gradient
+        if fit.design.many:
+            out[0] = np.nan
+        needed = np.any(out != 0.0, axis=0)
+        return out[:, needed], covariance[np.ix_(needed, needed)]
+
+
+def share_table(
+    fit: Fit, members: dict[str, tuple[list[int], list[int]]], options: dict[str, Any]
+) -> pd.DataFrame:
+    """Return ratios of sums of components, with intervals if wanted.
+
+    Parameters
+    ----------
+    fit : Fit
+    members : mapping of name to (numerator, denominator)
+        Positions among the components.
+    options : dict
+        interval, level, n, seed.
+    """
+    interval, level = options["interval"], check_level(options["level"])
+    if interval is not None and interval not in KINDS:
+        raise ModelError(
+            f"interval={interval!r} is not known; expected 'delta', 'bootstrap' or None. "
+            f"{nearest(str(interval), KINDS)}"
+        )
+    shares = Shares(fit)
+    estimates = _ratios(shares.components, members)
+    table = pd.DataFrame({"estimate": estimates}, index=pd.Index(members))
+    if interval == "delta":
+        table["lower"], table["upper"] = _delta(shares, members, estimates, level)
+    elif interval == "bootstrap":
+        table["lower"], table["upper"] = _bootstrap(fit, members, level, options)
+    return table
+
+
+def _ratios(components: Array, members: dict[str, tuple[list[int], list[int]]]) -> Array:
+    return np.array([components[above].sum() / components[below].sum() for above, below in members.values()])
+
+
+def _delta(
+    shares: Shares, members: dict[str, tuple[list[int], list[int]]], estimates: Array, level: float
+) -> tuple[Array, Array]:
+    """Return limits by the delta method on the logit scale; NaN where a variance of the ratio is at its boundary."""
+    from scipy.special import expit, logit, ndtri
+
+    slopes, covariance = shares.slopes
+    components = shares.components
+    lower, upper = np.full((2, estimates.size), np.nan)
+    for i, (above, below) in enumerate(members.values()):
+        if not 0.0 < estimates[i] < 1.0:
+            continue
+        total = components[below].sum()
+        own = (slopes[above].sum(axis=0) - estimates[i] * slopes[below].sum(axis=0)) / total
+        used = own != 0.0
+        variance = own[used] @ covariance[np.ix_(used, used)] @ own[used]
+        error = np.sqrt(variance) / (estimates[i] * (1.0 - estimates[i]))
+        reach = ndtri(0.5 + level / 2.0) * error
+        lower[i], upper[i] = expit(logit(estimates[i]) - reach), expit(logit(estimates[i]) + reach)
+    return lower, upper
+
+
+def _bootstrap(
+    fit: Fit, members: dict[str, tuple[list[int], list[int]]], level: float, options: dict[str, Any]
+) -> tuple[Array, Array]:
+    """Return percentiles of a parametric bootstrap."""
+
+    def statistic(refit: Fit) -> pd.Series[float]:
+        return pd.Series(_ratios(Shares(refit).components, members), index=pd.Index(names))
+
+    names = [f"share {i}" for i in range(len(members))]
+    drawn = bootstrap(fit, options["n"], statistic=statistic, seed=options["seed"])
+    values = drawn.replicates[names].to_numpy()
+    tail = (1.0 - level) / 2.0
+    lower, upper = np.nanquantile(values, [tail, 1.0 - tail], axis=0)
+    return lower, upper

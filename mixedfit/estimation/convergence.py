@@ -1,0 +1,118 @@
+"""The verdict on a fit, as a value and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mixedfit.core.arrays import Array, BoolArray
+from mixedfit.covariance import BlockDiagonal
+from mixedfit.likelihood.criterion import Criterion
+
+from .optimize import Optimum
+
+__all__ = ["Convergence", "undetermined", "verdict_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Convergence:
+    """The verdict on a fit.
+
+    Attributes
+    ----------
+    status : {"converged", "boundary", "failed"}
+        "boundary": converged to a singular covariance, which is a result and not a failure.
+    decrement : float
+        Decrease of the criterion that a Newton step still promised.
+    evaluations : int
+        Evaluations of the criterion, gradient included.
+    singular : tuple of str
+        Grouping factors (terms) whose covariance has no full rank.
+    message : str
+        The verdict in words, with advice.
+    """
+
+    status: Literal["converged", "boundary", "failed"]
+    decrement: float
+    evaluations: int
+    singular: tuple[str, ...]
+    message: str
+
+    @property
+    def converged(self) -> bool:
+        """Whether an optimum was reached, at the boundary or inside."""
+        return self.status != "failed"
+
+
+def verdict_of(
+    criterion: Criterion,
+    optimum: Optimum,
+    singular: Sequence[bool],
+    names: Sequence[str],
+    structures: Sequence[BlockDiagonal],
+) -> Convergence:
+    """Return the verdict on an optimum: converged, at the boundary, or not, with words and advice."""
+    named = list(names) or [f"factor {f + 1}" for f in range(len(structures))]
+    flat = tuple(name for name, is_singular in zip(named, singular, strict=True) if is_singular)
+    count = f"{optimum.evaluations} evaluation{'s' * (optimum.evaluations != 1)}"
+    found = f"{count}, Newton decrement {optimum.decrement:.1e}"
+    if not optimum.reached or not np.isfinite(optimum.point.value):
+        return Convergence(
+            "failed",
+            optimum.decrement,
+            optimum.evaluations,
+            flat,
+            f"Not converged ({found}): the criterion could still fall by about {optimum.decrement:.2g}. Raise "
+            "Control(max_evaluations=...), give another start, or simplify the random effects.",
+        )
+    loose = _undetermined_names(criterion, optimum, named)
+    if flat and loose:
+        found += f"; the data do not determine the variance of {', '.join(loose)}, any value fits as well"
+    if flat:
+        return Convergence(
+            "boundary",
+            optimum.decrement,
+            optimum.evaluations,
+            flat,
+            f"Converged on the boundary ({found}): {_singular_words(criterion, optimum.x, singular, named)}. "
+            "The estimates are the optimum; a simpler random part fits as well.",
+        )
+    return Convergence("converged", optimum.decrement, optimum.evaluations, (), f"Converged ({found}).")
+
+
+def undetermined(criterion: Criterion, optimum: Optimum) -> BoolArray:
+    """Return for each θ whether it can change by its own size, or by 0.1, while the criterion stays."""
+    if criterion.n_theta == 0:
+        return np.zeros(0, dtype=bool)
+    gain = np.diag(optimum.point.curvature) * np.maximum(optimum.x, 0.1) ** 2
+    return np.asarray(np.abs(gain) < 1e-7)
+
+
+def _undetermined_names(criterion: Criterion, optimum: Optimum, names: Sequence[str]) -> list[str]:
+    flat = undetermined(criterion, optimum)
+    return [
+        name
+        for name, here, structure in zip(names, criterion.slices, criterion.structures, strict=True)
+        if flat[here.start + np.array(structure.diagonal)].any()
+    ]
+
+
+def _singular_words(criterion: Criterion, x: Array, singular: Sequence[bool], names: Sequence[str]) -> str:
+    words = []
+    for name, is_singular, here, structure in zip(
+        names, singular, criterion.slices, criterion.structures, strict=True
+    ):
+        if not is_singular:
+            continue
+        lam = structure.factor(x[here])
+        rank = int(np.linalg.matrix_rank(lam))
+        if rank == 0:
+            words.append(f"no variance between levels of {name}")
+        else:
+            words.append(
+                f"the {structure.k} effects of {name} vary in {rank} direction{'s' * (rank > 1)} only"
+            )
+    return "; ".join(words)

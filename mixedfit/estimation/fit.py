@@ -1,0 +1,373 @@
+"""The frozen record of a fit: what was fitted, what came out, and the algebra that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.errors import DataError, ModelError
+from mixedfit.core.lazy import lazy
+from mixedfit.core.linalg import blas_threads, inverse
+from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
+from mixedfit.crossproducts.responses import with_response
+from mixedfit.design.design import Design, check_identifiable
+from mixedfit.kernels.first_factor_products import solve_first
+from mixedfit.likelihood.criterion import Criterion, Evaluation
+
+from .convergence import Convergence
+from .estimate import Control, estimate
+
+__all__ = ["Fit", "Fitted", "HasFit", "criterion_of", "fit_design", "fit_of", "refit_design"]
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted model in bare arrays.
+
+    Attributes
+    ----------
+    design : Design
+    cross : CrossProducts
+    theta : ndarray, shape (n_theta,)
+        Relative covariance parameters, ordered and named by the design.
+    reml : bool
+    held_sigma : float or None
+        Residual standard deviation if it was held fixed.
+    convergence : Convergence
+    evaluation : Evaluation
+        The criterion at θ.
+    timing : mapping of str to float
+        Seconds spent on each stage.
+    """
+
+    design: Design
+    cross: CrossProducts
+    theta: Array
+    reml: bool
+    held_sigma: float | None
+    convergence: Convergence
+    evaluation: Evaluation
+    timing: Mapping[str, float] = field(default_factory=dict)
+
+    def criterion(self, reml: bool) -> Criterion:
+        """Return the function that REML or ML minimises."""
+        return criterion_of(self.design, self.cross, reml, self.held_sigma)
+
+    @lazy
+    def deviance(self) -> float:
+        """−2 log-likelihood at θ (σ profiled unless held fixed)."""
+        return self.evaluation.value if not self.reml else self.criterion(False)(self.theta).value
+
+    @lazy
+    def reml_criterion(self) -> float:
+        """−2 log-likelihood of the residual contrasts at θ."""
+        return self.evaluation.value if self.reml else self.criterion(True)(self.theta).value
+
+    @lazy
+    def sigma(self) -> float:
+        """Residual standard deviation, in units of y."""
+        return self.evaluation.sigma
+
+    @lazy
+    def lam(self) -> tuple[Array, ...]:
+        """λ of every block, shape (k, k) each."""
+        return tuple(
+            block.structure.factor(self.theta[here])
+            for block, here in zip(self.design.blocks, self.design.theta_slices, strict=True)
+        )
+
+    @lazy
+    def omega(self) -> tuple[Array, ...]:
+        """Ω = σ²λλᵀ of every block, shape (k, k) each, in units of y²."""
+        return tuple(self.sigma**2 * lam @ lam.T for lam in self.lam)
+
+    @lazy
+    def coefficient_names(self) -> tuple[str, ...]:
+        """Names of all fixed effects, many-level factors last."""
+        return (*self.design.x_names, *(name for factor in self.design.many for name in factor.names))
+
+    @lazy
+    def coefficient_index(self) -> pd.Index[str]:
+        """`coefficient_names` as an index, which many tables share."""
+        return pd.Index(self.coefficient_names)
+
+    @lazy
+    def kept(self) -> Array:
+        """Whether each fixed effect is estimated (the others were dropped for rank), shape (p,), bool."""
+        kept = np.zeros(len(self.design.x_names), dtype=bool)
+        kept[self.cross.fixed.kept] = True
+        parts = [kept]
+        for factor, columns in zip(self.design.many, self._many_kept, strict=True):
+            parts.append(np.isin(np.arange(len(factor.names)), columns))
+        return np.concatenate(parts)
+
+    @property
+    def _many_kept(self) -> tuple[IntArray, ...]:
+        span = self.cross.fixed.span
+        return () if span is None else span.kept
+
+    @lazy
+    def _many_columns(self) -> IntArray:
+        """Places of the many-level factors' estimated columns among all coefficients."""
+        return np.flatnonzero(self.kept)[self.cross.fixed.kept.size :]
+
+    @lazy
+    def beta(self) -> Array:
+        """Fixed effects, NaN where dropped, shape (p,), in units of y per unit of x."""
+        cross, fixed = self.cross, self.cross.fixed
+        solution = self.evaluation.solution
+        beta = np.full(len(self.coefficient_names), np.nan)
+        beta[fixed.kept] = fixed.centre + fixed.scale * (fixed.transform @ solution[cross.q_tail :])
+        own = fixed.levels + fixed.scale * solution[cross.q_random : cross.q_tail]
+        beta[self._many_columns] = own - fixed.within @ beta[fixed.kept]
+        return beta
+
+    @lazy
+    def inner_covariance(self) -> Array:
+        """(XᵀV⁻¹X)⁻¹ over all fixed columns in the basis of the cross-products, many-level factors first."""
+        return self.evaluation.tail.fixed_covariance()
+
+    @lazy
+    def beta_covariance(self) -> Array:
+        """Covariance of the estimated fixed effects, NaN where dropped, shape (p, p)."""
+        cross, T = self.cross, self.cross.fixed.transform
+        inner = self.inner_covariance
+        many = cross.q_tail - cross.q_random
+        p = len(self.coefficient_names)
+        out = np.full((p, p), np.nan)
+        x, m, within = cross.fixed.kept, self._many_columns, cross.fixed.within
+        own, side = T @ inner[many:, many:] @ T.T, inner[:many, many:] @ T.T
+        out[np.ix_(x, x)] = own
+        out[np.ix_(m, x)] = side - within @ own
+        out[np.ix_(m, m)] = inner[:many, :many] - side @ within.T - within @ side.T + within @ own @ within.T
+        out[np.ix_(x, m)] = out[np.ix_(m, x)].T
+        return self.sigma**2 * out
+
+    @lazy
+    def modes(self) -> tuple[Array, ...]:
+        """Conditional modes b (BLUPs) of every block, shape (levels, k) each, in units of y per unit of z."""
+        out = []
+        cross, tail = self.cross, self.evaluation.tail
+        for f, block in enumerate(self.design.blocks):
+            if f == cross.first_block:
+                inner = np.empty((block.levels, block.k))
+                first = cross.first
+                solve_first(
+                    tail.lams[f],
+                    first.gram,
+                    first.indptr,
+                    first.indices,
+                    first.values,
+                    first.border,
+                    self.evaluation.solution,
+                    inner,
+                )
+            else:
+                place = next(b for b in cross.tail if b.block == f)
+                inner = self.evaluation.solution[place.offset : place.stop].reshape(block.levels, block.k)
+            out.append(cross.fixed.scale * inner @ inverse(cross.basis[f]).T)
+        return tuple(out)
+
+    @lazy
+    def mode_covariance(self) -> tuple[Array, ...]:
+        """Var(b | y) at known β, θ, σ, of every block: shape (levels, k, k) each.
+
+        σ² Λ (ΛᵀZᵀZΛ + I)⁻¹ Λᵀ, its diagonal blocks; Bates et al. (2015), equation 58.
+        """
+        out = []
+        with blas_threads(1):
+            for f, basis in enumerate(self.cross.basis):
+                root = inverse(basis)
+                out.append(self.sigma**2 * (root @ self.evaluation.tail.mode_blocks(f) @ root.T))
+            self.evaluation.tail.release()
+        return tuple(out)
+
+    @lazy
+    def fixed_part(self) -> Array:
+        """Xβ plus offset on the rows kept, shape (n,)."""
+        design = self.design
+        kept = self.cross.fixed.kept
+        out = design.X[:, kept] @ self.beta[kept]
+        at = len(design.x_names)
+        for factor in design.many:
+            own = np.nan_to_num(self.beta[at : at + len(factor.names)])  # a dropped column counts as 0
+            effects = np.concatenate([np.zeros(factor.first), own])
+            out += effects[factor.grouping.codes]
+            at += len(factor.names)
+        return out if design.offset is None else out + design.offset
+
+    @lazy
+    def fitted(self) -> Array:
+        """Xβ + Zb plus offset on the rows kept, shape (n,)."""
+        out = self.fixed_part.copy()
+        for block, modes in zip(self.design.blocks, self.modes, strict=True):
+            out += np.einsum("ik,ik->i", block.z, modes[block.codes])
+        return out
+
+    @lazy
+    def response(self) -> Array:
+        """The response as observed, offset included, shape (n,)."""
+        return self.design.y if self.design.offset is None else self.design.y + self.design.offset
+
+    @lazy
+    def n_parameters(self) -> int:
+        """Parameters that information criteria count: fixed effects, θ, and σ unless held."""
+        return self.cross.p_total + self.design.n_theta + (self.held_sigma is None)
+
+    @property
+    def formula(self) -> str:
+        """The formula as written."""
+        return self.design.formula.source
+
+    @property
+    def nobs(self) -> int:
+        """Rows that the likelihood counts: complete and with a positive weight."""
+        return self.cross.n
+
+    @property
+    def ngroups(self) -> dict[str, int]:
+        """Number of levels of every grouping factor."""
+        return {block.name: block.levels for block in self.design.blocks}
+
+    @property
+    def df_resid(self) -> int:
+        """Rows less all parameters (fixed effects, θ and σ)."""
+        return self.nobs - self.n_parameters
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood that was maximised: restricted for REML."""
+        return -0.5 * self.evaluation.value
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, −2 llf + 2k with k parameters."""
+        return -2.0 * self.llf + 2.0 * self.n_parameters
+
+    @property
+    def aicc(self) -> float:
+        """`aic` corrected for few rows, aic + 2k(k + 1)/(n − k − 1); Hurvich & Tsai (1989), Biometrika 76:297."""
+        k, n = self.n_parameters, self.nobs
+        return self.aic + 2.0 * k * (k + 1) / (n - k - 1) if n > k + 1 else float("inf")
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, −2 llf + log(n) k with k parameters."""
+        return -2.0 * self.llf + float(np.log(self.nobs)) * self.n_parameters
+
+
+class HasFit(Protocol):
+    """An object with a `Fit`, such as `MixedResults`."""
+
+    @property
+    def _fit(self) -> Fit: ...
+
+
+Fitted: TypeAlias = Fit | HasFit
+"""What functions of a fitted model take: a `Fit`, or an object that has one."""
+
+
+def fit_of(fitted: Fitted, function: str = "this") -> Fit:
+    """Return the record of a fit, for a function of that name.
+
+    Raises
+    ------
+    ModelError
+        If the argument is not a fitted model.
+    """
+    if isinstance(fitted, Fit):
+        return fitted
+    fit = getattr(fitted, "_fit", None)
+    if not isinstance(fit, Fit):
+        raise ModelError(f"{function} was given a {type(fitted).__name__}; expected a fit: model.fit().")
+    return fit
+
+
+def criterion_of(design: Design, cross: CrossProducts, reml: bool, sigma: float | None) -> Criterion:
+    """Return the function of a design's θ that REML or ML minimises."""
+    return Criterion(cross, tuple(block.structure for block in design.blocks), reml, sigma)
+
+
+def fit_design(
+    design: Design,
+    *,
+    reml: bool = True,
+    start: Array | None = None,
+    sigma: float | None = None,
+    control: Control | None = None,
+    report: Callable[[int, float], None] | None = None,
+    seconds: float = 0.0,
+) -> Fit:
+    """Return the REML or ML fit of a design, which took `seconds` to build.
+
+    Raises
+    ------
+    ModelError
+        If there are not more rows than fixed effects, σ is not positive, or variances cannot be told apart.
+    """
+    if sigma is not None and not (np.isfinite(sigma) and sigma > 0):
+        raise ModelError(
+            f"sigma is {sigma}; a residual standard deviation held fixed must be a positive number."
+        )
+    check_identifiable(design, sigma)
+    begun = perf_counter()
+    with blas_threads(1, design.n * (design.X.shape[1] + 1)):
+        cross = cross_products(design)
+    timing = {"design": seconds, "cross_products": perf_counter() - begun}
+    return _estimated(design, cross, reml, start, sigma, control, report, timing)
+
+
+def refit_design(fit: Fit, y: Array) -> Fit:
+    """Return the same model fitted to another response, shape (n,), less any offset already."""
+    if y.shape != (fit.design.n,):
+        raise DataError(
+            f"the new response has shape {y.shape}; the model was fitted to {fit.design.n} rows"
+            + (
+                f", {fit.design.dropped} others were dropped for missing values."
+                if fit.design.dropped
+                else "."
+            )
+        )
+    if not np.all(np.isfinite(y)):
+        raise DataError(
+            "the new response has missing or infinite values; refit needs one finite number a row."
+        )
+    begun = perf_counter()
+    design = fit.design.with_response(y)
+    cross = with_response(fit.cross, design)
+    timing = {"cross_products": perf_counter() - begun}
+    return _estimated(design, cross, fit.reml, fit.theta, fit.held_sigma, None, None, timing)
+
+
+def _estimated(
+    design: Design,
+    cross: CrossProducts,
+    reml: bool,
+    start: Array | None,
+    sigma: float | None,
+    control: Control | None,
+    report: Callable[[int, float], None] | None,
+    timing: dict[str, float],
+) -> Fit:
+    begun = perf_counter()
+    largest = max(cross.gram.size, cross.first.border.size) if cross.sparse is None else np.inf
+    with blas_threads((control or Control()).blas_threads, largest):
+        outcome = estimate(
+            cross,
+            [block.structure for block in design.blocks],
+            reml=reml,
+            sigma=sigma,
+            start=start,
+            control=control,
+            names=[block.name for block in design.blocks],
+            report=report,
+        )
+    timing["optimisation"] = perf_counter() - begun
+    timing["total"] = sum(timing.values())
+    return Fit(design, cross, outcome.theta, reml, sigma, outcome.convergence, outcome.evaluation, timing)

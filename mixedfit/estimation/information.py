@@ -1,0 +1,179 @@
+"""How much the data say about θ and σ, and how the covariance of β̂ depends on them.
+
+Everything in units where σ = 1 and in the basis of the cross-products: V = I + ZΛΛᵀZᵀ, Φ = (XᵀV⁻¹X)⁻¹,
+H_j = Z_jᵀV⁻¹X, and for a direction E_a = ∂(λλᵀ)/∂θ_a of one factor M_a = Σ_j H_jᵀE_aH_j = −∂Φ⁻¹/∂θ_a. A fixed
+factor with many levels is projected out of V⁻¹ throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.lazy import lazy
+from mixedfit.core.linalg import blas_threads
+from mixedfit.kernels.first_factor_products import project_first, variates_first
+
+from .fit import Fit
+
+__all__ = ["Information"]
+
+
+@dataclass(frozen=True, eq=False)
+class Information:
+    """Derivatives at a fit.
+
+    Parameters
+    ----------
+    fit : Fit
+    """
+
+    fit: Fit
+
+    @lazy
+    def fixed_scores(self) -> tuple[Array, ...]:
+        """H_j of every block, shape (levels, k, p) each."""
+        cross, tail = self.fit.cross, self.fit.evaluation.tail
+        out = []
+        for f, block in enumerate(self.fit.design.blocks):
+            if f == cross.first_block:
+                first = cross.first
+                scores = np.empty_like(first.border)
+                slopes = np.ascontiguousarray(tail.slopes)
+                project_first(
+                    tail.lams[f],
+                    first.gram,
+                    first.indptr,
+                    first.indices,
+                    first.values,
+                    first.border,
+                    slopes,
+                    scores,
+                )
+            else:
+                place = next(b for b in cross.tail if b.block == f)
+                scores = tail.fixed_scores(place)
+            out.append(np.ascontiguousarray(scores[:, :, :-1]))
+            assert out[-1].shape[:2] == (block.levels, block.k)
+        return tuple(out)
+
+    @lazy
+    def phi(self) -> Array:
+        """Φ = (X̃ᵀV⁻¹X̃)⁻¹ of the columns of X, shape (p, p)."""
+        many = self.fit.cross.q_tail - self.fit.cross.q_random
+        return self.fit.inner_covariance[many:, many:]
+
+    @lazy
+    def directions(self) -> tuple[Array, ...]:
+        """E_a of every block's θ, shape (n_theta_f, k, k) each, in the basis of the cross-products."""
+        out = []
+        fit = self.fit
+        for block, here, basis in zip(
+            fit.design.blocks, fit.design.theta_slices, fit.cross.basis, strict=True
+        ):
+            lam = basis @ block.structure.factor(fit.theta[here])
+            d = basis @ block.structure.derivative(fit.theta[here])
+            out.append(d @ lam.T + lam @ d.transpose(0, 2, 1))
+        return tuple(out)
+
+    def spreads(self, directions: Sequence[Array]) -> Array:
+        """Return M_a of all directions, block by block, shape (directions, p, p)."""
+        parts = [
+            np.einsum("jas,dab,jbt->dst", h, e, h, optimize=True)
+            for h, e in zip(self.fixed_scores, directions, strict=True)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, *self.phi.shape))
+
+    @lazy
+    def own_spreads(self) -> Array:
+        """M_a of θ's own directions, shape (n_theta, p, p)."""
+        return self.spreads(self.directions)
+
+    @lazy
+    def parameter_covariance(self) -> Array:
+        """Asymptotic covariance of (θ, log σ²), directions of no information left out."""
+        curvature = self.curvature
+        size = np.sqrt(np.abs(np.diag(curvature)))  # units of x change θ's, and nothing that is decided here
+        size[size == 0] = 1.0
+        values, vectors = np.linalg.eigh(curvature / np.outer(size, size))
+        keep = values > 1e-8
+        scaled = vectors[:, keep] / size[:, None]
+        return np.asarray(2.0 * (scaled / values[keep]) @ scaled.T)
+
+    def quadratic_forms(self, coefficients: Sequence[Array], *, restricted: bool) -> Array:
+        """Return t_aᵀV⁻¹t_b (`restricted`: t_aᵀPt_b) of the variates t_a = Σ_f Z_f c_af.
+
+        Parameters
+        ----------
+        coefficients : sequence of ndarray, shape (levels, k, count)
+            One for each block.
+        """
+        cross, tail = self.fit.cross, self.fit.evaluation.tail
+        count = coefficients[0].shape[2]
+        products, crossed = np.zeros((count, count)), np.zeros((count, tail.size))
+        rest = np.zeros((count, cross.q_tail))
+        for f, c in enumerate(coefficients):
+            if f == cross.first_block:
+                first = cross.first
+                variates_first(
+                    tail.lams[f],
+                    first.gram,
+                    first.indptr,
+                    first.indices,
+                    first.values,
+                    first.border,
+                    np.ascontiguousarray(c),
+                    products,
+                    crossed,
+                )
+            else:
+                place = next(b for b in cross.tail if b.block == f)
+                rest[:, place.offset : place.stop] = c.reshape(-1, count).T
+        if cross.q_random:
+            mixed = crossed[:, : cross.q_tail] @ rest.T
+            own = tail.times(rest)
+            products += mixed + mixed.T + own[:, : cross.q_tail] @ rest.T
+            crossed += own
+        with blas_threads(1):
+            projected = tail.project(crossed)
+        if not restricted:
+            projected = projected[: cross.q_tail]
+        return np.asarray(products - projected.T @ projected)
+
+    @lazy
+    def curvature(self) -> Array:
+        """Second derivatives of the criterion in (θ, log σ²), shape (n_theta + 1, n_theta + 1).
+
+        σ is not profiled out: d(θ, s) = log|…| + ν s + PRSS(θ) e⁻ˢ. Where the exact second derivative is dear
+        (crossed factors with many levels), central differences of the exact gradient stand in. Without σ's row
+        and column where σ is held.
+        """
+        with blas_threads(1):
+            profiled = self._profiled()
+        if self.fit.held_sigma is not None:
+            return profiled
+        nu = self.fit.criterion(self.fit.reml).nu
+        along = self.fit.evaluation.along
+        size = profiled.shape[0]
+        out = np.empty((size + 1, size + 1))
+        out[:size, :size] = profiled + np.outer(along, along) / nu
+        out[:size, size] = out[size, :size] = along
+        out[size, size] = nu
+        return out
+
+    def _profiled(self) -> Array:
+        exact = self.fit.evaluation.exact_curvature
+        self.fit.evaluation.release()
+        if exact is not None:
+            return exact
+        criterion, theta = self.fit.criterion(self.fit.reml), self.fit.theta
+        step = 1e-4 * np.maximum(np.abs(theta), 0.1)
+        columns = []
+        for a, h in enumerate(step):
+            shift = h * np.eye(theta.size)[a]
+            columns.append((criterion(theta + shift).gradient - criterion(theta - shift).gradient) / (2 * h))
+        out = np.column_stack(columns)
+        return np.asarray(0.5 * (out + out.T))

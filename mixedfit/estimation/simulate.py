@@ -1,0 +1,97 @@
+"""New responses from a fitted model: y* = Xβ̂ + Zb* + ε*, with b* and ε* drawn anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+from mixedfit.design.design import Design
+from mixedfit.kernels.accumulate import add_effects
+
+from .fit import Fit
+
+__all__ = ["marginal_draws", "residual_scale", "response_from", "simulate_response"]
+
+
+def simulate_response(fit: Fit, n: int, rng: np.random.Generator, *, offset: bool = True) -> Array:
+    """Return draws from the fitted marginal distribution, N(Xβ̂, ZΩ̂Zᵀ + σ̂²W⁻¹), shape (rows, n).
+
+    Random effects are drawn, not predicted: nothing is conditional on the BLUPs. Rows of weight 0, whose
+    variance is not defined, get no residual. A column's numbers follow each other in the stream, so that
+    the first columns are the same whatever `n`.
+
+    Parameters
+    ----------
+    fit : Fit
+    n : int
+        Number of responses.
+    rng : numpy.random.Generator
+    offset : bool
+        Whether to include the offset, as in the response observed.
+    """
+    mean = fit.fixed_part
+    if fit.design.offset is not None and not offset:
+        mean = mean - fit.design.offset
+    roots = [fit.sigma * lam for lam in fit.lam]
+    return marginal_draws(fit.design, mean, roots, residual_scale(fit), n=n, rng=rng)
+
+
+def marginal_draws(
+    design: Design, mean: Array, roots: Sequence[Array], scale: Array, *, n: int, rng: np.random.Generator
+) -> Array:
+    """Return draws of mean + Zb + ε on the rows of a design, shape (rows, n).
+
+    Parameters
+    ----------
+    design : Design
+    mean, scale : ndarray, shape (rows,)
+        Mean of each row, and standard deviation of its residual.
+    roots : sequence of ndarray, shape (k, k)
+        For every block a matrix with root rootᵀ = Ω.
+    n : int
+    rng : numpy.random.Generator
+    """
+    blocks = design.blocks
+    sizes = [block.levels * block.k for block in blocks]
+    drawn = rng.standard_normal((n, sum(sizes) + design.n))
+    effects, at = [], 0
+    for block, root, size in zip(blocks, roots, sizes, strict=True):
+        effects.append(drawn[:, at : at + size].reshape(n, block.levels, block.k) @ root.T)
+        at += size
+    out = drawn[:, at:] * scale
+    out += mean
+    for block, b in zip(blocks, effects, strict=True):
+        add_effects(block.codes, np.ascontiguousarray(block.z), np.ascontiguousarray(b), out)
+    return out.T
+
+
+def residual_scale(fit: Fit) -> Array:
+    """Return the standard deviation of each row's residual, σ̂/√w, 0 where the weight is 0, shape (rows,)."""
+    weights = fit.design.weights
+    if weights is None:
+        return np.full(fit.design.n, fit.sigma)
+    counted = weights > 0
+    return np.where(counted, fit.sigma / np.sqrt(np.where(counted, weights, 1.0)), 0.0)
+
+
+def response_from(fit: Fit, effects: Sequence[Array], residuals: Array, *, offset: bool = False) -> Array:
+    """Return Xβ̂ + Zb + ε for given effects and residuals.
+
+    Parameters
+    ----------
+    fit : Fit
+    effects : sequence of ndarray, shape (n, levels, k)
+        b of each block.
+    residuals : ndarray, shape (n, rows)
+        ε; used up.
+    offset : bool
+    """
+    mean = fit.fixed_part
+    if fit.design.offset is not None and not offset:
+        mean = mean - fit.design.offset
+    residuals += mean
+    for block, b in zip(fit.design.blocks, effects, strict=True):
+        add_effects(block.codes, np.ascontiguousarray(block.z), np.ascontiguousarray(b), residuals)
+    return residuals

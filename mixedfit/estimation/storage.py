@@ -1,0 +1,195 @@
+"""Fits on disk: arrays and JSON text in one npz file, nothing that could be executed."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import DataError
+from mixedfit.core.json_index import pack_index, unpack_index
+from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
+from mixedfit.crossproducts.crossprod import cross_products
+from mixedfit.design.design import Design, ManyLevelFactor, RandomBlock
+from mixedfit.design.grouping import Grouping
+from mixedfit.design.recipe import pack, unpack
+from mixedfit.formula.parse import parse_formula
+
+from .convergence import Convergence
+from .fit import Fit, criterion_of
+
+__all__ = ["Rebuild", "design_arrays", "design_header", "read", "read_design", "write", "write_file"]
+
+FORMAT = "mixedfit 1"
+
+Rebuild: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
+
+
+def write(fit: Fit, path: str | Path) -> None:
+    """Write a fit and the numbers of its design."""
+    write_file(path, _header(fit), {**design_arrays(fit.design), "theta": fit.theta})
+
+
+def write_file(path: str | Path, header: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    """Write arrays with a header."""
+    text = np.frombuffer(json.dumps({"format": FORMAT, **header}).encode(), dtype=np.uint8)
+    arrays = {**arrays, "header": text}
+    try:
+        with open(path, "wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+    except (OSError, TypeError) as error:
+        raise DataError(f"cannot write {str(path)!r}: {error}") from None
+
+
+def design_arrays(design: Design) -> dict[str, Any]:
+    """Return the numbers of a design, by name."""
+    arrays: dict[str, Any] = {"y": design.y, "X": design.X}
+    if design.weights is not None:
+        arrays["weights"] = design.weights
+    if design.offset is not None:
+        arrays["offset"] = design.offset
+    for f, block in enumerate(design.blocks):
+        arrays[f"codes{f}"] = block.codes
+        arrays[f"z{f}"] = block.z
+    for f, factor in enumerate(design.many):
+        arrays[f"many{f}"] = factor.grouping.codes
+    return arrays
+
+
+def _header(fit: Fit) -> dict[str, Any]:
+    """Return what JSON can hold of a fit: names, levels, options and the verdict."""
+    return {
+        **design_header(fit.design),
+        "reml": fit.reml,
+        "sigma": fit.held_sigma,
+        "convergence": asdict(fit.convergence),
+        "timing": dict(fit.timing),
+    }
+
+
+def design_header(design: Design) -> dict[str, Any]:
+    """Return what JSON can hold of a design: names and levels."""
+    blocks = [
+        {
+            "name": block.name,
+            "levels": pack_index(block.grouping.levels),
+            "effects": block.effects,
+            "terms": [[part.invariance, part.k] for part in block.structure.parts],
+            "sources": block.sources,
+        }
+        for block in design.blocks
+    ]
+    many = [
+        {"name": f.grouping.name, "levels": pack_index(f.grouping.levels), "first": f.first, "names": f.names}
+        for f in design.many
+    ]
+    return {
+        "formula": design.formula.source,
+        "x_names": design.x_names,
+        "index": pack_index(design.index),
+        "dropped": design.dropped,
+        "blocks": blocks,
+        "many": many,
+        "recipe": None if design.recipe is None else pack(design.recipe),
+    }
+
+
+def read(path: str | Path, others: Mapping[str, Rebuild] | None = None) -> Any:
+    """Return the fit in a file that `write` made, or what else a header says it is.
+
+    Parameters
+    ----------
+    path : str or Path
+    others : mapping of str to callable, optional
+        What rebuilds other kinds of contents from header and arrays.
+
+    Raises
+    ------
+    DataError
+        If the file is not one of ours or is damaged.
+    """
+    try:
+        with open(path, "rb") as source, np.load(source, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(arrays["header"].tobytes().decode())
+        if header["format"] != FORMAT:
+            raise DataError(
+                f"{path}: format {header['format']!r} is not known; this version reads {FORMAT!r}."
+            )
+        kind = header.get("kind", "fit")
+        return _rebuild(header, arrays) if kind == "fit" else (others or {})[kind](header, arrays)
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"there is no file {str(path)!r}.") from None
+    except (KeyError, ValueError, zipfile.BadZipFile, EOFError, OSError, TypeError, IndexError) as error:
+        reason = "" if "pickle" in str(error) else f" ({error})"
+        raise DataError(f"{path} is not a fit saved by mixedfit, or is damaged{reason}.") from None
+
+
+def _structure(kind: str, k: int) -> CovarianceStructure:
+    return Unstructured(k) if kind == "linear" else Diagonal(k)
+
+
+def _block(stored: Mapping[str, Any], codes: Array, z: Array) -> RandomBlock:
+    parts = tuple(_structure(kind, k) for kind, k in stored["terms"])
+    grouping = Grouping(stored["name"], codes.astype(np.int64), unpack_index(stored["levels"]))
+    sizes, sources = tuple(p.k for p in parts), tuple(stored.get("sources", ()))
+    return RandomBlock(grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), sizes, sources)
+
+
+def _many(stored: Mapping[str, Any], codes: Array) -> ManyLevelFactor:
+    grouping = Grouping(stored["name"], codes.astype(np.int64), unpack_index(stored["levels"]))
+    return ManyLevelFactor(grouping, stored["first"], tuple(stored["names"]))
+
+
+def read_design(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Design:
+    """Return the design that was written."""
+    blocks = [_block(b, arrays[f"codes{f}"], arrays[f"z{f}"]) for f, b in enumerate(header["blocks"])]
+    many = [_many(m, arrays[f"many{f}"]) for f, m in enumerate(header["many"])]
+    parsed, x_names = parse_formula(header["formula"]), tuple(header["x_names"])
+    recipe = unpack(
+        header.get("recipe"),
+        parsed,
+        x_names,
+        blocks=[(block.name, block.grouping.levels) for block in blocks],
+        many=[(f.grouping.name, f.grouping.levels, f.first) for f in many],
+    )
+    return Design(
+        formula=parsed,
+        y=arrays["y"],
+        X=arrays["X"],
+        x_names=x_names,
+        blocks=tuple(blocks),
+        many=tuple(many),
+        weights=arrays.get("weights"),
+        offset=arrays.get("offset"),
+        index=unpack_index(header["index"]),
+        dropped=header["dropped"],
+        recipe=recipe,
+    )
+
+
+def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
+    design = read_design(header, arrays)
+    cross = cross_products(design)
+    verdict = dict(header["convergence"])
+    verdict["singular"] = tuple(verdict["singular"])
+    theta = arrays["theta"]
+    evaluation = criterion_of(design, cross, header["reml"], header["sigma"])(theta)
+    return Fit(
+        design,
+        cross,
+        theta,
+        header["reml"],
+        header["sigma"],
+        Convergence(**verdict),
+        evaluation,
+        header["timing"],
+    )

@@ -1,0 +1,133 @@
+"""Labelled tables of a `Fit`: coefficients, variances, random effects, residuals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array
+
+from .fit import Fit
+
+__all__ = [
+    "coefficient_covariance",
+    "coefficients",
+    "effect_covariances",
+    "group_coefficients",
+    "levels_table",
+    "mode_covariances",
+    "random_effects",
+    "scaled_residuals",
+    "standard_errors",
+    "variance_table",
+]
+
+_Row = tuple[str, str | None, str | None, float, float]
+
+
+def coefficients(fit: Fit) -> pd.Series[float]:
+    """Return the fixed effects, NaN where dropped."""
+    return pd.Series(fit.beta.copy(), index=fit.coefficient_index.view(), name="estimate")
+
+
+def standard_errors(fit: Fit) -> pd.Series[float]:
+    """Return the standard errors of the fixed effects, NaN where dropped."""
+    variances = np.diag(fit.beta_covariance)
+    return pd.Series(np.sqrt(variances), index=fit.coefficient_index.view(), name="std_error")
+
+
+def coefficient_covariance(fit: Fit) -> pd.DataFrame:
+    """Return the covariance matrix of the fixed effects, NaN where dropped."""
+    names = list(fit.coefficient_names)
+    return pd.DataFrame(fit.beta_covariance.copy(), index=names, columns=names)
+
+
+def variance_table(fit: Fit) -> pd.DataFrame:
+    """Return variances, covariances, SDs and correlations; see `MixedResults.varcorr`."""
+    rows: list[_Row] = []
+    for block, omega in zip(fit.design.blocks, fit.omega, strict=True):
+        at = 0
+        for number, (part, size) in enumerate(zip(block.structure.parts, block.term_sizes, strict=True)):
+            name = block.name if number == 0 else f"{block.name}.{number}"
+            here = slice(at, at + size)
+            rows += _term_rows(name, block.effects[here], omega[here, here], part.invariance == "linear")
+            at += size
+    rows.append(("Residual", None, None, fit.sigma**2, fit.sigma))
+    table = pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
+    for column in ("var1", "var2"):
+        values = [row[1 if column == "var1" else 2] for row in rows]
+        table[column] = pd.Series(values, dtype=object)
+    return table
+
+
+def _term_rows(name: str, effects: tuple[str, ...], omega: Array, correlated: bool) -> list[_Row]:
+    """Return one term's rows of `variance_table`: variances, then covariances column by column."""
+    sd = np.sqrt(np.diag(omega))
+    rows: list[_Row] = [
+        (name, effect, None, float(omega[i, i]), float(sd[i])) for i, effect in enumerate(effects)
+    ]
+    if correlated:
+        for j in range(len(effects)):
+            for i in range(j + 1, len(effects)):
+                product = sd[i] * sd[j]
+                correlation = float(omega[i, j] / product) if product > 0 else float("nan")
+                rows.append((name, effects[j], effects[i], float(omega[i, j]), correlation))
+    return rows
+
+
+def effect_covariances(fit: Fit) -> dict[str, pd.DataFrame]:
+    """Return Ω of every grouping factor, effects × effects."""
+    return {
+        block.name: levels_table(pd.Index(block.effects), block.effects, omega)
+        for block, omega in zip(fit.design.blocks, fit.omega, strict=True)
+    }
+
+
+def random_effects(fit: Fit) -> dict[str, pd.DataFrame]:
+    """Return the conditional modes (BLUPs) of every grouping factor, levels × effects."""
+    return {
+        block.name: levels_table(block.grouping.levels, block.effects, modes)
+        for block, modes in zip(fit.design.blocks, fit.modes, strict=True)
+    }
+
+
+def mode_covariances(fit: Fit) -> dict[str, pd.DataFrame]:
+    """Return Var(b | y) of every grouping factor, (level, effect) × effects."""
+    out = {}
+    for block, cov in zip(fit.design.blocks, fit.mode_covariance, strict=True):
+        index = pd.MultiIndex.from_product(
+            [block.grouping.levels, list(block.effects)], names=["level", "effect"]
+        )
+        out[block.name] = pd.DataFrame(cov.reshape(-1, block.k), index=index, columns=list(block.effects))
+    return out
+
+
+def group_coefficients(fit: Fit) -> dict[str, pd.DataFrame]:
+    """Return β + b of every grouping factor, levels × coefficients; see `MixedResults.group_coefs`."""
+    fixed = coefficients(fit)[: len(fit.design.x_names)]
+    out = {}
+    for name, table in random_effects(fit).items():
+        columns = list(fixed.index) + [effect for effect in table.columns if effect not in fixed.index]
+        coefs = pd.DataFrame(
+            np.tile(np.nan_to_num([float(fixed.get(c, 0.0)) for c in columns]), (len(table), 1)),
+            index=table.index,
+            columns=columns,
+        )
+        coefs[list(table.columns)] += table
+        out[name] = coefs
+    return out
+
+
+def scaled_residuals(fit: Fit) -> pd.Series[float]:
+    """Return residuals times √weight over σ, on the rows of the fit."""
+    values = (fit.response - fit.fitted) / fit.sigma
+    if fit.design.weights is not None:
+        values = values * np.sqrt(fit.design.weights)
+    return pd.Series(values, index=fit.design.index, name="scaled_resid")
+
+
+def levels_table(levels: pd.Index[Any], effects: tuple[str, ...], values: Array) -> pd.DataFrame:
+    """Return a table of levels × effects."""
+    return pd.DataFrame(values.copy(), index=levels, columns=list(effects))

@@ -1,0 +1,1 @@
+"""Formulas: text → tokens → `ParsedFormula`."""

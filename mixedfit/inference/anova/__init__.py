@@ -1,0 +1,1 @@
+"""F tests of the terms of the fixed part."""

@@ -1,0 +1,216 @@
+"""Indicators of all levels of all terms, and how they are combinations of the columns of X.
+
+X's columns are products of numbers and codings of labels (by contrasts, or all indicators). Among terms that share
+their numbers, X's columns and the indicators are both functions of the cell, the combination of labels; solving for
+one in the other on enough cells gives the combination exactly, without the rows of the fit.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError
+from mixedfit.core.lazy import lazy
+from mixedfit.design.recipe import FixedTerm, Product, Recipe
+
+__all__ = ["Indicators", "indicators"]
+
+
+@dataclass(frozen=True, eq=False)
+class Indicators:
+    """The columns D of all indicators of all terms.
+
+    Attributes
+    ----------
+    in_x : ndarray, shape (p, d)
+        D = X @ in_x.
+    term : tuple of str, length d
+        The term of each column.
+    coded : tuple of int
+        Columns that remain under treatment contrasts with the first level as reference, in order.
+    labels : frozenset of str
+        Expressions that are labels; all others are numbers.
+    """
+
+    in_x: Array
+    term: tuple[str, ...]
+    coded: tuple[int, ...]
+    labels: frozenset[str]
+
+
+def indicators(recipe: Recipe) -> Indicators:
+    """Return the indicators of a recipe's terms, many-level factors apart.
+
+    A boolean variable counts as a label with two levels, as in R, where X allows it.
+
+    Raises
+    ------
+    ModelError
+        If they are not combinations of the columns of X.
+    """
+    booleans = frozenset(name for name, variable in recipe.variables.items() if variable.kind == "boolean")
+    for labels in dict.fromkeys([booleans, frozenset()]):
+        made = _Codings(recipe, labels).indicators()
+        if made is not None:
+            return made
+    raise ModelError(
+        "the indicators of the terms are not combinations of the columns of X in this formula, so type III "
+        "hypotheses cannot be built; use type=1 or type=2, or f_test."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Codings:
+    """The columns of X and of the indicators as functions on cells.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    booleans : frozenset of str
+        Boolean variables that count as labels.
+    """
+
+    recipe: Recipe
+    booleans: frozenset[str]
+
+    @lazy
+    def terms(self) -> tuple[FixedTerm, ...]:
+        """Terms with columns in X."""
+        return tuple(term for term in self.recipe.terms if term.products)
+
+    @lazy
+    def labels(self) -> dict[str, int]:
+        """Labels and their numbers of levels."""
+        coded = {e for term in self.terms for own in term.products for e, _ in own.labels}
+        plain = {e for term in self.terms for e in term.factors if e in self.booleans}
+        return {e: self.coding(e, reduced=False).shape[0] for e in sorted(coded | plain)}
+
+    @lazy
+    def widths(self) -> dict[str, int]:
+        """Columns of each number; levels of each label."""
+        shapes = [pair for term in self.terms for own in term.products for pair in own.shape]
+        return {**{e: width for e, width in shapes if e not in self.labels}, **self.labels}
+
+    def coding(self, expression: str, *, reduced: bool) -> Array:
+        """Return a label's columns by level: by contrasts, or its indicators."""
+        if expression in self.booleans:
+            return np.array([[0.0], [1.0]]) if reduced else np.eye(2)
+        if self.recipe.specs is None:
+            levels = self.recipe.variables[expression].levels
+            assert levels is not None
+            return np.eye(len(levels))[:, int(reduced) :]
+        contrasts: Any = self.recipe.specs["X"].encoder_state[expression][1]["contrasts"]
+        return np.asarray(contrasts.get_coding_matrix(reduced_rank=reduced), dtype=np.float64)
+
+    def numbers(self, expressions: Sequence[str]) -> frozenset[str]:
+        """Return those that are not labels."""
+        return frozenset(e for e in expressions if e not in self.labels)
+
+    def indicators(self) -> Indicators | None:
+        """Return the indicators, or None where X does not span them."""
+        groups: dict[frozenset[str], list[Product]] = defaultdict(list)
+        for term in self.terms:
+            for own in term.products:
+                groups[self.numbers([e for e, _ in own.shape])].append(own)
+        columns: list[Array] = []
+        names: list[str] = []
+        coded: list[int] = []
+        for term in self.terms:
+            made = self._term(term, groups[self.numbers(term.factors)])
+            if made is None:
+                return None
+            coded += [len(names) + i for i in self._coded(term)]
+            columns.append(made)
+            names += [term.name] * made.shape[1]
+        in_x = np.hstack(columns) if columns else np.zeros((len(self.recipe.x_names), 0))
+        return Indicators(in_x, tuple(names), tuple(coded), frozenset(self.labels))
+
+    def _term(self, term: FixedTerm, group: Sequence[Product]) -> Array | None:
+        """Return a term's indicators over X, shape (p, their number); their first factor varies fastest."""
+        labels = [e for e in term.factors if e in self.labels]
+        used = sorted({e for own in group for e, _ in own.shape if e in self.labels} | set(labels))
+        cells = self._cells(used, group, labels)
+        place, values = self._x_columns(group, cells)
+        wanted = _digits([(e, self.widths[e]) for e in term.factors])
+        targets = {_of(digits, labels) for digits in wanted}
+        order = sorted(targets)
+        B = np.array([[float(all(cell[e] == v for e, v in t)) for t in order] for cell in cells])
+        solved = np.linalg.lstsq(values, B)[0] if values.size else np.zeros((0, len(order)))
+        if np.abs(values @ solved - B).max(initial=0.0) > 1e-8:
+            return None
+        solved = np.where(np.abs(solved) < 1e-11, 0.0, solved)
+        out = np.zeros((len(self.recipe.x_names), len(wanted)))
+        for j, digits in enumerate(wanted):
+            number = _of(digits, [e for e in term.factors if e not in self.labels])
+            out[place[frozenset(number)], j] = solved[:, order.index(_of(digits, labels))]
+        return out
+
+    def _x_columns(
+        self, group: Sequence[Product], cells: Sequence[Mapping[str, int]]
+    ) -> tuple[dict[frozenset[tuple[str, int]], list[int]], Array]:
+        """Return the group's columns of X for each combination of its numbers' columns, and their values on cells."""
+        place: dict[frozenset[tuple[str, int]], list[int]] = defaultdict(list)
+        values: dict[tuple[int, tuple[tuple[str, int], ...]], Array] = {}
+        for i, own in enumerate(group):
+            for column, digits in zip(own.columns, _digits(own.shape), strict=True):
+                place[frozenset((e, v) for e, v in digits.items() if e not in self.labels)].append(column)
+                label = tuple((e, v) for e, v in digits.items() if e in self.labels)
+                if (i, label) not in values:
+                    values[i, label] = self._on_cells(own, label, cells)
+        made = np.array(list(values.values())).T if values else np.zeros((len(cells), 0))
+        return dict(place), made
+
+    def _on_cells(
+        self, own: Product, label: Sequence[tuple[str, int]], cells: Sequence[Mapping[str, int]]
+    ) -> Array:
+        reduced = dict(own.labels)
+        out = np.ones(len(cells))
+        for expression, column in label:
+            code = self.coding(expression, reduced=reduced.get(expression, True))
+            out *= code[[cell[expression] for cell in cells], column]
+        return out
+
+    def _cells(
+        self, used: Sequence[str], group: Sequence[Product], labels: Sequence[str]
+    ) -> list[dict[str, int]]:
+        """Return enough cells: all combinations within each product, other labels at their first level."""
+        cells: dict[tuple[int, ...], None] = {}
+        for own in [*({e for e, _ in p.shape} for p in group), set(labels)]:
+            grid = product(*(range(self.labels[e]) if e in own else (0,) for e in used))
+            cells.update(dict.fromkeys(grid))
+        return [dict(zip(used, cell, strict=True)) for cell in cells]
+
+    def _coded(self, term: FixedTerm) -> list[int]:
+        """Return the indicators that R's treatment contrasts keep.
+
+        A label is coded by contrasts where the term without it is in the model, otherwise by all indicators;
+        without an intercept the first label keeps all of them.
+        """
+        present = {frozenset(other.factors) for other in self.terms}
+        singles = [t.name for t in self.terms if len(t.factors) == 1 and t.factors[0] in self.labels]
+        by_contrasts = set()
+        for expression in term.factors:
+            rest = frozenset(term.factors) - {expression}
+            later = not rest and frozenset() not in present and singles[:1] != [term.name]
+            if expression in self.labels and (rest in present or later):
+                by_contrasts.add(expression)
+        digits = _digits([(e, self.widths[e]) for e in term.factors])
+        return [i for i, d in enumerate(digits) if all(d[e] > 0 for e in by_contrasts)]
+
+
+def _digits(shape: Sequence[tuple[str, int]]) -> list[dict[str, int]]:
+    """Return every combination of columns, the first expression varying fastest."""
+    names = [e for e, _ in shape]
+    grid = product(*(range(width) for _, width in reversed(shape)))
+    return [dict(zip(names, reversed(combination), strict=True)) for combination in grid]
+
+
+def _of(digits: Mapping[str, int], expressions: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    return tuple((e, digits[e]) for e in expressions)

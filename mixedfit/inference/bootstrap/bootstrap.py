@@ -1,0 +1,162 @@
+"""The bootstrap: data drawn from the fit again and again, the model refitted to each, and what that says.
+
+Efron & Tibshirani (1993), An Introduction to the Bootstrap; Davison & Hinkley (1997), Bootstrap Methods and their
+Application; for mixed models van der Leeden, Meijer & Busing (2008), in Handbook of Multilevel Analysis, chapter 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.errors import BootstrapWarning, warn
+from mixedfit.core.linalg import blas_threads
+from mixedfit.core.options import check_count, threads_of
+from mixedfit.core.progress import Progress
+from mixedfit.core.seeds import seed_sequence
+from mixedfit.estimation.batch import batch_search
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.parameters import parameters_of, values_of
+
+from .cases import RowSource
+from .jackknife import Jackknife
+from .record import Bootstrap
+from .replicates import (
+    FAILED,
+    SINGULAR,
+    UNDONE,
+    Replicates,
+    count_reasons,
+    natural_values,
+    refit_block,
+    refit_one,
+    run,
+    stoppable,
+)
+from .sources import source_of
+from .statistic import Statistic
+
+__all__ = ["Bootstrap", "BootstrapType", "bootstrap"]
+
+BootstrapType = Literal["parametric", "residual", "cases"]
+
+
+def bootstrap(
+    fit: Fit,
+    n: int = 1000,
+    *,
+    type: BootstrapType = "parametric",
+    statistic: Callable[[Fit], object] | None = None,
+    seed: object = None,
+    n_jobs: int = 1,
+    progress: bool | None = None,
+    resample: str | None = None,
+) -> Bootstrap:
+    """Return estimates from data drawn n times from a fit, or from its data.
+
+    Parameters
+    ----------
+    fit : Fit
+    n : int
+        Replicates.
+    type : {"parametric", "residual", "cases"}
+        Draws random effects and residuals from the fitted normal distributions; resamples the fit's own, reflated to
+        the estimated variances; or resamples whole levels of the outermost grouping factor.
+    statistic : callable, optional
+        Fit → number, array or Series.
+    seed : int, SeedSequence, Generator or None
+    n_jobs : int
+        Threads; −1 for one a core. Numbers do not depend on it.
+    progress : bool, optional
+        Whether to show progress; by default on a terminal.
+    resample : str, optional
+        Grouping factor to resample by "cases".
+
+    Raises
+    ------
+    ModelError
+        If an option is not valid, or the statistic raises or changes its length.
+    """
+    check_count("n", n, 1)
+    threads = threads_of(n_jobs)
+    with blas_threads(1):
+        source = source_of(fit, type, resample, rows_wanted=statistic is not None)
+    sequence = seed_sequence(seed)
+    own = None if statistic is None else Statistic(statistic, fit)
+    search = batch_search(fit) if own is None and not isinstance(source, RowSource) else None
+    replicates = Replicates.empty(n, fit, 0 if own is None else own.estimate.size)
+    with Progress(progress) as shown:
+
+        def work(rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
+            sample = source.draw(rng, len(these))
+            if search is not None:
+                refit_block(search, sample, these, replicates, stop)
+            for r, i in stoppable(these, stop):
+                if replicates.status[i] == UNDONE:
+                    refit_one(fit, sample, r, i, replicates, own)
+
+        def tick() -> None:
+            if shown.due():
+                shown.count(replicates.done().size, n, "replicates")
+
+        finished = run(work, n, rows=fit.design.n, seed=sequence, n_jobs=threads, tick=tick)
+    outcome = _record(fit, type, replicates, own, sequence)
+    _warn(outcome, finished)
+    return outcome
+
+
+def _record(
+    fit: Fit, kind: str, replicates: Replicates, own: Statistic | None, seed: np.random.SeedSequence
+) -> Bootstrap:
+    """Label the replicates that were done."""
+    parameters = parameters_of(fit)
+    done = replicates.done()
+    index = pd.Index(done, name="replicate")
+    structures = [
+        (block.structure, here)
+        for block, here in zip(fit.design.blocks, fit.design.theta_slices, strict=True)
+    ]
+    values = np.hstack([natural_values(parameters, structures, replicates), replicates.statistic])[done]
+    names = [p.name for p in parameters]
+    extra = [] if own is None else [n if n not in names else f"statistic.{n}" for n in own.names]
+    estimates = np.concatenate([values_of(fit, parameters), [] if own is None else own.estimate])
+    return Bootstrap(
+        type=kind,
+        requested=replicates.status.size,
+        seed=seed.entropy,
+        estimates=pd.Series(estimates, index=pd.Index(names + extra), name="estimate"),
+        replicates=pd.DataFrame(values, index=index, columns=names + extra),
+        criterion=pd.Series(replicates.criterion[done], index=index, name="criterion"),
+        sigma=pd.Series(replicates.sigma[done], index=index, name="sigma"),
+        theta=pd.DataFrame(replicates.theta[done], index=index, columns=list(fit.design.theta_names)),
+        std_errors=pd.DataFrame(replicates.errors[done], index=index, columns=list(fit.coefficient_names)),
+        singular=pd.Series(replicates.status[done] == SINGULAR, index=index, name="singular"),
+        failed=pd.Series(replicates.status[done] == FAILED, index=index, name="failed"),
+        reasons=count_reasons(replicates.reasons),
+        jackknife=Jackknife(fit, own),
+    )
+
+
+def _warn(outcome: Bootstrap, finished: bool) -> None:
+    if not finished:
+        warn_stopped(outcome.n, outcome.requested)
+    failed = int(outcome.failed.sum())
+    if failed > 0.05 * outcome.n:
+        reason, count = next(iter(outcome.reasons.items()))
+        warn(
+            f"{failed} of {outcome.n} replicates failed ({count} times: {reason}) and are left out: the others are not "
+            "a random sample of what could happen, and intervals may be too short.",
+            BootstrapWarning,
+        )
+
+
+def warn_stopped(done: int, requested: int) -> None:
+    """Warn that a run was interrupted."""
+    warn(
+        f"stopped after {done} of {requested} replicates, which are kept; the same seed gives them again, and the "
+        "others.",
+        BootstrapWarning,
+    )

@@ -1,0 +1,225 @@
+"""Whole groups of rows drawn with replacement: the bootstrap of cases.
+
+Only the levels of the outermost factor are drawn; what lies within a level stays as it is. Van der Leeden, Meijer &
+Busing (2008), Handbook of Multilevel Analysis, chapter 11, section 11.4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.errors import ModelError, nearest
+from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
+from mixedfit.design.design import Design, RandomBlock
+from mixedfit.design.grouping import Grouping
+from mixedfit.estimation.fit import Fit
+from mixedfit.kernels.accumulate import sum_levels
+
+__all__ = ["LevelSource", "RowSource", "cases_source", "outermost"]
+
+TOO_FEW_LEVELS = "the groups drawn cannot determine all fixed effects"
+
+PIVOT = 1e-12
+"""Share of a column's squared norm that earlier columns must leave of it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelSample:
+    """Levels of the only grouping factor, drawn with replacement, as sums of products per level."""
+
+    source: LevelSource
+    drawn: IntArray
+
+    def cross_products(self, r: int) -> CrossProducts:
+        """Return the cross-products of one replicate: levels drawn twice are two levels."""
+        source, cross = self.source, self.source.fit.cross
+        levels = self.drawn[r]
+        gram = source.products[:, levels].sum(axis=1)
+        p = cross.p
+        if p and not _full_rank(gram[:p, :p]):
+            raise ModelError(TOO_FEW_LEVELS)
+        first = replace(
+            cross.first,
+            gram=cross.first.gram[levels],
+            border=cross.first.border[levels],
+            indptr=np.zeros(levels.size + 1, np.int64),
+        )
+        return replace(
+            cross,
+            n=int(source.counts[levels].sum()),
+            gram=gram,
+            first=first,
+            log_weights=float(source.log_weights[levels].sum()),
+        )
+
+    def design(self, r: int) -> Design:
+        """Return the fit's own design: its names and structures serve, its rows do not."""
+        return self.source.fit.design
+
+
+class LevelSource:
+    """Whole levels of the only grouping factor: replicates are sums over levels, and no row is touched.
+
+    Parameters
+    ----------
+    fit : Fit
+    """
+
+    def __init__(self, fit: Fit) -> None:
+        self.fit = fit
+        design, cross = fit.design, fit.cross
+        block = design.blocks[0]
+        weights = np.ones(design.n) if design.weights is None else design.weights
+        counted = weights > 0
+        root = np.sqrt(weights)[:, None]
+        fixed = cross.fixed
+        X = design.X[:, fixed.kept]
+        rest = (design.y - X @ fixed.centre) / fixed.scale
+        border = np.ascontiguousarray(np.column_stack([X @ fixed.transform, rest]) * root)
+        width = border.shape[1]
+        self.products = np.zeros((width, block.levels, width))
+        sum_levels(block.codes, border, np.ascontiguousarray(border.T), self.products)
+        self.counts = np.bincount(block.codes, counted, block.levels)
+        logs = np.log(np.where(counted, weights, 1.0))
+        self.log_weights = np.bincount(block.codes, logs, block.levels)
+        self.levels = np.flatnonzero(self.counts > 0)
+
+    def draw(self, rng: np.random.Generator, count: int) -> LevelSample:
+        """Return a block of draws."""
+        return LevelSample(self, self.levels[rng.integers(self.levels.size, size=(count, self.levels.size))])
+
+
+def _full_rank(gram: Array) -> bool:
+    try:
+        chol = np.linalg.cholesky(gram)
+    except np.linalg.LinAlgError:
+        return False
+    return bool(np.all(np.diag(chol) ** 2 > PIVOT * np.diag(gram)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowSample:
+    """Rows of the levels drawn, put together as a new design."""
+
+    source: RowSource
+    drawn: IntArray
+
+    def cross_products(self, r: int) -> CrossProducts:
+        """Return the cross-products of one replicate."""
+        cross = cross_products(self.design(r))
+        if cross.p < self.source.fit.cross.p:
+            raise ModelError(TOO_FEW_LEVELS)
+        return cross
+
+    def design(self, r: int) -> Design:
+        """Return the design of one replicate."""
+        return self.source.design(self.drawn[r])
+
+
+class RowSource:
+    """Whole levels of one factor (or single rows), drawn with replacement as rows.
+
+    Levels of factors nested in it are distinct in each draw; levels of factors crossed with it keep their identity.
+
+    Parameters
+    ----------
+    fit : Fit
+    codes : ndarray of int64, shape (rows,)
+        Level of each row.
+    """
+
+    def __init__(self, fit: Fit, codes: IntArray) -> None:
+        self.fit = fit
+        weights = fit.design.weights
+        order = np.argsort(codes, kind="stable")
+        cuts = np.flatnonzero(np.diff(codes[order])) + 1
+        rows = np.split(order, cuts)
+        self.rows = [i for i in rows if weights is None or np.any(weights[i] > 0)]
+        self.nested = [_is_nested(block.codes, codes) for block in fit.design.blocks]
+
+    def draw(self, rng: np.random.Generator, count: int) -> RowSample:
+        """Return a block of draws."""
+        return RowSample(self, rng.integers(len(self.rows), size=(count, len(self.rows))))
+
+    def design(self, drawn: IntArray) -> Design:
+        """Return the design of the levels drawn, in the order of drawing."""
+        design = self.fit.design
+        parts = [self.rows[level] for level in drawn]
+        rows = np.concatenate(parts)
+        draw = np.repeat(np.arange(len(parts)), [part.size for part in parts])
+        blocks = tuple(
+            _resampled(block, rows, draw if nested else None)
+            for block, nested in zip(design.blocks, self.nested, strict=True)
+        )
+        return replace(
+            design,
+            y=design.y[rows],
+            X=design.X[rows],
+            blocks=blocks,
+            weights=None if design.weights is None else design.weights[rows],
+            offset=None if design.offset is None else design.offset[rows],
+            index=pd.RangeIndex(rows.size),
+        )
+
+
+def _resampled(block: RandomBlock, rows: IntArray, draw: IntArray | None) -> RandomBlock:
+    codes, levels = block.codes[rows], block.grouping.levels
+    if draw is not None:
+        distinct, codes = np.unique(draw * len(levels) + codes, return_inverse=True)
+        levels = pd.RangeIndex(distinct.size)
+    grouping = Grouping(block.name, codes.astype(np.int64).reshape(-1), levels)
+    return replace(block, grouping=grouping, z=np.ascontiguousarray(block.z[rows]))
+
+
+def _is_nested(inner: IntArray, outer: IntArray) -> bool:
+    """Whether every level of one factor occurs with a single level of another."""
+    pairs = np.unique(np.stack([inner, outer], axis=1), axis=0)
+    return bool(len(pairs) == np.unique(inner).size)
+
+
+def cases_source(fit: Fit, resample: str | None, *, rows_wanted: bool) -> LevelSource | RowSource:
+    """Return the source of whole groups; arguments as of `resampling.source_of`."""
+    if fit.design.many:
+        raise ModelError(
+            f"the fixed factor {fit.design.many[0].grouping.name!r} has many levels, and a draw of groups leaves some "
+            "of them out, so that their effects cannot be estimated. Use type='parametric' or 'residual', or make it "
+            "random."
+        )
+    blocks = fit.design.blocks
+    if not blocks:
+        return RowSource(fit, np.arange(fit.design.n))
+    if len(blocks) == 1 and resample in (None, blocks[0].name) and not rows_wanted:
+        return LevelSource(fit)
+    return RowSource(fit, _factor_to_draw(blocks, resample).codes)
+
+
+def outermost(blocks: Sequence[RandomBlock]) -> RandomBlock | None:
+    """Return the factor in whose levels those of all others are nested, or None where factors are crossed."""
+    for block in blocks:
+        if all(_is_nested(other.codes, block.codes) for other in blocks):
+            return block
+    return None
+
+
+def _factor_to_draw(blocks: Sequence[RandomBlock], resample: str | None) -> RandomBlock:
+    names = [block.name for block in blocks]
+    if resample is not None:
+        if resample not in names:
+            raise ModelError(
+                f"resample={resample!r} is not a grouping factor of the model ({', '.join(names)}). "
+                f"{nearest(str(resample), names)}"
+            )
+        return blocks[names.index(resample)]
+    block = outermost(blocks)
+    if block is not None:
+        return block
+    raise ModelError(
+        f"the factors {', '.join(names)} are crossed: no factor's levels are independent pieces of the data that "
+        "could be drawn. Use type='parametric' or 'residual', or name the factor to draw, resample="
+        f"{names[0]!r}, whose intervals then take the levels of the others as given."
+    )

@@ -1,0 +1,279 @@
+"""The parametric bootstrap test of two nested models.
+
+Halekoh & Højsgaard (2014), J. Stat. Softw. 59(9), section 4; Davison & Hinkley (1997), equation 4.11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import MixedfitError, ModelError
+from mixedfit.core.format import format_column, format_p_values, text_columns
+from mixedfit.core.lazy import lazy
+from mixedfit.core.linalg import blas_threads
+from mixedfit.core.options import check_count, threads_of
+from mixedfit.core.progress import Progress
+from mixedfit.core.seeds import seed_sequence
+from mixedfit.crossproducts.crossprod import CrossProducts
+from mixedfit.crossproducts.responses import Responder
+from mixedfit.estimation.batch import BatchSearch, batch_search
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.simulate import simulate_response
+from mixedfit.inference.likelihood_ratio.tests import by_ml, check_same_data, chi_square_tail, same_fixed
+
+from .bootstrap import warn_stopped
+from .replicates import count_reasons, reason_of, refitted, run, stoppable
+
+__all__ = ["ParametricBootstrapTest", "parametric_bootstrap_test"]
+
+SAME = 1e-6
+"""Difference of criteria below which a replicate's statistic equals the one observed: both may be 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class ParametricBootstrapTest:
+    """The likelihood-ratio statistic against its distribution under the null model.
+
+    Attributes
+    ----------
+    statistic : float
+        Deviance (REML criterion) of the null model less that of the larger one.
+    df : int
+        Parameters of the larger model less those of the null model.
+    replicates : ndarray, shape (n,)
+        The statistic in data drawn from the null model; NaN where a refit failed.
+    reml : bool
+        Whether REML criteria are compared.
+    null, larger : str
+        The models' formulas.
+    requested : int
+        Replicates asked for; fewer are here if the run was stopped.
+    seed
+        Gives the same replicates again.
+    reasons : mapping of str to int
+        Why replicates failed, and how often.
+    notes : tuple of str
+        What was refitted.
+    """
+
+    statistic: float
+    df: int
+    replicates: Array
+    reml: bool
+    null: str
+    larger: str
+    requested: int
+    seed: Any
+    reasons: Mapping[str, int]
+    notes: tuple[str, ...]
+
+    @lazy
+    def _known(self) -> Array:
+        return np.asarray(self.replicates[np.isfinite(self.replicates)])
+
+    @property
+    def n(self) -> int:
+        """Replicates that count."""
+        return int(self._known.size)
+
+    @property
+    def exceeding(self) -> int:
+        """Replicates with a statistic at least as large as the one observed."""
+        return int(np.sum(self._known >= self.statistic - SAME))
+
+    @property
+    def p_value(self) -> float:
+        """(1 + number exceeding) / (n + 1)."""
+        return (1 + self.exceeding) / (self.n + 1)
+
+    @property
+    def mc_error(self) -> float:
+        """Standard error of the p-value that is due to the finite number of replicates."""
+        return float(np.sqrt(self.p_value * (1.0 - self.p_value) / (self.n + 1)))
+
+    @property
+    def p_chisq(self) -> float:
+        """p-value of the chi-square distribution on `df`."""
+        return chi_square_tail(self.statistic, self.df)
+
+    @lazy
+    def table(self) -> pd.DataFrame:
+        """Both tests, columns statistic, df, p_value and mc_error."""
+        rows = [
+            (self.statistic, np.nan, self.p_value, self.mc_error),
+            (self.statistic, float(self.df), self.p_chisq, np.nan),
+        ]
+        columns = ["statistic", "df", "p_value", "mc_error"]
+        return pd.DataFrame(rows, index=["parametric bootstrap", "chi-square"], columns=columns)
+
+    def _lines(self) -> list[str]:
+        shown = {
+            "statistic": format_column(self.table["statistic"].tolist(), 4),
+            "df": format_column(self.table["df"].tolist(), 4),
+            "p_value": format_p_values(self.table["p_value"].tolist()),
+            "mc_error": format_p_values(self.table["mc_error"].tolist()),
+        }
+        return text_columns(["", *shown], [[str(name) for name in self.table.index], *shown.values()], left=1)
+
+    def __str__(self) -> str:
+        zeros = float(np.mean(self._known <= SAME)) if self.n else 0.0
+        failed = self.replicates.size - self.n
+        lines = [
+            "Parametric bootstrap test",
+            f"null model:   {self.null}",
+            f"larger model: {self.larger}",
+            "",
+            *self._lines(),
+            "",
+            f"{self.exceeding} of {self.n} data sets drawn from the null model give a statistic as large.",
+        ]
+        if zeros >= 0.01:
+            lines.append(
+                f"In {100 * zeros:.0f}% of them it is 0: the null model lies on the boundary of the larger one, where "
+                "chi-square p-values are too large."
+            )
+        if failed:
+            why = "; ".join(f"{count} × {reason}" for reason, count in self.reasons.items())
+            lines.append(f"{failed} more failed and are left out ({why}).")
+        if self.replicates.size < self.requested:
+            lines.append(f"Stopped after {self.replicates.size} of {self.requested} replicates.")
+        return "\n".join([*lines, *self.notes])
+
+    __repr__ = __str__
+
+
+def parametric_bootstrap_test(
+    null: Fit,
+    larger: Fit,
+    *,
+    n: int = 1000,
+    seed: object = None,
+    n_jobs: int = 1,
+    progress: bool | None = None,
+) -> ParametricBootstrapTest:
+    """Return the test of a model against a larger one that contains it.
+
+    Parameters
+    ----------
+    null, larger : Fit
+        On the same rows and response. REML fits with different fixed effects are refitted by ML.
+    n : int
+        Replicates.
+    seed, n_jobs, progress
+        As for `bootstrap`.
+
+    Raises
+    ------
+    ModelError
+        If the models cannot be compared, or the null model is not the smaller one.
+    """
+    check_count("n", n, 1)
+    threads = threads_of(n_jobs)
+    sequence = seed_sequence(seed)
+    pair, notes = _comparable(null, larger)
+    statistic = pair[0].evaluation.value - pair[1].evaluation.value
+    df = pair[1].n_parameters - pair[0].n_parameters
+    if statistic < -SAME:
+        raise ModelError(
+            f"the larger model fits worse than the null model (by {-statistic:.4g}): they are not nested. "
+            "Compare a model with one that contains it."
+        )
+    with blas_threads(1):
+        draws = _Draws(pair, n)
+    with Progress(progress) as shown:
+
+        def tick() -> None:
+            if shown.due():
+                shown.count(int(draws.finished.sum()), n, "replicates")
+
+        whole = run(draws.work, n, rows=null.design.n, seed=sequence, n_jobs=threads, tick=tick)
+    if not whole:
+        warn_stopped(int(draws.finished.sum()), n)
+    return ParametricBootstrapTest(
+        statistic=max(statistic, 0.0),
+        df=df,
+        replicates=draws.statistics(),
+        reml=pair[0].reml,
+        null=null.design.formula.source,
+        larger=larger.design.formula.source,
+        requested=n,
+        seed=sequence.entropy,
+        reasons=count_reasons(draws.reasons),
+        notes=notes,
+    )
+
+
+class _Draws:
+    """Criteria of both models on data drawn from the first.
+
+    Parameters
+    ----------
+    pair : (Fit, Fit)
+        Null model and larger one.
+    n : int
+        Replicates.
+    """
+
+    def __init__(self, pair: tuple[Fit, Fit], n: int) -> None:
+        self.pair = pair
+        self.criteria = np.full((n, 2), np.nan)
+        self.finished = np.zeros(n, dtype=bool)
+        self.reasons: dict[int, str] = {}
+        self.responders = [Responder(fit.cross, fit.design) for fit in pair]
+        self.searches = [batch_search(fit) for fit in pair]
+
+    def work(self, rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
+        """Fill in a range of replicates."""
+        y = simulate_response(self.pair[0], len(these), rng).T
+        products = [
+            responder.products(y if fit.design.offset is None else y - fit.design.offset)
+            for responder, fit in zip(self.responders, self.pair, strict=True)
+        ]
+        for r, i in stoppable(these, stop):
+            try:
+                for side, fit in enumerate(self.pair):
+                    cross = products[side].cross_products(r)
+                    self.criteria[i, side] = _criterion(fit, self.searches[side], cross)
+            except (MixedfitError, FloatingPointError, np.linalg.LinAlgError) as error:
+                self.reasons[i] = reason_of(error)
+            self.finished[i] = True
+
+    def statistics(self) -> Array:
+        """Return the statistics of the replicates that were done, NaN where a refit failed."""
+        done = self.criteria[self.finished]
+        return np.asarray(np.maximum(done[:, 0] - done[:, 1], 0.0))
+
+
+def _criterion(fit: Fit, search: BatchSearch | None, cross: CrossProducts) -> float:
+    """Return the least criterion of other cross-products: in compiled code if it lies inside."""
+    if search is not None:
+        found = search.empty(1)
+        search.refit(cross, found, 0)
+        if found.settled[0]:
+            return float(found.criterion[0])
+    return refitted(fit, cross, fit.design).evaluation.value
+
+
+def _comparable(null: Fit, larger: Fit) -> tuple[tuple[Fit, Fit], tuple[str, ...]]:
+    """Return both fits by one criterion, and what was done for that."""
+    check_same_data([null, larger])
+    if null.n_parameters >= larger.n_parameters:
+        raise ModelError(
+            f"the null model has {null.n_parameters} parameters and the other {larger.n_parameters}: the first must be "
+            "the smaller one, contained in the second. Exchange them, or check the formulas."
+        )
+    if (null.held_sigma is None) != (larger.held_sigma is None):
+        raise ModelError(
+            "sigma is held fixed in one of the models and estimated in the other; hold it in both or none."
+        )
+    alike = same_fixed(null, larger)
+    if null.reml and larger.reml and alike:
+        return (null, larger), ("REML criteria are compared: the fixed effects are the same.",)
+    notes = ("REML fits were refitted by maximum likelihood.",) if null.reml or larger.reml else ()
+    return (by_ml(null), by_ml(larger)), notes

@@ -1,0 +1,301 @@
+"""Replicates refitted: block by block, on several threads if wanted, and stoppable at any time.
+
+Every block has a seed of its own, spawned from the one given, and always the same number of replicates, so that
+numbers do not depend on how many threads there are or when they run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from threading import Event
+
+import numpy as np
+
+from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.errors import MixedfitError, ModelError
+from mixedfit.core.linalg import blas_threads
+from mixedfit.covariance import BlockDiagonal
+from mixedfit.crossproducts.crossprod import CrossProducts
+from mixedfit.design.design import Design
+from mixedfit.estimation.batch import BatchSearch
+from mixedfit.estimation.estimate import estimate
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.parameters import Parameter
+
+from .sources import Sample
+from .statistic import Statistic
+
+__all__ = [
+    "Replicates",
+    "count_reasons",
+    "natural_values",
+    "reason_of",
+    "refit_block",
+    "refit_one",
+    "refitted",
+    "run",
+    "stoppable",
+]
+
+UNDONE, REGULAR, SINGULAR, FAILED = range(4)
+"""What became of a replicate."""
+
+LARGEST_BLOCK = 64
+"""Replicates in a block, at most."""
+
+BLOCK_NUMBERS = 2**18
+"""Numbers drawn for a block, so that it stays in the processor's cache."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replicates:
+    """What came out of each replicate; NaN where it failed.
+
+    Attributes
+    ----------
+    status : ndarray of int64, shape (n,)
+    criterion, sigma : ndarray, shape (n,)
+    theta : ndarray, shape (n, n_theta)
+    beta, errors : ndarray, shape (n, p)
+        Fixed effects and their standard errors.
+    statistic : ndarray, shape (n, count)
+    reasons : dict of int to str
+        Why replicates failed, by their number.
+    """
+
+    status: IntArray
+    criterion: Array
+    sigma: Array
+    theta: Array
+    beta: Array
+    errors: Array
+    statistic: Array
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, n: int, fit: Fit, count: int) -> Replicates:
+        """Return room for n replicates, none of them done."""
+        p = len(fit.coefficient_names)
+        return cls(
+            np.full(n, UNDONE, np.int64),
+            np.full(n, np.nan),
+            np.full(n, np.nan),
+            np.full((n, fit.theta.size), np.nan),
+            np.full((n, p), np.nan),
+            np.full((n, p), np.nan),
+            np.full((n, count), np.nan),
+        )
+
+    def fail(self, i: int, reason: str) -> None:
+        """Mark a replicate as failed."""
+        self.status[i] = FAILED
+        self.reasons[i] = reason
+
+    def done(self) -> IntArray:
+        """Return the numbers of the replicates that were done."""
+        return np.flatnonzero(self.status != UNDONE)
+
+
+def refitted(fit: Fit, cross: CrossProducts, design: Design) -> Fit:
+    """Return the fit's model refitted to other cross-products.
+
+    Raises
+    ------
+    ModelError
+        If the numbers determine no optimum, or none was reached.
+    """
+    outcome = estimate(
+        cross,
+        [block.structure for block in design.blocks],
+        reml=fit.reml,
+        sigma=fit.held_sigma,
+        start=warm_start(fit),
+        names=[block.name for block in design.blocks],
+    )
+    if not outcome.convergence.converged:
+        raise ModelError("no optimum was reached")
+    return Fit(
+        design, cross, outcome.theta, fit.reml, fit.held_sigma, outcome.convergence, outcome.evaluation
+    )
+
+
+def warm_start(fit: Fit) -> Array | None:
+    """Return θ̂ to start from, or None where it lies on the boundary, where gradients vanish."""
+    inside = all(np.all(np.diag(lam) > 1e-3) for lam in fit.lam)
+    return fit.theta if inside else None
+
+
+def refit_block(
+    search: BatchSearch, sample: Sample, these: range, out: Replicates, stop: Callable[[], bool]
+) -> None:
+    """Refit a block in compiled code; replicates that it does not settle stay undone."""
+    found = search.empty(len(these))
+    try:
+        for r, i in stoppable(these, stop):
+            try:
+                search.refit(sample.cross_products(r), found, r)
+            except MixedfitError as error:
+                out.fail(i, reason_of(error))
+    finally:
+        done = found.settled
+        here = np.arange(these.start, these.stop)[done]
+        out.criterion[here] = found.criterion[done]
+        out.sigma[here] = found.scale[done] * np.sqrt(found.variance[done])
+        out.theta[here] = search.thetas(found.x[done])
+        out.beta[here], out.errors[here] = search.fixed_effects(found, done)
+        out.status[here] = REGULAR
+
+
+def count_reasons(reasons: Mapping[int, str]) -> dict[str, int]:
+    """Return how often each reason was given, the most frequent first."""
+    return dict(Counter(reasons[i] for i in sorted(reasons)).most_common())
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error says before its advice."""
+    return str(error).split(":")[0].rstrip(".")
+
+
+def refit_one(fit: Fit, sample: Sample, r: int, i: int, out: Replicates, statistic: Statistic | None) -> None:
+    """Refit replicate i, the r-th of its block, and write down what came out."""
+    try:
+        refit = refitted(fit, sample.cross_products(r), sample.design(r))
+        beta, errors = refit.beta, np.sqrt(np.diag(refit.beta_covariance))
+    except (MixedfitError, FloatingPointError, np.linalg.LinAlgError) as error:
+        out.fail(i, reason_of(error))
+        return
+    if statistic is not None:
+        values = statistic(refit, f"replicate {i}")
+        if np.isnan(values).any():
+            out.fail(i, "the statistic is NaN")
+            return
+        out.statistic[i] = values
+    out.criterion[i], out.sigma[i] = refit.evaluation.value, refit.sigma
+    out.theta[i], out.beta[i], out.errors[i] = refit.theta, beta, errors
+    out.status[i] = SINGULAR if refit.convergence.singular else REGULAR
+
+
+def block_size(rows: int) -> int:
+    """Return the number of replicates drawn at once; it depends on the data only."""
+    return int(np.clip(BLOCK_NUMBERS // max(rows, 1), 1, LARGEST_BLOCK))
+
+
+Work = Callable[[np.random.Generator, range, Callable[[], bool]], None]
+"""Fills a range of replicates from a generator, and stops between two of them when asked to."""
+
+
+def run(
+    work: Work, n: int, *, rows: int, seed: np.random.SeedSequence, n_jobs: int, tick: Callable[[], None]
+) -> bool:
+    """Run n replicates in blocks; return False if the user stopped it.
+
+    Parameters
+    ----------
+    work : callable
+    n : int
+    rows : int
+        Rows of the data.
+    seed : numpy.random.SeedSequence
+    n_jobs : int
+        Threads.
+    tick : callable
+        Called often, to show progress.
+    """
+    size = block_size(rows)
+    ranges = [range(i, min(i + size, n)) for i in range(0, n, size)]
+    seeds = seed.spawn(len(ranges))
+    stopped = Event()
+
+    def between() -> bool:
+        tick()
+        return False
+
+    with blas_threads(1):
+        try:
+            if n_jobs == 1:
+                for these, child in zip(ranges, seeds, strict=True):
+                    work(np.random.default_rng(child), these, between)
+            else:
+                _on_threads(work, list(zip(seeds, ranges, strict=True)), n_jobs, stopped, tick)
+        except KeyboardInterrupt:
+            stopped.set()
+    return not stopped.is_set()
+
+
+def _on_threads(
+    work: Work,
+    blocks: Sequence[tuple[np.random.SeedSequence, range]],
+    n_jobs: int,
+    stopped: Event,
+    tick: Callable[[], None],
+) -> None:
+    """Share blocks among threads; on an error or interrupt let each finish its replicate, then stop."""
+    with ThreadPoolExecutor(n_jobs, thread_name_prefix="mixedfit-bootstrap") as pool:
+        try:
+            pending = {
+                pool.submit(work, np.random.default_rng(child), these, stopped.is_set)
+                for child, these in blocks
+            }
+            while pending:
+                finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    future.result()
+                tick()
+        except BaseException:
+            stopped.set()
+            for future in pending:
+                future.cancel()
+            raise
+
+
+def stoppable(these: range, stop: Callable[[], bool]) -> Iterator[tuple[int, int]]:
+    """Yield place in the block and number of each replicate, until asked to stop."""
+    for r, i in enumerate(these):
+        if stop():
+            return
+        yield r, i
+
+
+def natural_values(
+    parameters: Sequence[Parameter],
+    structures: Sequence[tuple[BlockDiagonal, slice]],
+    replicates: Replicates,
+) -> Array:
+    """Return the values of all parameters in every replicate, shape (n, parameters).
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter
+    structures : sequence of (BlockDiagonal, slice)
+        Structure of each block and its place in θ.
+    replicates : Replicates
+    """
+    out = np.full((replicates.sigma.size, len(parameters)), np.nan)
+    omegas = [
+        _covariances(structure, replicates.theta[:, here], replicates.sigma) for structure, here in structures
+    ]
+    for column, parameter in zip(out.T, parameters, strict=True):
+        column[:] = _column(parameter, omegas, replicates)
+    return out
+
+
+def _covariances(structure: BlockDiagonal, theta: Array, sigma: Array) -> Array:
+    """Return Ω of one block in every replicate, shape (n, k, k)."""
+    lams = np.array([structure.factor(row) for row in theta]).reshape(-1, structure.k, structure.k)
+    roots = sigma[:, None, None] * lams
+    return np.asarray(roots @ roots.transpose(0, 2, 1))
+
+
+def _column(parameter: Parameter, omegas: Sequence[Array], replicates: Replicates) -> Array:
+    if parameter.kind == "sigma":
+        return replicates.sigma
+    if parameter.kind == "fixed":
+        return replicates.beta[:, parameter.first]
+    omega, i, j = omegas[parameter.block], parameter.first, parameter.second
+    if parameter.kind == "sd":
+        return np.sqrt(omega[:, i, i])
+    below = np.sqrt(omega[:, i, i] * omega[:, j, j])
+    return np.where(below > 0, omega[:, i, j] / np.where(below > 0, below, 1.0), np.nan).clip(-1.0, 1.0)

@@ -1,0 +1,77 @@
+"""The user's own function of a refit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError
+from mixedfit.estimation.fit import Fit
+
+__all__ = ["Statistic"]
+
+
+class Statistic:
+    """The user's function of a refit, and the names of what it returns.
+
+    Parameters
+    ----------
+    function : callable
+        Fit → number, array or Series.
+    fit : Fit
+        The fit, whose statistic says how many numbers there are and what they are called.
+
+    Raises
+    ------
+    ModelError
+        If it raises on the fit itself, or returns no numbers.
+    """
+
+    def __init__(self, function: Callable[[Fit], object], fit: Fit) -> None:
+        self.function = function
+        self.names: tuple[str, ...] = ()
+        value = self._call(fit, "the fit itself")
+        self.estimate = self._numbers(value, "the fit itself")
+        if isinstance(value, pd.Series):
+            self.names = tuple(map(str, value.index))
+        elif self.estimate.size == 1:
+            self.names = ("statistic",)
+        else:
+            self.names = tuple(f"statistic[{i}]" for i in range(self.estimate.size))
+
+    def __call__(self, fit: Fit, place: str) -> Array:
+        """Return the numbers of one refit, shape (count,); `place` names it in errors."""
+        out = self._numbers(self._call(fit, place), place)
+        if out.size != self.estimate.size:
+            raise ModelError(
+                f"the statistic returned {out.size} numbers on {place} and {self.estimate.size} on the fit itself; "
+                "it must return the same ones every time. Fill in NaN for what a refit lacks."
+            )
+        return out
+
+    def _call(self, fit: Fit, place: str) -> object:
+        try:
+            return self.function(fit)
+        except Exception as error:
+            raise ModelError(
+                f"the statistic raised {type(error).__name__} on {place}: {error}. It is called with a refitted "
+                "model and returns a number, an array or a Series."
+            ) from error
+
+    def _numbers(self, value: object, place: str) -> Array:
+        if value is None:
+            raise ModelError(
+                f"the statistic returned None on {place}; expected a number, an array of numbers or a Series. Does "
+                "the function end with 'return'?"
+            )
+        try:
+            out = np.asarray(value, dtype=float)
+        except (TypeError, ValueError):
+            raise ModelError(
+                f"the statistic returned {type(value).__name__} on {place}; expected a number, an array of numbers or "
+                "a Series."
+            ) from None
+        return out.reshape(-1)

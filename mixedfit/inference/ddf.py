@@ -1,0 +1,140 @@
+"""Which covariance and which degrees of freedom a test of fixed effects uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.lazy import lazy
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.information import Information
+
+from .kenward_roger import KenwardRoger, KenwardRogerResult, check_kenward_roger
+from .satterthwaite import satterthwaite_df, satterthwaite_f_df
+
+__all__ = ["Ddf", "Degrees", "degrees_of_freedom", "method_named", "unknown_note"]
+
+Ddf: TypeAlias = Literal["satterthwaite", "kenward-roger", "residual", "normal"] | KenwardRoger
+"""How denominator degrees of freedom are found."""
+
+_NAMES = ("satterthwaite", "kenward-roger", "residual", "normal")
+
+_SHORT = {"kr": "kenward-roger", "kenwardroger": "kenward-roger", "z": "normal"}
+
+
+@dataclass(frozen=True, eq=False)
+class Degrees:
+    """Covariance of the fixed effects and reference distributions of their tests.
+
+    Parameters
+    ----------
+    fit : Fit
+    method : str or KenwardRoger
+    """
+
+    fit: Fit
+    method: Ddf
+
+    @property
+    def name(self) -> str:
+        """The method in words."""
+        if isinstance(self.method, KenwardRoger):
+            return f"Kenward-Roger ({self.method.information} information)"
+        words = {"satterthwaite": "Satterthwaite", "residual": "residual", "normal": "normal"}
+        return words[self.method]
+
+    @lazy
+    def _information(self) -> Information:
+        return Information(self.fit)
+
+    @lazy
+    def _kenward_roger(self) -> KenwardRogerResult:
+        assert isinstance(self.method, KenwardRoger)
+        return KenwardRogerResult(self._information, self.method.information)
+
+    @lazy
+    def covariance(self) -> Array:
+        """Covariance of all fixed effects, NaN where dropped, shape (p, p)."""
+        if not isinstance(self.method, KenwardRoger) or not self.fit.design.blocks:
+            return self.fit.beta_covariance
+        out = np.full_like(self.fit.beta_covariance, np.nan)
+        kept = self.fit.cross.fixed.kept
+        out[np.ix_(kept, kept)] = self._kenward_roger.adjusted
+        return out
+
+    def _estimated(self, contrasts: Array) -> Array | None:
+        """Return contrasts over the estimated columns of X, or None where others are involved."""
+        kept = self.fit.cross.fixed.kept
+        rest = np.delete(contrasts, kept, axis=1)
+        return None if np.any(rest != 0) else contrasts[:, kept]
+
+    def df(self, contrast: Array) -> float:
+        """Return the degrees of freedom of the t test of one contrast, shape (p,); infinite for the normal."""
+        if self.method == "normal":
+            return float("inf")
+        if self.method == "residual":
+            return float(self.fit.cross.n - self.fit.cross.p_total)
+        own = self._estimated(contrast[None])
+        if own is None:
+            return float("nan")
+        if not self.fit.design.blocks:
+            return float(self.fit.cross.n - self.fit.cross.p_total)
+        if isinstance(self.method, KenwardRoger):
+            return self._kenward_roger.f_scaling(own)[0]
+        return satterthwaite_df(self._information, own[0])
+
+    def f_df(self, contrasts: Array) -> tuple[float, float]:
+        """Return the denominator degrees of freedom and the scaling of F for contrasts of full rank, (q, p)."""
+        if self.method in ("normal", "residual") or not self.fit.design.blocks:
+            return self.df(contrasts[0]), 1.0
+        own = self._estimated(contrasts)
+        if own is None:
+            return float("nan"), 1.0
+        if isinstance(self.method, KenwardRoger):
+            return self._kenward_roger.f_scaling(own)
+        return satterthwaite_f_df(self._information, own), 1.0
+
+
+def degrees_of_freedom(fit: Fit, ddf: Ddf | None) -> Degrees:
+    """Return the method asked for; by default Satterthwaite for REML fits, normal for ML.
+
+    Raises
+    ------
+    ModelError
+        If the method is not known, or does not fit the model.
+    """
+    if ddf is None:
+        ddf = "satterthwaite" if fit.reml else "normal"
+    ddf = method_named(ddf)
+    if ddf == "kenward-roger":
+        ddf = KenwardRoger()
+    if not isinstance(ddf, KenwardRoger) and ddf not in _NAMES:
+        advice = nearest(str(ddf), _NAMES)
+        raise ModelError(
+            f"ddf={ddf!r} is not known; expected one of {', '.join(map(repr, _NAMES))}. {advice}".rstrip()
+        )
+    if isinstance(ddf, KenwardRoger):
+        check_kenward_roger(fit)
+    return Degrees(fit, ddf)
+
+
+def method_named(ddf: Any) -> Any:
+    """Return the method that a name stands for, in any case and with spaces: "Kenward-Roger", "KR"."""
+    if not isinstance(ddf, str):
+        return ddf
+    plain = ddf.strip().lower().replace("_", "-").replace(" ", "-")
+    name = _SHORT.get(plain, plain)
+    return name if name in (*_NAMES, "none") else ddf
+
+
+def unknown_note(fit: Fit) -> str:
+    """Return what is said where degrees of freedom are not known: about levels of a factor that is kept as codes."""
+    names = ", ".join(repr(factor.grouping.name) for factor in fit.design.many)
+    return (
+        f"Degrees of freedom, p-values and limits are not known where levels of {names} enter, which are too many "
+        "for them; use ddf='residual' or ddf='normal'."
+    )

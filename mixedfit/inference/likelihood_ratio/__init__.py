@@ -1,0 +1,1 @@
+"""Likelihood-ratio tests, and the smaller models that they compare with."""

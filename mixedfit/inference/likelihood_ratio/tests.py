@@ -1,0 +1,188 @@
+"""Likelihood-ratio tests: nested models side by side, and random terms dropped in turn.
+
+Where a test puts a variance on the boundary its statistic is not a chi-square but a mixture of two: half of
+each degrees of freedom for one variance dropped with its covariances (Self & Liang 1987, J. Am. Stat. Assoc.
+82:605; Stram & Lee 1994, Biometrics 50:1171).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import chdtrc
+
+from mixedfit.core.errors import ModelError
+from mixedfit.core.format import format_column, format_p_values, text_columns, wrapped
+from mixedfit.estimation.fit import Fit, fit_design
+
+from .smaller_models import not_nested, reductions
+
+__all__ = ["LikelihoodRatioTable", "likelihood_ratio", "random_effects_anova"]
+
+
+@dataclass(frozen=True, eq=False)
+class LikelihoodRatioTable:
+    """Likelihood-ratio tests, a row a model.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        The comparison.
+    notes : tuple of str
+        What was refitted, and how p-values were found.
+    """
+
+    table: pd.DataFrame
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        cells = [
+            format_p_values(values) if name in ("p_value", "p_naive") else format_column(values, 5)
+            for name, values in self.table.to_dict("list").items()
+        ]
+        index = [str(name) for name in self.table.index]
+        shown = text_columns(["", *self.table.columns], [index, *cells], left=1)
+        return "\n".join([*shown, *wrapped(self.notes)])
+
+    __repr__ = __str__
+
+
+def chi_square_tail(statistic: float, df: int) -> float:
+    """Return the upper-tail probability of a chi-square; df 0 is the constant 0."""
+    if df == 0:
+        return 1.0 if statistic <= 0 else 0.0
+    return float(chdtrc(df, max(statistic, 0.0)))
+
+
+def likelihood_ratio(fits: Sequence[Fit], *, refit: bool = True) -> LikelihoodRatioTable:
+    """Return the table of nested models, ordered by their number of parameters, each tested against the one before.
+
+    Where a model does not contain the one before it, p_value is NaN and a note says what it lacks.
+
+    Parameters
+    ----------
+    fits : sequence of Fit
+    refit : bool
+        Whether REML fits are refitted by ML. REML criteria can only be compared between models with the same
+        fixed effects, so REML fits that differ there are always refitted.
+
+    Raises
+    ------
+    ModelError
+        If there are fewer than two models, or they are not on the same rows and response.
+    """
+    if len(fits) < 2:
+        raise ModelError("a comparison needs at least two fits.")
+    check_same_data(fits)
+    alike = all(same_fixed(fits[0], fit) for fit in fits[1:])
+    all_reml = all(fit.reml for fit in fits)
+    notes = []
+    if any(fit.reml for fit in fits) and (refit or not (alike and all_reml)):
+        fits = [by_ml(fit) for fit in fits]
+        notes.append("REML fits were refitted by maximum likelihood.")
+    ordered = sorted(fits, key=lambda fit: fit.n_parameters)
+    rows, names = [], []
+    before: Fit | None = None
+    for fit in ordered:
+        value = fit.evaluation.value
+        chisq, df, p = float("nan"), 0, float("nan")
+        if before is not None:
+            chisq, df = before.evaluation.value - value, fit.n_parameters - before.n_parameters
+            lacks = not_nested(before.design, fit.design)
+            if lacks:
+                notes.append(_nesting_note(before, fit, lacks))
+            p = chi_square_tail(chisq, df) if df and not lacks else float("nan")
+        k = fit.n_parameters
+        aic, bic = value + 2 * k, value + np.log(fit.cross.n) * k
+        rows.append((k, aic, bic, -0.5 * value, value, chisq, df if before is not None else np.nan, p))
+        names.append(fit.design.formula.source)
+        before = fit
+    columns = ["npar", "aic", "bic", "llf", "deviance", "chisq", "df", "p_value"]
+    return LikelihoodRatioTable(pd.DataFrame(rows, index=names, columns=columns), tuple(notes))
+
+
+def _nesting_note(before: Fit, fit: Fit, lacks: str) -> str:
+    """Return why a row has no p-value."""
+    one, other = before.design.formula.source, fit.design.formula.source
+    return (
+        f"Not nested: {other!r} lacks {lacks} that {one!r} has, so that their likelihood ratio is no chi-square and "
+        "has no p-value. Compare aic or bic."
+    )
+
+
+def check_same_data(fits: Sequence[Fit]) -> None:
+    """Raise unless all fits have the same rows, response and weights."""
+    first = fits[0]
+    for fit in fits[1:]:
+        same = fit.design.n == first.design.n and fit.design.index.equals(first.design.index)
+        if not same:
+            raise ModelError(
+                f"the models are on different rows ({first.design.n} and {fit.design.n} of the data): their "
+                "likelihoods cannot be compared. Fit them to the same complete rows."
+            )
+        if not np.array_equal(fit.response, first.response):
+            raise ModelError("the models have different responses: their likelihoods cannot be compared.")
+        one, other = (np.ones(1) if w is None else w for w in (first.design.weights, fit.design.weights))
+        if not np.array_equal(one, other):
+            raise ModelError("the models have different weights: their likelihoods cannot be compared.")
+
+
+def same_fixed(one: Fit, other: Fit) -> bool:
+    """Whether two models have the same space of fixed effects."""
+    if one.cross.p_total != other.cross.p_total or len(one.design.many) != len(other.design.many):
+        return False
+    a, b = one.design.X[:, one.cross.fixed.kept], other.design.X[:, other.cross.fixed.kept]
+    both = np.hstack([a, b])
+    rank = int(np.linalg.matrix_rank(both / np.maximum(np.linalg.norm(both, axis=0), 1e-300)))
+    return bool(rank <= a.shape[1])
+
+
+def by_ml(fit: Fit) -> Fit:
+    """Return the fit, by maximum likelihood if it was not."""
+    if not fit.reml:
+        return fit
+    return fit_design(fit.design, reml=False, start=fit.theta, sigma=fit.held_sigma)
+
+
+def random_effects_anova(fit: Fit) -> LikelihoodRatioTable:
+    """Return the test of each random term: its variances and covariances dropped, the rest fitted again.
+
+    REML fits are compared by REML, since the fixed effects stay. `p_value` is the boundary mixture where one
+    variance is dropped, `p_naive` the plain chi-square, which is too large. Where several variances go at once, the
+    mixture's weights depend on the data (Shapiro 1985, Biometrika 72:133), and both are the plain chi-square.
+    """
+    if not fit.design.blocks:
+        raise ModelError("the model has no random effects to test.")
+    full = fit.evaluation.value
+    rows = [(fit.n_parameters, -0.5 * full, np.nan, np.nan, np.nan, np.nan)]
+    names, several = ["<none>"], []
+    for reduced in reductions(fit.design):
+        smaller = fit_design(reduced.design, reml=fit.reml, sigma=fit.held_sigma)
+        chisq = max(smaller.evaluation.value - full, 0.0)
+        df = fit.n_parameters - smaller.n_parameters
+        p_value = naive = chi_square_tail(chisq, df)
+        if reduced.dropped == 1:
+            p_value = 0.5 * (naive + chi_square_tail(chisq, df - 1))
+        else:
+            several.append(reduced.name)
+        rows.append((smaller.n_parameters, -0.5 * smaller.evaluation.value, chisq, df, p_value, naive))
+        names.append(reduced.name)
+    columns = ["npar", "llf", "chisq", "df", "p_value", "p_naive"]
+    table = pd.DataFrame(rows, index=names, columns=columns)
+    return LikelihoodRatioTable(table, _reference_notes(several, len(rows) - 1))
+
+
+def _reference_notes(several: list[str], tests: int) -> tuple[str, ...]:
+    """Return which distribution the p-values are of."""
+    one = (
+        "p_value: equal mixture of chi-squares on df and df - 1 degrees of freedom, since a variance of 0 lies on "
+        "the boundary; p_naive: chi-square on df."
+    )
+    more = (
+        f"{'; '.join(several)}: several variances are dropped at once; p_value is the chi-square on df, which is too "
+        "large (conservative). mixedfit.parametric_bootstrap_test gives a better one."
+    )
+    return tuple(([one] if len(several) < tests else []) + ([more] if several else []))

@@ -1,0 +1,107 @@
+"""What a simulation of power found, and how well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from mixedfit.core.errors import ModelError
+
+__all__ = ["Power", "wilson"]
+
+
+@dataclass(frozen=True, eq=False)
+class Power:
+    """How often a test rejects, a row for each size of the study.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Numbers of levels (columns of `along`), rows, power, lower, upper (95% Monte-Carlo interval), n (data sets
+        tested), singular, failed.
+    p_values : pandas.DataFrame
+        A row for each data set, a column for each row of `table`; NaN where a refit failed.
+    estimates : pandas.DataFrame
+        The tested contrast in each data set (the first of several), columns as of `p_values`.
+    test, formula : str
+    alpha : float
+    method : str
+        Where the degrees of freedom come from.
+    requested : int
+        Data sets asked for; fewer were drawn if the run was stopped.
+    reml : bool
+    seed
+        Gives the same data again.
+    reasons : mapping of str to int
+        Why refits failed, and how often.
+    """
+
+    table: pd.DataFrame
+    p_values: pd.DataFrame
+    estimates: pd.DataFrame
+    test: str
+    formula: str
+    alpha: float
+    method: str
+    requested: int
+    reml: bool
+    seed: Any
+    reasons: Mapping[str, int]
+
+    @property
+    def power(self) -> float:
+        """The power, where there is one row."""
+        if len(self.table) != 1:
+            raise ModelError("the table has several rows; see .table['power'].")
+        return float(self.table["power"].iloc[0])
+
+    @property
+    def title(self) -> str:
+        """What was tested."""
+        return f"Power of the test {self.test} at level {self.alpha:g}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How it was found, and what the columns are."""
+        draws = f"{self.requested} data set{'s' * (self.requested != 1)}"
+        how = f"{draws} drawn and refitted by {'REML' if self.reml else 'ML'}; degrees of freedom: {self.method}"
+        out = [how, "lower, upper: 95% interval (Wilson) for what more data sets would show."]
+        if self.table["singular"].any():
+            out.append("singular: refits with a variance of 0 or a correlation of ±1; they count.")
+        if self.table["failed"].any():
+            why = "; ".join(f"{count} × {reason}" for reason, count in self.reasons.items())
+            out.append(f"failed: refits without a result, left out ({why}).")
+        return tuple(out)
+
+    def cells(self) -> pd.DataFrame:
+        """Return the table as text, without columns that say nothing."""
+        shown = self.table.copy()
+        for column in ("power", "lower", "upper"):
+            shown[column] = [f"{value:.3f}" for value in shown[column]]
+        for column in ("singular", "failed"):
+            if not shown[column].any():
+                del shown[column]
+        return shown.astype(str)
+
+    def __str__(self) -> str:
+        how, *notes = self.notes
+        table = self.cells().to_string(index=False)
+        return "\n".join([self.title, self.formula, how, "", table, "", *notes])
+
+    __repr__ = __str__
+
+
+def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the score interval of a share; Wilson (1927), J. Am. Stat. Assoc. 22:209."""
+    if n == 0:
+        return float("nan"), float("nan")
+    z, share = float(ndtri(0.5 + level / 2)), successes / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    lower = 0.0 if successes == 0 else float(middle - half)
+    return lower, 1.0 if successes == n else float(middle + half)

@@ -1,0 +1,352 @@
+"""Models with given parameters instead of a fit: what responses are drawn from before there are any data."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import DataError, FormulaError, ModelError, nearest
+from mixedfit.design.design import Design, build_design
+from mixedfit.design.frames import as_frame, column_names
+from mixedfit.design.model_frame import names_by_part, names_of
+from mixedfit.estimation.parameters import Parameter, variance_parameters
+from mixedfit.estimation.simulate import marginal_draws
+from mixedfit.formula.parse import ParsedFormula, parse_formula
+from mixedfit.formula.tokens import plain_name
+
+__all__ = ["Plan", "Truth", "drawn_table", "plan_design", "read_truth", "with_levels", "with_rows"]
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Parameters of a model.
+
+    Attributes
+    ----------
+    beta : ndarray, shape (p,)
+        Fixed effects, many-level factors last.
+    roots : tuple of ndarray, shape (k, k)
+        For every block a matrix with root rootᵀ = Ω.
+    sigma : float
+        Residual standard deviation.
+    """
+
+    beta: Array
+    roots: tuple[Array, ...]
+    sigma: float
+
+    def mean(self, design: Design) -> Array:
+        """Return Xβ on the rows of a design, without its offset, shape (n,)."""
+        at = len(design.x_names)
+        out = design.X @ self.beta[:at]
+        for factor in design.many:
+            own = np.concatenate([np.zeros(factor.first), self.beta[at : at + len(factor.names)]])
+            out = out + own[factor.grouping.codes]
+            at += len(factor.names)
+        return np.asarray(out)
+
+    def draw(self, design: Design, n: int, rng: np.random.Generator) -> Array:
+        """Return responses without offset, shape (n, rows); rows of weight 0 get no residual."""
+        scale = np.full(design.n, self.sigma)
+        if design.weights is not None:
+            positive = design.weights > 0
+            scale = np.where(positive, self.sigma / np.sqrt(np.where(positive, design.weights, 1.0)), 0.0)
+        return marginal_draws(design, self.mean(design), self.roots, scale, n=n, rng=rng).T
+
+    def theta(self, design: Design) -> Array:
+        """Return θ, shape (n_theta,)."""
+        parts = [
+            block.structure.theta_from_root(root / self.sigma)
+            for block, root in zip(design.blocks, self.roots, strict=True)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A design without a response.
+
+    Attributes
+    ----------
+    design : Design
+        With zeros for y; its index numbers the rows of the data.
+    frame : pandas.DataFrame
+        The columns that the design uses, and the zeros.
+    formula : str
+        The formula that the design was built from.
+    response : str
+        Left side of the formula as written.
+    index : pandas.Index
+        Labels of the rows of the data.
+    options : mapping
+        Weights, offset and context.
+    """
+
+    design: Design
+    frame: pd.DataFrame
+    formula: str
+    response: str
+    index: pd.Index[Any]
+    options: Mapping[str, Any]
+
+    def on(self, frame: pd.DataFrame) -> Plan:
+        """Return the plan on other rows."""
+        design = build_design(parse_formula(self.formula), frame, **self.options)
+        return Plan(design, frame, self.formula, self.response, frame.index, self.options)
+
+
+def plan_design(
+    formula: str,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    context: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Return the design of a formula whose response need not be in the data, and is not looked at if it is.
+
+    Parameters
+    ----------
+    formula : str
+        The left side may be missing.
+    data, weights, offset, context
+        As in `lmm`.
+    """
+    if isinstance(formula, str) and formula.lstrip().startswith("~"):
+        formula = f"response {formula.lstrip()}"
+    parsed = parse_formula(formula)
+    names = _predictors(parsed, column_names(data))
+    columns = [v for v in (weights, offset) if isinstance(v, str)]
+    table = as_frame(data, [*names, *columns] or column_names(data)[:1])
+    frame = table[[*dict.fromkeys([*names, *columns])]].reset_index(drop=True)
+    response, text = parsed.response, formula
+    if plain_name.fullmatch(response) is None:
+        response = next(f"response{'_' * i}" for i in range(99) if f"response{'_' * i}" not in names)
+        text = f"{response} ~{formula.split('~', 1)[1]}"
+    if response in names:
+        raise ModelError(f"the response {response!r} stands among its own predictors; it is what is drawn.")
+    frame[response] = np.zeros(len(frame))
+    options = {"weights": weights, "offset": offset, "context": context}
+    design = build_design(parse_formula(text), frame, **options)
+    return Plan(design, frame, text, parsed.response, table.index, options)
+
+
+def _predictors(parsed: ParsedFormula, columns: Sequence[str]) -> list[str]:
+    """Return the columns of the data that the right side names; refuse a name that nothing defines."""
+    names = [name for key, part in names_by_part(parsed).items() if key != "y" for name in part]
+    names += [column for term in parsed.random for column in term.group.columns]
+    must = {name for name, needed in names_of(parsed) if needed}
+    for name in (name for name in names if name in must and name not in columns):
+        span = parsed.locate(name) or (None, None)
+        raise FormulaError(
+            f"no column {name!r} in the data (columns: {', '.join(columns[:20])}).",
+            source=parsed.source,
+            start=span[0],
+            end=span[1],
+            advice=nearest(name, columns),
+        )
+    return [name for name in dict.fromkeys(names) if name in columns]
+
+
+def read_truth(design: Design, params: Any) -> Truth:
+    """Return the parameters that a mapping gives a design.
+
+    Parameters
+    ----------
+    design : Design
+    params : mapping, Series or fit
+        Fixed effects by name, or as an array "beta"; standard deviations and correlations by the names that
+        `conf_int` gives them, or θ as an array "theta"; "sigma". Correlations are 0 unless given.
+
+    Raises
+    ------
+    ModelError
+        If a name is not known, a parameter is missing, or the values are no covariance.
+    """
+    if callable(getattr(params, "parameters", None)):
+        params = params.parameters("long").fillna(
+            0.0
+        )  # columns that were dropped; correlations of a variance of 0
+    if not isinstance(params, Mapping | pd.Series):
+        raise ModelError(
+            f"params is a {type(params).__name__}; expected a fit, or a mapping such as {_template(design)}."
+        )
+    given = {str(name): value for name, value in params.items()}
+    names = [*design.x_names, *(name for factor in design.many for name in factor.names)]
+    parameters = variance_parameters(design)
+    beta = _vector("beta", given, names)
+    if beta is None:
+        beta = np.array([_number(name, given.pop(name, None), design) for name in names])
+    sigma = _take(parameters[-1], given, design)
+    if not sigma > 0:
+        raise ModelError(f"sigma is {sigma:g}; a residual standard deviation must be a positive number.")
+    theta = _vector("theta", given, list(design.theta_names))
+    if theta is not None:
+        slices = zip(design.blocks, design.theta_slices, strict=True)
+        roots = [sigma * block.structure.factor(theta[here]) for block, here in slices]
+    else:
+        roots = _roots(design, parameters[:-1], given)
+    if given:
+        every = [*names, *(p.long_name for p in parameters), "beta", "theta"]
+        wrong = next(iter(given))
+        also = " beside theta" if theta is not None else ""
+        raise ModelError(
+            f"params has {wrong!r}{also}, which is not a parameter of this model; expected "
+            f"{_template(design)}. {nearest(wrong, every)}".rstrip()
+        )
+    return Truth(beta, tuple(roots), sigma)
+
+
+def _vector(name: str, given: dict[str, Any], labels: Sequence[str]) -> Array | None:
+    """Take an array of parameters out of those given, or None."""
+    if name not in given or name in labels:
+        return None
+    value = given.pop(name)
+    if isinstance(value, Mapping):
+        if set(value) != set(labels):
+            raise ModelError(f"{name} names {sorted(map(str, value))}; expected {list(labels)}.")
+        value = [value[label] for label in labels]
+    array = np.asarray(value, dtype=float).reshape(-1)
+    if array.size != len(labels) or not np.all(np.isfinite(array)):
+        raise ModelError(f"{name} is {value!r}; expected {len(labels)} finite numbers: {', '.join(labels)}.")
+    return array
+
+
+def _take(parameter: Parameter, given: dict[str, Any], design: Design, default: float | None = None) -> float:
+    """Take one parameter out of those given, under any of its names."""
+    for name in (parameter.name, parameter.long_name, parameter.words):
+        if name in given:
+            return _number(name, given.pop(name), design)
+    return _number(parameter.long_name, default, design)
+
+
+def _number(name: str, value: Any, design: Design) -> float:
+    if value is None:
+        raise ModelError(f"params lacks {name!r}; expected {_template(design)}.")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not np.isfinite(number):
+        raise ModelError(f"{name!r} is {value!r}; expected a finite number.")
+    return number
+
+
+def _roots(design: Design, parameters: Sequence[Parameter], given: dict[str, Any]) -> list[Array]:
+    """Return a root of every block's Ω from standard deviations and correlations."""
+    out = []
+    for f, block in enumerate(design.blocks):
+        correlations, deviations = np.eye(block.k), np.zeros(block.k)
+        for parameter in (p for p in parameters if p.block == f):
+            default = 0.0 if parameter.kind == "correlation" else None
+            value = _take(parameter, given, design, default)
+            if parameter.kind == "sd":
+                if value < 0:
+                    raise ModelError(
+                        f"{parameter.long_name!r} is {value:g}; a standard deviation is not negative."
+                    )
+                deviations[parameter.first] = value
+            else:
+                i, j = parameter.first, parameter.second
+                correlations[i, j] = correlations[j, i] = value
+        values, vectors = np.linalg.eigh(correlations)
+        if values.min() < -1e-9:
+            raise ModelError(
+                f"the correlations of {block.name!r} belong to no covariance (smallest eigenvalue "
+                f"{values.min():.3g}); they must lie between -1 and 1 and agree with each other."
+            )
+        root = deviations[:, None] * (vectors * np.sqrt(np.maximum(values, 0.0)))
+        out.append(block.structure.factor(block.structure.theta_from_root(root)))
+    return out
+
+
+def _template(design: Design) -> str:
+    """Return what params may look like."""
+    names = [*design.x_names, *(name for factor in design.many for name in factor.names)]
+    shown = [*names[:12], *(["…"] if len(names) > 12 else [])]
+    shown += [p.long_name for p in variance_parameters(design)]
+    return "{" + ", ".join(f"'{name}': …" if name != "…" else name for name in shown) + "}"
+
+
+def drawn_table(plan: Plan, drawn: Array, names: Sequence[str]) -> pd.DataFrame:
+    """Return draws, shape (n, rows kept), as a table of all rows of the data, NaN where a predictor is missing."""
+    if len(plan.index) == 0:
+        raise DataError("the data have no rows.")
+    out = np.full((len(plan.index), len(names)), np.nan)
+    out[plan.design.index.to_numpy()] = drawn.T
+    return pd.DataFrame(out, index=plan.index, columns=list(names))
+
+
+def with_levels(frame: pd.DataFrame, column: str, count: int, grouping: Collection[str]) -> pd.DataFrame:
+    """Return rows with another number of levels of a grouping column.
+
+    Levels are taken in turn in the order in which they occur; of a part of them, evenly spaced ones, so that arms of
+    a study stay balanced. Labels of grouping columns nested in it become those of the copy too.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    column : str
+    count : int
+    grouping : collection of str
+        All columns that serve as grouping factors.
+
+    Raises
+    ------
+    ModelError
+        If there are no levels to copy.
+    """
+    codes, labels = pd.factorize(frame[column])
+    if len(labels) == 0:
+        raise ModelError(f"{column!r} has no levels to copy; all its values are missing.")
+    whole, rest = divmod(count, len(labels))
+    sources = np.concatenate(
+        [np.tile(np.arange(len(labels)), whole), np.arange(rest) * len(labels) // max(rest, 1)]
+    ).astype(np.int64)
+    copies = np.concatenate([np.repeat(np.arange(whole), len(labels)), np.full(rest, whole)]).astype(np.int64)
+    rows = [np.flatnonzero(codes == level) for level in range(len(labels))]
+    taken = np.concatenate([rows[level] for level in sources])
+    copy = np.repeat(copies, [len(rows[level]) for level in sources])
+    out = frame.iloc[taken].reset_index(drop=True)
+    for name in (c for c in grouping if c == column or _nested(frame[c], codes)):
+        own = out[name]
+        texts = [
+            f"{label}.{number + 1}" if number else str(label) for label, number in zip(own, copy, strict=True)
+        ]
+        out[name] = pd.Series(texts, dtype=object).where(own.notna().to_numpy(), None)
+    return out
+
+
+def with_rows(frame: pd.DataFrame, column: str, count: int) -> pd.DataFrame:
+    """Return rows with another number of rows in each level of a grouping column.
+
+    Rows of a level are taken in turn in their order; of a part of them, evenly spaced ones, so that what varies within
+    the level keeps its range. Rows without a level are left out.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    column : str
+    count : int
+        Rows of each level.
+    """
+    codes, labels = pd.factorize(frame[column])
+    if len(labels) == 0:
+        raise ModelError(f"{column!r} has no levels; all its values are missing.")
+    taken = []
+    for level in range(len(labels)):
+        own = np.flatnonzero(codes == level)
+        whole, rest = divmod(count, own.size)
+        taken += [np.tile(own, whole), own[np.arange(rest) * own.size // max(rest, 1)]]
+    return frame.iloc[np.concatenate(taken)].reset_index(drop=True)
+
+
+def _nested(inner: pd.Series, codes: np.ndarray) -> bool:
+    """Return whether every label of a column occurs with one level only."""
+    pairs = pd.DataFrame({"inner": inner.to_numpy(), "outer": codes}).dropna().drop_duplicates()
+    return bool(pairs["inner"].is_unique)

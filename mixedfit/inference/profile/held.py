@@ -1,0 +1,119 @@
+"""The likelihood with one parameter held, which a profile minimises over all others: σ, fixed effects, dispatch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.lazy import lazy, memo
+from mixedfit.crossproducts.held_coefficient import HeldCoefficient, held_coefficient
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.parameters import Parameter
+from mixedfit.likelihood.criterion import Criterion
+
+from .held_state import (
+    Held,
+    State,
+    beta_at,
+    canonical_diagonal,
+    canonical_theta,
+    off_zero,
+    relative_of,
+    structures_of,
+)
+from .held_variance import HeldCorrelation, HeldDeviation
+
+__all__ = [
+    "held_problem",
+]
+
+
+def held_problem(fit: Fit, parameter: Parameter) -> Held:
+    """Return the problem of one parameter of a maximum-likelihood fit."""
+    if parameter.kind == "fixed":
+        return _HeldFixed(fit, int(np.flatnonzero(fit.cross.fixed.kept == parameter.first)[0]))
+    if parameter.kind == "sigma":
+        return _HeldSigma(fit)
+    if parameter.kind == "correlation":
+        return HeldCorrelation(fit, parameter)
+    return HeldDeviation(fit, parameter)
+
+
+class _HeldSigma:
+    """σ at a value, in units of y."""
+
+    low, high = 0.0, np.inf
+
+    def __init__(self, fit: Fit) -> None:
+        self.fit = fit
+
+    @memo
+    def criterion(self, value: float) -> Criterion:
+        return Criterion(self.fit.cross, structures_of(self.fit), False, value, canonical=True)
+
+    def start(self, state: State, value: float) -> Array:
+        return canonical_theta(self.fit, state)
+
+    def lifted(self, value: float, x: Array) -> Array:
+        return off_zero(x, canonical_diagonal(self.fit))
+
+    def slope(self, value: float, x: Array) -> float:
+        evaluation = self.criterion(value)(x)
+        return float(2.0 / value * (self.fit.cross.n - evaluation.tail.prss / evaluation.sigma_squared))
+
+    def state(self, value: float, x: Array) -> State:
+        evaluation = self.criterion(value)(x)
+        return State(relative_of(self.fit, evaluation.tail.lams), value, beta_at(self.fit, evaluation))
+
+
+class _HeldFixed:
+    """A fixed effect at a value, in units of y per unit of x."""
+
+    low, high = -np.inf, np.inf
+
+    def __init__(self, fit: Fit, position: int) -> None:
+        self.fit, self.position = fit, position
+
+    @lazy
+    def _whole(self) -> Criterion:
+        return Criterion(self.fit.cross, structures_of(self.fit), False, self.fit.held_sigma, canonical=True)
+
+    @memo
+    def _held(self, value: float) -> HeldCoefficient:
+        return held_coefficient(self.fit.cross, self.position, value)
+
+    @memo
+    def criterion(self, value: float) -> Criterion:
+        return Criterion(
+            self._held(value).cross, structures_of(self.fit), False, self.fit.held_sigma, canonical=True
+        )
+
+    def start(self, state: State, value: float) -> Array:
+        return canonical_theta(self.fit, state)
+
+    def lifted(self, value: float, x: Array) -> Array:
+        return off_zero(x, canonical_diagonal(self.fit))
+
+    def slope(self, value: float, x: Array) -> float:
+        """At fixed θ the residual sum of squares is a parabola in β_j around its free estimate."""
+        whole = Criterion(
+            self.fit.cross, structures_of(self.fit), False, self.fit.held_sigma, canonical=True
+        )(x)
+        fixed = self.fit.cross.fixed
+        many = self.fit.cross.q_tail - self.fit.cross.q_random
+        v = fixed.transform[self.position]
+        variance = float(v @ whole.tail.fixed_covariance()[many:, many:] @ v)
+        gap = (value - float(beta_at(self.fit, whole)[self.position])) / fixed.scale
+        if self.fit.held_sigma is None:
+            scale = (whole.tail.prss + gap * gap / variance) / self.fit.cross.n
+        else:
+            scale = whole.sigma_squared
+        return float(2.0 * gap / (variance * scale * fixed.scale))
+
+    def state(self, value: float, x: Array) -> State:
+        held = self._held(value)
+        evaluation = self.criterion(value)(x)
+        fixed = self.fit.cross.fixed
+        gamma = held.base + held.free @ evaluation.solution[self.fit.cross.q_tail :]
+        beta = fixed.centre + fixed.scale * (fixed.transform @ gamma)
+        return State(relative_of(self.fit, evaluation.tail.lams), evaluation.sigma, beta)

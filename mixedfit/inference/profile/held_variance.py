@@ -1,0 +1,246 @@
+"""A standard deviation or a correlation held: a linear constraint on a root of its term's covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.lazy import lazy, memo
+from mixedfit.covariance.constrained_root import LinearRoot, correlated_root, led_root, reordered_root
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.parameters import Parameter
+from mixedfit.likelihood.criterion import Criterion, Evaluation
+from mixedfit.likelihood.dense_tail import LARGE_TAIL
+
+from .held_state import OFF_BOUNDARY, State, beta_at, off_zero, relative_of, structures_of
+
+__all__ = ["HeldCorrelation", "HeldDeviation"]
+
+
+class _HeldRoot:
+    """What standard deviations and correlations share: one block's structure is replaced by a linear root."""
+
+    def __init__(self, fit: Fit, parameter: Parameter) -> None:
+        self.fit, self.parameter = fit, parameter
+        self.block = parameter.block
+        self.structure = fit.design.blocks[self.block].structure
+        basis = fit.cross.basis[self.block]
+        sizes = 1.0 / np.linalg.norm(basis, axis=0)
+        own = np.sqrt(np.diag(fit.lam[self.block] @ fit.lam[self.block].T))
+        self.scales = np.maximum(own, 0.05 * sizes)
+
+    @lazy
+    def _before(self) -> int:
+        """Parameters of the blocks before this one."""
+        return sum(s.n_theta for s in structures_of(self.fit)[: self.block])
+
+    def _criterion(self, root: LinearRoot, sigma: float | None) -> Criterion:
+        structures: list[Any] = list(structures_of(self.fit))
+        structures[self.block] = root
+        return Criterion(self.fit.cross, tuple(structures), False, sigma)
+
+    def _start(self, state: State, root: LinearRoot, leading: Sequence[int]) -> Array:
+        """Return the parameters of a state, the root's block replaced."""
+        parts = [
+            structure.theta_from(r)
+            for structure, r in zip(structures_of(self.fit), state.relative, strict=True)
+        ]
+        parts[self.block] = root.theta_of(reordered_root(self.structure, leading, state.relative[self.block]))
+        return np.concatenate(parts)
+
+    def _lift(self, theta: Array, root: LinearRoot) -> Array:
+        """Keep diagonals off 0; rows of the root are in units of its scales, others in the formula's."""
+        where, least = [], []
+        at = 0
+        for f, structure in enumerate(structures_of(self.fit)):
+            if f == self.block:
+                where += [at + d for d in root.diagonal]
+                least += [OFF_BOUNDARY] * len(root.diagonal)
+                at += root.n_theta
+            else:
+                sizes = np.linalg.norm(self.fit.cross.basis[f], axis=0)
+                where += [at + d for d in structure.diagonal]
+                least += (OFF_BOUNDARY / sizes).tolist()
+                at += structure.n_theta
+        return off_zero(theta, np.array(where, dtype=np.int64), np.array(least))
+
+    def _state(self, evaluation: Evaluation) -> State:
+        return State(
+            relative_of(self.fit, evaluation.tail.lams), evaluation.sigma, beta_at(self.fit, evaluation)
+        )
+
+
+class HeldCorrelation(_HeldRoot):
+    """The correlation of two effects of one term at a value."""
+
+    low, high = -1.0, 1.0
+
+    @lazy
+    def _pair(self) -> tuple[int, int]:
+        return self.parameter.second, self.parameter.first
+
+    @memo
+    def _root(self, value: float) -> LinearRoot:
+        return correlated_root(self.structure, *self._pair, value, self.scales)
+
+    @memo
+    def criterion(self, value: float) -> Criterion:
+        return self._criterion(self._root(value), self.fit.held_sigma)
+
+    def start(self, state: State, value: float) -> Array:
+        return self.lifted(value, self._start(state, self._root(value), self._pair))
+
+    def lifted(self, value: float, x: Array) -> Array:
+        return self._lift(x, self._root(value))
+
+    def slope(self, value: float, x: Array) -> float:
+        """The root with one more direction, ∂λ/∂ρ, at 0 along it."""
+        if abs(value) >= 1.0:
+            return float("nan")
+        root = self._root(value)
+        turn = np.zeros((1, root.k, root.k))
+        a, b = self._pair
+        turn[0, b, a] = 1.0
+        turn[0, b, b] = -value / np.sqrt(1.0 - value * value)
+        at = self._before + 1
+        turn *= x[at] * self.scales[b]
+        wider = LinearRoot(np.concatenate([turn, root.basis]), root.diagonal)
+        point = self._criterion(wider, self.fit.held_sigma)(np.insert(x, self._before, 0.0))
+        return float(point.gradient[self._before])
+
+    def state(self, value: float, x: Array) -> State:
+        return self._state(self.criterion(value)(x))
+
+    def is_reversed(self, x: Array) -> bool:
+        """Whether the two standard deviations have opposite signs, which is the correlation's negative."""
+        return bool(x[self._before] * x[self._before + 1] < 0)
+
+
+class HeldDeviation(_HeldRoot):
+    """The standard deviation of one effect at a value, in units of y per unit of z.
+
+    With σ free the leading parameter is t = value / (σ scale): the search is over the others and s = log σ².
+    """
+
+    low, high = 0.0, np.inf
+
+    @memo
+    def _root(self, value: float) -> LinearRoot:
+        return led_root(self.structure, self.parameter.first, self.scales, without=value == 0.0)
+
+    @memo
+    def _base(self, value: float) -> Criterion:
+        return self._criterion(self._root(value), 1.0)
+
+    def _lead(self, value: float, s: float) -> float:
+        return float(
+            value / (self.fit.cross.fixed.scale * self.scales[self.parameter.first]) * np.exp(-0.5 * s)
+        )
+
+    def _own(self, x: Array) -> tuple[Array, float]:
+        """Return the parameters without σ's, and s."""
+        if self.fit.held_sigma is not None:
+            return x, 2.0 * float(np.log(self.fit.held_sigma / self.fit.cross.fixed.scale))
+        return x[:-1], float(x[-1])
+
+    def evaluate(self, value: float, x: Array) -> Evaluation:
+        """Return the evaluation at a value and the other parameters."""
+        own, s = self._own(x)
+        if value != 0.0:
+            at = self._before
+            own = np.concatenate([own[:at], [self._lead(value, s)], own[at:]])
+        sigma = float(np.exp(0.5 * s)) * self.fit.cross.fixed.scale
+        return self._base(value).at_sigma(sigma)(own)
+
+    def criterion(self, value: float) -> Callable[[Array], Any]:
+        return lambda x: _DeviationPoint(self, value, np.asarray(x, dtype=float))
+
+    def start(self, state: State, value: float) -> Array:
+        theta = self._start(state, self._root(value), [self.parameter.first])
+        if value != 0.0:
+            theta = np.delete(theta, self._before)
+        if self.fit.held_sigma is None:
+            theta = np.append(theta, 2.0 * np.log(state.sigma / self.fit.cross.fixed.scale))
+        return self.lifted(value, theta)
+
+    def lifted(self, value: float, x: Array) -> Array:
+        whole = x if value == 0.0 else np.insert(x, self._before, 1.0)
+        lifted = self._lift(whole, self._root(value))
+        return lifted if value == 0.0 else np.delete(lifted, self._before)
+
+    def slope(self, value: float, x: Array) -> float:
+        if value == 0.0:
+            return float("nan")
+        lead = self._lead(value, self._own(x)[1])
+        return float(self.evaluate(value, x).gradient[self._before] * lead / value)
+
+    def state(self, value: float, x: Array) -> State:
+        return self._state(self.evaluate(value, x))
+
+
+class _DeviationPoint:
+    """The likelihood with a standard deviation held, as a function of the other parameters and s = log σ².
+
+    From the derivatives in (φ, s): t = c e^{−s/2} has dt/ds = −t/2 and d²t/ds² = t/4.
+    """
+
+    def __init__(self, problem: HeldDeviation, value: float, x: Array) -> None:
+        self.problem, self.held, self.x = problem, value, x
+        self.evaluation = problem.evaluate(value, x)
+        self.value = self.evaluation.value
+
+    @lazy
+    def _lead_slope(self) -> float:
+        """t/2 where a leading parameter moves with s, else 0."""
+        if self.held == 0.0:
+            return 0.0
+        return 0.5 * self.problem._lead(self.held, self.problem._own(self.x)[1])
+
+    def _contract(self, whole: Array) -> Array:
+        """Return what (…, t, …, s) of the last axis gives along the free parameters."""
+        if self.held == 0.0:
+            return whole
+        at = self.problem._before
+        out = np.concatenate([whole[..., :at], whole[..., at + 1 :]], axis=-1)
+        if self.problem.fit.held_sigma is None:
+            out[..., -1] -= self._lead_slope * whole[..., at]
+        return out
+
+    @lazy
+    def gradient(self) -> Array:
+        inner = self.evaluation.gradient
+        if self.problem.fit.held_sigma is None:
+            ratio = self.evaluation.tail.prss / self.evaluation.sigma_squared
+            inner = np.append(inner, self.evaluation.criterion.nu - ratio)
+        return self._contract(inner)
+
+    def _second(self, inner: Array) -> Array:
+        if self.problem.fit.held_sigma is None:
+            size = inner.shape[0]
+            whole = np.empty((size + 1, size + 1))
+            whole[:size, :size] = inner
+            whole[:size, size] = whole[size, :size] = self.evaluation.along
+            whole[size, size] = self.evaluation.tail.prss / self.evaluation.sigma_squared
+        else:
+            whole = inner
+        out = self._contract(self._contract(whole).T)
+        if self.problem.fit.held_sigma is None and self.held != 0.0:
+            out[-1, -1] += 0.5 * self._lead_slope * self.evaluation.gradient[self.problem._before]
+        return out
+
+    @lazy
+    def curvature(self) -> Array:
+        return self._second(self.evaluation.curvature)
+
+    @lazy
+    def exact_curvature(self) -> Array | None:
+        exact = self.evaluation.exact_curvature
+        return None if exact is None else self._second(exact)
+
+    def discard(self) -> None:
+        if self.evaluation.tail.size > LARGE_TAIL:
+            _ = self.gradient, self.curvature, self.exact_curvature
+            self.evaluation.discard()

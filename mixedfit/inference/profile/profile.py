@@ -1,0 +1,322 @@
+"""Likelihood profiles: signed-root deviances of every parameter, and the intervals that they give.
+
+ζ(ψ) = sign(ψ − ψ̂) √(d(ψ) − d(ψ̂)), with d the −2 log-likelihood minimised over all other parameters; an interval of
+coverage 1 − α is where |ζ| ≤ z, the normal quantile at 1 − α/2. As in lme4 the likelihood is the full one, also for a
+REML fit. Bates & Watts (1988), Nonlinear Regression Analysis and Its Applications, section 6.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ConvergenceWarning, ModelError, warn
+from mixedfit.core.format import format_by_error, text_columns, wrapped
+from mixedfit.core.lazy import lazy
+from mixedfit.core.linalg import blas_threads, inverse
+from mixedfit.core.options import check_level
+from mixedfit.estimation.fit import Fit, fit_design
+from mixedfit.estimation.parameters import Names, Parameter, choose, interval_table, parameters_of, values_of
+from mixedfit.inference.vcov_varpar import standard_errors
+
+from .curve import Curve
+from .held_state import State
+from .tracing import LowerDevianceError, Point, Tracer
+
+__all__ = ["Profile", "profile"]
+
+LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
+"""Coverages whose limits are points of a profile, so that interpolation adds nothing there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """Likelihood profiles of a fit's parameters.
+
+    Attributes
+    ----------
+    curves : dict of str to Curve
+        Monotone interpolation of ζ, by lme4's name.
+    estimates : pandas.Series
+        Maximum-likelihood estimates.
+    notes : tuple of str
+        What happened on the way.
+    deviance : float
+        −2 log-likelihood at the estimates.
+    fit : Fit
+        The maximum-likelihood fit that was profiled; better than the one asked about where `improved`.
+    improved : bool
+        Whether a lower deviance was met on the way.
+    """
+
+    curves: dict[str, Curve]
+    estimates: pd.Series[float]
+    notes: tuple[str, ...]
+    deviance: float
+    fit: Fit
+    improved: bool
+    parameters: tuple[Parameter, ...]
+
+    @lazy
+    def table(self) -> pd.DataFrame:
+        """A row for each point: parameter, value, zeta, slope (dζ/d value), deviance, and all parameters there."""
+        names = [p.name for p in self.parameters]
+        rows = []
+        for name, curve in self.curves.items():
+            for point in curve.points:
+                values = dict(zip(names, _values(self.fit, self.parameters, point.state), strict=True))
+                head = (name, point.value, point.zeta, point.slope, point.deviance)
+                rows.append((*head, *(values | {name: point.value}).values()))
+        return pd.DataFrame(rows, columns=["parameter", "value", "zeta", "slope", "deviance", *names])
+
+    def conf_int(
+        self,
+        level: float = 0.95,
+        parameters: str | Iterable[str] | None = None,
+        *,
+        names: Names = "lme4",
+    ) -> pd.DataFrame:
+        """Return profile intervals, columns lower and upper; NaN where a profile does not reach so far.
+
+        Parameters
+        ----------
+        level : float
+            Coverage, between 0 and 1.
+        parameters : str or sequence of str, optional
+            Some of them, by lme4's names or in words.
+        names : {"lme4", "long", "words"}
+            What the rows are called.
+        """
+        z = float(ndtri(0.5 + 0.5 * check_level(level)))
+        chosen = [self.parameters[i] for i in choose(self.parameters, parameters)]
+        nothing = (float("nan"), float("nan"))
+        limits = [self.curves[p.name].limits(z) if p.name in self.curves else nothing for p in chosen]
+        return interval_table(chosen, limits, names)
+
+    def zeta(self, parameter: str, values: Iterable[float] | None = None) -> pd.Series[float]:
+        """Return ζ of one parameter at values (by default 101 between the profile's ends), indexed by value."""
+        curve = self._curve(parameter)
+        at = curve.grid(101) if values is None else np.asarray(list(values), dtype=float)
+        return pd.Series(curve.zeta(at), index=pd.Index(at, name=parameter), name="zeta")
+
+    def density(self, parameter: str, points: int = 101) -> pd.DataFrame:
+        """Return the profile as a density φ(ζ) dζ/dψ, columns value and density.
+
+        It is the density that a normal ζ would give the parameter: the confidence density.
+        """
+        curve = self._curve(parameter)
+        at = curve.grid(points)
+        return pd.DataFrame({"value": at, "density": curve.density(at)})
+
+    def held(self, parameter: str, value: float) -> pd.Series[float]:
+        """Return the best fit with one parameter held at a value: deviance, ζ and all parameters, refitted exactly.
+
+        Raises
+        ------
+        ModelError
+            If the value lies outside the parameter's range, or no refit converges.
+        """
+        at = int(choose(self.parameters, parameter)[0])
+        chosen = self.parameters[at]
+        reason = _cannot(self.fit, chosen, float(self.estimates.iloc[at]))
+        if reason:
+            raise ModelError(f"{chosen.name!r} cannot be held: {reason}.")
+        with blas_threads(1):
+            error = standard_errors(self.fit)[chosen.name]
+            tracer = Tracer(self.fit, chosen, float(self.estimates.iloc[at]), error)
+            problem = tracer.problem
+            if not problem.low <= value <= problem.high or (chosen.kind == "sigma" and value == 0):
+                raise ModelError(
+                    f"{chosen.name} cannot be {value}: its range is from {problem.low:g} to {problem.high:g}."
+                )
+            point = tracer.solve(float(value))
+        if point is None:
+            raise ModelError(f"no fit with {chosen.name} = {value:g} converged.")
+        names = [p.name for p in self.parameters]
+        values = dict(zip(names, _values(self.fit, self.parameters, point.state), strict=True))
+        found = {"deviance": point.deviance, "zeta": point.zeta, **values, chosen.name: float(value)}
+        return pd.Series(found, name=f"{chosen.name} = {value:g}")
+
+    def _curve(self, parameter: str) -> Curve:
+        name = self.parameters[int(choose(self.parameters, parameter)[0])].name
+        if name not in self.curves:
+            raise ModelError(f"{name!r} has no profile: {'; '.join(self.notes) or 'it was not asked for'}.")
+        return self.curves[name]
+
+    def __str__(self) -> str:
+        limits = self.conf_int()
+        error = 0.25 * (limits["upper"] - limits["lower"])
+        columns = [
+            format_by_error(v.tolist(), error) for v in (self.estimates, limits["lower"], limits["upper"])
+        ]
+        lines = text_columns(
+            ["", "estimate", "2.5 %", "97.5 %"], [[*map(str, limits.index)], *columns], left=1
+        )
+        width = max(map(len, lines))
+        rows = [f"{row.ljust(width)}  {p.words}" for row, p in zip(lines[1:], self.parameters, strict=True)]
+        head = f"Likelihood profiles ({len(self.table)} points), −2 log-likelihood {self.deviance:.4f} at its minimum"
+        return "\n".join([head, lines[0], *rows, *wrapped(self.notes)])
+
+    __repr__ = __str__
+
+
+def profile(
+    fit: Fit,
+    parameters: str | Iterable[str] | None = None,
+    *,
+    levels: Sequence[float] = LEVELS,
+    report: Callable[[str], None] | None = None,
+) -> Profile:
+    """Return the likelihood profiles of a fit's parameters.
+
+    Parameters
+    ----------
+    fit : Fit
+        A REML fit is profiled at its maximum-likelihood estimates.
+    parameters : str or sequence of str, optional
+        Which; all that are estimated by default.
+    levels : sequence of float
+        Coverages whose limits are computed exactly.
+    report : callable, optional
+        Told in words what is being done.
+
+    Notes
+    -----
+    A deviance below the fit's, met on the way, replaces the fit, and profiling begins again from there.
+    """
+    targets = sorted(float(ndtri(0.5 + 0.5 * check_level(level))) for level in levels)
+    chosen = [parameters_of(fit)[i] for i in choose(parameters_of(fit), parameters)]
+    notes: list[str] = []
+    with blas_threads(1):
+        best = fit
+        if fit.reml or not fit.convergence.converged:
+            best = fit_design(fit.design, reml=False, start=fit.theta, sigma=fit.held_sigma)
+        if fit.reml:
+            notes.append("REML fit: profiles are of the likelihood, at its maximum-likelihood estimates.")
+        begun = best.evaluation.value if fit.reml else fit.evaluation.value
+        for _ in range(4):
+            try:
+                traced = _trace_all(best, chosen, targets, notes, report)
+                break
+            except LowerDevianceError as found:
+                best = _improved(best, found.state)
+        else:
+            raise ModelError(
+                "profiling met ever lower deviances: the fit has not converged. Simplify the model."
+            )
+    gain = begun - best.evaluation.value
+    if gain > 1e-6:
+        notes.insert(0, f"A deviance lower by {gain:.3g} was met; the profiles are of that better fit.")
+        warn(notes[0], ConvergenceWarning)
+    return _record(best, traced, notes, gain > 1e-6)
+
+
+def _trace_all(
+    fit: Fit,
+    chosen: Sequence[Parameter],
+    targets: Sequence[float],
+    notes: list[str],
+    report: Callable[[str], None] | None,
+) -> dict[Parameter, Curve]:
+    """Return the points of all parameters; an interrupt keeps those that are complete."""
+    everything = parameters_of(fit)
+    estimates = dict(zip((p.name for p in everything), values_of(fit, everything), strict=True))
+    errors = standard_errors(fit)
+    out: dict[Parameter, Curve] = {}
+    for number, parameter in enumerate(chosen):
+        reason = _cannot(fit, parameter, estimates[parameter.name])
+        if reason:
+            notes.append(f"{parameter.name}: no profile, {reason}.")
+            continue
+        if report is not None:
+            report(f"profile of {parameter.name} ({number + 1} of {len(chosen)})")
+        try:
+            tracer = Tracer(fit, parameter, estimates[parameter.name], errors[parameter.name])
+            out[parameter] = _traced(tracer, targets, notes)
+        except KeyboardInterrupt:
+            left = ", ".join(p.name for p in chosen[number:])
+            notes.append(f"Interrupted: {left} were not profiled.")
+            warn(notes[-1], ConvergenceWarning)
+            break
+    return out
+
+
+def _cannot(fit: Fit, parameter: Parameter, estimate: float) -> str:
+    """Return why a parameter has no profile, or an empty string."""
+    if parameter.kind == "fixed":
+        if parameter.first >= len(fit.design.x_names):
+            return "it is a level of a factor that is kept as codes"
+        if not fit.kept[parameter.first]:
+            return "the coefficient was dropped for rank"
+    elif parameter.kind == "correlation" and np.isnan(estimate):
+        return "a standard deviation of 0 leaves the correlation undefined"
+    return ""
+
+
+def _traced(tracer: Tracer, targets: Sequence[float], notes: list[str]) -> Curve:
+    low, high = tracer.side(-1, targets), tracer.side(1, targets)
+    for side in (low, high):
+        if side.stopped:
+            notes.append(f"{tracer.parameter.name}: {side.stopped}.")
+    points: list[Point] = [*reversed(low.points), tracer.middle, *high.points]
+    return Curve.through(
+        points,
+        low_end=tracer.problem.low if low.bounded else None,
+        high_end=tracer.problem.high if high.bounded else None,
+    )
+
+
+def _improved(fit: Fit, state: State) -> Fit:
+    """Return the maximum-likelihood fit that starts where a lower deviance was met."""
+    theta = np.concatenate(
+        [
+            block.structure.theta_from_root(inverse(basis) @ _root(basis @ relative @ basis.T))
+            for block, relative, basis in zip(fit.design.blocks, state.relative, fit.cross.basis, strict=True)
+        ]
+    )
+    return fit_design(fit.design, reml=False, start=theta, sigma=fit.held_sigma)
+
+
+def _root(covariance: Array) -> Array:
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
+def _record(fit: Fit, curves: dict[Parameter, Curve], notes: Sequence[str], improved: bool) -> Profile:
+    everything = parameters_of(fit)
+    names = [p.name for p in everything]
+    return Profile(
+        curves={p.name: curve for p, curve in curves.items()},
+        estimates=pd.Series(values_of(fit, everything), index=names, name="estimate"),
+        notes=tuple(notes),
+        deviance=fit.evaluation.value,
+        fit=fit,
+        improved=improved,
+        parameters=everything,
+    )
+
+
+def _values(fit: Fit, parameters: Sequence[Parameter], state: State) -> list[float]:
+    """Return all parameters at a state of a profile."""
+    beta = np.full(len(fit.coefficient_names), np.nan)
+    beta[fit.cross.fixed.kept] = state.beta
+    out = []
+    for p in parameters:
+        if p.kind == "fixed":
+            out.append(float(beta[p.first]))
+        elif p.kind == "sigma":
+            out.append(state.sigma)
+        else:
+            relative = state.relative[p.block]
+            deviations = np.sqrt(np.diag(relative))
+            if p.kind == "sd":
+                out.append(float(state.sigma * deviations[p.first]))
+            else:
+                below = float(deviations[p.first] * deviations[p.second])
+                out.append(float(relative[p.first, p.second] / below) if below > 0 else float("nan"))
+    return out

@@ -1,0 +1,348 @@
+"""Points of a profile: constrained refits, warm-started, at the values where ζ meets its targets.
+
+ζ(ψ) = sign(ψ − ψ̂) √(d(ψ) − d(ψ̂)), Bates & Watts (1988), Nonlinear Regression Analysis, section 6.1. The envelope
+theorem gives its slope, ζ' = d'(ψ) / 2ζ, so each target takes two or three refits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.lazy import lazy
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.optimize import Optimum, minimise
+from mixedfit.estimation.parameters import Parameter
+from mixedfit.estimation.search import minimise_criterion
+from mixedfit.likelihood.criterion import Criterion
+
+from .held import held_problem
+from .held_state import Held, State, structures_of
+from .held_variance import HeldCorrelation
+
+__all__ = ["LowerDevianceError", "Point", "Side", "Tracer"]
+
+TOLERANCE = 1e-6
+"""Newton decrement of a refit; the decrement is then subtracted, which leaves an error of its 3/2 power."""
+
+ON_TARGET = 1e-4
+"""Distance of ζ from its target from which the last step is taken along the slope alone."""
+
+LOWER = 1e-5
+"""Deviance below the fit's that counts as a better fit."""
+
+MOST_REFITS = 25
+"""Refits for one target before a side is given up."""
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One point of a profile.
+
+    Attributes
+    ----------
+    value : float
+        Of the parameter held.
+    zeta, slope : float
+        ζ and dζ/dψ.
+    deviance : float
+        −2 log-likelihood, all others at their maximum.
+    x : ndarray or None
+        Where the search ended.
+    problem : Held
+    known : State or None
+        The state where it does not follow from x.
+    """
+
+    value: float
+    zeta: float
+    slope: float
+    deviance: float
+    x: Array | None
+    problem: Held
+    known: State | None = None
+
+    @lazy
+    def state(self) -> State:
+        """Values of all parameters."""
+        if self.known is not None:
+            return self.known
+        assert self.x is not None
+        return self.problem.state(self.value, self.x)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """The points on one side of the estimate, outwards.
+
+    Attributes
+    ----------
+    points : tuple of Point
+    bounded : bool
+        Whether the parameter's range ends before ζ meets the last target.
+    stopped : str
+        Why the points end early otherwise; empty if they do not.
+    """
+
+    points: tuple[Point, ...]
+    bounded: bool
+    stopped: str
+
+
+class LowerDevianceError(Exception):
+    """A refit found a deviance below the fit's: the fit was not at its optimum.
+
+    Attributes
+    ----------
+    state : State
+        Where.
+    """
+
+    def __init__(self, state: State) -> None:
+        super().__init__("a lower deviance was found")
+        self.state = state
+
+
+class Tracer:
+    """The profile of one parameter of a maximum-likelihood fit.
+
+    Parameters
+    ----------
+    fit : Fit
+    parameter : Parameter
+    estimate : float
+    error : float
+        Its standard error by the curvature; NaN on the boundary.
+    """
+
+    def __init__(self, fit: Fit, parameter: Parameter, estimate: float, error: float) -> None:
+        self.fit, self.parameter = fit, parameter
+        self.problem: Held = held_problem(fit, parameter)
+        self.floor = fit.evaluation.value
+        kept = fit.cross.fixed.kept
+        relative = tuple(lam @ lam.T for lam in fit.lam)
+        state = State(relative, fit.sigma, fit.beta[kept])
+        known = bool(np.isfinite(error) and error > 0)
+        self.error = error if known else self._guessed_scale(estimate)
+        start = self.problem.start(state, estimate)
+        slope = 1.0 / error if known else float("nan")
+        self.middle = Point(estimate, 0.0, slope, self.floor, start, self.problem, state)
+
+    def _guessed_scale(self, estimate: float) -> float:
+        """Return a step for a parameter at its boundary, where the curvature gives none."""
+        if self.parameter.kind == "correlation":
+            return 0.3
+        block = self.fit.design.blocks[self.parameter.block]
+        size = float(np.sqrt(np.mean(block.z[:, self.parameter.first] ** 2)))
+        rows = self.fit.cross.n / block.levels
+        return float(0.5 * self.fit.sigma / (max(size, 1e-12) * rows**0.5 * block.levels**0.25))
+
+    def side(self, sign: int, targets: Sequence[float]) -> Side:
+        """Return the points at which ±ζ meets each of the ascending targets."""
+        end = self.problem.high if sign > 0 else self.problem.low
+        points: list[Point] = [self.middle]
+        if self.middle.value == end:
+            return Side((), True, "")
+        for target in targets:
+            if target >= self._plateau:
+                last = self._without_either(end)
+                return Side((*points[1:], *([last] if last is not None else [])), True, "")
+            found, refits = self._meet(sign, target, points, end)
+            points += [p for p in refits if p not in points]
+            points.sort(key=lambda p: sign * p.value)
+            if found is None:
+                last = points[-1]
+                if last.value == end and np.isfinite(last.zeta):
+                    return Side(tuple(points[1:]), True, "")
+                return Side(tuple(points[1:]), False, f"no refit reached ζ = {sign * target:.3g}")
+        return Side(tuple(points[1:]), False, "")
+
+    def _meet(
+        self, sign: int, target: float, known: Sequence[Point], end: float
+    ) -> tuple[Point | None, list[Point]]:
+        """Return the point on target, if there is one, and all that were computed on the way."""
+        inside = max((p for p in known if sign * p.zeta < target), key=lambda p: sign * p.value)
+        beyond = [p for p in known if sign * p.zeta > target]
+        outside = min(beyond, key=lambda p: sign * p.value) if beyond else None
+        refits: list[Point] = []
+        trail = list(known)
+        value = self._guess(sign, target, trail, inside, outside, end)
+        for _ in range(MOST_REFITS):
+            point = self.solve(value, trail)
+            if point is None:
+                value = 0.5 * (value + inside.value)
+                if abs(value - inside.value) < 1e-6 * self.error:
+                    return None, refits
+                outside = None
+                continue
+            if abs(sign * point.zeta - target) < ON_TARGET:
+                point = self._lower_of(point)
+            refits.append(point)
+            trail.append(point)
+            gap = sign * point.zeta - target
+            if abs(gap) < ON_TARGET:
+                return point, refits
+            if gap < 0:
+                if value == end:
+                    return None, refits
+                inside = point
+            else:
+                outside = point
+            if outside is not None and abs(outside.value - inside.value) < 1e-10 * self.error:
+                return point, refits
+            value = self._guess(sign, target, trail, inside, outside, end)
+        return None, refits
+
+    def _lower_of(self, point: Point) -> Point:
+        """Return the point, or a lower minimum at the same value found from uncorrelated effects."""
+        if (
+            all(structure.invariance == "diagonal" for structure in structures_of(self.fit))
+            or point.x is None
+        ):
+            return point
+        relative = tuple(np.diag(np.diag(r)) for r in point.state.relative)
+        start = self.problem.start(replace(point.state, relative=relative), point.value)
+        optimum = self._minimum(self.problem, point.value, start)
+        if optimum is None or optimum.point.value > point.deviance - 1e-6:
+            return point
+        return self._allowed(point.value, optimum) or point
+
+    def _guess(
+        self,
+        sign: int,
+        target: float,
+        trail: Sequence[Point],
+        inside: Point,
+        outside: Point | None,
+        end: float,
+    ) -> float:
+        """Return where ζ should meet the target: along the slope of the last point, kept inside the bracket."""
+        last = trail[-1]
+        value = float("nan")
+        if last is self.middle:
+            value = self._first_guess(sign * target)
+        elif np.isfinite(last.slope) and last.slope > 0:
+            value = last.value + (sign * target - last.zeta) / last.slope
+        if outside is not None:
+            low, high = sorted((inside.value, outside.value))
+            if not low < value < high:
+                share = (target - sign * inside.zeta) / (sign * (outside.zeta - inside.zeta))
+                value = inside.value + float(np.clip(share, 0.1, 0.9)) * (outside.value - inside.value)
+            return value
+        reach = max(2.0 * abs(inside.value - self.middle.value), 2.0 * self.error * max(target, 0.5))
+        if not np.isfinite(value) or sign * (value - inside.value) <= 0:
+            value = inside.value + sign * 0.5 * reach
+        value = inside.value + sign * min(sign * (value - inside.value), reach)
+        if sign * value >= sign * end:
+            value = 0.5 * (inside.value + end) if self.parameter.kind == "sigma" else end
+        return float(value)
+
+    def _first_guess(self, zeta: float) -> float:
+        """Return a Wald limit: of the logarithm of an SD, of Fisher's z of a correlation."""
+        at, error = self.middle.value, self.error
+        if self.parameter.kind in ("sd", "sigma") and at > 0 and error < at:
+            return float(at * np.exp(zeta * error / at))
+        if self.parameter.kind == "correlation" and abs(at) < 1.0:
+            return float(np.tanh(np.arctanh(at) + zeta * error / (1.0 - at * at)))
+        return at + zeta * error
+
+    def solve(self, value: float, trail: Sequence[Point] = ()) -> Point | None:
+        """Return the profile at a value, or None where no refit converges; `trail` are points to start from."""
+        trail = trail or [self.middle]
+        for start in self._starts(value, trail):
+            optimum = self._minimum(self.problem, value, start)
+            if optimum is not None:
+                return self._allowed(value, optimum)
+        return None
+
+    def _allowed(self, value: float, optimum: Optimum) -> Point | None:
+        """Return the minimum's point; of a correlation the one without either effect where that is lower."""
+        if isinstance(self.problem, HeldCorrelation):
+            deviance = optimum.point.value - optimum.decrement
+            lowest = min((end[0] for end in self._ends), default=np.inf)
+            if self.problem.is_reversed(optimum.x) or lowest < deviance - 1e-9:
+                return self._without_either(value)
+        return self._point(value, optimum)
+
+    @lazy
+    def _plateau(self) -> float:
+        """|ζ| that a correlation's profile cannot exceed: where one of its standard deviations is 0, all are one."""
+        if not isinstance(self.problem, HeldCorrelation) or not self._ends:
+            return float("inf")
+        return float(np.sqrt(max(min(end[0] for end in self._ends) - self.floor, 0.0)))
+
+    def _starts(self, value: float, trail: Sequence[Point]) -> Iterator[Array]:
+        """Yield where to search from: along the last two points, from the nearest, from the estimate."""
+        near = sorted((p for p in trail if p.x is not None), key=lambda p: abs(p.value - value))
+        ends = (self.problem.low, self.problem.high)
+        inside = [p for p in near if p.value not in ends]
+        if inside and value not in ends:
+            yield self.problem.lifted(value, _extrapolated(inside, value))
+        for point in [*near[:1], self.middle]:
+            yield self.problem.start(point.state, value)
+
+    def _without_either(self, value: float) -> Point | None:
+        """Return the profile where one of a correlation's standard deviations is best at 0: then it is all one."""
+        if not self._ends:
+            return None
+        deviance, state = min(self._ends, key=lambda end: end[0])
+        return self._placed(value, deviance, None, state)
+
+    @lazy
+    def _ends(self) -> list[tuple[float, State]]:
+        """Minima with the first, and with the second standard deviation of a correlation at 0."""
+        out: list[tuple[float, State]] = []
+        for effect in (self.parameter.first, self.parameter.second):
+            problem = held_problem(self.fit, replace(self.parameter, kind="sd", first=effect, second=effect))
+            optimum = self._minimum(problem, 0.0, problem.start(self.middle.state, 0.0))
+            if optimum is not None:
+                out.append((optimum.point.value - optimum.decrement, problem.state(0.0, optimum.x)))
+        return out
+
+    def _minimum(self, problem: Held, value: float, start: Array) -> Optimum | None:
+        """Return the minimum over the other parameters, or None where the search does not converge."""
+        function = problem.criterion(value)
+        search: Callable[..., Optimum] = minimise_criterion if isinstance(function, Criterion) else minimise
+        try:
+            optimum = search(
+                function,
+                start,
+                tolerance=TOLERANCE,
+                negligible=TOLERANCE,
+                max_evaluations=80,
+                report=None,
+            )
+        except FloatingPointError:
+            return None
+        return optimum if optimum.reached and np.isfinite(optimum.point.value) else None
+
+    def _point(self, value: float, optimum: Optimum) -> Point:
+        deviance = float(optimum.point.value - optimum.decrement)
+        point = self._placed(value, deviance, optimum.x, None)
+        slope = float("nan")
+        if point.zeta != 0.0:
+            slope = self.problem.slope(value, optimum.x) / (2.0 * point.zeta)
+        return replace(point, slope=slope)
+
+    def _placed(self, value: float, deviance: float, x: Array | None, known: State | None) -> Point:
+        zeta = float(np.sqrt(max(deviance - self.floor, 0.0))) * (1 if value > self.middle.value else -1)
+        point = Point(value, zeta, float("nan"), deviance, x, self.problem, known)
+        if deviance < self.floor - LOWER:
+            raise LowerDevianceError(point.state)
+        return point
+
+
+def _extrapolated(near: Sequence[Point], value: float) -> Array:
+    """Return the search's start from the two nearest points."""
+    one = near[0]
+    assert one.x is not None
+    others = [p for p in near[1:] if p.x is not None and p.x.shape == one.x.shape and p.value != one.value]
+    if not others:
+        return one.x
+    other = others[0]
+    assert other.x is not None
+    share = float(np.clip((value - one.value) / (one.value - other.value), -1.5, 1.5))
+    return np.asarray(one.x + share * (one.x - other.x))

@@ -1,0 +1,121 @@
+"""Covariance of the variance parameters, from the exact second derivative of the criterion that was minimised.
+
+W = 2 H⁻¹, with H the second derivative of −2 log-likelihood (restricted under REML) in (θ, log σ²), σ not profiled out;
+then the delta method. Observed information, as SAS's ASYCOV.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError, nearest
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.information import Information
+from mixedfit.estimation.parameters import covariance_slopes, jacobian, on_boundary, variance_parameters
+
+__all__ = ["Scale", "standard_errors", "vcov_varpar"]
+
+Scale = Literal["sd", "variance", "cholesky"]
+"""Standard deviations, correlations and σ; variances, covariances and σ²; or the elements of σλ and σ²."""
+
+_SCALES = ("sd", "variance", "cholesky")
+
+
+def vcov_varpar(fit: Fit, *, scale: Scale = "sd", joint: bool = False) -> pd.DataFrame:
+    """Return the covariance of the variance parameters, by lme4's names; NaN for those on the boundary.
+
+    Parameters
+    ----------
+    fit : Fit
+    scale : {"sd", "variance", "cholesky"}
+        What the parameters are.
+    joint : bool
+        Whether to add the fixed effects: their covariance then includes what the uncertainty of the variances adds,
+        and their covariances with them.
+
+    Notes
+    -----
+    With g = ∂β̂/∂ψ, the joint covariance is [[Φ + gWgᵀ, gW], [Wgᵀ, W]].
+    """
+    if scale not in _SCALES:
+        raise ModelError(
+            f"scale={scale!r} is not known; expected one of {', '.join(map(repr, _SCALES))}. "
+            f"{nearest(str(scale), _SCALES)}"
+        )
+    parameters = variance_parameters(fit.design, with_sigma=fit.held_sigma is None)
+    information = Information(fit)
+    inner = information.parameter_covariance
+    rows = _jacobian(fit, scale)
+    if fit.held_sigma is not None:
+        rows = rows[:, :-1]
+    names = [p.name for p in parameters]
+    if joint:
+        kept = fit.cross.fixed.kept
+        slopes = np.zeros((len(fit.coefficient_names), rows.shape[1]))
+        slopes[kept, : fit.theta.size] = _coefficient_slopes(information)
+        slopes[len(fit.design.x_names) :] = np.nan
+        rows = np.vstack([rows, slopes])
+        names += fit.coefficient_names
+    out = rows @ inner @ rows.T
+    if joint:
+        out[len(parameters) :, len(parameters) :] += fit.beta_covariance
+    return pd.DataFrame(out, index=names, columns=names)
+
+
+def _jacobian(fit: Fit, scale: Scale) -> Array:
+    """Return ∂(parameters)/∂(θ, log σ²)."""
+    parameters = variance_parameters(fit.design, with_sigma=fit.held_sigma is None)
+    if scale == "sd":
+        return jacobian(fit, parameters)
+    out = np.zeros((len(parameters), fit.theta.size + 1))
+    slopes = covariance_slopes(fit)
+    at = 0
+    for row, p in zip(out, parameters, strict=True):
+        if p.kind == "sigma":
+            row[-1] = fit.sigma**2
+        elif scale == "cholesky":
+            row[at], row[-1] = fit.sigma, 0.5 * fit.sigma * fit.theta[at]
+            if fit.theta[at] == 0.0 and at in _diagonals(fit):
+                row[:] = np.nan
+            at += 1
+        elif p.kind == "sd" and on_boundary(fit, p):
+            row[:] = np.nan
+        else:
+            row[fit.design.theta_slices[p.block]] = slopes[p.block][:, p.first, p.second]
+            row[-1] = fit.omega[p.block][p.first, p.second]
+    return out
+
+
+def _diagonals(fit: Fit) -> set[int]:
+    return {
+        here.start + d
+        for block, here in zip(fit.design.blocks, fit.design.theta_slices, strict=True)
+        for d in block.structure.diagonal
+    }
+
+
+def _coefficient_slopes(information: Information) -> Array:
+    """Return ∂β̂/∂θ = −Φ Σ_j H_jᵀ E_a w_j, of the estimated columns of X, shape (p, n_theta), in units of y and x."""
+    fit = information.fit
+    parts = [
+        np.einsum("jas,dab,jb->sd", h, e, s, optimize=True)
+        for h, e, s in zip(
+            information.fixed_scores, information.directions, fit.evaluation.scores, strict=True
+        )
+    ]
+    if not parts:
+        return np.zeros((fit.cross.p, 0))
+    fixed = fit.cross.fixed
+    return np.asarray(-fixed.scale * (fixed.transform @ (information.phi @ np.concatenate(parts, axis=1))))
+
+
+def standard_errors(fit: Fit) -> pd.Series[float]:
+    """Return the standard errors of all parameters by lme4's names: the delta method for variances."""
+    variances = np.diag(vcov_varpar(fit).to_numpy())
+    errors = np.sqrt(np.concatenate([variances, np.diag(fit.beta_covariance)]))
+    names = [p.name for p in variance_parameters(fit.design, with_sigma=fit.held_sigma is None)]
+    return pd.Series(errors, index=[*names, *fit.coefficient_names], name="std_error")

@@ -1,0 +1,275 @@
+"""Draws of β and b given the variances, and what follows from them; notation and layouts as in `gibbs`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixedfit.core.arrays import Array, IntArray
+from mixedfit.kernels._compile import plain
+from mixedfit.kernels.triangle import cholesky, solve_lower, solve_upper
+
+__all__ = [
+    "draw_first",
+    "draw_tail",
+    "eliminate",
+    "fill_roots",
+    "scale_tail",
+    "tail_partial",
+    "tail_squares",
+    "to_coefficients",
+]
+
+
+@plain
+def fill_roots(omega: Array, basis: Array, factors: IntArray, units: IntArray, lams: Array) -> bool:
+    """Fill λ̃ = R chol(Ω), shape (factors, K, K); return whether every Ω is positive definite."""
+    for f in range(lams.shape[0]):
+        for i in range(lams.shape[1]):
+            for j in range(lams.shape[1]):
+                lams[f, i, j] = 0.0
+    for v in range(units.shape[0]):
+        f, start, size = units[v, 0], units[v, 1], units[v, 2]
+        chol = np.empty((size, size))
+        for i in range(size):
+            for j in range(size):
+                chol[i, j] = omega[f, start + i, start + j]
+        if not cholesky(chol):
+            return False
+        for i in range(size):
+            for j in range(size):
+                for h in range(j, size):
+                    lams[f, start + i, start + j] += basis[f, start + i, start + h] * chol[h, j]
+    return True
+
+
+@plain
+def _first_root(lams: Array, sigma: float, k: int) -> Array:
+    """Return λ̃/σ of the first factor, shape (k, k)."""
+    out = np.empty((k, k))
+    for a in range(k):
+        for b in range(k):
+            out[a, b] = lams[0, a, b] / sigma
+    return out
+
+
+@plain
+def eliminate(
+    lams: Array,
+    sigma: float,
+    first: tuple[Array, IntArray, IntArray, Array, Array],
+    chols: Array,
+    system: Array,
+) -> bool:
+    """Take the levels of the first factor off the lower triangle of the system; keep each level's factor."""
+    gram, indptr, indices, values, border = first
+    levels, k, width = border.shape
+    q = system.shape[0] - width
+    scaled = _first_root(lams, sigma, k)
+    cell, half = np.zeros((1, k)), np.zeros((1, k))
+    column = np.zeros(1, np.int64)
+    for j in range(levels):
+        count = indptr[j + 1] - indptr[j] + width
+        if count > half.shape[0]:
+            cell, half = np.zeros((count, k)), np.zeros((count, k))
+            column = np.zeros(count, np.int64)
+        chol = chols[j]
+        for a in range(k):
+            for b in range(a + 1):
+                total = 1.0 if a == b else 0.0
+                for c in range(k):
+                    for d in range(k):
+                        total += scaled[c, a] * gram[j, c, d] * scaled[d, b]
+                chol[a, b] = total
+        if not cholesky(chol):
+            return False
+        for e in range(count):
+            at = indptr[j] + e
+            if at < indptr[j + 1]:
+                column[e] = indices[at]
+                for a in range(k):
+                    cell[e, a] = values[at, a]
+            else:
+                s = at - indptr[j + 1]
+                column[e] = q + s
+                for a in range(k):
+                    cell[e, a] = border[j, a, s]
+            for a in range(k):
+                total = 0.0
+                for c in range(k):
+                    total += scaled[c, a] * cell[e, c]
+                half[e, a] = total
+            solve_lower(chol, half[e], k)
+            for g in range(e + 1):
+                total = 0.0
+                for a in range(k):
+                    total += half[e, a] * half[g, a]
+                system[column[e], column[g]] -= total
+    return True
+
+
+@plain
+def scale_tail(lams: Array, sigma: float, factors: IntArray, system: Array) -> None:
+    """System := ΛᵀSΛ + I on the tail's columns; only its lower triangle is given, and right afterwards."""
+    m = system.shape[0]
+    for i in range(m):
+        for j in range(i):
+            system[j, i] = system[i, j]
+    held = np.empty(lams.shape[1])
+    for f in range(factors.shape[0]):
+        offset, levels, k = factors[f, 1], factors[f, 2], factors[f, 3]
+        if offset < 0:
+            continue
+        for top in range(offset, offset + levels * k, k):
+            for other in range(m):
+                for a in range(k):
+                    held[a] = 0.0
+                    for c in range(k):
+                        held[a] += lams[f, c, a] / sigma * system[top + c, other]
+                for a in range(k):
+                    system[top + a, other] = held[a]
+    for f in range(factors.shape[0]):
+        offset, levels, k = factors[f, 1], factors[f, 2], factors[f, 3]
+        if offset < 0:
+            continue
+        for other in range(m):
+            for top in range(offset, offset + levels * k, k):
+                for a in range(k):
+                    held[a] = 0.0
+                    for c in range(k):
+                        held[a] += lams[f, c, a] / sigma * system[other, top + c]
+                for a in range(k):
+                    system[other, top + a] = held[a]
+        for i in range(offset, offset + levels * k):
+            system[i, i] += 1.0
+
+
+@plain
+def draw_tail(
+    rng: np.random.Generator,
+    lams: Array,
+    sigma: float,
+    factors: IntArray,
+    system: Array,
+    effects: Array,
+    coefficients: Array,
+) -> None:
+    """Draw the tail's effects and β from the factored system; fill them in as coefficients of [tail X]."""
+    size = coefficients.size
+    last = system.shape[0] - 1
+    for i in range(size):
+        coefficients[i] = system[last, i] + sigma * rng.standard_normal()
+    solve_upper(system, coefficients, size)
+    for f in range(factors.shape[0]):
+        first, offset, levels, k = factors[f, 0], factors[f, 1], factors[f, 2], factors[f, 3]
+        if offset < 0:
+            continue
+        for j in range(levels):
+            for a in range(k):
+                total = 0.0
+                for c in range(k):
+                    total += lams[f, a, c] / sigma * coefficients[offset + j * k + c]
+                effects[first + j, a] = total
+        to_coefficients(f, factors, effects, coefficients)
+
+
+@plain
+def to_coefficients(f: int, factors: IntArray, effects: Array, coefficients: Array) -> None:
+    """Write a tail factor's effects among the coefficients of [tail X]."""
+    first, offset, levels, k = factors[f, 0], factors[f, 1], factors[f, 2], factors[f, 3]
+    for j in range(levels):
+        for a in range(k):
+            coefficients[offset + j * k + a] = effects[first + j, a]
+
+
+@plain
+def draw_first(
+    rng: np.random.Generator,
+    lams: Array,
+    sigma: float,
+    first: tuple[Array, IntArray, IntArray, Array, Array],
+    chols: Array,
+    coefficients: Array,
+    partial: Array,
+    effects: Array,
+) -> float:
+    """Draw b_j of each level of the first factor; return what it adds to the residual sum of squares.
+
+    `partial` becomes Z_jᵀ(y − Xβ − Z_tail b_tail).
+    """
+    gram, indptr, indices, values, border = first
+    levels, k, width = border.shape
+    q = coefficients.size + 1 - width
+    scaled = _first_root(lams, sigma, k)
+    u, added = np.empty(k), 0.0
+    for j in range(levels):
+        for a in range(k):
+            total = border[j, a, width - 1]
+            for s in range(width - 1):
+                total -= border[j, a, s] * coefficients[q + s]
+            for i in range(indptr[j], indptr[j + 1]):
+                total -= values[i, a] * coefficients[indices[i]]
+            partial[j, a] = total
+        for a in range(k):
+            u[a] = 0.0
+            for c in range(k):
+                u[a] += scaled[c, a] * partial[j, c]
+        solve_lower(chols[j], u, k)
+        for a in range(k):
+            u[a] += sigma * rng.standard_normal()
+        solve_upper(chols[j], u, k)
+        for a in range(k):
+            effects[j, a] = 0.0
+            for c in range(k):
+                effects[j, a] += scaled[a, c] * u[c]
+        for a in range(k):
+            added -= 2.0 * effects[j, a] * partial[j, a]
+            for c in range(k):
+                added += effects[j, a] * gram[j, a, c] * effects[j, c]
+    return added
+
+
+@plain
+def tail_squares(gram: Array, coefficients: Array) -> float:
+    """Return ‖y − Xβ − Z_tail b_tail‖² from the products of [tail X y]."""
+    m = gram.shape[0]
+    total = 0.0
+    for i in range(m):
+        row = gram[i, m - 1]
+        for j in range(m - 1):
+            row -= gram[i, j] * coefficients[j]
+        total += row if i == m - 1 else -coefficients[i] * row
+    return total
+
+
+@plain
+def tail_partial(
+    f: int,
+    factors: IntArray,
+    first: tuple[Array, IntArray, IntArray, Array, Array],
+    gram: Array,
+    blocks: Array,
+    coefficients: Array,
+    effects: Array,
+    partial: Array,
+) -> None:
+    """Fill a tail factor's `partial`: Zᵀ(y less everything but the factor's own effects)."""
+    indptr, indices, values = first[1], first[2], first[3]
+    start, offset, levels, k = factors[f, 0], factors[f, 1], factors[f, 2], factors[f, 3]
+    size = coefficients.size
+    for j in range(levels):
+        for a in range(k):
+            row = offset + j * k + a
+            total = gram[row, size]
+            for c in range(size):
+                total -= gram[row, c] * coefficients[c]
+            for c in range(k):
+                total += blocks[start + j, a, c] * effects[start + j, c]
+            partial[start + j, a] = total
+    for j in range(indptr.size - 1):
+        for i in range(indptr[j], indptr[j + 1]):
+            at = indices[i] - offset
+            if at >= 0 and at < levels * k:
+                total = 0.0
+                for a in range(values.shape[1]):
+                    total += values[i, a] * effects[j, a]
+                partial[start + at // k, at % k] -= total

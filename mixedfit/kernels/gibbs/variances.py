@@ -1,0 +1,271 @@
+"""Full conditionals of variances and covariance matrices.
+
+τ² is a variance with `count` effects of sum of squares `ss` behind it, Ω a covariance matrix with `count` vectors of
+sum of products `sums`. A half-t prior is a mixture, τ² | a ~ IG(ν/2, ν/a), a ~ IG(1/2, 1/A²); the Huang–Wand prior is
+its counterpart for matrices, Ω | a ~ IW(ν + k − 1, 2ν diag(1/a)), a_i ~ IG(1/2, 1/A_i²). The mixing variables a are
+drawn anew from their own conditional at the start of each update, so that no state is kept.
+Wand, Ormerod, Padoan & Frühwirth (2011), Bayesian Analysis 6:847; Huang & Wand (2013), Bayesian Analysis 8:439.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+from mixedfit.kernels._compile import plain
+from mixedfit.kernels.triangle import cholesky
+
+__all__ = [
+    "EXPONENTIAL",
+    "HALF_NORMAL",
+    "HALF_T",
+    "HUANG_WAND",
+    "INVERSE_GAMMA",
+    "INVERSE_WISHART",
+    "JEFFREYS",
+    "KNOWN",
+    "UNIFORM",
+    "draw_covariance",
+    "draw_scale",
+    "draw_variance",
+    "log_covariance_density",
+]
+
+KNOWN, INVERSE_GAMMA, HALF_T, UNIFORM, HALF_NORMAL, EXPONENTIAL, JEFFREYS, INVERSE_WISHART, HUANG_WAND = (
+    range(9)
+)
+
+STEPS = 100
+"""By which a slice may grow, and times that it may shrink."""
+
+
+@plain
+def _inverse_gamma(rng: np.random.Generator, shape: float, scale: float) -> float:
+    """Return a draw with density ∝ x^(−shape−1) exp(−scale/x)."""
+    return scale / rng.standard_gamma(shape)
+
+
+@plain
+def log_sd_density(kind: int, first: float, second: float, tau: float) -> float:
+    """Return the logarithm of a prior's density in the standard deviation, up to a constant."""
+    value = -np.inf
+    if not tau > 0.0:
+        return value
+    if kind == INVERSE_GAMMA:
+        value = -(2.0 * first + 1.0) * np.log(tau) - second / tau**2
+    elif kind == HALF_T:
+        value = -0.5 * (first + 1.0) * np.log1p(tau**2 / (first * second**2))
+    elif kind == UNIFORM:
+        value = 0.0 if tau <= second else -np.inf
+    elif kind == HALF_NORMAL:
+        value = -0.5 * (tau / second) ** 2
+    elif kind == EXPONENTIAL:
+        value = -tau / second
+    elif kind == JEFFREYS:
+        value = -np.log(tau)
+    return value
+
+
+@plain
+def draw_variance(
+    rng: np.random.Generator,
+    kind: int,
+    first: float,
+    second: float,
+    count: int,
+    ss: float,
+    variance: float,
+) -> float:
+    """Return τ² given the effects: exact where conjugate, else a Metropolis step and one of slice sampling.
+
+    The Metropolis step proposes from the conditional under p(τ) ∝ 1, a draw of its own where the prior is weak; where
+    the prior is far from the effects none of these would be accepted, and the slice moves.
+    """
+    if kind == KNOWN:
+        return variance
+    if kind == INVERSE_GAMMA:
+        return _inverse_gamma(rng, first + 0.5 * count, second + 0.5 * ss)
+    if kind == JEFFREYS:
+        return _inverse_gamma(rng, 0.5 * count, 0.5 * ss)
+    if kind == HALF_T:
+        a = _inverse_gamma(rng, 0.5 * (first + 1.0), first / variance + 1.0 / second**2)
+        return _inverse_gamma(rng, 0.5 * (count + first), 0.5 * ss + first / a)
+    proposal = _inverse_gamma(rng, 0.5 * (count - 1.0), 0.5 * ss)
+    gain = log_sd_density(kind, first, second, np.sqrt(proposal))
+    gain -= log_sd_density(kind, first, second, np.sqrt(variance))
+    drawn = proposal if np.log(rng.random()) < gain else variance
+    if kind == UNIFORM and second == np.inf:
+        return drawn
+    x = _slice_log_sd(rng, kind, first, second, count, ss, 0.5 * np.log(drawn))
+    return float(np.exp(2.0 * x))
+
+
+@plain
+def _log_conditional(kind: int, first: float, second: float, count: int, ss: float, x: float) -> float:
+    """Return the logarithm of the density of x = log τ given the effects, up to a constant."""
+    tau = np.exp(x)
+    value = log_sd_density(kind, first, second, tau)
+    return value + (1.0 - count) * x - 0.5 * ss / tau**2 if value > -np.inf else value
+
+
+@plain
+def _slice_log_sd(
+    rng: np.random.Generator, kind: int, first: float, second: float, count: int, ss: float, x: float
+) -> float:
+    """Return a step of slice sampling from x = log τ given the effects; Neal (2003), Ann. Statist. 31:705."""
+    height = _log_conditional(kind, first, second, count, ss, x) + np.log(1.0 - rng.random())
+    width = min(1.0, 4.0 / np.sqrt(max(count, 1)))  # about the spread that so many effects leave
+    left = x - width * rng.random()
+    right = left + width
+    steps = int(STEPS * rng.random())  # of the limit, so that the step is reversible where it is reached
+    for _ in range(steps):
+        if not _log_conditional(kind, first, second, count, ss, left) > height:
+            break
+        left -= width
+    for _ in range(STEPS - 1 - steps):
+        if not _log_conditional(kind, first, second, count, ss, right) > height:
+            break
+        right += width
+    for _ in range(STEPS):
+        moved = left + (right - left) * rng.random()
+        if _log_conditional(kind, first, second, count, ss, moved) > height:
+            return float(moved)
+        if moved < x:
+            left = moved
+        else:
+            right = moved
+    return x
+
+
+@plain
+def draw_scale(
+    rng: np.random.Generator,
+    kind: int,
+    first: float,
+    second: float,
+    tau: float,
+    precision: float,
+    linear: float,
+) -> float:
+    """Return τ, of either sign, given u = b/τ: the prior is a normal mixture, or a Metropolis step corrects for it.
+
+    The likelihood of τ is normal with this precision, `linear` its precision times its mean.
+    """
+    if kind == HALF_T:
+        precision += 1.0 / (
+            second**2 * _inverse_gamma(rng, 0.5 * (first + 1.0), 0.5 * (first + (tau / second) ** 2))
+        )
+    elif kind == HALF_NORMAL:
+        precision += 1.0 / second**2
+    elif kind == EXPONENTIAL:
+        precision += rng.wald(1.0 / (second * tau), 1.0 / second**2)
+    if not (precision > 0.0 and precision < np.inf):
+        return tau
+    proposal = linear / precision + rng.standard_normal() / np.sqrt(precision)
+    if kind in (UNIFORM, INVERSE_GAMMA):
+        gain = log_sd_density(kind, first, second, abs(proposal)) - log_sd_density(kind, first, second, tau)
+        if not np.log(rng.random()) < gain:
+            return tau
+    return proposal if proposal != 0.0 else tau
+
+
+@plain
+def _inverse_lower(lower: Array, size: int, out: Array) -> None:
+    """Fill `out` with the inverse of a lower-triangular matrix."""
+    for i in range(size):
+        for j in range(size):
+            out[i, j] = 0.0
+    for j in range(size):
+        out[j, j] = 1.0 / lower[j, j]
+        for i in range(j + 1, size):
+            total = 0.0
+            for h in range(j, i):
+                total += lower[i, h] * out[h, j]
+            out[i, j] = -total / lower[i, i]
+
+
+@plain
+def _precision_diagonal(omega: Array, size: int, out: Array) -> float:
+    """Fill `out` with the diagonal of Ω⁻¹ and return log|Ω|; NaN if Ω is not positive definite."""
+    chol, lower = omega.copy(), np.empty((size, size))
+    if not cholesky(chol):
+        return np.nan
+    _inverse_lower(chol, size, lower)
+    logdet = 0.0
+    for i in range(size):
+        logdet += 2.0 * np.log(chol[i, i])
+        out[i] = 0.0
+        for h in range(i, size):
+            out[i] += lower[h, i] ** 2
+    return logdet
+
+
+@plain
+def log_covariance_density(kind: int, first: float, matrix: Array, omega: Array, size: int) -> float:
+    """Return the logarithm of a prior's density in Ω, up to a constant; −inf where Ω is not positive definite.
+
+    `matrix` holds S₀ of an inverse Wishart with `first` = η₀, or A_i on the diagonal and `first` = ν.
+    """
+    diagonal = np.empty(size)
+    logdet = _precision_diagonal(omega, size, diagonal)
+    if not np.isfinite(logdet):
+        return -np.inf
+    if kind == HUANG_WAND:
+        value = -0.5 * (first + 2.0 * size) * logdet
+        for i in range(size):
+            value -= 0.5 * (first + size) * np.log(first * diagonal[i] + 1.0 / matrix[i, i] ** 2)
+        return value
+    chol, lower = omega.copy(), np.empty((size, size))
+    cholesky(chol)
+    _inverse_lower(chol, size, lower)
+    trace = 0.0
+    for h in range(size):
+        for i in range(h + 1):
+            for j in range(h + 1):
+                trace += lower[h, i] * matrix[i, j] * lower[h, j]
+    return -0.5 * (first + size + 1.0) * logdet - 0.5 * trace
+
+
+@plain
+def _inverse_wishart(rng: np.random.Generator, df: float, scale: Array, size: int, omega: Array) -> None:
+    """Fill Ω with a draw of which Ω⁻¹ ~ Wishart(df, scale⁻¹), by Bartlett's decomposition; `scale` is used up."""
+    if not cholesky(scale):
+        return
+    bartlett, lower = np.zeros((size, size)), np.empty((size, size))
+    for i in range(size):
+        bartlett[i, i] = np.sqrt(2.0 * rng.standard_gamma(0.5 * (df - i)))
+        for j in range(i):
+            bartlett[i, j] = rng.standard_normal()
+    _inverse_lower(bartlett, size, lower)
+    root = np.zeros((size, size))
+    for i in range(size):
+        for j in range(size):
+            for h in range(min(i, j) + 1):
+                root[i, j] += scale[i, h] * lower[j, h]
+    for i in range(size):
+        for j in range(size):
+            total = 0.0
+            for h in range(size):
+                total += root[i, h] * root[j, h]
+            omega[i, j] = total
+
+
+@plain
+def draw_covariance(
+    rng: np.random.Generator, kind: int, first: float, matrix: Array, count: int, scale: Array, omega: Array
+) -> None:
+    """Replace Ω, shape (k, k), by a draw given the effects, whose sum of products is `scale` (used up)."""
+    size = omega.shape[0]
+    if kind == INVERSE_WISHART:
+        for i in range(size):
+            for j in range(size):
+                scale[i, j] += matrix[i, j]
+        _inverse_wishart(rng, first + count, scale, size, omega)
+        return
+    diagonal = np.empty(size)
+    if not np.isfinite(_precision_diagonal(omega, size, diagonal)):
+        return
+    for i in range(size):
+        a = _inverse_gamma(rng, 0.5 * (first + size), first * diagonal[i] + 1.0 / matrix[i, i] ** 2)
+        scale[i, i] += 2.0 * first / a
+    _inverse_wishart(rng, first + size - 1.0 + count, scale, size, omega)

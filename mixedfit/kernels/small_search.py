@@ -1,0 +1,230 @@
+"""Newton's search for the optimum of a small model, compiled as a whole.
+
+Newton steps on the exact gradient, with the average information as curvature far from the optimum and the exact
+one near it, as `optimize.minimise` takes them. Where a step fails, leaves the region in which a quadratic model may
+be trusted, or meets a curvature that is not positive definite, a multiple of the identity is added to the curvature
+(Levenberg and Marquardt; Nocedal & Wright 2006, section 4.1 and theorem 4.1) until a step succeeds. A search that
+still does not arrive ends with `STOPPED`, and the caller searches by other means.
+
+Only for covariance structures that are linear in θ: λ_f = Σ_a θ_a M_a, with `slopes` (n_theta, k, k) holding M_a.
+"""
+
+from __future__ import annotations
+
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from mixedfit.core.arrays import Array, IntArray
+
+from ._compile import plain
+from .small_criterion import derive_small, evaluate_small
+from .triangle import cholesky, solve_lower, solve_upper
+
+__all__ = ["NOT_FINITE", "REACHED", "STOPPED", "search_once", "search_small"]
+
+REACHED, STOPPED, NOT_FINITE = 0, 1, 2
+"""The optimum was found; a step failed or evaluations ran out; nothing could be computed at the start."""
+
+_LOCAL = 0.5
+"""Newton decrement below which a quadratic model is trusted to hold over a step (`optimize.LOCAL`)."""
+
+
+@plain
+def _lams(layout: IntArray, slopes: Array, x: Array, out: Array) -> None:
+    """Fill `out` (blocks, k, k) with λ_f = Σ_a x_a M_a."""
+    for f in range(layout.shape[0]):
+        for a in range(layout[f, 0]):
+            for b in range(layout[f, 0]):
+                out[f, a, b] = 0.0
+        for d in range(layout[f, 3], layout[f, 3] + layout[f, 4]):
+            for a in range(layout[f, 0]):
+                for b in range(layout[f, 0]):
+                    out[f, a, b] += x[d] * slopes[d, a, b]
+
+
+@plain
+def _value(pieces: Array, settings: Any) -> float:
+    """Return the criterion from log-determinants and PRSS."""
+    reml, _, nu, variance, constant = settings
+    value = pieces[0] + constant
+    if reml:
+        value += pieces[1]
+    if variance > 0.0:
+        return float(value + pieces[2] / variance)
+    return float(value + nu * (1.0 + np.log(2.0 * np.pi * pieces[2] / nu)))
+
+
+@plain
+def _newton(gradient: Array, hessian: Array, shift: float, step: Array) -> float:
+    """Fill `step` with s = −(H + shift I)⁻¹g; return the decrease −gᵀs − ½ sᵀHs that it promises.
+
+    NaN where the matrix is not safely positive definite; ½ gᵀH⁻¹g without a shift.
+    """
+    size = gradient.size
+    chol = np.empty((size, size))
+    largest = 0.0
+    for a in range(size):
+        for b in range(size):
+            chol[a, b] = hessian[a, b]
+        chol[a, a] += shift
+        largest = max(largest, abs(chol[a, a]))
+    if not cholesky(chol):
+        return np.nan
+    for a in range(size):
+        if not chol[a, a] ** 2 > max(1e-10 * largest, 1e-9):
+            return np.nan
+        step[a] = -gradient[a]
+    solve_lower(chol, step, size)
+    promised = 0.0
+    for a in range(size):
+        promised += 0.5 * step[a] * step[a]
+    solve_upper(chol, step, size)
+    for a in range(size):
+        promised += 0.5 * shift * step[a] * step[a]
+    return promised
+
+
+@plain
+def _allowed(x: Array, step: Array) -> bool:
+    """Return whether a step is within the radius in which a quadratic model may be trusted."""
+    radius, length = 1.0, 0.0
+    for a in range(x.size):
+        radius = max(radius, 0.5 * abs(x[a]))
+        length = max(length, abs(step[a]))
+    return bool(length <= radius)
+
+
+@plain
+def _shift(hessian: Array) -> float:
+    """Return the smallest shift that is worth a try."""
+    largest = 0.0
+    for a in range(hessian.shape[0]):
+        largest = max(largest, abs(hessian[a, a]))
+    return 1e-3 * largest + 1e-6
+
+
+@plain
+def _damped(gradient: Array, hessian: Array, x: Array, shift: float, step: Array) -> tuple[float, float]:
+    """Fill `step` with the first step of growing shifts that may be trusted; return its promise and shift."""
+    promised = _newton(gradient, hessian, shift, step)
+    if shift == 0.0 and (np.isnan(promised) or not _allowed(x, step)):
+        shift = _shift(hessian)
+        promised = _newton(gradient, hessian, shift, step)
+    for _ in range(60):
+        if not np.isnan(promised) and _allowed(x, step):
+            break
+        shift *= 4.0
+        promised = _newton(gradient, hessian, shift, step)
+    return promised, shift
+
+
+@plain
+def search_small(
+    static: Any,
+    data: Any,
+    layout: IntArray,
+    settings: Any,
+    limits: Any,
+    slopes: Array,
+    x: Array,
+    numbers: Array,
+    curvatures: Array,
+) -> int:
+    """Minimise the criterion from `x`, which becomes the best point met; return how the search ended.
+
+    Parameters
+    ----------
+    static, data, layout, slopes
+        As in `small`.
+    settings : tuple
+        Whether REML; whether exact curvatures are to be had; ν; σ² held fixed, in units of the cross-products, or 0;
+        a constant to add to the criterion.
+    limits : tuple
+        Newton decrement at which to stop; decrement from which last steps are not worth their cost; greatest
+        number of evaluations.
+    x : ndarray, shape (n_theta,)
+    numbers : ndarray, shape (4,)
+        Filled with the criterion, the Newton decrement, the PRSS and the number of evaluations.
+    curvatures : ndarray, shape (2, n_theta, n_theta)
+        Filled with the average information's curvature and, near the optimum, the exact one.
+    """
+    reml, exact, nu, variance, _ = settings
+    tolerance, negligible, most = limits
+    size, m = x.size, data[5].shape[0]
+    last = layout.shape[0] - 1
+    q = layout[last, 2] + layout[last, 0] * layout[last, 1] if last > 0 else 0
+    lams = np.zeros((layout.shape[0], slopes.shape[1], slopes.shape[1]))
+    products, chol, pieces, solution = np.empty((m, m)), np.empty((m, m)), np.empty(3), np.empty(m - 1)
+    scores = (np.empty(data[0].shape[:2]), np.empty(q))
+    gradient, step, trial = np.empty(size), np.empty(size), np.empty(size)
+    slope, new, hessian = np.empty(size), np.zeros((2, size, size)), np.zeros((size, size))
+    value, decrement, promised, shift, evaluations, polished = np.inf, np.inf, np.inf, 0.0, 0, 0
+    for a in range(size):
+        trial[a] = x[a]
+    while True:
+        _lams(layout, slopes, trial, lams)
+        fine = evaluate_small(static, data, layout, lams, products, chol, pieces)
+        evaluations += 1
+        numbers[3] = evaluations
+        found = _value(pieces, settings) if fine else np.inf
+        if not np.isfinite(found):
+            found = np.inf
+            if evaluations == 1:
+                return NOT_FINITE
+        closing = decrement < tolerance
+        if closing:
+            if not found <= value + 1e-12 * abs(value) + 1e-12:
+                return REACHED
+        elif evaluations > 1 and not value - found > 0.2 * promised:
+            if evaluations >= most or not shift < 1e12:
+                return STOPPED
+            if not value - found > 0.01 * promised:
+                promised, shift = _damped(gradient, hessian, x, max(4.0 * shift, _shift(hessian)), step)
+                for a in range(size):
+                    trial[a] = x[a] + step[a]
+                continue
+            shift = max(4.0 * shift, _shift(hessian))
+        else:
+            shift = shift / 8.0 if value - found > 0.5 * promised else shift
+            if shift < 1e-3 * _shift(hessian):
+                shift = 0.0
+        spread = variance if variance > 0.0 else pieces[2] / nu
+        options = (reml, exact, spread, variance <= 0.0)
+        derive_small(
+            static, data, layout, options, lams, slopes, products, chol, solution, scores, slope, new
+        )
+        following, level = _newton(slope, new[0], 0.0, step), 0
+        if exact and not following > _LOCAL:
+            following, level = _newton(slope, new[1], 0.0, step), 1
+        if closing and not following < decrement:
+            return REACHED
+        value, decrement = found, following
+        for a in range(size):
+            x[a], gradient[a] = trial[a], slope[a]
+            for b in range(size):
+                hessian[a, b] = new[level, a, b]
+                curvatures[0, a, b], curvatures[1, a, b] = new[0, a, b], new[1, a, b]
+        numbers[0], numbers[1], numbers[2] = value, decrement, pieces[2]
+        promised = decrement
+        if decrement < tolerance:
+            polished += 1
+            shift = 0.0
+            if decrement <= negligible or polished > 3 or evaluations >= most:
+                return REACHED
+        elif evaluations >= most:
+            return STOPPED
+        elif np.isnan(decrement) or shift > 0.0 or not _allowed(x, step):
+            promised, shift = _damped(gradient, hessian, x, shift, step)
+            if not promised > 1e-14:
+                return STOPPED
+        for a in range(size):
+            trial[a] = x[a] + step[a]
+
+
+search_once = FunctionType(
+    search_small.py_func.__code__,  # type: ignore[attr-defined]
+    {**globals(), "derive_small": derive_small.py_func},  # type: ignore[attr-defined]
+)
+"""`search_small` as Python runs it, over its compiled steps: a single fit need not compile the whole."""

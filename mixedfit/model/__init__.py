@@ -1,0 +1,1 @@
+"""What a user holds: `lmm`, `LinearMixedModel`, `MixedResults`, comparisons."""

@@ -1,0 +1,330 @@
+"""The pipeline, from a formula and data to a fitted model. Read this file first.
+
+text → ParsedFormula → Design → CrossProducts → Criterion → optimum → MixedResults
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mixedfit.bayes.distributions import Distribution, Normal
+from mixedfit.core.errors import ConvergenceWarning, ModelError, RankWarning, warn
+from mixedfit.core.progress import Progress
+from mixedfit.design.design import Design, build_design
+from mixedfit.estimation.estimate import Control
+from mixedfit.estimation.fit import Fit, fit_design
+from mixedfit.formula.parse import ParsedFormula, parse_formula
+
+from .results import MixedResults
+
+if TYPE_CHECKING:
+    from mixedfit.bayes.posterior import Posterior
+    from mixedfit.bayes.prior_predictive import PriorPredictive
+
+__all__ = ["LinearMixedModel", "lmm"]
+
+
+class LinearMixedModel:
+    """A linear mixed model on data, ready to be fitted: y = Xβ + Zb + ε.
+
+    Made by `lmm`.
+
+    Attributes
+    ----------
+    formula : ParsedFormula
+    design : Design
+        The numbers behind the formula, on the rows used: ``design.y`` (n,), offset subtracted; ``design.X`` (n, p) with
+        its columns' ``design.x_names``; ``design.blocks``, one for each grouping factor, with ``name``, ``effects``,
+        ``codes`` (each row's level), ``z`` (n, k) and ``grouping.levels``; ``design.weights`` and ``design.index``.
+    """
+
+    def __init__(
+        self, formula: ParsedFormula, design: Design, seconds: float = 0.0, data: Any = None
+    ) -> None:
+        self.formula = formula
+        self.design = design
+        self._seconds = seconds
+        self._data = data
+
+    def __getattr__(self, name: str) -> Any:
+        advice = ""
+        if not name.startswith("_") and hasattr(MixedResults, name):
+            advice = " The model is not fitted yet: call .fit() first."
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.{advice}")
+
+    def __repr__(self) -> str:
+        return f"<LinearMixedModel: {self.formula.source!r}, {self.design.n} rows>"
+
+    def fit(
+        self,
+        reml: bool = True,
+        *,
+        start: Any = None,
+        sigma: float | None = None,
+        control: Control | None = None,
+        progress: bool | None = None,
+    ) -> MixedResults:
+        """Return the fitted model.
+
+        Parameters
+        ----------
+        reml : bool
+            True for restricted maximum likelihood, False for maximum likelihood.
+        start : array, shape (n_theta,), optional
+            θ to start from, in the order of ``fit.theta``.
+        sigma : float, optional
+            Residual standard deviation to hold fixed, in units of y; 1 with weights 1/variance is a
+            meta-analysis.
+        control : Control, optional
+            Tolerance and limit of the search.
+        progress : bool, optional
+            Whether to show progress of fits that take longer than two seconds; by default on a terminal.
+
+        Returns
+        -------
+        MixedResults
+
+        Raises
+        ------
+        ModelError
+            If the data cannot determine the model.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> model = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff"))
+        >>> round(model.fit(reml=False).deviance, 3)
+        327.327
+        """
+        _check_options(reml, start, sigma, control)
+        with Progress(progress) as shown:
+            fit = fit_design(
+                self.design,
+                reml=bool(reml),
+                start=None if start is None else np.asarray(start, dtype=float),
+                sigma=sigma,
+                control=control,
+                report=shown.update,
+                seconds=self._seconds,
+            )
+        _warn(fit)
+        return MixedResults(fit)
+
+    def gibbs(
+        self,
+        priors: Mapping[str, Any] | None = None,
+        *,
+        draws: int = 1000,
+        tune: int = 1000,
+        chains: int = 4,
+        thin: int = 1,
+        seed: object = None,
+        n_jobs: int | None = None,
+        keep_effects: bool = True,
+        errors: Distribution = Normal(),  # noqa: B008 (a frozen value)
+        random_effects: Distribution | Mapping[str, Distribution] = Normal(),  # noqa: B008
+        sigma: str = "common",
+        progress: bool | None = None,
+    ) -> Posterior:
+        """Return draws from the posterior of the model under priors.
+
+        A blocked Gibbs sampler on the cross-products of the fit: (β, b) jointly given the variances, the variances
+        and covariance matrices from their full conditionals, interwoven with updates of b in units of its own SD, so
+        that chains do not stick where a variance is near 0.
+
+        Parameters
+        ----------
+        priors : mapping of str to values of `mixedfit.priors`, optional
+            Keys: "fixed" or a coefficient's name, a grouping factor, a term such as ``"(Days | Subject)"``, one
+            standard deviation such as ``"sd_Days|Subject"``, and "sigma". Whatever is not given has a default: proper,
+            weak, on the scale of the data, and stated by the posterior's printout.
+        draws, tune : int
+            Draws kept of every chain, and sweeps thrown away before them.
+        chains : int
+        thin : int
+            Sweeps for each draw kept.
+        seed : int, SeedSequence, Generator or None
+            The draws depend on it and on nothing else.
+        n_jobs : int, optional
+            Chains run at the same time; by default, and with −1, one for each core.
+        keep_effects : bool
+            Whether to keep the draws of the random effects, which take most of the memory.
+        errors : value of `mixedfit.distributions`
+            Normal(), StudentT(df) with a number, "estimate" or a prior of ν, or Laplace(); σ is their scale.
+        random_effects : value of `mixedfit.distributions`, or mapping of grouping factors to such values
+            Distribution of each level's effects, of scale Ω; what a mapping leaves out is normal.
+        sigma : str
+            "common", or "by:g": the levels of a column g have a residual variance each, and those a distribution,
+            1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2), of which ν₀ and σ₀ are learnt (keys "nu0" and "sigma0" of the priors).
+        progress : bool, optional
+            Whether to show progress of more than two seconds; by default on a terminal. An interrupt keeps what has
+            been drawn.
+
+        Returns
+        -------
+        Posterior
+
+        Raises
+        ------
+        ModelError
+            If a prior is about nothing in the model, does not fit what it is about, or makes the posterior improper; if
+            an option is not known.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+        >>> prior = mf.priors.HalfCauchy(1)
+        >>> posterior = model.gibbs({"fixed": mf.priors.Flat(), "Tray": prior, "sigma": prior}, seed=1)
+        >>> round(float(posterior["sigma"].mean()), 1)
+        1.9
+        """
+        from mixedfit.bayes.sampler.gibbs import gibbs
+
+        return gibbs(
+            self.design,
+            priors,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            thin=thin,
+            seed=seed,
+            n_jobs=n_jobs,
+            keep_effects=keep_effects,
+            errors=errors,
+            random_effects=random_effects,
+            sigma=sigma,
+            data=self._data,
+            progress=progress,
+        )
+
+    def prior_predictive(
+        self,
+        priors: Mapping[str, Any] | None = None,
+        *,
+        draws: int = 1000,
+        seed: object = None,
+        errors: Distribution = Normal(),  # noqa: B008 (a frozen value)
+        random_effects: Distribution | Mapping[str, Distribution] = Normal(),  # noqa: B008
+        sigma: str = "common",
+    ) -> PriorPredictive:
+        """Return draws from the prior, to see what data it expects before it has seen any.
+
+        Parameters
+        ----------
+        priors : mapping of str to values of `mixedfit.priors`, optional
+            As in `gibbs`, all of them proper.
+        draws : int
+        seed : int, SeedSequence, Generator or None
+        errors, random_effects, sigma
+            As in `gibbs`.
+
+        Returns
+        -------
+        PriorPredictive
+            Has what a `Posterior` has; ``.replicate()`` gives responses, ``.check()`` sets them beside the data.
+
+        Raises
+        ------
+        ModelError
+            If a prior is improper, or does not fit the model.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+        >>> prior = model.prior_predictive(seed=1)
+        >>> prior.replicate(5, seed=2).shape
+        (5, 56)
+        """
+        from mixedfit.bayes.prior_predictive import prior_predictive
+
+        return prior_predictive(
+            self.design,
+            priors,
+            draws=draws,
+            seed=seed,
+            errors=errors,
+            random_effects=random_effects,
+            sigma=sigma,
+            data=self._data,
+        )
+
+
+def lmm(
+    formula: str,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    missing: Literal["drop", "raise"] = "drop",
+    context: Mapping[str, Any] | None = None,
+) -> LinearMixedModel:
+    """Return the linear mixed model of an lme4 formula on data.
+
+    Parameters
+    ----------
+    formula : str
+        Such as ``"y ~ x + (x | g)"``. It is code: functions that it calls are called. Do not build it from
+        text that you do not trust.
+    data : pandas or polars frame, pyarrow table or mapping of arrays
+        Not changed.
+    weights : str or array, optional
+        Column, or one value a row: Var(ε_i) = σ²/w_i. Rows of weight 0 are left out of the likelihood.
+    offset : str or array, optional
+        Column, or one value a row, added to the linear predictor with coefficient 1.
+    missing : {"drop", "raise"}
+        What to do with rows in which a variable of the model is missing.
+    context : mapping, optional
+        Functions and constants of your own that the formula uses.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        With what is wrong, where, and what to do.
+
+    Examples
+    --------
+    >>> import mixedfit as mf
+    >>> mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff"))
+    <LinearMixedModel: 'Yield ~ 1 + (1 | Batch)', 30 rows>
+    """
+    begun = perf_counter()
+    parsed = parse_formula(formula)
+    design = build_design(parsed, data, weights=weights, offset=offset, missing=missing, context=context)
+    return LinearMixedModel(parsed, design, perf_counter() - begun, data)
+
+
+def _check_options(reml: Any, start: Any, sigma: Any, control: Any) -> None:
+    """Refuse options of the wrong kind before anything is computed."""
+    if not isinstance(reml, bool | np.bool_):
+        raise ModelError(f"reml={reml!r} is not known; expected True (REML) or False (maximum likelihood).")
+    if control is not None and not isinstance(control, Control):
+        raise ModelError(f"control is a {type(control).__name__}; expected mixedfit.Control(...).")
+    if sigma is not None and not isinstance(sigma, int | float | np.number):
+        raise ModelError(f"sigma is a {type(sigma).__name__}; expected a positive number.")
+    if start is not None:
+        try:
+            finite = bool(np.all(np.isfinite(np.asarray(start, dtype=float))))
+        except (TypeError, ValueError):
+            finite = False
+        if not finite:
+            raise ModelError("start must be finite numbers, in the order of .theta.")
+
+
+def _warn(fit: Fit) -> None:
+    """Say once what a user should know before reading the numbers."""
+    dropped = [name for name, kept in zip(fit.coefficient_names, fit.kept, strict=True) if not kept]
+    if dropped:
+        warn(
+            f"the fixed-effects matrix has no full rank; dropped {', '.join(dropped[:20])}"
+            f"{' …' if len(dropped) > 20 else ''}, which other columns span. Their coefficients are reported as "
+            "missing.",
+            RankWarning,
+        )
+    if not fit.convergence.converged:
+        warn(fit.convergence.message, ConvergenceWarning)

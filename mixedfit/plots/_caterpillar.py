@@ -1,0 +1,158 @@
+"""Pictures of the random effects of every level: caterpillars."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.options import check_level
+from mixedfit.diagnostics.group_fits import zero_variance
+from mixedfit.estimation.fit import Fitted, fit_of
+
+from ._text import level_words, moved_apart, plain, points_high
+from .style import BLUE, GREY, INK, effect_place, find_block, finish, new_axes, reference_line
+
+__all__ = ["caterpillar"]
+
+NAMED = 60
+"""Levels up to which a picture of their own is made high enough to name them all."""
+
+LINE = 6.5
+"""Points from one name to the next at which names can still be read."""
+
+NAME: dict[str, Any] = {
+    "fontsize": 8,
+    "color": INK,
+    "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.2},
+    "arrowprops": {"arrowstyle": "-", "color": GREY, "lw": 0.5, "shrinkA": 1, "shrinkB": 1},
+}
+"""How a name is written, with a line to its interval."""
+
+
+def caterpillar(
+    results: Fitted,
+    group: str | None = None,
+    effect: str | None = None,
+    *,
+    level: float = 0.95,
+    sort: bool = True,
+    names: int = 8,
+    ax: Any = None,
+) -> Any:
+    """Draw the predicted random effects of every level of a grouping factor, with intervals; return the axes.
+
+    Intervals are mode ± quantile × conditional standard deviation, given the estimated parameters. Those that do not
+    cover 0 are drawn darker.
+
+    Parameters
+    ----------
+    results : MixedResults
+    group : str, optional
+        Grouping factor; the first by default.
+    effect : str, optional
+        Which of its effects; the first by default.
+    level : float
+        Coverage of the intervals, one by one.
+    sort : bool
+        Whether levels are ordered by their effect; otherwise by their own order.
+    names : int
+        How many levels are named, the lowest and the highest, where there is no room to name all.
+    ax : matplotlib Axes, optional
+
+    Raises
+    ------
+    ModelError
+        If a name is not known, `ax` is not axes, or matplotlib is not installed.
+    """
+    fit = fit_of(results)
+    at = find_block([block.name for block in fit.design.blocks], group)
+    block = fit.design.blocks[at]
+    j = effect_place(block.name, block.effects, effect)
+    z = float(ndtri(0.5 + 0.5 * check_level(level)))
+    modes = fit.modes[at][:, j]
+    half = z * np.sqrt(np.maximum(fit.mode_covariance[at][:, j, j], 0.0))
+    order = np.argsort(modes, kind="stable") if sort else np.arange(modes.size)[::-1]
+    modes, half, labels = modes[order], half[order], block.grouping.levels[order]
+    ax = new_axes(ax, 6.0, max(2.5, 0.19 * modes.size + 1.0) if modes.size <= NAMED else 6.5)
+    reference_line(ax, x=0.0)
+    ax.set_ylim(-1, modes.size)
+    spacing = points_high(ax) / (modes.size + 1)
+    _modes_with_intervals(ax, modes, half, spacing)
+    all_named = spacing >= LINE
+    if all_named:
+        ax.set_yticks(
+            range(modes.size), level_words(labels), fontsize=float(np.clip(0.85 * spacing, 5.5, 9.0))
+        )
+    else:
+        ax.set_yticks([])
+    words = block.name if all_named else f"{modes.size:,} levels of {block.name}{', ordered' if sort else ''}"
+    zero = zero_variance(fit, at, j)
+    title = zero or f"{100 * level:g}% intervals (blue: those without 0)"
+    if zero and not half.any():
+        ax.set_xlim(-fit.sigma, fit.sigma)
+    elif not all_named:
+        _name_ends(ax, modes, half, labels, names, in_margin=not sort)
+    finish(ax, x=f"{plain(block.effects[j])}: difference from the mean", y=words, title=title)
+    ax.tick_params(axis="y", length=0, labelsize=float(np.clip(0.85 * spacing, 5.5, 9.0)))
+    return ax
+
+
+def _name_ends(
+    ax: Any, modes: Array, half: Array, labels: pd.Index[Any], names: int, *, in_margin: bool
+) -> None:
+    """Name the lowest levels and the highest, with lines to their intervals.
+
+    Ordered intervals leave the corners below on the right and above on the left free; else names stand in the margin.
+    """
+    ranked, names = np.argsort(modes, kind="stable"), min(names, modes.size)
+    low, high = ranked[: names // 2], ranked[modes.size - (names - names // 2) :]
+    gap = 10.5 * (modes.size + 1) / points_high(ax)
+    rows, upper, lower = np.arange(modes.size), modes + half, modes - half
+    for chosen in [np.concatenate([low, high])] if in_margin else [low, high]:
+        if not chosen.size:
+            continue
+        right = in_margin or chosen is low
+        places = moved_apart(chosen.astype(float), gap, 0.5 * gap - 1.0, modes.size - 0.5 * gap)
+        beside = (rows >= places.min() - gap) & (rows <= places.max() + gap)
+        pad = 0.04 * float(np.ptp(modes))
+        edge = upper[beside].max() + pad if right else lower[beside].min() - pad
+        for i, place, word in zip(chosen, places, level_words(labels[chosen]), strict=True):
+            ax.annotate(
+                word,
+                (upper[i] if right else lower[i], i),
+                xytext=(1.02 if in_margin else edge, place),
+                textcoords=("axes fraction", "data") if in_margin else "data",
+                ha="left" if right else "right",
+                va="center",
+                **NAME,
+            )
+
+
+def _modes_with_intervals(ax: Any, modes: Array, half: Array, spacing: float) -> None:
+    """Draw modes and intervals, one below the other, those that do not cover 0 in blue."""
+    places = np.arange(modes.size)
+    clear = np.abs(modes) > half
+    width = float(np.clip(min(120.0 / modes.size, 0.6 * spacing), 0.4, 2.0))
+    for chosen, colour in ((~clear, GREY), (clear, BLUE)):
+        lines = ax.hlines(
+            places[chosen],
+            (modes - half)[chosen],
+            (modes + half)[chosen],
+            color=colour,
+            lw=width,
+            rasterized=modes.size > 500,
+        )
+        lines.set_label("intervals that cover 0" if colour == GREY else "intervals that do not")
+    ax.scatter(
+        modes,
+        places,
+        s=np.clip(min(900.0 / modes.size, 1.2 * spacing**2), 2.0, 22.0),
+        color=INK,
+        zorder=3,
+        linewidths=0,
+        rasterized=modes.size > 500,
+    )

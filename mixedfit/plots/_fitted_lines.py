@@ -1,0 +1,196 @@
+"""Data and fitted lines, a small panel for each group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.errors import ModelError, nearest
+from mixedfit.diagnostics.group_fits import zero_variance
+from mixedfit.estimation.fit import Fit, Fitted, fit_of
+
+from ._text import level_words, plain, set_categories, width_in_points
+from ._x_axis import Along, group_lines, horizontal, population_line
+from .style import (
+    BLUE,
+    INK,
+    ORANGE,
+    check_count,
+    find_block,
+    finish,
+    grid,
+    new_axes,
+    pyplot,
+    spread,
+    thinned_alpha,
+    whole_figure,
+)
+
+__all__ = ["fitted_lines", "spaghetti"]
+
+
+@whole_figure("spaghetti(…, ax=) draws all lines on one axes")
+def fitted_lines(
+    results: Fitted,
+    x: str | Any = None,
+    group: str | None = None,
+    *,
+    groups: int | list[Any] = 24,
+    columns: int = 6,
+) -> Any:
+    """Draw data and fitted values of groups in small panels, and return the figure; it takes no ``ax=``.
+
+    Each panel has the rows of one level: the response as points, the fitted values as a line, and the population's
+    mean for these rows (random effects 0) dashed. Where a level has several rows at one x, the lines join means. Panels
+    are ordered by the level's mean and are labelled with the level.
+
+    Parameters
+    ----------
+    results : MixedResults
+    x : str or array, shape (n,), optional
+        What runs along the horizontal axis: a variable of the formula, a column of the design (which stands for the
+        variable behind it), or values for the rows of the fit, numbers or labels; a Series is matched by its index.
+        By default a number with a random slope, a number or a factor that varies within groups, or another variable.
+    group : str, optional
+        Grouping factor; the first by default.
+    groups : int or list
+        How many levels to show, spread evenly from the lowest to the highest; or which.
+    columns : int
+        Panels in a row.
+
+    Raises
+    ------
+    ModelError
+        If a name is not known, values do not fit the rows, or matplotlib is not installed.
+    """
+    fit = fit_of(results)
+    at = find_block([block.name for block in fit.design.blocks], group)
+    block = fit.design.blocks[at]
+    along = horizontal(fit, at, x)
+    shown = _chosen(
+        block.grouping.levels, _by_mean(fit.fitted, block.codes, block.levels), groups, block.name
+    )
+    columns = min(check_count("columns", columns), len(shown))
+    width = float(np.clip(6.0 / columns, 1.55, 6.0))
+    height = max(float(np.clip(0.75 * width, 1.5, 3.4)), 2.2 if len(shown) <= columns else 0.0)
+    labels = [str(label) for label in block.grouping.levels[shown]]
+    figure = grid(labels, columns, width=width, height=height, share=True)
+    words = level_words(block.grouping.levels[shown])
+    averaged = [_panel(ax, fit, along, np.flatnonzero(block.codes == level))
+                for ax, level in zip(figure.axes, shown, strict=True)]  # fmt: skip
+    for ax, title in zip(figure.axes, words, strict=True):
+        ax.set_title(title, fontsize=9, loc="left", pad=2, color=INK)
+        if along.labels:
+            set_categories(ax, "x", along.labels, size=8.0, room=0.85 * width)
+        finish(ax)
+    figure.supxlabel(along.name, fontsize=10)
+    figure.supylabel(plain(fit_of(results).formula.split("~", 1)[0].strip()), fontsize=10)
+    some = "" if len(shown) == block.levels else f": {len(shown)} of {block.levels:,}"
+    zero = "; estimated variance 0" if zero_variance(fit, at) else ""
+    _above(figure, f"{block.name}{some}{zero}", means=any(averaged))
+    return figure
+
+
+def _panel(ax: Any, fit: Fit, along: Along, rows: IntArray) -> bool:
+    """Draw the rows of one level; return whether its lines join means of several rows."""
+    x, own = along.values[rows], fit.response[rows]
+    places, fitted, population = group_lines(
+        x, fit.fitted[rows], fit.fixed_part[rows], labels=bool(along.labels)
+    )
+    dot = {"marker": "o", "ms": 3.0} if places.size == 1 else {}
+    ax.plot(places, population, color=ORANGE, lw=1.2, ls=(0, (4, 2)), zorder=2.5, **dot)
+    ax.plot(places, fitted, color=BLUE, lw=2.2, **dot)
+    ax.scatter(
+        x, own, s=9, color=INK, linewidths=0, zorder=3, alpha=max(0.25, thinned_alpha(max(rows.size, 100)))
+    )
+    return bool(places.size < rows.size)
+
+
+def _above(figure: Any, title: str, *, means: bool) -> None:
+    """Put a title and the legend above the panels, in two rows where they have no room in one."""
+    line, dashed, points = pyplot().Line2D, (0, (4, 2)), {"marker": "o", "ls": "", "ms": 3.0}
+    handles = [
+        line([], [], color=ORANGE, lw=1.2, ls=dashed),
+        line([], [], color=BLUE, lw=2.2),
+        line([], [], color=INK, **points),
+    ]
+    labels = [f"population{', means' * means}", f"fitted{', means' * means}", "data"]
+    needed = width_in_points(title, 11.0) + width_in_points("".join(labels), 8.5) + 110.0
+    figure.suptitle(
+        ("\n" if needed > 72.0 * figure.get_figwidth() else "") + title, x=0.01, ha="left", fontsize=11
+    )
+    figure.legend(handles, labels, loc="outside upper right", ncols=3, fontsize=8.5, frameon=False)
+
+
+def spaghetti(
+    results: Fitted, x: str | Any = None, group: str | None = None, *, lines: int = 400, ax: Any = None
+) -> Any:
+    """Draw the fitted line of every group over each other, with the population's mean; return the axes.
+
+    A group's line joins its fitted values, means where it has several rows at one x. The population's is the mean of
+    the fixed part over all rows with x moved and all else as in the data, if x is a variable of the formula and others
+    do not go along with it (Friedman's partial dependence); otherwise the mean over the rows at each x.
+
+    Parameters
+    ----------
+    results : MixedResults
+    x : str or array, optional
+        As in `fitted_lines`.
+    group : str, optional
+        Grouping factor; the first by default.
+    lines : int
+        Most lines drawn; of more groups, some spread evenly from the lowest to the highest.
+    ax : matplotlib Axes, optional
+
+    Raises
+    ------
+    ModelError
+        If a name is not known, values do not fit the rows, or matplotlib is not installed.
+    """
+    fit = fit_of(results)
+    at = find_block([block.name for block in fit.design.blocks], group)
+    block = fit.design.blocks[at]
+    along = horizontal(fit, at, x)
+    order = _by_mean(fit.fitted, block.codes, block.levels)
+    shown = order[spread(order.size, check_count("lines", lines))]
+    ax = new_axes(ax, 6.0, 4.2)
+    opacity = float(np.clip(12.0 / np.sqrt(len(shown)) / 4.0, 0.08, 0.7))
+    for level in shown:
+        rows = np.flatnonzero(block.codes == level)
+        line = group_lines(along.values[rows], fit.fitted[rows], labels=bool(along.labels))
+        ax.plot(*line, color=BLUE, lw=0.9, alpha=opacity, marker="." if line[0].size == 1 else None)
+    places, mean, others = population_line(fit, along)
+    ax.plot(places, mean, color=ORANGE, lw=2.2, label="population")
+    ax.annotate(" population", (places[-1], mean[-1]), color=ORANGE, va="center", fontsize=9)
+    if along.labels:
+        set_categories(ax, "x", along.labels)
+    some = f"{block.levels:,}" if len(shown) == block.levels else f"{len(shown)} of {block.levels:,}"
+    notes = [f"population: mean over {', '.join(others)}"] if others else []
+    notes += [note for note in [zero_variance(fit, at)] if note]
+    title = "\n".join([f"Fitted lines of {some} levels of {block.name}", *notes])
+    return finish(ax, x=along.name, y=plain(fit_of(results).formula.split("~", 1)[0].strip()), title=title)
+
+
+def _by_mean(values: Array, codes: IntArray, levels: int) -> IntArray:
+    """Return levels ordered by the mean of their values."""
+    counts = np.maximum(np.bincount(codes, minlength=levels), 1)
+    return np.argsort(np.bincount(codes, weights=values, minlength=levels) / counts, kind="stable")
+
+
+def _chosen(levels: pd.Index[Any], order: IntArray, groups: int | list[Any], name: str) -> list[int]:
+    if isinstance(groups, str):
+        groups = [groups]
+    if not isinstance(groups, Sequence | np.ndarray | pd.Index) or not len(groups):
+        count = check_count("groups", groups, "how many levels to show, at least 1, or a list of levels")  # type: ignore[arg-type]
+        return [int(order[i]) for i in spread(order.size, count)]
+    known = {str(level): i for i, level in enumerate(levels)}
+    unknown = [g for g in groups if str(g) not in known]
+    if unknown:
+        raise ModelError(
+            f"{unknown[0]!r} is not a level of {name!r}. {nearest(str(unknown[0]), known)}".rstrip()
+        )
+    return [known[str(g)] for g in groups]

@@ -1,0 +1,68 @@
+"""TODO plots/_influence.py"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.errors import DataError
+from mixedfit.diagnostics.deletion.influence import Influence
+
+from ._text import label_points, level_words
+from .style import BLUE, GREY, INK, finish, new_axes
+
+__all__ = ["influence"]
+
+
+def influence(
+    table: Influence | pd.DataFrame, column: str | None = None, *, names: int = 8, ax: Any = None
+) -> Any:
+    """Draw a measure of influence for each row or group, the largest named; return the axes.
+
+    Parameters
+    ----------
+    table : Influence or pandas.DataFrame
+        From ``fit.diagnostics.influence(...)``; or a row for each case, its label as index, and columns of measures.
+    column : str, optional
+        Which measure; of an Influence also a fixed effect, whose DFBETAS are shown. By default Cook's distance, or the
+        first column of numbers.
+    names : int
+        How many of the largest are named.
+    ax : matplotlib Axes, optional
+
+    Raises
+    ------
+    DataError
+        If the table lacks the column.
+    ModelError
+        If matplotlib is not installed.
+    """
+    shown = column
+    if not isinstance(table, pd.DataFrame):
+        if column in table.dfbetas:
+            shown = f"DFBETAS of {column}"
+        table = table.table.join(table.dfbetas)
+    numbers = [str(c) for c in table.columns if pd.api.types.is_numeric_dtype(table[c])]
+    if column is None:
+        column = next((c for c in numbers if c.lower().startswith("cook")), numbers[0] if numbers else "")
+    if column not in numbers:
+        raise DataError(f"the influence table has no column of numbers {column!r} ({', '.join(numbers)}).")
+    values = table[column].to_numpy(dtype=float)
+    order = np.argsort(-np.abs(values), kind="stable")[: min(names, int(np.isfinite(values).sum()))]
+    largest = np.zeros(values.size, dtype=bool)
+    largest[order] = True
+    ax = new_axes(ax, 7.0, 3.6)
+    places = np.arange(values.size)
+    for chosen, colour in ((~largest, GREY), (largest, BLUE)):
+        ax.vlines(
+            places[chosen], 0.0, values[chosen], color=colour, lw=float(np.clip(250 / values.size, 0.3, 2.0))
+        )
+    ax.scatter(places[largest], values[largest], s=16, color=BLUE, zorder=3)
+    ax.axhline(0.0, color=GREY, lw=0.8)
+    ax.set_xlim(-0.03 * values.size - 0.5, 1.03 * values.size - 0.5)
+    label_points(ax, places[order].astype(float), values[order], level_words(table.index[order]), colour=INK)
+    ax.set_xticks([])
+    what = f"{len(table):,} " + (f"levels of {table.index.name}" if table.index.name else "cases")
+    return finish(ax, x=what, y=(shown or column).replace("_", " ").replace("cooks", "Cook's"))

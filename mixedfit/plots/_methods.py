@@ -1,0 +1,76 @@
+"""Pictures as methods of a fit: ``fit.plot()``, ``fit.plot.shrinkage()``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from mixedfit.core.progress import Progress
+from mixedfit.estimation.fit import Fitted, fit_of
+from mixedfit.inference.profile.profile import Profile, profile
+
+from . import (
+    _caterpillar,
+    _fitted_lines,
+    _matrix_pattern,
+    _profiles,
+    _residuals,
+    _shrinkage,
+    _within_group,
+)
+
+__all__ = ["Pictures"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _method(draw: Callable[Concatenate[Fitted, _P], _T]) -> Callable[Concatenate[Pictures, _P], _T]:
+    """Return a function of a fit as a method of `Pictures`, with its signature and docstring."""
+
+    @wraps(draw)
+    def method(self: Pictures, /, *args: _P.args, **options: _P.kwargs) -> _T:
+        return draw(self._results, *args, **options)
+
+    return method
+
+
+class Pictures:
+    """Pictures of one fit: called, four at once; its methods draw one each, with the arguments of `mixedfit.plots`.
+
+    Those that draw on one axes take ``ax=`` and return it. Called itself, `fitted_lines`, `qq_random_effects`,
+    `within_group`, `matrix_pattern` and those of profiles make a figure and return it.
+    """
+
+    def __init__(self, results: Fitted) -> None:
+        self._results = results
+
+    __call__ = _method(_residuals.overview)
+    caterpillar = _method(_caterpillar.caterpillar)
+    shrinkage = _method(_shrinkage.shrinkage)
+    shrinkage_by_size = _method(_shrinkage.shrinkage_by_size)
+    fitted_lines = _method(_fitted_lines.fitted_lines)
+    spaghetti = _method(_fitted_lines.spaghetti)
+    residuals_fitted = _method(_residuals.residuals_fitted)
+    scale_location = _method(_residuals.scale_location)
+    qq_residuals = _method(_residuals.qq_residuals)
+    qq_random_effects = _method(_residuals.qq_random_effects)
+    within_group = _method(_within_group.within_group)
+    matrix_pattern = _method(_matrix_pattern.matrix_pattern)
+
+    def profile_zeta(self, parameters: Any = None, **options: Any) -> Any:
+        """Profile, and draw ζ; see `plots.profile_zeta`."""
+        return _profiles.profile_zeta(self._profile(parameters), **options)
+
+    def profile_density(self, parameters: Any = None, **options: Any) -> Any:
+        """Profile, and draw densities; see `plots.profile_density`."""
+        return _profiles.profile_density(self._profile(parameters), **options)
+
+    def profile_pairs(self, parameters: Sequence[str] | None = None, **options: Any) -> Any:
+        """Profile all parameters, and draw pairs of some; see `plots.profile_pairs`."""
+        return _profiles.profile_pairs(self._profile(None), parameters, **options)
+
+    def _profile(self, parameters: Any) -> Profile:
+        with Progress(None) as shown:
+            return profile(fit_of(self._results), parameters, report=shown.say)

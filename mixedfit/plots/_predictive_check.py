@@ -1,0 +1,125 @@
+"""Pictures of predictive checks: replicated responses over the data, and statistics of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mixedfit.bayes.criticism.predictive_check import PredictiveCheck
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError, nearest
+
+from ._bootstrap import kernel_density
+from .style import BLUE, GREY, INK, SKY, finish, grid, new_axes
+
+__all__ = ["predictive_responses", "predictive_statistics"]
+
+FAR = 5.0
+"""Interquartile ranges beyond the quartiles from which replicates are not drawn, only counted."""
+
+
+def predictive_responses(check: PredictiveCheck, *, kind: str = "density", ax: Any = None) -> Any:
+    """Draw the distribution of the response over those of replicated ones; return the axes.
+
+    Parameters
+    ----------
+    check : PredictiveCheck
+        From `Posterior.check` or that of a prior.
+    kind : {"density", "ecdf"}
+        Kernel densities, or empirical distribution functions, which smooth nothing.
+    ax : matplotlib Axes, optional
+
+    Raises
+    ------
+    ModelError
+        If `kind` is not known, or matplotlib is not installed.
+    """
+    if kind not in ("density", "ecdf"):
+        raise ModelError(f"kind={kind!r} is not known; expected 'density' or 'ecdf'.")
+    ax = new_axes(ax, 6.5, 4.0)
+    alpha = float(np.clip(15.0 / len(check.responses), 0.3, 0.6))
+    for i, replicated in enumerate(check.responses):
+        label = f"{len(check.responses)} replicated from the {check.kind}" if i == 0 else None
+        ax.plot(*_curve(replicated, kind), color=SKY, lw=0.9, alpha=alpha, label=label, zorder=1)
+    ax.plot(*_curve(check.response, kind), color=INK, lw=2.0, label="data", zorder=3)
+    _hold(ax, np.concatenate([check.response, np.quantile(check.responses, [0.005, 0.995])]))
+    ax.set_ylim(bottom=0.0)
+    legend = ax.legend(fontsize=9, frameon=False, loc="best")
+    for line in legend.get_lines():
+        line.set_alpha(1.0)
+    if kind == "density":
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+    return finish(ax, x=check.label, y="density" if kind == "density" else "share of rows below")
+
+
+def _curve(values: Array, kind: str) -> tuple[Array, Array]:
+    if kind == "density":
+        return kernel_density(values)
+    places = np.repeat(np.sort(values), 2)
+    steps = np.arange(values.size + 1) / values.size
+    return places, np.repeat(steps, 2)[1:-1]
+
+
+def _hold(ax: Any, shown: Array) -> None:
+    low, high = float(shown.min()), float(shown.max())
+    margin = 0.08 * (high - low) or 1.0
+    ax.set_xlim(low - margin, high + margin)
+
+
+def _bulk(values: Array) -> Array:
+    """Return the replicates that are not far out: within five interquartile ranges of the quartiles."""
+    first, third = np.quantile(values, [0.25, 0.75])
+    far = FAR * (third - first)
+    return np.asarray(values[(values >= first - far) & (values <= third + far)])
+
+
+def predictive_statistics(
+    check: PredictiveCheck, statistics: Sequence[str] | None = None, *, columns: int = 4
+) -> Any:
+    """Draw a histogram of each replicated statistic with that of the data as a line, and return the figure.
+
+    An axes for each statistic, labelled with its name; P is the share of replicates that are at least as large.
+    Of replicates far out the number is given.
+
+    Parameters
+    ----------
+    check : PredictiveCheck
+    statistics : sequence of str, optional
+        All by default.
+    columns : int
+        Panels in a row.
+
+    Raises
+    ------
+    ModelError
+        If a statistic is not in the check, or matplotlib is not installed.
+    """
+    known = [str(name) for name in check.table.index]
+    names = known if statistics is None else [statistics] if isinstance(statistics, str) else list(statistics)
+    for name in names:
+        if name not in known:
+            raise ModelError(
+                f"{name!r} is not in the check ({', '.join(known)}). {nearest(str(name), known)}".rstrip()
+            )
+    figure = grid(names, min(columns, len(names)), width=2.8, height=2.3)
+    for ax, name in zip(figure.axes, names, strict=True):
+        values, at = check.replicated[name].to_numpy(), known.index(name)
+        observed, share = (float(check.table[c].iloc[at]) for c in ("observed", "p_value"))
+        _hold(ax, np.append(_bulk(values), observed))
+        low, high = ax.get_xlim()
+        ax.hist(values, np.linspace(low, high, 41), color=BLUE, alpha=0.35, lw=0)
+        beyond = int(np.sum((values < low) | (values > high)))
+        ax.axvline(observed, color=INK, lw=2.0)
+        ax.set_yticks([])
+        finish(ax, x=name.replace("_", " "))
+        far = f"{beyond:,} beyond; " if beyond else ""
+        ax.set_title(f"{far}P = {share:.3f}", loc="right", fontsize=9, color=GREY)
+        ax.spines["left"].set_visible(False)
+    first = figure.axes[0]
+    first.set_ylabel("replicates", color=INK)
+    first.annotate("data", (float(check.table["observed"].iloc[known.index(names[0])]), 1.0), xytext=(0, 3),
+                   xycoords=("data", "axes fraction"), textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
+    return figure

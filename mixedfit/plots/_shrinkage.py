@@ -1,0 +1,244 @@
+"""Pictures of shrinkage, from least squares to the model's coefficients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import chdtri
+
+from mixedfit.core.arrays import Array
+from mixedfit.diagnostics.group_fits import GroupFits, group_fits, pick_effects
+from mixedfit.estimation.fit import Fitted, fit_of
+
+from ._text import level_words, plain
+from .style import (
+    BLUE,
+    FAINT,
+    GREY,
+    INK,
+    ORANGE,
+    effect_place,
+    find_block,
+    finish,
+    new_axes,
+    reference_line,
+    thinned_alpha,
+)
+
+__all__ = ["shrinkage", "shrinkage_by_size"]
+
+MANY = 60
+"""Levels beyond which each is only a point of a cloud."""
+
+
+def shrinkage(
+    results: Fitted,
+    group: str | None = None,
+    effects: tuple[str, str] | None = None,
+    *,
+    levels: tuple[float, ...] = (0.5, 0.95),
+    ax: Any = None,
+) -> Any:
+    """Draw how far the model moves each group's coefficients from least squares towards the mean; return the axes.
+
+    An arrow leads from the least-squares coefficients of a group alone to its coefficients in the model, β + b.
+    Ellipses hold the shares `levels` of the groups, by the estimated distribution N(β, Ω).
+
+    Parameters
+    ----------
+    results : MixedResults
+    group : str, optional
+        Grouping factor; by default the first with at least two effects.
+    effects : pair of str, optional
+        The two effects shown; the first two by default.
+    levels : tuple of float
+        Shares of the groups inside the ellipses.
+    ax : matplotlib Axes, optional
+
+    Raises
+    ------
+    ModelError
+        If the factor has fewer than two effects, a name is not known, or matplotlib is not installed.
+    """
+    at = _factor_with_slopes(results, group)
+    fits = group_fits(results, at)
+    first, second = pick_effects(fits, effects)
+    ok = fits.determined
+    alone, ours = fits.alone[[first, second]].to_numpy()[ok], fits.shrunken[[first, second]].to_numpy()
+    here = [fits.effects.index(first), fits.effects.index(second)]
+    mean, covariance = fits.mean[here], fits.covariance[np.ix_(here, here)]
+    own, ax = ax is None, new_axes(ax, 6.5, 5.5)
+    many, moved = ours.shape[0] > MANY, ours[ok]
+    _arrows(ax, alone, moved, many)
+    size, opacity = (6.0, thinned_alpha(ours.shape[0])) if many else (26.0, 1.0)
+    ax.scatter(*alone.T, s=size, facecolors="white" if not many else GREY, edgecolors=GREY, linewidths=0.8 * (not many),
+               alpha=opacity, label="each group alone (least squares)", zorder=2)  # fmt: skip
+    ax.scatter(*ours.T, s=size, color=BLUE, linewidths=0, alpha=max(opacity, 0.35),
+               label="in the model (β + b)", zorder=3)  # fmt: skip
+    for share in levels:
+        outline = mean + ellipse(covariance, share)
+        ax.plot(*outline.T, color=INK, lw=0.9, ls="--" if share == max(levels) else "-", zorder=2.5,
+                label=f"{100 * share:g}% of groups, by the model")  # fmt: skip
+    ax.scatter(
+        *mean, marker="P", s=90, color=ORANGE, edgecolors="white", linewidths=0.8, zorder=5, label="mean (β)"
+    )
+    if not many:
+        _name_outliers(ax, fits, alone, moved, ok)
+    _hold_bulk(ax, np.vstack([alone, ours]))
+    _legend(ax, scale=1.3 if many else 1.0, below=own)
+    lacking = int((~ok).sum())
+    count = (
+        f"\n({lacking} without least squares of {'its' if lacking == 1 else 'their'} own)" if lacking else ""
+    )
+    title = f"Shrinkage of {ours.shape[0]:,} levels of {fits.group}{count}"
+    return finish(ax, x=plain(first), y=plain(second), title=title)
+
+
+def _arrows(ax: Any, start: Array, end: Array, many: bool) -> None:
+    """Draw an arrow for each group, thin where there are many."""
+    opacity = thinned_alpha(start.shape[0]) if many else 1.0
+    ax.quiver(
+        *start.T,
+        *(end - start).T,
+        angles="xy",
+        scale_units="xy",
+        scale=1.0,
+        color=GREY,
+        alpha=min(0.8, opacity * 1.5),
+        width=0.0012 if many else 0.0025,
+        headwidth=5.0,
+        headlength=7.0,
+        zorder=1,
+    )
+
+
+def _legend(ax: Any, *, scale: float, below: bool) -> None:
+    """Put the legend under axes of their own figure, or large ones that are laid out; else inside, in room made for it.
+
+    To be called when all has been drawn.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    box, laid_out = ax.get_window_extent(), ax.figure.get_layout_engine() is not None
+    wide, high = box.width / ax.figure.dpi, box.height / ax.figure.dpi
+    columns, entries = 2 if wide > (3.7 if laid_out else 4.6) else 1, len(ax.get_legend_handles_labels()[0])
+    if below or (laid_out and high > 2.5):
+        beneath = ax.transAxes + ScaledTranslation(0.0, -0.5, ax.figure.dpi_scale_trans)
+        ax.legend(fontsize=8.5, frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=beneath,
+                  ncols=columns, borderaxespad=0.0, markerscale=scale)  # fmt: skip
+        return
+    share = min(0.15 * -(-entries // columns) / high, 0.5)
+    low, top = ax.get_ylim()
+    ax.set_ylim(low - (top - low) * share / (1.0 - share), top)
+    ax.legend(fontsize=7, frameon=False, loc="lower left", ncols=columns, markerscale=scale, borderpad=0.1,
+              borderaxespad=0.1, labelspacing=0.2)  # fmt: skip
+
+
+def _name_outliers(ax: Any, fits: GroupFits, alone: Array, moved: Array, ok: Any) -> None:
+    """Name the five groups that move farthest, in units of the spread of each coefficient."""
+    spread = np.std(alone, axis=0) + 1e-300
+    labels = level_words(fits.alone.index[ok])
+    for i in np.argsort(-np.linalg.norm((alone - moved) / spread, axis=1))[:5]:
+        ax.annotate(labels[i], alone[i], textcoords="offset points", xytext=(5, 4), fontsize=8, color=INK)
+
+
+def _hold_bulk(ax: Any, points: Array) -> None:
+    """Set limits to the points' bulk where a few lie very far out, and say how many are beyond."""
+    low, high = np.quantile(points, [0.01, 0.99], axis=0)
+    reach = np.maximum(high - low, 1e-12)
+    inside = np.all((points >= low - reach) & (points <= high + reach), axis=1)
+    beyond = int((~inside).sum())
+    if not 0 < beyond < 0.02 * len(points):
+        return
+    kept = points[inside]
+    margin = 0.05 * np.ptp(kept, axis=0)
+    ax.set_xlim(kept[:, 0].min() - margin[0], kept[:, 0].max() + margin[0])
+    ax.set_ylim(kept[:, 1].min() - margin[1], kept[:, 1].max() + margin[1])
+    ax.annotate(
+        "1 point lies beyond the picture" if beyond == 1 else f"{beyond} points lie beyond the picture",
+        (1, 0),
+        xycoords="axes fraction",
+        xytext=(-4, 4),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+        color=GREY,
+    )
+
+
+def ellipse(covariance: Array, share: float, points: int = 200) -> Array:
+    """Return the outline that holds a share of N(0, covariance), shape (points, 2)."""
+    values, vectors = np.linalg.eigh(covariance)
+    radius = np.sqrt(chdtri(2.0, 1.0 - share))
+    turn = np.linspace(0.0, 2.0 * np.pi, points)
+    circle = np.column_stack([np.cos(turn), np.sin(turn)])
+    return np.asarray(radius * (circle * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
+
+
+def _factor_with_slopes(results: Fitted, group: str | None) -> int:
+    blocks = fit_of(results).design.blocks
+    at = find_block([block.name for block in blocks], group)
+    if group is None:
+        at = next((i for i, block in enumerate(blocks) if block.k > 1), at)
+    return at
+
+
+def shrinkage_by_size(
+    results: Fitted, group: str | None = None, effect: str | None = None, *, ax: Any = None
+) -> Any:
+    """Draw a coefficient of every group against the group's size: alone, and in the model; return the axes.
+
+    Small groups scatter most when they stand alone and are moved most. Where all have one size they stand beside each
+    other, in the order of what they are alone.
+
+    Parameters
+    ----------
+    results : MixedResults
+    group : str, optional
+        Grouping factor; the first by default.
+    effect : str, optional
+        Which of its effects; the first by default.
+    ax : matplotlib Axes, optional
+
+    Raises
+    ------
+    ModelError
+        If a name is not known, or matplotlib is not installed.
+    """
+    at = find_block([block.name for block in fit_of(results).design.blocks], group)
+    fits = group_fits(results, at)
+    j = effect_place(fits.group, fits.effects, effect)
+    name = fits.effects[j]
+    ok = fits.determined
+    own, ax = ax is None, new_axes(ax, 6.5, 4.2)
+    opacity = max(0.25, thinned_alpha(fits.sizes.size))
+    alone, ours = fits.alone[name].to_numpy(), fits.shrunken[name].to_numpy()
+    sizes, words = _sizes(ax, fits, alone)
+    ax.vlines(sizes[ok], alone[ok], ours[ok], color=FAINT, lw=0.7, zorder=1)
+    ax.scatter(sizes[ok], alone[ok], s=10, facecolors="none", edgecolors=GREY, linewidths=0.7, alpha=opacity,
+               label="each group alone (least squares)", zorder=2)  # fmt: skip
+    ax.scatter(
+        sizes, ours, s=9, color=BLUE, linewidths=0, alpha=opacity, label="in the model (β + b)", zorder=3
+    )
+    reference_line(ax, y=float(fits.mean[j]))
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5}
+    ax.annotate("mean (β)", (1, float(fits.mean[j])), xycoords=("axes fraction", "data"), xytext=(-2, 2), bbox=box,
+                textcoords="offset points", fontsize=8.5, ha="right", va="bottom", color=INK)  # fmt: skip
+    _hold_bulk(ax, np.column_stack([sizes[ok], alone[ok]]))
+    _legend(ax, scale=1.4, below=own)
+    return finish(ax, x=words, y=plain(name))
+
+
+def _sizes(ax: Any, fits: GroupFits, alone: Array) -> tuple[Array, str]:
+    """Return where groups stand by their size, beside each other where all have one; and words for the axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    sizes = fits.sizes.astype(float)
+    if np.ptp(sizes) > 0:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return sizes, f"rows of each level of {fits.group}"
+    ax.set_xticks([])
+    size = int(fits.sizes[0])
+    sizes += np.linspace(-0.4, 0.4, sizes.size)[np.argsort(np.argsort(alone))]
+    return sizes, f"levels of {fits.group}, ordered: all have {size:,} row{'s' if size > 1 else ''}"

@@ -1,0 +1,166 @@
+"""Names on pictures: long ones shortened where they still differ, labels moved apart, categories along an axis."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array
+
+__all__ = [
+    "label_points",
+    "level_word",
+    "level_words",
+    "moved_apart",
+    "plain",
+    "points_high",
+    "set_categories",
+    "width_in_points",
+]
+
+_QUOTED = re.compile(r"""Q\(\s*(["'])(?P<name>.*?)\1\s*\)(?P<level>(?=[^\W_]))?|`(?P<tick>[^`]+)`""")
+
+LONGEST = 18
+"""Letters of a name beyond which it is shortened."""
+
+
+def level_word(label: Any) -> str:
+    """Return a label as text: whole numbers without their point, several parts with commas between."""
+    if isinstance(label, tuple):
+        return ", ".join(level_word(part) for part in label)
+    if isinstance(label, float) and not isinstance(label, bool):
+        return f"{label:.10g}".replace("-", "−")
+    return str(label)
+
+
+def plain(text: str) -> str:
+    """Return a piece of a formula with quoted names as they are in the data: ``Q('a b')`` and a b in backticks."""
+    return _QUOTED.sub(lambda m: m["tick"] or m["name"] + ("" if m["level"] is None else " "), text)
+
+
+def level_words(labels: pd.Index[Any] | Sequence[Any]) -> list[str]:
+    """Return labels as text; if one is long, without the words they begin with in common, or without their middle."""
+    texts = [level_word(label) for label in labels]
+    longest = max(map(len, texts), default=0)
+    if longest > LONGEST and len(set(texts)) > 1:
+        first, last = min(texts), max(texts)
+        same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+        common = first[: max(map(first[:same].rfind, " ,:_-./")) + 1]
+        if len(common) > 3:
+            texts = [f"…{text[len(common) :]}" for text in texts]
+    half = LONGEST // 2
+    return [text if len(text) <= LONGEST else f"{text[: half - 1]}…{text[-half:]}" for text in texts]
+
+
+def width_in_points(text: str, size: float) -> float:
+    """Return about how wide a text of so many points is."""
+    return 0.6 * size * max((len(line) for line in text.split("\n")), default=0)
+
+
+def moved_apart(wanted: Array, gap: float, low: float, high: float) -> Array:
+    """Return places as near as can be to those wanted, at least `gap` apart and between two ends, shape (m,).
+
+    Least squares under an order: pooled adjacent violators (Barlow et al. 1972) of the places less their ranks' gaps.
+    """
+    order = np.argsort(wanted, kind="stable")
+    ranks = gap * np.arange(order.size)
+    pools: list[list[float]] = []
+    for value in np.asarray(wanted, dtype=float)[order] - ranks:
+        pools.append([float(value), 1.0])
+        while len(pools) > 1 and pools[-2][0] >= pools[-1][0]:
+            mean, count = pools.pop()
+            pools[-1] = [
+                (pools[-1][0] * pools[-1][1] + mean * count) / (pools[-1][1] + count),
+                pools[-1][1] + count,
+            ]
+    level = np.repeat([mean for mean, _ in pools], [int(count) for _, count in pools])
+    out = np.empty(order.size)
+    room = max(high - low - (ranks[-1] if order.size else 0.0), 0.0)
+    out[order] = np.clip(level, low, low + room) + ranks
+    return out
+
+
+def set_categories(
+    ax: Any, axis: str, labels: Sequence[str], *, size: float = 9.0, room: float = 4.0
+) -> None:
+    """Put categories at 0, 1, … of an axis ("x" or "y"); names turned if they need more than `room` inches in a row."""
+    words = level_words(list(labels))
+    turned = axis == "x" and sum(width_in_points(word, size) + 6.0 for word in words) > 72.0 * room
+    most = 72.0 * room / (size + 2.0) if turned else 30
+    places = range(0, len(words), int(np.ceil(len(words) / most)))
+    shown = [words[i] for i in places]
+    if axis == "y":
+        ax.set_yticks(places, shown, fontsize=size)
+        return
+    ax.set_xticks(places, shown, fontsize=size, rotation=90 if turned else 0)
+    ax.set_xlim(-0.5, len(words) - 0.5)
+
+
+def points_high(ax: Any) -> float:
+    """Return about how many points high axes will be: those that a layout engine places grow by an eighth."""
+    grown = 1.12 if ax.figure.get_layout_engine() is not None else 1.0
+    return float(grown * ax.get_window_extent().height / ax.figure.dpi * 72.0)
+
+
+def label_points(
+    ax: Any, x: Array, y: Array, words: Sequence[str], *, size: float = 8.0, colour: str
+) -> None:
+    """Name points of stems from 0, above those that are positive and below others, moved apart, with lines to them.
+
+    Limits across are set; those up and down are widened to hold the names.
+    """
+    if not len(words):
+        return
+    wide, high = ax.get_window_extent().width / ax.figure.dpi * 72.0, points_high(ax)
+    left, right = ax.get_xlim()
+    across = (x - left) * wide / (right - left)
+    widths = np.array([width_in_points(word, size) + 4.0 for word in words])
+    up = np.sign(y) + (y == 0)
+    span = (max(0.0, float(y.max())) - min(0.0, float(y.min()))) or 1.0
+    shifts, scale = np.zeros((y.size, 2)), 0.7 * high / span
+    for _ in range(4):  # names take room, which lowers the stems
+        for side in (1.0, -1.0):
+            mine = up == side
+            stems = np.column_stack([across[mine], scale * np.abs(y[mine])])
+            shifts[mine] = _free_places(stems, widths[mine], 1.3 * size, wide)
+        tops = np.abs(y) + (shifts[:, 1] + 1.3 * size + 8.0) / scale
+        above, below = (max(tops[up == side].max(initial=0.0), 0.02 * span) for side in (1.0, -1.0))
+        scale = high / (above + below)
+    line = {"arrowstyle": "-", "color": colour, "lw": 0.5, "shrinkA": 0, "shrinkB": 2}
+    for i, word in enumerate(words):
+        ax.annotate(
+            word, (x[i], y[i]), xytext=(shifts[i, 0], up[i] * (4.0 + shifts[i, 1])), textcoords="offset points",
+            fontsize=size, color=colour, ha="center", va="bottom" if up[i] > 0 else "top",
+            arrowprops=line if shifts[i, 1] > 0 else None,
+        )  # fmt: skip
+    ax.set_ylim(-below, above)
+
+
+def _free_places(points: Array, widths: Array, height: float, wide: float) -> Array:
+    """Return shifts across and up, in points, at which names cover neither each other nor stems, nor leave the axes."""
+    taken = [(x - 3.0, x + 3.0, 0.0, y + 3.0) for x, y in points.tolist()]
+    out = np.zeros((len(points), 2))
+    for i in np.argsort(points[:, 1], kind="stable").tolist():
+        (x, y), w = points[i].tolist(), float(widths[i])
+        for step in range(60):
+            low, found = y + 4.0 + step * 0.5 * height, None
+            for shift in np.clip(
+                [0.0, -0.5 * w, 0.5 * w], 0.5 * w - x, max(wide - 0.5 * w, 0.5 * w) - x
+            ).tolist():
+                name = (x + shift - 0.5 * w, x + shift + 0.5 * w, low, low + height)
+                if not any(_overlap(name, other) for other in taken):
+                    found = name, shift
+                    break
+            if found is not None:
+                taken.append(found[0])
+                out[i] = found[1], step * 0.5 * height
+                break
+    return out
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]

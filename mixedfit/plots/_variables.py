@@ -1,0 +1,252 @@
+"""The variables of a formula on the rows of a fit, read back from the columns that they were made into.
+
+A fit keeps columns such as ``poly(x, 2)[1]`` and the recipe that made them, not x. What is shown along x needs x.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array
+from mixedfit.design.recipe import NewRows, Recipe, Variable, usable
+from mixedfit.estimation.fit import Fit
+from mixedfit.prediction.rows import fixed_mean
+
+__all__ = ["held_frame", "held_value", "levels_of", "population_mean", "values_of", "variable_of"]
+
+GRID = 257
+"""Places between the lowest and the highest value at which the columns of a number are looked at."""
+
+CLOSE = 1e-6
+"""Largest error of columns made anew, relative to their size, at which a variable counts as read back."""
+
+MOST_ROWS = 60_000
+"""Rows built at once for a population's mean; of more combinations of the other variables a sample stands for all."""
+
+_CALLED = re.compile(r"C\(\s*`?([^\W\d][\w.]*)`?\s*[,)]")
+
+Built: TypeAlias = Callable[[Any], Array]
+"""Columns, shape (m, c), of m values of one variable."""
+
+
+def levels_of(recipe: Recipe, name: str) -> pd.Index[Any] | None:
+    """Return the values of a variable that has few by its nature: of labels, booleans, two-valued numbers, ``C(x)``."""
+    variable, levels = recipe.variables[name], _categories(recipe, name)
+    if levels is None and variable.two_valued:
+        levels = pd.Index([variable.low, variable.high])
+    return levels
+
+
+def _categories(recipe: Recipe, name: str) -> pd.Index[Any] | None:
+    variable = recipe.variables[name]
+    if variable.levels is not None:
+        return variable.levels
+    for spec in ({} if recipe.specs is None else recipe.specs).values():
+        for expression, (_, state) in spec.encoder_state.items():
+            found = _CALLED.match(expression)
+            if found and found.group(1) == name and "categories" in state:
+                levels: pd.Index[Any] = pd.Index(state["categories"])
+                return levels
+    return pd.Index([False, True]) if variable.kind == "boolean" else None
+
+
+def held_value(recipe: Recipe, name: str) -> Any:
+    """Return where a variable is held while another moves: the mean of numbers, the first level of others."""
+    categories = _categories(recipe, name)
+    return recipe.variables[name].mean if categories is None else categories[0]
+
+
+def held_frame(recipe: Recipe, moved: Mapping[str, Any], n: int) -> pd.DataFrame:
+    """Return n rows with some variables given and the others held."""
+    held = {name: [held_value(recipe, name)] * n for name in recipe.variables if name not in moved}
+    return pd.DataFrame({**{name: pd.Series(list(v)) for name, v in moved.items()}, **held})
+
+
+def variable_of(recipe: Recipe, column: str, names: tuple[str, ...], block: int | None) -> str | None:
+    """Return the variable behind a column of X, or of a block's effects; None if there is not just one."""
+    if column not in names:
+        return None
+    terms = recipe.terms if block is None else recipe.effect_terms(block)
+    own = next((term for term in terms if names.index(column) in term.columns), None)
+    return own.variables[0] if own is not None and len(own.variables) == 1 else None
+
+
+def values_of(fit: Fit, name: str) -> pd.Series[Any] | None:
+    """Return a variable's values on the rows of the fit, None where the columns do not tell them.
+
+    Parameters
+    ----------
+    fit : Fit
+    name : str
+        A variable of the recipe.
+    """
+    design, recipe = fit.design, usable(fit.design.recipe)
+    for factor in design.many:
+        if factor.grouping.name == name:
+            return pd.Series(factor.grouping.levels[factor.grouping.codes])
+    variable, levels = recipe.variables[name], levels_of(recipe, name)
+    for matrix, build in _places(fit, name):
+        found = _numbers(build, matrix, variable) if levels is None else _labels(build, matrix, levels)
+        if found is not None:
+            return found
+    return None
+
+
+def _places(fit: Fit, name: str) -> Iterator[tuple[Array, Built]]:
+    """Give the columns that are made of one variable alone, of X and of each block's effects, and what makes them."""
+    design, recipe = fit.design, usable(fit.design.recipe)
+    for f in (None, *range(len(design.blocks))):
+        matrix = design.X if f is None else design.blocks[f].z
+        terms = recipe.terms if f is None else recipe.effect_terms(f)
+        own = [c for t in terms if t.variables == (name,) for c in t.columns if c < matrix.shape[1]]
+
+        def build(values: Any, f: int | None = f, own: list[int] = own) -> Array:
+            rows = held_frame(recipe, {name: values}, len(values))
+            return np.asarray(
+                (recipe.fixed_rows(rows)[0] if f is None else recipe.effect_rows(f, rows))[:, own]
+            )
+
+        if own:
+            yield matrix[:, own], build
+
+
+def _labels(build: Built, stored: Array, levels: pd.Index[Any]) -> pd.Series[Any] | None:
+    """Return the level whose columns each row has."""
+    table = build(levels)
+    mix = np.cos(np.arange(1.0, stored.shape[1] + 1.0))  # one number a row, different for different rows
+    keys = table @ mix
+    order = np.argsort(keys)
+    if np.any(np.diff(keys[order]) < CLOSE * np.abs(keys).max()):
+        return None
+    between = 0.5 * (keys[order][1:] + keys[order][:-1])
+    codes = order[np.searchsorted(between, stored @ mix)]
+    if not np.allclose(table[codes], stored, rtol=0.0, atol=CLOSE * np.abs(table).max()):
+        return None
+    if pd.api.types.is_numeric_dtype(levels.dtype):
+        return pd.Series(levels.to_numpy()[codes])
+    return pd.Series(pd.Categorical.from_codes(codes, categories=levels))
+
+
+def _numbers(build: Built, stored: Array, variable: Variable) -> pd.Series[Any] | None:
+    """Return the number that each row's columns were made of."""
+    at = np.linspace(variable.low, variable.high, GRID)
+    table = build(at)
+    same = np.flatnonzero(np.all(table == at[:, None], axis=0))
+    if same.size:
+        return pd.Series(stored[:, same[0]])
+    size = np.abs(table).max(axis=0)
+    size[size == 0] = 1.0
+    values = _by_combination(at, table / size, stored / size)
+    if values is None:
+        values = _by_inversion(build, at, table, stored)
+    if values is None or not np.all(np.abs(build(values) - stored) <= CLOSE * size):
+        return None
+    digits = 10 - int(np.ceil(np.log10(max(abs(variable.low), abs(variable.high), 1e-300))))
+    return pd.Series(np.round(values, digits))
+
+
+def _by_combination(at: Array, table: Array, stored: Array) -> Array | None:
+    """Return the linear combination of columns that is the variable itself: of polynomials, splines, scales."""
+    inside = np.column_stack([np.ones(at.size), table])
+    weights = np.linalg.lstsq(inside, at, rcond=1e-12)[0]
+    if np.abs(inside @ weights - at).max() > 1e-9 * np.ptp(at):
+        return None
+    values = np.column_stack([np.ones(len(stored)), stored]) @ weights
+    return np.asarray(np.clip(values, at[0], at[-1]))
+
+
+def _by_inversion(build: Built, at: Array, table: Array, stored: Array) -> Array | None:
+    """Return where a monotone column has the values stored: of logarithms, roots, squares of positive numbers."""
+    steps = np.sign(np.diff(table, axis=0))
+    monotone = np.flatnonzero(np.all(steps == steps[0], axis=0) & (steps[0] != 0))
+    if not monotone.size:
+        return None
+    c = int(monotone[0])
+    sign = steps[0, c]
+    wanted, place = np.unique(sign * stored[:, c], return_inverse=True)
+    right = np.clip(np.searchsorted(sign * table[:, c], wanted), 1, at.size - 1)
+    low, high = at[right - 1], at[right]
+    for _ in range(32):  # bisection, down to 1e-12 of the range
+        middle = 0.5 * (low + high)
+        beyond = sign * build(middle)[:, c] >= wanted
+        low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
+    return np.asarray(high[place.ravel()])
+
+
+def population_mean(fit: Fit, name: str, at: Any) -> tuple[Array, tuple[str, ...]] | None:
+    """Return the mean of the fixed part over the rows of the fit with one variable moved, and the other variables.
+
+    Friedman's (2001, Ann. Stat. 29:1189) partial dependence of Xβ̂ plus offset; None where a variable cannot be read
+    back from the columns, or others do not stay where they are when this one moves.
+
+    Parameters
+    ----------
+    fit : Fit
+    name : str
+    at : sequence of length m
+        Values of the variable.
+
+    Returns
+    -------
+    (ndarray, shape (m,), tuple of str) or None
+    """
+    recipe = usable(fit.design.recipe)
+    in_offset = any(re.search(rf"(?<![\w.]){re.escape(name)}\b", str(part)) for part in recipe.parsed.offsets)
+    own = values_of(fit, name) if name in recipe.fixed_names and not in_offset else None
+    if own is None:
+        return None
+    read = {other: values_of(fit, other) for other in recipe.fixed_names if other != name}
+    if any(values is None or _goes_along(values, own) for values in read.values()):
+        return None
+    others = pd.DataFrame(read, index=range(fit.design.n))
+    rows, counts = _combinations(others, max(50, MOST_ROWS // len(at)))
+    offset = 0.0 if fit.design.offset is None else fit.design.offset
+    here = _fixed(fit, others.loc[rows].assign(**{name: own.loc[rows]}))
+    if not np.allclose(here, (fit.fixed_part - offset)[rows], rtol=CLOSE, atol=CLOSE * fit.sigma):
+        return None
+    tall = others.loc[np.tile(rows, len(at))].reset_index(drop=True)
+    tall[name] = pd.Series(list(at)).repeat(len(rows)).reset_index(drop=True)
+    means = _fixed(fit, tall).reshape(len(at), len(rows)) @ (counts / counts.sum())
+    return means + np.mean(offset), tuple(read)
+
+
+def _goes_along(other: pd.Series[Any], own: pd.Series[Any]) -> bool:
+    """Whether a variable does not stay where it is when another moves, in the data: half of the variance is shared.
+
+    R² of numbers, or that of a number by labels, adjusted; of labels whether nine in ten share one, and not always the
+    same, at each level of the other.
+    """
+    numeric = [pd.api.types.is_numeric_dtype(values.dtype) for values in (other, own)]
+    if not any(numeric):
+        table = pd.crosstab(own, other, normalize="index")
+        return bool((table.max(axis=1) > 0.9).all()) and table.idxmax(axis=1).nunique() > 1
+    number, by = (other, own) if numeric[0] else (own, other)
+    number, n = number.astype(float), len(number)
+    if all(numeric):
+        a, b = number.to_numpy(), by.to_numpy(dtype=float)
+        return bool(np.ptp(a) > 0 and np.ptp(b) > 0 and np.corrcoef(a, b)[0, 1] ** 2 > 0.5)
+    within = float(((number - number.groupby(by, observed=True).transform("mean")) ** 2).sum())
+    return within / max(n - by.nunique(), 1) < 0.5 * float(number.var())
+
+
+def _fixed(fit: Fit, data: pd.DataFrame) -> Array:
+    """Return Xβ̂ of rows."""
+    X, many = usable(fit.design.recipe).fixed_rows(data if data.shape[1] else data.assign(**{" ": 0.0}))
+    return fixed_mean(fit, NewRows(X, many, None, (), (), (), data.index))
+
+
+def _combinations(others: pd.DataFrame, most: int) -> tuple[Any, Array]:
+    """Return a row of each combination of values and how often it occurs; of too many, so many rows at random."""
+    n = len(others)
+    if not others.shape[1]:
+        return np.zeros(1, dtype=int), np.ones(1)
+    codes = others.groupby(list(others.columns), observed=True, sort=False).ngroup().to_numpy()
+    _, rows, counts = np.unique(codes, return_index=True, return_counts=True)
+    if rows.size <= most:
+        return rows, counts.astype(float)
+    return np.sort(np.random.default_rng(0).choice(n, most, replace=False)), np.ones(most)

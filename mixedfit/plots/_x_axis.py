@@ -1,0 +1,255 @@
+"""What runs along the horizontal axis of lines: a variable of the formula, a column, or values that are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.errors import ModelError, nearest
+from mixedfit.design.recipe import Recipe
+from mixedfit.estimation.fit import Fit
+
+from ._text import level_word
+from ._variables import levels_of, population_mean, values_of, variable_of
+
+__all__ = ["Along", "group_lines", "horizontal", "means_at", "population_line"]
+
+PLACES = 100
+"""Vertices of a population's line along a number with more values."""
+
+BINS = 20
+"""Vertices of the means of rows along a number with more values than that twice."""
+
+
+@dataclass(frozen=True, eq=False)
+class Along:
+    """Horizontal places of the rows of a fit.
+
+    Attributes
+    ----------
+    name : str
+    values : ndarray, shape (n,)
+        Numbers; or places of labels, from 0.
+    labels : tuple of str
+        Categories in order; empty for numbers.
+    variable : str or None
+        The variable of the formula that it is.
+    levels : tuple
+        The variable's values of the categories.
+    """
+
+    name: str
+    values: Array
+    labels: tuple[str, ...] = ()
+    variable: str | None = None
+    levels: tuple[Any, ...] = ()
+
+
+def horizontal(fit: Fit, block: int, x: Any) -> Along:
+    """Return the horizontal places of every row.
+
+    Parameters
+    ----------
+    fit : Fit
+    block : int
+    x : None, str or array, shape (n,)
+        A variable or a column's name, or one value a row: numbers, labels, or a Series with the data's index.
+
+    Raises
+    ------
+    ModelError
+        If a name is not known, a variable cannot be read back from the columns, or the values do not fit the rows.
+    """
+    if x is None:
+        return _by_default(fit, block)
+    return _named(fit, block, x) if isinstance(x, str) else _given(fit, x)
+
+
+def _recipe(fit: Fit) -> Recipe | None:
+    recipe = fit.design.recipe
+    return None if recipe is None or recipe.refusal else recipe
+
+
+def _along(name: str, values: pd.Series[Any], variable: str | None, levels: Any) -> Along:
+    """Return a variable's places: those of labels are their order."""
+    if levels is None:
+        return Along(name, values.to_numpy(dtype=float), (), variable)
+    places = pd.Index(levels).get_indexer(pd.Index(values)).astype(float)
+    return Along(name, places, tuple(level_word(v) for v in levels), variable, tuple(levels))
+
+
+def _variable(fit: Fit, name: str) -> Along | None:
+    recipe = _recipe(fit)
+    values = None if recipe is None or name not in recipe.variables else values_of(fit, name)
+    return None if recipe is None or values is None else _along(name, values, name, levels_of(recipe, name))
+
+
+def _by_default(fit: Fit, block: int) -> Along:
+    """Return what varies: numbers with a random slope, numbers within groups, labels, numbers between groups."""
+    recipe = _recipe(fit)
+    if recipe is None:
+        found = [_column(fit, block, name) for name in _columns(fit, block)]
+        return next((a for a in found if np.ptp(a.values) > 0), _row_numbers(fit, block))
+    slopes = recipe.effect_names(block)
+    ranked: list[tuple[int, Along]] = []
+    for name in dict.fromkeys([*slopes, *recipe.fixed_names]):
+        along = _variable(fit, name)
+        if along is None or not np.ptp(along.values) > 0:
+            continue
+        inside = _varies_within(along.values, fit.design.blocks[block].codes)
+        number = not along.labels
+        rank = (0 if number else 2) + (name not in slopes) if inside else (4 if number else 5)
+        ranked.append((rank, along))
+    ranked.sort(key=lambda pair: pair[0])
+    return ranked[0][1] if ranked else _row_numbers(fit, block)
+
+
+def _row_numbers(fit: Fit, block: int) -> Along:
+    """Return the number of every row among those of its level, from 1."""
+    own = fit.design.blocks[block]
+    numbers = pd.Series(own.codes).groupby(own.codes).cumcount().to_numpy().astype(np.float64) + 1.0
+    return Along(f"row of each level of {own.name}", numbers)
+
+
+def _varies_within(values: Array, codes: IntArray) -> bool:
+    order = np.lexsort([values, codes])
+    same = np.diff(codes[order]) == 0
+    return bool(np.any(same & (np.diff(values[order]) > 0)))
+
+
+def _columns(fit: Fit, block: int) -> dict[str, int | None]:
+    """Return the columns of the design by name, with the block that they belong to."""
+    own = fit.design.blocks[block].effects
+    return {**dict.fromkeys(own, block), **dict.fromkeys(fit.design.x_names)}
+
+
+def _column(fit: Fit, block: int, name: str) -> Along:
+    design = fit.design
+    if name in design.x_names:
+        return Along(name, design.X[:, design.x_names.index(name)])
+    own = design.blocks[block]
+    return Along(name, own.z[:, own.effects.index(name)])
+
+
+def _named(fit: Fit, block: int, name: str) -> Along:
+    """Return a variable; or the one behind a column, or else the column."""
+    recipe, columns = _recipe(fit), _columns(fit, block)
+    name = {column.replace(" ", ""): column for column in columns}.get(name.replace(" ", ""), name)
+    variables = () if recipe is None else tuple(recipe.variables)
+    found = _variable(fit, name)
+    if found is None and name in columns:
+        place = columns[name]
+        names = fit.design.x_names if place is None else fit.design.blocks[place].effects
+        behind = None if recipe is None else variable_of(recipe, name, names, place)
+        found = (None if behind is None else _variable(fit, behind)) or _column(fit, block, name)
+    if found is not None:
+        return found
+    if name in variables:
+        raise ModelError(
+            f"the values of {name!r} cannot be told from the columns of the design; give them as x, one for each row "
+            "of the fit or a Series with the data's index."
+        )
+    known = list(dict.fromkeys([*variables, *columns]))
+    raise ModelError(
+        f"{name!r} is not a variable or a column of the design ({', '.join(known[:12])}{', …' * (len(known) > 12)}). "
+        f"{nearest(name, known)} Give an array or a Series, one value for each row of the fit, to show another one."
+    )
+
+
+def _given(fit: Fit, x: Any) -> Along:
+    """Return values that were given; a variable of the formula, if they are its."""
+    design = fit.design
+    name = str(getattr(x, "name", None) or "x")
+    if isinstance(x, pd.Series) and not x.index.equals(design.index) and x.index.is_unique:
+        x = x.loc[design.index] if design.index.isin(x.index).all() else x
+    values = x if isinstance(x, pd.Series | pd.Categorical) else np.asarray(x)
+    shape = getattr(values, "shape", (len(values),))
+    if shape != (design.n,):
+        left = f" ({design.dropped} rows of the data were left out for missing values: give a Series of the data)"
+        raise ModelError(
+            f"x has shape {shape}; expected one number or label for each of the {design.n} rows of the fit"
+            f"{left if design.dropped else ''}."
+        )
+    series = pd.Series(values).reset_index(drop=True)
+    if not pd.api.types.is_numeric_dtype(series.dtype) or pd.api.types.is_bool_dtype(series.dtype):
+        if pd.api.types.is_datetime64_any_dtype(series.dtype):
+            raise ModelError("x holds dates; give numbers, such as days since the first.")
+        coded = pd.Categorical(series)
+        if (coded.codes < 0).any():
+            raise ModelError(
+                f"x has {int((coded.codes < 0).sum())} missing values; expected a value for each row."
+            )
+        return _recognised(fit, _along(name, pd.Series(coded.astype(object)), None, coded.categories), name)
+    along = Along(name, series.to_numpy(dtype=float, na_value=np.nan))
+    if not np.isfinite(along.values).all():
+        raise ModelError(
+            "x has missing or infinite values; expected a finite number for each row of the fit."
+        )
+    return _recognised(fit, along, name)
+
+
+def _recognised(fit: Fit, given: Along, name: str) -> Along:
+    """Return values given as the variable of the formula that they are, if they are one."""
+    recipe = _recipe(fit)
+    for variable in () if recipe is None else recipe.variables:
+        own = _variable(fit, variable) if name in ("x", variable) else None
+        if own is None or bool(own.labels) != bool(given.labels):
+            continue
+        if given.labels:
+            same = np.array_equal(
+                np.array(own.labels)[own.values.astype(int)], np.array(given.labels)[given.values.astype(int)]
+            )
+        else:
+            same = np.allclose(own.values, given.values, rtol=1e-8, atol=1e-8 * float(np.ptp(given.values)))
+        if same:
+            return own
+    return given
+
+
+def means_at(x: Array, *ys: Array, most: float = 2 * BINS, bins: int = BINS) -> tuple[Array, ...]:
+    """Return the distinct places in order with the mean of each y there; means of bins of rows if they are too many."""
+    codes = np.unique(x, return_inverse=True)[1].ravel()
+    if codes.max() >= most:
+        codes = np.argsort(np.argsort(x, kind="stable")) * bins // x.size
+    counts = np.bincount(codes)
+    return tuple(np.bincount(codes, weights=values) / counts for values in (x, *ys))
+
+
+def group_lines(x: Array, *ys: Array, labels: bool) -> tuple[Array, ...]:
+    """Return a group's distinct places in order with the mean of each y there.
+
+    Means of five rows and more where single ones go up and down with other covariates instead of along x.
+    """
+    lines = means_at(x, *ys, most=np.inf)
+    if labels or not any(_zigzags(y) for y in lines[1:]):
+        return lines
+    return means_at(x, *ys, most=0, bins=int(np.clip(x.size // 5, 2, BINS)))
+
+
+def _zigzags(values: Array) -> bool:
+    """Whether more than 2 in 5 of many steps turn back: those of a curve hardly ever do, of noise 2 in 3 do."""
+    steps = np.diff(values)
+    steps = steps[np.abs(steps) > 1e-9 * (np.ptp(values) or 1.0)]
+    return steps.size > 20 and float(np.mean(steps[1:] * steps[:-1] < 0)) > 0.4
+
+
+def population_line(fit: Fit, along: Along) -> tuple[Array, Array, tuple[str, ...]]:
+    """Return places where there are data, the population's mean there, and the variables that it is averaged over.
+
+    A variable of the formula is moved through its places with all else as in the data; of other values the rows at each
+    place are averaged.
+    """
+    if along.variable is not None:
+        places = np.unique(along.values)
+        if places.size > PLACES:
+            places = np.unique(np.quantile(along.values, np.linspace(0.0, 1.0, PLACES), method="nearest"))
+        at = [along.levels[int(p)] for p in places] if along.labels else places
+        found = population_mean(fit, along.variable, at)
+        if found is not None:
+            return places, *found
+    places, means = means_at(along.values, fit.fixed_part, most=np.inf if along.labels else 2 * BINS)
+    return places, means, ()

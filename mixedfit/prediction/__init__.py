@@ -1,0 +1,1 @@
+"""Predictions: rows, random effects included, means, errors, simulated responses."""

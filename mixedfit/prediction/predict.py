@@ -1,0 +1,235 @@
+"""Predictions of a fit and their errors, on its own rows and on others.
+
+The target of a row is xβ + zb over the random effects taken in; its prediction has β̂ and the BLUPs b̂. The error's
+variance is σ²ℓᵀC⁻¹ℓ with the joint covariance of (β̂ − β, b̂ − b) (Henderson 1975, Biometrics 31:423), plus zΩzᵀ for
+the effects of a group that the fit did not see. A new response adds σ²/w and the variance of effects left out. The
+variances count as known, unless Kenward and Roger's method is asked for (`prediction_errors`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias, cast, get_args
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array, BoolArray
+from mixedfit.core.distributions import t_quantiles
+from mixedfit.core.errors import ModelError, PredictionWarning, nearest, warn
+from mixedfit.core.lazy import lazy
+from mixedfit.core.options import check_count, check_level
+from mixedfit.core.seeds import seed_sequence
+from mixedfit.design.recipe import NewRows
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.information import Information
+from mixedfit.estimation.simulate import simulate_response
+from mixedfit.inference.ddf import Ddf, method_named
+from mixedfit.inference.hypotheses.estimable import ColumnSpace
+from mixedfit.inference.kenward_roger import KenwardRoger, KenwardRogerResult, check_kenward_roger
+
+from .error_variance import JointCovariance, Target, satterthwaite_rows, unknown_variances
+from .re_form import ReForm, included_effects
+from .rows import NewLevels, check_levels, fixed_mean, residual_variance, rows_of, some_rows, without_label
+from .simulate import simulate_rows
+
+__all__ = ["Interval", "PredictionDdf", "Predictor"]
+
+Interval = Literal["confidence", "prediction"]
+
+PredictionDdf: TypeAlias = Literal["normal", "satterthwaite", "kenward-roger", "residual"] | KenwardRoger
+
+LARGEST_KEPT = 3000
+"""Columns of a dense tail up to which its inverse is kept for the next question: 72 MB."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """Answers what a fit predicts; keeps the factorisation that standard errors come from.
+
+    Parameters
+    ----------
+    fit : Fit
+    """
+
+    fit: Fit
+
+    @property
+    def joint(self) -> JointCovariance:
+        """Covariance of β and b together; kept unless its inverse is large."""
+        kept = self.__dict__.get("_joint")
+        if isinstance(kept, JointCovariance):
+            return kept
+        made = JointCovariance(self.fit, self.fit.theta)
+        if self.fit.cross.sparse is not None or self.fit.cross.gram.shape[0] <= LARGEST_KEPT:
+            self.__dict__["_joint"] = made
+        return made
+
+    @lazy
+    def information(self) -> Information:
+        """What the data say about the variances."""
+        return Information(self.fit)
+
+    @lazy
+    def space(self) -> ColumnSpace:
+        """What of the fixed effects the data determine."""
+        return ColumnSpace(self.fit)
+
+    def predict(
+        self,
+        newdata: Any = None,
+        *,
+        re_form: ReForm = "all",
+        new_levels: NewLevels = "error",
+        se: bool = False,
+        interval: Interval | None = None,
+        level: float = 0.95,
+        ddf: PredictionDdf = "normal",
+        weights: Any = None,
+        offset: Any = None,
+    ) -> pd.Series[float] | pd.DataFrame:
+        """Return predictions; see `Predictions.predict`."""
+        method = self._method(ddf)
+        _check_option("new_levels", new_levels, get_args(NewLevels))
+        if interval is not None:
+            _check_option("interval", interval, get_args(Interval))
+        check_level(level)
+        taken = included_effects(self.fit, re_form)
+        spread = interval == "prediction" and new_levels != "population"
+        rows = rows_of(self.fit, newdata, taken, offset=offset, every_effect=spread)
+        mean, complete = self._mean(rows, taken, new_levels)
+        if not se and interval is None:
+            return pd.Series(mean, index=rows.index, name="mean")
+        target = Target(some_rows(rows, complete), taken, new_levels)
+        variance = target.variance(self.joint)
+        added = self._unknown(target, variance, method)
+        error = np.full(mean.size, np.nan)
+        error[complete] = self.fit.sigma * np.sqrt(variance + added)
+        table = pd.DataFrame({"mean": mean, "se": error}, index=rows.index)
+        if interval is None:
+            return table
+        if interval == "prediction":
+            noise = residual_variance(self.fit, newdata, weights, mean.size)[complete]
+            target = replace(target, noise=noise / self.fit.sigma**2, left_out=spread)
+            variance = target.variance(self.joint)
+        limits, df = np.full(mean.size, np.nan), np.full(mean.size, np.nan)
+        df[complete] = self._degrees(target, variance, method)
+        quantiles = t_quantiles(0.5 + level / 2, df[complete])
+        limits[complete] = self.fit.sigma * np.sqrt(variance + added) * quantiles
+        table["lower"], table["upper"] = mean - limits, mean + limits
+        if method != "normal":
+            table.insert(2, "df", df)
+        return table
+
+    def _method(self, ddf: Any) -> Ddf:
+        """Return the method that `ddf` names, if it can be had for this fit."""
+        method = method_named(ddf)
+        if method == "kenward-roger":
+            method = KenwardRoger()
+        if isinstance(method, KenwardRoger):
+            check_kenward_roger(self.fit, pairs=method.information == "expected")
+            return method
+        _check_option("ddf", method, get_args(get_args(PredictionDdf)[0]))
+        return cast(Ddf, method)
+
+    def _unknown(self, target: Target, variance: Array, method: Ddf) -> Array | float:
+        """Return what estimated variances add to the errors' variance, over σ², for Kenward and Roger's method."""
+        if not isinstance(method, KenwardRoger) or not self.fit.theta.size:
+            return 0.0
+        size = self.fit.theta.size
+        covariance = self._parameter_covariance(method)[:size, :size]
+        return unknown_variances(self.fit, target, variance, covariance)
+
+    def _degrees(self, target: Target, variance: Array, method: Ddf) -> Array:
+        """Return the degrees of freedom of the estimated variance of each row, over σ², shape (n,)."""
+        fit = self.fit
+        if method == "normal":
+            return np.full(variance.size, np.inf)
+        if method == "residual" or not fit.design.blocks:
+            return np.full(variance.size, float(fit.cross.n - fit.cross.p_total))
+        return satterthwaite_rows(fit, target, variance, self._parameter_covariance(method))
+
+    def _parameter_covariance(self, method: Ddf) -> Array:
+        """Return the covariance of (θ, log σ²) that a method takes."""
+        if method == KenwardRoger("expected"):
+            return KenwardRogerResult(self.information, "expected").root_covariance
+        return self.information.parameter_covariance
+
+    def simulate(
+        self,
+        n: int = 1,
+        *,
+        seed: object = None,
+        re_form: ReForm = "none",
+        newdata: Any = None,
+        new_levels: NewLevels = "error",
+        weights: Any = None,
+        offset: Any = None,
+    ) -> pd.DataFrame:
+        """Return drawn responses; see `Predictions.simulate`."""
+        check_count("n", n, 1)
+        _check_option("new_levels", new_levels, get_args(NewLevels))
+        taken = included_effects(self.fit, re_form)
+        rng = np.random.default_rng(seed_sequence(seed))
+        if newdata is None and weights is None and not any(own.any() for own in taken):
+            drawn = simulate_response(self.fit, n, rng)
+            names = [f"sim_{r + 1}" for r in range(n)]
+            return pd.DataFrame(drawn, index=self.fit.design.index, columns=names)
+        return simulate_rows(
+            self.fit,
+            n,
+            rng,
+            newdata=newdata,
+            taken=taken,
+            new_levels=new_levels,
+            weights=weights,
+            offset=offset,
+        )
+
+    def _mean(
+        self, rows: NewRows, taken: Sequence[BoolArray], new_levels: NewLevels
+    ) -> tuple[Array, BoolArray]:
+        """Return predictions, NaN where something is missing or not determined, and which are known."""
+        fit, design = self.fit, self.fit.design
+        mean = fixed_mean(fit, rows)
+        for block, modes, z, codes, own in zip(
+            design.blocks, fit.modes, rows.z, rows.codes, taken, strict=True
+        ):
+            if own.any():
+                effects = np.vstack([np.where(own, modes, 0.0), np.zeros((1, block.k))])
+                mean += np.einsum("ik,ik->i", np.where(own, z, 0.0), effects[codes])
+        mean[without_label(rows, taken)] = np.nan
+        check_levels(self.fit, rows, taken, new_levels)
+        known = ~np.isnan(mean)
+        lost = known & ~self._estimable(rows)
+        if lost.any():
+            warn(
+                f"{int(lost.sum())} of {mean.size} rows are not predicted (NaN): columns of X were dropped because "
+                "others span them, and the data do not determine the mean of these rows.",
+                PredictionWarning,
+            )
+            mean[lost] = np.nan
+        return mean, known & ~lost
+
+    def _estimable(self, rows: NewRows) -> BoolArray:
+        """Return which rows have a mean that the data determine, shape (n,)."""
+        if not self.space.dropped.size:
+            return np.ones(len(rows.X), dtype=bool)
+        X = np.nan_to_num(rows.X)
+        null, at = self.space.null, X.shape[1]
+        inside, size = X @ null[:at], np.abs(X) @ np.abs(null[:at])
+        for factor, codes in zip(self.fit.design.many, rows.many, strict=True):
+            own = np.vstack([np.zeros((factor.first, null.shape[1])), null[at : at + len(factor.names)]])
+            inside += own[codes]
+            size += np.abs(own[codes])
+            at += len(factor.names)
+        return np.asarray(np.all(np.abs(inside) <= 1e-7 * size, axis=1))
+
+
+def _check_option(name: str, value: Any, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ModelError(
+            f"{name}={value!r} is not known; expected {', '.join(map(repr, known))}. "
+            f"{nearest(str(value), known)}".rstrip()
+        )

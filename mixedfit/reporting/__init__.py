@@ -1,0 +1,1 @@
+"""Tables, summary, LaTeX, Markdown, HTML, and fits as other packages take them."""

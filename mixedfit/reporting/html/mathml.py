@@ -1,0 +1,166 @@
+"""The model as MathML, which browsers draw and screen readers speak.
+
+y_i = β₀ + β₁x_i + … + b₀[group] + … + ε_i, with the covariances that were estimated. Models with many terms are written
+in matrices.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.format import number, plain
+from mixedfit.estimation.fit import Fitted, fit_of
+
+__all__ = ["covariance_math", "model_math", "residual_math"]
+
+_PLUS = '<mo form="infix">+</mo>'
+
+MOST_TERMS = 8
+"""Terms of an equation beyond which it is written in matrices."""
+
+LINE, BESIDE = 34, 6
+"""Letters in one line of an equation, so that most phones show it whole; those that each term has beside its name."""
+
+MOST_EFFECTS = 4
+"""Effects of a level beyond which their covariance is not written out."""
+
+
+def _text(name: str) -> str:
+    return f"<mtext>{html.escape(plain(name))}</mtext>"
+
+
+def _letter(letter: str) -> str:
+    return f"<mi>{html.escape(letter)}</mi>"
+
+
+def _number(value: float) -> str:
+    return ("<mo>−</mo>" if value < 0 else "") + f"<mn>{number(abs(value))}</mn>"
+
+
+def _sub(base: str, below: str) -> str:
+    return f"<msub>{base}<mrow>{below}</mrow></msub>"
+
+
+def _wrap(body: str, spoken: str) -> str:
+    return f'<math display="block" alttext="{html.escape(spoken)}">{body}</math>'
+
+
+def _rows(rows: Sequence[tuple[str, str]]) -> str:
+    cells = "".join(
+        '<mtr><mtd style="text-align:right">'
+        f'<mrow>{left}</mrow></mtd><mtd style="text-align:left"><mrow>{right}</mrow></mtd></mtr>'
+        for left, right in rows
+    )
+    return f'<mtable columnalign="right left" displaystyle="true">{cells}</mtable>'
+
+
+def model_math(results: Fitted) -> str:
+    """Return the equation of one row."""
+    fit = fit_of(results)
+    named = plain(fit.formula.split("~", 1)[0].strip())
+    names = list(fit.coefficient_names)
+    effects = sum(block.k for block in fit.design.blocks)
+    if len(names) > MOST_TERMS or effects > MOST_TERMS:
+        body = "<mrow><mi>y</mi><mo>=</mo><mi>X</mi><mi>β</mi>"
+        body += ("<mo>+</mo><mi>Z</mi><mi>b</mi>" if effects else "") + "<mo>+</mo><mi>ε</mi></mrow>"
+        spoken = "y = X β + Z b + ε" if effects else "y = X β + ε"
+        return _wrap(body, spoken)
+    fixed = [_times(_sub(_letter("β"), f"<mn>{j}</mn>"), name) for j, name in enumerate(names)]
+    spoken = f"{named} = " + " + ".join(_spoken(f"β{j}", name) for j, name in enumerate(names))
+    left = f"{_sub(_text(named), _letter('i'))}<mo>=</mo>"
+    lines = _lines(fixed, [_letters(name) for name in names])
+    rows = [
+        (left if not at else "", _PLUS * (at > 0) + line) for at, line in enumerate(lines or ["<mn>0</mn>"])
+    ]
+    for block in fit.design.blocks:
+        parts = []
+        for letter, effect in enumerate(block.effects):
+            below = f"<mn>{letter}</mn><mo>,</mo>{_text(block.name)}<mo>[</mo><mi>i</mi><mo>]</mo>"
+            parts.append(_times(_sub(_letter("b"), below), effect))
+            spoken += " + " + _spoken(f"b{letter} of its {block.name}", effect)
+        sizes = [_letters(effect) + len(block.name) + 3 for effect in block.effects]
+        rows += [("", f"{_PLUS}{line}") for line in _lines(parts, sizes)]
+    if fit.design.offset is not None:
+        rows.append(("", f"{_PLUS}{_sub(_text('offset'), _letter('i'))}"))
+    rows.append(("", f"{_PLUS}{_sub(_letter('ε'), _letter('i'))}"))
+    return _wrap(_rows(rows), spoken + " + ε")
+
+
+def _letters(name: str) -> int:
+    """Return the width of a column's name in an equation, where the intercept has none."""
+    return 0 if name == "(Intercept)" else len(plain(name))
+
+
+def _lines(parts: Sequence[str], sizes: Sequence[int]) -> list[str]:
+    """Return terms in lines of sums that are not too wide, by the letters of their names."""
+    lines: list[list[str]] = []
+    width = LINE
+    for part, size in zip(parts, sizes, strict=True):
+        width += size + BESIDE
+        if width > LINE:
+            lines.append([])
+            width = size + BESIDE
+        lines[-1].append(part)
+    return [_sum(line) for line in lines]
+
+
+def _sum(parts: Sequence[str]) -> str:
+    return "<mo>+</mo>".join(parts)
+
+
+def _times(coefficient: str, name: str) -> str:
+    if name == "(Intercept)":
+        return coefficient
+    return f"{coefficient}<mo>&#x2062;</mo>{_sub(_text(name), _letter('i'))}"
+
+
+def _spoken(coefficient: str, name: str) -> str:
+    return coefficient if name == "(Intercept)" else f"{coefficient} times {plain(name)}"
+
+
+def covariance_math(results: Fitted, block: int) -> str:
+    """Return the distribution of one factor's effects, with the estimated covariance; "" if it is too large."""
+    fit = fit_of(results)
+    own = fit.design.blocks[block]
+    if own.k > MOST_EFFECTS:
+        return ""
+    if own.k == 1:
+        left = _sub(_letter("b"), f"<mn>0</mn><mo>,</mo>{_text(own.name)}")
+        variance = float(fit.omega[block][0, 0])
+        body = f"<mrow>{left}<mo>∼</mo><mi>N</mi><mo>(</mo><mn>0</mn><mo>,</mo>{_number(variance)}<mo>)</mo></mrow>"
+        return _wrap(body, f"b0 of {own.name} is normal with mean 0 and variance {number(variance)}")
+    vector = _matrix([[_sub(_letter("b"), f"<mn>{j}</mn><mo>,</mo>{_text(own.name)}")] for j in range(own.k)])
+    omega = _matrix([[_number(float(v)) for v in row] for row in _without_dust(fit.omega[block])])
+    body = f"<mrow>{vector}<mo>∼</mo><mi>N</mi><mo>(</mo><mn>0</mn><mo>,</mo>{omega}<mo>)</mo></mrow>"
+    numbers = "; ".join(" ".join(number(float(v)) for v in row) for row in _without_dust(fit.omega[block]))
+    names = " and ".join(f"b{j}" for j in range(own.k))
+    return _wrap(body, f"{names} of {own.name} are normal with mean 0 and the covariance matrix {numbers}")
+
+
+def _without_dust(omega: Array) -> Array:
+    """Return a covariance with rounding errors of 0 set to 0."""
+    scale = np.sqrt(np.outer(np.diag(omega), np.diag(omega)))
+    return np.where(np.abs(omega) < 1e-12 * scale, 0.0, omega)
+
+
+def _matrix(rows: Sequence[Sequence[str]]) -> str:
+    cells = "".join(f"<mtr>{''.join(f'<mtd>{cell}</mtd>' for cell in row)}</mtr>" for row in rows)
+    return f'<mtable class="brackets">{cells}</mtable>'
+
+
+def residual_math(results: Fitted) -> str:
+    """Return the distribution of a residual."""
+    fit = fit_of(results)
+    left = _sub(_letter("ε"), _letter("i"))
+    variance = _number(fit.sigma**2)
+    spoken = f"ε is normal with mean 0 and variance {number(fit.sigma**2)}"
+    if fit.design.weights is not None:
+        variance += f"<mo>/</mo>{_sub(_text('weight'), _letter('i'))}"
+        spoken += " over the row's weight"
+    return _wrap(
+        f"<mrow>{left}<mo>∼</mo><mi>N</mi><mo>(</mo><mn>0</mn><mo>,</mo>{variance}<mo>)</mo></mrow>", spoken
+    )

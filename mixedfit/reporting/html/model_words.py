@@ -1,0 +1,329 @@
+"""The model and what it found, in plain words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.format import counted, joined, number, plain
+from mixedfit.design.recipe import FixedTerm, Recipe, Variable
+from mixedfit.diagnostics import Diagnostics
+from mixedfit.diagnostics.variance_shares import Shares
+from mixedfit.estimation.fit import Fit, Fitted, fit_of
+from mixedfit.estimation.tables import coefficients
+
+__all__ = [
+    "effect_in_words",
+    "effects_in_words",
+    "left_out_in_words",
+    "model_in_words",
+    "response_of",
+    "shares_in_words",
+    "variable_of",
+]
+
+MOST_TERMS = 8
+"""Terms beyond which a sentence names the first ones."""
+
+MOST_NUMBERS = 5e7
+"""Numbers in X beyond which nobody waits to learn which columns span another."""
+
+
+def response_of(results: Fitted) -> str:
+    """Return the response as written, without the quotes that a formula needs."""
+    fit = fit_of(results)
+    return plain(fit.formula.split("~", 1)[0].strip())
+
+
+def _recipe(fit: Fit) -> Recipe | None:
+    """Return how the design was made, if that is known."""
+    recipe = fit.design.recipe
+    return None if recipe is None or recipe.refusal else recipe
+
+
+def model_in_words(results: Fitted) -> list[str]:
+    """Return what was fitted to what, one statement each."""
+    fit = fit_of(results)
+    method = "restricted maximum likelihood (REML)" if fit.reml else "maximum likelihood"
+    out = [_rows_words(fit), *_fixed_words(fit), *_offset_words(fit)]
+    out += [_block_words(fit, at) for at in range(len(fit.design.blocks))]
+    return [*out, _residual_words(fit), f"Parameters were estimated by {method}."]
+
+
+def _rows_words(fit: Fit) -> str:
+    design = fit.design
+    size = counted(fit.nobs, "row")
+    if design.dropped:
+        every = design.dropped + design.n
+        was = "was" if design.dropped == 1 else "were"
+        size += f" ({design.dropped:,} of {every:,} {was} left out, since a value is missing in them)"
+    unused = design.n - fit.cross.n
+    if unused:
+        size += f" ({unused:,} of weight 0 {'does' if unused == 1 else 'do'} not count)"
+    groups = "".join(f", {counted(levels, 'level')} of {name}" for name, levels in fit.ngroups.items())
+    return f"The response is {response_of(fit)}, in {size}{groups}".removesuffix(".") + "."
+
+
+def _fixed_words(fit: Fit) -> list[str]:
+    names = [plain(str(name)) for name in fit.coefficient_names if name != "(Intercept)"]
+    recipe = _recipe(fit)
+    if not names:
+        return ["The fixed part is one mean for all rows."]
+    if recipe is None:
+        rest = f" and {len(names) - MOST_TERMS} more" if len(names) > MOST_TERMS else ""
+        return [f"The fixed part says how the mean depends on {joined(names[:MOST_TERMS])}{rest}."]
+    terms = [term for term in recipe.terms if term.name != "(Intercept)"]
+    single = [term for term in terms if len(term.factors) < 2]
+    words = [_term_words(term, recipe.variables) for term in single[:MOST_TERMS]]
+    words += [f"{len(single) - MOST_TERMS} more"] * (len(single) > MOST_TERMS)
+    words += _interaction_words([term for term in terms if len(term.factors) > 1], len(single))
+    out = [f"The fixed part says how the mean depends on {joined(words)}."]
+    full = [term for term in terms if _has_every_level(term)]
+    if any(term.name == "(Intercept)" for term in recipe.terms) or recipe.many:
+        return out
+    if full:
+        return [
+            *out,
+            f"There is no intercept: coefficients of {plain(full[0].name)} are means of its levels.",
+        ]
+    return [*out, "There is no intercept: the mean is 0 where all of these are 0."]
+
+
+def _term_words(term: FixedTerm, variables: Mapping[str, Variable]) -> str:
+    """Return a term's name, with what it is if it is not a number."""
+    name = plain(term.name)
+    if len(term.variables) != 1:
+        return name
+    variable = variables.get(term.variables[0])
+    if variable is not None and variable.levels is not None:
+        return f"{name} (a factor with {counted(len(variable.levels), 'level')})"
+    if variable is not None and variable.kind == "boolean":
+        return f"{name} (true or false)"
+    return name
+
+
+def _interaction_words(terms: list[FixedTerm], singles: int) -> list[str]:
+    """Return the interactions: as a whole where they are all there are, else by name."""
+    if not terms:
+        return []
+    if singles == 2 and len(terms) == 1 and len(terms[0].factors) == 2:
+        return ["their interaction"]
+    if singles > 2 and len(terms) == 2**singles - singles - 1:
+        return ["all their interactions"]
+    if singles > 2 and len(terms) == singles * (singles - 1) // 2 and all(len(t.factors) == 2 for t in terms):
+        return ["the interactions of every two"]
+    names = [" × ".join(map(plain, term.name.split(":"))) for term in terms[:MOST_TERMS]]
+    names += [f"{len(terms) - MOST_TERMS} more"] * (len(terms) > MOST_TERMS)
+    return [f"the interaction {names[0]}" if len(terms) == 1 else f"the interactions {', '.join(names)}"]
+
+
+def _has_every_level(term: FixedTerm) -> bool:
+    """Whether a term is a label with a column for every level."""
+    return len(term.factors) == 1 and any(not less for p in term.products for _, less in p.labels)
+
+
+def _offset_words(fit: Fit) -> list[str]:
+    design = fit.design
+    if design.offset is None:
+        return []
+    recipe, names = _recipe(fit), [plain(text) for text in design.formula.offsets]
+    if recipe is not None and isinstance(recipe.offset, str):
+        names.append(recipe.offset)
+    if names:
+        return [f"The offset {joined(names)} is added to the mean as it is, without a coefficient."]
+    return ["An offset, given row by row, is added to the mean as it is, without a coefficient."]
+
+
+def _block_words(fit: Fit, at: int) -> str:
+    block = fit.design.blocks[at]
+    if list(block.effects) == ["(Intercept)"]:
+        return f"Each level of {block.name} has its own mean, which differs from the common one by a random intercept."
+    own = _own(fit, at)
+    words = f"Each level of {block.name} has its own {joined(own)}"
+    if block.k == 1:
+        return f"{words}: a random effect."
+    parts = block.structure.parts
+    tied = any(part.k > 1 and part.invariance == "linear" for part in parts)
+    within = " within a term" if len(parts) > 1 else ""
+    return f"{words}: random effects, which {f'may be correlated{within}' if tied else 'are uncorrelated'}."
+
+
+def _own(fit: Fit, at: int) -> list[str]:
+    """Return what a level of a grouping factor has of its own, effects of numbers together."""
+    block, recipe = fit.design.blocks[at], _recipe(fit)
+    has_mean = "(Intercept)" in block.effects
+    terms = [] if recipe is None else [t for t in recipe.effect_terms(at) if t.name != "(Intercept)"]
+    if recipe is None:
+        plainly = [plain(effect) for effect in block.effects if effect != "(Intercept)"]
+    else:
+        plainly = [plain(t.name) for t in terms if len(t.factors) == 1 and not _is_label(t)]
+    plainly[4:] = [f"{len(plainly) - 4} more"] * (len(plainly) > 4)
+    out = ["mean"] * has_mean
+    if plainly:
+        out.append(f"effect{'s' * (len(plainly) > 1)} of {joined(plainly)}")
+    for term in terms:
+        name = " × ".join(map(plain, term.name.split(":")))
+        if len(term.factors) > 1:
+            out.append(f"interaction {name}")
+        elif _has_every_level(term):
+            out.append(f"{'deviation' if has_mean else 'mean'} at each level of {name}")
+        elif _is_label(term):
+            out.append(f"differences between levels of {name}")
+    return out
+
+
+def _is_label(term: FixedTerm) -> bool:
+    return any(p.labels for p in term.products)
+
+
+def effect_in_words(results: Fitted, at: int, effect: str) -> str:
+    """Return what one random effect is: "intercept", "effect of Days", "mean of MachineA"."""
+    fit = fit_of(results)
+    block, recipe = fit.design.blocks[at], _recipe(fit)
+    if effect == "(Intercept)":
+        return "intercept"
+    place = list(block.effects).index(effect)
+    terms = () if recipe is None else recipe.effect_terms(at)
+    full = any(place in term.columns and _has_every_level(term) for term in terms)
+    if full:
+        return f"{'deviation' if '(Intercept)' in block.effects else 'mean'} of {plain(effect)}"
+    return f"effect of {plain(effect)}"
+
+
+def variable_of(results: Fitted, at: int, effect: str) -> str:
+    """Return the variable that a random effect is made of; the effect itself if there are several."""
+    fit = fit_of(results)
+    block, recipe = fit.design.blocks[at], _recipe(fit)
+    place = list(block.effects).index(effect)
+    terms = () if recipe is None else recipe.effect_terms(at)
+    names = [name for term in terms if place in term.columns for name in term.variables]
+    return names[0] if len(names) == 1 else plain(effect)
+
+
+def _residual_words(fit: Fit) -> str:
+    out = "What remains is the residual: independent between rows, normal, "
+    out += (
+        "with one variance" if fit.design.weights is None else "with a variance inverse to the row's weight"
+    )
+    if fit.held_sigma is None:
+        return f"{out}."
+    where = "" if fit.design.weights is None else " at weight 1"
+    return f"{out}. Its standard deviation{where} was held at {number(fit.held_sigma)}, not estimated."
+
+
+def left_out_in_words(results: Fitted) -> list[str]:
+    """Return which columns have no estimate, since others span them, and what that means for these."""
+    fit = fit_of(results)
+    return [
+        f"{plain(name)} has no estimate (NA): {_alias_words(name, others)}"
+        for name, others in _aliases(fit).items()
+    ]
+
+
+def _alias_words(name: str, others: list[str] | None) -> str:
+    """Return why a column has no estimate, given the columns that it is a combination of."""
+    if others is None:
+        return "its column follows from others."
+    if not others:
+        return f"its column is 0 in every row{', as for a combination that no row has' * (':' in name)}."
+    names = [plain(other) for other in others if other != "(Intercept)"]
+    if not names:
+        return "its column is the same in every row."
+    words = f"its column follows from {'that' if len(names) == 1 else 'those'} of {joined(names)}."
+    if len(names) == 1:
+        return f"{words} The data cannot tell them apart: the coefficient of {names[0]} stands for both."
+    return f"{words} The data cannot tell them apart: their coefficients stand for it as well."
+
+
+def _aliases(fit: Fit) -> dict[str, list[str] | None]:
+    """Return each column without an estimate with the estimated ones that it is a combination of, None if unknown."""
+    design, fit = fit.design, fit
+    names = [str(name) for name in design.x_names]
+    kept = np.isfinite(coefficients(fit).to_numpy()[: len(names)])
+    out: dict[str, list[str] | None] = {n: None for n, ok in zip(names, kept, strict=True) if not ok}
+    if not out or design.many or fit.design.n * kept.sum() > MOST_NUMBERS:
+        return out
+    size = np.linalg.norm(design.X, axis=0)
+    X = design.X / np.where(size > 0, size, 1.0)
+    shares = np.linalg.lstsq(X[:, kept], X[:, ~kept], rcond=None)[0]
+    own = [name for name, ok in zip(names, kept, strict=True) if ok]
+    for column, name in zip(shares.T, list(out), strict=True):
+        out[name] = [other for other, share in zip(own, column, strict=True) if abs(share) > 1e-7]
+    return out
+
+
+def effects_in_words(results: Fitted, intervals: pd.DataFrame, level: float) -> list[str]:
+    """Return a sentence for each coefficient that has a simple reading: numbers that enter once, by themselves.
+
+    Parameters
+    ----------
+    results : Fit, or an object that has one
+    intervals : pandas.DataFrame
+        Columns lower and upper, indexed by coefficient.
+    level : float
+    """
+    fit = fit_of(results)
+    recipe = _recipe(fit)
+    if recipe is None:
+        return []
+    aliases = _aliases(fit)
+    if None in aliases.values():
+        return []
+    unclear = {other for others in aliases.values() for other in others or ()}
+    names = list(coefficients(fit).index)
+    out = []
+    for term in recipe.terms:
+        alone = [other for other in recipe.terms if set(other.variables) & set(term.variables)] == [term]
+        variable = recipe.variables.get(term.variables[0]) if len(term.variables) == 1 else None
+        if not alone or variable is None or variable.kind != "number" or len(term.columns) != 1:
+            continue
+        name = names[term.columns[0]]
+        if (
+            plain(term.name) == term.variables[0]
+            and name not in unclear
+            and np.isfinite(coefficients(fit)[name])
+        ):
+            out.append(_reading(fit, name, intervals, level))
+    return out[:8]
+
+
+def _reading(fit: Fit, name: str, intervals: pd.DataFrame, level: float) -> str:
+    """Return what a slope says of two rows that differ by one unit."""
+    value = float(coefficients(fit)[name])
+    low, high = intervals.loc[[name], ["lower", "upper"]].to_numpy(dtype=float)[0].tolist()
+    direction = "higher" if value >= 0 else "lower"
+    low, high = (low, high) if value >= 0 else (-high, -low)
+    within = f" ({100 * level:g}% interval {number(low, 3)} to {number(high, 3)})" if np.isfinite(low) else ""
+    unsure = " The interval includes 0: the direction is uncertain." if low < 0 < high else ""
+    return (
+        f"One unit more of {plain(name)} goes with {response_of(fit)} {number(abs(value), 3)} {direction} on "
+        f"average, other things equal{within}.{unsure}"
+    )
+
+
+def shares_in_words(results: Fitted) -> list[str]:
+    """Return how the variance of a row is divided: by factor where all random effects are intercepts, else R²."""
+    fit = fit_of(results)
+    if not fit.design.blocks:
+        return []
+    if any(block.effects != ("(Intercept)",) for block in fit.design.blocks):
+        r = Diagnostics(fit).r_squared(None)["estimate"]
+        apart = "" if fit.design.offset is None else ", the offset apart,"
+        return [
+            f"The fixed part{apart} explains {100 * r['marginal']:.1f}% of the variance of a row, fixed and random "
+            f"effects together {100 * r['conditional']:.1f}% (Nakagawa & Schielzeth's marginal and conditional R²)."
+        ]
+    parts = Shares(fit).components[1:]
+    names = [f"between levels of {block.name}" for block in fit.design.blocks] + ["in the residuals"]
+    shares = [f"{100 * v / parts.sum():.1f}% {name}" for v, name in zip(parts, names, strict=True)]
+    shares[0] = re.sub("% ", "% lies ", shares[0], count=1)
+    out = [f"Of the variance that the fixed part leaves, {joined(shares)}."]
+    if len(parts) == 2 and fit.design.weights is None:
+        out.append(
+            f"In other words, two rows of the same level of {fit.design.blocks[0].name} have a correlation of "
+            f"{parts[0] / parts.sum():.2f} (the intraclass correlation)."
+        )
+    return out

@@ -1,0 +1,353 @@
+"""The page: sections in order, one file, no scripts, nothing from elsewhere."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.errors import DataError, ModelError
+from mixedfit.core.format import number
+from mixedfit.core.options import check_level
+from mixedfit.core.progress import Progress
+from mixedfit.estimation.fit import Fit, Fitted, fit_of
+from mixedfit.estimation.parameters import parameters_of, values_of
+from mixedfit.inference.anova.anova import term_anova
+from mixedfit.inference.coefficients import coefficient_table
+from mixedfit.inference.profile.profile import Profile
+from mixedfit.inference.profile.profile import profile as profile_of
+from mixedfit.inference.wald import wald_intervals
+from mixedfit.reporting.summary import LONG_TABLE, fixed_cells, summarise
+from mixedfit.reporting.table import Table, tables_of
+from mixedfit.reporting.tidy import glance
+
+from . import figures, mathml, model_words
+from .findings import checks_of, verdict_in_words
+from .parts import CSS, list_of, paragraphs, scrolled, stacked
+
+__all__ = ["report", "report_html"]
+
+EVALUATIONS = 120
+"""Evaluations of the criterion that the profile of one parameter takes, about."""
+
+MOST_PROFILED = 40
+"""Parameters beyond which they are not profiled if nobody asked for it."""
+
+PATIENCE = 20.0
+"""Seconds that profiles may take, as estimated, if nobody asked for them."""
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""What the page asks a browser to refuse: scripts, and everything that is not in the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page under a heading."""
+
+    anchor: str
+    title: str
+    body: str
+
+
+def report(
+    fit: Fitted,
+    path: str | Path,
+    *,
+    title: str | None = None,
+    level: float = 0.95,
+    profile: bool | Literal["auto"] = "auto",
+) -> Path:
+    """Write a page about a fit: the model, the verdict, tables, intervals and diagnostics, in plain words.
+
+    One HTML file with its pictures inside: no scripts, nothing that a browser must fetch. It reads on a phone and with
+    a screen reader.
+
+    Parameters
+    ----------
+    fit : MixedResults
+    path : str or Path
+        Where to; a file of that name is replaced.
+    title : str, optional
+        By default the formula's response.
+    level : float
+        Coverage of the intervals, at least 0.5 and below 1.
+    profile : {"auto", True, False}
+        Whether to compute profile intervals; "auto" does if that seems to take less than 20 seconds.
+
+    Returns
+    -------
+    Path
+        Where it was written.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written.
+    ModelError
+        If matplotlib is not installed or an option is not valid.
+
+    Examples
+    --------
+    >>> import mixedfit as mf
+    >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+    >>> mf.report(fit, "report.html")  # doctest: +SKIP
+    PosixPath('report.html')
+    """
+    out = Path(path)
+    if not out.parent.is_dir():
+        raise DataError(f"cannot write {out}: there is no folder {out.parent}.")
+    text = report_html(fit, title=title, level=level, profile=profile)
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot write {out}: {error.strerror or error}") from None
+    return out
+
+
+def report_html(
+    fitted: Fitted,
+    *,
+    title: str | None = None,
+    level: float = 0.95,
+    profile: bool | Literal["auto"] = "auto",
+) -> str:
+    """Return the page of `report` as text."""
+    fit = fit_of(fitted, "report")
+    check_level(level)
+    traced, reason = _profiled(fit, profile)
+    heading = title or f"{model_words.response_of(fit)}: a {'mixed' if fit.ngroups else 'linear'} model"
+    sections = [
+        _model(fit),
+        _fixed(fit, level, traced),
+        *([_random(fit, level, traced, reason)] if fit.ngroups else []),
+        _checks(fit),
+        _further(fit, level, traced),
+    ]
+    return _page(heading, _verdict(fit), sections)
+
+
+def _profiled(fit: Fit, profile: bool | Literal["auto"]) -> tuple[Profile | None, str]:
+    """Return the profiles, or why there are none."""
+    if profile not in (True, False, "auto"):
+        raise ModelError(f"profile={profile!r} is not known; expected True, False or 'auto'.")
+    left_out = "Profile intervals were left out"
+    if not fit.convergence.converged:
+        return None, f"{left_out}, since the fit did not converge."
+    if not profile:
+        return None, f"{left_out}, as was asked."
+    count = len(parameters_of(fit))
+    if profile == "auto" and (count > MOST_PROFILED or _seconds(fit, count) > PATIENCE):
+        reason = (
+            f"since there are {count} parameters to profile"
+            if count > MOST_PROFILED
+            else "since they take long"
+        )
+        return None, f"{left_out}, {reason}; profile=True (on the command line, --profile yes) adds them."
+    with Progress(None) as shown:
+        return profile_of(fit, report=shown.say), ""
+
+
+def _seconds(fit: Fit, count: int) -> float:
+    """Return about how long the profiles take: evaluations, and the rows of a fixed effect held."""
+    criterion = fit.criterion(False)
+    criterion(fit.theta)
+    begun = perf_counter()
+    criterion(fit.theta)
+    return EVALUATIONS * count * (perf_counter() - begun + 2e-8 * fit.nobs * count)
+
+
+def _pictures(pictures: list[figures.Picture]) -> str:
+    return f'<div class="pictures">{"".join(p.to_html() for p in pictures)}</div>' if pictures else ""
+
+
+def _verdict(fit: Fit) -> str:
+    headline, sentences = verdict_in_words(fit)
+    kind = {"converged": "good", "boundary": "note", "failed": "bad"}[fit.convergence.status]
+    sign = {"good": "✓", "note": "!", "bad": "✗"}[kind]
+    return (
+        f'<div class="verdict {kind}"><p><strong><span aria-hidden="true">{sign}</span> {headline}</strong></p>'
+        f"{paragraphs(sentences)}</div>"
+    )
+
+
+def _model(fit: Fit) -> Section:
+    equations = [mathml.model_math(fit)]
+    equations += [mathml.covariance_math(fit, at) for at in range(len(fit.design.blocks))]
+    equations.append(mathml.residual_math(fit))
+    body = (
+        f"<p>Formula: <code>{html.escape(fit.formula)}</code></p>"
+        + list_of(model_words.model_in_words(fit))
+        + "<h3>In mathematics</h3>"
+        + scrolled("".join(equations), "The model in mathematics")
+        + "<p>Numbers in the equations are the estimates. "
+        + (
+            "i counts rows; brackets name the level that a row belongs to."
+            if fit.ngroups
+            else "i counts rows."
+        )
+        + "</p>"
+    )
+    return Section("model", "The model", body)
+
+
+def _percent(level: float) -> str:
+    return f"{100 * level:g}%"
+
+
+def _decimals(error: float) -> int:
+    """Return the decimals that show a standard error to three digits."""
+    return int(np.clip(2 - np.floor(np.log10(error)), 0, 8)) if np.isfinite(error) and error > 0 else 3
+
+
+def _interval(limits: pd.DataFrame, name: str, decimals: int) -> str:
+    low, high = limits.loc[name, ["lower", "upper"]].to_numpy(dtype=float).tolist()
+    if not (np.isfinite(low) or np.isfinite(high)):
+        return "–"
+    ends = [f"{v:,.{decimals}f}" if np.isfinite(v) else "?" for v in (low, high)]
+    return f"{ends[0]} to {ends[1]}"
+
+
+def _intervals(fit: Fit, level: float, traced: Profile | None) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Return the intervals of fixed effects under their heads, and a note on them."""
+    out = {f"{_percent(level)} interval (Wald)": wald_intervals(fit, level, "fixed", ddf=None)}
+    if traced is None:
+        return out, []
+    out[f"{_percent(level)} interval (profile)"] = traced.conf_int(level, "fixed")
+    return out, _of_likelihood(fit)
+
+
+def _of_likelihood(fit: Fit) -> list[str]:
+    """Return what has to be known where REML estimates stand beside profile intervals."""
+    if not fit.reml:
+        return []
+    return ["Estimates are REML's; profile intervals are of the likelihood, around its own estimates."]
+
+
+def _fixed(fit: Fit, level: float, traced: Profile | None) -> Section:
+    source, method = coefficient_table(fit)
+    shown = source.head(LONG_TABLE)
+    heads, (_, _, *others) = fixed_cells(shown)
+    intervals, notes = _intervals(fit, level, traced)
+    decimals = [_decimals(error) for error in shown["std_error"]]
+    numbers = [
+        [f"{v:,.{d}f}" if np.isfinite(v) else "NA" for v, d in zip(shown[column], decimals, strict=True)]
+        for column in ("estimate", "std_error")
+    ]
+    limits = [
+        [_interval(table, str(name), d) for name, d in zip(shown.index, decimals, strict=True)]
+        for table in intervals.values()
+    ]
+    columns = [numbers[0], *limits, others[-1], numbers[1], *others[:-1]]
+    heads = ["", heads[0], *intervals, "p", *heads[1:-1]]
+    rows = tuple((str(name), *row) for name, *row in zip(shown.index, *columns, strict=True))
+    how = (
+        "P-values are by the normal distribution." if method == "normal" else f"Degrees of freedom: {method}."
+    )
+    notes = [how, *notes]
+    if len(source) > len(shown):
+        notes.append(f"{len(source) - len(shown)} further coefficients are not shown.")
+    table = Table("Coefficients", tuple(heads), rows, 1, tuple(notes))
+    wald = next(iter(intervals.values()))
+    sentences = [*model_words.effects_in_words(fit, wald, level), *model_words.left_out_in_words(fit)]
+    body = list_of(sentences) + stacked(table, "Coefficients") + _terms(fit)
+    return Section("fixed", "Fixed effects", body)
+
+
+def _terms(fit: Fit) -> str:
+    """Return F tests of the terms where a term has several columns."""
+    try:
+        found = term_anova(fit)
+    except ModelError:
+        return ""
+    if found.table.empty or not (found.table["df_num"] > 1).any():
+        return ""
+    (table,) = tables_of(found)
+    return "<h3>Tests of the terms</h3>" + stacked(
+        table, "F tests, each term adjusted for all others (type III)"
+    )
+
+
+def _random(fit: Fit, level: float, traced: Profile | None, reason: str) -> Section:
+    chosen = [p for p in parameters_of(fit) if p.kind != "fixed"]
+    values = values_of(fit, chosen)
+    own = None if traced is None else traced.conf_int(level, [p.name for p in chosen])
+    rows = []
+    for p, value in zip(chosen, values, strict=True):
+        decimals = 2 if p.kind == "correlation" else int(np.clip(3 - np.floor(np.log10(value or 1.0)), 1, 8))
+        variance = "" if p.kind == "correlation" else number(value**2)
+        shown = "not defined" if np.isnan(value) else f"{value:,.{decimals}f}"
+        row = [p.words[0].upper() + p.words[1:], shown, variance]
+        rows.append(tuple(row if own is None else [*row, _interval(own, p.name, decimals)]))
+    if fit.held_sigma is not None:
+        held = ("Residual SD (held, not estimated)", number(fit.sigma), number(fit.sigma**2))
+        rows.append(held if own is None else (*held, "–"))
+    heads = ["", "Estimate", "Variance"] + ([] if own is None else [f"{_percent(level)} interval (profile)"])
+    table = Table("Variances", tuple(heads), tuple(rows))
+    body = list_of(model_words.shares_in_words(fit)) + stacked(table, "Standard deviations and correlations")
+    body += paragraphs([reason] if own is None else _of_likelihood(fit))
+    body += paragraphs(figures.nothing_to_draw(fit))
+    body += _pictures([*figures.effect_pictures(fit), *figures.slope_pictures(fit)])
+    return Section("random", "Random effects", body)
+
+
+def _checks(fit: Fit) -> Section:
+    influence = figures.influence_picture(fit)
+    body = (
+        "<p>The model assumes that residuals have mean 0 everywhere, one spread, and a normal distribution. "
+        "Small departures are usual and harmless; clear patterns are not.</p>"
+        + list_of([*checks_of(fit).sentences(), *figures.not_drawn(fit)])
+        + _pictures([*figures.residual_pictures(fit), *([influence] if influence else [])])
+    )
+    return Section("checks", "Does the model fit the data?", body)
+
+
+def _further(fit: Fit, level: float, traced: Profile | None) -> Section:
+    from mixedfit.core.version import __version__
+
+    criteria = glance(fit).iloc[0]
+    rows = [(str(name), f"{value:,.1f}" if name not in ("nobs", "df.residual") else f"{int(value):,}")
+            for name, value in criteria.items() if name != "sigma"]  # fmt: skip
+    names = {"nobs": "Rows", "logLik": "Log-likelihood", "REMLcrit": "REML criterion", "deviance": "−2 log-likelihood",
+             "df.residual": "Rows less parameters"}  # fmt: skip
+    table = Table("Criteria", ("", "Value"), tuple((names.get(name, name), text) for name, text in rows))
+    body = stacked(table, "Likelihood and criteria")
+    if fit.reml:
+        body += paragraphs(
+            [
+                "Log-likelihood, AIC and BIC are REML's: compare them only between models with the same fixed part."
+            ]
+        )
+    if traced is not None:
+        picture = figures.profile_picture(traced)
+        body += (
+            "<h3>Likelihood profiles</h3>"
+            + _pictures([picture] if picture else [])
+            + list_of([note for note in traced.notes if not note.startswith("REML fit:")])
+        )
+    body += f"<p>{html.escape(fit.convergence.message)} {html.escape(' '.join(summarise(fit, ddf='none').notes))}</p>"
+    body += f"<p>Made by mixedfit {html.escape(__version__)}.</p>"
+    return Section("technical", "Technical details", body)
+
+
+def _page(heading: str, verdict: str, sections: list[Section]) -> str:
+    title = html.escape(heading)
+    links = "".join(f'<li><a href="#{s.anchor}">{html.escape(s.title)}</a></li>' for s in sections)
+    parts = "".join(
+        f'<section id="{s.anchor}" aria-labelledby="{s.anchor}-title">'
+        f'<h2 id="{s.anchor}-title">{html.escape(s.title)}</h2>'
+        f"{s.body}</section>\n"
+        for s in sections
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f'<title>{title}</title>\n<link rel="icon" href="data:,">\n<style>{CSS}</style>\n</head>\n<body>\n'
+        f"<main>\n<h1>{title}</h1>\n{verdict}\n"
+        f'<nav aria-label="Contents"><ul>{links}</ul></nav>\n{parts}</main>\n</body>\n</html>\n'
+    )

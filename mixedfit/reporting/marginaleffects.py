@@ -1,0 +1,145 @@
+"""Fits as other packages want them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array, BoolArray
+from mixedfit.core.errors import ModelError
+from mixedfit.design.recipe import Recipe, usable
+from mixedfit.estimation.fit import Fitted, fit_of
+from mixedfit.inference.ddf import degrees_of_freedom
+
+from .tidy import rows_of
+
+__all__ = ["for_marginaleffects"]
+
+
+def for_marginaleffects(fit: Fitted, data: Any) -> Any:
+    """Return a fit as the ``marginaleffects`` package takes models, for predictions, comparisons and slopes.
+
+    Random effects are held at 0: what is predicted is the population's mean. ``vcov=True`` is the covariance of the
+    fixed effects, ``vcov="kenward-roger"`` the adjusted one; inference is by the normal distribution, as is that
+    package's default. For degrees of freedom, use `MixedResults.emmeans` and `MixedResults.t_test`.
+
+    Parameters
+    ----------
+    fit : MixedResults
+    data : frame
+        The data that the model was fitted to, which a fit does not keep; matched by index. Not changed.
+
+    Notes
+    -----
+    Give ``eps_vcov=1e-3`` to its functions. They differentiate by differences with so small a step that standard errors
+    of slopes lose digits (up to a tenth of their value); predictions are linear in the coefficients, so a large step is
+    exact. marginaleffects 0.6 needs polars before version 2.
+
+    Returns
+    -------
+    marginaleffects.classes.ModelAbstract
+        For the first argument of its functions.
+
+    Raises
+    ------
+    ModelError
+        If marginaleffects (0.6 or later) is not installed, or the fit cannot say how further rows are built.
+    DataError
+        If the data lack rows of the fit.
+
+    Examples
+    --------
+    >>> import mixedfit as mf
+    >>> data = mf.load_dataset("sleepstudy")
+    >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", data).fit()
+    >>> from marginaleffects import avg_slopes  # doctest: +SKIP
+    >>> avg_slopes(mf.for_marginaleffects(fit, data), variables="Days", eps_vcov=1e-3)  # doctest: +SKIP
+    """
+    recipe = usable(fit_of(fit).design.recipe)
+    if recipe.many:
+        raise ModelError("marginaleffects cannot take fits with fixed factors of more than 200 levels.")
+    return _model_class()(fit, _vault(fit, data, recipe))
+
+
+def _imported() -> tuple[Any, Any, Any]:
+    """Return polars and the two classes of marginaleffects that a model is made of."""
+    try:
+        import polars as pl
+        from marginaleffects.classes import ModelAbstract, ModelVault
+    except ImportError:
+        raise ModelError(
+            "marginaleffects 0.6 or later is not installed, or is another version: pip install marginaleffects"
+        ) from None
+    return pl, ModelAbstract, ModelVault
+
+
+def _kept(fit: Fitted) -> BoolArray:
+    return np.asarray(fit_of(fit).kept, dtype=bool)
+
+
+def _model_class() -> Any:
+    """Return the class of models in marginaleffects' terms, which inherits from that package's."""
+    pl, base, _ = _imported()
+
+    class MixedfitModel(base):  # type: ignore[misc, valid-type]
+        """A mixedfit model in marginaleffects' terms."""
+
+        def get_exog(self, newdata: Any) -> Array:
+            recipe = usable(self.model._fit.design.recipe)
+            return recipe.fixed_rows(newdata)[0][:, _kept(self.model)]
+
+        def get_predict(self, params: Array, newdata: Any) -> Any:
+            exog = newdata if isinstance(newdata, np.ndarray) else self.get_exog(newdata)
+            values = exog @ np.asarray(params, dtype=float)
+            return pl.DataFrame({"rowid": np.arange(values.size, dtype=np.int32), "estimate": values})
+
+        def get_vcov(self, vcov: Any = True) -> Array | None:
+            if vcov is False or vcov is None:
+                return None
+            ddf: Any = "normal" if vcov is True else vcov
+            kept = _kept(self.model)
+            return np.asarray(degrees_of_freedom(self.model._fit, ddf).covariance[np.ix_(kept, kept)])
+
+        def get_df(self) -> float:
+            return float("inf")
+
+        def get_autodiff_args(self) -> dict[str, Any]:
+            """Say that the model is linear: exact derivatives instead of differences."""
+            return {"model_type": "linear", "family": None, "link": None}
+
+    return MixedfitModel
+
+
+def _vault(fit: Fitted, data: Any, recipe: Recipe) -> Any:
+    """Return what marginaleffects keeps of a model: coefficients, how rows are built, the data."""
+    pl, _, vault = _imported()
+    kept = _kept(fit)
+    response = fit_of(fit).formula.split("~", 1)[0].strip()
+    names = list(recipe.fixed_names)
+    frame = rows_of(data, fit_of(fit).design.index)
+    others = [name for group in recipe.groups for name in group.columns if name not in names]
+    columns: dict[str, Any] = {response: fit_of(fit).response}
+    for name in [*names, *others]:
+        columns[name] = _column(frame[name], recipe.variables.get(name), pl)
+    return vault(
+        coef=fit_of(fit).beta[kept],
+        coefnames=np.array([n for n, k in zip(fit_of(fit).coefficient_names, kept, strict=True) if k]),
+        formula=lambda newdata: (None, recipe.fixed_rows(newdata)[0][:, kept]),
+        modeldata=pl.DataFrame(columns),
+        package="mixedfit",
+        variable_names=[response, *names],
+    )
+
+
+def _column(values: pd.Series[Any], variable: Any, pl: Any) -> Any:
+    """Return a column for polars; labels as an Enum of the fit's levels in their order."""
+    if variable is not None and variable.levels is not None:
+        return pl.Series(
+            values.astype(str).tolist(), dtype=pl.Enum([str(level) for level in variable.levels])
+        )
+    if pd.api.types.is_numeric_dtype(values):
+        return pl.Series(values.to_numpy())
+    texts = values.astype(str)
+    return pl.Series(texts.tolist(), dtype=pl.Enum(list(dict.fromkeys(texts))))

@@ -1,0 +1,291 @@
+"""The tables of R's broom.mixed: one row a term, one row a model, one row an observation.
+
+Columns have broom.mixed's names, dots included, so that tables can go between the two languages as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from mixedfit.core.distributions import t_quantile
+from mixedfit.core.errors import DataError, ModelError, nearest
+from mixedfit.core.options import check_level
+from mixedfit.design.frames import as_frame, column_names
+from mixedfit.diagnostics import Diagnostics
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.parameters import variance_parameters
+from mixedfit.estimation.tables import group_coefficients, variance_table
+from mixedfit.inference.coefficients import coefficient_table
+from mixedfit.inference.ddf import Ddf
+from mixedfit.inference.profile.profile import profile
+from mixedfit.inference.wald import wald_intervals
+
+__all__ = ["EFFECTS", "Effects", "Scale", "augment", "glance", "rows_of", "tidy"]
+
+Effects = Literal["fixed", "ran_pars", "ran_vals", "ran_coefs"]
+
+EFFECTS: tuple[Effects, ...] = ("fixed", "ran_pars", "ran_vals", "ran_coefs")
+
+Scale = Literal["sdcor", "vcov"]
+
+
+def tidy(
+    fit: Fit,
+    effects: Effects | tuple[Effects, ...] = ("ran_pars", "fixed"),
+    *,
+    conf_int: bool = False,
+    level: float = 0.95,
+    conf_method: Literal["wald", "profile"] = "wald",
+    ddf: Ddf | Literal["none"] | None = None,
+    scale: Scale = "sdcor",
+) -> pd.DataFrame:
+    """Return a row for each term; see `MixedResults.tidy`."""
+    wanted = (effects,) if isinstance(effects, str) else tuple(effects)
+    unknown = [name for name in wanted if name not in EFFECTS]
+    if unknown or not wanted:
+        name = str(unknown[0]) if unknown else "()"
+        raise ModelError(
+            f"effects={name!r} is not known; expected some of {', '.join(EFFECTS)}. {nearest(name, EFFECTS)}".rstrip()
+        )
+    if conf_method not in ("wald", "profile"):
+        raise ModelError(f"conf_method={conf_method!r} is not known; expected 'wald' or 'profile'.")
+    if scale not in ("sdcor", "vcov"):
+        raise ModelError(f"scale={scale!r} is not known; expected 'sdcor' or 'vcov'.")
+    coverage = check_level(level) if conf_int else None
+    return _stacked([_table(fit, kind, coverage, conf_method, ddf, scale) for kind in wanted])
+
+
+def _table(
+    fit: Fit,
+    kind: Effects,
+    level: float | None,
+    method: str,
+    ddf: Ddf | Literal["none"] | None,
+    scale: Scale,
+) -> pd.DataFrame:
+    if kind == "fixed":
+        return _fixed(fit, level, method, ddf)
+    if kind == "ran_pars":
+        return _variances(fit, level, method, scale)
+    return _modes(fit, level) if kind == "ran_vals" else _coefficients(fit)
+
+
+_COLUMNS = (
+    "effect",
+    "group",
+    "level",
+    "term",
+    "estimate",
+    "std.error",
+    "statistic",
+    "df",
+    "p.value",
+    "conf.low",
+    "conf.high",
+)
+
+
+def _stacked(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return tables below each other, with the columns that any of them has, in broom's order."""
+    columns = [name for name in _COLUMNS if any(name in table for table in tables)]
+    out: dict[str, pd.Series[float]] = {}
+    for name in columns:
+        text = name in ("effect", "group", "level", "term")
+        missing = None if text else np.nan
+        values = [table[name].tolist() if name in table else [missing] * len(table) for table in tables]
+        flat = [value for part in values for value in part]
+        out[name] = pd.Series(flat, dtype=object if text else float)
+    return pd.DataFrame(out)
+
+
+def _fixed(fit: Fit, level: float | None, method: str, ddf: Ddf | Literal["none"] | None) -> pd.DataFrame:
+    source, _ = coefficient_table(fit, "normal" if ddf == "none" else ddf)
+    table = pd.DataFrame(
+        {
+            "effect": "fixed",
+            "term": list(source.index),
+            "estimate": source["estimate"].to_numpy(),
+            "std.error": source["std_error"].to_numpy(),
+            "statistic": source["statistic"].to_numpy(),
+        }
+    )
+    finite = np.isfinite(source["df"].to_numpy()).any()
+    if ddf != "none":
+        if finite:
+            table["df"] = source["df"].to_numpy()
+        table["p.value"] = source["p_value"].to_numpy()
+    if level is not None and method == "profile":
+        limits = profile(fit, "fixed", levels=(level,)).conf_int(level, "fixed").to_numpy()
+        table["conf.low"], table["conf.high"] = limits[:, 0], limits[:, 1]
+    elif level is not None:
+        quantiles = np.array([t_quantile(0.5 + 0.5 * level, df) for df in source["df"]])
+        half = quantiles * source["std_error"].to_numpy()
+        table["conf.low"] = source["estimate"].to_numpy() - half
+        table["conf.high"] = source["estimate"].to_numpy() + half
+    return table
+
+
+def _variances(fit: Fit, level: float | None, method: str, scale: Scale) -> pd.DataFrame:
+    """Return standard deviations and correlations in the order of θ, as broom.mixed 0.2.9 and lme4 list them."""
+    source = {(r.grp, r.var1, r.var2): r for r in variance_table(fit).itertuples(index=False)}
+    head = ("sd", "cor") if scale == "sdcor" else ("var", "cov")
+    rows = []
+    for group, first, second in _theta_order(fit):
+        row = source[group, first, second]
+        name = first if second is None else f"{first}.{second}"
+        term = f"{head[0 if second is None else 1]}__{name or 'Observation'}"
+        rows.append(("ran_pars", group, term, row.sdcor if scale == "sdcor" else row.vcov))
+    table = pd.DataFrame(rows, columns=["effect", "group", "term", "estimate"])
+    if level is None:
+        return table
+    if scale == "vcov":
+        raise ModelError(
+            "intervals of variance parameters are of standard deviations; give scale='sdcor' with conf_int=True."
+        )
+    if method == "profile":
+        limits = profile(fit, "variances", levels=(level,)).conf_int(level, "variances")
+    else:
+        limits = wald_intervals(fit, level, "variances", delta=True)
+    lines = limits.to_numpy()
+    if len(lines) < len(table):  # σ was held
+        lines = np.vstack([lines, np.full((len(table) - len(lines), 2), np.nan)])
+    table["conf.low"], table["conf.high"] = lines[:, 0], lines[:, 1]
+    return table
+
+
+def _theta_order(fit: Fit) -> list[tuple[str, str | None, str | None]]:
+    """Return keys of `varcorr`'s rows in the order of `variance_parameters`."""
+    starts: dict[tuple[int, int], str] = {}
+    for f, block in enumerate(fit.design.blocks):
+        at = 0
+        for number, size in enumerate(block.term_sizes):
+            name = block.name if number == 0 else f"{block.name}.{number}"
+            starts.update({(f, i): name for i in range(at, at + size)})
+            at += size
+    out: list[tuple[str, str | None, str | None]] = []
+    for p in variance_parameters(fit.design, with_sigma=False):
+        names = fit.design.blocks[p.block].effects
+        low, high = min(p.first, p.second), max(p.first, p.second)
+        out.append((starts[p.block, p.first], names[low], None if low == high else names[high]))
+    return [*out, ("Residual", None, None)]
+
+
+def _modes(fit: Fit, level: float | None) -> pd.DataFrame:
+    parts = []
+    for block, modes, covariance in zip(fit.design.blocks, fit.modes, fit.mode_covariance, strict=True):
+        errors = np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0.0))
+        table = _levels(block.name, block.grouping.levels, block.effects, modes, "ran_vals")
+        table["std.error"] = errors.T.ravel()
+        parts.append(table)
+    table = _stacked(parts) if parts else _nothing("std.error")
+    if level is not None:
+        half = float(ndtri(0.5 + 0.5 * level)) * table["std.error"]
+        table["conf.low"], table["conf.high"] = table["estimate"] - half, table["estimate"] + half
+    return table
+
+
+def _coefficients(fit: Fit) -> pd.DataFrame:
+    parts = [
+        _levels(name, table.index, tuple(table.columns), table.to_numpy(), "ran_coefs")
+        for name, table in group_coefficients(fit).items()
+    ]
+    return _stacked(parts) if parts else _nothing()
+
+
+def _nothing(*further: str) -> pd.DataFrame:
+    """Return the table of a model without random effects."""
+    names = ["effect", "group", "level", "term", "estimate", *further]
+    return pd.DataFrame(
+        {name: pd.Series([], dtype=object if i < 4 else float) for i, name in enumerate(names)}
+    )
+
+
+def _levels(
+    group: str,
+    levels: pd.Index[str],
+    effects: tuple[str, ...],
+    values: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    kind: str,
+) -> pd.DataFrame:
+    """Return a row for each effect and level, levels varying fastest, as broom.mixed does."""
+    count = len(levels)
+    return pd.DataFrame(
+        {
+            "effect": kind,
+            "group": group,
+            "level": [str(level) for level in levels] * len(effects),
+            "term": np.repeat(np.array(effects, dtype=object), count),
+            "estimate": values.T.ravel(),
+        }
+    )
+
+
+def glance(fit: Fit) -> pd.DataFrame:
+    """Return one row about the model; see `MixedResults.glance`."""
+    criterion = {"REMLcrit": fit.reml_criterion} if fit.reml else {"deviance": fit.deviance}
+    row = {
+        "nobs": fit.nobs,
+        "sigma": fit.sigma,
+        "logLik": fit.llf,
+        "AIC": fit.aic,
+        "BIC": fit.bic,
+        **criterion,
+        "df.residual": fit.df_resid,
+    }
+    return pd.DataFrame([row])
+
+
+def augment(fit: Fit, data: object = None) -> pd.DataFrame:
+    """Return a row for each observation; see `MixedResults.augment`."""
+    design = fit.design
+    if data is None:
+        table = pd.DataFrame({_response_name(fit): fit.response}, index=design.index)
+        for block in design.blocks:
+            if block.name not in table:
+                table[block.name] = pd.Series(
+                    pd.Categorical.from_codes(block.codes, categories=block.grouping.levels),
+                    index=design.index,
+                )
+    else:
+        table = rows_of(data, design.index)
+    weights = np.ones(design.n) if design.weights is None else design.weights
+    residuals = fit.response - fit.fitted
+    table[".fitted"] = fit.fitted
+    table[".resid"] = residuals
+    diagnostics = Diagnostics(fit)
+    table[".hat"] = diagnostics.leverages["overall"].to_numpy()
+    table[".cooksd"] = diagnostics.cooks_distance.to_numpy()
+    table[".fixed"] = fit.fixed_part
+    table[".mu"] = fit.fitted
+    table[".offset"] = np.zeros(design.n) if design.offset is None else design.offset
+    table[".sqrtXwt"] = np.sqrt(weights)
+    table[".sqrtrwt"] = np.sqrt(weights)
+    table[".weights"] = weights
+    table[".wtres"] = np.sqrt(weights) * residuals
+    return table
+
+
+def _response_name(fit: Fit) -> str:
+    return fit.formula.split("~", 1)[0].strip()
+
+
+def rows_of(data: object, index: pd.Index[str]) -> pd.DataFrame:
+    """Return a copy of the rows of the data that were in the fit."""
+    frame = as_frame(data, column_names(data))
+    if len(frame) == len(index) and frame.index.equals(index):
+        return frame.copy()
+    if not frame.index.is_unique:
+        raise DataError(
+            "the data given to augment have several rows with the same index label, so that those of the fit cannot be "
+            "told from others; fit to, and give, data.reset_index(drop=True)."
+        )
+    if not index.isin(frame.index).all():
+        raise DataError(
+            "the data given to augment lack rows of the fit (by their index); give the data that the model was "
+            "fitted to."
+        )
+    return frame.loc[index].copy()
