@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paths import ROOT, SHARED_FOLDER
 from published import published_fits
 
-SHARED = Path(__file__).parents[2] / "shared"
-KERNELS = Path(__file__).parents[1] / "mixedfit" / "kernels"
+KERNELS = ROOT / "mixedfit" / "kernels"
 
 
 def pytest_configure() -> None:
@@ -25,7 +25,7 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of the data that do not ship with the project."""
-    folder = SHARED / "data"
+    folder = SHARED_FOLDER / "data"
     if not folder.is_dir():
         pytest.skip(f"the reference data {folder.parent.name}/{folder.name} do not lie beside the project")
     return folder

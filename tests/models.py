@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from paths import REFERENCE_FOLDER
 
 import mixedfit as mf
 
-REFERENCE = json.loads((Path(__file__).parent / "reference" / "results.json").read_text())
+REFERENCE = json.loads((REFERENCE_FOLDER / "results.json").read_text())
 
 
 @lru_cache(maxsize=1)

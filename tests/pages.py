@@ -13,12 +13,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from paths import ROOT
+
 BLOCK = re.compile(r"^```python( draws)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"(?<![\wΑ-ω])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 DECIMAL = re.compile(r"-?\d+\.\d+")
 RUN = re.compile(r"(?<=Newton decrement )[\d.e-]+|\d+(?= evaluations)|(?<=of tuning, )[\d.e-]+(?= s)")
 """What differs from run to run: seconds, and the last step of a search."""
-ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
 
 

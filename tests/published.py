@@ -14,16 +14,16 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from oracles import DenseModel
+from paths import SHARED_FOLDER
 
 import mixedfit as mf
 
-FOLDER = Path(__file__).parents[2] / "shared" / "references" / "published"
+FOLDER = SHARED_FOLDER / "references" / "published"
 
 DUMMIES = " + ".join(f"d{day}" for day in range(1, 10))
 

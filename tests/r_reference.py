@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import re
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from paths import REFERENCE_FOLDER
 
 import mixedfit as mf
 
-FOLDER = Path(__file__).parent / "reference"
+FOLDER = REFERENCE_FOLDER
 
 
 def records() -> dict[str, Any]:

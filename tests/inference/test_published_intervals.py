@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from published import records
-from test_inference import SLEEP, model_of, needs_published
-from test_published_inference import BATTERY, battery, bioequivalence
+from published_cases import BATTERY, SLEEP, battery, bioequivalence, model_of, needs_published
 
 import mixedfit as mf
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,32 +13,14 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from oracles import DenseModel
+from paths import REFERENCE_FOLDER
+from published_cases import data_of
 from scipy.optimize import minimize
 
 import mixedfit as mf
 
-REFERENCE = json.loads((Path(__file__).parent / "reference" / "intervals.json").read_text(encoding="utf-8"))
+REFERENCE = json.loads((REFERENCE_FOLDER / "intervals.json").read_text(encoding="utf-8"))
 NAMES = [name for name, case in REFERENCE.items() if "profile" in case]
-SHIPPED = {
-    "seedling_weight": "seedling_weight",
-    "pastes": "Pastes",
-    "penicillin": "Penicillin",
-    "dyestuff": "Dyestuff",
-    "dyestuff2": "Dyestuff2",
-    "cake": "cake",
-    "orthodont": "Orthodont",
-    "machines": "Machines",
-    "oats": "Oats",
-    "rail": "Rail",
-    "machines_slopes": "Machines",
-}
-
-
-def data_of(name: str) -> pd.DataFrame:
-    table = mf.load_dataset(SHIPPED.get(name, "sleepstudy"))
-    if name == "sleepstudy_unbalanced":
-        table = table[(3 * (table["Subject"].cat.codes + 1) + table["Days"]) % 5 != 0]
-    return table
 
 
 @cache

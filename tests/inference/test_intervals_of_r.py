@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from paths import REFERENCE_FOLDER
 
 import mixedfit as mf
 
-R: dict[str, Any] = json.loads(
-    (Path(__file__).parent / "reference" / "intervals.json").read_text(encoding="utf-8")
-)
+R: dict[str, Any] = json.loads((REFERENCE_FOLDER / "intervals.json").read_text(encoding="utf-8"))
 DATA = {
     "seedling_weight": "seedling_weight",
     "sleepstudy": "sleepstudy",

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from paths import DOCS
 
 import mixedfit as mf
 
@@ -22,7 +23,6 @@ matplotlib.use("Agg")
 import matplotlib.image as mpimg  # noqa: E402
 import matplotlib.pyplot as plt  # noqa: E402
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 SPEC = importlib.util.spec_from_file_location("pictures", DOCS / "pictures.py")
 assert SPEC is not None
 assert SPEC.loader is not None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from published import FOLDER, read
+from published import FOLDER
+from published_cases import RECORDS, needs_published, numbers, published_fit
 from r_reference import data_of, fitted, formula_of, records
-from test_inference import RECORDS, needs_published
 
 import mixedfit as mf
 
@@ -19,10 +18,6 @@ IDS = [f"{formula_of(r)}-{r['data']}" for r in STORED]
 COLUMNS = ["sum_sq", "mean_sq", "df_num", "df_denom", "statistic", "p_value"]
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfit.RankWarning")
-
-
-def numbers(values: Any) -> np.ndarray:
-    return np.array([np.nan if v is None else v for v in np.atleast_1d(values)], dtype=float)
 
 
 @pytest.mark.parametrize("record", STORED, ids=IDS)
@@ -132,16 +127,6 @@ def test_unknown_type_or_method_must_be_refused() -> None:
 
 
 # -- published ---------------------------------------------------------------------------------------
-
-
-def published_fit(name: str, formula: str | None = None, **change: Any) -> mf.MixedResults:
-    record = RECORDS[name]
-    data = pd.DataFrame(record["expected"]["data"]) if "data" in record["expected"] else read(record["csv"])
-    for factor in record.get("factors", ("a", "b", "f")):
-        data[factor] = data[factor].astype(str)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return mf.lmm(formula or record["formula"], data.assign(**change)).fit()
 
 
 @needs_published

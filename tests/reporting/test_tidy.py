@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from paths import REFERENCE_FOLDER
 
 import mixedfit as mf
 
-RECORD = json.loads((Path(__file__).parent / "reference" / "tidy.json").read_text(encoding="utf-8"))["models"]
+RECORD = json.loads((REFERENCE_FOLDER / "tidy.json").read_text(encoding="utf-8"))["models"]
 TABLES = {
     "fixed": {"effects": "fixed", "conf_int": True, "level": 0.9, "ddf": "none"},
     "fixed_satterthwaite": {"effects": "fixed", "conf_int": True, "ddf": "satterthwaite"},

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from paths import REFERENCE_FOLDER
 from scipy import stats
 from scipy.special import ndtri
 
@@ -19,7 +19,7 @@ from mixedfit.bayes.criticism import group_density as marginal
 from mixedfit.bayes.criticism.psis import khat_threshold, smoothed_weights, tail_length
 from mixedfit.bayes.draws import row_density as rows
 
-HERE = Path(__file__).parent / "reference"
+HERE = REFERENCE_FOLDER
 R = json.loads((HERE / "loo.json").read_text())
 ARVIZ = json.loads((HERE / "loo_arviz.json").read_text())
 SHAPES = np.array([0.05, 0.3, 0.5, 0.7, 0.9, 1.2])

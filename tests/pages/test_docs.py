@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import doctest
 import re
-from pathlib import Path
 
 import pytest
+from paths import DOCS
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = sorted(
     page.name
     for page in DOCS.glob("*.md")

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from paths import REFERENCE_FOLDER
 from published import PublishedFit, dense_criterion, published_fits, relative_covariance
 
 import mixedfit as mf
@@ -153,7 +153,7 @@ HARD = [(fixed, reml) for fixed in ("cubic", "linear") for reml in (True, False)
 def hard(request: pytest.FixtureRequest) -> dict[str, Any]:
     """sleepstudy with a random cubic: the model, its fit, and what lme4 and glmmTMB reach."""
     fixed, reml = request.param
-    path = Path(__file__).parent / "reference" / "hard_cubic.json"
+    path = REFERENCE_FOLDER / "hard_cubic.json"
     values = json.loads(path.read_text(encoding="utf-8"))[f"{fixed}_{'reml' if reml else 'ml'}"]
     text = f"Reaction ~ {CUBIC if fixed == 'cubic' else 'Days'} + ({CUBIC} | Subject)"
     model = mf.lmm(text, mf.load_dataset("sleepstudy"))

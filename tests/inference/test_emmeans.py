@@ -5,16 +5,15 @@ from __future__ import annotations
 import doctest
 import re
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from paths import DOCS
+from published_cases import RECORDS, needs_published, numbers, published_fit
 from r_reference import data_of, fitted, formula_of, records
 from scipy.stats import multivariate_t, studentized_range
-from test_anova import numbers, published_fit
-from test_inference import RECORDS, needs_published
 
 import mixedfit as mf
 from mixedfit.inference.emmeans.contrasts import printed
@@ -217,7 +216,7 @@ def test_printout_must_say_what_was_done() -> None:
 
 
 def test_documentation_must_show_what_is_printed() -> None:
-    page = (Path(__file__).resolve().parents[1] / "docs" / "means.md").read_text(encoding="utf-8")
+    page = (DOCS / "means.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     text = "\n".join(block.replace("\n\n", "\n<BLANKLINE>\n") for block in blocks)
     test = doctest.DocTestParser().get_doctest(text, {}, "means.md", None, 0)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from paths import REFERENCE_FOLDER
 from scipy import stats
 
 import mixedfit as mf
 from mixedfit.bayes.draws import convergence
 
-ARVIZ = json.loads((Path(__file__).parent / "reference" / "arviz.json").read_text())
+ARVIZ = json.loads((REFERENCE_FOLDER / "arviz.json").read_text())
 """ArviZ 0.23.4's az.rhat, az.ess, az.mcse and az.hdi of the chains below."""
 
 

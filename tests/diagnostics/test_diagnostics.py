@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from dense_diagnostics import DESIGNS, dense, factors_of, fitted
+from paths import REFERENCE_FOLDER, SHARED_FOLDER
 from published import records
 
 import mixedfit as mf
 
-SHARED = Path(__file__).parents[2] / "shared" / "data" / "seedling_weight_sas_residuals.csv"
+SHARED = SHARED_FOLDER / "data" / "seedling_weight_sas_residuals.csv"
 
 SAS = {
     "ResidMar": "marginal",
@@ -111,7 +112,7 @@ def test_residuals_must_be_those_of_sas(theirs: str, ours: str, seedlings: mf.Mi
             assert np.abs(found[other] - expected).max() > 1e-2
 
 
-REFERENCE = json.loads((Path(__file__).parent / "reference" / "diagnostics.json").read_text(encoding="utf-8"))
+REFERENCE = json.loads((REFERENCE_FOLDER / "diagnostics.json").read_text(encoding="utf-8"))
 
 
 def model_of(name: str) -> mf.MixedResults:

@@ -2,59 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from published_cases import RECORDS, SLEEP, model_of, needs_published, table_of
 
 import mixedfit as mf
 from mixedfit.design.design import Design, build_design
 from mixedfit.formula.parse import parse_formula
 from mixedfit.inference.likelihood_ratio.smaller_models import not_nested
-
-PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "references" / "published"
-RECORDS = (
-    {c["id"]: c for c in json.loads((PUBLISHED / "expected.json").read_text(encoding="utf-8"))["cases"]}
-    if PUBLISHED.is_dir()
-    else {}
-)
-needs_published = pytest.mark.skipif(
-    not RECORDS, reason="the published results (shared/references) do not lie beside the project"
-)
-
-SLEEP = {
-    "sleep_study": "Reaction ~ Days + (Days || Subject)",
-    "sleep_study_corr": "Reaction ~ Days + (Days | Subject)",
-    "sleep_study_quadratic": "Reaction ~ Days + I(Days**2) + (Days + I(Days**2) || Subject)",
-    "sleep_study_corr_quadratic": "Reaction ~ Days + I(Days**2) + (Days + I(Days**2) | Subject)",
-}
-PASTRY = "LEI ~ FR + MC + SS + FR:MC + FR:SS + MC:SS + I(FR**2) + I(MC**2) + I(SS**2) + (1 | Day)"
-WIND = "EFFICIENCY ~ (FRH + RRH + YA + GC)**2 + I(FRH**2) + I(RRH**2) + I(YA**2) + I(GC**2) + (1 | WP)"
-
-
-def table_of(name: str) -> pd.DataFrame:
-    return pd.read_csv(PUBLISHED / RECORDS[name]["csv"])
-
-
-def model_of(name: str) -> tuple[str, pd.DataFrame]:
-    """Return the formula and data of a SAS or JMP analysis."""
-    data = table_of(name)
-    study = name.split("-")[1]
-    if study in SLEEP:
-        return SLEEP[study], data
-    if study == "pastry_dough":
-        data.columns = ["Day", "FR", "MC", "SS", "LEI", "CEI"]
-        for name in ("FR", "MC", "SS"):
-            middle = (data[name].max() + data[name].min()) / 2
-            data[name] = (data[name] - middle) / (data[name].max() - middle)
-        return PASTRY, data
-    if study == "wind_tunnel":
-        return WIND, data.rename(columns={"Whole Plots": "WP"})
-    raise KeyError(study)
 
 
 def rows_of(name: str) -> pd.DataFrame:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from paths import REFERENCE_FOLDER, SHARED_FOLDER
 
 import mixedfit as mf
 from mixedfit.inference.bootstrap.intervals import INTERVALS, monte_carlo_error
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "references" / "published" / "expected.json"
+PUBLISHED = SHARED_FOLDER / "references" / "published" / "expected.json"
 
 
 def errors_of(drawn: mf.inference.bootstrap.Bootstrap, other: int) -> np.ndarray:
@@ -61,7 +61,7 @@ def test_sleepstudy_must_have_the_published_bootstrap_intervals() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["seedling_weight", "sleepstudy", "dyestuff_ml"])
 def test_replicates_must_be_distributed_as_those_of_bootmer(name: str) -> None:
-    table = json.loads((Path(__file__).parent / "reference" / "bootstrap.json").read_text(encoding="utf-8"))
+    table = json.loads((REFERENCE_FOLDER / "bootstrap.json").read_text(encoding="utf-8"))
     case, probabilities = table[name], np.array(table["made_by"]["probabilities"])
     data = mf.load_dataset("Dyestuff" if name == "dyestuff_ml" else name)
     drawn = mf.lmm(case["formula"], data).fit(case["reml"]).bootstrap(10_000, seed=4)

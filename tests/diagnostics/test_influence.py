@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from dense_diagnostics import DESIGNS, computing, dense, factors_of, fitted, frame
+from paths import REFERENCE_FOLDER
 from published import records
 
 import mixedfit as mf
@@ -19,7 +19,7 @@ from mixedfit.diagnostics.deletion import local_refits as polynomial
 from mixedfit.diagnostics.deletion import refits
 from mixedfit.estimation.parameters import parameters_of, values_of
 
-REFERENCE = json.loads((Path(__file__).parent / "reference" / "diagnostics.json").read_text(encoding="utf-8"))
+REFERENCE = json.loads((REFERENCE_FOLDER / "diagnostics.json").read_text(encoding="utf-8"))
 
 CASES = [(name, group) for name in DESIGNS for group in ("rows", *factors_of(name))]
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from published import read, records
+from published_cases import BATTERY, battery, bioequivalence
 
 import mixedfit as mf
 
@@ -24,12 +25,6 @@ pytestmark = pytest.mark.skipif(
 PRINTED = 2.5e-7
 """Relative amount by which fourteen printed digits of SAS differ from those at the exact optimum."""
 
-BATTERY = "Y ~ (X1 + X2 + X3 + X4 + X5 + X6)**2 + (1 | WP) + (1 | SP)"
-FIXED = "log_data ~ C(sequence, contr.SAS) + C(period, contr.SAS) + C(formulation, contr.SAS)"
-BIOEQUIVALENCE = {
-    "homogeneous": f"{FIXED} + (1 | subject)",
-    "intermediate": f"{FIXED} + (0 + formulation | subject)",
-}
 OBSERVED = mf.KenwardRoger(information="observed")
 
 
@@ -52,17 +47,6 @@ def row_name(row: dict[str, Any]) -> str:
         level = row[text]
         return f"C({text}, contr.SAS){level if isinstance(level, str) else int(level)}"
     return {"Intercept": "(Intercept)"}.get(text, text.replace("*", ":"))
-
-
-def battery() -> pd.DataFrame:
-    return read("data/MMSmallSample_Data_battery_cell_Chapter_11.csv").rename(
-        columns={"Whole Plots": "WP", "Subplots": "SP"}
-    )
-
-
-def bioequivalence(kind: str, *, reml: bool = True) -> mf.MixedResults:
-    data = read("data/MMSmallSample_Data_bioequivalence.csv")
-    return mf.lmm(BIOEQUIVALENCE[kind], data).fit(reml=reml)
 
 
 def check(name: str, fit: mf.MixedResults, ddf: Any, relative: float) -> None:

@@ -13,12 +13,13 @@ import pandas as pd
 import polars as pl
 import pytest
 from models import sleepstudy
+from paths import REFERENCE_FOLDER
 from scipy.stats import t
 
 import mixedfit as mf
 from mixedfit.design import model_matrix as matrices
 
-REFERENCE = json.loads((Path(__file__).parent / "reference" / "predict.json").read_text(encoding="utf-8"))
+REFERENCE = json.loads((REFERENCE_FOLDER / "predict.json").read_text(encoding="utf-8"))
 NAMES = sorted(set(REFERENCE) - {"made_by"})
 CLOSE = 1e-6
 """Share of σ. At lme4's θ only rounding is left; the rivals below differ by more than 1e-3."""

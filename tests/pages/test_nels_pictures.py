@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from paths import DOCS
 
 import mixedfit as mf
 from mixedfit import plots
@@ -18,7 +19,6 @@ matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 SPEC = importlib.util.spec_from_file_location("pictures", DOCS / "pictures.py")
 assert SPEC is not None
 assert SPEC.loader is not None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-from test_profile import data_of
+from paths import REFERENCE_FOLDER
+from published_cases import data_of
 
 import mixedfit as mf
 
-REFERENCE = json.loads((Path(__file__).parent / "reference" / "intervals.json").read_text(encoding="utf-8"))
+REFERENCE = json.loads((REFERENCE_FOLDER / "intervals.json").read_text(encoding="utf-8"))
 NAMES = [name for name, case in REFERENCE.items() if "vcov_varpar" in case]
 
 
