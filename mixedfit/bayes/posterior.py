@@ -12,7 +12,7 @@ import pandas as pd
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
-from mixedfit.core.options import check_level
+from mixedfit.core.options import check_level, check_one_of
 from mixedfit.estimation.storage import read_design
 
 from .criticism.elpd import ExpectedDensity
@@ -170,8 +170,7 @@ class Posterior(PosteriorDraws):
         ModelError
             If the fit has weights and those of the rows are not given.
         """
-        if kind not in ("response", "mean"):
-            raise ModelError(f"kind={kind!r} is not known; expected 'response' or 'mean'.")
+        check_one_of("kind", kind, ("response", "mean"))
         self.require_effects()
         parts = self.beta, self.sigma, self.omega, self.effects, self.scales
         index, values, notes = predict(

@@ -1,14 +1,26 @@
-"""Whole numbers that options give: how many, and on how many threads."""
+"""Checks of options that many functions share: one of several names, whole numbers, coverage of intervals."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
-from .errors import ModelError
+from .errors import MixedfitError, ModelError, nearest
 
-__all__ = ["check_count", "check_level", "threads_of"]
+__all__ = ["check_count", "check_level", "check_one_of", "threads_of"]
+
+
+def check_one_of(
+    name: str, value: object, known: Sequence[str], *, error: type[MixedfitError] = ModelError
+) -> None:
+    """Raise unless an option is one of the names known, with the nearest of them as a hint."""
+    if not isinstance(value, str) or value not in known:
+        *others, last = map(repr, known)
+        expected = f"{', '.join(others)} or {last}" if others else last
+        hint = nearest(str(value), known)
+        raise error(f"{name}={value!r} is not known; expected {expected}. {hint}".rstrip())
 
 
 def check_count(name: str, value: object, least: int) -> None:

@@ -117,6 +117,10 @@ class CrossProducts:
     basis: tuple[Array, ...]
     log_weights: float
 
+    def place(self, block: int) -> TailBlock:
+        """Return the place in the tail of one of the design's blocks."""
+        return next(b for b in self.tail if b.block == block)
+
     def tail_diagonal(self, place: TailBlock) -> Array:
         """Return the squared norms of one tail factor's columns, shape (levels, k)."""
         if self.sparse is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mixedfit.core.arrays import Array
+from mixedfit.core.linalg import symmetric
 
 from .crossprod import CrossProducts
 
@@ -24,7 +25,7 @@ def rebordered(cross: CrossProducts, columns: Array) -> CrossProducts:
     """
     width = cross.p + 1
     border = cross.gram[-width:, -width:]
-    corner = columns.T @ (np.tril(border) + np.tril(border, -1).T) @ columns
+    corner = columns.T @ symmetric(border) @ columns
     sparse = cross.sparse
     if sparse is None:
         q = cross.gram.shape[0] - width

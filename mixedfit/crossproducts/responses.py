@@ -116,7 +116,7 @@ class Responder:
     def _place(self, f: int) -> slice:
         if f == self.cross.first_block:
             return slice(-1, -1)
-        place = next(b for b in self.cross.tail if b.block == f)
+        place = self.cross.place(f)
         return slice(place.offset, place.stop)
 
     def products(self, y: Array) -> Responses:
@@ -204,7 +204,7 @@ def _effects_and_response(
         if f == cross.first_block:
             border[:, :, -1] = sums
         else:
-            place = next(b for b in cross.tail if b.block == f)
+            place = cross.place(f)
             tail_response[place.offset : place.stop] = sums.reshape(-1)
     fixed_places = [b for b in cross.tail if b.block < 0]
     weighted = response if root_weights is None else response * root_weights

@@ -12,6 +12,7 @@ import pandas as pd
 
 from mixedfit.core.arrays import AnyArray, Array
 from mixedfit.core.errors import DataError, FormulaError, nearest
+from mixedfit.core.options import check_one_of
 from mixedfit.formula.parse import ParsedFormula
 from mixedfit.formula.r_syntax import hint
 
@@ -65,8 +66,7 @@ def build_frame(
     DataError
         If a column, the weights or the offset cannot be used, or no row is complete.
     """
-    if missing not in ("drop", "raise"):
-        raise DataError(f"missing={missing!r} is not known; expected 'drop' or 'raise'.")
+    check_one_of("missing", missing, ("drop", "raise"), error=DataError)
     names = column_names(data)
     needed = _needed_columns(parsed, names)
     extra = [v for v in (weights, offset) if isinstance(v, str)]

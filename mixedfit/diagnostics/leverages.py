@@ -20,7 +20,7 @@ from scipy import sparse
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.lazy import lazy
-from mixedfit.core.linalg import blas_threads, inverse
+from mixedfit.core.linalg import blas_threads, inverse, symmetric
 from mixedfit.crossproducts.crossprod import tail_codes
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
@@ -209,7 +209,7 @@ class Rows:
 
 def _forms_of_fixed(whole: Array, columns: IntArray, effects: Array) -> Array:
     """Return the forms without random effects: all columns are fixed."""
-    full = np.tril(whole) + np.tril(whole, -1).T
+    full = symmetric(whole)
     form = np.zeros(columns.shape[0])
     for s in range(columns.shape[1]):
         for t in range(columns.shape[1]):

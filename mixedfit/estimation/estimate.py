@@ -138,7 +138,7 @@ def _moment_start(criterion: Criterion) -> Array:
             gram = np.einsum("jaa->ja", cross.first.gram)
             response = cross.first.border[:, :, -1]
         else:
-            place = next(b for b in cross.tail if b.block == f)
+            place = cross.place(f)
             gram, response = cross.tail_diagonal(place), cross.tail_response(place)
         scale = np.maximum(np.sum(gram * gram, axis=0), 1e-300)
         ratios.append((np.sum(response * response, axis=0) / scale, np.sum(gram, axis=0) / scale, structure))

@@ -169,7 +169,7 @@ class Fit:
                     inner,
                 )
             else:
-                place = next(b for b in cross.tail if b.block == f)
+                place = cross.place(f)
                 inner = self.evaluation.solution[place.offset : place.stop].reshape(block.levels, block.k)
             out.append(cross.fixed.scale * inner @ inverse(cross.basis[f]).T)
         return tuple(out)

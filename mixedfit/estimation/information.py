@@ -54,7 +54,7 @@ class Information:
                     scores,
                 )
             else:
-                place = next(b for b in cross.tail if b.block == f)
+                place = cross.place(f)
                 scores = tail.fixed_scores(place)
             out.append(np.ascontiguousarray(scores[:, :, :-1]))
             assert out[-1].shape[:2] == (block.levels, block.k)
@@ -130,7 +130,7 @@ class Information:
                     crossed,
                 )
             else:
-                place = next(b for b in cross.tail if b.block == f)
+                place = cross.place(f)
                 rest[:, place.offset : place.stop] = c.reshape(-1, count).T
         if cross.q_random:
             mixed = crossed[:, : cross.q_tail] @ rest.T

@@ -15,6 +15,7 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.options import check_one_of
 from mixedfit.design.design import Design
 
 from .fit import Fit
@@ -231,8 +232,7 @@ def interval_table(
 
 def labels_of(parameters: Sequence[Parameter], names: Names) -> pd.Index[str]:
     """Return the names of parameters as asked for."""
-    if names not in ("lme4", "long", "words"):
-        raise ModelError(f"names={names!r} is not known; expected 'lme4', 'long' or 'words'.")
+    check_one_of("names", names, ("lme4", "long", "words"))
     labels = {
         "lme4": [p.name for p in parameters],
         "long": [p.long_name for p in parameters],

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.lazy import lazy
+from mixedfit.core.options import check_one_of
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
 
@@ -112,12 +112,9 @@ def degrees_of_freedom(fit: Fit, ddf: Ddf | None) -> Degrees:
     ddf = method_named(ddf)
     if ddf == "kenward-roger":
         ddf = KenwardRoger()
-    if not isinstance(ddf, KenwardRoger) and ddf not in _NAMES:
-        advice = nearest(str(ddf), _NAMES)
-        raise ModelError(
-            f"ddf={ddf!r} is not known; expected one of {', '.join(map(repr, _NAMES))}. {advice}".rstrip()
-        )
-    if isinstance(ddf, KenwardRoger):
+    if not isinstance(ddf, KenwardRoger):
+        check_one_of("ddf", ddf, _NAMES)
+    else:
         check_kenward_roger(fit)
     return Degrees(fit, ddf)
 

@@ -17,6 +17,7 @@ import numpy as np
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
+from mixedfit.core.options import check_one_of
 from mixedfit.covariance.block_diagonal import BlockDiagonal
 from mixedfit.design.design import Design
 from mixedfit.estimation.fit import Fit
@@ -45,10 +46,7 @@ class KenwardRoger:
     information: Literal["expected", "observed"] = "expected"
 
     def __post_init__(self) -> None:
-        if self.information not in ("expected", "observed"):
-            raise ModelError(
-                f"information={self.information!r} is not known; expected 'expected' or 'observed'."
-            )
+        check_one_of("information", self.information, ("expected", "observed"))
 
 
 def check_kenward_roger(fit: Fit, *, pairs: bool = True) -> None:

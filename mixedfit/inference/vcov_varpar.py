@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.options import check_one_of
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
 from mixedfit.estimation.parameters import covariance_slopes, jacobian, on_boundary, variance_parameters
@@ -41,11 +41,7 @@ def vcov_varpar(fit: Fit, *, scale: Scale = "sd", joint: bool = False) -> pd.Dat
     -----
     With g = ∂β̂/∂ψ, the joint covariance is [[Φ + gWgᵀ, gW], [Wgᵀ, W]].
     """
-    if scale not in _SCALES:
-        raise ModelError(
-            f"scale={scale!r} is not known; expected one of {', '.join(map(repr, _SCALES))}. "
-            f"{nearest(str(scale), _SCALES)}"
-        )
+    check_one_of("scale", scale, tuple(_SCALES))
     parameters = variance_parameters(fit.design, with_sigma=fit.held_sigma is None)
     information = Information(fit)
     inner = information.parameter_covariance

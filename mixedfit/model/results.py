@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.errors import DataError, ModelError, nearest
+from mixedfit.core.errors import DataError
 from mixedfit.core.lazy import lazy
+from mixedfit.core.options import check_one_of
 from mixedfit.core.progress import Progress
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation import storage, tables
@@ -364,11 +365,7 @@ class MixedResults:
         if method == "boot":
             drawn = self.bootstrap(n, seed=seed)
             return drawn.conf_int(level, parameters=parameters, names=names)
-        if method != "wald":
-            raise ModelError(
-                f"method={method!r} is not known; expected 'wald', 'profile' or 'boot'. "
-                f"{nearest(str(method), ['wald', 'profile', 'boot'])}"
-            )
+        check_one_of("method", method, ("wald", "profile", "boot"))
         return wald_intervals(self._fit, level, parameters, ddf=ddf, delta=delta, names=names)
 
     def profile(

@@ -10,6 +10,7 @@ import numpy as np
 from mixedfit.bayes.criticism.predictive_check import PredictiveCheck
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.options import check_one_of
 
 from ._bootstrap import kernel_density
 from .style import BLUE, GREY, INK, SKY, finish, grid, new_axes
@@ -36,8 +37,7 @@ def predictive_responses(check: PredictiveCheck, *, kind: str = "density", ax: A
     ModelError
         If `kind` is not known, or matplotlib is not installed.
     """
-    if kind not in ("density", "ecdf"):
-        raise ModelError(f"kind={kind!r} is not known; expected 'density' or 'ecdf'.")
+    check_one_of("kind", kind, ("density", "ecdf"))
     ax = new_axes(ax, 6.5, 4.0)
     alpha = float(np.clip(15.0 / len(check.responses), 0.3, 0.6))
     for i, replicated in enumerate(check.responses):

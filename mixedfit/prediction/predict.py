@@ -17,9 +17,9 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.distributions import t_quantiles
-from mixedfit.core.errors import ModelError, PredictionWarning, nearest, warn
+from mixedfit.core.errors import PredictionWarning, warn
 from mixedfit.core.lazy import lazy
-from mixedfit.core.options import check_count, check_level
+from mixedfit.core.options import check_count, check_level, check_one_of
 from mixedfit.core.seeds import seed_sequence
 from mixedfit.design.recipe import NewRows
 from mixedfit.estimation.fit import Fit
@@ -91,9 +91,9 @@ class Predictor:
     ) -> pd.Series[float] | pd.DataFrame:
         """Return predictions; see `Predictions.predict`."""
         method = self._method(ddf)
-        _check_option("new_levels", new_levels, get_args(NewLevels))
+        check_one_of("new_levels", new_levels, get_args(NewLevels))
         if interval is not None:
-            _check_option("interval", interval, get_args(Interval))
+            check_one_of("interval", interval, get_args(Interval))
         check_level(level)
         taken = included_effects(self.fit, re_form)
         spread = interval == "prediction" and new_levels != "population"
@@ -130,7 +130,7 @@ class Predictor:
         if isinstance(method, KenwardRoger):
             check_kenward_roger(self.fit, pairs=method.information == "expected")
             return method
-        _check_option("ddf", method, get_args(get_args(PredictionDdf)[0]))
+        check_one_of("ddf", method, get_args(get_args(PredictionDdf)[0]))
         return cast(Ddf, method)
 
     def _unknown(self, target: Target, variance: Array, method: Ddf) -> Array | float:
@@ -169,7 +169,7 @@ class Predictor:
     ) -> pd.DataFrame:
         """Return drawn responses; see `Predictions.simulate`."""
         check_count("n", n, 1)
-        _check_option("new_levels", new_levels, get_args(NewLevels))
+        check_one_of("new_levels", new_levels, get_args(NewLevels))
         taken = included_effects(self.fit, re_form)
         rng = np.random.default_rng(seed_sequence(seed))
         if newdata is None and weights is None and not any(own.any() for own in taken):
@@ -225,11 +225,3 @@ class Predictor:
             size += np.abs(own[codes])
             at += len(factor.names)
         return np.asarray(np.all(np.abs(inside) <= 1e-7 * size, axis=1))
-
-
-def _check_option(name: str, value: Any, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ModelError(
-            f"{name}={value!r} is not known; expected {', '.join(map(repr, known))}. "
-            f"{nearest(str(value), known)}".rstrip()
-        )

@@ -13,7 +13,7 @@ from scipy.special import ndtri
 
 from mixedfit.core.distributions import t_quantile
 from mixedfit.core.errors import DataError, ModelError, nearest
-from mixedfit.core.options import check_level
+from mixedfit.core.options import check_level, check_one_of
 from mixedfit.design.frames import as_frame, column_names
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit
@@ -51,10 +51,8 @@ def tidy(
         raise ModelError(
             f"effects={name!r} is not known; expected some of {', '.join(EFFECTS)}. {nearest(name, EFFECTS)}".rstrip()
         )
-    if conf_method not in ("wald", "profile"):
-        raise ModelError(f"conf_method={conf_method!r} is not known; expected 'wald' or 'profile'.")
-    if scale not in ("sdcor", "vcov"):
-        raise ModelError(f"scale={scale!r} is not known; expected 'sdcor' or 'vcov'.")
+    check_one_of("conf_method", conf_method, ("wald", "profile"))
+    check_one_of("scale", scale, ("sdcor", "vcov"))
     coverage = check_level(level) if conf_int else None
     return _stacked([_table(fit, kind, coverage, conf_method, ddf, scale) for kind in wanted])
 

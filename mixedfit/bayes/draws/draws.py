@@ -12,7 +12,7 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
-from mixedfit.core.options import check_level
+from mixedfit.core.options import check_level, check_one_of
 
 from . import convergence
 from .expressions import evaluate
@@ -310,8 +310,7 @@ def _bracketed(name: str) -> str:
 
 def check_interval(interval: str, quantiles: tuple[float, ...]) -> None:
     """Refuse what is not known of a summary's options."""
-    if interval not in ("quantiles", "hpd"):
-        raise ModelError(f"interval={interval!r} is not known; expected 'quantiles' or 'hpd'.")
+    check_one_of("interval", interval, ("quantiles", "hpd"))
     if not all(isinstance(p, int | float) and 0.0 <= p <= 1.0 for p in quantiles):
         raise ModelError(f"quantiles are {quantiles!r}; expected numbers from 0 to 1.")
 

@@ -23,7 +23,7 @@ from mixedfit.bayes.priors import (
 from mixedfit.bayes.priors.placement import Placement, Unit
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError
-from mixedfit.core.linalg import inverse
+from mixedfit.core.linalg import inverse, symmetric
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
 from mixedfit.kernels.gibbs import variances as kinds
@@ -145,14 +145,14 @@ def sampling_problem(design: Design, cross: CrossProducts, placement: Placement)
 def dense_products(cross: CrossProducts) -> Array:
     """Return the symmetric products of [tail, X, y]."""
     if cross.sparse is None:
-        return np.tril(cross.gram) + np.tril(cross.gram, -1).T
+        return symmetric(cross.gram)
     q, width = cross.q_tail, cross.p + 1
     gram = np.zeros((q + width, q + width))
     indptr, indices, source = cross.sparse.layout
     rows = np.repeat(np.arange(q), np.diff(indptr))
     gram[rows, indices] = cross.sparse.blocks[source]
     gram[:q, q:], gram[q:, :q] = cross.sparse.sides, cross.sparse.sides.T
-    gram[q:, q:] = np.tril(cross.gram) + np.tril(cross.gram, -1).T
+    gram[q:, q:] = symmetric(cross.gram)
     return gram
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.lazy import lazy
+from mixedfit.core.linalg import symmetric
 from mixedfit.diagnostics.leverages import Rows
 from mixedfit.estimation.batch import BatchSearch
 from mixedfit.estimation.fit import Fit
@@ -132,7 +133,7 @@ class LevelCases:
         """Return the sums over all levels at one λ̃, as a single case."""
         cross = self.fit.cross
         all_levels = contribution(cross.first.gram, cross.first.border, lam[None], directions[None])
-        own = np.tril(cross.gram) + np.tril(cross.gram, -1).T
+        own = symmetric(cross.gram)
         return Point(
             all_levels.logdet.sum(keepdims=True),
             all_levels.logdet_slopes.sum(axis=0, keepdims=True),

@@ -8,7 +8,7 @@ import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import ModelError
-from mixedfit.core.linalg import inverse
+from mixedfit.core.linalg import inverse, symmetric
 from mixedfit.crossproducts.crossprod import CrossProducts, accumulate_products, cross_products
 from mixedfit.design.design import Design, RandomBlock
 from mixedfit.design.grouping import Grouping
@@ -57,7 +57,7 @@ def without(fit: Fit, rows: IntArray) -> CrossProducts:
     for a in range(first.gram.shape[1]):
         first.gram[:, :a, a] = first.gram[:, a, :a]
     own = gram[-cross.p - 1 : -1, -cross.p - 1 : -1]
-    if cross.p and not full_rank(np.tril(own) + np.tril(own, -1).T):
+    if cross.p and not full_rank(symmetric(own)):
         raise ModelError("fixed effects not estimable")
     taken = counted[counted > 0]
     return replace(

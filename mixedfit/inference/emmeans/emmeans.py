@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array, IntArray
-from mixedfit.core.errors import ModelError, RankWarning, nearest
-from mixedfit.core.options import check_level
+from mixedfit.core.errors import ModelError, RankWarning
+from mixedfit.core.options import check_level, check_one_of
 from mixedfit.design.recipe import Recipe, usable
 from mixedfit.estimation.fit import Fit
 from mixedfit.formula.tokens import is_column
@@ -248,11 +248,7 @@ def _contrasts(
         adjust = _DEFAULTS.get(method, "none") if isinstance(method, str) else "none"
     if isinstance(adjust, str):
         adjust = cast(Adjust, adjust.lower())
-    if adjust not in _ADJUSTMENTS:
-        advice = nearest(str(adjust), _ADJUSTMENTS)
-        raise ModelError(
-            f"adjust={adjust!r} is not known; expected one of {', '.join(map(repr, _ADJUSTMENTS))}. {advice}".rstrip()
-        )
+    check_one_of("adjust", adjust, _ADJUSTMENTS)
     if adjust == "tukey" and method != "pairwise":
         raise ModelError("adjust='tukey' is the distribution of all pairs; use it with 'pairwise' only.")
     space = ColumnSpace(means._degrees.fit)
