@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 from .arrays import Array
 
-__all__ = ["blas_threads", "inverse", "paged_zeros", "symmetric", "triangle"]
+__all__ = ["blas_threads", "inverse", "paged_zeros", "row_basis", "symmetric", "triangle"]
 
 PAGED = 1 << 22
 """Bytes from which numpy asks Linux for pages of 2 MB, of which a few written numbers fill many."""
@@ -62,6 +62,12 @@ def blas_threads(threads: int, elements: float = np.inf) -> Iterator[None]:
         return
     with _controller().limit(limits=threads, user_api="blas"):
         yield
+
+
+def row_basis(rows: Array) -> Array:
+    """Return orthonormal rows with the span of independent ones, shape (q, p)."""
+    sizes = np.linalg.norm(rows, axis=1, keepdims=True)
+    return cast(Array, np.linalg.qr((rows / np.where(sizes > 0, sizes, 1.0)).T)[0].T)
 
 
 def symmetric(lower: Array) -> Array:

@@ -20,6 +20,7 @@ from mixedfit.design.design import Design, check_identifiable
 from mixedfit.kernels.first_factor_products import solve_first
 from mixedfit.likelihood.criterion import Criterion, Evaluation
 
+from .chart import Chart, chart_at
 from .convergence import Convergence
 from .estimate import Control, estimate
 
@@ -81,6 +82,13 @@ class Fit:
             block.structure.factor(self.theta[here])
             for block, here in zip(self.design.blocks, self.design.theta_slices, strict=True)
         )
+
+    @lazy
+    def chart(self) -> Chart:
+        """Well-conditioned coordinates of all λ̃ at the fit."""
+        criterion = self.evaluation.criterion
+        lams = [np.array(lam) for lam in self.evaluation.tail.lams]
+        return chart_at(lams, criterion.derivatives(self.theta), self.cross.basis)
 
     @lazy
     def omega(self) -> tuple[Array, ...]:

@@ -1,7 +1,8 @@
-"""How much the data say about θ and σ, and how the covariance of β̂ depends on them.
+"""How much the data say about the covariances and σ, and how the covariance of β̂ depends on them.
 
 Everything in units where σ = 1 and in the basis of the cross-products: V = I + ZΛΛᵀZᵀ, Φ = (XᵀV⁻¹X)⁻¹,
-H_j = Z_jᵀV⁻¹X, and for a direction E_a = ∂(λλᵀ)/∂θ_a of one factor M_a = Σ_j H_jᵀE_aH_j = −∂Φ⁻¹/∂θ_a. A fixed
+H_j = Z_jᵀV⁻¹X, and for a direction E_a = ∂(λλᵀ)/∂η_a of one factor M_a = Σ_j H_jᵀE_aH_j = −∂Φ⁻¹/∂η_a, η the
+coordinates of `chart`. A fixed
 factor with many levels is projected out of V⁻¹ throughout.
 """
 
@@ -9,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
+from mixedfit.covariance import BlockDiagonal
 from mixedfit.kernels.first_factor_products import project_first, variates_first
+from mixedfit.likelihood.criterion import Criterion, Evaluation
 
 from .fit import Fit
 
@@ -66,18 +70,21 @@ class Information:
         many = self.fit.cross.q_tail - self.fit.cross.q_random
         return self.fit.inner_covariance[many:, many:]
 
-    @lazy
+    @property
     def directions(self) -> tuple[Array, ...]:
-        """E_a of every block's θ, shape (n_theta_f, k, k) each, in the basis of the cross-products."""
-        out = []
+        """E_a of every block's η, shape (n_theta_f, k, k) each, in the basis of the cross-products."""
+        return self.fit.chart.directions
+
+    @lazy
+    def evaluation(self) -> Evaluation:
+        """The criterion at the fit as a function of η."""
+        return self._criterion(self.fit.chart.eta)
+
+    @lazy
+    def _criterion(self) -> Criterion:
         fit = self.fit
-        for block, here, basis in zip(
-            fit.design.blocks, fit.design.theta_slices, fit.cross.basis, strict=True
-        ):
-            lam = basis @ block.structure.factor(fit.theta[here])
-            d = basis @ block.structure.derivative(fit.theta[here])
-            out.append(d @ lam.T + lam @ d.transpose(0, 2, 1))
-        return tuple(out)
+        roots = cast("tuple[BlockDiagonal, ...]", fit.chart.roots)  # linear roots serve as well
+        return Criterion(fit.cross, roots, fit.reml, fit.held_sigma, canonical=True)
 
     def spreads(self, directions: Sequence[Array]) -> Array:
         """Return M_a of all directions, block by block, shape (directions, p, p)."""
@@ -89,14 +96,14 @@ class Information:
 
     @lazy
     def own_spreads(self) -> Array:
-        """M_a of θ's own directions, shape (n_theta, p, p)."""
+        """M_a of η's own directions, shape (n_theta, p, p)."""
         return self.spreads(self.directions)
 
     @lazy
     def parameter_covariance(self) -> Array:
-        """Asymptotic covariance of (θ, log σ²), directions of no information left out."""
+        """Asymptotic covariance of (η, log σ²), directions of no information left out."""
         curvature = self.curvature
-        size = np.sqrt(np.abs(np.diag(curvature)))  # units of x change θ's, and nothing that is decided here
+        size = np.sqrt(np.abs(np.diag(curvature)))
         size[size == 0] = 1.0
         values, vectors = np.linalg.eigh(curvature / np.outer(size, size))
         keep = values > 1e-8
@@ -145,9 +152,9 @@ class Information:
 
     @lazy
     def curvature(self) -> Array:
-        """Second derivatives of the criterion in (θ, log σ²), shape (n_theta + 1, n_theta + 1).
+        """Second derivatives of the criterion in (η, log σ²), shape (n_theta + 1, n_theta + 1).
 
-        σ is not profiled out: d(θ, s) = log|…| + ν s + PRSS(θ) e⁻ˢ. Where the exact second derivative is dear
+        σ is not profiled out: d(η, s) = log|…| + ν s + PRSS(η) e⁻ˢ. Where the exact second derivative is dear
         (crossed factors with many levels), central differences of the exact gradient stand in. Without σ's row
         and column where σ is held.
         """
@@ -155,8 +162,8 @@ class Information:
             profiled = self._profiled()
         if self.fit.held_sigma is not None:
             return profiled
-        nu = self.fit.criterion(self.fit.reml).nu
-        along = self.fit.evaluation.along
+        nu = self._criterion.nu
+        along = self.evaluation.along
         size = profiled.shape[0]
         out = np.empty((size + 1, size + 1))
         out[:size, :size] = profiled + np.outer(along, along) / nu
@@ -165,15 +172,15 @@ class Information:
         return out
 
     def _profiled(self) -> Array:
-        exact = self.fit.evaluation.exact_curvature
-        self.fit.evaluation.release()
+        exact = self.evaluation.exact_curvature
+        self.evaluation.release()
         if exact is not None:
             return exact
-        criterion, theta = self.fit.criterion(self.fit.reml), self.fit.theta
-        step = 1e-4 * np.maximum(np.abs(theta), 0.1)
+        criterion, eta = self._criterion, self.fit.chart.eta
+        step = 1e-4 * np.maximum(np.abs(eta), 0.1)
         columns = []
         for a, h in enumerate(step):
-            shift = h * np.eye(theta.size)[a]
-            columns.append((criterion(theta + shift).gradient - criterion(theta - shift).gradient) / (2 * h))
+            shift = h * np.eye(eta.size)[a]
+            columns.append((criterion(eta + shift).gradient - criterion(eta - shift).gradient) / (2 * h))
         out = np.column_stack(columns)
         return np.asarray(0.5 * (out + out.T))

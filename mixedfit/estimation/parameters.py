@@ -15,6 +15,7 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.linalg import inverse
 from mixedfit.core.options import check_one_of
 from mixedfit.design.design import Design
 
@@ -24,6 +25,7 @@ __all__ = [
     "Names",
     "Parameter",
     "choose",
+    "complement",
     "covariance_slopes",
     "interval_table",
     "jacobian",
@@ -141,46 +143,108 @@ def _value(fit: Fit, parameter: Parameter) -> float:
 
 
 def on_boundary(fit: Fit, parameter: Parameter) -> bool:
-    """Whether a standard deviation is 0, or a correlation ±1 or undefined."""
+    """Whether a standard deviation is 0, or a correlation ±1 or undefined.
+
+    A correlation is judged in the basis of the fit: far from a covariate's origin, one of −1 + 1e-13 may be inside.
+    """
     if parameter.kind == "sd":
         return bool(fit.omega[parameter.block][parameter.first, parameter.first] == 0)
     if parameter.kind == "correlation":
-        value = _value(fit, parameter)
-        return bool(np.isnan(value) or abs(value) >= 1.0 - 1e-12)
+        if np.isnan(_value(fit, parameter)):
+            return True
+        wedge, _, size = _wedge(fit, parameter)
+        return bool(np.linalg.norm(wedge) <= AT_LIMIT * size)
     return False
 
 
+AT_LIMIT = 1e-6
+"""Sine of the angle between two rows of a root below which their correlation counts as ±1."""
+
+
+def complement(fit: Fit, parameter: Parameter) -> float:
+    """Return 1 − ρ² of a correlation, without the cancellation that the correlation itself has near ±1."""
+    root = fit.chart.formula_roots[parameter.block]
+    wedge = _wedge(fit, parameter)[0]
+    lengths = np.sum(root[[parameter.first, parameter.second]] ** 2, axis=1)
+    return float(np.sum(wedge**2) / np.prod(lengths))
+
+
+def _wedge(fit: Fit, parameter: Parameter) -> tuple[Array, Array, float]:
+    """Return L_i ∧ L_j of two rows of the root L = R⁻¹λ̃, its derivative in η, and the size of what it is the sum of.
+
+    Its length is |L_i||L_j| √(1 − ρ²). By the minors of R⁻¹ and λ̃ (Cauchy and Binet), which a shift of a covariate's
+    origin leaves alone.
+
+    Returns
+    -------
+    wedge : ndarray, shape (k, k)
+        Antisymmetric: L_ic L_jd − L_id L_jc over √2.
+    slope : ndarray, shape (n_theta_f, k, k)
+    size : float
+        Σ |minor of R⁻¹| |λ̃_a||λ̃_b| over pairs of rows.
+    """
+    chart, f = fit.chart, parameter.block
+    lam, slopes, back = chart.lams[f], chart.roots[f].basis, inverse(chart.bases[f])
+    i, j = parameter.first, parameter.second
+    lengths = np.linalg.norm(lam, axis=1)
+    wedge, slope, size = np.zeros((lam.shape[1],) * 2), np.zeros((len(slopes), *(lam.shape[1],) * 2)), 0.0
+    for a in range(len(lam)):
+        for b in range(a):
+            minor = back[i, a] * back[j, b] - back[i, b] * back[j, a]
+            if minor != 0.0:
+                wedge += minor * _outer(lam[a], lam[b])
+                slope += minor * (_outer(slopes[:, a], lam[b]) + _outer(lam[a], slopes[:, b]))
+                size += abs(minor) * lengths[a] * lengths[b]
+    return wedge, slope, float(size)
+
+
+def _outer(u: Array, v: Array) -> Array:
+    """Return u ∧ v = (uvᵀ − vuᵀ)/√2, shape (…, k, k)."""
+    product = u[..., :, None] * v[..., None, :]
+    return np.asarray((product - product.swapaxes(-1, -2)) / np.sqrt(2.0))
+
+
 def jacobian(fit: Fit, parameters: Sequence[Parameter]) -> Array:
-    """Return ∂(standard deviations, correlations, σ)/∂(θ, log σ²), shape (count, n_theta + 1); NaN on the boundary."""
+    """Return ∂(standard deviations, correlations, σ)/∂(η, log σ²), shape (count, n_theta + 1); NaN on the boundary."""
     out = np.zeros((len(parameters), fit.theta.size + 1))
-    slopes = covariance_slopes(fit)
     for row, parameter in zip(out, parameters, strict=True):
         if on_boundary(fit, parameter):
             row[:] = np.nan
         elif parameter.kind == "sigma":
             row[-1] = 0.5 * fit.sigma
         else:
-            here = fit.design.theta_slices[parameter.block]
-            omega, slope = fit.omega[parameter.block], slopes[parameter.block]
+            here = fit.chart.slices[parameter.block]
+            root, slope = fit.chart.formula_roots[parameter.block], fit.chart.root_slopes[parameter.block]
             i, j = parameter.first, parameter.second
-            deviations = np.sqrt(np.diag(omega))
+            squares = np.sum(root * root, axis=1)
+            relative = np.einsum("mij,ij->mi", slope, root) / squares[:, None].T  # ∂ log SD
             if i == j:
-                row[here] = 0.5 * slope[:, i, i] / deviations[i]
-                row[-1] = 0.5 * deviations[i]
+                deviation = fit.sigma * float(np.sqrt(squares[i]))
+                row[here], row[-1] = deviation * relative[:, i], 0.5 * deviation
             else:
-                rho = omega[i, j] / (deviations[i] * deviations[j])
-                relative = slope[:, i, i] / omega[i, i] + slope[:, j, j] / omega[j, j]
-                row[here] = slope[:, i, j] / (deviations[i] * deviations[j]) - 0.5 * rho * relative
+                row[here] = _correlation_slope(fit, parameter, relative[:, i] + relative[:, j])
     return out
+
+
+def _correlation_slope(fit: Fit, parameter: Parameter, relative: Array) -> Array:
+    """Return ∂ρ/∂η, shape (n_theta_f,); `relative` is the derivative of log SD_i + log SD_j."""
+    root, slope = fit.chart.formula_roots[parameter.block], fit.chart.root_slopes[parameter.block]
+    i, j = parameter.first, parameter.second
+    below = float(np.linalg.norm(root[i]) * np.linalg.norm(root[j]))
+    rho = float(root[i] @ root[j]) / below
+    if rho * rho < 0.5:
+        return np.asarray((slope[:, i] @ root[j] + slope[:, j] @ root[i]) / below - rho * relative)
+    wedge, change, _ = _wedge(fit, parameter)
+    along = np.einsum("mcd,cd->m", change, wedge) / np.sum(wedge**2)
+    return np.asarray(-complement(fit, parameter) / rho * (along - relative))
 
 
 def covariance_slopes(fit: Fit) -> list[Array]:
-    """Return ∂Ω/∂θ of every block, shape (n_theta_f, k, k) each."""
-    out = []
-    for block, here, lam in zip(fit.design.blocks, fit.design.theta_slices, fit.lam, strict=True):
-        d = block.structure.derivative(fit.theta[here])
-        out.append(fit.sigma**2 * (d @ lam.T + lam @ d.transpose(0, 2, 1)))
-    return out
+    """Return ∂Ω/∂η of every block, shape (n_theta_f, k, k) each."""
+    return [
+        fit.sigma**2 * (d @ root.T + root @ d.transpose(0, 2, 1))
+        for d, root in zip(fit.chart.root_slopes, fit.chart.formula_roots, strict=True)
+    ]
 
 
 def choose(parameters: Sequence[Parameter], wanted: str | Iterable[str] | None) -> IntArray:

@@ -17,6 +17,7 @@ import numpy as np
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
+from mixedfit.core.linalg import row_basis
 from mixedfit.core.options import check_one_of
 from mixedfit.covariance.block_diagonal import BlockDiagonal
 from mixedfit.design.design import Design
@@ -104,15 +105,18 @@ class KenwardRogerResult:
 
     @lazy
     def elements(self) -> tuple[tuple[Array, ...], Array]:
-        """Directions of Ω's free elements, by block, in the basis of the cross-products; and their values over σ²."""
+        """Directions of the free elements of Ω̃ = λ̃λ̃ᵀ, by block, and their values over σ².
+
+        V is linear in them as in Ω's own, and nothing that follows depends on the basis of a term's effects.
+        """
         fit = self.information.fit
         blocks, values = [], []
-        for block, lam, basis in zip(fit.design.blocks, fit.lam, fit.cross.basis, strict=True):
+        for block, lam in zip(fit.design.blocks, fit.chart.lams, strict=True):
             omega, own = lam @ lam.T, []
             for a, b in _free(block.structure):
                 unit = np.zeros((block.k, block.k))
                 unit[a, b] = unit[b, a] = 1.0
-                own.append(basis @ unit @ basis.T)
+                own.append(unit)
                 values.append(omega[a, b])
             blocks.append(np.array(own))
         return tuple(blocks), np.array(values)
@@ -219,23 +223,23 @@ class KenwardRogerResult:
         own = self.change @ information @ self.change.T
         if self.information.fit.held_sigma is not None:  # a variance that is known has no error
             own[0], own[:, 0] = 0.0, 0.0
-        return np.asarray(np.linalg.pinv(own, hermitian=True))
+        size = np.sqrt(np.abs(np.diag(own)))
+        size[size == 0] = 1.0
+        return np.asarray(np.linalg.pinv(own / np.outer(size, size), hermitian=True) / np.outer(size, size))
 
     @lazy
     def root_covariance(self) -> Array:
-        """Covariance of (θ, log σ²), shape (n_theta + 1, n_theta + 1); without σ's row and column where it is held.
+        """Covariance of (η, log σ²), shape (n_theta + 1, n_theta + 1); without σ's row and column where it is held.
 
-        To first order in θ; a variance or correlation at its limit, along which Ω does not change, counts as known.
+        To first order in η; a variance or correlation at its limit, along which Ω does not change, counts as known.
         """
         fit = self.information.fit
         turned = np.zeros((fit.theta.size, self.elements[1].size))
-        row = 0
-        for block, here in zip(fit.design.blocks, fit.design.theta_slices, strict=True):
-            size = here.stop - here.start
-            turned[here, row : row + size] = np.linalg.pinv(
-                _changes(block.structure, fit.theta[here]), rcond=1e-8
-            )
-            row += size
+        for block, changes, here in zip(
+            fit.design.blocks, fit.chart.directions, fit.chart.slices, strict=True
+        ):
+            elements = np.array([changes[:, a, b] for a, b in _free(block.structure)])
+            turned[here, here] = np.linalg.pinv(elements, rcond=1e-8)
         scale = np.zeros((1, self.elements[1].size + 1))
         scale[0, 0] = 1.0
         both = np.vstack([np.hstack([-turned @ self.elements[1][:, None], turned]), scale])
@@ -286,7 +290,7 @@ class KenwardRogerResult:
         Kenward & Roger (1997), equations 7 to 9.
         """
         phi, w = self.information.phi, self.parameter_covariance
-        ell = contrasts @ self.information.fit.cross.fixed.transform
+        ell = row_basis(contrasts @ self.information.fit.cross.fixed.transform)
         theta = ell.T @ np.linalg.solve(ell @ phi @ ell.T, ell)
         turned = theta @ phi @ self._changed[0] @ phi
         q = ell.shape[0]
@@ -307,13 +311,6 @@ class KenwardRogerResult:
         df = 4.0 + (q + 2) / (q * rho - 1.0)
         factor = 1.0 if abs(df - 2.0) < 1e-2 else df * (1 - a2 / q) / (df - 2.0)
         return float(df), float(factor)
-
-
-def _changes(structure: BlockDiagonal, theta: Array) -> Array:
-    """Return how Ω's free elements, in the order of `elements`, change with θ, shape (elements, n_theta)."""
-    lam, d = structure.factor(theta), structure.derivative(theta)
-    omega = d @ lam.T + lam @ d.transpose(0, 2, 1)
-    return np.array([omega[:, a, b] for a, b in _free(structure)])
 
 
 def _free(structure: BlockDiagonal) -> list[tuple[int, int]]:

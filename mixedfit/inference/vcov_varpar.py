@@ -1,6 +1,6 @@
 """Covariance of the variance parameters, from the exact second derivative of the criterion that was minimised.
 
-W = 2 H⁻¹, with H the second derivative of −2 log-likelihood (restricted under REML) in (θ, log σ²), σ not profiled out;
+W = 2 H⁻¹, with H the second derivative of −2 log-likelihood (restricted under REML) in (η, log σ²), σ not profiled out;
 then the delta method. Observed information, as SAS's ASYCOV.
 """
 
@@ -63,26 +63,37 @@ def vcov_varpar(fit: Fit, *, scale: Scale = "sd", joint: bool = False) -> pd.Dat
 
 
 def _jacobian(fit: Fit, scale: Scale) -> Array:
-    """Return ∂(parameters)/∂(θ, log σ²)."""
+    """Return ∂(parameters)/∂(η, log σ²), η the coordinates of `Chart`."""
     parameters = variance_parameters(fit.design, with_sigma=fit.held_sigma is None)
     if scale == "sd":
         return jacobian(fit, parameters)
     out = np.zeros((len(parameters), fit.theta.size + 1))
-    slopes = covariance_slopes(fit)
+    slopes, theta_slopes = covariance_slopes(fit), _theta_slopes(fit)
     at = 0
     for row, p in zip(out, parameters, strict=True):
         if p.kind == "sigma":
             row[-1] = fit.sigma**2
         elif scale == "cholesky":
-            row[at], row[-1] = fit.sigma, 0.5 * fit.sigma * fit.theta[at]
+            row[:-1], row[-1] = fit.sigma * theta_slopes[at], 0.5 * fit.sigma * fit.theta[at]
             if fit.theta[at] == 0.0 and at in _diagonals(fit):
                 row[:] = np.nan
             at += 1
         elif p.kind == "sd" and on_boundary(fit, p):
             row[:] = np.nan
         else:
-            row[fit.design.theta_slices[p.block]] = slopes[p.block][:, p.first, p.second]
+            row[fit.chart.slices[p.block]] = slopes[p.block][:, p.first, p.second]
             row[-1] = fit.omega[p.block][p.first, p.second]
+    return out
+
+
+def _theta_slopes(fit: Fit) -> Array:
+    """Return ∂θ/∂η, shape (n_theta, n_theta): the elements of ∂λ/∂η that are θ's."""
+    out = np.zeros((fit.theta.size, fit.theta.size))
+    for block, here, slope in zip(
+        fit.design.blocks, fit.design.theta_slices, fit.chart.root_slopes, strict=True
+    ):
+        unit = block.structure.derivative(fit.theta[here])
+        out[here, here] = np.einsum("aij,mij->am", unit, slope)
     return out
 
 
@@ -95,7 +106,7 @@ def _diagonals(fit: Fit) -> set[int]:
 
 
 def _coefficient_slopes(information: Information) -> Array:
-    """Return ∂β̂/∂θ = −Φ Σ_j H_jᵀ E_a w_j, of the estimated columns of X, shape (p, n_theta), in units of y and x."""
+    """Return ∂β̂/∂η = −Φ Σ_j H_jᵀ E_a w_j, of the estimated columns of X, shape (p, n_theta), in units of y and x."""
     fit = information.fit
     parts = [
         np.einsum("jas,dab,jb->sd", h, e, s, optimize=True)

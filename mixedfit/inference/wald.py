@@ -11,7 +11,15 @@ from scipy.special import ndtri
 from mixedfit.core.distributions import t_quantile
 from mixedfit.core.options import check_level
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.parameters import Names, Parameter, choose, interval_table, parameters_of, values_of
+from mixedfit.estimation.parameters import (
+    Names,
+    Parameter,
+    choose,
+    complement,
+    interval_table,
+    parameters_of,
+    values_of,
+)
 
 from .coefficients import coefficient_table
 from .ddf import Ddf
@@ -59,14 +67,15 @@ def wald_intervals(
         errors, z = standard_errors(fit), float(ndtri(probability))
         for row, (p, value) in enumerate(zip(chosen, values_of(fit, chosen), strict=True)):
             if p.kind != "fixed":
-                limits[row] = _delta_limits(p, value, errors[p.name], z)
+                limits[row] = _delta_limits(fit, p, value, z * errors[p.name])
     return interval_table(chosen, limits, names)
 
 
-def _delta_limits(parameter: Parameter, value: float, error: float, z: float) -> tuple[float, float]:
-    if not np.isfinite(error):
+def _delta_limits(fit: Fit, parameter: Parameter, value: float, half: float) -> tuple[float, float]:
+    if not np.isfinite(half):
         return float("nan"), float("nan")
-    if parameter.kind == "correlation":
-        middle, half = np.arctanh(value), z * error / (1.0 - value * value)
-        return float(np.tanh(middle - half)), float(np.tanh(middle + half))
-    return float(value * np.exp(-z * error / value)), float(value * np.exp(z * error / value))
+    if parameter.kind == "correlation":  # Fisher's z, from 1 − ρ² where the correlation is near ±1
+        rest = complement(fit, parameter)
+        middle = float(np.copysign(np.log((1.0 + abs(value)) / np.sqrt(rest)), value))
+        return float(np.tanh(middle - half / rest)), float(np.tanh(middle + half / rest))
+    return float(value * np.exp(-half / value)), float(value * np.exp(half / value))

@@ -18,6 +18,7 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.recipe import NewRows
 from mixedfit.estimation.fit import Fit
 from mixedfit.kernels.prediction import quadratic_dense, quadratic_sparse
+from mixedfit.likelihood.criterion import Criterion
 from mixedfit.likelihood.dense_tail import DenseTail
 from mixedfit.likelihood.sparse_tail import SparseTail
 
@@ -33,17 +34,22 @@ class JointCovariance:
     Parameters
     ----------
     fit : Fit
-    theta : ndarray, shape (n_theta,)
+    lams : sequence of ndarray, shape (k, any)
+        A root of the relative covariance of every block's effects, in the basis of the cross-products.
     """
 
     fit: Fit
-    theta: Array
+    lams: Sequence[Array]
 
     @lazy
     def tail(self) -> DenseTail | SparseTail:
-        """The factorisation at θ, apart from the fit's own; the inverse over [tail X] if it is dense."""
+        """The factorisation there, apart from the fit's own; the inverse over [tail X] if it is dense."""
+        fit = self.fit
+        structures = tuple(block.structure for block in fit.design.blocks)
+        parts = [structure.theta_from_root(lam) for structure, lam in zip(structures, self.lams, strict=True)]
+        theta = np.concatenate(parts) if parts else np.zeros(0)
         with blas_threads(1):
-            tail = self.fit.criterion(True)(self.theta).tail
+            tail = Criterion(fit.cross, structures, True, fit.held_sigma, canonical=True)(theta).tail
             if isinstance(tail, DenseTail):
                 tail.prepare(reml=True)
         return tail
@@ -141,7 +147,7 @@ def _sparse_parts(
 
 
 STEP = 5e-3
-"""Step of differences, in standard errors of θ."""
+"""Step of differences, in standard errors of η."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,15 +173,15 @@ class Target:
     left_out: bool = False
 
     def variance(self, joint: JointCovariance) -> Array:
-        """Return the variance of target less prediction over σ² at the covariance's θ, shape (n,)."""
-        design, rows = joint.fit.design, self.rows
+        """Return the variance of target less prediction over σ² at the covariance's λ̃, shape (n,)."""
+        rows = self.rows
         z = [np.where(own, values, 0.0) for values, own in zip(rows.z, self.taken, strict=True)]
         codes = [np.where(own.any(), c, -1) for c, own in zip(rows.codes, self.taken, strict=True)]
         out = joint.variances(rows.X, rows.many, z, codes) + self.noise
-        for f, (block, here) in enumerate(zip(design.blocks, design.theta_slices, strict=True)):
-            root = block.structure.factor(joint.theta[here])
+        for f, (basis, lam) in enumerate(zip(joint.fit.cross.basis, joint.lams, strict=True)):
+            root = inverse(basis)
             new = codes[f] < 0
-            own, rest = z[f] @ root, (rows.z[f] - z[f]) @ root
+            own, rest = z[f] @ root @ lam, (rows.z[f] - z[f]) @ root @ lam
             if self.new_levels == "marginal":
                 out += np.where(new, np.sum(own * own, axis=1), 0.0)
             if self.left_out:
@@ -186,7 +192,8 @@ class Target:
 def satterthwaite_rows(fit: Fit, target: Target, variance: Array, covariance: Array) -> Array:
     """Return the degrees of freedom of each row's estimated variance, shape (n,).
 
-    2v²/gᵀAg with v = σ² × `variance` and g its gradient in (θ, log σ²), by central differences in θ.
+    2v²/gᵀAg with v = σ² × `variance` and g its gradient in (η, log σ²), by central differences in η
+    (`Chart`).
 
     Parameters
     ----------
@@ -197,9 +204,11 @@ def satterthwaite_rows(fit: Fit, target: Target, variance: Array, covariance: Ar
     covariance : ndarray, shape (n_theta + 1, n_theta + 1)
         A; without σ's row and column where σ is held.
     """
-    gradient = []
-    for step in np.diag(_steps(fit)):
-        ahead, behind = (target.variance(JointCovariance(fit, fit.theta + s)) for s in (step, -step))
+    chart, gradient = fit.chart, []
+    for step in np.diag(1e-4 * np.maximum(np.abs(chart.eta), 0.1)):
+        ahead, behind = (
+            target.variance(JointCovariance(fit, chart.lams_at(chart.eta + s))) for s in (step, -step)
+        )
         gradient.append((ahead - behind) / (2.0 * step.sum()))
     if fit.held_sigma is None:
         gradient.append(variance)
@@ -211,7 +220,7 @@ def satterthwaite_rows(fit: Fit, target: Target, variance: Array, covariance: Ar
 def unknown_variances(fit: Fit, target: Target, variance: Array, covariance: Array) -> Array:
     """Return −tr(AH)/σ² of each row, shape (n,): what its estimate leaves out as the variances are estimated.
 
-    σ² drops out, since the variance is proportional to it at a given Ω/σ². Second derivatives along θ's principal
+    σ² drops out, since the variance is proportional to it at a given Ω/σ². Second derivatives along η's principal
     axes bend with Ω = λλᵀ; what the bend itself contributes, the slope along R = Σ ∂²Ω, is taken off again.
 
     Parameters
@@ -221,7 +230,7 @@ def unknown_variances(fit: Fit, target: Target, variance: Array, covariance: Arr
     variance : ndarray, shape (n,)
         Over σ².
     covariance : ndarray, shape (n_theta, n_theta)
-        Of θ̂.
+        Of η̂.
     """
     values, vectors = np.linalg.eigh(covariance)
     axes = (vectors * np.sqrt(np.maximum(values, 0.0))).T[
@@ -230,30 +239,18 @@ def unknown_variances(fit: Fit, target: Target, variance: Array, covariance: Arr
     out = np.zeros_like(variance)
     for axis in axes:
         ahead, behind = (
-            target.variance(JointCovariance(fit, fit.theta + s)) for s in (STEP * axis, -STEP * axis)
+            target.variance(JointCovariance(fit, fit.chart.lams_at(fit.chart.eta + s)))
+            for s in (STEP * axis, -STEP * axis)
         )
         out -= (ahead - 2.0 * variance + behind) / STEP**2
     near, far = (target.variance(JointCovariance(fit, _bent(fit, axes, t))) for t in (STEP, 2.0 * STEP))
     return np.asarray(out + (4.0 * near - far - 3.0 * variance) / (2.0 * STEP))
 
 
-def _bent(fit: Fit, axes: Array, t: float) -> Array:
-    """Return θ of Ω + tR with R = Σ 2DDᵀ, the sum of Ω's second derivatives along the axes; λ is linear in θ."""
-    out = np.empty_like(fit.theta)
-    for block, here in zip(fit.design.blocks, fit.design.theta_slices, strict=True):
-        structure = block.structure
-        along = np.einsum("ma,akl->mkl", axes[:, here], structure.derivative(fit.theta[here]))
-        root = np.hstack([structure.factor(fit.theta[here]), *(np.sqrt(2.0 * t) * along)])
-        out[here] = structure.theta_from_root(root)
+def _bent(fit: Fit, axes: Array, t: float) -> list[Array]:
+    """Return roots of Ω̃ + tR with R = Σ 2DDᵀ, the sum of Ω̃'s second derivatives along the axes; λ̃ is linear in η."""
+    out = []
+    for root, lam, here in zip(fit.chart.roots, fit.chart.lams, fit.chart.slices, strict=True):
+        along = np.einsum("ma,akl->mkl", axes[:, here], root.basis)
+        out.append(np.hstack([lam, *(np.sqrt(2.0 * t) * along)]))
     return out
-
-
-def _steps(fit: Fit) -> Array:
-    """Return steps of central differences in θ, shape (n_theta,): where effects matter as the residual does, 1e-4."""
-    units = [
-        1.0 / np.abs(basis @ block.structure.derivative(fit.theta[here])).max(axis=(1, 2))
-        for block, here, basis in zip(
-            fit.design.blocks, fit.design.theta_slices, fit.cross.basis, strict=True
-        )
-    ]
-    return 1e-4 * np.maximum(np.abs(fit.theta), 0.1 * np.concatenate(units))

@@ -61,7 +61,7 @@ class Predictor:
         kept = self.__dict__.get("_joint")
         if isinstance(kept, JointCovariance):
             return kept
-        made = JointCovariance(self.fit, self.fit.theta)
+        made = JointCovariance(self.fit, self.fit.chart.lams)
         if self.fit.cross.sparse is not None or self.fit.cross.gram.shape[0] <= LARGEST_KEPT:
             self.__dict__["_joint"] = made
         return made
@@ -151,7 +151,7 @@ class Predictor:
         return satterthwaite_rows(fit, target, variance, self._parameter_covariance(method))
 
     def _parameter_covariance(self, method: Ddf) -> Array:
-        """Return the covariance of (θ, log σ²) that a method takes."""
+        """Return the covariance of (η, log σ²) that a method takes."""
         if method == KenwardRoger("expected"):
             return KenwardRogerResult(self.information, "expected").root_covariance
         return self.information.parameter_covariance
