@@ -157,6 +157,22 @@ class Fit:
         out[np.ix_(x, m)] = out[np.ix_(m, x)].T
         return self.sigma**2 * out
 
+    def inner_contrasts(self, contrasts: Array) -> Array:
+        """Return contrasts of the estimated coefficients in the basis of the cross-products, shape (q, any).
+
+        In the order of `inner_covariance`. A shift of a covariate's origin leaves them alone, where L and the
+        covariance of β̂ grow with it and cancel.
+
+        Parameters
+        ----------
+        contrasts : ndarray, shape (q, p)
+            Rows of L; what they have in dropped columns is left out.
+        """
+        fixed = self.cross.fixed
+        many = contrasts[:, self._many_columns]
+        own = contrasts[:, fixed.kept] - many @ fixed.within
+        return np.hstack([many, own @ fixed.transform])
+
     @lazy
     def modes(self) -> tuple[Array, ...]:
         """Conditional modes b (BLUPs) of every block, shape (levels, k) each, in units of y per unit of z."""

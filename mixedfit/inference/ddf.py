@@ -66,6 +66,19 @@ class Degrees:
         out[np.ix_(kept, kept)] = self._kenward_roger.adjusted
         return out
 
+    def covariance_of(self, contrasts: Array) -> Array:
+        """Return the covariance of contrasts of the estimated coefficients, L Var(β̂) Lᵀ, shape (q, q)."""
+        return self.inner_covariance_of(self.fit.inner_contrasts(contrasts))
+
+    def inner_covariance_of(self, inner: Array) -> Array:
+        """Return `covariance_of` contrasts that `Fit.inner_contrasts` returned."""
+        fit = self.fit
+        if isinstance(self.method, KenwardRoger) and fit.design.blocks:
+            covariance = self._kenward_roger.adjusted_inner
+        else:
+            covariance = fit.inner_covariance
+        return np.asarray(fit.sigma**2 * inner @ covariance @ inner.T)
+
     def _estimated(self, contrasts: Array) -> Array | None:
         """Return contrasts over the estimated columns of X, or None where others are involved."""
         kept = self.fit.cross.fixed.kept

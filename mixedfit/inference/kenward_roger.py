@@ -278,11 +278,17 @@ class KenwardRogerResult:
     @lazy
     def adjusted(self) -> Array:
         """Φ_A σ² of the estimated columns of X, in units of y and x, shape (p, p)."""
-        fit, phi, w = self.information.fit, self.information.phi, self.parameter_covariance
+        fit = self.information.fit
+        transform = fit.cross.fixed.transform
+        return np.asarray(fit.sigma**2 * transform @ self.adjusted_inner @ transform.T)
+
+    @lazy
+    def adjusted_inner(self) -> Array:
+        """Φ_A in the basis of the cross-products, shape (p, p)."""
+        phi, w = self.information.phi, self.parameter_covariance
         m, q = self._changed
         middle = np.einsum("ij,ijst->st", w, q) - np.einsum("ij,isr,rt,jtu->su", w, m, phi, m, optimize=True)
-        transform = fit.cross.fixed.transform
-        return np.asarray(fit.sigma**2 * transform @ (phi + 2.0 * phi @ middle @ phi) @ transform.T)
+        return np.asarray(phi + 2.0 * phi @ middle @ phi)
 
     def f_scaling(self, contrasts: Array) -> tuple[float, float]:
         """Return the denominator degrees of freedom and the factor of F for contrasts, shape (q, p).

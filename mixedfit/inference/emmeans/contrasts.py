@@ -76,9 +76,7 @@ def family_tests(
     """Return the tests of one family of contrasts L, shape (m, p), of so many means."""
     ok = space.estimable(L)
     rows = t_rows(degrees, L, np.zeros(len(L)), ok, level=level)
-    kept = degrees.fit.kept.astype(bool)
-    own = L[ok][:, kept]
-    covariance = own @ degrees.covariance[np.ix_(kept, kept)] @ own.T
+    covariance = degrees.covariance_of(L[ok])
     size = np.sqrt(np.diag(covariance))
     size[size == 0] = 1.0
     family = Family(means, covariance / np.outer(size, size))

@@ -180,14 +180,13 @@ def t_rows(degrees: Degrees, L: Array, r: Array, estimable: BoolArray, *, level:
     """Return estimate, std_error, df, statistic, p_value, lower, upper of contrasts L, shape (q, p)."""
     kept = degrees.fit.kept.astype(bool)
     beta = np.nan_to_num(degrees.fit.beta)
-    inner = degrees.covariance[np.ix_(kept, kept)]
     rows = []
     for row, right, ok in zip(L, r, estimable, strict=True):
         if not ok:
             rows.append((float("nan"),) * 7)
             continue
         own = np.where(kept, row, 0.0)
-        error, df = float(np.sqrt(row[kept] @ inner @ row[kept])), degrees.df(own)
+        error, df = float(np.sqrt(degrees.covariance_of(own[None])[0, 0])), degrees.df(own)
         estimate = float(own @ beta)
         statistic = (estimate - right) / error if error > 0 else float("nan")
         half = t_quantile(0.5 + level / 2, df) * error
@@ -220,11 +219,15 @@ def joint(degrees: Degrees, L: Array, r: Array) -> FTest:
     """Return the F test of estimable hypotheses Lβ = r, shapes (q, p) and (q,)."""
     fit = degrees.fit
     kept = fit.kept.astype(bool)
-    L, r = _full_rank(np.where(kept, L, 0.0), r)
+    L, r = _full_rank(fit, np.where(kept, L, 0.0), r)
     df, scaling = degrees.f_df(L)
-    gap = L[:, kept] @ fit.beta[kept] - r
-    middle = L[:, kept] @ degrees.covariance[np.ix_(kept, kept)] @ L[:, kept].T
-    plain = float(gap @ np.linalg.solve(middle, gap)) / len(L)
+    inner = fit.inner_contrasts(L)
+    size = np.linalg.norm(inner, axis=1)
+    rows, upper = np.linalg.qr(
+        (inner / size[:, None]).T
+    )  # far from a covariate's origin L's are nearly parallel
+    gap = np.linalg.solve(upper.T, (L[:, kept] @ fit.beta[kept] - r) / size)
+    plain = float(gap @ np.linalg.solve(degrees.inner_covariance_of(rows.T), gap)) / len(L)
     statistic = scaling * plain
     p_value = f_probability(statistic, len(L), df)
     return FTest(statistic, len(L), df, p_value, degrees.name, plain * fit.sigma**2)
@@ -249,7 +252,7 @@ def wald_test(fit: Fit, hypotheses: Any, *, use_f: bool | None = None, ddf: Ddf 
     return WaldTest(chi2, p_value, test.df_num, float("inf"), "chi2", test.method)
 
 
-def _full_rank(L: Array, r: Array) -> tuple[Array, Array]:
+def _full_rank(fit: Fit, L: Array, r: Array) -> tuple[Array, Array]:
     """Return independent hypotheses.
 
     Raises
@@ -257,11 +260,12 @@ def _full_rank(L: Array, r: Array) -> tuple[Array, Array]:
     ModelError
         If there are none, or one that follows from the others has another right-hand side.
     """
-    size = np.linalg.norm(L, axis=1)
+    inner = fit.inner_contrasts(L)
+    size = np.linalg.norm(inner, axis=1)
     if not size.any():
         raise ModelError("the hypotheses are all 0; give at least one coefficient a weight.")
     scale = np.where(size > 0, size, 1.0)
-    rows, right = L / scale[:, None], r / scale
+    rows, right = inner / scale[:, None], r / scale
     _, upper, order = qr(rows.T, mode="economic", pivoting=True)
     diagonal = np.abs(np.diag(upper))
     keep = np.sort(order[: int(np.sum(diagonal > 1e-9 * diagonal[0]))])

@@ -312,5 +312,5 @@ def _test(setting: _Setting, refit: Fit) -> tuple[float, float]:
     if len(L) > 1:
         return estimate, joint(degrees, L, setting.r).p_value
     own = np.where(kept, L[0], 0.0)
-    error = float(np.sqrt(own[kept] @ degrees.covariance[np.ix_(kept, kept)] @ own[kept]))
+    error = float(np.sqrt(degrees.covariance_of(own[None])[0, 0]))
     return estimate, t_probability((estimate - float(setting.r[0])) / error, degrees.df(own))
