@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,6 @@ import pandas as pd
 import mixedfit as mf
 
 warnings.simplefilter("ignore")
-from pathlib import Path
 
 out = Path(".")
 s = mf.load_dataset("sleepstudy")
