@@ -196,7 +196,7 @@ def test_bootstrap_must_refuse_bad_options(options: dict[str, Any], message: str
 def test_conf_int_must_refuse_bad_options() -> None:
     drawn = FITS["slopes"]().bootstrap(100, seed=np.random.default_rng(1))
     for level in (0.0, 1.0, 95, "0.95", float("nan")):
-        with pytest.raises(mf.ModelError, match="the coverage of the interval"):
+        with pytest.raises(mf.ModelError, match="the coverage of an interval"):
             drawn.conf_int(level)  # type: ignore[arg-type]
     with pytest.raises(mf.ModelError, match="Did you mean 'percentile'"):
         drawn.conf_int(kind="percentil")  # type: ignore[arg-type]

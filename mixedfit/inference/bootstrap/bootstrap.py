@@ -1,4 +1,4 @@
-"""The bootstrap: data drawn from the fit again and again, the model refitted to each, and what that says.
+"""The bootstrap: refits of a model to data drawn from its fit or resampled from its data.
 
 Efron & Tibshirani (1993), An Introduction to the Bootstrap; Davison & Hinkley (1997), Bootstrap Methods and their
 Application; for mixed models van der Leeden, Meijer & Busing (2008), in Handbook of Multilevel Analysis, chapter 11.
@@ -55,30 +55,30 @@ def bootstrap(
     progress: bool | None = None,
     resample: str | None = None,
 ) -> Bootstrap:
-    """Return estimates from data drawn n times from a fit, or from its data.
+    """Return the estimates of refits to n data sets that are drawn from a fit, or resampled.
 
     Parameters
     ----------
     fit : Fit
     n : int
-        Replicates.
+        Number of replicates.
     type : {"parametric", "residual", "cases"}
-        Draws random effects and residuals from the fitted normal distributions; resamples the fit's own, reflated to
-        the estimated variances; or resamples whole levels of the outermost grouping factor.
+        Draw random effects and residuals from the fitted normal distributions; resample the BLUPs and residuals,
+        rescaled to the estimated variances; or resample whole levels of the outermost grouping factor.
     statistic : callable, optional
         Fit → number, array or Series.
     seed : int, SeedSequence, Generator or None
     n_jobs : int
-        Threads; −1 for one a core. Numbers do not depend on it.
+        Number of threads; −1 for one a core. Results do not depend on it.
     progress : bool, optional
         Whether to show progress; by default on a terminal.
     resample : str, optional
-        Grouping factor to resample by "cases".
+        Grouping factor whose levels "cases" resamples.
 
     Raises
     ------
     ModelError
-        If an option is not valid, or the statistic raises or changes its length.
+        If an option is invalid, or the statistic raises or changes its length.
     """
     check_count("n", n, 1)
     threads = threads_of(n_jobs)
@@ -111,7 +111,7 @@ def bootstrap(
 def _record(
     fit: Fit, kind: str, replicates: Replicates, own: Statistic | None, seed: np.random.SeedSequence
 ) -> Bootstrap:
-    """Label the replicates that were done."""
+    """Return the completed replicates as labelled tables."""
     parameters = parameters_of(fit)
     done = replicates.done()
     index = pd.Index(done, name="replicate")
@@ -154,7 +154,7 @@ def _warn(outcome: Bootstrap, finished: bool) -> None:
 
 
 def warn_stopped(done: int, requested: int) -> None:
-    """Warn that a run was interrupted."""
+    """Warn that the user interrupted a run."""
     warn(
         f"stopped after {done} of {requested} replicates, which are kept; the same seed gives them again, and the "
         "others.",

@@ -15,13 +15,14 @@ import numpy as np
 from scipy.special import ndtr
 
 from mixedfit.core.arrays import Array, IntArray
-from mixedfit.core.errors import MixedfitError, ModelError, nearest
+from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.options import check_count
 from mixedfit.crossproducts.responses import Responder
 from mixedfit.estimation.batch import BatchSearch, batch_search
 from mixedfit.estimation.fit import Fit, fit_design
 from mixedfit.inference.bootstrap.replicates import (
     FAILED,
+    REFIT_ERRORS,
     REGULAR,
     SINGULAR,
     UNDONE,
@@ -242,7 +243,7 @@ def _test_one(
         refit = refitted(setting.fit, sample.cross_products(r), sample.design(r))
         out.estimates[i], out.p_values[i] = _test(setting, refit)
         out.status[i] = SINGULAR if refit.convergence.singular else REGULAR
-    except (MixedfitError, FloatingPointError, np.linalg.LinAlgError) as error:
+    except REFIT_ERRORS as error:
         out.reasons[i], out.status[i] = reason_of(error), FAILED
 
 
