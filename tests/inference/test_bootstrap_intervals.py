@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -168,6 +169,13 @@ def test_progress_must_be_shown_when_asked_for(capsys: Any, monkeypatch: Any) ->
     shown = capsys.readouterr().err
     assert "of 70 replicates" in shown
     assert shown.endswith("\n")
+
+
+def test_progress_must_go_on_being_shown(capsys: Any, monkeypatch: Any) -> None:
+    ticks = count(step=0.06)  # the line is written every 0.1 seconds
+    monkeypatch.setattr("mixedfit.core.progress.perf_counter", lambda: next(ticks))
+    FITS["slopes"]().bootstrap(100, seed=1, progress=True)
+    assert capsys.readouterr().err.count("\r") > 20
 
 
 # -- bad input -----------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ import pandas as pd
 from mixedfit.core.errors import BootstrapWarning, warn
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.options import check_count, threads_of
-from mixedfit.core.progress import Progress
 from mixedfit.core.seeds import seed_sequence
 from mixedfit.estimation.batch import batch_search
 from mixedfit.estimation.fit import Fit
@@ -33,7 +32,7 @@ from .replicates import (
     natural_values,
     refit_block,
     refit_one,
-    run,
+    run_with_progress,
     stoppable,
 )
 from .sources import source_of
@@ -88,23 +87,26 @@ def bootstrap(
     own = None if statistic is None else Statistic(statistic, fit)
     search = batch_search(fit) if own is None and not isinstance(source, RowSource) else None
     replicates = Replicates.empty(n, fit, 0 if own is None else own.estimate.size)
-    with Progress(progress) as shown:
 
-        def work(rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
-            sample = source.draw(rng, len(these))
-            if search is not None:
-                refit_block(search, sample, these, replicates, stop)
-            for r, i in stoppable(these, stop):
-                if replicates.status[i] == UNDONE:
-                    refit_one(fit, sample, r, i, replicates, own)
+    def work(rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
+        sample = source.draw(rng, len(these))
+        if search is not None:
+            refit_block(search, sample, these, replicates, stop)
+        for r, i in stoppable(these, stop):
+            if replicates.status[i] == UNDONE:
+                refit_one(fit, sample, r, i, replicates, own)
 
-        def tick() -> None:
-            if shown.due():
-                shown.count(replicates.done().size, n, "replicates")
-
-        finished = run(work, n, rows=fit.design.n, seed=sequence, n_jobs=threads, tick=tick)
+    run_with_progress(
+        work,
+        n,
+        rows=fit.design.n,
+        seed=sequence,
+        n_jobs=threads,
+        progress=progress,
+        done=lambda: replicates.done().size,
+    )
     outcome = _record(fit, type, replicates, own, sequence)
-    _warn(outcome, finished)
+    _warn_of_failures(outcome)
     return outcome
 
 
@@ -140,9 +142,7 @@ def _record(
     )
 
 
-def _warn(outcome: Bootstrap, finished: bool) -> None:
-    if not finished:
-        warn_stopped(outcome.n, outcome.requested)
+def _warn_of_failures(outcome: Bootstrap) -> None:
     failed = int(outcome.failed.sum())
     if failed > 0.05 * outcome.n:
         reason, count = next(iter(outcome.reasons.items()))
@@ -151,12 +151,3 @@ def _warn(outcome: Bootstrap, finished: bool) -> None:
             "a random sample of what could happen, and intervals may be too short.",
             BootstrapWarning,
         )
-
-
-def warn_stopped(done: int, requested: int) -> None:
-    """Warn that the user interrupted a run."""
-    warn(
-        f"stopped after {done} of {requested} replicates, which are kept; the same seed gives them again, and the "
-        "others.",
-        BootstrapWarning,
-    )

@@ -18,7 +18,6 @@ from mixedfit.core.format import format_column, format_p_values, text_columns
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.options import check_count, threads_of
-from mixedfit.core.progress import Progress
 from mixedfit.core.seeds import seed_sequence
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import Responder
@@ -27,8 +26,7 @@ from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.simulate import simulate_response
 from mixedfit.inference.likelihood_ratio.tests import by_ml, check_same_data, chi_square_tail, same_fixed
 
-from .bootstrap import warn_stopped
-from .replicates import REFIT_ERRORS, count_reasons, reason_of, refitted, run, stoppable
+from .replicates import REFIT_ERRORS, count_reasons, reason_of, refitted, run_with_progress, stoppable
 
 __all__ = ["ParametricBootstrapTest", "parametric_bootstrap_test"]
 
@@ -184,15 +182,15 @@ def parametric_bootstrap_test(
         )
     with blas_threads(1):
         draws = _Draws(pair, n)
-    with Progress(progress) as shown:
-
-        def tick() -> None:
-            if shown.due():
-                shown.count(int(draws.finished.sum()), n, "replicates")
-
-        whole = run(draws.work, n, rows=null.design.n, seed=sequence, n_jobs=threads, tick=tick)
-    if not whole:
-        warn_stopped(int(draws.finished.sum()), n)
+    run_with_progress(
+        draws.work,
+        n,
+        rows=null.design.n,
+        seed=sequence,
+        n_jobs=threads,
+        progress=progress,
+        done=lambda: int(draws.finished.sum()),
+    )
     return ParametricBootstrapTest(
         statistic=max(statistic, 0.0),
         df=df,

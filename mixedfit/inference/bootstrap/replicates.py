@@ -15,8 +15,9 @@ from threading import Event
 import numpy as np
 
 from mixedfit.core.arrays import Array, IntArray
-from mixedfit.core.errors import MixedfitError, ModelError
+from mixedfit.core.errors import BootstrapWarning, MixedfitError, ModelError, warn
 from mixedfit.core.linalg import blas_threads
+from mixedfit.core.progress import Progress
 from mixedfit.covariance import BlockDiagonal
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
@@ -38,7 +39,9 @@ __all__ = [
     "refit_one",
     "refitted",
     "run",
+    "run_with_progress",
     "stoppable",
+    "warn_stopped",
 ]
 
 UNDONE, REGULAR, SINGULAR, FAILED = range(4)
@@ -227,6 +230,40 @@ def run(
         except KeyboardInterrupt:
             stopped.set()
     return not stopped.is_set()
+
+
+def run_with_progress(
+    work: Work,
+    n: int,
+    *,
+    rows: int,
+    seed: np.random.SeedSequence,
+    n_jobs: int,
+    progress: bool | None,
+    done: Callable[[], int],
+) -> None:
+    """Run n replicates as `run`, with a line of progress, and warn if the user interrupted them.
+
+    `done` returns the number of completed replicates.
+    """
+    with Progress(progress) as shown:
+
+        def tick() -> None:
+            if shown.wanted:
+                shown.count(done(), n, "replicates")
+
+        finished = run(work, n, rows=rows, seed=seed, n_jobs=n_jobs, tick=tick)
+    if not finished:
+        warn_stopped(done(), n)
+
+
+def warn_stopped(done: int, requested: int) -> None:
+    """Warn that the user interrupted a run."""
+    warn(
+        f"stopped after {done} of {requested} replicates, which are kept; the same seed gives them again, and the "
+        "others.",
+        BootstrapWarning,
+    )
 
 
 def _on_threads(

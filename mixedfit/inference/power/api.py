@@ -12,8 +12,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.options import check_count, threads_of
 from mixedfit.core.progress import Progress
 from mixedfit.core.seeds import seed_sequence
-from mixedfit.inference.bootstrap.bootstrap import warn_stopped
-from mixedfit.inference.bootstrap.replicates import count_reasons
+from mixedfit.inference.bootstrap.replicates import count_reasons, warn_stopped
 from mixedfit.inference.ddf import Ddf
 
 from .power import SampleSize, SimulationSetting, draw_and_test, resized, sample_sizes

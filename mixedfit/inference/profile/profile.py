@@ -201,16 +201,7 @@ def profile(
         if fit.reml:
             notes.append("REML fit: profiles are of the likelihood, at its maximum-likelihood estimates.")
         first = best.evaluation.value if fit.reml else fit.evaluation.value
-        for _ in range(4):
-            try:
-                traced = _trace_all(best, chosen, targets, notes, report)
-                break
-            except LowerDevianceError as found:
-                best = _improved(best, found.state)
-        else:
-            raise ModelError(
-                "profiling met ever lower deviances: the fit has not converged. Simplify the model."
-            )
+        best, traced = _traced_at_optimum(best, chosen, targets, notes, report)
     gain = first - best.evaluation.value
     if gain > 1e-6:
         notes.insert(0, f"A deviance lower by {gain:.3g} was met; the profiles are of that better fit.")
@@ -224,6 +215,22 @@ def profile(
         improved=gain > 1e-6,
         parameters=every,
     )
+
+
+def _traced_at_optimum(
+    fit: Fit,
+    chosen: Sequence[Parameter],
+    targets: Sequence[float],
+    notes: list[str],
+    report: Callable[[str], None] | None,
+) -> tuple[Fit, dict[Parameter, Curve]]:
+    """Return the fit of lowest deviance that profiling finds, and its profiles."""
+    for _ in range(4):
+        try:
+            return fit, _trace_all(fit, chosen, targets, notes, report)
+        except LowerDevianceError as found:
+            fit = _improved(fit, found.state)
+    raise ModelError("profiling met ever lower deviances: the fit has not converged. Simplify the model.")
 
 
 def _trace_all(
