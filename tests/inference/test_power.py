@@ -1,4 +1,4 @@
-"""Responses from given parameters and the power of tests: moments, closed forms, and how parameters are named."""
+"""Simulated responses and power of tests: moments, closed forms, names of parameters."""
 
 from __future__ import annotations
 
@@ -343,7 +343,7 @@ def test_a_fit_whose_variance_is_zero_must_serve_as_assumed_parameters() -> None
     assert np.isfinite(mf.simulate_lmm("Yield ~ 1 + x + (1 | Batch)", frame, fit, seed=1)).all()
 
 
-def test_rows_of_levels_must_become_as_many_as_asked_for() -> None:
+def test_levels_must_have_the_requested_number_of_rows() -> None:
     data = mf.load_dataset("sleepstudy")
     params = {"(Intercept)": 250, "Days": 3, "sd_(Intercept)|Subject": 25, "sd_Days|Subject": 6, "sigma": 25}
     formula = "Reaction ~ Days + (Days | Subject)"
