@@ -1,4 +1,4 @@
-"""TODO inference/coefficients.py"""
+"""The table of fixed effects: estimates, standard errors, degrees of freedom, t statistics and p-values."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["coefficient_table", "denominators"]
 
 
 def coefficient_table(fit: Fit, ddf: Ddf | None = None) -> tuple[pd.DataFrame, str]:
-    """Return the table of fixed effects and the name of the method of its degrees of freedom.
+    """Return the table of fixed effects and the name of the method for its degrees of freedom.
 
-    Columns estimate, std_error, df, statistic, p_value; df is infinite for the normal distribution.
+    Columns estimate, std_error, df, statistic, p_value; df is infinite for ``ddf="normal"``.
     """
     degrees = degrees_of_freedom(fit, ddf)
     errors = np.sqrt(np.diag(degrees.covariance))
@@ -35,9 +35,9 @@ def coefficient_table(fit: Fit, ddf: Ddf | None = None) -> tuple[pd.DataFrame, s
 
 
 def denominators(fit: Fit, degrees: Degrees) -> Array:
-    """Return the degrees of freedom of every coefficient, shape (p,); NaN where dropped.
+    """Return the degrees of freedom of every coefficient, shape (p,); NaN for dropped columns.
 
-    Levels of a factor kept as codes have them by the normal and the residual method only.
+    For levels of a factor stored as codes they are known by the normal and the residual method only.
     """
     out = np.full(len(fit.coefficient_names), np.nan)
     columns = len(fit.design.x_names)

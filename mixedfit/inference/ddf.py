@@ -1,4 +1,4 @@
-"""Which covariance and which degrees of freedom a test of fixed effects uses."""
+"""Covariance matrix and denominator degrees of freedom of tests of fixed effects, by method."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .satterthwaite import satterthwaite_df, satterthwaite_f_df
 __all__ = ["Ddf", "Degrees", "degrees_of_freedom", "method_named", "unknown_note"]
 
 Ddf: TypeAlias = Literal["satterthwaite", "kenward-roger", "residual", "normal"] | KenwardRoger
-"""How denominator degrees of freedom are found."""
+"""Methods for the denominator degrees of freedom."""
 
 _NAMES = ("satterthwaite", "kenward-roger", "residual", "normal")
 
@@ -28,7 +28,7 @@ _SHORT = {"kr": "kenward-roger", "kenwardroger": "kenward-roger", "z": "normal"}
 
 @dataclass(frozen=True, eq=False)
 class Degrees:
-    """Covariance of the fixed effects and reference distributions of their tests.
+    """Covariance matrix of the fixed effects and degrees of freedom of their tests, by one method.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Degrees:
 
     @property
     def name(self) -> str:
-        """The method in words."""
+        """Name of the method, as tables print it."""
         if isinstance(self.method, KenwardRoger):
             return f"Kenward-Roger ({self.method.information} information)"
         words = {"satterthwaite": "Satterthwaite", "residual": "residual", "normal": "normal"}
@@ -58,7 +58,7 @@ class Degrees:
 
     @lazy
     def covariance(self) -> Array:
-        """Covariance of all fixed effects, NaN where dropped, shape (p, p)."""
+        """Covariance of all fixed effects, NaN for dropped columns, shape (p, p)."""
         if not isinstance(self.method, KenwardRoger) or not self.fit.design.blocks:
             return self.fit.beta_covariance
         out = np.full_like(self.fit.beta_covariance, np.nan)
@@ -80,13 +80,13 @@ class Degrees:
         return np.asarray(fit.sigma**2 * inner @ covariance @ inner.T)
 
     def _estimated(self, contrasts: Array) -> Array | None:
-        """Return contrasts over the estimated columns of X, or None where others are involved."""
+        """Return contrasts over the estimated columns of X, or None if a dropped column has a nonzero weight."""
         kept = self.fit.cross.fixed.kept
         rest = np.delete(contrasts, kept, axis=1)
         return None if np.any(rest != 0) else contrasts[:, kept]
 
     def df(self, contrast: Array) -> float:
-        """Return the degrees of freedom of the t test of one contrast, shape (p,); infinite for the normal."""
+        """Return the degrees of freedom of the t test of one contrast, shape (p,); infinite for ``"normal"``."""
         if self.method == "normal":
             return float("inf")
         if self.method == "residual":
@@ -101,7 +101,7 @@ class Degrees:
         return satterthwaite_df(self._information, own[0])
 
     def f_df(self, contrasts: Array) -> tuple[float, float]:
-        """Return the denominator degrees of freedom and the scaling of F for contrasts of full rank, (q, p)."""
+        """Return the denominator degrees of freedom and the scale factor of F, for (q, p) contrasts of full rank."""
         if self.method in ("normal", "residual") or not self.fit.design.blocks:
             return self.df(contrasts[0]), 1.0
         own = self._estimated(contrasts)
@@ -113,12 +113,12 @@ class Degrees:
 
 
 def degrees_of_freedom(fit: Fit, ddf: Ddf | None) -> Degrees:
-    """Return the method asked for; by default Satterthwaite for REML fits, normal for ML.
+    """Return the degrees of freedom by a method; by default Satterthwaite for REML fits, normal for ML.
 
     Raises
     ------
     ModelError
-        If the method is not known, or does not fit the model.
+        If the method is unknown, or not available for the model.
     """
     if ddf is None:
         ddf = "satterthwaite" if fit.reml else "normal"
@@ -133,7 +133,7 @@ def degrees_of_freedom(fit: Fit, ddf: Ddf | None) -> Degrees:
 
 
 def method_named(ddf: Any) -> Any:
-    """Return the method that a name stands for, in any case and with spaces: "Kenward-Roger", "KR"."""
+    """Return the method of a name, which may have capitals, spaces or be short: "Kenward-Roger", "KR"."""
     if not isinstance(ddf, str):
         return ddf
     plain = ddf.strip().lower().replace("_", "-").replace(" ", "-")
@@ -142,7 +142,7 @@ def method_named(ddf: Any) -> Any:
 
 
 def unknown_note(fit: Fit) -> str:
-    """Return what is said where degrees of freedom are not known: about levels of a factor that is kept as codes."""
+    """Return the note that explains missing degrees of freedom of the levels of a factor stored as codes."""
     names = ", ".join(repr(factor.grouping.name) for factor in fit.design.many)
     return (
         f"Degrees of freedom, p-values and limits are not known where levels of {names} enter, which are too many "

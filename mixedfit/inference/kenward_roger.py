@@ -2,8 +2,8 @@
 
 Kenward & Roger (1997), Biometrics 53:983, section 2, for V linear in its parameters ψ = (Ω's elements, σ²), as in
 pbkrtest (Halekoh & Højsgaard 2014, J. Stat. Softw. 59(9)). With G_i = ∂V/∂ψ_i, M_i = XᵀV⁻¹G_iV⁻¹X and
-Q_ij = XᵀV⁻¹G_iV⁻¹G_jV⁻¹X: Φ_A = Φ + 2Φ Σ_ij W_ij (Q_ij − M_iΦM_j) Φ, with W the covariance of ψ̂. Computed from
-sums over levels in units where σ = 1; σ²'s own direction follows from V = σ²I + Σ ω_i G_i.
+Q_ij = XᵀV⁻¹G_iV⁻¹G_jV⁻¹X: Φ_A = Φ + 2Φ Σ_ij W_ij (Q_ij − M_iΦM_j) Φ, with W the covariance of ψ̂. All matrices are
+sums over levels in units where σ = 1. The derivative of V in σ² follows from V = σ²I + Σ ω_i G_i.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from .satterthwaite import AS_GOOD_AS_NORMAL
 __all__ = ["KenwardRoger", "KenwardRogerResult", "check_kenward_roger"]
 
 LARGEST_CROSSED = 4000
-"""Random effects of several factors up to which the traces tr(V⁻¹G_iV⁻¹G_j) are computed."""
+"""Largest number of crossed random effects for which the traces tr(V⁻¹G_iV⁻¹G_j) are computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class KenwardRoger:
-    """The method with its setting.
+    """The Kenward–Roger method with its setting.
 
     Parameters
     ----------
     information : {"expected", "observed"}
-        Whose inverse is the covariance of the variance parameters: expected as in pbkrtest, observed as in
-        SAS and JMP.
+        The information matrix whose inverse is the covariance of the variance parameters: expected as in pbkrtest,
+        observed as in SAS and JMP.
     """
 
     information: Literal["expected", "observed"] = "expected"
@@ -51,14 +51,14 @@ class KenwardRoger:
 
 
 def check_kenward_roger(fit: Fit, *, pairs: bool = True) -> None:
-    """Refuse fits for which the method is not computed, before any work is done.
+    """Raise for fits for which the method is not available.
 
-    Without `pairs`, what sums over pairs of random effects or of fixed levels is not needed.
+    Without `pairs`, only REML is required: no sums over pairs of random effects or of fixed levels will be computed.
 
     Raises
     ------
     ModelError
-        For ML fits, fixed factors that are kept as codes, and many crossed random effects.
+        For ML fits, fixed factors stored as codes, and more than `LARGEST_CROSSED` crossed random effects.
     """
     design = fit.design
     if not fit.reml:
@@ -83,7 +83,7 @@ def _effects(design: Design) -> int:
 
 
 def too_many_pairs(design: Design) -> ModelError:
-    """Return the refusal of crossed factors with many random effects."""
+    """Return the error for crossed factors with too many random effects."""
     return ModelError(
         f"Kenward-Roger needs products of all pairs of random effects of several factors, {_effects(design)} here; it "
         f"is computed up to {LARGEST_CROSSED}. Use ddf='satterthwaite', whose sums stay small."
@@ -92,7 +92,7 @@ def too_many_pairs(design: Design) -> ModelError:
 
 @dataclass(frozen=True, eq=False)
 class KenwardRogerResult:
-    """What the method needs of a fit.
+    """Kenward–Roger adjusted covariance of the fixed effects and scaling of F for one fit.
 
     Parameters
     ----------
@@ -105,9 +105,9 @@ class KenwardRogerResult:
 
     @lazy
     def elements(self) -> tuple[tuple[Array, ...], Array]:
-        """Directions of the free elements of Ω̃ = λ̃λ̃ᵀ, by block, and their values over σ².
+        """Derivatives of Ω̃ = λ̃λ̃ᵀ in its free elements, by block, and the elements over σ².
 
-        V is linear in them as in Ω's own, and nothing that follows depends on the basis of a term's effects.
+        V is linear in them as it is in Ω's own elements, so that the choice of basis changes no result.
         """
         fit = self.information.fit
         blocks, values = [], []
@@ -123,12 +123,12 @@ class KenwardRogerResult:
 
     @lazy
     def spreads(self) -> Array:
-        """M_i with V itself first, then Ω's elements, shape (d + 1, p, p)."""
+        """M_i for G_0 = V and G_1, …, G_d of Ω's elements, shape (d + 1, p, p)."""
         own = self.information.spreads(self.elements[0])
         return np.concatenate([np.linalg.inv(self.information.phi)[None], own])
 
     def _coefficients(self, columns: Sequence[Array]) -> list[Array]:
-        """Return E_i times columns of every block, all other blocks 0: shape (levels, k, d · columns) each."""
+        """Return E_i times the columns of its block, 0 in other blocks: one array (levels, k, d · columns) a block."""
         directions = self.elements[0]
         total = sum(len(d) for d in directions)
         out, at = [], 0
@@ -141,7 +141,7 @@ class KenwardRogerResult:
 
     @lazy
     def pairs(self) -> Array:
-        """Q_ij, V itself first, shape (d + 1, d + 1, p, p)."""
+        """Q_ij for G_0 = V and G_1, …, G_d of Ω's elements, shape (d + 1, d + 1, p, p)."""
         p, m = self.information.phi.shape[0], self.spreads
         d = m.shape[0] - 1
         own = self.information.quadratic_forms(
@@ -155,7 +155,7 @@ class KenwardRogerResult:
 
     @lazy
     def traces(self) -> Array:
-        """tr(P B_i P B_j), V itself first, shape (d + 1, d + 1)."""
+        """tr(P G_i P G_j) for G_0 = V and G_1, …, G_d of Ω's elements, shape (d + 1, d + 1)."""
         fit, phi, m, q = self.information.fit, self.information.phi, self.spreads, self.pairs
         single, double = self._plain_traces()
         d = single.size
@@ -168,7 +168,7 @@ class KenwardRogerResult:
         return out
 
     def _plain_traces(self) -> tuple[Array, Array]:
-        """Return tr(V⁻¹G_i) and tr(V⁻¹G_iV⁻¹G_j) over Ω's elements."""
+        """Return tr(V⁻¹G_i), shape (d,), and tr(V⁻¹G_iV⁻¹G_j), shape (d, d), of Ω's elements."""
         fit = self.information.fit
         directions = self.elements[0]
         if fit.cross.q_tail == 0:
@@ -208,7 +208,7 @@ class KenwardRogerResult:
 
     @lazy
     def change(self) -> Array:
-        """Rows that turn (V, Ω's elements) into (σ², Ω's elements) as directions, shape (d + 1, d + 1)."""
+        """Matrix from the derivatives (V, G_1, …, G_d) to those in (σ², Ω's elements), shape (d + 1, d + 1)."""
         values = self.elements[1]
         out = np.eye(values.size + 1)
         out[0, 1:] = -values
@@ -221,7 +221,7 @@ class KenwardRogerResult:
         if self.kind == "observed":
             information = self._response_forms() - information
         own = self.change @ information @ self.change.T
-        if self.information.fit.held_sigma is not None:  # a variance that is known has no error
+        if self.information.fit.held_sigma is not None:  # a known variance has no sampling error
             own[0], own[:, 0] = 0.0, 0.0
         size = np.sqrt(np.abs(np.diag(own)))
         size[size == 0] = 1.0
@@ -229,9 +229,10 @@ class KenwardRogerResult:
 
     @lazy
     def root_covariance(self) -> Array:
-        """Covariance of (η, log σ²), shape (n_theta + 1, n_theta + 1); without σ's row and column where it is held.
+        """Covariance of (η, log σ²), shape (n_theta + 1, n_theta + 1); without the row and column of σ if σ is held.
 
-        To first order in η; a variance or correlation at its limit, along which Ω does not change, counts as known.
+        First-order approximation in η (`Chart`). A variance or correlation on its boundary, where Ω has derivative 0,
+        counts as known.
         """
         fit = self.information.fit
         turned = np.zeros((fit.theta.size, self.elements[1].size))
@@ -248,7 +249,7 @@ class KenwardRogerResult:
         return np.asarray(both @ self.parameter_covariance @ both.T)
 
     def _response_forms(self) -> Array:
-        """Return yᵀP B_i P B_j P y / σ², V itself first."""
+        """Return yᵀP G_i P G_j P y / σ² for G_0 = V and G_1, …, G_d of Ω's elements, shape (d + 1, d + 1)."""
         fit = self.information.fit
         scores = [s[:, :, None] for s in fit.evaluation.scores]
         scale = fit.evaluation.sigma_squared
@@ -268,7 +269,7 @@ class KenwardRogerResult:
 
     @lazy
     def _changed(self) -> tuple[Array, Array]:
-        """M_i and Q_ij in the directions of (σ², Ω's elements)."""
+        """M_i and Q_ij for the derivatives in (σ², Ω's elements)."""
         c = self.change
         return (
             np.einsum("ab,bst->ast", c, self.spreads),
@@ -277,7 +278,7 @@ class KenwardRogerResult:
 
     @lazy
     def adjusted(self) -> Array:
-        """Φ_A σ² of the estimated columns of X, in units of y and x, shape (p, p)."""
+        """Adjusted covariance Φ_A σ² of the estimated columns of X, in units of y and x, shape (p, p)."""
         fit = self.information.fit
         transform = fit.cross.fixed.transform
         return np.asarray(fit.sigma**2 * transform @ self.adjusted_inner @ transform.T)
@@ -291,7 +292,7 @@ class KenwardRogerResult:
         return np.asarray(phi + 2.0 * phi @ middle @ phi)
 
     def f_scaling(self, contrasts: Array) -> tuple[float, float]:
-        """Return the denominator degrees of freedom and the factor of F for contrasts, shape (q, p).
+        """Return the denominator degrees of freedom and the scale factor of F for contrasts, shape (q, p).
 
         Kenward & Roger (1997), equations 7 to 9.
         """
@@ -320,7 +321,7 @@ class KenwardRogerResult:
 
 
 def _free(structure: BlockDiagonal) -> list[tuple[int, int]]:
-    """Return rows and columns of Ω's free elements, term by term."""
+    """Return the (row, column) positions of Ω's free elements, term by term."""
     return [
         (a, b)
         for part, _, here in structure.slices()

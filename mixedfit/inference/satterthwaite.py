@@ -2,7 +2,7 @@
 
 df = 2 v² / gᵀA g for v = ℓᵀ C ℓ, with g the gradient of v in (θ, log σ²) and A the inverse of half the
 criterion's second derivative there: the method of SAS and lmerTest (Kuznetsova, Brockhoff & Christensen 2017,
-J. Stat. Softw. 82(13), section 2), with exact derivatives for numerical ones.
+J. Stat. Softw. 82(13), section 2), with exact instead of numerical derivatives.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from mixedfit.estimation.information import Information
 __all__ = ["AS_GOOD_AS_NORMAL", "satterthwaite_df", "satterthwaite_f_df"]
 
 AS_GOOD_AS_NORMAL = 1e10
-"""Degrees of freedom beyond which nothing is left of a t distribution: quantiles are the normal's to ten digits.
+"""Degrees of freedom above which infinity is returned: quantiles of t and normal agree to ten digits there.
 
-A gradient that is 0 but for rounding errors, as that of a slope within groups where σ is held, ends there.
+A gradient that is 0 up to rounding errors, such as that of a within-group slope where σ is held, gives more than these.
 """
 
 
 def satterthwaite_df(information: Information, contrast: Array) -> float:
-    """Return the degrees of freedom of one contrast; infinite where its variance depends on no estimated parameter.
+    """Return the degrees of freedom of one contrast, infinite if its variance depends on no estimated parameter.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ def satterthwaite_df(information: Information, contrast: Array) -> float:
 def satterthwaite_f_df(information: Information, contrasts: Array) -> float:
     """Return the denominator degrees of freedom of the F test of several contrasts, shape (q, p).
 
-    Fai & Cornelius (1996), J. Stat. Comput. Simul. 54:363: those of independent t statistics, matched in mean.
+    Fai & Cornelius (1996), J. Stat. Comput. Simul. 54:363: the contrasts are rotated to independent t statistics; the
+    mean of F equals the mean of their squares.
     """
     fit = information.fit
     transform = fit.cross.fixed.transform

@@ -1,7 +1,7 @@
-"""Covariance of the variance parameters, from the exact second derivative of the criterion that was minimised.
+"""Covariance matrix of the variance parameters, from the observed information and the delta method.
 
-W = 2 H⁻¹, with H the second derivative of −2 log-likelihood (restricted under REML) in (η, log σ²), σ not profiled out;
-then the delta method. Observed information, as SAS's ASYCOV.
+W = 2 H⁻¹, with H the exact second derivative of −2 log-likelihood (restricted under REML) in (η, log σ²), η the
+coordinates of `Chart`, σ not profiled out, as in SAS's ASYCOV.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _SCALES = ("sd", "variance", "cholesky")
 
 
 def vcov_varpar(fit: Fit, *, scale: Scale = "sd", joint: bool = False) -> pd.DataFrame:
-    """Return the covariance of the variance parameters, by lme4's names; NaN for those on the boundary.
+    """Return the covariance matrix of the variance parameters, labelled as in lme4; NaN for those on the boundary.
 
     Parameters
     ----------
     fit : Fit
     scale : {"sd", "variance", "cholesky"}
-        What the parameters are.
+        Scale of the parameters, see `Scale`.
     joint : bool
-        Whether to add the fixed effects: their covariance then includes what the uncertainty of the variances adds,
-        and their covariances with them.
+        Whether to add the fixed effects. Their covariance matrix then includes the uncertainty of the variance
+        parameters.
 
     Notes
     -----
@@ -63,7 +63,7 @@ def vcov_varpar(fit: Fit, *, scale: Scale = "sd", joint: bool = False) -> pd.Dat
 
 
 def _jacobian(fit: Fit, scale: Scale) -> Array:
-    """Return ∂(parameters)/∂(η, log σ²), η the coordinates of `Chart`."""
+    """Return ∂(parameters)/∂(η, log σ²), shape (parameters, n_theta + 1)."""
     parameters = variance_parameters(fit.design, with_sigma=fit.held_sigma is None)
     if scale == "sd":
         return jacobian(fit, parameters)
@@ -106,7 +106,7 @@ def _diagonals(fit: Fit) -> set[int]:
 
 
 def _coefficient_slopes(information: Information) -> Array:
-    """Return ∂β̂/∂η = −Φ Σ_j H_jᵀ E_a w_j, of the estimated columns of X, shape (p, n_theta), in units of y and x."""
+    """Return ∂β̂/∂η = −Φ Σ_j H_jᵀ E_a w_j of the estimated columns of X, in units of y and x, shape (p, n_theta)."""
     fit = information.fit
     parts = [
         np.einsum("jas,dab,jb->sd", h, e, s, optimize=True)
@@ -121,7 +121,7 @@ def _coefficient_slopes(information: Information) -> Array:
 
 
 def standard_errors(fit: Fit) -> pd.Series[float]:
-    """Return the standard errors of all parameters by lme4's names: the delta method for variances."""
+    """Return the standard errors of all parameters, labelled as in lme4; variance parameters by the delta method."""
     variances = np.diag(vcov_varpar(fit).to_numpy())
     errors = np.sqrt(np.concatenate([variances, np.diag(fit.beta_covariance)]))
     names = [p.name for p in variance_parameters(fit.design, with_sigma=fit.held_sigma is None)]

@@ -1,4 +1,4 @@
-"""The table of fixed effects, and Wald intervals: estimates and their standard errors."""
+"""Wald intervals: estimate ± quantile × standard error."""
 
 from __future__ import annotations
 
@@ -46,15 +46,16 @@ def wald_intervals(
         Coverage.
     parameters : str or sequence of str, optional
     ddf : optional
-        Reference distribution of the fixed effects.
+        Method for the degrees of freedom of the fixed effects.
     delta : bool
-        Whether variance parameters get intervals too, by the delta method on the logarithm of standard deviations and
-        Fisher's z of correlations (Pinheiro & Bates 2000, section 2.4.3); else they are NaN, as in lme4.
+        Whether to compute intervals for variance parameters, by the delta method on the logarithm of standard
+        deviations and Fisher's z of correlations (Pinheiro & Bates 2000, section 2.4.3). If not, they are NaN, as in
+        lme4.
     names : {"lme4", "long", "words"}
     """
     probability = 0.5 + 0.5 * check_level(level)
-    everything = parameters_of(fit)
-    chosen = [everything[i] for i in choose(everything, parameters)]
+    every = parameters_of(fit)
+    chosen = [every[i] for i in choose(every, parameters)]
     limits = [(float("nan"), float("nan"))] * len(chosen)
     if any(p.kind == "fixed" for p in chosen):
         fixed, _ = coefficient_table(fit, ddf)

@@ -1,4 +1,4 @@
-"""F tests by term against lmerTest (stored output), SAS and published tables; what they must not depend on."""
+"""F tests by term against lmerTest (stored output), SAS and published tables; invariances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a bootstrap draws and refits, against dense moments, closed forms and refits from scratch."""
+"""Bootstrap replicates against dense moments, closed forms and refits from scratch."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_simulated_responses_must_have_the_fitted_marginal_moments() -> None:
     assert worst_moment(drawn[rows], mean, cov) < 4.8
 
 
-def test_simulation_about_the_blups_must_be_told_from_the_marginal_one() -> None:
+def test_simulation_about_the_blups_must_differ_from_the_marginal_one() -> None:
     fit = crossed_fit()
     rows, mean, cov = dense_moments(fit)
     weights = fit._fit.design.weights[rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,13 @@ def test_progress_must_be_shown_when_asked_for(capsys: Any, monkeypatch: Any) ->
     assert shown.endswith("\n")
 
 
+def test_progress_must_go_on_being_shown(capsys: Any, monkeypatch: Any) -> None:
+    ticks = count(step=0.06)  # the line is written every 0.1 seconds
+    monkeypatch.setattr("mixedfit.core.progress.perf_counter", lambda: next(ticks))
+    FITS["slopes"]().bootstrap(100, seed=1, progress=True)
+    assert capsys.readouterr().err.count("\r") > 20
+
+
 # -- bad input -----------------------------------------------------------------------------------------
 
 
@@ -196,7 +204,7 @@ def test_bootstrap_must_refuse_bad_options(options: dict[str, Any], message: str
 def test_conf_int_must_refuse_bad_options() -> None:
     drawn = FITS["slopes"]().bootstrap(100, seed=np.random.default_rng(1))
     for level in (0.0, 1.0, 95, "0.95", float("nan")):
-        with pytest.raises(mf.ModelError, match="the coverage of the interval"):
+        with pytest.raises(mf.ModelError, match="the coverage of an interval"):
             drawn.conf_int(level)  # type: ignore[arg-type]
     with pytest.raises(mf.ModelError, match="Did you mean 'percentile'"):
         drawn.conf_int(kind="percentil")  # type: ignore[arg-type]

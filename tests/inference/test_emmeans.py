@@ -1,4 +1,4 @@
-"""Marginal means and their contrasts against R's emmeans (stored output), SAS, and what must hold for them."""
+"""Marginal means and their contrasts against R's emmeans (stored output), SAS, and by invariances."""
 
 from __future__ import annotations
 

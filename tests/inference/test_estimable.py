@@ -1,4 +1,4 @@
-"""Contrasts of models without full rank: which the data determine, and with which value."""
+"""Contrasts of models without full rank: estimability, values and notes."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def test_scaled_f_must_be_that_of_pbkrtest(name: str) -> None:
     assert test.p_value == pytest.approx(table["p.value"][0], rel=2e-5)
 
 
-def test_reference_must_tell_scaled_f_and_kenward_roger_from_their_rivals() -> None:
+def test_reference_must_distinguish_scaled_f_and_kenward_roger_from_their_rivals() -> None:
     table = R["kenward_roger_f"]["machines_slopes"]["table"]
     assert table["stat"][1] / table["stat"][0] == pytest.approx(1.25, abs=1e-6)
     tests = R["sleepstudy_unbalanced"]["tests"]

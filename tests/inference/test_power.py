@@ -1,4 +1,4 @@
-"""Responses from given parameters and the power of tests: moments, closed forms, and how parameters are named."""
+"""Simulated responses and power of tests: moments, closed forms, names of parameters."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from scipy.stats import nct, t
 import mixedfit as mf
 from mixedfit.inference.power import api as studies
 from mixedfit.inference.power.record import Power, wilson
-from mixedfit.inference.power.study import plan_design, read_truth, with_levels, with_rows
+from mixedfit.inference.power.study import read_parameters, study_of, with_levels, with_rows
 from mixedfit.model import results as predictions
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
-TRUTH = {
+PARAMS = {
     "(Intercept)": 250.0,
     "Days": 3.0,
     "sd_(Intercept)|Subject": 25.0,
@@ -48,7 +48,7 @@ def moments_must_be(drawn: pd.DataFrame, mean: Any, covariance: Any) -> None:
 
 def test_draws_must_have_the_moments_of_the_parameters() -> None:
     frame = study()
-    drawn = mf.simulate_lmm(FORMULA, frame, TRUTH, n=5000, seed=1)
+    drawn = mf.simulate_lmm(FORMULA, frame, PARAMS, n=5000, seed=1)
     z = np.column_stack([np.ones(12), frame["Days"]])
     omega = np.array([[625.0, -60.0], [-60.0, 36.0]])
     same = frame["Subject"].to_numpy()[:, None] == frame["Subject"].to_numpy()
@@ -67,9 +67,9 @@ def test_draws_must_have_weights_offset_and_factors_of_their_rows() -> None:
             "o": [0.0, 9.0, 5.0, 1.0],
         }
     )
-    truth = {"(Intercept)": 1.0, "fb": 2.0, "sd_(Intercept)|g": 3.0, "sd_(Intercept)|h": 0.5, ".sigma": 2.0}
+    params = {"(Intercept)": 1.0, "fb": 2.0, "sd_(Intercept)|g": 3.0, "sd_(Intercept)|h": 0.5, ".sigma": 2.0}
     drawn = mf.simulate_lmm(
-        "y ~ f + offset(o) + (1 | g) + (1 | h)", frame, truth, n=5000, seed=2, weights="w"
+        "y ~ f + offset(o) + (1 | g) + (1 | h)", frame, params, n=5000, seed=2, weights="w"
     )
     covariance = 9.0 * np.kron(np.eye(2), np.ones((2, 2))) + 0.25 * np.kron(np.ones((2, 2)), np.eye(2))
     moments_must_be(drawn, [1.0, 12.0, 6.0, 4.0], covariance + np.diag([4.0, 1.0, 4.0, 1.0]))
@@ -77,7 +77,7 @@ def test_draws_must_have_weights_offset_and_factors_of_their_rows() -> None:
 
 def test_parameters_may_be_named_in_several_ways() -> None:
     frame = study()
-    expected = mf.simulate_lmm(FORMULA, frame, TRUTH, seed=3)
+    expected = mf.simulate_lmm(FORMULA, frame, PARAMS, seed=3)
     lam = np.linalg.cholesky([[625.0, -60.0], [-60.0, 36.0]]) / 20.0
     ways: list[dict[str, Any]] = [
         {"(Intercept)": 250, "Days": 3, ".sig01": 25, ".sig02": -0.4, ".sig03": 6, ".sigma": 20},
@@ -94,7 +94,7 @@ def test_parameters_may_be_named_in_several_ways() -> None:
     ]
     for params in ways:
         pd.testing.assert_series_equal(mf.simulate_lmm(FORMULA, frame, params, seed=3), expected)
-    without = {name: value for name, value in TRUTH.items() if not name.startswith("cor")}
+    without = {name: value for name, value in PARAMS.items() if not name.startswith("cor")}
     zero = {**without, "cor_Days.(Intercept)|Subject": 0.0}
     pd.testing.assert_series_equal(
         mf.simulate_lmm(FORMULA, frame, without, seed=3), mf.simulate_lmm(FORMULA, frame, zero, seed=3)
@@ -111,16 +111,16 @@ def test_parameters_of_a_fit_must_serve_as_they_are_labelled() -> None:
 
 def test_left_side_need_not_be_in_the_data_and_must_not_be_looked_at() -> None:
     frame = study()
-    expected = mf.simulate_lmm(FORMULA, frame, TRUTH, seed=5)
+    expected = mf.simulate_lmm(FORMULA, frame, PARAMS, seed=5)
     assert expected.name == "Reaction"
     filled = frame.assign(Reaction=np.nan)
-    pd.testing.assert_series_equal(mf.simulate_lmm(FORMULA, filled, TRUTH, seed=5), expected)
+    pd.testing.assert_series_equal(mf.simulate_lmm(FORMULA, filled, PARAMS, seed=5), expected)
     assert filled["Reaction"].isna().all()
     right = "~ Days + (Days | Subject)"
-    pd.testing.assert_series_equal(mf.simulate_lmm(right, frame, TRUTH, seed=5), expected.rename("response"))
-    logs = mf.simulate_lmm(f"log(Reaction) {right}", frame, TRUTH, seed=5)
+    pd.testing.assert_series_equal(mf.simulate_lmm(right, frame, PARAMS, seed=5), expected.rename("response"))
+    logs = mf.simulate_lmm(f"log(Reaction) {right}", frame, PARAMS, seed=5)
     pd.testing.assert_series_equal(logs, expected.rename("log(Reaction)"))
-    same = mf.simulate_lmm(FORMULA, pl.from_pandas(frame), TRUTH, seed=5)
+    same = mf.simulate_lmm(FORMULA, pl.from_pandas(frame), PARAMS, seed=5)
     np.testing.assert_array_equal(same, expected)
 
 
@@ -128,12 +128,12 @@ def test_missing_predictor_must_give_a_missing_draw() -> None:
     frame = study().astype({"Days": float})
     frame.iloc[4, 1] = np.nan
     with pytest.warns(mf.MissingRowsWarning):
-        drawn = mf.simulate_lmm(FORMULA, frame, TRUTH, seed=6)
+        drawn = mf.simulate_lmm(FORMULA, frame, PARAMS, seed=6)
     assert np.flatnonzero(drawn.isna()).tolist() == [4]
 
 
 def test_covariance_without_full_rank_must_be_drawn() -> None:
-    params = {**TRUTH, "cor_Days.(Intercept)|Subject": 1.0}
+    params = {**PARAMS, "cor_Days.(Intercept)|Subject": 1.0}
     drawn = mf.simulate_lmm(FORMULA, study(), params, n=2000, seed=7)
     z = np.array([1.0, 3.0])
     assert drawn.iloc[3].var() == pytest.approx(400 + (z @ [25.0, 6.0]) ** 2, rel=0.2)
@@ -154,14 +154,14 @@ def test_covariance_without_full_rank_must_be_drawn() -> None:
     ],
 )
 def test_wrong_parameters_must_be_refused(change: dict[str, Any], message: str) -> None:
-    params = {name: value for name, value in {**TRUTH, **change}.items() if value is not None}
+    params = {name: value for name, value in {**PARAMS, **change}.items() if value is not None}
     with pytest.raises(mf.ModelError, match=message.replace("|", "\\|")):
         mf.simulate_lmm(FORMULA, study(), params)
 
 
 def test_column_that_is_not_there_must_be_named_among_those_that_are() -> None:
     with pytest.raises(mf.FormulaError, match=r"no column 'Subjekt' in the data \(columns: Subject, Days\)"):
-        mf.simulate_lmm("y ~ Days + (1 | Subjekt)", study(), TRUTH)
+        mf.simulate_lmm("y ~ Days + (1 | Subjekt)", study(), PARAMS)
 
 
 # -- power -----------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def test_power_of_a_linear_model_must_be_that_of_the_noncentral_t() -> None:
 @pytest.mark.parametrize("slope", [0.0, 4.0])
 def test_power_of_a_balanced_growth_study_must_be_that_of_its_slopes(slope: float) -> None:
     """Balanced: the slopes of the subjects are a sample, N(β, ω² + σ²/Sxx); the test is their t test."""
-    params = {**TRUTH, "Days": slope}
+    params = {**PARAMS, "Days": slope}
     outcome = mf.power(FORMULA, mf.load_dataset("sleepstudy"), params, "Days", n=600, seed=2)
     error = np.sqrt((36.0 + 400.0 / 82.5) / 18)
     contains(outcome, noncentral(slope / error, 17, 0.05))
@@ -213,7 +213,7 @@ def test_power_of_a_balanced_growth_study_must_be_that_of_its_slopes(slope: floa
 
 
 def test_levels_must_be_added_along_a_factor() -> None:
-    outcome = mf.power(FORMULA, study(), TRUTH, "Days = 1", n=20, seed=3, along={"Subject": [2, 3, 8]})
+    outcome = mf.power(FORMULA, study(), PARAMS, "Days = 1", n=20, seed=3, along={"Subject": [2, 3, 8]})
     assert outcome.table["Subject"].tolist() == [2, 3, 8]
     assert outcome.table["rows"].tolist() == [8, 12, 32]
     assert list(outcome.p_values.columns) == ["Subject = 2", "Subject = 3", "Subject = 8"]
@@ -267,10 +267,10 @@ def test_name_of_a_term_must_stand_for_its_coefficients() -> None:
 def test_p_values_must_be_those_of_fits_to_the_data_drawn(ddf: Any) -> None:
     """The data are drawn here again, by the documented seeds: one a setting, one a block of it."""
     data = mf.load_dataset("sleepstudy")
-    outcome = mf.power(FORMULA, data, TRUTH, "Days", n=3, seed=5, ddf=ddf)
+    outcome = mf.power(FORMULA, data, PARAMS, "Days", n=3, seed=5, ddf=ddf)
     block = np.random.SeedSequence(5, spawn_key=(0,)).spawn(1)[0]
-    plan = plan_design(FORMULA, data)
-    drawn = read_truth(plan.design, TRUTH).draw(plan.design, 3, np.random.default_rng(block))
+    plan = study_of(FORMULA, data)
+    drawn = read_parameters(plan.design, PARAMS).draw(plan.design, 3, np.random.default_rng(block))
     for r in range(3):
         test = mf.lmm(FORMULA, data.assign(Reaction=drawn[r])).fit().t_test("Days", ddf=ddf)
         assert outcome.p_values.iloc[r, 0] == pytest.approx(test.table["p_value"].iloc[0], rel=1e-4)
@@ -279,8 +279,8 @@ def test_p_values_must_be_those_of_fits_to_the_data_drawn(ddf: Any) -> None:
 
 def test_multiple_of_a_coefficient_must_have_its_test() -> None:
     data = mf.load_dataset("sleepstudy")
-    plain = mf.power(FORMULA, data, TRUTH, "Days = 1", n=30, seed=5, ddf="normal")
-    scaled = mf.power(FORMULA, data, TRUTH, "-2 * Days = -2", n=30, seed=5, ddf="normal")
+    plain = mf.power(FORMULA, data, PARAMS, "Days = 1", n=30, seed=5, ddf="normal")
+    scaled = mf.power(FORMULA, data, PARAMS, "-2 * Days = -2", n=30, seed=5, ddf="normal")
     np.testing.assert_allclose(scaled.p_values, plain.p_values, rtol=1e-12)
     np.testing.assert_allclose(scaled.estimates, -2 * plain.estimates, rtol=1e-12)
 
@@ -312,7 +312,7 @@ def test_wilson_interval_must_solve_the_score_equation(k: int) -> None:
 )
 def test_wrong_options_of_power_must_be_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(mf.ModelError, match=message):
-        mf.power(FORMULA, study(), TRUTH, **{"test": "Days", "n": 2, **options})
+        mf.power(FORMULA, study(), PARAMS, **{"test": "Days", "n": 2, **options})
 
 
 @pytest.mark.parametrize("module", [predictions, studies], ids=lambda module: module.__name__)
@@ -322,7 +322,7 @@ def test_examples_must_print_what_they_show(module: Any) -> None:
     assert outcome.failed == 0
 
 
-def test_parameters_of_a_fit_must_serve_as_truth() -> None:
+def test_parameters_of_a_fit_must_serve_as_assumed_parameters() -> None:
     data = mf.load_dataset("sleepstudy")
     fit = mf.lmm("Reaction ~ Days + (Days | Subject)", data).fit()
     drawn = mf.simulate_lmm("Reaction ~ Days + (Days | Subject)", data, fit, n=400, seed=1)
@@ -336,20 +336,20 @@ def test_parameters_of_a_fit_must_serve_as_truth() -> None:
     assert other.max() > 700
 
 
-def test_a_fit_whose_variance_is_zero_must_serve_as_truth() -> None:
+def test_a_fit_whose_variance_is_zero_must_serve_as_assumed_parameters() -> None:
     frame = mf.load_dataset("Dyestuff2").assign(x=1.0)
     with pytest.warns(mf.RankWarning):
         fit = mf.lmm("Yield ~ 1 + x + (1 | Batch)", frame).fit()
     assert np.isfinite(mf.simulate_lmm("Yield ~ 1 + x + (1 | Batch)", frame, fit, seed=1)).all()
 
 
-def test_rows_of_levels_must_become_as_many_as_asked_for() -> None:
+def test_levels_must_have_the_requested_number_of_rows() -> None:
     data = mf.load_dataset("sleepstudy")
-    truth = {"(Intercept)": 250, "Days": 3, "sd_(Intercept)|Subject": 25, "sd_Days|Subject": 6, "sigma": 25}
+    params = {"(Intercept)": 250, "Days": 3, "sd_(Intercept)|Subject": 25, "sd_Days|Subject": 6, "sigma": 25}
     formula = "Reaction ~ Days + (Days | Subject)"
     options: dict[str, Any] = {"n": 20, "seed": 1}
     found = mf.power(
-        formula, data, truth, "Days", within={"Subject": [4, 25]}, along={"Subject": [9, 18]}, **options
+        formula, data, params, "Days", within={"Subject": [4, 25]}, along={"Subject": [9, 18]}, **options
     )
     assert found.table[["Subject", "rows per Subject"]].to_numpy().tolist() == [
         [9, 4],
@@ -359,12 +359,12 @@ def test_rows_of_levels_must_become_as_many_as_asked_for() -> None:
     ]
     assert (found.table["rows"] == found.table["Subject"] * found.table["rows per Subject"]).all()
     with pytest.raises(mf.ModelError, match="within='Subjet' is not a grouping"):
-        mf.power(formula, data, truth, "Days", within={"Subjet": 3}, **options)
+        mf.power(formula, data, params, "Days", within={"Subjet": 3}, **options)
 
 
 def test_power_must_have_its_test_and_three_decimals_in_every_markup() -> None:
     found = mf.power(
-        FORMULA, mf.load_dataset("sleepstudy"), TRUTH, "Days", n=20, seed=1, along={"Subject": [9, 18]}
+        FORMULA, mf.load_dataset("sleepstudy"), PARAMS, "Days", n=20, seed=1, along={"Subject": [9, 18]}
     )
     text = mf.to_markdown(found)
     assert "Power of the test Days = 0 at level 0.05" in text

@@ -1,4 +1,4 @@
-"""Likelihood profiles against brute force in R and in a dense likelihood, and against what must hold for all data."""
+"""Likelihood profiles against brute force in R and in a dense likelihood, and by invariances."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ def test_fit_that_did_not_converge_must_be_improved_with_a_warning() -> None:
     assert profile.deviance == pytest.approx(1751.939344, abs=1e-5)
 
 
-def test_lower_deviance_met_on_the_way_must_replace_the_fit_with_a_warning() -> None:
+def test_lower_deviance_found_by_profiling_must_replace_the_fit_with_a_warning() -> None:
     fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit(reml=False)._fit
     theta = fit.theta * np.array([1.6, 1.0, 0.7])
     short = replace(fit, theta=theta, evaluation=fit.criterion(False)(theta))
@@ -277,16 +277,16 @@ def test_lower_deviance_met_on_the_way_must_replace_the_fit_with_a_warning() -> 
 
 
 def test_interrupt_must_keep_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mixedfit.inference.profile import profile as room
+    from mixedfit.inference.profile import profile as module
 
-    original = room._traced
+    original = module._traced
 
     def interrupted(tracer: Any, *rest: Any) -> Any:
         if tracer.parameter.name == ".sig02":
             raise KeyboardInterrupt
         return original(tracer, *rest)
 
-    monkeypatch.setattr(room, "_traced", interrupted)
+    monkeypatch.setattr(module, "_traced", interrupted)
     with pytest.warns(mf.ConvergenceWarning, match="not profiled"):
         profile = fitted("penicillin").profile(levels=(0.9,))
     assert list(profile.curves) == [".sig01"]

@@ -83,7 +83,7 @@ def test_bioequivalence_must_have_the_degrees_of_freedom_of_sas(kind: str, ddf: 
     check(f"sas-bioequivalence_homogeneous-{kind}", bioequivalence("homogeneous"), ddf, PRINTED)
 
 
-def test_bioequivalence_must_tell_kenward_roger_from_satterthwaite() -> None:
+def test_bioequivalence_must_distinguish_kenward_roger_from_satterthwaite() -> None:
     # The adjusted standard errors differ from the plain ones by 3e-6 to 3e-5 only: ten times the tolerance above.
     both = [rows_of(f"sas-bioequivalence_homogeneous-{kind}")["std_error"] for kind in ("sas_kr", "sas_sw")]
     assert (both[0] / both[1] - 1).min() > 10 * PRINTED

@@ -77,7 +77,7 @@ def test_kenward_roger_with_expected_information_must_be_that_of_lmertest(name: 
         ("local-pastes-unbalanced-satt-kr", "strength ~ 1 + (1 | batch/cask)"),
     ],
 )
-def test_unbalanced_data_must_tell_kenward_roger_from_satterthwaite_and_from_no_adjustment(
+def test_unbalanced_data_must_distinguish_kenward_roger_from_satterthwaite_and_from_no_adjustment(
     name: str, formula: str
 ) -> None:
     expected = RECORDS[name]["expected"]
@@ -334,7 +334,7 @@ def design_of(formula: str, data: pd.DataFrame) -> Design:
         ("score ~ 1 + (1 | Machine)", "score ~ Worker", "random effects of Machine"),
     ],
 )
-def test_models_must_be_told_from_nested_ones(smaller: str, larger: str, lacks: str) -> None:
+def test_models_that_are_not_nested_must_be_detected(smaller: str, larger: str, lacks: str) -> None:
     data = mf.load_dataset("Machines")
     data["x"] = np.random.default_rng(1).normal(size=len(data))
     one, other = (design_of(formula, data) for formula in (smaller, larger))

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import fft, special
 
 from mixedfit.core.arrays import Array
+from mixedfit.inference.bootstrap.intervals import shortest_interval
 
 __all__ = [
     "advice",
@@ -224,8 +225,4 @@ def hpd(draws: Array, level: float) -> tuple[float, float]:
     >>> hpd(np.array([[0.0, 1.0, 2.0, 3.0, 10.0]]), 0.6)
     (0.0, 3.0)
     """
-    ordered = np.sort(draws, axis=None)
-    inside = int(np.floor(level * ordered.size))
-    widths = ordered[inside:] - ordered[: ordered.size - inside]
-    at = int(np.argmin(widths))
-    return float(ordered[at]), float(ordered[at + inside])
+    return shortest_interval(draws, int(np.floor(level * draws.size)))

@@ -1,1 +1,1 @@
-"""F tests of the terms of the fixed part."""
+"""F tests of the terms of the fixed part (`anova`), with the indicator columns of type III (`indicators`)."""

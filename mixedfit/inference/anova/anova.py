@@ -1,12 +1,12 @@
-"""The hypotheses that an analysis of variance tests for each term: types I, II and III.
+"""F tests of the terms of the fixed part, by hypotheses of type I, II or III.
 
 R is the triangular factor of XᵀX. Type I: the rows of R that belong to the term, terms in order (the Doolittle
-factor of XᵀX). Type II: the same after the columns of the term, and of those that contain it, were moved to the
-end. Type III: SAS's general estimable functions, as lmerTest computes them (Kuznetsova, Brockhoff & Christensen
-2017, J. Stat. Softw. 82(13), section 2.4; SAS/STAT, The Four Types of Estimable Functions): in the columns D of all
-indicators of all terms, rows of D's row space are made orthogonal to those of the terms that contain theirs. They
-are the same whatever the contrasts of the factors. A term contains another if it has all its variables, further
-labels, and the same numbers.
+factor of XᵀX). Type II: the same rows after the columns of the term, and of the terms that contain it, have been moved
+to the end. Type III: SAS's general estimable functions, as in lmerTest (Kuznetsova, Brockhoff & Christensen
+2017, J. Stat. Softw. 82(13), section 2.4; SAS/STAT, The Four Types of Estimable Functions). With D the indicator
+columns of all terms, the term's rows of a basis of D's row space are made orthogonal to the rows of the terms that
+contain it. These hypotheses do not depend on the contrasts of the factors. A term contains another if it has all its
+variables, further factors, and the same covariates.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError
 from mixedfit.core.format import format_numbers, format_p_value, text_columns, wrapped, zap_small
 from mixedfit.core.lazy import lazy
+from mixedfit.core.linalg import triangle
 from mixedfit.design.recipe import FixedTerm, Recipe, usable
 from mixedfit.estimation.fit import Fit
 from mixedfit.inference.ddf import Ddf, degrees_of_freedom, unknown_note
 from mixedfit.inference.hypotheses.estimable import ColumnSpace
-from mixedfit.inference.hypotheses.tests import joint
+from mixedfit.inference.hypotheses.tests import joint_f_test
 
 from .indicators import Indicators, indicators
 
@@ -35,7 +36,7 @@ __all__ = ["AnovaTable", "TermContrasts", "term_anova"]
 
 @dataclass(frozen=True, eq=False)
 class TermContrasts:
-    """The hypotheses of a fit's terms.
+    """Hypotheses about the terms of a fit.
 
     Parameters
     ----------
@@ -53,24 +54,24 @@ class TermContrasts:
 
     @lazy
     def space(self) -> ColumnSpace:
-        """Columns of X."""
+        """Column space of X."""
         return ColumnSpace(self.fit)
 
     @lazy
     def kept(self) -> IntArray:
-        """Columns of X that are estimated."""
+        """Positions of the estimated columns of X."""
         return np.flatnonzero(self.fit.kept[: len(self.fit.design.x_names)])
 
     def of_type(self, kind: int) -> dict[str, Array]:
-        """Return the hypotheses of type 1, 2 or 3 by term: shape (rank, p) each, over all fixed effects.
+        """Return the hypotheses of type 1, 2 or 3 by term: L over all fixed effects, shape (rank, p) each.
 
         Raises
         ------
         ModelError
-            If type 1 or 2 is asked for with a many-level fixed factor, or type 3 cannot be built.
+            For type 1 or 2 with a factor stored as codes, and if type 3 hypotheses cannot be built.
         """
-        own = len(self.fit.design.x_names)
-        many = [term for term in self.terms if term.columns and term.columns[0] >= own]
+        p = len(self.fit.design.x_names)
+        many = [term for term in self.terms if term.columns and term.columns[0] >= p]
         if many and kind != 3:
             raise ModelError(
                 f"type {kind} needs the columns of every term, and {many[0].name!r} has too many levels for "
@@ -83,31 +84,33 @@ class TermContrasts:
                 "built; use type=1 or type=2."
             )
         if len(self.terms) == 1 and not many:
-            kind = 1  # the same hypothesis, in the form in which lmerTest gives it
+            kind = 1  # the same hypothesis as type 3, in lmerTest's form
         found = {1: self._sequential, 2: self._marginal, 3: self._estimable}[kind]()
-        own_rows = {t.name: found[t.name] if t.name in found else self._own(t) for t in self.terms}
-        return {name: self._estimated(rows) for name, rows in own_rows.items()}
+        return {
+            t.name: self._estimated(found[t.name] if t.name in found else self._unit_rows(t))
+            for t in self.terms
+        }
 
     def _estimated(self, rows: Array) -> Array:
-        """Return rows over the estimated columns, without those that are 0 there."""
-        own = np.where(self.fit.kept.astype(bool), rows, 0.0)
-        return np.asarray(own[np.abs(own).max(axis=1, initial=0.0) > 0])
+        """Return rows with 0 for dropped columns, without rows that are then 0."""
+        kept = np.where(self.fit.kept, rows, 0.0)
+        return np.asarray(kept[kept.any(axis=1)])
 
-    def _own(self, term: FixedTerm) -> Array:
-        """Return a row for every estimated column of a term."""
+    def _unit_rows(self, term: FixedTerm) -> Array:
+        """Return unit vectors of the estimated columns of a term."""
         columns = [c for c in term.columns if self.fit.kept[c]]
         out = np.zeros((len(columns), len(self.fit.coefficient_names)))
         out[np.arange(len(columns)), columns] = 1.0
         return out
 
     def _rows(self, columns: IntArray, places: Sequence[int]) -> Array:
-        """Return rows `places` of the triangular factor of these columns, over all fixed effects."""
+        """Return rows `places` of the triangular factor of some columns, over all fixed effects."""
         R = self.space.triangle[:, columns]
         norms = np.linalg.norm(R, axis=0)
         at = list(places)
-        upper = np.asarray(np.linalg.qr(R / norms, mode="r"))[at] * norms
+        upper = triangle(R / norms)[at] * norms
         out = np.zeros((len(at), len(self.fit.coefficient_names)))
-        # rows of unit diagonal, as of Doolittle's factor: Satterthwaite's joint df depend on their scale
+        # unit diagonal as in Doolittle's factor: Satterthwaite's df of the F test depend on the scale of the rows
         out[:, columns] = upper / upper[np.arange(len(at)), at][:, None]
         return out
 
@@ -144,7 +147,7 @@ class TermContrasts:
 
     @lazy
     def indicators(self) -> Indicators:
-        """The columns of all indicators."""
+        """Indicator columns of all terms."""
         return indicators(self.recipe)
 
     def _estimable(self) -> dict[str, Array]:
@@ -185,7 +188,7 @@ def _solve(A: Array, B: Array) -> Array:
 
 
 def _independent(columns: Array, candidates: Sequence[int]) -> list[int]:
-    """Return the candidates that no earlier ones span, by Gram and Schmidt with R's tolerance."""
+    """Return the candidates that are linearly independent of earlier ones, by Gram–Schmidt with R's tolerance."""
     basis = np.zeros((columns.shape[0], 0))
     kept = []
     for c in candidates:
@@ -199,6 +202,7 @@ def _independent(columns: Array, candidates: Sequence[int]) -> list[int]:
 
 
 def _without_noise(values: Array) -> Array:
+    """Return values with 0 for those that are rounding errors."""
     return np.where(np.abs(values) < 1e-9 * np.abs(values).max(initial=0.0), 0.0, values)
 
 
@@ -207,7 +211,7 @@ _ROMAN = {1: "I", 2: "II", 3: "III"}
 
 @dataclass(frozen=True, eq=False)
 class AnovaTable:
-    """F tests of the terms of the fixed part, a row a term.
+    """F tests of the terms of the fixed part, a row for each term.
 
     Attributes
     ----------
@@ -216,9 +220,9 @@ class AnovaTable:
     type : int
         1, 2 or 3.
     method : str
-        Where the denominator degrees of freedom come from.
+        Method for the denominator degrees of freedom.
     notes : tuple of str
-        What the data could not tell.
+        Terms that are not estimable, and other remarks.
     """
 
     table: pd.DataFrame
@@ -227,8 +231,8 @@ class AnovaTable:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        owner = {"Satterthwaite": "Satterthwaite's method", "normal": "the normal distribution (chi-square)"}
-        by = owner.get(self.method, f"{self.method} degrees of freedom")
+        known = {"Satterthwaite": "Satterthwaite's method", "normal": "the normal distribution (chi-square)"}
+        by = known.get(self.method, f"{self.method} degrees of freedom")
         if self.method.startswith("Kenward-Roger"):
             by = "Kenward-Roger's method" + ("" if "expected" in self.method else ", observed information")
         head = f"Type {_ROMAN[self.type]} Analysis of Variance Table with {by}"
@@ -236,12 +240,13 @@ class AnovaTable:
             return "\n".join([head, "(no terms but the intercept)"])
         t = self.table
         squares = zap_small([*t["sum_sq"], *t["mean_sq"]], 6)
+        denominators = format_numbers(t["df_denom"].round(2).tolist(), 6)
         cells = [
             [str(name) for name in t.index],
             format_numbers(squares[: len(t)], 7),
             format_numbers(squares[len(t) :], 7),
             [str(int(v)) for v in t["df_num"]],
-            _denominators(t["df_denom"].round(2).tolist()),
+            ["Inf" if np.isinf(v) else text for v, text in zip(t["df_denom"], denominators, strict=True)],
             format_numbers(t["statistic"].round(4).tolist(), 9),
             [format_p_value(v, 4) for v in t["p_value"]],
         ]
@@ -251,21 +256,16 @@ class AnovaTable:
     __repr__ = __str__
 
 
-def _denominators(values: list[float]) -> list[str]:
-    texts = format_numbers(values, 6)
-    return ["Inf" if np.isinf(v) else text for v, text in zip(values, texts, strict=True)]
-
-
 def term_anova(fit: Fit, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) -> AnovaTable:
-    """Return F tests of the terms of the fixed part; see `term_contrasts` for the hypotheses.
+    """Return F tests of the terms of the fixed part; see `TermContrasts` for the hypotheses.
 
     Raises
     ------
     ModelError
-        If the type is not known, or the fit does not know its terms.
+        If the type is unknown, or the terms of the fit are unknown.
     """
-    wanted = str(type).strip().upper()
-    number = next((n for n, roman in _ROMAN.items() if wanted in (str(n), roman)), None)
+    text = str(type).strip().upper()
+    number = next((n for n, roman in _ROMAN.items() if text in (str(n), roman)), None)
     if number is None:
         raise ModelError(f"type={type!r} is not known; expected 1, 2 or 3 (or 'I', 'II', 'III').")
     contrasts = TermContrasts(fit, usable(fit.design.recipe))
@@ -277,7 +277,7 @@ def term_anova(fit: Fit, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) 
             rows.append((np.nan, np.nan, 0, np.nan, np.nan, np.nan))
             notes.append(f"{name}: not estimable, since other columns span its own.")
             continue
-        test = joint(degrees, L, np.zeros(len(L)))
+        test = joint_f_test(degrees, L, np.zeros(len(L)))
         total = test.mean_square * test.df_num
         rows.append((total, test.mean_square, test.df_num, test.df_denom, test.statistic, test.p_value))
     columns = ["sum_sq", "mean_sq", "df_num", "df_denom", "statistic", "p_value"]

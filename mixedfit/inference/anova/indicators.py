@@ -1,8 +1,9 @@
-"""Indicators of all levels of all terms, and how they are combinations of the columns of X.
+"""Indicator columns of all levels of all terms, as linear combinations of the columns of X.
 
-X's columns are products of numbers and codings of labels (by contrasts, or all indicators). Among terms that share
-their numbers, X's columns and the indicators are both functions of the cell, the combination of labels; solving for
-one in the other on enough cells gives the combination exactly, without the rows of the fit.
+The columns of X are products of covariates and coded factors (contrasts, or all indicators). Among terms with the
+same covariates, both these columns and the indicators are functions of the cell, the combination of factor levels.
+The combinations are solved on enough cells to be exact, without the rows of the data. Below, "labels" are factors and
+"numbers" are covariates.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = ["Indicators", "indicators"]
 
 @dataclass(frozen=True, eq=False)
 class Indicators:
-    """The columns D of all indicators of all terms.
+    """The indicator columns D of all terms.
 
     Attributes
     ----------
@@ -34,9 +35,9 @@ class Indicators:
     term : tuple of str, length d
         The term of each column.
     coded : tuple of int
-        Columns that remain under treatment contrasts with the first level as reference, in order.
+        Columns that treatment contrasts with the first level as reference keep, in order.
     labels : frozenset of str
-        Expressions that are labels; all others are numbers.
+        Expressions that are factors; all others are covariates.
     """
 
     in_x: Array
@@ -46,14 +47,14 @@ class Indicators:
 
 
 def indicators(recipe: Recipe) -> Indicators:
-    """Return the indicators of a recipe's terms, many-level factors apart.
+    """Return the indicator columns of the terms of a recipe, without factors stored as codes.
 
-    A boolean variable counts as a label with two levels, as in R, where X allows it.
+    A boolean variable counts as a factor with two levels, as in R, if X allows it.
 
     Raises
     ------
     ModelError
-        If they are not combinations of the columns of X.
+        If the indicators are not linear combinations of the columns of X.
     """
     booleans = frozenset(name for name, variable in recipe.variables.items() if variable.kind == "boolean")
     for labels in dict.fromkeys([booleans, frozenset()]):
@@ -68,13 +69,13 @@ def indicators(recipe: Recipe) -> Indicators:
 
 @dataclass(frozen=True, eq=False)
 class _Codings:
-    """The columns of X and of the indicators as functions on cells.
+    """Columns of X and indicator columns as functions of the cell.
 
     Parameters
     ----------
     recipe : Recipe
     booleans : frozenset of str
-        Boolean variables that count as labels.
+        Boolean variables that count as factors.
     """
 
     recipe: Recipe
@@ -87,19 +88,19 @@ class _Codings:
 
     @lazy
     def labels(self) -> dict[str, int]:
-        """Labels and their numbers of levels."""
+        """Number of levels of each factor."""
         coded = {e for term in self.terms for own in term.products for e, _ in own.labels}
-        plain = {e for term in self.terms for e in term.factors if e in self.booleans}
-        return {e: self.coding(e, reduced=False).shape[0] for e in sorted(coded | plain)}
+        booleans = {e for term in self.terms for e in term.factors if e in self.booleans}
+        return {e: self.coding(e, reduced=False).shape[0] for e in sorted(coded | booleans)}
 
     @lazy
     def widths(self) -> dict[str, int]:
-        """Columns of each number; levels of each label."""
+        """Number of columns of each covariate, of levels of each factor."""
         shapes = [pair for term in self.terms for own in term.products for pair in own.shape]
         return {**{e: width for e, width in shapes if e not in self.labels}, **self.labels}
 
     def coding(self, expression: str, *, reduced: bool) -> Array:
-        """Return a label's columns by level: by contrasts, or its indicators."""
+        """Return the coding matrix of a factor, a row for each level: contrasts if `reduced`, else indicators."""
         if expression in self.booleans:
             return np.array([[0.0], [1.0]]) if reduced else np.eye(2)
         if self.recipe.specs is None:
@@ -110,11 +111,11 @@ class _Codings:
         return np.asarray(contrasts.get_coding_matrix(reduced_rank=reduced), dtype=np.float64)
 
     def numbers(self, expressions: Sequence[str]) -> frozenset[str]:
-        """Return those that are not labels."""
+        """Return the expressions that are covariates."""
         return frozenset(e for e in expressions if e not in self.labels)
 
     def indicators(self) -> Indicators | None:
-        """Return the indicators, or None where X does not span them."""
+        """Return the indicator columns, or None if they are not in the column space of X."""
         groups: dict[frozenset[str], list[Product]] = defaultdict(list)
         for term in self.terms:
             for own in term.products:
@@ -133,39 +134,41 @@ class _Codings:
         return Indicators(in_x, tuple(names), tuple(coded), frozenset(self.labels))
 
     def _term(self, term: FixedTerm, group: Sequence[Product]) -> Array | None:
-        """Return a term's indicators over X, shape (p, their number); their first factor varies fastest."""
+        """Return X-coefficients of a term's indicators, shape (p, their number), its first factor varying fastest.
+
+        None if the indicators are not in the column space of X.
+        """
         labels = [e for e in term.factors if e in self.labels]
         used = sorted({e for own in group for e, _ in own.shape if e in self.labels} | set(labels))
         cells = self._cells(used, group, labels)
         place, values = self._x_columns(group, cells)
-        wanted = _digits([(e, self.widths[e]) for e in term.factors])
-        targets = {_of(digits, labels) for digits in wanted}
-        order = sorted(targets)
+        combinations = _combinations([(e, self.widths[e]) for e in term.factors])
+        order = sorted({_subset(levels, labels) for levels in combinations})
         B = np.array([[float(all(cell[e] == v for e, v in t)) for t in order] for cell in cells])
         solved = np.linalg.lstsq(values, B)[0] if values.size else np.zeros((0, len(order)))
         if np.abs(values @ solved - B).max(initial=0.0) > 1e-8:
             return None
         solved = np.where(np.abs(solved) < 1e-11, 0.0, solved)
-        out = np.zeros((len(self.recipe.x_names), len(wanted)))
-        for j, digits in enumerate(wanted):
-            number = _of(digits, [e for e in term.factors if e not in self.labels])
-            out[place[frozenset(number)], j] = solved[:, order.index(_of(digits, labels))]
+        out = np.zeros((len(self.recipe.x_names), len(combinations)))
+        for j, levels in enumerate(combinations):
+            number = _subset(levels, [e for e in term.factors if e not in self.labels])
+            out[place[frozenset(number)], j] = solved[:, order.index(_subset(levels, labels))]
         return out
 
     def _x_columns(
         self, group: Sequence[Product], cells: Sequence[Mapping[str, int]]
     ) -> tuple[dict[frozenset[tuple[str, int]], list[int]], Array]:
-        """Return the group's columns of X for each combination of its numbers' columns, and their values on cells."""
+        """Return the columns of X for each combination of the covariates' columns, and their values on cells."""
         place: dict[frozenset[tuple[str, int]], list[int]] = defaultdict(list)
         values: dict[tuple[int, tuple[tuple[str, int], ...]], Array] = {}
         for i, own in enumerate(group):
-            for column, digits in zip(own.columns, _digits(own.shape), strict=True):
-                place[frozenset((e, v) for e, v in digits.items() if e not in self.labels)].append(column)
-                label = tuple((e, v) for e, v in digits.items() if e in self.labels)
+            for column, levels in zip(own.columns, _combinations(own.shape), strict=True):
+                place[frozenset((e, v) for e, v in levels.items() if e not in self.labels)].append(column)
+                label = tuple((e, v) for e, v in levels.items() if e in self.labels)
                 if (i, label) not in values:
                     values[i, label] = self._on_cells(own, label, cells)
-        made = np.array(list(values.values())).T if values else np.zeros((len(cells), 0))
-        return dict(place), made
+        columns = np.array(list(values.values())).T if values else np.zeros((len(cells), 0))
+        return dict(place), columns
 
     def _on_cells(
         self, own: Product, label: Sequence[tuple[str, int]], cells: Sequence[Mapping[str, int]]
@@ -180,7 +183,7 @@ class _Codings:
     def _cells(
         self, used: Sequence[str], group: Sequence[Product], labels: Sequence[str]
     ) -> list[dict[str, int]]:
-        """Return enough cells: all combinations within each product, other labels at their first level."""
+        """Return enough cells: all combinations within each product, other factors at their first level."""
         cells: dict[tuple[int, ...], None] = {}
         for own in [*({e for e, _ in p.shape} for p in group), set(labels)]:
             grid = product(*(range(self.labels[e]) if e in own else (0,) for e in used))
@@ -188,10 +191,10 @@ class _Codings:
         return [dict(zip(used, cell, strict=True)) for cell in cells]
 
     def _coded(self, term: FixedTerm) -> list[int]:
-        """Return the indicators that R's treatment contrasts keep.
+        """Return the positions of the indicators that R's treatment contrasts keep.
 
-        A label is coded by contrasts where the term without it is in the model, otherwise by all indicators;
-        without an intercept the first label keeps all of them.
+        A factor is coded by contrasts if the term without it is in the model, otherwise by all indicators.
+        Without an intercept the first factor keeps all of them.
         """
         present = {frozenset(other.factors) for other in self.terms}
         singles = [t.name for t in self.terms if len(t.factors) == 1 and t.factors[0] in self.labels]
@@ -201,16 +204,16 @@ class _Codings:
             later = not rest and frozenset() not in present and singles[:1] != [term.name]
             if expression in self.labels and (rest in present or later):
                 by_contrasts.add(expression)
-        digits = _digits([(e, self.widths[e]) for e in term.factors])
-        return [i for i, d in enumerate(digits) if all(d[e] > 0 for e in by_contrasts)]
+        combinations = _combinations([(e, self.widths[e]) for e in term.factors])
+        return [i for i, levels in enumerate(combinations) if all(levels[e] > 0 for e in by_contrasts)]
 
 
-def _digits(shape: Sequence[tuple[str, int]]) -> list[dict[str, int]]:
+def _combinations(shape: Sequence[tuple[str, int]]) -> list[dict[str, int]]:
     """Return every combination of columns, the first expression varying fastest."""
     names = [e for e, _ in shape]
     grid = product(*(range(width) for _, width in reversed(shape)))
     return [dict(zip(names, reversed(combination), strict=True)) for combination in grid]
 
 
-def _of(digits: Mapping[str, int], expressions: Sequence[str]) -> tuple[tuple[str, int], ...]:
-    return tuple((e, digits[e]) for e in expressions)
+def _subset(levels: Mapping[str, int], expressions: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    return tuple((e, levels[e]) for e in expressions)

@@ -1,4 +1,4 @@
-"""The bootstrap: data drawn from the fit again and again, the model refitted to each, and what that says.
+"""The bootstrap: refits of a model to data drawn from its fit or resampled from its data.
 
 Efron & Tibshirani (1993), An Introduction to the Bootstrap; Davison & Hinkley (1997), Bootstrap Methods and their
 Application; for mixed models van der Leeden, Meijer & Busing (2008), in Handbook of Multilevel Analysis, chapter 11.
@@ -15,7 +15,6 @@ import pandas as pd
 from mixedfit.core.errors import BootstrapWarning, warn
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.options import check_count, threads_of
-from mixedfit.core.progress import Progress
 from mixedfit.core.seeds import seed_sequence
 from mixedfit.estimation.batch import batch_search
 from mixedfit.estimation.fit import Fit
@@ -33,7 +32,7 @@ from .replicates import (
     natural_values,
     refit_block,
     refit_one,
-    run,
+    run_with_progress,
     stoppable,
 )
 from .sources import source_of
@@ -55,30 +54,30 @@ def bootstrap(
     progress: bool | None = None,
     resample: str | None = None,
 ) -> Bootstrap:
-    """Return estimates from data drawn n times from a fit, or from its data.
+    """Return the estimates of refits to n data sets that are drawn from a fit, or resampled.
 
     Parameters
     ----------
     fit : Fit
     n : int
-        Replicates.
+        Number of replicates.
     type : {"parametric", "residual", "cases"}
-        Draws random effects and residuals from the fitted normal distributions; resamples the fit's own, reflated to
-        the estimated variances; or resamples whole levels of the outermost grouping factor.
+        Draw random effects and residuals from the fitted normal distributions; resample the BLUPs and residuals,
+        rescaled to the estimated variances; or resample whole levels of the outermost grouping factor.
     statistic : callable, optional
         Fit → number, array or Series.
     seed : int, SeedSequence, Generator or None
     n_jobs : int
-        Threads; −1 for one a core. Numbers do not depend on it.
+        Number of threads; −1 for one a core. Results do not depend on it.
     progress : bool, optional
         Whether to show progress; by default on a terminal.
     resample : str, optional
-        Grouping factor to resample by "cases".
+        Grouping factor whose levels "cases" resamples.
 
     Raises
     ------
     ModelError
-        If an option is not valid, or the statistic raises or changes its length.
+        If an option is invalid, or the statistic raises or changes its length.
     """
     check_count("n", n, 1)
     threads = threads_of(n_jobs)
@@ -88,30 +87,33 @@ def bootstrap(
     own = None if statistic is None else Statistic(statistic, fit)
     search = batch_search(fit) if own is None and not isinstance(source, RowSource) else None
     replicates = Replicates.empty(n, fit, 0 if own is None else own.estimate.size)
-    with Progress(progress) as shown:
 
-        def work(rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
-            sample = source.draw(rng, len(these))
-            if search is not None:
-                refit_block(search, sample, these, replicates, stop)
-            for r, i in stoppable(these, stop):
-                if replicates.status[i] == UNDONE:
-                    refit_one(fit, sample, r, i, replicates, own)
+    def work(rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
+        sample = source.draw(rng, len(these))
+        if search is not None:
+            refit_block(search, sample, these, replicates, stop)
+        for r, i in stoppable(these, stop):
+            if replicates.status[i] == UNDONE:
+                refit_one(fit, sample, r, i, replicates, own)
 
-        def tick() -> None:
-            if shown.due():
-                shown.count(replicates.done().size, n, "replicates")
-
-        finished = run(work, n, rows=fit.design.n, seed=sequence, n_jobs=threads, tick=tick)
+    run_with_progress(
+        work,
+        n,
+        rows=fit.design.n,
+        seed=sequence,
+        n_jobs=threads,
+        progress=progress,
+        done=lambda: replicates.done().size,
+    )
     outcome = _record(fit, type, replicates, own, sequence)
-    _warn(outcome, finished)
+    _warn_of_failures(outcome)
     return outcome
 
 
 def _record(
     fit: Fit, kind: str, replicates: Replicates, own: Statistic | None, seed: np.random.SeedSequence
 ) -> Bootstrap:
-    """Label the replicates that were done."""
+    """Return the completed replicates as labelled tables."""
     parameters = parameters_of(fit)
     done = replicates.done()
     index = pd.Index(done, name="replicate")
@@ -140,9 +142,7 @@ def _record(
     )
 
 
-def _warn(outcome: Bootstrap, finished: bool) -> None:
-    if not finished:
-        warn_stopped(outcome.n, outcome.requested)
+def _warn_of_failures(outcome: Bootstrap) -> None:
     failed = int(outcome.failed.sum())
     if failed > 0.05 * outcome.n:
         reason, count = next(iter(outcome.reasons.items()))
@@ -151,12 +151,3 @@ def _warn(outcome: Bootstrap, finished: bool) -> None:
             "a random sample of what could happen, and intervals may be too short.",
             BootstrapWarning,
         )
-
-
-def warn_stopped(done: int, requested: int) -> None:
-    """Warn that a run was interrupted."""
-    warn(
-        f"stopped after {done} of {requested} replicates, which are kept; the same seed gives them again, and the "
-        "others.",
-        BootstrapWarning,
-    )

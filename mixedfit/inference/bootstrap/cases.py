@@ -1,7 +1,7 @@
-"""Whole groups of rows drawn with replacement: the bootstrap of cases.
+"""Case bootstrap: levels of a grouping factor drawn with replacement, with all their rows.
 
-Only the levels of the outermost factor are drawn; what lies within a level stays as it is. Van der Leeden, Meijer &
-Busing (2008), Handbook of Multilevel Analysis, chapter 11, section 11.4.3.
+Only the levels of the outermost factor are drawn; rows within a level are kept. Van der Leeden, Meijer & Busing (2008),
+Handbook of Multilevel Analysis, chapter 11, section 11.4.3.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ __all__ = ["LevelSource", "RowSource", "cases_source", "outermost"]
 TOO_FEW_LEVELS = "the groups drawn cannot determine all fixed effects"
 
 PIVOT = 1e-12
-"""Share of a column's squared norm that earlier columns must leave of it."""
+"""Smallest residual of a column given earlier ones that counts as independent, relative to its squared norm."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LevelSample:
-    """Levels of the only grouping factor, drawn with replacement, as sums of products per level."""
+    """Levels of the only grouping factor drawn with replacement, as cross-products of each level."""
 
     source: LevelSource
     drawn: IntArray
 
     def cross_products(self, r: int) -> CrossProducts:
-        """Return the cross-products of one replicate: levels drawn twice are two levels."""
+        """Return the cross-products of one replicate; a level drawn twice counts as two levels."""
         source, cross = self.source, self.source.fit.cross
         levels = self.drawn[r]
         gram = source.products[:, levels].sum(axis=1)
@@ -58,12 +58,12 @@ class LevelSample:
         )
 
     def design(self, r: int) -> Design:
-        """Return the fit's own design: its names and structures serve, its rows do not."""
+        """Return the design of the fit, for its names and structures."""
         return self.source.fit.design
 
 
 class LevelSource:
-    """Whole levels of the only grouping factor: replicates are sums over levels, and no row is touched.
+    """Draws of levels of the only grouping factor: replicates are sums of the cross-products of levels.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def _full_rank(gram: Array) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowSample:
-    """Rows of the levels drawn, put together as a new design."""
+    """Levels drawn with replacement, as designs with their rows."""
 
     source: RowSource
     drawn: IntArray
@@ -122,9 +122,9 @@ class RowSample:
 
 
 class RowSource:
-    """Whole levels of one factor (or single rows), drawn with replacement as rows.
+    """Draws of the rows of levels of one factor, or of single rows.
 
-    Levels of factors nested in it are distinct in each draw; levels of factors crossed with it keep their identity.
+    A level of a nested factor becomes a new level in each draw of its outer level; levels of crossed factors stay.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class RowSource:
         return RowSample(self, rng.integers(len(self.rows), size=(count, len(self.rows))))
 
     def design(self, drawn: IntArray) -> Design:
-        """Return the design of the levels drawn, in the order of drawing."""
+        """Return the design with the rows of the levels drawn, in the order of drawing."""
         design = self.fit.design
         parts = [self.rows[level] for level in drawn]
         rows = np.concatenate(parts)
@@ -177,13 +177,13 @@ def _resampled(block: RandomBlock, rows: IntArray, draw: IntArray | None) -> Ran
 
 
 def _is_nested(inner: IntArray, outer: IntArray) -> bool:
-    """Whether every level of one factor occurs with a single level of another."""
+    """Return whether each level of the inner factor occurs with a single level of the outer one."""
     pairs = np.unique(np.stack([inner, outer], axis=1), axis=0)
     return bool(len(pairs) == np.unique(inner).size)
 
 
 def cases_source(fit: Fit, resample: str | None, *, rows_wanted: bool) -> LevelSource | RowSource:
-    """Return the source of whole groups; arguments as of `resampling.source_of`."""
+    """Return the source of the case bootstrap; arguments as in `sources.source_of`."""
     if fit.design.many:
         raise ModelError(
             f"the fixed factor {fit.design.many[0].grouping.name!r} has many levels, and a draw of groups leaves some "
@@ -195,18 +195,16 @@ def cases_source(fit: Fit, resample: str | None, *, rows_wanted: bool) -> LevelS
         return RowSource(fit, np.arange(fit.design.n))
     if len(blocks) == 1 and resample in (None, blocks[0].name) and not rows_wanted:
         return LevelSource(fit)
-    return RowSource(fit, _factor_to_draw(blocks, resample).codes)
+    return RowSource(fit, _resampled_factor(blocks, resample).codes)
 
 
 def outermost(blocks: Sequence[RandomBlock]) -> RandomBlock | None:
-    """Return the factor in whose levels those of all others are nested, or None where factors are crossed."""
-    for block in blocks:
-        if all(_is_nested(other.codes, block.codes) for other in blocks):
-            return block
-    return None
+    """Return the factor in which all others are nested, or None if there is none."""
+    nested_in = (b for b in blocks if all(_is_nested(other.codes, b.codes) for other in blocks))
+    return next(nested_in, None)
 
 
-def _factor_to_draw(blocks: Sequence[RandomBlock], resample: str | None) -> RandomBlock:
+def _resampled_factor(blocks: Sequence[RandomBlock], resample: str | None) -> RandomBlock:
     names = [block.name for block in blocks]
     if resample is not None:
         if resample not in names:
@@ -215,8 +213,7 @@ def _factor_to_draw(blocks: Sequence[RandomBlock], resample: str | None) -> Rand
                 f"{nearest(str(resample), names)}"
             )
         return blocks[names.index(resample)]
-    block = outermost(blocks)
-    if block is not None:
+    if (block := outermost(blocks)) is not None:
         return block
     raise ModelError(
         f"the factors {', '.join(names)} are crossed: no factor's levels are independent pieces of the data that "

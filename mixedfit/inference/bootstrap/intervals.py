@@ -13,9 +13,8 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError, nearest
 
-__all__ = ["INTERVALS", "IntervalKind", "acceleration_of", "check_kind", "check_level", "monte_carlo_error"]
+__all__ = ["INTERVALS", "IntervalKind", "acceleration_of", "monte_carlo_error", "shortest_interval"]
 
 IntervalKind: TypeAlias = Literal["percentile", "basic", "normal", "bca", "shortest"]
 
@@ -39,10 +38,10 @@ def normal(estimate: float, replicates: Array, level: float, acceleration: float
 
 
 def bca(estimate: float, replicates: Array, level: float, acceleration: float) -> tuple[float, float]:
-    """Return percentiles corrected for bias and acceleration; NaN where all replicates lie on one side.
+    """Return percentiles corrected for bias and acceleration; NaN if all replicates lie on one side of the estimate.
 
     α₁ = Φ(z₀ + (z₀ + z_α)/(1 − a(z₀ + z_α))); DiCiccio & Efron (1996), Statist. Sci. 11:189, equation 2.3.
-    Replicates equal to the estimate count half, as atoms at a variance of 0 require.
+    Replicates equal to the estimate count half, since the distribution may have an atom at a variance of 0.
     """
     near = 1e-9 * max(abs(estimate), float(np.std(replicates)))
     below = np.mean(replicates < estimate - near) + 0.5 * np.mean(np.abs(replicates - estimate) <= near)
@@ -55,12 +54,15 @@ def bca(estimate: float, replicates: Array, level: float, acceleration: float) -
 
 
 def shortest(estimate: float, replicates: Array, level: float, acceleration: float) -> tuple[float, float]:
-    """Return the shortest interval that holds a share `level` of the replicates, as MixedModels.jl does."""
-    ordered = np.sort(replicates)
-    inside = min(int(np.ceil(level * ordered.size)), ordered.size)
-    widths = ordered[inside - 1 :] - ordered[: ordered.size - inside + 1]
-    first = int(np.argmin(widths))
-    return float(ordered[first]), float(ordered[first + inside - 1])
+    """Return the shortest interval that contains a share `level` of the replicates, as MixedModels.jl does."""
+    return shortest_interval(replicates, int(np.ceil(level * replicates.size)) - 1)
+
+
+def shortest_interval(values: Array, steps: int) -> tuple[float, float]:
+    """Return the closest pair of values that are `steps` places apart in ascending order."""
+    ordered = np.sort(values, axis=None)
+    first = int(np.argmin(ordered[steps:] - ordered[: ordered.size - steps]))
+    return float(ordered[first]), float(ordered[first + steps])
 
 
 INTERVALS: dict[str, Callable[[float, Array, float, float], tuple[float, float]]] = {
@@ -70,7 +72,7 @@ INTERVALS: dict[str, Callable[[float, Array, float, float], tuple[float, float]]
     "bca": bca,
     "shortest": shortest,
 }
-"""Every kind of interval: (estimate, replicates, level, acceleration) → lower, upper."""
+"""Kinds of intervals: (estimate, replicates, level, acceleration) → lower, upper."""
 
 
 def _quantiles(replicates: Array, lower: float, upper: float) -> tuple[float, float]:
@@ -79,10 +81,10 @@ def _quantiles(replicates: Array, lower: float, upper: float) -> tuple[float, fl
 
 
 def acceleration_of(jackknife: Array) -> Array:
-    """Return Σ U³ / 6(Σ U²)^{3/2}, U = mean − value, of values with one group left out, shape (groups, count).
+    """Return Σ U³ / 6(Σ U²)^{3/2}, U = mean − value, of estimates without one group, shape (groups, count).
 
     Efron (1987), J. Am. Stat. Assoc. 82:171, equation 7.3, by the jackknife of DiCiccio & Efron (1996). NaN
-    values are left out; a parameter that no group moves has acceleration 0.
+    values are left out; a parameter that is the same without any group has acceleration 0.
     """
     out = np.zeros(jackknife.shape[1])
     for a, values in enumerate(jackknife.T):
@@ -97,9 +99,9 @@ def acceleration_of(jackknife: Array) -> Array:
 
 
 def monte_carlo_error(replicates: Array, level: float) -> float:
-    """Return the standard error that the finite number of replicates gives a percentile limit, the larger one.
+    """Return the Monte-Carlo standard error of the percentile limits, the larger one.
 
-    Half the distance of the quantiles one binomial standard deviation below and above.
+    It is half the distance of the quantiles one binomial standard deviation below and above.
     """
     worst = 0.0
     for p in (0.5 - 0.5 * level, 0.5 + 0.5 * level):
@@ -107,20 +109,3 @@ def monte_carlo_error(replicates: Array, level: float) -> float:
         low, high = _quantiles(replicates, max(p - step, 0.0), min(p + step, 1.0))
         worst = max(worst, 0.5 * (high - low))
     return worst
-
-
-def check_level(level: float) -> None:
-    """Raise unless a coverage lies between 0 and 1."""
-    if isinstance(level, bool) or not isinstance(level, int | float | np.number) or not 0.0 < level < 1.0:
-        raise ModelError(
-            f"level is {level!r}, the coverage of the interval; expected a number between 0 and 1, such as 0.95."
-        )
-
-
-def check_kind(kind: str) -> None:
-    """Raise unless a kind of interval is known."""
-    if kind not in INTERVALS:
-        raise ModelError(
-            f"kind={kind!r} is not a bootstrap interval; expected one of {', '.join(map(repr, INTERVALS))}. "
-            f"{nearest(str(kind), INTERVALS)}"
-        )

@@ -1,4 +1,4 @@
-"""Refits with one group of the data left out, which measure how skewed an estimate's influence is."""
+"""Jackknife: refits without one group of the data, for the acceleration of BCa intervals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mixedfit.core.arrays import Array, IntArray
-from mixedfit.core.errors import MixedfitError
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.crossproducts.crossprod import cross_products
@@ -16,22 +15,21 @@ from mixedfit.estimation.parameters import parameters_of, values_of
 
 from .cases import outermost
 from .intervals import acceleration_of
-from .replicates import refitted
+from .replicates import REFIT_ERRORS, refitted
 from .sources import counted_rows
 from .statistic import Statistic
 
 __all__ = ["MOST_GROUPS", "Jackknife", "jackknife_groups"]
 
 MOST_GROUPS = 100
-"""Refits at most; more levels than this are left out several at a time."""
+"""Largest number of refits; more levels than these are pooled."""
 
 
 def jackknife_groups(fit: Fit) -> IntArray:
-    """Return the group of each row, shape (rows,): what is left out together.
+    """Return the group of each row, shape (rows,), −1 for rows of weight 0.
 
-    Groups are the levels of the outermost factor, which are independent. Of crossed factors, none of which is, the
-    one with most levels stands in; without random effects the rows are groups. Where there are more than 100, levels
-    are pooled: level j joins group j modulo 100.
+    Groups are the levels of the outermost factor, which are independent. If factors are crossed, they are the levels
+    of the factor with most levels; without random effects, the rows. Level j belongs to group j modulo 100.
     """
     blocks = fit.design.blocks
     if not blocks:
@@ -48,7 +46,7 @@ def jackknife_groups(fit: Fit) -> IntArray:
 
 @dataclass(frozen=True, eq=False)
 class Jackknife:
-    """Estimates without each group.
+    """Estimates of refits without one group.
 
     Parameters
     ----------
@@ -61,7 +59,7 @@ class Jackknife:
 
     @lazy
     def values(self) -> Array:
-        """Parameters, then the statistic, without each group, shape (groups, count); NaN where no fit is left."""
+        """Parameters, then the statistic, without each group, shape (groups, count); NaN where a refit failed."""
         groups = jackknife_groups(self.fit)
         parameters = parameters_of(self.fit)
         count = len(parameters) + (0 if self.statistic is None else self.statistic.estimate.size)
@@ -77,13 +75,13 @@ class Jackknife:
         return out
 
     def _without(self, rows: Array) -> Fit | None:
-        """Return the fit with some rows given no weight, or None if what is left determines none."""
+        """Return the refit with weight 0 for some rows, or None if it fails."""
         design = self.fit.design
         weights = np.ones(design.n) if design.weights is None else design.weights
         smaller = replace(design, weights=np.where(rows, 0.0, weights))
         try:
             return refitted(self.fit, cross_products(smaller), smaller)
-        except (MixedfitError, FloatingPointError, np.linalg.LinAlgError):
+        except REFIT_ERRORS:
             return None
 
     @lazy

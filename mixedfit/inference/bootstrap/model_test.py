@@ -1,4 +1,4 @@
-"""The parametric bootstrap test of two nested models.
+"""Parametric bootstrap test of two nested models.
 
 Halekoh & Højsgaard (2014), J. Stat. Softw. 59(9), section 4; Davison & Hinkley (1997), equation 4.11.
 """
@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import MixedfitError, ModelError
+from mixedfit.core.errors import ModelError
 from mixedfit.core.format import format_column, format_p_values, text_columns
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.options import check_count, threads_of
-from mixedfit.core.progress import Progress
 from mixedfit.core.seeds import seed_sequence
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import Responder
@@ -27,39 +26,38 @@ from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.simulate import simulate_response
 from mixedfit.inference.likelihood_ratio.tests import by_ml, check_same_data, chi_square_tail, same_fixed
 
-from .bootstrap import warn_stopped
-from .replicates import count_reasons, reason_of, refitted, run, stoppable
+from .replicates import REFIT_ERRORS, count_reasons, reason_of, refitted, run_with_progress, stoppable
 
 __all__ = ["ParametricBootstrapTest", "parametric_bootstrap_test"]
 
 SAME = 1e-6
-"""Difference of criteria below which a replicate's statistic equals the one observed: both may be 0."""
+"""Difference of statistics that counts as 0; the observed one and those of replicates may be 0."""
 
 
 @dataclass(frozen=True, eq=False)
 class ParametricBootstrapTest:
-    """The likelihood-ratio statistic against its distribution under the null model.
+    """The likelihood-ratio statistic and its simulated distribution under the null model.
 
     Attributes
     ----------
     statistic : float
-        Deviance (REML criterion) of the null model less that of the larger one.
+        Deviance (REML criterion) of the null model minus that of the larger one.
     df : int
-        Parameters of the larger model less those of the null model.
+        Number of parameters of the larger model minus that of the null model.
     replicates : ndarray, shape (n,)
         The statistic in data drawn from the null model; NaN where a refit failed.
     reml : bool
         Whether REML criteria are compared.
     null, larger : str
-        The models' formulas.
+        Formulas of the models.
     requested : int
-        Replicates asked for; fewer are here if the run was stopped.
+        Requested number of replicates; fewer were drawn if the run was stopped.
     seed
-        Gives the same replicates again.
+        Seed that reproduces the replicates.
     reasons : mapping of str to int
-        Why replicates failed, and how often.
+        Reasons of failed replicates, with their counts.
     notes : tuple of str
-        What was refitted.
+        Remarks on the criterion.
     """
 
     statistic: float
@@ -79,12 +77,12 @@ class ParametricBootstrapTest:
 
     @property
     def n(self) -> int:
-        """Replicates that count."""
+        """Number of replicates that did not fail."""
         return int(self._known.size)
 
     @property
     def exceeding(self) -> int:
-        """Replicates with a statistic at least as large as the one observed."""
+        """Number of replicates with a statistic at least as large as the observed one."""
         return int(np.sum(self._known >= self.statistic - SAME))
 
     @property
@@ -94,12 +92,12 @@ class ParametricBootstrapTest:
 
     @property
     def mc_error(self) -> float:
-        """Standard error of the p-value that is due to the finite number of replicates."""
+        """Monte-Carlo standard error of the p-value."""
         return float(np.sqrt(self.p_value * (1.0 - self.p_value) / (self.n + 1)))
 
     @property
     def p_chisq(self) -> float:
-        """p-value of the chi-square distribution on `df`."""
+        """p-value of the chi-square distribution on `df` degrees of freedom."""
         return chi_square_tail(self.statistic, self.df)
 
     @lazy
@@ -113,13 +111,11 @@ class ParametricBootstrapTest:
         return pd.DataFrame(rows, index=["parametric bootstrap", "chi-square"], columns=columns)
 
     def _lines(self) -> list[str]:
-        shown = {
-            "statistic": format_column(self.table["statistic"].tolist(), 4),
-            "df": format_column(self.table["df"].tolist(), 4),
-            "p_value": format_p_values(self.table["p_value"].tolist()),
-            "mc_error": format_p_values(self.table["mc_error"].tolist()),
-        }
-        return text_columns(["", *shown], [[str(name) for name in self.table.index], *shown.values()], left=1)
+        columns = [
+            format_column(values, 4) if name in ("statistic", "df") else format_p_values(values)
+            for name, values in self.table.to_dict("list").items()
+        ]
+        return text_columns(["", *self.table.columns], [[*map(str, self.table.index)], *columns], left=1)
 
     def __str__(self) -> str:
         zeros = float(np.mean(self._known <= SAME)) if self.n else 0.0
@@ -157,14 +153,14 @@ def parametric_bootstrap_test(
     n_jobs: int = 1,
     progress: bool | None = None,
 ) -> ParametricBootstrapTest:
-    """Return the test of a model against a larger one that contains it.
+    """Return the test of a null model against a larger model in which it is nested.
 
     Parameters
     ----------
     null, larger : Fit
-        On the same rows and response. REML fits with different fixed effects are refitted by ML.
+        Fits to the same rows and response. REML fits with different fixed effects are refitted by ML.
     n : int
-        Replicates.
+        Number of replicates.
     seed, n_jobs, progress
         As for `bootstrap`.
 
@@ -186,15 +182,15 @@ def parametric_bootstrap_test(
         )
     with blas_threads(1):
         draws = _Draws(pair, n)
-    with Progress(progress) as shown:
-
-        def tick() -> None:
-            if shown.due():
-                shown.count(int(draws.finished.sum()), n, "replicates")
-
-        whole = run(draws.work, n, rows=null.design.n, seed=sequence, n_jobs=threads, tick=tick)
-    if not whole:
-        warn_stopped(int(draws.finished.sum()), n)
+    run_with_progress(
+        draws.work,
+        n,
+        rows=null.design.n,
+        seed=sequence,
+        n_jobs=threads,
+        progress=progress,
+        done=lambda: int(draws.finished.sum()),
+    )
     return ParametricBootstrapTest(
         statistic=max(statistic, 0.0),
         df=df,
@@ -210,14 +206,14 @@ def parametric_bootstrap_test(
 
 
 class _Draws:
-    """Criteria of both models on data drawn from the first.
+    """Criteria of both models for data drawn from the null model.
 
     Parameters
     ----------
     pair : (Fit, Fit)
-        Null model and larger one.
+        Null model and larger model.
     n : int
-        Replicates.
+        Number of replicates.
     """
 
     def __init__(self, pair: tuple[Fit, Fit], n: int) -> None:
@@ -240,18 +236,18 @@ class _Draws:
                 for side, fit in enumerate(self.pair):
                     cross = products[side].cross_products(r)
                     self.criteria[i, side] = _criterion(fit, self.searches[side], cross)
-            except (MixedfitError, FloatingPointError, np.linalg.LinAlgError) as error:
+            except REFIT_ERRORS as error:
                 self.reasons[i] = reason_of(error)
             self.finished[i] = True
 
     def statistics(self) -> Array:
-        """Return the statistics of the replicates that were done, NaN where a refit failed."""
+        """Return the statistics of completed replicates, NaN where a refit failed."""
         done = self.criteria[self.finished]
         return np.asarray(np.maximum(done[:, 0] - done[:, 1], 0.0))
 
 
 def _criterion(fit: Fit, search: BatchSearch | None, cross: CrossProducts) -> float:
-    """Return the least criterion of other cross-products: in compiled code if it lies inside."""
+    """Return the minimum of the criterion for other cross-products, by the compiled search if it converges."""
     if search is not None:
         found = search.empty(1)
         search.refit(cross, found, 0)
@@ -261,7 +257,7 @@ def _criterion(fit: Fit, search: BatchSearch | None, cross: CrossProducts) -> fl
 
 
 def _comparable(null: Fit, larger: Fit) -> tuple[tuple[Fit, Fit], tuple[str, ...]]:
-    """Return both fits by one criterion, and what was done for that."""
+    """Return both fits by the same criterion, and a note on it."""
     check_same_data([null, larger])
     if null.n_parameters >= larger.n_parameters:
         raise ModelError(
@@ -272,8 +268,7 @@ def _comparable(null: Fit, larger: Fit) -> tuple[tuple[Fit, Fit], tuple[str, ...
         raise ModelError(
             "sigma is held fixed in one of the models and estimated in the other; hold it in both or none."
         )
-    alike = same_fixed(null, larger)
-    if null.reml and larger.reml and alike:
+    if null.reml and larger.reml and same_fixed(null, larger):
         return (null, larger), ("REML criteria are compared: the fixed effects are the same.",)
     notes = ("REML fits were refitted by maximum likelihood.",) if null.reml or larger.reml else ()
     return (by_ml(null), by_ml(larger)), notes

@@ -1,7 +1,7 @@
-"""Replicates refitted: block by block, on several threads if wanted, and stoppable at any time.
+"""Refits of replicates in blocks, on one or several threads, with stop on interrupt.
 
-Every block has a seed of its own, spawned from the one given, and always the same number of replicates, so that
-numbers do not depend on how many threads there are or when they run.
+Each block has its own seed, spawned from the user's, and a number of replicates that depends on the data only.
+Results therefore do not depend on the number of threads or their order.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from threading import Event
 import numpy as np
 
 from mixedfit.core.arrays import Array, IntArray
-from mixedfit.core.errors import MixedfitError, ModelError
+from mixedfit.core.errors import BootstrapWarning, MixedfitError, ModelError, warn
 from mixedfit.core.linalg import blas_threads
+from mixedfit.core.progress import Progress
 from mixedfit.covariance import BlockDiagonal
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
@@ -29,6 +30,7 @@ from .sources import Sample
 from .statistic import Statistic
 
 __all__ = [
+    "REFIT_ERRORS",
     "Replicates",
     "count_reasons",
     "natural_values",
@@ -37,22 +39,27 @@ __all__ = [
     "refit_one",
     "refitted",
     "run",
+    "run_with_progress",
     "stoppable",
+    "warn_stopped",
 ]
 
 UNDONE, REGULAR, SINGULAR, FAILED = range(4)
-"""What became of a replicate."""
+"""Status of a replicate."""
+
+REFIT_ERRORS = (MixedfitError, FloatingPointError, np.linalg.LinAlgError)
+"""Errors of a refit that make a replicate fail."""
 
 LARGEST_BLOCK = 64
-"""Replicates in a block, at most."""
+"""Largest number of replicates in a block."""
 
 BLOCK_NUMBERS = 2**18
-"""Numbers drawn for a block, so that it stays in the processor's cache."""
+"""Numbers drawn for a block: they fit into the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Replicates:
-    """What came out of each replicate; NaN where it failed.
+    """Results of the replicates; NaN where one failed.
 
     Attributes
     ----------
@@ -63,7 +70,7 @@ class Replicates:
         Fixed effects and their standard errors.
     statistic : ndarray, shape (n, count)
     reasons : dict of int to str
-        Why replicates failed, by their number.
+        Reasons of failed replicates, by position.
     """
 
     status: IntArray
@@ -77,7 +84,7 @@ class Replicates:
 
     @classmethod
     def empty(cls, n: int, fit: Fit, count: int) -> Replicates:
-        """Return room for n replicates, none of them done."""
+        """Return n replicates, none of them done, with `count` statistics each."""
         p = len(fit.coefficient_names)
         return cls(
             np.full(n, UNDONE, np.int64),
@@ -95,17 +102,17 @@ class Replicates:
         self.reasons[i] = reason
 
     def done(self) -> IntArray:
-        """Return the numbers of the replicates that were done."""
+        """Return the positions of completed replicates."""
         return np.flatnonzero(self.status != UNDONE)
 
 
 def refitted(fit: Fit, cross: CrossProducts, design: Design) -> Fit:
-    """Return the fit's model refitted to other cross-products.
+    """Return the refit of a model to other cross-products.
 
     Raises
     ------
     ModelError
-        If the numbers determine no optimum, or none was reached.
+        If there is no optimum, or the search does not converge.
     """
     outcome = estimate(
         cross,
@@ -123,7 +130,7 @@ def refitted(fit: Fit, cross: CrossProducts, design: Design) -> Fit:
 
 
 def warm_start(fit: Fit) -> Array | None:
-    """Return θ̂ to start from, or None where it lies on the boundary, where gradients vanish."""
+    """Return θ̂ as start, or None if it lies on the boundary, where gradients vanish."""
     inside = all(np.all(np.diag(lam) > 1e-3) for lam in fit.lam)
     return fit.theta if inside else None
 
@@ -131,7 +138,7 @@ def warm_start(fit: Fit) -> Array | None:
 def refit_block(
     search: BatchSearch, sample: Sample, these: range, out: Replicates, stop: Callable[[], bool]
 ) -> None:
-    """Refit a block in compiled code; replicates that it does not settle stay undone."""
+    """Refit a block by the compiled search; replicates for which it does not converge stay undone."""
     found = search.empty(len(these))
     try:
         for r, i in stoppable(these, stop):
@@ -150,21 +157,21 @@ def refit_block(
 
 
 def count_reasons(reasons: Mapping[int, str]) -> dict[str, int]:
-    """Return how often each reason was given, the most frequent first."""
+    """Return the reasons with their counts, the most frequent first."""
     return dict(Counter(reasons[i] for i in sorted(reasons)).most_common())
 
 
 def reason_of(error: Exception) -> str:
-    """Return what an error says before its advice."""
+    """Return an error's message without its advice."""
     return str(error).split(":")[0].rstrip(".")
 
 
 def refit_one(fit: Fit, sample: Sample, r: int, i: int, out: Replicates, statistic: Statistic | None) -> None:
-    """Refit replicate i, the r-th of its block, and write down what came out."""
+    """Refit replicate i, the r-th of its block, and store the results."""
     try:
         refit = refitted(fit, sample.cross_products(r), sample.design(r))
         beta, errors = refit.beta, np.sqrt(np.diag(refit.beta_covariance))
-    except (MixedfitError, FloatingPointError, np.linalg.LinAlgError) as error:
+    except REFIT_ERRORS as error:
         out.fail(i, reason_of(error))
         return
     if statistic is not None:
@@ -179,30 +186,30 @@ def refit_one(fit: Fit, sample: Sample, r: int, i: int, out: Replicates, statist
 
 
 def block_size(rows: int) -> int:
-    """Return the number of replicates drawn at once; it depends on the data only."""
+    """Return the number of replicates in a block for data with so many rows."""
     return int(np.clip(BLOCK_NUMBERS // max(rows, 1), 1, LARGEST_BLOCK))
 
 
 Work = Callable[[np.random.Generator, range, Callable[[], bool]], None]
-"""Fills a range of replicates from a generator, and stops between two of them when asked to."""
+"""Function (generator, range, stop) that fills a range of replicates, and ends when `stop` returns True."""
 
 
 def run(
     work: Work, n: int, *, rows: int, seed: np.random.SeedSequence, n_jobs: int, tick: Callable[[], None]
 ) -> bool:
-    """Run n replicates in blocks; return False if the user stopped it.
+    """Run n replicates in blocks; return False if the user interrupted them.
 
     Parameters
     ----------
     work : callable
     n : int
     rows : int
-        Rows of the data.
+        Number of rows of the data.
     seed : numpy.random.SeedSequence
     n_jobs : int
-        Threads.
+        Number of threads.
     tick : callable
-        Called often, to show progress.
+        Function called often, to show progress.
     """
     size = block_size(rows)
     ranges = [range(i, min(i + size, n)) for i in range(0, n, size)]
@@ -225,6 +232,40 @@ def run(
     return not stopped.is_set()
 
 
+def run_with_progress(
+    work: Work,
+    n: int,
+    *,
+    rows: int,
+    seed: np.random.SeedSequence,
+    n_jobs: int,
+    progress: bool | None,
+    done: Callable[[], int],
+) -> None:
+    """Run n replicates as `run`, with a line of progress, and warn if the user interrupted them.
+
+    `done` returns the number of completed replicates.
+    """
+    with Progress(progress) as shown:
+
+        def tick() -> None:
+            if shown.wanted:
+                shown.count(done(), n, "replicates")
+
+        finished = run(work, n, rows=rows, seed=seed, n_jobs=n_jobs, tick=tick)
+    if not finished:
+        warn_stopped(done(), n)
+
+
+def warn_stopped(done: int, requested: int) -> None:
+    """Warn that the user interrupted a run."""
+    warn(
+        f"stopped after {done} of {requested} replicates, which are kept; the same seed gives them again, and the "
+        "others.",
+        BootstrapWarning,
+    )
+
+
 def _on_threads(
     work: Work,
     blocks: Sequence[tuple[np.random.SeedSequence, range]],
@@ -232,7 +273,7 @@ def _on_threads(
     stopped: Event,
     tick: Callable[[], None],
 ) -> None:
-    """Share blocks among threads; on an error or interrupt let each finish its replicate, then stop."""
+    """Run blocks on threads; after an error or interrupt each thread ends with its current replicate."""
     with ThreadPoolExecutor(n_jobs, thread_name_prefix="mixedfit-bootstrap") as pool:
         try:
             pending = {
@@ -252,7 +293,7 @@ def _on_threads(
 
 
 def stoppable(these: range, stop: Callable[[], bool]) -> Iterator[tuple[int, int]]:
-    """Yield place in the block and number of each replicate, until asked to stop."""
+    """Yield each replicate's position in the block and in the run, until `stop` returns True."""
     for r, i in enumerate(these):
         if stop():
             return
@@ -270,7 +311,7 @@ def natural_values(
     ----------
     parameters : sequence of Parameter
     structures : sequence of (BlockDiagonal, slice)
-        Structure of each block and its place in θ.
+        Structure of each block, and the positions of its parameters in θ.
     replicates : Replicates
     """
     out = np.full((replicates.sigma.size, len(parameters)), np.nan)

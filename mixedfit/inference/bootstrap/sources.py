@@ -1,6 +1,6 @@
-"""Where bootstrap data come from: drawn from the fitted model, from its residuals, or from whole groups of rows.
+"""Sources of bootstrap data: the fitted model, resampled residuals, or resampled cases.
 
-Each source draws a block of replicates at once and hands out their cross-products one by one.
+A source draws a block of replicates at once; the sample returns the cross-products of each replicate.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray
-from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.errors import ModelError
+from mixedfit.core.options import check_one_of
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import Responder, Responses
 from mixedfit.design.design import Design
@@ -44,7 +45,7 @@ class Sample(Protocol):
 
 
 class Source(Protocol):
-    """Draws replicates."""
+    """A method of drawing replicates."""
 
     def draw(self, rng: np.random.Generator, count: int) -> Sample:
         """Return a block of `count` replicates."""
@@ -53,13 +54,13 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResponseSample:
-    """New responses on the rows of the fit.
+    """New responses for the rows of the fit.
 
     Attributes
     ----------
     original : Design
     y : ndarray, shape (replicates, rows)
-        Responses less offset.
+        Responses minus offset.
     responses : Responses
     """
 
@@ -74,12 +75,12 @@ class ResponseSample:
         return self.responses.cross_products(r)
 
     def design(self, r: int) -> Design:
-        """Return the fit's design with one replicate's response."""
+        """Return the design of the fit with the response of one replicate."""
         return self.original.with_response(self.y[r])
 
 
 class ParametricSource:
-    """y* from the fitted marginal distribution: random effects and residuals drawn, never predicted.
+    """y* from the fitted marginal distribution, with random effects and residuals drawn.
 
     Parameters
     ----------
@@ -97,9 +98,9 @@ class ParametricSource:
 
 
 class ResidualSource:
-    """y* from resampled BLUPs and residuals, both reflated to the estimated variances.
+    """y* from resampled BLUPs and residuals, both rescaled to the estimated variances.
 
-    BLUPs vary less than the effects they predict; û* = û A with AᵀSA = Ω̂, S their own covariance, repairs that.
+    BLUPs vary less than the effects. They are replaced by û* = û A with AᵀSA = Ω̂, S the covariance of û.
     Carpenter, Goldstein & Rasbash (2003), J. R. Stat. Soc. C 52:431, section 3.2.
 
     Parameters
@@ -110,12 +111,10 @@ class ResidualSource:
     def __init__(self, fit: Fit) -> None:
         self.fit = fit
         self.responder = Responder(fit.cross, fit.design)
-        weights = fit.design.weights
-        counted = np.ones(fit.design.n, dtype=bool) if weights is None else weights > 0
-        scale = residual_scale(fit)
-        residuals = ((fit.response - fit.fitted)[counted]) / scale[counted]
+        self.scale = residual_scale(fit)
+        counted = counted_rows(fit.design)
+        residuals = (fit.response - fit.fitted)[counted] / self.scale[counted]
         residuals -= residuals.mean()
-        self.scale = scale
         self.residuals = residuals / np.sqrt(np.mean(residuals**2))
         self.effects = [
             reflated(modes[np.unique(block.codes[counted])], omega)
@@ -123,7 +122,7 @@ class ResidualSource:
         ]
 
     def draw(self, rng: np.random.Generator, count: int) -> ResponseSample:
-        """Return a block of responses; replicate by replicate, so that fewer of them are the first of more."""
+        """Return a block of responses, drawn one replicate after the other: a smaller block has the same first ones."""
         effects = [np.empty((count, b.levels, b.k)) for b in self.fit.design.blocks]
         residuals = np.empty((count, self.scale.size))
         for r in range(count):
@@ -135,29 +134,27 @@ class ResidualSource:
 
 
 def reflated(modes: Array, omega: Array) -> Array:
-    """Return centred BLUPs, shape (levels, k), turned so that their own covariance is Ω.
+    """Return centred BLUPs, shape (levels, k), transformed so that their covariance is Ω.
 
-    Cholesky factors as in Carpenter et al. (2003), equation 9; eigenvectors where a matrix has no full rank.
+    By Cholesky factors as in Carpenter et al. (2003), equation 9; by eigenvectors if a matrix is singular.
     """
     centred = modes - modes.mean(axis=0)
-    own = centred.T @ centred / len(centred)
+    covariance = centred.T @ centred / len(centred)
     try:
-        left, right = np.linalg.cholesky(own), np.linalg.cholesky(omega)
-        if np.all(np.diag(left) > 1e-7 * np.sqrt(np.diag(own))):
+        left, right = np.linalg.cholesky(covariance), np.linalg.cholesky(omega)
+        if np.all(np.diag(left) > 1e-7 * np.sqrt(np.diag(covariance))):
             return np.asarray(centred @ np.linalg.solve(left.T, right.T))
     except np.linalg.LinAlgError:
         pass
-    rank = min(_rank(own), _rank(omega))
-    values, vectors = np.linalg.eigh(own)
-    wanted, axes = np.linalg.eigh(omega)
-    last = slice(len(values) - rank, None)
+    values, vectors = np.linalg.eigh(covariance)
+    targets, axes = np.linalg.eigh(omega)
+    last = slice(len(values) - min(_rank(values), _rank(targets)), None)
     coordinates = centred @ vectors[:, last] / np.sqrt(values[last])
-    return np.asarray(coordinates @ (axes[:, last] * np.sqrt(wanted[last])).T)
+    return np.asarray(coordinates @ (axes[:, last] * np.sqrt(targets[last])).T)
 
 
-def _rank(matrix: Array) -> int:
-    values = np.linalg.eigvalsh(matrix)
-    return int(np.sum(values > 1e-10 * max(float(values[-1]), 1e-300)))
+def _rank(eigenvalues: Array) -> int:
+    return int(np.sum(eigenvalues > 1e-10 * max(float(eigenvalues[-1]), 1e-300)))
 
 
 def source_of(fit: Fit, kind: str, resample: str | None, *, rows_wanted: bool) -> Source:
@@ -168,21 +165,16 @@ def source_of(fit: Fit, kind: str, resample: str | None, *, rows_wanted: bool) -
     fit : Fit
     kind : {"parametric", "residual", "cases"}
     resample : str or None
-        Grouping factor whose levels are drawn by "cases"; by default the outermost.
+        Grouping factor whose levels "cases" draws; by default the outermost.
     rows_wanted : bool
         Whether replicates must be complete designs, with rows.
 
     Raises
     ------
     ModelError
-        If `kind` or `resample` is not known, or no factor contains the others.
+        If `kind` or `resample` is unknown, or factors are crossed.
     """
-    known = ("parametric", "residual", "cases")
-    if kind not in known:
-        raise ModelError(
-            f"type={kind!r} is not a bootstrap; expected one of {', '.join(map(repr, known))}. "
-            f"{nearest(str(kind), known)}"
-        )
+    check_one_of("type", kind, ("parametric", "residual", "cases"))
     if resample is not None and kind != "cases":
         raise ModelError(
             f"resample={resample!r} names the groups that type='cases' draws; it has no use here."
@@ -195,5 +187,5 @@ def source_of(fit: Fit, kind: str, resample: str | None, *, rows_wanted: bool) -
 
 
 def counted_rows(design: Design) -> BoolArray:
-    """Return which rows count, shape (rows,)."""
+    """Return whether rows have positive weight, shape (rows,)."""
     return np.ones(design.n, dtype=bool) if design.weights is None else np.asarray(design.weights > 0)

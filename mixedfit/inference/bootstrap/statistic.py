@@ -1,4 +1,4 @@
-"""The user's own function of a refit."""
+"""Calls of the user's statistic of a refit, with checks of its results."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["Statistic"]
 
 
 class Statistic:
-    """The user's function of a refit, and the names of what it returns.
+    """The user's function of a refit, and the names of the numbers it returns.
 
     Parameters
     ----------
     function : callable
         Fit → number, array or Series.
     fit : Fit
-        The fit, whose statistic says how many numbers there are and what they are called.
+        The original fit. Its statistic determines the number and names of the results.
 
     Raises
     ------
     ModelError
-        If it raises on the fit itself, or returns no numbers.
+        If the function raises on the original fit, or returns no numbers.
     """
 
     def __init__(self, function: Callable[[Fit], object], fit: Fit) -> None:
@@ -43,7 +43,7 @@ class Statistic:
             self.names = tuple(f"statistic[{i}]" for i in range(self.estimate.size))
 
     def __call__(self, fit: Fit, place: str) -> Array:
-        """Return the numbers of one refit, shape (count,); `place` names it in errors."""
+        """Return the numbers of one refit, shape (count,); `place` names the refit in errors."""
         out = self._numbers(self._call(fit, place), place)
         if out.size != self.estimate.size:
             raise ModelError(

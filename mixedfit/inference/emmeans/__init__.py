@@ -1,1 +1,5 @@
-"""Estimated marginal means and their contrasts."""
+"""Estimated marginal means and their contrasts.
+
+* `emmeans`: the means; `reference_grid`: the cells over which they are averaged.
+* `contrasts`: families of contrasts and their tables; `multiplicity`: adjusted p-values and simultaneous intervals.
+"""

@@ -1,4 +1,4 @@
-"""Contrasts of marginal means: families of tests, what is said about them, and how tables print."""
+"""Contrasts of marginal means: weights, families of adjusted tests, notes and printed tables."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ _COLUMNS = ["estimate", "std_error", "df", "lower", "upper", "statistic", "p_val
 
 @dataclass(frozen=True, eq=False)
 class MarginalContrasts:
-    """Contrasts of marginal means, a row a contrast.
+    """Contrasts of marginal means, a row for each contrast.
 
     Attributes
     ----------
     table : pandas.DataFrame
-        contrast and the variables of `by`; columns estimate, std_error, df, lower, upper, statistic, p_value.
+        Columns contrast, the variables of `by`, estimate, std_error, df, lower, upper, statistic, p_value.
     by : tuple of str
     adjust : str
-        What p-values and intervals allow for.
+        Adjustment of p-values and intervals for multiple tests.
     level : float
     method : str
-        Where the degrees of freedom come from.
+        Method for the degrees of freedom.
     notes : tuple of str
     """
 
@@ -62,7 +62,7 @@ class MarginalContrasts:
 
 
 def cell_names(cells: pd.DataFrame) -> list[str]:
-    """Return a cell's values as text, parted by blanks."""
+    """Return the values of each cell as text, separated by blanks."""
     return [" ".join(_text(value) for value in row) for row in cells.itertuples(index=False)]
 
 
@@ -73,32 +73,31 @@ def _text(value: Any) -> str:
 def family_tests(
     degrees: Degrees, L: Array, *, space: ColumnSpace, means: int, adjust: Adjust, level: float
 ) -> pd.DataFrame:
-    """Return the tests of one family of contrasts L, shape (m, p), of so many means."""
+    """Return the adjusted tests of one family of contrasts L, shape (m, p), of `means` means."""
     ok = space.estimable(L)
     rows = t_rows(degrees, L, np.zeros(len(L)), ok, level=level)
     covariance = degrees.covariance_of(L[ok])
     size = np.sqrt(np.diag(covariance))
     size[size == 0] = 1.0
     family = Family(means, covariance / np.outer(size, size))
-    tested, dfs = rows.loc[ok, "statistic"].to_numpy(), np.round(rows.loc[ok, "df"].to_numpy(), 6)
-    rows.loc[ok, "p_value"] = adjusted(tested, dfs, adjust, family)
-    factors = {df: critical(df, level, adjust, family) for df in np.unique(dfs).tolist()}
-    factor = np.array([factors.get(df, np.nan) for df in dfs.tolist()])
-    half = factor * rows.loc[ok, "std_error"].to_numpy()
+    dfs = rows.loc[ok, "df"].round(6)
+    rows.loc[ok, "p_value"] = adjusted(rows.loc[ok, "statistic"].to_numpy(), dfs.to_numpy(), adjust, family)
+    factors = {df: critical(df, level, adjust, family) for df in dfs.dropna().unique()}
+    half = dfs.map(factors) * rows.loc[ok, "std_error"]
     rows.loc[ok, "lower"] = rows.loc[ok, "estimate"] - half
     rows.loc[ok, "upper"] = rows.loc[ok, "estimate"] + half
     return rows[_COLUMNS]
 
 
-def adjustment_note(adjust: Adjust, estimable: Sequence[int], means: int, level: float) -> str:
-    """Return what is said about p-values and intervals of families with so many tests that can be made."""
-    if adjust == "none" and max(estimable) <= 1:
+def adjustment_note(adjust: Adjust, counts: Sequence[int], means: int, level: float) -> str:
+    """Return the note on p-values and intervals of families of `means` means with these numbers of tests."""
+    if adjust == "none" and max(counts) <= 1:
         return f"Confidence level: {level:g}."
     if adjust == "none":
         return f"Confidence level: {level:g}. Nothing was adjusted for several tests."
-    low, high = min(estimable), max(estimable)
+    low, high = min(counts), max(counts)
     tests = f"{low} to {high} tests" if low < high else f"{high} test{'s' * (high != 1)}"
-    owner = {
+    method = {
         "tukey": f"Tukey's method for all pairs of {means} means",
         "dunnett": f"Dunnett's method for {tests}, from the joint t distribution",
         "holm": f"Holm's method for {tests}",
@@ -106,11 +105,11 @@ def adjustment_note(adjust: Adjust, estimable: Sequence[int], means: int, level:
         "sidak": f"Šidák's method for {tests}",
     }[adjust]
     intervals = "; intervals: Bonferroni's" if adjust == "holm" else ""
-    return f"P-values adjusted by {owner}{intervals}. Joint confidence level: {level:g}."
+    return f"P-values adjusted by {method}{intervals}. Joint confidence level: {level:g}."
 
 
 def printed(table: pd.DataFrame, names: list[str], by: tuple[str, ...], notes: tuple[str, ...]) -> str:
-    """Return a table in blocks, one for each combination of `by`, and the notes."""
+    """Return a table as text, a block for each combination of `by`, with the notes below."""
     order = [name for name in _COLUMNS if name in table]
     shown = _numbers({name: table[name].tolist() for name in order})
     left = [[_text(v) for v in table[name]] for name in names]
@@ -127,7 +126,7 @@ def printed(table: pd.DataFrame, names: list[str], by: tuple[str, ...], notes: t
 
 
 def _numbers(columns: dict[str, list[float]]) -> dict[str, list[str]]:
-    """Return columns as text: estimates with the decimals that show the smallest error to three digits."""
+    """Return columns as text, with decimals that show the smallest standard error to three digits."""
     least = [e for e in columns["std_error"] if np.isfinite(e) and e > 0]
     decimals = max(0, 2 - int(np.floor(np.log10(min(least))))) if least else 4
     out = {
@@ -142,7 +141,7 @@ def _numbers(columns: dict[str, list[float]]) -> dict[str, list[str]]:
 
 
 Method: TypeAlias = Literal["pairwise", "trt.vs.ctrl", "poly"] | Mapping[str, Sequence[float]]
-"""A family of contrasts, or names with weights."""
+"""Name of a family of contrasts, or weights by name."""
 
 _METHODS = ("pairwise", "trt.vs.ctrl", "poly")
 
@@ -150,16 +149,16 @@ _DEGREES = ("linear", "quadratic", "cubic", "quartic", "degree 5", "degree 6")
 
 
 def contrast_weights(method: Any, labels: Sequence[str], *, reverse: bool) -> tuple[list[str], Array]:
-    """Return names and weights, shape (contrasts, means).
+    """Return names of the contrasts, and their weights, shape (contrasts, means).
 
     Raises
     ------
     ModelError
-        If the method is not known, there is nothing to compare, or weights do not fit.
+        If the method is unknown, there is only one mean, or the number of weights is wrong.
     """
     k = len(labels)
     if isinstance(method, Mapping):
-        return _own(method, labels)
+        return _custom(method, labels)
     if method not in _METHODS:
         raise ModelError(
             f"method={method!r} is not known; expected one of {', '.join(map(repr, _METHODS))}, or a mapping of "
@@ -181,7 +180,7 @@ def contrast_weights(method: Any, labels: Sequence[str], *, reverse: bool) -> tu
     return [f"{labels[i]} - {labels[j]}" for i, j in pairs], np.array([unit[i] - unit[j] for i, j in pairs])
 
 
-def _own(method: Mapping[str, Sequence[float]], labels: Sequence[str]) -> tuple[list[str], Array]:
+def _custom(method: Mapping[str, Sequence[float]], labels: Sequence[str]) -> tuple[list[str], Array]:
     for name, weights in method.items():
         if len(weights) != len(labels):
             raise ModelError(
@@ -192,7 +191,7 @@ def _own(method: Mapping[str, Sequence[float]], labels: Sequence[str]) -> tuple[
 
 
 def polynomials(k: int) -> Array:
-    """Return orthogonal polynomials on k equally spaced points as whole numbers, shape (k − 1, k), lowest first."""
+    """Return integer orthogonal polynomials on k equally spaced points, shape (k − 1, k), by ascending degree."""
     x = np.arange(k) - 0.5 * (k - 1)
     basis = np.linalg.qr(np.vander(x, k, increasing=True))[0].T
     out = []

@@ -1,16 +1,16 @@
-"""Estimated marginal means: what the model says on average over a reference grid, and contrasts of these."""
+"""Estimated marginal means: averages of the fixed part over a reference grid."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError, RankWarning
 from mixedfit.core.options import check_level, check_one_of
 from mixedfit.design.recipe import Recipe, usable
@@ -34,28 +34,25 @@ from .reference_grid import Grid, reference_grid
 
 __all__ = ["MarginalContrasts", "MarginalMeans", "marginal_means"]
 
-_ADJUSTMENTS = ("tukey", "dunnett", "holm", "bonferroni", "sidak", "none")
-
 _DEFAULTS: dict[str, Adjust] = {"pairwise": "tukey", "trt.vs.ctrl": "dunnett", "poly": "none"}
 
 
 @dataclass(frozen=True, eq=False)
 class MarginalMeans:
-    """Estimated marginal means, a row a cell.
+    """Estimated marginal means, a row for each cell.
 
     Attributes
     ----------
     table : pandas.DataFrame
-        The variables of `specs` and `by`; columns estimate, std_error, df, lower, upper. NaN where the data do not
-        determine a mean.
+        Columns of `specs` and `by`, then estimate, std_error, df, lower, upper. NaN for means that are not estimable.
     specs, by : tuple of str
-        Variables whose cells are listed, and those within which they are compared.
+        Variables whose cells are listed, and variables within which means are compared.
     level : float
-        Coverage of the intervals, one by one.
+        Coverage of each interval.
     method : str
-        Where the degrees of freedom come from.
+        Method for the degrees of freedom.
     notes : tuple of str
-        Over what was averaged, what was held, and what to beware of.
+        Variables averaged over or held, interactions, and other remarks.
     """
 
     table: pd.DataFrame
@@ -80,21 +77,21 @@ class MarginalMeans:
         Parameters
         ----------
         method : {"pairwise", "trt.vs.ctrl", "poly"} or mapping of str to weights
-            All pairs; each against the first; orthogonal polynomials in the order of the means; or your own, one
-            weight for each mean.
+            All pairs; each mean against the first; orthogonal polynomials in the order of the means; or custom
+            contrasts with a weight for each mean.
         adjust : {"tukey", "dunnett", "holm", "bonferroni", "sidak", "none"}, optional
-            How p-values and intervals allow for the number of tests. By default Tukey's for pairs, Dunnett's (the
-            exact distribution of the largest statistic) against a control, none otherwise. Intervals with "holm"
+            Adjustment of p-values and intervals for multiple tests. By default Tukey's for pairs, Dunnett's (the
+            exact distribution of the largest statistic) against a control, none otherwise. With "holm", intervals
             are Bonferroni's.
         reverse : bool
-            Whether differences are taken the other way round; with "trt.vs.ctrl", against the last mean.
+            Whether to reverse differences; with "trt.vs.ctrl", means are compared with the last one.
         level : float, optional
-            Coverage of the intervals together; by default that of the means.
+            Joint coverage of the intervals; by default the level of the means.
 
         Raises
         ------
         ModelError
-            If a name is not known or the weights do not fit.
+            If a name is unknown or the number of weights is wrong.
 
         Examples
         --------
@@ -109,40 +106,58 @@ class MarginalMeans:
         Degrees of freedom: Satterthwaite.
         P-values adjusted by Dunnett's method for 2 tests, from the joint t distribution. Joint confidence level: 0.95.
         """
-        coverage = self.level if level is None else level
-        return _contrasts(self, method, adjust=adjust, reverse=reverse, level=coverage)
+        level = check_level(self.level if level is None else level)
+        if adjust is None:
+            adjust = _DEFAULTS.get(method, "none") if isinstance(method, str) else "none"
+        if isinstance(adjust, str):
+            adjust = cast(Adjust, adjust.lower())
+        check_one_of("adjust", adjust, get_args(Adjust))
+        if adjust == "tukey" and method != "pairwise":
+            raise ModelError("adjust='tukey' is the distribution of all pairs; use it with 'pairwise' only.")
+        space = ColumnSpace(self._degrees.fit)
+        parts = []
+        for rows in np.arange(len(self.table)).reshape(self._grid.families, -1):
+            labels = cell_names(self.table[list(self.specs)].iloc[rows])
+            names, weights = contrast_weights(method, labels, reverse=reverse)
+            L = weights @ self._grid.L[rows]
+            part = family_tests(self._degrees, L, space=space, means=len(rows), adjust=adjust, level=level)
+            part.insert(0, "contrast", names)
+            for name in reversed(self.by):
+                part.insert(1, name, self.table[name].iloc[rows[0]])
+            parts.append(part)
+        table = pd.concat(parts, ignore_index=True)
+        kept = [note for note in self.notes if not note.startswith(("Confidence", "NaN", "They"))]
+        missing = ["NaN: not estimable."] if table["estimate"].isna().any() else []
+        tests = [int(part["estimate"].notna().sum()) for part in parts]
+        last = adjustment_note(adjust if len(parts[0]) > 1 else "none", tests, len(labels), level)
+        return MarginalContrasts(table, self.by, adjust, level, self.method, (*missing, *kept, last))
 
     def compact_letters(self, alpha: float = 0.05, adjust: Adjust = "tukey") -> pd.Series[str]:
-        """Return letters for each mean: means that share one do not differ at level `alpha`.
+        """Return letters for each mean: means that share a letter do not differ significantly at level `alpha`.
 
-        Piepho (2004), J. Comput. Graph. Stat. 13:456. That two means share a letter does not say that they are
-        equal. A mean that is not estimable has none, an empty string, and a `RankWarning` names it.
+        Piepho (2004), J. Comput. Graph. Stat. 13:456. A shared letter does not show that two means are equal. A mean
+        that is not estimable has an empty string, and a `RankWarning` names it.
 
         Raises
         ------
         ModelError
-            If `alpha` is not a level, or the tests' degrees of freedom are not known.
+            If `alpha` is not a level of tests, or the degrees of freedom of the tests are unknown.
         """
         if not 0 < alpha < 0.5:
             raise ModelError(f"alpha is {alpha}; expected a level of tests between 0 and 0.5, such as 0.05.")
-        pairs = self.contrasts("pairwise", adjust).table
-        out, at = [], 0
-        for rows in _families(self):
-            k = len(rows)
-            p_values = pairs["p_value"].to_numpy()[at : at + k * (k - 1) // 2]
-            at += k * (k - 1) // 2
-            out.append(
-                pd.Series(
-                    _known_letters(self.table["estimate"].to_numpy()[rows], p_values, alpha), index=rows
-                )
-            )
+        families = self._grid.families
+        estimates = self.table["estimate"].to_numpy().reshape(families, -1)
+        p_values = self.contrasts("pairwise", adjust).table["p_value"].to_numpy().reshape(families, -1)
+        out: list[str] = []
+        for values, own in zip(estimates, p_values, strict=True):
+            out += _known_letters(values, own, alpha)
         names = cell_names(self.table[[*self.by, *self.specs]])
         lost = [name for name, unknown in zip(names, self.table["estimate"].isna(), strict=True) if unknown]
         if lost:
             warnings.warn(
                 f"means that are not estimable have no letters: {', '.join(lost)}.", RankWarning, stacklevel=2
             )
-        return pd.concat(out).set_axis(pd.Index(names)).rename("letters")
+        return pd.Series(out, index=pd.Index(names), name="letters")
 
     def __str__(self) -> str:
         return printed(self.table, list(self.specs), self.by, self.notes)
@@ -164,7 +179,7 @@ def marginal_means(
     Raises
     ------
     ModelError
-        If a name is not a variable of the fixed part, or an option is not known.
+        If a name is not a variable of the fixed part, or an option is invalid.
     """
     check_level(level)
     recipe = usable(fit.design.recipe)
@@ -186,7 +201,7 @@ def marginal_means(
 
 
 def _grid_notes(recipe: Recipe, grid: Grid, named: Sequence[str]) -> list[str]:
-    """Return over what was averaged, what was held, and interactions that averages hide."""
+    """Return the notes on variables averaged over or held, and on interactions with variables averaged over."""
     notes = []
     if grid.averaged:
         notes.append(f"Averaged over the levels of: {', '.join(grid.averaged)}.")
@@ -203,7 +218,7 @@ def _grid_notes(recipe: Recipe, grid: Grid, named: Sequence[str]) -> list[str]:
 
 
 def _fit_notes(degrees: Degrees, unknown: Array, first: Array) -> list[str]:
-    """Return what the fit could not tell, and the degrees of freedom."""
+    """Return the notes on the response, the offset, means that are not estimable, and the degrees of freedom."""
     fit, notes = degrees.fit, []
     response = fit.design.formula.response
     if not is_column(response):
@@ -220,7 +235,7 @@ def _fit_notes(degrees: Degrees, unknown: Array, first: Array) -> list[str]:
 
 
 def _known_letters(estimates: Array, p_values: Array, alpha: float) -> list[str]:
-    """Return the letters of one family; none for means that are not known."""
+    """Return the letters of one family; empty strings for means that are not estimable."""
     known = np.flatnonzero(np.isfinite(estimates))
     first, second = np.triu_indices(len(estimates), 1)
     p_values = p_values[np.isin(first, known) & np.isin(second, known)]
@@ -233,38 +248,3 @@ def _known_letters(estimates: Array, p_values: Array, alpha: float) -> list[str]
     for place, text in zip(known.tolist(), letters(estimates[known], p_values < alpha), strict=True):
         out[place] = text
     return out
-
-
-def _families(means: MarginalMeans) -> list[IntArray]:
-    """Return the places of the means of each combination of `by`."""
-    return list(np.arange(len(means.table), dtype=np.int64).reshape(means._grid.families, -1))
-
-
-def _contrasts(
-    means: MarginalMeans, method: Method, *, adjust: Adjust | None, reverse: bool, level: float
-) -> MarginalContrasts:
-    check_level(level)
-    if adjust is None:
-        adjust = _DEFAULTS.get(method, "none") if isinstance(method, str) else "none"
-    if isinstance(adjust, str):
-        adjust = cast(Adjust, adjust.lower())
-    check_one_of("adjust", adjust, _ADJUSTMENTS)
-    if adjust == "tukey" and method != "pairwise":
-        raise ModelError("adjust='tukey' is the distribution of all pairs; use it with 'pairwise' only.")
-    space = ColumnSpace(means._degrees.fit)
-    parts = []
-    for rows in _families(means):
-        labels = cell_names(means.table[list(means.specs)].iloc[rows])
-        names, weights = contrast_weights(method, labels, reverse=reverse)
-        L = weights @ means._grid.L[rows]
-        part = family_tests(means._degrees, L, space=space, means=len(rows), adjust=adjust, level=level)
-        part.insert(0, "contrast", names)
-        for name in reversed(means.by):
-            part.insert(1, name, means.table[name].iloc[rows[0]])
-        parts.append(part)
-    table = pd.concat(parts, ignore_index=True)
-    kept = [note for note in means.notes if not note.startswith(("Confidence", "NaN", "They"))]
-    missing = ["NaN: not estimable."] if table["estimate"].isna().any() else []
-    tests = [int(part["estimate"].notna().sum()) for part in parts]
-    last = adjustment_note(adjust if len(parts[0]) > 1 else "none", tests, len(labels), level)
-    return MarginalContrasts(table, means.by, adjust, level, means.method, (*missing, *kept, last))

@@ -1,17 +1,19 @@
-"""Probabilities of several tests at once: Tukey's studentised range, Dunnett's maximum, Bonferroni, Holm, Šidák.
+"""Adjustments for multiple tests: Tukey's studentised range, Dunnett's maximum, Bonferroni, Holm, Šidák; letters.
 
-With s² the residual variance over its expectation, df·s² ~ χ²(df), and z what the tests share,
+With s² the residual variance over its expectation, df·s² ~ χ²(df), and z the normal variate common to all tests,
 
     Tukey    P(Q > q) = ∫ f(s) k ∫ φ(z) [Φ(z)^(k−1) − (Φ(z) − Φ(z − qs))^(k−1)] dz ds
     Dunnett  P(max|T| > t) = 1 − ∫ f(s) ∫ φ(z) Π_i [Φ((ts − λ_i z)/c_i) − Φ((−ts − λ_i z)/c_i)] dz ds
 
-for correlations ρ_ij = λ_iλ_j, c_i² = 1 − λ_i² (Tukey 1953; Dunnett 1955, J. Am. Stat. Assoc. 50:1096), both by
-Gauss and Legendre's quadrature.
+for correlations ρ_ij = λ_iλ_j, c_i² = 1 − λ_i² (Tukey 1953; Dunnett 1955, J. Am. Stat. Assoc. 50:1096). Both are
+computed by Gauss–Legendre quadrature. scipy's ``studentized_range`` takes several times as long and has errors of up
+to 1e-5 from df = 100,000.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 from typing import Literal, TypeAlias
@@ -26,13 +28,13 @@ from mixedfit.core.distributions import t_probability, t_quantile
 __all__ = ["Adjust", "Family", "adjusted", "critical", "dunnett_tail", "letters", "tukey_tail"]
 
 Adjust: TypeAlias = Literal["tukey", "dunnett", "holm", "bonferroni", "sidak", "none"]
-"""How p-values and intervals account for the number of tests."""
+"""Adjustments of p-values and intervals for multiple tests."""
 
 NODES = 192
-"""Quadrature nodes a dimension (three times as many in s below 3 degrees of freedom): errors below 1e-9."""
+"""Quadrature nodes in each dimension (three times as many in s for df < 3): errors below 1e-9."""
 
 REACH = 9.0
-"""φ beyond this is below 1e-18."""
+"""Limit of integration in z: φ is below 1e-18 beyond it."""
 
 
 @lru_cache(maxsize=4)
@@ -47,9 +49,16 @@ def _interval(low: float, high: float, count: int = NODES) -> tuple[Array, Array
     return low + half * (nodes + 1.0), half * weights
 
 
+@lru_cache(maxsize=1)
+def _normal() -> tuple[Array, Array]:
+    """Return quadrature nodes z, and their weights times φ(z)."""
+    z, weights = _interval(-REACH, REACH)
+    return z, weights * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
+
+
 @lru_cache(maxsize=256)
 def _scales(df: float) -> tuple[Array, Array]:
-    """Return values of s and their probabilities, by quadrature in log s over all but 1e-17 of its density."""
+    """Return quadrature nodes s and their probabilities, in log s, over all but 1e-17 of the distribution."""
     if not np.isfinite(df) or df > 1e9:
         return np.ones(1), np.ones(1)
 
@@ -70,35 +79,33 @@ def _scales(df: float) -> tuple[Array, Array]:
 def tukey_tail(statistic: float, means: int, df: float) -> float:
     """Return P(max|T_ij| > statistic) over all pairs of independent means: Tukey's range at √2 times the statistic."""
     s, probability = _scales(float(df))
-    z, weights = _interval(-REACH, REACH)
+    z, weights = _normal()
     upper = ndtr(z)
     share = np.minimum(ndtr(z - np.sqrt(2.0) * statistic * s[:, None]) / upper, 1.0 - 1e-16)
     inner = -np.expm1((means - 1) * np.log1p(-share)) * upper ** (means - 1)
-    density = np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
-    return float(min(1.0, probability @ (means * inner @ (density * weights))))
+    return float(min(1.0, probability @ (means * inner @ weights)))
 
 
 def dunnett_tail(statistic: float, correlations: Array, df: float) -> float:
     """Return P(max|T_i| > statistic) of tests with these correlations, shape (m, m).
 
-    Where the correlations are not products λ_iλ_j, by scipy's quasi-Monte Carlo with a fixed seed, to about 1e-4.
+    If the correlations are not products λ_iλ_j, scipy's quasi-Monte Carlo with a fixed seed gives it to about 1e-4.
     """
     loadings = _loadings(correlations)
     if loadings is None:
         return _simulated_tail(statistic, correlations, df)
     s, probability = _scales(float(df))
-    z, weights = _interval(-REACH, REACH)
+    z, weights = _normal()
     rest = np.sqrt(1.0 - loadings**2)
     reach, shift = statistic * s[:, None], loadings[:, None, None] * z
     inside = np.prod(
         ndtr((reach - shift) / rest[:, None, None]) - ndtr((-reach - shift) / rest[:, None, None]), axis=0
     )
-    density = np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
-    return float(np.clip(1.0 - probability @ (inside @ (density * weights)), 0.0, 1.0))
+    return float(np.clip(1.0 - probability @ (inside @ weights), 0.0, 1.0))
 
 
 def _loadings(correlations: Array) -> Array | None:
-    """Return λ with ρ_ij = λ_iλ_j, or None."""
+    """Return λ with ρ_ij = λ_iλ_j, or None if there is none."""
     m = len(correlations)
     if m == 1:
         return np.zeros(1)
@@ -139,27 +146,26 @@ def _simulated_tail(statistic: float, correlations: Array, df: float) -> float:
     return float(np.clip(1.0 - inside, 0.0, 1.0))
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class Family:
-    """Tests that are made together.
+    """A family of tests that are adjusted together.
 
-    Parameters
+    Attributes
     ----------
     means : int
-        Means that are compared.
+        Number of means.
     correlations : ndarray, shape (m, m)
-        Of the contrasts that can be tested.
+        Correlations of the estimable contrasts.
     """
 
-    def __init__(self, means: int, correlations: Array) -> None:
-        self.means = means
-        self.correlations = correlations
-        self.tests = len(correlations)
+    means: int
+    correlations: Array
 
 
 def adjusted(statistics: Array, dfs: Array, adjust: Adjust, family: Family) -> Array:
-    """Return two-sided p-values of a family of tests, shape (m,)."""
+    """Return adjusted two-sided p-values of a family of tests, shape (m,)."""
     raw = np.array([t_probability(t, df) for t, df in zip(statistics, dfs, strict=True)])
-    m = family.tests
+    m = raw.size
     if adjust == "none" or m == 0:
         return raw
     if adjust == "bonferroni":
@@ -179,19 +185,19 @@ def adjusted(statistics: Array, dfs: Array, adjust: Adjust, family: Family) -> A
 
 
 def critical(df: float, level: float, adjust: Adjust, family: Family) -> float:
-    """Return the factor of the standard error in simultaneous intervals; Bonferroni's for Holm."""
+    """Return the factor of the standard error in simultaneous intervals; for Holm it is Bonferroni's."""
     if np.isnan(df):
         return float("nan")
-    alpha, m = 1.0 - level, max(family.tests, 1)
+    alpha, m = 1.0 - level, max(len(family.correlations), 1)
     if adjust == "none" or m == 1:
         return t_quantile(1.0 - alpha / 2, df)
-    safe = t_quantile(1.0 - alpha / (2 * m), df)
+    bonferroni = t_quantile(1.0 - alpha / (2 * m), df)
     if adjust in ("holm", "bonferroni"):
-        return safe
+        return bonferroni
     if adjust == "sidak":
         return t_quantile(0.5 + 0.5 * level ** (1.0 / m), df)
     tail = _tail(adjust, family)
-    high = safe
+    high = bonferroni
     while tail(high, df) > alpha:
         high *= 1.5
     return float(brentq(lambda t: tail(t, df) - alpha, 0.0, high, xtol=1e-11, rtol=1e-12))
@@ -204,12 +210,12 @@ def _tail(adjust: Adjust, family: Family) -> Callable[[float, float], float]:
 
 
 def letters(estimates: Array, differ: BoolArray) -> list[str]:
-    """Return letters: two means share one if and only if they do not differ.
+    """Return a compact letter display: two means share a letter if and only if they do not differ.
 
     Parameters
     ----------
     estimates : ndarray, shape (k,)
-        Letters begin with the lowest.
+        The lowest estimate has the first letter.
     differ : ndarray of bool, shape (k(k − 1)/2,)
         Whether the pairs (0, 1), (0, 2), …, (k − 2, k − 1) differ.
     """

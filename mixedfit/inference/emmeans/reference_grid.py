@@ -1,7 +1,7 @@
-"""The reference grid of marginal means: every factor at its levels, every covariate at its mean, and X there.
+"""Reference grid of marginal means: factors at all levels, covariates at their means.
 
-As in emmeans (Searle, Speed & Milliken 1980, Am. Stat. 34:216): cells have equal weights; a numeric variable with
-two values is at both of them.
+As in R's emmeans (Searle, Speed & Milliken 1980, Am. Stat. 34:216), cells have equal weights, and a numeric variable
+with two values takes both of them.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from mixedfit.design.recipe import Recipe, Variable
 __all__ = ["Grid", "reference_grid"]
 
 LARGEST_GRID = 1_000_000
-"""Cells beyond which the grid is not built."""
+"""Largest number of cells of a grid."""
 
 _CALLED = re.compile(r"C\(\s*`?([^\W\d][\w.]*)`?\s*[,)]")
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Cells of the named variables, with their coefficients averaged over the others.
+    """Cells of the named variables, with rows of X averaged over the other variables.
 
     Attributes
     ----------
     cells : pandas.DataFrame
-        A row a cell: `by` slowest, the first of `specs` fastest.
+        A row for each cell: `by` varies slowest, the first of `specs` fastest.
     L : ndarray, shape (cells, p)
-        Coefficients of the fixed effects.
+        Weights of the fixed effects in each mean.
     families : int
-        Combinations of `by`.
+        Number of combinations of `by`.
     averaged : tuple of str
-        Variables with several values over which was averaged.
+        Variables averaged over.
     held : dict of str to float
-        Covariates at one value.
+        Covariates held at one value.
     """
 
     cells: pd.DataFrame
@@ -58,7 +58,7 @@ def reference_grid(recipe: Recipe, specs: Sequence[str], by: Sequence[str], at: 
     Raises
     ------
     ModelError
-        If a name is not a variable of the fixed part, a value cannot be used, or the grid is too large.
+        If a name is not a variable of the fixed part, a value is invalid, or the grid is too large.
     """
     many = {factor.column for factor in recipe.many}
     names = [name for name in recipe.fixed_names if name not in many]
@@ -80,17 +80,12 @@ def reference_grid(recipe: Recipe, specs: Sequence[str], by: Sequence[str], at: 
     frame.update({name: _column(recipe.variables[name].levels, np.zeros(prod(sizes), int)) for name in many})
     if not frame:
         frame = {"": pd.Series([0.0])}
-    X, _ = recipe.fixed_rows(pd.DataFrame(frame))
-    count = prod(sizes[: len(named)])
-    L = X.reshape(count, -1, X.shape[1]).mean(axis=1)
-    shares = [np.full(len(f.levels) - f.first, 1.0 / len(f.levels)) for f in recipe.many]
-    L = np.hstack([L, np.tile(np.concatenate([*shares, np.zeros(0)]), (count, 1))])
     step = prod(sizes[len(named) :])
     cells = pd.DataFrame({name: frame[name].iloc[::step] for name in [*specs, *by]}).reset_index(drop=True)
     rest = [name for name in names if name not in named]
     return Grid(
         cells=cells,
-        L=L,
+        L=_averages(recipe, pd.DataFrame(frame), prod(sizes[: len(named)])),
         families=prod(sizes[: len(by)]),
         averaged=(*(n for n in rest if len(values[n]) > 1), *(n for n in recipe.fixed_names if n in many)),
         held={
@@ -99,8 +94,16 @@ def reference_grid(recipe: Recipe, specs: Sequence[str], by: Sequence[str], at: 
     )
 
 
-def _check(names: Sequence[str], many: set[str], asked: Sequence[str]) -> None:
-    for name in asked:
+def _averages(recipe: Recipe, frame: pd.DataFrame, count: int) -> Array:
+    """Return the averages of X over `count` runs of rows, shape (count, p)."""
+    X, _ = recipe.fixed_rows(frame)
+    shares = [np.full(len(f.levels) - f.first, 1.0 / len(f.levels)) for f in recipe.many]
+    many = np.tile(np.concatenate([*shares, np.zeros(0)]), (count, 1))
+    return np.hstack([X.reshape(count, -1, X.shape[1]).mean(axis=1), many])
+
+
+def _check(names: Sequence[str], many: set[str], queries: Sequence[str]) -> None:
+    for name in queries:
         if name in many:
             raise ModelError(
                 f"{name!r} is kept as codes since it has very many levels, and its means are not listed one by "
@@ -117,24 +120,22 @@ def _column(values: Any, place: Any) -> pd.Series[Any]:
     return pd.Series(pd.Index(values)[place]).reset_index(drop=True)
 
 
-def _values(recipe: Recipe, variable: Variable, asked: Any) -> Any:
-    """Return the values of a variable in the grid."""
+def _values(recipe: Recipe, variable: Variable, at: Any) -> Any:
+    """Return the values of a variable in the grid; `at` holds the user's values, or None."""
     levels = variable.levels if variable.levels is not None else _levels_in_calls(recipe, variable.name)
-    if asked is not None:
-        return _asked(variable, levels, asked)
+    if at is not None:
+        return _checked(variable, levels, at)
     if levels is not None:
         return levels
     if variable.kind == "boolean":
         return [False, True]
-    return (
-        [variable.low, variable.high]
-        if variable.two_valued and variable.low < variable.high
-        else [variable.mean]
-    )
+    if variable.two_valued and variable.low < variable.high:
+        return [variable.low, variable.high]
+    return [variable.mean]
 
 
 def _levels_in_calls(recipe: Recipe, name: str) -> pd.Index[Any] | None:
-    """Return the levels of a number that stands in ``C(…)``."""
+    """Return the levels of a numeric variable that the formula wraps in ``C(…)``."""
     states = {} if recipe.specs is None else recipe.specs["X"].encoder_state
     for expression, (_, state) in states.items():
         found = _CALLED.match(expression)
@@ -144,8 +145,9 @@ def _levels_in_calls(recipe: Recipe, name: str) -> pd.Index[Any] | None:
     return None
 
 
-def _asked(variable: Variable, levels: pd.Index[Any] | None, asked: Any) -> Any:
-    values = [asked] if isinstance(asked, str) or np.ndim(asked) == 0 else list(asked)
+def _checked(variable: Variable, levels: pd.Index[Any] | None, at: Any) -> Any:
+    """Return the user's values of a variable, after checks."""
+    values = [at] if isinstance(at, str) or np.ndim(at) == 0 else list(at)
     if not values:
         raise ModelError(f"at gives no values for {variable.name!r}; give at least one.")
     if levels is not None:

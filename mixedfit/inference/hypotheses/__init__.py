@@ -1,1 +1,1 @@
-"""Linear hypotheses about the fixed effects: how they are written, whether they are estimable, their tests."""
+"""Linear hypotheses about the fixed effects: notation (`parse`), estimability (`estimable`) and tests (`tests`)."""

@@ -1,8 +1,8 @@
-"""Which functions of the fixed effects the data determine, where columns of X were dropped for rank.
+"""Estimable functions of the fixed effects, for designs with linearly dependent columns.
 
-With X = X_k [I A] (kept columns first), β is determined up to the null space N = [−A; I]: Lβ is estimable if and
-only if LN = 0, and its value is then the same for every solution, such as the one that has 0 for dropped columns
-(Searle 1971, Linear Models, section 5.4).
+With X = X_k [I A] (kept columns first), β is determined up to the null space N = [−A; I]. Lβ is estimable if and
+only if LN = 0. Its value is then the same for every least-squares solution, also for the one with 0 for dropped
+columns (Searle 1971, Linear Models, section 5.4).
 """
 
 from __future__ import annotations
@@ -14,21 +14,24 @@ from scipy.sparse import csr_array, hstack
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.lazy import lazy
+from mixedfit.core.linalg import triangle
 from mixedfit.estimation.fit import Fit
 
 __all__ = ["ColumnSpace"]
 
 TOLERANCE = 1e-7
-"""Share of |L||N| that LN may be away from 0 by rounding; lme4 drops columns at the same 1e-7."""
+"""Rounding error of LN relative to |L||N|; lme4 drops columns at the same 1e-7."""
 
 LARGEST_WITH_LEVELS = 3000
-"""Columns, levels of many-level factors among them, up to which dropped columns are solved for; beyond it what
-involves one of them counts as not estimable, and what does not, as estimable."""
+"""Largest number of columns, levels of factors stored as codes included, for which N is computed.
+
+In larger designs a function counts as estimable if its weights of all dropped columns are 0.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class ColumnSpace:
-    """The space that the columns of X span on the rows that count.
+    """Column space of X over the rows with positive weight.
 
     Parameters
     ----------
@@ -44,28 +47,31 @@ class ColumnSpace:
         return design.X if design.weights is None else design.X[design.weights > 0]
 
     @lazy
-    def triangle(self) -> Array:
-        """R, with RᵀR = XᵀX over X's own columns, shape (min(n, p), p)."""
+    def _scale(self) -> Array:
+        """Norms of the columns of X, 1 for columns of 0, shape (p,)."""
         norms = np.linalg.norm(self.counted, axis=0)
-        scale = np.where(norms > 0, norms, 1.0)
-        out: Array = np.linalg.qr(self.counted / scale, mode="r") * norms  # columns of 0 stay exactly 0
-        return out
+        return np.where(norms > 0, norms, 1.0)
+
+    @lazy
+    def triangle(self) -> Array:
+        """R with RᵀR = XᵀX, without levels of factors stored as codes, shape (min(n, p), p)."""
+        return triangle(self.counted / self._scale) * self._scale
 
     @lazy
     def dropped(self) -> IntArray:
-        """Places of the fixed effects that were dropped."""
+        """Positions of the dropped fixed effects."""
         return np.flatnonzero(~self.fit.kept.astype(bool))
 
     @lazy
     def null(self) -> Array:
-        """N, shape (p, number dropped): with p counting the levels of many-level factors too."""
+        """N, shape (p, number dropped), with p including the levels of factors stored as codes."""
         p = len(self.fit.coefficient_names)
         out = np.zeros((p, self.dropped.size))
         out[self.dropped, np.arange(self.dropped.size)] = 1.0
         if not self.dropped.size or (self.fit.design.many and p > LARGEST_WITH_LEVELS):
             return out
         kept = np.flatnonzero(self.fit.kept)
-        R = self.all_columns
+        R = self._factor()
         norms = np.linalg.norm(R, axis=0)
         norms[norms == 0] = 1.0
         solved = np.linalg.lstsq(R[:, kept] / norms[kept], R[:, self.dropped] / norms[self.dropped])[0]
@@ -73,9 +79,8 @@ class ColumnSpace:
         out[kept] = -solved * norms[self.dropped] / norms[kept][:, None]
         return out
 
-    @property
-    def all_columns(self) -> Array:
-        """A factor of the cross-products of all columns, those of many-level factors included."""
+    def _factor(self) -> Array:
+        """Return R with RᵀR = XᵀX, levels of factors stored as codes included."""
         design = self.fit.design
         if not design.many:
             return self.triangle
@@ -87,12 +92,10 @@ class ColumnSpace:
             ]
             for f in design.many
         ]
-        norms = np.linalg.norm(self.counted, axis=0)
-        scale = np.where(norms > 0, norms, 1.0)
-        both = hstack([csr_array(self.counted / scale), *levels], format="csr")
+        both = hstack([csr_array(self.counted / self._scale), *levels], format="csr")
         values, vectors = np.linalg.eigh((both.T @ both).toarray())
         root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
-        return np.asarray(root * np.concatenate([scale, np.ones(both.shape[1] - scale.size)]))
+        return np.asarray(root * np.concatenate([self._scale, np.ones(both.shape[1] - self._scale.size)]))
 
     def estimable(self, L: Array) -> BoolArray:
         """Return whether each row of L, shape (q, p), is estimable, shape (q,)."""
@@ -100,9 +103,3 @@ class ColumnSpace:
             return np.ones(len(L), dtype=bool)
         size = np.abs(L) @ np.abs(self.null)
         return np.asarray(np.all(np.abs(L @ self.null) <= TOLERANCE * size, axis=1))
-
-    def on_kept(self, L: Array) -> Array:
-        """Return rows with 0 for the dropped columns: the same function where it is estimable."""
-        out = np.array(L, dtype=np.float64)
-        out[:, self.dropped] = 0.0
-        return out

@@ -1,4 +1,4 @@
-"""Linear hypotheses about fixed effects, Lβ = r, from text, mappings and matrices."""
+"""Parser of linear hypotheses Lβ = r about fixed effects, written as text, mappings or matrices."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ def read_hypotheses(fit: Fit, hypotheses: Any) -> tuple[Array, Array, list[str]]
     ----------
     fit : Fit
     hypotheses : str, sequence, mapping or array
-        A coefficient's name; text such as ``"Days = 10"`` or ``"recipeB - recipeC"`` (several parted by commas); a
-        mapping from coefficients to numbers; several of these; or a matrix with a column for each coefficient.
+        The name of a coefficient; text such as ``"Days = 10"`` or ``"recipeB - recipeC"`` (several separated by
+        commas); a mapping from coefficients to weights; a sequence of these; or a matrix with a column for each
+        coefficient.
 
     Raises
     ------
     ModelError
-        If a name is not a coefficient, or the shape is wrong.
+        If a name is not a coefficient, a text is no linear equation, or a matrix has the wrong shape.
     """
     names = list(fit.coefficient_names)
     if isinstance(hypotheses, str):
@@ -37,7 +38,7 @@ def read_hypotheses(fit: Fit, hypotheses: Any) -> tuple[Array, Array, list[str]]
         rows = [_read_text(part, names) for part in parts]
         return np.array([row for row, _ in rows]), np.array([r for _, r in rows]), parts
     if isinstance(hypotheses, Mapping):
-        return _read_mapping(hypotheses, names)[None], np.zeros(1), [_written(hypotheses)]
+        return _read_mapping(hypotheses, names)[None], np.zeros(1), [_text(hypotheses)]
     if isinstance(hypotheses, Sequence) and all(isinstance(h, str | Mapping) for h in hypotheses):
         read = [read_hypotheses(fit, h) for h in hypotheses]
         return (
@@ -54,7 +55,7 @@ def read_hypotheses(fit: Fit, hypotheses: Any) -> tuple[Array, Array, list[str]]
 
 
 def _split(text: str) -> list[str]:
-    """Cut at commas outside brackets."""
+    """Return the parts of a text between commas outside parentheses."""
     parts, depth = [""], 0
     for character in text:
         depth += (character == "(") - (character == ")")
@@ -72,8 +73,8 @@ def _read_mapping(weights: Mapping[str, float], names: Sequence[str]) -> Array:
     return row
 
 
-def _written(weights: Mapping[str, float]) -> str:
-    """Return a combination of coefficients as text: ``A - 2*B``."""
+def _text(weights: Mapping[str, float]) -> str:
+    """Return a linear combination of coefficients as text, such as ``A - 2*B``."""
     text = ""
     for name, weight in weights.items():
         size = abs(float(weight))
@@ -83,9 +84,9 @@ def _written(weights: Mapping[str, float]) -> str:
 
 
 def _row_label(number: int, row: Array, names: Sequence[str]) -> str:
-    """Return the name of the single coefficient in a row of a matrix, or the row's number."""
+    """Return the label of a row of a matrix: its only coefficient, or the number of the row."""
     at = np.flatnonzero(row)
-    return _written({names[at[0]]: row[at[0]]}) if at.size == 1 else f"row {number}"
+    return _text({names[at[0]]: row[at[0]]}) if at.size == 1 else f"row {number}"
 
 
 def _position(name: str, names: Sequence[str]) -> int:
@@ -97,7 +98,7 @@ def _position(name: str, names: Sequence[str]) -> int:
 
 
 def _read_text(text: str, names: Sequence[str]) -> tuple[Array, float]:
-    """Return the row and right-hand side of one equation; without ``=`` it is "= 0"."""
+    """Return the row of L and the right-hand side of one equation; a text without ``=`` stands for "= 0"."""
     left, _, right = text.partition("=")
     row, constant = _linear(left, names, text)
     other, shift = _linear(right.lstrip("=") or "0", names, text)
@@ -105,7 +106,7 @@ def _read_text(text: str, names: Sequence[str]) -> tuple[Array, float]:
 
 
 def _linear(text: str, names: Sequence[str], whole: str) -> tuple[Array, float]:
-    """Return the coefficients and the constant of a linear expression in coefficients' names."""
+    """Return the weights, shape (p,), and the constant of a linear expression in the names of coefficients."""
     for name in sorted(names, key=len, reverse=True):
         pattern = rf"(?<![\w\]:.(]){re.escape(name)}(?![\w\[:.])"
         text = re.sub(pattern, f" _beta{list(names).index(name)}_ ", text)
@@ -124,6 +125,7 @@ def _linear(text: str, names: Sequence[str], whole: str) -> tuple[Array, float]:
 
 
 def _evaluate(node: ast.expr, p: int) -> tuple[Array, float]:
+    """Return the weights, shape (p,), and the constant of a syntax tree."""
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
         return np.zeros(p), float(node.value)
     if isinstance(node, ast.Name) and re.fullmatch(r"_beta\d+_", node.id):

@@ -1,7 +1,8 @@
-"""Tests of linear hypotheses about fixed effects: Lβ = r."""
+"""t, F and Wald tests of linear hypotheses Lβ = r about the fixed effects."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +26,9 @@ __all__ = [
     "TTest",
     "WaldTest",
     "f_test",
-    "joint",
-    "read_hypotheses",
+    "joint_f_test",
     "t_rows",
+    "t_statistic",
     "t_test",
     "wald_test",
 ]
@@ -35,18 +36,18 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class TTest:
-    """t tests, one a row.
+    """t tests, a row for each hypothesis.
 
     Attributes
     ----------
     table : pandas.DataFrame
         Columns estimate, std_error, df, statistic, p_value, lower, upper; NaN where a contrast is not estimable.
     method : str
-        Where the degrees of freedom come from.
+        Method for the degrees of freedom.
     level : float
         Coverage of the intervals.
     notes : tuple of str
-        Which contrasts are not estimable.
+        Contrasts that are not estimable, and other remarks.
     """
 
     table: pd.DataFrame
@@ -72,17 +73,18 @@ class TTest:
 
 @dataclass(frozen=True, eq=False)
 class FTest:
-    """One F test of several hypotheses together.
+    """A joint F test of several hypotheses.
 
     Attributes
     ----------
     statistic : float
     df_num, df_denom : float
-        Numerator degrees of freedom: the rank of the hypotheses.
+        Degrees of freedom; the numerator's are the rank of the hypotheses.
     p_value : float
     method : str
+        Method for the degrees of freedom.
     mean_square : float
-        The statistic before Kenward and Roger's scaling, times σ².
+        The statistic before the Kenward–Roger scaling, times σ².
     """
 
     statistic: float
@@ -93,17 +95,14 @@ class FTest:
     mean_square: float = float("nan")
 
     def __str__(self) -> str:
-        return (
-            f"F test, degrees of freedom: {self.method}\n"
-            f"F({self.df_num}, {self.df_denom:.2f}) = {self.statistic:.4f}, p = {self.p_value:.4g}"
-        )
+        return f"F test, degrees of freedom: {self.method}\n" + _f_line(self, self.df_num)
 
     __repr__ = __str__
 
 
 @dataclass(frozen=True, eq=False)
 class WaldTest:
-    """One joint test of several hypotheses, by F or chi-square.
+    """A joint Wald test of several hypotheses, by F or chi-square.
 
     Attributes
     ----------
@@ -117,7 +116,7 @@ class WaldTest:
     distribution : str
         "F" or "chi2".
     method : str
-        Where the denominator degrees of freedom come from.
+        Method for the denominator degrees of freedom.
     """
 
     statistic: float
@@ -130,12 +129,13 @@ class WaldTest:
     def __str__(self) -> str:
         if self.distribution == "chi2":
             return f"Wald test: chi2({self.df}) = {self.statistic:.4f}, p = {self.p_value:.4g}"
-        return (
-            f"Wald test, degrees of freedom: {self.method}\n"
-            f"F({self.df}, {self.df_denom:.2f}) = {self.statistic:.4f}, p = {self.p_value:.4g}"
-        )
+        return f"Wald test, degrees of freedom: {self.method}\n" + _f_line(self, self.df)
 
     __repr__ = __str__
+
+
+def _f_line(test: FTest | WaldTest, df_num: int) -> str:
+    return f"F({df_num}, {test.df_denom:.2f}) = {test.statistic:.4f}, p = {test.p_value:.4g}"
 
 
 def t_test(
@@ -145,59 +145,64 @@ def t_test(
     ddf: Ddf | None = None,
     level: float = 0.95,
 ) -> TTest:
-    """Return t tests of contrasts, one by one; see `read_hypotheses` for how to write them.
+    """Return a t test of each contrast; see `read_hypotheses` for the notation.
 
-    A contrast that the data do not determine is NaN and named in the notes. A single coefficient of the fit has the
-    value that the summary gives it, with dropped coefficients at 0.
+    A contrast that is not estimable is NaN and named in the notes. A single kept coefficient is always tested, with
+    its value in the summary, where dropped coefficients are 0.
     """
     check_level(level)
     L, r, labels = read_hypotheses(fit, hypotheses)
     estimable = ColumnSpace(fit).estimable(L)
-    kept = fit.kept.astype(bool)
-    single = (np.count_nonzero(L, axis=1) == 1) & ~np.any(L[:, ~kept] != 0, axis=1)
-    notes = _notes(
-        fit, [name for name, ok, own in zip(labels, estimable, single, strict=True) if not (ok or own)]
-    )
-    conditional = [name for name, ok, own in zip(labels, estimable, single, strict=True) if own and not ok]
-    if conditional:
-        notes += (f"With dropped coefficients at 0: {', '.join(conditional)}.",)
+    single = (np.count_nonzero(L, axis=1) == 1) & ~np.any(L[:, fit.kept == 0] != 0, axis=1)
+    notes = []
+    if not np.all(estimable | single):
+        notes.append(_not_estimable(fit, labels, estimable | single))
+    if np.any(single & ~estimable):
+        conditional = [labels[i] for i in np.flatnonzero(single & ~estimable)]
+        notes.append(f"With dropped coefficients at 0: {', '.join(conditional)}.")
     degrees = degrees_of_freedom(fit, ddf)
     rows = t_rows(degrees, L, r, estimable | single, level=level)
     if (rows["estimate"].notna() & rows["df"].isna()).any() and fit.design.many:
-        notes += (unknown_note(fit),)
-    return TTest(rows.set_axis(labels), degrees.name, level, notes)
+        notes.append(unknown_note(fit))
+    return TTest(rows.set_axis(labels), degrees.name, level, tuple(notes))
 
 
-def _notes(fit: Fit, names: list[str]) -> tuple[str, ...]:
+def _not_estimable(fit: Fit, labels: Sequence[str], known: BoolArray) -> str:
+    """Return the note that lists the hypotheses that are not known to be estimable."""
     dropped = [name for name, kept in zip(fit.coefficient_names, fit.kept, strict=True) if not kept]
-    if not names:
-        return ()
     columns = ", ".join(dropped[:5]) + (" …" if len(dropped) > 5 else "")
-    return (f"Not estimable (columns dropped for rank: {columns}): {'; '.join(names)}.",)
+    names = "; ".join(label for label, ok in zip(labels, known, strict=True) if not ok)
+    return f"Not estimable (columns dropped for rank: {columns}): {names}."
 
 
 def t_rows(degrees: Degrees, L: Array, r: Array, estimable: BoolArray, *, level: float) -> pd.DataFrame:
     """Return estimate, std_error, df, statistic, p_value, lower, upper of contrasts L, shape (q, p)."""
-    kept = degrees.fit.kept.astype(bool)
-    beta = np.nan_to_num(degrees.fit.beta)
     rows = []
     for row, right, ok in zip(L, r, estimable, strict=True):
         if not ok:
             rows.append((float("nan"),) * 7)
             continue
-        own = np.where(kept, row, 0.0)
-        error, df = float(np.sqrt(degrees.covariance_of(own[None])[0, 0])), degrees.df(own)
-        estimate = float(own @ beta)
-        statistic = (estimate - right) / error if error > 0 else float("nan")
+        estimate, error, df, statistic, p_value = t_statistic(degrees, row, float(right))
         half = t_quantile(0.5 + level / 2, df) * error
-        p_value = t_probability(statistic, df)
         rows.append((estimate, error, df, statistic, p_value, estimate - half, estimate + half))
     columns = ["estimate", "std_error", "df", "statistic", "p_value", "lower", "upper"]
     return pd.DataFrame(rows, columns=columns)
 
 
+def t_statistic(degrees: Degrees, contrast: Array, right: float) -> tuple[float, float, float, float, float]:
+    """Return estimate, standard error, degrees of freedom, t and p-value of ℓᵀβ = r for ℓ of shape (p,)."""
+    fit = degrees.fit
+    own = np.where(fit.kept, contrast, 0.0)
+    used = np.flatnonzero(own)
+    estimate = float(own[used] @ fit.beta[used])
+    error = float(np.sqrt(degrees.covariance_of(own[None])[0, 0]))
+    df = degrees.df(own)
+    statistic = (estimate - right) / error if error > 0 else float("nan")
+    return estimate, error, df, statistic, t_probability(statistic, df)
+
+
 def f_test(fit: Fit, hypotheses: Any, *, ddf: Ddf | None = None) -> FTest:
-    """Return the F test of contrasts together; rows that follow from others are left out.
+    """Return the joint F test of contrasts; linearly dependent ones are left out.
 
     Raises
     ------
@@ -207,16 +212,15 @@ def f_test(fit: Fit, hypotheses: Any, *, ddf: Ddf | None = None) -> FTest:
     L, r, labels = read_hypotheses(fit, hypotheses)
     estimable = ColumnSpace(fit).estimable(L)
     if not estimable.all():
-        wrong = [name for name, ok in zip(labels, estimable, strict=True) if not ok]
         raise ModelError(
-            f"{_notes(fit, wrong)[0]} Test functions that the data determine, such as differences of cells that "
-            "occur."
+            f"{_not_estimable(fit, labels, estimable)} Test functions that the data determine, such as differences of "
+            "cells that occur."
         )
-    return joint(degrees_of_freedom(fit, ddf), L, r)
+    return joint_f_test(degrees_of_freedom(fit, ddf), L, r)
 
 
-def joint(degrees: Degrees, L: Array, r: Array) -> FTest:
-    """Return the F test of estimable hypotheses Lβ = r, shapes (q, p) and (q,)."""
+def joint_f_test(degrees: Degrees, L: Array, r: Array) -> FTest:
+    """Return the joint F test of estimable hypotheses Lβ = r, shapes (q, p) and (q,)."""
     fit = degrees.fit
     kept = fit.kept.astype(bool)
     L, r = _full_rank(fit, np.where(kept, L, 0.0), r)
@@ -227,20 +231,14 @@ def joint(degrees: Degrees, L: Array, r: Array) -> FTest:
         (inner / size[:, None]).T
     )  # far from a covariate's origin L's are nearly parallel
     gap = np.linalg.solve(upper.T, (L[:, kept] @ fit.beta[kept] - r) / size)
-    plain = float(gap @ np.linalg.solve(degrees.inner_covariance_of(rows.T), gap)) / len(L)
-    statistic = scaling * plain
+    unscaled = float(gap @ np.linalg.solve(degrees.inner_covariance_of(rows.T), gap)) / len(L)
+    statistic = scaling * unscaled
     p_value = f_probability(statistic, len(L), df)
-    return FTest(statistic, len(L), df, p_value, degrees.name, plain * fit.sigma**2)
+    return FTest(statistic, len(L), df, p_value, degrees.name, unscaled * fit.sigma**2)
 
 
 def wald_test(fit: Fit, hypotheses: Any, *, use_f: bool | None = None, ddf: Ddf | None = None) -> WaldTest:
-    """Return the joint test of contrasts by F, or by chi-square.
-
-    Raises
-    ------
-    ModelError
-        As `f_test`.
-    """
+    """Return the joint Wald test of contrasts, by F or by chi-square; raises as `f_test`."""
     degrees = degrees_of_freedom(fit, "normal" if ddf is None and use_f is False else ddf)
     test = f_test(fit, hypotheses, ddf=degrees.method)
     if use_f is None:
@@ -253,12 +251,12 @@ def wald_test(fit: Fit, hypotheses: Any, *, use_f: bool | None = None, ddf: Ddf 
 
 
 def _full_rank(fit: Fit, L: Array, r: Array) -> tuple[Array, Array]:
-    """Return independent hypotheses.
+    """Return linearly independent hypotheses.
 
     Raises
     ------
     ModelError
-        If there are none, or one that follows from the others has another right-hand side.
+        If all rows are 0, or a linearly dependent row contradicts the others.
     """
     inner = fit.inner_contrasts(L)
     size = np.linalg.norm(inner, axis=1)

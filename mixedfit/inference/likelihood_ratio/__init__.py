@@ -1,1 +1,1 @@
-"""Likelihood-ratio tests, and the smaller models that they compare with."""
+"""Likelihood-ratio tests (`tests`), and models with one random term less (`smaller_models`)."""

@@ -1,8 +1,9 @@
-"""Whether a model is a special case of another, as the chi-square of a likelihood ratio assumes.
+"""Nested models: check that one model contains another, and models with one random term less.
 
-Fixed parts: the columns of the smaller lie in the space of the larger's. Random parts: each term's covariance is one
-that a term of the larger can have: its columns lie in those of a term of the same groups, or its groups are the cells
-that a term's distinct rows make of its own (compound symmetry in an unstructured covariance).
+A model is nested in a larger one if its fixed-effects columns lie in the column space of the larger one's, and each
+random term is a special case of a term of the larger one: its columns lie in the column space of a term of the same
+groups, or it is an intercept of the cells of a term's groups and distinct rows (compound symmetry within an
+unstructured covariance).
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
-from mixedfit.covariance import BlockDiagonal, Diagonal, Unstructured
+from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from mixedfit.design.design import Design, ManyLevelFactor, RandomBlock
 
 __all__ = ["Reduction", "not_nested", "reductions"]
 
 TOLERANCE = 1e-7
-"""Share of a column's length that may lie outside a space by rounding."""
+"""Relative length of a residual of a projection that counts as rounding error."""
 
 
 def not_nested(smaller: Design, larger: Design) -> str:
-    """Return what the smaller model has that the larger lacks, or an empty string where it lacks nothing we know of."""
+    """Return the first part of the smaller model that the larger one does not contain; an empty string if nested."""
     counted = np.ones(smaller.n, dtype=bool) if smaller.weights is None else smaller.weights > 0
     if not _fixed_within(smaller, larger, counted):
         return "fixed effects"
@@ -46,7 +47,7 @@ def _fixed_within(smaller: Design, larger: Design, counted: BoolArray) -> bool:
 
 
 def _centred(columns: Array, codes: IntArray) -> Array:
-    """Return columns less their means over the rows of each level."""
+    """Return columns minus their means over the rows of each level."""
     if not columns.shape[1]:
         return columns
     counts = np.maximum(np.bincount(codes), 1)
@@ -56,7 +57,7 @@ def _centred(columns: Array, codes: IntArray) -> Array:
 
 
 def _inside(columns: Array, space: Array, sizes: Array | None = None) -> bool:
-    """Whether columns, shape (n, a), are combinations of others, shape (n, b)."""
+    """Return whether columns, shape (n, a), lie in the column space of others, shape (n, b)."""
     sizes = np.linalg.norm(columns, axis=0) if sizes is None else sizes
     norms = np.linalg.norm(space, axis=0)
     scaled = space[:, norms > 0] / norms[norms > 0]
@@ -69,7 +70,7 @@ def _same_groups(one: ManyLevelFactor, other: ManyLevelFactor) -> bool:
 
 
 def _same_partition(one: IntArray, other: IntArray) -> bool:
-    """Whether two codings put the same rows together."""
+    """Return whether two codings define the same groups of rows."""
     if one is other:
         return True
     pairs = np.unique(one.astype(np.int64) * (int(other.max()) + 1) + other).size
@@ -77,17 +78,16 @@ def _same_partition(one: IntArray, other: IntArray) -> bool:
 
 
 def _parts(block: RandomBlock) -> list[slice]:
-    """Return the places of effects that are correlated with each other."""
-    out, at = [], 0
-    for part in block.structure.parts:
+    """Return the positions of each set of correlated effects."""
+    out = []
+    for part, _, here in block.structure.slices():
         step = part.k if part.invariance == "linear" else 1
-        out += [slice(i, i + step) for i in range(at, at + part.k, step)]
-        at += part.k
+        out += [slice(i, i + step) for i in range(here.start, here.stop, step)]
     return out
 
 
 def _term_within(block: RandomBlock, places: slice, other: RandomBlock, counted: BoolArray) -> bool:
-    """Whether a part of one block has a covariance that a part of the other can have."""
+    """Return whether a part of one block is a special case of a part of the other."""
     z, codes, groups = block.z[counted, places], block.codes[counted], other.codes[counted]
     same = _same_partition(codes, groups)
     for theirs in _parts(other):
@@ -100,7 +100,7 @@ def _term_within(block: RandomBlock, places: slice, other: RandomBlock, counted:
 
 
 def _cells(z: Array, codes: IntArray, groups: IntArray, space: Array) -> bool:
-    """Whether the groups of a single constant effect are the cells that distinct rows make of larger groups."""
+    """Return whether the groups of an intercept are the cells of larger groups and distinct rows of `space`."""
     if z.shape[1] != 1 or np.ptp(z[:, 0]) > 0:
         return False
     distinct, which = np.unique(space, axis=0, return_inverse=True)
@@ -109,7 +109,8 @@ def _cells(z: Array, codes: IntArray, groups: IntArray, space: Array) -> bool:
     return _same_partition(codes, groups * len(distinct) + which.reshape(-1))
 
 
-INTERCEPT = "1"
+INTERCEPTS = ("1", "(Intercept)")
+"""Names of the intercept: as a term, and as an effect."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,10 +120,10 @@ class Reduction:
     Attributes
     ----------
     name : str
-        The term dropped, such as ``Machine | Worker``.
+        The dropped term, such as ``Machine | Worker``.
     design : Design
     dropped : int
-        Variances that it lacks.
+        Number of dropped variances.
     """
 
     name: str
@@ -133,13 +134,13 @@ class Reduction:
 def reductions(design: Design) -> list[Reduction]:
     """Return the designs with one random term less.
 
-    An intercept goes only where nothing else correlates with it, and a term only where no other contains it. All
-    indicators of a factor alone become an intercept, which is their sum.
+    An intercept is dropped only if it is correlated with no other term, and a term only if no other contains it. If
+    a part consists of all indicators of a factor, they are replaced by their sum, an intercept.
     """
     out = []
     for block in design.blocks:
         for name, effects in _droppable(block):
-            summed = _is_intercept(block, effects)
+            summed = _sum_to_intercept(block, effects)
             smaller = _without(block, effects, summed=summed)
             blocks = (smaller if b is block else b for b in design.blocks)
             kept = tuple(b for b in blocks if b is not None)
@@ -149,62 +150,51 @@ def reductions(design: Design) -> list[Reduction]:
 
 
 def _droppable(block: RandomBlock) -> list[tuple[str, IntArray]]:
-    """Return the terms that may go, by name, and the places of their effects."""
+    """Return the names of the terms that can be dropped, and the positions of their effects."""
     sources = block.sources or block.effects
-    out, at = [], 0
-    for part in block.structure.parts:
-        own = sources[at : at + part.k]
-        terms = list(dict.fromkeys(own))
+    out = []
+    for part, _, here in block.structure.slices():
+        terms = list(dict.fromkeys(sources[here]))
         for term in terms:
-            places = at + np.flatnonzero([source == term for source in own])
-            alone = len(terms) == 1 or (part.invariance != "linear" and _plain(term))
+            places = here.start + np.flatnonzero([source == term for source in sources[here]])
+            alone = len(terms) == 1 or (part.invariance != "linear" and term in INTERCEPTS)
             if alone or not any(_contains(other, term) for other in terms):
-                name = block.effects[places[0]] if len(places) == 1 else term
-                out.append((name, places))
-        at += part.k
+                out.append((block.effects[places[0]] if len(places) == 1 else term, places))
     return out
 
 
-def _plain(term: str) -> bool:
-    return term in (INTERCEPT, "(Intercept)")
-
-
 def _contains(larger: str, term: str) -> bool:
-    """Whether a term has all factors of another, and more; every term contains the intercept."""
+    """Return whether a term has all factors of another, and more; every term contains the intercept."""
     if larger == term:
         return False
-    return _plain(term) or set(term.split(":")) < set(larger.split(":"))
+    return term in INTERCEPTS or set(term.split(":")) < set(larger.split(":"))
 
 
-def _is_intercept(block: RandomBlock, effects: IntArray) -> bool:
-    """Whether effects are all of a correlated part, their columns add up to 1, and no other column is 1."""
-    at = 0
-    for part in block.structure.parts:
-        if part.k == len(effects) > 1 and effects[0] == at and part.invariance == "linear":
+def _sum_to_intercept(block: RandomBlock, effects: IntArray) -> bool:
+    """Return whether effects are a whole correlated part, with columns that add up to 1, and no other column is 1."""
+    for part, _, here in block.structure.slices():
+        if part.k == len(effects) > 1 and effects[0] == here.start and part.invariance == "linear":
             others = np.delete(block.z, effects, axis=1)
             adds_up = bool(np.allclose(block.z[:, effects].sum(axis=1), 1.0, rtol=0.0, atol=1e-12))
             return adds_up and not np.any(np.all(others == 1.0, axis=0))
-        at += part.k
     return False
 
 
 def _without(block: RandomBlock, effects: IntArray, *, summed: bool) -> RandomBlock | None:
-    """Return a block without some effects, or with their sum for them; None if nothing is left."""
-    gone = effects[1:] if summed else effects
-    keep = np.setdiff1d(np.arange(block.k), gone)
+    """Return a block without some effects, or with their sum in their place; None if nothing is left."""
+    keep = np.setdiff1d(np.arange(block.k), effects[1:] if summed else effects)
     if not keep.size:
         return None
     z = block.z[:, keep]
     names, sources = list(block.effects), list(block.sources or block.effects)
     if summed:
         z[:, keep == effects[0]] = 1.0
-        names[effects[0]], sources[effects[0]] = "(Intercept)", INTERCEPT
-    parts, at = [], 0
-    for part in block.structure.parts:
-        size = int(np.count_nonzero((keep >= at) & (keep < at + part.k)))
+        names[effects[0]], sources[effects[0]] = "(Intercept)", "1"
+    parts: list[CovarianceStructure] = []
+    for part, _, here in block.structure.slices():
+        size = int(np.count_nonzero((keep >= here.start) & (keep < here.stop)))
         if size:
             parts.append(Unstructured(size) if part.invariance == "linear" else Diagonal(size))
-        at += part.k
     return RandomBlock(
         block.grouping,
         tuple(names[i] for i in keep),

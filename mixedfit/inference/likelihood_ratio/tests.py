@@ -1,8 +1,8 @@
-"""Likelihood-ratio tests: nested models side by side, and random terms dropped in turn.
+"""Likelihood-ratio tests: of a sequence of nested models, and of each random term.
 
-Where a test puts a variance on the boundary its statistic is not a chi-square but a mixture of two: half of
-each degrees of freedom for one variance dropped with its covariances (Self & Liang 1987, J. Am. Stat. Assoc.
-82:605; Stram & Lee 1994, Biometrics 50:1171).
+If the null hypothesis sets a variance to 0, on the boundary, the statistic is not distributed as a chi-square. For one
+variance and its covariances it is an equal mixture of chi-squares on df and df − 1 degrees of freedom (Self & Liang
+1987, J. Am. Stat. Assoc. 82:605; Stram & Lee 1994, Biometrics 50:1171).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ __all__ = ["LikelihoodRatioTable", "likelihood_ratio", "random_effects_anova"]
 
 @dataclass(frozen=True, eq=False)
 class LikelihoodRatioTable:
-    """Likelihood-ratio tests, a row a model.
+    """Likelihood-ratio tests, a row for each model.
 
     Attributes
     ----------
     table : pandas.DataFrame
-        The comparison.
+        Number of parameters, fit and tests of the models.
     notes : tuple of str
-        What was refitted, and how p-values were found.
+        Refits, and the reference distributions of the p-values.
     """
 
     table: pd.DataFrame
@@ -51,36 +51,35 @@ class LikelihoodRatioTable:
 
 
 def chi_square_tail(statistic: float, df: int) -> float:
-    """Return the upper-tail probability of a chi-square; df 0 is the constant 0."""
+    """Return the upper-tail probability of a chi-square; with df = 0 it is the constant 0."""
     if df == 0:
         return 1.0 if statistic <= 0 else 0.0
     return float(chdtrc(df, max(statistic, 0.0)))
 
 
 def likelihood_ratio(fits: Sequence[Fit], *, refit: bool = True) -> LikelihoodRatioTable:
-    """Return the table of nested models, ordered by their number of parameters, each tested against the one before.
+    """Return tests of nested models, ordered by number of parameters, each against the one before.
 
-    Where a model does not contain the one before it, p_value is NaN and a note says what it lacks.
+    If a model does not contain the one before it, p_value is NaN and a note gives the reason.
 
     Parameters
     ----------
     fits : sequence of Fit
     refit : bool
-        Whether REML fits are refitted by ML. REML criteria can only be compared between models with the same
-        fixed effects, so REML fits that differ there are always refitted.
+        Whether REML fits are refitted by ML. REML criteria of models with different fixed effects cannot be
+        compared, so such fits are always refitted.
 
     Raises
     ------
     ModelError
-        If there are fewer than two models, or they are not on the same rows and response.
+        If there are fewer than two models, or their rows, responses or weights differ.
     """
     if len(fits) < 2:
         raise ModelError("a comparison needs at least two fits.")
     check_same_data(fits)
-    alike = all(same_fixed(fits[0], fit) for fit in fits[1:])
-    all_reml = all(fit.reml for fit in fits)
+    comparable = fits[0].reml and all(fit.reml and same_fixed(fits[0], fit) for fit in fits[1:])
     notes = []
-    if any(fit.reml for fit in fits) and (refit or not (alike and all_reml)):
+    if any(fit.reml for fit in fits) and (refit or not comparable):
         fits = [by_ml(fit) for fit in fits]
         notes.append("REML fits were refitted by maximum likelihood.")
     ordered = sorted(fits, key=lambda fit: fit.n_parameters)
@@ -105,7 +104,7 @@ def likelihood_ratio(fits: Sequence[Fit], *, refit: bool = True) -> LikelihoodRa
 
 
 def _nesting_note(before: Fit, fit: Fit, lacks: str) -> str:
-    """Return why a row has no p-value."""
+    """Return the note on a row without p-value."""
     one, other = before.design.formula.source, fit.design.formula.source
     return (
         f"Not nested: {other!r} lacks {lacks} that {one!r} has, so that their likelihood ratio is no chi-square and "
@@ -117,8 +116,7 @@ def check_same_data(fits: Sequence[Fit]) -> None:
     """Raise unless all fits have the same rows, response and weights."""
     first = fits[0]
     for fit in fits[1:]:
-        same = fit.design.n == first.design.n and fit.design.index.equals(first.design.index)
-        if not same:
+        if not fit.design.index.equals(first.design.index):
             raise ModelError(
                 f"the models are on different rows ({first.design.n} and {fit.design.n} of the data): their "
                 "likelihoods cannot be compared. Fit them to the same complete rows."
@@ -131,7 +129,7 @@ def check_same_data(fits: Sequence[Fit]) -> None:
 
 
 def same_fixed(one: Fit, other: Fit) -> bool:
-    """Whether two models have the same space of fixed effects."""
+    """Return whether the fixed parts of two models have the same column space."""
     if one.cross.p_total != other.cross.p_total or len(one.design.many) != len(other.design.many):
         return False
     a, b = one.design.X[:, one.cross.fixed.kept], other.design.X[:, other.cross.fixed.kept]
@@ -141,18 +139,19 @@ def same_fixed(one: Fit, other: Fit) -> bool:
 
 
 def by_ml(fit: Fit) -> Fit:
-    """Return the fit, by maximum likelihood if it was not."""
+    """Return the fit itself if it is a maximum-likelihood fit, else its refit by maximum likelihood."""
     if not fit.reml:
         return fit
     return fit_design(fit.design, reml=False, start=fit.theta, sigma=fit.held_sigma)
 
 
 def random_effects_anova(fit: Fit) -> LikelihoodRatioTable:
-    """Return the test of each random term: its variances and covariances dropped, the rest fitted again.
+    """Return the likelihood-ratio test of each random term, with its variances and covariances dropped.
 
-    REML fits are compared by REML, since the fixed effects stay. `p_value` is the boundary mixture where one
-    variance is dropped, `p_naive` the plain chi-square, which is too large. Where several variances go at once, the
-    mixture's weights depend on the data (Shapiro 1985, Biometrika 72:133), and both are the plain chi-square.
+    REML fits are compared by REML, since the fixed effects are the same. If one variance is dropped, `p_value` is that
+    of the chi-square mixture, and `p_naive` that of the chi-square on df, which is too large. If several are dropped,
+    the weights of the mixture depend on the data (Shapiro 1985, Biometrika 72:133), and both are that of the
+    chi-square.
     """
     if not fit.design.blocks:
         raise ModelError("the model has no random effects to test.")
@@ -176,7 +175,7 @@ def random_effects_anova(fit: Fit) -> LikelihoodRatioTable:
 
 
 def _reference_notes(several: list[str], tests: int) -> tuple[str, ...]:
-    """Return which distribution the p-values are of."""
+    """Return the notes on the reference distributions of the p-values."""
     one = (
         "p_value: equal mixture of chi-squares on df and df - 1 degrees of freedom, since a variance of 0 lies on "
         "the boundary; p_naive: chi-square on df."

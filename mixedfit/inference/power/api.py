@@ -1,4 +1,4 @@
-"""Studies before there are data: responses drawn from given parameters, and the power of a test."""
+"""Simulation of responses from assumed parameters, and the power of a test by simulation."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Any, overload
 import numpy as np
 import pandas as pd
 
+from mixedfit.core.errors import ModelError
 from mixedfit.core.options import check_count, threads_of
+from mixedfit.core.progress import Progress
 from mixedfit.core.seeds import seed_sequence
+from mixedfit.inference.bootstrap.replicates import count_reasons, warn_stopped
 from mixedfit.inference.ddf import Ddf
 
-from .power import power_of
+from .power import SampleSize, SimulationSetting, draw_and_test, resized, sample_sizes
 from .record import Power
-from .study import drawn_table, plan_design, read_truth
+from .study import drawn_table, read_parameters, study_of
 
 __all__ = ["power", "simulate_lmm"]
 
@@ -65,16 +68,16 @@ def simulate_lmm(
     Parameters
     ----------
     formula : str
-        As for `lmm`. The response need not be in the data, and is not looked at if it is; the left side may be
-        missing. Of ``"log(y) ~ …"`` what is drawn is log(y).
+        As for `lmm`. The response is ignored and need not be in the data; the left side may be missing. For
+        ``"log(y) ~ …"`` the draws are of log(y).
     data : pandas or polars frame, pyarrow table or mapping of arrays
         Predictors and grouping factors; not changed.
     params : mapping, Series or fit
-        Fixed effects under their names, standard deviations as ``"sd_Days|Subject"``, correlations as
-        ``"cor_Days.(Intercept)|Subject"`` (0 unless given), ``"sigma"``; the names that ``fit.conf_int(names="long")``
-        shows. Or, as in lme4, arrays ``"beta"`` and ``"theta"`` beside ``"sigma"``.
+        Fixed effects by name, standard deviations as ``"sd_Days|Subject"``, correlations as
+        ``"cor_Days.(Intercept)|Subject"`` (0 by default) and ``"sigma"``: the names of
+        ``fit.conf_int(names="long")``. Or, as in lme4, arrays ``"beta"`` and ``"theta"``, and ``"sigma"``.
     n : int, optional
-        Number of draws; one, returned as a Series, unless given.
+        Number of draws; by default one, returned as a Series.
     seed : int, numpy.random.SeedSequence or numpy.random.Generator, optional
     weights, offset, context
         As for `lmm`.
@@ -88,26 +91,25 @@ def simulate_lmm(
     Raises
     ------
     ModelError
-        If a parameter is missing or not known, or the values belong to no covariance.
+        If a parameter is missing or unknown, or the values define no covariance matrix.
 
     Examples
     --------
     >>> import mixedfit as mf, pandas as pd
-    >>> plan = pd.DataFrame({"Subject": ["a", "b", "c", "d"] * 5, "Days": [d for d in range(5) for _ in range(4)]})
-    >>> truth = {"(Intercept)": 250, "Days": 10, "sd_(Intercept)|Subject": 25, "sd_Days|Subject": 6, "sigma": 25}
-    >>> plan["Reaction"] = mf.simulate_lmm("Reaction ~ Days + (Days | Subject)", plan, truth, seed=1)
-    >>> plan.shape
+    >>> study = pd.DataFrame({"Subject": ["a", "b", "c", "d"] * 5, "Days": [d for d in range(5) for _ in range(4)]})
+    >>> params = {"(Intercept)": 250, "Days": 10, "sd_(Intercept)|Subject": 25, "sd_Days|Subject": 6, "sigma": 25}
+    >>> study["Reaction"] = mf.simulate_lmm("Reaction ~ Days + (Days | Subject)", study, params, seed=1)
+    >>> study.shape
     (20, 3)
     """
     check_count("n", 1 if n is None else n, 1)
-    plan = plan_design(formula, data, weights=weights, offset=offset, context=context)
-    truth = read_truth(plan.design, params)
+    study = study_of(formula, data, weights=weights, offset=offset, context=context)
     rng = np.random.default_rng(seed_sequence(seed))
-    drawn = truth.draw(plan.design, n or 1, rng)
-    if plan.design.offset is not None:
-        drawn = drawn + plan.design.offset
-    table = drawn_table(plan, drawn, [f"sim_{r + 1}" for r in range(n or 1)])
-    return table if n is not None else table["sim_1"].rename(plan.response)
+    drawn = read_parameters(study.design, params).draw(study.design, n or 1, rng)
+    if study.design.offset is not None:
+        drawn = drawn + study.design.offset
+    table = drawn_table(study, drawn, [f"sim_{r + 1}" for r in range(n or 1)])
+    return table if n is not None else table["sim_1"].rename(study.response)
 
 
 def power(
@@ -131,41 +133,41 @@ def power(
 ) -> Power:
     """Return the power of a test of fixed effects for a design, by simulation.
 
-    Responses are drawn from the model with the parameters given, the model is fitted to each, and the test carried
-    out. With a tested effect of 0 the outcome is the size of the test.
+    Responses are drawn from the model with the assumed parameters, the model is fitted to each, and the test is carried
+    out. With a tested effect of 0 the result is the size of the test.
 
     Parameters
     ----------
     formula, data, params, weights, offset, context
         As for `simulate_lmm`; ``params`` may be a pilot fit, or ``{**fit.parameters(), "Days": 5}``.
     test : str, mapping, sequence or array
-        A coefficient (``"Days"``), an equation (``"Days = 5"``), several of these (tested together by F), or the name
-        of a term, such as a factor's, for all its coefficients.
+        A coefficient (``"Days"``), an equation (``"Days = 5"``), several of these (tested jointly by F), or the name
+        of a term, such as a factor, for all its coefficients.
     alpha : float
         Level of the test.
     n : int
-        Data sets drawn for each size of the study; 1,000 give the power to about ±0.03.
+        Number of data sets for each sample size; 1,000 give the power to about ±0.03.
     ddf : {"satterthwaite", "kenward-roger", "residual", "normal"} or KenwardRoger, optional
         As in `MixedResults.t_test`.
     reml : bool
         Whether the model is fitted by REML.
     along : mapping of str to int or sequence of int, optional
-        Numbers of levels of grouping columns, such as ``{"Subject": [10, 20, 40]}``: levels of the data are copied
-        (or left out) with all their rows, in turn, to make that many.
+        Numbers of levels of grouping columns, such as ``{"Subject": [10, 20, 40]}``. Levels of the data are copied,
+        or evenly left out, with all their rows.
     within : mapping of str to int or sequence of int, optional
-        Numbers of rows in each level, such as ``{"Subject": [5, 10]}``: rows of a level are copied, or left out
-        evenly. With `along`, every combination.
+        Numbers of rows in each level, such as ``{"Subject": [5, 10]}``. Rows of a level are copied, or evenly left
+        out. With `along`, every combination.
     seed : int, numpy.random.SeedSequence or numpy.random.Generator, optional
         The same seed gives the same data, and fewer data sets are the first of more.
     n_jobs : int
         Threads; −1 for one a core.
     progress : bool, optional
-        Whether to show progress of runs that take longer than two seconds; by default on a terminal.
+        Whether to show progress after two seconds; by default on a terminal.
 
     Returns
     -------
     Power
-        Prints a table; ``.table`` holds it, ``.p_values`` all p-values.
+        Prints as a table; ``.table`` holds the numbers, ``.p_values`` all p-values.
 
     Raises
     ------
@@ -175,9 +177,9 @@ def power(
     Examples
     --------
     >>> import mixedfit as mf
-    >>> truth = {"(Intercept)": 250, "Days": 3, "sd_(Intercept)|Subject": 25, "sd_Days|Subject": 6, "sigma": 25}
-    >>> study = mf.load_dataset("sleepstudy")
-    >>> mf.power("Reaction ~ Days + (Days | Subject)", study, truth, "Days", n=100, seed=1, along={"Subject": [18, 54]})
+    >>> params = {"(Intercept)": 250, "Days": 3, "sd_(Intercept)|Subject": 25, "sd_Days|Subject": 6, "sigma": 25}
+    >>> data, formula = mf.load_dataset("sleepstudy"), "Reaction ~ Days + (Days | Subject)"
+    >>> mf.power(formula, data, params, "Days", n=100, seed=1, along={"Subject": [18, 54]})
     Power of the test Days = 0 at level 0.05
     Reaction ~ Days + (Days | Subject)
     100 data sets drawn and refitted by REML; degrees of freedom: Satterthwaite
@@ -189,18 +191,50 @@ def power(
     lower, upper: 95% interval (Wilson) for what more data sets would show.
     singular: refits with a variance of 0 or a correlation of ±1; they count.
     """
-    plan = plan_design(formula, data, weights=weights, offset=offset, context=context)
-    return power_of(
-        plan,
-        params,
-        test,
-        alpha=alpha,
-        n=n,
-        ddf=ddf,
+    threads = threads_of(n_jobs)
+    check_count("n", n, 1)
+    if not (isinstance(alpha, int | float) and 0.0 < alpha <= 0.5):
+        raise ModelError(f"alpha is {alpha!r}; expected a level of tests between 0 and 0.5, such as 0.05.")
+    study = study_of(formula, data, weights=weights, offset=offset, context=context)
+    sizes = sample_sizes(study, along or {}, within or {})
+    sequence = seed_sequence(seed)
+    outcomes = []
+    with Progress(progress) as shown:
+        for number, size in enumerate(sizes):
+
+            def tick(done: int, number: int = number) -> None:
+                shown.count(number * n + done, n * len(sizes), "data sets")
+
+            setting = SimulationSetting.of(resized(study, size), params, test, ddf=ddf, reml=reml)
+            # one seed for all sizes would correlate their Monte-Carlo errors
+            child = np.random.SeedSequence(sequence.entropy, spawn_key=(*sequence.spawn_key, number))
+            outcomes.append(draw_and_test(setting, n, seed=child, n_jobs=threads, tick=tick))
+            if not outcomes[-1].finished:
+                warn_stopped(int(outcomes[-1].done.size), n)
+                break
+    columns = [_columns(size) for size in sizes[: len(outcomes)]]
+    labels = [", ".join(f"{k} = {v}" for k, v in size.items()) or "p_value" for size in columns]
+    return Power(
+        table=pd.DataFrame([o.row(size, alpha) for size, o in zip(columns, outcomes, strict=True)]),
+        p_values=pd.DataFrame({k: o.p_values for k, o in zip(labels, outcomes, strict=True)}),
+        estimates=pd.DataFrame({k: o.estimates for k, o in zip(labels, outcomes, strict=True)}),
+        test=_test_text(test),
+        formula=study.design.formula.source,
+        alpha=float(alpha),
+        method=setting.degrees.name,
+        requested=n,
         reml=reml,
-        seed=seed,
-        along=along,
-        within=within,
-        n_jobs=threads_of(n_jobs),
-        progress=progress,
+        seed=sequence.entropy,
+        reasons=count_reasons(dict(enumerate(r for o in outcomes for r in o.reasons.values()))),
     )
+
+
+def _test_text(test: Any) -> str:
+    if isinstance(test, str):
+        return test if "=" in test else f"{test} = 0"
+    return str(test) if isinstance(test, Mapping | list | tuple) else "of a matrix of contrasts"
+
+
+def _columns(size: SampleSize) -> dict[str, int]:
+    """Return the numbers of a sample size under the column names of the table."""
+    return {c if option == "along" else f"rows per {c}": count for (option, c), count in size.items()}

@@ -1,4 +1,4 @@
-"""What a simulation of power found, and how well."""
+"""The result of a simulation of power, with Monte-Carlo intervals."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ __all__ = ["Power", "wilson"]
 
 @dataclass(frozen=True, eq=False)
 class Power:
-    """How often a test rejects, a row for each size of the study.
+    """Simulated power of a test, a row for each sample size.
 
     Attributes
     ----------
     table : pandas.DataFrame
-        Numbers of levels (columns of `along`), rows, power, lower, upper (95% Monte-Carlo interval), n (data sets
-        tested), singular, failed.
+        Numbers of levels (columns of `along`), rows, power, lower, upper (95% Monte-Carlo interval), n (number of
+        tests), singular, failed.
     p_values : pandas.DataFrame
-        A row for each data set, a column for each row of `table`; NaN where a refit failed.
+        A row for each data set, a column for each row of `table`; NaN if a refit failed.
     estimates : pandas.DataFrame
-        The tested contrast in each data set (the first of several), columns as of `p_values`.
+        The tested contrast in each data set (the first of several), columns as in `p_values`.
     test, formula : str
     alpha : float
     method : str
-        Where the degrees of freedom come from.
+        Method for the degrees of freedom.
     requested : int
-        Data sets asked for; fewer were drawn if the run was stopped.
+        Requested number of data sets; fewer were drawn if the run was stopped.
     reml : bool
     seed
-        Gives the same data again.
+        Seed that reproduces the data.
     reasons : mapping of str to int
-        Why refits failed, and how often.
+        Reasons of failed refits, with their counts.
     """
 
     table: pd.DataFrame
@@ -55,19 +55,19 @@ class Power:
 
     @property
     def power(self) -> float:
-        """The power, where there is one row."""
+        """The power, if the table has one row."""
         if len(self.table) != 1:
             raise ModelError("the table has several rows; see .table['power'].")
         return float(self.table["power"].iloc[0])
 
     @property
     def title(self) -> str:
-        """What was tested."""
+        """Title of the table."""
         return f"Power of the test {self.test} at level {self.alpha:g}"
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How it was found, and what the columns are."""
+        """Method of the simulation, and meaning of the columns."""
         draws = f"{self.requested} data set{'s' * (self.requested != 1)}"
         how = f"{draws} drawn and refitted by {'REML' if self.reml else 'ML'}; degrees of freedom: {self.method}"
         out = [how, "lower, upper: 95% interval (Wilson) for what more data sets would show."]
@@ -79,7 +79,7 @@ class Power:
         return tuple(out)
 
     def cells(self) -> pd.DataFrame:
-        """Return the table as text, without columns that say nothing."""
+        """Return the table as text, without columns singular and failed if they are 0."""
         shown = self.table.copy()
         for column in ("power", "lower", "upper"):
             shown[column] = [f"{value:.3f}" for value in shown[column]]
@@ -97,7 +97,7 @@ class Power:
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the score interval of a share; Wilson (1927), J. Am. Stat. Assoc. 22:209."""
+    """Return the score interval of a proportion; Wilson (1927), J. Am. Stat. Assoc. 22:209."""
     if n == 0:
         return float("nan"), float("nan")
     z, share = float(ndtri(0.5 + level / 2)), successes / n

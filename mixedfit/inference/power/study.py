@@ -1,4 +1,4 @@
-"""Models with given parameters instead of a fit: what responses are drawn from before there are any data."""
+"""Designs of studies before there are data: assumed parameters, simulated responses, other sample sizes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.arrays import Array
+from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import DataError, FormulaError, ModelError, nearest
 from mixedfit.design.design import Design, build_design
 from mixedfit.design.frames import as_frame, column_names
@@ -19,19 +19,27 @@ from mixedfit.estimation.simulate import marginal_draws
 from mixedfit.formula.parse import ParsedFormula, parse_formula
 from mixedfit.formula.tokens import plain_name
 
-__all__ = ["Plan", "Truth", "drawn_table", "plan_design", "read_truth", "with_levels", "with_rows"]
+__all__ = [
+    "AssumedParameters",
+    "Study",
+    "drawn_table",
+    "read_parameters",
+    "study_of",
+    "with_levels",
+    "with_rows",
+]
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
-    """Parameters of a model.
+class AssumedParameters:
+    """Parameters of a model, assumed instead of estimated.
 
     Attributes
     ----------
     beta : ndarray, shape (p,)
-        Fixed effects, many-level factors last.
+        Fixed effects, levels of factors stored as codes last.
     roots : tuple of ndarray, shape (k, k)
-        For every block a matrix with root rootᵀ = Ω.
+        A matrix with root rootᵀ = Ω for each block.
     sigma : float
         Residual standard deviation.
     """
@@ -41,17 +49,17 @@ class Truth:
     sigma: float
 
     def mean(self, design: Design) -> Array:
-        """Return Xβ on the rows of a design, without its offset, shape (n,)."""
+        """Return Xβ for the rows of a design, without its offset, shape (n,)."""
         at = len(design.x_names)
         out = design.X @ self.beta[:at]
         for factor in design.many:
-            own = np.concatenate([np.zeros(factor.first), self.beta[at : at + len(factor.names)]])
-            out = out + own[factor.grouping.codes]
+            effects = np.concatenate([np.zeros(factor.first), self.beta[at : at + len(factor.names)]])
+            out = out + effects[factor.grouping.codes]
             at += len(factor.names)
         return np.asarray(out)
 
     def draw(self, design: Design, n: int, rng: np.random.Generator) -> Array:
-        """Return responses without offset, shape (n, rows); rows of weight 0 get no residual."""
+        """Return simulated responses without offset, shape (n, rows), without residual in rows of weight 0."""
         scale = np.full(design.n, self.sigma)
         if design.weights is not None:
             positive = design.weights > 0
@@ -68,19 +76,19 @@ class Truth:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Study:
     """A design without a response.
 
     Attributes
     ----------
     design : Design
-        With zeros for y; its index numbers the rows of the data.
+        Design with zeros for y. Its index holds positions of rows of the data.
     frame : pandas.DataFrame
-        The columns that the design uses, and the zeros.
+        The columns that the design uses, and zeros for the response.
     formula : str
-        The formula that the design was built from.
+        The formula from which the design was built.
     response : str
-        Left side of the formula as written.
+        Left side of the formula as the user wrote it.
     index : pandas.Index
         Labels of the rows of the data.
     options : mapping
@@ -94,21 +102,21 @@ class Plan:
     index: pd.Index[Any]
     options: Mapping[str, Any]
 
-    def on(self, frame: pd.DataFrame) -> Plan:
-        """Return the plan on other rows."""
+    def on(self, frame: pd.DataFrame) -> Study:
+        """Return the study with other rows."""
         design = build_design(parse_formula(self.formula), frame, **self.options)
-        return Plan(design, frame, self.formula, self.response, frame.index, self.options)
+        return Study(design, frame, self.formula, self.response, frame.index, self.options)
 
 
-def plan_design(
+def study_of(
     formula: str,
     data: Any,
     *,
     weights: Any = None,
     offset: Any = None,
     context: Mapping[str, Any] | None = None,
-) -> Plan:
-    """Return the design of a formula whose response need not be in the data, and is not looked at if it is.
+) -> Study:
+    """Return the design of a formula, for data with or without the response, which is ignored.
 
     Parameters
     ----------
@@ -133,15 +141,15 @@ def plan_design(
     frame[response] = np.zeros(len(frame))
     options = {"weights": weights, "offset": offset, "context": context}
     design = build_design(parse_formula(text), frame, **options)
-    return Plan(design, frame, text, parsed.response, table.index, options)
+    return Study(design, frame, text, parsed.response, table.index, options)
 
 
 def _predictors(parsed: ParsedFormula, columns: Sequence[str]) -> list[str]:
-    """Return the columns of the data that the right side names; refuse a name that nothing defines."""
+    """Return the columns of the data that the right side names; raise for a name without a column."""
     names = [name for key, part in names_by_part(parsed).items() if key != "y" for name in part]
     names += [column for term in parsed.random for column in term.group.columns]
-    must = {name for name, needed in names_of(parsed) if needed}
-    for name in (name for name in names if name in must and name not in columns):
+    required = {name for name, needed in names_of(parsed) if needed}
+    for name in (name for name in names if name in required and name not in columns):
         span = parsed.locate(name) or (None, None)
         raise FormulaError(
             f"no column {name!r} in the data (columns: {', '.join(columns[:20])}).",
@@ -153,31 +161,30 @@ def _predictors(parsed: ParsedFormula, columns: Sequence[str]) -> list[str]:
     return [name for name in dict.fromkeys(names) if name in columns]
 
 
-def read_truth(design: Design, params: Any) -> Truth:
-    """Return the parameters that a mapping gives a design.
+def read_parameters(design: Design, params: Any) -> AssumedParameters:
+    """Return the parameters of a design from a mapping or a fit.
 
     Parameters
     ----------
     design : Design
     params : mapping, Series or fit
-        Fixed effects by name, or as an array "beta"; standard deviations and correlations by the names that
-        `conf_int` gives them, or θ as an array "theta"; "sigma". Correlations are 0 unless given.
+        Fixed effects by name, or as an array "beta"; standard deviations and correlations by their names in
+        `conf_int`, or θ as an array "theta"; "sigma". Correlations are 0 by default.
 
     Raises
     ------
     ModelError
-        If a name is not known, a parameter is missing, or the values are no covariance.
+        If a name is unknown, a parameter is missing, or the values define no covariance matrix.
     """
     if callable(getattr(params, "parameters", None)):
-        params = params.parameters("long").fillna(
-            0.0
-        )  # columns that were dropped; correlations of a variance of 0
+        # NaN are dropped columns and correlations with a variance of 0
+        params = params.parameters("long").fillna(0.0)
     if not isinstance(params, Mapping | pd.Series):
         raise ModelError(
             f"params is a {type(params).__name__}; expected a fit, or a mapping such as {_template(design)}."
         )
     given = {str(name): value for name, value in params.items()}
-    names = [*design.x_names, *(name for factor in design.many for name in factor.names)]
+    names = _coefficients(design)
     parameters = variance_parameters(design)
     beta = _vector("beta", given, names)
     if beta is None:
@@ -199,11 +206,15 @@ def read_truth(design: Design, params: Any) -> Truth:
             f"params has {wrong!r}{also}, which is not a parameter of this model; expected "
             f"{_template(design)}. {nearest(wrong, every)}".rstrip()
         )
-    return Truth(beta, tuple(roots), sigma)
+    return AssumedParameters(beta, tuple(roots), sigma)
+
+
+def _coefficients(design: Design) -> list[str]:
+    return [*design.x_names, *(name for factor in design.many for name in factor.names)]
 
 
 def _vector(name: str, given: dict[str, Any], labels: Sequence[str]) -> Array | None:
-    """Take an array of parameters out of those given, or None."""
+    """Pop an array of parameters; None if it is not there."""
     if name not in given or name in labels:
         return None
     value = given.pop(name)
@@ -218,7 +229,7 @@ def _vector(name: str, given: dict[str, Any], labels: Sequence[str]) -> Array | 
 
 
 def _take(parameter: Parameter, given: dict[str, Any], design: Design, default: float | None = None) -> float:
-    """Take one parameter out of those given, under any of its names."""
+    """Pop one parameter, under any of its names."""
     for name in (parameter.name, parameter.long_name, parameter.words):
         if name in given:
             return _number(name, given.pop(name), design)
@@ -238,7 +249,7 @@ def _number(name: str, value: Any, design: Design) -> float:
 
 
 def _roots(design: Design, parameters: Sequence[Parameter], given: dict[str, Any]) -> list[Array]:
-    """Return a root of every block's Ω from standard deviations and correlations."""
+    """Return a root of Ω for each block, from standard deviations and correlations."""
     out = []
     for f, block in enumerate(design.blocks):
         correlations, deviations = np.eye(block.k), np.zeros(block.k)
@@ -266,35 +277,36 @@ def _roots(design: Design, parameters: Sequence[Parameter], given: dict[str, Any
 
 
 def _template(design: Design) -> str:
-    """Return what params may look like."""
-    names = [*design.x_names, *(name for factor in design.many for name in factor.names)]
+    """Return an example of `params` for error messages."""
+    names = _coefficients(design)
     shown = [*names[:12], *(["…"] if len(names) > 12 else [])]
     shown += [p.long_name for p in variance_parameters(design)]
     return "{" + ", ".join(f"'{name}': …" if name != "…" else name for name in shown) + "}"
 
 
-def drawn_table(plan: Plan, drawn: Array, names: Sequence[str]) -> pd.DataFrame:
-    """Return draws, shape (n, rows kept), as a table of all rows of the data, NaN where a predictor is missing."""
-    if len(plan.index) == 0:
+def drawn_table(study: Study, drawn: Array, names: Sequence[str]) -> pd.DataFrame:
+    """Return draws, shape (n, complete rows), as a table of all rows of the data, NaN if a predictor is missing."""
+    if len(study.index) == 0:
         raise DataError("the data have no rows.")
-    out = np.full((len(plan.index), len(names)), np.nan)
-    out[plan.design.index.to_numpy()] = drawn.T
-    return pd.DataFrame(out, index=plan.index, columns=list(names))
+    out = np.full((len(study.index), len(names)), np.nan)
+    out[study.design.index.to_numpy()] = drawn.T
+    return pd.DataFrame(out, index=study.index, columns=list(names))
 
 
 def with_levels(frame: pd.DataFrame, column: str, count: int, grouping: Collection[str]) -> pd.DataFrame:
-    """Return rows with another number of levels of a grouping column.
+    """Return data with another number of levels of a grouping column.
 
-    Levels are taken in turn in the order in which they occur; of a part of them, evenly spaced ones, so that arms of
-    a study stay balanced. Labels of grouping columns nested in it become those of the copy too.
+    All levels are copied as often as `count` allows. The remaining ones are copies of evenly spaced levels, which keeps
+    the arms of a study balanced. Each copy has new labels of the column and of grouping columns nested in it.
 
     Parameters
     ----------
     frame : pandas.DataFrame
     column : str
     count : int
+        Number of levels.
     grouping : collection of str
-        All columns that serve as grouping factors.
+        All columns of grouping factors.
 
     Raises
     ------
@@ -304,11 +316,8 @@ def with_levels(frame: pd.DataFrame, column: str, count: int, grouping: Collecti
     codes, labels = pd.factorize(frame[column])
     if len(labels) == 0:
         raise ModelError(f"{column!r} has no levels to copy; all its values are missing.")
-    whole, rest = divmod(count, len(labels))
-    sources = np.concatenate(
-        [np.tile(np.arange(len(labels)), whole), np.arange(rest) * len(labels) // max(rest, 1)]
-    ).astype(np.int64)
-    copies = np.concatenate([np.repeat(np.arange(whole), len(labels)), np.full(rest, whole)]).astype(np.int64)
+    sources = _in_turn(len(labels), count)
+    copies = np.arange(count) // len(labels)
     rows = [np.flatnonzero(codes == level) for level in range(len(labels))]
     taken = np.concatenate([rows[level] for level in sources])
     copy = np.repeat(copies, [len(rows[level]) for level in sources])
@@ -323,17 +332,17 @@ def with_levels(frame: pd.DataFrame, column: str, count: int, grouping: Collecti
 
 
 def with_rows(frame: pd.DataFrame, column: str, count: int) -> pd.DataFrame:
-    """Return rows with another number of rows in each level of a grouping column.
+    """Return data with another number of rows in each level of a grouping column.
 
-    Rows of a level are taken in turn in their order; of a part of them, evenly spaced ones, so that what varies within
-    the level keeps its range. Rows without a level are left out.
+    All rows of a level are copied as often as `count` allows. The remaining ones are copies of evenly spaced rows,
+    which keeps the range of variables within the level. Rows with a missing level are left out.
 
     Parameters
     ----------
     frame : pandas.DataFrame
     column : str
     count : int
-        Rows of each level.
+        Number of rows of each level.
     """
     codes, labels = pd.factorize(frame[column])
     if len(labels) == 0:
@@ -341,9 +350,14 @@ def with_rows(frame: pd.DataFrame, column: str, count: int) -> pd.DataFrame:
     taken = []
     for level in range(len(labels)):
         own = np.flatnonzero(codes == level)
-        whole, rest = divmod(count, own.size)
-        taken += [np.tile(own, whole), own[np.arange(rest) * own.size // max(rest, 1)]]
+        taken.append(own[_in_turn(own.size, count)])
     return frame.iloc[np.concatenate(taken)].reset_index(drop=True)
+
+
+def _in_turn(size: int, count: int) -> IntArray:
+    """Return `count` positions among `size`: all as often as possible, then evenly spaced ones."""
+    whole, rest = divmod(count, size)
+    return np.concatenate([np.tile(np.arange(size), whole), np.arange(rest) * size // max(rest, 1)])
 
 
 def _nested(inner: pd.Series, codes: np.ndarray) -> bool:

@@ -1,1 +1,6 @@
-"""Profile likelihood."""
+"""Likelihood profiles and profile intervals.
+
+* `profile`: the function and its result; `curve`: monotone interpolation between the points.
+* `tracing`: the points of one profile, by constrained refits.
+* `held`, `held_variance`, `held_state`: the criterion with one parameter held at a value.
+"""

@@ -17,17 +17,16 @@ __all__ = ["Curve"]
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """ζ between the points of a profile: cubic in each interval, with the slopes that were computed.
+    """Piecewise cubic interpolation of ζ between the points of a profile, with their computed slopes.
 
-    Where those slopes would make a cubic turn back they are reduced (Fritsch & Carlson 1980, SIAM J. Numer. Anal.
-    17:238), so ζ increases throughout.
+    Slopes for which a cubic would not be monotone are reduced (Fritsch & Carlson 1980, SIAM J. Numer. Anal. 17:238).
 
     Attributes
     ----------
     points : tuple of Point
-        Ascending in value, the estimate among them.
+        Points by ascending value, the estimate among them.
     low_end, high_end : float or None
-        The end of the parameter's range, if ζ stays as at the first (last) point until there.
+        The end of the parameter's range, if ζ is constant between it and the first (last) point; else None.
     """
 
     points: tuple[Point, ...]
@@ -36,7 +35,7 @@ class Curve:
 
     @classmethod
     def through(cls, points: Sequence[Point], *, low_end: float | None, high_end: float | None) -> Curve:
-        """Return the curve through points; of those where ζ does not increase the outer ones are left out."""
+        """Return the curve through points, without outer points at which ζ does not increase."""
         middle = next(i for i, p in enumerate(points) if p.zeta == 0.0)
         kept = [points[middle]]
         for p in points[middle + 1 :]:
@@ -57,18 +56,17 @@ class Curve:
 
     @lazy
     def _slopes(self) -> Array:
-        """dζ/dψ at the points; unknown ones from the neighbours, all within the bounds for a monotone cubic."""
+        """dζ/dψ at the points, within the bounds of a monotone cubic; unknown ones are means of adjacent secants."""
         slopes = np.array([p.slope for p in self.points])
         if slopes.size == 1:
             return slopes
-        secants = np.diff(self._zetas) / np.diff(self._values)
-        left, right = np.concatenate([secants[:1], secants]), np.concatenate([secants, secants[-1:]])
+        left, right = _secants(self._values, self._zetas)
         mean = 2.0 * left * right / (left + right)
         slopes = np.where(np.isfinite(slopes) & (slopes > 0), slopes, mean)
         return np.asarray(np.minimum(slopes, 3.0 * np.minimum(left, right)))
 
     def zeta(self, values: Array) -> Array:
-        """Return ζ at values; NaN where neither points nor the range's end reach."""
+        """Return ζ at values; NaN outside the points and the ends of the range."""
         out = _hermite(self._values, self._zetas, self._slopes, values)[0]
         if self.low_end is not None:
             out = np.where((values >= self.low_end) & (values < self._values[0]), self._zetas[0], out)
@@ -82,23 +80,22 @@ class Curve:
         return np.asarray(np.exp(-0.5 * zeta * zeta) / np.sqrt(2.0 * np.pi) * slope)
 
     def grid(self, count: int) -> Array:
-        """Return values from the first point to the last, at equal steps of ζ."""
+        """Return `count` values from the first point to the last, equally spaced in ζ."""
         return self._inverse(np.linspace(self._zetas[0], self._zetas[-1], count))
 
     def _inverse(self, zetas: Array) -> Array:
         if self._zetas.size == 1:
             return np.full(zetas.shape, self._values[0])
-        secants = np.diff(self._values) / np.diff(self._zetas)
-        left, right = np.concatenate([secants[:1], secants]), np.concatenate([secants, secants[-1:]])
+        left, right = _secants(self._zetas, self._values)
         slopes = np.minimum(1.0 / self._slopes, 3.0 * np.minimum(left, right))
         return _hermite(self._zetas, self._values, slopes, zetas)[0]
 
     def limits(self, z: float) -> tuple[float, float]:
-        """Return where ζ is −z and z: the end of the range where it is met first, NaN where points end before."""
+        """Return the values with ζ = −z and ζ = z; the end of the range if it comes first, NaN if points end before."""
         return self._limit(-z), self._limit(z)
 
     def _limit(self, z: float) -> float:
-        """Return the value at which ζ is z; along the slope of a point that lies next to it."""
+        """Return the value with ζ = z, by linear extrapolation if a point lies next to it."""
         near = self.points[int(np.argmin(np.abs(self._zetas - z)))]
         if abs(near.zeta - z) < 2e-4 and np.isfinite(near.slope) and near.slope > 0:
             return float(near.value + (z - near.zeta) / near.slope)
@@ -109,8 +106,14 @@ class Curve:
         return float(self._inverse(np.array([z]))[0])
 
 
+def _secants(x: Array, y: Array) -> tuple[Array, Array]:
+    """Return the slopes of the secants to the left and to the right of each point; at the ends they are equal."""
+    secants = np.diff(y) / np.diff(x)
+    return np.concatenate([secants[:1], secants]), np.concatenate([secants, secants[-1:]])
+
+
 def _hermite(x: Array, y: Array, slopes: Array, at: Array) -> tuple[Array, Array]:
-    """Return the piecewise cubic with given values and slopes, and its derivative; NaN outside."""
+    """Return the piecewise cubic with these values and slopes, and its derivative; NaN outside."""
     at = np.asarray(at, dtype=float)
     if x.size == 1:
         return np.where(at == x[0], y[0], np.nan), np.where(at == x[0], slopes[0], np.nan)

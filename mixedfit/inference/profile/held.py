@@ -1,4 +1,4 @@
-"""The likelihood with one parameter held, which a profile minimises over all others: σ, fixed effects, dispatch."""
+"""The likelihood with σ or a fixed effect held, and the choice of the held problem of a parameter."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.lazy import lazy, memo
+from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.held_coefficient import HeldCoefficient, held_coefficient
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Parameter
@@ -19,13 +20,12 @@ from .held_state import (
     canonical_theta,
     off_zero,
     relative_of,
+    state_of,
     structures_of,
 )
 from .held_variance import HeldCorrelation, HeldDeviation
 
-__all__ = [
-    "held_problem",
-]
+__all__ = ["held_problem"]
 
 
 def held_problem(fit: Fit, parameter: Parameter) -> Held:
@@ -39,17 +39,19 @@ def held_problem(fit: Fit, parameter: Parameter) -> Held:
     return HeldDeviation(fit, parameter)
 
 
-class _HeldSigma:
-    """σ at a value, in units of y."""
+class _CanonicalSearch:
+    """Search over θ̃ of all blocks, shared by σ and fixed effects.
 
-    low, high = 0.0, np.inf
+    Parameters
+    ----------
+    fit : Fit
+    """
 
     def __init__(self, fit: Fit) -> None:
         self.fit = fit
 
-    @memo
-    def criterion(self, value: float) -> Criterion:
-        return Criterion(self.fit.cross, structures_of(self.fit), False, value, canonical=True)
+    def _criterion(self, cross: CrossProducts, sigma: float | None) -> Criterion:
+        return Criterion(cross, structures_of(self.fit), False, sigma, canonical=True)
 
     def start(self, state: State, value: float) -> Array:
         return canonical_theta(self.fit, state)
@@ -57,26 +59,44 @@ class _HeldSigma:
     def lifted(self, value: float, x: Array) -> Array:
         return off_zero(x, canonical_diagonal(self.fit))
 
+
+class _HeldSigma(_CanonicalSearch):
+    """σ held at a value, in units of y."""
+
+    low, high = 0.0, np.inf
+
+    @memo
+    def criterion(self, value: float) -> Criterion:
+        return self._criterion(self.fit.cross, value)
+
     def slope(self, value: float, x: Array) -> float:
         evaluation = self.criterion(value)(x)
         return float(2.0 / value * (self.fit.cross.n - evaluation.tail.prss / evaluation.sigma_squared))
 
     def state(self, value: float, x: Array) -> State:
-        evaluation = self.criterion(value)(x)
-        return State(relative_of(self.fit, evaluation.tail.lams), value, beta_at(self.fit, evaluation))
+        return state_of(self.fit, self.criterion(value)(x))
 
 
-class _HeldFixed:
-    """A fixed effect at a value, in units of y per unit of x."""
+class _HeldFixed(_CanonicalSearch):
+    """A fixed effect held at a value, in units of y per unit of x.
+
+    Parameters
+    ----------
+    fit : Fit
+    position : int
+        Position among the estimated columns of X.
+    """
 
     low, high = -np.inf, np.inf
 
     def __init__(self, fit: Fit, position: int) -> None:
-        self.fit, self.position = fit, position
+        super().__init__(fit)
+        self.position = position
 
     @lazy
-    def _whole(self) -> Criterion:
-        return Criterion(self.fit.cross, structures_of(self.fit), False, self.fit.held_sigma, canonical=True)
+    def _free(self) -> Criterion:
+        """The criterion with the coefficient free."""
+        return self._criterion(self.fit.cross, self.fit.held_sigma)
 
     @memo
     def _held(self, value: float) -> HeldCoefficient:
@@ -84,30 +104,18 @@ class _HeldFixed:
 
     @memo
     def criterion(self, value: float) -> Criterion:
-        return Criterion(
-            self._held(value).cross, structures_of(self.fit), False, self.fit.held_sigma, canonical=True
-        )
-
-    def start(self, state: State, value: float) -> Array:
-        return canonical_theta(self.fit, state)
-
-    def lifted(self, value: float, x: Array) -> Array:
-        return off_zero(x, canonical_diagonal(self.fit))
+        return self._criterion(self._held(value).cross, self.fit.held_sigma)
 
     def slope(self, value: float, x: Array) -> float:
         """At fixed θ the residual sum of squares is a parabola in β_j around its free estimate."""
-        whole = Criterion(
-            self.fit.cross, structures_of(self.fit), False, self.fit.held_sigma, canonical=True
-        )(x)
-        fixed = self.fit.cross.fixed
+        free, fixed = self._free(x), self.fit.cross.fixed
         many = self.fit.cross.q_tail - self.fit.cross.q_random
         v = fixed.transform[self.position]
-        variance = float(v @ whole.tail.fixed_covariance()[many:, many:] @ v)
-        gap = (value - float(beta_at(self.fit, whole)[self.position])) / fixed.scale
+        variance = float(v @ free.tail.fixed_covariance()[many:, many:] @ v)
+        gap = (value - float(beta_at(self.fit, free)[self.position])) / fixed.scale
+        scale = free.sigma_squared
         if self.fit.held_sigma is None:
-            scale = (whole.tail.prss + gap * gap / variance) / self.fit.cross.n
-        else:
-            scale = whole.sigma_squared
+            scale = (free.tail.prss + gap * gap / variance) / self.fit.cross.n
         return float(2.0 * gap / (variance * scale * fixed.scale))
 
     def state(self, value: float, x: Array) -> State:

@@ -1,4 +1,4 @@
-"""One parameter held: the state of a model at a point of its profile, and the contract of a held parameter."""
+"""The contract of a parameter held at a value, and the state of all parameters at a point of a profile."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ __all__ = [
     "canonical_theta",
     "off_zero",
     "relative_of",
+    "state_of",
     "structures_of",
 ]
 
@@ -34,11 +35,11 @@ class State:
     Attributes
     ----------
     relative : tuple of ndarray, shape (k, k)
-        λλᵀ of every block, in the formula's own basis.
+        λλᵀ of every block, in the basis of the formula.
     sigma : float
-        In units of y.
+        Residual standard deviation, in units of y.
     beta : ndarray, shape (p,)
-        Estimated columns of X.
+        Coefficients of the estimated columns of X.
     """
 
     relative: tuple[Array, ...]
@@ -47,40 +48,40 @@ class State:
 
 
 class Held(Protocol):
-    """A parameter that can be held.
+    """The likelihood with one parameter held, as a function of the others.
 
     Attributes
     ----------
     low, high : float
-        The ends of its range, both of them points of the range.
+        Smallest and largest value of the parameter.
     """
 
     low: float
     high: float
 
     def criterion(self, value: float) -> Callable[[Array], Any]:
-        """Return the function to minimise: an array of parameters → a point with value, gradient and curvature."""
+        """Return the function to minimise: other parameters x → a point with value, gradient and curvature."""
         ...
 
     def start(self, state: State, value: float) -> Array:
-        """Return the parameters of that function nearest to a state."""
+        """Return the x nearest to a state."""
         ...
 
     def lifted(self, value: float, x: Array) -> Array:
-        """Return parameters with diagonals off 0, where a search would see no gradient."""
+        """Return x with diagonals of λ moved off 0, where the gradient vanishes."""
         ...
 
     def slope(self, value: float, x: Array) -> float:
-        """Return ∂d/∂ψ at a minimum."""
+        """Return ∂d/∂ψ at a minimum x."""
         ...
 
     def state(self, value: float, x: Array) -> State:
-        """Return the values of all parameters at a minimum."""
+        """Return the values of all parameters at a minimum x."""
         ...
 
 
 OFF_BOUNDARY = 0.02
-"""Least start of a diagonal of λ̃, in units where effects have unit root mean square: at 0 the gradient vanishes."""
+"""Smallest start of a diagonal of λ̃, where effects have unit root mean square: the gradient vanishes at 0."""
 
 
 def structures_of(fit: Fit) -> tuple[BlockDiagonal, ...]:
@@ -102,7 +103,7 @@ def canonical_diagonal(fit: Fit) -> IntArray:
 
 
 def off_zero(x: Array, diagonal: IntArray, least: Array | float = OFF_BOUNDARY) -> Array:
-    """Return parameters whose diagonals are at least `least` in size."""
+    """Return x with diagonals of absolute value at least `least`."""
     out = np.array(x)
     small = np.abs(out[diagonal]) < least
     out[diagonal] = np.where(small, least, out[diagonal])
@@ -110,7 +111,7 @@ def off_zero(x: Array, diagonal: IntArray, least: Array | float = OFF_BOUNDARY) 
 
 
 def canonical_theta(fit: Fit, state: State) -> Array:
-    """Return θ̃ of a state, diagonals kept off 0 so that a search can leave it."""
+    """Return θ̃ of a state, with diagonals moved off 0."""
     parts = [
         structure.theta_from(basis @ relative @ basis.T)
         for structure, relative, basis in zip(
@@ -124,3 +125,8 @@ def relative_of(fit: Fit, lams: Sequence[Array]) -> tuple[Array, ...]:
     """Return λλᵀ in the formula's basis from λ̃."""
     roots = [inverse(basis) @ lam for basis, lam in zip(fit.cross.basis, lams, strict=True)]
     return tuple(root @ root.T for root in roots)
+
+
+def state_of(fit: Fit, evaluation: Evaluation) -> State:
+    """Return the state at an evaluation on the cross-products of the fit."""
+    return State(relative_of(fit, evaluation.tail.lams), evaluation.sigma, beta_at(fit, evaluation))

@@ -1,4 +1,4 @@
-"""A standard deviation or a correlation held: a linear constraint on a root of its term's covariance."""
+"""The likelihood with a standard deviation or a correlation held: a linear constraint on the covariance root."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ from mixedfit.estimation.parameters import Parameter
 from mixedfit.likelihood.criterion import Criterion, Evaluation
 from mixedfit.likelihood.dense_tail import LARGE_TAIL
 
-from .held_state import OFF_BOUNDARY, State, beta_at, off_zero, relative_of, structures_of
+from .held_state import OFF_BOUNDARY, State, off_zero, state_of, structures_of
 
 __all__ = ["HeldCorrelation", "HeldDeviation"]
 
 
 class _HeldRoot:
-    """What standard deviations and correlations share: one block's structure is replaced by a linear root."""
+    """Base of held standard deviations and correlations: the structure of one block becomes a linear root.
+
+    Parameters
+    ----------
+    fit : Fit
+    parameter : Parameter
+    """
 
     def __init__(self, fit: Fit, parameter: Parameter) -> None:
         self.fit, self.parameter = fit, parameter
@@ -34,7 +40,7 @@ class _HeldRoot:
 
     @lazy
     def _before(self) -> int:
-        """Parameters of the blocks before this one."""
+        """Number of parameters of the blocks before this one."""
         return sum(s.n_theta for s in structures_of(self.fit)[: self.block])
 
     def _criterion(self, root: LinearRoot, sigma: float | None) -> Criterion:
@@ -43,7 +49,7 @@ class _HeldRoot:
         return Criterion(self.fit.cross, tuple(structures), False, sigma)
 
     def _start(self, state: State, root: LinearRoot, leading: Sequence[int]) -> Array:
-        """Return the parameters of a state, the root's block replaced."""
+        """Return θ of a state, with the parameters of the root for its block."""
         parts = [
             structure.theta_from(r)
             for structure, r in zip(structures_of(self.fit), state.relative, strict=True)
@@ -52,8 +58,9 @@ class _HeldRoot:
         return np.concatenate(parts)
 
     def _lift(self, theta: Array, root: LinearRoot) -> Array:
-        """Keep diagonals off 0; rows of the root are in units of its scales, others in the formula's."""
-        where, least = [], []
+        """Return θ with diagonals moved off 0; rows of the root are in units of its scales, others in the formula's."""
+        where: list[int] = []
+        least: list[float] = []
         at = 0
         for f, structure in enumerate(structures_of(self.fit)):
             if f == self.block:
@@ -67,14 +74,9 @@ class _HeldRoot:
                 at += structure.n_theta
         return off_zero(theta, np.array(where, dtype=np.int64), np.array(least))
 
-    def _state(self, evaluation: Evaluation) -> State:
-        return State(
-            relative_of(self.fit, evaluation.tail.lams), evaluation.sigma, beta_at(self.fit, evaluation)
-        )
-
 
 class HeldCorrelation(_HeldRoot):
-    """The correlation of two effects of one term at a value."""
+    """The correlation of two effects of one term held at a value."""
 
     low, high = -1.0, 1.0
 
@@ -97,7 +99,7 @@ class HeldCorrelation(_HeldRoot):
         return self._lift(x, self._root(value))
 
     def slope(self, value: float, x: Array) -> float:
-        """The root with one more direction, ∂λ/∂ρ, at 0 along it."""
+        """The derivative in the direction ∂λ/∂ρ, added to the basis of the root."""
         if abs(value) >= 1.0:
             return float("nan")
         root = self._root(value)
@@ -112,17 +114,18 @@ class HeldCorrelation(_HeldRoot):
         return float(point.gradient[self._before])
 
     def state(self, value: float, x: Array) -> State:
-        return self._state(self.criterion(value)(x))
+        return state_of(self.fit, self.criterion(value)(x))
 
     def is_reversed(self, x: Array) -> bool:
-        """Whether the two standard deviations have opposite signs, which is the correlation's negative."""
+        """Return whether the standard deviations have opposite signs: the correlation then is minus the value."""
         return bool(x[self._before] * x[self._before + 1] < 0)
 
 
 class HeldDeviation(_HeldRoot):
-    """The standard deviation of one effect at a value, in units of y per unit of z.
+    """The standard deviation of one effect held at a value, in units of y per unit of z.
 
-    With σ free the leading parameter is t = value / (σ scale): the search is over the others and s = log σ².
+    If σ is free, the leading parameter t = value / (σ scale) follows from it: the search is over the others and
+    s = log σ².
     """
 
     low, high = 0.0, np.inf
@@ -141,13 +144,13 @@ class HeldDeviation(_HeldRoot):
         )
 
     def _own(self, x: Array) -> tuple[Array, float]:
-        """Return the parameters without σ's, and s."""
+        """Return the parameters without s, and s."""
         if self.fit.held_sigma is not None:
             return x, 2.0 * float(np.log(self.fit.held_sigma / self.fit.cross.fixed.scale))
         return x[:-1], float(x[-1])
 
     def evaluate(self, value: float, x: Array) -> Evaluation:
-        """Return the evaluation at a value and the other parameters."""
+        """Return the evaluation at a value of the parameter and the others."""
         own, s = self._own(x)
         if value != 0.0:
             at = self._before
@@ -178,13 +181,13 @@ class HeldDeviation(_HeldRoot):
         return float(self.evaluate(value, x).gradient[self._before] * lead / value)
 
     def state(self, value: float, x: Array) -> State:
-        return self._state(self.evaluate(value, x))
+        return state_of(self.fit, self.evaluate(value, x))
 
 
 class _DeviationPoint:
-    """The likelihood with a standard deviation held, as a function of the other parameters and s = log σ².
+    """The likelihood with a standard deviation held, at one point of the other parameters and s = log σ².
 
-    From the derivatives in (φ, s): t = c e^{−s/2} has dt/ds = −t/2 and d²t/ds² = t/4.
+    Chain rule for derivatives in s: t = c e^{−s/2} has dt/ds = −t/2 and d²t/ds² = t/4.
     """
 
     def __init__(self, problem: HeldDeviation, value: float, x: Array) -> None:
@@ -194,13 +197,13 @@ class _DeviationPoint:
 
     @lazy
     def _lead_slope(self) -> float:
-        """t/2 where a leading parameter moves with s, else 0."""
+        """t/2; 0 if the standard deviation is held at 0, without leading parameter."""
         if self.held == 0.0:
             return 0.0
         return 0.5 * self.problem._lead(self.held, self.problem._own(self.x)[1])
 
     def _contract(self, whole: Array) -> Array:
-        """Return what (…, t, …, s) of the last axis gives along the free parameters."""
+        """Return derivatives in the free parameters from those in (…, t, …, s), along the last axis."""
         if self.held == 0.0:
             return whole
         at = self.problem._before

@@ -1,8 +1,8 @@
-"""Likelihood profiles: signed-root deviances of every parameter, and the intervals that they give.
+"""Likelihood profiles: the signed root deviance of each parameter, and profile intervals.
 
-ζ(ψ) = sign(ψ − ψ̂) √(d(ψ) − d(ψ̂)), with d the −2 log-likelihood minimised over all other parameters; an interval of
-coverage 1 − α is where |ζ| ≤ z, the normal quantile at 1 − α/2. As in lme4 the likelihood is the full one, also for a
-REML fit. Bates & Watts (1988), Nonlinear Regression Analysis and Its Applications, section 6.1.
+ζ(ψ) = sign(ψ − ψ̂) √(d(ψ) − d(ψ̂)), with d the −2 log-likelihood minimised over all other parameters. The interval of
+coverage 1 − α consists of the values with |ζ| ≤ z, the normal quantile at 1 − α/2. As in lme4, the full likelihood is
+profiled, also for a REML fit. Bates & Watts (1988), Nonlinear Regression Analysis and Its Applications, section 6.1.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ from .tracing import LowerDevianceError, Point, Tracer
 __all__ = ["Profile", "profile"]
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
-"""Coverages whose limits are points of a profile, so that interpolation adds nothing there."""
+"""Coverages whose limits are computed as points of a profile, without interpolation."""
 
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """Likelihood profiles of a fit's parameters.
+    """Likelihood profiles of the parameters of a fit.
 
     Attributes
     ----------
     curves : dict of str to Curve
-        Monotone interpolation of ζ, by lme4's name.
+        Monotone interpolation of ζ, by the parameter's name in lme4.
     estimates : pandas.Series
         Maximum-likelihood estimates.
     notes : tuple of str
-        What happened on the way.
+        Parameters without profile, profiles that end early, and other remarks.
     deviance : float
         −2 log-likelihood at the estimates.
     fit : Fit
-        The maximum-likelihood fit that was profiled; better than the one asked about where `improved`.
+        The maximum-likelihood fit that was profiled. If `improved`, its deviance is lower than that of the user's fit.
     improved : bool
-        Whether a lower deviance was met on the way.
+        Whether profiling found a lower deviance.
     """
 
     curves: dict[str, Curve]
@@ -65,14 +65,20 @@ class Profile:
     @lazy
     def table(self) -> pd.DataFrame:
         """A row for each point: parameter, value, zeta, slope (dζ/d value), deviance, and all parameters there."""
-        names = [p.name for p in self.parameters]
         rows = []
         for name, curve in self.curves.items():
             for point in curve.points:
-                values = dict(zip(names, _values(self.fit, self.parameters, point.state), strict=True))
                 head = (name, point.value, point.zeta, point.slope, point.deviance)
-                rows.append((*head, *(values | {name: point.value}).values()))
+                rows.append((*head, *self._values(point, name)))
+        names = [p.name for p in self.parameters]
         return pd.DataFrame(rows, columns=["parameter", "value", "zeta", "slope", "deviance", *names])
+
+    def _values(self, point: Point, name: str) -> list[float]:
+        """Return all parameters at a point of the profile of the parameter `name`."""
+        beta = np.full(len(self.fit.coefficient_names), np.nan)
+        beta[self.fit.cross.fixed.kept] = point.state.beta
+        values = [_value(p, point.state, beta) for p in self.parameters]
+        return [point.value if p.name == name else v for p, v in zip(self.parameters, values, strict=True)]
 
     def conf_int(
         self,
@@ -81,40 +87,37 @@ class Profile:
         *,
         names: Names = "lme4",
     ) -> pd.DataFrame:
-        """Return profile intervals, columns lower and upper; NaN where a profile does not reach so far.
+        """Return profile intervals, columns lower and upper; NaN if a profile ends before the limit.
 
         Parameters
         ----------
         level : float
             Coverage, between 0 and 1.
         parameters : str or sequence of str, optional
-            Some of them, by lme4's names or in words.
+            Names of parameters, as in `MixedResults.conf_int`; all by default.
         names : {"lme4", "long", "words"}
-            What the rows are called.
+            Names of the rows.
         """
         z = float(ndtri(0.5 + 0.5 * check_level(level)))
         chosen = [self.parameters[i] for i in choose(self.parameters, parameters)]
-        nothing = (float("nan"), float("nan"))
-        limits = [self.curves[p.name].limits(z) if p.name in self.curves else nothing for p in chosen]
+        unknown = (float("nan"), float("nan"))
+        limits = [self.curves[p.name].limits(z) if p.name in self.curves else unknown for p in chosen]
         return interval_table(chosen, limits, names)
 
     def zeta(self, parameter: str, values: Iterable[float] | None = None) -> pd.Series[float]:
-        """Return ζ of one parameter at values (by default 101 between the profile's ends), indexed by value."""
+        """Return ζ of one parameter, indexed by value; by default at 101 values between the ends of the profile."""
         curve = self._curve(parameter)
         at = curve.grid(101) if values is None else np.asarray(list(values), dtype=float)
         return pd.Series(curve.zeta(at), index=pd.Index(at, name=parameter), name="zeta")
 
     def density(self, parameter: str, points: int = 101) -> pd.DataFrame:
-        """Return the profile as a density φ(ζ) dζ/dψ, columns value and density.
-
-        It is the density that a normal ζ would give the parameter: the confidence density.
-        """
+        """Return the confidence density φ(ζ) dζ/dψ, columns value and density: that of ψ for a normal ζ."""
         curve = self._curve(parameter)
         at = curve.grid(points)
         return pd.DataFrame({"value": at, "density": curve.density(at)})
 
     def held(self, parameter: str, value: float) -> pd.Series[float]:
-        """Return the best fit with one parameter held at a value: deviance, ζ and all parameters, refitted exactly.
+        """Return deviance, ζ and all parameters of a refit with one parameter held at a value.
 
         Raises
         ------
@@ -122,13 +125,12 @@ class Profile:
             If the value lies outside the parameter's range, or no refit converges.
         """
         at = int(choose(self.parameters, parameter)[0])
-        chosen = self.parameters[at]
-        reason = _cannot(self.fit, chosen, float(self.estimates.iloc[at]))
+        chosen, estimate = self.parameters[at], float(self.estimates.iloc[at])
+        reason = _reason_without_profile(self.fit, chosen, estimate)
         if reason:
             raise ModelError(f"{chosen.name!r} cannot be held: {reason}.")
         with blas_threads(1):
-            error = standard_errors(self.fit)[chosen.name]
-            tracer = Tracer(self.fit, chosen, float(self.estimates.iloc[at]), error)
+            tracer = Tracer(self.fit, chosen, estimate, standard_errors(self.fit)[chosen.name])
             problem = tracer.problem
             if not problem.low <= value <= problem.high or (chosen.kind == "sigma" and value == 0):
                 raise ModelError(
@@ -137,10 +139,9 @@ class Profile:
             point = tracer.solve(float(value))
         if point is None:
             raise ModelError(f"no fit with {chosen.name} = {value:g} converged.")
-        names = [p.name for p in self.parameters]
-        values = dict(zip(names, _values(self.fit, self.parameters, point.state), strict=True))
-        found = {"deviance": point.deviance, "zeta": point.zeta, **values, chosen.name: float(value)}
-        return pd.Series(found, name=f"{chosen.name} = {value:g}")
+        index = ["deviance", "zeta", *(p.name for p in self.parameters)]
+        values = [point.deviance, point.zeta, *self._values(point, chosen.name)]
+        return pd.Series(values, index=index, name=f"{chosen.name} = {value:g}")
 
     def _curve(self, parameter: str) -> Curve:
         name = self.parameters[int(choose(self.parameters, parameter)[0])].name
@@ -172,25 +173,26 @@ def profile(
     levels: Sequence[float] = LEVELS,
     report: Callable[[str], None] | None = None,
 ) -> Profile:
-    """Return the likelihood profiles of a fit's parameters.
+    """Return the likelihood profiles of the parameters of a fit.
 
     Parameters
     ----------
     fit : Fit
         A REML fit is profiled at its maximum-likelihood estimates.
     parameters : str or sequence of str, optional
-        Which; all that are estimated by default.
+        Names of parameters; all by default.
     levels : sequence of float
         Coverages whose limits are computed exactly.
     report : callable, optional
-        Told in words what is being done.
+        Function called with a message before each parameter.
 
     Notes
     -----
-    A deviance below the fit's, met on the way, replaces the fit, and profiling begins again from there.
+    If a refit has a lower deviance than the fit, the model is refitted from there and profiled anew.
     """
     targets = sorted(float(ndtri(0.5 + 0.5 * check_level(level))) for level in levels)
-    chosen = [parameters_of(fit)[i] for i in choose(parameters_of(fit), parameters)]
+    every = parameters_of(fit)
+    chosen = [every[i] for i in choose(every, parameters)]
     notes: list[str] = []
     with blas_threads(1):
         best = fit
@@ -198,22 +200,37 @@ def profile(
             best = fit_design(fit.design, reml=False, start=fit.theta, sigma=fit.held_sigma)
         if fit.reml:
             notes.append("REML fit: profiles are of the likelihood, at its maximum-likelihood estimates.")
-        begun = best.evaluation.value if fit.reml else fit.evaluation.value
-        for _ in range(4):
-            try:
-                traced = _trace_all(best, chosen, targets, notes, report)
-                break
-            except LowerDevianceError as found:
-                best = _improved(best, found.state)
-        else:
-            raise ModelError(
-                "profiling met ever lower deviances: the fit has not converged. Simplify the model."
-            )
-    gain = begun - best.evaluation.value
+        first = best.evaluation.value if fit.reml else fit.evaluation.value
+        best, traced = _traced_at_optimum(best, chosen, targets, notes, report)
+    gain = first - best.evaluation.value
     if gain > 1e-6:
         notes.insert(0, f"A deviance lower by {gain:.3g} was met; the profiles are of that better fit.")
         warn(notes[0], ConvergenceWarning)
-    return _record(best, traced, notes, gain > 1e-6)
+    return Profile(
+        curves={p.name: curve for p, curve in traced.items()},
+        estimates=pd.Series(values_of(best, every), index=[p.name for p in every], name="estimate"),
+        notes=tuple(notes),
+        deviance=best.evaluation.value,
+        fit=best,
+        improved=gain > 1e-6,
+        parameters=every,
+    )
+
+
+def _traced_at_optimum(
+    fit: Fit,
+    chosen: Sequence[Parameter],
+    targets: Sequence[float],
+    notes: list[str],
+    report: Callable[[str], None] | None,
+) -> tuple[Fit, dict[Parameter, Curve]]:
+    """Return the fit of lowest deviance that profiling finds, and its profiles."""
+    for _ in range(4):
+        try:
+            return fit, _trace_all(fit, chosen, targets, notes, report)
+        except LowerDevianceError as found:
+            fit = _improved(fit, found.state)
+    raise ModelError("profiling met ever lower deviances: the fit has not converged. Simplify the model.")
 
 
 def _trace_all(
@@ -223,20 +240,18 @@ def _trace_all(
     notes: list[str],
     report: Callable[[str], None] | None,
 ) -> dict[Parameter, Curve]:
-    """Return the points of all parameters; an interrupt keeps those that are complete."""
-    everything = parameters_of(fit)
-    estimates = dict(zip((p.name for p in everything), values_of(fit, everything), strict=True))
+    """Return the profiles of all parameters; after an interrupt those that are complete."""
     errors = standard_errors(fit)
     out: dict[Parameter, Curve] = {}
-    for number, parameter in enumerate(chosen):
-        reason = _cannot(fit, parameter, estimates[parameter.name])
+    for number, (parameter, estimate) in enumerate(zip(chosen, values_of(fit, chosen), strict=True)):
+        reason = _reason_without_profile(fit, parameter, estimate)
         if reason:
             notes.append(f"{parameter.name}: no profile, {reason}.")
             continue
         if report is not None:
             report(f"profile of {parameter.name} ({number + 1} of {len(chosen)})")
         try:
-            tracer = Tracer(fit, parameter, estimates[parameter.name], errors[parameter.name])
+            tracer = Tracer(fit, parameter, float(estimate), errors[parameter.name])
             out[parameter] = _traced(tracer, targets, notes)
         except KeyboardInterrupt:
             left = ", ".join(p.name for p in chosen[number:])
@@ -246,8 +261,8 @@ def _trace_all(
     return out
 
 
-def _cannot(fit: Fit, parameter: Parameter, estimate: float) -> str:
-    """Return why a parameter has no profile, or an empty string."""
+def _reason_without_profile(fit: Fit, parameter: Parameter, estimate: float) -> str:
+    """Return the reason why a parameter has no profile, or an empty string."""
     if parameter.kind == "fixed":
         if parameter.first >= len(fit.design.x_names):
             return "it is a level of a factor that is kept as codes"
@@ -259,6 +274,7 @@ def _cannot(fit: Fit, parameter: Parameter, estimate: float) -> str:
 
 
 def _traced(tracer: Tracer, targets: Sequence[float], notes: list[str]) -> Curve:
+    """Return the profile of one parameter; profiles that end early are added to the notes."""
     low, high = tracer.side(-1, targets), tracer.side(1, targets)
     for side in (low, high):
         if side.stopped:
@@ -272,7 +288,7 @@ def _traced(tracer: Tracer, targets: Sequence[float], notes: list[str]) -> Curve
 
 
 def _improved(fit: Fit, state: State) -> Fit:
-    """Return the maximum-likelihood fit that starts where a lower deviance was met."""
+    """Return the maximum-likelihood fit with a state of lower deviance as starting point."""
     theta = np.concatenate(
         [
             block.structure.theta_from_root(inverse(basis) @ _root(basis @ relative @ basis.T))
@@ -287,36 +303,15 @@ def _root(covariance: Array) -> Array:
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
-def _record(fit: Fit, curves: dict[Parameter, Curve], notes: Sequence[str], improved: bool) -> Profile:
-    everything = parameters_of(fit)
-    names = [p.name for p in everything]
-    return Profile(
-        curves={p.name: curve for p, curve in curves.items()},
-        estimates=pd.Series(values_of(fit, everything), index=names, name="estimate"),
-        notes=tuple(notes),
-        deviance=fit.evaluation.value,
-        fit=fit,
-        improved=improved,
-        parameters=everything,
-    )
-
-
-def _values(fit: Fit, parameters: Sequence[Parameter], state: State) -> list[float]:
-    """Return all parameters at a state of a profile."""
-    beta = np.full(len(fit.coefficient_names), np.nan)
-    beta[fit.cross.fixed.kept] = state.beta
-    out = []
-    for p in parameters:
-        if p.kind == "fixed":
-            out.append(float(beta[p.first]))
-        elif p.kind == "sigma":
-            out.append(state.sigma)
-        else:
-            relative = state.relative[p.block]
-            deviations = np.sqrt(np.diag(relative))
-            if p.kind == "sd":
-                out.append(float(state.sigma * deviations[p.first]))
-            else:
-                below = float(deviations[p.first] * deviations[p.second])
-                out.append(float(relative[p.first, p.second] / below) if below > 0 else float("nan"))
-    return out
+def _value(parameter: Parameter, state: State, beta: Array) -> float:
+    """Return a parameter at a state, with all fixed effects in `beta`."""
+    if parameter.kind == "fixed":
+        return float(beta[parameter.first])
+    if parameter.kind == "sigma":
+        return state.sigma
+    relative, i, j = state.relative[parameter.block], parameter.first, parameter.second
+    deviations = np.sqrt(np.diag(relative))
+    if parameter.kind == "sd":
+        return float(state.sigma * deviations[i])
+    product = float(deviations[i] * deviations[j])
+    return float(relative[i, j] / product) if product > 0 else float("nan")

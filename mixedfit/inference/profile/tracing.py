@@ -1,7 +1,7 @@
-"""Points of a profile: constrained refits, warm-started, at the values where ζ meets its targets.
+"""Points of a profile: warm-started refits with one parameter held, at the values where ζ reaches its targets.
 
 ζ(ψ) = sign(ψ − ψ̂) √(d(ψ) − d(ψ̂)), Bates & Watts (1988), Nonlinear Regression Analysis, section 6.1. The envelope
-theorem gives its slope, ζ' = d'(ψ) / 2ζ, so each target takes two or three refits.
+theorem gives its slope, ζ' = d'(ψ) / 2ζ. A target takes two or three refits.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from .held_variance import HeldCorrelation
 __all__ = ["LowerDevianceError", "Point", "Side", "Tracer"]
 
 TOLERANCE = 1e-6
-"""Newton decrement of a refit; the decrement is then subtracted, which leaves an error of its 3/2 power."""
+"""Newton decrement at which a refit stops; it is subtracted from the deviance, with an error of its 3/2 power left."""
 
 ON_TARGET = 1e-4
-"""Distance of ζ from its target from which the last step is taken along the slope alone."""
+"""Distance of ζ from its target within which the rest is interpolated along the slope."""
 
 LOWER = 1e-5
-"""Deviance below the fit's that counts as a better fit."""
+"""Decrease of the deviance that counts as a better fit."""
 
 MOST_REFITS = 25
-"""Refits for one target before a side is given up."""
+"""Largest number of refits for one target."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,16 +45,16 @@ class Point:
     Attributes
     ----------
     value : float
-        Of the parameter held.
+        Value of the parameter that is held.
     zeta, slope : float
         ζ and dζ/dψ.
     deviance : float
-        −2 log-likelihood, all others at their maximum.
+        −2 log-likelihood, minimised over the other parameters.
     x : ndarray or None
-        Where the search ended.
+        The other parameters at the minimum.
     problem : Held
     known : State or None
-        The state where it does not follow from x.
+        The state, if it does not follow from x.
     """
 
     value: float
@@ -82,9 +82,9 @@ class Side:
     ----------
     points : tuple of Point
     bounded : bool
-        Whether the parameter's range ends before ζ meets the last target.
+        Whether the parameter's range ends before ζ reaches the last target.
     stopped : str
-        Why the points end early otherwise; empty if they do not.
+        Reason if the points end early for another cause; else empty.
     """
 
     points: tuple[Point, ...]
@@ -93,12 +93,12 @@ class Side:
 
 
 class LowerDevianceError(Exception):
-    """A refit found a deviance below the fit's: the fit was not at its optimum.
+    """A refit has a lower deviance than the fit, which therefore is not at its optimum.
 
     Attributes
     ----------
     state : State
-        Where.
+        Parameters of the refit.
     """
 
     def __init__(self, state: State) -> None:
@@ -115,24 +115,23 @@ class Tracer:
     parameter : Parameter
     estimate : float
     error : float
-        Its standard error by the curvature; NaN on the boundary.
+        Its standard error from the curvature; NaN on the boundary.
     """
 
     def __init__(self, fit: Fit, parameter: Parameter, estimate: float, error: float) -> None:
         self.fit, self.parameter = fit, parameter
         self.problem: Held = held_problem(fit, parameter)
         self.floor = fit.evaluation.value
-        kept = fit.cross.fixed.kept
         relative = tuple(lam @ lam.T for lam in fit.lam)
-        state = State(relative, fit.sigma, fit.beta[kept])
+        state = State(relative, fit.sigma, fit.beta[fit.cross.fixed.kept])
         known = bool(np.isfinite(error) and error > 0)
-        self.error = error if known else self._guessed_scale(estimate)
+        self.error = error if known else self._guessed_error()
         start = self.problem.start(state, estimate)
         slope = 1.0 / error if known else float("nan")
         self.middle = Point(estimate, 0.0, slope, self.floor, start, self.problem, state)
 
-    def _guessed_scale(self, estimate: float) -> float:
-        """Return a step for a parameter at its boundary, where the curvature gives none."""
+    def _guessed_error(self) -> float:
+        """Return an approximate standard error of a parameter on its boundary."""
         if self.parameter.kind == "correlation":
             return 0.3
         block = self.fit.design.blocks[self.parameter.block]
@@ -141,16 +140,16 @@ class Tracer:
         return float(0.5 * self.fit.sigma / (max(size, 1e-12) * rows**0.5 * block.levels**0.25))
 
     def side(self, sign: int, targets: Sequence[float]) -> Side:
-        """Return the points at which ±ζ meets each of the ascending targets."""
+        """Return the points at which ±ζ reaches each of the ascending targets."""
         end = self.problem.high if sign > 0 else self.problem.low
         points: list[Point] = [self.middle]
         if self.middle.value == end:
             return Side((), True, "")
         for target in targets:
             if target >= self._plateau:
-                last = self._without_either(end)
+                last = self._plateau_point(end)
                 return Side((*points[1:], *([last] if last is not None else [])), True, "")
-            found, refits = self._meet(sign, target, points, end)
+            found, refits = self._reach(sign, target, points, end)
             points += [p for p in refits if p not in points]
             points.sort(key=lambda p: sign * p.value)
             if found is None:
@@ -160,10 +159,10 @@ class Tracer:
                 return Side(tuple(points[1:]), False, f"no refit reached ζ = {sign * target:.3g}")
         return Side(tuple(points[1:]), False, "")
 
-    def _meet(
+    def _reach(
         self, sign: int, target: float, known: Sequence[Point], end: float
     ) -> tuple[Point | None, list[Point]]:
-        """Return the point on target, if there is one, and all that were computed on the way."""
+        """Return the point on target, or None, and all points that were computed."""
         inside = max((p for p in known if sign * p.zeta < target), key=lambda p: sign * p.value)
         beyond = [p for p in known if sign * p.zeta > target]
         outside = min(beyond, key=lambda p: sign * p.value) if beyond else None
@@ -179,7 +178,7 @@ class Tracer:
                 outside = None
                 continue
             if abs(sign * point.zeta - target) < ON_TARGET:
-                point = self._lower_of(point)
+                point = self._lower_minimum(point)
             refits.append(point)
             trail.append(point)
             gap = sign * point.zeta - target
@@ -196,19 +195,17 @@ class Tracer:
             value = self._guess(sign, target, trail, inside, outside, end)
         return None, refits
 
-    def _lower_of(self, point: Point) -> Point:
-        """Return the point, or a lower minimum at the same value found from uncorrelated effects."""
-        if (
-            all(structure.invariance == "diagonal" for structure in structures_of(self.fit))
-            or point.x is None
-        ):
+    def _lower_minimum(self, point: Point) -> Point:
+        """Return the point, or a lower minimum at the same value that a search from uncorrelated effects finds."""
+        diagonal = all(structure.invariance == "diagonal" for structure in structures_of(self.fit))
+        if diagonal or point.x is None:
             return point
         relative = tuple(np.diag(np.diag(r)) for r in point.state.relative)
         start = self.problem.start(replace(point.state, relative=relative), point.value)
         optimum = self._minimum(self.problem, point.value, start)
         if optimum is None or optimum.point.value > point.deviance - 1e-6:
             return point
-        return self._allowed(point.value, optimum) or point
+        return self._valid_point(point.value, optimum) or point
 
     def _guess(
         self,
@@ -219,7 +216,7 @@ class Tracer:
         outside: Point | None,
         end: float,
     ) -> float:
-        """Return where ζ should meet the target: along the slope of the last point, kept inside the bracket."""
+        """Return the next value: linear extrapolation from the last point to the target, kept inside the bracket."""
         last = trail[-1]
         value = float("nan")
         if last is self.middle:
@@ -241,7 +238,7 @@ class Tracer:
         return float(value)
 
     def _first_guess(self, zeta: float) -> float:
-        """Return a Wald limit: of the logarithm of an SD, of Fisher's z of a correlation."""
+        """Return the Wald limit at ζ, for the logarithm of an SD and Fisher's z of a correlation."""
         at, error = self.middle.value, self.error
         if self.parameter.kind in ("sd", "sigma") and at > 0 and error < at:
             return float(at * np.exp(zeta * error / at))
@@ -250,32 +247,32 @@ class Tracer:
         return at + zeta * error
 
     def solve(self, value: float, trail: Sequence[Point] = ()) -> Point | None:
-        """Return the profile at a value, or None where no refit converges; `trail` are points to start from."""
+        """Return the point at a value, or None if no refit converges; `trail` holds points to start from."""
         trail = trail or [self.middle]
         for start in self._starts(value, trail):
             optimum = self._minimum(self.problem, value, start)
             if optimum is not None:
-                return self._allowed(value, optimum)
+                return self._valid_point(value, optimum)
         return None
 
-    def _allowed(self, value: float, optimum: Optimum) -> Point | None:
-        """Return the minimum's point; of a correlation the one without either effect where that is lower."""
+    def _valid_point(self, value: float, optimum: Optimum) -> Point | None:
+        """Return the point of a minimum, or for a correlation its plateau if that is lower."""
         if isinstance(self.problem, HeldCorrelation):
             deviance = optimum.point.value - optimum.decrement
-            lowest = min((end[0] for end in self._ends), default=np.inf)
+            lowest = min((end[0] for end in self._zero_minima), default=np.inf)
             if self.problem.is_reversed(optimum.x) or lowest < deviance - 1e-9:
-                return self._without_either(value)
-        return self._point(value, optimum)
+                return self._plateau_point(value)
+        return self._minimum_point(value, optimum)
 
     @lazy
     def _plateau(self) -> float:
-        """|ζ| that a correlation's profile cannot exceed: where one of its standard deviations is 0, all are one."""
-        if not isinstance(self.problem, HeldCorrelation) or not self._ends:
+        """Largest |ζ| of a correlation: the deviance with a standard deviation at 0 is the same for all its values."""
+        if not isinstance(self.problem, HeldCorrelation) or not self._zero_minima:
             return float("inf")
-        return float(np.sqrt(max(min(end[0] for end in self._ends) - self.floor, 0.0)))
+        return float(np.sqrt(max(min(end[0] for end in self._zero_minima) - self.floor, 0.0)))
 
     def _starts(self, value: float, trail: Sequence[Point]) -> Iterator[Array]:
-        """Yield where to search from: along the last two points, from the nearest, from the estimate."""
+        """Yield starts of the search: extrapolated from two points, at the nearest point, at the estimate."""
         near = sorted((p for p in trail if p.x is not None), key=lambda p: abs(p.value - value))
         ends = (self.problem.low, self.problem.high)
         inside = [p for p in near if p.value not in ends]
@@ -284,15 +281,15 @@ class Tracer:
         for point in [*near[:1], self.middle]:
             yield self.problem.start(point.state, value)
 
-    def _without_either(self, value: float) -> Point | None:
-        """Return the profile where one of a correlation's standard deviations is best at 0: then it is all one."""
-        if not self._ends:
+    def _plateau_point(self, value: float) -> Point | None:
+        """Return the point with the better one of a correlation's standard deviations at 0; None if there is none."""
+        if not self._zero_minima:
             return None
-        deviance, state = min(self._ends, key=lambda end: end[0])
-        return self._placed(value, deviance, None, state)
+        deviance, state = min(self._zero_minima, key=lambda end: end[0])
+        return self._point(value, deviance, None, state)
 
     @lazy
-    def _ends(self) -> list[tuple[float, State]]:
+    def _zero_minima(self) -> list[tuple[float, State]]:
         """Minima with the first, and with the second standard deviation of a correlation at 0."""
         out: list[tuple[float, State]] = []
         for effect in (self.parameter.first, self.parameter.second):
@@ -303,7 +300,7 @@ class Tracer:
         return out
 
     def _minimum(self, problem: Held, value: float, start: Array) -> Optimum | None:
-        """Return the minimum over the other parameters, or None where the search does not converge."""
+        """Return the minimum over the other parameters, or None if the search does not converge."""
         function = problem.criterion(value)
         search: Callable[..., Optimum] = minimise_criterion if isinstance(function, Criterion) else minimise
         try:
@@ -319,15 +316,15 @@ class Tracer:
             return None
         return optimum if optimum.reached and np.isfinite(optimum.point.value) else None
 
-    def _point(self, value: float, optimum: Optimum) -> Point:
+    def _minimum_point(self, value: float, optimum: Optimum) -> Point:
         deviance = float(optimum.point.value - optimum.decrement)
-        point = self._placed(value, deviance, optimum.x, None)
+        point = self._point(value, deviance, optimum.x, None)
         slope = float("nan")
         if point.zeta != 0.0:
             slope = self.problem.slope(value, optimum.x) / (2.0 * point.zeta)
         return replace(point, slope=slope)
 
-    def _placed(self, value: float, deviance: float, x: Array | None, known: State | None) -> Point:
+    def _point(self, value: float, deviance: float, x: Array | None, known: State | None) -> Point:
         zeta = float(np.sqrt(max(deviance - self.floor, 0.0))) * (1 if value > self.middle.value else -1)
         point = Point(value, zeta, float("nan"), deviance, x, self.problem, known)
         if deviance < self.floor - LOWER:
@@ -336,13 +333,11 @@ class Tracer:
 
 
 def _extrapolated(near: Sequence[Point], value: float) -> Array:
-    """Return the search's start from the two nearest points."""
+    """Return the start of a search, extrapolated from the two nearest points."""
     one = near[0]
     assert one.x is not None
-    others = [p for p in near[1:] if p.x is not None and p.x.shape == one.x.shape and p.value != one.value]
-    if not others:
-        return one.x
-    other = others[0]
-    assert other.x is not None
-    share = float(np.clip((value - one.value) / (one.value - other.value), -1.5, 1.5))
-    return np.asarray(one.x + share * (one.x - other.x))
+    for other in near[1:]:
+        if other.x is not None and other.x.shape == one.x.shape and other.value != one.value:
+            share = float(np.clip((value - one.value) / (one.value - other.value), -1.5, 1.5))
+            return np.asarray(one.x + share * (one.x - other.x))
+    return one.x
