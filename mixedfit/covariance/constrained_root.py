@@ -15,11 +15,12 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.lazy import lazy
+from mixedfit.core.linalg import inverse
 
 from .block_diagonal import BlockDiagonal
 from .unstructured import lower_factor
 
-__all__ = ["LinearRoot", "correlated_root", "led_root"]
+__all__ = ["LinearRoot", "correlated_root", "led_root", "reordered_root", "working_basis"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,17 +134,41 @@ def _pair(order: Sequence[int], rho: float, k: int) -> list[Array]:
     return [one, other]
 
 
-def reordered_root(structure: BlockDiagonal, leading: Sequence[int], covariance: Array) -> Array:
-    """Return the root of a covariance, shape (k, k), in the form that the leading effects ask for."""
-    out = np.zeros_like(covariance)
+def working_basis(structure: BlockDiagonal, leading: Sequence[int], basis: Array) -> Array:
+    """Return a turn of the effects b̃ = Rb in which the leading ones are the formula's own again, shape (k, k).
+
+    Row i of the turn is that of R⁻¹ for a leading effect; the other effects of an unstructured term are orthogonal to
+    these, so that origin and unit of a covariate do not spoil the conditioning.
+
+    Parameters
+    ----------
+    structure : BlockDiagonal
+    leading : sequence of int
+    basis : ndarray, shape (k, k)
+        R.
+    """
+    out, back = np.eye(structure.k), inverse(basis)
+    for part, _, here in structure.slices():
+        inside = [effect for effect in leading if here.start <= effect < here.stop]
+        if not inside:
+            continue
+        out[inside, here] = back[inside, here]
+        if part.invariance == "linear":
+            rest = [effect for effect in range(here.start, here.stop) if effect not in inside]
+            complete = np.linalg.qr(back[inside, here].T, mode="complete")[0]
+            out[rest, here] = complete[:, len(inside) :].T
+    return out
+
+
+def reordered_root(structure: BlockDiagonal, leading: Sequence[int], root: Array) -> Array:
+    """Return the root of the covariance `root` `root`ᵀ, shape (k, k), in the form that the leading effects ask for."""
+    out = np.zeros((structure.k, structure.k))
     for part, _, here in structure.slices():
         inside = [effect for effect in leading if here.start <= effect < here.stop]
         order = np.array([*inside, *(e for e in range(here.start, here.stop) if e not in inside)])
-        own = covariance[np.ix_(order, order)]
         if part.invariance == "linear":
-            values, vectors = np.linalg.eigh(own)
-            lower = lower_factor(vectors * np.sqrt(np.maximum(values, 0.0)))
+            lower = lower_factor(root[order])
         else:
-            lower = np.diag(np.sqrt(np.diag(own)))
+            lower = np.diag(np.linalg.norm(root[order], axis=1))
         out[np.ix_(order, order)] = lower
     return out

@@ -192,3 +192,17 @@ def test_delta_interval_of_a_correlation_near_its_limit_must_hold_the_estimate()
             .loc["cor__(Intercept).x"]
         )
         assert -1.0 <= row["conf.low"] < row["estimate"] < row["conf.high"] < -0.99
+
+
+@pytest.mark.parametrize(("shift", "scale"), CHANGES)
+def test_profile_intervals_must_stay_when_the_covariate_is_shifted_and_scaled(
+    shift: float, scale: float
+) -> None:
+    then, now = (
+        fitted("slopes", o, u).conf_int(method="profile", names="long")
+        for o, u in ((0.0, 1.0), (shift, scale))
+    )
+    agree(now.loc[["sd_x|Subject", "x"]] * scale, then.loc[["sd_x|Subject", "x"]])
+    agree(now.loc["sigma"], then.loc["sigma"])
+    if abs(shift) < 1e6 * scale:  # nearer to -1 a correlation has no digits left
+        assert now.loc["cor_x.(Intercept)|Subject"].between(-1.0, 1.0).all()

@@ -19,7 +19,7 @@ from .held_state import (
     canonical_diagonal,
     canonical_theta,
     off_zero,
-    relative_of,
+    roots_of,
     state_of,
     structures_of,
 )
@@ -124,4 +124,4 @@ class _HeldFixed(_CanonicalSearch):
         fixed = self.fit.cross.fixed
         gamma = held.base + held.free @ evaluation.solution[self.fit.cross.q_tail :]
         beta = fixed.centre + fixed.scale * (fixed.transform @ gamma)
-        return State(relative_of(self.fit, evaluation.tail.lams), evaluation.sigma, beta)
+        return State(roots_of(evaluation), evaluation.sigma, beta)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from mixedfit.core.arrays import Array, IntArray
-from mixedfit.core.linalg import inverse
 from mixedfit.covariance import BlockDiagonal
 from mixedfit.estimation.fit import Fit
 from mixedfit.likelihood.criterion import Criterion, Evaluation
@@ -22,7 +21,7 @@ __all__ = [
     "canonical_diagonal",
     "canonical_theta",
     "off_zero",
-    "relative_of",
+    "roots_of",
     "state_of",
     "structures_of",
 ]
@@ -34,15 +33,15 @@ class State:
 
     Attributes
     ----------
-    relative : tuple of ndarray, shape (k, k)
-        λλᵀ of every block, in the basis of the formula.
+    lams : tuple of ndarray, shape (k, any)
+        λ̃ of every block: a root of its relative covariance, in the basis of the cross-products.
     sigma : float
         Residual standard deviation, in units of y.
     beta : ndarray, shape (p,)
         Coefficients of the estimated columns of X.
     """
 
-    relative: tuple[Array, ...]
+    lams: tuple[Array, ...]
     sigma: float
     beta: Array
 
@@ -113,20 +112,16 @@ def off_zero(x: Array, diagonal: IntArray, least: Array | float = OFF_BOUNDARY) 
 def canonical_theta(fit: Fit, state: State) -> Array:
     """Return θ̃ of a state, with diagonals moved off 0."""
     parts = [
-        structure.theta_from(basis @ relative @ basis.T)
-        for structure, relative, basis in zip(
-            structures_of(fit), state.relative, fit.cross.basis, strict=True
-        )
+        structure.theta_from_root(lam) for structure, lam in zip(structures_of(fit), state.lams, strict=True)
     ]
     return off_zero(np.concatenate(parts), canonical_diagonal(fit)) if parts else np.zeros(0)
 
 
-def relative_of(fit: Fit, lams: Sequence[Array]) -> tuple[Array, ...]:
-    """Return λλᵀ in the formula's basis from λ̃."""
-    roots = [inverse(basis) @ lam for basis, lam in zip(fit.cross.basis, lams, strict=True)]
-    return tuple(root @ root.T for root in roots)
-
-
 def state_of(fit: Fit, evaluation: Evaluation) -> State:
     """Return the state at an evaluation on the cross-products of the fit."""
-    return State(relative_of(fit, evaluation.tail.lams), evaluation.sigma, beta_at(fit, evaluation))
+    return State(roots_of(evaluation), evaluation.sigma, beta_at(fit, evaluation))
+
+
+def roots_of(evaluation: Evaluation) -> tuple[Array, ...]:
+    """Return λ̃ of every block at an evaluation."""
+    return tuple(np.array(lam) for lam in evaluation.tail.lams)

@@ -9,13 +9,20 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.lazy import lazy, memo
-from mixedfit.covariance.constrained_root import LinearRoot, correlated_root, led_root, reordered_root
+from mixedfit.core.linalg import inverse
+from mixedfit.covariance.constrained_root import (
+    LinearRoot,
+    correlated_root,
+    led_root,
+    reordered_root,
+    working_basis,
+)
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Parameter
 from mixedfit.likelihood.criterion import Criterion, Evaluation
 from mixedfit.likelihood.dense_tail import LARGE_TAIL
 
-from .held_state import OFF_BOUNDARY, State, off_zero, state_of, structures_of
+from .held_state import State, off_zero, state_of, structures_of
 
 __all__ = ["HeldCorrelation", "HeldDeviation"]
 
@@ -33,10 +40,10 @@ class _HeldRoot:
         self.fit, self.parameter = fit, parameter
         self.block = parameter.block
         self.structure = fit.design.blocks[self.block].structure
-        basis = fit.cross.basis[self.block]
-        sizes = 1.0 / np.linalg.norm(basis, axis=0)
-        own = np.sqrt(np.diag(fit.lam[self.block] @ fit.lam[self.block].T))
-        self.scales = np.maximum(own, 0.05 * sizes)
+        leading = sorted({parameter.first, parameter.second})
+        self.turn = working_basis(self.structure, leading, fit.cross.basis[self.block])
+        sizes = np.linalg.norm(self.turn, axis=1)
+        self.scales = np.maximum(np.linalg.norm(self.turn @ fit.chart.lams[self.block], axis=1), 0.05 * sizes)
 
     @lazy
     def _before(self) -> int:
@@ -46,33 +53,27 @@ class _HeldRoot:
     def _criterion(self, root: LinearRoot, sigma: float | None) -> Criterion:
         structures: list[Any] = list(structures_of(self.fit))
         structures[self.block] = root
-        return Criterion(self.fit.cross, tuple(structures), False, sigma)
+        return Criterion(self.fit.cross, tuple(structures), False, sigma, canonical=True)
 
     def _start(self, state: State, root: LinearRoot, leading: Sequence[int]) -> Array:
-        """Return θ of a state, with the parameters of the root for its block."""
+        """Return θ̃ of a state, with the parameters of the root for its block."""
         parts = [
-            structure.theta_from(r)
-            for structure, r in zip(structures_of(self.fit), state.relative, strict=True)
+            structure.theta_from_root(lam)
+            for structure, lam in zip(structures_of(self.fit), state.lams, strict=True)
         ]
-        parts[self.block] = root.theta_of(reordered_root(self.structure, leading, state.relative[self.block]))
+        own = reordered_root(self.structure, leading, self.turn @ state.lams[self.block])
+        parts[self.block] = root.theta_of(inverse(self.turn) @ own)
         return np.concatenate(parts)
 
     def _lift(self, theta: Array, root: LinearRoot) -> Array:
-        """Return θ with diagonals moved off 0; rows of the root are in units of its scales, others in the formula's."""
+        """Return θ̃ with diagonals moved off 0."""
         where: list[int] = []
-        least: list[float] = []
         at = 0
         for f, structure in enumerate(structures_of(self.fit)):
-            if f == self.block:
-                where += [at + d for d in root.diagonal]
-                least += [OFF_BOUNDARY] * len(root.diagonal)
-                at += root.n_theta
-            else:
-                sizes = np.linalg.norm(self.fit.cross.basis[f], axis=0)
-                where += [at + d for d in structure.diagonal]
-                least += (OFF_BOUNDARY / sizes).tolist()
-                at += structure.n_theta
-        return off_zero(theta, np.array(where, dtype=np.int64), np.array(least))
+            own = root if f == self.block else structure
+            where += [at + d for d in own.diagonal]
+            at += own.n_theta
+        return off_zero(theta, np.array(where, dtype=np.int64))
 
 
 class HeldCorrelation(_HeldRoot):
@@ -85,8 +86,23 @@ class HeldCorrelation(_HeldRoot):
         return self.parameter.second, self.parameter.first
 
     @memo
+    def _plane(self, value: float) -> tuple[LinearRoot, Array]:
+        """Return the root with orthonormal directions ψ for the two standard deviations φ, and U with ψ = Uφ.
+
+        Far from a covariate's origin both standard deviations hardly differ in direction.
+        """
+        root = correlated_root(self.structure, *self._pair, value, self.scales)
+        basis = inverse(self.turn) @ root.basis
+        directions, upper = np.linalg.qr(basis[:2].reshape(2, -1).T)
+        basis[:2] = directions.T.reshape(basis[:2].shape)
+        return LinearRoot(basis, tuple(d for d in root.diagonal if d > 1)), upper
+
     def _root(self, value: float) -> LinearRoot:
-        return correlated_root(self.structure, *self._pair, value, self.scales)
+        return self._plane(value)[0]
+
+    def _deviations(self, value: float, x: Array) -> Array:
+        """Return φ: the two standard deviations in units of their scales, shape (2,)."""
+        return np.asarray(np.linalg.solve(self._plane(value)[1], x[self._before : self._before + 2]))
 
     @memo
     def criterion(self, value: float) -> Criterion:
@@ -96,10 +112,14 @@ class HeldCorrelation(_HeldRoot):
         return self.lifted(value, self._start(state, self._root(value), self._pair))
 
     def lifted(self, value: float, x: Array) -> Array:
-        return self._lift(x, self._root(value))
+        out = self._lift(x, self._root(value))
+        at = self._before
+        phi = off_zero(self._deviations(value, out), np.arange(2))
+        out[at : at + 2] = self._plane(value)[1] @ phi
+        return out
 
     def slope(self, value: float, x: Array) -> float:
-        """The derivative in the direction ∂λ/∂ρ, added to the basis of the root."""
+        """The derivative in the direction ∂λ/∂ρ, less what of it lies in the root's own directions, where it is 0."""
         if abs(value) >= 1.0:
             return float("nan")
         root = self._root(value)
@@ -107,8 +127,9 @@ class HeldCorrelation(_HeldRoot):
         a, b = self._pair
         turn[0, b, a] = 1.0
         turn[0, b, b] = -value / np.sqrt(1.0 - value * value)
-        at = self._before + 1
-        turn *= x[at] * self.scales[b]
+        turn *= self._deviations(value, x)[1] * self.scales[b]
+        turn = inverse(self.turn) @ turn
+        turn -= np.einsum("aij,ij->a", root.basis[:2], turn[0]) @ root.basis[:2].transpose(1, 0, 2)
         wider = LinearRoot(np.concatenate([turn, root.basis]), root.diagonal)
         point = self._criterion(wider, self.fit.held_sigma)(np.insert(x, self._before, 0.0))
         return float(point.gradient[self._before])
@@ -116,9 +137,9 @@ class HeldCorrelation(_HeldRoot):
     def state(self, value: float, x: Array) -> State:
         return state_of(self.fit, self.criterion(value)(x))
 
-    def is_reversed(self, x: Array) -> bool:
+    def is_reversed(self, value: float, x: Array) -> bool:
         """Return whether the standard deviations have opposite signs: the correlation then is minus the value."""
-        return bool(x[self._before] * x[self._before + 1] < 0)
+        return bool(np.prod(self._deviations(value, x)) < 0)
 
 
 class HeldDeviation(_HeldRoot):
@@ -132,7 +153,8 @@ class HeldDeviation(_HeldRoot):
 
     @memo
     def _root(self, value: float) -> LinearRoot:
-        return led_root(self.structure, self.parameter.first, self.scales, without=value == 0.0)
+        root = led_root(self.structure, self.parameter.first, self.scales, without=value == 0.0)
+        return LinearRoot(inverse(self.turn) @ root.basis, root.diagonal)
 
     @memo
     def _base(self, value: float) -> Criterion:

@@ -77,7 +77,7 @@ class Profile:
         """Return all parameters at a point of the profile of the parameter `name`."""
         beta = np.full(len(self.fit.coefficient_names), np.nan)
         beta[self.fit.cross.fixed.kept] = point.state.beta
-        values = [_value(p, point.state, beta) for p in self.parameters]
+        values = [_value(self.fit, p, point.state, beta) for p in self.parameters]
         return [point.value if p.name == name else v for p, v in zip(self.parameters, values, strict=True)]
 
     def conf_int(
@@ -291,27 +291,22 @@ def _improved(fit: Fit, state: State) -> Fit:
     """Return the maximum-likelihood fit with a state of lower deviance as starting point."""
     theta = np.concatenate(
         [
-            block.structure.theta_from_root(inverse(basis) @ _root(basis @ relative @ basis.T))
-            for block, relative, basis in zip(fit.design.blocks, state.relative, fit.cross.basis, strict=True)
+            block.structure.theta_from_root(inverse(basis) @ lam)
+            for block, lam, basis in zip(fit.design.blocks, state.lams, fit.cross.basis, strict=True)
         ]
     )
     return fit_design(fit.design, reml=False, start=theta, sigma=fit.held_sigma)
 
 
-def _root(covariance: Array) -> Array:
-    values, vectors = np.linalg.eigh(covariance)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
-
-
-def _value(parameter: Parameter, state: State, beta: Array) -> float:
+def _value(fit: Fit, parameter: Parameter, state: State, beta: Array) -> float:
     """Return a parameter at a state, with all fixed effects in `beta`."""
     if parameter.kind == "fixed":
         return float(beta[parameter.first])
     if parameter.kind == "sigma":
         return state.sigma
-    relative, i, j = state.relative[parameter.block], parameter.first, parameter.second
-    deviations = np.sqrt(np.diag(relative))
+    root = inverse(fit.cross.basis[parameter.block]) @ state.lams[parameter.block]
+    first, second = root[parameter.first], root[parameter.second]
     if parameter.kind == "sd":
-        return float(state.sigma * deviations[i])
-    product = float(deviations[i] * deviations[j])
-    return float(relative[i, j] / product) if product > 0 else float("nan")
+        return float(state.sigma * np.linalg.norm(first))
+    product = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(first @ second / product) if product > 0 else float("nan")

@@ -13,6 +13,7 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.lazy import lazy
+from mixedfit.core.linalg import inverse
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.optimize import Optimum, minimise
 from mixedfit.estimation.parameters import Parameter
@@ -122,8 +123,7 @@ class Tracer:
         self.fit, self.parameter = fit, parameter
         self.problem: Held = held_problem(fit, parameter)
         self.floor = fit.evaluation.value
-        relative = tuple(lam @ lam.T for lam in fit.lam)
-        state = State(relative, fit.sigma, fit.beta[fit.cross.fixed.kept])
+        state = State(fit.chart.lams, fit.sigma, fit.beta[fit.cross.fixed.kept])
         known = bool(np.isfinite(error) and error > 0)
         self.error = error if known else self._guessed_error()
         start = self.problem.start(state, estimate)
@@ -200,8 +200,13 @@ class Tracer:
         diagonal = all(structure.invariance == "diagonal" for structure in structures_of(self.fit))
         if diagonal or point.x is None:
             return point
-        relative = tuple(np.diag(np.diag(r)) for r in point.state.relative)
-        start = self.problem.start(replace(point.state, relative=relative), point.value)
+        bases = self.fit.cross.basis
+        deviations = [
+            np.linalg.norm(inverse(basis) @ lam, axis=1)
+            for basis, lam in zip(bases, point.state.lams, strict=True)
+        ]
+        lams = tuple(basis * sds for basis, sds in zip(bases, deviations, strict=True))
+        start = self.problem.start(replace(point.state, lams=lams), point.value)
         optimum = self._minimum(self.problem, point.value, start)
         if optimum is None or optimum.point.value > point.deviance - 1e-6:
             return point
@@ -260,7 +265,7 @@ class Tracer:
         if isinstance(self.problem, HeldCorrelation):
             deviance = optimum.point.value - optimum.decrement
             lowest = min((end[0] for end in self._zero_minima), default=np.inf)
-            if self.problem.is_reversed(optimum.x) or lowest < deviance - 1e-9:
+            if self.problem.is_reversed(value, optimum.x) or lowest < deviance - 1e-9:
                 return self._plateau_point(value)
         return self._minimum_point(value, optimum)
 
