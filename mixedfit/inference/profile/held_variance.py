@@ -63,15 +63,11 @@ class _HeldRoot:
         least: list[float] = []
         at = 0
         for f, structure in enumerate(structures_of(self.fit)):
-            if f == self.block:
-                where += [at + d for d in root.diagonal]
-                least += [OFF_BOUNDARY] * len(root.diagonal)
-                at += root.n_theta
-            else:
-                sizes = np.linalg.norm(self.fit.cross.basis[f], axis=0)
-                where += [at + d for d in structure.diagonal]
-                least += (OFF_BOUNDARY / sizes).tolist()
-                at += structure.n_theta
+            part = root if f == self.block else structure
+            sizes = 1.0 if f == self.block else np.linalg.norm(self.fit.cross.basis[f], axis=0)
+            where += [at + d for d in part.diagonal]
+            least += np.broadcast_to(OFF_BOUNDARY / sizes, len(part.diagonal)).tolist()
+            at += part.n_theta
         return off_zero(theta, np.array(where, dtype=np.int64), np.array(least))
 
 
