@@ -11,13 +11,13 @@ from scipy.special import ndtri
 from mixedfit.core.distributions import t_quantile
 from mixedfit.core.options import check_level
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.parameters import Names, Parameter, choose, interval_table, parameters_of, values_of
+from mixedfit.estimation.parameters import Names, choose, interval_table, parameters_of, values_of
 
 from .coefficients import coefficient_table
 from .ddf import Ddf
 from .vcov_varpar import standard_errors
 
-__all__ = ["wald_intervals"]
+__all__ = ["wald_intervals", "wald_limit"]
 
 
 def wald_intervals(
@@ -59,15 +59,16 @@ def wald_intervals(
     if delta and any(p.kind != "fixed" for p in chosen):
         errors, z = standard_errors(fit), float(ndtri(probability))
         for row, (p, value) in enumerate(zip(chosen, values_of(fit, chosen), strict=True)):
-            if p.kind != "fixed":
-                limits[row] = _delta_limits(p, value, errors[p.name], z)
+            error = errors[p.name]
+            if p.kind != "fixed" and np.isfinite(error):
+                limits[row] = (wald_limit(p.kind, value, error, -z), wald_limit(p.kind, value, error, z))
     return interval_table(chosen, limits, names)
 
 
-def _delta_limits(parameter: Parameter, value: float, error: float, z: float) -> tuple[float, float]:
-    if not np.isfinite(error):
-        return float("nan"), float("nan")
-    if parameter.kind == "correlation":
-        middle, half = np.arctanh(value), z * error / (1.0 - value * value)
-        return float(np.tanh(middle - half)), float(np.tanh(middle + half))
-    return float(value * np.exp(-z * error / value)), float(value * np.exp(z * error / value))
+def wald_limit(kind: str, estimate: float, error: float, z: float) -> float:
+    """Return estimate + z · error, for the logarithm of standard deviations and Fisher's z of correlations."""
+    if kind in ("sd", "sigma"):
+        return float(estimate * np.exp(z * error / estimate))
+    if kind == "correlation":
+        return float(np.tanh(np.arctanh(estimate) + z * error / (1.0 - estimate * estimate)))
+    return estimate + z * error
