@@ -11,21 +11,13 @@ from scipy.special import ndtri
 from mixedfit.core.distributions import t_quantile
 from mixedfit.core.options import check_level
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.parameters import (
-    Names,
-    Parameter,
-    choose,
-    complement,
-    interval_table,
-    parameters_of,
-    values_of,
-)
+from mixedfit.estimation.parameters import Names, choose, complement, interval_table, parameters_of, values_of
 
 from .coefficients import coefficient_table
 from .ddf import Ddf
 from .vcov_varpar import standard_errors
 
-__all__ = ["wald_intervals"]
+__all__ = ["wald_intervals", "wald_limit"]
 
 
 def wald_intervals(
@@ -67,16 +59,25 @@ def wald_intervals(
     if delta and any(p.kind != "fixed" for p in chosen):
         errors, z = standard_errors(fit), float(ndtri(probability))
         for row, (p, value) in enumerate(zip(chosen, values_of(fit, chosen), strict=True)):
-            if p.kind != "fixed":
-                limits[row] = _delta_limits(fit, p, value, z * errors[p.name])
+            error = errors[p.name]
+            if p.kind != "fixed" and np.isfinite(error):
+                rest = complement(fit, p) if p.kind == "correlation" else None
+                limits[row] = (
+                    wald_limit(p.kind, value, error, -z, rest),
+                    wald_limit(p.kind, value, error, z, rest),
+                )
     return interval_table(chosen, limits, names)
 
 
-def _delta_limits(fit: Fit, parameter: Parameter, value: float, half: float) -> tuple[float, float]:
-    if not np.isfinite(half):
-        return float("nan"), float("nan")
-    if parameter.kind == "correlation":  # Fisher's z, from 1 − ρ² where the correlation is near ±1
-        rest = complement(fit, parameter)
-        middle = float(np.copysign(np.log((1.0 + abs(value)) / np.sqrt(rest)), value))
-        return float(np.tanh(middle - half / rest)), float(np.tanh(middle + half / rest))
-    return float(value * np.exp(-half / value)), float(value * np.exp(half / value))
+def wald_limit(kind: str, estimate: float, error: float, z: float, rest: float | None = None) -> float:
+    """Return estimate + z · error, for the logarithm of standard deviations and Fisher's z of correlations.
+
+    `rest` is 1 − ρ² of a correlation, where it is known more exactly than from the correlation itself.
+    """
+    if kind in ("sd", "sigma"):
+        return float(estimate * np.exp(z * error / estimate))
+    if kind == "correlation":
+        rest = 1.0 - estimate * estimate if rest is None else rest
+        middle = np.copysign(np.log((1.0 + abs(estimate)) / np.sqrt(rest)), estimate)
+        return float(np.tanh(middle + z * error / rest))
+    return estimate + z * error

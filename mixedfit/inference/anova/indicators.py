@@ -58,9 +58,9 @@ def indicators(recipe: Recipe) -> Indicators:
     """
     booleans = frozenset(name for name, variable in recipe.variables.items() if variable.kind == "boolean")
     for labels in dict.fromkeys([booleans, frozenset()]):
-        made = _Codings(recipe, labels).indicators()
-        if made is not None:
-            return made
+        found = _Codings(recipe, labels).indicators()
+        if found is not None:
+            return found
     raise ModelError(
         "the indicators of the terms are not combinations of the columns of X in this formula, so type III "
         "hypotheses cannot be built; use type=1 or type=2, or f_test."
@@ -118,18 +118,18 @@ class _Codings:
         """Return the indicator columns, or None if they are not in the column space of X."""
         groups: dict[frozenset[str], list[Product]] = defaultdict(list)
         for term in self.terms:
-            for own in term.products:
-                groups[self.numbers([e for e, _ in own.shape])].append(own)
+            for part in term.products:
+                groups[self.numbers([e for e, _ in part.shape])].append(part)
         columns: list[Array] = []
         names: list[str] = []
         coded: list[int] = []
         for term in self.terms:
-            made = self._term(term, groups[self.numbers(term.factors)])
-            if made is None:
+            own = self._term(term, groups[self.numbers(term.factors)])
+            if own is None:
                 return None
             coded += [len(names) + i for i in self._coded(term)]
-            columns.append(made)
-            names += [term.name] * made.shape[1]
+            columns.append(own)
+            names += [term.name] * own.shape[1]
         in_x = np.hstack(columns) if columns else np.zeros((len(self.recipe.x_names), 0))
         return Indicators(in_x, tuple(names), tuple(coded), frozenset(self.labels))
 

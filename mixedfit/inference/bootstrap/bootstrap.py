@@ -147,7 +147,7 @@ def _warn_of_failures(outcome: Bootstrap) -> None:
     if failed > 0.05 * outcome.n:
         reason, count = next(iter(outcome.reasons.items()))
         warn(
-            f"{failed} of {outcome.n} replicates failed ({count} times: {reason}) and are left out: the others are not "
-            "a random sample of what could happen, and intervals may be too short.",
+            f"{failed} of {outcome.n} replicates failed ({count} times: {reason}) and are left out. The others are not "
+            "a random sample, and intervals may be too short.",
             BootstrapWarning,
         )

@@ -216,7 +216,7 @@ def _resampled_factor(blocks: Sequence[RandomBlock], resample: str | None) -> Ra
     if (block := outermost(blocks)) is not None:
         return block
     raise ModelError(
-        f"the factors {', '.join(names)} are crossed: no factor's levels are independent pieces of the data that "
-        "could be drawn. Use type='parametric' or 'residual', or name the factor to draw, resample="
-        f"{names[0]!r}, whose intervals then take the levels of the others as given."
+        f"the factors {', '.join(names)} are crossed: no factor has independent levels that could be drawn. Use "
+        f"type='parametric' or 'residual', or name the factor to draw, such as resample={names[0]!r}; its intervals "
+        "are conditional on the levels of the others."
     )

@@ -174,9 +174,8 @@ class Bootstrap:
         if 0.5 * (1.0 - level) * (known + 1) >= 1.0:
             return ""
         return (
-            f"{known} replicate{'s are' if known != 1 else ' is'} too few for intervals of level {level:g}: their ends "
-            "are the extremes met. "
-            f"Draw at least {int(np.ceil(2.0 / (1.0 - level)))}, better 1,000."
+            f"{known} replicate{'s are' if known != 1 else ' is'} too few for intervals of level {level:g}: their "
+            f"limits are the extreme replicates. Draw at least {int(np.ceil(2.0 / (1.0 - level)))}, better 1,000."
         )
 
     def _intervals(self, level: float, kind: str, chosen: Iterable[int]) -> pd.DataFrame:

@@ -260,7 +260,7 @@ def run_with_progress(
 def warn_stopped(done: int, requested: int) -> None:
     """Warn that the user interrupted a run."""
     warn(
-        f"stopped after {done} of {requested} replicates, which are kept; the same seed gives them again, and the "
+        f"stopped after {done} of {requested} replicates, which are kept. The same seed reproduces them and the "
         "others.",
         BootstrapWarning,
     )

@@ -48,7 +48,7 @@ class Statistic:
         if out.size != self.estimate.size:
             raise ModelError(
                 f"the statistic returned {out.size} numbers on {place} and {self.estimate.size} on the fit itself; "
-                "it must return the same ones every time. Fill in NaN for what a refit lacks."
+                "it must always return the same numbers. Use NaN for missing ones."
             )
         return out
 

@@ -90,10 +90,10 @@ def likelihood_ratio(fits: Sequence[Fit], *, refit: bool = True) -> LikelihoodRa
         chisq, df, p = float("nan"), 0, float("nan")
         if before is not None:
             chisq, df = before.evaluation.value - value, fit.n_parameters - before.n_parameters
-            lacks = not_nested(before.design, fit.design)
-            if lacks:
-                notes.append(_nesting_note(before, fit, lacks))
-            p = chi_square_tail(chisq, df) if df and not lacks else float("nan")
+            missing = not_nested(before.design, fit.design)
+            if missing:
+                notes.append(_nesting_note(before, fit, missing))
+            p = chi_square_tail(chisq, df) if df and not missing else float("nan")
         k = fit.n_parameters
         aic, bic = value + 2 * k, value + np.log(fit.cross.n) * k
         rows.append((k, aic, bic, -0.5 * value, value, chisq, df if before is not None else np.nan, p))
@@ -103,11 +103,11 @@ def likelihood_ratio(fits: Sequence[Fit], *, refit: bool = True) -> LikelihoodRa
     return LikelihoodRatioTable(pd.DataFrame(rows, index=names, columns=columns), tuple(notes))
 
 
-def _nesting_note(before: Fit, fit: Fit, lacks: str) -> str:
+def _nesting_note(before: Fit, fit: Fit, missing: str) -> str:
     """Return the note on a row without p-value."""
     one, other = before.design.formula.source, fit.design.formula.source
     return (
-        f"Not nested: {other!r} lacks {lacks} that {one!r} has, so that their likelihood ratio is no chi-square and "
+        f"Not nested: {other!r} lacks {missing} that {one!r} has, so that their likelihood ratio is no chi-square and "
         "has no p-value. Compare aic or bic."
     )
 

@@ -63,7 +63,7 @@ def simulate_lmm(
     offset: Any = None,
     context: Mapping[str, Any] | None = None,
 ) -> pd.Series[float] | pd.DataFrame:
-    """Return responses drawn from a mixed model with given parameters, without a fit.
+    """Return responses drawn from a mixed model with assumed parameters, without a fit.
 
     Parameters
     ----------

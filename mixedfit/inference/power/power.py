@@ -78,13 +78,13 @@ def resized(study: Study, size: SampleSize) -> Study:
     for name, value in study.options.items():
         if name in ("weights", "offset") and value is not None and not isinstance(value, str):
             raise ModelError(
-                f"with along= or within=, give {name} as the name of a column, so that it goes with its rows."
+                f"with along= or within=, give {name} as the name of a column, so that it is copied with its rows."
             )
-    for (option, column), count in size.items():  # rows first: they are copied with their level
+    # rows first: they are copied with their level
+    for (option, column), count in sorted(size.items(), key=lambda item: item[0][0] != "within"):
         if option == "within":
             frame = with_rows(frame, column, count)
-    for (option, column), count in size.items():
-        if option == "along":
+        else:
             frame = with_levels(frame, column, count, _grouping(study))
     return study.on(frame)
 

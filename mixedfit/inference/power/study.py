@@ -137,7 +137,9 @@ def study_of(
         response = next(f"response{'_' * i}" for i in range(99) if f"response{'_' * i}" not in names)
         text = f"{response} ~{formula.split('~', 1)[1]}"
     if response in names:
-        raise ModelError(f"the response {response!r} stands among its own predictors; it is what is drawn.")
+        raise ModelError(
+            f"the response {response!r} is also a predictor; the response is drawn. Rename one of them."
+        )
     frame[response] = np.zeros(len(frame))
     options = {"weights": weights, "offset": offset, "context": context}
     design = build_design(parse_formula(text), frame, **options)
@@ -183,24 +185,24 @@ def read_parameters(design: Design, params: Any) -> AssumedParameters:
         raise ModelError(
             f"params is a {type(params).__name__}; expected a fit, or a mapping such as {_template(design)}."
         )
-    given = {str(name): value for name, value in params.items()}
-    names = _coefficients(design)
+    values = {str(name): value for name, value in params.items()}
+    names = _coefficient_names(design)
     parameters = variance_parameters(design)
-    beta = _vector("beta", given, names)
+    beta = _vector("beta", values, names)
     if beta is None:
-        beta = np.array([_number(name, given.pop(name, None), design) for name in names])
-    sigma = _take(parameters[-1], given, design)
+        beta = np.array([_number(name, values.pop(name, None), design) for name in names])
+    sigma = _take(parameters[-1], values, design)
     if not sigma > 0:
         raise ModelError(f"sigma is {sigma:g}; a residual standard deviation must be a positive number.")
-    theta = _vector("theta", given, list(design.theta_names))
+    theta = _vector("theta", values, list(design.theta_names))
     if theta is not None:
         slices = zip(design.blocks, design.theta_slices, strict=True)
         roots = [sigma * block.structure.factor(theta[here]) for block, here in slices]
     else:
-        roots = _roots(design, parameters[:-1], given)
-    if given:
+        roots = _roots(design, parameters[:-1], values)
+    if values:
         every = [*names, *(p.long_name for p in parameters), "beta", "theta"]
-        wrong = next(iter(given))
+        wrong = next(iter(values))
         also = " beside theta" if theta is not None else ""
         raise ModelError(
             f"params has {wrong!r}{also}, which is not a parameter of this model; expected "
@@ -209,15 +211,15 @@ def read_parameters(design: Design, params: Any) -> AssumedParameters:
     return AssumedParameters(beta, tuple(roots), sigma)
 
 
-def _coefficients(design: Design) -> list[str]:
+def _coefficient_names(design: Design) -> list[str]:
     return [*design.x_names, *(name for factor in design.many for name in factor.names)]
 
 
-def _vector(name: str, given: dict[str, Any], labels: Sequence[str]) -> Array | None:
+def _vector(name: str, values: dict[str, Any], labels: Sequence[str]) -> Array | None:
     """Pop an array of parameters; None if it is not there."""
-    if name not in given or name in labels:
+    if name not in values or name in labels:
         return None
-    value = given.pop(name)
+    value = values.pop(name)
     if isinstance(value, Mapping):
         if set(value) != set(labels):
             raise ModelError(f"{name} names {sorted(map(str, value))}; expected {list(labels)}.")
@@ -228,11 +230,13 @@ def _vector(name: str, given: dict[str, Any], labels: Sequence[str]) -> Array | 
     return array
 
 
-def _take(parameter: Parameter, given: dict[str, Any], design: Design, default: float | None = None) -> float:
+def _take(
+    parameter: Parameter, values: dict[str, Any], design: Design, default: float | None = None
+) -> float:
     """Pop one parameter, under any of its names."""
     for name in (parameter.name, parameter.long_name, parameter.words):
-        if name in given:
-            return _number(name, given.pop(name), design)
+        if name in values:
+            return _number(name, values.pop(name), design)
     return _number(parameter.long_name, default, design)
 
 
@@ -248,14 +252,14 @@ def _number(name: str, value: Any, design: Design) -> float:
     return number
 
 
-def _roots(design: Design, parameters: Sequence[Parameter], given: dict[str, Any]) -> list[Array]:
+def _roots(design: Design, parameters: Sequence[Parameter], values: dict[str, Any]) -> list[Array]:
     """Return a root of Ω for each block, from standard deviations and correlations."""
     out = []
     for f, block in enumerate(design.blocks):
         correlations, deviations = np.eye(block.k), np.zeros(block.k)
         for parameter in (p for p in parameters if p.block == f):
             default = 0.0 if parameter.kind == "correlation" else None
-            value = _take(parameter, given, design, default)
+            value = _take(parameter, values, design, default)
             if parameter.kind == "sd":
                 if value < 0:
                     raise ModelError(
@@ -265,20 +269,20 @@ def _roots(design: Design, parameters: Sequence[Parameter], given: dict[str, Any
             else:
                 i, j = parameter.first, parameter.second
                 correlations[i, j] = correlations[j, i] = value
-        values, vectors = np.linalg.eigh(correlations)
-        if values.min() < -1e-9:
+        eigenvalues, vectors = np.linalg.eigh(correlations)
+        if eigenvalues.min() < -1e-9:
             raise ModelError(
                 f"the correlations of {block.name!r} belong to no covariance (smallest eigenvalue "
-                f"{values.min():.3g}); they must lie between -1 and 1 and agree with each other."
+                f"{eigenvalues.min():.3g}); they must lie between -1 and 1 and agree with each other."
             )
-        root = deviations[:, None] * (vectors * np.sqrt(np.maximum(values, 0.0)))
+        root = deviations[:, None] * (vectors * np.sqrt(np.maximum(eigenvalues, 0.0)))
         out.append(block.structure.factor(block.structure.theta_from_root(root)))
     return out
 
 
 def _template(design: Design) -> str:
     """Return an example of `params` for error messages."""
-    names = _coefficients(design)
+    names = _coefficient_names(design)
     shown = [*names[:12], *(["…"] if len(names) > 12 else [])]
     shown += [p.long_name for p in variance_parameters(design)]
     return "{" + ", ".join(f"'{name}': …" if name != "…" else name for name in shown) + "}"

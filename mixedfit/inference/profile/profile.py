@@ -146,7 +146,7 @@ class Profile:
     def _curve(self, parameter: str) -> Curve:
         name = self.parameters[int(choose(self.parameters, parameter)[0])].name
         if name not in self.curves:
-            raise ModelError(f"{name!r} has no profile: {'; '.join(self.notes) or 'it was not asked for'}.")
+            raise ModelError(f"{name!r} has no profile: {'; '.join(self.notes) or 'it was not requested'}.")
         return self.curves[name]
 
     def __str__(self) -> str:
@@ -204,7 +204,7 @@ def profile(
         best, traced = _traced_at_optimum(best, chosen, targets, notes, report)
     gain = first - best.evaluation.value
     if gain > 1e-6:
-        notes.insert(0, f"A deviance lower by {gain:.3g} was met; the profiles are of that better fit.")
+        notes.insert(0, f"A deviance lower by {gain:.3g} was found; the profiles are of that better fit.")
         warn(notes[0], ConvergenceWarning)
     return Profile(
         curves={p.name: curve for p, curve in traced.items()},
@@ -230,7 +230,9 @@ def _traced_at_optimum(
             return fit, _trace_all(fit, chosen, targets, notes, report)
         except LowerDevianceError as found:
             fit = _improved(fit, found.state)
-    raise ModelError("profiling met ever lower deviances: the fit has not converged. Simplify the model.")
+    raise ModelError(
+        "profiling found lower deviances again and again: the fit has not converged. Simplify the model."
+    )
 
 
 def _trace_all(

@@ -18,6 +18,7 @@ from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.optimize import Optimum, minimise
 from mixedfit.estimation.parameters import Parameter
 from mixedfit.estimation.search import minimise_criterion
+from mixedfit.inference.wald import wald_limit
 from mixedfit.likelihood.criterion import Criterion
 
 from .held import held_problem
@@ -243,13 +244,10 @@ class Tracer:
         return float(value)
 
     def _first_guess(self, zeta: float) -> float:
-        """Return the Wald limit at ζ, for the logarithm of an SD and Fisher's z of a correlation."""
-        at, error = self.middle.value, self.error
-        if self.parameter.kind in ("sd", "sigma") and at > 0 and error < at:
-            return float(at * np.exp(zeta * error / at))
-        if self.parameter.kind == "correlation" and abs(at) < 1.0:
-            return float(np.tanh(np.arctanh(at) + zeta * error / (1.0 - at * at)))
-        return at + zeta * error
+        """Return the Wald limit at ζ, on the scale of the parameter itself near its boundary."""
+        kind, at = self.parameter.kind, self.middle.value
+        inside = abs(at) < 1.0 if kind == "correlation" else at > self.error
+        return wald_limit(kind if inside else "fixed", at, self.error, zeta)
 
     def solve(self, value: float, trail: Sequence[Point] = ()) -> Point | None:
         """Return the point at a value, or None if no refit converges; `trail` holds points to start from."""
@@ -264,17 +262,17 @@ class Tracer:
         """Return the point of a minimum, or for a correlation its plateau if that is lower."""
         if isinstance(self.problem, HeldCorrelation):
             deviance = optimum.point.value - optimum.decrement
-            lowest = min((end[0] for end in self._zero_minima), default=np.inf)
-            if self.problem.is_reversed(value, optimum.x) or lowest < deviance - 1e-9:
+            plateau = np.inf if self._zero_minimum is None else self._zero_minimum[0]
+            if self.problem.is_reversed(value, optimum.x) or plateau < deviance - 1e-9:
                 return self._plateau_point(value)
         return self._minimum_point(value, optimum)
 
     @lazy
     def _plateau(self) -> float:
         """Largest |ζ| of a correlation: the deviance with a standard deviation at 0 is the same for all its values."""
-        if not isinstance(self.problem, HeldCorrelation) or not self._zero_minima:
+        if not isinstance(self.problem, HeldCorrelation) or self._zero_minimum is None:
             return float("inf")
-        return float(np.sqrt(max(min(end[0] for end in self._zero_minima) - self.floor, 0.0)))
+        return float(np.sqrt(max(self._zero_minimum[0] - self.floor, 0.0)))
 
     def _starts(self, value: float, trail: Sequence[Point]) -> Iterator[Array]:
         """Yield starts of the search: extrapolated from two points, at the nearest point, at the estimate."""
@@ -287,22 +285,22 @@ class Tracer:
             yield self.problem.start(point.state, value)
 
     def _plateau_point(self, value: float) -> Point | None:
-        """Return the point with the better one of a correlation's standard deviations at 0; None if there is none."""
-        if not self._zero_minima:
+        """Return the point of a correlation with one of its standard deviations at 0; None if there is none."""
+        if self._zero_minimum is None:
             return None
-        deviance, state = min(self._zero_minima, key=lambda end: end[0])
+        deviance, state = self._zero_minimum
         return self._point(value, deviance, None, state)
 
     @lazy
-    def _zero_minima(self) -> list[tuple[float, State]]:
-        """Minima with the first, and with the second standard deviation of a correlation at 0."""
-        out: list[tuple[float, State]] = []
+    def _zero_minimum(self) -> tuple[float, State] | None:
+        """Deviance and state with one of a correlation's standard deviations at 0; None if no search converges."""
+        minima: list[tuple[float, State]] = []
         for effect in (self.parameter.first, self.parameter.second):
             problem = held_problem(self.fit, replace(self.parameter, kind="sd", first=effect, second=effect))
             optimum = self._minimum(problem, 0.0, problem.start(self.middle.state, 0.0))
             if optimum is not None:
-                out.append((optimum.point.value - optimum.decrement, problem.state(0.0, optimum.x)))
-        return out
+                minima.append((optimum.point.value - optimum.decrement, problem.state(0.0, optimum.x)))
+        return min(minima, key=lambda minimum: minimum[0], default=None)
 
     def _minimum(self, problem: Held, value: float, start: Array) -> Optimum | None:
         """Return the minimum over the other parameters, or None if the search does not converge."""
