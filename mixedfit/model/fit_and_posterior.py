@@ -215,7 +215,7 @@ def compare(
             raise ModelError(f"method {method!r} is not known; expected 'wald', 'profile' or 'boot'.")
     names = _names(fit, posterior)
     table = pd.DataFrame(index=pd.Index(names))
-    table["estimate"] = pd.concat([fit.params, _variances(fit)]).reindex(names)
+    table["estimate"] = fit.parameters("long").reindex(names)
     table["std_error"] = fit.bse.reindex(names)
     for method in methods:
         limits = fit.conf_int(level, method, names="long", n=n, seed=seed).reindex(names)
@@ -260,17 +260,3 @@ def _names(fit: MixedResults, posterior: Posterior) -> list[str]:
             before += 1
             names.insert(before, parameter.long_name)
     return names
-
-
-def _variances(fit: MixedResults) -> pd.Series[float]:
-    """Return the estimates of SDs, correlations and σ by their long names."""
-    values: dict[str, float] = {"sigma": fit.sigma}
-    for block, omega in zip(fit._fit.design.blocks, fit._fit.omega, strict=True):
-        sds = np.sqrt(np.diag(omega))
-        for a, effect in enumerate(block.effects):
-            values[f"sd_{effect}|{block.name}"] = float(sds[a])
-            for b in range(a):
-                product = sds[a] * sds[b]
-                correlation = float(omega[a, b] / product) if product > 0 else float("nan")
-                values[f"cor_{effect}.{block.effects[b]}|{block.name}"] = correlation
-    return pd.Series(values)

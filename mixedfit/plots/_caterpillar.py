@@ -9,11 +9,12 @@ import pandas as pd
 from scipy.special import ndtri
 
 from mixedfit.core.arrays import Array
+from mixedfit.core.format import plain
 from mixedfit.core.options import check_level
 from mixedfit.diagnostics.group_fits import zero_variance
 from mixedfit.estimation.fit import Fitted, fit_of
 
-from ._text import level_words, moved_apart, plain, points_high
+from ._text import level_words, moved_apart, points_high
 from .style import BLUE, GREY, INK, effect_place, find_block, finish, new_axes, reference_line
 
 __all__ = ["caterpillar"]

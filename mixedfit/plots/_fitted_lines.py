@@ -10,10 +10,11 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.format import plain
 from mixedfit.diagnostics.group_fits import zero_variance
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 
-from ._text import level_words, plain, set_categories, width_in_points
+from ._text import level_words, set_categories, width_in_points
 from ._x_axis import Along, group_lines, horizontal, population_line
 from .style import (
     BLUE,

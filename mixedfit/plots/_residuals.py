@@ -8,11 +8,12 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from mixedfit.core.arrays import Array
+from mixedfit.core.format import plain
 from mixedfit.diagnostics.group_fits import zero_variance
 from mixedfit.estimation.fit import Fitted, fit_of
 from mixedfit.estimation.tables import scaled_residuals
 
-from ._text import level_words, plain
+from ._text import level_words
 from .style import (
     BLUE,
     FAINT,

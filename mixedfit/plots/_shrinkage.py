@@ -8,10 +8,11 @@ import numpy as np
 from scipy.special import chdtri
 
 from mixedfit.core.arrays import Array
+from mixedfit.core.format import plain
 from mixedfit.diagnostics.group_fits import GroupFits, group_fits, pick_effects
 from mixedfit.estimation.fit import Fitted, fit_of
 
-from ._text import level_words, plain
+from ._text import level_words
 from .style import (
     BLUE,
     FAINT,

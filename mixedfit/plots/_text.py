@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,13 +15,10 @@ __all__ = [
     "level_word",
     "level_words",
     "moved_apart",
-    "plain",
     "points_high",
     "set_categories",
     "width_in_points",
 ]
-
-_QUOTED = re.compile(r"""Q\(\s*(["'])(?P<name>.*?)\1\s*\)(?P<level>(?=[^\W_]))?|`(?P<tick>[^`]+)`""")
 
 LONGEST = 18
 """Letters of a name beyond which it is shortened."""
@@ -35,11 +31,6 @@ def level_word(label: Any) -> str:
     if isinstance(label, float) and not isinstance(label, bool):
         return f"{label:.10g}".replace("-", "−")
     return str(label)
-
-
-def plain(text: str) -> str:
-    """Return a piece of a formula with quoted names as they are in the data: ``Q('a b')`` and a b in backticks."""
-    return _QUOTED.sub(lambda m: m["tick"] or m["name"] + ("" if m["level"] is None else " "), text)
 
 
 def level_words(labels: pd.Index[Any] | Sequence[Any]) -> list[str]:

@@ -26,7 +26,6 @@ __all__ = [
     "mcse_mean",
     "mcse_quantile",
     "rhat",
-    "told_of_stuck",
     "what_to_know",
 ]
 
@@ -86,16 +85,6 @@ def is_stuck(draws: Array) -> bool:
     (True, False)
     """
     return bool(np.any(np.ptp(draws, axis=1) == 0.0))
-
-
-def told_of_stuck(names: Sequence[str]) -> str:
-    """Return what to say of parameters that did not move; nothing if there are none."""
-    if not names:
-        return ""
-    return (
-        f"{', '.join(names)} did not move in at least one chain, so that the draws are not the posterior's. The prior "
-        "may be far from what the data say; give one with room for them."
-    )
 
 
 def advice(name: str, share: float, names: Sequence[str]) -> str:
