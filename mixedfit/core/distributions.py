@@ -1,4 +1,4 @@
-"""TODO core/distributions.py"""
+"""Quantiles and tail probabilities of the t and F distributions, with infinite degrees of freedom as limits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from scipy.special import fdtrc, ndtr, ndtri, stdtr, stdtrit
 
 from .arrays import Array
 
-__all__ = ["t_quantiles"]
+__all__ = ["f_probability", "t_probability", "t_quantile", "t_quantiles"]
 
 
 def t_probability(statistic: float, df: float) -> float:

@@ -1,4 +1,4 @@
-"""TODO plots/_bootstrap.py"""
+"""Pictures of a bootstrap: densities of the replicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO plots/_influence.py"""
+"""Pictures of influence by case deletion."""
 
 from __future__ import annotations
 

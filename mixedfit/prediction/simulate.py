@@ -1,4 +1,4 @@
-"""TODO prediction/simulate.py"""
+"""Responses drawn for rows of a fit or for further rows."""
 
 from __future__ import annotations
 

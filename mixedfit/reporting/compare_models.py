@@ -186,13 +186,16 @@ def _named(
         heads = [f"model {number}" for number in range(1, len(fits) + 1)]
     if not fits:
         raise ModelError("compare_models needs at least one fit.")
+    for fit in fits:
+        if not hasattr(fit, "_fit"):
+            raise ModelError(f"compare_models was given a {type(fit).__name__}; expected fits: model.fit().")
     if names is not None:
         heads = [str(name) for name in names]
     if len(heads) != len(fits) or len(set(heads)) != len(heads):
         raise ModelError(
             f"the names {heads} do not fit {len(fits)} models; expected a different name for each."
         )
-    return [fit_of(fit, "compare_models") for fit in fits], heads
+    return [fit_of(fit) for fit in fits], heads
 
 
 def _side_by_side(columns: list[pd.Series[float]]) -> pd.DataFrame:
