@@ -1,4 +1,4 @@
-"""Bare arrays under their labels."""
+"""Row labels as JSON can hold them, for files."""
 
 from __future__ import annotations
 

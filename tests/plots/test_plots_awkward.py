@@ -471,7 +471,7 @@ def test_long_names_must_lose_what_they_share_or_their_middle() -> None:
 
 
 def test_names_in_quotes_must_be_those_of_the_data() -> None:
-    from mixedfit.plots._text import plain
+    from mixedfit.core.format import plain
 
     assert plain("Time:Q('vitamin.E')Evit100") == "Time:vitamin.E Evit100"
     data = mf.load_dataset("sleepstudy").rename(columns={"Days": "days awake", "Reaction": "time (ms)"})
