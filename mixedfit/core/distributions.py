@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import fdtrc, ndtr, ndtri, stdtr, stdtrit
+from scipy.special import chdtrc, fdtrc, ndtr, ndtri, stdtr, stdtrit
 
 from .arrays import Array
 
@@ -28,7 +28,7 @@ def f_probability(statistic: float, df1: float, df2: float) -> float:
     """Return the upper-tail p-value of an F statistic; chi-square over df1 for infinite df2."""
     if np.isnan(df2) or np.isnan(statistic):
         return float("nan")
-    return float(fdtrc(df1, df2 if np.isfinite(df2) else 1e12, statistic))
+    return float(fdtrc(df1, df2, statistic) if np.isfinite(df2) else chdtrc(df1, df1 * statistic))
 
 
 def t_quantiles(probability: float, df: Array) -> Array:

@@ -40,9 +40,12 @@ def write_file(path: str | Path, header: Mapping[str, Any], arrays: Mapping[str,
     """Write arrays with a header."""
     text = np.frombuffer(json.dumps({"format": FORMAT, **header}).encode(), dtype=np.uint8)
     arrays = {**arrays, "header": text}
+    objects = [name for name, array in arrays.items() if np.asarray(array).dtype.hasobject]
+    if objects:  # numpy would pickle them
+        raise DataError(f"cannot write {str(path)!r}: {objects[0]!r} holds Python objects, expected numbers.")
     try:
         with open(path, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+            np.savez_compressed(file, **arrays)
     except (OSError, TypeError) as error:
         raise DataError(f"cannot write {str(path)!r}: {error}") from None
 

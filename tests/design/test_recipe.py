@@ -211,7 +211,7 @@ def test_file_that_was_changed_to_hold_code_must_not_run_it(tmp_path: Path) -> N
         header["recipe"]["variables"] += [dict(header["recipe"]["variables"][0], name="open")]
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
         with open(path, "wb") as out:
-            np.savez(out, allow_pickle=False, **arrays)
+            np.savez(out, **arrays)
         recipe = mf.load(path)._fit.design.recipe
         assert recipe is not None
         with pytest.raises(mf.ModelError, match="only Python code may call"):
@@ -228,7 +228,7 @@ def test_terms_of_a_file_that_the_formula_does_not_have_must_not_run(tmp_path: P
     header["recipe"]["terms"].append(f"open('{mark}', 'w')")
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     with open(path, "wb") as out:
-        np.savez(out, allow_pickle=False, **arrays)
+        np.savez(out, **arrays)
     recipe = mf.load(path)._fit.design.recipe
     assert recipe is not None
     with pytest.raises(mf.ModelError, match="damaged"):

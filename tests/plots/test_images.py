@@ -20,6 +20,8 @@ import mixedfit as mf
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
+if tuple(int(part) for part in matplotlib.__version__.split(".")[:2]) < (3, 10):
+    pytest.skip("the images were drawn by a newer matplotlib, whose lines differ", allow_module_level=True)
 import matplotlib.image as mpimg  # noqa: E402
 import matplotlib.pyplot as plt  # noqa: E402
 

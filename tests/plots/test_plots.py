@@ -44,7 +44,9 @@ def crossed() -> mf.MixedResults:
 def least_squares(results: mf.MixedResults) -> pd.DataFrame:
     """Per-subject straight lines, by numpy's polynomial fits."""
     data = mf.load_dataset("sleepstudy")
-    rows = {s: np.polyfit(d["Days"], d["Reaction"], 1)[::-1] for s, d in data.groupby("Subject")}
+    rows = {
+        s: np.polyfit(d["Days"], d["Reaction"], 1)[::-1] for s, d in data.groupby("Subject", observed=True)
+    }
     return pd.DataFrame(rows, index=["(Intercept)", "Days"]).T
 
 
@@ -152,7 +154,7 @@ def test_group_fits_must_count_weights() -> None:
 def test_shrinkage_by_size_must_show_means_against_sizes() -> None:
     data = mf.load_dataset("sleepstudy")[3:]
     ax = plots.shrinkage_by_size(mf.lmm("Reaction ~ 1 + (1 | Subject)", data).fit())
-    groups = data.groupby("Subject")["Reaction"]
+    groups = data.groupby("Subject", observed=True)["Reaction"]
     alone = next(c for c in ax.collections if c.get_label().startswith("each group"))
     np.testing.assert_allclose(alone.get_offsets(), np.column_stack([groups.size(), groups.mean()]))
 
@@ -252,7 +254,9 @@ def test_profile_pairs_must_outline_where_the_deviance_rises_by_the_level() -> N
     radius = float(np.sqrt(stats.chi2.ppf(0.5, 2)))
     outline = contour(trace(traced, ".sig01", ".sigma"), trace(traced, ".sigma", ".sig01"), radius)
     assert outline is not None
-    y = data.pivot_table(index=data.groupby("Batch").cumcount(), columns="Batch", values="Yield").to_numpy()
+    y = data.pivot_table(
+        index=data.groupby("Batch", observed=True).cumcount(), columns="Batch", values="Yield"
+    ).to_numpy()
     y = y - y.mean()
 
     def misses(x: Any, z: Any) -> float:
