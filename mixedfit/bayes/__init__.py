@@ -1,1 +1,1 @@
-"""Hierarchical linear models the Bayesian way, on the same design and cross-products as a fit."""
+"""Bayesian estimation of the same models: priors, Gibbs sampler on the cross-products, posterior draws, criticism."""

@@ -1,4 +1,4 @@
-"""Distributions of residuals and of random effects, as values that print as mathematics and check themselves.
+"""Distributions of residuals and of random effects, as values.
 
 All have a scale, σ for residuals and Ω (τ² for one effect) for random effects; only the normal's is a standard
 deviation.

@@ -1,4 +1,4 @@
-"""Draws from a posterior, by name and by group, and what they say."""
+"""`Posterior`: named draws, summaries, predictions and criticism of a posterior."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draws from the prior: what a model says before it has seen the response."""
+"""Draws from the prior, and responses replicated from them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What knows nothing of models: errors, array types, options, seeds, number formats, linear algebra, data sets."""
+"""Tools without knowledge of models: errors, options, seeds, number formats, linear algebra, data sets."""

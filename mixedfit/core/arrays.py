@@ -1,4 +1,4 @@
-"""Names for array types, used in annotations only."""
+"""Type aliases of arrays, for annotations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers and names as R prints them, so that a summary can be read beside lme4's."""
+"""Number formats, as in R, and names and lists for sentences."""
 
 from __future__ import annotations
 

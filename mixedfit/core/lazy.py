@@ -1,4 +1,4 @@
-"""Values computed when first asked for, once."""
+"""Properties computed on first access and kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""numpy's factorisations under the types that they return, and zeros that take memory only where they are written."""
+"""Typed wrappers of small factorisations, threads of BLAS, and zeros that take memory only where written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A line on the terminal for work that takes its time."""
+"""Progress line on the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seeds of random numbers, as options give them."""
+"""Seed sequences and generators from the `seed` option."""
 
 from __future__ import annotations
 

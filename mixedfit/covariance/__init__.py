@@ -1,4 +1,4 @@
-"""Covariance structures of the random effects (G-side): what θ means for one level's effects."""
+"""Covariance structures of random effects: θ ↔ λ, the relative covariance factor of one level."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several terms on one grouping factor: their structures side by side on the diagonal."""
+"""Block-diagonal covariance: several terms on one grouping factor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Roots of one level's covariance that are linear in their parameters, with an SD or a correlation apart.
+"""Covariance roots that are linear in their parameters, with a standard deviation or correlation held.
 
 A profile holds one standard deviation or correlation of a term. With the effects of that term reordered so that
 those concerned come first, the lower factor L of their covariance has the standard deviation of the first effect as

@@ -1,4 +1,4 @@
-"""The contract that every covariance structure of random effects keeps."""
+"""The protocol of covariance structures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unstructured covariance: every variance and covariance free (log-Cholesky's plain Cholesky)."""
+"""Unstructured covariance by its Cholesky factor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Well-conditioned bases: the columns of X, y and Z in which the criterion is computed.
+"""Well-conditioned bases of X, y and Z, in which cross-products are taken.
 
 Shifting or scaling a covariate changes the numbers of a model, not the model. Cross-products are taken in
 a basis where this has been undone: X = X̃ T⁻¹ with orthonormal columns (times √n), y less its

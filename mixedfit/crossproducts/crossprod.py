@@ -1,4 +1,4 @@
-"""A design becomes cross-products: one pass over the rows, after which no row is touched while fitting.
+"""Cross-products of a design, in one pass over the rows.
 
 For the first factor (the one with most effects), per level j: A_j = Z_jᵀZ_j and Z_jᵀ[tail, X, y]; for the
 tail (other grouping factors, then fixed factors with many levels) and the border [X y]: their products.

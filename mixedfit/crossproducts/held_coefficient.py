@@ -1,4 +1,4 @@
-"""Cross-products of the same rows and random effects beside other columns than [X y].
+"""Cross-products with a fixed effect held at a value.
 
 A linear map of the border's columns acts on its products alone: no row is touched. A fixed effect that is held at a
 value is such a map: y less that column times its value, and one column of X fewer.

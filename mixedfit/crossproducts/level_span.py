@@ -1,4 +1,4 @@
-"""The span of fixed factors with many levels: which of their columns are independent, and least squares on them.
+"""Fixed factors with many levels: independent columns, and least squares on them.
 
 A is the matrix of all indicator columns that the package keeps as codes: of the first factor every level with
 counted rows, of later ones the columns that earlier ones do not span. A dropped column is the last that earlier

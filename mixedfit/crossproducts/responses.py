@@ -1,4 +1,4 @@
-"""Many responses become cross-products at once: only products with y are new, and rows are touched once.
+"""Cross-products of further responses on the same design.
 
 In the basis of `canonical`: ỹ = (y − M levels − X̃c) / scale with c = X̃ᵀW(y − M levels) / n, and the design's own
 `levels` of fixed factors with many levels: what other responses have there is for the tail to find. Whatever

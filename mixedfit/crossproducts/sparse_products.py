@@ -1,4 +1,4 @@
-"""Products of a large tail as a block-sparse matrix, where nesting or partial crossing leaves it sparse."""
+"""Block-sparse products of a large tail with nested or partly crossed factors."""
 
 from __future__ import annotations
 

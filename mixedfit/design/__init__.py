@@ -1,1 +1,1 @@
-"""Designs: a formula and data → model frame → X, Z → `Design`, with the recipe for further rows."""
+"""Designs: model frame, matrices X and Z, and the recipe for further rows."""

@@ -1,4 +1,4 @@
-"""A formula and data become a design: y, X, one block of random effects per grouping factor."""
+"""`Design`: y, X and one block of random effects for each grouping factor."""
 
 from __future__ import annotations
 

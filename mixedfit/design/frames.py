@@ -1,4 +1,4 @@
-"""Data of any accepted kind become a pandas frame of just the columns that are needed."""
+"""Input data of any accepted kind as a pandas frame of the needed columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Grouping columns become integer codes and ordered levels."""
+"""Grouping factors: integer codes and ordered levels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows and columns that a formula needs, without missing values."""
+"""Model frame: the complete rows of the variables of a formula."""
 
 from __future__ import annotations
 

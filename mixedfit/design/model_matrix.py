@@ -1,4 +1,4 @@
-"""The matrices of a formula on a frame: formulaic's, or the same for products of numeric columns."""
+"""Model matrices of a formula, by formulaic or directly for products of numeric columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Principal components of each factor's random effects: how many directions do they really vary in?"""
+"""`Diagnostics`: residuals, leverages, influence, R², ICC and principal components of one fit."""
 
 from __future__ import annotations
 

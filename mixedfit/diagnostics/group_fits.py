@@ -1,4 +1,4 @@
-"""What the data of each group say on their own, beside what the model says of it."""
+"""Least squares of each group alone, beside the coefficients of the model."""
 
 from __future__ import annotations
 

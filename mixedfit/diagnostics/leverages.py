@@ -1,4 +1,4 @@
-"""What the rows of a fit have to do with its estimates: uncertainties, leverages, columns adjusted for all else.
+"""Leverages and adjusted columns of the rows of a fit.
 
 In units where σ = 1, with R = W⁻¹, V = R + ZΛΛᵀZᵀ and P = V⁻¹ − V⁻¹X(XᵀV⁻¹X)⁻¹XᵀV⁻¹:
 

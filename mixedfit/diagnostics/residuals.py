@@ -1,4 +1,4 @@
-"""Residuals: what the fit leaves, raw, over its standard deviation in the population, and over its own.
+"""Residuals: raw, standardised, studentised and simulated, with measures of their shape.
 
 SAS/STAT PROC MIXED, "Residual Diagnostics". With r = y − Xβ̂ and e = y − Xβ̂ − Zb̂:
 Var(r) = σ²(V − XΦXᵀ) and Var(e) = σ²RPR = σ²R(I − H); Pearson residuals divide by √(σ²V_ii) and √(σ²R_ii) instead.

@@ -1,4 +1,4 @@
-"""Many replicates of one small design refitted in compiled code, which lets other threads run.
+"""Refits of many responses of one small design in compiled code.
 
 A replicate is settled here only where Newton's method ended inside the parameter space. Whatever ends at its boundary,
 or not at all, is left to `estimate`, which knows what to do there.

@@ -1,4 +1,4 @@
-"""The verdict on a fit, as a value and in words."""
+"""`Convergence`: the verdict on a search, with advice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cross-products → estimates: start, minimise, honest ends, a verdict in words.
+"""Estimation of θ: start, search, zeros on the boundary, verdict.
 
 This is what a fit, a profile and a bootstrap all call.
 """

@@ -1,4 +1,4 @@
-"""The frozen record of a fit: what was fitted, what came out, and the algebra that follows from it."""
+"""`Fit`: the frozen record of a fitted model, with derived algebra."""
 
 from __future__ import annotations
 

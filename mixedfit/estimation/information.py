@@ -1,4 +1,4 @@
-"""How much the data say about the covariances and σ, and how the covariance of β̂ depends on them.
+"""Information on the variance parameters, and derivatives of the covariance of β̂.
 
 Everything in units where σ = 1 and in the basis of the cross-products: V = I + ZΛΛᵀZᵀ, Φ = (XᵀV⁻¹X)⁻¹,
 H_j = Z_jᵀV⁻¹X, and for a direction E_a = ∂(λλᵀ)/∂η_a of one factor M_a = Σ_j H_jᵀE_aH_j = −∂Φ⁻¹/∂η_a, η the

@@ -1,4 +1,4 @@
-"""Minimisation by scipy from a value, an exact gradient and a curvature; knows only callables."""
+"""Minimisation by Newton steps and a trust region, from value, gradient and curvature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parameters that people read: standard deviations, correlations, σ and fixed effects, with their names.
+"""Parameters as users read them: SDs, correlations, σ and fixed effects, with names and order.
 
 One place owns their number, order, names and values. The order is lme4's: for every term its standard deviations
 and correlations in the order of θ (the lower triangle, column by column), then σ, then the fixed effects.

@@ -1,4 +1,4 @@
-"""The search for a criterion's minimum: compiled as a whole where the model is small, else by `optimize`."""
+"""Choice of the search: compiled for small models, else `optimize`."""
 
 from __future__ import annotations
 

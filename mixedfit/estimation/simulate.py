@@ -1,4 +1,4 @@
-"""New responses from a fitted model: y* = Xβ̂ + Zb* + ε*, with b* and ε* drawn anew."""
+"""Responses simulated from a fitted model, y* = Xβ̂ + Zb* + ε*."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fits on disk: arrays and JSON text in one npz file, nothing that could be executed."""
+"""Fits in npz files: arrays and JSON text, no pickles."""
 
 from __future__ import annotations
 

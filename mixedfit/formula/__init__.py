@@ -1,1 +1,1 @@
-"""Formulas: text → tokens → `ParsedFormula`."""
+"""Formulas: tokens, parser, R syntax, and the check of untrusted formulas."""

@@ -1,4 +1,4 @@
-"""Text becomes a formula: lme4's random terms are split off, formulaic reads the rest.
+"""Parser of formulas: lme4 random terms, and a fixed part for formulaic.
 
 A formula is code to formulaic: function calls inside it are evaluated. `check_is_plain` refuses
 everything but column names, numbers and the listed transforms; the command line uses it.

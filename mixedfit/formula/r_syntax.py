@@ -1,4 +1,4 @@
-"""What R users write in formulas: read where it is plain, else answered with what to write instead."""
+"""R syntax in formulas: translated where unambiguous, else refused with a hint."""
 
 from __future__ import annotations
 

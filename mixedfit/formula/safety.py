@@ -1,4 +1,4 @@
-"""Refuses formulas that hold anything but columns, numbers and known transforms.
+"""Check of untrusted formulas: columns, numbers and known transforms only.
 
 A formula is code to formulaic. Where it comes from outside (the command line), it is checked here
 first: every name must be a column, every call one of `CALLS`, every constant small.

@@ -1,4 +1,4 @@
-"""A formula's text as names, values, calls, brackets and operators, each with its place."""
+"""Tokens of a formula, with their positions."""
 
 from __future__ import annotations
 

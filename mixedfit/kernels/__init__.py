@@ -1,1 +1,1 @@
-"""Compiled loops over rows and groups: arrays in, arrays out, nothing checked."""
+"""Compiled loops on bare arrays, without checks of their input."""

@@ -1,4 +1,4 @@
-"""One place that says how kernels are compiled."""
+"""Decorators that compile kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Symmetric dense matrices whose two triangles hold different things.
+"""Dense symmetric matrices whose triangles hold different matrices: products, factor, inverse.
 
 The strict upper triangle holds S̃, the lower one with the diagonal holds what is computed from it. Λ is block
 diagonal: factor f has levels of `width[f]` effects in columns `start[f]` to `stop[f]`, and `lams[f]` (padded to

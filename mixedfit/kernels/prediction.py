@@ -1,4 +1,4 @@
-"""Quadratic forms of further rows in Henderson's inverse: what predictions of β and b together are worth.
+"""Quadratic forms of further rows in Henderson's inverse, for prediction errors.
 
 Notation: row i has first-factor level j with effects z_i (k,), a column of every tail factor, and x_i (p,), in the
 basis of the cross-products. With K_j = λ(λᵀZ_jᵀZ_jλ + I)⁻¹λᵀ and G_j = Z_jᵀ[tail X] block elimination gives

@@ -1,1 +1,1 @@
-"""The criterion: cross-products and covariance structures → −2 log-likelihood, its gradient and curvature."""
+"""The criterion: −2 log-likelihood or REML criterion from cross-products, with gradient and curvature."""

@@ -1,4 +1,4 @@
-"""θ → deviance or REML criterion, its gradient and its curvature, from cross-products alone.
+"""Deviance and REML criterion as functions of θ, with gradient and curvature.
 
 d(θ) = log|ΛᵀZᵀZΛ + I| (+ log|XᵀV⁻¹X| under REML) + ν (1 + log(2π PRSS/ν)), ν = n or n − p.
 Bates, Mächler, Bolker & Walker (2015), equations 34 and 41. Gradient: ∂d/∂λ = 2 (Q − H λ) with

@@ -1,4 +1,4 @@
-"""The tail as one dense matrix: what remains after the first factor has been eliminated.
+"""Dense tail: factorisation of all columns behind the first factor.
 
 Notation: S̃ are the products of [tail, X, y] left by the first factor; Λ = blockdiag(I ⊗ λ_f) over the
 tail, identity on fixed columns; S = ΛᵀS̃Λ + D with D = I on random columns, 0 on fixed ones. S = L Lᵀ.

@@ -1,4 +1,4 @@
-"""The first factor's levels, shared out among threads: kernels release the interpreter's lock."""
+"""Elimination of the first grouping factor, in parallel over its levels."""
 
 from __future__ import annotations
 

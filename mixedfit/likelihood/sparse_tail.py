@@ -1,4 +1,4 @@
-"""The tail as a block-sparse matrix with a dense border [X y]; notation as in `dense_tail`.
+"""Block-sparse tail: factorisation of the columns behind the first factor, with [X y] as dense border.
 
 Z is the inverse of S over the random nodes (ML), or over random and many-level fixed nodes (REML), on the
 pattern of the factor. What the columns of X add under REML follows from H = [Z X]ᵀV⁻¹X and (XᵀV⁻¹X)⁻¹.

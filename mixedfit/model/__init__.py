@@ -1,1 +1,1 @@
-"""What a user holds: `lmm`, `LinearMixedModel`, `MixedResults`, comparisons."""
+"""User objects: `lmm`, `LinearMixedModel`, `MixedResults`, comparisons of fits and posteriors."""

@@ -1,4 +1,4 @@
-"""In what a fit and a posterior of the same model differ, in words; a reason is given only where it is known.
+"""Differences between a fit and a posterior of the same model, with known reasons, in words.
 
 Under the model of the fit and default priors, which are weak, what differs is what each makes of the likelihood. With
 another model, or priors that were given, these are named, and of the numbers only that they differ is said.

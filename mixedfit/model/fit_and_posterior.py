@@ -1,4 +1,4 @@
-"""A fit and a posterior of the same model side by side, and in words where they differ and why."""
+"""`compare`: a fit and a posterior of the same model side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions about several fits at once."""
+"""Tests between fits: likelihood-ratio table, parametric bootstrap test."""
 
 from __future__ import annotations
 

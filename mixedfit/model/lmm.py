@@ -1,4 +1,4 @@
-"""The pipeline, from a formula and data to a fitted model. Read this file first.
+"""`lmm` and `LinearMixedModel`: from a formula and data to a fit. Read this file first.
 
 text → ParsedFormula → Design → CrossProducts → Criterion → optimum → MixedResults
 """

@@ -1,4 +1,4 @@
-"""What a fitted model says: labelled tables, under statsmodels' names, and doors to further questions."""
+"""`MixedResults`: labelled tables of a fit, and a method for each further question."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fit and a posterior make of each group: from what its data say alone to the BLUP and the posterior mean."""
+"""Shrinkage of each group: least squares on its own rows, BLUP, posterior mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of a bootstrap: densities of the replicates."""
+"""Densities of bootstrap replicates."""
 
 from __future__ import annotations
 

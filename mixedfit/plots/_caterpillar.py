@@ -1,4 +1,4 @@
-"""Pictures of the random effects of every level: caterpillars."""
+"""Caterpillar plots of random effects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fit and a posterior in one picture: what the likelihood says of each parameter, and what the posterior says."""
+"""Likelihood and posterior of each parameter in one picture."""
 
 from __future__ import annotations
 

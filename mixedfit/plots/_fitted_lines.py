@@ -1,4 +1,4 @@
-"""Data and fitted lines, a small panel for each group."""
+"""Data and fitted lines, in a panel for each group or over each other."""
 
 from __future__ import annotations
 

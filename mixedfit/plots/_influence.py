@@ -1,4 +1,4 @@
-"""Pictures of influence by case deletion."""
+"""Influence by case deletion."""
 
 from __future__ import annotations
 

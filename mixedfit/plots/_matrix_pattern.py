@@ -1,4 +1,4 @@
-"""Pictures of bootstrap replicates, of influence, and of the matrices of a model."""
+"""Patterns of X, Z and the factor of a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of predictive checks: replicated responses over the data, and statistics of both."""
+"""Predictive checks: replicated responses over the data, and their statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of likelihood profiles: ζ, densities, and pairs of parameters."""
+"""Likelihood profiles: ζ, densities, and pairs of parameters."""
 
 from __future__ import annotations
 

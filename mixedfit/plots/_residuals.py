@@ -1,4 +1,4 @@
-"""Pictures of what the model leaves: residuals against fitted values, their spread, and normal Q–Q plots."""
+"""Residuals against fitted values, their spread, and normal Q–Q plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of shrinkage, from least squares to the model's coefficients."""
+"""Shrinkage from least squares to the coefficients of the model."""
 
 from __future__ import annotations
 

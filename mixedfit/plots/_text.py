@@ -1,4 +1,4 @@
-"""Names on pictures: long ones shortened where they still differ, labels moved apart, categories along an axis."""
+"""Labels in pictures: shortening, placement, categories along an axis."""
 
 from __future__ import annotations
 

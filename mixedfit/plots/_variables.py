@@ -1,4 +1,4 @@
-"""The variables of a formula on the rows of a fit, read back from the columns that they were made into.
+"""Variables of a formula, recovered from the model matrix of a fit.
 
 A fit keeps columns such as ``poly(x, 2)[1]`` and the recipe that made them, not x. What is shown along x needs x.
 """

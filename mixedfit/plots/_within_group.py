@@ -1,4 +1,4 @@
-"""What random slopes imply: how rows of one group vary and correlate along a variable."""
+"""Variances and correlations within groups that random slopes imply."""
 
 from __future__ import annotations
 

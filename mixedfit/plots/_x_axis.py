@@ -1,4 +1,4 @@
-"""What runs along the horizontal axis of lines: a variable of the formula, a column, or values that are given."""
+"""The variable on the horizontal axis of fitted lines."""
 
 from __future__ import annotations
 

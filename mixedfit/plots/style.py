@@ -1,4 +1,4 @@
-"""What all pictures share: axes, colours, and what is said where matplotlib is missing.
+"""Shared style: axes, colours, checks of `ax`, import of matplotlib.
 
 Colours are Okabe & Ito's (2008, Color Universal Design): told apart by colour-blind readers, and of different
 lightness, so that they differ in greyscale too. Where two things are shown, their shapes differ as well.

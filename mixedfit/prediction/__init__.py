@@ -1,1 +1,1 @@
-"""Predictions: rows, random effects included, means, errors, simulated responses."""
+"""Predictions and simulated responses, with the joint errors of fixed and random effects."""

@@ -1,4 +1,4 @@
-"""The joint covariance of (β̂ − β, b̂ − b) given the variances, seen through rows: Henderson's inverse.
+"""Variance of prediction errors: the joint covariance of (β̂ − β, b̂ − b), and their degrees of freedom.
 
 Henderson (1975), Biometrics 31:423: Var = σ²C⁻¹, C the matrix of the mixed-model equations. No row costs more than
 the tail columns that occur with its level of the first factor.

@@ -1,4 +1,4 @@
-"""Which random effects a prediction takes in: "all", "none", or terms as lme4's re.form writes them."""
+"""The `re_form` option: which random effects a prediction includes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows that are predicted or drawn: those of a fit, or further ones by its recipe."""
+"""Rows to predict: those of the fit, or further ones."""
 
 from __future__ import annotations
 

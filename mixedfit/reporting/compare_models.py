@@ -1,4 +1,4 @@
-"""Several fits in one table: coefficients with standard errors, variance parameters, and what they were fitted to."""
+"""Several fits side by side in one table."""
 
 from __future__ import annotations
 

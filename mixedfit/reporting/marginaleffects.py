@@ -1,4 +1,4 @@
-"""Fits as other packages want them."""
+"""Adapter for the marginaleffects package."""
 
 from __future__ import annotations
 

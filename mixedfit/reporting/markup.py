@@ -1,4 +1,4 @@
-"""Tables of results for other documents: LaTeX, Markdown and HTML, each with its own escapes."""
+"""Tables as LaTeX, Markdown and HTML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results → text, HTML and plain records."""
+"""The summary of a fit as text, HTML and plain records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of results as text: what stands in each cell, whatever language it is written in (`markup`)."""
+"""Tables of results as text cells."""
 
 from __future__ import annotations
 

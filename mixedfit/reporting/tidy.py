@@ -1,4 +1,4 @@
-"""The tables of R's broom.mixed: one row a term, one row a model, one row an observation.
+"""Tidy tables, as R's broom.mixed: a row for each term, model or observation.
 
 Columns have broom.mixed's names, dots included, so that tables can go between the two languages as they are.
 """

@@ -1,4 +1,4 @@
-"""How well a posterior predicts what it has not seen, as a record; differences of two."""
+"""Expected log predictive density: the record of a leave-one-out or WAIC estimate, and differences of two."""
 
 from __future__ import annotations
 

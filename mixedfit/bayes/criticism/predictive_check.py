@@ -1,4 +1,4 @@
-"""Numbers that sum up a response, of many replicated responses at once."""
+"""Predictive checks: statistics of the response beside those of replicated responses."""
 
 from __future__ import annotations
 

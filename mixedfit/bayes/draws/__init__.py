@@ -1,1 +1,1 @@
-"""Draws of a posterior, and what is computed from them."""
+"""Posterior draws: the record, named quantities, convergence, predictions, export."""

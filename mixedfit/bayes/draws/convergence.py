@@ -1,4 +1,4 @@
-"""Whether chains agree, how many independent draws they are worth, and the Monte-Carlo error of what they say.
+"""Convergence diagnostics of draws: R̂, effective sample sizes, Monte-Carlo standard errors.
 
 Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), Bayesian Analysis 16:667: rank-normalised split R̂, bulk and tail
 effective sample sizes, standard errors of means and quantiles. Draws have shape (chains, draws).

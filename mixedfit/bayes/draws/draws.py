@@ -1,4 +1,4 @@
-"""Draws of one quantity, or of one group's effects, with what they say."""
+"""Draws of one or several quantities, with arithmetic and summaries."""
 
 from __future__ import annotations
 

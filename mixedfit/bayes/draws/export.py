@@ -1,4 +1,4 @@
-"""Posteriors on disk, as fits are: arrays and JSON text in one npz file, nothing that could be executed."""
+"""Export of posteriors: npz files without pickles, and ArviZ."""
 
 from __future__ import annotations
 

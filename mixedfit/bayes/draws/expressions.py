@@ -1,4 +1,4 @@
-"""Expressions in parameters, such as ``"GenotypeB / sigma > 1"``: arithmetic and comparisons, nothing else."""
+"""Parser of expressions in parameters, such as ``"GenotypeB / sigma > 1"``: arithmetic and comparisons only."""
 
 from __future__ import annotations
 

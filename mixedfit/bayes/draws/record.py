@@ -1,4 +1,4 @@
-"""The draws of a posterior under their names: what everything that reads a posterior depends on."""
+"""The record of posterior draws, by the names of the parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What draws say about the rows of the fit: means, log-likelihoods, replicated responses."""
+"""Means, log-likelihoods and replicated responses of the rows of the fit, for every draw."""
 
 from __future__ import annotations
 

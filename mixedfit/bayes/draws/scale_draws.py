@@ -1,4 +1,4 @@
-"""Draws of what is not normal with one σ, and what follows for residuals: scales, densities, new draws."""
+"""Draws of scale parameters of t and Laplace distributions and of residual SDs by group."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What may differ from normal errors with one σ."""
+"""Extensions of the normal model with one σ: t and Laplace distributions, residual variances by group."""

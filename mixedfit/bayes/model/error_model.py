@@ -1,4 +1,4 @@
-"""What is not normal with one σ: distributions of residuals and effects, residual variances by group, their priors."""
+"""Distributions of residuals and effects, residual variances by group, and their priors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups with a residual variance of their own: the levels of a column, on the rows of the fit and on further rows."""
+"""Residual variance by group: levels of the grouping column on the rows of the fit and on further rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Priors as values: they print as mathematics and check themselves.
+"""Priors as values, which print as mathematics.
 
 A variance prior can be given to the residual (key "sigma") or to a grouping factor; a covariance prior to a factor or
 term with correlated effects; `Flat` and `Normal` to the fixed effects. Scales are in the units of the response (per

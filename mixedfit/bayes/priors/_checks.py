@@ -1,4 +1,4 @@
-"""What the numbers of a prior must be."""
+"""Checks of the numbers of a prior."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Priors from the data themselves: the spread of least-squares fits of each group."""
+"""Priors centred on least-squares fits of each group."""
 
 from __future__ import annotations
 

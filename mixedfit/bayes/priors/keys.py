@@ -1,4 +1,4 @@
-"""What a mapping of priors calls the parameters: keys as written, and those that mean the same."""
+"""Keys of a mapping of priors, and their synonyms."""
 
 from __future__ import annotations
 

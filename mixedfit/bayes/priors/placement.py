@@ -1,4 +1,4 @@
-"""A mapping of priors is placed on the parameters of a design: every variance gets one, by default a weak one."""
+"""Placement of priors on the parameters of a design, with weakly informative defaults."""
 
 from __future__ import annotations
 

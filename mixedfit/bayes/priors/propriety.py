@@ -1,4 +1,4 @@
-"""Priors that leave the posterior improper, or nearly so, with the reason.
+"""Check for improper and nearly improper posteriors.
 
 Gelman (2006), Bayesian Analysis 1:515, section 2; Hobert & Casella (1996), J. Am. Stat. Assoc. 91:1461: proper full
 conditionals do not make a proper joint distribution.

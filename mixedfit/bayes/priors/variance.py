@@ -1,4 +1,4 @@
-"""Priors of other positive numbers: degrees of freedom, and a typical residual variance."""
+"""Priors of variances and of other positive parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arrays that the sampler's kernel takes: cross-products and priors, in units of the response's scale."""
+"""Arrays for the kernel of the sampler: cross-products and priors, in units of the scale of the response."""
 
 from __future__ import annotations
 

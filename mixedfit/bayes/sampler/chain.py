@@ -1,4 +1,4 @@
-"""One chain: its generator, its state, and what it has drawn."""
+"""One chain of the sampler: its generator, state and draws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chains of models with many effects behind the largest factor: one factor at a time, β drawn anew with each.
+"""Chains of models with many crossed effects: one factor at a time, β drawn with each.
 
 Given the effects of all other factors, y less these has one grouping factor, and an ordinary sweep of that model draws
 its Ω with (β, b_f) integrated out, (β, b_f) jointly, σ and Ω again. With β collapsed in each step the chain does not

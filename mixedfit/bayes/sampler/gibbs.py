@@ -1,4 +1,4 @@
-"""The sampler: chains of `kernels.gibbs` side by side, and their draws turned back to the formula's units."""
+"""The Gibbs sampler: several chains, with draws turned back to the units of the formula."""
 
 from __future__ import annotations
 

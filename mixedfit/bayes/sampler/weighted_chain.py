@@ -1,4 +1,4 @@
-"""Chains of models that are not normal with one σ: the rows and numbers that `kernels.gibbs_rows` takes."""
+"""Chains of models with t or Laplace distributions or residual variances by group: rows are weighted in each sweep."""
 
 from __future__ import annotations
 

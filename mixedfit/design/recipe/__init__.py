@@ -1,4 +1,4 @@
-"""How the matrices of further rows are built: learnt on the rows of the fit, stored without them."""
+"""Recipes: how the matrices of further rows are built with the transforms learnt in the fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How X, Z and the offset of further rows are built, with the transforms learnt on the rows of the fit.
+"""`Recipe`: X, Z and offset of further rows.
 
 A recipe holds what was learnt (means, knots, levels), never the rows themselves.
 """

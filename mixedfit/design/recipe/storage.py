@@ -1,4 +1,4 @@
-"""Recipes as numbers and text that JSON can hold, and back; nothing in them is executed before it is checked.
+"""Recipes as JSON and back, without executing stored text before it is checked.
 
 A formula is code to formulaic. One that comes from a file is evaluated only if `check_is_plain` passes it, as
 for formulas from the command line.

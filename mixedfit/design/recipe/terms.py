@@ -1,4 +1,4 @@
-"""What a recipe holds of grouping factors and many-level factors, and what it gives of further rows."""
+"""Grouping factors, many-level factors and fixed terms in a recipe."""
 
 from __future__ import annotations
 

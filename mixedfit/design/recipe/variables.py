@@ -1,4 +1,4 @@
-"""The variables of a formula: what the fit saw of them, and further values made comparable."""
+"""Variables in a recipe: kind, levels and range, and conversion of further values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Influence: what the estimates become when a row, or a whole group, is left out."""
+"""Influence of rows and groups: changes of the estimates when they are deleted."""
 
 from __future__ import annotations
 

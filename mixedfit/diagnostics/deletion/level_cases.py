@@ -1,4 +1,4 @@
-"""Cases of a model with one grouping factor: only the products of the case's own level change.
+"""Deletion of levels of the only grouping factor, from the products of the level alone.
 
 With A = Z_jᵀZ_j, B = Z_jᵀ[X y] and Ω = λλᵀ, level j takes BᵀΩKB from the products of [X y] and adds −log|K| to the
 log-determinant, K = (I + AΩ)⁻¹. Sums over all levels are the same function of θ for every case; only one level's

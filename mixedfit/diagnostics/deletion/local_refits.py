@@ -1,4 +1,4 @@
-"""A smooth function of a few variables in a small box, as a polynomial fitted to its values there."""
+"""Refits without each of many levels, with shared sums approximated by polynomials near the optimum."""
 
 from __future__ import annotations
 

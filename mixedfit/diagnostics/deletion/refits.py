@@ -1,4 +1,4 @@
-"""Estimates without each case: variance parameters held at their estimates, or estimated anew."""
+"""Estimates without each case, with variance parameters held or estimated anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases taken out of a fit: their products subtracted from the cross-products, no other row touched."""
+"""Removal of cases by subtraction from the cross-products, and measures of the change."""
 
 from __future__ import annotations
 

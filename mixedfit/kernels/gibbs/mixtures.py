@@ -1,4 +1,4 @@
-"""Mixing variables λ of the rows and of a factor's levels; notation as in `gibbs_rows` and `gibbs_mixtures`."""
+"""Mixing variables of t and Laplace distributions: full conditionals of rows, levels and degrees of freedom."""
 
 from __future__ import annotations
 

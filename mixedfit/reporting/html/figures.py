@@ -1,4 +1,4 @@
-"""Pictures as SVG inside the page, with what they show in words for those who do not see them."""
+"""Pictures of the page as SVG, with alternative text."""
 
 from __future__ import annotations
 

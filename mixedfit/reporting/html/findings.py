@@ -1,4 +1,4 @@
-"""Whether the fit can be used, in words: converged, on the boundary and in which way, or not."""
+"""Verdict on convergence and checks of residuals, in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model as MathML, which browsers draw and screen readers speak.
+"""The model as MathML.
 
 y_i = β₀ + β₁x_i + … + b₀[group] + … + ε_i, with the covariances that were estimated. Models with many terms are written
 in matrices.

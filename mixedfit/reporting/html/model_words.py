@@ -1,4 +1,4 @@
-"""The model and what it found, in plain words."""
+"""The model and its estimates in plain words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page: sections in order, one file, no scripts, nothing from elsewhere."""
+"""The report page: one HTML file without scripts or external resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the page looks: one column that fits a phone, pictures beside each other where there is room."""
+"""Style sheet and tables of the page."""
 
 from __future__ import annotations
 
