@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    """Add what says which model to fit to which data."""
+    """Add the arguments that choose data and model."""
     parser.add_argument(
         "data", help="a CSV (may be gzipped) or Parquet file, or the name of a data set that ships"
     )
@@ -262,7 +262,7 @@ def _model(options: argparse.Namespace) -> LinearMixedModel:
 
 @contextmanager
 def _warnings_in_words() -> Iterator[None]:
-    """Print warnings as sentences, after what raised them; not at all where an error is printed instead."""
+    """Print warnings as sentences after the output, unless an error is printed."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
@@ -338,7 +338,7 @@ def _page(body: str) -> str:
 
 
 def _table(table: pd.DataFrame, facts: dict[str, Any], text: str, how: str) -> str:
-    """Return a table by parameter with what belongs to it, as JSON, or what is printed, as a page."""
+    """Return a table of parameters with further facts as JSON, or the printed text as an HTML page."""
     if how == "html":
         return _page(f"<pre>{markup.escape(text)}</pre>")
     rows = {str(name): {str(k): _number(v) for k, v in row.items()} for name, row in table.iterrows()}

@@ -391,7 +391,7 @@ class Posterior(PosteriorDraws):
 
     @lazy
     def warnings(self) -> tuple[str, ...]:
-        """What should be known before the numbers are read, in words; empty if all is well."""
+        """Warnings about convergence and effective draws; empty if there are none."""
         return what_to_know(self.summary(), self._stuck, self.chains)
 
     def __str__(self) -> str:

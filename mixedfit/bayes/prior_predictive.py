@@ -76,7 +76,7 @@ class PriorPredictive(Posterior):
         efficiency: float | None = None,
         progress: bool | None = None,
     ) -> NoReturn:
-        """Refuse: a prior has seen nothing that could be left out."""
+        """Raise `ModelError`: leave-one-out is not defined for draws from a prior."""
         raise ModelError(
             "these are draws from the prior, which has seen no row; sample the posterior by .gibbs()."
         )

@@ -83,7 +83,7 @@ class FormulaError(MixedfitError, ValueError):
 
 
 class BootstrapWarning(UserWarning):
-    """A bootstrap was stopped early, lost replicates, or has too few of them for what is asked."""
+    """A bootstrap was stopped early, lost replicates, or has too few replicates."""
 
 
 class ConvergenceWarning(UserWarning):
@@ -95,7 +95,7 @@ class GroupingWarning(UserWarning):
 
 
 class IdentifiabilityWarning(UserWarning):
-    """A random part has so many effects that the residual variance cannot be told from theirs."""
+    """A random part has so many effects that the residual variance is confounded with theirs."""
 
 
 class MissingRowsWarning(UserWarning):
@@ -107,7 +107,7 @@ class PredictionWarning(UserWarning):
 
 
 class PriorWarning(UserWarning):
-    """A prior leaves the posterior nearly improper, or decides what the data should."""
+    """A prior leaves the posterior nearly improper, or dominates the data."""
 
 
 class SamplingWarning(UserWarning):

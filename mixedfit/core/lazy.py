@@ -36,7 +36,7 @@ class lazy(Generic[_T]):  # noqa: N801
 
 
 def memo(method: Callable[[_S, _A], _T]) -> Callable[[_S, _A], _T]:
-    """Keep the last answer of a method of one argument, for when it is asked the same thing again."""
+    """Cache the last result of a method of one argument."""
     key = f"_last_{method.__name__}"
 
     @wraps(method)

@@ -59,7 +59,7 @@ class Progress:
         self.shown = text
 
     def say(self, what: str) -> None:
-        """Show in words what is being done."""
+        """Show the current step."""
         if self.due():
             self._write(f"{what}, {self.last:.0f} s ")
 

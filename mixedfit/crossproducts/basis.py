@@ -127,7 +127,7 @@ def _explained(design: Design, span: LevelSpan | None) -> Array:
 def _triangle(
     design: Design, span: LevelSpan | None, means: Array, root_weights: Array | None
 ) -> tuple[Array, Array]:
-    """Return R of [X y] less what many-level factors explain, and the norms of the columns of [X y]."""
+    """Return R of [X y] after projection off the many-level factors, and the norms of the columns of [X y]."""
     p = design.X.shape[1]
     upper = np.zeros((0, p + 1))
     squares = np.zeros(p + 1)

@@ -44,7 +44,7 @@ _FACTOR_CALL = re.compile(r"C\(\s*`?([^\W\d][\w.]*)`?\s*\)")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matrices:
-    """What formulaic makes of a frame.
+    """Model matrices of a frame.
 
     Attributes
     ----------

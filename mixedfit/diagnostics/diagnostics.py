@@ -38,7 +38,7 @@ def component_table(fit: Fit) -> pd.DataFrame:
 
 
 def loading_table(fit: Fit) -> pd.DataFrame:
-    """Return what one unit of each component is in terms of the effects: rows (group, effect), a column a component.
+    """Return the loadings of the components: rows (group, effect), a column for each component.
 
     The sign of a component is arbitrary; here its largest loading is positive.
     """
@@ -74,7 +74,7 @@ CONTENTS = {
 
 
 class Diagnostics:
-    """What can be asked about how well a fit describes its data; `MixedResults.diagnostics` makes it.
+    """Diagnostics of one fit, computed on first access; `MixedResults.diagnostics`.
 
     Tables of rows have the index of the data, rows with missing values left out.
 
@@ -211,7 +211,7 @@ class Diagnostics:
         names: Names = "lme4",
         progress: bool | None = None,
     ) -> Influence:
-        """Return what leaving out each row, or each level of a grouping factor, does to the estimates.
+        """Return the influence of each row, or of each level of a grouping factor, on the estimates.
 
         The case's products are subtracted from those of all rows; no other row is read again.
 

@@ -148,7 +148,7 @@ class RowLeverages:
 
     @lazy
     def adjusted(self) -> Array:
-        """X̂ = RV⁻¹X̃: what random effects and many-level fixed factors leave of X̃, shape (n, p)."""
+        """X̂ = RV⁻¹X̃, the columns of X̃ adjusted for random effects and many-level fixed factors, shape (n, p)."""
         cross, design = self.fit.cross, self.fit.design
         out = self.X.copy()
         if cross.first_block >= 0:
@@ -177,7 +177,7 @@ class RowLeverages:
 
     @lazy
     def share(self) -> Array:
-        """w_i X̂_iΦX̂_iᵀ: what not knowing β adds to the leverage, shape (n,)."""
+        """w_i X̂_iΦX̂_iᵀ: the part of the leverage due to estimating β, shape (n,)."""
         return np.asarray(self.weights * np.einsum("ip,pq,iq->i", self.adjusted, self.phi, self.adjusted))
 
     @lazy

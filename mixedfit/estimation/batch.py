@@ -132,7 +132,7 @@ class BatchSearch:
         out.settled[r] = self._solve(data, x, out, r)
 
     def _constant(self, cross: CrossProducts, nu: int) -> float:
-        """Return what units, basis and weights add to the criterion."""
+        """Return the constant of the criterion: units, basis and weights."""
         c = self.criterion
         value = -cross.log_weights
         value += (

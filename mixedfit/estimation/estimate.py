@@ -199,7 +199,7 @@ def _search(
 def _settled(
     criterion: Criterion, search: Callable[..., Optimum], start: Array, max_evaluations: int
 ) -> Optimum:
-    """Minimise; set what is small to exactly 0; leave a boundary that is not an optimum and search again."""
+    """Minimise; set small columns of λ̃ to exactly 0; leave saddles on the boundary and search again."""
     total = 0
     optimum = _first_search(criterion, search, start, max_evaluations)
     for _ in range(6):

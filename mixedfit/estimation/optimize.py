@@ -100,7 +100,7 @@ def secant_update(hessian: Array, step: Array, change: Array) -> Array:
 
 
 class _Trace:
-    """The function with what is known of it, so that value, gradient and curvature cost one evaluation."""
+    """The function with a cache, so that value, gradient and curvature cost one evaluation."""
 
     def __init__(self, function: Callable[[Array], Any], report: Callable[[int, float], None] | None) -> None:
         self.function = function

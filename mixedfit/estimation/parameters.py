@@ -145,7 +145,7 @@ def _value(fit: Fit, parameter: Parameter) -> float:
 def on_boundary(fit: Fit, parameter: Parameter) -> bool:
     """Whether a standard deviation is 0, or a correlation ±1 or undefined.
 
-    A correlation is judged in the basis of the fit: far from a covariate's origin, one of −1 + 1e-13 may be inside.
+    A correlation is evaluate in the basis of the fit: far from a covariate's origin, one of −1 + 1e-13 may be inside.
     """
     if parameter.kind == "sd":
         return bool(fit.omega[parameter.block][parameter.first, parameter.first] == 0)
@@ -248,7 +248,7 @@ def covariance_slopes(fit: Fit) -> list[Array]:
 
 
 def choose(parameters: Sequence[Parameter], wanted: str | Iterable[str] | None) -> IntArray:
-    """Return the positions of the parameters asked for, all by default.
+    """Return the positions of the chosen parameters, all by default.
 
     Parameters
     ----------
@@ -289,13 +289,13 @@ def _matches(parameter: Parameter, name: object) -> bool:
 def interval_table(
     parameters: Sequence[Parameter], limits: Sequence[tuple[float, float]], names: Names = "lme4"
 ) -> pd.DataFrame:
-    """Return a table of intervals, columns lower and upper, a row for each parameter under the names asked for."""
+    """Return a table of intervals, columns lower and upper, a row for each parameter."""
     table = np.array(limits, dtype=float).reshape(len(parameters), 2)
     return pd.DataFrame(table, index=labels_of(parameters, names), columns=["lower", "upper"])
 
 
 def labels_of(parameters: Sequence[Parameter], names: Names) -> pd.Index[str]:
-    """Return the names of parameters as asked for."""
+    """Return the labels of parameters."""
     check_one_of("names", names, ("lme4", "long", "words"))
     labels = {
         "lme4": [p.name for p in parameters],

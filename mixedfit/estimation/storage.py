@@ -66,7 +66,7 @@ def design_arrays(design: Design) -> dict[str, Any]:
 
 
 def _header(fit: Fit) -> dict[str, Any]:
-    """Return what JSON can hold of a fit: names, levels, options and the verdict."""
+    """Return the header of a fit: names, levels, options and the verdict, as JSON values."""
     return {
         **design_header(fit.design),
         "reml": fit.reml,
@@ -77,7 +77,7 @@ def _header(fit: Fit) -> dict[str, Any]:
 
 
 def design_header(design: Design) -> dict[str, Any]:
-    """Return what JSON can hold of a design: names and levels."""
+    """Return the header of a design: names and levels, as JSON values."""
     blocks = [
         {
             "name": block.name,
@@ -104,7 +104,7 @@ def design_header(design: Design) -> dict[str, Any]:
 
 
 def read(path: str | Path, others: Mapping[str, Rebuild] | None = None) -> Any:
-    """Return the fit in a file that `write` made, or what else a header says it is.
+    """Return the fit in a file that `write` made, or the record of another kind.
 
     Parameters
     ----------

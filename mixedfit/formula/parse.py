@@ -79,7 +79,7 @@ class RandomTerm:
 
 @dataclass(frozen=True, slots=True)
 class ParsedFormula:
-    """What a formula says, split into the parts of the model.
+    """A formula split into the parts of the model.
 
     Attributes
     ----------
@@ -242,7 +242,7 @@ def _take_out(fixed: list[Piece], pieces: Sequence[Piece], start: int, end: int,
 
 
 def _read_bar(pieces: Sequence[Piece], text: str) -> list[RandomTerm]:
-    """Return the terms that one bar stands for: several where the grouping is nested."""
+    """Return the terms of one bar: several if the grouping is nested."""
     bars = [p for p in at_depth_zero(pieces) if p.text in ("|", "||")]
     if len(bars) != 1:
         raise FormulaError("a random term has one bar; this one has more.", source=text, start=bars[1].start)
@@ -369,5 +369,5 @@ def _matrices(
 
 
 def random_key(part: Any) -> str:
-    """Return the name under which a random term's effects stand in `ParsedFormula.matrices`."""
+    """Return the key of the effects of a random term in `ParsedFormula.matrices`."""
     return "Z:" + " + ".join(str(term) for term in part)

@@ -49,7 +49,7 @@ _QUOTED = re.compile(rf"Q\('((?:\w+\.)*(?:{'|'.join(keyword.kwlist)})(?:\.\w+)*)
 
 
 def hint(text: str) -> str:
-    """Return what to write instead of the R idiom in a text, or of Python's keywords; empty if there is none."""
+    """Return a hint for R idioms and Python keywords in a text, or an empty string."""
     for pattern, advice in _IDIOMS:
         if re.search(pattern, text):
             return advice

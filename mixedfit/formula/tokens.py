@@ -127,5 +127,5 @@ def first_line(error: Exception) -> str:
 
 
 def is_column(expression: str) -> bool:
-    """Whether an expression is a column as it stands, not a function of columns."""
+    """Return whether an expression is the name of a column, not a function of columns."""
     return bool(plain_name.fullmatch(expression) or _QUOTED.fullmatch(expression))

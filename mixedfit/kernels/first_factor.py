@@ -233,7 +233,7 @@ def derive_first(
     start: int,
     stop: int,
 ) -> None:
-    """Add what gradient and curvature need of levels `start` to `stop`.
+    """Add the sums over levels `start` to `stop` for gradient and curvature.
 
     `inverse` (t, t), lower triangle: Λ T Λᵀ over the first t tail columns (border included where t reaches it).
     `solution`: coefficients of all tail columns but y. `directions` (d, k, k): E_a = ∂(λλᵀ)/∂θ_a.

@@ -238,7 +238,7 @@ def sum_levels(
     start: int,
     stop: int,
 ) -> None:
-    """Add what gradient and curvature need of levels `start` to `stop`.
+    """Add the sums over levels `start` to `stop` for gradient and curvature.
 
     `inverse` (t, t): U = Λ T Λᵀ over the first t tail columns. `solution`: coefficients of all tail columns but y.
     Filled: `scores` (levels, k), w. Added to: `sums` (3, k, k), Σ W, Σ F U Fᵀ, Σ wwᵀ; `pairs` (k, k, k, k),

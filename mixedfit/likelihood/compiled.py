@@ -162,7 +162,7 @@ class SmallTail(DenseTail):
         """Nothing is held that would be worth letting go."""
 
     def derive(self, derivatives: Sequence[Array], options: tuple[bool, float, bool]) -> Derived:
-        """Return what follows from ∂λ̃/∂θ of every block.
+        """Return the derivatives of the criterion from ∂λ̃/∂θ of every block.
 
         Parameters
         ----------

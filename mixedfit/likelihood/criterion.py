@@ -97,7 +97,7 @@ class Criterion:
 
     @lazy
     def constant(self) -> float:
-        """What changing the basis of X and y, and weights, add to the criterion."""
+        """The constant of the criterion: basis of X and y, and weights."""
         cross = self.cross
         value = -cross.log_weights
         if self.sigma is None:
@@ -131,7 +131,7 @@ class Criterion:
         return other
 
     def __call__(self, theta: Array) -> Evaluation:
-        """Return the evaluation at θ, shape (n_theta,); it computes what is asked of it, once."""
+        """Return the evaluation at θ, shape (n_theta,), which computes its values on first access."""
         theta = np.asarray(theta, dtype=float)
         lams = self.factors(theta)
         if self.small is not None:
@@ -187,7 +187,7 @@ class Evaluation:
 
     @lazy
     def _prepared(self) -> Tail:
-        """The tail with what gradient and curvature share; what needs the factor comes before."""
+        """The tail, prepared for gradient and curvature."""
         if self._frugal:
             _ = self._quadratic
         self.tail.prepare(self.criterion.reml)
@@ -216,7 +216,7 @@ class Evaluation:
 
     @lazy
     def _derived(self) -> Derived | None:
-        """What compiled code computes in one call, if it can."""
+        """The derivatives by one call of compiled code, for small models."""
         if not isinstance(self.tail, SmallTail):
             return None
         c = self.criterion
@@ -324,7 +324,7 @@ class Evaluation:
 
     @lazy
     def _rest_of_curvature(self) -> Array:
-        """What profiling σ and the second derivative of λλᵀ contribute, shape (n_theta, n_theta)."""
+        """Contributions of profiling σ and of the second derivative of λλᵀ, shape (n_theta, n_theta)."""
         c = self.criterion
         rest = np.zeros((c.n_theta, c.n_theta))
         if c.sigma is None:

@@ -214,11 +214,11 @@ class DenseTail:
         return out
 
     def first_variates(self, directions: Array) -> FirstSums:
-        """Return what of `first_sums` does not need the inverse: scores, products and crossed."""
+        """Return the part of `first_sums` that does not need the inverse: scores, products and crossed."""
         return derive(self.cross, self.lams, np.zeros((0, 0)), self.solution, directions, None)
 
     def first_sums(self, directions: Array, with_traces: bool) -> FirstSums:
-        """Return what gradient and curvature need of the first factor."""
+        """Return the sums over the first factor for gradient and curvature."""
         covariance = self.scaled if with_traces else None
         return derive(
             self.cross, self.lams, self.inverse[: self.inner], self.solution, directions, covariance

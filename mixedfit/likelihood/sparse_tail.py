@@ -99,7 +99,7 @@ class SparseTail:
 
     @lazy
     def _diagonal_places(self) -> IntArray:
-        """Where each column's diagonal element stands among the values, in elimination order."""
+        """Positions of the diagonal elements among the values, in elimination order."""
         pattern = self.pattern
         base = np.repeat(pattern.start[pattern.ptr[:-1]], pattern.size)
         within = np.arange(base.size) - np.repeat(np.cumsum(pattern.size) - pattern.size, pattern.size)
@@ -166,7 +166,7 @@ class SparseTail:
         self._scale(self.inner, False, self.scaled)
 
     def release(self) -> None:
-        """Forget what `prepare` made."""
+        """Release the memory of `prepare`."""
         self.__dict__.pop("inner", None)
         self.__dict__.pop("scaled", None)
 
@@ -176,7 +176,7 @@ class SparseTail:
             self.__dict__.pop(name, None)
 
     def first_sums(self, directions: Array, with_traces: bool) -> FirstSums:
-        """Return what gradient and curvature need of the first factor."""
+        """Return the sums over the first factor for gradient and curvature."""
         del with_traces  # a tail is present: the traces are not a sum over levels
         cross, first, pattern = self.cross, self.cross.first, self.pattern
         levels, k = first.gram.shape[:2]

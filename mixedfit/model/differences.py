@@ -35,7 +35,7 @@ Row = dict[str, float]
 def differences(
     fit: MixedResults, posterior: Posterior, table: pd.DataFrame, shrinkage: pd.DataFrame, *, level: float
 ) -> Iterator[str]:
-    """Yield what differs, and why where that is known.
+    """Yield the differences, with the reason where it is known.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def differences(
 
 
 def _other_model(fit: MixedResults, posterior: Posterior) -> Iterator[str]:
-    """Yield what the posterior's model has and the fit's has not, and the other way round."""
+    """Yield the differences between the models of the posterior and of the fit."""
     if posterior.scales is not None:
         shape = posterior.scales.shape
         told = "; ".join(shape.differences)
@@ -80,7 +80,7 @@ def _other_model(fit: MixedResults, posterior: Posterior) -> Iterator[str]:
 
 
 def _other_priors(fit: MixedResults, posterior: Posterior) -> Iterator[str]:
-    """Yield which priors were given and which parameters are held; a flat prior says nothing."""
+    """Yield informative priors that were given, and parameters that are held."""
     held = fit._fit.held_sigma
     known = [text for text in posterior.given if text.endswith(", known")]
     alike = [text for text in known if held is not None and text == f"σ = {held:.4g}, known"]

@@ -103,7 +103,7 @@ class Comparison:
         )
 
     def plot_effects(self, group: str | None = None, effect: str | None = None, *, ax: Any = None) -> Any:
-        """Draw each level's BLUP and posterior mean beside what its data say alone; return the axes.
+        """Draw the BLUP, the posterior mean and the least-squares estimate of each level; return the axes.
 
         Parameters
         ----------
@@ -251,7 +251,7 @@ def _check_same(fit: MixedResults, posterior: Posterior) -> None:
 
 
 def _names(fit: MixedResults, posterior: Posterior) -> list[str]:
-    """Return the posterior's parameters, and those that only the fit has after what comes before them in the fit."""
+    """Return the names of all parameters: those of the posterior, with those of the fit alone in their places."""
     names, before = list(posterior.names), len(fit.params) - 1
     for parameter in variance_parameters(fit._fit.design):
         if parameter.long_name in names:

@@ -212,7 +212,7 @@ class LinearMixedModel:
         random_effects: Distribution | Mapping[str, Distribution] = Normal(),  # noqa: B008
         sigma: str = "common",
     ) -> PriorPredictive:
-        """Return draws from the prior, to see what data it expects before it has seen any.
+        """Return draws from the prior, for prior predictive checks.
 
         Parameters
         ----------
@@ -317,7 +317,7 @@ def _check_options(reml: Any, start: Any, sigma: Any, control: Any) -> None:
 
 
 def _warn(fit: Fit) -> None:
-    """Say once what a user should know before reading the numbers."""
+    """Warn about dropped columns and failed convergence."""
     dropped = [name for name, kept in zip(fit.coefficient_names, fit.kept, strict=True) if not kept]
     if dropped:
         warn(

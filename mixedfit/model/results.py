@@ -241,14 +241,14 @@ class MixedResults:
 
     @property
     def scaled_resid(self) -> pd.Series[float]:
-        """Residuals times √weight over σ: what the summary's quantiles describe."""
+        """Residuals times √weight over σ, whose quantiles the summary shows."""
         return tables.scaled_residuals(self._fit)
 
     # -- verdict and further work ------------------------------------------------------------------
 
     @property
     def convergence(self) -> Convergence:
-        """The verdict: status, what a further step promised, and advice in words."""
+        """The verdict on the search: status, Newton decrement, and advice."""
         return self._fit.convergence
 
     @property
@@ -532,7 +532,7 @@ class MixedResults:
         ddf: Ddf | None = None,
         level: float = 0.95,
     ) -> MarginalMeans:
-        """Return estimated marginal means, as R's emmeans: what the model says on average over a reference grid.
+        """Return estimated marginal means, as R's emmeans: averages of the fixed part over a reference grid.
 
         The grid has every factor at its levels with equal weights, covariates at their means (those with two values
         at both), whatever transforms the formula applies to them.
@@ -929,7 +929,7 @@ class MixedResults:
         return tidy.glance(self._fit)
 
     def augment(self, data: Any = None) -> pd.DataFrame:
-        """Return a row for each observation of the fit: the data, then what the model says of it.
+        """Return a row for each observation of the fit: the data, then fitted values, residuals and leverages.
 
         Parameters
         ----------

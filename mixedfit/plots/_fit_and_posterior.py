@@ -149,7 +149,7 @@ def _likely(curve: Curve | None) -> Array:
 
 
 def _too_many(names: list[str]) -> list[str]:
-    """Return what is left out of more names than there are panels: residual SDs of groups first."""
+    """Return the names left out if there are more than panels: residual SDs of groups first."""
     groups = [name for name in names if name.startswith("sigma[")]
     rest = [name for name in names if name not in groups]
     kept = (rest + groups)[:PANELS]
@@ -157,7 +157,7 @@ def _too_many(names: list[str]) -> list[str]:
 
 
 def _label(ax: Any, words: str, *, given: bool) -> None:
-    """Write what a panel shows below it; axes that were given have little room below, so that letters shrink."""
+    """Label a panel below it, with smaller letters on axes of the user."""
     width = 34
     if given:
         inches = ax.get_position().width * ax.figure.get_size_inches()[0]
@@ -168,7 +168,7 @@ def _label(ax: Any, words: str, *, given: bool) -> None:
 
 
 def _range(draws: Array, row: dict[str, float], methods: Sequence[str]) -> tuple[float, float]:
-    """Return what is shown: the bulk of the draws and every interval, not below 0 where no draw is."""
+    """Return the limits of the axis: the bulk of the draws and every interval."""
     ends = [row[f"{m}_{side}"] for m in methods for side in ("lower", "upper")]
     bulk = np.quantile(draws, [0.003, 0.995]).tolist() if draws.size else []
     ends = [e for e in [*ends, *bulk, row["estimate"]] if np.isfinite(e)]
@@ -207,7 +207,7 @@ def _histogram(ax: Any, values: Array, limits: tuple[float, float]) -> float:
 
 
 def _at_boundary(ax: Any, curve: Curve, top: float) -> None:
-    """Say what share of the likelihood's confidence lies exactly at an end of the parameter's range."""
+    """Annotate the share of the confidence distribution at an end of the parameter's range."""
     first, last = curve.points[0], curve.points[-1]
     for end, share, side in (
         (curve.low_end, float(ndtr(first.zeta)), "left"),
@@ -266,7 +266,7 @@ def _missing(name: str, row: dict[str, float], method: str) -> str:
 
 
 def _handles(level: float) -> list[Any]:
-    """Return what the legend shows."""
+    """Return the handles of the legend."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -293,7 +293,7 @@ def effects_of_both(
     level: float = 0.95,
     ax: Any = None,
 ) -> Any:
-    """Draw each level's BLUP and posterior mean beside what its data say alone; return the axes.
+    """Draw the BLUP, the posterior mean and the least-squares estimate of each level; return the axes.
 
     Open circles are least squares on the level's own rows (less β), dots BLUPs, diamonds posterior means with their
     credible interval; a line leads from alone to the BLUP. Levels are ordered by their BLUP.

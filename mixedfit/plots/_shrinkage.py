@@ -145,7 +145,7 @@ def _name_outliers(ax: Any, fits: GroupFits, alone: Array, moved: Array, ok: Any
 
 
 def _hold_bulk(ax: Any, points: Array) -> None:
-    """Set limits to the points' bulk where a few lie very far out, and say how many are beyond."""
+    """Set the limits to the bulk of the points, with a note on the number of points beyond."""
     low, high = np.quantile(points, [0.01, 0.99], axis=0)
     reach = np.maximum(high - low, 1e-12)
     inside = np.all((points >= low - reach) & (points <= high + reach), axis=1)
@@ -232,7 +232,7 @@ def shrinkage_by_size(
 
 
 def _sizes(ax: Any, fits: GroupFits, alone: Array) -> tuple[Array, str]:
-    """Return where groups stand by their size, beside each other where all have one; and words for the axis."""
+    """Return the positions of groups by size (side by side if all sizes are equal), and the label of the axis."""
     from matplotlib.ticker import MaxNLocator
 
     sizes = fits.sizes.astype(float)

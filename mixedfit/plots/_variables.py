@@ -98,7 +98,7 @@ def values_of(fit: Fit, name: str) -> pd.Series[Any] | None:
 
 
 def _places(fit: Fit, name: str) -> Iterator[tuple[Array, Built]]:
-    """Give the columns that are made of one variable alone, of X and of each block's effects, and what makes them."""
+    """Return the columns of X and Z that depend on one variable only, with their functions."""
     design, recipe = fit.design, usable(fit.design.recipe)
     for f in (None, *range(len(design.blocks))):
         matrix = design.X if f is None else design.blocks[f].z

@@ -150,7 +150,7 @@ def _along_variable(recipe: Recipe, at: int, block: RandomBlock, effect: str | N
 
 
 def _block_with_slopes(results: Fitted, group: str | None) -> int:
-    """Return the grouping factor asked for, by default the first with a random slope."""
+    """Return the chosen grouping factor, by default the first with a random slope."""
     blocks = fit_of(results).design.blocks
     at = find_block([block.name for block in blocks], group)
     slopes = [bool(np.any(np.ptp(block.z, axis=0) > 0)) for block in blocks]
@@ -164,7 +164,7 @@ def _block_with_slopes(results: Fitted, group: str | None) -> int:
 
 
 def _name_of(recipe: Recipe, at: int, block: RandomBlock, effect: str | None) -> str:
-    """Return the variable asked for, or behind the column asked for: a number before labels."""
+    """Return the chosen variable, or the variable of the chosen column; numbers before labels."""
     if effect in recipe.effect_names(at):
         return str(effect)
     slopes = {block.effects[j]: j for j in range(block.k) if np.ptp(block.z[:, j]) > 0}
@@ -277,7 +277,7 @@ def within_group_variance(
 
 
 def _title(words: str, implied: ImpliedCovariance) -> str:
-    """Return a title, with a line that says where other variables are held."""
+    """Return a title, with a line on the values at which other variables are held."""
     return textwrap.fill(f"{words}; {implied.held_words}", 44) if implied.held else words
 
 
@@ -296,7 +296,7 @@ def _shares(share: Array) -> str:
 
 
 def _percent(share: float) -> str:
-    """Return a share as text that says 0% or 100% only of these."""
+    """Return a share as text, with 0% and 100% for exactly these only."""
     if 0.0 < share < 0.005 or 0.995 < share < 1.0:
         return f"{100.0 * np.clip(share, 0.0001, 0.9999):.2f}%"
     return f"{100.0 * max(share, 0.0):.0f}%"

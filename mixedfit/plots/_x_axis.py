@@ -89,7 +89,7 @@ def _variable(fit: Fit, name: str) -> Along | None:
 
 
 def _by_default(fit: Fit, block: int) -> Along:
-    """Return what varies: numbers with a random slope, numbers within groups, labels, numbers between groups."""
+    """Return the default variable: numbers with a random slope, then within groups, labels, between groups."""
     recipe = _recipe(fit)
     if recipe is None:
         found = [_column(fit, block, name) for name in _columns(fit, block)]

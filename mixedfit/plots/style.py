@@ -104,7 +104,7 @@ def grid(names: Sequence[str], columns: int, *, width: float, height: float, sha
 
 
 def finish(ax: Any, *, x: str = "", y: str = "", title: str = "") -> Any:
-    """Label axes, and take away what carries no information; return them."""
+    """Label axes and remove spines; return them."""
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -120,7 +120,7 @@ def finish(ax: Any, *, x: str = "", y: str = "", title: str = "") -> Any:
 
 
 def reference_line(ax: Any, *, x: float | None = None, y: float | None = None) -> None:
-    """Draw a thin line behind everything where a value stands for no difference."""
+    """Draw a thin reference line behind everything."""
     if x is not None:
         ax.axvline(x, color=GREY, linewidth=0.8, zorder=0.5)
     if y is not None:
@@ -210,7 +210,7 @@ T = TypeVar("T")
 
 
 def whole_figure(instead: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Return a decorator of functions that make a figure of their own: `ax=` is refused in words, with what to do."""
+    """Return a decorator of functions that make a figure of their own and refuse `ax=` with a hint."""
 
     def decorate(draw: Callable[P, T]) -> Callable[P, T]:
         @wraps(draw)

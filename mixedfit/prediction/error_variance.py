@@ -113,7 +113,7 @@ class JointCovariance:
         return [np.append(place, -1)[codes] for place, codes in zip(span.places, many, strict=True)]
 
     def _fixed(self, X: Array, places: Sequence[IntArray]) -> Array:
-        """Return the rows' columns of X̃, what many-level factors explain of X taken off."""
+        """Return the columns of X̃ of the rows, projected off the many-level factors."""
         fixed = self.fit.cross.fixed
         own = X[:, fixed.kept]
         padded = np.vstack([fixed.within, np.zeros((1, fixed.within.shape[1]))])
@@ -152,7 +152,7 @@ STEP = 5e-3
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What is predicted of complete rows, and what of it varies.
+    """The quantity predicted for complete rows: included effects, new levels, noise.
 
     Attributes
     ----------
@@ -218,7 +218,7 @@ def satterthwaite_rows(fit: Fit, target: Target, variance: Array, covariance: Ar
 
 
 def unknown_variances(fit: Fit, target: Target, variance: Array, covariance: Array) -> Array:
-    """Return −tr(AH)/σ² of each row, shape (n,): what its estimate leaves out as the variances are estimated.
+    """Return −tr(AH)/σ² of each row, shape (n,): the correction for estimated variances.
 
     σ² drops out, since the variance is proportional to it at a given Ω/σ². Second derivatives along η's principal
     axes bend with Ω = λλᵀ; what the bend itself contributes, the slope along R = Σ ∂²Ω, is taken off again.

@@ -46,7 +46,7 @@ LARGEST_KEPT = 3000
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """Answers what a fit predicts; keeps the factorisation that standard errors come from.
+    """Predictions of one fit, with the cached factorisation for standard errors.
 
     Parameters
     ----------
@@ -68,12 +68,12 @@ class Predictor:
 
     @lazy
     def information(self) -> Information:
-        """What the data say about the variances."""
+        """Information on the variance parameters."""
         return Information(self.fit)
 
     @lazy
     def space(self) -> ColumnSpace:
-        """What of the fixed effects the data determine."""
+        """The column space of X, for estimability."""
         return ColumnSpace(self.fit)
 
     def predict(
@@ -123,7 +123,7 @@ class Predictor:
         return table
 
     def _method(self, ddf: Any) -> Ddf:
-        """Return the method that `ddf` names, if it can be had for this fit."""
+        """Return the method of `ddf`, after checks that it applies to this fit."""
         method = method_named(ddf)
         if method == "kenward-roger":
             method = KenwardRoger()
@@ -134,7 +134,7 @@ class Predictor:
         return cast(Ddf, method)
 
     def _unknown(self, target: Target, variance: Array, method: Ddf) -> Array | float:
-        """Return what estimated variances add to the errors' variance, over σ², for Kenward and Roger's method."""
+        """Return the correction for estimated variances, over σ², by Kenward and Roger's method; else 0."""
         if not isinstance(method, KenwardRoger) or not self.fit.theta.size:
             return 0.0
         size = self.fit.theta.size

@@ -113,7 +113,7 @@ def _model_class() -> Any:
 
 
 def _vault(fit: Fitted, data: Any, recipe: Recipe) -> Any:
-    """Return what marginaleffects keeps of a model: coefficients, how rows are built, the data."""
+    """Return the record of a model that marginaleffects keeps: coefficients, builder of rows, data."""
     pl, _, vault = _imported()
     kept = _kept(fit)
     response = fit_of(fit).formula.split("~", 1)[0].strip()

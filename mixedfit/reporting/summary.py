@@ -39,7 +39,7 @@ LONG_TABLE = 60
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """What a fit says at a glance. Prints as lme4 does; shows as HTML in a notebook.
+    """The summary of a fit. Prints as lme4 does; shows as HTML in a notebook.
 
     Attributes
     ----------

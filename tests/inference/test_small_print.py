@@ -25,6 +25,14 @@ def test_bca_must_count_replicates_equal_to_the_estimate_by_half() -> None:
     assert INTERVALS["bca"](0.0, replicates, 0.9, 0.0) == pytest.approx(expected, abs=2e-3)
 
 
+def test_normal_interval_must_be_moved_against_the_bias_of_the_replicates() -> None:
+    """θ̂ − (mean − θ̂) ± z SD; replicates that lie 2 above the estimate move the interval 2 below it."""
+    replicates = 12.0 + np.array([-1.0, 1.0] * 500)
+    sd = np.sqrt(1000 / 999)
+    expected = 8.0 + np.array([-1.0, 1.0]) * stats.norm.ppf(0.95) * sd
+    assert INTERVALS["normal"](10.0, replicates, 0.9, 0.0) == pytest.approx(expected)
+
+
 def test_resampled_residuals_must_have_mean_zero_and_the_estimated_variance() -> None:
     """Without an intercept the residuals of the fit have another mean than 0."""
     frame = mf.load_dataset("sleepstudy")

@@ -85,3 +85,12 @@ def test_refit_must_weight_the_rows_when_a_fixed_factor_has_many_levels() -> Non
     direct = mf.lmm("z ~ x + f + (1 | h)", frame, weights="w").fit()
     assert refitted.reml_criterion == pytest.approx(direct.reml_criterion, rel=1e-10)
     assert refitted.params.to_numpy() == pytest.approx(direct.params.to_numpy(), rel=1e-6, abs=1e-8)
+
+
+def test_scaled_residuals_must_be_weighted_by_the_roots_of_the_weights() -> None:
+    frame = mf.load_dataset("sleepstudy").assign(w=1.0 + np.arange(180) % 3)
+    results = mf.lmm("Reaction ~ Days + (1 | Subject)", frame, weights="w").fit()
+    expected = (frame["Reaction"] - results.fittedvalues) * np.sqrt(frame["w"]) / results.sigma
+    assert results.scaled_resid.to_numpy() == pytest.approx(expected.to_numpy())
+    quartile = float(results.summary().residuals["3Q"])
+    assert quartile == pytest.approx(np.quantile(expected, 0.75))

@@ -230,7 +230,7 @@ class ElpdDifference:
     __repr__ = __str__
 
     def _doubt(self) -> str:
-        """Return of what the estimates are not reliable, and how much of the difference comes from these."""
+        """Return a note on units with unreliable estimates, and on their share of the difference."""
         which = self.pointwise[self.doubtful]
         many = "rows" if self.unit == "row" else f"groups of {self.unit}"
         named = ", ".join(map(str, which.index[:5])) + (" …" if which.size > 5 else "")

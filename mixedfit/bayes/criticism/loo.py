@@ -71,11 +71,11 @@ def expected_density(
     efficiency = _efficiency(posterior, method, efficiency)
     index, densities = _units(posterior, by, method)
 
-    def judged(some: slice) -> Parts:
+    def evaluate(some: slice) -> Parts:
         logs = densities(some)
         return _loo(logs, efficiency) if method == "loo" else _waic(logs)
 
-    parts = _judged_all(judged, list(pieces(len(index), draws)), progress)
+    parts = _evaluate_all(evaluate, list(pieces(len(index), draws)), progress)
     elpd, penalty, khat, variance = (np.concatenate(part) for part in zip(*parts, strict=True))
     variance /= efficiency
     doubtful = np.flatnonzero(khat > khat_threshold(draws)) if refit else np.zeros(0, np.int64)
@@ -129,8 +129,10 @@ def _label(posterior: PosteriorDraws, by: str | None, unit: int) -> Any:
     return next(block for block in design.blocks if block.name == by).grouping.levels[unit]
 
 
-def _judged_all(judged: Callable[[slice], Parts], some: list[slice], progress: bool | None) -> list[Parts]:
-    """Return what is found of every piece, on threads; an interrupt leaves out those not begun."""
+def _evaluate_all(
+    evaluate: Callable[[slice], Parts], some: list[slice], progress: bool | None
+) -> list[Parts]:
+    """Return the results of all pieces, computed on threads; after an interrupt, of those that were begun."""
     parts: list[Parts] = []
     with (
         blas_threads(1),
@@ -138,7 +140,7 @@ def _judged_all(judged: Callable[[slice], Parts], some: list[slice], progress: b
         ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool,
     ):
         try:
-            for piece, part in zip(some, pool.map(judged, some), strict=True):
+            for piece, part in zip(some, pool.map(evaluate, some), strict=True):
                 parts.append(part)
                 shown.count(piece.stop, some[-1].stop, "densities")
         except BaseException:
@@ -150,7 +152,7 @@ def _judged_all(judged: Callable[[slice], Parts], some: list[slice], progress: b
 def _units(
     posterior: PosteriorDraws, by: str | None, method: str
 ) -> tuple[pd.Index[Any], Callable[[slice], Array]]:
-    """Return labels of what is left out, and what gives log densities of some of it, shape (units, draws)."""
+    """Return the labels of the units left out, and a function from units to log densities, (units, draws)."""
     design = posterior.design
     if by is None:
         posterior.require_effects()

@@ -49,7 +49,7 @@ BY_GROUP = ("within_sd", "between_sd")
 
 
 def named_statistics(design: Design, asked: Any, group: str | None) -> dict[str, Statistic]:
-    """Return the statistics asked for, by name.
+    """Return the chosen statistics, by name.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ class PredictiveCheck:
     __repr__ = __str__
 
     def _verdict(self) -> Iterator[str]:
-        """Yield what the model does not produce, in words."""
+        """Yield a sentence for each statistic that replicated data do not reproduce."""
         p = self.table["p_value"]
         small = [str(name) for name in p.index[p < EXTREME]]
         large = [str(name) for name in p.index[p > 1 - EXTREME]]

@@ -98,7 +98,7 @@ def _order_statistics(shape: Array, scale: Array, length: int) -> Array:
 
 
 def _pareto(excess: Array) -> tuple[Array, Array]:
-    """Return shape k̂ and scale σ̂ of generalised Pareto distributions; NaN or infinite where they cannot be had.
+    """Return shape k̂ and scale σ̂ of generalised Pareto distributions; NaN or infinite where they are undefined.
 
     Parameters
     ----------

@@ -77,7 +77,7 @@ def rhat(draws: Array) -> float:
 
 
 def is_stuck(draws: Array) -> bool:
-    """Return whether a chain has the same value in all of its draws, of which R̂ says nothing.
+    """Return whether a chain is constant, which R̂ does not detect.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def is_stuck(draws: Array) -> bool:
 
 
 def advice(name: str, share: float, names: Sequence[str]) -> str:
-    """Return what to do where a parameter has a share of the effective draws that it should have.
+    """Return advice for a parameter that has only a share of the effective draws that are needed.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def advice(name: str, share: float, names: Sequence[str]) -> str:
 
 
 def what_to_know(table: pd.DataFrame, stuck: str, chains: int) -> tuple[str, ...]:
-    """Return what should be known of a table of parameters before its numbers are read, in words.
+    """Return the warnings about a summary table: R̂, effective draws, constant chains.
 
     Parameters
     ----------

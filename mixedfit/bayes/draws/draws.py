@@ -309,7 +309,7 @@ def _bracketed(name: str) -> str:
 
 
 def check_interval(interval: str, quantiles: tuple[float, ...]) -> None:
-    """Refuse what is not known of a summary's options."""
+    """Raise unless the options of a summary are valid."""
     check_one_of("interval", interval, ("quantiles", "hpd"))
     if not all(isinstance(p, int | float) and 0.0 <= p <= 1.0 for p in quantiles):
         raise ModelError(f"quantiles are {quantiles!r}; expected numbers from 0 to 1.")

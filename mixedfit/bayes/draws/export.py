@@ -91,7 +91,7 @@ def _of_rows(posterior: PosteriorDraws, label: str, response: Array, rng: np.ran
 
 
 def _coordinates(posterior: PosteriorDraws, label: str) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """Return the labels of rows, levels and effects, and the dimensions of what has them."""
+    """Return coordinates (labels of rows, levels and effects) and the dimensions of each variable."""
     design = posterior.design
     coords: dict[str, Any] = {"row": np.asarray(design.index)}
     dims: dict[str, list[str]] = {label: ["row"]}

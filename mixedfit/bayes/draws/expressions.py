@@ -38,7 +38,7 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {"exp": np.exp, "log": np.log, "sq
 
 
 def names_in(text: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """Return the text with parameters' names replaced by plain ones, and what these stand for.
+    """Return the text with the names of parameters replaced by identifiers, and the mapping back.
 
     Names such as ``(Intercept)`` or ``sd_(Intercept)|Tray`` are not Python's; longer names go first.
     """

@@ -27,7 +27,7 @@ Parts = tuple[Array, Array, tuple[Array, ...], tuple[Array, ...], ScaleDraws | N
 
 @dataclass(frozen=True, slots=True)
 class Further:
-    """Rows to predict, and what is asked of them.
+    """Rows to predict, and the options of the prediction.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Further:
 def predict(
     design: Design, kept: IntArray, parts: Parts, further: Further, seed: object
 ) -> tuple[pd.Index[Any], Array, tuple[str, ...]]:
-    """Return the rows' index, draws of shape (chains, draws, rows), and what should be known of new labels.
+    """Return the index of the rows, draws of shape (chains, draws, rows), and notes on new labels.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def predict(
 
 
 def _noise(design: Design, further: Further, n: int) -> Array | None:
-    """Return 1/√w of rows to predict, shape (n,), None where no residual is asked for."""
+    """Return 1/√w of the rows to predict, shape (n,), or None for predictions of means."""
     if further.kind == "mean":
         return None
     w = further_weights(design, further.data, further.weights, n)

@@ -56,7 +56,7 @@ def derived(posterior: _P, function: str | Callable[[_P], Any], name: str | None
 
 
 def stuck_of(posterior: PosteriorDraws) -> str:
-    """Return what to say of parameters that did not move, an empty string if all did."""
+    """Return a warning about parameters with a constant chain, or an empty string."""
     names = [name for name in posterior.names if name not in posterior.held and is_stuck(posterior[name])]
     if not names:
         return ""

@@ -96,7 +96,7 @@ class PosteriorDraws:
 
     @lazy
     def _getters(self) -> dict[str, Callable[[], Array]]:
-        """What gives the draws of every parameter, by name."""
+        """Functions that return the draws of each parameter, by name."""
         fixed = {self.design.x_names[c]: i for i, c in enumerate(self.kept)}
         out: dict[str, Callable[[], Array]] = {
             name: (lambda i=i: self.beta[:, :, i])  # type: ignore[misc]
@@ -129,7 +129,7 @@ class PosteriorDraws:
         return self._getters[name]()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is found again when asked for, such as functions made on the way."""
+        """Return the state without cached functions, which cannot be pickled."""
         return {name: value for name, value in self.__dict__.items() if name != "_getters"}
 
     def __iter__(self) -> Iterator[str]:

@@ -56,7 +56,7 @@ class Shape:
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """What is not the ordinary model, as mathematics."""
+        """Differences from normal errors and effects with one σ, as mathematics."""
         out = []
         by = None if self.groups is None else f"σ²[{self.groups.name}]"
         if by or not isinstance(self.errors, Normal):
@@ -69,7 +69,7 @@ class Shape:
         return tuple(out)
 
     def statements(self, sigma: VariancePrior) -> tuple[str, ...]:
-        """Return the priors of σ and ν, and what is not the ordinary model; `sigma` is the prior of a common σ."""
+        """Return the priors of σ and ν, and the `differences`; `sigma` is the prior of a common σ."""
         if self.groups is None:
             return (sigma.about("σ"), *self.differences)
         typical = "σ₀²" if isinstance(self.sigma0, Gamma) else "σ₀"
@@ -85,7 +85,7 @@ def place_shape(
     sigma: Any,
     data: Any,
 ) -> tuple[Shape, Mapping[str, Any] | None]:
-    """Return what is not normal with one σ, and the priors of all other parameters.
+    """Return the error model (t, Laplace, σ by group), and the priors of all other parameters.
 
     Raises
     ------

@@ -28,7 +28,7 @@ def check_positive(owner: object, **numbers: Any) -> None:
 
 
 def numbers_of(name: str, values: Any) -> Array:
-    """Return what was given as an array of numbers."""
+    """Return the values as an array of numbers."""
     try:
         return np.asarray(values, dtype=float)
     except (TypeError, ValueError):

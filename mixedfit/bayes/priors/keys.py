@@ -65,7 +65,7 @@ def with_known_keys(given: Mapping[str, Any], known: list[str]) -> dict[str, Any
 
 
 def _meaning(key: str) -> Hashable:
-    """Return what a key means, whatever the order of its parts and the intercept that need not be written."""
+    """Return the normalised form of a key: parts in order, with an explicit intercept."""
     head, bar, group = key.partition("|")
     if not bar:
         return frozenset(part.strip() for part in key.split(":")) if ":" in key else key

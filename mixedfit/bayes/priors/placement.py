@@ -204,7 +204,7 @@ def _fixed(
 
 
 def _set_apart(precision: Array, i: int) -> None:
-    """Forget what a joint prior says of one coefficient, and of no other."""
+    """Remove one coefficient from a joint prior."""
     rest = np.delete(np.arange(len(precision)), i)
     if precision[i, i] > 0:
         column = precision[rest, i].copy()

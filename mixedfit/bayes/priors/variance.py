@@ -55,7 +55,7 @@ class Gamma:
 
 @dataclass(frozen=True, slots=True)
 class _Variance:
-    """What priors of a variance share."""
+    """Base class of priors of a variance."""
 
     def about(self, name: str) -> str:
         """Return the prior written for a parameter's name."""

@@ -26,7 +26,7 @@ SLICE = 0.1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What every chain does.
+    """Settings that all chains share.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Plan:
 
 
 class Chain:
-    """One chain: its generator, its state, and what it has drawn."""
+    """One chain: its generator, state and draws."""
 
     pace: int = 1
     """Sweeps of the next slice."""

@@ -196,7 +196,7 @@ class CrossedChain(Chain):
         return len(places)
 
     def _move(self, shift: NestedShift) -> None:
-        """Draw what two nested factors share."""
+        """Draw the component that two nested factors share."""
         pair = self.steps[shift.inner], self.steps[shift.outer]
         bases = [step.factor.problem.bases[0] for step in pair]
         own, other = (R @ step.state[0][0] @ R.T for R, step in zip(bases, pair, strict=True))

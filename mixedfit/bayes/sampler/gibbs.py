@@ -142,7 +142,7 @@ def _placed(design: Design, priors: Mapping[str, Any] | None) -> tuple[Design, C
 def _chain_maker(
     design: Design, cross: CrossProducts, placement: Placement, shape: Shape, plan: Plan
 ) -> Callable[[np.random.Generator], Chain]:
-    """Return what makes a chain of its generator: the ordinary one, one with weighted rows, or one factor by factor."""
+    """Return the constructor of chains: normal errors, weighted rows, or one factor at a time."""
     if cross.q_random > problem_module.LARGEST_TAIL:
         if not shape.is_ordinary:
             raise ModelError(

@@ -34,7 +34,7 @@ START_DF = 10.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """What the sampler needs besides a `Problem`, the same for every chain.
+    """Arrays of the rows, which all chains share, in addition to a `Problem`.
 
     Attributes
     ----------

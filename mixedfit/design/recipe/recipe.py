@@ -35,7 +35,7 @@ _CALLED = re.compile(r"C\(\s*`?([^\W\d][\w.]*)`?\s*[,)]")
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """What a formula learnt from the rows of the fit.
+    """How the matrices of further rows are built, with the transforms learnt in the fit.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Recipe:
     refusal: str = ""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out functions that cannot go to another process, and say so there when they are needed."""
+        """Return the state without functions of the user, which cannot be pickled."""
         state = dict(self.__dict__)
         try:
             pickle.dumps(self.context)
@@ -81,7 +81,7 @@ class Recipe:
 
     @property
     def without_context(self) -> str:
-        """What a copy of the recipe says that lost the user's functions; empty if the formula uses none."""
+        """The error message of a recipe without the functions of the user; empty if the formula uses none."""
         used = [
             name for name in self.context if re.search(rf"(?<![\w.]){re.escape(name)}\b", self.parsed.source)
         ]
@@ -294,7 +294,7 @@ class _Single:
 
 
 def _evaluate(spec: Any, frame: pd.DataFrame, context: Mapping[str, Any], parsed: ParsedFormula) -> Array:
-    """Return a part's matrix on complete rows by what formulaic learnt in the fit."""
+    """Return the matrix of a part on complete rows, with formulaic's state of the fit."""
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("error", DataMismatchWarning)
@@ -308,7 +308,7 @@ def _evaluate(spec: Any, frame: pd.DataFrame, context: Mapping[str, Any], parsed
 
 
 def _beyond(spec: Any, text: str) -> str:
-    """Return what is said of rows beyond the range that a spline was learnt on; nothing of other errors."""
+    """Return the message for rows outside the range of a spline's knots, or an empty string for other errors."""
     call = re.search(r"`(.+)\)`", text)
     if call is None or "extrapolation" not in text:
         return ""

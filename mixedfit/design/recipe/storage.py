@@ -30,7 +30,7 @@ __all__ = ["pack", "unpack"]
 
 
 def pack(recipe: Recipe) -> dict[str, Any] | None:
-    """Return what JSON can hold of a recipe, or None if it holds values that JSON cannot."""
+    """Return a recipe as JSON values, or None if it holds other values."""
     try:
         return {
             "variables": [_pack_variable(v) for v in recipe.variables.values()],
@@ -191,7 +191,7 @@ def _one_row(variables: Mapping[str, Variable]) -> pd.DataFrame:
 
 
 def _spec(part: Any, stored: Mapping[str, Any], frame: pd.DataFrame) -> Any:
-    """Return a part's specification: its structure follows from the formula, its state is what was stored."""
+    """Return the specification of a part: structure from the formula, state from the file."""
     blank = ModelSpec(
         formula=part,
         output="numpy",

@@ -42,7 +42,7 @@ class Variable:
 
 
 def summarise(name: str, column: pd.Series[Any]) -> Variable:
-    """Return what a recipe keeps of a complete column."""
+    """Return the summary of a complete column for a recipe."""
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return Variable(name, "label", dtype.categories, float("nan"), float("nan"), float("nan"), False)
@@ -55,7 +55,7 @@ def summarise(name: str, column: pd.Series[Any]) -> Variable:
 
 
 def _two_valued(values: AnyArray, low: float, high: float) -> bool:
-    """Whether all values are `low` or `high`; most columns are told by their first rows."""
+    """Return whether all values are `low` or `high`; the first rows are tried first."""
     if any(value not in (low, high) for value in values[:20].tolist()):
         return False
     return bool(((values == low) | (values == high)).all())

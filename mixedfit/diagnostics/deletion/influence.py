@@ -33,7 +33,7 @@ CHUNK = 2048
 
 @dataclass(frozen=True, eq=False)
 class Influence:
-    """What leaving out each case does to the estimates.
+    """Changes of the estimates when each case is deleted.
 
     Attributes
     ----------
@@ -220,7 +220,7 @@ def _record(
     parts: Sequence[tuple[Deleted, Measures]],
     names: Names,
 ) -> Influence:
-    """Label what was computed."""
+    """Return the labelled record."""
     found = [m for _, m in parts]
     table = {"rows": np.array(sizes, np.int64)}
     for name, attribute in (

@@ -30,7 +30,7 @@ def has_one_factor(fit: Fit) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
-    """What the products of [X y] leave at some θ, and how that changes along θ, for each case.
+    """Reduced products of [X y] at some θ for each case, with derivatives in θ.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class LevelCases:
         return Criterion(fit.cross, structures, fit.reml, fit.held_sigma, canonical=True)
 
     def change(self, lams: Array, directions: Array) -> Point:
-        """Return what leaving out each case adds to the sums over all levels at its own λ̃.
+        """Return the change of the sums over levels when each case is deleted, at its own λ̃.
 
         Parameters
         ----------

@@ -176,7 +176,7 @@ def _curvature(cases: LevelCases, centre: Array) -> Array:
 
 
 class _Minimum:
-    """The criterion of each case, profiled over β and σ, from what the products leave."""
+    """The criterion of each case, profiled over β and σ, from the reduced products."""
 
     def __init__(self, cases: LevelCases, point: Point) -> None:
         criterion = cases.criterion
@@ -204,7 +204,7 @@ class _Minimum:
 
     @staticmethod
     def _constant(cases: LevelCases, nu: Array) -> Array:
-        """Return what basis, units and weights add to the criterion of each case."""
+        """Return the constant of the criterion of each case: basis, units and weights."""
         criterion, fixed = cases.criterion, cases.fit.cross.fixed
         value = cases.log_weights - cases.fit.cross.log_weights
         if criterion.sigma is None:
@@ -237,7 +237,7 @@ def _search(
 
 
 def _at(search: BatchSearch, cases: LevelCases, model: Polynomial, x: Array) -> Point:
-    """Return what each case's products of [X y] leave at its own θ."""
+    """Return the reduced products of [X y] of each case at its own θ."""
     values, slopes = model(x)
     width = cases.fit.cross.p + 1
     whole = Point(

@@ -119,7 +119,7 @@ class HeldCorrelation(_HeldRoot):
         return out
 
     def slope(self, value: float, x: Array) -> float:
-        """The derivative in the direction ∂λ/∂ρ, less what of it lies in the root's own directions, where it is 0."""
+        """The derivative in the direction ∂λ/∂ρ, projected off the root's own directions, along which it is 0."""
         if abs(value) >= 1.0:
             return float("nan")
         root = self._root(value)

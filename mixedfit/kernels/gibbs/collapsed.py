@@ -79,7 +79,7 @@ def unpack(
 
 @plain
 def log_marginal(chols: Array, system: Array, variance: float) -> float:
-    """Return log p(y | Ω, σ²) up to what does not depend on Ω, from the factored system."""
+    """Return log p(y | Ω, σ²) up to a constant in Ω, from the factored system."""
     value = 0.0
     for j in range(chols.shape[0]):
         for a in range(chols.shape[1]):

@@ -72,7 +72,7 @@ class Picture:
 
 
 def drawn(draw: Callable[[Any], Any], width: float, height: float) -> bytes:
-    """Return what a function draws on axes, as SVG; the picture is closed behind it."""
+    """Return the picture of a function that draws on axes, as SVG."""
     plt = pyplot()
     figure, ax = plt.subplots(figsize=(width, height), layout="constrained")
     try:

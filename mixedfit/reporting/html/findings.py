@@ -19,7 +19,7 @@ _STEPS = {1e-9: "a billionth", 1e-6: "a millionth", 1e-3: "a thousandth"}
 
 
 def verdict_in_words(results: Fitted) -> tuple[str, list[str]]:
-    """Return a headline on convergence and what it means."""
+    """Return a headline on convergence, with explanations."""
     fit = fit_of(results)
     c = fit.convergence
     if c.status == "failed":
@@ -91,7 +91,7 @@ MOST_CATEGORIES = 7
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What the residuals say in numbers.
+    """Summary statistics of the residuals, for the checks of the page.
 
     Attributes
     ----------
@@ -186,7 +186,7 @@ class Checks:
 
 
 def checks_of(results: Fitted) -> Checks:
-    """Return what the residuals say in numbers."""
+    """Return summary statistics of the residuals."""
     fit = fit_of(results)
     counted_rows = np.ones(fit.design.n, dtype=bool) if fit.design.weights is None else fit.design.weights > 0
     values = scaled_residuals(fit).to_numpy()[counted_rows]

@@ -45,7 +45,7 @@ def _recipe(fit: Fit) -> Recipe | None:
 
 
 def model_in_words(results: Fitted) -> list[str]:
-    """Return what was fitted to what, one statement each."""
+    """Return sentences that describe the model and the data."""
     fit = fit_of(results)
     method = "restricted maximum likelihood (REML)" if fit.reml else "maximum likelihood"
     out = [_rows_words(fit), *_fixed_words(fit), *_offset_words(fit)]
@@ -93,7 +93,7 @@ def _fixed_words(fit: Fit) -> list[str]:
 
 
 def _term_words(term: FixedTerm, variables: Mapping[str, Variable]) -> str:
-    """Return a term's name, with what it is if it is not a number."""
+    """Return the name of a term, with its kind unless it is a number."""
     name = plain(term.name)
     if len(term.variables) != 1:
         return name
@@ -152,7 +152,7 @@ def _block_words(fit: Fit, at: int) -> str:
 
 
 def _own(fit: Fit, at: int) -> list[str]:
-    """Return what a level of a grouping factor has of its own, effects of numbers together."""
+    """Return the random effects of a grouping factor in words, effects of numbers together."""
     block, recipe = fit.design.blocks[at], _recipe(fit)
     has_mean = "(Intercept)" in block.effects
     terms = [] if recipe is None else [t for t in recipe.effect_terms(at) if t.name != "(Intercept)"]
@@ -180,7 +180,7 @@ def _is_label(term: FixedTerm) -> bool:
 
 
 def effect_in_words(results: Fitted, at: int, effect: str) -> str:
-    """Return what one random effect is: "intercept", "effect of Days", "mean of MachineA"."""
+    """Return one random effect in words: "intercept", "effect of Days", "mean of MachineA"."""
     fit = fit_of(results)
     block, recipe = fit.design.blocks[at], _recipe(fit)
     if effect == "(Intercept)":
@@ -215,7 +215,7 @@ def _residual_words(fit: Fit) -> str:
 
 
 def left_out_in_words(results: Fitted) -> list[str]:
-    """Return which columns have no estimate, since others span them, and what that means for these."""
+    """Return sentences about linearly dependent columns without an estimate."""
     fit = fit_of(results)
     return [
         f"{plain(name)} has no estimate (NA): {_alias_words(name, others)}"
@@ -291,7 +291,7 @@ def effects_in_words(results: Fitted, intervals: pd.DataFrame, level: float) -> 
 
 
 def _reading(fit: Fit, name: str, intervals: pd.DataFrame, level: float) -> str:
-    """Return what a slope says of two rows that differ by one unit."""
+    """Return a slope in words: the difference between two rows that differ by one unit."""
     value = float(coefficients(fit)[name])
     low, high = intervals.loc[[name], ["lower", "upper"]].to_numpy(dtype=float)[0].tolist()
     direction = "higher" if value >= 0 else "lower"

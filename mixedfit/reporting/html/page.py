@@ -222,7 +222,7 @@ def _intervals(fit: Fit, level: float, traced: Profile | None) -> tuple[dict[str
 
 
 def _of_likelihood(fit: Fit) -> list[str]:
-    """Return what has to be known where REML estimates stand beside profile intervals."""
+    """Return the note on profile intervals beside REML estimates."""
     if not fit.reml:
         return []
     return ["Estimates are REML's; profile intervals are of the likelihood, around its own estimates."]

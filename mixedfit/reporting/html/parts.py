@@ -84,7 +84,7 @@ def list_of(items: Sequence[str]) -> str:
 
 
 def scrolled(body: str, label: str) -> str:
-    """Return what may be wider than the window, so that it scrolls by itself and by the keyboard."""
+    """Return HTML in a region that scrolls on its own, by keyboard too."""
     return f'<div class="scroll" role="region" tabindex="0" aria-label="{html.escape(label)}">{body}</div>'
 
 
