@@ -292,8 +292,8 @@ def _escape(criterion: Criterion, optimum: Optimum) -> Array | None:
     """Return a start off the boundary if the criterion falls when a missing direction is given variance.
 
     At λ̃ without full rank the gradient vanishes along the missing directions whatever the data say; the sign
-    of the slope ∂d/∂(λ̃λ̃ᵀ) there tells a boundary optimum from a saddle. Of 480 small models with five effects that
-    were started at 0, 14 end higher without this, by up to 117.
+    of the slope ∂d/∂(λ̃λ̃ᵀ) there tells a boundary optimum from a saddle. It decides where the start has zeros and no
+    second start is tried: large models would else stay at a start of 0.
     """
     x = optimum.x.copy()
     if np.all(x[criterion.diagonal] != 0.0):

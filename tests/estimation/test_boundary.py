@@ -59,18 +59,25 @@ def test_variance_on_the_boundary_must_not_be_called_undetermined_when_the_data_
     assert "do not determine" not in message
 
 
-@pytest.mark.parametrize("seed", [9, 25, 32, 51])
-def test_optimum_must_be_found_when_the_start_has_no_random_effects(seed: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "formula"),
+    [
+        ("Penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)"),
+        ("sleepstudy", "Reaction ~ Days + (Days | Subject)"),
+        ("sleepstudy", "Reaction ~ Days + (Days || Subject)"),
+    ],
+)
+def test_optimum_must_be_found_when_the_start_has_no_random_effects(
+    monkeypatch: pytest.MonkeyPatch, name: str, formula: str
+) -> None:
     """At λ = 0 the gradient vanishes whatever the data say: the search must see that the criterion falls off it.
 
-    Without that look these four end 34 to 50 above the optimum (14 of 480 such models end higher, by up to 117).
+    Small models are searched from a second start as well; as large ones, which are not, these end 150 to 283 too high
+    without that look.
     """
-    rng = np.random.default_rng(seed)
-    frame = pd.DataFrame(rng.standard_normal((30, 4)), columns=["a", "b", "c", "d"])
-    frame["g"] = np.repeat(np.arange(6), 5)
-    effects = rng.standard_normal((6, 5)) @ (3.0 * rng.standard_normal((5, 5)))
-    slopes = np.sum(effects[frame["g"], 1:] * frame[["a", "b", "c", "d"]].to_numpy(), axis=1)
-    frame["y"] = rng.standard_normal(30) + effects[frame["g"], 0] + slopes
-    model = mf.lmm("y ~ 1 + (a + b + c + d || g)", frame)
+    monkeypatch.setattr("mixedfit.estimation.estimate.LARGE_TAIL", -1)
+    model = mf.lmm(formula, mf.load_dataset(name))
     best = model.fit()
-    assert model.fit(start=np.zeros(5)).reml_criterion == pytest.approx(best.reml_criterion, abs=0.01)
+    again = model.fit(start=np.zeros(best.theta.size))
+    assert again.converged
+    assert again.reml_criterion == pytest.approx(best.reml_criterion, abs=1e-6)
