@@ -21,6 +21,9 @@ from .grouping import Grouping, encode
 
 __all__ = ["ModelFrame", "build_frame", "names_by_part", "names_in_factor", "names_of"]
 
+NAMESPACES = ("contr", "np")
+"""Names of formulaic that are followed by a dot, as in ``contr.sum``."""
+
 _BACKTICK = re.compile(r"`([^`]*)`")
 
 
@@ -194,13 +197,14 @@ def names_in_factor(factor: Any) -> list[tuple[str, bool]]:
             source=factor.expr,
             advice=hint(factor.expr),
         ) from None
-    called = {
-        node.func.id
+    functions = {node.func for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    functions |= {
+        node.value
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in NAMESPACES
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id not in called:
+        if isinstance(node, ast.Name) and node not in functions:
             found.append((node.id, False))
         elif isinstance(node, ast.Attribute):
             found.append((ast.unparse(node), False))

@@ -18,6 +18,7 @@ from mixedfit.formula.parse import ParsedFormula, random_key
 from mixedfit.formula.r_syntax import hint, unquoted
 
 from .grouping import Grouping
+from .materializer import Materializer
 from .model_frame import ModelFrame
 
 __all__ = ["MANY_LEVELS", "Matrices", "evaluate"]
@@ -159,6 +160,7 @@ def _by_formulaic(
             made = formula.get_model_matrix(
                 pd.DataFrame(frame.columns, copy=False),
                 context={**CONTEXT, **context},
+                materializer=Materializer,
                 output="numpy",
                 na_action="ignore",
             )

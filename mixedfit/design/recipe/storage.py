@@ -18,6 +18,7 @@ from formulaic.parser.types import Factor
 
 from mixedfit.core.errors import DataError, FormulaError
 from mixedfit.core.json_index import pack_index, unpack_index
+from mixedfit.design.materializer import Materializer
 from mixedfit.design.model_matrix import CONTEXT
 from mixedfit.formula.parse import ParsedFormula, random_key
 from mixedfit.formula.safety import check_is_plain
@@ -203,4 +204,4 @@ def _spec(part: Any, stored: Mapping[str, Any], frame: pd.DataFrame) -> Any:
     )
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return blank.get_model_matrix(frame, context=dict(CONTEXT)).model_spec
+        return blank.get_model_matrix(frame, context=dict(CONTEXT), materializer=Materializer).model_spec

@@ -1,0 +1,62 @@
+"""formulaic's materialiser, with called names told apart from columns of the same name.
+
+In ``C(C)`` or ``y ~ C + C(A, contr.sum)`` the first C is a function and the second a column. formulaic looks both up in
+one namespace, data first; here names before a bracket or a dot are looked up among functions, if there is one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from typing import Any
+
+from formulaic.materializers.pandas import PandasMaterializer, override
+from formulaic.transforms import TRANSFORMS
+from formulaic.utils.stateful_transforms import stateful_eval
+
+__all__ = ["Materializer", "separate_calls"]
+
+PREFIX = "_function_"
+"""Put before called names that are columns too; not part of any name that is shown."""
+
+_CALLED = re.compile(
+    r"""`[^`]*`|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|(?<![\w.])(?P<name>[^\W\d]\w*)(?=\s*[.(])""", re.DOTALL
+)
+
+
+def separate_calls(expression: str, names: Container[str]) -> str:
+    """Return an expression with `PREFIX` before those of `names` that stand before a bracket or a dot.
+
+    Examples
+    --------
+    >>> separate_calls("C(C, contr.treatment('C(')) + x", {"C"})
+    "_function_C(C, contr.treatment('C(')) + x"
+    """
+
+    def replaced(found: re.Match[str]) -> str:
+        return PREFIX + found.group() if found["name"] and found["name"] in names else found.group()
+
+    return _CALLED.sub(replaced, expression)
+
+
+class Materializer(PandasMaterializer):  # type: ignore[misc]
+    """As formulaic's for pandas frames; `Formula.get_model_matrix` takes it by ``materializer=``."""
+
+    REGISTER_NAME = "mixedfit"
+    REGISTER_INPUTS = ()
+
+    @override
+    def _init(self) -> None:
+        super()._init()
+        functions = {**TRANSFORMS, **self.context}
+        self.shared = {name: functions[name] for name in functions if name in self.data_context}
+
+    @override
+    def _evaluate(self, expr: str, metadata: Any, spec: Any) -> Any:
+        text = separate_calls(expr, self.shared)
+        if text == expr:
+            return super()._evaluate(expr, metadata, spec)
+        variables: set[Any] = set()
+        context = self.layered_context.with_layers({PREFIX + name: f for name, f in self.shared.items()})
+        made = stateful_eval(text, context, {text: metadata}, spec.transform_state, spec, variables=variables)
+        return made, variables
