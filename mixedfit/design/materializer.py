@@ -45,13 +45,13 @@ class Materializer(PandasMaterializer):  # type: ignore[misc]
     REGISTER_NAME = "mixedfit"
     REGISTER_INPUTS = ()
 
-    @override
+    @override  # type: ignore[untyped-decorator]
     def _init(self) -> None:
         super()._init()
         functions = {**TRANSFORMS, **self.context}
         self.shared = {name: functions[name] for name in functions if name in self.data_context}
 
-    @override
+    @override  # type: ignore[untyped-decorator]
     def _evaluate(self, expr: str, metadata: Any, spec: Any) -> Any:
         text = separate_calls(expr, self.shared)
         if text == expr:
