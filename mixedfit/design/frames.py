@@ -110,14 +110,19 @@ def _from_polars(values: Any) -> Any:
         return pd.Categorical(text.to_list())
     if kind == "String":
         return pd.Series(values.to_list(), dtype="str")
-    if values.null_count() and kind != "Boolean":
-        return values.cast(type(values)([1.0]).dtype).to_numpy()
+    if values.null_count() and kind.startswith(("Int", "UInt")):
+        return pd.array(values.to_list(), dtype="UInt64" if kind == "UInt64" else "Int64")
+    if values.null_count() and kind.startswith("Float"):
+        return values.to_numpy()
     return np.asarray(
         values.to_numpy() if not values.null_count() else np.array(values.to_list(), dtype=object)
     )
 
 
 def _from_arrow(values: Any) -> Any:
+    kind = str(values.type)
+    if values.null_count and kind.startswith(("int", "uint")):  # a float would merge large labels
+        return pd.array(values.to_pylist(), dtype="UInt64" if kind == "uint64" else "Int64")
     return values.to_pandas()
 
 
@@ -134,18 +139,45 @@ def check_column(name: str, values: pd.Series[Any]) -> None:
         raise DataError(
             f"column {name!r} is complex; mixed models take real numbers. Use its .real or its modulus."
         )
-    if isinstance(dtype, np.dtype) and dtype.kind in "mM":
+    if _is_time(dtype):
+        raise _times(name, "dates or durations", str(dtype))
+    if isinstance(dtype, pd.IntervalDtype):
         raise DataError(
-            f"column {name!r} holds dates or durations ({dtype}). As a predictor, turn it into a number first, such as "
-            f"days since the start; as a grouping factor, into labels: data[{name!r}].astype(str)."
+            f"column {name!r} holds intervals ({dtype}). As a factor, turn them into labels: "
+            f"data[{name!r}].astype(str); as a number, take their middles: pd.arrays.IntervalArray(data[{name!r}]).mid."
         )
     if isinstance(dtype, np.dtype) and dtype.kind == "O":
         kind = pd.api.types.infer_dtype(values, skipna=True)
+        if kind in ("date", "datetime", "datetime64", "time", "timedelta", "timedelta64", "period"):
+            raise _times(name, f"{kind} objects", "object")
         if kind not in ("string", "boolean", "empty", "categorical", *NUMBERS):
             raise DataError(
                 f"column {name!r} has dtype object and holds {kind} values; expected numbers, strings, booleans or "
                 "categories. Convert it with pd.to_numeric or .astype(str)."
             )
+
+
+def _is_time(dtype: Any) -> bool:
+    """Return whether a type is of dates, times, durations or periods, in numpy, pandas or Arrow."""
+    if isinstance(dtype, np.dtype):
+        return dtype.kind in "mM"
+    if isinstance(dtype, pd.DatetimeTZDtype | pd.PeriodDtype):
+        return True
+    return str(dtype).startswith(("timestamp", "date", "time", "duration")) and str(dtype).endswith(
+        "[pyarrow]"
+    )
+
+
+def _times(name: str, what: str, dtype: str) -> DataError:
+    column = f"data[{name!r}]"
+    dates = f"{column}.dt.to_timestamp()" if "period" in f"{dtype} {what}" else f"pd.to_datetime({column})"
+    number = f"days since the start: t = {dates}; t = (t - t.min()).dt.days"
+    if dtype.startswith(("timedelta", "duration")) or "timedelta" in what:
+        number = f"days: t = pd.to_timedelta({column}) / pd.Timedelta(days=1)"
+    return DataError(
+        f"column {name!r} holds {what} ({dtype}). As a predictor, turn it into a number first, such as {number}. As a "
+        f"grouping factor, turn it into labels: {column}.astype(str)."
+    )
 
 
 NUMBERS = ("floating", "integer", "mixed-integer-float")
@@ -172,6 +204,9 @@ def plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
         return pd.Series(pd.to_numeric(column), index=column.index, name=column.name)
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.infer_dtype(column, skipna=True) == "boolean":
         return column.astype(bool)
+    if pd.api.types.is_integer_dtype(dtype):
+        whole = np.uint64 if str(dtype).lower().startswith("uint64") else np.int64
+        return pd.Series(column.to_numpy(dtype=whole), index=column.index, name=column.name)
     if pd.api.types.is_numeric_dtype(dtype):
         return pd.Series(column.to_numpy(dtype=np.float64), index=column.index, name=column.name)
     return column.astype("category")

@@ -46,7 +46,7 @@ def encode(name: str, values: pd.Series[Any]) -> Grouping:
     array = values.to_numpy() if isinstance(values.dtype, np.dtype) else None
     if array is not None and array.dtype.kind in "iu" and array.size:
         low, high = int(array.min()), int(array.max())
-        if high - low <= 4 * array.size + 1000:
+        if high - low <= 4 * array.size + 1000 and high < 2**63 - 1:
             return _used(name, (array - low).astype(np.int64), pd.RangeIndex(low, high + 1))
     codes, levels = pd.factorize(values, sort=True)
     return Grouping(name, codes.astype(np.int64), pd.Index(levels))
