@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -17,7 +18,7 @@ from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Un
 from mixedfit.formula.parse import GroupingFactor, ParsedFormula, RandomTerm, random_key
 
 from .grouping import Grouping, interact, warn_of_measurements
-from .model_frame import ModelFrame, build_frame
+from .model_frame import ModelFrame, build_frame, names_by_part
 from .model_matrix import Matrices, evaluate
 from .recipe import Recipe, make_recipe
 
@@ -260,22 +261,27 @@ def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices)
 
 
 def check_identifiable(design: Design, sigma: float | None) -> None:
-    """Refuse a factor with a level for every row, where σ and the level's variance are one number.
+    """Refuse random and fixed effects that the rows cannot determine.
 
-    Warn where a random term has as many effects as there are rows.
+    A factor with a level for every row, whose variance and σ² are one number; effects of labels with more random
+    effects than rows; fixed effects of labels for every row. Warn where a random term has as many effects as rows.
 
     Raises
     ------
     ModelError
-        Unless σ is held fixed or the weights differ between rows.
+        For random effects unless σ is held fixed or, for a factor, the weights differ between rows.
     """
-    if sigma is not None:
-        return
     counted = np.ones(design.n, dtype=bool) if design.weights is None else design.weights > 0
     n = int(counted.sum())
+    fixed = design.X.shape[1] + sum(len(factor.names) for factor in design.many)
+    if fixed >= n and (note := _labels_like_numbers(design, ["X"])):
+        raise ModelError(f"{n} rows cannot determine {fixed} fixed effects and a residual variance. {note}")
+    if sigma is not None:
+        return
     unequal = design.weights is not None and np.ptp(design.weights[counted]) > 0
     for block in design.blocks:
         levels = block.levels if n == design.n else int(np.unique(block.codes[counted]).size)
+        most = max(block.term_sizes)
         if levels >= n and unequal:
             warn(
                 f"{block.name!r} has a level for every row and sigma is estimated. If the weights are the inverses "
@@ -288,10 +294,45 @@ def check_identifiable(design: Design, sigma: float | None) -> None:
                 "cannot be told from the residual variance. Hold sigma fixed, give weights, or choose a factor "
                 "with several rows a level."
             )
-        elif levels * max(block.term_sizes) >= n:
+        elif levels * most > n and (note := _labels_like_numbers(design, _parts_of(design, block.name))):
+            raise ModelError(
+                f"{block.name!r} has {levels * most:,} random effects ({most} for each of {levels} levels) for {n} "
+                f"rows, which cannot determine them beside a residual variance. {note}"
+            )
+        elif levels * most >= n:
             warn(
-                f"{block.name!r} has {levels} levels of {max(block.term_sizes)} effects for {n} rows: "
+                f"{block.name!r} has {levels} levels of {most} effects for {n} rows: "
                 "the residual variance can hardly be told from theirs, and the split between them may be "
                 "arbitrary. Hold sigma fixed or simplify the random effects.",
                 IdentifiabilityWarning,
             )
+
+
+def _parts_of(design: Design, group: str) -> list[str]:
+    """Return the keys of the effects of a grouping factor in `ParsedFormula.matrices`."""
+    return [random_key(p) for term in design.formula.random if term.group.name == group for p in term.parts]
+
+
+def _labels_like_numbers(design: Design, parts: Sequence[str]) -> str:
+    """Return a note on the column of labels with most levels among the variables of parts of the formula."""
+    if design.recipe is None:
+        return ""
+    names = {name for part in parts for name in names_by_part(design.formula).get(part, ())}
+    known = [design.recipe.variables[name] for name in names if name in design.recipe.variables]
+    labels = [v for v in known if v.levels is not None and len(v.levels) > 5]
+    if not labels:
+        return ""
+    widest = max(labels, key=lambda v: len(v.levels))  # type: ignore[arg-type]
+    assert widest.levels is not None
+    texts = [str(level) for level in widest.levels]
+    note = f"{widest.name!r} is a factor with {len(texts)} levels, such as {texts[len(texts) // 2]!r}"
+    commas = sum(re.fullmatch(r"\s*[-+]?\d*,\d+\s*", text) is not None for text in texts)
+    numbers = sum(
+        re.fullmatch(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", text) is not None for text in texts
+    )
+    if commas > 0.5 * len(texts):
+        column = f"data[{widest.name!r}]"
+        return f"{note}: decimal commas? Make numbers of them: {column}.str.replace(',', '.').astype(float)."
+    if numbers > 0.5 * len(texts):
+        return f"{note}: numbers written as text? Make numbers of them with pd.to_numeric."
+    return f"{note}: use fewer levels, or make it a grouping factor."
