@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from mixedfit.likelihood.criterion import Criterion
 
 from .optimize import Optimum
 
-__all__ = ["Convergence", "undetermined", "verdict_of"]
+__all__ = ["Convergence", "undetermined", "unidentified_verdict", "verdict_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,9 @@ class Convergence:
 
     Attributes
     ----------
-    status : {"converged", "boundary", "failed"}
-        "boundary": converged to a singular covariance, which is a result and not a failure.
+    status : {"converged", "boundary", "unidentified", "failed"}
+        "boundary": converged to a singular covariance, which is a result and not a failure. "unidentified": the
+        optimum was reached, but the data determine only combinations of some variances.
     decrement : float
         Decrease of the criterion that a Newton step still promised.
     evaluations : int
@@ -35,7 +36,7 @@ class Convergence:
         The verdict in words, with advice.
     """
 
-    status: Literal["converged", "boundary", "failed"]
+    status: Literal["converged", "boundary", "unidentified", "failed"]
     decrement: float
     evaluations: int
     singular: tuple[str, ...]
@@ -81,6 +82,20 @@ def verdict_of(
             "The estimates are the optimum; a simpler random part fits as well.",
         )
     return Convergence("converged", optimum.decrement, optimum.evaluations, (), f"Converged ({found}).")
+
+
+def unidentified_verdict(convergence: Convergence, names: Sequence[str]) -> Convergence:
+    """Return the verdict on a fit with a ridge along which the named parameters change and the criterion does not."""
+    if convergence.status == "failed" or not names:
+        return convergence
+    listed = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    found = f"{convergence.evaluations} evaluations, Newton decrement {convergence.decrement:.1e}"
+    message = (
+        f"Not identified ({found}): the data determine only the sum of what these contribute, not each of them: "
+        f"{listed}. Fixed effects, residual variance and fitted values are those of the optimum; the split is arbitrary. "
+        "Remove a term or a column that repeats another."
+    )
+    return replace(convergence, status="unidentified", message=message)
 
 
 def undetermined(criterion: Criterion, optimum: Optimum) -> BoolArray:

@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import DataError, ModelError
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads, inverse
@@ -21,8 +21,9 @@ from mixedfit.kernels.first_factor_products import solve_first
 from mixedfit.likelihood.criterion import Criterion, Evaluation
 
 from .chart import Chart, chart_at
-from .convergence import Convergence
+from .convergence import Convergence, unidentified_verdict
 from .estimate import Control, estimate
+from .ridges import ridge_names, unidentified_elements
 
 __all__ = ["Fit", "Fitted", "HasFit", "criterion_of", "fit_design", "fit_of", "refit_design"]
 
@@ -94,6 +95,11 @@ class Fit:
     def omega(self) -> tuple[Array, ...]:
         """Ω = σ²λλᵀ of every block, shape (k, k) each, in units of y²."""
         return tuple(self.sigma**2 * lam @ lam.T for lam in self.lam)
+
+    @lazy
+    def unidentified(self) -> tuple[BoolArray, ...]:
+        """Elements of each block's Ω that the data cannot tell from others, shape (k, k) each."""
+        return unidentified_elements(self.design)
 
     @lazy
     def coefficient_names(self) -> tuple[str, ...]:
@@ -392,6 +398,7 @@ def _estimated(
             names=[block.name for block in design.blocks],
             report=report,
         )
+    convergence = unidentified_verdict(outcome.convergence, ridge_names(design))
     timing["optimisation"] = perf_counter() - begun
     timing["total"] = sum(timing.values())
-    return Fit(design, cross, outcome.theta, reml, sigma, outcome.convergence, outcome.evaluation, timing)
+    return Fit(design, cross, outcome.theta, reml, sigma, convergence, outcome.evaluation, timing)

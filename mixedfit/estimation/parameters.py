@@ -28,6 +28,7 @@ __all__ = [
     "complement",
     "covariance_slopes",
     "interval_table",
+    "is_identified",
     "jacobian",
     "labels_of",
     "on_boundary",
@@ -157,6 +158,14 @@ def on_boundary(fit: Fit, parameter: Parameter) -> bool:
     return False
 
 
+def is_identified(fit: Fit, parameter: Parameter) -> bool:
+    """Return whether the design tells a standard deviation or correlation apart from the others."""
+    if parameter.kind not in ("sd", "correlation") or fit.convergence.status != "unidentified":
+        return True
+    moved, own = fit.unidentified[parameter.block], [parameter.first, parameter.second]
+    return not moved[np.ix_(own, own)].any()
+
+
 AT_LIMIT = 1e-6
 """Sine of the angle between two rows of a root below which their correlation counts as ±1."""
 
@@ -205,10 +214,13 @@ def _outer(u: Array, v: Array) -> Array:
 
 
 def jacobian(fit: Fit, parameters: Sequence[Parameter]) -> Array:
-    """Return ∂(standard deviations, correlations, σ)/∂(η, log σ²), shape (count, n_theta + 1); NaN on the boundary."""
+    """Return ∂(standard deviations, correlations, σ)/∂(η, log σ²), shape (count, n_theta + 1).
+
+    NaN on the boundary and where a parameter is not identified.
+    """
     out = np.zeros((len(parameters), fit.theta.size + 1))
     for row, parameter in zip(out, parameters, strict=True):
-        if on_boundary(fit, parameter):
+        if on_boundary(fit, parameter) or not is_identified(fit, parameter):
             row[:] = np.nan
         elif parameter.kind == "sigma":
             row[-1] = 0.5 * fit.sigma

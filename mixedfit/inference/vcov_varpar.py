@@ -15,7 +15,13 @@ from mixedfit.core.arrays import Array
 from mixedfit.core.options import check_one_of
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
-from mixedfit.estimation.parameters import covariance_slopes, jacobian, on_boundary, variance_parameters
+from mixedfit.estimation.parameters import (
+    covariance_slopes,
+    is_identified,
+    jacobian,
+    on_boundary,
+    variance_parameters,
+)
 
 __all__ = ["Scale", "standard_errors", "vcov_varpar"]
 
@@ -83,6 +89,8 @@ def _jacobian(fit: Fit, scale: Scale) -> Array:
         else:
             row[fit.chart.slices[p.block]] = slopes[p.block][:, p.first, p.second]
             row[-1] = fit.omega[p.block][p.first, p.second]
+        if not is_identified(fit, p):
+            row[:] = np.nan
     return out
 
 

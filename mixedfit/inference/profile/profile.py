@@ -21,7 +21,15 @@ from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads, inverse
 from mixedfit.core.options import check_level
 from mixedfit.estimation.fit import Fit, fit_design
-from mixedfit.estimation.parameters import Names, Parameter, choose, interval_table, parameters_of, values_of
+from mixedfit.estimation.parameters import (
+    Names,
+    Parameter,
+    choose,
+    interval_table,
+    is_identified,
+    parameters_of,
+    values_of,
+)
 from mixedfit.inference.vcov_varpar import standard_errors
 
 from .curve import Curve
@@ -270,6 +278,8 @@ def _reason_without_profile(fit: Fit, parameter: Parameter, estimate: float) -> 
             return "it is a level of a factor that is kept as codes"
         if not fit.kept[parameter.first]:
             return "the coefficient was dropped for rank"
+    elif not is_identified(fit, parameter):
+        return "the data do not tell it from the others"
     elif parameter.kind == "correlation" and np.isnan(estimate):
         return "a standard deviation of 0 leaves the correlation undefined"
     return ""

@@ -1,0 +1,113 @@
+"""Covariances that a design cannot tell apart: found, named, without standard errors; all others left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mixedfit as mf
+
+
+def frame() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame({"id": np.repeat(np.arange(20), 6), "t": np.tile(np.arange(6.0), 20)})
+    data["name"] = "P" + data["id"].astype(str)
+    data["site"], data["plot"] = data["id"] // 4, data["id"]
+    data["one"], data["k"], data["k2"] = "b1", 1.0, 2.0
+    data["t2"], data["tk"] = 2 * data["t"] - 3.0, data["t"] + 1e6
+    data["f"] = np.array(list("uvw"))[data["t"].astype(int) % 3]
+    data["u"], data["v"], data["w"] = ((data["f"] == level) * 1.0 for level in "uvw")
+    data["x"] = np.repeat(rng.standard_normal(20), 6)
+    data["other"] = (np.arange(120) * 7) % 11
+    data["y"] = rng.standard_normal(20)[data["id"]] * 1.5 + rng.standard_normal(120)
+    return data
+
+
+SAME = [
+    ("(1 | id) + (1 | name)", {"(Intercept) | id", "(Intercept) | name"}),
+    ("(1 | site/plot) + (1 | id)", {"(Intercept) | id", "(Intercept) | plot:site"}),
+    ("(1 | id/one)", {"(Intercept) | id", "(Intercept) | one:id"}),
+    ("(1 | id:name) + (1 | id)", {"(Intercept) | id:name", "(Intercept) | id"}),
+    ("(1 | id) + (0 + k | id)", {"(Intercept) | id", "k | id"}),
+    ("(1 | id) + (0 + k2 | name)", {"(Intercept) | id", "k2 | name"}),
+    ("(k | id)", {"(Intercept) | id", "k | id"}),
+    ("(t | id) + (0 + t2 | name)", {"(Intercept) | id", "t | id", "t2 | name"}),
+    ("(t | id) + (1 | name)", {"(Intercept) | id", "(Intercept) | name"}),
+    ("(0 + t + I(2 * t) | id)", {"t | id", "I(2 * t) | id"}),
+    ("(t + t2 | id)", {"(Intercept) | id", "t | id", "t2 | id"}),
+    (
+        "(0 + f | id) + (f | name)",
+        {"fu | id", "fv | id", "fw | id", "(Intercept) | name", "fv | name", "fw | name"},
+    ),
+    ("(0 + u | id) + (0 + v | id) + (0 + u | name)", {"u | id", "u | name"}),
+    ("(1 | id) + (1 | other) + (1 | name)", {"(Intercept) | id", "(Intercept) | name"}),
+]
+
+APART = [
+    "(1 | id)",
+    "(t | id)",
+    "(t || id)",
+    "(tk | id)",
+    "(x | id)",
+    "(1 | id) + (1 | site)",
+    "(1 | id) + (1 | other)",
+    "(1 | id) + (0 + t | name)",
+    "(f | id)",
+    "(f || id)",
+    "(1 | id) + (0 + f || id)",
+    "(1 | id) + (0 + u | id) + (0 + v | id)",
+    "(1 | site/id)",
+]
+
+
+@pytest.mark.filterwarnings("ignore::mixedfit.IdentifiabilityWarning")
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize(("random", "named"), SAME)
+def test_terms_that_are_one_must_be_named_without_standard_errors(
+    random: str, named: set[str], reml: bool
+) -> None:
+    fit = mf.lmm(f"y ~ t + {random}", frame()).fit(reml=reml)
+    assert fit.convergence.status == "unidentified"
+    listed = fit.convergence.message.split("each of them: ")[1].split(". Fixed")[0]
+    assert set(listed.split(", ")) == named
+    errors = np.sqrt(np.diag(fit.vcov_varpar()))
+    names = fit.parameters("long").index[: errors.size]
+    for name, error in zip(names, errors, strict=True):
+        if name.startswith("sd_") and (
+            name[3:].replace("|", " | ") in named or fit.parameters("long")[name] > 0
+        ):
+            assert np.isnan(error) == (name[3:].replace("|", " | ") in named)
+    assert np.isfinite(errors[-1])  # of σ
+    assert np.isfinite(fit.bse).all()
+
+
+@pytest.mark.filterwarnings("ignore::mixedfit.IdentifiabilityWarning")
+@pytest.mark.parametrize("random", APART)
+def test_terms_that_differ_must_not_be_called_one(random: str) -> None:
+    fit = mf.lmm(f"y ~ t + {random}", frame()).fit()
+    assert fit.convergence.status in ("converged", "boundary")
+
+
+def test_fit_must_warn_and_be_that_of_one_of_the_terms() -> None:
+    one = mf.lmm("y ~ t + (1 | id)", frame()).fit()
+    with pytest.warns(mf.IdentifiabilityWarning, match="only the sum"):
+        both = mf.lmm("y ~ t + (1 | id) + (1 | name)", frame()).fit()
+    assert both.reml_criterion == pytest.approx(one.reml_criterion, abs=1e-7)
+    variances = both.varcorr["vcov"][:2]
+    assert variances.sum() == pytest.approx(one.varcorr["vcov"][0], rel=1e-4)
+    assert both.t_test("t").table["df"].iloc[0] == pytest.approx(
+        one.t_test("t").table["df"].iloc[0], rel=1e-3
+    )
+    assert both.converged
+    assert np.isnan(both.profile().conf_int().loc[".sig01"]).all()
+
+
+@pytest.mark.filterwarnings("ignore::mixedfit.IdentifiabilityWarning")
+def test_rows_of_weight_zero_must_not_tell_terms_apart() -> None:
+    data = frame().assign(w=1.0)
+    data.loc[5, "name"], data.loc[5, "w"] = "Q", 0.0
+    assert (
+        mf.lmm("y ~ t + (1 | id) + (1 | name)", data, weights="w").fit().convergence.status == "unidentified"
+    )
+    assert mf.lmm("y ~ t + (1 | id) + (1 | name)", data).fit().convergence.status != "unidentified"
