@@ -92,8 +92,8 @@ def unidentified_verdict(convergence: Convergence, names: Sequence[str]) -> Conv
     found = f"{convergence.evaluations} evaluations, Newton decrement {convergence.decrement:.1e}"
     message = (
         f"Not identified ({found}): the data determine only the sum of what these contribute, not each of them: "
-        f"{listed}. Fixed effects, residual variance and fitted values are those of the optimum; the split is arbitrary. "
-        "Remove a term or a column that repeats another."
+        f"{listed}. Fixed effects, residual variance and fitted values are those of the optimum; the split is "
+        "arbitrary. Remove a term or a column that repeats another."
     )
     return replace(convergence, status="unidentified", message=message)
 

@@ -17,7 +17,7 @@ from mixedfit.inference.ddf import Ddf
 
 from .power import SampleSize, SimulationSetting, draw_and_test, resized, sample_sizes
 from .record import Power
-from .study import drawn_table, read_parameters, study_of
+from .study import arm_counts, drawn_table, read_parameters, study_of
 
 __all__ = ["power", "simulate_lmm"]
 
@@ -198,14 +198,16 @@ def power(
     study = study_of(formula, data, weights=weights, offset=offset, context=context)
     sizes = sample_sizes(study, along or {}, within or {})
     sequence = seed_sequence(seed)
-    outcomes = []
+    outcomes, arms = [], []
     with Progress(progress) as shown:
         for number, size in enumerate(sizes):
 
             def tick(done: int, number: int = number) -> None:
                 shown.count(number * n + done, n * len(sizes), "data sets")
 
-            setting = SimulationSetting.of(resized(study, size), params, test, ddf=ddf, reml=reml)
+            changed = resized(study, size)
+            arms.append(arm_counts(changed, size))
+            setting = SimulationSetting.of(changed, params, test, ddf=ddf, reml=reml)
             # one seed for all sizes would correlate their Monte-Carlo errors
             child = np.random.SeedSequence(sequence.entropy, spawn_key=(*sequence.spawn_key, number))
             outcomes.append(draw_and_test(setting, n, seed=child, n_jobs=threads, tick=tick))
@@ -215,7 +217,9 @@ def power(
     columns = [_columns(size) for size in sizes[: len(outcomes)]]
     labels = [", ".join(f"{k} = {v}" for k, v in size.items()) or "p_value" for size in columns]
     return Power(
-        table=pd.DataFrame([o.row(size, alpha) for size, o in zip(columns, outcomes, strict=True)]),
+        table=pd.DataFrame(
+            [{**o.row(size, alpha), **own} for size, own, o in zip(columns, arms, outcomes, strict=False)]
+        ),
         p_values=pd.DataFrame({k: o.p_values for k, o in zip(labels, outcomes, strict=True)}),
         estimates=pd.DataFrame({k: o.estimates for k, o in zip(labels, outcomes, strict=True)}),
         test=_test_text(test),

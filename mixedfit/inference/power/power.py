@@ -40,7 +40,7 @@ from mixedfit.inference.hypotheses.parse import read_hypotheses
 from mixedfit.inference.hypotheses.tests import joint_f_test, t_statistic
 
 from .record import wilson
-from .study import AssumedParameters, Study, read_parameters, with_levels, with_rows
+from .study import AssumedParameters, Study, arms_of, read_parameters, with_levels, with_rows
 
 __all__ = ["SampleSize", "SimulatedTests", "SimulationSetting", "draw_and_test", "resized", "sample_sizes"]
 
@@ -83,9 +83,10 @@ def resized(study: Study, size: SampleSize) -> Study:
     # rows first: they are copied with their level
     for (option, column), count in sorted(size.items(), key=lambda item: item[0][0] != "within"):
         if option == "within":
-            frame = with_rows(frame, column, count)
+            frame = with_rows(frame, column, count, arms_of(study, frame, column, within=True))
         else:
-            frame = with_levels(frame, column, count, _grouping(study))
+            arms = arms_of(study, frame, column, within=False)
+            frame = with_levels(frame, column, count, _grouping(study), arms)
     return study.on(frame)
 
 
