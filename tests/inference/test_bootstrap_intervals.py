@@ -117,10 +117,48 @@ def raise_error(error: BaseException) -> Any:
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_statistic_that_raises_must_be_named_with_its_replicate(n_jobs: int) -> None:
+def test_statistic_that_raises_must_be_nan_there_and_lose_nothing_else(n_jobs: int) -> None:
     statistic = Unwell(4, lambda: raise_error(KeyError("nothing")))
-    with pytest.raises(mf.ModelError, match=r"raised KeyError on replicate \d+: 'nothing'") as caught:
-        FITS["slopes"]().bootstrap(9, seed=1, statistic=statistic, n_jobs=n_jobs)
+    drawn = FITS["slopes"]().bootstrap(40, seed=1, statistic=statistic, n_jobs=n_jobs)
+    plain = FITS["slopes"]().bootstrap(40, seed=1, statistic=lambda refit: refit.sigma)
+    assert drawn.statistic["statistic"].isna().sum() == 1
+    assert not drawn.failed.any()
+    parameters = list(plain.replicates.columns[:-1])
+    pd.testing.assert_frame_equal(drawn.replicates[parameters], plain.replicates[parameters])
+    pd.testing.assert_frame_equal(drawn.conf_int().loc[parameters], plain.conf_int().loc[parameters])
+    assert drawn.undefined == {"the statistic raised KeyError: 'nothing'": 1}
+    assert "1 × the statistic raised KeyError: 'nothing': left out for the statistic alone" in str(drawn)
+
+
+@pytest.mark.parametrize("numbers", ["one", "array", "series"])
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: 1.0 / 0.0,
+        lambda: raise_error(ValueError("no root")),
+        lambda: raise_error(np.linalg.LinAlgError("singular")),
+        lambda: raise_error(mf.ModelError("not defined")),
+        lambda: float("nan"),
+    ],
+)
+def test_statistic_that_fails_often_must_warn_and_be_summarised_over_the_rest(act: Any, numbers: str) -> None:
+    calls = count()
+
+    def statistic(refit: mf.MixedResults) -> Any:
+        value = act() if refit.sigma != fit.sigma and next(calls) % 4 == 0 else refit.sigma
+        return {"one": value, "array": [value, 1.0], "series": pd.Series({"a": value, "b": 1.0})}[numbers]
+
+    fit = FITS["slopes"]()
+    with pytest.warns(mf.BootstrapWarning, match=r"the statistic is not defined in 10 of 40 replicates"):
+        drawn = fit.bootstrap(40, seed=1, statistic=statistic)
+    first = drawn.statistic.iloc[:, 0]
+    assert first.isna().sum() == 10
+    assert np.isfinite(drawn.conf_int(0.8).to_numpy()).all()
+
+
+def test_statistic_that_raises_on_the_fit_must_be_refused() -> None:
+    with pytest.raises(mf.ModelError, match="raised KeyError on the fit itself: 'nothing'") as caught:
+        FITS["slopes"]().bootstrap(9, seed=1, statistic=lambda refit: raise_error(KeyError("nothing")))
     assert isinstance(caught.value.__cause__, KeyError)
 
 
@@ -131,11 +169,11 @@ def test_statistic_that_changes_length_must_be_refused() -> None:
         FITS["slopes"]().bootstrap(9, seed=1, statistic=lambda refit: "text")
 
 
-def test_statistic_that_is_nan_must_count_as_failed() -> None:
-    with pytest.warns(mf.BootstrapWarning, match="1 of 9 replicates failed"):
+def test_statistic_that_is_nan_must_count_as_failed_for_itself_alone() -> None:
+    with pytest.warns(mf.BootstrapWarning, match="not defined in 1 of 9 replicates"):
         drawn = FITS["slopes"]().bootstrap(9, seed=1, statistic=Unwell(3, lambda: float("nan")))
-    assert drawn.failed.tolist() == [i == 1 for i in range(9)]
-    assert drawn.replicates.loc[1].isna().all()
+    assert drawn.statistic["statistic"].isna().tolist() == [i == 1 for i in range(9)]
+    assert drawn.replicates.iloc[:, :-1].notna().all(axis=None)
     assert "the statistic is NaN" in str(drawn)
 
 

@@ -77,7 +77,7 @@ def bootstrap(
     Raises
     ------
     ModelError
-        If an option is invalid, or the statistic raises or changes its length.
+        If an option is invalid, or the statistic raises on the fit itself or changes its length.
     """
     check_count("n", n, 1)
     threads = threads_of(n_jobs)
@@ -138,6 +138,7 @@ def _record(
         singular=pd.Series(replicates.status[done] == SINGULAR, index=index, name="singular"),
         failed=pd.Series(replicates.status[done] == FAILED, index=index, name="failed"),
         reasons=count_reasons(replicates.reasons),
+        undefined=count_reasons(replicates.undefined),
         jackknife=Jackknife(fit, own),
     )
 
@@ -149,5 +150,13 @@ def _warn_of_failures(outcome: Bootstrap) -> None:
         warn(
             f"{failed} of {outcome.n} replicates failed ({count} times: {reason}) and are left out. The others are not "
             "a random sample, and intervals may be too short.",
+            BootstrapWarning,
+        )
+    undefined = sum(outcome.undefined.values())
+    if undefined > 0.05 * outcome.n:
+        reason, count = next(iter(outcome.undefined.items()))
+        warn(
+            f"the statistic is not defined in {undefined} of {outcome.n} replicates ({count} times: {reason}) and is "
+            "summarised over the others. The parameters of the model keep these replicates.",
             BootstrapWarning,
         )

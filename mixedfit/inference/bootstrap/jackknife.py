@@ -71,7 +71,7 @@ class Jackknife:
                     own = values_of(refit, parameters)
                     out[g, : own.size] = own
                     if self.statistic is not None:
-                        out[g, own.size :] = self.statistic(refit, f"group {g} left out")
+                        out[g, own.size :] = self.statistic.of_refit(refit, f"group {g} left out")[0]
         return out
 
     def _without(self, rows: Array) -> Fit | None:

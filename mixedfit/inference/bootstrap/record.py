@@ -58,6 +58,8 @@ class Bootstrap:
         Whether a replicate's covariance of random effects is singular; whether its refit failed.
     reasons : mapping of str to int
         Reasons of failed replicates, with their counts.
+    undefined : mapping of str to int
+        Reasons why the statistic has no value in replicates that were refitted, with their counts.
     jackknife : Jackknife
         Refits without each group, computed for the first BCa interval.
     """
@@ -74,6 +76,7 @@ class Bootstrap:
     singular: pd.Series[bool]
     failed: pd.Series[bool]
     reasons: Mapping[str, int]
+    undefined: Mapping[str, int]
     jackknife: Jackknife
 
     @property
@@ -272,6 +275,8 @@ def _notes(outcome: Bootstrap) -> list[str]:
     for name, count in undefined.items():
         if 0 < count < outcome.n - failed:
             notes.append(f"{name} is not defined in {count} of them and is summarised over the others.")
+    for reason, count in outcome.undefined.items():
+        notes.append(f"{count} × {reason}: left out for the statistic alone.")
     if failed:
         why = "; ".join(f"{count} × {reason}" for reason, count in outcome.reasons.items())
         notes.append(

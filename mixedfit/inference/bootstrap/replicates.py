@@ -81,6 +81,7 @@ class Replicates:
     errors: Array
     statistic: Array
     reasons: dict[int, str] = field(default_factory=dict)
+    undefined: dict[int, str] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, n: int, fit: Fit, count: int) -> Replicates:
@@ -175,11 +176,9 @@ def refit_one(fit: Fit, sample: Sample, r: int, i: int, out: Replicates, statist
         out.fail(i, reason_of(error))
         return
     if statistic is not None:
-        values = statistic(refit, f"replicate {i}")
-        if np.isnan(values).any():
-            out.fail(i, "the statistic is NaN")
-            return
-        out.statistic[i] = values
+        out.statistic[i], reason = statistic.of_refit(refit, f"replicate {i}")
+        if reason:
+            out.undefined[i] = reason
     out.criterion[i], out.sigma[i] = refit.evaluation.value, refit.sigma
     out.theta[i], out.beta[i], out.errors[i] = refit.theta, beta, errors
     out.status[i] = SINGULAR if refit.convergence.singular else REGULAR

@@ -42,15 +42,25 @@ class Statistic:
         else:
             self.names = tuple(f"statistic[{i}]" for i in range(self.estimate.size))
 
-    def __call__(self, fit: Fit, place: str) -> Array:
-        """Return the numbers of one refit, shape (count,); `place` names the refit in errors."""
-        out = self._numbers(self._call(fit, place), place)
+    def of_refit(self, fit: Fit, place: str) -> tuple[Array, str]:
+        """Return the numbers of one refit, shape (count,), and why some are NaN, else an empty string.
+
+        What the function raises makes all of them NaN; the refit itself and its parameters are not lost. `place` names
+        the refit in errors.
+        """
+        try:
+            value = self.function(fit)
+        except Exception as error:
+            return np.full(
+                self.estimate.size, np.nan
+            ), f"the statistic raised {type(error).__name__}: {error}"
+        out = self._numbers(value, place)
         if out.size != self.estimate.size:
             raise ModelError(
                 f"the statistic returned {out.size} numbers on {place} and {self.estimate.size} on the fit itself; "
                 "it must always return the same numbers. Use NaN for missing ones."
             )
-        return out
+        return out, "the statistic is NaN" if np.isnan(out).any() else ""
 
     def _call(self, fit: Fit, place: str) -> object:
         try:
