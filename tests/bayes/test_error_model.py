@@ -14,10 +14,10 @@ import mixedfit as mf
 from mixedfit.bayes import distributions as ds
 from mixedfit.bayes import priors as pr
 from mixedfit.bayes.draws import convergence
-from mixedfit.bayes.model.error_model import place_shape
+from mixedfit.bayes.model.error_model import place_error_model
 from mixedfit.bayes.priors.placement import place_priors
 from mixedfit.bayes.sampler.arrays import sampling_problem
-from mixedfit.bayes.sampler.weighted_chain import rows_of
+from mixedfit.bayes.sampler.weighted_chain import weighted_rows
 from mixedfit.crossproducts.crossprod import cross_products
 from mixedfit.kernels.gibbs.mixtures import level_squares
 from mixedfit.kernels.gibbs.weighted_sweep import refill, residuals
@@ -154,9 +154,9 @@ def test_weighted_products_must_be_the_dense_ones(formula: str) -> None:
     design = mf.lmm(formula, sample(), weights="w").design
     cross = cross_products(design)
     options = {"errors": ds.Laplace(), "random_effects": ds.Laplace(), "sigma": "common"}
-    shape, _ = place_shape(design, None, data=None, **options)
+    shape, _ = place_error_model(design, None, data=None, **options)
     problem, order = sampling_problem(design, cross, place_priors(design, cross, None))
-    rows = rows_of(design, cross, shape, problem, order)
+    rows = weighted_rows(design, cross, shape, problem, order)
     rng, levels = np.random.default_rng(1), problem.blocks.shape[0]
     precisions, lam = rng.uniform(0.2, 5.0, 24), rng.uniform(0.2, 5.0, levels)
     room = tuple(np.zeros_like(rows.rows[i]) for i in (1, 3, 6))

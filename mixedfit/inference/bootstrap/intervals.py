@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from mixedfit.core.arrays import Array
+from mixedfit.core.distributions import shortest_interval
 from mixedfit.core.errors import ModelError, nearest
 
 __all__ = ["INTERVALS", "IntervalKind", "acceleration_of", "check_kind", "check_level", "monte_carlo_error"]
@@ -56,11 +57,7 @@ def bca(estimate: float, replicates: Array, level: float, acceleration: float) -
 
 def shortest(estimate: float, replicates: Array, level: float, acceleration: float) -> tuple[float, float]:
     """Return the shortest interval that holds a share `level` of the replicates, as MixedModels.jl does."""
-    ordered = np.sort(replicates)
-    inside = min(int(np.ceil(level * ordered.size)), ordered.size)
-    widths = ordered[inside - 1 :] - ordered[: ordered.size - inside + 1]
-    first = int(np.argmin(widths))
-    return float(ordered[first]), float(ordered[first + inside - 1])
+    return shortest_interval(replicates, min(int(np.ceil(level * replicates.size)), replicates.size))
 
 
 INTERVALS: dict[str, Callable[[float, Array, float, float], tuple[float, float]]] = {
