@@ -47,9 +47,9 @@ def successive(
     simulator: Simulator, priors: dict[str, Any], options: dict[str, Any], sweeps: int, seed: int
 ) -> Any:
     """Return the posterior record of a chain of `sweeps` steps, each with data drawn anew from its state."""
-    rng, given = np.random.default_rng(seed), {k: v for k, v in options.items() if k != "weights"}
+    rng, kwargs = np.random.default_rng(seed), {k: v for k, v in options.items() if k != "weights"}
     defaults = {"errors": simulator.errors, "random_effects": simulator.effects, "sigma": "common"}
-    shape, others = place_error_model(simulator.design, priors, **(defaults | given), data=frame())
+    shape, others = place_error_model(simulator.design, priors, **(defaults | kwargs), data=frame())
     design, cross, placement = _placed(simulator.design, others)
     problem, order = sampling_problem(design, cross, placement)
     rows = weighted_rows(design, cross, shape, problem, order)
