@@ -14,11 +14,11 @@ import pandas as pd
 from calibration import Simulator, drawn
 
 from mixedfit.bayes.draws import convergence
-from mixedfit.bayes.model.error_model import place_shape
+from mixedfit.bayes.model.error_model import place_error_model
 from mixedfit.bayes.sampler.arrays import sampling_problem
 from mixedfit.bayes.sampler.chain import Chain, Plan
 from mixedfit.bayes.sampler.gibbs import _placed, _posterior
-from mixedfit.bayes.sampler.weighted_chain import ScaledChain, rows_of
+from mixedfit.bayes.sampler.weighted_chain import WeightedChain, weighted_rows
 from mixedfit.kernels.gibbs.weighted_sweep import refill
 
 
@@ -47,14 +47,14 @@ def successive(
     simulator: Simulator, priors: dict[str, Any], options: dict[str, Any], sweeps: int, seed: int
 ) -> Any:
     """Return the posterior record of a chain of `sweeps` steps, each with data drawn anew from its state."""
-    rng, given = np.random.default_rng(seed), {k: v for k, v in options.items() if k != "weights"}
+    rng, kwargs = np.random.default_rng(seed), {k: v for k, v in options.items() if k != "weights"}
     defaults = {"errors": simulator.errors, "random_effects": simulator.effects, "sigma": "common"}
-    shape, others = place_shape(simulator.design, priors, **(defaults | given), data=frame())
+    shape, others = place_error_model(simulator.design, priors, **(defaults | kwargs), data=frame())
     design, cross, placement = _placed(simulator.design, others)
     problem, order = sampling_problem(design, cross, placement)
-    rows = rows_of(design, cross, shape, problem, order)
+    rows = weighted_rows(design, cross, shape, problem, order)
     plan = Plan(np.arange(sweeps), sweeps, 0, True)
-    chain = Chain(problem, plan, rng) if shape.is_ordinary else ScaledChain(problem, plan, rng, rows)
+    chain = Chain(problem, plan, rng) if shape.is_normal else WeightedChain(problem, plan, rng, rows)
     codes, z, tail_codes, tail_z, sizes, _, border, _ = rows.rows
     room, ones = tuple(np.zeros_like(a) for a in (z, tail_z, border)), np.ones(len(border))
     _, variance, effects, coefficients = chain.state
@@ -68,9 +68,9 @@ def successive(
             own = effects[problem.factors[f + 1, 0] + tail_codes[:, f], :k]
             y += np.einsum("ia,ia->i", tail_z[:, at : at + k], own)
             at += k
-        precisions = chain.scales[4] if isinstance(chain, ScaledChain) else ones
+        precisions = chain.scales[4] if isinstance(chain, WeightedChain) else ones
         border[:, p] = y + np.sqrt(variance[0] / precisions) * rng.standard_normal(y.size)
-        if not isinstance(chain, ScaledChain):
+        if not isinstance(chain, WeightedChain):
             levels = np.ones(len(effects))
             refill(
                 rows.rows, ones, levels, problem.factors, room, problem.first, problem.gram, problem.blocks

@@ -1,1 +1,11 @@
-"""Bayesian estimation of the same models: priors, Gibbs sampler on the cross-products, posterior draws, criticism."""
+"""Bayesian estimation of linear mixed models, on the same designs and cross-products as a fit.
+
+* `distributions`: distributions of residuals and random effects;
+* `priors/`: prior distributions, their placement on the parameters, and checks of propriety;
+* `model/`: models with t or Laplace distributions or a residual variance by group;
+* `sampler/`: the Gibbs sampler;
+* `draws/`: draws of parameters, random effects and predictions, with summaries and export;
+* `criticism/`: leave-one-out cross-validation, WAIC and predictive checks;
+* `posterior`: `Posterior`, the result of the sampler, whose methods call the above;
+* `prior_predictive`: draws from the prior.
+"""

@@ -1,7 +1,7 @@
-"""Distributions of residuals and of random effects, as values.
+"""Distributions of residuals and random effects, which check their numbers and print as mathematics.
 
-All have a scale, σ for residuals and Ω (τ² for one effect) for random effects; only the normal's is a standard
-deviation.
+All have a scale, σ for residuals and Ω (τ² for one effect) for random effects. Only for the normal distribution is it a
+standard deviation or covariance matrix.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LOWERED = str.maketrans("0123456789.", "₀₁₂₃₄₅₆₇₈₉.")
 
 @dataclass(frozen=True, slots=True)
 class Normal:
-    """N(0, Ω): the ordinary model.
+    """Normal, N(0, Ω).
 
     Examples
     --------
@@ -36,22 +36,22 @@ class Normal:
         return "N"
 
     def about(self, name: str, scale: str, nu: str = "ν") -> str:
-        """Return the distribution written for a name and its squared scale."""
+        """Return the distribution stated for a name and its squared scale."""
         return f"{name} ~ N(0, {scale})"
 
 
 @dataclass(frozen=True, slots=True)
 class StudentT:
-    """t with ν degrees of freedom, location 0 and scale Ω: tails that forgive outliers.
+    """t with ν degrees of freedom, location 0 and scale Ω, which is robust to outliers.
 
     The variance is ν/(ν − 2) times the squared scale, and infinite for ν ≤ 2. Several effects of one level share one
-    mixing variable: they are multivariate t.
+    mixing variable, that is, are multivariate t.
 
     Parameters
     ----------
     df : float or "estimate" or Gamma
-        ν. "estimate" gives it the prior gamma(2, 0.1) of Juárez & Steel (2010), J. Bus. Econ. Stat. 28:52, with mode
-        10 and mean 20; another gamma prior can be given instead.
+        ν, or its prior. "estimate" is the prior gamma(2, 0.1) of Juárez & Steel (2010), J. Bus. Econ. Stat. 28:52,
+        with mode 10 and mean 20.
 
     Examples
     --------
@@ -77,7 +77,7 @@ class StudentT:
 
     @property
     def prior(self) -> Gamma | None:
-        """The prior of ν, None where ν is given."""
+        """The prior of ν, None if ν is known."""
         if isinstance(self.df, Gamma):
             return self.df
         return Gamma(2.0, 0.1) if self.df == "estimate" else None
@@ -86,7 +86,7 @@ class StudentT:
         return "t" if self.prior else f"t{f'{self.df:.4g}'.translate(_LOWERED)}"
 
     def about(self, name: str, scale: str, nu: str = "ν") -> str:
-        """Return the distribution written for a name and its squared scale."""
+        """Return the distribution stated for a name and its squared scale."""
         if self.prior is None:
             return f"{name} ~ {self}(0, {scale})"
         return f"{name} ~ t_ν(0, {scale}), {self.prior.about(nu)}"
@@ -94,11 +94,11 @@ class StudentT:
 
 @dataclass(frozen=True, slots=True)
 class Laplace:
-    """Laplace (double exponential) with location 0 and scale Ω: a peak at 0 and long tails.
+    """Laplace (double exponential) with location 0 and scale Ω, which has a peak at 0 and long tails.
 
-    One element has density exp(−|x|/σ)/(2σ), so that its standard deviation is √2 σ. Several effects of one level are
-    the symmetric multivariate Laplace distribution, N(0, VΩ) with V exponential of mean 2: each of them is Laplace,
-    and their covariance matrix is 2Ω; Kotz, Kozubowski & Podgórski (2001), The Laplace Distribution, section 5.2.
+    One element has density exp(−|x|/σ)/(2σ) and standard deviation √2 σ. Several effects of one level have the
+    symmetric multivariate Laplace distribution, N(0, VΩ) with V exponential of mean 2: each effect is Laplace, and
+    the covariance matrix is 2Ω; Kotz, Kozubowski & Podgórski (2001), The Laplace Distribution, section 5.2.
 
     Examples
     --------
@@ -110,7 +110,7 @@ class Laplace:
         return "Laplace"
 
     def about(self, name: str, scale: str, nu: str = "ν") -> str:
-        """Return the distribution written for a name and its squared scale."""
+        """Return the distribution stated for a name and its squared scale."""
         return f"{name} ~ Laplace(0, {scale}), variance 2{scale}"
 
 
@@ -120,7 +120,7 @@ Distribution: TypeAlias = Normal | StudentT | Laplace
 def mixing_precisions(
     distribution: Distribution, df: float | Array, shape: tuple[int, ...], rng: np.random.Generator
 ) -> Array:
-    """Return draws of λ, the precision whose mixture of normals is the distribution; `df` is broadcast to `shape`."""
+    """Return draws of λ, where N(0, Ω/λ) given λ is the distribution; `df` is broadcast to `shape`."""
     if isinstance(distribution, StudentT):
         half = 0.5 * np.broadcast_to(df, shape)
         return np.asarray(rng.standard_gamma(half) / half)

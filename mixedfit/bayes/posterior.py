@@ -1,4 +1,4 @@
-"""`Posterior`: named draws, summaries, predictions and criticism of a posterior."""
+"""The posterior of a linear mixed model: summaries, queries, predictions, criticism and files."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import pandas as pd
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
-from mixedfit.core.options import check_level, check_one_of
+from mixedfit.core.options import check_one_of
 from mixedfit.estimation.storage import read_design
 
 from .criticism.elpd import ExpectedDensity
 from .criticism.loo import expected_density
 from .criticism.predictive_check import PredictiveCheck, check, replicate
-from .draws.convergence import what_to_know
-from .draws.draws import Draws, Probability, check_interval, format_summary, row_names, summarise
+from .draws.convergence import convergence_warnings
+from .draws.draws import Draws, Probability, format_summary, summary_table
 from .draws.export import to_arviz, write_posterior
 from .draws.group_draws import ByFactor, GroupDraws, with_fixed
-from .draws.predict import Further, predict
-from .draws.queries import derived, event_of, stuck_of
+from .draws.predict import predict
+from .draws.queries import derived_draws, event_probability, stuck_warning
 from .draws.record import PosteriorDraws
 from .draws.row_density import row_log_density
 
@@ -34,9 +34,7 @@ __all__ = ["Posterior", "read_posterior"]
 class Posterior(PosteriorDraws):
     """Draws from the posterior of a linear mixed model. Made by `LinearMixedModel.gibbs`.
 
-    ``posterior["GenotypeB"]`` is an array of shape (chains, draws); names are the fixed effects',
-    ``sd_(Intercept)|Tray``, ``cor_Days.(Intercept)|Subject`` and ``sigma``; where they are part of the model, ``nu``,
-    ``nu|Tray``, and ``sigma[A]``, ``sigma0`` and ``nu0`` in place of ``sigma``. `PosteriorDraws` lists the attributes.
+    See `PosteriorDraws` for the names of the parameters and the attributes.
 
     Examples
     --------
@@ -51,9 +49,9 @@ class Posterior(PosteriorDraws):
 
     @property
     def cov_re(self) -> dict[str, pd.DataFrame]:
-        """Posterior mean of Ω, the covariance matrix of one level's random effects, for every grouping factor.
+        """Posterior mean of Ω, the covariance matrix of one level's random effects, for each grouping factor.
 
-        Of t and Laplace effects Ω is the squared scale, of which their covariance is a multiple.
+        For t and Laplace effects Ω is the squared scale, and their covariance a multiple of it.
         """
         return {
             block.name: pd.DataFrame(omega.mean(axis=(0, 1)), list(block.effects), list(block.effects))
@@ -62,7 +60,7 @@ class Posterior(PosteriorDraws):
 
     @lazy
     def random_effects(self) -> dict[str, GroupDraws]:
-        """Draws of b for every grouping factor."""
+        """Draws of b for each grouping factor."""
         self.require_effects()
         return ByFactor(
             (block.name, GroupDraws(block.name, block.grouping.levels, block.effects, values))
@@ -71,7 +69,7 @@ class Posterior(PosteriorDraws):
 
     @lazy
     def group_coefs(self) -> dict[str, GroupDraws]:
-        """Draws of each group's coefficients, β + b, for every grouping factor; the counterpart of a fit's."""
+        """Draws of each group's coefficients, β + b, for each grouping factor."""
         names = tuple(self.design.x_names[c] for c in self.kept)
         return ByFactor(
             (name, with_fixed(own, names, self.beta)) for name, own in self.random_effects.items()
@@ -84,13 +82,13 @@ class Posterior(PosteriorDraws):
         interval: Literal["quantiles", "hpd"] = "quantiles",
         level: float = 0.95,
     ) -> pd.DataFrame:
-        """Return a table with a row for every parameter.
+        """Return a table with a row for each parameter.
 
         Parameters
         ----------
         quantiles : tuple of float
         interval : {"quantiles", "hpd"}
-            Whether to give quantiles or the shortest interval, hpd_lower to hpd_upper.
+            Quantiles, or the shortest interval, hpd_lower to hpd_upper.
         level : float
             Probability inside the shortest interval.
 
@@ -100,10 +98,13 @@ class Posterior(PosteriorDraws):
             Mean, sd, mcse (the mean's Monte-Carlo standard error), quantiles or interval, rhat (rank-normalised
             split R̂), ess_bulk and ess_tail; Vehtari et al. (2021), Bayesian Analysis 16:667.
         """
-        check_interval(interval, quantiles)
-        check_level(level)
-        rows = [summarise(self[name], quantiles, interval, level) for name in self.names]
-        return pd.DataFrame(rows, index=pd.Index(self.names))
+        return summary_table(
+            map(self.__getitem__, self.names),
+            pd.Index(self.names),
+            quantiles=quantiles,
+            interval=interval,
+            level=level,
+        )
 
     def probability(self, event: str | Callable[[Posterior], Any], name: str | None = None) -> Probability:
         """Return the posterior probability of an event, with its Monte-Carlo standard error.
@@ -115,9 +116,9 @@ class Posterior(PosteriorDraws):
             several may be joined by ``and`` and ``or``. Or a function of the posterior that returns true or false
             for each draw, shape (chains, draws).
         name : str, optional
-            Of the event, in print.
+            Printed name of the event.
         """
-        return event_of(self, event, name)
+        return event_probability(self, event, name)
 
     def derive(self, function: str | Callable[[Posterior], Array], name: str | None = None) -> Draws:
         """Return the draws of a function of the parameters.
@@ -129,7 +130,7 @@ class Posterior(PosteriorDraws):
             shape (chains, draws).
         name : str, optional
         """
-        return derived(self, function, name)
+        return derived_draws(self, function, name)
 
     def predict(
         self,
@@ -140,48 +141,45 @@ class Posterior(PosteriorDraws):
         offset: Any = None,
         seed: object = None,
     ) -> Draws:
-        """Return draws of the response, or of its mean, on further rows.
+        """Return draws of the response, or of its mean, on new rows.
 
         Parameters
         ----------
         data : pandas or polars frame, pyarrow table or mapping of arrays
-            The variables of the formula but the response. Rows of a group that was in the fit get that group's
-            effects; rows of another group get effects drawn anew from N(0, Ω), or the t or Laplace distribution of
-            the model, the same for all rows of one label; the printout names such labels. Where σ differs by group,
-            the group's column is needed too; of a new group σ is drawn from the hierarchy.
+            The variables of the formula except the response. Rows of a group in the fit have that group's effects.
+            Rows of a new group have new draws of effects from N(0, Ω), or the t or Laplace distribution of the model,
+            the same for all rows of one label; the printout names such labels. If σ differs by group, the column of
+            these groups is needed, and σ of a new group is drawn from the distribution of σ_g.
         kind : {"response", "mean"}
-            Whether to add the residual, ε ~ N(0, σ²/w) or the model's t or Laplace, drawn anew for every row.
+            Responses include a new residual for each row, ε ~ N(0, σ²/w) or the t or Laplace distribution of the model.
         weights : str, number or array, optional
-            A column, one number a row, or one for all: w of the rows. Needed for responses if the fit has weights.
+            Weights w of the rows: a column, one number for each row, or one for all. Needed for responses if the fit
+            has weights.
         offset : str, number or array, optional
-            Of the rows, if the offset of the fit was an array.
+            Offset of the rows, if the offset of the fit was an array.
         seed : int, SeedSequence, Generator or None
 
         Returns
         -------
         Draws
-            One quantity a row, named by the rows' index; differences of two are ``d[0] - d[1]``.
+            One quantity for each row, named by the index of the data; the difference of two is ``d[0] - d[1]``.
 
         Raises
         ------
         DataError
-            If a variable is missing or has a level that the fit did not have, or a group's label is one of the fit's
-            but for its type, such as 308 for '308'.
+            If a variable is missing or has a level that was not in the fit, or a group's label equals a label of the
+            fit but for its type, such as 308 for '308'.
         ModelError
-            If the fit has weights and those of the rows are not given.
+            If the fit has weights and `weights` is missing.
         """
         check_one_of("kind", kind, ("response", "mean"))
         self.require_effects()
-        parts = self.beta, self.sigma, self.omega, self.effects, self.scales
-        index, values, notes = predict(
-            self.design, self.kept, parts, Further(data, kind, weights, offset), seed
-        )
-        return Draws(row_names(index), values, index, notes)
+        return predict(self, data, kind=kind, weights=weights, offset=offset, seed=seed)
 
     def log_likelihood(self) -> Array:
-        """Return log p(y_i | β, b, σ) of every draw and row of the fit, shape (chains, draws, n).
+        """Return log p(y_i | β, b, σ) of each draw and row of the fit, shape (chains, draws, n).
 
-        Conditional on b; of t and Laplace residuals their own density.
+        The density is conditional on b, and that of the t or Laplace distribution if residuals have one.
         """
         self.require_effects()
         return row_log_density(self)
@@ -192,19 +190,18 @@ class Posterior(PosteriorDraws):
         Parameters
         ----------
         rows : bool
-            Whether to add, for the rows of the fit, the groups log_likelihood and posterior_predictive (the rows'
-            replicated responses), which ArviZ's loo and plots of predictions need.
+            Whether to add the groups log_likelihood and posterior_predictive (replicated responses) for the rows of
+            the fit, which ArviZ's loo and plots of predictions need.
         prior : PriorPredictive, optional
             Draws from the prior, for the groups prior and prior_predictive.
         seed : int, SeedSequence, Generator or None
-            Of the replicated responses.
+            Seed of the replicated responses.
 
         Returns
         -------
         xarray.DataTree
-            Groups posterior (every parameter, and ``b|Tray`` with coordinates Tray and effect|Tray), sample_stats
-            (acceptance_rate: each chain's share of accepted steps of all covariances at once), observed_data, and
-            those of `rows` and `prior`.
+            Groups posterior (each parameter, and ``b|Tray`` with coordinates Tray and effect|Tray), sample_stats
+            (acceptance_rate: see `acceptance`), observed_data, and those of `rows` and `prior`.
 
         Raises
         ------
@@ -225,33 +222,33 @@ class Posterior(PosteriorDraws):
         efficiency: float | None = None,
         progress: bool | None = None,
     ) -> ExpectedDensity:
-        """Return the expected log predictive density, by leave-one-out cross-validation without refits.
+        """Return the expected log predictive density by leave-one-out cross-validation without refits.
 
-        Each row, or each group, is predicted from the posterior without it: draws are weighted by 1/p(y_i | draw), the
-        largest weights smoothed (PSIS; Vehtari, Gelman & Gabry 2017, Statistics and Computing 27:1413). Their Pareto
-        shape k̂ tells where that works; where it is above ``threshold``, min(1 − 1/log₁₀ draws, 0.7), it does not
-        (Vehtari et al. 2024, J. Mach. Learn. Res. 25(72)).
+        Each row or group is predicted from the posterior without it, by importance sampling: draws have weights
+        1/p(y_i | draw), the largest of which are smoothed (PSIS; Vehtari, Gelman & Gabry 2017, Statistics and Computing
+        27:1413). The estimate is reliable if the Pareto shape k̂ of the weights is at most ``threshold``,
+        min(1 − 1/log₁₀ draws, 0.7) (Vehtari et al. 2024, J. Mach. Learn. Res. 25(72)).
 
         Parameters
         ----------
         by : str, optional
-            A grouping factor: leave out a group with all its rows, and predict these as a new group's, its effects
-            (and those of levels that occur in no other group) integrated out exactly. Without it one row is left out
-            at a time, and predicted given the effects of its group.
+            A grouping factor: leave out one group with all its rows and predict these as rows of a new group, with its
+            effects (and those of levels that occur in no other group) integrated out exactly. By default one row is
+            left out at a time and predicted given the effects of its group.
         refit : bool
             Whether to sample again, with as many draws, without each row or group whose k̂ is too high, and to predict
-            it from that.
+            it from that posterior.
         efficiency : float, optional
-            Effective draws for each draw, which decides how many weights are smoothed; by default that of the
-            posterior's means.
+            Effective draws for each draw, which determines the number of smoothed weights; by default the mean over
+            the parameters.
         progress : bool, optional
-            Whether to show progress of more than two seconds; by default on a terminal.
+            Whether to show progress after two seconds; by default on a terminal.
 
         Returns
         -------
         ExpectedDensity
-            Prints elpd, p_loo and looic with standard errors, and in words how far to trust them; `pointwise` and
-            `pareto_k` are Series on the data's index (or the groups'). ``a - b`` compares two posteriors.
+            Prints elpd, p_loo and looic with standard errors, and whether they are reliable; `pointwise` and
+            `pareto_k` are Series on the index of the data or the groups. ``a - b`` compares two posteriors.
 
         Raises
         ------
@@ -270,10 +267,10 @@ class Posterior(PosteriorDraws):
         return expected_density(self, "loo", by=by, efficiency=efficiency, refit=refit, progress=progress)
 
     def waic(self, *, by: str | None = None, progress: bool | None = None) -> ExpectedDensity:
-        """Return the expected log predictive density by Watanabe's criterion: that of the data, less a penalty.
+        """Return the expected log predictive density by WAIC, Watanabe's information criterion.
 
         elpd = Σ log mean p(y_i | draw) − Σ Var(log p(y_i | draw)); Watanabe (2010), J. Mach. Learn. Res. 11:3571. `loo`
-        estimates the same and tells when it fails.
+        estimates the same and has a better diagnostic.
 
         Parameters
         ----------
@@ -307,24 +304,24 @@ class Posterior(PosteriorDraws):
         draws: int = 1000,
         seed: object = None,
     ) -> PredictiveCheck:
-        """Return statistics of replicated responses beside those of the data.
+        """Return a predictive check: statistics of replicated responses and of the data.
 
-        Every replicate has the rows of the data and the parameters of one draw. What the model cannot produce shows as
-        a statistic that lies at the edge of its replicates; Gelman, Meng & Stern (1996), Statistica Sinica 6:733.
+        Each replicate has the rows of the data and the parameters of one draw. A statistic of the data in the tail of
+        its replicates shows a misfit of the model; Gelman, Meng & Stern (1996), Statistica Sinica 6:733.
 
         Parameters
         ----------
         statistic : str, callable, sequence of them, or mapping of names to them, optional
             "mean", "median", "sd", "min", "max", "skewness", "kurtosis"; "within_sd" and "between_sd", the SD of rows
-            about their group's mean and that of the groups' means; or a function of a response, shape (n,), that
+            about the mean of their group and the SD of the groups' means; or a function of a response, shape (n,), that
             returns a number. By default several of these.
         group : str, optional
-            Grouping factor of "within_sd" and "between_sd"; by default that with most levels.
+            Grouping factor of "within_sd" and "between_sd"; by default the factor with the most levels.
         groups : {"same", "new"}
-            Whether replicates are of the groups of the data, with their effects, or of as many new ones, with effects
-            drawn anew, which also puts the distribution of the effects to the test.
+            Whether replicates have the groups of the data, with their effects, or as many new groups, with new draws of
+            effects, which also checks the distribution of the effects.
         draws : int
-            Replicates, taken from draws evenly spread over all chains.
+            Number of replicates, from draws evenly spread over all chains.
         seed : int, SeedSequence, Generator or None
 
         Returns
@@ -345,8 +342,7 @@ class Posterior(PosteriorDraws):
         >>> checked.table["observed"].round(1).tolist()
         [63.0, 1635.0]
         """
-        posterior = self
-        return check(posterior, self.kind, statistic, group=group, groups=groups, draws=draws, seed=seed)
+        return check(self, statistic, group=group, groups=groups, draws=draws, seed=seed)
 
     def replicate(
         self, draws: int = 100, *, groups: Literal["same", "new"] = "same", seed: object = None
@@ -365,9 +361,9 @@ class Posterior(PosteriorDraws):
     # -- files and print -----------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write the draws, and the data of the model, to a file that holds numbers and text only (npz).
+        """Write the draws and the data of the model to a file of numbers and text (npz); `mixedfit.load` reads it.
 
-        What is read again by `mixedfit.load` answers everything but ``loo(refit=True)``, which samples again.
+        ``loo(refit=True)``, which samples again, is not available after `mixedfit.load`.
 
         Parameters
         ----------
@@ -387,12 +383,12 @@ class Posterior(PosteriorDraws):
 
     @lazy
     def _stuck(self) -> str:
-        return stuck_of(self)
+        return stuck_warning(self)
 
     @lazy
     def warnings(self) -> tuple[str, ...]:
-        """Warnings about convergence and effective draws; empty if there are none."""
-        return what_to_know(self.summary(), self._stuck, self.chains)
+        """Warnings about the convergence of the chains; empty if there are none."""
+        return convergence_warnings(self.summary(), self._stuck, self.chains)
 
     def __str__(self) -> str:
         sampled = f"{self.chains} chain{'s' if self.chains > 1 else ''} of {self.draws} draws"
@@ -418,7 +414,7 @@ class Posterior(PosteriorDraws):
 
 
 def read_posterior(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Posterior:
-    """Return the posterior that was written; it cannot be sampled again."""
+    """Return the posterior that `Posterior.save` wrote; it cannot be sampled again."""
     design = read_design(header, arrays)
     return Posterior(
         design=design,

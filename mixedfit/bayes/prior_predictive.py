@@ -1,10 +1,10 @@
-"""Draws from the prior, and responses replicated from them."""
+"""Draws from the prior distribution of a model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from time import perf_counter
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,14 @@ from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
+from mixedfit.core.options import check_count
 from mixedfit.core.seeds import generator
 from mixedfit.crossproducts.crossprod import cross_products
 from mixedfit.design.design import Design
 
 from .distributions import Normal, StudentT
-from .draws.scale_draws import ScaleDraws
-from .model.error_model import Shape, place_shape
+from .draws.scale_draws import ScaleDraws, group_sigmas, new_effects
+from .model.error_model import ErrorModel, place_error_model
 from .posterior import Posterior
 from .priors import (
     Exponential,
@@ -43,54 +44,34 @@ __all__ = ["PriorPredictive", "prior_predictive"]
 class PriorPredictive(Posterior):
     """Independent draws from the prior of a model's parameters. Made by `LinearMixedModel.prior_predictive`.
 
-    Everything that a `Posterior` says of its draws, this says of the prior's: ``prior["GenotypeB"]``, `probability`,
-    `derive`, `predict`, `replicate` (responses as the prior expects them) and `check` (these beside the data).
+    It has the methods of a `Posterior`, such as ``prior["GenotypeB"]``, `probability`, `derive`, `predict`, `replicate`
+    and `check`, but no `loo` and `waic`.
     """
 
     kind = "prior"
 
-    def summary(
-        self,
-        *,
-        quantiles: tuple[float, ...] = (0.025, 0.5, 0.975),
-        interval: Literal["quantiles", "hpd"] = "quantiles",
-        level: float = 0.95,
-    ) -> pd.DataFrame:
-        """Return mean, sd and quantiles (or the shortest interval) of every parameter; see `Posterior.summary`.
+    def summary(self, **options: Any) -> pd.DataFrame:
+        """Return mean, sd and quantiles (or the shortest interval) of each parameter; options as `Posterior.summary`.
 
-        The mean of a heavy-tailed prior may not exist; quantiles do.
+        The mean of a heavy-tailed prior may not exist; quantiles always do.
         """
-        table = super().summary(quantiles=quantiles, interval=interval, level=level)
-        return table.drop(columns=["mcse", "rhat", "ess_bulk", "ess_tail"])
+        return super().summary(**options).drop(columns=["mcse", "rhat", "ess_bulk", "ess_tail"])
 
     @lazy
     def warnings(self) -> tuple[str, ...]:
-        """Nothing: draws are independent."""
+        """Always empty, because the draws are independent."""
         return ()
 
-    def loo(
-        self,
-        *,
-        by: str | None = None,
-        refit: bool = False,
-        efficiency: float | None = None,
-        progress: bool | None = None,
-    ) -> NoReturn:
-        """Raise `ModelError`: leave-one-out is not defined for draws from a prior."""
+    def loo(self, **options: Any) -> NoReturn:
+        """Raise a `ModelError`: the prior does not depend on the data."""
         raise ModelError(
             "these are draws from the prior, which has seen no row; sample the posterior by .gibbs()."
         )
 
-    def waic(self, *, by: str | None = None, progress: bool | None = None) -> NoReturn:
-        """Refuse, as `loo`."""
-        self.loo()
+    waic = loo
 
     def __str__(self) -> str:
-        table = self.summary()
-        table = table[[c for c in table.columns if c.endswith("%")]]
-        shown = pd.DataFrame(
-            [[f"{value:.4g}" for value in row] for row in table.to_numpy()], table.index, table.columns
-        )
+        quantiles = self.summary().filter(regex="%$").map("{:.4g}".format)
         return "\n".join(
             [
                 f"Linear mixed model, {self.draws:,} draws from the prior",
@@ -99,7 +80,7 @@ class PriorPredictive(Posterior):
                 "Priors:",
                 *(f"  {statement}" for statement in self.priors),
                 "",
-                shown.to_string(),
+                quantiles.to_string(),
             ]
         )
 
@@ -118,32 +99,33 @@ def prior_predictive(
     data: Any = None,
 ) -> PriorPredictive:
     """Return draws from the prior of a design's model; see `LinearMixedModel.prior_predictive`."""
-    whole = isinstance(draws, int | np.integer) and not isinstance(draws, bool)
-    if not whole or draws < 4:
-        raise ModelError(f"draws is {draws!r}; expected a whole number of at least 4.")
+    check_count("draws", draws, 4)
     begun, rng = perf_counter(), generator(seed)
-    shape, others = place_shape(
+    error_model, others = place_error_model(
         design, priors, errors=errors, random_effects=random_effects, sigma=sigma, data=data
     )
     with blas_threads(1):
         cross = cross_products(design)
     placement = place_priors(design, cross, others)
     design = without_correlations(design, placement.units)
-    beta = _coefficients(placement, int(draws), rng)
-    omegas = _omegas(design, placement, int(draws), rng)
-    scales = None if shape.is_ordinary else _scales(shape, int(draws), rng)
-    if scales is not None and shape.groups is not None:
+    beta = _coefficients(placement, draws, rng)
+    omegas = _omegas(design, placement, draws, rng)
+    scales = None if error_model.is_normal else _scales(error_model, draws, rng)
+    if scales is not None and error_model.groups is not None:
         deviations = scales.sigma0
     else:
-        deviations = _deviations(placement.sigma, placement.sigma.about("σ"), int(draws), rng)[None]
+        deviations = _deviations(placement.sigma, placement.sigma.about("σ"), draws, rng)[None]
     return PriorPredictive(
         design=design,
         kept=cross.fixed.kept,
-        priors=(*placement.statements, *shape.statements(placement.sigma)),
+        priors=(*placement.statements, *error_model.statements(placement.sigma)),
         beta=beta[None],
         sigma=deviations,
         omega=omegas,
-        effects=_effects(design, omegas, scales, rng),
+        effects=tuple(
+            new_effects(omega, f, block.levels, rng, scales)
+            for f, (block, omega) in enumerate(zip(design.blocks, omegas, strict=True))
+        ),
         tune=0,
         thin=1,
         seconds=perf_counter() - begun,
@@ -152,7 +134,7 @@ def prior_predictive(
 
 
 def _omegas(design: Design, placement: Placement, draws: int, rng: np.random.Generator) -> tuple[Array, ...]:
-    """Return draws of every block's Ω, shape (1, draws, k, k) each."""
+    """Return draws of Ω of each block, shape (1, draws, k, k)."""
     out = []
     for f, block in enumerate(design.blocks):
         omega = np.zeros((1, draws, block.k, block.k))
@@ -163,41 +145,27 @@ def _omegas(design: Design, placement: Placement, draws: int, rng: np.random.Gen
     return tuple(out)
 
 
-def _effects(
-    design: Design, omegas: tuple[Array, ...], scales: ScaleDraws | None, rng: np.random.Generator
-) -> tuple[Array, ...]:
-    """Return draws of every block's effects, shape (1, draws, levels, k) each."""
-    out = []
-    for f, (block, omega) in enumerate(zip(design.blocks, omegas, strict=True)):
-        noise = rng.standard_normal((*omega.shape[:2], block.levels, block.k))
-        if scales is not None:
-            noise *= scales.effect_scale(f, block.levels, rng)[:, :, :, None]
-        out.append(noise @ np.linalg.cholesky(omega).swapaxes(-1, -2))
-    return tuple(out)
-
-
-def _scales(shape: Shape, draws: int, rng: np.random.Generator) -> ScaleDraws:
-    """Return draws of ν, and of the residual SDs of groups: 1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2)."""
+def _scales(error_model: ErrorModel, draws: int, rng: np.random.Generator) -> ScaleDraws:
+    """Return draws of ν, ν₀, σ₀ and σ_g."""
     nu = []
-    for distribution in (shape.errors, *shape.effects):
+    for distribution in (error_model.errors, *error_model.effects):
         if isinstance(distribution, StudentT):
-            given = distribution.prior
+            prior = distribution.prior
             nu.append(
                 np.full(draws, float(distribution.df))  # type: ignore[arg-type]
-                if given is None
-                else rng.gamma(given.shape, 1.0 / given.rate, draws)
+                if prior is None
+                else rng.gamma(prior.shape, 1.0 / prior.rate, draws)
             )
         else:
             nu.append(np.ones(draws))
-    nu0 = rng.gamma(shape.nu0.shape, 1.0 / shape.nu0.rate, draws)
-    if isinstance(shape.sigma0, Gamma):
-        sigma0 = np.sqrt(rng.gamma(shape.sigma0.shape, 1.0 / shape.sigma0.rate, draws))
+    nu0 = rng.gamma(error_model.nu0.shape, 1.0 / error_model.nu0.rate, draws)
+    if isinstance(error_model.sigma0, Gamma):
+        sigma0 = np.sqrt(rng.gamma(error_model.sigma0.shape, 1.0 / error_model.sigma0.rate, draws))
     else:
-        sigma0 = _deviations(shape.sigma0, shape.sigma0.about("σ₀"), draws, rng)
-    groups = 0 if shape.groups is None else len(shape.groups.levels)
-    half = np.broadcast_to(0.5 * nu0[:, None], (draws, groups))
-    sigmas = sigma0[:, None] * np.sqrt(half / rng.standard_gamma(half))
-    return ScaleDraws(shape, tuple(v[None] for v in nu), nu0[None], sigma0[None], sigmas[None])
+        sigma0 = _deviations(error_model.sigma0, error_model.sigma0.about("σ₀"), draws, rng)
+    groups = 0 if error_model.groups is None else len(error_model.groups.levels)
+    sigmas = group_sigmas(nu0, sigma0, groups, rng)
+    return ScaleDraws(error_model, tuple(v[None] for v in nu), nu0[None], sigma0[None], sigmas[None])
 
 
 def _coefficients(placement: Placement, draws: int, rng: np.random.Generator) -> Array:
@@ -208,14 +176,15 @@ def _coefficients(placement: Placement, draws: int, rng: np.random.Generator) ->
     sizes = 1.0 / np.sqrt(np.where(np.diag(precision) > 0, np.diag(precision), 1.0))
     if np.any(np.diag(precision) <= 0) or np.linalg.eigvalsh(sizes[:, None] * precision * sizes)[0] < 1e-12:
         flat = next((text for text in placement.fixed if "∝" in text), "p(β) ∝ 1")
-        _refuse(flat, "mf.priors.Normal(mean, sd)")
+        raise _improper(flat, "mf.priors.Normal(mean, sd)")
     root = np.linalg.cholesky(precision)
     noise = rng.standard_normal((len(precision), draws))
     return placement.mean + np.linalg.solve(root.T, noise).T
 
 
-def _refuse(statement: str, instead: str) -> NoReturn:
-    raise ModelError(
+def _improper(statement: str, instead: str) -> ModelError:
+    """Return the error for an improper prior."""
+    return ModelError(
         f"the prior {statement} is improper: it has no distribution to draw from. Give a proper one, such as {instead}."
     )
 
@@ -238,10 +207,10 @@ def _deviations(prior: Prior, statement: str, draws: int, rng: np.random.Generat
         case UniformSD(upper) if np.isfinite(upper):
             return np.asarray(rng.uniform(0.0, upper, draws))
         case UniformSD():
-            _refuse(statement, "mf.priors.UniformSD(upper) or mf.priors.HalfCauchy(scale)")
+            raise _improper(statement, "mf.priors.UniformSD(upper) or mf.priors.HalfCauchy(scale)")
         case Jeffreys():
-            _refuse(statement, "mf.priors.HalfCauchy(scale)")
-    raise AssertionError(f"{prior} is not about a standard deviation")
+            raise _improper(statement, "mf.priors.HalfCauchy(scale)")
+    raise AssertionError(f"{prior} is not a prior of a standard deviation")
 
 
 def _covariances(prior: Prior, k: int, statement: str, draws: int, rng: np.random.Generator) -> Array:
@@ -258,7 +227,7 @@ def _covariances(prior: Prior, k: int, statement: str, draws: int, rng: np.rando
 
 
 def _inverse_wishart(df: float, scale: Array, rng: np.random.Generator) -> Array:
-    """Return Ω ~ inverse-Wishart(df, scale⁻¹), one for each scale, by Bartlett's decomposition.
+    """Return Ω ~ inverse-Wishart(df, scale⁻¹), one for each scale matrix, by Bartlett's decomposition.
 
     With scale = CCᵀ and A lower triangular, A_ii² ~ χ²(df − i), A_ij ~ N(0, 1): Ω⁻¹ = C⁻ᵀAAᵀC⁻¹, so that
     Ω = (CA⁻ᵀ)(CA⁻ᵀ)ᵀ.

@@ -35,3 +35,11 @@ def t_quantiles(probability: float, df: Array) -> Array:
     """Return quantiles of t distributions, of the normal for infinite df, shape (n,)."""
     finite = np.where(np.isfinite(df), df, 1.0)
     return np.asarray(np.where(np.isinf(df), ndtri(probability), stdtrit(finite, probability)))
+
+
+def shortest_interval(values: Array, count: int) -> tuple[float, float]:
+    """Return the shortest interval that holds `count` of the values."""
+    ordered = np.sort(values, axis=None)
+    widths = ordered[count - 1 :] - ordered[: ordered.size - count + 1]
+    first = int(np.argmin(widths))
+    return float(ordered[first]), float(ordered[first + count - 1])

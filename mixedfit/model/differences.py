@@ -65,7 +65,7 @@ def differences(
 def _other_model(fit: MixedResults, posterior: Posterior) -> Iterator[str]:
     """Yield the differences between the models of the posterior and of the fit."""
     if posterior.scales is not None:
-        shape = posterior.scales.shape
+        shape = posterior.scales.error_model
         told = "; ".join(shape.differences)
         yield f"The fit's residuals and effects are normal with one σ, the posterior's model has {told}."
         if any(not isinstance(d, Normal) for d in (shape.errors, *shape.effects)):

@@ -119,7 +119,7 @@ def test_ranks_must_be_uniform(name: str) -> None:
 
 @pytest.mark.slow
 def test_ranks_must_not_be_uniform_when_the_prior_is_another_one() -> None:
-    """What the check above can see: data from a half-normal of scale 1.5 for τ, draws under scale 1."""
+    """Power of the check above: τ is half-normal with scale 1.5 in the data, with scale 1 in the model."""
     import calibration
 
     priors = {"fixed": FIXED, "g": HALF, "sigma": HALF}

@@ -79,7 +79,7 @@ FAR: dict[str, tuple[int, float, Callable[[float], float]]] = {
 
 @pytest.mark.parametrize("name", FAR)
 def test_variance_must_be_drawn_under_a_prior_far_from_its_effects(name: str) -> None:
-    """The effects have a spread of 1.6; draws about them alone would never be accepted."""
+    """The effects have an SD of 1.6, so that proposals from the inverse gamma alone would never be accepted."""
     kind, second, prior = FAR[name]
     rng, variance, draws = np.random.default_rng(3), 0.02, np.empty(1500)
     for i in range(draws.size):

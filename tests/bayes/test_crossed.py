@@ -1,4 +1,4 @@
-"""Chains that go from factor to factor, for many effects behind the largest: against dense algebra and joint chains."""
+"""Chains for large crossed factors, which draw one factor at a time: against dense algebra and joint chains."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mixedfit.bayes.sampler import arrays as problem
 
 @pytest.fixture
 def any_tail(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send every model from factor to factor."""
+    """Use the chain that draws one factor at a time for every model."""
     monkeypatch.setattr(problem, "LARGEST_TAIL", 0)
 
 
@@ -78,8 +78,8 @@ def test_posterior_must_be_that_of_the_joint_chain(formula: str, monkeypatch: py
 
 
 @pytest.mark.usefixtures("any_tail")
-def test_chain_must_move_along_what_nested_factors_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With 40 rows a level b_a + b_b is well known, its parts are not: without the shift few draws count."""
+def test_chain_must_move_along_the_shared_part_of_nested_factors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 40 rows a level b_a + b_b is well determined, its parts are not: without the shift the chain mixes slowly."""
     rng = np.random.default_rng(4)
     frame = pd.DataFrame({"a": np.arange(2400) // 40})
     frame["b"] = frame["a"] // 10
@@ -99,13 +99,13 @@ def test_many_crossed_effects_must_be_sampled() -> None:
     frame["y"] += 3 + rng.standard_normal(12000)
     model = mf.lmm("y ~ 1 + (1 | a) + (1 | b)", frame)
     posterior = model.gibbs(draws=100, tune=100, chains=2, seed=1)
-    for name, truth in (
+    for name, expected in (
         ("(Intercept)", 3.0),
         ("sd_(Intercept)|a", 1.0),
         ("sd_(Intercept)|b", 0.5),
         ("sigma", 1.0),
     ):
-        assert abs(posterior[name].mean() - truth) < 4 * posterior[name].std()
+        assert abs(posterior[name].mean() - expected) < 4 * posterior[name].std()
         assert posterior[name].std() < 0.06
     assert (
         np.corrcoef(posterior.effects[0].mean(axis=(0, 1))[:, 0], model.fit().random_effects["a"].iloc[:, 0])[

@@ -1,4 +1,4 @@
-"""Models that are not normal with one σ: exact answers, predictions, densities, names, and what is refused."""
+"""Models other than normal with one σ: exact answers, predictions, densities, names, invalid options."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import mixedfit as mf
 from mixedfit.bayes import distributions as ds
 from mixedfit.bayes import priors as pr
 from mixedfit.bayes.draws import convergence
-from mixedfit.bayes.model.error_model import place_shape
+from mixedfit.bayes.model.error_model import place_error_model
 from mixedfit.bayes.priors.placement import place_priors
 from mixedfit.bayes.sampler.arrays import sampling_problem
-from mixedfit.bayes.sampler.weighted_chain import rows_of
+from mixedfit.bayes.sampler.weighted_chain import weighted_rows
 from mixedfit.crossproducts.crossprod import cross_products
 from mixedfit.kernels.gibbs.mixtures import level_squares
 from mixedfit.kernels.gibbs.weighted_sweep import refill, residuals
@@ -52,8 +52,8 @@ def on_a_grid(log_density: Any, *axes: np.ndarray) -> list[float]:
 @pytest.mark.parametrize("weights", [None, "w"])
 def test_location_and_scale_must_equal_integration_over_a_grid(errors: Any, weights: str | None) -> None:
     frame = sample()
-    given = {"fixed": pr.Normal(0, 10), "sigma": pr.HalfNormal(3)}
-    posterior = mf.lmm("y ~ 1", frame, weights=weights).gibbs(given, draws=10_000, seed=1, errors=errors)
+    priors = {"fixed": pr.Normal(0, 10), "sigma": pr.HalfNormal(3)}
+    posterior = mf.lmm("y ~ 1", frame, weights=weights).gibbs(priors, draws=10_000, seed=1, errors=errors)
     y, root = frame["y"].to_numpy(), np.ones(24) if weights is None else np.sqrt(frame["w"].to_numpy())
 
     def density(mu: np.ndarray, s: np.ndarray, nu: np.ndarray) -> np.ndarray:
@@ -76,8 +76,8 @@ def test_location_and_scale_must_equal_integration_over_a_grid(errors: Any, weig
 def test_hierarchy_of_variances_must_equal_integration_over_a_grid(prior: Any) -> None:
     """With the mean known, σ_g² is inverse gamma given ν₀ and σ₀, and its mean a mixture of theirs."""
     frame = sample()
-    given = {"fixed": pr.Normal(3, 1e-5), "nu0": pr.Gamma(3, 0.5), "sigma0": prior}
-    posterior = mf.lmm("y ~ 1", frame).gibbs(given, draws=10_000, seed=2, sigma="by:g")
+    priors = {"fixed": pr.Normal(3, 1e-5), "nu0": pr.Gamma(3, 0.5), "sigma0": prior}
+    posterior = mf.lmm("y ~ 1", frame).gibbs(priors, draws=10_000, seed=2, sigma="by:g")
     squares = ((frame["y"] - 3) ** 2).groupby(frame["g"]).sum().to_numpy()
 
     def density(log_nu: np.ndarray, log_s: np.ndarray) -> np.ndarray:
@@ -116,8 +116,8 @@ def test_hierarchy_of_variances_must_equal_integration_over_a_grid(prior: Any) -
 def test_effects_must_equal_integration_when_scales_are_known(shape: Any) -> None:
     """b_j | y has density p(b_j) N(ȳ_j; μ + b_j, σ²/n) with μ, τ and σ given."""
     frame = sample()
-    given = {"fixed": pr.Normal(2, 1e-5), "g": pr.Known(0.6), "sigma": pr.Known(1.5)}
-    posterior = mf.lmm("y ~ 1 + (1 | g)", frame).gibbs(given, draws=8000, seed=3, random_effects=shape)
+    priors = {"fixed": pr.Normal(2, 1e-5), "g": pr.Known(0.6), "sigma": pr.Known(1.5)}
+    posterior = mf.lmm("y ~ 1 + (1 | g)", frame).gibbs(priors, draws=8000, seed=3, random_effects=shape)
     law = stats.laplace(scale=0.6) if isinstance(shape, ds.Laplace) else stats.t(3, scale=0.6)
     b = np.linspace(-8, 8, 8001)
     for j, mean in enumerate(frame.groupby("g")["y"].mean()):
@@ -129,10 +129,10 @@ def test_effects_must_equal_integration_when_scales_are_known(shape: Any) -> Non
 def test_pairs_of_effects_must_equal_integration_when_scales_are_known(shape: Any) -> None:
     """Two effects per level share one λ: density K₀(√q)/(2π|Ω|^½) for Laplace, with q = bᵀΩ⁻¹b; Kotz et al. (2001)."""
     frame = sample()
-    given = {"fixed": pr.Normal(2, 1e-5), "sigma": pr.Known(1.5)}
-    given |= {"sd_(Intercept)|g": pr.Known(0.9), "sd_x|g": pr.Known(0.5)}
+    priors = {"fixed": pr.Normal(2, 1e-5), "sigma": pr.Known(1.5)}
+    priors |= {"sd_(Intercept)|g": pr.Known(0.9), "sd_x|g": pr.Known(0.5)}
     model = mf.lmm("y ~ 1 + (x || g)", frame)
-    posterior = model.gibbs(given, draws=8000, seed=4, random_effects=shape)
+    posterior = model.gibbs(priors, draws=8000, seed=4, random_effects=shape)
     axis = np.linspace(-7, 7, 701) + 0.003  # not on the pole
     first, second = np.meshgrid(axis, 0.6 * axis, indexing="ij")
     q = (first / 0.9) ** 2 + (second / 0.5) ** 2
@@ -154,9 +154,9 @@ def test_weighted_products_must_be_the_dense_ones(formula: str) -> None:
     design = mf.lmm(formula, sample(), weights="w").design
     cross = cross_products(design)
     options = {"errors": ds.Laplace(), "random_effects": ds.Laplace(), "sigma": "common"}
-    shape, _ = place_shape(design, None, data=None, **options)
+    shape, _ = place_error_model(design, None, data=None, **options)
     problem, order = sampling_problem(design, cross, place_priors(design, cross, None))
-    rows = rows_of(design, cross, shape, problem, order)
+    rows = weighted_rows(design, cross, shape, problem, order)
     rng, levels = np.random.default_rng(1), problem.blocks.shape[0]
     precisions, lam = rng.uniform(0.2, 5.0, 24), rng.uniform(0.2, 5.0, levels)
     room = tuple(np.zeros_like(rows.rows[i]) for i in (1, 3, 6))
@@ -266,8 +266,8 @@ def test_log_likelihood_must_be_the_density_of_the_residuals_distribution() -> N
 def test_new_rows_must_have_the_residuals_of_their_group_and_distribution() -> None:
     """Quantiles of y − Xβ over its scale: t₃'s; a new group's scale is the hierarchy's."""
     model = mf.lmm("y ~ 1", sample())
-    given = {"nu0": pr.Gamma(50, 10)}
-    posterior = model.gibbs(given, draws=5000, seed=1, errors=ds.StudentT(3), sigma="by:g")
+    priors = {"nu0": pr.Gamma(50, 10)}
+    posterior = model.gibbs(priors, draws=5000, seed=1, errors=ds.StudentT(3), sigma="by:g")
     new = (
         posterior.predict({"g": ["a", "d", "new", "new"]}, seed=2).values
         - posterior["(Intercept)"][:, :, None]
@@ -330,9 +330,9 @@ def test_rows_of_weight_zero_must_not_count() -> None:
     frame = sample()
     heavy = pd.concat([frame.assign(w=1.0), frame.head(8).assign(y=1e3, w=0.0)], ignore_index=True)
     options: dict[str, Any] = {"errors": ds.Laplace(), "sigma": "by:g", "draws": 200, "seed": 1}
-    given = {"fixed": pr.Normal(0, 10), "sigma0": pr.HalfNormal(2), "h": pr.HalfNormal(1)}
-    short = mf.lmm("y ~ 1 + (1 | h)", frame, weights=np.ones(24)).gibbs(given, **options)
-    whole = mf.lmm("y ~ 1 + (1 | h)", heavy, weights="w").gibbs(given, **options)
+    priors = {"fixed": pr.Normal(0, 10), "sigma0": pr.HalfNormal(2), "h": pr.HalfNormal(1)}
+    short = mf.lmm("y ~ 1 + (1 | h)", frame, weights=np.ones(24)).gibbs(priors, **options)
+    whole = mf.lmm("y ~ 1 + (1 | h)", heavy, weights="w").gibbs(priors, **options)
     assert np.allclose(short["sigma[a]"], whole["sigma[a]"], rtol=1e-6)
 
 
@@ -364,7 +364,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_bad_option_must_be_refused_with_the_reason(name: str) -> None:
+def test_bad_option_must_raise_with_the_reason(name: str) -> None:
     options, message = REFUSED[name]
     model = mf.lmm("y ~ x + (1 | g)", sample().assign(one="a", row=np.arange(24)))
     with pytest.raises(mf.ModelError, match=message):

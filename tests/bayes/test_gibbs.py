@@ -84,8 +84,8 @@ PRIORS = {
 def test_posterior_must_equal_integration_for_every_prior_of_a_variance(name: str) -> None:
     prior, log_density = PRIORS[name]
     model = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff"))
-    given = {"fixed": pr.Normal(1500, 50), "Batch": prior, "sigma": pr.Jeffreys()}
-    posterior = model.gibbs(given, draws=5000, seed=5)
+    priors = {"fixed": pr.Normal(1500, 50), "Batch": prior, "sigma": pr.Jeffreys()}
+    posterior = model.gibbs(priors, draws=5000, seed=5)
     top = 100.0 if name == "uniform" else 400.0
     exact = one_way(
         model,
@@ -284,7 +284,7 @@ def test_thinned_draws_must_be_every_nth_of_the_chain() -> None:
 
 @pytest.mark.parametrize("jobs", [None, 1])
 def test_interrupt_must_keep_draws_of_every_chain(monkeypatch: pytest.MonkeyPatch, jobs: int | None) -> None:
-    """On one core, chains that waited until others are done would have none."""
+    """Chains advance in turn: if they ran one after another, an interrupt on one core would leave some without draws."""
     looks = iter(range(1_000_000))
 
     def interrupted(*_: object) -> None:
@@ -305,7 +305,7 @@ def test_interrupt_must_keep_draws_of_every_chain(monkeypatch: pytest.MonkeyPatc
     "prior", [pr.UniformSD(20), pr.UniformSD(10), pr.HalfNormal(0.5), pr.Exponential(0.5)]
 )
 def test_chains_must_mix_under_a_prior_of_sigma_far_from_the_data(prior: pr.VariancePrior) -> None:
-    """Under a uniform prior below what the data want, σ is piled up below its end: n log-likelihood units a factor."""
+    """With a uniform prior whose bound is below the likelihood, the posterior of σ is concentrated near the bound."""
     model = mf.lmm("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy"))
     posterior = model.gibbs({"sigma": prior}, draws=500, tune=300, seed=1)
     assert posterior.summary()["rhat"].max() < 1.02
@@ -363,18 +363,18 @@ def test_all_cores_must_be_asked_for_by_minus_one_and_other_numbers_refused() ->
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "text"),
     [
         ({"chains": 1}, "1 chain of 60 draws after 5 of tuning"),
         ({"chains": 2, "thin": 3}, "2 chains of 60 draws, 1 of every 3 sweeps, after 5 of tuning"),
     ],
 )
-def test_printed_posterior_must_count_its_chains_and_draws(options: dict[str, int], told: str) -> None:
-    assert told in str(seedlings().gibbs(draws=60, tune=5, seed=1, **options))
+def test_printed_posterior_must_count_its_chains_and_draws(options: dict[str, int], text: str) -> None:
+    assert text in str(seedlings().gibbs(draws=60, tune=5, seed=1, **options))
 
 
 def test_level_for_every_row_must_be_sampled_under_proper_priors_that_are_given() -> None:
-    """The data tell τ² + σ² alone; integration over a grid tells how the priors split it."""
+    """The data determine only τ² + σ²; integration over a grid shows how the priors split it."""
     y = np.random.default_rng(1).normal(0, 2, 12)
     model = mf.lmm("y ~ 1 + (1 | g)", pd.DataFrame({"g": np.arange(12), "y": y}))
     priors = {"fixed": pr.Flat(), "g": pr.HalfNormal(1)}
@@ -389,14 +389,14 @@ def test_level_for_every_row_must_be_sampled_under_proper_priors_that_are_given(
     assert close(posterior.sigma, exact.mean("sigma"))
 
 
-def test_few_effective_draws_must_be_told_with_how_many_more_to_draw() -> None:
+def test_few_effective_draws_must_warn_with_the_number_of_draws_needed() -> None:
     posterior = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).gibbs(
         draws=25, tune=100, seed=1
     )
-    told = posterior.warnings[-1]
+    text = posterior.warnings[-1]
     table = posterior.summary()[["ess_bulk", "ess_tail"]].min(axis=1)
-    assert f"draw about {float(f'{400 / table.min():.1g}'):g} times as many" in told
-    assert ("Diagonal" in told) == ("|" in table.idxmin())
+    assert f"draw about {float(f'{400 / table.min():.1g}'):g} times as many" in text
+    assert ("Diagonal" in text) == ("|" in table.idxmin())
 
 
 def test_prior_must_stay_when_rows_with_large_weights_are_left_out() -> None:

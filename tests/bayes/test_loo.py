@@ -238,7 +238,7 @@ def test_difference_must_take_its_error_from_the_pairs() -> None:
     assert "equally well" in str(a - a)
 
 
-def test_printout_must_name_what_cannot_be_trusted() -> None:
+def test_printout_must_name_unreliable_estimates() -> None:
     found = sleep("Reaction ~ Days + (Days | Subject)").loo()
     assert found.high.index[0] == found.pareto_k.idxmax()
     assert np.isnan(found.mcse)
@@ -265,7 +265,7 @@ Case = tuple[Any, str]
         (lambda p: p.loo() - known().loo(), "different data"),
     ],
 )
-def test_what_cannot_be_compared_must_be_refused(ask: Any, message: str) -> None:
+def test_invalid_comparisons_must_raise(ask: Any, message: str) -> None:
     with pytest.raises(mf.ModelError, match=message):
         ask(sleep("Reaction ~ Days + (1 | Subject)"))
 
@@ -357,7 +357,7 @@ def test_row_without_which_a_coefficient_is_lost_must_be_named(monkeypatch: pyte
         mf.lmm("Yield ~ odd + (1 | Batch)", data).gibbs(draws=50, tune=50, seed=1).loo(refit=True)
 
 
-def test_difference_must_name_what_is_not_reliable_and_its_share() -> None:
+def test_difference_must_name_unreliable_rows_and_their_share() -> None:
     data = mf.load_dataset("sleepstudy")
     a, b = (
         mf.lmm(formula, data).gibbs(seed=1).loo()

@@ -45,7 +45,7 @@ def test_variance_of_a_laplace_vector_must_be_generalised_inverse_gaussian(count
 
 
 def test_mixtures_must_have_the_densities_of_t_and_laplace() -> None:
-    """What is drawn as a mixture is the distribution that is named: ∫ N(x; 0, 1/λ) p(λ) dλ."""
+    """The mixture is the named distribution: ∫ N(x; 0, 1/λ) p(λ) dλ."""
     from mixedfit.bayes import distributions as d
 
     rng, size = np.random.default_rng(2), (20000,)
@@ -123,7 +123,7 @@ def log_groups(nu0: float, sigma0: float) -> float:
     return float(total)
 
 
-def test_likeness_of_variances_must_have_prior_times_the_groups_density() -> None:
+def test_nu0_must_have_prior_times_the_groups_density() -> None:
     draws = slices(mix.NU0, [2.0, 0.1, SIGMA0**2], SQUARES, 5.0)
     law = stats.gamma(2, scale=10)
     assert (

@@ -1,4 +1,4 @@
-"""What a posterior says: diagnostics as ArviZ has them, events, functions, predictions."""
+"""Posteriors: diagnostics against ArviZ, events, functions of parameters, predictions."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_correlation_must_be_that_of_omega(posterior: mf.Posterior) -> None:
     assert drawn == pytest.approx(omega[0, 1] / np.sqrt(omega[0, 0] * omega[1, 1]), rel=1e-12)
 
 
-def test_summary_must_give_the_shortest_interval_when_asked(posterior: mf.Posterior) -> None:
+def test_summary_must_give_the_shortest_interval_with_hpd(posterior: mf.Posterior) -> None:
     table = posterior.summary(interval="hpd", level=0.9)
     low, high = table.loc["sigma", ["hpd_lower", "hpd_upper"]]
     inside = np.mean((posterior["sigma"] >= low) & (posterior["sigma"] <= high))
@@ -99,7 +99,7 @@ def test_derived_quantity_must_be_computed_draw_by_draw(posterior: mf.Posterior)
     assert same.names == ("standardised",)
 
 
-def test_power_must_be_told_from_the_power_in_a_name() -> None:
+def test_power_must_be_distinguished_from_the_power_in_a_name() -> None:
     model = mf.lmm("Reaction ~ Days + I(Days^2) + (1 | Subject)", mf.load_dataset("sleepstudy"))
     draws = model.gibbs(draws=20, tune=5, seed=1)
     top = draws.derive("-Days / (2 * I(Days^2)) + sigma^2").values[:, :, 0]
@@ -142,7 +142,7 @@ def test_quantiles_must_have_their_own_monte_carlo_errors(posterior: mf.Posterio
         draws.quantiles((95,))
 
 
-def test_groups_must_have_the_quantiles_that_are_asked_for(posterior: mf.Posterior) -> None:
+def test_summary_of_groups_must_have_the_requested_quantiles(posterior: mf.Posterior) -> None:
     own = posterior.random_effects["Subject"]
     table = own.summary(quantiles=(0.25, 0.75))
     assert table.loc[("308", "Days"), "75%"] == np.quantile(own["308"][:, :, 1], 0.75)
@@ -249,7 +249,7 @@ def test_arviz_must_get_named_coordinates_and_rows() -> None:
     np.testing.assert_array_equal(shares[:, 7], posterior.acceptance)
 
 
-def test_arviz_must_get_the_prior_when_asked() -> None:
+def test_arviz_must_get_the_prior_if_it_is_passed() -> None:
     pytest.importorskip("arviz_base")
     model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
     posterior, prior = model.gibbs(draws=50, seed=1), model.prior_predictive(draws=70, seed=1)

@@ -1,4 +1,4 @@
-"""What a new user of a posterior stumbles over: weights, labels, keys, indexing, copies."""
+"""Common mistakes of new users of a posterior: weights, labels, keys, indexing, copies."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_new_groups_must_be_named_in_what_predict_prints(posterior: mf.Posterior
 # -- copies ------------------------------------------------------------------------------------------
 
 
-def test_copy_of_a_posterior_must_say_the_same(posterior: mf.Posterior, sleep: pd.DataFrame) -> None:
+def test_copy_of_a_posterior_must_equal_it(posterior: mf.Posterior, sleep: pd.DataFrame) -> None:
     posterior.summary()
     copy = pickle.loads(pickle.dumps(posterior))
     pd.testing.assert_frame_equal(copy.summary(), posterior.summary())
@@ -90,11 +90,11 @@ def test_copy_of_a_posterior_must_say_the_same(posterior: mf.Posterior, sleep: p
 @pytest.mark.parametrize(
     "options", [{"errors": mf.distributions.StudentT("estimate")}, {"sigma": "by:Subject"}]
 )
-def test_copy_of_a_posterior_with_scales_must_say_the_same(
+def test_copy_of_a_posterior_with_scales_must_equal_it(
     sleep: pd.DataFrame, options: dict[str, object]
 ) -> None:
     drawn = mf.lmm("Reaction ~ Days + (1 | Subject)", sleep).gibbs(draws=20, tune=10, seed=1, **options)
-    drawn.names  # noqa: B018 (what was asked before a copy must not hinder it)
+    drawn.names  # noqa: B018 (a computed attribute must not prevent a copy)
     copy = pickle.loads(pickle.dumps(drawn))
     assert copy.names == drawn.names
     assert np.array_equal(
@@ -140,7 +140,7 @@ def test_draws_must_be_computed_with_as_numbers_are(posterior: mf.Posterior, sle
         drawn[0] - mf.lmm("Reaction ~ 1 + (1 | Subject)", sleep).gibbs(draws=10, seed=1).derive("sigma")
 
 
-def test_what_is_asked_wrongly_must_be_refused_in_words(posterior: mf.Posterior) -> None:
+def test_invalid_queries_must_raise_with_a_hint(posterior: mf.Posterior) -> None:
     for which in (["Days", "sigma"], slice(2), 0):
         with pytest.raises(mf.ModelError, match="one name at a time"):
             posterior[which]  # type: ignore[index]
@@ -193,7 +193,7 @@ HALF, WIDE = mf.priors.HalfNormal(11.0), mf.priors.HuangWand((13.0, 7.0))
         ("Reaction ~ Days + (1 | Subject:half)", "sd_(Intercept)|half:Subject", HALF, "half-normal(11)"),
     ],
 )
-def test_key_that_means_the_same_must_be_taken(
+def test_equivalent_key_must_be_accepted(
     sleep: pd.DataFrame, formula: str, key: str, prior: object, statement: str
 ) -> None:
     data = sleep.assign(half=np.where(sleep["Days"] < 5, "first", "second"))
@@ -201,7 +201,7 @@ def test_key_that_means_the_same_must_be_taken(
     assert any(statement in line for line in drawn.priors)
 
 
-def test_two_keys_of_one_term_must_be_refused(sleep: pd.DataFrame) -> None:
+def test_two_keys_of_one_term_must_raise(sleep: pd.DataFrame) -> None:
     model = mf.lmm("Reaction ~ Days + (Days | Subject)", sleep)
     with pytest.raises(mf.ModelError, match="are the same; give one prior"):
         model.prior_predictive({"Days | Subject": WIDE, "1 + Days | Subject": WIDE})
@@ -221,7 +221,7 @@ def test_two_keys_of_one_term_must_be_refused(sleep: pd.DataFrame) -> None:
         ("sigma[308]", {"sigma": "by:Subject"}, "give 'sigma0', the typical σ"),
     ],
 )
-def test_prior_of_what_has_none_must_be_refused_with_the_true_reason(
+def test_prior_of_a_parameter_without_one_must_raise_with_the_reason(
     sleep: pd.DataFrame, key: str, options: dict[str, object], message: str
 ) -> None:
     model = mf.lmm("Reaction ~ Days + (Days | Subject)", sleep)
@@ -242,7 +242,7 @@ def test_dropped_column_must_be_named_in_print_and_in_the_refusal_of_its_prior(s
 # -- on disk -------------------------------------------------------------------------------------------
 
 
-def test_posterior_from_a_file_must_say_the_same(
+def test_posterior_from_a_file_must_equal_it(
     posterior: mf.Posterior, sleep: pd.DataFrame, tmp_path: Path
 ) -> None:
     posterior.save(tmp_path / "posterior.npz")
@@ -270,7 +270,7 @@ def test_posterior_without_correlations_and_effects_must_come_back_from_a_file(
         read.predict(sleep[:1])
 
 
-def test_what_cannot_be_saved_must_be_refused(sleep: pd.DataFrame, tmp_path: Path) -> None:
+def test_saving_other_models_must_raise(sleep: pd.DataFrame, tmp_path: Path) -> None:
     model = mf.lmm("Reaction ~ Days + (1 | Subject)", sleep)
     drawn = model.gibbs(draws=20, tune=10, seed=1, errors=mf.distributions.Laplace())
     with pytest.raises(mf.ModelError, match="pickle this one"):

@@ -126,7 +126,7 @@ def test_same_seed_must_give_the_same_check() -> None:
     pd.testing.assert_frame_equal(first, second)
 
 
-def test_printout_must_say_where_the_data_do_not_look_like_the_replicates() -> None:
+def test_printout_must_name_statistics_in_the_tails_of_the_replicates() -> None:
     data = mf.load_dataset("sleepstudy")
     data["Reaction"] = np.exp(data["Reaction"] / 60)
     text = str(mf.lmm("Reaction ~ Days + (1 | Subject)", data).gibbs(seed=1).check(seed=1))
@@ -151,7 +151,7 @@ def test_printout_must_say_where_the_data_do_not_look_like_the_replicates() -> N
     ],
 )
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-def test_check_that_cannot_be_made_must_be_refused(ask: Any, message: str) -> None:
+def test_invalid_check_must_raise(ask: Any, message: str) -> None:
     with pytest.raises(mf.ModelError, match=message):
         ask(sleep())
 
@@ -270,7 +270,7 @@ def test_improper_prior_must_have_no_draws(priors: Any, message: str) -> None:
         seedlings().prior_predictive(priors)
 
 
-def test_prior_must_not_be_judged_by_rows_that_it_has_not_seen() -> None:
+def test_prior_must_have_no_loo_and_waic() -> None:
     prior = seedlings().prior_predictive(seed=1)
     for ask in (prior.loo, prior.waic):
         with pytest.raises(mf.ModelError, match="from the prior"):
@@ -394,7 +394,7 @@ def test_printout_must_show_the_median_of_replicates_with_far_tails() -> None:
     assert f"{checked.replicated['sd'].median():.0f}" in str(checked)
 
 
-def test_picture_of_statistics_must_show_the_bulk_and_count_what_lies_beyond() -> None:
+def test_picture_of_statistics_must_show_the_bulk_and_count_the_replicates_beyond() -> None:
     model = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff"))
     checked = model.gibbs(draws=100, seed=1).check(["sd"], seed=1)
     checked.replicated.loc[:2, "sd"] = 1e6  # three far out, fewer than one in a hundred

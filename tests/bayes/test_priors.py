@@ -1,4 +1,4 @@
-"""Priors as values, their places in a model, and posteriors that are refused."""
+"""Priors: printing, placement in a model, and improper posteriors."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Expected log predictive density: the record of a leave-one-out or WAIC estimate, and differences of two."""
+"""Estimates of the expected log predictive density (elpd), and differences of two."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from textwrap import fill
 from typing import Any, Literal
 
 import numpy as np
@@ -11,27 +11,47 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
+from mixedfit.core.format import wrapped
 
 from .psis import khat_threshold
 
 __all__ = ["ElpdDifference", "ExpectedDensity"]
 
-WIDTH = 88
-"""Columns that printed sentences fill."""
-
 LARGE_PENALTY = 0.4
-"""Variance of a log density beyond which WAIC is not to be trusted; Vehtari, Gelman & Gabry (2017), section 2.2."""
+"""Variance of a log density above which WAIC is not reliable; Vehtari, Gelman & Gabry (2017), section 2.2."""
 
 SMALL = 4.0
 """Difference of elpd below which models predict alike; Sivula, Magnusson, Matamoros & Vehtari (2020)."""
 
 FEW = 100
-"""Rows or groups below which the standard error of a difference is too small; the same."""
+"""Rows or groups below which the standard error of a difference is too small; Sivula et al. (2020)."""
+
+
+class _Sum:
+    """Sum over rows or groups, with its standard error."""
+
+    unit: str
+    pointwise: pd.Series[float]
+
+    @property
+    def elpd(self) -> float:
+        """Expected log predictive density, or the difference of two."""
+        return float(self.pointwise.sum())
+
+    @property
+    def se(self) -> float:
+        """Standard error of elpd, √(n Var(elpd_i)); Vehtari, Gelman & Gabry (2017), equations 23 and 24."""
+        return _standard_error(self.pointwise)
+
+    @property
+    def _units(self) -> str:
+        """The units in the plural, for texts."""
+        return "rows" if self.unit == "row" else f"groups of {self.unit}"
 
 
 @dataclass(frozen=True, eq=False)
-class ExpectedDensity:
-    """An estimate of elpd, the expected log predictive density of data not seen: Σ log p(y_i | y without i).
+class ExpectedDensity(_Sum):
+    """An estimate of elpd, the expected log predictive density of new data: Σ log p(y_i | y without i).
 
     ``a - b`` is the difference of two posteriors of the same data, with its standard error.
 
@@ -39,15 +59,15 @@ class ExpectedDensity:
     ----------
     method : {"loo", "waic"}
     unit : str
-        What is left out at a time: "row", or a grouping factor.
+        The unit that is left out: "row", or a grouping factor.
     pointwise : pandas.Series
-        elpd of each row, or group.
+        elpd of each row or group.
     penalty : pandas.Series
-        How much higher each one's density is for having been seen; the sum is p.
+        Log density of each row or group under the full posterior, less its elpd; the sum is p.
     pareto_k : pandas.Series
-        k̂ of each one, loo only: above `threshold` its elpd is not reliable.
+        k̂ of each row or group, loo only: above `threshold` its elpd is not reliable.
     mcse : float
-        Monte-Carlo standard error of elpd, loo only; NaN where a k̂ is too high.
+        Monte-Carlo standard error of elpd, loo only; NaN if a k̂ is too high.
     draws : int
     response : ndarray, shape (n,)
     refitted : tuple
@@ -65,16 +85,6 @@ class ExpectedDensity:
     refitted: tuple[Any, ...] = ()
 
     @property
-    def elpd(self) -> float:
-        """Expected log predictive density: the larger, the better."""
-        return float(self.pointwise.sum())
-
-    @property
-    def se(self) -> float:
-        """Standard error of elpd, √(n Var(elpd_i)); Vehtari, Gelman & Gabry (2017), equation 23."""
-        return _error(self.pointwise)
-
-    @property
     def p(self) -> float:
         """Effective number of parameters, p_loo or p_waic."""
         return float(self.penalty.sum())
@@ -82,7 +92,7 @@ class ExpectedDensity:
     @property
     def p_se(self) -> float:
         """Standard error of p."""
-        return _error(self.penalty)
+        return _standard_error(self.penalty)
 
     @property
     def ic(self) -> float:
@@ -96,22 +106,22 @@ class ExpectedDensity:
 
     @property
     def threshold(self) -> float:
-        """k̂ up to which estimates are reliable, given the number of draws."""
+        """k̂ up to which estimates are reliable with this number of draws."""
         return khat_threshold(self.draws)
 
     @property
     def high(self) -> pd.Series[float]:
-        """Rows or groups whose estimate is not reliable, with their k̂ (of WAIC: their penalty), the worst first."""
+        """k̂ (or penalty, if WAIC) of the rows or groups whose estimate is not reliable, in decreasing order."""
         values = self.pareto_k if self.method == "loo" else self.penalty
         return values[self._unreliable].sort_values(ascending=False)
 
     @property
     def _unreliable(self) -> pd.Series[bool]:
-        """Whether each row's or group's estimate is not reliable."""
+        """Whether the estimate of each row or group is not reliable."""
         return self.pareto_k > self.threshold if self.method == "loo" else self.penalty > LARGE_PENALTY
 
     def __sub__(self, other: ExpectedDensity) -> ElpdDifference:
-        """Return how much better this posterior predicts than another of the same data."""
+        """Return the difference of elpd from another posterior of the same data."""
         if not isinstance(other, ExpectedDensity):
             return NotImplemented
         if (self.method, self.unit) != (other.method, other.unit):
@@ -148,66 +158,52 @@ class ExpectedDensity:
         ]
         if np.isfinite(self.mcse):
             lines.append(f"Monte-Carlo error of elpd_loo: {self.mcse:.2g}")
-        return "\n".join([*lines, *(fill(text, WIDTH) for text in self._verdict())])
+        return "\n".join([*lines, *wrapped([text] if (text := self._reliability()) else [])])
 
     __repr__ = __str__
 
-    def _verdict(self) -> list[str]:
-        """Return in words whether the numbers can be trusted."""
+    def _reliability(self) -> str:
+        """Return a sentence on the reliability of the estimate; empty for WAIC without large penalties."""
         count, total = self.high.size, self.pointwise.size
-        many = "rows" if self.unit == "row" else f"groups of {self.unit}"
-        worst = ", ".join(str(label) for label in self.high.index[:5]) + (" …" if count > 5 else "")
-        share = f"{count:,} of {total:,} {many}"
+        share = f"{count:,} of {total:,} {self._units}"
         if self.method == "waic":
             if not count:
-                return []
-            return [
-                f"{share} have a penalty above {LARGE_PENALTY:g} ({worst}): WAIC is not reliable here; use loo()."
-            ]
-        top = f"{self.threshold:.2f}"
-        if self.refitted:
-            again = ", ".join(map(str, self.refitted[:5])) + (" …" if len(self.refitted) > 5 else "")
-            return [
-                f"{len(self.refitted):,} of {total:,} {many} ({again}) had a Pareto k̂ above {top}, and "
-                f"{'was' if len(self.refitted) == 1 else 'were'} predicted by sampling without: the estimate can be "
-                "trusted."
-            ]
+                return ""
+            return (
+                f"{share} have a penalty above {LARGE_PENALTY:g} ({_first(self.high.index)}): WAIC is not reliable "
+                "here; use loo()."
+            )
+        top, refitted = f"{self.threshold:.2f}", self.refitted
+        if refitted:
+            return (
+                f"{len(refitted):,} of {total:,} {self._units} ({_first(refitted)}) had a Pareto k̂ above {top}, and "
+                f"{'was' if len(refitted) == 1 else 'were'} predicted by sampling without: the estimate can be trusted."
+            )
         if not count:
-            return [f"All {total:,} Pareto k̂ are at most {top}: the estimate can be trusted."]
-        verb, whose = ("has a", "its") if count == 1 else ("have a", "their")
-        advice = "refit=True samples again without " + ("it" if count == 1 else "them")
-        return [
-            f"{share} {verb} Pareto k̂ above {top}, up to {self.pareto_k.max():.2f} ({worst}): {whose} elpd is a guess, "
-            f"mostly too high; {advice}."
-        ]
+            return f"All {total:,} Pareto k̂ are at most {top}: the estimate can be trusted."
+        verb, whose, them = ("has a", "its", "it") if count == 1 else ("have a", "their", "them")
+        return (
+            f"{share} {verb} Pareto k̂ above {top}, up to {self.pareto_k.max():.2f} ({_first(self.high.index)}): "
+            f"{whose} elpd is a guess, mostly too high; refit=True samples again without {them}."
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class ElpdDifference:
-    """How much better one posterior predicts than another: the difference of two elpd.
+class ElpdDifference(_Sum):
+    """The difference of elpd of two posteriors, positive if the first predicts better.
 
     Attributes
     ----------
     unit : str
     pointwise : pandas.Series
-        Difference of each row, or group.
+        Difference of each row or group.
     doubtful : pandas.Series of bool
-        Whether the estimate of each row, or group, is not reliable in one of the two or both.
+        Whether the estimate of each row or group is not reliable in one of the two or both.
     """
 
     unit: str
     pointwise: pd.Series[float]
     doubtful: pd.Series[bool]
-
-    @property
-    def elpd(self) -> float:
-        """Positive if the first predicts better."""
-        return float(self.pointwise.sum())
-
-    @property
-    def se(self) -> float:
-        """Standard error of the difference, from the pairs; Vehtari, Gelman & Gabry (2017), equation 24."""
-        return _error(self.pointwise)
 
     def __str__(self) -> str:
         size, error = abs(self.elpd), self.se
@@ -221,24 +217,26 @@ class ElpdDifference:
             words = f"{better} predicts better, by {size / error:.1f} standard errors."
         lines = [line, words[0].upper() + words[1:]]
         if self.pointwise.size < FEW:
-            what = "rows" if self.unit == "row" else f"groups of {self.unit}"
-            lines.append(f"With {self.pointwise.size} {what} the standard error is rather too small.")
+            lines.append(f"With {self.pointwise.size} {self._units} the standard error is rather too small.")
         if self.doubtful.any():
-            lines.append(fill(self._doubt(), WIDTH))
+            part = self.pointwise[self.doubtful]
+            lines += wrapped(
+                [
+                    f"Not reliable in one or both: {part.size:,} of {self.pointwise.size:,} {self._units} "
+                    f"({_first(part.index)}), which {'adds' if part.size == 1 else 'add'} {part.sum():.1f} to the "
+                    "difference."
+                ]
+            )
         return "\n".join(lines)
 
     __repr__ = __str__
 
-    def _doubt(self) -> str:
-        """Return a note on units with unreliable estimates, and on their share of the difference."""
-        which = self.pointwise[self.doubtful]
-        many = "rows" if self.unit == "row" else f"groups of {self.unit}"
-        named = ", ".join(map(str, which.index[:5])) + (" …" if which.size > 5 else "")
-        return (
-            f"Not reliable in one or both: {which.size:,} of {self.pointwise.size:,} {many} ({named}), which "
-            f"{'adds' if which.size == 1 else 'add'} {which.sum():.1f} to the difference."
-        )
+
+def _first(labels: Sequence[Any] | pd.Index[Any]) -> str:
+    """Return the first five labels, with an ellipsis if there are more."""
+    return ", ".join(map(str, labels[:5])) + (" …" if len(labels) > 5 else "")
 
 
-def _error(values: pd.Series[Any]) -> float:
+def _standard_error(values: pd.Series[Any]) -> float:
+    """Return the standard error of a sum of independent values."""
     return float(np.sqrt(values.size * values.var(ddof=1)))

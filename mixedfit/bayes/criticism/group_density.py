@@ -1,9 +1,9 @@
 """Log density of all rows of a group with its random effects integrated out.
 
-y_j | β, Ω, σ ~ N(X_jβ + what other factors add, Z_jΩZ_jᵀ + σ²W_j⁻¹). Levels of other factors that occur in no other
-group (cask within batch) would be new with the group, so that their effects are integrated out as well; those that it
-shares with other groups (crossed factors) are given. Given them, groups are independent, so that the ratio that leaves
-one out is 1/p(y_j | …).
+y_j | β, b_shared, Ω, σ ~ N(X_jβ + Z_shared b_shared, Z_jΩZ_jᵀ + σ²W_j⁻¹). Levels of other factors that occur in this
+group only (cask within batch) would be new with the group, so that their effects are integrated out as well. Levels
+that are shared with other groups (crossed factors) are conditioned on. Given their effects, groups are independent, so
+that the importance ratio of leaving one out is 1/p(y_j | …).
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ __all__ = ["group_log_densities"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
-    """Rows of a group, and the effects that go with it.
+    """Rows of a group, and the columns of the effects that are integrated out.
 
-    Those of the factor with most of them come first: its levels share no rows, so that they are eliminated one by one.
+    The factor with the most levels is eliminated level by level, since its levels have no rows in common.
 
     Attributes
     ----------
     rows : ndarray of int64, shape (r,)
     weights : ndarray, shape (r,)
     first : int
-        Factor that is eliminated.
+        The factor that is eliminated.
     z : ndarray, shape (r, L, k)
-        Its columns for the group's L levels of it.
+        Columns of its L levels in the group.
     rest : ndarray, shape (r, q)
         Columns of all other effects.
     places : list of (int, int)
-        Factor, and first column in `rest`, of each of their levels.
+        Factor and first column in `rest` of each of their levels.
     """
 
     rows: IntArray
@@ -50,10 +50,10 @@ class _Group:
 
 
 def group_log_densities(posterior: PosteriorDraws, block: int) -> Callable[[slice], Array]:
-    """Return a function that gives the log densities of some levels of a factor, shape (levels, chains × draws)."""
+    """Return a function of a slice that returns log densities of these levels, shape (levels, chains × draws)."""
     design = posterior.design
-    row_scale(design, posterior.sigma[:, :1])  # refuses rows of weight 0
-    own = [_goes_with(design, block, f) for f in range(len(design.blocks))]
+    row_scale(design, posterior.sigma[:, :1])  # raises for rows of weight 0
+    own = [_in_one_group(design, block, f) for f in range(len(design.blocks))]
     codes = design.blocks[block].codes
     order = np.argsort(codes, kind="stable")
     ends = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=design.blocks[block].levels))])
@@ -65,8 +65,8 @@ def group_log_densities(posterior: PosteriorDraws, block: int) -> Callable[[slic
     return densities
 
 
-def _goes_with(design: Design, block: int, other: int) -> BoolArray:
-    """Return whether each level of another factor occurs in one group only, shape (levels,)."""
+def _in_one_group(design: Design, block: int, other: int) -> BoolArray:
+    """Return whether each level of a factor occurs in one level of `block` only, shape (levels,)."""
     codes, inner = design.blocks[block].codes, design.blocks[other]
     low = np.full(inner.levels, design.blocks[block].levels)
     high = np.full(inner.levels, -1)
@@ -76,7 +76,7 @@ def _goes_with(design: Design, block: int, other: int) -> BoolArray:
 
 
 def _group(design: Design, rows: IntArray, own: list[BoolArray]) -> _Group:
-    """Return a group's rows with the columns of the effects that go with it."""
+    """Return the rows of a group with the columns of the effects of its `own` levels."""
     weights = np.ones(rows.size) if design.weights is None else design.weights[rows]
     inner = []
     for f, block in enumerate(design.blocks):
@@ -95,7 +95,7 @@ def _group(design: Design, rows: IntArray, own: list[BoolArray]) -> _Group:
 
 
 def _density(posterior: PosteriorDraws, rows: IntArray, own: list[BoolArray]) -> Array:
-    """Return the log density of a group's rows, shape (chains × draws,)."""
+    """Return the log density of the rows of a group, shape (chains × draws,)."""
     design = posterior.design
     group = _group(design, rows, own)
     _, levels, k = group.z.shape
@@ -108,24 +108,23 @@ def _density(posterior: PosteriorDraws, rows: IntArray, own: list[BoolArray]) ->
         some = slice(start, start + size)
         residual = design.y[rows] - beta[some] @ design.X[np.ix_(rows, posterior.kept)].T
         for f, values in enumerate(posterior.effects):
-            residual -= _given(design, f, values, rows, own[f], some)
+            residual -= _shared_part(design, f, values, rows, own[f], some)
         omegas = [omega.reshape(draws, *omega.shape[2:])[some] for omega in posterior.omega]
         out[some] = _marginal(residual, group, omegas, sigma[some] ** 2)
     constant = np.sum(np.log(group.weights)) - rows.size * np.log(2.0 * np.pi)
     return np.asarray(out + 0.5 * constant)
 
 
-def _given(design: Design, f: int, values: Array, rows: IntArray, own: BoolArray, some: slice) -> Array:
-    """Return Zb of one factor over the levels that are given, shape (draws, rows)."""
+def _shared_part(design: Design, f: int, values: Array, rows: IntArray, own: BoolArray, some: slice) -> Array:
+    """Return Zb of one factor over the levels that are shared with other groups, shape (draws, rows)."""
     block = design.blocks[f]
     codes = block.codes[rows]
-    given = ~own[codes]
-    out = np.zeros((1, rows.size))
-    if not given.any():
-        return out
+    shared = ~own[codes]
+    if not shared.any():
+        return np.zeros((1, rows.size))
     draws = values.reshape(-1, *values.shape[2:])[some]
     out = np.zeros((draws.shape[0], rows.size))
-    out[:, given] = np.einsum("drk,rk->dr", draws[:, codes[given]], block.z[rows[given]])
+    out[:, shared] = np.einsum("drk,rk->dr", draws[:, codes[shared]], block.z[rows[shared]])
     return out
 
 
@@ -141,26 +140,24 @@ def _marginal(residual: Array, group: _Group, omegas: list[Array], variance: Arr
     weighted = residual * group.weights
     gram = np.einsum("rla,r,rlb->lab", z, group.weights, z)
     inner = np.eye(z.shape[2]) + omega[:, None] @ gram / variance[:, None, None, None]
-    shrunk = (
-        np.linalg.solve(inner, np.broadcast_to(omega[:, None], inner.shape)) / variance[:, None, None, None]
-    )
+    S = np.linalg.solve(inner, np.broadcast_to(omega[:, None], inner.shape)) / variance[:, None, None, None]
     c = (weighted @ z.reshape(len(z), -1)).reshape(-1, *z.shape[1:])
-    moved = np.einsum("dlab,dlb->dla", shrunk, c)
-    squares = np.einsum("dr,dr->d", weighted, residual) - np.einsum("dla,dla->d", c, moved)
+    Sc = np.einsum("dlab,dlb->dla", S, c)
+    squares = np.einsum("dr,dr->d", weighted, residual) - np.einsum("dla,dla->d", c, Sc)
     logs = np.linalg.slogdet(inner)[1].sum(axis=1) + residual.shape[1] * np.log(variance)
     if rest.shape[1]:
         cross = np.einsum("rla,r,rq->laq", z, group.weights, rest)
-        own = (rest.T * group.weights) @ rest
-        through = np.einsum("dlab,lbq->dlaq", shrunk, cross)
-        matrix = (own - np.einsum("lap,dlaq->dpq", cross, through, optimize=True)) / variance[:, None, None]
-        a = (weighted @ rest - np.einsum("dlaq,dla->dq", through, c)) / variance[:, None]
-        lifted, system = np.empty_like(a), np.empty_like(matrix)
+        rest_gram = (rest.T * group.weights) @ rest
+        S_cross = np.einsum("dlab,lbq->dlaq", S, cross)
+        A = (rest_gram - np.einsum("lap,dlaq->dpq", cross, S_cross, optimize=True)) / variance[:, None, None]
+        a = (weighted @ rest - np.einsum("dlaq,dla->dq", S_cross, c)) / variance[:, None]
+        omega_a, system = np.empty_like(a), np.empty_like(A)
         for f, start in group.places:
             here = slice(start, start + omegas[f].shape[1])
-            system[:, here] = omegas[f] @ matrix[:, here]
-            lifted[:, here] = np.einsum("dab,db->da", omegas[f], a[:, here])
+            system[:, here] = omegas[f] @ A[:, here]
+            omega_a[:, here] = np.einsum("dab,db->da", omegas[f], a[:, here])
         system += np.eye(rest.shape[1])
-        solved = np.linalg.solve(system, lifted[:, :, None])[:, :, 0]
+        solved = np.linalg.solve(system, omega_a[:, :, None])[:, :, 0]
         squares = squares - variance * np.einsum("dq,dq->d", a, solved)
         logs = logs + np.linalg.slogdet(system)[1]
     return np.asarray(-0.5 * (logs + squares / variance))

@@ -1,94 +1,98 @@
-"""Predictive checks: statistics of the response beside those of replicated responses."""
+"""Predictive checks: statistics of replicated responses and of the data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from textwrap import fill
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from mixedfit.bayes.draws.record import PosteriorDraws
-from mixedfit.bayes.draws.row_density import pieces, residual_draws, row_means, row_scale
-from mixedfit.bayes.draws.scale_draws import ScaleDraws
+from mixedfit.bayes.draws.record import PosteriorDraws, factor_position
+from mixedfit.bayes.draws.row_density import (
+    observed_response,
+    pieces,
+    residual_draws,
+    row_means,
+    row_scale,
+)
+from mixedfit.bayes.draws.scale_draws import ScaleDraws, group_sigmas, new_effects
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, nearest
-from mixedfit.core.format import text_columns
+from mixedfit.core.format import joined, text_columns, wrapped
+from mixedfit.core.options import check_count, check_one_of
 from mixedfit.core.seeds import generator
 from mixedfit.design.design import Design
 
 __all__ = ["PredictiveCheck", "Statistic", "check", "named_statistics", "replicate"]
 
 Statistic = Callable[[Array], Array]
-"""Takes responses, shape (draws, n), and returns one number of each, shape (draws,)."""
+"""Function of responses, shape (draws, n), that returns one number for each, shape (draws,)."""
 
 
-def _skewness(y: Array) -> Array:
+def _standardised_moment(y: Array, power: int) -> Array:
+    """Return a central moment of each response, divided by the same power of the SD, shape (draws,)."""
     z = y - y.mean(axis=1, keepdims=True)
-    return np.asarray(np.mean(z**3, axis=1) / np.mean(z**2, axis=1) ** 1.5)
+    return np.asarray(np.mean(z**power, axis=1) / np.mean(z**2, axis=1) ** (power / 2))
 
 
-def _kurtosis(y: Array) -> Array:
-    z = y - y.mean(axis=1, keepdims=True)
-    return np.asarray(np.mean(z**4, axis=1) / np.mean(z**2, axis=1) ** 2)
-
-
-PLAIN: dict[str, Statistic] = {
+STATISTICS: dict[str, Statistic] = {
     "mean": lambda y: np.mean(y, axis=1),
     "median": lambda y: np.median(y, axis=1),
     "sd": lambda y: np.std(y, axis=1, ddof=1),
     "min": lambda y: np.min(y, axis=1),
     "max": lambda y: np.max(y, axis=1),
-    "skewness": _skewness,
-    "kurtosis": _kurtosis,
+    "skewness": lambda y: _standardised_moment(y, 3),
+    "kurtosis": lambda y: _standardised_moment(y, 4),
 }
 
 BY_GROUP = ("within_sd", "between_sd")
 
 
-def named_statistics(design: Design, asked: Any, group: str | None) -> dict[str, Statistic]:
-    """Return the chosen statistics, by name.
+def named_statistics(design: Design, statistic: Any, group: str | None) -> dict[str, Statistic]:
+    """Return the statistics of an option, by name.
 
     Parameters
     ----------
     design : Design
-    asked : str, callable, sequence or mapping of them, or None
+    statistic : str, callable, sequence or mapping of them, or None
     group : str or None
         Grouping factor of within_sd and between_sd, by default the first.
 
     Raises
     ------
     ModelError
-        If a name is not known, or what was given is no statistic.
+        If a name is not known, or the option is not a statistic.
     """
-    known = PLAIN | _by_group(design, group)
-    if asked is None:
+    known = STATISTICS | _by_group(design, group)
+    if statistic is None:
         return {
             name: known[name] for name in ("mean", "sd", "min", "max", "skewness", *BY_GROUP) if name in known
         }
-    if isinstance(asked, Mapping):
-        return {str(name): _statistic(value, design, known) for name, value in asked.items()}
-    if isinstance(asked, str) or callable(asked):
-        asked = [asked]
-    if not isinstance(asked, Iterable) or not (listed := list(asked)):
+    if isinstance(statistic, Mapping):
+        return {str(name): _statistic(value, known) for name, value in statistic.items()}
+    if isinstance(statistic, str) or callable(statistic):
+        statistic = [statistic]
+    if not isinstance(statistic, Iterable) or not (values := list(statistic)):
         raise ModelError(
-            f"statistic is {asked!r}; expected names ({', '.join(known)}) or functions of a response."
+            f"statistic is {statistic!r}; expected names ({', '.join(known)}) or functions of a response."
         )
-    return {_name(value, i): _statistic(value, design, known) for i, value in enumerate(listed, 1)}
+    return {_name(value, i): _statistic(value, known) for i, value in enumerate(values, 1)}
 
 
 def _name(value: Any, number: int) -> str:
+    """Return the name of a statistic, or its number if it is a lambda."""
     if isinstance(value, str):
         return value
     name = getattr(value, "__name__", "<lambda>")
     return f"statistic {number}" if name == "<lambda>" else name
 
 
-def _statistic(value: Any, design: Design, known: Mapping[str, Statistic]) -> Statistic:
+def _statistic(value: Any, known: Mapping[str, Statistic]) -> Statistic:
+    """Return a statistic of many responses from a name or a function of one response."""
     if callable(value):
-        return _each(value)
+        return _vectorised(value)
     if value in BY_GROUP and value not in known:
         raise ModelError(f"{value!r} needs a grouping factor, and the model has none.")
     if value not in known:
@@ -99,10 +103,10 @@ def _statistic(value: Any, design: Design, known: Mapping[str, Statistic]) -> St
     return known[value]
 
 
-def _each(function: Callable[[Array], Any]) -> Statistic:
-    """Return a function of one response as one of many."""
+def _vectorised(function: Callable[[Array], Any]) -> Statistic:
+    """Return a function of many responses from a function of one."""
 
-    def of_all(y: Array) -> Array:
+    def statistic(y: Array) -> Array:
         values = [function(row) for row in y]
         try:
             out = np.array(values, dtype=float)
@@ -114,20 +118,15 @@ def _each(function: Callable[[Array], Any]) -> Statistic:
             )
         return out
 
-    return of_all
+    return statistic
 
 
 def _by_group(design: Design, group: str | None) -> dict[str, Statistic]:
-    """Return the SDs of one-way analysis of variance: of group means, and of rows about them."""
-    names = [block.name for block in design.blocks]
-    if group is not None and group not in names:
-        raise ModelError(
-            f"group={group!r} is not a grouping factor of the model ({', '.join(names) or 'it has none'}). "
-            f"{nearest(str(group), names)}".rstrip()
-        )
-    if not names:
+    """Return the SD of rows about their group means, and the SD of group means; empty without grouping factors."""
+    position = 0 if group is None else factor_position(design, "group", group)
+    if not design.blocks:
         return {}
-    block = design.blocks[0 if group is None else names.index(group)]
+    block = design.blocks[position]
     codes, sizes = block.codes, np.bincount(block.codes, minlength=block.levels)
     seen = sizes > 0
     free = max(int(design.n - seen.sum()), 1)
@@ -148,18 +147,15 @@ def _means(y: Array, codes: IntArray, sizes: IntArray) -> Array:
 
 
 SHOWN = 50
-"""Replicated responses that are kept for pictures."""
+"""Number of replicated responses that are kept for plots."""
 
 EXTREME = 0.025
-"""Share of replicates beyond the data from which it is worth a word."""
-
-WIDTH = 88
-"""Columns that printed sentences fill."""
+"""p-values below this, or above one less this, are reported as a misfit."""
 
 
 @dataclass(frozen=True, eq=False)
 class PredictiveCheck:
-    """Statistics of replicated data beside those of the data.
+    """Statistics of replicated data and of the data.
 
     `plots.predictive_statistics` and `plots.predictive_responses` draw it.
 
@@ -167,17 +163,17 @@ class PredictiveCheck:
     ----------
     kind : {"posterior", "prior"}
     table : pandas.DataFrame
-        A row for each statistic: observed, then mean, median and central 95% (lower, upper) of the replicated ones,
-        and p_value = P(T(y_rep) ≥ T(y)), ties counted half. Near 0 or 1 the model does not produce such data.
+        A row for each statistic: observed; mean, median and central 95% interval (lower, upper) of the replicates;
+        and p_value = P(T(y_rep) ≥ T(y)), ties counted half. A p-value near 0 or 1 shows a misfit.
     replicated : pandas.DataFrame
-        The statistics of every replicated response.
+        The statistics of each replicated response.
     response : ndarray, shape (n,)
     responses : ndarray, shape (up to 50, n)
         Some of the replicated responses.
     label : str
         Name of the response.
     groups : {"same", "new"}
-        Whether replicates were of the groups of the data, or of new ones; empty without groups.
+        Whether replicates have the groups of the data or new groups; empty without groups.
     """
 
     kind: Literal["posterior", "prior"]
@@ -189,60 +185,44 @@ class PredictiveCheck:
     groups: str
 
     def __str__(self) -> str:
-        table = self.table
-        digits = [_decimals(row["upper"] - row["lower"]) for _, row in table.iterrows()]
-        shown = [
-            [_number(row["observed"], d) for (_, row), d in zip(table.iterrows(), digits, strict=True)],
-            [_number(row["median"], d) for (_, row), d in zip(table.iterrows(), digits, strict=True)],
-            [
-                f"{_number(row['lower'], d)} to {_number(row['upper'], d)}"
-                for (_, row), d in zip(table.iterrows(), digits, strict=True)
-            ],
-            [_share(float(p), len(self.replicated)) for p in table["p_value"]],
-        ]
         heads = ["", "observed", "median", "95% of replicates", "P(as large)"]
-        of = "the same" if self.groups == "same" else "new"
+        cells = [_cells(str(name), row, len(self.replicated)) for name, row in self.table.iterrows()]
         title = (
             f"{self.kind.capitalize()} predictive check: {len(self.replicated):,} replicates of {self.label}"
         )
-        groups = f", in {of} groups" if self.groups else ""
-        lines = text_columns(heads, [[str(name) for name in table.index], *shown], left=1)
-        return "\n".join([f"{title}{groups}", *lines, *(fill(text, WIDTH) for text in self._verdict())])
+        if self.groups:
+            title += f", in {'the same' if self.groups == 'same' else 'new'} groups"
+        columns = text_columns(heads, list(zip(*cells, strict=True)), left=1)
+        return "\n".join([title, *columns, *wrapped(self._misfits())])
 
     __repr__ = __str__
 
-    def _verdict(self) -> Iterator[str]:
-        """Yield a sentence for each statistic that replicated data do not reproduce."""
+    def _misfits(self) -> list[str]:
+        """Return sentences on the statistics with extreme p-values."""
         p = self.table["p_value"]
-        small = [str(name) for name in p.index[p < EXTREME]]
-        large = [str(name) for name in p.index[p > 1 - EXTREME]]
-        for names, what in ((small, "larger"), (large, "smaller")):
-            if names:
-                listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-                verb = "is" if len(names) == 1 else "are"
-                yield f"In the data {listed} {verb} {what} than in nearly all replicates."
-        if not small and not large:
-            yield "The data look like the replicates in all of these."
+        tails = {"larger": p.index[p < EXTREME], "smaller": p.index[p > 1 - EXTREME]}
+        return [
+            f"In the data {joined(list(map(str, names)))} {'is' if len(names) == 1 else 'are'} {comparison} than in "
+            "nearly all replicates."
+            for comparison, names in tails.items()
+            if len(names)
+        ] or ["The data look like the replicates in all of these."]
 
 
-def _share(p: float, draws: int) -> str:
-    if p <= 0.0:
-        return f"< {1 / draws:.2g}"
-    return f"> {1 - 1 / draws:.4g}" if p >= 1.0 else f"{p:.3f}"
-
-
-def _number(value: float, decimals: int) -> str:
-    """Return a number with decimals, or in powers of ten where that would be long."""
-    return f"{value:.{decimals}f}" if abs(value) < 1e7 else f"{value:.2e}"
-
-
-def _decimals(width: float) -> int:
-    return int(np.clip(2 - np.floor(np.log10(width)), 0, 12)) if width > 0 else 3
+def _cells(name: str, row: Any, draws: int) -> list[str]:
+    """Return the printed cells of one statistic, with decimals according to the width of its interval."""
+    width, p = row["upper"] - row["lower"], float(row["p_value"])
+    decimals = int(np.clip(2 - np.floor(np.log10(width)), 0, 12)) if width > 0 else 3
+    observed, median, lower, upper = (
+        f"{row[key]:.{decimals}f}" if abs(row[key]) < 1e7 else f"{row[key]:.2e}"
+        for key in ("observed", "median", "lower", "upper")
+    )
+    share = f"< {1 / draws:.2g}" if p <= 0.0 else f"> {1 - 1 / draws:.4g}" if p >= 1.0 else f"{p:.3f}"
+    return [name, observed, median, f"{lower} to {upper}", share]
 
 
 def check(
     posterior: PosteriorDraws,
-    kind: Literal["posterior", "prior"],
     statistic: Any,
     *,
     group: str | None,
@@ -253,28 +233,28 @@ def check(
     """Return a predictive check; see `Posterior.check`."""
     design = posterior.design
     statistics = named_statistics(design, statistic, group)
-    chosen = _spread(posterior, draws)
-    response = design.y if design.offset is None else design.y + design.offset
+    response = observed_response(design)
     observed = {name: float(function(response[None, :])[0]) for name, function in statistics.items()}
     values: dict[str, list[Array]] = {name: [] for name in statistics}
     kept: list[Array] = []
-    for y in _replicates(posterior, chosen, groups, seed):
+    for y in _replicates(posterior, draws, groups, seed):
         for name, function in statistics.items():
             values[name].append(function(y))
         kept.append(y[: max(0, SHOWN - sum(part.shape[0] for part in kept))])
     replicated = pd.DataFrame({name: np.concatenate(parts) for name, parts in values.items()})
     return PredictiveCheck(
-        kind,
+        posterior.kind,
         _table(observed, replicated),
         replicated,
         response,
         np.concatenate(kept),
         design.formula.response,
-        groups if design.blocks and kind == "posterior" else "",
+        groups if design.blocks and posterior.kind == "posterior" else "",
     )
 
 
 def _table(observed: dict[str, float], replicated: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of a check."""
     rows = {}
     for name, value in observed.items():
         drawn = replicated[name].to_numpy()
@@ -293,71 +273,60 @@ def _table(observed: dict[str, float], replicated: pd.DataFrame) -> pd.DataFrame
 
 def replicate(posterior: PosteriorDraws, draws: int, groups: str, seed: object) -> Array:
     """Return replicated responses, shape (draws, n); see `Posterior.replicate`."""
-    return np.concatenate(list(_replicates(posterior, _spread(posterior, draws), groups, seed)))
+    return np.concatenate(list(_replicates(posterior, draws, groups, seed)))
 
 
-def _spread(posterior: PosteriorDraws, draws: int) -> IntArray:
-    """Return which draws are used: so many, evenly spread over all chains."""
-    total = posterior.sigma.size
-    whole = isinstance(draws, int | np.integer) and not isinstance(draws, bool)
-    if not whole or draws < 1:
-        raise ModelError(f"draws is {draws!r}; expected a whole number of at least 1.")
-    return np.unique(np.linspace(0, total - 1, min(int(draws), total)).round().astype(np.int64))
-
-
-def _replicates(posterior: PosteriorDraws, chosen: IntArray, groups: str, seed: object) -> Iterator[Array]:
-    """Yield replicated responses of some draws at a time, shape (draws, n)."""
-    if groups not in ("same", "new"):
-        raise ModelError(f"groups={groups!r} is not known; expected 'same' (those of the data) or 'new'.")
+def _replicates(posterior: PosteriorDraws, draws: int, groups: str, seed: object) -> Iterator[Array]:
+    """Yield replicated responses of draws spread evenly over all chains, some at a time, shape (draws, n)."""
+    check_count("draws", draws, 1)
+    check_one_of("groups", groups, ("same", "new"))
     if groups == "same":
         posterior.require_effects()
+    total = posterior.sigma.size
+    chosen = np.unique(np.linspace(0, total - 1, min(draws, total)).round().astype(np.int64))
     rng, design = generator(seed), posterior.design
     for some in pieces(chosen.size, design.n):
-        part = _chosen(posterior, chosen[some])
+        part = _subset(posterior, chosen[some])
         effects, scales = part.effects, part.scales
         if groups == "new":
-            effects, scales = _new_effects(part, rng), _new_scales(part, rng)
+            effects = tuple(
+                new_effects(omega, f, block.levels, rng, scales)
+                for f, (block, omega) in enumerate(zip(design.blocks, part.omega, strict=True))
+            )
+            scales = _new_scales(part, rng)
         means = row_means(design, part.kept, part.beta, effects)
         scale = row_scale(design, part.sigma, scales)
         yield (means + residual_draws(means.shape, scale, rng, scales))[0]
 
 
-def _new_effects(posterior: PosteriorDraws, rng: np.random.Generator) -> tuple[Array, ...]:
-    """Return effects of as many new groups, b ~ N(0, Ω) or its t or Laplace counterpart, of every draw."""
-    out = []
-    for f, (block, omega) in enumerate(zip(posterior.design.blocks, posterior.omega, strict=True)):
-        noise = rng.standard_normal((*omega.shape[:2], block.levels, block.k))
-        if posterior.scales is not None:
-            noise *= posterior.scales.effect_scale(f, block.levels, rng)[:, :, :, None]
-        out.append(noise @ np.linalg.cholesky(omega).swapaxes(-1, -2))
-    return tuple(out)
-
-
 def _new_scales(posterior: PosteriorDraws, rng: np.random.Generator) -> ScaleDraws | None:
-    """Return the scales with new residual SDs where these are of the levels of a grouping factor."""
+    """Return the scales, with new draws of σ_g if the residual groups are the levels of a grouping factor."""
     scales = posterior.scales
-    if scales is None or scales.shape.groups is None:
+    if scales is None or scales.error_model.groups is None:
         return scales
-    if scales.shape.groups.name not in [block.name for block in posterior.design.blocks]:
+    if scales.error_model.groups.name not in [block.name for block in posterior.design.blocks]:
         return scales
-    half = np.broadcast_to(0.5 * scales.nu0[:, :, None], scales.sigmas.shape)
-    sigmas = scales.sigma0[:, :, None] * np.sqrt(half / rng.standard_gamma(half))
-    return replace(scales, sigmas=sigmas)
+    return replace(scales, sigmas=group_sigmas(scales.nu0, scales.sigma0, scales.sigmas.shape[2], rng))
 
 
-def _chosen(posterior: PosteriorDraws, chosen: IntArray) -> PosteriorDraws:
-    """Return a posterior of one chain with some of the draws."""
-    shape = posterior.sigma.shape
+def _subset(posterior: PosteriorDraws, chosen: IntArray) -> PosteriorDraws:
+    """Return the chosen draws of a posterior, as one chain."""
 
-    def picked(value: Any) -> Any:
-        if isinstance(value, np.ndarray) and value.shape[:2] == shape:
-            return value.reshape(shape[0] * shape[1], *value.shape[2:])[chosen][None]
-        if isinstance(value, tuple):
-            return tuple(picked(part) for part in value)
-        if is_dataclass(value) and not isinstance(value, type):
-            own = [f.name for f in fields(value) if f.name != "shape"]
-            return replace(value, **{name: picked(getattr(value, name)) for name in own})
-        return value
+    def subset(draws: Array) -> Array:
+        return draws.reshape(posterior.sigma.size, *draws.shape[2:])[chosen][None]
 
-    drawn = [f.name for f in fields(posterior) if f.name not in ("design", "kept", "priors")]
-    return replace(posterior, **{name: picked(getattr(posterior, name)) for name in drawn})
+    scales = posterior.scales
+    if scales is not None:
+        scales = ScaleDraws(
+            scales.error_model,
+            tuple(map(subset, scales.nu)),
+            *map(subset, (scales.nu0, scales.sigma0, scales.sigmas)),
+        )
+    return replace(
+        posterior,
+        beta=subset(posterior.beta),
+        sigma=subset(posterior.sigma),
+        omega=tuple(map(subset, posterior.omega)),
+        effects=tuple(map(subset, posterior.effects)),
+        scales=scales,
+    )

@@ -1,8 +1,9 @@
 """Pareto-smoothed importance sampling.
 
 Vehtari, Simpson, Gelman, Yao & Gabry (2024), J. Mach. Learn. Res. 25(72): the largest importance ratios are replaced by
-the expected order statistics of a generalised Pareto distribution fitted to them, whose shape k̂ tells how far to trust
-the rest. The fit is Zhang & Stephens (2009), Technometrics 51:316, with k̂ drawn towards 0.5 as by ten observations.
+the expected order statistics of a generalised Pareto distribution fitted to them, whose shape k̂ measures how reliable
+the estimate is. The fit is that of Zhang & Stephens (2009), Technometrics 51:316, with a weak prior on k̂ at 0.5 that is
+worth ten observations.
 """
 
 from __future__ import annotations
@@ -19,15 +20,14 @@ __all__ = [
 ]
 
 LEAST_TAIL = 5
-"""Ratios without which no tail is fitted."""
-
+"""Smallest number of ratios to which a tail is fitted."""
 
 GOOD = 0.7
-"""k̂ beyond which no affordable number of draws gives a reliable answer."""
+"""k̂ above which estimates are not reliable for any practical number of draws."""
 
 
 def khat_threshold(draws: int) -> float:
-    """Return the k̂ up to which so many draws suffice, min(1 − 1/log₁₀ S, 0.7); Vehtari et al. (2024), section 3.2.4.
+    """Return the largest reliable k̂ of S draws, min(1 − 1/log₁₀ S, 0.7); Vehtari et al. (2024), section 3.2.4.
 
     Examples
     --------
@@ -38,18 +38,18 @@ def khat_threshold(draws: int) -> float:
 
 
 def log_sum(logs: Array) -> Array:
-    """Return log Σ exp of each row, shape (rows,), without the checks that make scipy's slow."""
+    """Return log Σ exp of each row, shape (rows,); faster than scipy's, which checks its input."""
     top = logs.max(axis=1)
     return np.asarray(top + np.log(np.sum(np.exp(logs - top[:, None]), axis=1)))
 
 
 def tail_length(draws: int, efficiency: float) -> int:
-    """Return how many of the largest ratios are smoothed, ⌈min(S/5, 3 √(S/r_eff))⌉; the same, section 6."""
+    """Return the number of smoothed ratios, ⌈min(S/5, 3 √(S/r_eff))⌉; Vehtari et al. (2024), section 6."""
     return int(np.ceil(min(0.2 * draws, 3.0 * np.sqrt(draws / efficiency))))
 
 
 def smoothed_weights(log_ratios: Array, efficiency: float = 1.0) -> tuple[Array, Array]:
-    """Return normalised logarithms of weights and k̂ of each row.
+    """Return the logarithms of the normalised smoothed weights, and k̂, of each row.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def smoothed_weights(log_ratios: Array, efficiency: float = 1.0) -> tuple[Array,
     weights : ndarray, shape (rows, draws)
         Their exponentials sum to 1 in each row.
     khat : ndarray, shape (rows,)
-        Infinite where the tail cannot be fitted: its ratios are equal.
+        Infinite if the tail cannot be fitted because its ratios are equal.
     """
     logs = log_ratios - log_ratios.max(axis=1, keepdims=True)
     draws = logs.shape[1]
@@ -78,8 +78,7 @@ def smoothed_weights(log_ratios: Array, efficiency: float = 1.0) -> tuple[Array,
             np.take_along_axis(largest, within, axis=1),
         )
         cutoff = np.exp(largest[:, :1])
-        fitted = _pareto(np.exp(largest[:, 1:]) - cutoff)
-        khat, scale = fitted
+        khat, scale = _pareto(np.exp(largest[:, 1:]) - cutoff)
         usable = np.isfinite(khat) & (scale > 0)
         khat = np.where(usable, khat, np.inf)
         tail = _order_statistics(khat[usable], scale[usable], length) + cutoff[usable]
@@ -98,7 +97,7 @@ def _order_statistics(shape: Array, scale: Array, length: int) -> Array:
 
 
 def _pareto(excess: Array) -> tuple[Array, Array]:
-    """Return shape k̂ and scale σ̂ of generalised Pareto distributions; NaN or infinite where they are undefined.
+    """Return shape k̂ and scale σ̂ of generalised Pareto distributions; NaN or infinite if they cannot be fitted.
 
     Parameters
     ----------

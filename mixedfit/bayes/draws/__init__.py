@@ -1,1 +1,12 @@
-"""Posterior draws: the record, named quantities, convergence, predictions, export."""
+"""Draws of a posterior, and quantities computed from them.
+
+* `record`: `PosteriorDraws`, the draws of all parameters by name;
+* `scale_draws`: draws of degrees of freedom and residual standard deviations by group;
+* `draws`: `Draws` of one or several quantities, with summaries and arithmetic;
+* `group_draws`: `GroupDraws`, the random effects of one grouping factor;
+* `convergence`: R̂, effective sample sizes, Monte-Carlo errors;
+* `expressions`, `queries`: functions and probabilities of parameters, as expressions or callables;
+* `row_density`: means, log densities and replicated residuals of the rows of the fit;
+* `predict`: predictions for new rows;
+* `export`: files and ArviZ.
+"""

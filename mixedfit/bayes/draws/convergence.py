@@ -1,4 +1,4 @@
-"""Convergence diagnostics of draws: R̂, effective sample sizes, Monte-Carlo standard errors.
+"""Convergence of chains: R̂, effective sample sizes, Monte-Carlo standard errors, and shortest intervals.
 
 Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), Bayesian Analysis 16:667: rank-normalised split R̂, bulk and tail
 effective sample sizes, standard errors of means and quantiles. Draws have shape (chains, draws).
@@ -13,10 +13,11 @@ import pandas as pd
 from scipy import fft, special
 
 from mixedfit.core.arrays import Array
-from mixedfit.inference.bootstrap.intervals import shortest_interval
+from mixedfit.core.distributions import shortest_interval
 
 __all__ = [
     "advice",
+    "convergence_warnings",
     "ess_bulk",
     "ess_mean",
     "ess_quantile",
@@ -26,24 +27,23 @@ __all__ = [
     "mcse_mean",
     "mcse_quantile",
     "rhat",
-    "what_to_know",
 ]
 
 MIXED = 1.01
-"""R̂ up to which chains count as mixed; Vehtari et al. (2021)."""
+"""R̂ up to which chains have mixed; Vehtari et al. (2021)."""
 
 ENOUGH = 100
-"""Effective draws for each chain below which estimates of R̂ and of quantiles are not reliable; the same."""
+"""Effective draws for each chain below which estimates of R̂ and quantiles are not reliable; Vehtari et al. (2021)."""
 
 
 def _split(draws: Array) -> Array:
-    """Return each chain as two: its first and its last half, without the middle draw of an odd number."""
+    """Return the first and the last half of each chain, without the middle draw of an odd number."""
     half = draws.shape[1] // 2
     return np.concatenate([draws[:, :half], draws[:, draws.shape[1] - half :]])
 
 
 def _rank_normalised(draws: Array) -> Array:
-    """Return normal scores of the ranks, z = Φ⁻¹((r − 3/8)/(S + 1/4)); ties have their mean rank."""
+    """Return normal scores of the ranks, z = Φ⁻¹((r − 3/8)/(S + 1/4)); ties have the mean of their ranks."""
     values = draws.reshape(-1)
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
@@ -52,7 +52,7 @@ def _rank_normalised(draws: Array) -> Array:
 
 
 def _basic_rhat(chains: Array) -> float:
-    """Return √((W (n − 1)/n + B/n)/W) of chains that have been split."""
+    """Return √((W (n − 1)/n + B/n)/W) of split chains."""
     n = chains.shape[1]
     between = float(np.var(chains.mean(axis=1), ddof=1))
     within = float(np.mean(np.var(chains, axis=1, ddof=1)))
@@ -62,7 +62,7 @@ def _basic_rhat(chains: Array) -> float:
 
 
 def rhat(draws: Array) -> float:
-    """Return rank-normalised split R̂: the larger of that of the draws and of their distances from the median.
+    """Return rank-normalised split R̂, the larger of R̂ of the draws and of their distances from the median.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def rhat(draws: Array) -> float:
 
 
 def is_stuck(draws: Array) -> bool:
-    """Return whether a chain is constant, which R̂ does not detect.
+    """Return whether all draws of a chain are equal, which R̂ does not show.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def is_stuck(draws: Array) -> bool:
 
 
 def advice(name: str, share: float, names: Sequence[str]) -> str:
-    """Return advice for a parameter that has only a share of the effective draws that are needed.
+    """Return advice for a parameter that has only a share of the effective draws needed.
 
     Examples
     --------
@@ -96,22 +96,22 @@ def advice(name: str, share: float, names: Sequence[str]) -> str:
     'draw about 5 times as many'
     """
     times = max(2.0, float(f"{1.0 / share:.1g}")) if share > 0 else 100.0
-    told = f"draw about {times:g} times as many"
+    text = f"draw about {times:g} times as many"
     group = name[name.find("|") :]
     if share < 0.25 and "|" in name and any(n.startswith("cor_") and n.endswith(group) for n in names):
-        told += ". Correlated effects of little variance mix slowly, and better without correlations: Diagonal(...)"
-    return told
+        text += ". Correlated effects of little variance mix slowly, and better without correlations: Diagonal(...)"
+    return text
 
 
-def what_to_know(table: pd.DataFrame, stuck: str, chains: int) -> tuple[str, ...]:
-    """Return the warnings about a summary table: R̂, effective draws, constant chains.
+def convergence_warnings(table: pd.DataFrame, stuck: str, chains: int) -> tuple[str, ...]:
+    """Return warnings about parameters that did not move, high R̂, and too few effective draws.
 
     Parameters
     ----------
     table : pandas.DataFrame
         With columns rhat, ess_bulk and ess_tail.
     stuck : str
-        What is said of parameters that did not move.
+        Warning about parameters that did not move, empty if there are none.
     chains : int
     """
     out = [stuck] if stuck else []
@@ -140,7 +140,7 @@ def _autocovariance(chains: Array) -> Array:
 
 
 def _ess(chains: Array) -> float:
-    """Return the effective sample size of chains that have been split, by Geyer's initial monotone sequence."""
+    """Return the effective sample size of split chains, by Geyer's initial monotone sequence."""
     m, n = chains.shape
     if n < 3 or not np.all(np.isfinite(chains)) or np.ptp(chains) == 0.0:
         return float("nan")
@@ -156,7 +156,7 @@ def _ess(chains: Array) -> float:
 
 
 def _integrated_time(rho: Array) -> float:
-    """Return −1 + 2 Σ of the sums of pairs of autocorrelations, cut where one is negative, made to decrease."""
+    """Return −1 + 2 Σ of the sums of pairs of autocorrelations, truncated at the first negative sum, made monotone."""
     n = rho.size
     pairs = rho[: n - n % 2].reshape(-1, 2).sum(axis=1)
     limit = max((n - 3) // 2, 1)
@@ -168,22 +168,22 @@ def _integrated_time(rho: Array) -> float:
 
 
 def ess_bulk(draws: Array) -> float:
-    """Return the effective sample size in the bulk: of rank-normalised split chains."""
+    """Return the bulk effective sample size, that of rank-normalised split chains."""
     return _ess(_rank_normalised(_split(draws)))
 
 
 def ess_mean(draws: Array) -> float:
-    """Return the effective sample size for the mean: of split chains as they are."""
+    """Return the effective sample size for the mean, that of split chains."""
     return _ess(_split(draws))
 
 
 def ess_quantile(draws: Array, probability: float) -> float:
-    """Return the effective sample size for a quantile: of the indicator of lying below it."""
+    """Return the effective sample size for a quantile, that of the indicator of lying below it."""
     return _ess(_split((draws <= np.quantile(draws, probability)).astype(float)))
 
 
 def ess_tail(draws: Array) -> float:
-    """Return the effective sample size in the tails: the smaller of those for the 5% and 95% quantiles."""
+    """Return the tail effective sample size, the smaller of those for the 5% and 95% quantiles."""
     return min(ess_quantile(draws, 0.05), ess_quantile(draws, 0.95))
 
 
@@ -207,11 +207,11 @@ def mcse_quantile(draws: Array, probability: float) -> float:
 
 
 def hpd(draws: Array, level: float) -> tuple[float, float]:
-    """Return the shortest interval that holds a share of the draws; Chen & Shao (1999), J. Comput. Graph. Stat. 8:69.
+    """Return the shortest interval with a share of the draws; Chen & Shao (1999), J. Comput. Graph. Stat. 8:69.
 
     Examples
     --------
     >>> hpd(np.array([[0.0, 1.0, 2.0, 3.0, 10.0]]), 0.6)
     (0.0, 3.0)
     """
-    return shortest_interval(draws, int(np.floor(level * draws.size)))
+    return shortest_interval(draws, int(np.floor(level * draws.size)) + 1)

@@ -1,9 +1,9 @@
-"""Draws of one or several quantities, with arithmetic and summaries."""
+"""Draws of one or several quantities, with summaries, probabilities and arithmetic."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,15 +20,30 @@ from .expressions import evaluate
 __all__ = [
     "Draws",
     "Probability",
-    "check_interval",
     "format_summary",
+    "listed",
     "probability_of",
     "row_names",
-    "summarise",
+    "summary_table",
 ]
 
 
-def summarise(draws: Array, quantiles: tuple[float, ...], interval: str, level: float) -> dict[str, float]:
+def summary_table(
+    quantities: Iterable[Array],
+    index: pd.Index[Any],
+    *,
+    quantiles: tuple[float, ...],
+    interval: str,
+    level: float,
+) -> pd.DataFrame:
+    """Return a summary with a row for each quantity, draws of shape (chains, draws); see `Posterior.summary`."""
+    check_one_of("interval", interval, ("quantiles", "hpd"))
+    _check_probabilities(quantiles)
+    check_level(level)
+    return pd.DataFrame([_summarise(draws, quantiles, interval, level) for draws in quantities], index=index)
+
+
+def _summarise(draws: Array, quantiles: tuple[float, ...], interval: str, level: float) -> dict[str, float]:
     """Return one row of a summary of draws, shape (chains, draws)."""
     row = {
         "mean": float(np.mean(draws)),
@@ -68,9 +83,9 @@ class Probability:
 
 
 def probability_of(event: str, happened: Array) -> Probability:
-    """Return the share of draws, shape (chains, draws), in which something happened, with its error.
+    """Return the share of draws, shape (chains, draws), in which an event happened, with its error.
 
-    Where it happened in all draws or in none, the error is that of one draw more: 1/(draws + 2).
+    If the event happened in all draws or in none, the error is 1/(draws + 2).
     """
     values = happened.astype(float)
     if np.ptp(values) == 0.0:
@@ -88,14 +103,14 @@ class Draws:
         One for each quantity.
     values : ndarray, shape (chains, draws, quantities)
     labels : pandas.Index or None
-        Of predictions, the labels of the rows.
+        Labels of the rows, if the quantities are predictions.
     notes : tuple of str
-        What should be known of the quantities, such as groups that the fit did not have.
+        Remarks on the quantities, such as groups that were not in the fit.
 
     Examples
     --------
-    Rows are found by their labels, as pandas finds them, or by the names that are printed; slices go by position.
-    Arithmetic with numbers and with other draws is done draw by draw.
+    Quantities are selected by the labels of their rows or by their printed names; slices go by position. Arithmetic
+    with numbers and with other draws is done draw by draw.
 
     >>> import mixedfit as mf
     >>> model = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff"))
@@ -118,49 +133,46 @@ class Draws:
         return (self._at([i]) for i in range(len(self.names)))
 
     def __getitem__(self, which: Any) -> Draws:
-        """Return the quantity of a name or a row's label, those of a list of these, or those of a slice of positions.
+        """Return the quantities of a label or name, of a list of these, of a mask, or of a slice of positions.
 
-        Where there are no labels, a whole number is a position.
+        Without labels, a whole number is a position.
         """
         if isinstance(which, slice):
             return self._at(list(range(len(self.names)))[which])
         if isinstance(which, list | tuple | np.ndarray | pd.Index):
-            return self._at(self._chosen(which))
-        return self._at(self._places(which))
+            return self._at(self._listed_positions(which))
+        return self._at(self._positions(which))
 
-    def _chosen(self, which: Any) -> list[int]:
+    def _listed_positions(self, which: Any) -> list[int]:
         """Return the positions that a list of labels, or a mask, selects."""
         mask = np.asarray(which)
         if mask.dtype == bool:
             if mask.shape != (len(self.names),):
                 raise ModelError(f"the mask has shape {mask.shape}; expected ({len(self.names)},).")
             return np.flatnonzero(mask).tolist()
-        return [i for one in which for i in self._places(one)]
+        return [i for one in which for i in self._positions(one)]
 
-    def _places(self, which: Any) -> list[int]:
+    def _positions(self, which: Any) -> list[int]:
         """Return the positions of a label or a name."""
+        found: list[int] = []
         if self.labels is not None:
             found = [i for i, label in enumerate(self.labels) if label == which]
-        elif isinstance(which, int | np.integer):
-            found = [int(which)] if -len(self.names) <= which < len(self.names) else []
-        else:
-            found = []
+        elif isinstance(which, int | np.integer) and -len(self.names) <= which < len(self.names):
+            found = [int(which)]
         found = found or [i for i, name in enumerate(self.names) if name == which]
         if not found:
-            known = self.names if self.labels is None else tuple(map(repr, self.labels))
-            kind = "draws" if self.labels is None else "rows' labels"
-            shown = (
-                ", ".join(known[:20]) + (f", … ({len(known)})" if len(known) > 20 else "") or "there are none"
-            )
-            advice = (
-                "; draws[a:b] goes by position" if isinstance(which, int) and self.labels is not None else ""
-            )
+            kind, known, advice = "draws", self.names, ""
+            if self.labels is not None:
+                kind, known = "rows' labels", tuple(map(repr, self.labels))
+                advice = "; draws[a:b] goes by position" if isinstance(which, int) else ""
+            shown = listed(known, 20) or "there are none"
             raise ModelError(f"{which!r} is not among the {kind} ({shown}){advice}.")
         return found
 
-    def _at(self, places: list[int]) -> Draws:
-        labels = None if self.labels is None else self.labels[places]
-        return Draws(tuple(self.names[i] for i in places), self.values[:, :, places], labels, self.notes)
+    def _at(self, positions: list[int]) -> Draws:
+        labels = None if self.labels is None else self.labels[positions]
+        names = tuple(self.names[i] for i in positions)
+        return Draws(names, self.values[:, :, positions], labels, self.notes)
 
     def __sub__(self, other: Any) -> Draws:
         """Return differences, draw by draw."""
@@ -200,16 +212,15 @@ class Draws:
         interval: str = "quantiles",
         level: float = 0.95,
     ) -> pd.DataFrame:
-        """Return mean, SD, Monte-Carlo error, quantiles (or the shortest interval, "hpd"), R̂ and ESS of each."""
-        check_interval(interval, quantiles)
-        check_level(level)
-        rows = [summarise(self.values[:, :, i], quantiles, interval, level) for i in range(len(self.names))]
-        return pd.DataFrame(rows, index=pd.Index(self.names, dtype=None if self.names else object))
+        """Return a summary with a row for each quantity; options as in `Posterior.summary`."""
+        index = pd.Index(self.names, dtype=None if self.names else object)
+        quantities = (self.values[:, :, i] for i in range(len(self.names)))
+        return summary_table(quantities, index, quantiles=quantiles, interval=interval, level=level)
 
     def quantiles(self, probabilities: Sequence[float] | float = (0.025, 0.5, 0.975)) -> pd.DataFrame:
         """Return quantiles with their Monte-Carlo standard errors, columns quantile and mcse.
 
-        Rows are the probabilities, under the quantities' names where there are several.
+        Rows are the probabilities; with several quantities, (quantity, probability).
 
         Examples
         --------
@@ -221,11 +232,10 @@ class Draws:
         """
         if isinstance(probabilities, int | float):
             probabilities = (probabilities,)
-        check_interval("quantiles", tuple(probabilities))
-        columns = {name: self.values[:, :, i] for i, name in enumerate(self.names)}
+        _check_probabilities(tuple(probabilities))
         rows = [
             (float(np.quantile(values, p)), convergence.mcse_quantile(values, p))
-            for values in columns.values()
+            for values in np.moveaxis(self.values, 2, 0)
             for p in probabilities
         ]
         index: pd.Index[Any] = pd.Index(probabilities, name="probability")
@@ -266,12 +276,12 @@ _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def combined(first: Any, sign: str, second: Any) -> Draws:
-    """Return an operation of draws with draws or with a number, draw by draw.
+    """Return the result of an operation on draws and draws, or draws and a number, draw by draw.
 
     Raises
     ------
     ModelError
-        If the quantities or the draws do not match, or one is neither draws nor a number.
+        If the quantities or the draws do not match, or one operand is neither draws nor a number.
     """
     sides = []
     for side in (first, second):
@@ -304,28 +314,32 @@ def combined(first: Any, sign: str, second: Any) -> Draws:
 
 
 def _bracketed(name: str) -> str:
-    """Return a name in brackets if it is an operation's result."""
+    """Return a name in brackets if it is the result of an operation."""
     return f"({name})" if any(f" {sign} " in name for sign in _OPERATIONS) else name
 
 
-def check_interval(interval: str, quantiles: tuple[float, ...]) -> None:
-    """Raise unless the options of a summary are valid."""
-    check_one_of("interval", interval, ("quantiles", "hpd"))
+def _check_probabilities(quantiles: tuple[float, ...]) -> None:
+    """Raise unless all are numbers from 0 to 1."""
     if not all(isinstance(p, int | float) and 0.0 <= p <= 1.0 for p in quantiles):
         raise ModelError(f"quantiles are {quantiles!r}; expected numbers from 0 to 1.")
 
 
 def row_names(index: pd.Index[Any]) -> tuple[str, ...]:
-    """Return names of rows: their labels, or "row 3" where these are numbers."""
+    """Return names of rows: their labels, or "row 3" for labels that are not text."""
     return tuple(label if isinstance(label, str) else f"row {label}" for label in index)
 
 
+def listed(texts: Sequence[str], most: int) -> str:
+    """Return the first `most` texts, joined by commas, and their number if there are more."""
+    return ", ".join(texts[:most]) + (f", … ({len(texts)})" if len(texts) > most else "")
+
+
 SHOWN = 8
-"""Residual standard deviations of groups that a printout lists; there may be thousands."""
+"""Number of residual standard deviations of groups in a printed summary."""
 
 
 def format_summary(table: pd.DataFrame) -> str:
-    """Return a summary as text, with digits that the Monte-Carlo error supports; long lists of σ_g are cut."""
+    """Return a summary as text, with the digits that the Monte-Carlo error supports and at most `SHOWN` of σ_g."""
     left_out = [name for name in table.index if str(name).startswith("sigma[")][SHOWN:]
     table = table.drop(index=left_out)
     numbers = [c for c in table.columns if c not in ("rhat", "ess_bulk", "ess_tail")]

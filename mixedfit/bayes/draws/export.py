@@ -1,4 +1,4 @@
-"""Export of posteriors: npz files without pickles, and ArviZ."""
+"""Export of a posterior: npz files of arrays and JSON text, which hold no code, and ArviZ trees."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mixedfit.core.seeds import generator
 from mixedfit.estimation.storage import design_arrays, design_header, write_file
 
 from .record import PosteriorDraws
-from .row_density import log_likelihood, residual_draws, row_means, row_scale
+from .row_density import log_likelihood, observed_response, residual_draws, row_means, row_scale
 
 __all__ = ["to_arviz", "write_posterior"]
 
@@ -50,36 +50,33 @@ def to_arviz(
         from arviz_base import from_dict
     except ImportError:
         raise ModelError('ArviZ is not installed; install it with: pip install "mixedfit[bayes]".') from None
-    design = posterior.design
-    response = design.y if design.offset is None else design.y + design.offset
-    label = design.formula.response
+    label, response = posterior.design.formula.response, observed_response(posterior.design)
     rng = generator(seed)
-    kind = posterior.kind
-    groups: Groups = {kind: _drawn(posterior), "observed_data": {label: response}}
+    groups: Groups = {posterior.kind: _parameter_draws(posterior), "observed_data": {label: response}}
     if posterior.acceptance is not None:
         shares = np.repeat(posterior.acceptance[:, None], posterior.draws, axis=1)
         groups["sample_stats"] = {"acceptance_rate": shares}
     if rows:
-        groups |= _of_rows(posterior, label, response, rng)
+        groups |= _row_draws(posterior, label, response, rng)
     if prior is not None:
         _check_prior(posterior, prior)
-        groups["prior"] = _drawn(prior)
+        groups["prior"] = _parameter_draws(prior)
         if rows:
-            groups |= _of_rows(prior, label, response, rng)
+            groups |= _row_draws(prior, label, response, rng)
     coords, dims = _coordinates(posterior, label)
     return from_dict(groups, coords=coords, dims=dims)
 
 
-def _drawn(posterior: PosteriorDraws) -> dict[str, Array]:
-    """Return draws of every parameter, and of b of every grouping factor."""
+def _parameter_draws(posterior: PosteriorDraws) -> dict[str, Array]:
+    """Return the draws of each parameter, and of b of each grouping factor."""
     out = {name: posterior[name] for name in posterior.names}
     for block, values in zip(posterior.design.blocks, posterior.effects, strict=False):
         out[f"b|{block.name}"] = values
     return out
 
 
-def _of_rows(posterior: PosteriorDraws, label: str, response: Array, rng: np.random.Generator) -> Groups:
-    """Return replicated responses, and of a posterior the log-likelihood of every row."""
+def _row_draws(posterior: PosteriorDraws, label: str, response: Array, rng: np.random.Generator) -> Groups:
+    """Return replicated responses, and for a posterior the log-likelihood of each row."""
     means = row_means(posterior.design, posterior.kept, posterior.beta, posterior.effects)
     scales = posterior.scales
     scale = row_scale(posterior.design, posterior.sigma, scales)
@@ -91,7 +88,7 @@ def _of_rows(posterior: PosteriorDraws, label: str, response: Array, rng: np.ran
 
 
 def _coordinates(posterior: PosteriorDraws, label: str) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """Return coordinates (labels of rows, levels and effects) and the dimensions of each variable."""
+    """Return the labels of rows, levels and effects, and the names of the dimensions of each variable."""
     design = posterior.design
     coords: dict[str, Any] = {"row": np.asarray(design.index)}
     dims: dict[str, list[str]] = {label: ["row"]}
@@ -103,6 +100,7 @@ def _coordinates(posterior: PosteriorDraws, label: str) -> tuple[dict[str, Any],
 
 
 def _check_prior(posterior: PosteriorDraws, prior: PosteriorDraws) -> None:
+    """Raise unless `prior` has draws from the prior of the same model and data."""
     same = prior.kind == "prior" and prior.design.formula.source == posterior.design.formula.source
     if not same or not np.array_equal(prior.design.y, posterior.design.y):
         raise ModelError(

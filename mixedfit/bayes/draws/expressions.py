@@ -1,4 +1,4 @@
-"""Parser of expressions in parameters, such as ``"GenotypeB / sigma > 1"``: arithmetic and comparisons only."""
+"""Evaluation of expressions in parameters, such as ``"GenotypeB / sigma > 1"``: arithmetic and comparisons only."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ import numpy as np
 
 from mixedfit.core.errors import ModelError, nearest
 
-__all__ = [
-    "evaluate",
-    "names_in",
-]
+__all__ = ["evaluate"]
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -37,24 +34,15 @@ _COMPARED: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {"exp": np.exp, "log": np.log, "sqrt": np.sqrt, "abs": np.abs}
 
 
-def names_in(text: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """Return the text with the names of parameters replaced by identifiers, and the mapping back.
+def _with_identifiers(text: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Return the text with parameter names replaced by identifiers, and the name of each identifier.
 
-    Names such as ``(Intercept)`` or ``sd_(Intercept)|Tray`` are not Python's; longer names go first.
+    Names such as ``(Intercept)`` or ``sd_(Intercept)|Tray`` are not valid in Python; longer names are replaced first.
     """
-    found: dict[str, str] = {}
-    ordered = sorted(known, key=len, reverse=True)
-    if not ordered:
-        return text, found
-    pattern = re.compile("|".join(rf"(?<![\w.]){re.escape(name)}(?![\w.])" for name in ordered))
-
-    def replace(match: re.Match[str]) -> str:
-        name = match.group(0)
-        placeholder = next((key for key, value in found.items() if value == name), f"_p{len(found)}_")
-        found[placeholder] = name
-        return placeholder
-
-    return pattern.sub(replace, text), found
+    identifiers = {name: f"_p{i}_" for i, name in enumerate(sorted(known, key=len, reverse=True))}
+    pattern = "|".join(rf"(?<![\w.]){re.escape(name)}(?![\w.])" for name in identifiers)
+    replaced = re.sub(pattern, lambda match: identifiers[match.group(0)], text)
+    return replaced, {identifier: name for name, identifier in identifiers.items()}
 
 
 def evaluate(text: str, known: Sequence[str], values: Callable[[str], Any]) -> Any:
@@ -64,18 +52,18 @@ def evaluate(text: str, known: Sequence[str], values: Callable[[str], Any]) -> A
     ----------
     text : str
     known : sequence of str
-        Names that may be used.
+        Names that the expression may use.
     values : callable
-        Name → array of draws.
+        Returns the draws of a name.
 
     Raises
     ------
     ModelError
         If the text is not an expression in these names.
     """
-    plain, found = names_in(text, known)  # names first: they may hold a ^ of their own
+    replaced, names = _with_identifiers(text, known)  # before ^ is replaced, which names may contain
     try:
-        tree = ast.parse(plain.replace("^", "**").strip(), mode="eval").body
+        tree = ast.parse(replaced.replace("^", "**").strip(), mode="eval").body
     except SyntaxError:
         raise ModelError(
             f"{text!r} cannot be read as an expression; expected such as 'x / sigma > 1'."
@@ -84,9 +72,9 @@ def evaluate(text: str, known: Sequence[str], values: Callable[[str], Any]) -> A
     def value(node: ast.expr) -> Any:
         match node:
             case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
-                return np.float64(number)  # whose 1/0 is infinite
-            case ast.Name(id=name) if name in found:
-                return values(found[name])
+                return np.float64(number)  # so that 1/0 is infinite
+            case ast.Name(id=name) if name in names:
+                return values(names[name])
             case ast.Name(id=name):
                 raise ModelError(
                     f"{name!r} is not a parameter (known: {', '.join(known)}). {nearest(name, known)}".rstrip()

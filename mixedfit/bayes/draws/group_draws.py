@@ -1,8 +1,8 @@
-"""Draws of the effects of a grouping factor, by level."""
+"""Draws of the random effects of a grouping factor, by level."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,8 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError, nearest
-from mixedfit.core.options import check_level
 
-from .draws import check_interval, summarise
+from .draws import listed, summary_table
 
 __all__ = ["ByFactor", "GroupDraws", "with_fixed"]
 
@@ -51,13 +50,14 @@ class GroupDraws:
     def __getitem__(self, level: Any) -> Array:
         """Return the draws of one level, shape (chains, draws), or (chains, draws, effects) for several effects."""
         if not isinstance(level, Hashable) or level not in self.levels:
-            twin = [own for own in self.levels.tolist() if str(own) == str(level)]
-            hint = (
-                f"It has {twin[0]!r} of type {type(twin[0]).__name__}."
-                if twin
-                else nearest(str(level), self.levels.tolist()) or f"It has {_few(self.levels.tolist())}."
+            levels = self.levels.tolist()
+            twin = [own for own in levels if str(own) == str(level)]
+            hint = f"It has {listed(list(map(repr, levels)), 10)}."
+            if twin:
+                hint = f"It has {twin[0]!r} of type {type(twin[0]).__name__}."
+            raise ModelError(
+                f"{level!r} is not a level of {self.name!r}. {nearest(str(level), [] if twin else levels) or hint}"
             )
-            raise ModelError(f"{level!r} is not a level of {self.name!r}. {hint}")
         values = self.values[:, :, self.levels.get_loc(level)]
         return values[:, :, 0] if len(self.effects) == 1 else values
 
@@ -69,22 +69,16 @@ class GroupDraws:
         level: float = 0.95,
     ) -> pd.DataFrame:
         """Return a summary with a row for each level and effect; options as in `Posterior.summary`."""
-        check_interval(interval, quantiles)
-        check_level(level)
         index = pd.MultiIndex.from_product([self.levels, list(self.effects)], names=["level", "effect"])
-        rows = [
-            summarise(self.values[:, :, j, a], quantiles, interval, level)
-            for j in range(len(self.levels))
-            for a in range(len(self.effects))
-        ]
-        return pd.DataFrame(rows, index=index)
+        quantities = (self.values[:, :, j, a] for j, a in np.ndindex(self.values.shape[2:]))
+        return summary_table(quantities, index, quantiles=quantiles, interval=interval, level=level)
 
     def __repr__(self) -> str:
         return f"<GroupDraws: {len(self.levels)} levels of {self.name!r}, effects {', '.join(self.effects)}>"
 
 
 class ByFactor(dict[str, GroupDraws]):
-    """Draws of effects by grouping factor; a name that is not there is refused in words."""
+    """Draws of effects by grouping factor; an unknown name raises a `ModelError` with a hint."""
 
     def __missing__(self, name: object) -> GroupDraws:
         raise ModelError(
@@ -92,13 +86,8 @@ class ByFactor(dict[str, GroupDraws]):
         )
 
 
-def _few(values: Sequence[Any]) -> str:
-    """Return the first of some labels, as Python writes them."""
-    return ", ".join(map(repr, values[:10])) + (f", … ({len(values)})" if len(values) > 10 else "")
-
-
 def with_fixed(own: GroupDraws, names: tuple[str, ...], beta: Array) -> GroupDraws:
-    """Return the draws of β + b: fixed effects of some names, shape (chains, draws, p), and a factor's own effects."""
+    """Return the draws of β + b, where `beta` has the fixed effects `names`, shape (chains, draws, p)."""
     columns = names + tuple(effect for effect in own.effects if effect not in names)
     values = np.zeros((*own.values.shape[:3], len(columns)))
     values[..., : len(names)] = beta[:, :, None, :]

@@ -1,4 +1,4 @@
-"""Queries of the parameters of a posterior: probabilities of events, functions of draws."""
+"""Queries of a posterior: probabilities of events, functions of parameters, parameters that did not move."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ from .draws import Draws, Probability, probability_of
 from .expressions import evaluate
 from .record import PosteriorDraws
 
-__all__ = [
-    "derived",
-    "event_of",
-    "stuck_of",
-]
+__all__ = ["derived_draws", "event_probability", "stuck_warning"]
 
 _P = TypeVar("_P", bound=PosteriorDraws)
 
 
-def event_of(posterior: _P, event: str | Callable[[_P], Any], name: str | None = None) -> Probability:
+def event_probability(
+    posterior: _P, event: str | Callable[[_P], Any], name: str | None = None
+) -> Probability:
     """Return the probability of an event; see `Posterior.probability`."""
     if callable(event):
         happened, label = np.asarray(event(posterior)), name or "the event"
@@ -40,7 +38,7 @@ def event_of(posterior: _P, event: str | Callable[[_P], Any], name: str | None =
     return probability_of(label, np.broadcast_to(happened, shape))
 
 
-def derived(posterior: _P, function: str | Callable[[_P], Any], name: str | None = None) -> Draws:
+def derived_draws(posterior: _P, function: str | Callable[[_P], Any], name: str | None = None) -> Draws:
     """Return the draws of a function of the parameters; see `Posterior.derive`."""
     shape = posterior.sigma.shape
     if callable(function):
@@ -55,8 +53,8 @@ def derived(posterior: _P, function: str | Callable[[_P], Any], name: str | None
     return Draws((label,), values[:, :, None])
 
 
-def stuck_of(posterior: PosteriorDraws) -> str:
-    """Return a warning about parameters with a constant chain, or an empty string."""
+def stuck_warning(posterior: PosteriorDraws) -> str:
+    """Return a warning about parameters that did not move in a chain, an empty string if all did."""
     names = [name for name in posterior.names if name not in posterior.held and is_stuck(posterior[name])]
     if not names:
         return ""

@@ -1,9 +1,10 @@
-"""The record of posterior draws, by the names of the parameters."""
+"""Draws of the parameters and random effects of a posterior, by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from mixedfit.estimation.parameters import Parameter, variance_parameters
 
 from .scale_draws import ScaleDraws
 
-__all__ = ["PosteriorDraws"]
+__all__ = ["PosteriorDraws", "factor_position"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,35 +31,35 @@ class PosteriorDraws:
     Attributes
     ----------
     design : Design
-        The numbers of the model: response, X, and the blocks of random effects, in the order of `omega`.
+        Response, X, and the blocks of random effects, in the order of `omega`.
     kept : ndarray of int64, shape (p,)
         Columns of X that have a coefficient, as positions in `design.x_names`; `dropped` names the others.
     priors : tuple of str
-        Every prior, as mathematics.
+        Statements of the priors and of the error model.
     beta : ndarray, shape (chains, draws, p)
         Fixed effects in the order of `kept`; ``posterior["GenotypeB"]`` is one of them.
     sigma : ndarray, shape (chains, draws)
         Residual standard deviation, of a row of weight 1.
     omega : tuple of ndarray, shape (chains, draws, k, k)
-        Covariance of one level's effects, one array for every grouping factor in the order of `design.blocks`, whose
+        Covariance of one level's effects, one array for each grouping factor in the order of `design.blocks`, whose
         `effects` name rows and columns; in squared units of the response. `cov_re` has its mean, labelled.
     effects : tuple of ndarray, shape (chains, draws, levels, k)
-        Draws of b, one array for every grouping factor in the same order; `random_effects` has them labelled. Empty if
+        Draws of b, one array for each grouping factor in the same order; `random_effects` has them labelled. Empty if
         they were not kept.
     tune, thin : int
-        Sweeps thrown away at the start of every chain; sweeps for each draw.
+        Sweeps discarded at the start of each chain; sweeps for each draw.
     seconds : float
     acceptance : ndarray, shape (chains,), or None
-        Share of steps that moved all covariances at once, after tuning; 0.2 to 0.4 is what they aim at.
+        Share of accepted Metropolis steps of all covariances together, after tuning; the target is 0.2 to 0.4.
     without : callable or None
-        Takes rows and a seed, and samples the posterior without these rows under the same priors.
+        Takes rows and a seed, and returns the posterior without these rows under the same priors.
     scales : ScaleDraws or None
-        What else is drawn where the model is not normal with one σ: degrees of freedom and the σ of every group; all
-        are in ``posterior[name]`` too. `sigma` is σ₀ where σ differs by group.
+        Draws of degrees of freedom and of σ by group, for models other than normal with one σ; also available as
+        ``posterior[name]``. If σ differs by group, `sigma` is σ₀.
     held : frozenset of str
         Names of the parameters that are known.
     given : tuple of str
-        Those of the priors that are not defaults.
+        Statements of the user's priors.
     """
 
     kind: ClassVar[Literal["posterior", "prior"]] = "posterior"
@@ -86,27 +87,26 @@ class PosteriorDraws:
 
     @property
     def draws(self) -> int:
-        """Draws kept of every chain."""
+        """Number of draws of each chain."""
         return int(self.sigma.shape[1])
 
     @property
     def dropped(self) -> tuple[str, ...]:
-        """Columns of X without a coefficient, because the others determine them."""
-        return tuple(name for i, name in enumerate(self.design.x_names) if i not in set(self.kept.tolist()))
+        """Columns of X without a coefficient, because they depend linearly on the others."""
+        kept = set(self.kept.tolist())
+        return tuple(name for i, name in enumerate(self.design.x_names) if i not in kept)
 
     @lazy
     def _getters(self) -> dict[str, Callable[[], Array]]:
         """Functions that return the draws of each parameter, by name."""
-        fixed = {self.design.x_names[c]: i for i, c in enumerate(self.kept)}
-        out: dict[str, Callable[[], Array]] = {
-            name: (lambda i=i: self.beta[:, :, i])  # type: ignore[misc]
-            for name, i in fixed.items()
-        }
-        one = self.scales is None or self.scales.shape.groups is None
-        for parameter in variance_parameters(self.design, with_sigma=one):
-            out[parameter.long_name] = lambda p=parameter: _variance_draws(self, p)  # type: ignore[misc]
+        out: dict[str, Callable[[], Array]] = {}
+        for i, column in enumerate(self.kept):
+            out[self.design.x_names[column]] = partial(self.beta.__getitem__, (..., i))
+        one_sigma = self.scales is None or self.scales.error_model.groups is None
+        for parameter in variance_parameters(self.design, with_sigma=one_sigma):
+            out[parameter.long_name] = partial(_variance_draws, self, parameter)
         for name, values in self.scales.by_name().items() if self.scales else ():
-            out[name] = lambda v=values: v  # type: ignore[misc]
+            out[name] = partial(np.asarray, values)
         return out
 
     @property
@@ -129,7 +129,7 @@ class PosteriorDraws:
         return self._getters[name]()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state without cached functions, which cannot be pickled."""
+        """Return the state without the getters, which are made again when needed."""
         return {name: value for name, value in self.__dict__.items() if name != "_getters"}
 
     def __iter__(self) -> Iterator[str]:
@@ -152,3 +152,14 @@ def _variance_draws(draws: PosteriorDraws, parameter: Parameter) -> Array:
     if parameter.kind == "sd":
         return np.asarray(np.sqrt(omega[:, :, a, a]))
     return np.asarray(omega[:, :, a, b] / np.sqrt(omega[:, :, a, a] * omega[:, :, b, b]))
+
+
+def factor_position(design: Design, option: str, name: object) -> int:
+    """Return the position in `design.blocks` of the grouping factor that an option names."""
+    names = [block.name for block in design.blocks]
+    if name not in names:
+        raise ModelError(
+            f"{option}={name!r} is not a grouping factor of the model ({', '.join(names) or 'it has none'}). "
+            f"{nearest(str(name), names)}".rstrip()
+        )
+    return names.index(str(name))

@@ -1,4 +1,4 @@
-"""Means, log-likelihoods and replicated responses of the rows of the fit, for every draw."""
+"""Means, log densities and new residuals of every draw on the rows of the fit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mixedfit.bayes.distributions import Distribution, Normal
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError
 from mixedfit.design.design import Design
@@ -13,28 +14,37 @@ from mixedfit.design.design import Design
 from .record import PosteriorDraws
 from .scale_draws import ScaleDraws, log_density
 
-__all__ = ["log_likelihood", "pieces", "residual_draws", "row_log_density", "row_means", "row_scale"]
+__all__ = [
+    "log_likelihood",
+    "observed_response",
+    "pieces",
+    "residual_draws",
+    "row_log_density",
+    "row_means",
+    "row_scale",
+]
 
 PIECE = 2**21
-"""Numbers in one piece of a matrix of draws × rows, 16 MB."""
+"""Elements of one piece of a matrix of draws × rows, 16 MB."""
 
 ALL = slice(None)
 
 
 def row_log_density(posterior: PosteriorDraws, rows: slice = ALL) -> Array:
-    """Return log p(y_i | β, b, σ) of every draw on some rows of the fit, shape (chains, draws, rows).
-
-    Everything that judges a posterior by its rows asks here.
-    """
-    design = posterior.design
-    response = design.y if design.offset is None else design.y + design.offset
+    """Return log p(y_i | β, b, σ) of every draw on some rows of the fit, shape (chains, draws, rows)."""
+    design, scales = posterior.design, posterior.scales
     means = row_means(design, posterior.kept, posterior.beta, posterior.effects, rows)
-    scales = posterior.scales
-    return log_likelihood(response[rows], means, row_scale(design, posterior.sigma, scales, rows), scales)
+    scale = row_scale(design, posterior.sigma, scales, rows)
+    return log_likelihood(observed_response(design)[rows], means, scale, scales)
+
+
+def observed_response(design: Design) -> Array:
+    """Return the response as observed, offset included, shape (n,)."""
+    return design.y if design.offset is None else design.y + design.offset
 
 
 def pieces(rows: int, draws: int) -> Iterator[slice]:
-    """Yield slices of rows small enough for a matrix of draws × rows in memory."""
+    """Yield slices of rows for which a matrix of draws × rows has at most `PIECE` elements."""
     size = max(1, PIECE // draws)
     for start in range(0, rows, size):
         yield slice(start, min(start + size, rows))
@@ -57,11 +67,11 @@ def row_scale(design: Design, sigma: Array, scales: ScaleDraws | None = None, ro
     Raises
     ------
     ModelError
-        If rows of weight 0 have none.
+        If there are rows of weight 0, whose residual variance is not defined.
     """
     own = sigma[:, :, None]
-    if scales is not None and scales.shape.groups is not None:
-        own = scales.sigmas[:, :, scales.shape.groups.grouping.codes[rows]]
+    if scales is not None and scales.error_model.groups is not None:
+        own = scales.sigmas[:, :, scales.error_model.groups.grouping.codes[rows]]
     if design.weights is None:
         return own
     if np.any(design.weights <= 0):
@@ -71,16 +81,15 @@ def row_scale(design: Design, sigma: Array, scales: ScaleDraws | None = None, ro
 
 def log_likelihood(response: Array, means: Array, scale: Array, scales: ScaleDraws | None = None) -> Array:
     """Return the log density of the residuals of every draw on every row, shape (chains, draws, n)."""
-    z = (response - means) / scale
-    if scales is None:
-        return np.asarray(-0.5 * (z * z + np.log(2.0 * np.pi)) - np.log(scale))
-    return np.asarray(log_density(scales.shape.errors, scales.nu[0][:, :, None], z) - np.log(scale))
+    errors: Distribution = Normal() if scales is None else scales.error_model.errors
+    nu = scale if scales is None else scales.nu[0][:, :, None]
+    return np.asarray(log_density(errors, nu, (response - means) / scale) - np.log(scale))
 
 
 def residual_draws(
     shape: tuple[int, ...], scale: Array, rng: np.random.Generator, scales: ScaleDraws | None = None
 ) -> Array:
-    """Return residuals drawn anew, shape (chains, draws, n)."""
+    """Return new draws of residuals, shape (chains, draws, n)."""
     if scales is None:
         return np.asarray(scale * rng.standard_normal(shape))
     return np.asarray(scale * scales.standard_noise(shape[2], rng))

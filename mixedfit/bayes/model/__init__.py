@@ -1,1 +1,5 @@
-"""Extensions of the normal model with one σ: t and Laplace distributions, residual variances by group."""
+"""Models other than normal with one σ.
+
+* `error_model`: distributions of residuals and effects, with their priors;
+* `residual_groups`: groups with separate residual variances.
+"""

@@ -1,4 +1,4 @@
-"""Residual variance by group: levels of the grouping column on the rows of the fit and on further rows."""
+"""Groups with separate residual variances: the levels of a column, on the rows of the fit and on new rows."""
 
 from __future__ import annotations
 
@@ -14,25 +14,24 @@ from mixedfit.design.design import Design
 from mixedfit.design.frames import as_frame, check_column, column_names, plain_column
 from mixedfit.design.grouping import Grouping, encode, interact
 from mixedfit.design.recipe.variables import group_codes
-from mixedfit.prediction.rows import check_types
 
 __all__ = ["ResidualGroups", "residual_groups"]
 
 FEW = 5
-"""Values up to which numbers are taken for labels, such as periods 1 to 4 or answers 1 to 5."""
+"""Number of distinct numbers up to which a column counts as labels, such as periods 1 to 4 or answers 1 to 5."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResidualGroups:
-    """The levels that differ in their residual variance.
+    """Groups with separate residual variances.
 
     Attributes
     ----------
     columns : tuple of str
     kinds : tuple of str
-        numpy's letter for the type of each column in the fit, "O" for labels.
+        numpy's kind of each column's type in the fit, "O" for labels.
     grouping : Grouping
-        Levels, and the level of every row of the fit.
+        Levels, and the level of each row of the fit.
     """
 
     columns: tuple[str, ...]
@@ -41,7 +40,7 @@ class ResidualGroups:
 
     @property
     def name(self) -> str:
-        """The column, or columns joined by colons."""
+        """Name of the column, or names of the columns joined by colons."""
         return self.grouping.name
 
     @property
@@ -50,12 +49,12 @@ class ResidualGroups:
         return self.grouping.levels
 
     def codes_of(self, data: Any) -> tuple[IntArray, AnyArray]:
-        """Return level, −1 where it was not in the fit, and label of every row of other data.
+        """Return level, −1 if it was not in the fit, and label of each row of new data.
 
         Raises
         ------
         DataError
-            If a column is not there or has missing values.
+            If a column is absent or has missing values.
         """
         codes, labels = group_codes(
             self.columns, self.kinds, self.levels, as_frame(data, self.columns)[list(self.columns)]
@@ -68,34 +67,21 @@ class ResidualGroups:
             )
         return codes, labels
 
-    def new_labels(self, data: Any) -> dict[str, list[Any]]:
-        """Return the labels that the fit did not have, by the groups' name; empty if there are none.
-
-        Raises
-        ------
-        DataError
-            If a label is one of the fit's but for its type.
-        """
-        codes, labels = self.codes_of(data)
-        unseen = pd.unique(labels[codes < 0]).tolist()
-        check_types(self.name, unseen, self.levels)
-        return {self.name: unseen} if unseen else {}
-
 
 def residual_groups(design: Design, sigma: Any, data: Any) -> ResidualGroups | None:
-    """Return the groups of an option ``sigma="by:g"``, None for "common".
+    """Return the groups of the option ``sigma="by:g"``, None for "common".
 
     Parameters
     ----------
     design : Design
     sigma : str
     data : table or None
-        What the design was built from.
+        The data of the design.
 
     Raises
     ------
     ModelError
-        If the option or the column is not known, or the column has one level.
+        If the option or the column is not known, or the column has one level, or most levels have one row.
     DataError
         If the column has missing values.
     """
@@ -131,7 +117,7 @@ def residual_groups(design: Design, sigma: Any, data: Any) -> ResidualGroups | N
 
 
 def _check_sizes(design: Design, name: str, grouping: Grouping) -> None:
-    """Refuse levels of which most have one row."""
+    """Raise if more than half of the levels have one row."""
     single = int(np.sum(np.bincount(grouping.codes) == 1))
     if 2 * single > len(grouping.levels):
         raise ModelError(
@@ -142,7 +128,7 @@ def _check_sizes(design: Design, name: str, grouping: Grouping) -> None:
 
 
 def _rows(design: Design, columns: tuple[str, ...], name: str, data: Any) -> pd.DataFrame:
-    """Return some columns of the data on the rows of the design, as plain columns."""
+    """Return columns of the data on the rows of the design, as numbers, booleans or categories."""
     known = [] if data is None else column_names(data)
     for column in columns:
         if column not in known:

@@ -1,8 +1,14 @@
-"""Priors as values, which print as mathematics.
+"""Prior distributions, which check their numbers and print as mathematics.
 
-A variance prior can be given to the residual (key "sigma") or to a grouping factor; a covariance prior to a factor or
-term with correlated effects; `Flat` and `Normal` to the fixed effects. Scales are in the units of the response (per
-unit of the effect's column), and τ stands for a standard deviation.
+A variance prior is for the residual (key "sigma") or a grouping factor, a covariance prior for a factor or term with
+correlated effects, `Flat` and `Normal` for the fixed effects. Scales are in the units of the response (per unit of the
+effect's column); τ is a standard deviation.
+
+* `fixed`, `variance`, `covariance`: the priors of fixed effects, variances and covariance matrices;
+* `from_data`: `empirical`, priors from least-squares fits of the groups;
+* `keys`: the keys of a mapping of priors;
+* `placement`: the prior of each parameter of a design, with the defaults;
+* `propriety`: checks that the posterior is proper.
 """
 
 from __future__ import annotations

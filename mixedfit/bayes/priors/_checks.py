@@ -1,4 +1,4 @@
-"""Checks of the numbers of a prior."""
+"""Checks of the numbers of a prior, and the text that all priors share."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ import numpy as np
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
 
-__all__ = ["check_covariance", "check_positive", "numbers_of"]
+__all__ = ["Distributed", "as_numbers", "check_covariance", "check_positive", "matrix_text"]
+
+
+class Distributed:
+    """Base of the priors that are stated as ``name ~ prior``."""
+
+    __slots__ = ()
+
+    def about(self, name: str) -> str:
+        """Return the prior stated for a parameter's name."""
+        return f"{name} ~ {self}"
 
 
 def check_positive(owner: object, **numbers: Any) -> None:
-    """Refuse numbers that are not positive and finite."""
+    """Raise unless all numbers are positive and finite."""
     for name, value in numbers.items():
         good = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
         if not (good and np.isfinite(value) and value > 0):
@@ -27,18 +37,24 @@ def check_positive(owner: object, **numbers: Any) -> None:
             )
 
 
-def numbers_of(name: str, values: Any) -> Array:
-    """Return the values as an array of numbers."""
+def as_numbers(name: str, values: Any) -> Array:
+    """Return a user's value as an array of numbers."""
     try:
         return np.asarray(values, dtype=float)
     except (TypeError, ValueError):
         raise ModelError(f"{name} is {values!r}; expected numbers.") from None
 
 
-def check_covariance(what: str, matrix: Array) -> None:
-    """Refuse a matrix that is not symmetric and positive definite."""
+def check_covariance(name: str, matrix: Array) -> None:
+    """Raise unless a matrix is symmetric and positive definite."""
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ModelError(f"{what} has shape {matrix.shape}; expected a square matrix.")
-    symmetric = np.all(np.isfinite(matrix)) and np.allclose(matrix, matrix.T, rtol=1e-8, atol=0.0)
-    if not symmetric or np.linalg.eigvalsh(matrix)[0] <= 0:
-        raise ModelError(f"{what} must be symmetric and positive definite.")
+        raise ModelError(f"{name} has shape {matrix.shape}; expected a square matrix.")
+    is_symmetric = np.all(np.isfinite(matrix)) and np.allclose(matrix, matrix.T, rtol=1e-8, atol=0.0)
+    if not is_symmetric or np.linalg.eigvalsh(matrix)[0] <= 0:
+        raise ModelError(f"{name} must be symmetric and positive definite.")
+
+
+def matrix_text(matrix: Any) -> str:
+    """Return a matrix as nested lists of numbers with four digits."""
+    rows = (", ".join(f"{value:.4g}" for value in row) for row in np.atleast_2d(matrix))
+    return f"[{', '.join(f'[{row}]' for row in rows)}]"

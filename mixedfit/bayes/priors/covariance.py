@@ -10,14 +10,14 @@ import numpy as np
 
 from mixedfit.core.errors import ModelError
 
-from ._checks import check_covariance, check_positive, numbers_of
+from ._checks import Distributed, as_numbers, check_covariance, check_positive, matrix_text
 from .variance import VariancePrior
 
 __all__ = ["CovariancePrior", "Diagonal", "HuangWand", "InverseWishart"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class InverseWishart:
+class InverseWishart(Distributed):
     """Ω ~ inverse-Wishart(η₀, S₀⁻¹), that is Ω⁻¹ ~ Wishart(η₀, S₀⁻¹), as in Hoff (2009), section 7.3.
 
     Parameters
@@ -37,7 +37,7 @@ class InverseWishart:
     matrix: Any
 
     def __post_init__(self) -> None:
-        matrix = numbers_of("InverseWishart: matrix", self.matrix)
+        matrix = as_numbers("InverseWishart: matrix", self.matrix)
         check_covariance("InverseWishart: matrix", matrix)
         check_positive(self, df=self.df)
         if self.df <= matrix.shape[0] - 1:
@@ -48,22 +48,17 @@ class InverseWishart:
 
     @property
     def k(self) -> int:
-        """Effects that it is about."""
+        """Number of effects."""
         return int(np.shape(self.matrix)[0])
 
     def __str__(self) -> str:
-        rows = ", ".join(f"[{', '.join(f'{v:.4g}' for v in row)}]" for row in np.asarray(self.matrix))
-        return f"inverse-Wishart({self.df:.4g}, [{rows}]⁻¹)"
+        return f"inverse-Wishart({self.df:.4g}, {matrix_text(self.matrix)}⁻¹)"
 
     __repr__ = __str__
 
-    def about(self, name: str) -> str:
-        """Return the prior written for a covariance matrix's name."""
-        return f"{name} ~ {self}"
-
 
 @dataclass(frozen=True, slots=True)
-class HuangWand:
+class HuangWand(Distributed):
     """Every SD ~ half-t(df, scale), and with df = 2 every correlation uniform on (−1, 1).
 
     Huang & Wand (2013), Bayesian Analysis 8:439: Ω | a ~ inverse-Wishart(df + k − 1, 2 df diag(1/a)).
@@ -85,15 +80,11 @@ class HuangWand:
 
     def __post_init__(self) -> None:
         check_positive(self, df=self.df)
-        for value in np.ravel(numbers_of("HuangWand: scale", self.scale)):
+        for value in np.ravel(as_numbers("HuangWand: scale", self.scale)):
             check_positive(self, scale=float(value))
 
     def __str__(self) -> str:
         return f"Huang–Wand({self.df:.4g}; {', '.join(f'{v:.4g}' for v in np.ravel(self.scale))})"
-
-    def about(self, name: str) -> str:
-        """Return the prior written for a covariance matrix's name."""
-        return f"{name} ~ {self}"
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -123,7 +114,7 @@ class Diagonal:
         return f"diag({', '.join(str(prior) for prior in self.priors)})"
 
     def about(self, name: str) -> str:
-        """Return the prior written for a covariance matrix's name."""
+        """Return the prior stated for the name of a covariance matrix."""
         return f"{name} = {self}"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
 
-from ._checks import check_covariance, check_positive, numbers_of
+from ._checks import Distributed, as_numbers, check_covariance, check_positive, matrix_text
 
 __all__ = ["FixedPrior", "Flat", "Normal"]
 
@@ -29,12 +29,12 @@ class Flat:
         return "p(β) ∝ 1"
 
     def about(self, name: str) -> str:
-        """Return the prior written for a parameter's name."""
+        """Return the prior stated for a parameter's name."""
         return f"p({name}) ∝ 1"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Normal:
+class Normal(Distributed):
     """β ~ N(mean, covariance): semi-conjugate for fixed effects.
 
     Parameters
@@ -61,13 +61,13 @@ class Normal:
     def __post_init__(self) -> None:
         if (self.sd is None) == (self.covariance is None):
             raise ModelError("Normal needs either sd (standard deviations) or covariance (a matrix).")
-        if not np.all(np.isfinite(numbers_of("mean", self.mean))):
+        if not np.all(np.isfinite(as_numbers("mean", self.mean))):
             raise ModelError(f"Normal: mean is {self.mean!r}; expected finite numbers.")
         if self.sd is not None:
-            for value in np.ravel(numbers_of("sd", self.sd)):
+            for value in np.ravel(as_numbers("sd", self.sd)):
                 check_positive(self, sd=float(value))
             return
-        matrix = numbers_of("covariance", self.covariance)
+        matrix = as_numbers("covariance", self.covariance)
         check_covariance("Normal: covariance", matrix)
         if np.ndim(self.mean) == 1 and np.size(self.mean) != matrix.shape[0]:
             raise ModelError(
@@ -76,48 +76,42 @@ class Normal:
 
     @property
     def is_scalar(self) -> bool:
-        """Whether it is about one coefficient."""
+        """Whether the prior is of one coefficient."""
         return self.covariance is None and np.ndim(self.mean) == 0 and np.ndim(self.sd) == 0
 
     def moments(self, p: int) -> tuple[Array, Array]:
         """Return mean, shape (p,), and covariance, shape (p, p)."""
-        covariance = numbers_of("covariance", self.covariance if self.sd is None else self.sd)
+        mean = _one_for_each("mean", self.mean, p)
         if self.sd is not None:
-            covariance = np.diag(np.broadcast_to(self._fit(covariance, p), p) ** 2.0)
-        elif covariance.shape != (p, p):
+            return mean, np.diag(_one_for_each("sd", self.sd, p) ** 2.0)
+        covariance = as_numbers("covariance", self.covariance)
+        if covariance.shape != (p, p):
             raise ModelError(
                 f"Normal: covariance has shape {covariance.shape}; the model has {p} fixed effects."
             )
-        return np.array(
-            np.broadcast_to(self._fit(numbers_of("mean", self.mean), p), p), dtype=float
-        ), covariance
-
-    @staticmethod
-    def _fit(values: Array, p: int) -> Array:
-        if values.ndim > 1 or values.size not in (1, p):
-            raise ModelError(
-                f"Normal has {values.size} numbers; the model has {p} fixed effects. Give one or {p}."
-            )
-        return values
+        return mean, covariance
 
     def __str__(self) -> str:
         if self.covariance is not None:
-            rows = ", ".join(
-                f"[{', '.join(f'{v:.4g}' for v in row)}]" for row in np.atleast_2d(self.covariance)
-            )
-            return f"N({_listed(self.mean)}, [{rows}])"
+            return f"N({_vector_text(self.mean)}, {matrix_text(self.covariance)})"
         if np.ndim(self.sd) == 0:
-            return f"N({_listed(self.mean)}, {self.sd:.4g}²)"
-        return f"N({_listed(self.mean)}, diag{_listed(np.asarray(self.sd) ** 2)})"
+            return f"N({_vector_text(self.mean)}, {self.sd:.4g}²)"
+        return f"N({_vector_text(self.mean)}, diag{_vector_text(np.asarray(self.sd) ** 2)})"
 
     __repr__ = __str__
 
-    def about(self, name: str) -> str:
-        """Return the prior written for a parameter's name."""
-        return f"{name} ~ {self}"
+
+def _one_for_each(name: str, value: Any, p: int) -> Array:
+    """Return one number for each of p coefficients, shape (p,)."""
+    values = as_numbers(name, value)
+    if values.ndim > 1 or values.size not in (1, p):
+        raise ModelError(
+            f"Normal has {values.size} numbers; the model has {p} fixed effects. Give one or {p}."
+        )
+    return np.array(np.broadcast_to(values, p))
 
 
-def _listed(values: Any) -> str:
+def _vector_text(values: Any) -> str:
     if np.ndim(values) == 0:
         return f"{float(values):.4g}"
     return "(" + ", ".join(f"{float(v):.4g}" for v in values) + ")"

@@ -1,4 +1,4 @@
-"""Priors centred on least-squares fits of each group."""
+"""Empirical priors: the mean and spread of least-squares fits of the groups."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["empirical"]
 
 
 def empirical(model: Any) -> dict[str, Normal | InverseWishart | InverseGamma]:
-    """Return priors centred at the least-squares fits of the groups.
+    """Return priors with the mean and covariance of the groups' least-squares coefficients.
 
     β ~ N(θ̂, Σ̂) and Ω⁻¹ ~ Wishart(k + 1, Σ̂⁻¹) with θ̂ and Σ̂ the mean and covariance matrix of the groups'
-    coefficients, and σ² ~ inverse-gamma(1, σ̂²) with σ̂² the variance pooled within groups: each is worth about one
-    group. They use the data twice, so that intervals are a little too short. Hoff (2009), A First Course in Bayesian
-    Statistical Methods, section 11.2 and exercise 11.2.
+    coefficients, and σ² ~ inverse-gamma(1, σ̂²) with σ̂² the variance pooled within groups. Each prior is worth about
+    one group. The data are used twice, so that intervals are slightly too short. Hoff (2009), A First Course in
+    Bayesian Statistical Methods, section 11.2 and exercise 11.2.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def empirical(model: Any) -> dict[str, Normal | InverseWishart | InverseGamma]:
     Raises
     ------
     ModelError
-        If the model is another one, or too few groups have enough rows.
+        If the model is not of this kind, or too few groups have more rows than coefficients.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def empirical(model: Any) -> dict[str, Normal | InverseWishart | InverseGamma]:
         )
     spread = np.atleast_2d(np.cov(coefficients.T))
     own: InverseWishart | InverseGamma = InverseWishart(block.k + 1, spread)
-    if block.k == 1:  # the same prior, of a variance
+    if block.k == 1:  # the inverse-Wishart of one effect
         own = InverseGamma(1.0, float(spread[0, 0]) / 2)
     return {
         "fixed": Normal(coefficients.mean(axis=0), covariance=spread),
@@ -66,6 +66,7 @@ def empirical(model: Any) -> dict[str, Normal | InverseWishart | InverseGamma]:
 
 
 def _check(design: Design) -> None:
+    """Raise unless the design has one unweighted term with the columns of the fixed part."""
     if len(design.blocks) != 1 or len(design.blocks[0].structure.parts) != 1 or design.many:
         raise ModelError(
             "priors from the groups' fits need one grouping factor with one term, such as (x | g)."
@@ -81,7 +82,7 @@ def _check(design: Design) -> None:
 
 
 def _group_fits(design: Design) -> tuple[Array, float]:
-    """Return the coefficients of groups with more rows than these, and the pooled residual variance."""
+    """Return the coefficients of the groups with more rows than coefficients, and the pooled residual variance."""
     block = design.blocks[0]
     rows, squares, count = [], 0.0, 0
     for j in range(block.levels):

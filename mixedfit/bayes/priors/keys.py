@@ -1,4 +1,4 @@
-"""Keys of a mapping of priors, and their synonyms."""
+"""Keys of a mapping of priors: the keys of a model, equivalent spellings, and errors for unknown keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from mixedfit.core.errors import ModelError, nearest
 from mixedfit.design.design import Design, RandomBlock
 
-__all__ = ["known_keys", "plain_key", "refuse_unknown", "term_keys", "with_known_keys"]
+__all__ = ["check_known", "known_keys", "plain_key", "term_keys", "with_known_keys"]
 
 
 def plain_key(key: str) -> str:
@@ -17,15 +17,13 @@ def plain_key(key: str) -> str:
     text = key.strip()
     if "|" not in text:
         return text
-    if text.startswith(("sd_", "cor_")):
-        return "|".join(part.strip() for part in text.split("|"))
     if text.startswith("(") and text.endswith(")"):
         text = text[1:-1]
     return "|".join(part.strip() for part in text.split("|"))
 
 
 def term_keys(design: Design, block: RandomBlock) -> list[str]:
-    """Return the key of the term behind each part of a block's structure."""
+    """Return the key of the formula's term for each part of a block's structure."""
     columns = set(block.name.split(":"))
     terms = [
         t for t in design.formula.random if set(t.group.columns) == columns or t.group.name == block.name
@@ -34,38 +32,40 @@ def term_keys(design: Design, block: RandomBlock) -> list[str]:
 
 
 def known_keys(design: Design, names: list[str]) -> list[str]:
-    """Return the keys that a design's priors can have: of fixed effects, factors, terms, SDs and σ."""
+    """Return all keys of a design: fixed effects, grouping factors, terms, standard deviations and σ."""
     keys = ["fixed", "sigma", *names, *(block.name for block in design.blocks)]
     keys += [plain_key(str(term)) for term in design.formula.random]
     keys += [f"sd_{effect}|{block.name}" for block in design.blocks for effect in block.effects]
     return list(dict.fromkeys(keys))
 
 
-def with_known_keys(given: Mapping[str, Any], known: list[str]) -> dict[str, Any]:
-    """Return priors by the keys of the model: ``(1 + Days | Subject)`` for ``(Days | Subject)``, ``b:a`` for ``a:b``.
+def with_known_keys(priors: Mapping[str, Any], known: list[str]) -> dict[str, Any]:
+    """Return priors by the keys of the model.
+
+    ``(1 + Days | Subject)`` becomes ``(Days | Subject)``, and ``b:a`` becomes ``a:b``, if that is the model's key.
 
     Raises
     ------
     ModelError
-        If two keys mean the same.
+        If two keys are equivalent.
     """
-    same: dict[Hashable, list[str]] = {}
+    equivalent: dict[Hashable, list[str]] = {}
     for key in known:
-        same.setdefault(_meaning(key), []).append(key)
+        equivalent.setdefault(_canonical(key), []).append(key)
     out: dict[str, Any] = {}
-    written: dict[str, str] = {}
-    for key, prior in given.items():
+    user_keys: dict[str, str] = {}
+    for key, prior in priors.items():
         plain = plain_key(key)
-        meant = same.get(_meaning(plain), [])
-        name = plain if plain in known or len(meant) != 1 else meant[0]
+        matches = equivalent.get(_canonical(plain), [])
+        name = plain if plain in known or len(matches) != 1 else matches[0]
         if name in out:
-            raise ModelError(f"{written[name]!r} and {key!r} are the same; give one prior.")
-        out[name], written[name] = prior, key
+            raise ModelError(f"{user_keys[name]!r} and {key!r} are the same; give one prior.")
+        out[name], user_keys[name] = prior, key
     return out
 
 
-def _meaning(key: str) -> Hashable:
-    """Return the normalised form of a key: parts in order, with an explicit intercept."""
+def _canonical(key: str) -> Hashable:
+    """Return a form of a key in which order does not count and the implied intercept is explicit."""
     head, bar, group = key.partition("|")
     if not bar:
         return frozenset(part.strip() for part in key.split(":")) if ":" in key else key
@@ -79,8 +79,8 @@ def _meaning(key: str) -> Hashable:
     return double, frozenset(parts), columns
 
 
-def refuse_unknown(design: Design, known: list[str], dropped: list[str], unknown: set[str]) -> None:
-    """Refuse keys that are about nothing in the model."""
+def check_known(known: list[str], dropped: list[str], unknown: set[str]) -> None:
+    """Raise if there are keys of no parameter of the model."""
     if not unknown:
         return
     key = sorted(unknown)[0]

@@ -1,12 +1,11 @@
-"""Check for improper and nearly improper posteriors.
+"""Checks that the posterior is proper.
 
-Gelman (2006), Bayesian Analysis 1:515, section 2; Hobert & Casella (1996), J. Am. Stat. Assoc. 91:1461: proper full
-conditionals do not make a proper joint distribution.
+A joint distribution can be improper although all full conditionals are proper; Hobert & Casella (1996), J. Am. Stat.
+Assoc. 91:1461, and Gelman (2006), Bayesian Analysis 1:515, section 2.
 """
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -22,14 +21,14 @@ from .placement import Placement, Unit
 __all__ = ["check_levels", "check_proper"]
 
 VAGUE = 0.05
-"""Shape and scale below which an inverse gamma is close to its improper limit."""
+"""ErrorModel and scale below which an inverse gamma is close to its improper limit."""
 
 FEW = 5
-"""Groups up to which a uniform prior on τ is not advised: "usually reasonable when J > 5"."""
+"""Number of groups up to which a uniform prior on τ causes a warning; Gelman (2006): "reasonable when J > 5"."""
 
 
 def check_proper(design: Design, cross: CrossProducts, placement: Placement) -> None:
-    """Refuse priors of variances between groups that make the posterior improper; warn where it nearly is.
+    """Raise if a prior of a variance between groups makes the posterior improper; warn if it nearly does.
 
     Raises
     ------
@@ -45,17 +44,18 @@ def check_proper(design: Design, cross: CrossProducts, placement: Placement) -> 
                 "Use UniformSD(), p(τ²) ∝ 1/τ, with more than 5 groups, or HalfCauchy(scale)."
             )
         if isinstance(prior, InverseGamma) and _is_vague(prior, design, unit):
-            _warn(
+            warn(
                 f"inverse-gamma({prior.shape:g}, {prior.scale:g}) for the variance of {unit.label} is nearly "
                 "p(τ²) ∝ 1/τ², whose posterior is improper: the answer near τ = 0 depends on these small numbers and "
-                "piles up there as they go to 0. Use UniformSD() or HalfCauchy(scale)."
+                "piles up there as they go to 0. Use UniformSD() or HalfCauchy(scale).",
+                PriorWarning,
             )
         if isinstance(prior, UniformSD) and np.isinf(prior.upper):
             _check_uniform(design, cross, placement, unit)
 
 
-def check_levels(design: Design, placement: Placement, *, given: bool) -> None:
-    """Refuse a factor with a level for every row unless σ is known, or both SDs have proper priors of the user's.
+def check_levels(design: Design, placement: Placement, *, sigma_from_user: bool) -> None:
+    """Raise if a factor has a level for every row, unless σ is known or the user gave both SDs proper priors.
 
     Raises
     ------
@@ -65,49 +65,49 @@ def check_levels(design: Design, placement: Placement, *, given: bool) -> None:
     sigma = placement.sigma
     if isinstance(sigma, Known):
         return
-    told = given and _is_proper(sigma)
-    refused = {u.block for u in placement.units if not (told and u.given and _is_proper(u.prior))}
+    proper_sigma = sigma_from_user and _is_proper(sigma)
+    checked = {u.block for u in placement.units if not (proper_sigma and u.from_user and _is_proper(u.prior))}
     for f, block in enumerate(design.blocks):
-        if f not in refused and block.levels == design.n:
+        if f not in checked and block.levels == design.n:
             warn(
                 f"{block.name!r} has a level for every row: the data tell the sum of its variance and σ², and the "
                 "priors alone how it is split.",
                 PriorWarning,
             )
-    others = tuple(b for f, b in enumerate(design.blocks) if f in refused or b.levels < design.n)
-    check_identifiable(replace(design, blocks=others), None)
+    blocks = tuple(b for f, b in enumerate(design.blocks) if f in checked or b.levels < design.n)
+    check_identifiable(replace(design, blocks=blocks), None)
 
 
 def _is_proper(prior: Prior) -> bool:
-    return not isinstance(prior, Jeffreys | UniformSD) or (
-        isinstance(prior, UniformSD) and prior.upper < np.inf
-    )
+    return prior.upper < np.inf if isinstance(prior, UniformSD) else not isinstance(prior, Jeffreys)
 
 
 def _is_vague(prior: InverseGamma, design: Design, unit: Unit) -> bool:
+    """Return whether an inverse gamma is nearly 1/τ² relative to the variance of the response."""
     size = float(np.mean(design.blocks[unit.block].z[:, unit.start] ** 2)) or 1.0
     return prior.shape < VAGUE and prior.scale * size < VAGUE * max(float(np.var(design.y)), 1e-300)
 
 
 def _check_uniform(design: Design, cross: CrossProducts, placement: Placement, unit: Unit) -> None:
-    """Refuse p(τ) ∝ 1 unless the likelihood falls faster than 1/τ: as τ^−(J − r), r flat directions between groups."""
+    """Raise if p(τ) ∝ 1 is improper: the likelihood falls as τ^−(J − r), r flat directions between J groups."""
     block = design.blocks[unit.block]
-    free = block.levels - _between(design, cross, placement, unit)
-    if free <= 1:
+    flat = _flat_directions(design, cross, placement, unit)
+    if block.levels - flat <= 1:
         raise ModelError(
             f"the uniform prior on the SD of {unit.label} makes the posterior improper: with {block.levels} groups and "
-            f"{block.levels - free} flat fixed effects between them the likelihood does not fall off for large τ "
+            f"{flat} flat fixed effects between them the likelihood does not fall off for large τ "
             "(an unknown mean needs at least 3 groups). Use UniformSD(upper), or HalfCauchy(scale)."
         )
     if block.levels <= FEW:
-        _warn(
+        warn(
             f"{block.name!r} has {block.levels} groups: p(τ) ∝ 1 is usually reasonable with more than {FEW}; with "
-            "fewer its long tail decides. Consider HalfCauchy(scale)."
+            "fewer its long tail decides. Consider HalfCauchy(scale).",
+            PriorWarning,
         )
 
 
-def _between(design: Design, cross: CrossProducts, placement: Placement, unit: Unit) -> int:
-    """Return the number of flat fixed-effect directions that lie in the span of the unit's columns."""
+def _flat_directions(design: Design, cross: CrossProducts, placement: Placement, unit: Unit) -> int:
+    """Return the number of fixed-effect directions with a flat prior in the span of the unit's columns."""
     X = design.X[:, cross.fixed.kept]
     if not X.shape[1]:
         return 0
@@ -122,11 +122,9 @@ def _between(design: Design, cross: CrossProducts, placement: Placement, unit: U
 
 
 def _slopes(codes: IntArray, z: Array, columns: Array, norms: Array) -> Array:
-    """Return each row's group slope of every column on z."""
+    """Return the slope of every column on z within each row's group, shape of `columns`."""
     safe = np.where(norms > 0, norms, 1.0)
-    sums = [np.bincount(codes, z * columns[:, j], norms.size) / safe for j in range(columns.shape[1])]
-    return np.stack(sums, axis=1)[codes] if sums else np.zeros((codes.size, 0))
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, PriorWarning, stacklevel=7)
+    out = np.empty_like(columns)
+    for j, column in enumerate(columns.T):
+        out[:, j] = (np.bincount(codes, z * column, norms.size) / safe)[codes]
+    return out

@@ -1,4 +1,4 @@
-"""Priors of variances and of other positive parameters."""
+"""Priors of standard deviations and variances, and the gamma prior of degrees of freedom."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedfit.core.errors import ModelError
 
-from ._checks import check_positive
+from ._checks import Distributed, check_positive
 
 __all__ = [
     "Exponential",
@@ -26,7 +26,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Gamma:
+class Gamma(Distributed):
     """x ~ gamma(shape, rate), p(x) ∝ x^(shape−1) exp(−rate x): for ν, ν₀ and σ₀².
 
     Parameters
@@ -48,23 +48,10 @@ class Gamma:
     def __str__(self) -> str:
         return f"gamma({self.shape:.4g}, {self.rate:.4g})"
 
-    def about(self, name: str) -> str:
-        """Return the prior written for a parameter's name."""
-        return f"{name} ~ {self}"
-
 
 @dataclass(frozen=True, slots=True)
-class _Variance:
-    """Base class of priors of a variance."""
-
-    def about(self, name: str) -> str:
-        """Return the prior written for a parameter's name."""
-        return f"{name} ~ {self}"
-
-
-@dataclass(frozen=True, slots=True)
-class Known(_Variance):
-    """τ = sd: not estimated.
+class Known(Distributed):
+    """τ = sd, not estimated.
 
     Parameters
     ----------
@@ -85,15 +72,14 @@ class Known(_Variance):
         return f"known, {self.sd:.4g}"
 
     def about(self, name: str) -> str:
-        """Return the prior written for a parameter's name."""
         return f"{name} = {self.sd:.4g}, known"
 
 
 @dataclass(frozen=True, slots=True)
-class InverseGamma(_Variance):
+class InverseGamma(Distributed):
     """τ² ~ inverse-gamma(shape, scale), p(τ²) ∝ (τ²)^(−shape−1) exp(−scale/τ²): conjugate.
 
-    As ν₀ observations whose variance is σ₀²: shape ν₀/2, scale ν₀σ₀²/2; see `guess`.
+    The prior is worth ν₀ observations with variance σ₀² if shape = ν₀/2 and scale = ν₀σ₀²/2; see `guess`.
 
     Parameters
     ----------
@@ -113,7 +99,7 @@ class InverseGamma(_Variance):
 
     @classmethod
     def guess(cls, variance: float, weight: float) -> InverseGamma:
-        """Return the prior that is worth `weight` (ν₀) observations of variance `variance` (σ₀²)."""
+        """Return the prior that is worth `weight` (ν₀) observations with variance `variance` (σ₀²)."""
         if not (variance > 0 and weight > 0):
             raise ModelError(
                 f"InverseGamma.guess: variance is {variance!r}, weight {weight!r}; expected positive numbers."
@@ -124,13 +110,12 @@ class InverseGamma(_Variance):
         return f"inverse-gamma({self.shape:.4g}, {self.scale:.4g}) for the variance"
 
     def about(self, name: str) -> str:
-        """Return the prior written for a standard deviation's name."""
         return f"{name}² ~ inverse-gamma({self.shape:.4g}, {self.scale:.4g})"
 
 
 @dataclass(frozen=True, slots=True)
-class Jeffreys(_Variance):
-    """p(σ²) ∝ 1/σ²: for the residual only; for a variance between groups the posterior would be improper.
+class Jeffreys(Distributed):
+    """p(σ²) ∝ 1/σ², for the residual variance only: for a variance between groups the posterior is improper.
 
     Examples
     --------
@@ -142,18 +127,17 @@ class Jeffreys(_Variance):
         return "Jeffreys, p(τ²) ∝ 1/τ²"
 
     def about(self, name: str) -> str:
-        """Return the prior written for a parameter's name."""
         return f"p({name}²) ∝ 1/{name}²"
 
 
 @dataclass(frozen=True, slots=True)
-class UniformSD(_Variance):
-    """p(τ) ∝ 1 on 0 < τ ≤ upper, which is p(τ²) ∝ 1/τ.
+class UniformSD(Distributed):
+    """p(τ) ∝ 1 on 0 < τ ≤ upper, that is p(τ²) ∝ 1/τ.
 
     Parameters
     ----------
     upper : float
-        Without it the prior is improper and needs enough groups.
+        By default infinite: the prior is improper, and the posterior is proper only with enough groups.
 
     Examples
     --------
@@ -172,10 +156,10 @@ class UniformSD(_Variance):
 
 
 @dataclass(frozen=True, slots=True)
-class HalfT(_Variance):
+class HalfT(Distributed):
     """τ ~ half-t(df, scale), p(τ) ∝ (1 + τ²/(df scale²))^(−(df+1)/2).
 
-    Drawn through a mixture of inverse gammas; Wand et al. (2011), Bayesian Analysis 6:847.
+    Sampled as a mixture of inverse gammas; Wand et al. (2011), Bayesian Analysis 6:847.
 
     Parameters
     ----------
@@ -198,7 +182,7 @@ class HalfT(_Variance):
 
 
 @dataclass(frozen=True, slots=True)
-class HalfCauchy(_Variance):
+class HalfCauchy(Distributed):
     """τ ~ half-Cauchy(scale), p(τ) ∝ 1/(1 + τ²/scale²); Gelman (2006), Bayesian Analysis 1:515.
 
     Parameters
@@ -221,7 +205,7 @@ class HalfCauchy(_Variance):
 
 
 @dataclass(frozen=True, slots=True)
-class HalfNormal(_Variance):
+class HalfNormal(Distributed):
     """τ ~ half-normal(scale), p(τ) ∝ exp(−τ²/(2 scale²)).
 
     Parameters
@@ -244,8 +228,8 @@ class HalfNormal(_Variance):
 
 
 @dataclass(frozen=True, slots=True)
-class Exponential(_Variance):
-    """τ ~ exponential with a mean, p(τ) ∝ exp(−τ/mean).
+class Exponential(Distributed):
+    """τ ~ exponential, p(τ) ∝ exp(−τ/mean).
 
     Parameters
     ----------

@@ -1,1 +1,8 @@
-"""Gibbs sampler: chains on the cross-products of a fit."""
+"""Gibbs sampler, by kernels that take the cross-products of a fit.
+
+* `gibbs`: `gibbs` checks the options, runs the chains in parallel and returns the `Posterior`;
+* `arrays`: cross-products and priors as the arrays of the kernels;
+* `chain`: a chain with normal errors and effects;
+* `weighted_chain`: a chain with t or Laplace distributions or a residual variance by group;
+* `crossed_chain`: a chain for large crossed factors, which draws one factor at a time.
+"""

@@ -1,8 +1,8 @@
-"""Arrays for the kernel of the sampler: cross-products and priors, in units of the scale of the response."""
+"""Arrays of the sampler's kernels: cross-products and priors, in units of the response's scale."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -33,19 +33,20 @@ __all__ = [
     "Problem",
     "dense_products",
     "fixed_prior",
-    "numbers_of_prior",
+    "prior_numbers",
     "sampling_order",
     "sampling_problem",
+    "sampling_rows",
     "unit_arrays",
 ]
 
 LARGEST_TAIL = 1500
-"""Columns of all grouping factors but the largest that are drawn jointly."""
+"""Largest number of columns, of all grouping factors but the largest, that are drawn jointly."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
-    """The arrays that `kernels.gibbs.run_sweeps` takes, in its order, the same for every chain."""
+    """Arguments of `kernels.gibbs.sweep.run_sweeps` that all chains share, in its order."""
 
     first: tuple[Array, IntArray, IntArray, Array, Array]
     gram: Array
@@ -62,21 +63,8 @@ class Problem:
 
     @property
     def arguments(self) -> tuple[Any, ...]:
-        """All of them."""
-        return (
-            self.first,
-            self.gram,
-            self.blocks,
-            self.fixed,
-            self.factors,
-            self.bases,
-            self.inverses,
-            self.units,
-            self.hyper,
-            self.matrices,
-            self.rows,
-            self.residual,
-        )
+        """All fields."""
+        return tuple(getattr(self, field.name) for field in fields(self))
 
 
 def sampling_order(design: Design, cross: CrossProducts) -> list[int]:
@@ -85,7 +73,7 @@ def sampling_order(design: Design, cross: CrossProducts) -> list[int]:
     Raises
     ------
     ModelError
-        If a fixed factor is among the tail.
+        If a fixed factor with many levels is in the tail.
     """
     if any(place.block < 0 for place in cross.tail):
         raise ModelError(
@@ -100,33 +88,24 @@ def sampling_problem(design: Design, cross: CrossProducts, placement: Placement)
     order = sampling_order(design, cross)
     scale, widest = cross.fixed.scale, max((block.k for block in design.blocks), default=1)
     gram = dense_products(cross)
-    sizes = [design.blocks[f].levels for f in order]
-    factors, blocks, at = [], np.zeros((sum(sizes), widest, widest)), 0
-    for f in order:
-        block = design.blocks[f]
-        place = next((b for b in cross.tail if b.block == f), None)
-        factors.append((at, -1 if place is None else place.offset, block.levels, block.k))
-        own = blocks[at : at + block.levels, : block.k, : block.k]
-        own[:] = (
-            cross.first.gram if place is None else _level_blocks(gram, place.offset, block.levels, block.k)
-        )
-        at += block.levels
+    levels = sum(design.blocks[f].levels for f in order)
+    factors, blocks, at = [], np.zeros((levels, widest, widest)), 0
     bases = np.zeros((len(order), widest, widest))
     inverses = np.zeros_like(bases)
     for i, f in enumerate(order):
-        k = design.blocks[f].k
+        block, k = design.blocks[f], design.blocks[f].k
         bases[i, :k, :k], inverses[i, :k, :k] = cross.basis[f], inverse(cross.basis[f])
+        offset, products = -1, cross.first.gram
+        if f != cross.first_block:
+            offset = cross.place(f).offset
+            products = _level_blocks(gram, offset, block.levels, k)
+        blocks[at : at + block.levels, :k, :k] = products
+        factors.append((at, offset, block.levels, k))
+        at += block.levels
     units, hyper, matrices = unit_arrays(placement.units, order, widest, scale)
-    kind, first, second = numbers_of_prior(placement.sigma, scale)
-    first_arrays = cross.first
+    first = cross.first
     problem = Problem(
-        first=(
-            first_arrays.gram,
-            first_arrays.indptr,
-            first_arrays.indices,
-            first_arrays.values,
-            first_arrays.border,
-        ),
+        first=(first.gram, first.indptr, first.indices, first.values, first.border),
         gram=gram,
         blocks=blocks,
         fixed=fixed_prior(cross, placement),
@@ -137,9 +116,34 @@ def sampling_problem(design: Design, cross: CrossProducts, placement: Placement)
         hyper=hyper,
         matrices=matrices,
         rows=cross.n,
-        residual=(kind, first, second),
+        residual=prior_numbers(placement.sigma, scale),
     )
     return problem, order
+
+
+def sampling_rows(
+    design: Design, cross: CrossProducts, order: list[int]
+) -> tuple[IntArray, Array, list[IntArray], list[Array]]:
+    """Return the rows of positive weight in the basis of the cross-products, times the root of the weights.
+
+    Returns
+    -------
+    rows : ndarray of int64, shape (n,)
+        Positions of the rows.
+    border : ndarray, shape (n, p + 1)
+        [X̃ ỹ].
+    codes, z : lists of ndarray
+        Level of each row, and columns of the effects, of each factor.
+    """
+    rows = np.arange(design.n) if design.weights is None else np.flatnonzero(design.weights > 0)
+    root = np.ones((design.n, 1)) if design.weights is None else np.sqrt(design.weights)[:, None]
+    fixed, everything = cross.fixed, slice(0, design.n)
+    X = fixed.columns(design, everything)
+    y = (fixed.response(design, everything) - X @ fixed.centre) / fixed.scale
+    border = (root * np.column_stack([X @ fixed.transform, y]))[rows]
+    blocks = [design.blocks[f] for f in order]
+    z = [(root * (block.z @ inverse(cross.basis[f])))[rows] for f, block in zip(order, blocks, strict=True)]
+    return rows, border, [block.codes[rows] for block in blocks], z
 
 
 def dense_products(cross: CrossProducts) -> Array:
@@ -157,6 +161,7 @@ def dense_products(cross: CrossProducts) -> Array:
 
 
 def _level_blocks(gram: Array, offset: int, levels: int, k: int) -> Array:
+    """Return the diagonal blocks of one factor's levels, shape (levels, k, k)."""
     at = offset + np.arange(levels)[:, None] * k + np.arange(k)
     return np.asarray(gram[at[:, :, None], at[:, None, :]])
 
@@ -174,10 +179,10 @@ def fixed_prior(cross: CrossProducts, placement: Placement) -> tuple[Array, Arra
 def unit_arrays(
     units: tuple[Unit, ...], order: list[int], widest: int, scale: float
 ) -> tuple[IntArray, Array, Array]:
-    """Return places and kinds, numbers and matrices of the variances' priors, in units of the response's scale."""
+    """Return positions and kinds, numbers and matrices of the variances' priors, in units of the response's scale."""
     rows, hyper, matrices = [], [], np.zeros((len(units), widest, widest))
     for v, unit in enumerate(sorted(units, key=lambda u: (order.index(u.block), u.start))):
-        kind, first, second = numbers_of_prior(unit.prior, scale)
+        kind, first, second = prior_numbers(unit.prior, scale)
         rows.append((order.index(unit.block), unit.start, unit.size, kind))
         hyper.append((first, second))
         if isinstance(unit.prior, InverseWishart):
@@ -185,7 +190,7 @@ def unit_arrays(
         elif isinstance(unit.prior, HuangWand):
             scales = np.broadcast_to(np.asarray(unit.prior.scale, dtype=float), unit.size) / scale
             matrices[v, range(unit.size), range(unit.size)] = scales
-    # a unit of one effect has a prior of numbers, so that matrices of several effects alone are read
+    # kernels read the matrices of units with several effects only
     return (
         np.array(rows, np.int64).reshape(len(units), 4),
         np.array(hyper, dtype=float).reshape(len(units), 2),
@@ -193,7 +198,7 @@ def unit_arrays(
     )
 
 
-def numbers_of_prior(prior: Prior, scale: float) -> tuple[int, float, float]:
+def prior_numbers(prior: Prior, scale: float) -> tuple[int, float, float]:
     """Return a prior's kind and two numbers, in units of the response's scale."""
     match prior:
         case Known(sd):
@@ -216,4 +221,4 @@ def numbers_of_prior(prior: Prior, scale: float) -> tuple[int, float, float]:
             return kinds.INVERSE_WISHART, float(prior.df), 0.0
         case HuangWand():
             return kinds.HUANG_WAND, float(prior.df), 0.0
-    raise AssertionError(f"{prior} is about fixed effects")
+    raise AssertionError(f"{prior} is a prior of fixed effects")

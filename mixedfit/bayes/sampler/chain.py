@@ -1,4 +1,4 @@
-"""One chain of the sampler: its generator, state and draws."""
+"""A chain of models with normal errors and effects: generator, state and stored draws."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from mixedfit.kernels.gibbs.sweep import run_sweeps
 
 from .arrays import Problem
 
-__all__ = ["Chain", "Plan", "start", "walk"]
+__all__ = ["Chain", "Plan", "initial_state", "initial_walk"]
 
 _run = cast(Callable[..., int], run_sweeps)
 
 SLICE = 0.1
-"""Seconds of sweeps between two looks at progress and interrupts."""
+"""Seconds of sweeps between two checks of progress and interrupts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """Settings that all chains share.
+    """Length of the chains, and which states are stored.
 
     Attributes
     ----------
     places : ndarray of int64, shape (sweeps,)
-        Where the state after each sweep is written down, −1 for nowhere.
+        Index of the draw at which the state after each sweep is stored, −1 for states that are not.
     draws, tune : int
     keep_effects : bool
     """
@@ -41,17 +41,24 @@ class Plan:
     tune: int
     keep_effects: bool
 
+    @classmethod
+    def of(cls, draws: int, tune: int, thin: int, keep_effects: bool) -> Plan:
+        """Return the plan that stores every `thin`-th state after `tune` sweeps."""
+        places = np.full(tune + draws * thin, -1, np.int64)
+        places[tune + thin - 1 :: thin] = np.arange(draws)
+        return cls(places, draws, tune, keep_effects)
+
 
 class Chain:
-    """One chain: its generator, state and draws."""
+    """A chain of models with normal errors and effects: generator, state and stored draws."""
 
     pace: int = 1
-    """Sweeps of the next slice."""
+    """Sweeps in the next call of `advance`."""
 
     def __init__(self, problem: Problem, plan: Plan, rng: np.random.Generator) -> None:
         self.problem, self.rng, self.places, self.tune = problem, rng, plan.places, plan.tune
         p, count = problem.fixed[1].size, problem.gram.shape[0] - 1
-        self.state = start(problem, rng, count)
+        self.state = initial_state(problem, rng, count)
         effects = problem.blocks.shape[:2] if plan.keep_effects else (0, problem.blocks.shape[1])
         self.out: tuple[Array, ...] = (
             np.empty((plan.draws, *self.state[0].shape)),
@@ -59,7 +66,7 @@ class Chain:
             np.empty((plan.draws, *effects)),
             np.empty((plan.draws, p)),
         )
-        self.walk = walk(problem.units)
+        self.walk = initial_walk(problem.units)
         self.done = 0
 
     @property
@@ -70,20 +77,20 @@ class Chain:
 
     @property
     def kept(self) -> int:
-        """Draws that have been written down."""
+        """Number of stored draws."""
         return int(np.sum(self.places[: self.done] >= 0))
 
     def sweep(self, places: IntArray) -> int:
-        """Run one sweep for each of `places`; return how many were run."""
+        """Run one sweep for each of `places`; return the number of sweeps that succeeded."""
         return _run(self.rng, *self.problem.arguments, self.state, self.out, places, self.walk, self.tune)
 
     def advance(self) -> bool:
-        """Run sweeps for about `SLICE` seconds; return whether some are left."""
-        these = self.places[self.done : self.done + self.pace]
+        """Run sweeps for about `SLICE` seconds; return whether any are left."""
+        places = self.places[self.done : self.done + self.pace]
         begun = perf_counter()
-        ran = self.sweep(these)
-        self.done += ran
-        if ran < these.size:
+        succeeded = self.sweep(places)
+        self.done += succeeded
+        if succeeded < places.size:
             raise ModelError(
                 f"a chain broke off after {self.done} sweeps: a covariance matrix was no longer positive "
                 "definite to the machine's accuracy. Use a prior that keeps standard deviations away from 0."
@@ -93,16 +100,18 @@ class Chain:
         return self.done < self.places.size
 
 
-def walk(units: IntArray) -> tuple[Array, Array, Array, Array]:
-    """Return the state of a collapsed step that has learnt nothing yet."""
+def initial_walk(units: IntArray) -> tuple[Array, Array, Array, Array]:
+    """Return the initial state of the adaptive Metropolis step of all covariances."""
     sizes = units[units[:, 3] != kinds.KNOWN, 2]
     d = int(np.sum(sizes * (sizes + 1) // 2))
     scale = np.log(2.38 / np.sqrt(max(d, 1)))  # Gelman, Roberts & Gilks (1996)
     return np.array([0.0, 0.0, scale, 0.0]), np.zeros(d), np.zeros((d, d)), 0.1 * np.eye(d)
 
 
-def start(problem: Problem, rng: np.random.Generator, count: int) -> tuple[Array, Array, Array, Array]:
-    """Return a chain's first state: variances about those of the response, scattered."""
+def initial_state(
+    problem: Problem, rng: np.random.Generator, count: int
+) -> tuple[Array, Array, Array, Array]:
+    """Return the first state of a chain: random variances of the size of the response's, effects 0."""
     omega = np.zeros_like(problem.bases)
     for (f, at, size, kind), hyper in zip(problem.units.tolist(), problem.hyper, strict=True):
         here = slice(at, at + size)

@@ -1,8 +1,9 @@
-"""Chains of models with many crossed effects: one factor at a time, β drawn with each.
+"""A chain for large crossed factors: one factor at a time, each jointly with β.
 
-Given the effects of all other factors, y less these has one grouping factor, and an ordinary sweep of that model draws
-its Ω with (β, b_f) integrated out, (β, b_f) jointly, σ and Ω again. With β collapsed in each step the chain does not
-slow down as crossed factors grow; Papaspiliopoulos, Roberts & Zanella (2020), Biometrika 107:25.
+Given the effects of all other factors, y less these follows a model with one grouping factor. A sweep of that model
+draws its Ω with (β, b_f) integrated out, (β, b_f) jointly, σ, and Ω again. Because β is drawn jointly with each factor,
+the chain does not mix more slowly as crossed factors grow; Papaspiliopoulos, Roberts & Zanella (2020), Biometrika
+107:25. Nested factors also draw the part of their effects that they share, `NestedShift`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design, RandomBlock
 from mixedfit.kernels.gibbs.sweep import run_sweeps
 
-from .arrays import Problem, fixed_prior, numbers_of_prior, unit_arrays
-from .chain import Chain, Plan, start, walk
+from .arrays import Problem, fixed_prior, prior_numbers, sampling_rows, unit_arrays
+from .chain import Chain, Plan, initial_state, initial_walk
 
 __all__ = ["CrossedChain", "Factor", "Factors", "NestedShift", "factors_of", "nested_shifts"]
 
@@ -30,15 +31,15 @@ _run = cast(Callable[..., int], run_sweeps)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Factor:
-    """One grouping factor's model given all other effects.
+    """The model of one grouping factor given all other effects.
 
     Attributes
     ----------
     problem : Problem
-        Whose products with y are those with y itself.
+        With the products of y itself.
     codes : ndarray of int64, shape (n,)
     z : ndarray, shape (n, k)
-        In the basis of the cross-products, times the root of the weights.
+        Columns of the effects, as `sampling_rows` returns them.
     """
 
     problem: Problem
@@ -51,22 +52,21 @@ class Factor:
 
     def sums(self, response: Array) -> Array:
         """Return Z_fᵀy, shape (levels, k)."""
-        levels = self.problem.blocks.shape[0]
-        columns = [np.bincount(self.codes, self.z[:, a] * response, levels) for a in range(self.z.shape[1])]
-        return np.stack(columns, axis=1)
+        return _level_sums(self.codes, self.z * response[:, None], self.problem.blocks.shape[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Factors:
-    """All factors' models, and the rows' [X y].
+    """The models of all factors.
 
     Attributes
     ----------
     factors : tuple of Factor
         In the sampler's order.
     border : ndarray, shape (n, p + 1)
+        [X̃ ỹ] of the rows.
     shifts : tuple of NestedShift
-        Of the pairs that are nested.
+        One for each pair of nested factors with effects in common.
     """
 
     factors: tuple[Factor, ...]
@@ -76,20 +76,18 @@ class Factors:
 
 def factors_of(design: Design, cross: CrossProducts, placement: Placement, order: list[int]) -> Factors:
     """Return the model of each factor given the others, in units of the response's scale."""
-    kept = slice(None) if design.weights is None else np.flatnonzero(design.weights > 0)
-    root = np.ones(design.n) if design.weights is None else np.sqrt(design.weights)
-    fixed, everything = cross.fixed, slice(0, design.n)
-    X = fixed.columns(design, everything)
-    y = (fixed.response(design, everything) - X @ fixed.centre) / fixed.scale
-    border = np.ascontiguousarray((root[:, None] * np.column_stack([X @ fixed.transform, y]))[kept])
-    out = []
-    for f in order:
-        block = design.blocks[f]
-        z = np.ascontiguousarray((root[:, None] * (block.z @ inverse(cross.basis[f])))[kept])
-        codes = np.ascontiguousarray(block.codes[kept])
-        out.append(Factor(_problem(design, cross, placement, f, (codes, z, border)), codes, z))
+    _, border, codes, z = sampling_rows(design, cross, order)
+    factors = tuple(
+        Factor(_problem(design, cross, placement, f, (c, own, border)), c, own)
+        for f, c, own in zip(order, codes, z, strict=True)
+    )
     shifts = nested_shifts([design.blocks[f] for f in order], [cross.basis[f] for f in order])
-    return Factors(tuple(out), border, shifts)
+    return Factors(factors, border, shifts)
+
+
+def _level_sums(codes: IntArray, columns: Array, levels: int) -> Array:
+    """Return the sums of columns over the rows of each level, shape (levels, columns)."""
+    return np.stack([np.bincount(codes, column, levels) for column in columns.T], axis=1)
 
 
 def _problem(
@@ -98,20 +96,15 @@ def _problem(
     """Return the sampler's arrays of a model with one factor."""
     codes, z, border = rows
     k, levels, scale = design.blocks[f].k, design.blocks[f].levels, cross.fixed.scale
-    gram = np.zeros((levels, k, k))
-    for a in range(k):
-        for b in range(k):
-            gram[:, a, b] = np.bincount(codes, z[:, a] * z[:, b], levels)
-    products = np.zeros((levels, k, border.shape[1]))
-    for a in range(k):
-        for s in range(border.shape[1]):
-            products[:, a, s] = np.bincount(codes, z[:, a] * border[:, s], levels)
-    nothing = np.zeros(0, np.int64)
-    units, hyper, matrices = unit_arrays(
-        tuple(unit for unit in placement.units if unit.block == f), [f], k, scale
+    gram, products = (
+        np.stack([_level_sums(codes, z[:, [a]] * columns, levels) for a in range(k)], axis=1)
+        for columns in (z, border)
     )
+    own = tuple(unit for unit in placement.units if unit.block == f)
+    units, hyper, matrices = unit_arrays(own, [f], k, scale)
+    no_cells = np.zeros(0, np.int64)
     return Problem(
-        first=(gram, np.zeros(levels + 1, np.int64), nothing, np.zeros((0, k)), products),
+        first=(gram, np.zeros(levels + 1, np.int64), no_cells, np.zeros((0, k)), products),
         gram=border.T @ border,
         blocks=gram,
         fixed=fixed_prior(cross, placement),
@@ -122,43 +115,42 @@ def _problem(
         hyper=hyper,
         matrices=matrices,
         rows=cross.n,
-        residual=numbers_of_prior(placement.sigma, scale),
+        residual=prior_numbers(placement.sigma, scale),
     )
 
 
 class _Step:
-    """One factor's state: its products with y less all other effects, its Ω, effects and walk."""
+    """State of one factor: products with y less all other effects, Ω, effects and Metropolis step."""
 
     def __init__(self, factor: Factor, variance: Array, rng: np.random.Generator) -> None:
         problem = factor.problem
         gram, indptr, indices, values, border = problem.first
         self.factor, self.border, self.gram = factor, border.copy(), problem.gram.copy()
         self.first = (gram, indptr, indices, values, self.border)
-        omega, _, effects, beta = start(problem, rng, problem.gram.shape[0] - 1)
+        omega, _, effects, beta = initial_state(problem, rng, problem.gram.shape[0] - 1)
         self.state = (omega, variance, effects, beta)
-        self.out = tuple(np.empty((0, *array.shape)) for array in (omega, effects, beta))
-        self.walk = walk(problem.units)
+        stored = (omega.shape, (), effects.shape, beta.shape)
+        self.out = tuple(np.empty((0, *shape)) for shape in stored)
+        self.walk = initial_walk(problem.units)
 
     def sweep(self, rng: np.random.Generator, border: Array, response: Array, tune: int) -> bool:
-        """Draw β and the factor's effects and covariance given y less the others; return whether that went well."""
+        """Draw β and the factor's effects and Ω given y less the other effects; return whether this succeeded."""
         problem, p = self.factor.problem, border.shape[1] - 1
         self.border[:, :, p] = self.factor.sums(response)
         self.gram[p, :p] = self.gram[:p, p] = border[:, :p].T @ response
         self.gram[p, p] = response @ response
         arguments = (self.first, self.gram, *problem.arguments[2:])
-        out = (self.out[0], np.empty(0), self.out[1], self.out[2])
-        return _run(rng, *arguments, self.state, out, np.full(1, -1, np.int64), self.walk, tune) == 1
+        return _run(rng, *arguments, self.state, self.out, np.full(1, -1, np.int64), self.walk, tune) == 1
 
 
 class CrossedChain(Chain):
-    """A chain that goes from factor to factor."""
+    """A chain that draws the effects of one factor at a time."""
 
     def __init__(self, factors: Factors, plan: Plan, rng: np.random.Generator) -> None:
         self.rng, self.places, self.tune, self.done = rng, plan.places, plan.tune, 0
         self.border = factors.border
-        variance = start(factors.factors[0].problem, rng, 0)[1]
-        self.steps = [_Step(factor, variance, rng) for factor in factors.factors]
-        self.variance = variance
+        self.variance = initial_state(factors.factors[0].problem, rng, 0)[1]
+        self.steps = [_Step(factor, self.variance, rng) for factor in factors.factors]
         self.parts = [np.zeros(len(factors.border)) for _ in self.steps]
         self.total = np.zeros(len(factors.border))
         self.shifts = factors.shifts
@@ -179,7 +171,7 @@ class CrossedChain(Chain):
         return float(sum(accepted for _, accepted in done) / sweeps) if sweeps > 0 else float("nan")
 
     def sweep(self, places: IntArray) -> int:
-        """Run one sweep for each of `places`; return how many were run."""
+        """Run one sweep for each of `places`; return the number of sweeps that succeeded."""
         for count, place in enumerate(places):
             for i, step in enumerate(self.steps):
                 rest = self.border[:, -1] - (self.total - self.parts[i])
@@ -190,13 +182,13 @@ class CrossedChain(Chain):
                 self.parts[i] = part
             for shift in self.shifts:
                 self._move(shift)
-            self.total = np.sum(self.parts, axis=0)  # without the roundings of many updates
+            self.total = np.sum(self.parts, axis=0)  # afresh, so that rounding errors do not add up
             if place >= 0:
-                self._write(int(place))
+                self._store(int(place))
         return len(places)
 
     def _move(self, shift: NestedShift) -> None:
-        """Draw the component that two nested factors share."""
+        """Draw the part of their effects that two nested factors share."""
         pair = self.steps[shift.inner], self.steps[shift.outer]
         bases = [step.factor.problem.bases[0] for step in pair]
         own, other = (R @ step.state[0][0] @ R.T for R, step in zip(bases, pair, strict=True))
@@ -204,8 +196,8 @@ class CrossedChain(Chain):
         for i in (shift.inner, shift.outer):
             self.parts[i] = self.steps[i].factor.part(self.steps[i].state[2])
 
-    def _write(self, place: int) -> None:
-        """Write down the state as one draw."""
+    def _store(self, place: int) -> None:
+        """Store the state as one draw."""
         omega, variance, effects, beta = self.out
         variance[place], beta[place] = self.variance[0], self.steps[-1].state[3]
         at = 0
@@ -220,16 +212,16 @@ class CrossedChain(Chain):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NestedShift:
-    """An inner and an outer factor with effects in common.
+    """The shared part of the effects of a factor and of the factor that it is nested in.
 
     Attributes
     ----------
     inner, outer : int
-        Places among the sampler's factors.
+        Positions among the sampler's factors.
     parent : ndarray of int64, shape (inner levels,)
         Outer level of each inner one.
     children : ndarray, shape (outer levels,)
-        Inner levels of each outer one.
+        Number of inner levels of each outer one.
     inner_basis, outer_basis : ndarray, shape (k, shared)
         The shared effects in the basis of the cross-products.
     """
@@ -247,16 +239,16 @@ class NestedShift:
         covariances: tuple[Array, Array],
         effects: tuple[Array, Array],
     ) -> None:
-        """Move the effects of the inner and the outer factor, (levels, k); `covariances` in the same basis.
+        """Add δ_j to the outer effects and subtract it from the inner effects of outer level j, in place.
+
+        Effects have shape (levels, k); `covariances` are in the same basis.
 
         δ_j ~ N(Λ⁻¹l, Λ⁻¹) with Λ = M_bᵀΩ_b⁻¹M_b + m_j M_aᵀΩ_a⁻¹M_a and l = M_aᵀΩ_a⁻¹ Σ b_a − M_bᵀΩ_b⁻¹ b_b.
         """
         own = np.linalg.solve(covariances[0], self.inner_basis)
         other = np.linalg.solve(covariances[1], self.outer_basis)
         precision = self.children[:, None, None] * (self.inner_basis.T @ own) + self.outer_basis.T @ other
-        columns = [np.bincount(self.parent, column, len(self.children)) for column in effects[0].T]
-        sums = np.stack(columns, axis=1)
-        linear = sums @ own - effects[1] @ other
+        linear = _level_sums(self.parent, effects[0], len(self.children)) @ own - effects[1] @ other
         root = np.linalg.cholesky(precision)
         noise = rng.standard_normal(linear.shape)
         half = np.linalg.solve(root, linear[:, :, None])[:, :, 0] + noise
@@ -266,7 +258,7 @@ class NestedShift:
 
 
 def nested_shifts(blocks: list[RandomBlock], bases: list[Array]) -> tuple[NestedShift, ...]:
-    """Return the shifts of all pairs of nested factors, given R of each with Z = Z̃ R."""
+    """Return the shifts of all pairs of nested factors; `bases` has R of each, with Z = Z̃ R."""
     out = []
     for a, inner in enumerate(blocks):
         for b, outer in enumerate(blocks):

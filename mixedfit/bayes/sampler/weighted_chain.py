@@ -1,4 +1,4 @@
-"""Chains of models with t or Laplace distributions or residual variances by group: rows are weighted in each sweep."""
+"""A chain for t or Laplace distributions or a residual variance by group: rows are weighted anew in each sweep."""
 
 from __future__ import annotations
 
@@ -9,41 +9,40 @@ from typing import Any, cast
 import numpy as np
 
 from mixedfit.bayes.distributions import Distribution, Laplace, StudentT
-from mixedfit.bayes.model.error_model import Shape
+from mixedfit.bayes.model.error_model import ErrorModel
 from mixedfit.bayes.priors.variance import Gamma, HalfNormal, VariancePrior
 from mixedfit.core.arrays import Array, IntArray
-from mixedfit.core.linalg import inverse
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
 from mixedfit.kernels.gibbs import mixtures
 from mixedfit.kernels.gibbs import variances as kinds
 from mixedfit.kernels.gibbs.weighted_sweep import run_scaled_sweeps
 
-from .arrays import Problem, numbers_of_prior
+from .arrays import Problem, prior_numbers, sampling_rows
 from .chain import Chain, Plan
 
-__all__ = ["Rows", "ScaledChain", "rows_of"]
+__all__ = ["WeightedChain", "WeightedRows", "weighted_rows"]
 
 _run = cast(Callable[..., int], run_scaled_sweeps)
 
 KINDS = {StudentT: mixtures.STUDENT, Laplace: mixtures.LAPLACE}
 
-START_DF = 10.0
-"""ν and ν₀ where a chain starts."""
+INITIAL_DF = 10.0
+"""Initial value of ν and ν₀."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
-    """Arrays of the rows, which all chains share, in addition to a `Problem`.
+class WeightedRows:
+    """Arguments of the kernel beside a `Problem`, which all chains share.
 
     Attributes
     ----------
     rows, mixture : tuple
-        As `kernels.gibbs_rows.run_scaled_sweeps` takes them.
+        As `kernels.gibbs.weighted_sweep.run_scaled_sweeps` takes them.
     start : ndarray
-        ν of residuals and factors, ν0 and σ0 where chains start.
+        Initial values of ν of residuals and factors, ν₀ and σ₀.
     groups : int
-        Groups with a residual variance of their own, 0 for one σ.
+        Number of groups with separate residual variances, 0 for one σ.
     """
 
     rows: tuple[Array | IntArray, ...]
@@ -52,80 +51,70 @@ class Rows:
     groups: int
 
 
-def rows_of(design: Design, cross: CrossProducts, shape: Shape, problem: Problem, order: list[int]) -> Rows:
+def weighted_rows(
+    design: Design, cross: CrossProducts, error_model: ErrorModel, problem: Problem, order: list[int]
+) -> WeightedRows:
     """Return the rows of positive weight in the basis of the cross-products, and the priors of their scales."""
-    kept = slice(None) if design.weights is None else np.flatnonzero(design.weights > 0)
-    root = np.ones(design.n) if design.weights is None else np.sqrt(design.weights)
-    fixed, everything = cross.fixed, slice(0, design.n)
-    X = fixed.columns(design, everything)
-    y = (fixed.response(design, everything) - X @ fixed.centre) / fixed.scale
-    border = root[:, None] * np.column_stack([X @ fixed.transform, y])
-    blocks = [design.blocks[f] for f in order]
-    z = [root[:, None] * (b.z @ inverse(cross.basis[f])) for f, b in zip(order, blocks, strict=True)]
-    codes = [b.codes for b in blocks]
-    first = (codes[0], z[0]) if blocks else (np.zeros(design.n, np.int64), np.zeros((design.n, 1)))
-    tail_codes = np.stack(codes[1:], axis=1) if blocks[1:] else np.zeros((design.n, 0), np.int64)
-    tail_z = np.hstack(z[1:]) if blocks[1:] else np.zeros((design.n, 0))
-    groups = np.zeros(design.n, np.int64) if shape.groups is None else shape.groups.grouping.codes
-    arrays = (*first, tail_codes, tail_z, border, groups)
-    own = [np.ascontiguousarray(values[kept]) for values in arrays]
-    sizes = np.array([b.k for b in blocks[1:]], np.int64)
+    rows, border, codes, z = sampling_rows(design, cross, order)
+    n, groups, levels = rows.size, np.zeros(rows.size, np.int64), 0
+    if error_model.groups is not None:
+        groups, levels = error_model.groups.grouping.codes[rows], len(error_model.groups.levels)
+    first = (codes[0], z[0]) if order else (np.zeros(n, np.int64), np.zeros((n, 1)))
+    tail_codes = np.stack(codes[1:], axis=1) if codes[1:] else np.zeros((n, 0), np.int64)
+    tail_z = np.hstack(z[1:]) if z[1:] else np.zeros((n, 0))
+    sizes = np.array([own.shape[1] for own in z[1:]], np.int64)
     offsets = np.ascontiguousarray(problem.factors[1:, 1])
-    levels = 0 if shape.groups is None else len(shape.groups.levels)
-    counts = np.bincount(own[-1], minlength=levels).astype(float)
-    return Rows(
-        rows=(*own[:4], sizes, offsets, *own[4:]),
-        mixture=_mixture(shape, problem, order, counts, fixed.scale),
-        start=_start(shape, order, fixed.scale),
+    counts = np.bincount(groups, minlength=levels).astype(float)
+    return WeightedRows(
+        rows=(*first, tail_codes, tail_z, sizes, offsets, border, groups),
+        mixture=_mixture(error_model, problem, order, counts, cross.fixed.scale),
+        start=_initial_scales(error_model, order, cross.fixed.scale),
         groups=levels,
     )
 
 
 def _mixture(
-    shape: Shape, problem: Problem, order: list[int], counts: Array, scale: float
+    error_model: ErrorModel, problem: Problem, order: list[int], counts: Array, scale: float
 ) -> tuple[Any, ...]:
-    """Return kinds of distributions, priors of ν and ν0, the prior of σ or σ0, and rows of each group."""
-    distributions = _ordered(shape, order)
+    """Return kinds of distributions, priors of ν and ν₀, the prior of σ or σ₀, and the rows of each group."""
+    distributions = _distributions(error_model, order)
     priors = np.zeros((len(distributions) + 1, 2))
     for i, distribution in enumerate(distributions):
         if isinstance(distribution, StudentT) and distribution.prior:
             priors[i] = distribution.prior.shape, distribution.prior.rate
-    priors[-1] = shape.nu0.shape, shape.nu0.rate
-    residual = problem.residual
-    if shape.groups is not None:
-        residual = _numbers(shape.sigma0, scale)
+    priors[-1] = error_model.nu0.shape, error_model.nu0.rate
+    residual = problem.residual if error_model.groups is None else _sigma0_numbers(error_model.sigma0, scale)
     own = np.array([KINDS.get(type(d), mixtures.NORMAL) for d in distributions], np.int64)
     return own, priors, residual, counts
 
 
-def _ordered(shape: Shape, order: list[int]) -> list[Distribution]:
-    return [shape.errors, *(shape.effects[f] for f in order)]
+def _distributions(error_model: ErrorModel, order: list[int]) -> list[Distribution]:
+    """Return the distributions of the residuals and of the effects, these in the sampler's order."""
+    return [error_model.errors, *(error_model.effects[f] for f in order)]
 
 
-def _numbers(prior: VariancePrior | Gamma, scale: float) -> tuple[int, float, float]:
-    """Return kind and numbers of σ0's prior, that of its square as a gamma where it is one."""
+def _sigma0_numbers(prior: VariancePrior | Gamma, scale: float) -> tuple[int, float, float]:
+    """Return kind and numbers of the prior of σ₀, or of σ₀² where that is a gamma distribution."""
     if isinstance(prior, Gamma):
         return mixtures.GAMMA, float(prior.shape), float(prior.rate) * scale**2
-    if isinstance(prior, HalfNormal):  # σ0² ~ gamma(1/2, 1/(2s²))
+    if isinstance(prior, HalfNormal):  # σ₀² ~ gamma(1/2, 1/(2s²))
         return mixtures.GAMMA, 0.5, 0.5 * (scale / prior.scale) ** 2
-    return numbers_of_prior(prior, scale)
+    return prior_numbers(prior, scale)
 
 
-def _start(shape: Shape, order: list[int], scale: float) -> Array:
-    """Return ν, ν0 and σ0 where a chain starts."""
-    out = []
-    for distribution in _ordered(shape, order):
-        given = distribution.df if isinstance(distribution, StudentT) else None
-        out.append(float(given) if isinstance(given, int | float) else START_DF)
-    kind, first, second = _numbers(shape.sigma0, scale)
-    typical = first if kind == kinds.KNOWN else 0.7
-    return np.array([*out, START_DF, min(typical, 0.5 * second) if kind == kinds.UNIFORM else typical])
+def _initial_scales(error_model: ErrorModel, order: list[int], scale: float) -> Array:
+    """Return the initial values of ν, ν₀ and σ₀."""
+    known = [d.df if isinstance(d, StudentT) else None for d in _distributions(error_model, order)]
+    nu = [float(df) if isinstance(df, int | float) else INITIAL_DF for df in known]
+    kind, first, second = _sigma0_numbers(error_model.sigma0, scale)
+    sigma0 = first if kind == kinds.KNOWN else 0.7
+    return np.array([*nu, INITIAL_DF, min(sigma0, 0.5 * second) if kind == kinds.UNIFORM else sigma0])
 
 
-class ScaledChain(Chain):
-    """A chain whose cross-products are its own, taken anew in every sweep."""
+class WeightedChain(Chain):
+    """A chain with its own copy of the cross-products, computed anew in each sweep."""
 
-    def __init__(self, problem: Problem, plan: Plan, rng: np.random.Generator, rows: Rows) -> None:
+    def __init__(self, problem: Problem, plan: Plan, rng: np.random.Generator, rows: WeightedRows) -> None:
         super().__init__(problem, plan, rng)
         self.rows = rows
         n, m = rows.rows[6].shape[0], rows.groups
@@ -147,18 +136,11 @@ class ScaledChain(Chain):
         self.scales = (rows.start.copy(), np.ones(n), np.ones(levels), variances, precisions)
 
     def sweep(self, places: IntArray) -> int:
-        """Run one sweep for each of `places`; return how many were run."""
-        problem = self.problem
+        """Run one sweep for each of `places`; return the number of sweeps that succeeded."""
         return _run(
             self.rng,
             *self.products,
-            problem.fixed,
-            problem.factors,
-            problem.bases,
-            problem.inverses,
-            problem.units,
-            problem.hyper,
-            problem.matrices,
+            *self.problem.arguments[3:10],  # fixed … matrices
             self.rows.rows,
             self.rows.mixture,
             self.room,

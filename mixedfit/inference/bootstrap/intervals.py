@@ -13,6 +13,8 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from mixedfit.core.arrays import Array
+from mixedfit.core.distributions import shortest_interval
+from mixedfit.core.errors import ModelError, nearest
 
 __all__ = ["INTERVALS", "IntervalKind", "acceleration_of", "monte_carlo_error", "shortest_interval"]
 
@@ -54,15 +56,8 @@ def bca(estimate: float, replicates: Array, level: float, acceleration: float) -
 
 
 def shortest(estimate: float, replicates: Array, level: float, acceleration: float) -> tuple[float, float]:
-    """Return the shortest interval that contains a share `level` of the replicates, as MixedModels.jl does."""
-    return shortest_interval(replicates, int(np.ceil(level * replicates.size)) - 1)
-
-
-def shortest_interval(values: Array, steps: int) -> tuple[float, float]:
-    """Return the closest pair of values that are `steps` places apart in ascending order."""
-    ordered = np.sort(values, axis=None)
-    first = int(np.argmin(ordered[steps:] - ordered[: ordered.size - steps]))
-    return float(ordered[first]), float(ordered[first + steps])
+    """Return the shortest interval that holds a share `level` of the replicates, as MixedModels.jl does."""
+    return shortest_interval(replicates, min(int(np.ceil(level * replicates.size)), replicates.size))
 
 
 INTERVALS: dict[str, Callable[[float, Array, float, float], tuple[float, float]]] = {
