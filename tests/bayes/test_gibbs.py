@@ -284,7 +284,7 @@ def test_thinned_draws_must_be_every_nth_of_the_chain() -> None:
 
 @pytest.mark.parametrize("jobs", [None, 1])
 def test_interrupt_must_keep_draws_of_every_chain(monkeypatch: pytest.MonkeyPatch, jobs: int | None) -> None:
-    """Chains advance in turn: if they ran one after another, an interrupt on one core would leave some without draws."""
+    """Chains advance in turn: one after another, an interrupt on one core would leave some without draws."""
     looks = iter(range(1_000_000))
 
     def interrupted(*_: object) -> None:

@@ -14,7 +14,6 @@ from scipy.special import ndtr, ndtri
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.distributions import shortest_interval
-from mixedfit.core.errors import ModelError, nearest
 
 __all__ = ["INTERVALS", "IntervalKind", "acceleration_of", "monte_carlo_error", "shortest_interval"]
 
