@@ -134,3 +134,9 @@ def warn(message: str, category: type[Warning]) -> None:
     while frame is not None and frame.f_code.co_filename.startswith(here):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
+
+
+for _class in [
+    value for value in list(globals().values()) if isinstance(value, type) and value.__module__ == __name__
+]:
+    _class.__module__ = "mixedfit"  # where users import them from, and what a traceback shows

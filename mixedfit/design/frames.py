@@ -175,8 +175,8 @@ def _times(name: str, what: str, dtype: str) -> DataError:
     if dtype.startswith(("timedelta", "duration")) or "timedelta" in what:
         number = f"days: t = pd.to_timedelta({column}) / pd.Timedelta(days=1)"
     return DataError(
-        f"column {name!r} holds {what} ({dtype}). As a predictor, turn it into a number first, such as {number}. As a "
-        f"grouping factor, turn it into labels: {column}.astype(str)."
+        f"column {name!r} holds {what} ({dtype}). As a predictor, turn it into a number first, such as {number}; as a "
+        f"grouping factor, into labels: {column}.astype(str)."
     )
 
 

@@ -20,7 +20,7 @@ __all__ = ["ridge_names", "unidentified_elements"]
 CLEAR = 1e-6
 """Smallest eigenvalue of the columns' correlations from which they are independent without a closer look."""
 
-DEPENDENT = 1e-9
+DEPENDENT = 1e-12
 """Singular value below which columns of unit length are linearly dependent."""
 
 

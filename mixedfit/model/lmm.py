@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mixedfit.bayes.distributions import Distribution, Normal
-from mixedfit.core.errors import ConvergenceWarning, IdentifiabilityWarning, ModelError, RankWarning, warn
+from mixedfit.core.errors import ConvergenceWarning, ModelError, RankWarning, warn
 from mixedfit.core.progress import Progress
 from mixedfit.design.design import Design, build_design
 from mixedfit.estimation.estimate import Control
@@ -328,5 +328,3 @@ def _warn(fit: Fit) -> None:
         )
     if not fit.convergence.converged:
         warn(fit.convergence.message, ConvergenceWarning)
-    if fit.convergence.status == "unidentified":
-        warn(fit.convergence.message, IdentifiabilityWarning)
