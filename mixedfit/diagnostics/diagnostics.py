@@ -12,7 +12,7 @@ from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Names
 
 from .deletion.influence import Influence, influence
-from .leverages import Rows
+from .leverages import RowLeverages
 from .residuals import normality_table, residual_table, scaled_residuals, simulated_residuals, spread_table
 from .variance_shares import Interval, Shares, share_table
 
@@ -97,8 +97,8 @@ class Diagnostics:
         return "\n".join([f"Diagnostics of {self._fit.design.formula.source!r}", *lines])
 
     @lazy
-    def _rows(self) -> Rows:
-        return Rows(self._fit)
+    def _rows(self) -> RowLeverages:
+        return RowLeverages(self._fit)
 
     # -- rows --------------------------------------------------------------------------------------
 

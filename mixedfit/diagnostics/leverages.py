@@ -26,11 +26,11 @@ from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
 from mixedfit.kernels.leverages import row_forms
 
-__all__ = ["Rows"]
+__all__ = ["RowLeverages"]
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class RowLeverages:
     """Row-wise quantities of a fit.
 
     Parameters

@@ -17,7 +17,7 @@ from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.simulate import residual_scale, simulate_response
 from mixedfit.kernels.leverages import sequential_residuals
 
-from .leverages import Rows
+from .leverages import RowLeverages
 
 __all__ = ["normality_table", "residual_table", "scaled_residuals", "simulated_residuals", "spread_table"]
 
@@ -28,7 +28,7 @@ LARGEST_STATE = 2000
 """Random effects of several factors up to which decorrelated residuals are computed: their cost grows with n q²."""
 
 
-def residual_table(rows: Rows) -> pd.DataFrame:
+def residual_table(rows: RowLeverages) -> pd.DataFrame:
     """Return residuals of every row; NaN where they are not defined (weight 0, or a row that is fitted exactly)."""
     fit = rows.fit
     marginal, conditional = fit.response - fit.fixed_part, fit.response - fit.fitted

@@ -14,7 +14,7 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.format import format_numbers, text_columns
 from mixedfit.core.progress import Progress
-from mixedfit.diagnostics.leverages import Rows
+from mixedfit.diagnostics.leverages import RowLeverages
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Names, parameters_of, values_of
 from mixedfit.inference.bootstrap.replicates import Replicates, count_reasons, natural_values
@@ -139,13 +139,13 @@ class Influence:
 
 
 def influence(
-    rows: Rows, group: str | None, *, refit: bool, names: Names, progress: bool | None
+    rows: RowLeverages, group: str | None, *, refit: bool, names: Names, progress: bool | None
 ) -> Influence:
     """Return the influence of each row or of each level of a grouping factor.
 
     Parameters
     ----------
-    rows : Rows
+    rows : RowLeverages
         Of the fit.
     group : str or None
     refit : bool
@@ -172,7 +172,7 @@ def influence(
     return _record(fit, group, refit, labels, [case.size for case in cases], parts, names)
 
 
-def _cases(rows: Rows, group: str | None) -> tuple[pd.Index[Any], list[IntArray]]:
+def _cases(rows: RowLeverages, group: str | None) -> tuple[pd.Index[Any], list[IntArray]]:
     """Return labels and rows of the cases; rows of weight 0 belong to none."""
     fit = rows.fit
     counted = np.flatnonzero(rows.counted)
@@ -194,12 +194,14 @@ def _cases(rows: Rows, group: str | None) -> tuple[pd.Index[Any], list[IntArray]
     return block.grouping.levels[np.unique(codes)].rename(group), cases
 
 
-def _row_chunks(rows: Rows) -> list[Deleted]:
+def _row_chunks(rows: RowLeverages) -> list[Deleted]:
     counted = np.flatnonzero(rows.counted)
     return [held_rows(rows, counted[at : at + CHUNK]) for at in range(0, counted.size, CHUNK)]
 
 
-def _deleted(rows: Rows, group: str | None, cases: Sequence[IntArray], refit: bool, say: Any) -> Deleted:
+def _deleted(
+    rows: RowLeverages, group: str | None, cases: Sequence[IntArray], refit: bool, say: Any
+) -> Deleted:
     fit = rows.fit
     own = cases_by_level(fit, rows, group is None, np.flatnonzero(rows.counted))
     if refit:

@@ -14,7 +14,7 @@ import numpy as np
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import symmetric
-from mixedfit.diagnostics.leverages import Rows
+from mixedfit.diagnostics.leverages import RowLeverages
 from mixedfit.estimation.batch import BatchSearch
 from mixedfit.estimation.fit import Fit
 from mixedfit.inference.bootstrap.cases import LevelSource
@@ -177,12 +177,12 @@ def level_cases(fit: Fit) -> LevelCases:
     )
 
 
-def row_cases(rows: Rows, these: IntArray) -> LevelCases:
+def row_cases(rows: RowLeverages, these: IntArray) -> LevelCases:
     """Return rows as cases.
 
     Parameters
     ----------
-    rows : Rows
+    rows : RowLeverages
     these : ndarray of int64, shape (cases,)
     """
     fit = rows.fit

@@ -10,7 +10,7 @@ from mixedfit.core.arrays import IntArray
 from mixedfit.core.errors import MixedfitError
 from mixedfit.core.linalg import blas_threads, inverse
 from mixedfit.crossproducts.crossprod import CrossProducts
-from mixedfit.diagnostics.leverages import Rows
+from mixedfit.diagnostics.leverages import RowLeverages
 from mixedfit.estimation.batch import BatchSearch, batch_search
 from mixedfit.estimation.fit import Fit, criterion_of
 from mixedfit.inference.bootstrap.replicates import refitted
@@ -33,7 +33,7 @@ NOT_ESTIMABLE = "fixed effects not estimable"
 Say = Callable[[int, int], None]
 
 
-def held_rows(rows: Rows, these: IntArray) -> Deleted:
+def held_rows(rows: RowLeverages, these: IntArray) -> Deleted:
     """Return estimates without each of some rows at the fit's θ and σ, in closed form.
 
     β̂ − β̂₍ᵢ₎ = ΦX̂ᵢᵀ wᵢeᵢ/(1 − hᵢ); X̃ᵀV⁻¹X̃ loses wᵢX̂ᵢᵀX̂ᵢ/(1 − hᵢ + sᵢ), sᵢ = wᵢX̂ᵢΦX̂ᵢᵀ.
@@ -158,7 +158,7 @@ def _refit(fit: Fit, search: BatchSearch | None, rows: IntArray, out: Deleted, c
     out.theta[c] = refit.theta
 
 
-def cases_by_level(fit: Fit, rows: Rows, by_row: bool, these: IntArray) -> LevelCases | None:
+def cases_by_level(fit: Fit, rows: RowLeverages, by_row: bool, these: IntArray) -> LevelCases | None:
     """Return cases as products of single levels where the model has one factor."""
     if not has_one_factor(fit):
         return None
