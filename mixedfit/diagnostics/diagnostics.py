@@ -1,4 +1,4 @@
-"""`Diagnostics`: residuals, leverages, influence, R², ICC and principal components of one fit."""
+"""`Diagnostics`: residuals, leverages, influence, principal components and variance shares of a fit, as tables."""
 
 from __future__ import annotations
 
@@ -16,57 +16,21 @@ from .leverages import RowLeverages
 from .residuals import normality_table, residual_table, scaled_residuals, simulated_residuals, spread_table
 from .variance_shares import Interval, Shares, share_table
 
-__all__ = ["Diagnostics", "component_table", "loading_table"]
-
-
-def component_table(fit: Fit) -> pd.DataFrame:
-    """Return a row a component of every factor.
-
-    Bates, Kliegl, Vasishth & Baayen (2015), Parsimonious mixed models, section 3; lme4's rePCA, whose ``sdev`` is
-    `relative_sd`. The singular values of λ; proportions are those of the squares.
-    """
-    rows = []
-    for block, lam in zip(fit.design.blocks, fit.lam, strict=True):
-        values = np.linalg.svd(lam, compute_uv=False)
-        squares, total = values**2, float(np.sum(values**2))
-        shares = squares / total if total > 0 else np.zeros_like(squares)
-        for i, (value, share, sum_) in enumerate(zip(values, shares, np.cumsum(shares), strict=True)):
-            name = f"PC{i + 1}"
-            rows.append((block.name, name, float(fit.sigma * value), float(value), float(share), float(sum_)))
-    columns = ["group", "component", "sd", "relative_sd", "proportion", "cumulative"]
-    return pd.DataFrame(rows, columns=columns).set_index(["group", "component"])
-
-
-def loading_table(fit: Fit) -> pd.DataFrame:
-    """Return the loadings of the components: rows (group, effect), a column for each component.
-
-    The sign of a component is arbitrary; here its largest loading is positive.
-    """
-    index, rows = [], []
-    widest = max((block.k for block in fit.design.blocks), default=0)
-    for block, lam in zip(fit.design.blocks, fit.lam, strict=True):
-        left = np.linalg.svd(lam)[0]
-        largest = left[np.abs(left).argmax(axis=0), np.arange(block.k)]
-        left = left * np.where(largest < 0, -1.0, 1.0)
-        for effect, row in zip(block.effects, left, strict=True):
-            index.append((block.name, effect))
-            rows.append([*row, *[np.nan] * (widest - block.k)])
-    names = pd.MultiIndex.from_tuples(index, names=["group", "effect"]) if index else None
-    return pd.DataFrame(rows, index=names, columns=[f"PC{i + 1}" for i in range(widest)])
+__all__ = ["Diagnostics"]
 
 
 CONTENTS = {
     "residuals": "conditional and marginal: raw, Pearson, studentized",
-    "scaled_residuals": "marginal, made uncorrelated",
-    "simulated_residuals()": "ranks among responses drawn from the fit",
+    "scaled_residuals": "marginal, decorrelated",
+    "simulated_residuals()": "ranks among responses simulated from the fit",
     "normality": "skewness, kurtosis, Shapiro-Wilk, of residuals and random effects",
-    "spread": "does the residuals' size go with fitted values or predictors?",
+    "spread": "correlation of the size of residuals with fitted values and predictors",
     "leverages": "overall, of the fixed effects, of the random effects",
     "effective_parameters": "trace of the hat matrix",
     "cooks_distance": "of each row, fixed and random effects together",
     "influence()": "of each row, or of each level of a grouping factor",
     "random_effects_pca": "principal components of the random effects",
-    "random_effects_loadings": "what they are made of",
+    "random_effects_loadings": "loadings of the effects on these components",
     "variance_shares": "of fixed effects, grouping factors, residual",
     "r_squared()": "marginal and conditional",
     "icc()": "intraclass correlations",
@@ -74,9 +38,9 @@ CONTENTS = {
 
 
 class Diagnostics:
-    """Diagnostics of one fit, computed on first access; `MixedResults.diagnostics`.
+    """Diagnostics of a fit, computed on first use; returned by `MixedResults.diagnostics`.
 
-    Tables of rows have the index of the data, rows with missing values left out.
+    Tables of rows have the index of the data, without the rows dropped for missing values.
 
     Examples
     --------
@@ -110,38 +74,40 @@ class Diagnostics:
     def residuals(self) -> pd.DataFrame:
         """Conditional (y − Xβ̂ − Zb̂) and marginal (y − Xβ̂) residuals, each raw, Pearson and studentized.
 
-        Pearson residuals are over the standard deviation of the observation (given b, or in the population),
-        studentized ones over their own, which is smaller because β and b were estimated from the same data. These are
-        SAS PROC MIXED's PearsonResid and StudentResid of the RESIDUAL option. NaN for rows of weight 0, and
-        studentized where the fit reproduces a row exactly.
+        Pearson residuals are divided by the standard deviation of the observation (given b, or in the population).
+        Studentized residuals are divided by their own standard deviation, which is smaller because β and b were
+        estimated from the same data. These are PearsonResid and StudentResid of SAS PROC MIXED. NaN for rows of weight
+        0; studentized residuals are also NaN where the fit reproduces a row exactly.
         """
         return self._residuals.copy()
 
     @property
     def scaled_residuals(self) -> pd.Series[float]:
-        """Marginal residuals made uncorrelated with unit variance by the Cholesky factor of their covariance.
+        """Marginal residuals, decorrelated to unit variance by the Cholesky factor of their covariance (SAS's VCIRY).
 
-        Each is a row's residual less its best prediction from the rows before it, over the standard deviation of
-        that; it depends on the order of the rows. SAS's VCIRY. With several factors, up to 2,000 random effects.
+        Each is a row's residual less its best linear prediction from the rows before it, divided by the standard
+        deviation of that difference; it depends on the order of the rows. Models with several factors may have at most
+        2,000 random effects.
         """
         return pd.Series(scaled_residuals(self._fit), index=self._fit.design.index, name="scaled")
 
     def simulated_residuals(
         self, n: int = 250, *, seed: Any = None, conditional: bool = False
     ) -> pd.Series[float]:
-        """Return the rank of each observation among n drawn from the fit, spread evenly over (0, 1).
+        """Return the rank of each observation among n simulated from the fit, scaled to (0, 1).
 
-        Under the model they are uniform: too many near 0 and 1 mean tails heavier than normal, a trend against a
-        predictor a wrong mean or spread.
+        Under the model the ranks are uniform. An excess near 0 and 1 indicates tails heavier than normal; a trend
+        against a predictor indicates a wrong mean or variance.
 
         Parameters
         ----------
         n : int
-            Responses drawn.
+            Number of simulated responses.
         seed : int, SeedSequence, Generator or None
             The same seed gives the same numbers.
         conditional : bool
-            Whether random effects stay at their modes. Drawn anew (the default), residuals of one group go together.
+            Whether random effects stay at their modes. By default they are drawn too, and the ranks within a group are
+            correlated.
 
         Examples
         --------
@@ -158,9 +124,9 @@ class Diagnostics:
     def normality(self) -> pd.DataFrame:
         """Skewness, excess kurtosis and Shapiro-Wilk test of conditional studentized residuals and of random effects.
 
-        Columns count, skewness, excess_kurtosis, shapiro_w, p_value. Rough guides: residuals share estimates, predicted
-        effects are shrunken towards normal, and with many rows every small departure is significant. NaN for the test
-        beyond 5,000 values, and for effects whose variance is 0.
+        Columns count, skewness, excess_kurtosis, shapiro_w, p_value. These are rough guides: residuals are correlated
+        through the estimates, predicted effects are closer to normal than the effects, and with many rows small
+        departures are significant. NaN for the test of more than 5,000 values, and for effects whose variance is 0.
         """
         return normality_table(self._fit, self._residuals["conditional_studentized"].to_numpy())
 
@@ -168,16 +134,17 @@ class Diagnostics:
     def spread(self) -> pd.DataFrame:
         """Spearman's correlation of |conditional studentized residual| with fitted values and each column of X.
 
-        Far from 0: the residual variance is not the same everywhere. The p-values take rows as independent.
+        A correlation far from 0 indicates that the residual variance is not constant. The p-values assume independent
+        rows.
         """
         return spread_table(self._fit, self._residuals["conditional_studentized"].to_numpy())
 
     @property
     def leverages(self) -> pd.DataFrame:
-        """Leverages of every row: ∂ŷ_i/∂y_i at fixed variance parameters; columns overall, fixed, random.
+        """Leverages ∂ŷ_i/∂y_i of the rows at fixed variance parameters; columns overall, fixed, random.
 
-        Overall is that of the fitted value Xβ̂ + Zb̂ (lme4's hatvalues), whose sum says how many parameters the fit
-        is worth; fixed that of Xβ̂ alone, whose sum is the number of fixed effects; random the difference.
+        Overall is the leverage of the fitted value Xβ̂ + Zb̂ (lme4's hatvalues); its sum is the effective number of
+        parameters. Fixed is the leverage of Xβ̂ alone; its sum is the number of fixed effects. Random is the difference.
         """
         overall, fixed = self._rows.leverage, self._rows.fixed_leverage
         columns = {"overall": overall, "fixed": fixed, "random": overall - fixed}
@@ -185,16 +152,16 @@ class Diagnostics:
 
     @property
     def effective_parameters(self) -> float:
-        """Trace of the hat matrix: the number of parameters that the fitted values are worth."""
+        """Effective number of parameters of the fitted values: the trace of the hat matrix."""
         return float(self._rows.leverage.sum())
 
     @property
     def cooks_distance(self) -> pd.Series[float]:
-        """Cook's distance of each row, fixed and random effects taken together, as lme4's cooks.distance(fit).
+        """Cook's distance of each row for fixed and random effects together, as lme4's cooks.distance(fit).
 
-        h e²/(p σ²(1 − h)²) with Pearson residuals e and overall leverages h: the change in (β, b) when the row is left
-        out, at fixed variance parameters, measured by the mixed-model equations. `influence()` has the distance of
-        the fixed effects alone.
+        h e²/(p σ²(1 − h)²) with Pearson residuals e and overall leverages h: the change of (β, b) when the row is
+        deleted, at fixed variance parameters, in the metric of the mixed-model equations. `influence()` returns the
+        distance of the fixed effects alone.
         """
         rows = self._rows
         h, p = rows.leverage, self._fit.cross.p_total
@@ -211,19 +178,19 @@ class Diagnostics:
         names: Names = "lme4",
         progress: bool | None = None,
     ) -> Influence:
-        """Return the influence of each row, or of each level of a grouping factor, on the estimates.
+        """Return the effect on the estimates of deleting each row, or each level of a grouping factor.
 
-        The case's products are subtracted from those of all rows; no other row is read again.
+        The cross-products of the case are subtracted from those of all rows; no other row is read again.
 
         Parameters
         ----------
         group : str, optional
-            Grouping factor whose levels are left out one by one; rows by default.
+            Grouping factor whose levels are deleted one by one; by default the cases are the rows.
         refit : bool
-            False: variance parameters are held at their estimates, and the rest follows exactly in closed form (as
-            R's HLMdiag). True: all parameters are estimated anew (as lme4's `influence()`).
+            False: variance parameters are held at their estimates, and the fixed effects follow exactly in closed form
+            (as R's HLMdiag). True: all parameters are estimated again (as lme4's `influence()`).
         names : {"lme4", "long", "words"}
-            What the variance parameters are called.
+            Names of the variance parameters.
         progress : bool, optional
             Whether to show progress; by default on a terminal, after two seconds.
 
@@ -252,24 +219,24 @@ class Diagnostics:
     def random_effects_pca(self) -> pd.DataFrame:
         """Principal components of each factor's random effects: sd, relative_sd (over σ), proportion, cumulative.
 
-        A component with a standard deviation near 0 means that the effects vary in fewer directions than the formula
-        gives them. lme4's rePCA, whose ``sdev`` is `relative_sd`. Effects are in the units of their columns:
+        A component with a standard deviation near 0 indicates that the effects vary in fewer directions than the
+        formula allows. As lme4's rePCA, whose ``sdev`` is `relative_sd`. Effects are in the units of their columns:
         rescaling a predictor changes the components.
         """
-        return component_table(self._fit)
+        return _component_table(self._fit)
 
     @property
     def random_effects_loadings(self) -> pd.DataFrame:
-        """Components in terms of the effects: rows (group, effect), a column a component."""
-        return loading_table(self._fit)
+        """Loadings of the effects on the components: rows (group, effect), a column for each component."""
+        return _loading_table(self._fit)
 
     # -- shares of variance ------------------------------------------------------------------------
 
     @property
     def variance_shares(self) -> pd.DataFrame:
-        """Mean variance of the rows that fixed effects, each grouping factor and the residual give, and its share.
+        """Variance of fixed effects, each grouping factor and the residual, as a mean over the rows, and its share.
 
-        With weights the residual's is the mean of σ²/wᵢ. An offset does not count among the fixed effects.
+        With weights the residual variance is the mean of σ²/wᵢ. An offset does not count among the fixed effects.
         """
         values = Shares(self._fit).components
         index = ["fixed effects", *(block.name for block in self._fit.design.blocks), "residual"]
@@ -278,20 +245,20 @@ class Diagnostics:
     def r_squared(
         self, interval: Interval | None = None, *, level: float = 0.95, n: int = 1000, seed: Any = None
     ) -> pd.DataFrame:
-        """Return R² of fixed effects alone (marginal) and of fixed and random effects together (conditional).
+        """Return R² of the fixed effects (marginal) and of fixed and random effects together (conditional).
 
         Nakagawa & Schielzeth (2013), with random slopes Johnson (2014): the variance of a factor's effects is its
-        mean over the rows. A variance of 0 counts as 0. With weights the residual variance is the mean of σ²/wᵢ; an
-        offset, which is known and not explained, counts neither as fixed effects nor in the whole.
+        mean over the rows. With weights the residual variance is the mean of σ²/wᵢ. An offset counts neither among the
+        fixed effects nor in the total.
 
         Parameters
         ----------
         interval : {"delta", "bootstrap"}, optional
-            By the delta method on the logit scale (NaN where a variance is 0), or percentiles of a parametric
-            bootstrap.
+            The delta method on the logit scale (NaN where a variance is 0), or percentiles of a parametric bootstrap.
         level : float
+            Coverage of the intervals.
         n, seed
-            Replicates of the bootstrap, and what makes them the same again.
+            Replicates and seed of the bootstrap.
 
         Examples
         --------
@@ -305,15 +272,14 @@ class Diagnostics:
         last = len(self._fit.design.blocks) + 1
         everything = list(range(last + 1))
         members = {"marginal": ([0], everything), "conditional": (everything[:-1], everything)}
-        return share_table(self._fit, members, {"interval": interval, "level": level, "n": n, "seed": seed})
+        return share_table(self._fit, members, interval=interval, level=level, n=n, seed=seed)
 
     def icc(
         self, interval: Interval | None = None, *, level: float = 0.95, n: int = 1000, seed: Any = None
     ) -> pd.DataFrame:
-        """Return intraclass correlations: the share of random effects in the variance.
+        """Return intraclass correlations: shares of the random effects in the variance.
 
-        The variances are those of `r_squared`: with weights the residual's is the mean of σ²/wᵢ, and an offset does
-        not count.
+        The variances are those of `r_squared`.
 
         Parameters
         ----------
@@ -323,8 +289,8 @@ class Diagnostics:
         Returns
         -------
         pandas.DataFrame
-            Rows: adjusted (of the variance that fixed effects leave), conditional (of all variance), and the adjusted
-            one of each grouping factor alone.
+            Rows: adjusted (share of the variance without fixed effects), conditional (share of the total variance),
+            and the adjusted share of each grouping factor.
 
         Examples
         --------
@@ -342,4 +308,39 @@ class Diagnostics:
         below = [*random, len(blocks) + 1]
         members = {"adjusted": (random, below), "conditional": (random, [0, *below])}
         members |= {block.name: ([1 + f], below) for f, block in enumerate(blocks)}
-        return share_table(self._fit, members, {"interval": interval, "level": level, "n": n, "seed": seed})
+        return share_table(self._fit, members, interval=interval, level=level, n=n, seed=seed)
+
+
+def _component_table(fit: Fit) -> pd.DataFrame:
+    """Return the principal components of every factor's random effects: the singular values of λ.
+
+    Bates, Kliegl, Vasishth & Baayen (2015), Parsimonious mixed models, section 3.
+    """
+    rows = []
+    for block, lam in zip(fit.design.blocks, fit.lam, strict=True):
+        values = np.linalg.svd(lam, compute_uv=False)
+        squares, total = values**2, float(np.sum(values**2))
+        shares = squares / total if total > 0 else np.zeros_like(squares)
+        for i, (value, share, sum_) in enumerate(zip(values, shares, np.cumsum(shares), strict=True)):
+            name = f"PC{i + 1}"
+            rows.append((block.name, name, float(fit.sigma * value), float(value), float(share), float(sum_)))
+    columns = ["group", "component", "sd", "relative_sd", "proportion", "cumulative"]
+    return pd.DataFrame(rows, columns=columns).set_index(["group", "component"])
+
+
+def _loading_table(fit: Fit) -> pd.DataFrame:
+    """Return the loadings of the effects on the components: the left singular vectors of λ.
+
+    The sign of a component is arbitrary; here its largest loading is positive.
+    """
+    index, rows = [], []
+    widest = max((block.k for block in fit.design.blocks), default=0)
+    for block, lam in zip(fit.design.blocks, fit.lam, strict=True):
+        left = np.linalg.svd(lam)[0]
+        largest = left[np.abs(left).argmax(axis=0), np.arange(block.k)]
+        left = left * np.where(largest < 0, -1.0, 1.0)
+        for effect, row in zip(block.effects, left, strict=True):
+            index.append((block.name, effect))
+            rows.append([*row, *[np.nan] * (widest - block.k)])
+    names = pd.MultiIndex.from_tuples(index, names=["group", "effect"]) if index else None
+    return pd.DataFrame(rows, index=names, columns=[f"PC{i + 1}" for i in range(widest)])

@@ -1,4 +1,4 @@
-"""Least squares of each group alone, beside the coefficients of the model."""
+"""Coefficients of each group: least squares on its own rows, and the shrunken coefficients of the model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 
-__all__ = ["GroupFits", "group_fits", "zero_variance"]
+__all__ = ["GroupFits", "group_fits", "pick_effects", "zero_variance"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +30,9 @@ class GroupFits:
     shrunken : pandas.DataFrame
         β + b, levels × effects.
     mean : ndarray, shape (k,)
-        Fixed effects of the same columns, 0 for those without one: towards what coefficients are shrunken.
+        Fixed effects of the same columns, towards which coefficients are shrunken; 0 for a column without one.
     covariance : ndarray, shape (k, k)
-        Ω of one level's effects.
+        Ω, the covariance matrix of one level's effects.
     """
 
     group: str
@@ -45,29 +45,23 @@ class GroupFits:
 
     @property
     def determined(self) -> Any:
-        """Whether each level has coefficients of its own, shape (levels,), bool."""
+        """Whether the rows of each level determine its coefficients, shape (levels,), bool."""
         return self.alone.notna().all(axis=1).to_numpy()
 
 
 def group_fits(results: Fitted, block: int) -> GroupFits:
-    """Return least squares of each level alone, and the model's coefficients.
+    """Return least-squares coefficients of each level alone, and the model's coefficients.
 
-    The regressors are the columns of the factor's random effects. What the model says of all other columns (fixed
-    effects without a random counterpart, other grouping factors) is taken from the response first.
+    The regressors are the columns of the factor's random effects. The fitted contribution of all other columns (fixed
+    effects without a random counterpart, other grouping factors) is subtracted from the response first.
     """
     fit = fit_of(results)
     own = fit.design.blocks[block]
-    names = list(fit.design.x_names)
-    kept = set(np.flatnonzero(fit.kept[: len(names)]).tolist())
-    mean = np.zeros(own.k)
-    shared = np.zeros(fit.design.n)
-    for j, effect in enumerate(own.effects):
-        if effect in names and names.index(effect) in kept:
-            mean[j] = fit.beta[names.index(effect)]
-            shared += own.z[:, j] * mean[j]
+    names = fit.design.x_names
+    fixed = dict(zip(names, np.nan_to_num(fit.beta), strict=False))  # a dropped column counts as 0
+    mean = np.array([fixed.get(effect, 0.0) for effect in own.effects])
     mode = fit.modes[block]
-    ours = shared + np.einsum("ik,ik->i", own.z, mode[own.codes])
-    y = fit.response - (fit.fitted - ours)
+    y = fit.response - fit.fitted + np.einsum("ik,ik->i", own.z, (mean + mode)[own.codes])
     weights = fit.design.weights
     root = np.ones(fit.design.n) if weights is None else np.sqrt(weights)
     sizes = np.bincount(own.codes[root > 0], minlength=own.levels)
@@ -85,7 +79,7 @@ def group_fits(results: Fitted, block: int) -> GroupFits:
 
 
 def _least_squares(z: Array, y: Array, codes: IntArray, levels: int) -> Array:
-    """Return least squares of y on z within each level, shape (levels, k); NaN without full rank."""
+    """Return least-squares coefficients of y on z within each level, shape (levels, k); NaN without full rank."""
     k = z.shape[1]
     out = np.full((levels, k), np.nan)
     order = np.argsort(codes, kind="stable")
@@ -102,7 +96,7 @@ def _least_squares(z: Array, y: Array, codes: IntArray, levels: int) -> Array:
 
 
 def zero_variance(fit: Fit, block: int, effect: int | None = None) -> str:
-    """Return words where the estimated variance of an effect, or of all of a factor's, is 0; else nothing."""
+    """Return a note if the estimated variance of an effect, or of all effects of a factor, is 0; else ""."""
     own = fit.design.blocks[block]
     variances = np.diag(fit.omega[block])
     if effect is None:

@@ -1,14 +1,14 @@
-"""Leverages and adjusted columns of the rows of a fit.
+"""Leverages of the rows, the variances of their fitted values, and their columns adjusted for the random effects.
 
 In units where σ = 1, with R = W⁻¹, V = R + ZΛΛᵀZᵀ and P = V⁻¹ − V⁻¹X(XᵀV⁻¹X)⁻¹XᵀV⁻¹:
 
 * the hat matrix of ŷ = Xβ̂ + Zb̂ is I − RP, and y − ŷ = RPy;
 * its diagonal is w_i c_i, with c_i the uncertainty of row i's fitted value: [z_i x_i] C [z_i x_i]ᵀ, C the inverse of
   the mixed-model equations (Bates et al. 2015, section 3.4);
-* X̂ = RV⁻¹X = X − Zb(X) is what the random effects leave of X, and V⁻¹X = WX̂;
+* X̂ = RV⁻¹X = X − Zb(X) is X less the BLUPs of its columns, and V⁻¹X = WX̂;
 * the hat matrix of Xβ̂ alone is X(XᵀV⁻¹X)⁻¹XᵀV⁻¹ (Demidenko & Stukel 2005, Statistics in Medicine 24:893).
 
-No n × n matrix is formed: C is needed only where levels meet on a row, and those entries are at hand.
+No n × n matrix is formed: only the entries of C whose levels occur together on a row are needed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["RowLeverages"]
 
 @dataclass(frozen=True, eq=False)
 class RowLeverages:
-    """Row-wise quantities of a fit.
+    """Leverages and related row-wise quantities of a fit.
 
     Parameters
     ----------
@@ -60,19 +60,19 @@ class RowLeverages:
 
     @lazy
     def X(self) -> Array:  # noqa: N802
-        """X̃ of the cross-products: X of full rank in an orthonormal basis, many-level factors taken off, (n, p)."""
+        """X̃ of the cross-products: X projected off the many-level factors, in an orthonormal basis, shape (n, p)."""
         fixed = self.fit.cross.fixed
         return np.asarray(fixed.columns(self.fit.design, slice(0, self.fit.design.n)) @ fixed.transform)
 
     @lazy
     def first_effects(self) -> Array:
-        """Effects of the first factor in its basis, shape (n, k)."""
+        """Z of the first factor in the basis of the cross-products, shape (n, k)."""
         f = self.fit.cross.first_block
         return np.ascontiguousarray(self.fit.design.blocks[f].z @ inverse(self.fit.cross.basis[f]))
 
     @lazy
     def _tail(self) -> tuple[IntArray, Array]:
-        """Tail columns of each row and its effects there, shape (n, effects) each."""
+        """Tail columns of each row and the row's values there, shape (n, effects) each."""
         design, cross = self.fit.design, self.fit.cross
         n = design.n
         codes = tail_codes(design, cross.tail, cross.fixed.span, slice(0, n))
@@ -89,7 +89,10 @@ class RowLeverages:
 
     @lazy
     def forms(self) -> Array:
-        """Uncertainty of z'b given β; with many-level fixed factors on one side, on both: shape (n, 3)."""
+        """Quadratic forms of each row in the inverse over random and many-level fixed columns, shape (n, 3).
+
+        Of all these columns; with the many-level fixed ones alone on one side; with them alone on both sides.
+        """
         cross, design = self.fit.cross, self.fit.design
         out = np.zeros((design.n, 3))
         if cross.first_block < 0 and not cross.tail:
@@ -148,7 +151,7 @@ class RowLeverages:
 
     @lazy
     def adjusted(self) -> Array:
-        """X̂ = RV⁻¹X̃, the columns of X̃ adjusted for random effects and many-level fixed factors, shape (n, p)."""
+        """X̂ = RV⁻¹X̃: X̃ adjusted for random effects and many-level fixed factors, shape (n, p)."""
         cross, design = self.fit.cross, self.fit.design
         out = self.X.copy()
         if cross.first_block >= 0:
@@ -160,7 +163,7 @@ class RowLeverages:
         return self._less_tail(out, 0)
 
     def _less_tail(self, values: Array, first: int) -> Array:
-        """Return columns less their predictions from the tail's columns from `first` on."""
+        """Subtract from columns, in place, their predictions by the tail columns from `first` on; return them."""
         columns, effects = self._tail
         slopes = self.fit.evaluation.tail.slopes[:, :-1]
         for s in range(columns.shape[1]):
@@ -177,7 +180,7 @@ class RowLeverages:
 
     @lazy
     def share(self) -> Array:
-        """w_i X̂_iΦX̂_iᵀ: the part of the leverage due to estimating β, shape (n,)."""
+        """w_i X̂_iΦX̂_iᵀ: the part of the leverage that is due to the estimation of β, shape (n,)."""
         return np.asarray(self.weights * np.einsum("ip,pq,iq->i", self.adjusted, self.phi, self.adjusted))
 
     @lazy
@@ -208,7 +211,7 @@ class RowLeverages:
 
 
 def _forms_of_fixed(whole: Array, columns: IntArray, effects: Array) -> Array:
-    """Return the forms without random effects: all columns are fixed."""
+    """Return the forms of a model without random effects: all tail columns are fixed."""
     full = symmetric(whole)
     form = np.zeros(columns.shape[0])
     for s in range(columns.shape[1]):
@@ -218,7 +221,7 @@ def _forms_of_fixed(whole: Array, columns: IntArray, effects: Array) -> Array:
 
 
 def _as_arrays(whole: Array | sparse.csr_array) -> tuple[Array, IntArray, IntArray, Array]:
-    """Return an inverse as the kernel takes it: a dense matrix, or rows of a sparse one."""
+    """Return an inverse in the form that the kernel takes: a dense matrix, or the rows of a sparse one."""
     if isinstance(whole, sparse.csr_array):
         return np.zeros((0, 0)), whole.indptr.astype(np.int64), whole.indices.astype(np.int64), whole.data
     none = np.zeros(0, np.int64)

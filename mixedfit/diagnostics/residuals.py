@@ -1,7 +1,8 @@
-"""Residuals: raw, standardised, studentised and simulated, with measures of their shape.
+"""Residuals (raw, Pearson, studentized, decorrelated, simulated), and tests of their normality and spread.
 
 SAS/STAT PROC MIXED, "Residual Diagnostics". With r = y − Xβ̂ and e = y − Xβ̂ − Zb̂:
-Var(r) = σ²(V − XΦXᵀ) and Var(e) = σ²RPR = σ²R(I − H); Pearson residuals divide by √(σ²V_ii) and √(σ²R_ii) instead.
+Var(r) = σ²(V − XΦXᵀ) and Var(e) = σ²RPR = σ²R(I − H), which studentized residuals divide by; Pearson residuals divide
+by √(σ²V_ii) and √(σ²R_ii).
 """
 
 from __future__ import annotations
@@ -21,21 +22,27 @@ from .leverages import RowLeverages
 
 __all__ = ["normality_table", "residual_table", "scaled_residuals", "simulated_residuals", "spread_table"]
 
-NOTHING_LEFT = 1e-10
-"""Share of a residual's variance below which the fit reproduces the row and a studentised residual is 0/0."""
+EXACT_FIT = 1e-10
+"""Share of the variance of an observation: if its residual has less, the studentized residual is 0/0."""
 
 LARGEST_STATE = 2000
-"""Random effects of several factors up to which decorrelated residuals are computed: their cost grows with n q²."""
+"""Largest number q of effects for decorrelated residuals of models with several factors, which cost O(n q²)."""
+
+LARGEST_SHAPIRO = 5000
+"""Largest sample for the test of Shapiro and Wilk, whose approximation is not valid beyond."""
+
+CHUNK = 2**21
+"""Simulated numbers held at a time."""
 
 
 def residual_table(rows: RowLeverages) -> pd.DataFrame:
-    """Return residuals of every row; NaN where they are not defined (weight 0, or a row that is fitted exactly)."""
+    """Return the residuals of every row; NaN where undefined (weight 0, or a row that is fitted exactly)."""
     fit = rows.fit
     marginal, conditional = fit.response - fit.fixed_part, fit.response - fit.fitted
     left = 1.0 - rows.leverage
-    left = np.where(left > NOTHING_LEFT, left, np.nan)
+    left = np.where(left > EXACT_FIT, left, np.nan)
     spread = rows.marginal_variance - rows.mean_uncertainty
-    spread = np.where(spread > NOTHING_LEFT * rows.marginal_variance, spread, np.nan)
+    spread = np.where(spread > EXACT_FIT * rows.marginal_variance, spread, np.nan)
     columns = {
         "conditional": conditional,
         "conditional_pearson": conditional / np.sqrt(rows.variance_ratio) / fit.sigma,
@@ -50,9 +57,8 @@ def residual_table(rows: RowLeverages) -> pd.DataFrame:
 def scaled_residuals(fit: Fit) -> Array:
     """Return L⁻¹(y − Xβ̂) with LLᵀ the marginal covariance, rows in the order of the data, shape (n,).
 
-    Fitzmaurice, Laird & Ware (2011), Applied Longitudinal Analysis, section 10.2; SAS's VCIRY. Each is the row's
-    residual less its best prediction from the rows before it, over the standard deviation of that. With one factor
-    only rows of the same level predict each other.
+    Fitzmaurice, Laird & Ware (2011), Applied Longitudinal Analysis, section 10.2; see `Diagnostics.scaled_residuals`.
+    With one factor only rows of the same level are correlated.
 
     Raises
     ------
@@ -77,7 +83,7 @@ def scaled_residuals(fit: Fit) -> Array:
 
 
 def _filter_all(fit: Fit, weights: Array, residuals: Array, out: Array) -> None:
-    """Fill `out` as `sequential_residuals` does, with the effects of all factors as one state."""
+    """Fill `out` as `sequential_residuals` does, by a Kalman filter whose state is the effects of all factors."""
     blocks = fit.design.blocks
     total = sum(block.levels * block.k for block in blocks)
     if total > LARGEST_STATE:
@@ -103,12 +109,8 @@ def _filter_all(fit: Fit, weights: Array, residuals: Array, out: Array) -> None:
         spread -= np.outer(image, image / variance)
 
 
-LARGEST_SHAPIRO = 5000
-"""Values up to which Shapiro and Wilk's test is computed; its approximation is not for more."""
-
-
 def normality_table(fit: Fit, residuals: Array) -> pd.DataFrame:
-    """Return moments and Shapiro and Wilk's test, a row for the residuals and for each column of random effects.
+    """Return moments and the Shapiro-Wilk test of the residuals and of each column of random effects.
 
     Parameters
     ----------
@@ -138,7 +140,7 @@ def _moments(values: Array) -> tuple[float, ...]:
 
 
 def spread_table(fit: Fit, residuals: Array) -> pd.DataFrame:
-    """Return Spearman's correlation of the residuals' size with fitted values and every column of X.
+    """Return Spearman's correlation of |residual| with the fitted values and every column of X.
 
     Parameters
     ----------
@@ -160,32 +162,17 @@ def spread_table(fit: Fit, residuals: Array) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=["spearman", "p_value"])
 
 
-NUMBERS = 2**21
-"""Numbers drawn at once."""
-
-
 def simulated_residuals(fit: Fit, n: int, *, seed: object, conditional: bool) -> Array:
-    """Return ranks of the observations among n simulated ones, spread evenly over (0, 1), shape (n,).
+    """Return the ranks of the observations among n simulated ones, scaled to (0, 1), shape (rows,).
 
-    Parameters
-    ----------
-    fit : Fit
-    n : int
-        Responses drawn.
-    seed : int, SeedSequence, Generator or None
-    conditional : bool
-        Whether the random effects are held at their modes; by default they are drawn too.
-
-    Notes
-    -----
-    u = (number of draws below + U)/(n + 1), U uniform on (0, 1 + ties): under the model each u is uniform, but for
-    the estimation of its parameters (Dunn & Smyth 1996, JCGS 5:236; Hartig's DHARMa).
+    u = (number of draws below + U)/(n + 1), U uniform on (0, 1 + ties). Under the model, with known parameters, each u
+    is uniform (Dunn & Smyth 1996, JCGS 5:236; Hartig's DHARMa).
     """
     check_count("n", n, 1)
     rng = np.random.default_rng(seed_sequence(seed))
     y = fit.response
     below, ties = np.zeros(y.size, np.int64), np.zeros(y.size, np.int64)
-    most = max(NUMBERS // max(y.size, 1), 1)
+    most = max(CHUNK // max(y.size, 1), 1)
     for start in range(0, n, most):
         drawn = _draw(fit, min(most, n - start), rng, conditional)
         below += np.count_nonzero(drawn < y[:, None], axis=1)
@@ -195,7 +182,7 @@ def simulated_residuals(fit: Fit, n: int, *, seed: object, conditional: bool) ->
 
 
 def _draw(fit: Fit, count: int, rng: np.random.Generator, conditional: bool) -> Array:
-    """Return responses, offset included, shape (rows, count)."""
+    """Return simulated responses, offset included, shape (rows, count)."""
     if not conditional:
         return simulate_response(fit, count, rng)
     noise = rng.standard_normal((count, fit.design.n)).T

@@ -1,21 +1,21 @@
-"""Shares of variance: fixed effects, each grouping factor, residual; R² and intraclass correlations.
+"""Shares of variance of the fixed effects, each grouping factor and the residual; R² and intraclass correlations.
 
-Nakagawa & Schielzeth (2013), Methods in Ecology and Evolution 4:133; with random slopes the variance of a factor is
-its mean over the rows (Johnson 2014, same journal, 5:944): z_iᵀΩz_i. All are defined when a variance is 0.
+Nakagawa & Schielzeth (2013), Methods in Ecology and Evolution 4:133. With random slopes the variance of a factor is
+the mean of z_iᵀΩz_i over the rows (Johnson 2014, same journal, 5:944). All shares are defined if a variance is 0.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array, BoolArray
-from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.lazy import lazy
-from mixedfit.core.options import check_level
+from mixedfit.core.options import check_level, check_one_of
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import variance_parameters
 from mixedfit.inference.bootstrap.bootstrap import bootstrap
@@ -25,10 +25,11 @@ __all__ = ["Interval", "Shares", "share_table"]
 
 Interval = Literal["delta", "bootstrap"]
 
+Members: TypeAlias = Mapping[str, tuple[Sequence[int], Sequence[int]]]
+"""Ratios by name: positions of the components in the numerator and in the denominator."""
+
 ROUNDING = 1e-14
 """Share of the mean below which a standard deviation over the rows is a rounding error."""
-
-KINDS = ("delta", "bootstrap")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Shares:
 
     @lazy
     def fixed(self) -> float:
-        """Variance of Xβ̂ over the rows (offset apart), with divisor n − 1, as R's var."""
+        """Variance of Xβ̂ (without offset) over the rows, with divisor n − 1, as R's var."""
         fit = self.fit
         mean = fit.fixed_part if fit.design.offset is None else fit.fixed_part - fit.design.offset
         mean = mean[self._counted]
@@ -58,16 +59,10 @@ class Shares:
 
     @lazy
     def products(self) -> tuple[Array, ...]:
-        """Mean of z_i z_iᵀ over the rows for every factor, shape (k, k) each."""
+        """Mean of z_i z_iᵀ over the rows, for every factor, shape (k, k) each."""
         count = int(self._counted.sum())
         rows = [block.z[self._counted] for block in self.fit.design.blocks]
         return tuple(z.T @ z / count for z in rows)
-
-    @lazy
-    def random(self) -> Array:
-        """Mean variance that each factor's effects give the rows, shape (factors,)."""
-        pairs = zip(self.products, self.fit.omega, strict=True)
-        return np.array([np.sum(own * omega) for own, omega in pairs], dtype=float)
 
     @lazy
     def residual_factor(self) -> float:
@@ -76,18 +71,14 @@ class Shares:
         return 1.0 if weights is None else float(np.mean(1.0 / weights[self._counted]))
 
     @lazy
-    def residual(self) -> float:
-        """Mean variance of the residuals."""
-        return self.fit.sigma**2 * self.residual_factor
-
-    @property
     def components(self) -> Array:
-        """Fixed effects, factors, residual: shape (factors + 2,)."""
-        return np.concatenate([[self.fixed], self.random, [self.residual]])
+        """Variances of fixed effects, factors and residual, means over the rows, shape (factors + 2,)."""
+        random = [np.sum(own * omega) for own, omega in zip(self.products, self.fit.omega, strict=True)]
+        return np.array([self.fixed, *random, self.fit.sigma**2 * self.residual_factor])
 
     @lazy
     def slopes(self) -> tuple[Array, Array]:
-        """∂components/∂(variances and covariances, σ², β) and the covariance of these; NaN on the boundary."""
+        """∂components/∂(variances and covariances, σ², β), and the covariance of the latter; NaN on the boundary."""
         fit = self.fit
         parameters = variance_parameters(fit.design, with_sigma=fit.held_sigma is None)
         covariance = vcov_varpar(fit, scale="variance", joint=True).to_numpy()
@@ -110,42 +101,28 @@ class Shares:
 
 
 def share_table(
-    fit: Fit, members: dict[str, tuple[list[int], list[int]]], options: dict[str, Any]
+    fit: Fit, members: Members, *, interval: Interval | None, level: float, n: int, seed: Any
 ) -> pd.DataFrame:
-    """Return ratios of sums of components, with intervals if wanted.
-
-    Parameters
-    ----------
-    fit : Fit
-    members : mapping of name to (numerator, denominator)
-        Positions among the components.
-    options : dict
-        interval, level, n, seed.
-    """
-    interval, level = options["interval"], check_level(options["level"])
-    if interval is not None and interval not in KINDS:
-        raise ModelError(
-            f"interval={interval!r} is not known; expected 'delta', 'bootstrap' or None. "
-            f"{nearest(str(interval), KINDS)}"
-        )
+    """Return ratios of sums of components, with intervals if `interval` names a method; see `Diagnostics.r_squared`."""
+    check_level(level)
+    if interval is not None:
+        check_one_of("interval", interval, get_args(Interval))
     shares = Shares(fit)
     estimates = _ratios(shares.components, members)
     table = pd.DataFrame({"estimate": estimates}, index=pd.Index(members))
     if interval == "delta":
         table["lower"], table["upper"] = _delta(shares, members, estimates, level)
     elif interval == "bootstrap":
-        table["lower"], table["upper"] = _bootstrap(fit, members, level, options)
+        table["lower"], table["upper"] = _bootstrap(fit, members, level, n, seed)
     return table
 
 
-def _ratios(components: Array, members: dict[str, tuple[list[int], list[int]]]) -> Array:
+def _ratios(components: Array, members: Members) -> Array:
     return np.array([components[above].sum() / components[below].sum() for above, below in members.values()])
 
 
-def _delta(
-    shares: Shares, members: dict[str, tuple[list[int], list[int]]], estimates: Array, level: float
-) -> tuple[Array, Array]:
-    """Return limits by the delta method on the logit scale; NaN where a variance of the ratio is at its boundary."""
+def _delta(shares: Shares, members: Members, estimates: Array, level: float) -> tuple[Array, Array]:
+    """Return limits by the delta method on the logit scale; NaN where the ratio has a variance at its boundary."""
     from scipy.special import expit, logit, ndtri
 
     slopes, covariance = shares.slopes
@@ -164,16 +141,14 @@ def _delta(
     return lower, upper
 
 
-def _bootstrap(
-    fit: Fit, members: dict[str, tuple[list[int], list[int]]], level: float, options: dict[str, Any]
-) -> tuple[Array, Array]:
-    """Return percentiles of a parametric bootstrap."""
+def _bootstrap(fit: Fit, members: Members, level: float, n: int, seed: Any) -> tuple[Array, Array]:
+    """Return limits that are percentiles of a parametric bootstrap."""
 
     def statistic(refit: Fit) -> pd.Series[float]:
         return pd.Series(_ratios(Shares(refit).components, members), index=pd.Index(names))
 
     names = [f"share {i}" for i in range(len(members))]
-    drawn = bootstrap(fit, options["n"], statistic=statistic, seed=options["seed"])
+    drawn = bootstrap(fit, n, statistic=statistic, seed=seed)
     values = drawn.replicates[names].to_numpy()
     tail = (1.0 - level) / 2.0
     lower, upper = np.nanquantile(values, [tail, 1.0 - tail], axis=0)

@@ -1,1 +1,8 @@
-"""Predictions and simulated responses, with the joint errors of fixed and random effects."""
+"""Predictions, their errors, and simulated responses.
+
+* `predict`: `Predictor`, the methods `predict` and `simulate` of a fit;
+* `rows`: the rows to predict, with offsets, weights and new levels;
+* `re_form`: the random effects that a prediction includes;
+* `error_variance`: variances of prediction errors from the joint covariance of β̂ and b̂, and their degrees of freedom;
+* `simulate`: responses for new rows, or with some random effects held.
+"""

@@ -1,7 +1,7 @@
-"""Variance of prediction errors: the joint covariance of (β̂ − β, b̂ − b), and their degrees of freedom.
+"""Variances of prediction errors, and their degrees of freedom.
 
-Henderson (1975), Biometrics 31:423: Var = σ²C⁻¹, C the matrix of the mixed-model equations. No row costs more than
-the tail columns that occur with its level of the first factor.
+Given the variance parameters, Var(β̂ − β, b̂ − b) = σ²C⁻¹ with C the matrix of the mixed-model equations (Henderson
+1975, Biometrics 31:423). A row needs only the tail columns that occur with its level of the first factor.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from mixedfit.likelihood.sparse_tail import SparseTail
 
 from .rows import NewLevels
 
-__all__ = ["JointCovariance", "Target", "satterthwaite_rows", "unknown_variances"]
+__all__ = ["JointCovariance", "PredictionTarget", "estimation_variance", "satterthwaite_df"]
+
+STEP = 5e-3
+"""Step of second differences, in standard errors of θ."""
 
 
 @dataclass(frozen=True, eq=False)
 class JointCovariance:
-    """Covariance of the errors of fixed and random effects together.
+    """Joint covariance of the errors of fixed and random effects.
 
     Parameters
     ----------
@@ -43,7 +46,7 @@ class JointCovariance:
 
     @lazy
     def tail(self) -> DenseTail | SparseTail:
-        """The factorisation there, apart from the fit's own; the inverse over [tail X] if it is dense."""
+        """A factorisation at `lams` of its own, not the fit's; a dense one holds the inverse over [tail X]."""
         fit = self.fit
         structures = tuple(block.structure for block in fit.design.blocks)
         parts = [structure.theta_from_root(lam) for structure, lam in zip(structures, self.lams, strict=True)]
@@ -79,24 +82,14 @@ class JointCovariance:
         """
         cross = self.fit.cross
         n, at = X.shape[0], cross.first_block
-        places, columns, effects = self._many(many), [], []
-        for block in cross.tail:
-            if block.block >= 0:
-                here = np.arange(block.k) + block.offset + block.k * codes[block.block][:, None]
-                columns.append(np.where(codes[block.block][:, None] >= 0, here, -1))
-                effects.append(z[block.block] @ inverse(cross.basis[block.block]))
-        for place in places:
-            columns.append(np.where(place >= 0, cross.q_random + place, -1)[:, None])
-            effects.append(np.ones((n, 1)))
-        first = cross.first
+        places, first = self._many_columns(many), cross.first
         shared = (
             codes[at] if at >= 0 else np.full(n, -1, np.int64),
             np.ascontiguousarray(z[at] @ inverse(cross.basis[at])) if at >= 0 else np.zeros((n, 1)),
             self.conditional,
             (first.indptr, first.indices, first.values, first.border),
-            np.hstack(columns) if columns else np.zeros((n, 0), np.int64),
-            np.hstack(effects) if effects else np.zeros((n, 0)),
-            self._fixed(X, places),
+            *self._tail_columns(n, z, codes, places),
+            self._fixed_columns(X, places),
         )
         out = np.empty(n)
         if isinstance(self.tail, SparseTail):
@@ -105,15 +98,31 @@ class JointCovariance:
             quadratic_dense(*shared, self.tail.inverse[: self.tail.inner, : self.tail.inner], out)
         return np.maximum(out, 0.0)
 
-    def _many(self, many: Sequence[IntArray]) -> list[IntArray]:
-        """Return the column of every row among the many-level factors' kept ones, −1 for none."""
+    def _tail_columns(
+        self, n: int, z: Sequence[Array], codes: Sequence[IntArray], places: Sequence[IntArray]
+    ) -> tuple[IntArray, Array]:
+        """Return the tail columns of each row, −1 for none, and the row's values there, shape (n, columns) each."""
+        cross = self.fit.cross
+        columns, values = [np.zeros((n, 0), np.int64)], [np.zeros((n, 0))]
+        for block in cross.tail:
+            if block.block >= 0:
+                level = codes[block.block][:, None]
+                columns.append(np.where(level >= 0, block.offset + block.k * level + np.arange(block.k), -1))
+                values.append(z[block.block] @ inverse(cross.basis[block.block]))
+        for place in places:
+            columns.append(np.where(place >= 0, cross.q_random + place, -1)[:, None])
+            values.append(np.ones((n, 1)))
+        return np.hstack(columns), np.hstack(values)
+
+    def _many_columns(self, many: Sequence[IntArray]) -> list[IntArray]:
+        """Return each row's column among the kept ones of every many-level factor, −1 for none."""
         span = self.fit.cross.fixed.span
         if span is None:
             return []
         return [np.append(place, -1)[codes] for place, codes in zip(span.places, many, strict=True)]
 
-    def _fixed(self, X: Array, places: Sequence[IntArray]) -> Array:
-        """Return the columns of X̃ of the rows, projected off the many-level factors."""
+    def _fixed_columns(self, X: Array, places: Sequence[IntArray]) -> Array:
+        """Return the rows of X̃: X projected off the many-level factors, in the orthonormal basis."""
         fixed = self.fit.cross.fixed
         own = X[:, fixed.kept]
         padded = np.vstack([fixed.within, np.zeros((1, fixed.within.shape[1]))])
@@ -130,53 +139,48 @@ def _sparse_parts(
     Array,
     tuple[Array, Array, Array],
 ]:
-    """Return pattern, layout, λ and factor as the kernel takes them."""
+    """Return pattern, layout, λ and factor in the form that the kernel takes."""
     p = tail.pattern
     position = np.empty(tail.order.size, np.int64)
     position[tail.order] = np.arange(tail.order.size)
     nodes = np.repeat(np.arange(p.size.size), p.size)
-    offsets = np.cumsum(p.size) - p.size
-    half = np.ascontiguousarray(tail.half[:, : cross.p])
-    root = np.ascontiguousarray(tail.root[: cross.p, : cross.p])
+    half, root = tail.half[:, : cross.p], tail.root[: cross.p, : cross.p]
     return (
         (p.ptr, p.rows, p.start, p.size, p.factor),
-        (position, nodes, offsets),
+        (position, nodes, np.cumsum(p.size) - p.size),
         tail.stacked,
-        (tail.chol, half, root),
+        (tail.chol, np.ascontiguousarray(half), np.ascontiguousarray(root)),
     )
 
 
-STEP = 5e-3
-"""Step of differences, in standard errors of η."""
-
-
 @dataclass(frozen=True, eq=False)
-class Target:
-    """The quantity predicted for complete rows: included effects, new levels, noise.
+class PredictionTarget:
+    """The quantity predicted for each of some complete rows: a mean, or a new response.
 
     Attributes
     ----------
     rows : NewRows
-    taken : sequence of ndarray of bool, shape (k,)
+    included : sequence of ndarray of bool, shape (k,)
+        Effects of each block that the prediction includes.
     new_levels : {"error", "population", "marginal"}
     noise : ndarray, shape (n,), or float
-        Residual variance over σ², of a response.
-    left_out : bool
-        Whether effects that are not taken in vary, as of a level drawn at random: independent of the data, and of
-        effects of a level that was seen.
+        Residual variance over σ² of a new response; 0 for a mean.
+    excluded_vary : bool
+        Whether the excluded effects are random, those of a level drawn at random: independent of the data, and of the
+        included effects of observed levels.
     """
 
     rows: NewRows
-    taken: Sequence[BoolArray]
+    included: Sequence[BoolArray]
     new_levels: NewLevels
     noise: Array | float = 0.0
-    left_out: bool = False
+    excluded_vary: bool = False
 
     def variance(self, joint: JointCovariance) -> Array:
-        """Return the variance of target less prediction over σ² at the covariance's λ̃, shape (n,)."""
+        """Return the variance of the prediction error (target less prediction) over σ², shape (n,)."""
         rows = self.rows
-        z = [np.where(own, values, 0.0) for values, own in zip(rows.z, self.taken, strict=True)]
-        codes = [np.where(own.any(), c, -1) for c, own in zip(rows.codes, self.taken, strict=True)]
+        z = [np.where(own, values, 0.0) for values, own in zip(rows.z, self.included, strict=True)]
+        codes = [np.where(own.any(), c, -1) for c, own in zip(rows.codes, self.included, strict=True)]
         out = joint.variances(rows.X, rows.many, z, codes) + self.noise
         for f, (basis, lam) in enumerate(zip(joint.fit.cross.basis, joint.lams, strict=True)):
             root = inverse(basis)
@@ -184,12 +188,17 @@ class Target:
             own, rest = z[f] @ root @ lam, (rows.z[f] - z[f]) @ root @ lam
             if self.new_levels == "marginal":
                 out += np.where(new, np.sum(own * own, axis=1), 0.0)
-            if self.left_out:
+            if self.excluded_vary:
                 out += np.sum(rest * rest, axis=1) + np.where(new, 2.0 * np.sum(rest * own, axis=1), 0.0)
         return np.asarray(out)
 
 
-def satterthwaite_rows(fit: Fit, target: Target, variance: Array, covariance: Array) -> Array:
+def _variance_at(fit: Fit, target: PredictionTarget, lams: Sequence[Array]) -> Array:
+    """Return the variance of the prediction error at other λ̃, over σ², shape (n,)."""
+    return target.variance(JointCovariance(fit, lams))
+
+
+def satterthwaite_df(fit: Fit, target: PredictionTarget, variance: Array, covariance: Array) -> Array:
     """Return the degrees of freedom of each row's estimated variance, shape (n,).
 
     2v²/gᵀAg with v = σ² × `variance` and g its gradient in (η, log σ²), by central differences in η
@@ -198,7 +207,7 @@ def satterthwaite_rows(fit: Fit, target: Target, variance: Array, covariance: Ar
     Parameters
     ----------
     fit : Fit
-    target : Target
+    target : PredictionTarget
     variance : ndarray, shape (n,)
         Over σ².
     covariance : ndarray, shape (n_theta + 1, n_theta + 1)
@@ -206,9 +215,7 @@ def satterthwaite_rows(fit: Fit, target: Target, variance: Array, covariance: Ar
     """
     chart, gradient = fit.chart, []
     for step in np.diag(1e-4 * np.maximum(np.abs(chart.eta), 0.1)):
-        ahead, behind = (
-            target.variance(JointCovariance(fit, chart.lams_at(chart.eta + s))) for s in (step, -step)
-        )
+        ahead, behind = (_variance_at(fit, target, chart.lams_at(chart.eta + s)) for s in (step, -step))
         gradient.append((ahead - behind) / (2.0 * step.sum()))
     if fit.held_sigma is None:
         gradient.append(variance)
@@ -217,20 +224,21 @@ def satterthwaite_rows(fit: Fit, target: Target, variance: Array, covariance: Ar
     return np.asarray(2.0 * variance**2 / np.where(spread > 0, spread, 1e-300))
 
 
-def unknown_variances(fit: Fit, target: Target, variance: Array, covariance: Array) -> Array:
-    """Return −tr(AH)/σ² of each row, shape (n,): the correction for estimated variances.
+def estimation_variance(fit: Fit, target: PredictionTarget, variance: Array, covariance: Array) -> Array:
+    """Return the part of each prediction variance that is due to the estimation of θ, −tr(AH)/σ², shape (n,).
 
-    σ² drops out, since the variance is proportional to it at a given Ω/σ². Second derivatives along η's principal
-    axes bend with Ω = λλᵀ; what the bend itself contributes, the slope along R = Σ ∂²Ω, is taken off again.
+    H holds the second derivatives of the variance with respect to Ω. σ² does not contribute, since the variance is
+    proportional to it at a given Ω/σ². Second differences are taken along the principal axes of η (`Chart`); as Ω̃ is
+    quadratic in η, they also contain the slope along R = Σ ∂²Ω̃, which is subtracted.
 
     Parameters
     ----------
     fit : Fit
-    target : Target
+    target : PredictionTarget
     variance : ndarray, shape (n,)
         Over σ².
     covariance : ndarray, shape (n_theta, n_theta)
-        Of η̂.
+        A, the covariance of η̂.
     """
     values, vectors = np.linalg.eigh(covariance)
     axes = (vectors * np.sqrt(np.maximum(values, 0.0))).T[
@@ -239,16 +247,15 @@ def unknown_variances(fit: Fit, target: Target, variance: Array, covariance: Arr
     out = np.zeros_like(variance)
     for axis in axes:
         ahead, behind = (
-            target.variance(JointCovariance(fit, fit.chart.lams_at(fit.chart.eta + s)))
-            for s in (STEP * axis, -STEP * axis)
+            _variance_at(fit, target, fit.chart.lams_at(fit.chart.eta + s * axis)) for s in (STEP, -STEP)
         )
         out -= (ahead - 2.0 * variance + behind) / STEP**2
-    near, far = (target.variance(JointCovariance(fit, _bent(fit, axes, t))) for t in (STEP, 2.0 * STEP))
+    near, far = (_variance_at(fit, target, _shifted_roots(fit, axes, t)) for t in (STEP, 2.0 * STEP))
     return np.asarray(out + (4.0 * near - far - 3.0 * variance) / (2.0 * STEP))
 
 
-def _bent(fit: Fit, axes: Array, t: float) -> list[Array]:
-    """Return roots of Ω̃ + tR with R = Σ 2DDᵀ, the sum of Ω̃'s second derivatives along the axes; λ̃ is linear in η."""
+def _shifted_roots(fit: Fit, axes: Array, t: float) -> list[Array]:
+    """Return roots of Ω̃ + tR, R = Σ 2DDᵀ the sum of Ω̃'s second derivatives along the axes (λ̃ is linear in η)."""
     out = []
     for root, lam, here in zip(fit.chart.roots, fit.chart.lams, fit.chart.slices, strict=True):
         along = np.einsum("ma,akl->mkl", axes[:, here], root.basis)

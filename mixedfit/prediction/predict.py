@@ -1,9 +1,9 @@
-"""Predictions of a fit and their errors, on its own rows and on others.
+"""Predictions and simulated responses, for the rows of a fit or for new rows.
 
-The target of a row is xβ + zb over the random effects taken in; its prediction has β̂ and the BLUPs b̂. The error's
-variance is σ²ℓᵀC⁻¹ℓ with the joint covariance of (β̂ − β, b̂ − b) (Henderson 1975, Biometrics 31:423), plus zΩzᵀ for
-the effects of a group that the fit did not see. A new response adds σ²/w and the variance of effects left out. The
-variances count as known, unless Kenward and Roger's method is asked for (`prediction_errors`).
+The target of a row is xβ + zb over the included random effects; the prediction replaces β by β̂ and b by the BLUPs b̂.
+The error variance is σ²ℓᵀC⁻¹ℓ with the joint covariance of (β̂ − β, b̂ − b) (Henderson 1975, Biometrics 31:423), plus
+zΩzᵀ for the effects of a new group. A new response adds σ²/w and the variance of excluded effects. Variance parameters
+are treated as known, except by the method of Kenward and Roger (`error_variance`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mixedfit.inference.ddf import Ddf, method_named
 from mixedfit.inference.hypotheses.estimable import ColumnSpace
 from mixedfit.inference.kenward_roger import KenwardRoger, KenwardRogerResult, check_kenward_roger
 
-from .error_variance import JointCovariance, Target, satterthwaite_rows, unknown_variances
+from .error_variance import JointCovariance, PredictionTarget, estimation_variance, satterthwaite_df
 from .re_form import ReForm, included_effects
 from .rows import NewLevels, check_levels, fixed_mean, residual_variance, rows_of, some_rows, without_label
 from .simulate import simulate_rows
@@ -41,12 +41,12 @@ Interval = Literal["confidence", "prediction"]
 PredictionDdf: TypeAlias = Literal["normal", "satterthwaite", "kenward-roger", "residual"] | KenwardRoger
 
 LARGEST_KEPT = 3000
-"""Columns of a dense tail up to which its inverse is kept for the next question: 72 MB."""
+"""Largest number of columns of a dense tail whose inverse is cached: 72 MB."""
 
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """Predictions of one fit, with the cached factorisation for standard errors.
+    """Predictions of a fit; caches the factorisation behind their standard errors.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Predictor:
 
     @property
     def joint(self) -> JointCovariance:
-        """Covariance of β and b together; kept unless its inverse is large."""
+        """Joint covariance of the errors of β̂ and b̂; cached unless its inverse is large."""
         kept = self.__dict__.get("_joint")
         if isinstance(kept, JointCovariance):
             return kept
@@ -68,12 +68,12 @@ class Predictor:
 
     @lazy
     def information(self) -> Information:
-        """Information on the variance parameters."""
+        """Information of the data about the variance parameters."""
         return Information(self.fit)
 
     @lazy
     def space(self) -> ColumnSpace:
-        """The column space of X, for estimability."""
+        """The estimable combinations of the fixed effects."""
         return ColumnSpace(self.fit)
 
     def predict(
@@ -89,41 +89,38 @@ class Predictor:
         weights: Any = None,
         offset: Any = None,
     ) -> pd.Series[float] | pd.DataFrame:
-        """Return predictions; see `Predictions.predict`."""
+        """See `MixedResults.predict`."""
         method = self._method(ddf)
         check_one_of("new_levels", new_levels, get_args(NewLevels))
         if interval is not None:
             check_one_of("interval", interval, get_args(Interval))
         check_level(level)
-        taken = included_effects(self.fit, re_form)
+        included = included_effects(self.fit, re_form)
         spread = interval == "prediction" and new_levels != "population"
-        rows = rows_of(self.fit, newdata, taken, offset=offset, every_effect=spread)
-        mean, complete = self._mean(rows, taken, new_levels)
+        rows = rows_of(self.fit, newdata, included, offset=offset, every_effect=spread)
+        mean, complete = self._mean(rows, included, new_levels)
         if not se and interval is None:
             return pd.Series(mean, index=rows.index, name="mean")
-        target = Target(some_rows(rows, complete), taken, new_levels)
-        variance = target.variance(self.joint)
-        added = self._unknown(target, variance, method)
-        error = np.full(mean.size, np.nan)
-        error[complete] = self.fit.sigma * np.sqrt(variance + added)
+        target = PredictionTarget(some_rows(rows, complete), included, new_levels)
+        variance, sigma = target.variance(self.joint), self.fit.sigma
+        added = self._estimation_variance(target, variance, method)
+        error = _filled(sigma * np.sqrt(variance + added), complete)
         table = pd.DataFrame({"mean": mean, "se": error}, index=rows.index)
         if interval is None:
             return table
         if interval == "prediction":
             noise = residual_variance(self.fit, newdata, weights, mean.size)[complete]
-            target = replace(target, noise=noise / self.fit.sigma**2, left_out=spread)
+            target = replace(target, noise=noise / sigma**2, excluded_vary=spread)
             variance = target.variance(self.joint)
-        limits, df = np.full(mean.size, np.nan), np.full(mean.size, np.nan)
-        df[complete] = self._degrees(target, variance, method)
-        quantiles = t_quantiles(0.5 + level / 2, df[complete])
-        limits[complete] = self.fit.sigma * np.sqrt(variance + added) * quantiles
-        table["lower"], table["upper"] = mean - limits, mean + limits
+        df = self._df(target, variance, method)
+        half = _filled(sigma * np.sqrt(variance + added) * t_quantiles(0.5 + level / 2, df), complete)
+        table["lower"], table["upper"] = mean - half, mean + half
         if method != "normal":
-            table.insert(2, "df", df)
+            table.insert(2, "df", _filled(df, complete))
         return table
 
     def _method(self, ddf: Any) -> Ddf:
-        """Return the method of `ddf`, after checks that it applies to this fit."""
+        """Return the method of degrees of freedom that `ddf` names; raise if it does not apply to the fit."""
         method = method_named(ddf)
         if method == "kenward-roger":
             method = KenwardRoger()
@@ -133,25 +130,25 @@ class Predictor:
         check_one_of("ddf", method, get_args(get_args(PredictionDdf)[0]))
         return cast(Ddf, method)
 
-    def _unknown(self, target: Target, variance: Array, method: Ddf) -> Array | float:
-        """Return the correction for estimated variances, over σ², by Kenward and Roger's method; else 0."""
+    def _estimation_variance(self, target: PredictionTarget, variance: Array, method: Ddf) -> Array | float:
+        """Return the part of the error variance due to estimated variances, over σ²; 0 unless Kenward-Roger."""
         if not isinstance(method, KenwardRoger) or not self.fit.theta.size:
             return 0.0
         size = self.fit.theta.size
         covariance = self._parameter_covariance(method)[:size, :size]
-        return unknown_variances(self.fit, target, variance, covariance)
+        return estimation_variance(self.fit, target, variance, covariance)
 
-    def _degrees(self, target: Target, variance: Array, method: Ddf) -> Array:
+    def _df(self, target: PredictionTarget, variance: Array, method: Ddf) -> Array:
         """Return the degrees of freedom of the estimated variance of each row, over σ², shape (n,)."""
         fit = self.fit
         if method == "normal":
             return np.full(variance.size, np.inf)
         if method == "residual" or not fit.design.blocks:
             return np.full(variance.size, float(fit.cross.n - fit.cross.p_total))
-        return satterthwaite_rows(fit, target, variance, self._parameter_covariance(method))
+        return satterthwaite_df(fit, target, variance, self._parameter_covariance(method))
 
     def _parameter_covariance(self, method: Ddf) -> Array:
-        """Return the covariance of (η, log σ²) that a method takes."""
+        """Return the covariance of (η̂, log σ̂²) that a method uses."""
         if method == KenwardRoger("expected"):
             return KenwardRogerResult(self.information, "expected").root_covariance
         return self.information.parameter_covariance
@@ -167,12 +164,12 @@ class Predictor:
         weights: Any = None,
         offset: Any = None,
     ) -> pd.DataFrame:
-        """Return drawn responses; see `Predictions.simulate`."""
+        """See `MixedResults.simulate`."""
         check_count("n", n, 1)
         check_one_of("new_levels", new_levels, get_args(NewLevels))
-        taken = included_effects(self.fit, re_form)
+        included = included_effects(self.fit, re_form)
         rng = np.random.default_rng(seed_sequence(seed))
-        if newdata is None and weights is None and not any(own.any() for own in taken):
+        if newdata is None and weights is None and not any(own.any() for own in included):
             drawn = simulate_response(self.fit, n, rng)
             names = [f"sim_{r + 1}" for r in range(n)]
             return pd.DataFrame(drawn, index=self.fit.design.index, columns=names)
@@ -181,26 +178,26 @@ class Predictor:
             n,
             rng,
             newdata=newdata,
-            taken=taken,
+            included=included,
             new_levels=new_levels,
             weights=weights,
             offset=offset,
         )
 
     def _mean(
-        self, rows: NewRows, taken: Sequence[BoolArray], new_levels: NewLevels
+        self, rows: NewRows, included: Sequence[BoolArray], new_levels: NewLevels
     ) -> tuple[Array, BoolArray]:
-        """Return predictions, NaN where something is missing or not determined, and which are known."""
+        """Return means, NaN where a value is missing or the mean is not estimable, and a mask of the others."""
         fit, design = self.fit, self.fit.design
         mean = fixed_mean(fit, rows)
         for block, modes, z, codes, own in zip(
-            design.blocks, fit.modes, rows.z, rows.codes, taken, strict=True
+            design.blocks, fit.modes, rows.z, rows.codes, included, strict=True
         ):
             if own.any():
                 effects = np.vstack([np.where(own, modes, 0.0), np.zeros((1, block.k))])
                 mean += np.einsum("ik,ik->i", np.where(own, z, 0.0), effects[codes])
-        mean[without_label(rows, taken)] = np.nan
-        check_levels(self.fit, rows, taken, new_levels)
+        mean[without_label(rows, included)] = np.nan
+        check_levels(self.fit, rows, included, new_levels)
         known = ~np.isnan(mean)
         lost = known & ~self._estimable(rows)
         if lost.any():
@@ -213,7 +210,7 @@ class Predictor:
         return mean, known & ~lost
 
     def _estimable(self, rows: NewRows) -> BoolArray:
-        """Return which rows have a mean that the data determine, shape (n,)."""
+        """Return which rows have an estimable mean, shape (n,)."""
         if not self.space.dropped.size:
             return np.ones(len(rows.X), dtype=bool)
         X = np.nan_to_num(rows.X)
@@ -225,3 +222,10 @@ class Predictor:
             size += np.abs(own[codes])
             at += len(factor.names)
         return np.asarray(np.all(np.abs(inside) <= 1e-7 * size, axis=1))
+
+
+def _filled(values: Array, complete: BoolArray) -> Array:
+    """Return values of the complete rows as a column of all rows, NaN in the others."""
+    out = np.full(complete.size, np.nan)
+    out[complete] = values
+    return out

@@ -1,4 +1,4 @@
-"""The `re_form` option: which random effects a prediction includes."""
+"""The random effects that a prediction includes: "all", "none", or terms as in lme4's re.form."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ReForm: TypeAlias = str | Sequence[str]
 
 
 def included_effects(fit: Fit, re_form: ReForm) -> tuple[BoolArray, ...]:
-    """Return which effects of every block are taken in, shape (k,) each.
+    """Return masks of the included effects of every block, shape (k,) each.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def included_effects(fit: Fit, re_form: ReForm) -> tuple[BoolArray, ...]:
     Raises
     ------
     ModelError, FormulaError
-        If it cannot be read, or names effects that the model does not have.
+        If it cannot be parsed, or names effects that the model does not have.
     """
     blocks = fit.design.blocks
     if isinstance(re_form, str) and re_form.replace(" ", "") in ("all", "none", "~0"):

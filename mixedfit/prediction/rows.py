@@ -1,4 +1,4 @@
-"""Rows to predict: those of the fit, or further ones."""
+"""Rows to predict or simulate: those of a fit, or new ones built by its recipe, with offsets, weights and levels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 NewLevels = Literal["error", "population", "marginal"]
-"""What to do with levels that the fit did not see."""
+"""Treatment of levels that are not in the fit."""
 
 
 def fixed_mean(fit: Fit, rows: NewRows) -> Array:
@@ -46,20 +46,20 @@ def fixed_mean(fit: Fit, rows: NewRows) -> Array:
 
 
 def rows_of(
-    fit: Fit, newdata: Any, taken: Sequence[BoolArray], *, offset: Any = None, every_effect: bool = False
+    fit: Fit, newdata: Any, included: Sequence[BoolArray], *, offset: Any = None, every_effect: bool = False
 ) -> NewRows:
-    """Return the rows to predict: those of the fit, or further ones by its recipe.
+    """Return the rows to predict: those of the fit, or new ones built by its recipe.
 
     Parameters
     ----------
     fit : Fit
     newdata : frame or None
-    taken : sequence of ndarray of bool
-        Effects whose levels are looked up.
+    included : sequence of ndarray of bool
+        Effects that need the level of each row.
     offset : str, number or array, optional
-        Of further rows, where the fit's offset was an array.
+        Of new rows, if the fit's offset was an array.
     every_effect : bool
-        Whether the columns of effects that are not taken in are needed too.
+        Whether the columns of excluded effects are needed too.
     """
     design = fit.design
     if newdata is None:
@@ -74,7 +74,7 @@ def rows_of(
             labels=(),
             index=design.index,
         )
-    own = [f for f, effects in enumerate(taken) if effects.any()]
+    own = [f for f, effects in enumerate(included) if effects.any()]
     given = further_offset(design, newdata, offset)
     return usable(design.recipe).rows(
         newdata, levels_of=own, effects_of=None if every_effect else own, offset=given
@@ -82,12 +82,12 @@ def rows_of(
 
 
 def further_offset(design: Design, newdata: Any, offset: Any) -> Array | None:
-    """Return the offset of further rows, shape (n,), where that of the fit was an array.
+    """Return the offset of new rows, shape (n,), or None where the recipe finds it.
 
     Raises
     ------
     ModelError
-        If it is given, but the model finds the offset in the data, or has none.
+        If `offset` is given, but the model takes its offset from the data or has none.
     """
     if offset is None:
         return None
@@ -100,7 +100,7 @@ def further_offset(design: Design, newdata: Any, offset: Any) -> Array | None:
 
 
 def per_row(what: str, value: Any, newdata: Any, n: int) -> Array | None:
-    """Return a column, one number a row, or one number for all, as floats."""
+    """Return a column of the data, an array or a single number as an array of floats, shape (n,)."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -132,20 +132,20 @@ def some_rows(rows: NewRows, these: BoolArray) -> NewRows:
     )
 
 
-def without_label(rows: NewRows, taken: Sequence[BoolArray]) -> BoolArray:
-    """Return which rows lack the label of a grouping factor that is taken in."""
+def without_label(rows: NewRows, included: Sequence[BoolArray]) -> BoolArray:
+    """Return which rows lack the label of an included grouping factor, shape (n,)."""
     out = np.zeros(len(rows.X), dtype=bool)
-    for own, labels, codes in zip(taken, rows.labels, rows.codes, strict=False):
+    for own, labels, codes in zip(included, rows.labels, rows.codes, strict=False):
         if own.any():
             out[codes < 0] |= np.array([label is None for label in labels[codes < 0]], dtype=bool)
     return out
 
 
-def check_levels(fit: Fit, rows: NewRows, taken: Sequence[BoolArray], new_levels: NewLevels) -> None:
-    """Refuse levels that the fit did not have, where they are to be an error."""
+def check_levels(fit: Fit, rows: NewRows, included: Sequence[BoolArray], new_levels: NewLevels) -> None:
+    """Raise `DataError` for new levels of included factors if `new_levels` is "error"."""
     if new_levels != "error":
         return
-    for own, block, labels, codes in zip(taken, fit.design.blocks, rows.labels, rows.codes, strict=False):
+    for own, block, labels, codes in zip(included, fit.design.blocks, rows.labels, rows.codes, strict=False):
         if not own.any():
             continue
         unseen = [label for label in pd.unique(labels[codes < 0]).tolist() if label is not None]
@@ -154,29 +154,30 @@ def check_levels(fit: Fit, rows: NewRows, taken: Sequence[BoolArray], new_levels
 
 
 def _unseen(name: str, unseen: Sequence[Any], known: pd.Index[Any]) -> DataError:
-    """Return the error that names levels which the fit did not see."""
-    shown = ", ".join(map(repr, unseen[:10])) + (f", … ({len(unseen)})" if len(unseen) > 10 else "")
+    """Return the error that lists new levels."""
     check_types(name, unseen, known)
     return DataError(
-        f"{name!r} has levels that the fit did not see: {shown}. Take new_levels='marginal' to predict for a group "
+        f"{_new_levels(name, unseen)}. Take new_levels='marginal' to predict for a group "
         "drawn at random, with its variance in the errors, 'population' to set its random effects to 0, or leave "
         "these rows out."
     )
 
 
 def check_types(name: str, unseen: Sequence[Any], known: pd.Index[Any]) -> None:
-    """Refuse labels that are those of the fit but for their type, such as 308 for '308'."""
-    if not len(unseen):
-        return
+    """Raise `DataError` for new labels that differ from the fit's in type only, such as 308 for '308'."""
     texts = {str(level): level for level in known.tolist()}
     for label in unseen:
         twin = texts.get(str(label))
         if twin is not None:
-            shown = ", ".join(map(repr, unseen[:10])) + (f", … ({len(unseen)})" if len(unseen) > 10 else "")
             raise DataError(
-                f"{name!r} has levels that the fit did not see: {shown}. It has {twin!r} of type "
+                f"{_new_levels(name, unseen)}. It has {twin!r} of type "
                 f"{type(twin).__name__}, where this is of type {type(label).__name__}: convert the column."
             )
+
+
+def _new_levels(name: str, unseen: Sequence[Any]) -> str:
+    shown = ", ".join(map(repr, unseen[:10])) + (f", … ({len(unseen)})" if len(unseen) > 10 else "")
+    return f"{name!r} has levels that the fit did not see: {shown}"
 
 
 def residual_variance(fit: Fit, newdata: Any, weights: Any, n: int) -> Array:
@@ -185,22 +186,22 @@ def residual_variance(fit: Fit, newdata: Any, weights: Any, n: int) -> Array:
     Raises
     ------
     ModelError
-        If the fit has weights and those of further rows are not given.
+        If the fit has weights and those of new rows are not given.
     """
-    own = fit.design.weights
-    w = own if newdata is None and weights is None else further_weights(fit.design, newdata, weights, n)
+    own = newdata is None and weights is None
+    w = fit.design.weights if own else further_weights(fit.design, newdata, weights, n)
     if w is None:
         return np.full(n, fit.sigma**2)
     return np.asarray(fit.sigma**2 / np.where(w > 0, w, np.nan))
 
 
 def further_weights(design: Design, newdata: Any, weights: Any, n: int) -> Array | None:
-    """Return the weights of further rows, shape (n,), or None for a model without.
+    """Return the weights of new rows, shape (n,), or None for a model without weights.
 
     Raises
     ------
     ModelError
-        If the model has weights and those of further rows are not given.
+        If the model has weights and those of new rows are not given.
     DataError
         If a weight is negative or infinite.
     """

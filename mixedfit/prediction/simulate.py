@@ -1,4 +1,4 @@
-"""Responses drawn for rows of a fit or for further rows."""
+"""Responses simulated for the rows of a fit or for new rows, with some random effects held at their BLUPs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def simulate_rows(
     rng: np.random.Generator,
     *,
     newdata: Any,
-    taken: Sequence[BoolArray],
+    included: Sequence[BoolArray],
     new_levels: NewLevels,
     weights: Any = None,
     offset: Any = None,
 ) -> pd.DataFrame:
-    """Return responses drawn for rows of a fit or for new ones, given its estimates and some of its BLUPs.
+    """Return simulated responses, a column for each draw.
 
     Parameters
     ----------
@@ -36,39 +36,38 @@ def simulate_rows(
     n : int
     rng : numpy.random.Generator
     newdata : frame or None
-    taken : sequence of ndarray of bool, shape (k,)
-        Effects of every block that are held at their BLUPs; the others are drawn, once a level.
+    included : sequence of ndarray of bool, shape (k,)
+        Effects of every block that are held at their BLUPs; the others are drawn once for each level.
     new_levels : {"error", "population", "marginal"}
-        Of effects that are held: what becomes of levels that the fit did not see.
+        Treatment of new levels of the effects that are held.
     weights, offset
         As in `residual_variance` and `rows_of`.
     """
-    every = [np.ones(block.k, dtype=bool) for block in fit.design.blocks]
+    blocks = fit.design.blocks
+    every = [np.ones(block.k, dtype=bool) for block in blocks]
     rows = rows_of(fit, newdata, every, offset=offset)
-    check_levels(fit, rows, taken, new_levels)
-    # as in `residual_scale`: no residual where the weight is 0
-    scale = np.sqrt(np.nan_to_num(residual_variance(fit, newdata, weights, len(rows.X))))
+    check_levels(fit, rows, included, new_levels)
+    scale = np.sqrt(np.nan_to_num(residual_variance(fit, newdata, weights, len(rows.X))))  # 0 at weight 0
     mean = fixed_mean(fit, rows)
     mean[without_label(rows, every)] = np.nan
-    groups = [_levels(rows, f, block.levels) for f, block in enumerate(fit.design.blocks)]
-    sizes = [(count, block.k) for (_, count), block in zip(groups, fit.design.blocks, strict=True)]
+    groups = [_levels(rows, f, block.levels) for f, block in enumerate(blocks)]
     out = np.empty((n, len(rows.X)))
     for r in range(n):
         out[r] = mean
-        for f, (codes, _) in enumerate(groups):
-            b = fit.sigma * rng.standard_normal(sizes[f]) @ fit.lam[f].T
-            if taken[f].any():
+        for f, (codes, levels) in enumerate(groups):
+            b = fit.sigma * rng.standard_normal((levels, blocks[f].k)) @ fit.lam[f].T
+            if included[f].any():
                 known = len(fit.modes[f])
-                b[:known, taken[f]] = fit.modes[f][:, taken[f]]
+                b[:known, included[f]] = fit.modes[f][:, included[f]]
                 if new_levels == "population":
-                    b[known:, taken[f]] = 0.0
+                    b[known:, included[f]] = 0.0
             out[r] += np.einsum("ik,ik->i", rows.z[f], b[codes])
         out[r] += scale * rng.standard_normal(len(rows.X))
     return pd.DataFrame(out.T, index=rows.index, columns=[f"sim_{r + 1}" for r in range(n)])
 
 
 def _levels(rows: NewRows, f: int, known: int) -> tuple[IntArray, int]:
-    """Return the level of each row in one block, new labels numbered after the fit's, and how many there are."""
+    """Return the level of each row in one block, new labels numbered after the fit's, and the number of levels."""
     codes = rows.codes[f]
     if not rows.labels or not (codes < 0).any():
         return codes, known

@@ -1,8 +1,8 @@
-"""Influence of rows and groups: changes of the estimates when they are deleted."""
+"""Influence of rows or groups: the changes of the estimates when each is deleted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -13,22 +13,27 @@ import pandas as pd
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.format import format_numbers, text_columns
+from mixedfit.core.options import check_one_of
 from mixedfit.core.progress import Progress
 from mixedfit.diagnostics.leverages import RowLeverages
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.parameters import Names, parameters_of, values_of
+from mixedfit.estimation.parameters import Names, labels_of, parameters_of, values_of
 from mixedfit.inference.bootstrap.replicates import Replicates, count_reasons, natural_values
 
-from .refits import cases_by_level, held_levels, held_one_by_one, held_rows, refits
-from .removal import Deleted, Measures, measures
+from .level_cases import cases_by_level
+from .refits import Report, held_levels, held_one_by_one, held_rows, refits
+from .removal import DeletionEstimates, Measures, measures
 
 __all__ = ["Influence", "influence"]
 
 SHOWN = 10
-"""Cases that are printed."""
+"""Number of cases that are printed."""
+
+MEASURES = ("cooks_distance", "mdffits", "covratio", "covtrace")
+"""Measures of influence, the columns of `Influence.table` after the number of rows."""
 
 CHUNK = 2048
-"""Rows whose matrices are held at a time."""
+"""Number of rows whose matrices are held at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,22 +45,24 @@ class Influence:
     group : str or None
         Grouping factor whose levels are the cases; None: the rows.
     refit : bool
-        Whether variance parameters were estimated anew, or held at the estimates from all rows.
+        Whether variance parameters were estimated again, or held at the estimates from all rows.
     table : pandas.DataFrame
-        A row a case: rows (how many it has), cooks_distance, mdffits, covratio, covtrace. NaN where what is left
-        does not determine the model.
+        For each case: rows (its number of rows), cooks_distance, mdffits, covratio, covtrace. NaN if the remaining
+        rows do not determine the model.
     dfbetas : pandas.DataFrame
-        Change of each fixed effect, estimate with all cases less estimate without, over the standard error without.
+        Estimate with all cases less estimate without the case, over the standard error without it, of each fixed
+        effect.
     params : pandas.DataFrame
         Fixed effects without each case.
     variances : pandas.DataFrame
-        Standard deviations, correlations and σ without each case, under lme4's names.
+        Standard deviations, correlations and σ without each case.
     variance_changes : pandas.DataFrame
-        The same over the estimates with all cases, less 1; correlations: the difference.
+        Relative changes of standard deviations and σ, estimate without the case over estimate with all cases, less 1;
+        differences of correlations.
     criterion : pandas.Series
         Deviance or REML criterion without each case; NaN unless refitted.
     reasons : pandas.Series
-        Why a case has no estimates, by case; empty where all have.
+        Why a case has no estimates, for the cases that have none.
 
     Notes
     -----
@@ -113,12 +120,7 @@ class Influence:
         335    0.129
         Name: cooks_distance, dtype: float64
         """
-        if by not in self.table:
-            known = list(self.table.columns)
-            raise ModelError(
-                f"by={by!r} is not a measure of influence; expected one of {', '.join(known)}. "
-                f"{nearest(str(by), known)}"
-            )
+        check_one_of("by", by, list(self.table.columns))
         return self.table.sort_values(by, ascending=False, kind="stable").head(n)
 
     def __str__(self) -> str:
@@ -141,39 +143,20 @@ class Influence:
 def influence(
     rows: RowLeverages, group: str | None, *, refit: bool, names: Names, progress: bool | None
 ) -> Influence:
-    """Return the influence of each row or of each level of a grouping factor.
-
-    Parameters
-    ----------
-    rows : RowLeverages
-        Of the fit.
-    group : str or None
-    refit : bool
-    names : {"lme4", "long", "words"}
-    progress : bool, optional
-
-    Raises
-    ------
-    ModelError
-        If the model has no such grouping factor.
-    """
-    fit = rows.fit
+    """See `Diagnostics.influence`."""
     labels, cases = _cases(rows, group)
     with Progress(progress) as shown:
 
-        def say(done: int, total: int) -> None:
+        def report(done: int, total: int) -> None:
             shown.count(done, total, "rows" if group is None else f"levels of {group}")
 
-        if group is None and not refit:
-            parts = [(d, measures(fit, d)) for d in _row_chunks(rows)]
-        else:
-            deleted = _deleted(rows, group, cases, refit, say)
-            parts = [(deleted, measures(fit, deleted))]
-    return _record(fit, group, refit, labels, [case.size for case in cases], parts, names)
+        parts = [(d, measures(rows.fit, d)) for d in _estimates(rows, group, cases, refit, report)]
+    table = pd.DataFrame({"rows": [case.size for case in cases]}, index=labels)
+    return _record(rows.fit, group, refit, table, parts, names)
 
 
 def _cases(rows: RowLeverages, group: str | None) -> tuple[pd.Index[Any], list[IntArray]]:
-    """Return labels and rows of the cases; rows of weight 0 belong to none."""
+    """Return labels and rows of the cases; rows of weight 0 belong to no case."""
     fit = rows.fit
     counted = np.flatnonzero(rows.counted)
     if group is None:
@@ -194,91 +177,72 @@ def _cases(rows: RowLeverages, group: str | None) -> tuple[pd.Index[Any], list[I
     return block.grouping.levels[np.unique(codes)].rename(group), cases
 
 
-def _row_chunks(rows: RowLeverages) -> list[Deleted]:
-    counted = np.flatnonzero(rows.counted)
-    return [held_rows(rows, counted[at : at + CHUNK]) for at in range(0, counted.size, CHUNK)]
-
-
-def _deleted(
-    rows: RowLeverages, group: str | None, cases: Sequence[IntArray], refit: bool, say: Any
-) -> Deleted:
-    fit = rows.fit
-    own = cases_by_level(fit, rows, group is None, np.flatnonzero(rows.counted))
+def _estimates(
+    rows: RowLeverages, group: str | None, cases: Sequence[IntArray], refit: bool, report: Report
+) -> Iterator[DeletionEstimates]:
+    """Yield the estimates without each case, in chunks of cases."""
+    if group is None and not refit:
+        counted = np.flatnonzero(rows.counted)
+        yield from (held_rows(rows, counted[at : at + CHUNK]) for at in range(0, counted.size, CHUNK))
+        return
+    by_level = cases_by_level(rows, by_row=group is None)
     if refit:
-        return refits(fit, cases, own, say)
-    if own is not None:
-        return held_levels(own)
-    return held_one_by_one(fit, cases, say)
+        yield refits(rows.fit, cases, by_level, report)
+    elif by_level is not None:
+        yield held_levels(by_level)
+    else:
+        yield held_one_by_one(rows.fit, cases, report)
 
 
 def _record(
     fit: Fit,
     group: str | None,
     refit: bool,
-    labels: pd.Index[Any],
-    sizes: Sequence[int],
-    parts: Sequence[tuple[Deleted, Measures]],
+    table: pd.DataFrame,
+    parts: Sequence[tuple[DeletionEstimates, Measures]],
     names: Names,
 ) -> Influence:
-    """Return the labelled record."""
-    found = [m for _, m in parts]
-    table = {"rows": np.array(sizes, np.int64)}
-    for name, attribute in (
-        ("cooks_distance", "cooks"),
-        ("mdffits",) * 2,
-        ("covratio",) * 2,
-        ("covtrace",) * 2,
-    ):
-        table[name] = np.concatenate([getattr(m, attribute) for m in found])
-    change = np.concatenate([m.change for m in found])
-    errors = np.concatenate([m.errors for m in found])
-    kept = fit.cross.fixed.kept
+    """Return labelled tables of estimates and measures, which come in chunks of cases."""
+    found = {
+        name: np.concatenate([getattr(m, name) for _, m in parts]) for name in (*MEASURES, "change", "errors")
+    }
+    labels, kept = table.index, fit.cross.fixed.kept
     columns = [fit.design.x_names[i] for i in kept]
     varying = [p for p in parameters_of(fit) if p.kind != "fixed"]
-    heads = [{"lme4": p.name, "long": p.long_name, "words": p.words}[names] for p in varying]
+    heads = labels_of(varying, names)
     values = np.concatenate([_natural(fit, d, varying) for d, _ in parts])
-    estimates = values_of(fit, varying)
-    failed: list[tuple[int, str]] = []
-    at = 0
-    for d, _ in parts:
-        failed += [(at + i, reason) for i, reason in sorted(d.reasons.items())]
-        at += d.variance.size
+    changes = _relative(values, values_of(fit, varying), [p.kind for p in varying])
+    starts = np.cumsum([0, *(d.variance.size for d, _ in parts)])
+    failed = {
+        at + i: reason
+        for at, (d, _) in zip(starts, parts, strict=False)
+        for i, reason in sorted(d.reasons.items())
+    }
     criterion = np.concatenate([d.criterion for d, _ in parts])
     return Influence(
         group=group,
         refit=refit,
-        table=pd.DataFrame(table, index=labels),
-        dfbetas=pd.DataFrame(change / errors, index=labels, columns=columns),
-        params=pd.DataFrame(fit.beta[kept] - change, index=labels, columns=columns),
+        table=table.assign(**{name: found[name] for name in MEASURES}),
+        dfbetas=pd.DataFrame(found["change"] / found["errors"], index=labels, columns=columns),
+        params=pd.DataFrame(fit.beta[kept] - found["change"], index=labels, columns=columns),
         variances=pd.DataFrame(values, index=labels, columns=heads),
-        variance_changes=pd.DataFrame(
-            _relative(values, estimates, [p.kind for p in varying]), index=labels, columns=heads
-        ),
+        variance_changes=pd.DataFrame(changes, index=labels, columns=heads),
         criterion=pd.Series(criterion, index=labels, name="criterion"),
-        reasons=pd.Series(
-            [reason for _, reason in failed], labels[[i for i, _ in failed]], name="reason", dtype=object
-        ),
+        reasons=pd.Series(list(failed.values()), labels[list(failed)], name="reason", dtype=object),
     )
 
 
-def _natural(fit: Fit, deleted: Deleted, varying: Sequence[Any]) -> Array:
+def _natural(fit: Fit, deleted: DeletionEstimates, varying: Sequence[Any]) -> Array:
     """Return standard deviations, correlations and σ without each case."""
     out = Replicates.empty(deleted.variance.size, fit, 0)
     out.sigma[:] = np.sqrt(deleted.variance) * fit.cross.fixed.scale
     out.theta[:] = deleted.theta
-    structures = [
-        (block.structure, here)
-        for block, here in zip(fit.design.blocks, fit.design.theta_slices, strict=True)
-    ]
-    return natural_values(varying, structures, out)
+    structures = [block.structure for block in fit.design.blocks]
+    return natural_values(varying, list(zip(structures, fit.design.theta_slices, strict=True)), out)
 
 
 def _relative(values: Array, estimates: Array, kinds: Sequence[str]) -> Array:
     """Return values over estimates less 1, NaN where the estimate is 0; differences of correlations."""
-    out = np.full_like(values, np.nan)
-    for i, kind in enumerate(kinds):
-        if kind == "correlation":
-            out[:, i] = values[:, i] - estimates[i]
-        elif estimates[i] > 0:
-            out[:, i] = values[:, i] / estimates[i] - 1.0
-    return out
+    correlation = np.array([kind == "correlation" for kind in kinds], dtype=bool)
+    scale = np.where(correlation, 1.0, np.where(estimates > 0, estimates, np.nan))
+    return np.asarray(values / scale - np.where(correlation, estimates, 1.0))

@@ -1,13 +1,13 @@
-"""Deletion of levels of the only grouping factor, from the products of the level alone.
+"""Case deletion in models with one grouping factor, where a case changes the contribution of one level only.
 
-With A = Z_jᵀZ_j, B = Z_jᵀ[X y] and Ω = λλᵀ, level j takes BᵀΩKB from the products of [X y] and adds −log|K| to the
-log-determinant, K = (I + AΩ)⁻¹. Sums over all levels are the same function of θ for every case; only one level's
-contribution differs. Along dΩ the contribution changes by (KB)ᵀdΩ(KB), the log-determinant by tr(KA dΩ).
+With A = Z_jᵀZ_j, B = Z_jᵀ[X y], Ω = λλᵀ and K = (I + AΩ)⁻¹, level j subtracts BᵀΩKB from the products of [X y] and adds
+−log|K| to the log-determinant. The sum over all levels is the same function of θ for every case. The derivatives along
+dΩ are (KB)ᵀdΩ(KB) and tr(KA dΩ).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,24 +20,18 @@ from mixedfit.estimation.fit import Fit
 from mixedfit.inference.bootstrap.cases import LevelSource
 from mixedfit.likelihood.criterion import Criterion
 
-__all__ = ["LevelCases", "Point", "has_one_factor", "level_cases", "row_cases"]
-
-
-def has_one_factor(fit: Fit) -> bool:
-    """Return whether all that the likelihood needs are one factor's levels and products of [X y]."""
-    return len(fit.design.blocks) == 1 and fit.cross.q_tail == 0
+__all__ = ["LevelCases", "Point", "cases_by_level", "directions_at"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
-    """Reduced products of [X y] at some θ for each case, with derivatives in θ.
+    """log|V| and [X y]ᵀV⁻¹[X y] of each case, or changes of these, with their derivatives with respect to θ.
 
     Attributes
     ----------
     logdet : ndarray, shape (cases,)
     logdet_slopes : ndarray, shape (cases, n_theta)
     products : ndarray, shape (cases, p + 1, p + 1)
-        [X y]ᵀV⁻¹[X y].
     slopes : ndarray, shape (cases, n_theta, p + 1, p + 1)
     """
 
@@ -47,17 +41,19 @@ class Point:
     slopes: Array
 
     def __add__(self, other: Point) -> Point:
-        return Point(
-            self.logdet + other.logdet,
-            self.logdet_slopes + other.logdet_slopes,
-            self.products + other.products,
-            self.slopes + other.slopes,
-        )
+        return Point(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+    def __sub__(self, other: Point) -> Point:
+        return Point(*(getattr(self, name) - getattr(other, name) for name in self.__slots__))
+
+    def sum(self) -> Point:
+        """Return the sum over all cases, as a single case."""
+        return Point(*(getattr(self, name).sum(axis=0, keepdims=True) for name in self.__slots__))
 
 
 @dataclass(frozen=True, eq=False)
 class LevelCases:
-    """Products that each case takes away from its level.
+    """Cross-products of each case, to be subtracted from those of its level.
 
     Attributes
     ----------
@@ -68,9 +64,7 @@ class LevelCases:
     border : ndarray, shape (cases, k, p + 1)
     products : ndarray, shape (cases, p + 1, p + 1)
     counts, log_weights : ndarray, shape (cases,)
-        Rows taken away, and their Σ log w.
-    whole_levels : bool
-        Whether nothing is left of the levels.
+        Number of rows of the case, and their Σ log w.
     """
 
     fit: Fit
@@ -80,20 +74,11 @@ class LevelCases:
     products: Array
     counts: Array
     log_weights: Array
-    whole_levels: bool = False
 
     def subset(self, these: IntArray) -> LevelCases:
         """Return some of the cases."""
-        return LevelCases(
-            self.fit,
-            self.levels[these],
-            self.gram[these],
-            self.border[these],
-            self.products[these],
-            self.counts[these],
-            self.log_weights[these],
-            self.whole_levels,
-        )
+        names = ("levels", "gram", "border", "products", "counts", "log_weights")
+        return LevelCases(self.fit, *(getattr(self, name)[these] for name in names))
 
     @lazy
     def criterion(self) -> Criterion:
@@ -103,7 +88,7 @@ class LevelCases:
         return Criterion(fit.cross, structures, fit.reml, fit.held_sigma, canonical=True)
 
     def change(self, lams: Array, directions: Array) -> Point:
-        """Return the change of the sums over levels when each case is deleted, at its own λ̃.
+        """Return the changes of the sums over all levels when each case is deleted, at its own λ̃.
 
         Parameters
         ----------
@@ -113,33 +98,15 @@ class LevelCases:
         """
         first = self.fit.cross.first
         A, B = first.gram[self.levels], first.border[self.levels]
-        with_case = contribution(A, B, lams, directions)
-        if self.whole_levels:
-            return Point(
-                -with_case.logdet,
-                -with_case.logdet_slopes,
-                -with_case.products - self.products,
-                -with_case.slopes,
-            )
         without = contribution(A - self.gram, B - self.border, lams, directions)
-        return Point(
-            without.logdet - with_case.logdet,
-            without.logdet_slopes - with_case.logdet_slopes,
-            without.products - with_case.products - self.products,
-            without.slopes - with_case.slopes,
-        )
+        change = without - contribution(A, B, lams, directions)
+        return replace(change, products=change.products - self.products)
 
     def whole(self, lam: Array, directions: Array) -> Point:
-        """Return the sums over all levels at one λ̃, as a single case."""
+        """Return the sums over all levels of the full data at one λ̃, as a single case."""
         cross = self.fit.cross
-        all_levels = contribution(cross.first.gram, cross.first.border, lam[None], directions[None])
-        own = symmetric(cross.gram)
-        return Point(
-            all_levels.logdet.sum(keepdims=True),
-            all_levels.logdet_slopes.sum(axis=0, keepdims=True),
-            (own + all_levels.products.sum(axis=0))[None],
-            all_levels.slopes.sum(axis=0, keepdims=True),
-        )
+        total = contribution(cross.first.gram, cross.first.border, lam[None], directions[None]).sum()
+        return replace(total, products=total.products + symmetric(cross.gram))
 
     def nu(self) -> Array:
         """Return the degrees of freedom of the residual sum of squares without each case."""
@@ -147,12 +114,11 @@ class LevelCases:
 
 
 def contribution(A: Array, B: Array, lams: Array, directions: Array) -> Point:
-    """Return the contributions of levels: log|I + AΩ|, −BᵀΩKB and their slopes."""
+    """Return the contributions of levels, log|I + AΩ| and −BᵀΩKB, and their derivatives."""
     omega = lams @ lams.swapaxes(-1, -2)
     inner = np.eye(A.shape[-1]) + A @ omega
     K = np.linalg.inv(inner)
-    KB = K @ B
-    KA = K @ A
+    KA, KB = K @ A, K @ B
     return Point(
         np.linalg.slogdet(inner)[1],
         np.einsum("cab,cdba->cd", KA, np.broadcast_to(directions, (A.shape[0], *directions.shape[1:]))),
@@ -161,8 +127,17 @@ def contribution(A: Array, B: Array, lams: Array, directions: Array) -> Point:
     )
 
 
-def level_cases(fit: Fit) -> LevelCases:
-    """Return the levels of the only factor as cases, those without a counted row left out."""
+def cases_by_level(rows: RowLeverages, *, by_row: bool) -> LevelCases | None:
+    """Return the rows, or the levels of the only factor, as cases; None for a model that has other factors too.
+
+    Rows of weight 0, and levels that have no others, are not cases.
+    """
+    if len(rows.fit.design.blocks) != 1 or rows.fit.cross.q_tail:
+        return None
+    return _row_cases(rows, np.flatnonzero(rows.counted)) if by_row else _level_cases(rows.fit)
+
+
+def _level_cases(fit: Fit) -> LevelCases:
     source, first = LevelSource(fit), fit.cross.first
     these = source.levels
     return LevelCases(
@@ -173,18 +148,10 @@ def level_cases(fit: Fit) -> LevelCases:
         np.ascontiguousarray(source.products.transpose(1, 0, 2))[these],
         np.asarray(source.counts[these], float),
         np.asarray(source.log_weights[these], float),
-        whole_levels=True,
     )
 
 
-def row_cases(rows: RowLeverages, these: IntArray) -> LevelCases:
-    """Return rows as cases.
-
-    Parameters
-    ----------
-    rows : RowLeverages
-    these : ndarray of int64, shape (cases,)
-    """
+def _row_cases(rows: RowLeverages, these: IntArray) -> LevelCases:
     fit = rows.fit
     fixed, root = fit.cross.fixed, np.sqrt(rows.weights[these])[:, None]
     rest = (fit.design.y[these] - fit.design.X[np.ix_(these, fixed.kept)] @ fixed.centre) / fixed.scale
@@ -202,7 +169,7 @@ def row_cases(rows: RowLeverages, these: IntArray) -> LevelCases:
 
 
 def directions_at(search: BatchSearch, x: Array) -> tuple[Array, Array]:
-    """Return λ̃ and ∂(λ̃λ̃ᵀ)/∂θ at θ of each case, shape (cases, k, k) and (cases, n_theta, k, k)."""
+    """Return λ̃ and ∂(λ̃λ̃ᵀ)/∂θ at the θ of each case, shape (cases, k, k) and (cases, n_theta, k, k)."""
     lams = np.einsum("cd,dab->cab", x, search.slopes)
     half = search.slopes[None] @ lams.swapaxes(-1, -2)[:, None]
     return lams, half + half.swapaxes(-1, -2)

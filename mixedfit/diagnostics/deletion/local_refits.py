@@ -17,7 +17,7 @@ from mixedfit.estimation.estimate import SMALL
 from mixedfit.likelihood.compiled import SmallTail
 
 from .level_cases import LevelCases, Point, directions_at
-from .removal import Deleted, full_rank
+from .removal import DeletionEstimates, full_rank
 
 __all__ = ["Polynomial", "polynomial_around", "refit_nearby", "worth_it"]
 
@@ -136,7 +136,7 @@ ARRIVED = 1e-11
 """Step at which a case has arrived."""
 
 
-def refit_nearby(search: BatchSearch, cases: LevelCases, out: Deleted) -> BoolArray:
+def refit_nearby(search: BatchSearch, cases: LevelCases, out: DeletionEstimates) -> BoolArray:
     """Fill in the estimates of cases that a polynomial around θ̂ serves; return which, shape (cases,).
 
     Parameters
@@ -144,7 +144,7 @@ def refit_nearby(search: BatchSearch, cases: LevelCases, out: Deleted) -> BoolAr
     search : BatchSearch
         Of the fit.
     cases : LevelCases
-    out : Deleted
+    out : DeletionEstimates
         Filled where it can be.
     """
     none = np.zeros(cases.levels.size, dtype=bool)
@@ -215,7 +215,7 @@ class _Minimum:
 
 
 def _search(
-    search: BatchSearch, cases: LevelCases, model: Polynomial, these: IntArray, out: Deleted
+    search: BatchSearch, cases: LevelCases, model: Polynomial, these: IntArray, out: DeletionEstimates
 ) -> BoolArray:
     """Minimise every case among `these` inside the model's box."""
     settled = np.zeros(cases.levels.size, dtype=bool)
@@ -261,7 +261,7 @@ def _write(
     these: IntArray,
     x: Array,
     arrived: BoolArray,
-    out: Deleted,
+    out: DeletionEstimates,
     settled: BoolArray,
 ) -> None:
     """Write down cases that have arrived, unless they lie at the boundary."""

@@ -1,4 +1,4 @@
-"""Estimates without each case, with variance parameters held or estimated anew."""
+"""Estimates without each case, with the variance parameters held at their estimates or estimated again."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from mixedfit.estimation.fit import Fit, criterion_of
 from mixedfit.inference.bootstrap.replicates import refitted
 from mixedfit.likelihood.criterion import Evaluation
 
-from .level_cases import LevelCases, has_one_factor, level_cases, row_cases
+from .level_cases import LevelCases
 from .local_refits import refit_nearby
-from .removal import Deleted, full_rank, reference, without
+from .removal import NOT_ESTIMABLE, DeletionEstimates, cross_products_without, full_data_estimates, full_rank
 
-__all__ = ["cases_by_level", "held_levels", "held_one_by_one", "held_rows", "refits"]
+__all__ = ["held_levels", "held_one_by_one", "held_rows", "refits"]
 
-GONE = 1e-10
-"""1 − leverage below which the row is all that determines some effect."""
+FULL_LEVERAGE = 1e-10
+"""1 − leverage below which some effect is not estimable without the row."""
 
 COMPILED_FROM = 500
-"""Searches from which compiling the search as a whole, which takes seconds the first time, pays."""
+"""Least number of searches for which the compiled search is used: its first compilation takes seconds."""
 
-NOT_ESTIMABLE = "fixed effects not estimable"
+Report = Callable[[int, int], None]
+"""Function that shows progress: called with the number of cases done and their total."""
 
-Say = Callable[[int, int], None]
 
-
-def held_rows(rows: RowLeverages, these: IntArray) -> Deleted:
+def held_rows(rows: RowLeverages, these: IntArray) -> DeletionEstimates:
     """Return estimates without each of some rows at the fit's θ and σ, in closed form.
 
-    β̂ − β̂₍ᵢ₎ = ΦX̂ᵢᵀ wᵢeᵢ/(1 − hᵢ); X̃ᵀV⁻¹X̃ loses wᵢX̂ᵢᵀX̂ᵢ/(1 − hᵢ + sᵢ), sᵢ = wᵢX̂ᵢΦX̂ᵢᵀ.
+    With h the leverages: β̂ − β̂₍ᵢ₎ = ΦX̂ᵢᵀ wᵢeᵢ/(1 − hᵢ); X̃ᵀV⁻¹X̃ decreases by
+    wᵢX̂ᵢᵀX̂ᵢ/(1 − hᵢ + sᵢ), sᵢ = wᵢX̂ᵢΦX̂ᵢᵀ.
     """
     fit = rows.fit
-    solution, information, variance = reference(fit)
-    out = Deleted.empty(these.size, fit)
+    solution, information, variance = full_data_estimates(fit)
+    out = DeletionEstimates.empty(these.size, fit)
     weights, left = rows.weights[these], 1.0 - rows.leverage[these]
     residual = (fit.response - fit.fitted)[these] / fit.cross.fixed.scale
     adjusted, share = rows.adjusted[these], rows.share[these]
-    fine = left > GONE
+    fine = left > FULL_LEVERAGE
     for i in np.flatnonzero(~fine):
         out.reasons[int(i)] = NOT_ESTIMABLE
     adjusted, share, left, weights = adjusted[fine], share[fine], left[fine], weights[fine]
@@ -56,13 +56,13 @@ def held_rows(rows: RowLeverages, these: IntArray) -> Deleted:
     return out
 
 
-def held_levels(cases: LevelCases) -> Deleted:
-    """Return estimates without each level of the only factor at the fit's θ and σ, from that level's products."""
+def held_levels(cases: LevelCases) -> DeletionEstimates:
+    """Return estimates without each level of the only factor at the fit's θ and σ."""
     fit = cases.fit
     lam = fit.evaluation.tail.lams[0]
     none = np.zeros((1, 0, *lam.shape))
     products = (cases.whole(lam, none[0]) + cases.change(lam[None], none)).products
-    out, p = Deleted.empty(cases.levels.size, fit), fit.cross.p
+    out, p = DeletionEstimates.empty(cases.levels.size, fit), fit.cross.p
     fine = full_rank(products[:, :p, :p])
     own = products[fine]
     out.solution[fine] = np.linalg.solve(own[:, :p, :p], own[:, :p, p:])[:, :, 0] if p else own[:, :0, 0]
@@ -72,14 +72,14 @@ def held_levels(cases: LevelCases) -> Deleted:
     return out
 
 
-def held_one_by_one(fit: Fit, cases: Sequence[IntArray], say: Say) -> Deleted:
-    """Return estimates without each case at the fit's θ and σ: one evaluation of the criterion a case."""
-    out = Deleted.empty(len(cases), fit)
+def held_one_by_one(fit: Fit, cases: Sequence[IntArray], report: Report) -> DeletionEstimates:
+    """Return estimates without each case at the fit's θ and σ, by one evaluation of the criterion per case."""
+    out = DeletionEstimates.empty(len(cases), fit)
     with blas_threads(1):
         for c, rows in enumerate(cases):
-            say(c, len(cases))
+            report(c, len(cases))
             try:
-                cross = without(fit, rows)
+                cross = cross_products_without(fit, rows)
             except MixedfitError as error:
                 out.reasons[c] = str(error)
                 continue
@@ -93,8 +93,10 @@ def held_one_by_one(fit: Fit, cases: Sequence[IntArray], say: Say) -> Deleted:
     return out
 
 
-def _write_evaluation(fit: Fit, cross: CrossProducts, evaluation: Evaluation, out: Deleted, c: int) -> None:
-    """Write down β̃, information, σ² and criterion in the basis of the fit."""
+def _write_evaluation(
+    fit: Fit, cross: CrossProducts, evaluation: Evaluation, out: DeletionEstimates, c: int
+) -> None:
+    """Store β̃, information, σ² and criterion of one case, in the basis of the fit."""
     many = cross.q_tail - cross.q_random
     solution = evaluation.solution[cross.q_tail :]
     covariance = evaluation.tail.fixed_covariance()[many:, many:]
@@ -111,30 +113,31 @@ def _write_evaluation(fit: Fit, cross: CrossProducts, evaluation: Evaluation, ou
     out.criterion[c] = evaluation.value
 
 
-def refits(fit: Fit, cases: Sequence[IntArray], own: LevelCases | None, say: Say) -> Deleted:
-    """Return estimates without each case, all parameters estimated anew.
+def refits(
+    fit: Fit, cases: Sequence[IntArray], by_level: LevelCases | None, report: Report
+) -> DeletionEstimates:
+    """Return estimates without each case, all parameters estimated again.
 
     Parameters
     ----------
     fit : Fit
     cases : sequence of ndarray of int64
         Rows of each.
-    own : LevelCases or None
-        The same cases as products of single levels, if they can be had so.
-    say : callable
-        Told how many are done.
+    by_level : LevelCases or None
+        The same cases as products of single levels, for models with one factor.
+    report : Report
     """
-    out = Deleted.empty(len(cases), fit)
+    out = DeletionEstimates.empty(len(cases), fit)
     search = batch_search(fit)
     done = np.zeros(len(cases), dtype=bool)
-    if search is not None and own is not None:
-        done = refit_nearby(search, own, out)
+    if search is not None and by_level is not None:
+        done = refit_nearby(search, by_level, out)
     left = np.flatnonzero(~done).tolist()
     if len(left) < COMPILED_FROM:
         search = None
     with blas_threads(1):
         for c in left:
-            say(c, len(cases))
+            report(c, len(cases))
             try:
                 _refit(fit, search, cases[c], out, c)
             except (MixedfitError, FloatingPointError, np.linalg.LinAlgError) as error:
@@ -142,8 +145,8 @@ def refits(fit: Fit, cases: Sequence[IntArray], own: LevelCases | None, say: Say
     return out
 
 
-def _refit(fit: Fit, search: BatchSearch | None, rows: IntArray, out: Deleted, c: int) -> None:
-    cross = without(fit, rows)
+def _refit(fit: Fit, search: BatchSearch | None, rows: IntArray, out: DeletionEstimates, c: int) -> None:
+    cross = cross_products_without(fit, rows)
     if search is not None:
         batch = search.empty(1)
         search.refit(cross, batch, 0)
@@ -156,10 +159,3 @@ def _refit(fit: Fit, search: BatchSearch | None, rows: IntArray, out: Deleted, c
     refit = refitted(fit, cross, fit.design)
     _write_evaluation(fit, cross, refit.evaluation, out, c)
     out.theta[c] = refit.theta
-
-
-def cases_by_level(fit: Fit, rows: RowLeverages, by_row: bool, these: IntArray) -> LevelCases | None:
-    """Return cases as products of single levels where the model has one factor."""
-    if not has_one_factor(fit):
-        return None
-    return row_cases(rows, these) if by_row else level_cases(fit)

@@ -1,4 +1,4 @@
-"""Removal of cases by subtraction from the cross-products, and measures of the change."""
+"""Cross-products without a case, by subtraction, and measures of its influence on the fixed effects."""
 
 from __future__ import annotations
 
@@ -14,29 +14,38 @@ from mixedfit.design.design import Design, RandomBlock
 from mixedfit.design.grouping import Grouping
 from mixedfit.estimation.fit import Fit
 
-__all__ = ["Deleted", "Measures", "full_rank", "measures", "reference", "without"]
+__all__ = [
+    "DeletionEstimates",
+    "Measures",
+    "cross_products_without",
+    "full_data_estimates",
+    "full_rank",
+    "measures",
+]
+
+NOT_ESTIMABLE = "fixed effects not estimable"
+"""Reason of cases without which the remaining rows do not determine β."""
 
 PIVOT = 1e-9
-"""Share of a column's squared norm that earlier columns must leave of it: below it β cannot be estimated."""
+"""Least share of a column's squared norm that remains after projection off earlier columns, for β to be estimable."""
 
 
-def without(fit: Fit, rows: IntArray) -> CrossProducts:
-    """Return the cross-products of a fit's data less some rows, in the fit's own basis.
+def cross_products_without(fit: Fit, rows: IntArray) -> CrossProducts:
+    """Return the cross-products of a fit's data without some rows, in the basis of the fit.
 
-    Where fixed factors have many levels the cross-products are made anew, since levels may have lost their column.
+    With many-level fixed factors they are computed from the remaining rows, since a level may have lost its column.
 
     Raises
     ------
     ModelError
-        If what is left cannot determine the model: with a reason in a few words.
+        If the remaining rows cannot determine the model; the message is the reason in a few words.
     """
     design = fit.design
     _check_levels(fit, rows)
     if design.many:
-        return _made_anew(fit, rows)
+        return _recomputed(fit, rows)
     cross, sub = fit.cross, _subset(design, rows)
     root = None if sub.weights is None else np.sqrt(sub.weights)
-    counted = np.ones(rows.size) if sub.weights is None else sub.weights
     first = replace(
         cross.first, gram=-cross.first.gram, values=-cross.first.values, border=-cross.first.border
     )
@@ -44,34 +53,31 @@ def without(fit: Fit, rows: IntArray) -> CrossProducts:
     if sparse is not None:
         layout = sparse.layout
         sparse = replace(sparse, blocks=-sparse.blocks, sides=-sparse.sides)
-        sparse.__dict__["layout"] = layout  # of the pattern, which stays
+        sparse.__dict__["layout"] = layout  # depends on the pattern only
     gram = -cross.gram
     accumulate_products(
         sub, root, cross.fixed, cross.basis, cross.first_block, first, cross.tail, gram, sparse
     )
-    for values in (first.gram, first.values, first.border, gram):
+    own = () if sparse is None else (sparse.blocks, sparse.sides)
+    for values in (first.gram, first.values, first.border, gram, *own):
         np.negative(values, out=values)
-    if sparse is not None:
-        np.negative(sparse.blocks, out=sparse.blocks)
-        np.negative(sparse.sides, out=sparse.sides)
     for a in range(first.gram.shape[1]):
         first.gram[:, :a, a] = first.gram[:, a, :a]
-    own = gram[-cross.p - 1 : -1, -cross.p - 1 : -1]
-    if cross.p and not full_rank(symmetric(own)):
-        raise ModelError("fixed effects not estimable")
-    taken = counted[counted > 0]
+    if cross.p and not full_rank(symmetric(gram[-cross.p - 1 : -1, -cross.p - 1 : -1])):
+        raise ModelError(NOT_ESTIMABLE)
+    weights = np.ones(rows.size) if sub.weights is None else sub.weights[sub.weights > 0]
     return replace(
         cross,
-        n=cross.n - taken.size,
+        n=cross.n - weights.size,
         first=first,
         gram=gram,
         sparse=sparse,
-        log_weights=cross.log_weights - float(np.log(taken).sum()),
+        log_weights=cross.log_weights - float(np.log(weights).sum()),
     )
 
 
 def full_rank(grams: Array) -> BoolArray:
-    """Return which products (…, p, p) are those of independent columns."""
+    """Return which Gram matrices (…, p, p) are those of linearly independent columns."""
     try:
         chol = np.linalg.cholesky(grams)
     except np.linalg.LinAlgError:
@@ -83,7 +89,7 @@ def full_rank(grams: Array) -> BoolArray:
 
 
 def _check_levels(fit: Fit, rows: IntArray) -> None:
-    """Raise where the rows left cannot tell the variances apart."""
+    """Raise if the remaining rows cannot identify the variances."""
     design = fit.design
     left = np.ones(design.n, dtype=bool) if design.weights is None else design.weights > 0
     left[rows] = False
@@ -115,18 +121,18 @@ def _subset(design: Design, rows: IntArray) -> Design:
     return replace(design, y=design.y[rows], X=design.X[rows], blocks=blocks, weights=weights)
 
 
-def _made_anew(fit: Fit, rows: IntArray) -> CrossProducts:
+def _recomputed(fit: Fit, rows: IntArray) -> CrossProducts:
     weights = np.ones(fit.design.n) if fit.design.weights is None else fit.design.weights.copy()
     weights[rows] = 0.0
     cross = cross_products(replace(fit.design, weights=weights))
     if not np.array_equal(cross.fixed.kept, fit.cross.fixed.kept):
-        raise ModelError("fixed effects not estimable")
+        raise ModelError(NOT_ESTIMABLE)
     return cross
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Deleted:
-    """Estimates without each case; NaN where there are none.
+class DeletionEstimates:
+    """Estimates without each case; NaN for cases without which the model cannot be estimated.
 
     Attributes
     ----------
@@ -140,7 +146,7 @@ class Deleted:
         In the formula's basis.
     criterion : ndarray, shape (cases,)
     reasons : dict of int to str
-        Why cases have no estimates.
+        Why a case has no estimates, by its position.
     """
 
     solution: Array
@@ -151,8 +157,8 @@ class Deleted:
     reasons: dict[int, str] = field(default_factory=dict)
 
     @classmethod
-    def empty(cls, count: int, fit: Fit) -> Deleted:
-        """Return room for a number of cases."""
+    def empty(cls, count: int, fit: Fit) -> DeletionEstimates:
+        """Return estimates of NaN for a number of cases, to be filled."""
         p, nan = fit.cross.p, np.nan
         return cls(
             np.full((count, p), nan),
@@ -165,9 +171,9 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measures:
-    """How much each case matters, shape (cases,) and (cases, p): see `influence.Influence`."""
+    """Measures of influence, shape (cases,), changes of β̂ and standard errors without the case, shape (cases, p)."""
 
-    cooks: Array
+    cooks_distance: Array
     mdffits: Array
     covratio: Array
     covtrace: Array
@@ -175,7 +181,7 @@ class Measures:
     errors: Array
 
 
-def reference(fit: Fit) -> tuple[Array, Array, float]:
+def full_data_estimates(fit: Fit) -> tuple[Array, Array, float]:
     """Return β̃, X̃ᵀV⁻¹X̃ and σ² of the fit itself."""
     cross, tail = fit.cross, fit.evaluation.tail
     many = cross.q_tail - cross.q_random
@@ -184,16 +190,12 @@ def reference(fit: Fit) -> tuple[Array, Array, float]:
     return fit.evaluation.solution[cross.q_tail :], information, fit.evaluation.sigma_squared
 
 
-def measures(fit: Fit, deleted: Deleted) -> Measures:
-    """Return measures of influence on the fixed effects.
+def measures(fit: Fit, deleted: DeletionEstimates) -> Measures:
+    """Return measures of influence on the fixed effects, defined in `Influence`.
 
-    Notes
-    -----
-    With δ = β̂ − β̂₍ᵢ₎ and C, C₍ᵢ₎ the estimated covariances of β̂ with all cases and without the case: Cook's distance
-    δᵀC⁻¹δ/p, MDFFITS δᵀC₍ᵢ₎⁻¹δ/p, COVRATIO |C₍ᵢ₎|/|C|, COVTRACE |tr(C⁻¹C₍ᵢ₎) − p| (Belsley, Kuh & Welsch 1980;
-    Christensen, Pearson & Johnson 1992, Technometrics 34:38; SAS/STAT PROC MIXED).
+    Belsley, Kuh & Welsch (1980); Christensen, Pearson & Johnson (1992), Technometrics 34:38; SAS/STAT PROC MIXED.
     """
-    solution, information, variance = reference(fit)
+    solution, information, variance = full_data_estimates(fit)
     p = solution.size
     fixed = fit.cross.fixed
     count = deleted.variance.size
@@ -209,14 +211,10 @@ def measures(fit: Fit, deleted: Deleted) -> Measures:
     whole = information / variance
     T = fixed.transform
     return Measures(
-        cooks=_form(difference, whole) / p,
+        cooks_distance=np.einsum("cs,st,ct->c", difference, whole, difference, optimize=True) / p,
         mdffits=np.einsum("cs,cst,ct->c", difference, deleted.information, difference) / deleted.variance / p,
         covratio=np.exp(determinant + np.linalg.slogdet(whole)[1]),
         covtrace=np.abs(np.einsum("st,cts->c", whole, covariance) - p),
         change=fixed.scale * difference @ T.T,
         errors=fixed.scale * np.sqrt(np.einsum("is,cst,it->ci", T, covariance, T, optimize=True)),
     )
-
-
-def _form(vectors: Array, matrix: Array) -> Array:
-    return np.asarray(np.einsum("cs,st,ct->c", vectors, matrix, vectors, optimize=True))
