@@ -1,6 +1,6 @@
-"""How much the data say about θ and σ, and how the covariance of β̂ depends on them.
+"""Information about θ and σ, and derivatives of the covariance of β̂ with respect to θ.
 
-Everything in units where σ = 1 and in the basis of the cross-products: V = I + ZΛΛᵀZᵀ, Φ = (XᵀV⁻¹X)⁻¹,
+All in units where σ = 1 and in the basis of the cross-products: V = I + ZΛΛᵀZᵀ, Φ = (XᵀV⁻¹X)⁻¹,
 H_j = Z_jᵀV⁻¹X, and for a direction E_a = ∂(λλᵀ)/∂θ_a of one factor M_a = Σ_j H_jᵀE_aH_j = −∂Φ⁻¹/∂θ_a. A fixed
 factor with many levels is projected out of V⁻¹ throughout.
 """
@@ -16,6 +16,7 @@ from mixedfit.core.arrays import Array
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.kernels.first_factor_products import project_first, variates_first
+from mixedfit.likelihood.criterion import add_tail_variates
 
 from .fit import Fit
 
@@ -24,7 +25,7 @@ __all__ = ["Information"]
 
 @dataclass(frozen=True, eq=False)
 class Information:
-    """Derivatives at a fit.
+    """Information matrix of θ and σ at a fit, and derivatives of (XᵀV⁻¹X).
 
     Parameters
     ----------
@@ -69,15 +70,7 @@ class Information:
     @lazy
     def directions(self) -> tuple[Array, ...]:
         """E_a of every block's θ, shape (n_theta_f, k, k) each, in the basis of the cross-products."""
-        out = []
-        fit = self.fit
-        for block, here, basis in zip(
-            fit.design.blocks, fit.design.theta_slices, fit.cross.basis, strict=True
-        ):
-            lam = basis @ block.structure.factor(fit.theta[here])
-            d = basis @ block.structure.derivative(fit.theta[here])
-            out.append(d @ lam.T + lam @ d.transpose(0, 2, 1))
-        return tuple(out)
+        return tuple(self.fit.evaluation.directions)
 
     def spreads(self, directions: Sequence[Array]) -> Array:
         """Return M_a of all directions, block by block, shape (directions, p, p)."""
@@ -94,9 +87,9 @@ class Information:
 
     @lazy
     def parameter_covariance(self) -> Array:
-        """Asymptotic covariance of (θ, log σ²), directions of no information left out."""
+        """Asymptotic covariance of (θ, log σ²), without directions that have no information."""
         curvature = self.curvature
-        size = np.sqrt(np.abs(np.diag(curvature)))  # units of x change θ's, and nothing that is decided here
+        size = np.sqrt(np.abs(np.diag(curvature)))  # scaled, so that the units of x do not matter
         size[size == 0] = 1.0
         values, vectors = np.linalg.eigh(curvature / np.outer(size, size))
         keep = values > 1e-8
@@ -133,10 +126,7 @@ class Information:
                 place = cross.place(f)
                 rest[:, place.offset : place.stop] = c.reshape(-1, count).T
         if cross.q_random:
-            mixed = crossed[:, : cross.q_tail] @ rest.T
-            own = tail.times(rest)
-            products += mixed + mixed.T + own[:, : cross.q_tail] @ rest.T
-            crossed += own
+            add_tail_variates(tail, rest, products, crossed)
         with blas_threads(1):
             projected = tail.project(crossed)
         if not restricted:
@@ -147,8 +137,8 @@ class Information:
     def curvature(self) -> Array:
         """Second derivatives of the criterion in (θ, log σ²), shape (n_theta + 1, n_theta + 1).
 
-        σ is not profiled out: d(θ, s) = log|…| + ν s + PRSS(θ) e⁻ˢ. Where the exact second derivative is dear
-        (crossed factors with many levels), central differences of the exact gradient stand in. Without σ's row
+        σ is not profiled out: d(θ, s) = log|…| + ν s + PRSS(θ) e⁻ˢ. Where the exact second derivative is
+        expensive (crossed factors with many levels), central differences of the gradient replace it. Without σ's row
         and column where σ is held.
         """
         with blas_threads(1):
