@@ -1,13 +1,12 @@
-"""Refits of many responses of one small design in compiled code.
+"""Refits of one small design to many responses in compiled code, which lets other threads run.
 
-A replicate is settled here only where Newton's method ended inside the parameter space. Whatever ends at its boundary,
-or not at all, is left to `estimate`, which knows what to do there.
+A replicate is refitted here only if Newton's method converges inside the parameter space. The others, at the boundary
+or not converged, are left to `estimate`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,36 +17,36 @@ from mixedfit.covariance import BlockDiagonal
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.kernels.small_criterion import evaluate_small, solve_small
 from mixedfit.kernels.small_search import REACHED, search_small
-from mixedfit.likelihood.compiled import SmallModel
+from mixedfit.likelihood.compiled import SmallModel, small_data
 from mixedfit.likelihood.criterion import Criterion
 
-from .estimate import SMALL, Control
+from .estimate import SMALL, Control, to_canonical
 from .fit import Fit
-from .search import can_search, slopes_of
+from .search import searchable_model, settings_of, slopes_of
 
 __all__ = ["Batch", "BatchSearch", "batch_search"]
 
 NEGLIGIBLE = 1e-18
-"""Newton decrement from which last steps are not worth their cost, as `estimate` has it."""
+"""Newton decrement below which no last steps are taken, as in `estimate`."""
 
-NOTHING_LEFT = 1e-17
-"""Share of the response's variance below which the residual variance may be 0."""
+ZERO_RESIDUAL = 1e-17
+"""Share of the response's variance below which the residual variance counts as 0."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Outcomes of a block of replicates, filled one by one.
+    """Refits of a number of replicates, filled in one by one.
 
     Attributes
     ----------
     settled : ndarray of bool, shape (replicates,)
-        Where the rest holds; the others need another way.
+        Whether the replicate was refitted here; if not, the other arrays hold nothing.
     criterion, variance, scale : ndarray, shape (replicates,)
-        Deviance or REML criterion; residual variance in units of the cross-products; those units.
+        Deviance or REML criterion; residual variance in units of the cross-products; scale of those units.
     x : ndarray, shape (replicates, n_theta)
         θ in the basis of the cross-products.
     centre, solution : ndarray, shape (replicates, p)
-        Coefficients that were taken from y, and those of what was left.
+        Coefficients subtracted from y beforehand, and those of the remainder.
     factor : ndarray, shape (replicates, p, p)
         Lower Cholesky factor of X̃ᵀV⁻¹X̃.
     """
@@ -63,7 +62,7 @@ class Batch:
 
     @classmethod
     def empty(cls, count: int, n_theta: int, p: int) -> Batch:
-        """Return room for a number of replicates, none of them settled."""
+        """Return arrays for a number of replicates, none of them settled."""
         return cls(
             np.zeros(count, dtype=bool),
             np.empty(count),
@@ -78,7 +77,7 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class BatchSearch:
-    """Refits cross-products in the basis of a fit's own.
+    """Refits of a fit's model to other cross-products in the same basis.
 
     Parameters
     ----------
@@ -98,17 +97,14 @@ class BatchSearch:
     slopes: Array
 
     def empty(self, count: int) -> Batch:
-        """Return room for the outcomes of a block."""
+        """Return arrays for a number of refits."""
         return Batch.empty(count, self.start.size, self.fit.cross.p)
 
     def refit(self, cross: CrossProducts, out: Batch, r: int) -> None:
-        """Search for the optimum of other cross-products; fill place r of the outcomes if it lies inside."""
+        """Refit to other cross-products; fill in replicate r of `out` if the optimum is inside the parameter space."""
         c, model = self.criterion, self.model
-        scale, nu = cross.fixed.scale, cross.n - (cross.p if c.reml else 0)
-        first = cross.first
-        data = (first.gram, first.indptr, first.indices, first.values, first.border, cross.gram)
-        held = 0.0 if c.sigma is None else (c.sigma / scale) ** 2
-        settings = (c.reml, model.exact, float(nu), held, self._constant(cross, nu))
+        data, settings = small_data(cross), settings_of(replace(c, cross=cross), model)
+        _, _, nu, held, _ = settings
         control = Control()
         x, numbers = self.start[model.places], np.full(4, np.inf)
         status = search_small(
@@ -124,23 +120,12 @@ class BatchSearch:
         )
         theta = model.design_order(x)
         inside = bool(np.all(theta[c.diagonal] > SMALL))
-        if status != REACHED or not inside or not numbers[2] > NOTHING_LEFT * cross.n:
+        if status != REACHED or not inside or not numbers[2] > ZERO_RESIDUAL * cross.n:
             return
-        out.x[r], out.criterion[r], out.scale[r] = theta, numbers[0], scale
+        out.x[r], out.criterion[r], out.scale[r] = theta, numbers[0], cross.fixed.scale
         out.variance[r] = numbers[2] / nu if c.sigma is None else held
         out.centre[r] = cross.fixed.centre
         out.settled[r] = self._solve(data, x, out, r)
-
-    def _constant(self, cross: CrossProducts, nu: int) -> float:
-        """Return the constant of the criterion: units, basis and weights."""
-        c = self.criterion
-        value = -cross.log_weights
-        value += (
-            2.0 * nu * np.log(cross.fixed.scale) if c.sigma is None else nu * np.log(2 * np.pi * c.sigma**2)
-        )
-        if c.reml:
-            value -= 2.0 * np.log(np.abs(np.diag(cross.fixed.transform))).sum()
-        return float(value)
 
     def _solve(self, data: tuple[Any, ...], x: Array, out: Batch, r: int) -> bool:
         """Fill in the coefficients at the optimum; return whether they could be computed."""
@@ -157,7 +142,7 @@ class BatchSearch:
         return True
 
     def thetas(self, x: Array) -> Array:
-        """Return θ in the formula's basis, shape (replicates, n_theta)."""
+        """Return θ in the formula's basis from θ in that of the cross-products, shape (replicates, n_theta)."""
         out = np.empty_like(x)
         c = self.criterion
         for structure, here, basis in zip(c.structures, c.slices, c.cross.basis, strict=True):
@@ -179,24 +164,18 @@ class BatchSearch:
 
 
 def batch_search(fit: Fit) -> BatchSearch | None:
-    """Return the compiled search for refits of a fit, or None where its model is not small.
+    """Return the compiled search for refits of a fit, or None.
 
-    A model with fixed factors of many levels is not.
+    None means that the model is not small or has fixed factors with many levels.
     """
     structures = tuple(block.structure for block in fit.design.blocks)
     criterion = Criterion(fit.cross, structures, fit.reml, fit.held_sigma, canonical=True)
-    if fit.design.many or not can_search(criterion) or criterion.small is None:
+    model = None if fit.design.many else searchable_model(criterion)
+    if model is None:
         return None
-    start = _start(structures, fit.cross.basis, fit.lam)
+    start = to_canonical(criterion, fit.theta)
     start[criterion.diagonal] = np.maximum(start[criterion.diagonal], 0.1)
-    slopes = slopes_of(criterion, criterion.small)
-    return BatchSearch(fit, criterion, criterion.small, start, slopes)
-
-
-def _start(structures: Sequence[BlockDiagonal], bases: Sequence[Array], lams: Sequence[Array]) -> Array:
-    """Return θ̂ in the basis of the cross-products."""
-    parts = [s.theta_from_root(basis @ lam) for s, basis, lam in zip(structures, bases, lams, strict=True)]
-    return np.concatenate(parts)
+    return BatchSearch(fit, criterion, model, start, slopes_of(criterion, model))
 
 
 def _slopes(structure: BlockDiagonal) -> Array:
@@ -211,7 +190,7 @@ def _places(structure: BlockDiagonal) -> tuple[IntArray, IntArray]:
 
 
 def _thetas_from_roots(structure: BlockDiagonal, roots: Array) -> Array:
-    """Return θ with λλᵀ = root rootᵀ, as `theta_from_root` does one by one, shape (replicates, n_theta)."""
+    """Return θ with λλᵀ = root rootᵀ, the vectorised `theta_from_root`, shape (replicates, n_theta)."""
     lams = np.zeros_like(roots)
     for part, _, e in structure.slices():
         own = roots[:, e, :]

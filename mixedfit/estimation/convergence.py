@@ -1,4 +1,4 @@
-"""`Convergence`: the verdict on a search, with advice."""
+"""Convergence status of a fit, with a message for users."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Literal
 import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray
-from mixedfit.covariance import BlockDiagonal
 from mixedfit.likelihood.criterion import Criterion
 
 from .optimize import Optimum
 
-__all__ = ["Convergence", "undetermined", "unidentified_verdict", "verdict_of"]
+__all__ = ["Convergence", "convergence_of", "undetermined", "unidentified_verdict"]
 
 
 @dataclass(frozen=True, slots=True)
 class Convergence:
-    """The verdict on a fit.
+    """Convergence status of a fit.
 
     Attributes
     ----------
@@ -27,13 +26,13 @@ class Convergence:
         "boundary": converged to a singular covariance, which is a result and not a failure. "unidentified": the
         optimum was reached, but the data determine only combinations of some variances.
     decrement : float
-        Decrease of the criterion that a Newton step still promised.
+        Newton decrement: decrease of the criterion that a further Newton step predicts.
     evaluations : int
-        Evaluations of the criterion, gradient included.
+        Evaluations of the criterion with its gradient.
     singular : tuple of str
-        Grouping factors (terms) whose covariance has no full rank.
+        Grouping factors (terms) whose covariance matrix is singular.
     message : str
-        The verdict in words, with advice.
+        Status in words, with advice.
     """
 
     status: Literal["converged", "boundary", "unidentified", "failed"]
@@ -48,16 +47,26 @@ class Convergence:
         return self.status != "failed"
 
 
-def verdict_of(
+def convergence_of(
     criterion: Criterion,
     optimum: Optimum,
     singular: Sequence[bool],
     names: Sequence[str],
-    structures: Sequence[BlockDiagonal],
 ) -> Convergence:
-    """Return the verdict on an optimum: converged, at the boundary, or not, with words and advice."""
-    named = list(names) or [f"factor {f + 1}" for f in range(len(structures))]
-    flat = tuple(name for name, is_singular in zip(named, singular, strict=True) if is_singular)
+    """Return the convergence status of an optimum.
+
+    Parameters
+    ----------
+    criterion : Criterion
+        In the basis of the cross-products.
+    optimum : Optimum
+    singular : sequence of bool
+        Whether each block's covariance matrix is singular.
+    names : sequence of str
+        Names of the blocks; numbers stand in for them if it is empty.
+    """
+    labels = list(names) or [f"factor {f + 1}" for f in range(len(singular))]
+    singular_names = tuple(name for name, is_singular in zip(labels, singular, strict=True) if is_singular)
     count = f"{optimum.evaluations} evaluation{'s' * (optimum.evaluations != 1)}"
     found = f"{count}, Newton decrement {optimum.decrement:.1e}"
     if not optimum.reached or not np.isfinite(optimum.point.value):
@@ -65,20 +74,20 @@ def verdict_of(
             "failed",
             optimum.decrement,
             optimum.evaluations,
-            flat,
+            singular_names,
             f"Not converged ({found}): the criterion could still fall by about {optimum.decrement:.2g}. Raise "
             "Control(max_evaluations=...), give another start, or simplify the random effects.",
         )
-    loose = _undetermined_names(criterion, optimum, named)
-    if flat and loose:
+    loose = _undetermined_names(criterion, optimum, labels)
+    if singular_names and loose:
         found += f"; the data do not determine the variance of {', '.join(loose)}, any value fits as well"
-    if flat:
+    if singular_names:
         return Convergence(
             "boundary",
             optimum.decrement,
             optimum.evaluations,
-            flat,
-            f"Converged on the boundary ({found}): {_singular_words(criterion, optimum.x, singular, named)}. "
+            singular_names,
+            f"Converged on the boundary ({found}): {_singular_words(criterion, optimum.x, singular, labels)}. "
             "The estimates are the optimum; a simpler random part fits as well.",
         )
     return Convergence("converged", optimum.decrement, optimum.evaluations, (), f"Converged ({found}).")
@@ -99,7 +108,10 @@ def unidentified_verdict(convergence: Convergence, names: Sequence[str]) -> Conv
 
 
 def undetermined(criterion: Criterion, optimum: Optimum) -> BoolArray:
-    """Return for each θ whether it can change by its own size, or by 0.1, while the criterion stays."""
+    """Return for each θ whether a change by its own size, or by 0.1, leaves the criterion the same.
+
+    The change of the criterion, to second order, is half of `gain`.
+    """
     if criterion.n_theta == 0:
         return np.zeros(0, dtype=bool)
     gain = np.diag(optimum.point.curvature) * np.maximum(optimum.x, 0.1) ** 2

@@ -1,4 +1,4 @@
-"""`Fit`: the frozen record of a fitted model, with derived algebra."""
+"""`Fit`, the record of a fitted model in bare arrays, and the functions that fit a design."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Fit:
     timing: Mapping[str, float] = field(default_factory=dict)
 
     def criterion(self, reml: bool) -> Criterion:
-        """Return the function that REML or ML minimises."""
+        """Return the deviance or REML criterion as a function of θ."""
         return criterion_of(self.design, self.cross, reml, self.held_sigma)
 
     @lazy
@@ -108,7 +108,7 @@ class Fit:
 
     @lazy
     def coefficient_index(self) -> pd.Index[str]:
-        """`coefficient_names` as an index, which many tables share."""
+        """`coefficient_names` as a pandas index."""
         return pd.Index(self.coefficient_names)
 
     @lazy
@@ -128,7 +128,7 @@ class Fit:
 
     @lazy
     def _many_columns(self) -> IntArray:
-        """Places of the many-level factors' estimated columns among all coefficients."""
+        """Positions of the many-level factors' estimated columns among all coefficients."""
         return np.flatnonzero(self.kept)[self.cross.fixed.kept.size :]
 
     @lazy
@@ -226,7 +226,7 @@ class Fit:
         out = design.X[:, kept] @ self.beta[kept]
         at = len(design.x_names)
         for factor in design.many:
-            own = np.nan_to_num(self.beta[at : at + len(factor.names)])  # a dropped column counts as 0
+            own = np.nan_to_num(self.beta[at : at + len(factor.names)])  # dropped columns: 0
             effects = np.concatenate([np.zeros(factor.first), own])
             out += effects[factor.grouping.codes]
             at += len(factor.names)
@@ -242,12 +242,12 @@ class Fit:
 
     @lazy
     def response(self) -> Array:
-        """The response as observed, offset included, shape (n,)."""
+        """The observed response, offset included, shape (n,)."""
         return self.design.y if self.design.offset is None else self.design.y + self.design.offset
 
     @lazy
     def n_parameters(self) -> int:
-        """Parameters that information criteria count: fixed effects, θ, and σ unless held."""
+        """Number of parameters for information criteria: fixed effects, θ, and σ unless held."""
         return self.cross.p_total + self.design.n_theta + (self.held_sigma is None)
 
     @property
@@ -257,7 +257,7 @@ class Fit:
 
     @property
     def nobs(self) -> int:
-        """Rows that the likelihood counts: complete and with a positive weight."""
+        """Number of rows in the likelihood: complete and with a positive weight."""
         return self.cross.n
 
     @property
@@ -267,12 +267,12 @@ class Fit:
 
     @property
     def df_resid(self) -> int:
-        """Rows less all parameters (fixed effects, θ and σ)."""
+        """Number of rows minus number of parameters (fixed effects, θ and σ)."""
         return self.nobs - self.n_parameters
 
     @property
     def llf(self) -> float:
-        """Log-likelihood that was maximised: restricted for REML."""
+        """The maximised log-likelihood; the restricted one under REML."""
         return -0.5 * self.evaluation.value
 
     @property
@@ -300,11 +300,11 @@ class HasFit(Protocol):
 
 
 Fitted: TypeAlias = Fit | HasFit
-"""What functions of a fitted model take: a `Fit`, or an object that has one."""
+"""A `Fit`, or an object that has one: the argument type of functions of a fitted model."""
 
 
 def fit_of(fitted: Fitted, function: str = "this") -> Fit:
-    """Return the record of a fit, for a function of that name.
+    """Return the `Fit` of a fitted model; `function` is the caller's name in the error message.
 
     Raises
     ------
@@ -320,7 +320,7 @@ def fit_of(fitted: Fitted, function: str = "this") -> Fit:
 
 
 def criterion_of(design: Design, cross: CrossProducts, reml: bool, sigma: float | None) -> Criterion:
-    """Return the function of a design's θ that REML or ML minimises."""
+    """Return a design's deviance or REML criterion as a function of θ."""
     return Criterion(cross, tuple(block.structure for block in design.blocks), reml, sigma)
 
 
@@ -334,7 +334,7 @@ def fit_design(
     report: Callable[[int, float], None] | None = None,
     seconds: float = 0.0,
 ) -> Fit:
-    """Return the REML or ML fit of a design, which took `seconds` to build.
+    """Return the REML or ML fit of a design; `seconds`, the time to build it, goes into `Fit.timing`.
 
     Raises
     ------
@@ -354,7 +354,7 @@ def fit_design(
 
 
 def refit_design(fit: Fit, y: Array) -> Fit:
-    """Return the same model fitted to another response, shape (n,), less any offset already."""
+    """Return the same model fitted to another response, shape (n,), from which any offset is already subtracted."""
     if y.shape != (fit.design.n,):
         raise DataError(
             f"the new response has shape {y.shape}; the model was fitted to {fit.design.n} rows"

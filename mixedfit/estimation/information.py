@@ -2,8 +2,7 @@
 
 Everything in units where σ = 1 and in the basis of the cross-products: V = I + ZΛΛᵀZᵀ, Φ = (XᵀV⁻¹X)⁻¹,
 H_j = Z_jᵀV⁻¹X, and for a direction E_a = ∂(λλᵀ)/∂η_a of one factor M_a = Σ_j H_jᵀE_aH_j = −∂Φ⁻¹/∂η_a, η the
-coordinates of `chart`. A fixed
-factor with many levels is projected out of V⁻¹ throughout.
+coordinates of `chart`. A fixed factor with many levels is projected out of V⁻¹ throughout.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.covariance import BlockDiagonal
 from mixedfit.kernels.first_factor_products import project_first, variates_first
-from mixedfit.likelihood.criterion import Criterion, Evaluation
+from mixedfit.likelihood.criterion import Criterion, Evaluation, add_tail_variates
 
 from .fit import Fit
 
@@ -28,7 +27,7 @@ __all__ = ["Information"]
 
 @dataclass(frozen=True, eq=False)
 class Information:
-    """Derivatives at a fit.
+    """Information matrix of θ and σ at a fit, and derivatives of (XᵀV⁻¹X).
 
     Parameters
     ----------
@@ -140,10 +139,7 @@ class Information:
                 place = cross.place(f)
                 rest[:, place.offset : place.stop] = c.reshape(-1, count).T
         if cross.q_random:
-            mixed = crossed[:, : cross.q_tail] @ rest.T
-            own = tail.times(rest)
-            products += mixed + mixed.T + own[:, : cross.q_tail] @ rest.T
-            crossed += own
+            add_tail_variates(tail, rest, products, crossed)
         with blas_threads(1):
             projected = tail.project(crossed)
         if not restricted:
@@ -154,8 +150,8 @@ class Information:
     def curvature(self) -> Array:
         """Second derivatives of the criterion in (η, log σ²), shape (n_theta + 1, n_theta + 1).
 
-        σ is not profiled out: d(η, s) = log|…| + ν s + PRSS(η) e⁻ˢ. Where the exact second derivative is dear
-        (crossed factors with many levels), central differences of the exact gradient stand in. Without σ's row
+        σ is not profiled out: d(η, s) = log|…| + ν s + PRSS(η) e⁻ˢ. Where the exact second derivative is
+        expensive (crossed factors with many levels), central differences of the gradient replace it. Without σ's row
         and column where σ is held.
         """
         with blas_threads(1):

@@ -1,4 +1,4 @@
-"""Minimisation by Newton steps and a trust region, from value, gradient and curvature."""
+"""Minimisation by Newton steps and scipy's trust region, given value, exact gradient and curvature."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mixedfit.core.arrays import Array
 __all__ = ["Optimum", "Point", "minimise", "newton_decrement"]
 
 LOCAL = 0.5
-"""Newton decrement below which a quadratic model is trusted to hold over a step."""
+"""Newton decrement below which the quadratic model is trusted over a whole step."""
 
 
 class Point(Protocol):
-    """A function at one argument."""
+    """A function's value and derivatives at one argument."""
 
     @property
     def value(self) -> float: ...
@@ -34,16 +34,16 @@ class Point(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Optimum:
-    """Where a minimisation ended.
+    """Result of a minimisation.
 
     Attributes
     ----------
     x : ndarray
-        Best argument met.
+        Best argument found.
     point : Point
         The function there.
     decrement : float
-        ½ gᵀH⁻¹g there: the decrease that a Newton step still promises.
+        Newton decrement ½ gᵀH⁻¹g there: the decrease that a Newton step predicts.
     evaluations : int
     reached : bool
         Whether the decrement fell below the tolerance.
@@ -58,7 +58,7 @@ class Optimum:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Model:
-    """The quadratic model of the function at a point, and the Newton step that it promises."""
+    """The quadratic model of the function at a point, and its Newton step."""
 
     x: Array
     point: Any
@@ -87,10 +87,10 @@ def newton_decrement(gradient: Array, curvature: Array) -> tuple[float, Array, b
 
 
 def secant_update(hessian: Array, step: Array, change: Array) -> Array:
-    """Return the BFGS update of a curvature where it predicts a step's change of gradient badly.
+    """Return the BFGS update of a curvature, if that predicts a step's change of gradient badly.
 
-    Nocedal & Wright (2006), Numerical Optimization, equation 6.19; skipped where the step met negative
-    curvature or the prediction is within a tenth.
+    Nocedal & Wright (2006), Numerical Optimization, equation 6.19; skipped if the curvature along the step
+    is negative or the prediction is within a tenth.
     """
     image = hessian @ step
     predicted, met = float(step @ image), float(step @ change)
@@ -100,7 +100,7 @@ def secant_update(hessian: Array, step: Array, change: Array) -> Array:
 
 
 class _Trace:
-    """The function with a cache, so that value, gradient and curvature cost one evaluation."""
+    """A cached function: value, gradient and curvature at one argument cost one evaluation."""
 
     def __init__(self, function: Callable[[Array], Any], report: Callable[[int, float], None] | None) -> None:
         self.function = function
@@ -119,7 +119,7 @@ class _Trace:
             if point is not None and (known is x or np.array_equal(known, x)):
                 return point
         x = np.array(x)
-        self.last = None  # a point may hold large matrices: let go before the next one is computed
+        self.last = None  # a point may hold large matrices: free it before computing the next
         point = self.function(x)
         self.evaluations += 1
         self.last, self.last_x = point, x
@@ -132,8 +132,8 @@ class _Trace:
     def model(self, x: Array) -> _Model:
         """Return the quadratic model at x.
 
-        Its curvature is the point's own far from the optimum, exact near it, or else brought into agreement
-        with how the gradient changed over the last steps.
+        Its curvature is the point's `curvature` far from the optimum; near it `exact_curvature` or, if there is none,
+        `curvature` with secant updates from the last steps.
         """
         if self.modelled is not None and np.array_equal(self.modelled.x, x):
             return self.modelled
@@ -170,9 +170,9 @@ def minimise(
     max_evaluations: int = 500,
     report: Callable[[int, float], None] | None = None,
 ) -> Optimum:
-    """Return the minimum of a smooth function by Newton steps, held to a trust region where they fail.
+    """Return the minimum of a smooth function by Newton steps and, where they fail, a trust region.
 
-    Conn, Gould & Toint (2000), Trust-Region Methods, chapter 7, as scipy has it.
+    Conn, Gould & Toint (2000), Trust-Region Methods, chapter 7, in scipy's implementation.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def minimise(
         Stop when the Newton decrement, in the function's own units, is below it; one last Newton step is
         then taken if it does not raise the function beyond rounding.
     negligible : float
-        Newton decrement from which last steps are not worth their cost: 1e-18 is 1e-9 standard errors.
+        Newton decrement below which no last steps are taken: 1e-18 is 1e-9 standard errors.
     max_evaluations : int
     report : callable, optional
         Called with the number of evaluations and the best value so far.
@@ -221,7 +221,7 @@ def minimise(
 
 
 def _newton(trace: _Trace, tolerance: float, max_evaluations: int) -> None:
-    """Take full Newton steps as long as each gives a fair part of the decrease that it promised."""
+    """Take full Newton steps as long as each gives at least a fifth of the predicted decrease."""
     model = trace.best_model()
     while model.decrement >= tolerance and trace.evaluations < max_evaluations:
         if not model.convex or float(np.abs(model.step).max()) > _radius(model.x):
@@ -261,12 +261,12 @@ def _trust_region(trace: _Trace, tolerance: float, max_evaluations: int) -> None
                 "maxiter": max_evaluations,
             },
         )
-    except UnboundLocalError:  # scipy finds no step where no shift makes a huge curvature positive definite
+    except UnboundLocalError:  # scipy's error if no shift makes a huge curvature positive definite
         return
 
 
 def _polish(trace: _Trace, tolerance: float, negligible: float) -> Optimum:
-    """Take last full Newton steps, whose effect rounding in the value hides from a trust region."""
+    """Take last full Newton steps, whose decrease is below the rounding error of the value."""
     model = trace.best_model()
     for _ in range(3):
         if not negligible < model.decrement < 1e-4:

@@ -1,6 +1,6 @@
-"""Parameters as users read them: SDs, correlations, σ and fixed effects, with names and order.
+"""Standard deviations, correlations, σ and fixed effects: number, order, names and values.
 
-One place owns their number, order, names and values. The order is lme4's: for every term its standard deviations
+The order is lme4's: for every term its standard deviations
 and correlations in the order of θ (the lower triangle, column by column), then σ, then the fixed effects.
 """
 
@@ -40,7 +40,7 @@ __all__ = [
 Kind = Literal["sd", "correlation", "sigma", "fixed"]
 
 Names = Literal["lme4", "long", "words"]
-"""What rows are called: ``.sig01``; ``sd_(Intercept)|Subject``; "SD of (Intercept) | Subject"."""
+"""Row labels: ``.sig01``; ``sd_(Intercept)|Subject``; "SD of (Intercept) | Subject"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Parameter:
     long_name : str
         lme4's longer name: ``sd_Days|Subject``, ``cor_Days.(Intercept)|Subject``, ``sigma``.
     words : str
-        In plain words, such as "SD of Days | Subject".
+        Name in words, such as "SD of Days | Subject".
     kind : {"sd", "correlation", "sigma", "fixed"}
     block : int
         Index in `design.blocks`, −1 for σ and fixed effects.
@@ -72,7 +72,7 @@ class Parameter:
 
 
 def variance_parameters(design: Design, *, with_sigma: bool = True) -> tuple[Parameter, ...]:
-    """Return standard deviations, correlations and (unless it is held) σ of a design."""
+    """Return the standard deviations and correlations of a design and, by default, σ."""
     out: list[Parameter] = []
     for f, block in enumerate(design.blocks):
         for part, _, here in block.structure.slices():
@@ -117,7 +117,7 @@ def _random_parameter(
 
 
 def parameters_of(fit: Fit) -> tuple[Parameter, ...]:
-    """Return all parameters of a fit: variances, σ unless it was held fixed, fixed effects."""
+    """Return all parameters of a fit: standard deviations, correlations, σ unless held fixed, fixed effects."""
     fixed = tuple(
         Parameter(name, name, f"fixed effect {name}", "fixed", -1, i, i)
         for i, name in enumerate(fit.coefficient_names)
@@ -260,13 +260,13 @@ def covariance_slopes(fit: Fit) -> list[Array]:
 
 
 def choose(parameters: Sequence[Parameter], wanted: str | Iterable[str] | None) -> IntArray:
-    """Return the positions of the chosen parameters, all by default.
+    """Return the positions of the named parameters, by default of all.
 
     Parameters
     ----------
     parameters : sequence of Parameter
     wanted : str or sequence of str, optional
-        Names, long names or words; "variances" (or lme4's "theta_") and "fixed" (or "beta_") stand for all of a kind.
+        Names, long names or words; "variances" (or lme4's "theta_") and "fixed" (or "beta_") select all of a kind.
 
     Raises
     ------
@@ -307,7 +307,7 @@ def interval_table(
 
 
 def labels_of(parameters: Sequence[Parameter], names: Names) -> pd.Index[str]:
-    """Return the labels of parameters."""
+    """Return row labels of parameters."""
     check_one_of("names", names, ("lme4", "long", "words"))
     labels = {
         "lme4": [p.name for p in parameters],

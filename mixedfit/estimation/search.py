@@ -1,4 +1,4 @@
-"""Choice of the search: compiled for small models, else `optimize`."""
+"""Minimisation of a criterion: compiled Newton steps where the model is small, else `optimize.minimise`."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from mixedfit.likelihood.criterion import Criterion
 
 from .optimize import Optimum, minimise
 
-__all__ = ["Found", "can_search", "minimise_criterion", "search"]
+__all__ = ["Found", "minimise_criterion", "search", "searchable_model", "settings_of", "slopes_of"]
 
 PATIENCE = 40
-"""Evaluations that damped Newton steps are given: five to ten are usual, and where forty do not do the model is flat or
-bent in a way that a trust region handles better."""
+"""Largest number of evaluations by compiled Newton steps, of which five to ten are usual; after that a trust region
+takes over, which copes better with flat or strongly curved criteria."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """Where a compiled search ended.
+    """Result of a compiled search.
 
     Attributes
     ----------
     x : ndarray, shape (n_theta,)
-        θ, the best met.
+        Best θ found.
     value, decrement, prss : float
-        Criterion, decrease that a Newton step still promises, penalised residual sum of squares.
+        Criterion, Newton decrement, penalised residual sum of squares.
     evaluations : int
     reached : bool
         Whether the decrement fell below the tolerance.
     finite : bool
-        Whether the criterion could be computed at the start; nothing else is defined otherwise.
+        Whether the criterion is finite at the start; if not, nothing else is defined.
     curvature, exact_curvature : ndarray, shape (n_theta, n_theta)
-        As an `Evaluation` has them.
+        As in `Evaluation`.
     """
 
     x: Array
@@ -54,13 +54,10 @@ class Found:
     exact_curvature: Array | None
 
 
-def can_search(criterion: Criterion) -> bool:
-    """Return whether compiled code can search: a small model, θ ↦ λ linear, at least one θ."""
-    return (
-        criterion.n_theta > 0
-        and criterion.small is not None
-        and all(_is_linear(s) for s in criterion.structures)
-    )
+def searchable_model(criterion: Criterion) -> SmallModel | None:
+    """Return the model that compiled code can search: small, with θ ↦ λ linear and at least one θ; else None."""
+    linear = criterion.n_theta > 0 and all(_is_linear(s) for s in criterion.structures)
+    return criterion.small if linear else None
 
 
 def _is_linear(structure: Any) -> bool:
@@ -72,12 +69,12 @@ def _is_linear(structure: Any) -> bool:
 
 
 def slopes_of(criterion: Criterion, model: SmallModel) -> Array:
-    """Return ∂λ̃/∂θ of linear structures, θ in the layout's order, as compiled code takes it, shape (n_theta, k, k)."""
+    """Return ∂λ̃/∂θ of linear structures, θ in the layout's order, shape (n_theta, k, k)."""
     return model.padded_slopes(criterion.derivatives(np.zeros(criterion.n_theta)))
 
 
 def settings_of(criterion: Criterion, model: SmallModel) -> tuple[bool, bool, float, float, float]:
-    """Return the `settings` of `kernels.search.search_small`."""
+    """Return the `settings` of `kernels.small_search.search_small`."""
     reml, nu = criterion.reml, float(criterion.nu)
     if criterion.sigma is None:
         return reml, model.exact, nu, 0.0, float(criterion.constant)
@@ -87,15 +84,16 @@ def settings_of(criterion: Criterion, model: SmallModel) -> tuple[bool, bool, fl
 
 
 def search(criterion: Criterion, model: SmallModel, start: Array, limits: tuple[float, float, int]) -> Found:
-    """Return the end of a Newton search from `start` in compiled code.
+    """Minimise a small model's criterion from `start` by Newton steps in compiled code.
 
     Parameters
     ----------
     criterion : Criterion
-        For which `can_search` holds; `model` is its `small`.
+    model : SmallModel
+        The criterion's `searchable_model`.
     start : ndarray, shape (n_theta,)
     limits : (float, float, int)
-        Decrement at which to stop, decrement from which last steps are not worth their cost, most evaluations.
+        Decrement at which the search stops, decrement below which no further steps are taken, most evaluations.
     """
     x = np.asarray(start, dtype=float)[model.places]
     numbers, curvatures = np.full(4, np.inf), np.zeros((2, x.size, x.size))
@@ -133,28 +131,21 @@ def minimise_criterion(
     max_evaluations: int,
     report: Callable[[int, float], None] | None,
 ) -> Optimum:
-    """Return the minimum; arguments as of `optimize.minimise`, which begins anew where compiled steps do not arrive."""
-    if criterion.small is None or not can_search(criterion):
-        return minimise(
-            criterion,
-            start,
-            tolerance=tolerance,
-            negligible=negligible,
-            max_evaluations=max_evaluations,
-            report=report,
-        )
-    limit = min(max_evaluations, PATIENCE)
-    found = search(criterion, criterion.small, start, (tolerance, negligible, limit))
-    if not found.finite:
-        raise FloatingPointError("the function is not finite at the start")
-    if found.reached:
-        return Optimum(found.x, found, found.decrement, found.evaluations, True)
+    """Return the minimum; arguments as of `optimize.minimise`, which restarts if compiled steps do not converge."""
+    model, spent = searchable_model(criterion), 0
+    if model is not None:
+        found = search(criterion, model, start, (tolerance, negligible, min(max_evaluations, PATIENCE)))
+        if not found.finite:
+            raise FloatingPointError("the function is not finite at the start")
+        if found.reached:
+            return Optimum(found.x, found, found.decrement, found.evaluations, True)
+        spent = found.evaluations
     optimum = minimise(
         criterion,
         start,
         tolerance=tolerance,
         negligible=negligible,
-        max_evaluations=max(max_evaluations - found.evaluations, 1),
+        max_evaluations=max(max_evaluations - spent, 1),
         report=report,
     )
-    return replace(optimum, evaluations=found.evaluations + optimum.evaluations)
+    return replace(optimum, evaluations=spent + optimum.evaluations)

@@ -1,4 +1,4 @@
-"""Responses simulated from a fitted model, y* = Xβ̂ + Zb* + ε*."""
+"""New responses from a fitted model: y* = Xβ̂ + Zb* + ε*, with b* and ε* drawn at random."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["marginal_draws", "residual_scale", "response_from", "simulate_respon
 def simulate_response(fit: Fit, n: int, rng: np.random.Generator, *, offset: bool = True) -> Array:
     """Return draws from the fitted marginal distribution, N(Xβ̂, ZΩ̂Zᵀ + σ̂²W⁻¹), shape (rows, n).
 
-    Random effects are drawn, not predicted: nothing is conditional on the BLUPs. Rows of weight 0, whose
-    variance is not defined, get no residual. A column's numbers follow each other in the stream, so that
-    the first columns are the same whatever `n`.
+    Random effects are drawn too: the draws are not conditional on the BLUPs. Rows of weight 0, whose variance is
+    not defined, get no residual. Random numbers are drawn column by column, so that the first columns do not
+    depend on `n`.
 
     Parameters
     ----------
@@ -31,11 +31,16 @@ def simulate_response(fit: Fit, n: int, rng: np.random.Generator, *, offset: boo
     offset : bool
         Whether to include the offset, as in the response observed.
     """
-    mean = fit.fixed_part
-    if fit.design.offset is not None and not offset:
-        mean = mean - fit.design.offset
+    mean = _fixed_part(fit, offset)
     roots = [fit.sigma * lam for lam in fit.lam]
     return marginal_draws(fit.design, mean, roots, residual_scale(fit), n=n, rng=rng)
+
+
+def _fixed_part(fit: Fit, offset: bool) -> Array:
+    """Return Xβ̂ on the rows of the fit, with or without the offset, shape (rows,)."""
+    if offset or fit.design.offset is None:
+        return fit.fixed_part
+    return fit.fixed_part - fit.design.offset
 
 
 def marginal_draws(
@@ -85,13 +90,10 @@ def response_from(fit: Fit, effects: Sequence[Array], residuals: Array, *, offse
     effects : sequence of ndarray, shape (n, levels, k)
         b of each block.
     residuals : ndarray, shape (n, rows)
-        ε; used up.
+        ε; overwritten.
     offset : bool
     """
-    mean = fit.fixed_part
-    if fit.design.offset is not None and not offset:
-        mean = mean - fit.design.offset
-    residuals += mean
+    residuals += _fixed_part(fit, offset)
     for block, b in zip(fit.design.blocks, effects, strict=True):
         add_effects(block.codes, np.ascontiguousarray(block.z), np.ascontiguousarray(b), residuals)
     return residuals

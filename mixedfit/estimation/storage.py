@@ -1,4 +1,4 @@
-"""Fits in npz files: arrays and JSON text, no pickles."""
+"""Fits on disk: arrays and JSON text in one npz file, which holds no executable content."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ Rebuild: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
 
 
 def write(fit: Fit, path: str | Path) -> None:
-    """Write a fit and the numbers of its design."""
+    """Write a fit and its design to a file."""
     write_file(path, _header(fit), {**design_arrays(fit.design), "theta": fit.theta})
 
 
 def write_file(path: str | Path, header: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-    """Write arrays with a header."""
+    """Write a JSON header and arrays to a file."""
     text = np.frombuffer(json.dumps({"format": FORMAT, **header}).encode(), dtype=np.uint8)
     arrays = {**arrays, "header": text}
     objects = [name for name, array in arrays.items() if np.asarray(array).dtype.hasobject]
@@ -51,7 +51,7 @@ def write_file(path: str | Path, header: Mapping[str, Any], arrays: Mapping[str,
 
 
 def design_arrays(design: Design) -> dict[str, Any]:
-    """Return the numbers of a design, by name."""
+    """Return the arrays of a design, by name."""
     arrays: dict[str, Any] = {"y": design.y, "X": design.X}
     if design.weights is not None:
         arrays["weights"] = design.weights
@@ -66,7 +66,7 @@ def design_arrays(design: Design) -> dict[str, Any]:
 
 
 def _header(fit: Fit) -> dict[str, Any]:
-    """Return the header of a fit: names, levels, options and the verdict, as JSON values."""
+    """Return the part of a fit that is stored as JSON: names, levels, options, convergence."""
     return {
         **design_header(fit.design),
         "reml": fit.reml,
@@ -77,7 +77,7 @@ def _header(fit: Fit) -> dict[str, Any]:
 
 
 def design_header(design: Design) -> dict[str, Any]:
-    """Return the header of a design: names and levels, as JSON values."""
+    """Return the part of a design that is stored as JSON: names and levels."""
     blocks = [
         {
             "name": block.name,
@@ -104,18 +104,18 @@ def design_header(design: Design) -> dict[str, Any]:
 
 
 def read(path: str | Path, others: Mapping[str, Rebuild] | None = None) -> Any:
-    """Return the fit in a file that `write` made, or the record of another kind.
+    """Return the fit in a file written by `write`, or the object of another kind that the header names.
 
     Parameters
     ----------
     path : str or Path
     others : mapping of str to callable, optional
-        What rebuilds other kinds of contents from header and arrays.
+        For each other kind, a function of header and arrays that returns the object.
 
     Raises
     ------
     DataError
-        If the file is not one of ours or is damaged.
+        If the file does not exist, is of another format, or is damaged.
     """
     try:
         with open(path, "rb") as source, np.load(source, allow_pickle=False) as file:
@@ -153,7 +153,7 @@ def _many(stored: Mapping[str, Any], codes: Array) -> ManyLevelFactor:
 
 
 def read_design(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Design:
-    """Return the design that was written."""
+    """Return the design stored in a header and arrays."""
     blocks = [_block(b, arrays[f"codes{f}"], arrays[f"z{f}"]) for f, b in enumerate(header["blocks"])]
     many = [_many(m, arrays[f"many{f}"]) for f, m in enumerate(header["many"])]
     parsed, x_names = parse_formula(header["formula"]), tuple(header["x_names"])
@@ -182,8 +182,8 @@ def read_design(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Desig
 def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
     design = read_design(header, arrays)
     cross = cross_products(design)
-    verdict = dict(header["convergence"])
-    verdict["singular"] = tuple(verdict["singular"])
+    convergence = dict(header["convergence"])
+    convergence["singular"] = tuple(convergence["singular"])
     theta = arrays["theta"]
     evaluation = criterion_of(design, cross, header["reml"], header["sigma"])(theta)
     return Fit(
@@ -192,7 +192,7 @@ def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
         theta,
         header["reml"],
         header["sigma"],
-        Convergence(**verdict),
+        Convergence(**convergence),
         evaluation,
         header["timing"],
     )

@@ -56,9 +56,8 @@ def variance_table(fit: Fit) -> pd.DataFrame:
             at += size
     rows.append(("Residual", None, None, fit.sigma**2, fit.sigma))
     table = pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
-    for column in ("var1", "var2"):
-        values = [row[1 if column == "var1" else 2] for row in rows]
-        table[column] = pd.Series(values, dtype=object)
+    for position, column in ((1, "var1"), (2, "var2")):
+        table[column] = pd.Series([row[position] for row in rows], dtype=object)
     return table
 
 

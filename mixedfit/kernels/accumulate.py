@@ -76,7 +76,7 @@ def pair_cells(codes: IntArray, levels: int, other: IntArray, other_levels: int)
 def merge_cells(
     indptr: IntArray, indices: IntArray, more_indptr: IntArray, more_levels: IntArray, offset: int, k: int
 ) -> tuple[IntArray, IntArray]:
-    """Append, row by row, the scalar columns of one more tail factor to a list of columns."""
+    """Append the columns of one more tail factor to each level's list of tail columns."""
     levels = indptr.size - 1
     out_indptr = np.zeros(levels + 1, np.int64)
     out = np.empty(indices.size + k * more_levels.size, np.int64)
@@ -105,7 +105,7 @@ def accumulate_border(
     indices: IntArray,
     values: Array,
 ) -> None:
-    """Add z times each tail effect to `values` (cells, k), found by bisection in the level's columns."""
+    """Add z times each tail effect to `values` (cells, k), located by bisection in the level's columns."""
     n, k = z.shape
     for i in range(n):
         j = codes[i]
@@ -215,7 +215,7 @@ def add_effects(codes: IntArray, z: Array, effects: Array, responses: Array) -> 
 
 @kernel
 def sum_levels(codes: IntArray, z: Array, responses: Array, sums: Array) -> None:
-    """Add Z_jᵀy_r to `sums` (replicates, levels, k); rows of code −1 belong to no level."""
+    """Add Z_jᵀy_r to `sums` (replicates, levels, k); rows of code −1 are left out."""
     replicates, n = responses.shape
     k = z.shape[1]
     for r in range(replicates):

@@ -1,8 +1,8 @@
-"""Dense symmetric matrices whose triangles hold different matrices: products, factor, inverse.
+"""Products with Λ and traces for a dense tail, whose two triangles hold different matrices.
 
 The strict upper triangle holds S̃, the lower one with the diagonal holds what is computed from it. Λ is block
 diagonal: factor f has levels of `width[f]` effects in columns `start[f]` to `stop[f]`, and `lams[f]` (padded to
-one shape) is its λ; columns behind the last factor stay as they are.
+one shape) is its λ; columns after the last factor are multiplied by the identity.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Notation, for level j of the first factor with relative covariance factor λ (any square root of Ω/σ²):
 A = Z_jᵀZ_j, C = Z_jᵀ[tail columns, X, y] (only columns that occur with level j), P = λᵀAλ + I,
 N = P⁻¹λᵀ, and with V₀ = I + Z λλᵀ Zᵀ of this factor alone
-K = I − AλN, F = Z_jᵀV₀⁻¹[tail X y] = K C, W = Z_jᵀV₀⁻¹Z_j = K A, and what the level takes from the
-products of [tail X y] is CᵀλN C. Bates, Mächler, Bolker & Walker (2015), section 3.4.
+K = I − AλN, F = Z_jᵀV₀⁻¹[tail X y] = K C, W = Z_jᵀV₀⁻¹Z_j = K A, and elimination of the
+level subtracts CᵀλN C from the products of [tail X y]. Bates, Mächler, Bolker & Walker (2015), section 3.4.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def eliminate_first(
 def _quadratic_forms(
     part: Array, place: IntArray, used: int, inverse: Array, image: Array, out: Array
 ) -> None:
-    """out += F U Fᵀ for the first `used` columns of F; `inverse` holds U, its lower triangle serves."""
+    """out += F U Fᵀ for the first `used` columns of F; `inverse` holds U in its lower triangle."""
     k = part.shape[1]
     for i in range(used):
         row = inverse[place[i]]
@@ -169,7 +169,7 @@ def _trace_products(
 ) -> None:
     """traces[a, b] += tr(E_a W E_b (W − 2 H C Hᵀ)); spreads[a] += Hᵀ E_a H, with H the X part of F.
 
-    `reduced` (k, k), `mixed` (p + 1, k), `left` and `right` (d, k, k) are room to work in.
+    `reduced` (k, k), `mixed` (p + 1, k), `left` and `right` (d, k, k) are work space.
     """
     k, p, count = within.shape[0], covariance.shape[0], directions.shape[0]
     reduced[:] = within
@@ -233,9 +233,9 @@ def derive_first(
     start: int,
     stop: int,
 ) -> None:
-    """Add the sums over levels `start` to `stop` for gradient and curvature.
+    """Add the sums over levels `start` to `stop` that gradient and curvature need.
 
-    `inverse` (t, t), lower triangle: Λ T Λᵀ over the first t tail columns (border included where t reaches it).
+    `inverse` (t, t), lower triangle: Λ T Λᵀ over the first t tail columns (fixed columns included if t > q).
     `solution`: coefficients of all tail columns but y. `directions` (d, k, k): E_a = ∂(λλᵀ)/∂θ_a.
     Filled: `scores` (levels, k), w_j = Z_jᵀV⁻¹r. Added to: `sums` (4, k, k), Σ AλP⁻¹, Σ F U Fᵀ, Σ W, Σ wwᵀ;
     `products` (d, d) and `crossed` (d, m − 1), t_aᵀV₀⁻¹[t_b, tail X] of the working variates
@@ -332,7 +332,7 @@ def derive_first(
 def conditional_blocks(
     lam: Array, gram: Array, indptr: IntArray, indices: IntArray, values: Array, inverse: Array, blocks: Array
 ) -> None:
-    """Fill `blocks` (levels, k, k) with the level's block of Λ T Λᵀ: λN + (λNC) U (λNC)ᵀ.
+    """Fill `blocks` (levels, k, k) with each level's diagonal block of Λ T Λᵀ: λN + (λNC) U (λNC)ᵀ.
 
     `inverse` (t, t), lower triangle: U = Λ T Λᵀ over the first t tail columns.
     """

@@ -1,4 +1,4 @@
-"""Modes of the first factor, and products of Z c with V⁻¹; notation as in `elimination`."""
+"""Modes of the first factor, and products of Z c with V⁻¹; notation as in `first_factor`."""
 
 from __future__ import annotations
 

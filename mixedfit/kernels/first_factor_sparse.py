@@ -1,7 +1,7 @@
-"""Elimination of the first factor into a block-sparse tail; notation as in `elimination` and `sparse`.
+"""Elimination of the first factor into a block-sparse tail; notation as in `first_factor` and `block_sparse`.
 
-The level's tail columns stand node by node; the pair of nodes (a, b) of a level writes into one block, whose
-rows belong to the later node of the elimination order.
+A level's tail columns are stored node by node. Each pair of its nodes (a, b) updates one block, whose rows belong
+to the later node in the elimination order.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def derive_first_sparse(
     products: Array,
     crossed: Array,
 ) -> None:
-    """Fill and add what `elimination.derive_first` does.
+    """Add the same sums as `first_factor.derive_first`, without traces and spreads.
 
     `inverse`: Λ Z Λᵀ in blocks, Z the inverse over the first `nodes` nodes. REML adds the fixed columns through
     H = F_x − F_z `slopes` (q, p) and their `covariance` (p, p); under ML it is empty.

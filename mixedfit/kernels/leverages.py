@@ -1,7 +1,7 @@
 """Quadratic forms of single rows in the inverse of the mixed-model equations.
 
-Notation as in `elimination`: row i has level j of the first factor with effects z (k,), and tail effects t at tail
-columns. With U = ΛTΛᵀ over the tail, D = λN and C = Z_jᵀ[tail], the uncertainty of z'b_j + t'c is
+Notation as in `first_factor`: row i has level j of the first factor with effects z (k,), and tail effects t at tail
+columns. With U = ΛTΛᵀ over the tail, D = λN and C = Z_jᵀ[tail], the variance of z'b_j + t'c over σ² is
 z'Dz + (t − C'Dz)' U (t − C'Dz).
 """
 
@@ -65,7 +65,7 @@ def row_forms(
     data: Array,
     out: Array,
 ) -> None:
-    """Fill `out` (n, 3) with each row's quadratic form, and what of it columns from `random` on contribute.
+    """Fill `out` (n, 3) with each row's quadratic form, and the contribution of tail columns from `random` on.
 
     The second number has only those columns on one side of U, the third on both. `order` and `start` give the rows
     of each level; `columns` and `tail_z` (n, effects) the tail columns of a row and its effects there. U is `dense`,
@@ -137,7 +137,7 @@ def sequential_residuals(
     """Fill `out` (n,) with L⁻¹r, LLᵀ = V within each level, rows in the order given, by updating one row at a time.
 
     Row i given those before it has mean z'm and variance 1/w + z'Pz, with m, P the mean and covariance of the level's
-    effects given those rows. Rows of weight 0 are passed over.
+    effects given those rows. Rows of weight 0 are skipped.
     """
     k = lam.shape[0]
     mean, spread, image = np.empty(k), np.empty((k, k)), np.empty(k)

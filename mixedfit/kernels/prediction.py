@@ -1,4 +1,4 @@
-"""Quadratic forms of further rows in Henderson's inverse, for prediction errors.
+"""Prediction error variances of new rows: quadratic forms in the inverse of Henderson's equations.
 
 Notation: row i has first-factor level j with effects z_i (k,), a column of every tail factor, and x_i (p,), in the
 basis of the cross-products. With K_j = λ(λᵀZ_jᵀZ_jλ + I)⁻¹λᵀ and G_j = Z_jᵀ[tail X] block elimination gives
@@ -30,7 +30,7 @@ def _remainder(
     marked: IntArray,
     touched: IntArray,
 ) -> tuple[int, float]:
-    """Write w of one row into `w` and the tail columns that it touches into `touched`; return their number and zᵀKz."""
+    """Fill `w` for one row and `touched` with its non-zero tail columns; return their number and zᵀKz."""
     indptr, indices, values, border = first
     k, p = z.size, x.size
     q = w.size - p
@@ -121,7 +121,7 @@ def quadratic_sparse(
 ) -> None:
     """Fill `out` (n,) with ℓᵀC⁻¹ℓ = zᵀKz + |L⁻¹Λᵀw|², solving only for nodes that w reaches in the elimination tree.
 
-    `pattern`: ptr, rows, start, size, factor of `kernels.sparse`; `layout`: position of every tail column in
+    `pattern`: ptr, rows, start, size, factor of `block_sparse`; `layout`: position of every tail column in
     elimination order, node of every position, first position of every node; `factor`: L, L⁻¹ΛᵀS̃[:, X], root of X.
     Davis (2006), section 4.1.
     """

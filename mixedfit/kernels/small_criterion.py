@@ -1,7 +1,7 @@
-"""The whole criterion of a small model in one call: value, gradient and both curvatures.
+"""Criterion of a small model with gradient, average-information curvature and exact curvature.
 
-Notation as in `levels` and `dense_tail`: S̃ are the products of [tail, X, y] left by the first factor, S = ΛᵀS̃Λ + D
-= L Lᵀ, T = S⁻¹ over its first t columns (the random ones; under REML the fixed ones too), U = Λ T Λᵀ,
+Notation as in `small_levels` and `dense_tail`: S̃ are the products of [tail, X, y] left by the first factor,
+S = ΛᵀS̃Λ + D = L Lᵀ, T = S⁻¹ over its first t columns (the random ones; under REML the fixed ones too), U = Λ T Λᵀ,
 E_a = ∂(λλᵀ)/∂θ_a.
 
 `data`: gram, indptr, indices, values, border of the first factor, and the lower triangle of the tail's products.
@@ -134,7 +134,7 @@ def _prepare(layout: IntArray, lams: Array, chol: Array, t: int) -> Any:
 
 @plain
 def _tail_scores(products: Array, scaled: Array, solution: Array, scores: Array) -> Array:
-    """Fill the tail's scores; return S̃U of its random columns."""
+    """Fill the tail's scores; return the rows of S̃U of its random columns."""
     q, size = scores.size, solution.size
     for i in range(q):
         total = products[i, size]
@@ -172,7 +172,7 @@ def _slopes(
     along: Array,
     rest: Array,
 ) -> None:
-    """Fill the gradient, −∂PRSS/∂θ and what the second derivative of λλᵀ adds to the curvature.
+    """Fill the gradient, −∂PRSS/∂θ, and the contribution of the second derivative of λλᵀ to the curvature.
 
     `matrices`: λ and ∂λ/∂θ of all blocks, S̃, T and S̃U.
     """
@@ -222,7 +222,7 @@ def _slopes(
 
 @plain
 def _complete(rest: Array, along: Array, profiled: float, second: Array, curvatures: Array) -> None:
-    """Put both curvatures together; `profiled`: 1/(σ² PRSS), or 0 where σ is held; `second` may be empty."""
+    """Assemble both curvatures; `profiled` is 1/(σ² PRSS), or 0 where σ is held; `second` may be empty."""
     count = along.size
     for d in range(count):
         for e in range(count):
@@ -251,11 +251,11 @@ def derive_small(
     gradient: Array,
     curvatures: Array,
 ) -> None:
-    """Fill solution, scores of the first factor (levels, k) and the tail (q,), gradient and curvatures.
+    """Fill the solution, the scores of the first factor (levels, k) and the tail (q,), gradient and curvatures.
 
     `options`: whether REML, whether exact, σ² in units of the cross-products, whether it is profiled. `curvatures`
-    (2, n_theta, n_theta): the average information's, and if asked for the exact one. Its steps are kernels of their
-    own, so that a single fit runs them from Python (`derive_small.py_func`) and need not compile the whole.
+    (2, n_theta, n_theta): the average information's and, if requested, the exact one. Each step is a kernel of its own:
+    a single fit calls the steps from Python (`derive_small.py_func`), which saves compiling this function.
     """
     reml, exact, variance, profiled = options
     gram, indptr, indices, values, border, _ = data

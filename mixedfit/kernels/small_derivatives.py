@@ -1,4 +1,4 @@
-"""Working variates of a small model, t_a = Z c_a with c_aj = E_a w_j, and products with Λ; notation as in `small`."""
+"""Products with Λ, working variates t_a = Z c_a (c_aj = E_a w_j) and traces; notation as in `small_criterion`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def directions_of(layout: IntArray, lams: Array, slopes: Array) -> Array:
 def first_products(
     layout: IntArray, directions: Array, pairs: Array, sides: Array, products: Array, crossed: Array
 ) -> None:
-    """Products of the first factor's working variates among themselves and with [tail X]."""
+    """Fill in products of the first factor's working variates with each other and with [tail X]."""
     k, count = layout[0, 0], layout[0, 4]
     room = np.empty((k, k))
     for d in range(count):
@@ -97,7 +97,7 @@ def first_products(
 def tail_variates(
     layout: IntArray, directions: Array, scores: Array, tail: Array, products: Array, crossed: Array
 ) -> None:
-    """Add the tail factors' working variates: coefficients E_a w_l on the tail's columns."""
+    """Add the products of the tail factors' working variates, which have coefficients E_a w_l on the tail's columns."""
     count, q, size = directions.shape[0], scores.size, crossed.shape[1]
     coefficients = np.zeros((count, q))
     for f in range(1, layout.shape[0]):
@@ -132,7 +132,7 @@ def tail_variates(
 def quadratic_forms(
     layout: IntArray, lams: Array, chol: Array, variance: float, quadratic: Array, crossed: Array, out: Array
 ) -> None:
-    """Fill `out` with the working variates' products under P, over σ²."""
+    """Fill `out` with t_aᵀ P t_b / σ² of the working variates."""
     count, size = crossed.shape
     for d in range(count):
         times_lam(layout, lams, crossed[d], True)
@@ -216,7 +216,7 @@ def traces_small(
     traces: Array,
     spreads: Array,
 ) -> Array:
-    """Return tr(P V_a P V_b), shape (n_theta, n_theta); `image` (q, t) is S̃U, the rest as in `small` and `levels`."""
+    """Return tr(P V_a P V_b), shape (n_theta, n_theta); `image` (q, t) is S̃U, the rest as in `small_levels`."""
     count, first, k, t, q = directions.shape[0], layout[0, 4], layout[0, 0], scaled.shape[0], image.shape[0]
     out = np.zeros((count, count))
     spread, turned = np.empty((first, t, t)), np.empty((first, t, t))

@@ -1,12 +1,12 @@
 """Sums over the levels of the first factor, in terms of Ω = λλᵀ alone.
 
-Notation as in `elimination`: for level j, A = Z_jᵀZ_j, C = Z_jᵀ[tail columns that occur with the level, X, y],
+Notation as in `first_factor`: for level j, A = Z_jᵀZ_j, C = Z_jᵀ[tail columns that occur with the level, X, y],
 K = (I + AΩ)⁻¹, W = KA = Z_jᵀV₀⁻¹Z_j, F = KC, M = ΩK, w = Z_jᵀV⁻¹r. With adj the adjugate, for two effects
 det(I + AΩ) = 1 + tr(AΩ) + det A det Ω, K = (I + adj Ω adj A)/det, W = (A + det A adj Ω)/det and
 M = (Ω + det Ω adj A)/det: sums of positive semi-definite terms, without cancellation.
 
-`static` is a tuple whose length says at compile time that there are 1 or 2 effects; an empty one leaves
-their number to the arrays.
+`static` is a tuple whose length says at compile time that there are 1 or 2 effects; if it is empty, the
+number is read from the arrays.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ._compile import kernel
 __all__ = ["eliminate_levels", "small_inverse", "sum_levels"]
 
 _LARGE = 1e100
-"""Products of determinants are turned into logarithms before they leave the range of floats."""
+"""Products of determinants beyond this are replaced by their logarithms, before they overflow."""
 
 
 @kernel
-def square(lam: Array, k: int) -> Array:
+def relative_covariance(lam: Array, k: int) -> Array:
     """Return Ω = λλᵀ of the leading k × k part, and det Ω in its last row (k + 1, k)."""
     omega = np.zeros((k + 1, k))
     for a in range(k):
@@ -75,7 +75,7 @@ def small_inverse(matrix: Array, out: Array) -> float:
 
 
 @kernel
-def _resolve_any(omega: Array, gram: Array, j: int, room: Array, shrink: Array) -> float:
+def _shrinkage_any(omega: Array, gram: Array, j: int, room: Array, shrink: Array) -> float:
     """Fill `shrink` with K; return det(I + AΩ)."""
     k = gram.shape[1]
     for a in range(k):
@@ -88,7 +88,9 @@ def _resolve_any(omega: Array, gram: Array, j: int, room: Array, shrink: Array) 
 
 
 @kernel
-def _taken(static: Any, omega: Array, gram: Array, j: int, room: Array, shrink: Array, out: Array) -> float:
+def _reduction(
+    static: Any, omega: Array, gram: Array, j: int, room: Array, shrink: Array, out: Array
+) -> float:
     """Fill `out` with M; return det(I + AΩ)."""
     if len(static) == 1:
         det = 1.0 + gram[j, 0, 0] * omega[0, 0]
@@ -103,7 +105,7 @@ def _taken(static: Any, omega: Array, gram: Array, j: int, room: Array, shrink: 
         out[0, 1] = out[1, 0]
         out[1, 1] = (omega[1, 1] + omega[2, 0] * a) * over
         return float(det)
-    det = _resolve_any(omega, gram, j, room, shrink)
+    det = _shrinkage_any(omega, gram, j, room, shrink)
     k = gram.shape[1]
     for a in range(k):
         for b in range(k):
@@ -115,7 +117,9 @@ def _taken(static: Any, omega: Array, gram: Array, j: int, room: Array, shrink: 
 
 
 @kernel
-def _kept(static: Any, omega: Array, gram: Array, j: int, room: Array, shrink: Array, within: Array) -> None:
+def _shrinkage(
+    static: Any, omega: Array, gram: Array, j: int, room: Array, shrink: Array, within: Array
+) -> None:
     """Fill `shrink` with K and `within` with W."""
     if len(static) == 1:
         over = 1.0 / (1.0 + gram[j, 0, 0] * omega[0, 0])
@@ -136,7 +140,7 @@ def _kept(static: Any, omega: Array, gram: Array, j: int, room: Array, shrink: A
         within[0, 1] = within[1, 0]
         within[1, 1] = (c + own * u) * over
         return
-    _resolve_any(omega, gram, j, room, shrink)
+    _shrinkage_any(omega, gram, j, room, shrink)
     k = gram.shape[1]
     for a in range(k):
         for b in range(k):
@@ -166,14 +170,14 @@ def eliminate_levels(
     widest = 0
     for j in range(start, stop):
         widest = max(widest, indptr[j + 1] - indptr[j])
-    omega = square(lam, k)
-    room, shrink, taken = np.empty((k, k)), np.empty((k, k)), np.empty((k, k))
+    omega = relative_covariance(lam, k)
+    room, shrink, reduction = np.empty((k, k)), np.empty((k, k)), np.empty((k, k))
     part = np.empty((widest + columns, k))
     image = np.empty(k)
     place = np.empty(widest + columns, np.int64)
     logdet, product = 0.0, 1.0
     for j in range(start, stop):
-        det = _taken(static, omega, gram, j, room, shrink, taken)
+        det = _reduction(static, omega, gram, j, room, shrink, reduction)
         if not 0.0 < det < _LARGE:
             logdet += np.log(det)  # NaN where the matrix was not positive definite
         else:
@@ -196,7 +200,7 @@ def eliminate_levels(
             for a in range(k):
                 total = 0.0
                 for b in range(k):
-                    total += taken[a, b] * part[i, b]
+                    total += reduction[a, b] * part[i, b]
                 image[a] = total
             for h in range(i + 1):
                 total = 0.0
@@ -238,7 +242,7 @@ def sum_levels(
     start: int,
     stop: int,
 ) -> None:
-    """Add the sums over levels `start` to `stop` for gradient and curvature.
+    """Add the sums over levels `start` to `stop` that gradient and curvature need.
 
     `inverse` (t, t): U = Λ T Λᵀ over the first t tail columns. `solution`: coefficients of all tail columns but y.
     Filled: `scores` (levels, k), w. Added to: `sums` (3, k, k), Σ W, Σ F U Fᵀ, Σ wwᵀ; `pairs` (k, k, k, k),
@@ -251,14 +255,14 @@ def sum_levels(
     widest = 0
     for j in range(start, stop):
         widest = max(widest, indptr[j + 1] - indptr[j])
-    omega = square(lam, k)
+    omega = relative_covariance(lam, k)
     room, shrink, within, form = np.empty((k, k)), np.empty((k, k)), np.empty((k, k)), np.empty((k, k))
     part, image, score = np.empty((widest + p, k)), np.empty(k), np.empty(k)
     place = np.empty(widest + p, np.int64)
     for s in range(p):
         place[s] = q + s
     for j in range(start, stop):
-        _kept(static, omega, gram, j, room, shrink, within)
+        _shrinkage(static, omega, gram, j, room, shrink, within)
         first = indptr[j]
         own = indptr[j + 1] - first
         for a in range(k):

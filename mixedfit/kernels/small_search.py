@@ -1,10 +1,10 @@
-"""Newton's search for the optimum of a small model, compiled as a whole.
+"""Newton's method for a small model, compiled as a whole.
 
 Newton steps on the exact gradient, with the average information as curvature far from the optimum and the exact
-one near it, as `optimize.minimise` takes them. Where a step fails, leaves the region in which a quadratic model may
-be trusted, or meets a curvature that is not positive definite, a multiple of the identity is added to the curvature
+one near it, as in `estimation.optimize`. Where a step fails, leaves the region in which the quadratic model is
+trusted, or the curvature is not positive definite, a multiple of the identity is added to the curvature
 (Levenberg and Marquardt; Nocedal & Wright 2006, section 4.1 and theorem 4.1) until a step succeeds. A search that
-still does not arrive ends with `STOPPED`, and the caller searches by other means.
+does not converge returns `STOPPED`, and the caller uses another method.
 
 Only for covariance structures that are linear in θ: λ_f = Σ_a θ_a M_a, with `slopes` (n_theta, k, k) holding M_a.
 """
@@ -25,10 +25,10 @@ from .triangle import cholesky, solve_lower, solve_upper
 __all__ = ["NOT_FINITE", "REACHED", "STOPPED", "search_once", "search_small"]
 
 REACHED, STOPPED, NOT_FINITE = 0, 1, 2
-"""The optimum was found; a step failed or evaluations ran out; nothing could be computed at the start."""
+"""The optimum was found; a step failed or evaluations ran out; the criterion is not finite at the start."""
 
 _LOCAL = 0.5
-"""Newton decrement below which a quadratic model is trusted to hold over a step (`optimize.LOCAL`)."""
+"""Newton decrement below which a quadratic model is trusted over a whole step (`optimize.LOCAL`)."""
 
 
 @plain
@@ -58,7 +58,7 @@ def _value(pieces: Array, settings: Any) -> float:
 
 @plain
 def _newton(gradient: Array, hessian: Array, shift: float, step: Array) -> float:
-    """Fill `step` with s = −(H + shift I)⁻¹g; return the decrease −gᵀs − ½ sᵀHs that it promises.
+    """Fill `step` with s = −(H + shift I)⁻¹g; return the decrease −gᵀs − ½ sᵀHs that it predicts.
 
     NaN where the matrix is not safely positive definite; ½ gᵀH⁻¹g without a shift.
     """
@@ -77,18 +77,18 @@ def _newton(gradient: Array, hessian: Array, shift: float, step: Array) -> float
             return np.nan
         step[a] = -gradient[a]
     solve_lower(chol, step, size)
-    promised = 0.0
+    predicted = 0.0
     for a in range(size):
-        promised += 0.5 * step[a] * step[a]
+        predicted += 0.5 * step[a] * step[a]
     solve_upper(chol, step, size)
     for a in range(size):
-        promised += 0.5 * shift * step[a] * step[a]
-    return promised
+        predicted += 0.5 * shift * step[a] * step[a]
+    return predicted
 
 
 @plain
 def _allowed(x: Array, step: Array) -> bool:
-    """Return whether a step is within the radius in which a quadratic model may be trusted."""
+    """Return whether a step is within the trust radius, max(1, ½ max|x|)."""
     radius, length = 1.0, 0.0
     for a in range(x.size):
         radius = max(radius, 0.5 * abs(x[a]))
@@ -98,7 +98,7 @@ def _allowed(x: Array, step: Array) -> bool:
 
 @plain
 def _shift(hessian: Array) -> float:
-    """Return the smallest shift that is worth a try."""
+    """Return the smallest shift to try."""
     largest = 0.0
     for a in range(hessian.shape[0]):
         largest = max(largest, abs(hessian[a, a]))
@@ -107,17 +107,17 @@ def _shift(hessian: Array) -> float:
 
 @plain
 def _damped(gradient: Array, hessian: Array, x: Array, shift: float, step: Array) -> tuple[float, float]:
-    """Fill `step` with the first step of growing shifts that may be trusted; return its promise and shift."""
-    promised = _newton(gradient, hessian, shift, step)
-    if shift == 0.0 and (np.isnan(promised) or not _allowed(x, step)):
+    """Increase the shift until the step is within the trust radius; return its predicted decrease and its shift."""
+    predicted = _newton(gradient, hessian, shift, step)
+    if shift == 0.0 and (np.isnan(predicted) or not _allowed(x, step)):
         shift = _shift(hessian)
-        promised = _newton(gradient, hessian, shift, step)
+        predicted = _newton(gradient, hessian, shift, step)
     for _ in range(60):
-        if not np.isnan(promised) and _allowed(x, step):
+        if not np.isnan(predicted) and _allowed(x, step):
             break
         shift *= 4.0
-        promised = _newton(gradient, hessian, shift, step)
-    return promised, shift
+        predicted = _newton(gradient, hessian, shift, step)
+    return predicted, shift
 
 
 @plain
@@ -132,17 +132,17 @@ def search_small(
     numbers: Array,
     curvatures: Array,
 ) -> int:
-    """Minimise the criterion from `x`, which becomes the best point met; return how the search ended.
+    """Minimise the criterion from `x`, which becomes the best point found; return `REACHED`, `STOPPED` or `NOT_FINITE`.
 
     Parameters
     ----------
     static, data, layout, slopes
-        As in `small`.
+        As in `small_criterion`.
     settings : tuple
-        Whether REML; whether exact curvatures are to be had; ν; σ² held fixed, in units of the cross-products, or 0;
+        Whether REML; whether exact curvatures are computed; ν; σ² held fixed, in units of the cross-products, or 0;
         a constant to add to the criterion.
     limits : tuple
-        Newton decrement at which to stop; decrement from which last steps are not worth their cost; greatest
+        Newton decrement at which the search stops; decrement below which no further steps are taken; largest
         number of evaluations.
     x : ndarray, shape (n_theta,)
     numbers : ndarray, shape (4,)
@@ -151,7 +151,7 @@ def search_small(
         Filled with the average information's curvature and, near the optimum, the exact one.
     """
     reml, exact, nu, variance, _ = settings
-    tolerance, negligible, most = limits
+    tolerance, negligible, max_evaluations = limits
     size, m = x.size, data[5].shape[0]
     last = layout.shape[0] - 1
     q = layout[last, 2] + layout[last, 0] * layout[last, 1] if last > 0 else 0
@@ -160,15 +160,15 @@ def search_small(
     scores = (np.empty(data[0].shape[:2]), np.empty(q))
     gradient, step, trial = np.empty(size), np.empty(size), np.empty(size)
     slope, new, hessian = np.empty(size), np.zeros((2, size, size)), np.zeros((size, size))
-    value, decrement, promised, shift, evaluations, polished = np.inf, np.inf, np.inf, 0.0, 0, 0
+    value, decrement, predicted, shift, evaluations, polished = np.inf, np.inf, np.inf, 0.0, 0, 0
     for a in range(size):
         trial[a] = x[a]
     while True:
         _lams(layout, slopes, trial, lams)
-        fine = evaluate_small(static, data, layout, lams, products, chol, pieces)
+        positive_definite = evaluate_small(static, data, layout, lams, products, chol, pieces)
         evaluations += 1
         numbers[3] = evaluations
-        found = _value(pieces, settings) if fine else np.inf
+        found = _value(pieces, settings) if positive_definite else np.inf
         if not np.isfinite(found):
             found = np.inf
             if evaluations == 1:
@@ -177,17 +177,17 @@ def search_small(
         if closing:
             if not found <= value + 1e-12 * abs(value) + 1e-12:
                 return REACHED
-        elif evaluations > 1 and not value - found > 0.2 * promised:
-            if evaluations >= most or not shift < 1e12:
+        elif evaluations > 1 and not value - found > 0.2 * predicted:
+            if evaluations >= max_evaluations or not shift < 1e12:
                 return STOPPED
-            if not value - found > 0.01 * promised:
-                promised, shift = _damped(gradient, hessian, x, max(4.0 * shift, _shift(hessian)), step)
+            if not value - found > 0.01 * predicted:
+                predicted, shift = _damped(gradient, hessian, x, max(4.0 * shift, _shift(hessian)), step)
                 for a in range(size):
                     trial[a] = x[a] + step[a]
                 continue
             shift = max(4.0 * shift, _shift(hessian))
         else:
-            shift = shift / 8.0 if value - found > 0.5 * promised else shift
+            shift = shift / 8.0 if value - found > 0.5 * predicted else shift
             if shift < 1e-3 * _shift(hessian):
                 shift = 0.0
         spread = variance if variance > 0.0 else pieces[2] / nu
@@ -207,17 +207,17 @@ def search_small(
                 hessian[a, b] = new[level, a, b]
                 curvatures[0, a, b], curvatures[1, a, b] = new[0, a, b], new[1, a, b]
         numbers[0], numbers[1], numbers[2] = value, decrement, pieces[2]
-        promised = decrement
+        predicted = decrement
         if decrement < tolerance:
             polished += 1
             shift = 0.0
-            if decrement <= negligible or polished > 3 or evaluations >= most:
+            if decrement <= negligible or polished > 3 or evaluations >= max_evaluations:
                 return REACHED
-        elif evaluations >= most:
+        elif evaluations >= max_evaluations:
             return STOPPED
         elif np.isnan(decrement) or shift > 0.0 or not _allowed(x, step):
-            promised, shift = _damped(gradient, hessian, x, shift, step)
-            if not promised > 1e-14:
+            predicted, shift = _damped(gradient, hessian, x, shift, step)
+            if not predicted > 1e-14:
                 return STOPPED
         for a in range(size):
             trial[a] = x[a] + step[a]
@@ -227,4 +227,4 @@ search_once = FunctionType(
     search_small.py_func.__code__,  # type: ignore[attr-defined]
     {**globals(), "derive_small": derive_small.py_func},  # type: ignore[attr-defined]
 )
-"""`search_small` as Python runs it, over its compiled steps: a single fit need not compile the whole."""
+"""`search_small` run by Python over its compiled steps, which saves a single fit the compilation of the whole."""

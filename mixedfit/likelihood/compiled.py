@@ -1,6 +1,6 @@
-"""Small models: the criterion, its derivatives and the search for its optimum in compiled code.
+"""Criterion and derivatives of small models by compiled code.
 
-The tail has few columns, so that hand-written loops beat calls of LAPACK from Python many times over.
+With few tail columns, compiled loops are many times faster than calls of LAPACK from Python.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from mixedfit.kernels.small_criterion import derive_small, evaluate_small, solve
 
 from .dense_tail import DenseTail
 
-__all__ = ["Derived", "SmallModel", "SmallTail", "small_model"]
+__all__ = ["Derived", "SmallModel", "SmallTail", "small_data", "small_model"]
 
 SMALL_COLUMNS = 64
 """Columns of [tail, X, y] up to which a model is small."""
 
 SMALL_EFFECTS = 6
-"""Effects per level up to which a model is small: sums over levels grow with their fourth power."""
+"""Effects per level up to which a model is small: the work per level grows with their fourth power."""
 
 SMALL_CELLS = 1_000_000
-"""Levels of the first factor times columns up to which a model is small: beyond it several threads are faster."""
+"""Levels of the first factor times columns up to which a model is small: beyond it, several threads are faster."""
 
 EXACT_SUMS = 240
-"""Columns times effects per level up to which the exact curvature is worth its sums over levels."""
+"""Columns times effects per level up to which the exact curvature is computed; beyond, its sums cost too much."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SmallModel:
-    """The arrays that compiled code needs of a model.
+    """A model as the arrays that compiled code takes.
 
     Attributes
     ----------
     static : tuple of int
-        Of length k where the first factor has one or two effects per level, else empty.
+        k zeros if the first factor has one or two effects per level, else empty.
     data : tuple of ndarray
         Gram, indptr, indices, values, border of the first factor, and the tail's products.
     layout : ndarray of int64, shape (blocks, 5)
@@ -94,7 +94,7 @@ class SmallModel:
 
 
 def small_model(cross: CrossProducts, structures: Sequence[BlockDiagonal], reml: bool) -> SmallModel | None:
-    """Return the arrays of a model that is small, else None."""
+    """Return the arrays of a model, or None if it is not small."""
     m = cross.gram.shape[0]
     if cross.sparse is not None or cross.first_block < 0 or m > SMALL_COLUMNS:
         return None
@@ -107,16 +107,21 @@ def small_model(cross: CrossProducts, structures: Sequence[BlockDiagonal], reml:
     counts = [structures[f].n_theta for f in order]
     starts = np.cumsum([0] + [s.n_theta for s in structures])
     own = np.cumsum([0, *counts])
-    data = cross.first
     return SmallModel(
         static=(0,) * k if k <= 2 else (),
-        data=(data.gram, data.indptr, data.indices, data.values, data.border, cross.gram),
+        data=small_data(cross),
         layout=np.array([(*size, own[i], counts[i]) for i, size in enumerate(sizes)], np.int64),
         order=tuple(order),
         places=np.concatenate([np.arange(starts[f], starts[f + 1]) for f in order]),
         widest=widest,
         exact=(m - 1 if reml else cross.q_random) * k <= EXACT_SUMS,
     )
+
+
+def small_data(cross: CrossProducts) -> tuple[Any, ...]:
+    """Return `SmallModel.data` of cross-products."""
+    first = cross.first
+    return first.gram, first.indptr, first.indices, first.values, first.border, cross.gram
 
 
 class SmallTail(DenseTail):
@@ -150,19 +155,19 @@ class SmallTail(DenseTail):
 
     @lazy
     def matrix(self) -> Array:
-        """S̃ above the diagonal, L on it and below: what `DenseTail` works with."""
+        """S̃ above the diagonal, L on and below it, as in `DenseTail`."""
         return np.tril(self.chol) + np.tril(self.products, -1).T
 
     @lazy
     def diagonal(self) -> Array:
-        """Of S̃."""
+        """Diagonal of S̃."""
         return np.diagonal(self.products).copy()
 
     def release(self) -> None:
-        """Nothing is held that would be worth letting go."""
+        """Do nothing: the matrices are small."""
 
     def derive(self, derivatives: Sequence[Array], options: tuple[bool, float, bool]) -> Derived:
-        """Return the derivatives of the criterion from ∂λ̃/∂θ of every block.
+        """Return scores, gradient and curvatures, given ∂λ̃/∂θ of every block.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Deviance and REML criterion as functions of θ, with gradient and curvature.
+"""Deviance and REML criterion as functions of θ, with gradient and curvature, from cross-products.
 
 d(θ) = log|ΛᵀZᵀZΛ + I| (+ log|XᵀV⁻¹X| under REML) + ν (1 + log(2π PRSS/ν)), ν = n or n − p.
 Bates, Mächler, Bolker & Walker (2015), equations 34 and 41. Gradient: ∂d/∂λ = 2 (Q − H λ) with
@@ -28,20 +28,20 @@ from .dense_tail import LARGE_TAIL, DenseTail
 from .first_factor import FirstSums
 from .sparse_tail import SparseTail
 
-__all__ = ["Criterion", "Evaluation"]
+__all__ = ["Criterion", "Evaluation", "add_tail_variates"]
 
 Tail: TypeAlias = DenseTail | SparseTail
 
 EXACT_EFFECTS = 400
-"""Up to this many random effects of several factors the curvature is exact."""
+"""Largest number of random effects of several factors for which the exact curvature is computed."""
 
 EXACT_COLUMNS = 40
-"""Up to this many fixed-effect columns the curvature of a one-factor REML fit is exact."""
+"""Largest number of fixed-effect columns for which a one-factor REML fit has the exact curvature."""
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """The function that a fit minimises.
+    """The deviance or REML criterion as a function of θ.
 
     Parameters
     ----------
@@ -87,17 +87,17 @@ class Criterion:
 
     @property
     def sums_are_exact(self) -> bool:
-        """Whether sums over the first factor's levels give the exact curvature."""
+        """Whether the exact curvature is a sum over the first factor's levels."""
         return self.cross.q_tail == 0 and (self.cross.p <= EXACT_COLUMNS or not self.reml)
 
     @lazy
     def small(self) -> SmallModel | None:
-        """The model as compiled code takes it, if it is small."""
+        """The model's arrays for compiled code, if it is small."""
         return small_model(self.cross, self.structures, self.reml)
 
     @lazy
     def constant(self) -> float:
-        """The constant of the criterion: basis of X and y, and weights."""
+        """Constant of the criterion that the weights and the basis of X and y cause."""
         cross = self.cross
         value = -cross.log_weights
         if self.sigma is None:
@@ -131,7 +131,7 @@ class Criterion:
         return other
 
     def __call__(self, theta: Array) -> Evaluation:
-        """Return the evaluation at θ, shape (n_theta,), which computes its values on first access."""
+        """Return the evaluation at θ, shape (n_theta,), whose derivatives are computed on first use."""
         theta = np.asarray(theta, dtype=float)
         lams = self.factors(theta)
         if self.small is not None:
@@ -141,7 +141,7 @@ class Criterion:
 
 
 class Evaluation:
-    """The criterion at one θ, with all that follows from the same factorisation.
+    """The criterion at one θ, with gradient and curvatures from the same factorisation.
 
     Attributes
     ----------
@@ -187,7 +187,7 @@ class Evaluation:
 
     @lazy
     def _prepared(self) -> Tail:
-        """The tail, prepared for gradient and curvature."""
+        """The tail with its inverse; a frugal tail overwrites its factor, so `_quadratic` comes first."""
         if self._frugal:
             _ = self._quadratic
         self.tail.prepare(self.criterion.reml)
@@ -195,7 +195,7 @@ class Evaluation:
 
     @lazy
     def _first(self) -> FirstSums:
-        """Sums over the levels of the first factor; traces too where it stands alone."""
+        """Sums over the levels of the first factor, with traces if it is the only factor."""
         directions = self._first_directions[: 0 if self._frugal else None]
         return self._prepared.first_sums(directions, self.criterion.sums_are_exact)
 
@@ -212,18 +212,18 @@ class Evaluation:
 
     @property
     def _first_directions(self) -> Array:
-        return np.ascontiguousarray(self._directions[self.criterion.cross.first_block])
+        return np.ascontiguousarray(self.directions[self.criterion.cross.first_block])
 
     @lazy
     def _derived(self) -> Derived | None:
-        """The derivatives by one call of compiled code, for small models."""
+        """Scores, gradient and curvatures by compiled code, for small models."""
         if not isinstance(self.tail, SmallTail):
             return None
         c = self.criterion
         return self.tail.derive(self._derivatives, (c.reml, self.sigma_squared, c.sigma is None))
 
     def release(self) -> None:
-        """Compute gradient and curvature, then let go of the inverses they came from."""
+        """Compute gradient and curvature, then free the inverses they came from."""
         _ = self.gradient, self.curvature
         if self.tail.size <= LARGE_TAIL:
             _ = self.exact_curvature
@@ -231,13 +231,15 @@ class Evaluation:
         self.__dict__.pop("_prepared", None)
 
     def discard(self) -> None:
-        """Keep value, gradient and curvature only, where the matrices behind them are large."""
+        """Compute gradient and curvature, then free all large matrices."""
         self.release()
         if self.tail.size > LARGE_TAIL:
             self.tail.discard()
 
     def _place(self, f: int) -> TailBlock | None:
-        return next((b for b in self.criterion.cross.tail if b.block == f), None)
+        """Return the place of block f in the tail, None for the first factor."""
+        cross = self.criterion.cross
+        return None if f == cross.first_block else cross.place(f)
 
     @lazy
     def scores(self) -> tuple[Array, ...]:
@@ -273,11 +275,9 @@ class Evaluation:
         return np.asarray(0.5 * (trace + trace.T) - self._score_part(f))
 
     def _quick_slope(self, f: int) -> Array:
-        """Return `slope` through Q λ⁻¹ where λ allows it, which needs no further matrix product."""
+        """Return `slope` from Q λ⁻¹ where λ is well conditioned, which saves a matrix product."""
         lam = self.tail.lams[f]
-        if self._place(f) is None:
-            return self.slope(f)
-        if np.linalg.cond(lam) > 1e3:
+        if self._place(f) is None or np.linalg.cond(lam) > 1e3:
             return self.slope(f)
         trace = np.linalg.solve(lam.T, self._trace_part(f).T).T
         return np.asarray(0.5 * (trace + trace.T) - self._score_part(f))
@@ -299,7 +299,7 @@ class Evaluation:
         return np.concatenate(parts) if parts else np.zeros(0)
 
     @lazy
-    def _directions(self) -> list[Array]:
+    def directions(self) -> list[Array]:
         """∂(λλᵀ)/∂θ of every block, shape (n_theta_f, k, k)."""
         return [
             d @ lam.T + lam @ d.transpose(0, 2, 1)
@@ -308,23 +308,23 @@ class Evaluation:
 
     @lazy
     def along(self) -> Array:
-        """−∂PRSS/∂θ over σ², which is ∂²d/∂θ∂log σ² where σ is not profiled out, shape (n_theta,)."""
+        """−∂PRSS/∂θ over σ², equal to ∂²d/∂θ∂log σ² if σ is not profiled out, shape (n_theta,)."""
         parts = [
             np.einsum("aik,ik->a", d, s.T @ s) / self.sigma_squared
-            for s, d in zip(self.scores, self._directions, strict=True)
+            for s, d in zip(self.scores, self.directions, strict=True)
         ]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     @lazy
     def _quadratic(self) -> Array:
         """yᵀP V_a P V_b P y / σ², shape (n_theta, n_theta)."""
-        products, crossed = self._variate_products(self._directions)
+        products, crossed = self._variate_products(self.directions)
         projected = self.tail.project(crossed)
         return np.asarray((products - projected.T @ projected) / self.sigma_squared)
 
     @lazy
     def _rest_of_curvature(self) -> Array:
-        """Contributions of profiling σ and of the second derivative of λλᵀ, shape (n_theta, n_theta)."""
+        """Contribution of profiling σ and of the second derivative of λλᵀ, shape (n_theta, n_theta)."""
         c = self.criterion
         rest = np.zeros((c.n_theta, c.n_theta))
         if c.sigma is None:
@@ -345,19 +345,19 @@ class Evaluation:
 
     @lazy
     def exact_curvature(self) -> Array | None:
-        """∂²d/∂θ², shape (n_theta, n_theta); None where its traces would be dear."""
+        """∂²d/∂θ², shape (n_theta, n_theta); None where its traces are expensive."""
         if self._derived is not None:
             return self._derived.exact_curvature
-        traces = self._traces(self._directions)
+        traces = self._traces(self.directions)
         if traces is None:
             return None
         out = 2.0 * self._quadratic - traces + self._rest_of_curvature
         return np.asarray(0.5 * (out + out.T))
 
     def _traces(self, directions: Sequence[Array]) -> Array | None:
-        """Return tr(P V_a P V_b), with V⁻¹ for P under ML; None where that would be dear.
+        """Return tr(P V_a P V_b), with V⁻¹ for P under ML; None where that is expensive.
 
-        For one factor it is a sum over levels; for several it needs Ψ = ZᵀPZ in full.
+        For one factor the traces are sums over levels; for several they need all of Ψ = ZᵀPZ.
         """
         c, cross = self.criterion, self.criterion.cross
         if not c.structures:
@@ -375,7 +375,7 @@ class Evaluation:
         return np.asarray(0.5 * (first.traces + first.traces.T) + np.einsum("aij,bji->ab", scaled, scaled))
 
     def _variate_products(self, directions: Sequence[Array]) -> tuple[Array, Array]:
-        """Return products of the working variates t_a = Z c_a among themselves and with the tail."""
+        """Return products of the working variates t_a = Z c_a with each other and with the tail."""
         c, tail = self.criterion, self.tail
         products = np.zeros((c.n_theta, c.n_theta))
         crossed = np.zeros((c.n_theta, tail.size))
@@ -391,8 +391,25 @@ class Evaluation:
                     len(variates), place.levels * place.k
                 )
         if c.cross.q_random:
-            mixed = crossed[:, : c.cross.q_tail] @ coefficients.T
-            own = tail.times(coefficients)
-            products += mixed + mixed.T + own[:, : c.cross.q_tail] @ coefficients.T
-            crossed += own
+            add_tail_variates(tail, coefficients, products, crossed)
         return products, crossed
+
+
+def add_tail_variates(tail: Tail, coefficients: Array, products: Array, crossed: Array) -> None:
+    """Add the tail's part of the variates t_a = Z c_a to the products of their first factor's part.
+
+    Parameters
+    ----------
+    tail : DenseTail or SparseTail
+    coefficients : ndarray, shape (count, q)
+        c_a on the tail's columns.
+    products : ndarray, shape (count, count)
+        Products of the variates with each other.
+    crossed : ndarray, shape (count, m − 1)
+        Products of the variates with [tail X].
+    """
+    q = coefficients.shape[1]
+    mixed = crossed[:, :q] @ coefficients.T
+    own = tail.times(coefficients)
+    products += mixed + mixed.T + own[:, :q] @ coefficients.T
+    crossed += own

@@ -1,4 +1,4 @@
-"""Dense tail: factorisation of all columns behind the first factor.
+"""Factorisation of the tail, the columns left after elimination of the first factor, as one dense matrix.
 
 Notation: S̃ are the products of [tail, X, y] left by the first factor; Λ = blockdiag(I ⊗ λ_f) over the
 tail, identity on fixed columns; S = ΛᵀS̃Λ + D with D = I on random columns, 0 on fixed ones. S = L Lᵀ.
@@ -23,21 +23,20 @@ from .first_factor import FirstSums, derive, eliminate
 __all__ = ["LARGE_TAIL", "DenseTail"]
 
 SMALL_SHARE = 0.7
-"""Share of the columns below which their inverse is computed in a matrix of its own."""
+"""Share of columns to invert below which the inverse is computed in a separate matrix."""
 
 CHUNK = 64
-"""Levels whose columns are written out at a time."""
+"""Levels whose columns are multiplied at a time."""
 
 LARGE_TAIL = 500
-"""Columns from which the inverse takes the factor's place in memory."""
+"""Number of columns above which the inverse overwrites the factor."""
 
 
 class DenseTail:
     """Factorised tail at one θ.
 
-    One square matrix holds everything: its strict upper triangle S̃, its lower triangle L or, once asked for
-    the inverse, ΛTΛᵀ. Small tails keep L beside the inverse; large ones compute it again where it is asked for
-    afterwards.
+    One square matrix holds S̃ in its strict upper triangle and L in its lower triangle. In large tails `prepare`
+    overwrites L with ΛTΛᵀ, and L is recomputed when it is needed again; small tails keep both.
 
     Parameters
     ----------
@@ -55,9 +54,9 @@ class DenseTail:
         Penalised residual sum of squares.
     matrix : ndarray, shape (m, m)
     diagonal : ndarray, shape (m,)
-        Of S̃.
+        Diagonal of S̃.
     frugal : bool
-        Whether the inverse takes the factor's place.
+        Whether the inverse overwrites the factor.
     """
 
     def __init__(self, cross: CrossProducts, lams: Sequence[Array]) -> None:
@@ -79,7 +78,7 @@ class DenseTail:
 
     @property
     def _own(self) -> Array:
-        """The matrix's diagonal, to be written to."""
+        """Writable view of the matrix's diagonal."""
         return self.matrix.reshape(-1)[:: self.size + 2]
 
     @lazy
@@ -93,17 +92,17 @@ class DenseTail:
         return start, stop, width, lams
 
     def _factorise(self) -> bool:
-        """Turn S̃ in the lower triangle into L; return whether that went well."""
+        """Replace S̃ in the lower triangle by L; return whether S is positive definite."""
         if self.places:
             start, stop, width, lams = self._layout
             scale_lower(self.matrix, start, stop, width, lams, False)
             self._own[: self.cross.q_random] += 1.0
-        # LAPACK goes by columns and sees the transpose: what is lower here is upper there
+        # LAPACK stores by columns, so it sees the transpose: `lower=0` is the lower triangle here
         _, info = lapack.dpotrf(self.matrix.T, lower=0, clean=0, overwrite_a=1)
         return bool(info == 0)
 
     def _restore_factor(self) -> None:
-        """Compute L again if the inverse has taken its place."""
+        """Recompute L if the inverse has overwritten it."""
         if self.__dict__.get("inverse") is self.matrix:
             del self.inverse
             mirror(self.matrix, True)
@@ -138,7 +137,7 @@ class DenseTail:
         return out
 
     def _times_lam(self, vectors: Array) -> Array:
-        """Return Λ times `vectors`, shape (m, columns) or (m,); fewer rows are taken to be the first."""
+        """Return Λ times `vectors`, shape (m, columns) or (m,); `vectors` may hold the first rows only."""
         return self._times(vectors, transposed=False)
 
     def _times_lam_transposed(self, vectors: Array) -> Array:
@@ -149,7 +148,7 @@ class DenseTail:
         """Coefficients b and β of all tail columns but y, shape (m − 1,)."""
         last = np.zeros(self.size + 1)
         last[-1] = 1.0
-        unit = self._solve(last, transposed=True)  # bordered: its head solves −L₁₁ᵀx = l_y, but for a factor
+        unit = self._solve(last, transposed=True)  # proportional to the solution of −L₁₁ᵀx = l_y
         return self._times_lam(unit[:-1] / -unit[-1])
 
     def prepare(self, reml: bool) -> None:
@@ -165,7 +164,7 @@ class DenseTail:
             scale_lower(self.inverse, start, stop, width, lams, True)
 
     def _invert(self) -> None:
-        """Turn the first `inner` columns of L into T."""
+        """Replace the first `inner` columns of L by T."""
         if self.inner < SMALL_SHARE * self.size:
             block = self.inverse[: self.inner, : self.inner].copy()
             if self.inner:
@@ -173,7 +172,7 @@ class DenseTail:
             for i in range(self.inner):
                 self.inverse[i, : i + 1] = block[i, : i + 1]
             return
-        for i in range(self.inner, self.size + 1):  # the identity behind T
+        for i in range(self.inner, self.size + 1):  # identity below T
             self.inverse[i, :i] = 0.0
             self.inverse[i, i] = 1.0
         lapack.dpotri(self.inverse.T, lower=0, overwrite_c=1)
@@ -196,19 +195,19 @@ class DenseTail:
         return out[:-1]
 
     def release(self) -> None:
-        """Forget the inverse where it takes memory of its own."""
+        """Free the inverse if it is a separate matrix."""
         self.__dict__.pop("scaled", None)
         if self.__dict__.get("inverse") is not self.matrix:
             self.__dict__.pop("inverse", None)
 
     def discard(self) -> None:
-        """Forget the matrices; only log-determinants and the residual sum of squares remain."""
+        """Free the matrices; log-determinants and the residual sum of squares remain."""
         for name in ("matrix", "inverse", "scaled"):
             self.__dict__.pop(name, None)
 
     @lazy
     def scaled(self) -> Array:
-        """ΛTΛᵀ written out in full; for small models."""
+        """ΛTΛᵀ with both triangles; for small models."""
         out = self.inverse[: self.inner, : self.inner].copy()
         mirror(out, False)
         return out
@@ -218,7 +217,7 @@ class DenseTail:
         return derive(self.cross, self.lams, np.zeros((0, 0)), self.solution, directions, None)
 
     def first_sums(self, directions: Array, with_traces: bool) -> FirstSums:
-        """Return the sums over the first factor for gradient and curvature."""
+        """Return the sums over levels of the first factor that gradient and curvature need."""
         covariance = self.scaled if with_traces else None
         return derive(
             self.cross, self.lams, self.inverse[: self.inner], self.solution, directions, covariance
@@ -239,7 +238,7 @@ class DenseTail:
             products = self._times_products(unit)
             left = products.copy()
             left[self.inner :] = 0.0
-            solved = blas.dsymm(1.0, self.inverse.T, left, lower=0)  # rows behind `inner` are of no use
+            solved = blas.dsymm(1.0, self.inverse.T, left, lower=0)  # rows after `inner` are not needed
             shape = (self.size + 1, count, place.k)
             out -= np.einsum("tja,tjb->ab", left.reshape(shape), solved.reshape(shape))
             own = products[columns].reshape(count, place.k, count, place.k)
@@ -298,8 +297,7 @@ class DenseTail:
     def mode_blocks(self, f: int) -> Array:
         """Return the diagonal blocks of Λ (ΛᵀZᵀZΛ + I)⁻¹ Λᵀ of a block of random effects."""
         self.prepare(reml=False)
-        place = next((b for b in self.places if b.block == f), None)
-        if place is None:
+        if f == self.cross.first_block:
             first = self.cross.first
             out = np.empty_like(first.gram)
             conditional_blocks(
@@ -312,6 +310,7 @@ class DenseTail:
                 out,
             )
             return out
+        place = self.cross.place(f)
         rows = place.offset + np.arange(place.levels * place.k).reshape(place.levels, place.k)
         blocks = np.tril(self.inverse[rows[:, :, None], rows[:, None, :]])
         return np.asarray(blocks + np.tril(blocks, -1).transpose(0, 2, 1))
@@ -319,12 +318,12 @@ class DenseTail:
     def whole_inverse(self) -> Array:
         """Return ΛTΛᵀ over all tail columns (many-level fixed factors included, X not), its lower triangle."""
         q, random = self.cross.q_tail, self.cross.q_random
-        taken: Array | float = 0.0
-        if q > random and self.size > q:  # the inverse then reaches over X, whose share is known
+        fixed_part: Array | float = 0.0
+        if q > random and self.size > q:  # the inverse then includes X: subtract its part
             covariance = self.fixed_covariance()[q - random :, q - random :]
-            taken = self.slopes[:, :-1] @ covariance @ self.slopes[:, :-1].T
+            fixed_part = self.slopes[:, :-1] @ covariance @ self.slopes[:, :-1].T
         self.prepare(reml=q > random)
-        return np.asarray(np.tril(self.inverse[:q, :q]) - taken)
+        return np.asarray(np.tril(self.inverse[:q, :q]) - fixed_part)
 
     def psi(self) -> Array:
         """Return ZᵀPZ (ZᵀV⁻¹Z under ML) of all random effects: first factor, then tail; for small models."""

@@ -1,4 +1,4 @@
-"""Elimination of the first grouping factor, in parallel over its levels."""
+"""Elimination of the first grouping factor, in parallel over its levels (kernels release the interpreter's lock)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["FirstSums", "derive", "eliminate"]
 _T = TypeVar("_T")
 
 LEVELS_PER_THREAD = 1000
-"""Fewer levels than this are not worth a thread of their own."""
+"""Smallest number of levels for a thread."""
 
 SMALL_TAIL = 200
-"""Threads need a copy of the tail each; beyond this many columns that costs more than it saves."""
+"""Largest number of tail columns for which threads are used: each thread needs its own copy of the tail."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FirstSums:
-    """Sums over the levels of the first factor; see `kernels.elimination.derive_first`.
+    """Sums over the levels of the first factor; see `kernels.first_factor.derive_first`.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class FirstSums:
 
     @classmethod
     def zeros(cls, levels: int, k: int, count: int, columns: int, p: int) -> FirstSums:
-        """Return sums to add to."""
+        """Return sums of zero, to be added to."""
         return cls(
             np.empty((levels, k)),
             np.zeros((4, k, k)),
@@ -70,8 +70,8 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _shares(levels: int, columns: int) -> list[tuple[int, int]]:
-    """Return ranges of levels, one a thread."""
+def _level_ranges(levels: int, columns: int) -> list[tuple[int, int]]:
+    """Return ranges of levels, one for each thread."""
     if levels < 2 * LEVELS_PER_THREAD or columns > SMALL_TAIL:
         return [(0, levels)]
     parts = min(_cores(), levels // LEVELS_PER_THREAD)
@@ -79,25 +79,25 @@ def _shares(levels: int, columns: int) -> list[tuple[int, int]]:
     return list(pairwise(cuts))
 
 
-def _run(work: Callable[[int, int], _T], shares: Sequence[tuple[int, int]]) -> list[_T]:
-    if len(shares) == 1:
-        return [work(*shares[0])]
-    return list(_workers().map(work, *zip(*shares, strict=True)))
+def _run(work: Callable[[int, int], _T], ranges: Sequence[tuple[int, int]]) -> list[_T]:
+    if len(ranges) == 1:
+        return [work(*ranges[0])]
+    return list(_workers().map(work, *zip(*ranges, strict=True)))
 
 
 def eliminate(cross: CrossProducts, lams: Sequence[Array], tail: Array) -> float:
     """Subtract the first factor from the lower triangle of `tail`; return its log-determinant."""
     first, lam = cross.first, lams[cross.first_block]
-    shares = _shares(first.gram.shape[0], tail.shape[0])
-    parts = [tail] + [np.zeros_like(tail) for _ in shares[1:]]
+    ranges = _level_ranges(first.gram.shape[0], tail.shape[0])
+    parts = [tail] + [np.zeros_like(tail) for _ in ranges[1:]]
 
     def work(start: int, stop: int) -> float:
-        own = parts[[s[0] for s in shares].index(start)]
+        own = parts[[s[0] for s in ranges].index(start)]
         return eliminate_first(
             lam, first.gram, first.indptr, first.indices, first.values, first.border, own, start, stop
         )
 
-    logdet = sum(_run(work, shares))
+    logdet = sum(_run(work, ranges))
     for part in parts[1:]:
         tail += part
     return logdet
@@ -111,7 +111,7 @@ def derive(
     directions: Array,
     covariance: Array | None,
 ) -> FirstSums:
-    """Return the sums that gradient and curvature need of the first factor."""
+    """Return the sums over levels of the first factor that gradient and curvature need."""
     first, lam = cross.first, lams[cross.first_block]
     levels, k = first.gram.shape[:2]
     count, p = directions.shape[0], 0 if covariance is None else covariance.shape[0]
@@ -143,7 +143,7 @@ def derive(
         )
         return out
 
-    parts = _run(work, _shares(levels, solution.size + 1))
+    parts = _run(work, _level_ranges(levels, solution.size + 1))
     for part in parts[1:]:
         for name in ("sums", "products", "crossed", "traces", "spreads"):
             getattr(whole, name)[...] += getattr(part, name)

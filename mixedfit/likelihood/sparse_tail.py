@@ -1,7 +1,7 @@
-"""Block-sparse tail: factorisation of the columns behind the first factor, with [X y] as dense border.
+"""Factorisation of the tail as a block-sparse matrix with a dense border [X y]; notation as in `dense_tail`.
 
 Z is the inverse of S over the random nodes (ML), or over random and many-level fixed nodes (REML), on the
-pattern of the factor. What the columns of X add under REML follows from H = [Z X]ᵀV⁻¹X and (XᵀV⁻¹X)⁻¹.
+pattern of the factor. The contribution of the columns of X under REML follows from H = [Z X]ᵀV⁻¹X and (XᵀV⁻¹X)⁻¹.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["SparseTail"]
 
 
 class SparseTail:
-    """Factorised sparse tail at one θ; the same questions as `DenseTail` answers.
+    """Factorised sparse tail at one θ, with the methods of `DenseTail`.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class SparseTail:
 
     @lazy
     def _diagonal_places(self) -> IntArray:
-        """Positions of the diagonal elements among the values, in elimination order."""
+        """Index of each column's diagonal element among the values, in elimination order."""
         pattern = self.pattern
         base = np.repeat(pattern.start[pattern.ptr[:-1]], pattern.size)
         within = np.arange(base.size) - np.repeat(np.cumsum(pattern.size) - pattern.size, pattern.size)
@@ -157,7 +157,7 @@ class SparseTail:
         return int(self.pattern.size.size) if reml else self.pattern.random_nodes
 
     def prepare(self, reml: bool) -> None:
-        """Compute Z and Λ Z Λᵀ once for the sums that follow."""
+        """Compute Z and Λ Z Λᵀ, which the sums need."""
         p = self.pattern
         self.reml = reml
         self.inner = np.zeros_like(self.chol)
@@ -166,18 +166,18 @@ class SparseTail:
         self._scale(self.inner, False, self.scaled)
 
     def release(self) -> None:
-        """Release the memory of `prepare`."""
+        """Free the matrices that `prepare` computed."""
         self.__dict__.pop("inner", None)
         self.__dict__.pop("scaled", None)
 
     def discard(self) -> None:
-        """Forget the matrices; only log-determinants and the residual sum of squares remain."""
+        """Free the matrices; log-determinants and the residual sum of squares remain."""
         for name in ("blocks", "chol", "half", "slopes", "_products", "_slope_products"):
             self.__dict__.pop(name, None)
 
     def first_sums(self, directions: Array, with_traces: bool) -> FirstSums:
-        """Return the sums over the first factor for gradient and curvature."""
-        del with_traces  # a tail is present: the traces are not a sum over levels
+        """Return the sums over levels of the first factor that gradient and curvature need."""
+        del with_traces  # with a tail the traces are not sums over levels
         cross, first, pattern = self.cross, self.cross.first, self.pattern
         levels, k = first.gram.shape[:2]
         out = FirstSums.zeros(levels, k, directions.shape[0], self.size, 0)
@@ -223,18 +223,15 @@ class SparseTail:
 
     @lazy
     def _slope_products(self) -> Array:
-        """H: products of the tail with X that the tail does not predict, shape (q, p)."""
+        """H: products of the tail with the part of X that the tail does not predict, shape (q, p)."""
         p = self.cross.p
         return np.asarray(self.sides[:, :p] - self._products @ self.slopes[:, :p])
 
     def tail_sums(self, place: TailBlock) -> Array:
         """Return Σ_j [S̃ΛT]_jj of one tail factor, shape (k, k)."""
+        stacked = zip(self.cross.tail, self.stacked, strict=True)
         big = sparse.block_diag(
-            [
-                sparse.kron(sparse.eye_array(b.levels), self.lams[b.block] if b.block >= 0 else np.eye(b.k))
-                for b in self.cross.tail
-            ],
-            format="csr",
+            [sparse.kron(sparse.eye_array(b.levels), lam[: b.k, : b.k]) for b, lam in stacked], format="csr"
         )
         left, right = self._products @ big, self._matrix(self.inner)
         out = np.empty((place.k, place.k))
@@ -308,8 +305,7 @@ class SparseTail:
     def mode_blocks(self, f: int) -> Array:
         """Return the diagonal blocks of Λ (ΛᵀZᵀZΛ + I)⁻¹ Λᵀ of a block of random effects."""
         self.prepare(reml=False)
-        place = next((b for b in self.cross.tail if b.block == f), None)
-        if place is None:
+        if f == self.cross.first_block:
             first, pattern = self.cross.first, self.pattern
             out = np.empty_like(first.gram)
             conditional_blocks_sparse(
@@ -328,7 +324,7 @@ class SparseTail:
                 out,
             )
             return out
-        matrix = self._matrix(self.scaled)
+        place, matrix = self.cross.place(f), self._matrix(self.scaled)
         out = np.empty((place.levels, place.k, place.k))
         for a in range(place.k):
             for b in range(place.k):

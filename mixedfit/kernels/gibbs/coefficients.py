@@ -1,4 +1,4 @@
-"""Draws of β and b given the variances, and what follows from them; notation and layouts as in `gibbs`."""
+"""Draws of β and b given the variances, and their residual sum of squares; notation and layouts as in `sweep`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def eliminate(
     chols: Array,
     system: Array,
 ) -> bool:
-    """Take the levels of the first factor off the lower triangle of the system; keep each level's factor."""
+    """Eliminate the first factor from the lower triangle of the system; fill `chols` with the levels' factors."""
     gram, indptr, indices, values, border = first
     levels, k, width = border.shape
     q = system.shape[0] - width
@@ -109,7 +109,7 @@ def eliminate(
 
 @plain
 def scale_tail(lams: Array, sigma: float, factors: IntArray, system: Array) -> None:
-    """System := ΛᵀSΛ + I on the tail's columns; only its lower triangle is given, and right afterwards."""
+    """System := ΛᵀSΛ + I on the tail's columns; only the lower triangle is read and defined afterwards."""
     m = system.shape[0]
     for i in range(m):
         for j in range(i):
@@ -153,7 +153,7 @@ def draw_tail(
     effects: Array,
     coefficients: Array,
 ) -> None:
-    """Draw the tail's effects and β from the factored system; fill them in as coefficients of [tail X]."""
+    """Draw the tail's effects and β from the factored system; fill `effects` and `coefficients` of [tail X]."""
     size = coefficients.size
     last = system.shape[0] - 1
     for i in range(size):
@@ -192,7 +192,7 @@ def draw_first(
     partial: Array,
     effects: Array,
 ) -> float:
-    """Draw b_j of each level of the first factor; return what it adds to the residual sum of squares.
+    """Draw b_j of each level of the first factor; return their contribution to the residual sum of squares.
 
     `partial` becomes Z_jᵀ(y − Xβ − Z_tail b_tail).
     """

@@ -1,7 +1,7 @@
-"""A Metropolis step on all covariances at once with β and b integrated out, which moves by the width of the posterior.
+"""Metropolis step on all covariances together with β and b integrated out, which makes large moves.
 
-p(y | Ω, σ²) ∝ Π|P_j|^(−1/2) |S|^(−1/2) exp(−PRSS/2σ²), all of it from the factored system that the next draw of
-(β, b) needs anyway. The step is a random walk in φ: log τ of a variance, the log-Cholesky elements of a matrix in the
+p(y | Ω, σ²) ∝ Π|P_j|^(−1/2) |S|^(−1/2) exp(−PRSS/2σ²), computed from the factored system that the next draw of
+(β, b) uses. The step is a random walk in φ: log τ of a variance, the log-Cholesky elements of a matrix in the
 basis of the cross-products. Its covariance is learnt while tuning, then held (Haario, Saksman & Tamminen 2001,
 Bernoulli 7:223).
 """
@@ -14,16 +14,16 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.kernels._compile import plain
 from mixedfit.kernels.triangle import cholesky
 
-from .scales import block_of, put_block, squared, turned
+from .scales import block_of, change_basis, put_block, times_transpose
 from .variances import KNOWN, log_covariance_density, log_sd_density
 
 __all__ = ["adapt", "log_marginal", "pack", "propose", "unpack"]
 
-WANTED = 0.3
+TARGET_ACCEPTANCE = 0.3
 """Share of accepted steps aimed at; Gelman, Roberts & Gilks (1996) have 0.23 in many dimensions, 0.44 in one."""
 
-EVERY = 25
-"""Sweeps between two looks at the covariance that has been learnt."""
+UPDATE_INTERVAL = 25
+"""Sweeps between two updates of the proposal's covariance."""
 
 
 @plain
@@ -38,7 +38,7 @@ def pack(omega: Array, units: IntArray, bases: Array, phi: Array) -> bool:
             phi[at] = 0.5 * np.log(omega[f, start, start])
             at += 1
             continue
-        root = turned(bases, f, start, block_of(omega, f, start, size))
+        root = change_basis(bases, f, start, block_of(omega, f, start, size))
         if not cholesky(root):
             return False
         for i in range(size):
@@ -52,7 +52,7 @@ def pack(omega: Array, units: IntArray, bases: Array, phi: Array) -> bool:
 def unpack(
     phi: Array, units: IntArray, hyper: Array, matrices: Array, inverses: Array, omega: Array
 ) -> float:
-    """Fill Ω from φ and return the log prior density of φ."""
+    """Fill Ω from φ and return the logarithm of the prior density of φ."""
     at, value = 0, 0.0
     for v in range(units.shape[0]):
         f, start, size, kind = units[v, 0], units[v, 1], units[v, 2], units[v, 3]
@@ -71,7 +71,7 @@ def unpack(
                 if i == j:  # dΩ/dΛ and dΛ/dφ
                     value += (size - i + 1) * phi[at]
                 at += 1
-        new = turned(inverses, f, start, squared(root))
+        new = change_basis(inverses, f, start, times_transpose(root))
         value += log_covariance_density(kind, hyper[v, 0], block_of(matrices, v, 0, size), new, size)
         put_block(omega, f, start, new)
     return value
@@ -92,7 +92,7 @@ def log_marginal(chols: Array, system: Array, variance: float) -> float:
 
 @plain
 def propose(rng: np.random.Generator, phi: Array, root: Array, scale: float, out: Array) -> None:
-    """Fill in a step of the random walk."""
+    """Fill `out` with a proposal of the random walk."""
     d = phi.size
     z = np.empty(d)
     for i in range(d):
@@ -108,14 +108,14 @@ def propose(rng: np.random.Generator, phi: Array, root: Array, scale: float, out
 def adapt(
     phi: Array, accepted: bool, tune: int, numbers: Array, mean: Array, spread: Array, root: Array
 ) -> None:
-    """Learn the walk's covariance and scale; `numbers` holds sweeps done, sweeps counted, log scale, accepted
-    since then.
+    """Update the walk's covariance and scale while tuning.
 
-    What was learnt in the first quarter and the first half is forgotten: chains are still on their way there.
+    `numbers` holds sweeps done, sweeps counted, log scale, and steps accepted after tuning. The moments are reset after
+    a quarter and after half of the tuning sweeps, because a chain may not have reached the posterior earlier.
     """
     d = phi.size
     done = numbers[0]
-    numbers[2] += ((1.0 if accepted else 0.0) - WANTED) / (done + 1.0) ** 0.6
+    numbers[2] += ((1.0 if accepted else 0.0) - TARGET_ACCEPTANCE) / (done + 1.0) ** 0.6
     if done == tune // 4 or done == tune // 2:
         numbers[1] = 0.0
         for i in range(d):
@@ -130,7 +130,7 @@ def adapt(
     for i in range(d):
         for j in range(d):
             spread[i, j] += before[i] * (phi[j] - mean[j])
-    if count >= 4 * EVERY and int(count) % EVERY == 0:
+    if count >= 4 * UPDATE_INTERVAL and int(count) % UPDATE_INTERVAL == 0:
         trial = np.empty((d, d))
         for i in range(d):
             for j in range(d):

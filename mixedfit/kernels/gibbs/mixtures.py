@@ -1,4 +1,4 @@
-"""Mixing variables of t and Laplace distributions: full conditionals of rows, levels and degrees of freedom."""
+"""Mixing variables λ of the rows and of a factor's levels; notation as in `weighted_sweep`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.kernels._compile import plain
 from mixedfit.kernels.triangle import cholesky, solve_lower
 
-from .scales import block_of, turned
+from .scales import block_of, change_basis
 from .variances import log_sd_density
 
 __all__ = [
@@ -35,6 +35,24 @@ __all__ = [
 ]
 
 
+NORMAL, STUDENT, LAPLACE = range(3)
+
+GAMMA = 9
+"""Kind of a prior σ0² ~ Gamma(first, second), in addition to those of `variances`."""
+
+DF, NU0, SIGMA0, SIGMA, LEVEL = 0.0, 1.0, 2.0, 3.0, 4.0
+"""Densities that `draw_log` samples; floats, because numba would compile it anew for each integer constant."""
+
+LARGEST = 1e10
+"""Upper limit of λ: larger weights lose the other rows to rounding. Laplace residuals |e| < 1e-5 σ count as normal."""
+
+LARGE = 1e100
+"""Products beyond this are replaced by their logarithms, before they overflow."""
+
+STEPS = 100
+"""Largest number of widths by which a slice is extended."""
+
+
 @plain
 def level_squares(
     f: int, factors: IntArray, units: IntArray, bases: Array, omega: Array, effects: Array, out: Array
@@ -46,7 +64,7 @@ def level_squares(
         if units[v, 0] != f:
             continue
         start, size = units[v, 1], units[v, 2]
-        root = turned(bases, f, start, block_of(omega, f, start, size))
+        root = change_basis(bases, f, start, block_of(omega, f, start, size))
         if not cholesky(root):
             return False
         u = np.empty(size)
@@ -90,7 +108,7 @@ def stretch_levels(
     lam: Array,
     effects: Array,
 ) -> None:
-    """Draw 1/√λ of every level given c = √λ b and y, and move b with it: it is not held where b is near 0.
+    """Draw 1/√λ of every level given c = √λ b and y, and update b = c/√λ; this mixes well also where b is near 0.
 
     `weights` are the rows' precisions over σ², `rest` their residuals; `lam` and `effects` are the factor's own.
     """
@@ -130,31 +148,13 @@ def draw_lam(
     squares: Array,
     lam: Array,
 ) -> float:
-    """Draw ν, if its gamma prior has a shape, and fill in λ of every vector; return ν."""
+    """Draw ν unless the shape of its gamma prior is 0, then λ of every vector; return ν."""
     if prior[0] > 0.0:
         numbers = np.array([prior[0], prior[1], count])
         df = math.exp(draw_log(rng, DF, math.log(df), numbers, squares, squares))
     for i in range(lam.size):
         lam[i] = draw_precision(rng, kind, df, count, squares[i])
     return df
-
-
-NORMAL, STUDENT, LAPLACE = range(3)
-
-GAMMA = 9
-"""Kind of a prior σ0² ~ Gamma(first, second), beside those of `gibbs_variances`."""
-
-DF, NU0, SIGMA0, SIGMA, LEVEL = 0.0, 1.0, 2.0, 3.0, 4.0
-"""What a slice is of; no whole numbers, since each of these would have a copy of the function compiled for itself."""
-
-LARGEST = 1e10
-"""Of λ: beyond it the cross-products would lose the rows of ordinary weight; |e| < 1e-5 σ is normal, not Laplace."""
-
-LARGE = 1e100
-"""Products are turned into logarithms before they leave the range of floats."""
-
-STEPS = 100
-"""By which a slice may grow."""
 
 
 @plain
@@ -312,8 +312,8 @@ def draw_log(
         NU0: log ν0 given σ0² and weighted sums of squares of `counts` residuals a group; numbers (shape, rate, σ0²).
         SIGMA0: log σ0 given ν0 and the same; numbers (kind and two numbers of the prior, ν0).
         SIGMA: log σ given residuals in units of its present value, squared, the λ integrated out; numbers (kind and two
-        numbers of the prior, ν, distribution, present value), counts (Σ√q). Where σ differs by group, σ0 with all σ_g
-        in proportion.
+        numbers of the prior, ν, distribution, present value), counts (Σ√q). Where σ differs by group, σ0, which scales
+        all σ_g.
         LEVEL: log s of one level's b = s c, s = 1/√λ, given c and y, whose density in s is normal; numbers
         (distribution, ν, precision times mean, precision).
     """
@@ -321,7 +321,7 @@ def draw_log(
     width = min(1.0, 4.0 / np.sqrt(squares.size))  # about the spread that so many vectors leave
     left = x - width * rng.random()
     right = left + width
-    steps = int(STEPS * rng.random())  # of the limit, so that the step is reversible where it is reached
+    steps = int(STEPS * rng.random())  # random share of the limit, which keeps the step reversible
     for _ in range(steps):
         if not _log_density(which, left, numbers, squares, counts) > height:
             break

@@ -1,6 +1,6 @@
 """Updates of one variance or covariance matrix: given its effects, and given y with its effects in units of its root.
 
-Notation and layouts as in `gibbs`; v is the unit's place in `units`.
+Notation and layouts as in `sweep`; v is the unit's row in `units`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from mixedfit.kernels.triangle import cholesky, solve_lower, solve_upper
 
 from .variances import draw_covariance, draw_scale, draw_variance, log_covariance_density
 
-__all__ = ["block_of", "draw_unit", "put_block", "reroot", "rescale", "squared", "turned"]
+__all__ = ["block_of", "change_basis", "draw_unit", "put_block", "rescale", "rescale_term", "times_transpose"]
 
 
 @plain
@@ -39,7 +39,7 @@ def draw_unit(
     for a in range(size):
         for c in range(a):
             sums[c, a] = sums[a, c]
-    sums = turned(inverses, f, start, sums)
+    sums = change_basis(inverses, f, start, sums)
     if size == 1:
         omega[f, start, start] = draw_variance(
             rng, kind, hyper[v, 0], hyper[v, 1], levels, sums[0, 0], omega[f, start, start]
@@ -63,7 +63,7 @@ def rescale(
     omega: Array,
     effects: Array,
 ) -> None:
-    """Draw τ of one effect given u = b/τ and y; move b with it."""
+    """Draw τ of one effect given u = b/τ and y; update b = τu."""
     f, s = units[v, 0], units[v, 1]
     first, levels, k = factors[f, 0], factors[f, 2], factors[f, 3]
     tau = np.sqrt(omega[f, s, s])
@@ -85,7 +85,7 @@ def rescale(
 
 
 @plain
-def reroot(
+def rescale_term(
     rng: np.random.Generator,
     v: int,
     units: IntArray,
@@ -100,10 +100,10 @@ def reroot(
     omega: Array,
     effects: Array,
 ) -> None:
-    """Draw Λ of one term given u = Λ⁻¹b and y: proposed from its normal likelihood, accepted by its prior; move b."""
+    """Draw Λ of one term given u = Λ⁻¹b and y: its normal likelihood proposes, its prior accepts; update b = Λu."""
     f, start, size = units[v, 0], units[v, 1], units[v, 2]
     first, levels = factors[f, 0], factors[f, 2]
-    root = turned(bases, f, start, block_of(omega, f, start, size))
+    root = change_basis(bases, f, start, block_of(omega, f, start, size))
     if not cholesky(root):
         return
     count = size * (size + 1) // 2
@@ -126,7 +126,7 @@ def reroot(
             proposal[a, c] = linear[e]
             e += 1
     kind, first_number, matrix = units[v, 3], hyper[v, 0], block_of(matrices, v, 0, size)
-    new = turned(inverses, f, start, squared(proposal))
+    new = change_basis(inverses, f, start, times_transpose(proposal))
     gain = log_covariance_density(kind, first_number, matrix, new, size)
     gain -= log_covariance_density(kind, first_number, matrix, block_of(omega, f, start, size), size)
     for a in range(size):  # the Jacobian of ΛΛᵀ
@@ -180,8 +180,8 @@ def _regression(
 
 
 @plain
-def turned(bases: Array, f: int, start: int, inner: Array) -> Array:
-    """Return B M Bᵀ with B the block of a factor's basis that belongs to one unit."""
+def change_basis(bases: Array, f: int, start: int, inner: Array) -> Array:
+    """Return B M Bᵀ with B one unit's block of a factor's basis."""
     size = inner.shape[0]
     half, out = np.zeros((size, size)), np.zeros((size, size))
     for i in range(size):
@@ -196,7 +196,7 @@ def turned(bases: Array, f: int, start: int, inner: Array) -> Array:
 
 
 @plain
-def squared(root: Array) -> Array:
+def times_transpose(root: Array) -> Array:
     """Return ΛΛᵀ of a lower triangle."""
     size = root.shape[0]
     out = np.zeros((size, size))
@@ -219,7 +219,7 @@ def block_of(matrices: Array, f: int, start: int, size: int) -> Array:
 
 @plain
 def put_block(matrices: Array, f: int, start: int, block: Array) -> None:
-    """Put one unit's block back."""
+    """Write one unit's block into a factor's matrix."""
     for i in range(block.shape[0]):
         for j in range(block.shape[0]):
             matrices[f, start + i, start + j] = block[i, j]

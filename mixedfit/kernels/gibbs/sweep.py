@@ -1,10 +1,10 @@
-"""One chain of the Gibbs sampler, from cross-products alone.
+"""Sweeps of the Gibbs sampler on cross-products.
 
 (β, b) is drawn jointly given the variances: the levels of the first factor are eliminated one at a time as in the fit,
 S = [tail X y]ᵀ[tail X y] − Σ B_jᵀB_j is factored, the tail and β are drawn from it, and b_j of each level given those.
 Then σ² given the residual sum of squares, which the same products give; each Ω given its b; and, interwoven with it,
 Λ given u = Λ⁻¹b and y, which moves freely where Ω is near 0 (Yu & Meng 2011, J. Comput. Graph. Statist. 20:531).
-Before (β, b) are drawn, all Ω together try a step with both integrated out (`gibbs_collapsed`).
+Before (β, b) are drawn, all Ω together try a step with both integrated out (`collapsed`).
 
 Everything is in the units of the cross-products but Ω, which is in the effects' own basis over the response's scale.
 Arrays over the levels of all factors, (N, K), hold one factor after another and are padded to the widest.
@@ -31,15 +31,15 @@ from .coefficients import (
     to_coefficients,
 )
 from .collapsed import adapt, log_marginal, pack, propose, unpack
-from .scales import draw_unit, reroot, rescale
+from .scales import draw_unit, rescale, rescale_term
 from .variances import KNOWN, draw_variance
 
-__all__ = ["factor_system", "run_sweeps", "write"]
+__all__ = ["factor_system", "run_sweeps", "store_draw"]
 
 
 @plain
 def _fill_system(gram: Array, fixed: tuple[Array, Array, float], variance: float, system: Array) -> None:
-    """Fill in the products of [tail X y] with the prior of β added."""
+    """Fill `system` with the products of [tail X y] plus σ² times the prior of β."""
     m, p = gram.shape[0], fixed[1].size
     for i in range(m):
         for j in range(m):
@@ -66,7 +66,7 @@ def factor_system(
     chols: Array,
     system: Array,
 ) -> bool:
-    """Factor the system at given variances; return whether that was possible."""
+    """Factor the system at the given variances; return whether it is positive definite."""
     if not fill_roots(omega, bases, factors, units, lams):
         return False
     _fill_system(gram, fixed, sigma**2, system)
@@ -78,10 +78,10 @@ def factor_system(
 
 
 @plain
-def write(
+def store_draw(
     at: int, state: tuple[Array, Array, Array, Array], p: int, out: tuple[Array, Array, Array, Array]
 ) -> None:
-    """Write down the state as one draw."""
+    """Store the state as draw number `at`."""
     omega, variance, effects, coefficients = state
     for f in range(omega.shape[0]):
         for a in range(omega.shape[1]):
@@ -116,9 +116,9 @@ def run_sweeps(
     walk: tuple[Array, Array, Array, Array],
     tune: int,
 ) -> int:
-    """Run one sweep for each of `places`; write down the state of those with a place ≥ 0. Return how many were run.
+    """Run one sweep for each of `places`, and store the state of sweeps whose place is ≥ 0.
 
-    Fewer than asked means that a matrix was not positive definite.
+    Returns the number of sweeps run; fewer than `places.size` means that a matrix was not positive definite.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def run_sweeps(
     fixed : tuple
         Prior precision P of β, P times its mean, and meanᵀP mean.
     factors, bases, inverses, units, hyper, matrices
-        Layout and priors; see the head of this file.
+        Layout and priors; see the module's docstring.
     rows : int
         Rows with a positive weight.
     residual : tuple
@@ -143,7 +143,7 @@ def run_sweeps(
         Ω (keep, F, K, K), σ² (keep,), effects (keep, N, K), β (keep, p).
     places : ndarray of int64
     walk : tuple
-        Of the collapsed step: numbers (4,), mean (d,), spread (d, d) and root (d, d); see `gibbs_collapsed.adapt`.
+        Of the collapsed Metropolis step: numbers (4,), mean (d,), spread (d, d) and root (d, d); see `collapsed.adapt`.
     tune : int
         Sweeps in which the walk is adapted.
     """
@@ -198,7 +198,7 @@ def run_sweeps(
             if units[v, 2] == 1:
                 rescale(rng, v, units, hyper, factors, sigma, blocks, partial, omega, effects)
             else:
-                reroot(
+                rescale_term(
                     rng,
                     v,
                     units,
@@ -216,5 +216,5 @@ def run_sweeps(
             if f > 0:
                 to_coefficients(f, factors, effects, coefficients)
         if places[sweep] >= 0:
-            write(places[sweep], state, fixed[1].size, out)
+            store_draw(places[sweep], state, fixed[1].size, out)
     return places.size

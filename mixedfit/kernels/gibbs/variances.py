@@ -3,7 +3,7 @@
 τ² is a variance with `count` effects of sum of squares `ss` behind it, Ω a covariance matrix with `count` vectors of
 sum of products `sums`. A half-t prior is a mixture, τ² | a ~ IG(ν/2, ν/a), a ~ IG(1/2, 1/A²); the Huang–Wand prior is
 its counterpart for matrices, Ω | a ~ IW(ν + k − 1, 2ν diag(1/a)), a_i ~ IG(1/2, 1/A_i²). The mixing variables a are
-drawn anew from their own conditional at the start of each update, so that no state is kept.
+drawn from their conditional at the start of each update, so that they are not part of the state.
 Wand, Ormerod, Padoan & Frühwirth (2011), Bayesian Analysis 6:847; Huang & Wand (2013), Bayesian Analysis 8:439.
 """
 
@@ -36,7 +36,7 @@ KNOWN, INVERSE_GAMMA, HALF_T, UNIFORM, HALF_NORMAL, EXPONENTIAL, JEFFREYS, INVER
 )
 
 STEPS = 100
-"""By which a slice may grow, and times that it may shrink."""
+"""Largest number of widths by which a slice is extended, and of times that it is shrunk."""
 
 
 @plain
@@ -78,8 +78,8 @@ def draw_variance(
 ) -> float:
     """Return τ² given the effects: exact where conjugate, else a Metropolis step and one of slice sampling.
 
-    The Metropolis step proposes from the conditional under p(τ) ∝ 1, a draw of its own where the prior is weak; where
-    the prior is far from the effects none of these would be accepted, and the slice moves.
+    The Metropolis step proposes from the conditional under p(τ) ∝ 1, nearly exact where the prior is weak. Where
+    prior and effects disagree, its proposals are rejected, and the slice step moves.
     """
     if kind == KNOWN:
         return variance
@@ -117,7 +117,7 @@ def _slice_log_sd(
     width = min(1.0, 4.0 / np.sqrt(max(count, 1)))  # about the spread that so many effects leave
     left = x - width * rng.random()
     right = left + width
-    steps = int(STEPS * rng.random())  # of the limit, so that the step is reversible where it is reached
+    steps = int(STEPS * rng.random())  # random share of the limit, which keeps the step reversible
     for _ in range(steps):
         if not _log_conditional(kind, first, second, count, ss, left) > height:
             break
@@ -228,7 +228,7 @@ def log_covariance_density(kind: int, first: float, matrix: Array, omega: Array,
 
 @plain
 def _inverse_wishart(rng: np.random.Generator, df: float, scale: Array, size: int, omega: Array) -> None:
-    """Fill Ω with a draw of which Ω⁻¹ ~ Wishart(df, scale⁻¹), by Bartlett's decomposition; `scale` is used up."""
+    """Fill Ω with a draw for which Ω⁻¹ ~ Wishart(df, scale⁻¹), by Bartlett's decomposition; `scale` is overwritten."""
     if not cholesky(scale):
         return
     bartlett, lower = np.zeros((size, size)), np.empty((size, size))
@@ -254,7 +254,7 @@ def _inverse_wishart(rng: np.random.Generator, df: float, scale: Array, size: in
 def draw_covariance(
     rng: np.random.Generator, kind: int, first: float, matrix: Array, count: int, scale: Array, omega: Array
 ) -> None:
-    """Replace Ω, shape (k, k), by a draw given the effects, whose sum of products is `scale` (used up)."""
+    """Replace Ω, shape (k, k), by a draw given the effects, whose sum of products is `scale` (overwritten)."""
     size = omega.shape[0]
     if kind == INVERSE_WISHART:
         for i in range(size):

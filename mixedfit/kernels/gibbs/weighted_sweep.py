@@ -1,9 +1,9 @@
-"""Chains whose cross-products are taken anew in each sweep: residuals and effects that are not normal, σ by group.
+"""Sweeps that recompute the weighted cross-products: Student or Laplace residuals and effects, σ by group.
 
 Row i has precision w_i = λ_i, or λ_i/σ_g² with σ = 1 in the sweep; level j of a factor has b_j = c_j/√λ_j with
-c_j ~ N(0, Ω), so that its rows of Z are divided by √λ_j. Given all λ and σ_g that is the ordinary model, and one sweep
-of `gibbs` draws β, c and Ω; then b = c/√λ is held and λ, σ, ν and their hierarchies are drawn (`gibbs_mixtures`).
-Notation and layouts as in `gibbs`. `numbers` has ν of the residuals, ν of every factor, ν0 and σ0.
+c_j ~ N(0, Ω), so that its rows of Z are divided by √λ_j. Given all λ and σ_g this is the normal model, and one sweep
+of `sweep` draws β, c and Ω; then, given b = c/√λ, λ, σ, ν and their hierarchies are drawn (`mixtures`).
+Notation and layouts as in `sweep`. `numbers` has ν of the residuals, ν of every factor, ν0 and σ0.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .mixtures import (
     level_squares,
     stretch_levels,
 )
-from .sweep import run_sweeps, write
+from .sweep import run_sweeps, store_draw
 from .variances import KNOWN, draw_variance
 
 __all__ = ["refill", "residuals", "run_scaled_sweeps"]
@@ -56,7 +56,7 @@ def _weigh(
     factors: IntArray,
     room: tuple[Array, Array, Array],
 ) -> None:
-    """Fill `room` with the rows of Z of the first factor, of the tail and of [X y], weighted."""
+    """Fill `room` with the weighted rows of the first factor's Z, of the tail and of [X y]."""
     codes, z, tail_codes, tail_z, sizes, _, border, _ = rows
     for i in range(border.shape[0]):
         root = np.sqrt(precisions[i])
@@ -158,7 +158,7 @@ def _draw_mixture(
     lam: Array,
     variances: Array,
 ) -> None:
-    """Draw σ (σ0 with all σ_g in proportion) and ν with the λ integrated out, then the λ."""
+    """Draw σ (or σ0, which scales all σ_g) and ν with the λ integrated out, then the λ."""
     n, m, last = rest.size, variances.size, numbers.size - 1
     scaled, sums = np.empty(n), np.zeros(1)
     for i in range(n):
@@ -166,8 +166,8 @@ def _draw_mixture(
         sums[0] += np.sqrt(scaled[i])
     if prior[0] != KNOWN:
         now = numbers[last] if m > 0 else np.sqrt(variance[0])
-        given = np.array([float(prior[0]), prior[1], prior[2], numbers[0], float(kind), now])
-        moved = math.exp(draw_log(rng, SIGMA, math.log(now), given, scaled, sums))
+        conditions = np.array([float(prior[0]), prior[1], prior[2], numbers[0], float(kind), now])
+        moved = math.exp(draw_log(rng, SIGMA, math.log(now), conditions, scaled, sums))
         factor = (moved / now) ** 2
         scaled /= factor
         variances *= factor
@@ -188,13 +188,13 @@ def _draw_groups(
     numbers: Array,
     variances: Array,
 ) -> None:
-    """Draw ν0 and σ0 with the σ_g integrated out, the σ_g², and σ0 given these where that is a gamma."""
+    """Draw ν0 and σ0 with the σ_g integrated out, the σ_g², and, under a gamma prior, σ0 given these."""
     at = numbers.size - 2
-    given = np.array([df_prior[0], df_prior[1], numbers[at + 1] ** 2])
-    numbers[at] = math.exp(draw_log(rng, NU0, math.log(numbers[at]), given, squares, counts))
+    conditions = np.array([df_prior[0], df_prior[1], numbers[at + 1] ** 2])
+    numbers[at] = math.exp(draw_log(rng, NU0, math.log(numbers[at]), conditions, squares, counts))
     if prior[0] != KNOWN:
-        given = np.array([float(prior[0]), prior[1], prior[2], numbers[at]])
-        x = draw_log(rng, SIGMA0, math.log(numbers[at + 1]), given, squares, counts)
+        conditions = np.array([float(prior[0]), prior[1], prior[2], numbers[at]])
+        x = draw_log(rng, SIGMA0, math.log(numbers[at + 1]), conditions, squares, counts)
         numbers[at + 1] = math.exp(x)
     draw_variances(rng, numbers[at], numbers[at + 1], squares, counts, variances)
     if prior[0] == GAMMA:
@@ -235,8 +235,8 @@ def _draw_rows(
 
 
 @plain
-def _write_scales(at: int, numbers: Array, variances: Array, out: Array) -> None:
-    """Write down ν, ν0, σ0 and σ_g² as one draw."""
+def _store_scales(at: int, numbers: Array, variances: Array, out: Array) -> None:
+    """Store ν, ν0, σ0 and σ_g² as draw number `at`."""
     for i in range(numbers.size):
         out[at, i] = numbers[i]
     for g in range(variances.size):
@@ -266,20 +266,20 @@ def run_scaled_sweeps(
     walk: tuple[Array, Array, Array, Array],
     tune: int,
 ) -> int:
-    """Run one sweep for each of `places`, as `gibbs.run_sweeps` does; return how many were run.
+    """Run one sweep for each of `places`, as `sweep.run_sweeps` does; return the number of sweeps run.
 
     Parameters
     ----------
     first, gram, blocks
-        Of the chain alone: they are overwritten.
+        The chain's own copies, which are overwritten.
     rows : tuple
         Level and effects of the first factor, levels and effects of the tail, effects and first column of each factor
         of the tail, [X y] (n, p + 1), and the row's group of residual variance; all times the root of prior weights.
     mixture : tuple
         Kinds of distribution of the residuals and of every factor; shape and rate of the priors of their ν and, last,
-        of ν0 (shape 0: given); prior of σ or σ0; rows of each group.
+        of ν0 (shape 0: known); prior of σ or σ0; rows of each group.
     room : tuple
-        For the weighted rows.
+        Work space for the weighted rows.
     state : tuple
         As in `run_sweeps`; effects are b.
     scales : tuple
@@ -290,7 +290,7 @@ def run_scaled_sweeps(
     kinds, df_priors, prior, counts = mixture
     omega, variance, effects, coefficients = state
     numbers, lam_rows, lam_levels, variances, precisions = scales
-    once, given = np.full(1, -1, np.int64), (0 * tune + KNOWN, 0.0, 0.0)
+    once, known = np.full(1, -1, np.int64), (0 * tune + KNOWN, 0.0, 0.0)
     unused = (out[0], out[1], out[2], out[3])
     rest = np.empty(precisions.size)
     for sweep in range(places.size):
@@ -308,7 +308,7 @@ def run_scaled_sweeps(
             hyper,
             matrices,
             precisions.size,
-            given,
+            known,
             state,
             unused,
             once,
@@ -356,6 +356,6 @@ def run_scaled_sweeps(
                 lam,
             )
         if places[sweep] >= 0:
-            write(places[sweep], state, fixed[1].size, unused)
-            _write_scales(places[sweep], numbers, variances, out[4])
+            store_draw(places[sweep], state, fixed[1].size, unused)
+            _store_scales(places[sweep], numbers, variances, out[4])
     return places.size
