@@ -48,8 +48,10 @@ def ridge_names(design: Design) -> list[str]:
 
 def _same_partitions(blocks: Sequence[RandomBlock], rows: IntArray) -> list[list[int]]:
     """Return the blocks in classes of equal partitions of the rows."""
+    if len(blocks) == 1:
+        return [[0]]
     classes: list[list[int]] = []
-    used = [np.unique(block.codes[rows]).size for block in blocks]
+    used = [np.count_nonzero(np.bincount(block.codes[rows], minlength=1)) for block in blocks]
     for f, block in enumerate(blocks):
         for known in classes:
             first = blocks[known[0]]
@@ -67,11 +69,11 @@ def _moved(blocks: Sequence[RandomBlock], rows: IntArray) -> list[BoolArray]:
     """Return the elements that some E with z E zᵀ = 0 moves, for blocks with the same partition."""
     out = [np.zeros((block.k, block.k), dtype=bool) for block in blocks]
     columns = np.hstack([block.z if rows.size == len(block.z) else block.z[rows] for block in blocks])
-    norms = np.linalg.norm(columns, axis=0)
+    gram = columns.T @ columns
+    norms = np.sqrt(np.diag(gram))
     if not norms.all():
         return out  # a column of zeros is reported as an undetermined variance
-    gram = columns.T @ columns / np.outer(norms, norms)
-    if np.linalg.eigvalsh(gram)[0] > CLEAR:
+    if np.linalg.eigvalsh(gram / np.outer(norms, norms))[0] > CLEAR:
         return out
     _, values, vectors = np.linalg.svd(triangle(columns / norms))
     rank = int(np.sum(values > DEPENDENT * values[0]))
