@@ -471,7 +471,7 @@ def test_long_names_must_lose_what_they_share_or_their_middle() -> None:
 
 
 def test_names_in_quotes_must_be_those_of_the_data() -> None:
-    from mixedfit.plots._text import plain
+    from mixedfit.core.format import plain
 
     assert plain("Time:Q('vitamin.E')Evit100") == "Time:vitamin.E Evit100"
     data = mf.load_dataset("sleepstudy").rename(columns={"Days": "days awake", "Reaction": "time (ms)"})
@@ -606,8 +606,11 @@ def test_sparse_columns_must_not_be_black() -> None:
         (lambda: slopes().plot.fitted_lines(groups=0), "groups=0; expected how many levels"),
         (lambda: slopes().plot.fitted_lines(groups=[]), "groups=.*; expected how many levels"),
         (lambda: slopes().plot.fitted_lines(groups=2.5), "groups=2.5; expected how many levels"),
-        (lambda: slopes().plot.fitted_lines(columns=0), "columns=0; expected a whole number"),
-        (lambda: slopes().plot.spaghetti(lines=-1), "lines=-1; expected a whole number"),
+        (
+            lambda: slopes().plot.fitted_lines(columns=0),
+            "columns is 0; expected a whole number of at least 1",
+        ),
+        (lambda: slopes().plot.spaghetti(lines=-1), "lines is -1; expected a whole number of at least 1"),
     ],
 )
 def test_counts_must_be_at_least_one(draw: Any, words: str) -> None:
