@@ -145,8 +145,8 @@ class _Cells(HTMLParser):
 def test_html_must_line_up() -> None:
     fit = mf.lmm("yield ~ Variety + nitro + (1 | Block)", mf.load_dataset("Oats")).fit()
     page = fit.summary(correlation=True)._repr_html_()
-    tables = re.findall(r"<table>.*?</table>", page)
-    assert [re.findall(r"<caption>(.*?)</caption>", table)[0] for table in tables] == [
+    tables = re.findall(r"<table>[\s\S]*?</table>", page)
+    assert [re.findall(r"<caption[^>]*>(.*?)</caption>", table)[0] for table in tables] == [
         "Scaled residuals",
         "Fixed effects",
         "Random effects",
