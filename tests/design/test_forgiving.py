@@ -159,5 +159,5 @@ def test_html_must_line_up() -> None:
         for column in zip(*cells.rows, strict=True):
             assert len({style for style, _ in column}) == 1
             assert all("nowrap" in style for style, _ in column)
-            numbers = all(re.fullmatch(r"[-<\d.e ]*", text) for _, text in column[1:])
+            numbers = all(re.fullmatch(r"[-−<\d.e ]*", text) for _, text in column[1:])
             assert ("right" in column[0][0]) == numbers
