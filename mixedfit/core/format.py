@@ -12,6 +12,8 @@ __all__ = [
     "abbreviate",
     "coefficient_columns",
     "counted",
+    "decimals_of_error",
+    "decimals_of_size",
     "format_by_error",
     "format_column",
     "format_fixed",
@@ -132,7 +134,14 @@ def format_p_value(p: float, digits: int = 3) -> str:
     return f"{p:.{digits - 1}e}" if p < 1e-4 else f"{p:.{digits}g}"
 
 
-def format_fixed(values: Sequence[float], decimals: int, *, whole: bool = False) -> list[str]:
+def format_fixed(
+    values: Sequence[float],
+    decimals: int,
+    *,
+    whole: bool = False,
+    missing: str = "NaN",
+    infinite: str = "Inf",
+) -> list[str]:
     """Return values with a number of decimals, none where `whole` and all are whole; NaN and infinity in words.
 
     Examples
@@ -145,7 +154,20 @@ def format_fixed(values: Sequence[float], decimals: int, *, whole: bool = False)
     rounded = [round(float(v), decimals) + 0.0 for v in values]  # adding 0 makes -0 a 0
     if whole and all(v == np.floor(v) for v in rounded if np.isfinite(v)):
         decimals = 0
-    return [f"{v:.{decimals}f}" if np.isfinite(v) else "NaN" if np.isnan(v) else "Inf" for v in rounded]
+    words = {np.inf: infinite, -np.inf: f"-{infinite}"}
+    return [f"{v:.{decimals}f}" if np.isfinite(v) else words.get(v, missing) for v in rounded]
+
+
+def decimals_of_error(errors: Iterable[float], most: int = 12) -> int | None:
+    """Return the decimals that show the smallest standard error to three digits; None if no error is positive."""
+    known = [float(e) for e in errors if np.isfinite(e) and e > 0]
+    return int(np.clip(2 - np.floor(np.log10(min(known))), 0, most)) if known else None
+
+
+def decimals_of_size(values: Iterable[float], digits: int, least: int = 0, most: int = 12) -> int:
+    """Return the decimals, between `least` and `most`, that show the largest absolute value to `digits` digits."""
+    largest = max((abs(float(v)) for v in values if np.isfinite(v)), default=0.0)
+    return int(np.clip(digits - 1 - np.floor(np.log10(largest or 1.0)), least, most))
 
 
 def format_by_error(values: Sequence[float], errors: Iterable[float], missing: str = "NaN") -> list[str]:
@@ -158,11 +180,11 @@ def format_by_error(values: Sequence[float], errors: Iterable[float], missing: s
     >>> format_by_error([251.4051, 10.46729], [6.8246, 1.5458])
     ['251.41', '10.47']
     """
-    least = min((e for e in errors if np.isfinite(e) and e > 0), default=0.0)
-    decimals = max(0, 2 - int(np.floor(np.log10(least)))) if least > 0 else 4
+    found = decimals_of_error(errors)
+    decimals = 4 if found is None else found
     if decimals > MOST_DECIMALS:
         return [f"{v:.5g}" if np.isfinite(v) else missing if v != v else "Inf" for v in values]
-    return [missing if text == "NaN" else text for text in format_fixed(values, decimals)]
+    return format_fixed(values, decimals, missing=missing)
 
 
 def format_column(values: Sequence[float], digits: int) -> list[str]:
@@ -177,9 +199,8 @@ def format_column(values: Sequence[float], digits: int) -> list[str]:
     >>> format_column([1794.4639, 3.0], 5), format_column([2.0, 1.0], 5)
     (['1794.46', '3.00'], ['2', '1'])
     """
-    largest = max((abs(v) for v in values if np.isfinite(v)), default=0.0)
-    decimals = max(2, digits - 1 - int(np.floor(np.log10(largest)))) if largest > 0 else 2
-    return ["" if t == "NaN" else t for t in format_fixed(values, min(decimals, digits), whole=True)]
+    decimals = decimals_of_size(values, digits, 2, digits)
+    return format_fixed(values, decimals, whole=True, missing="")
 
 
 def format_p_values(values: Sequence[float], missing: str = "") -> list[str]:

@@ -19,12 +19,18 @@ __all__ = [
     "levels_table",
     "mode_covariances",
     "random_effects",
+    "response_name",
     "scaled_residuals",
     "standard_errors",
     "variance_table",
 ]
 
 _Row = tuple[str, str | None, str | None, float, float]
+
+
+def response_name(fit: Fit) -> str:
+    """Return the response as written in the formula."""
+    return fit.formula.split("~", 1)[0].strip()
 
 
 def coefficients(fit: Fit) -> pd.Series[float]:

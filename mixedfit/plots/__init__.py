@@ -1,6 +1,15 @@
-"""Pictures of a fit. Each function draws on `ax` and returns it, or returns a figure whose axes are labelled.
+"""Pictures of fits. Each function draws on `ax` and returns it, or returns a figure whose axes are labelled.
 
 matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``.
+
+- ``_residuals``: residuals against fitted values, Q–Q plots, the overview
+- ``_caterpillar``, ``_shrinkage``: random effects of every level, and least squares of each group
+- ``_fitted_lines``, ``_x_axis``, ``_variables``: lines of groups along a variable of the formula
+- ``_within_group``: variance and correlation that random slopes imply
+- ``_profiles``, ``_bootstrap``: uncertainty of parameters
+- ``_fit_and_posterior``, ``_predictive_check``: posteriors
+- ``_influence``, ``_matrix_pattern``: influence of rows and groups; nonzero entries of X, Z and the factor
+- ``_methods``: ``fit.plot``; ``style``, ``_text``: axes, colours and text
 """
 
 from __future__ import annotations

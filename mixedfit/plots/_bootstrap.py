@@ -1,4 +1,4 @@
-"""Densities of bootstrap replicates."""
+"""Densities of bootstrap replicates, by kernel estimates."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.options import check_level
 from mixedfit.inference.bootstrap.record import Bootstrap
 
-from .style import BLUE, GREY, INK, ORANGE, finish, grid, whole_figure
+from .style import BLUE, GREY, INK, ORANGE, PARAMETER_AXES, chosen_names, finish, grid, whole_figure
 
 __all__ = ["bootstrap_density", "kernel_density"]
 
@@ -20,10 +19,10 @@ __all__ = ["bootstrap_density", "kernel_density"]
 def kernel_density(
     values: Array, points: int = 201, *, low: float = -np.inf, high: float = np.inf
 ) -> tuple[Array, Array]:
-    """Return places and a Gaussian kernel density, shape (points,) each.
+    """Return places and a Gaussian kernel density there, shape (points,) each.
 
-    The bandwidth is Silverman's (1986, Density Estimation, equation 3.31); what would lie below `low` or above `high`
-    is reflected there.
+    The bandwidth is Silverman's (1986, Density Estimation, equation 3.31); mass below `low` and above `high` is
+    reflected.
     """
     n = values.size
     quartiles = np.quantile(values, [0.25, 0.75])
@@ -33,13 +32,13 @@ def kernel_density(
         return np.full(points, values[0]), np.zeros(points)
     places = np.linspace(max(low, values.min() - 3 * width), min(high, values.max() + 3 * width), points)
     heights = np.zeros(points)
-    mirrored = [2.0 * end - values for end in (low, high) if np.isfinite(end)]
-    for part in np.array_split(np.concatenate([values, *mirrored]), max(1, n // 5000)):
+    reflected = [2.0 * end - values for end in (low, high) if np.isfinite(end)]
+    for part in np.array_split(np.concatenate([values, *reflected]), max(1, n // 5000)):
         heights += np.exp(-0.5 * ((places[:, None] - part) / width) ** 2).sum(axis=1)
     return places, heights / (n * width * np.sqrt(2.0 * np.pi))
 
 
-@whole_figure("Its axes are labelled with the names of parameters")
+@whole_figure(PARAMETER_AXES)
 def bootstrap_density(
     drawn: Bootstrap,
     parameters: Sequence[str] | None = None,
@@ -49,15 +48,15 @@ def bootstrap_density(
 ) -> Any:
     """Draw the distribution of each parameter over the replicates, and return the figure; it takes no ``ax=``.
 
-    The bar below is the interval, the vertical line the estimate. Replicates that stand exactly at a boundary (a
-    variance of 0, a correlation of ±1) are counted in words. An axes for each parameter, labelled with its name.
+    The bar below is the interval, the vertical line the estimate. The title gives the share of replicates exactly on a
+    boundary (a variance of 0, a correlation of ±1). Each parameter has an axes, labelled with its name.
 
     Parameters
     ----------
     drawn : Bootstrap
         From `MixedResults.bootstrap`.
     parameters : sequence of str, optional
-        Columns of its replicates; all by default.
+        Columns of the replicates; all by default.
     level : float
         Coverage of the interval.
     kind : {"percentile", "basic", "normal", "bca", "shortest"}
@@ -68,20 +67,14 @@ def bootstrap_density(
         If a parameter is not known, or matplotlib is not installed.
     """
     check_level(level)
-    known = [str(name) for name in drawn.replicates.columns]
-    names = known if parameters is None else list(parameters)
-    for name in names:
-        if name not in known:
-            raise ModelError(
-                f"{name!r} is not in the bootstrap ({', '.join(known)}). {nearest(name, known)}".rstrip()
-            )
+    names = chosen_names(parameters, [str(name) for name in drawn.replicates.columns], "in the bootstrap")
     limits = drawn.conf_int(level, kind=kind)
     words = {p.name: p.name if p.kind == "fixed" else p.words for p in drawn._parameters}
     ranges = {p.name: _RANGES[p.kind] for p in drawn._parameters if p.kind in _RANGES}
     figure = grid(names, min(3, len(names)), width=3.3, height=2.3)
     for ax, name in zip(figure.axes, names, strict=True):
         column = drawn.replicates[name].dropna().to_numpy(dtype=float)
-        edge = _edge(column)
+        edge = _on_boundary(column)
         low, high = ranges.get(name, (-np.inf, np.inf))
         places, heights = kernel_density(column[~edge] if (~edge).sum() > 1 else column, low=low, high=high)
         ax.fill_between(places, 0.0, heights, color=BLUE, alpha=0.25, lw=0)
@@ -103,8 +96,8 @@ def bootstrap_density(
 _RANGES = {"sd": (0.0, np.inf), "sigma": (0.0, np.inf), "correlation": (-1.0, 1.0)}
 
 
-def _edge(values: Array) -> Any:
-    """Whether replicates share one extreme value exactly."""
+def _on_boundary(values: Array) -> BoolArray:
+    """Return which replicates are exactly on a boundary: those that share the smallest or the largest value."""
     low, high = np.isclose(values, values.min(), atol=1e-10), np.isclose(values, values.max(), atol=1e-10)
     most = low if low.sum() >= high.sum() else high
-    return most if most.sum() > max(1, 0.005 * values.size) else np.zeros(values.size, dtype=bool)
+    return np.asarray(most & (most.sum() > max(1, 0.005 * values.size)))

@@ -1,4 +1,4 @@
-"""Caterpillar plots of random effects."""
+"""Caterpillar plots: predicted random effects of every level with intervals."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .style import BLUE, GREY, INK, effect_place, find_block, finish, new_axes, 
 __all__ = ["caterpillar"]
 
 NAMED = 60
-"""Levels up to which a picture of their own is made high enough to name them all."""
+"""Largest number of levels for which a new figure is made high enough to name them all."""
 
 LINE = 6.5
-"""Points from one name to the next at which names can still be read."""
+"""Smallest distance between two names, in points, at which they can be read."""
 
 NAME: dict[str, Any] = {
     "fontsize": 8,
@@ -31,7 +31,7 @@ NAME: dict[str, Any] = {
     "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.2},
     "arrowprops": {"arrowstyle": "-", "color": GREY, "lw": 0.5, "shrinkA": 1, "shrinkB": 1},
 }
-"""How a name is written, with a line to its interval."""
+"""Options of `annotate` for names, with a line to their intervals."""
 
 
 def caterpillar(
@@ -61,7 +61,7 @@ def caterpillar(
     sort : bool
         Whether levels are ordered by their effect; otherwise by their own order.
     names : int
-        How many levels are named, the lowest and the highest, where there is no room to name all.
+        Number of levels to name, the lowest and the highest, if there is no room for all names.
     ax : matplotlib Axes, optional
 
     Raises
@@ -70,7 +70,7 @@ def caterpillar(
         If a name is not known, `ax` is not axes, or matplotlib is not installed.
     """
     fit = fit_of(results)
-    at = find_block([block.name for block in fit.design.blocks], group)
+    at = find_block(fit, group)
     block = fit.design.blocks[at]
     j = effect_place(block.name, block.effects, effect)
     z = float(ndtri(0.5 + 0.5 * check_level(level)))
@@ -84,12 +84,7 @@ def caterpillar(
     spacing = points_high(ax) / (modes.size + 1)
     _modes_with_intervals(ax, modes, half, spacing)
     all_named = spacing >= LINE
-    if all_named:
-        ax.set_yticks(
-            range(modes.size), level_words(labels), fontsize=float(np.clip(0.85 * spacing, 5.5, 9.0))
-        )
-    else:
-        ax.set_yticks([])
+    ax.set_yticks(range(modes.size) if all_named else [], level_words(labels) if all_named else [])
     words = block.name if all_named else f"{modes.size:,} levels of {block.name}{', ordered' if sort else ''}"
     zero = zero_variance(fit, at, j)
     title = zero or f"{100 * level:g}% intervals (blue: those without 0)"
@@ -105,9 +100,10 @@ def caterpillar(
 def _name_ends(
     ax: Any, modes: Array, half: Array, labels: pd.Index[Any], names: int, *, in_margin: bool
 ) -> None:
-    """Name the lowest levels and the highest, with lines to their intervals.
+    """Name the lowest and the highest levels, with lines to their intervals.
 
-    Ordered intervals leave the corners below on the right and above on the left free; else names stand in the margin.
+    Names stand in the corners that ordered intervals leave free, below on the right and above on the left, or else in
+    the right margin.
     """
     ranked, names = np.argsort(modes, kind="stable"), min(names, modes.size)
     low, high = ranked[: names // 2], ranked[modes.size - (names - names // 2) :]
@@ -134,7 +130,7 @@ def _name_ends(
 
 
 def _modes_with_intervals(ax: Any, modes: Array, half: Array, spacing: float) -> None:
-    """Draw modes and intervals, one below the other, those that do not cover 0 in blue."""
+    """Draw modes and intervals, one below the other; intervals that do not cover 0 are blue."""
     places = np.arange(modes.size)
     clear = np.abs(modes) > half
     width = float(np.clip(min(120.0 / modes.size, 0.6 * spacing), 0.4, 2.0))

@@ -1,4 +1,4 @@
-"""Likelihood and posterior of each parameter in one picture."""
+"""A fit and a posterior in one picture: densities and intervals of each parameter, and the random effects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.special import ndtr
 
 from mixedfit.bayes.posterior import Posterior
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.errors import ModelError
 from mixedfit.inference.profile.curve import Curve
 from mixedfit.inference.profile.profile import Profile
 
@@ -24,8 +24,9 @@ from .style import (
     GREY,
     INK,
     ORANGE,
+    chosen_names,
     effect_place,
-    find_block,
+    find_group,
     finish,
     grid,
     new_axes,
@@ -42,13 +43,13 @@ BARS = {
     "boot": ("bootstrap", GREEN),
     "cred": ("credible", BLUE),
 }
-"""Intervals from top to bottom: words and colour of each."""
+"""Label and colour of each kind of interval, from top to bottom."""
 
 PANELS = 12
-"""Panels that are drawn unless more are asked for by name."""
+"""Largest number of panels unless parameters are chosen by name."""
 
 STEP = 0.13
-"""Distance of two bars, as a share of the height of the densities."""
+"""Distance between two bars, as a share of the height of the densities."""
 
 
 def fit_and_posterior(
@@ -64,56 +65,49 @@ def fit_and_posterior(
     """Draw each parameter's posterior and likelihood with the intervals of both below; return the figure, or `ax`.
 
     The histogram is the posterior, the line the density that the likelihood profile implies, φ(ζ) dζ/dψ; a bar and
-    words tell what part of it lies exactly at a boundary. Dots are the estimate and the posterior mean. An axes for
-    each parameter, labelled with its name.
+    a text show the share of it that lies exactly on a boundary. Dots are the estimate and the posterior mean. Each
+    parameter has an axes, labelled with its name.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `Comparison`: a row for each parameter, with the intervals to show.
+        Table of a `Comparison`: a row for each parameter, with the intervals to show.
     posterior : Posterior
     profile : Profile
     parameters : sequence of str, optional
-        All by default, or twelve and a word on the rest.
+        All by default; of more than twelve, the first twelve and a note on the others.
     level : float
         Coverage of the intervals, for the title.
     columns : int
         Panels in a row.
     ax : matplotlib Axes, optional
-        For one parameter.
+        Axes for a single parameter.
 
     Raises
     ------
     ModelError
         If a parameter is not known, `ax` is given for several, or matplotlib is not installed.
     """
-    names = _chosen([str(name) for name in table.index], parameters, ax)
-    left_out = [] if parameters is not None or ax is not None else _too_many(names)
+    known = [str(name) for name in table.index]
+    names = chosen_names(parameters, known, "a parameter")
+    if not names or (ax is not None and len(names) != 1):
+        raise ModelError(f"ax is for one parameter; choose one of {', '.join(known)}.")
+    left_out = [] if parameters is not None or ax is not None else _left_out(names)
     names = [name for name in names if name not in left_out]
     methods = [m for m in BARS if f"{m}_lower" in table.columns]
     curves = {p.long_name: profile.curves[p.name] for p in profile.parameters if p.name in profile.curves}
     rows = {str(k): {str(c): float(v) for c, v in r.items()} for k, r in table.T.to_dict().items()}
     words = {p.long_name: p.name if p.kind == "fixed" else p.words for p in profile.parameters}
-    if ax is None:
-        columns = min(columns, len(names))
-        figure = grid(names, columns, width=3.7, height=3.0)
-        axes = figure.axes
-    else:
-        figure, axes, columns = ax.figure, [ax], 1
-    for place, (own, name) in enumerate(zip(axes, names, strict=True)):
-        row, draws = rows[name], posterior[name] if name in posterior else np.zeros((0, 0))
-        low, high = _range(draws if draws.size else _likely(curves.get(name)), row, methods)
-        top = _densities(own, draws, curves.get(name), (low, high))
-        _bars(own, name, row, methods, top=top, limits=(low, high))
-        own.set_xlim(low, high)
-        _label(own, words.get(name, name), given=ax is not None)
-        own.spines["left"].set_visible(False)
-        places = [-STEP * (i + 1) * top for i in range(len(methods))]
-        own.set_yticks(places, [BARS[m][0] for m in methods] if place % columns == 0 else [])
-        own.tick_params(axis="y", length=0)
-        own.set_ylim(-STEP * (len(methods) + 0.7) * top, 1.08 * top)
+    columns = min(columns, len(names))
+    figure = grid(names, columns, width=3.7, height=3.0) if ax is None else ax.figure
+    for place, (own, name) in enumerate(zip(figure.axes if ax is None else [ax], names, strict=True)):
+        draws = posterior[name] if name in posterior else np.zeros((0, 0))
+        _panel(own, name, rows[name], draws, curves.get(name), methods)
+        if place % columns:
+            own.set_yticklabels([])
+        _label(own, words.get(name, name), own_figure=ax is None)
     if ax is not None:
-        _legend(ax, level)
+        ax.legend(handles=_handles(level), fontsize=9, frameon=False, loc="upper right")
         return ax
     if left_out:
         figure.supxlabel(
@@ -127,20 +121,22 @@ def fit_and_posterior(
     return figure
 
 
-def _chosen(known: list[str], parameters: Sequence[str] | None, ax: Any) -> list[str]:
-    names = known if parameters is None else [parameters] if isinstance(parameters, str) else list(parameters)
-    for name in names:
-        if name not in known:
-            raise ModelError(
-                f"{name!r} is not a parameter (known: {', '.join(known)}). {nearest(str(name), known)}".rstrip()
-            )
-    if not names or (ax is not None and len(names) != 1):
-        raise ModelError(f"ax is for one parameter; choose one of {', '.join(known)}.")
-    return names
+def _panel(
+    ax: Any, name: str, row: dict[str, float], draws: Array, curve: Curve | None, methods: Sequence[str]
+) -> None:
+    """Draw the densities of one parameter with its intervals below."""
+    low, high = _range(draws if draws.size else _likely(curve), row, methods)
+    top = _densities(ax, draws, curve, (low, high))
+    _bars(ax, name, row, methods, top=top, limits=(low, high))
+    ax.set_xlim(low, high)
+    ax.spines["left"].set_visible(False)
+    ax.set_yticks([-STEP * (i + 1) * top for i in range(len(methods))], [BARS[m][0] for m in methods])
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(-STEP * (len(methods) + 0.7) * top, 1.08 * top)
 
 
 def _likely(curve: Curve | None) -> Array:
-    """Return where the density of a profile is not low, for a parameter without draws."""
+    """Return values at which the density of a profile is at least 1% of its maximum."""
     if curve is None or len(curve.points) < 2:
         return np.zeros(0)
     at = curve.grid(301)
@@ -148,27 +144,27 @@ def _likely(curve: Curve | None) -> Array:
     return np.asarray(at[height > 0.01 * height.max()])
 
 
-def _too_many(names: list[str]) -> list[str]:
-    """Return the names left out if there are more than panels: residual SDs of groups first."""
+def _left_out(names: list[str]) -> list[str]:
+    """Return the names beyond the largest number of panels, residual SDs of groups first."""
     groups = [name for name in names if name.startswith("sigma[")]
     rest = [name for name in names if name not in groups]
     kept = (rest + groups)[:PANELS]
     return [name for name in names if name not in kept]
 
 
-def _label(ax: Any, words: str, *, given: bool) -> None:
-    """Label a panel below it, with smaller letters on axes of the user."""
+def _label(ax: Any, words: str, *, own_figure: bool) -> None:
+    """Label a panel below; on axes of a figure that is not ours the text is smaller, as there is little room."""
     width = 34
-    if given:
+    if not own_figure:
         inches = ax.get_position().width * ax.figure.get_size_inches()[0]
         width = max(20, int(11 * inches))
     lines = textwrap.wrap(words, width)
     finish(ax, x="\n".join(lines))
-    ax.xaxis.label.set_fontsize(11.5 if len(lines) == 1 or not given else 9.0)
+    ax.xaxis.label.set_fontsize(11.5 if len(lines) == 1 or own_figure else 9.0)
 
 
 def _range(draws: Array, row: dict[str, float], methods: Sequence[str]) -> tuple[float, float]:
-    """Return the limits of the axis: the bulk of the draws and every interval."""
+    """Return the limits of a panel: the bulk of the draws and every interval, not below 0 if no draw is."""
     ends = [row[f"{m}_{side}"] for m in methods for side in ("lower", "upper")]
     bulk = np.quantile(draws, [0.003, 0.995]).tolist() if draws.size else []
     ends = [e for e in [*ends, *bulk, row["estimate"]] if np.isfinite(e)]
@@ -181,7 +177,7 @@ def _range(draws: Array, row: dict[str, float], methods: Sequence[str]) -> tuple
 
 
 def _densities(ax: Any, draws: Array, curve: Curve | None, limits: tuple[float, float]) -> float:
-    """Draw the histogram of the draws and the profile's density; return the height of the taller."""
+    """Draw the histogram of the draws and the density of the profile; return the larger height."""
     top = _histogram(ax, draws.ravel(), limits) if draws.size else 0.0
     if curve is not None and len(curve.points) > 1:
         at = curve.grid(301)
@@ -196,7 +192,7 @@ def _densities(ax: Any, draws: Array, curve: Curve | None, limits: tuple[float, 
 
 
 def _histogram(ax: Any, values: Array, limits: tuple[float, float]) -> float:
-    """Draw the histogram of the draws; return its height."""
+    """Draw the histogram of the draws and return its height."""
     shown = values[(values >= limits[0]) & (values <= limits[1])]
     edges = np.linspace(*limits, 46)
     if values.min() >= 0.0 > limits[0]:
@@ -207,7 +203,7 @@ def _histogram(ax: Any, values: Array, limits: tuple[float, float]) -> float:
 
 
 def _at_boundary(ax: Any, curve: Curve, top: float) -> None:
-    """Annotate the share of the confidence distribution at an end of the parameter's range."""
+    """Draw the share of the profile's distribution that lies exactly at an end of the parameter's range, if any."""
     first, last = curve.points[0], curve.points[-1]
     for end, share, side in (
         (curve.low_end, float(ndtr(first.zeta)), "left"),
@@ -255,7 +251,7 @@ def _bars(
 
 
 def _missing(name: str, row: dict[str, float], method: str) -> str:
-    """Return why a parameter has no interval of a method."""
+    """Return the reason why a parameter has no interval of a method."""
     if method == "cred":
         return "not in the posterior"
     if np.isnan(row["estimate"]):
@@ -266,7 +262,7 @@ def _missing(name: str, row: dict[str, float], method: str) -> str:
 
 
 def _handles(level: float) -> list[Any]:
-    """Return the handles of the legend."""
+    """Return the entries of the legend."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -280,10 +276,6 @@ def _handles(level: float) -> list[Any]:
     ]
 
 
-def _legend(ax: Any, level: float) -> None:
-    ax.legend(handles=_handles(level), fontsize=9, frameon=False, loc="upper right")
-
-
 def effects_of_both(
     tables: Mapping[str, pd.DataFrame],
     posterior: Posterior,
@@ -293,15 +285,15 @@ def effects_of_both(
     level: float = 0.95,
     ax: Any = None,
 ) -> Any:
-    """Draw the BLUP, the posterior mean and the least-squares estimate of each level; return the axes.
+    """Draw each level's least-squares estimate, BLUP and posterior mean of a random effect; return the axes.
 
     Open circles are least squares on the level's own rows (less β), dots BLUPs, diamonds posterior means with their
-    credible interval; a line leads from alone to the BLUP. Levels are ordered by their BLUP.
+    credible interval; a line leads from the circle to the BLUP. Levels are ordered by their BLUP.
 
     Parameters
     ----------
     tables : mapping of str to pandas.DataFrame
-        Of `Comparison.random_effects`.
+        `Comparison.random_effects`.
     posterior : Posterior
     group, effect : str, optional
         The first by default.
@@ -315,7 +307,7 @@ def effects_of_both(
         If a name is not known, there is nothing to show, or matplotlib is not installed.
     """
     names = list(tables)
-    name = names[find_block(names, group)]
+    name = names[find_group(names, group)]
     draws = posterior.random_effects[name]
     at = effect_place(name, draws.effects, effect)
     table = tables[name].xs(draws.effects[at], level="effect")

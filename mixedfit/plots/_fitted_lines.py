@@ -1,4 +1,4 @@
-"""Data and fitted lines, in a panel for each group or over each other."""
+"""Data and fitted lines, in a panel for each group or all on one axes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.arrays import IntArray
 from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.format import plain
+from mixedfit.core.options import check_count
+from mixedfit.design.design import RandomBlock
 from mixedfit.diagnostics.group_fits import zero_variance
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
+from mixedfit.estimation.tables import response_name
 
 from ._text import level_words, set_categories, width_in_points
 from ._x_axis import Along, group_lines, horizontal, population_line
@@ -20,7 +23,6 @@ from .style import (
     BLUE,
     INK,
     ORANGE,
-    check_count,
     find_block,
     finish,
     grid,
@@ -53,13 +55,13 @@ def fitted_lines(
     ----------
     results : MixedResults
     x : str or array, shape (n,), optional
-        What runs along the horizontal axis: a variable of the formula, a column of the design (which stands for the
-        variable behind it), or values for the rows of the fit, numbers or labels; a Series is matched by its index.
+        The horizontal axis: a variable of the formula, a column of the design (which stands for the variable that it
+        is made of), or values for the rows of the fit, numbers or labels; a Series is matched by its index.
         By default a number with a random slope, a number or a factor that varies within groups, or another variable.
     group : str, optional
         Grouping factor; the first by default.
     groups : int or list
-        How many levels to show, spread evenly from the lowest to the highest; or which.
+        Number of levels to show, evenly spaced from the lowest to the highest mean; or a list of levels.
     columns : int
         Panels in a row.
 
@@ -69,13 +71,12 @@ def fitted_lines(
         If a name is not known, values do not fit the rows, or matplotlib is not installed.
     """
     fit = fit_of(results)
-    at = find_block([block.name for block in fit.design.blocks], group)
+    at = find_block(fit, group)
     block = fit.design.blocks[at]
     along = horizontal(fit, at, x)
-    shown = _chosen(
-        block.grouping.levels, _by_mean(fit.fitted, block.codes, block.levels), groups, block.name
-    )
-    columns = min(check_count("columns", columns), len(shown))
+    shown = _chosen_levels(fit, block, groups)
+    check_count("columns", columns, 1)
+    columns = min(columns, len(shown))
     width = float(np.clip(6.0 / columns, 1.55, 6.0))
     height = max(float(np.clip(0.75 * width, 1.5, 3.4)), 2.2 if len(shown) <= columns else 0.0)
     labels = [str(label) for label in block.grouping.levels[shown]]
@@ -89,7 +90,7 @@ def fitted_lines(
             set_categories(ax, "x", along.labels, size=8.0, room=0.85 * width)
         finish(ax)
     figure.supxlabel(along.name, fontsize=10)
-    figure.supylabel(plain(fit_of(results).formula.split("~", 1)[0].strip()), fontsize=10)
+    figure.supylabel(plain(response_name(fit)), fontsize=10)
     some = "" if len(shown) == block.levels else f": {len(shown)} of {block.levels:,}"
     zero = "; estimated variance 0" if zero_variance(fit, at) else ""
     _above(figure, f"{block.name}{some}{zero}", means=any(averaged))
@@ -97,7 +98,7 @@ def fitted_lines(
 
 
 def _panel(ax: Any, fit: Fit, along: Along, rows: IntArray) -> bool:
-    """Draw the rows of one level; return whether its lines join means of several rows."""
+    """Draw the rows of one level; return whether the lines join means of several rows."""
     x, own = along.values[rows], fit.response[rows]
     places, fitted, population = group_lines(
         x, fit.fitted[rows], fit.fixed_part[rows], labels=bool(along.labels)
@@ -112,7 +113,7 @@ def _panel(ax: Any, fit: Fit, along: Along, rows: IntArray) -> bool:
 
 
 def _above(figure: Any, title: str, *, means: bool) -> None:
-    """Put a title and the legend above the panels, in two rows where they have no room in one."""
+    """Put a title and the legend above the panels, in one row if there is room and else in two."""
     line, dashed, points = pyplot().Line2D, (0, (4, 2)), {"marker": "o", "ls": "", "ms": 3.0}
     handles = [
         line([], [], color=ORANGE, lw=1.2, ls=dashed),
@@ -132,9 +133,10 @@ def spaghetti(
 ) -> Any:
     """Draw the fitted line of every group over each other, with the population's mean; return the axes.
 
-    A group's line joins its fitted values, means where it has several rows at one x. The population's is the mean of
-    the fixed part over all rows with x moved and all else as in the data, if x is a variable of the formula and others
-    do not go along with it (Friedman's partial dependence); otherwise the mean over the rows at each x.
+    A group's line joins its fitted values, or their means where it has several rows at one x. The population's line is
+    the mean of the fixed part over all rows with x moved and all other variables as in the data (Friedman's partial
+    dependence), if x is a variable of the formula and no other variable goes along with it; otherwise it is the mean
+    over the rows at each x.
 
     Parameters
     ----------
@@ -144,7 +146,7 @@ def spaghetti(
     group : str, optional
         Grouping factor; the first by default.
     lines : int
-        Most lines drawn; of more groups, some spread evenly from the lowest to the highest.
+        Largest number of lines; of more groups, some evenly spaced from the lowest to the highest mean are drawn.
     ax : matplotlib Axes, optional
 
     Raises
@@ -153,11 +155,12 @@ def spaghetti(
         If a name is not known, values do not fit the rows, or matplotlib is not installed.
     """
     fit = fit_of(results)
-    at = find_block([block.name for block in fit.design.blocks], group)
+    at = find_block(fit, group)
     block = fit.design.blocks[at]
     along = horizontal(fit, at, x)
-    order = _by_mean(fit.fitted, block.codes, block.levels)
-    shown = order[spread(order.size, check_count("lines", lines))]
+    check_count("lines", lines, 1)
+    order = _by_mean(fit, block)
+    shown = order[spread(order.size, lines)]
     ax = new_axes(ax, 6.0, 4.2)
     opacity = float(np.clip(12.0 / np.sqrt(len(shown)) / 4.0, 0.08, 0.7))
     for level in shown:
@@ -173,25 +176,29 @@ def spaghetti(
     notes = [f"population: mean over {', '.join(others)}"] if others else []
     notes += [note for note in [zero_variance(fit, at)] if note]
     title = "\n".join([f"Fitted lines of {some} levels of {block.name}", *notes])
-    return finish(ax, x=along.name, y=plain(fit_of(results).formula.split("~", 1)[0].strip()), title=title)
+    return finish(ax, x=along.name, y=plain(response_name(fit)), title=title)
 
 
-def _by_mean(values: Array, codes: IntArray, levels: int) -> IntArray:
-    """Return levels ordered by the mean of their values."""
-    counts = np.maximum(np.bincount(codes, minlength=levels), 1)
-    return np.argsort(np.bincount(codes, weights=values, minlength=levels) / counts, kind="stable")
+def _by_mean(fit: Fit, block: RandomBlock) -> IntArray:
+    """Return levels ordered by the mean of their fitted values."""
+    counts = np.maximum(np.bincount(block.codes, minlength=block.levels), 1)
+    sums = np.bincount(block.codes, weights=fit.fitted, minlength=block.levels)
+    return np.argsort(sums / counts, kind="stable")
 
 
-def _chosen(levels: pd.Index[Any], order: IntArray, groups: int | list[Any], name: str) -> list[int]:
-    if isinstance(groups, str):
-        groups = [groups]
-    if not isinstance(groups, Sequence | np.ndarray | pd.Index) or not len(groups):
-        count = check_count("groups", groups, "how many levels to show, at least 1, or a list of levels")  # type: ignore[arg-type]
-        return [int(order[i]) for i in spread(order.size, count)]
-    known = {str(level): i for i, level in enumerate(levels)}
-    unknown = [g for g in groups if str(g) not in known]
-    if unknown:
+def _chosen_levels(fit: Fit, block: RandomBlock, groups: int | list[Any]) -> list[int]:
+    """Return the positions of the levels to show, given their number or their labels."""
+    if isinstance(groups, int | np.integer) and groups >= 1:
+        order = _by_mean(fit, block)
+        return [int(order[i]) for i in spread(order.size, int(groups))]
+    chosen = [groups] if isinstance(groups, str) else groups
+    if not isinstance(chosen, Sequence | np.ndarray | pd.Index) or not len(chosen):
         raise ModelError(
-            f"{unknown[0]!r} is not a level of {name!r}. {nearest(str(unknown[0]), known)}".rstrip()
+            f"groups={groups!r}; expected how many levels to show, at least 1, or a list of levels."
         )
-    return [known[str(g)] for g in groups]
+    known = {str(level): i for i, level in enumerate(block.grouping.levels)}
+    for label in chosen:
+        if str(label) not in known:
+            hint = nearest(str(label), known)
+            raise ModelError(f"{label!r} is not a level of {block.name!r}. {hint}".rstrip())
+    return [known[str(label)] for label in chosen]

@@ -1,4 +1,4 @@
-"""Influence by case deletion."""
+"""Measures of influence of each row or group."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["influence"]
 def influence(
     table: Influence | pd.DataFrame, column: str | None = None, *, names: int = 8, ax: Any = None
 ) -> Any:
-    """Draw a measure of influence for each row or group, the largest named; return the axes.
+    """Draw a measure of influence of each row or group and name the largest; return the axes.
 
     Parameters
     ----------
     table : Influence or pandas.DataFrame
-        From ``fit.diagnostics.influence(...)``; or a row for each case, its label as index, and columns of measures.
+        From ``fit.diagnostics.influence(...)``; or a table of measures, one row for each case, indexed by its label.
     column : str, optional
-        Which measure; of an Influence also a fixed effect, whose DFBETAS are shown. By default Cook's distance, or the
+        A measure; of an `Influence` also a fixed effect, whose DFBETAS are shown. By default Cook's distance, or the
         first column of numbers.
     names : int
-        How many of the largest are named.
+        Number of cases to name, those with the largest values.
     ax : matplotlib Axes, optional
 
     Raises
@@ -64,5 +64,5 @@ def influence(
     ax.set_xlim(-0.03 * values.size - 0.5, 1.03 * values.size - 0.5)
     label_points(ax, places[order].astype(float), values[order], level_words(table.index[order]), colour=INK)
     ax.set_xticks([])
-    what = f"{len(table):,} " + (f"levels of {table.index.name}" if table.index.name else "cases")
-    return finish(ax, x=what, y=(shown or column).replace("_", " ").replace("cooks", "Cook's"))
+    cases = f"{len(table):,} " + (f"levels of {table.index.name}" if table.index.name else "cases")
+    return finish(ax, x=cases, y=(shown or column).replace("_", " ").replace("cooks", "Cook's"))

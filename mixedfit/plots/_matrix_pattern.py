@@ -1,4 +1,4 @@
-"""Patterns of X, Z and the factor of a model."""
+"""Pattern of the nonzero entries of X, Z and the Cholesky factor."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from .style import GREY, grid, whole_figure
 __all__ = ["matrix_pattern"]
 
 FACTOR_LIMIT = 1500
-"""Random effects beyond which the factor's fill-in is not worked out."""
+"""Largest number of random effects for which the fill-in of the factor is computed."""
 
 ROWS = 400
-"""Rows of a picture of X or Z; more are gathered: a cell of Z tells whether any of its rows is not zero."""
+"""Largest number of rows or columns of an image; of larger matrices, several rows or columns share a cell."""
 
 
 @whole_figure("Its axes are labelled X, Z and factor")
 def matrix_pattern(results: Fitted) -> Any:
-    """Draw where X, Z and the factor of ΛᵀZᵀZΛ + I are not zero, and return the figure; it takes no ``ax=``.
+    """Draw the nonzero entries of X, Z and the factor of ΛᵀZᵀZΛ + I, and return the figure; it takes no ``ax=``.
 
-    Axes are labelled "X", "Z" and "factor". Of more than 400 rows of X several share a cell, the darker the more of
-    them are not zero. The factor has the order of the formula's blocks; entries that only fill in while it is computed
-    are lighter. With more than 1,500 random effects ZᵀZ is shown instead, its cells gathered.
+    Axes are labelled "X", "Z" and "factor". If X has more than 400 rows, several share a cell, which is darker the more
+    of them are not zero. The factor has the order of the formula's blocks; fill-in, entries that are zero in the matrix
+    but not in its factor, is lighter. With more than 1,500 random effects ZᵀZ is shown instead, several of its entries
+    in a cell.
 
     Parameters
     ----------
@@ -48,10 +49,8 @@ def matrix_pattern(results: Fitted) -> Any:
     _image(figure.axes[1], _incidence(design, order, q), f"Z: {design.n:,} × {q:,}", "random effects")
     gram = _gram(design, q)
     if gram.shape[0] == q:
-        lower = np.tril(gram)
         filled = _fill_in(gram)
-        lower_part, all_of_it = _gathered(lower), _gathered(filled)
-        picture = np.where(lower_part, 1.0, np.where(all_of_it, 0.45, 0.0))
+        picture = np.where(_gathered(np.tril(gram)), 1.0, np.where(_gathered(filled), 0.45, 0.0))
         _image(figure.axes[2], picture, f"factor: {int(filled.sum()):,} entries", "random effects")
     else:
         _image(
@@ -78,7 +77,7 @@ def _image(ax: Any, pattern: Any, title: str, x: str) -> None:
 
 
 def _shares(pattern: Any) -> Any:
-    """Return a pattern with at most `ROWS` rows: how dark the share of a cell's entries that are set is; 0 for none."""
+    """Return the darkness of a pattern with at most `ROWS` rows, by the share of nonzero entries of each cell."""
     out = np.asarray(pattern, dtype=float)
     if out.shape[0] <= ROWS:
         return out
@@ -88,7 +87,7 @@ def _shares(pattern: Any) -> Any:
 
 
 def _gathered(pattern: Any) -> Any:
-    """Return a pattern with at most `ROWS` rows and columns: whether any entry of a cell is set."""
+    """Return a pattern with at most `ROWS` rows and columns: whether a cell has any nonzero entry."""
     out = np.asarray(pattern, dtype=bool)
     for axis in (0, 1):
         if out.shape[axis] > ROWS:
@@ -98,7 +97,7 @@ def _gathered(pattern: Any) -> Any:
 
 
 def _incidence(design: Any, order: Any, q: int) -> Any:
-    """Return where Z is not zero, gathered, rows in the order of the groups."""
+    """Return the pattern of Z with at most `ROWS` rows and columns, rows ordered by group."""
     rows, columns = min(design.n, ROWS), min(q, ROWS)
     out = np.zeros((rows, columns), dtype=bool)
     place = np.empty(design.n, dtype=np.int64)
@@ -113,7 +112,7 @@ def _incidence(design: Any, order: Any, q: int) -> Any:
 
 
 def _gram(design: Any, q: int) -> Any:
-    """Return where ZᵀZ is not zero, one cell an entry up to the limit and gathered beyond."""
+    """Return the pattern of ZᵀZ, whole up to `FACTOR_LIMIT` random effects and on `ROWS` × `ROWS` cells beyond."""
     size = q if q <= FACTOR_LIMIT else ROWS
     out = np.eye(size, dtype=bool)
     columns, at = [], 0
@@ -127,7 +126,7 @@ def _gram(design: Any, q: int) -> Any:
 
 
 def _fill_in(gram: Any) -> Any:
-    """Return where the Cholesky factor of a symmetric pattern is not zero (lower triangle), by elimination."""
+    """Return the pattern of the Cholesky factor of a symmetric pattern (lower triangle), by elimination."""
     out = np.tril(gram)
     for j in range(out.shape[0]):
         below = np.flatnonzero(out[j + 1 :, j]) + j + 1

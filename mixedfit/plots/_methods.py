@@ -1,7 +1,8 @@
-"""Pictures as methods of a fit: ``fit.plot()``, ``fit.plot.shrinkage()``."""
+"""Functions of `mixedfit.plots` as methods of a fit: ``fit.plot()``, ``fit.plot.shrinkage()``."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -10,15 +11,8 @@ from mixedfit.core.progress import Progress
 from mixedfit.estimation.fit import Fitted, fit_of
 from mixedfit.inference.profile.profile import Profile, profile
 
-from . import (
-    _caterpillar,
-    _fitted_lines,
-    _matrix_pattern,
-    _profiles,
-    _residuals,
-    _shrinkage,
-    _within_group,
-)
+from . import _caterpillar, _fitted_lines, _matrix_pattern, _profiles, _residuals, _shrinkage, _within_group
+from .style import PARAMETER_AXES, whole_figure
 
 __all__ = ["Pictures"]
 
@@ -27,19 +21,22 @@ _T = TypeVar("_T")
 
 
 def _method(draw: Callable[Concatenate[Fitted, _P], _T]) -> Callable[Concatenate[Pictures, _P], _T]:
-    """Return a function of a fit as a method of `Pictures`, with its signature and docstring."""
+    """Return a function of a fit as a method of `Pictures`, with its docstring and signature less the fit."""
 
     @wraps(draw)
     def method(self: Pictures, /, *args: _P.args, **options: _P.kwargs) -> _T:
         return draw(self._results, *args, **options)
 
+    text = inspect.getdoc(draw) or ""
+    alone = "Parameters\n----------\nresults : MixedResults\n\n"
+    method.__doc__ = text.replace(alone, "").replace("results : MixedResults\n", "")
     return method
 
 
 class Pictures:
-    """Pictures of one fit: called, four at once; its methods draw one each, with the arguments of `mixedfit.plots`.
+    """Pictures of one fit: ``fit.plot()`` draws an overview; the methods are functions of `mixedfit.plots`.
 
-    Those that draw on one axes take ``ax=`` and return it. Called itself, `fitted_lines`, `qq_random_effects`,
+    Methods that draw on one axes take ``ax=`` and return it. ``fit.plot()``, `fitted_lines`, `qq_random_effects`,
     `within_group`, `matrix_pattern` and those of profiles make a figure and return it.
     """
 
@@ -59,17 +56,24 @@ class Pictures:
     within_group = _method(_within_group.within_group)
     matrix_pattern = _method(_matrix_pattern.matrix_pattern)
 
-    def profile_zeta(self, parameters: Any = None, **options: Any) -> Any:
-        """Profile, and draw ζ; see `plots.profile_zeta`."""
-        return _profiles.profile_zeta(self._profile(parameters), **options)
+    @whole_figure(PARAMETER_AXES)
+    def profile_zeta(
+        self, parameters: Any = None, *, levels: Sequence[float] = _profiles.LEVELS, columns: int = 3
+    ) -> Any:
+        """Profile parameters and draw ζ. See `plots.profile_zeta`."""
+        return _profiles.profile_zeta(self._profile(parameters), levels=levels, columns=columns)
 
-    def profile_density(self, parameters: Any = None, **options: Any) -> Any:
-        """Profile, and draw densities; see `plots.profile_density`."""
-        return _profiles.profile_density(self._profile(parameters), **options)
+    @whole_figure(PARAMETER_AXES)
+    def profile_density(self, parameters: Any = None, *, level: float = 0.95, columns: int = 3) -> Any:
+        """Profile parameters and draw the implied densities. See `plots.profile_density`."""
+        return _profiles.profile_density(self._profile(parameters), level=level, columns=columns)
 
-    def profile_pairs(self, parameters: Sequence[str] | None = None, **options: Any) -> Any:
-        """Profile all parameters, and draw pairs of some; see `plots.profile_pairs`."""
-        return _profiles.profile_pairs(self._profile(None), parameters, **options)
+    @whole_figure(PARAMETER_AXES)
+    def profile_pairs(
+        self, parameters: Sequence[str] | None = None, *, levels: Sequence[float] = _profiles.PAIR_LEVELS
+    ) -> Any:
+        """Profile all parameters and draw pairs of `parameters`. See `plots.profile_pairs`."""
+        return _profiles.profile_pairs(self._profile(None), parameters, levels=levels)
 
     def _profile(self, parameters: Any) -> Profile:
         with Progress(None) as shown:

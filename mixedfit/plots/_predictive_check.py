@@ -1,4 +1,4 @@
-"""Predictive checks: replicated responses over the data, and their statistics."""
+"""Predictive checks: distributions and statistics of replicated responses and of the data."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ import numpy as np
 
 from mixedfit.bayes.criticism.predictive_check import PredictiveCheck
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.options import check_one_of
 
 from ._bootstrap import kernel_density
-from .style import BLUE, GREY, INK, SKY, finish, grid, new_axes
+from .style import BLUE, GREY, INK, SKY, chosen_names, finish, grid, new_axes
 
 __all__ = ["predictive_responses", "predictive_statistics"]
 
 FAR = 5.0
-"""Interquartile ranges beyond the quartiles from which replicates are not drawn, only counted."""
+"""Distance beyond the quartiles, in interquartile ranges, from which replicates are only counted."""
 
 
 def predictive_responses(check: PredictiveCheck, *, kind: str = "density", ax: Any = None) -> Any:
-    """Draw the distribution of the response over those of replicated ones; return the axes.
+    """Draw the distributions of the response and of replicated responses; return the axes.
 
     Parameters
     ----------
     check : PredictiveCheck
-        From `Posterior.check` or that of a prior.
+        From `Posterior.check` or from the check of a prior.
     kind : {"density", "ecdf"}
-        Kernel densities, or empirical distribution functions, which smooth nothing.
+        Kernel densities, or empirical distribution functions, which are not smoothed.
     ax : matplotlib Axes, optional
 
     Raises
@@ -44,7 +43,7 @@ def predictive_responses(check: PredictiveCheck, *, kind: str = "density", ax: A
         label = f"{len(check.responses)} replicated from the {check.kind}" if i == 0 else None
         ax.plot(*_curve(replicated, kind), color=SKY, lw=0.9, alpha=alpha, label=label, zorder=1)
     ax.plot(*_curve(check.response, kind), color=INK, lw=2.0, label="data", zorder=3)
-    _hold(ax, np.concatenate([check.response, np.quantile(check.responses, [0.005, 0.995])]))
+    _set_limits(ax, np.concatenate([check.response, np.quantile(check.responses, [0.005, 0.995])]))
     ax.set_ylim(bottom=0.0)
     legend = ax.legend(fontsize=9, frameon=False, loc="best")
     for line in legend.get_lines():
@@ -56,6 +55,7 @@ def predictive_responses(check: PredictiveCheck, *, kind: str = "density", ax: A
 
 
 def _curve(values: Array, kind: str) -> tuple[Array, Array]:
+    """Return the density or the distribution function of values, as points of a line."""
     if kind == "density":
         return kernel_density(values)
     places = np.repeat(np.sort(values), 2)
@@ -63,14 +63,15 @@ def _curve(values: Array, kind: str) -> tuple[Array, Array]:
     return places, np.repeat(steps, 2)[1:-1]
 
 
-def _hold(ax: Any, shown: Array) -> None:
+def _set_limits(ax: Any, shown: Array) -> None:
+    """Set the horizontal limits so that all values shown lie within."""
     low, high = float(shown.min()), float(shown.max())
     margin = 0.08 * (high - low) or 1.0
     ax.set_xlim(low - margin, high + margin)
 
 
 def _bulk(values: Array) -> Array:
-    """Return the replicates that are not far out: within five interquartile ranges of the quartiles."""
+    """Return the values within `FAR` interquartile ranges of the quartiles."""
     first, third = np.quantile(values, [0.25, 0.75])
     far = FAR * (third - first)
     return np.asarray(values[(values >= first - far) & (values <= third + far)])
@@ -79,10 +80,10 @@ def _bulk(values: Array) -> Array:
 def predictive_statistics(
     check: PredictiveCheck, statistics: Sequence[str] | None = None, *, columns: int = 4
 ) -> Any:
-    """Draw a histogram of each replicated statistic with that of the data as a line, and return the figure.
+    """Draw a histogram of each replicated statistic, with a line at the statistic of the data; return the figure.
 
-    An axes for each statistic, labelled with its name; P is the share of replicates that are at least as large.
-    Of replicates far out the number is given.
+    Each statistic has an axes, labelled with its name. P is the share of replicates that are at least as large as in
+    the data. Replicates far out are counted, not drawn.
 
     Parameters
     ----------
@@ -98,17 +99,12 @@ def predictive_statistics(
         If a statistic is not in the check, or matplotlib is not installed.
     """
     known = [str(name) for name in check.table.index]
-    names = known if statistics is None else [statistics] if isinstance(statistics, str) else list(statistics)
-    for name in names:
-        if name not in known:
-            raise ModelError(
-                f"{name!r} is not in the check ({', '.join(known)}). {nearest(str(name), known)}".rstrip()
-            )
+    names = chosen_names(statistics, known, "in the check")
     figure = grid(names, min(columns, len(names)), width=2.8, height=2.3)
     for ax, name in zip(figure.axes, names, strict=True):
         values, at = check.replicated[name].to_numpy(), known.index(name)
         observed, share = (float(check.table[c].iloc[at]) for c in ("observed", "p_value"))
-        _hold(ax, np.append(_bulk(values), observed))
+        _set_limits(ax, np.append(_bulk(values), observed))
         low, high = ax.get_xlim()
         ax.hist(values, np.linspace(low, high, 41), color=BLUE, alpha=0.35, lw=0)
         beyond = int(np.sum((values < low) | (values > high)))

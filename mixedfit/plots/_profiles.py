@@ -1,4 +1,4 @@
-"""Likelihood profiles: ζ, densities, and pairs of parameters."""
+"""Likelihood profiles: ζ, implied densities, and traces and contours of pairs of parameters."""
 
 from __future__ import annotations
 
@@ -14,31 +14,36 @@ from mixedfit.core.errors import ModelError
 from mixedfit.inference.profile.curve import Curve
 from mixedfit.inference.profile.profile import Profile
 
-from .style import BLUE, FAINT, GREY, INK, ORANGE, finish, grid, reference_line, whole_figure
+from .style import BLUE, FAINT, GREY, INK, ORANGE, PARAMETER_AXES, finish, grid, reference_line, whole_figure
 
 __all__ = ["contour", "profile_density", "profile_pairs", "profile_zeta"]
 
 LEVELS = (0.5, 0.8, 0.95, 0.99)
+"""Coverages of the intervals in a picture of ζ, by default."""
+
+PAIR_LEVELS = (0.5, 0.8, 0.95)
+"""Coverages of the regions in pictures of pairs, by default."""
 
 
 def _shown(profile: Profile, parameters: Sequence[str] | None) -> list[str]:
-    """Return lme4's names of the profiles to draw."""
+    """Return the names of the profiles to draw, as lme4 writes them."""
     if parameters is None:
         return list(profile.curves)
-    wanted = [parameters] if isinstance(parameters, str) else list(parameters)
+    wanted = [parameters] if isinstance(parameters, str) else parameters
     known = {text: p.name for p in profile.parameters for text in (p.name, p.long_name, p.words)}
     names = [known.get(name, name) for name in wanted]
-    unknown = [name for name in names if name not in profile.curves]
-    if unknown:
-        raise ModelError(f"{unknown[0]!r} has no profile (there are {', '.join(profile.curves)}).")
+    for name in names:
+        if name not in profile.curves:
+            raise ModelError(f"{name!r} has no profile (there are {', '.join(profile.curves)}).")
     return names
 
 
 def _words(profile: Profile) -> dict[str, str]:
+    """Return the label of each parameter."""
     return {p.name: p.name if p.kind == "fixed" else textwrap.fill(p.words, 30) for p in profile.parameters}
 
 
-@whole_figure("Its axes are labelled with the names of parameters")
+@whole_figure(PARAMETER_AXES)
 def profile_zeta(
     profile: Profile,
     parameters: Sequence[str] | None = None,
@@ -48,9 +53,8 @@ def profile_zeta(
 ) -> Any:
     """Draw ζ of each parameter, and return the figure; it takes no ``ax=``.
 
-    A straight line means that the likelihood is that of a normal distribution, and that Wald intervals serve.
-    Vertical lines lead from ±z of each level to the limits of the interval. An axes for each parameter, labelled with
-    lme4's name.
+    A straight line means that the log-likelihood is quadratic, so that Wald intervals are adequate. Vertical lines lead
+    from ±z of each level to the limits of the interval. Each parameter has an axes, labelled with lme4's name.
 
     Parameters
     ----------
@@ -90,17 +94,13 @@ def profile_zeta(
     return figure
 
 
-@whole_figure("Its axes are labelled with the names of parameters")
+@whole_figure(PARAMETER_AXES)
 def profile_density(
-    profile: Profile,
-    parameters: Sequence[str] | None = None,
-    *,
-    level: float = 0.95,
-    columns: int = 3,
+    profile: Profile, parameters: Sequence[str] | None = None, *, level: float = 0.95, columns: int = 3
 ) -> Any:
     """Draw the density that each profile implies, φ(ζ) dζ/dψ, and return the figure; it takes no ``ax=``.
 
-    The shaded part is the interval of coverage `level`. An axes for each parameter, labelled with lme4's name.
+    The shaded part is the interval of coverage `level`. Each parameter has an axes, labelled with lme4's name.
 
     Parameters
     ----------
@@ -141,17 +141,17 @@ def profile_density(
     return figure
 
 
-@whole_figure("Its axes are labelled with the names of parameters")
+@whole_figure(PARAMETER_AXES)
 def profile_pairs(
-    profile: Profile, parameters: Sequence[str] | None = None, *, levels: Sequence[float] = (0.5, 0.8, 0.95)
+    profile: Profile, parameters: Sequence[str] | None = None, *, levels: Sequence[float] = PAIR_LEVELS
 ) -> Any:
     """Draw profiles of each pair of parameters, and return the figure; it takes no ``ax=``.
 
-    Below the diagonal in the parameters' own units, above it in units of ζ: traces, along which the other parameter is
-    best, and outlines of joint regions of coverage `levels`, interpolated as in Bates & Watts (1988), appendix 6.
-    Straight traces at right angles mean that two estimates know nothing of each other. Outlines are open where a
-    profile ends, as at a standard deviation of 0. Axes are labelled "row|column" with lme4's names; on the diagonal
-    stands ζ.
+    Panels below the diagonal are in the parameters' own units, those above it in units of ζ. They show traces, along
+    which the other parameter is at its conditional optimum, and contours of joint regions of coverage `levels`,
+    interpolated as in Bates & Watts (1988), appendix 6. Straight traces at right angles mean that two estimates are
+    independent. Contours are open where a profile ends, as at a standard deviation of 0. Panels on the diagonal show ζ.
+    Axes are labelled "row|column" with lme4's names.
 
     Parameters
     ----------
@@ -159,6 +159,7 @@ def profile_pairs(
     parameters : sequence of str, optional
         All by default; at least two.
     levels : sequence of float
+        Coverages of the joint regions.
 
     Raises
     ------
@@ -212,7 +213,7 @@ def _diagonal(ax: Any, curve: Curve, words: str) -> None:
 def _pair(
     ax: Any, profile: Profile, column: str, row: str, levels: Sequence[float], *, in_zeta: bool
 ) -> None:
-    """Draw traces and contours of one pair, the column's parameter along the horizontal axis."""
+    """Draw traces and contours of one pair, with the parameter of the column on the horizontal axis."""
     first, second = profile.curves[column], profile.curves[row]
     along, across = trace(profile, column, row), trace(profile, row, column)
 
@@ -230,12 +231,12 @@ def _pair(
 
 
 def _values(curve: Curve, zetas: Array) -> Array:
-    """Return the parameter where ζ is so much, NaN outside the profile."""
+    """Return the values of the parameter at values of ζ, NaN outside the profile."""
     return curve._inverse(np.asarray(zetas, dtype=float))
 
 
 def trace(profile: Profile, held: str, other: str) -> tuple[Array, Array]:
-    """Return ζ of the parameter held and of the other one where that is best, along the first one's profile."""
+    """Return ζ of a parameter along its profile, and ζ of another parameter at its conditional optimum there."""
     rows = profile.table[profile.table["parameter"] == held]
     x = rows["zeta"].to_numpy(dtype=float)
     curve = profile.curves[other]
@@ -251,11 +252,12 @@ def trace(profile: Profile, held: str, other: str) -> tuple[Array, Array]:
 def contour(
     along: tuple[Array, Array], across: tuple[Array, Array], radius: float, points: int = 121
 ) -> tuple[Array, Array] | None:
-    """Return the outline on which the deviance has risen by radius², in ζ of both; None where it is not known.
+    """Return the contour on which the deviance has risen by radius², in ζ of both; None if it cannot be interpolated.
 
-    Bates & Watts (1988), appendix 6: the traces give four points of the outline with their tangents; between them the
-    phase of one coordinate against the other's is a periodic cubic spline. Where a profile ends before (a standard
-    deviation reaches 0) its trace goes on straight to give the point, and the outline is NaN from the end on.
+    Bates & Watts (1988), appendix 6: the traces give four points of the contour with their tangents; between them the
+    difference in phase of the two coordinates is a periodic cubic spline. If a profile ends before (a standard
+    deviation reaches 0), its trace is continued in a straight line to give the point, and the contour is NaN beyond the
+    end.
 
     Parameters
     ----------
@@ -263,7 +265,7 @@ def contour(
         ζ held and ζ of the other parameter, for the first and the second parameter.
     radius : float
     """
-    from scipy.interpolate import CubicSpline  # costs more at import than most fits take
+    from scipy.interpolate import CubicSpline  # imported late: it takes longer than most fits
 
     angles, phases, whole = [], [], True
     for (held, other), turned in ((along, False), (across, True)):
@@ -288,7 +290,7 @@ def contour(
 
 
 def _continued(held: Array, other: Array, at: float) -> float:
-    """Return a trace at a place, straight on beyond its ends."""
+    """Return a trace at a place, by linear interpolation, and by linear extrapolation beyond its ends."""
     for end, before in ((0, 1), (-1, -2)):
         beyond = at < held[0] if end == 0 else at > held[-1]
         if beyond:
@@ -298,7 +300,7 @@ def _continued(held: Array, other: Array, at: float) -> float:
 
 
 def _within(x: Array, y: Array, first: Array, second: Array) -> tuple[Array, Array]:
-    """Return an outline with NaN where one parameter is beyond its profile, beginning where it comes back."""
+    """Return a contour with NaN where a parameter is beyond its profile, starting at such a point."""
     known = (x >= first[0]) & (x <= first[-1]) & (y >= second[0]) & (y <= second[-1])
     start = int(np.flatnonzero(~known)[0]) if not known.all() else 0
     x, y = (np.roll(np.where(known, v, np.nan), -start) for v in (x, y))

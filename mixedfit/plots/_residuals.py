@@ -1,4 +1,4 @@
-"""Residuals against fitted values, their spread, and normal Q–Q plots."""
+"""Residuals against fitted values, their spread, and normal Q–Q plots of residuals and random effects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.special import ndtr, ndtri
 from mixedfit.core.arrays import Array
 from mixedfit.core.format import plain
 from mixedfit.diagnostics.group_fits import zero_variance
-from mixedfit.estimation.fit import Fitted, fit_of
+from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.tables import scaled_residuals
 
 from ._text import level_words
@@ -38,20 +38,21 @@ __all__ = [
     "qq_residuals",
     "residuals_fitted",
     "scale_location",
+    "scaled_with_fitted",
 ]
 
 
-def _scaled(results: Fitted) -> tuple[Array, Array]:
-    """Return fitted values and scaled residuals of the rows that count."""
-    fit = fit_of(results)
-    counted = np.ones(fit.design.n, dtype=bool) if fit.design.weights is None else fit.design.weights > 0
-    return fit.fitted[counted], np.asarray(scaled_residuals(fit_of(results)), dtype=np.float64)[counted]
+def scaled_with_fitted(fit: Fit) -> tuple[Array, Array]:
+    """Return fitted values and scaled residuals of the rows with a positive weight, shape (m,) each."""
+    residuals = np.asarray(scaled_residuals(fit), dtype=np.float64)
+    counted = slice(None) if fit.design.weights is None else fit.design.weights > 0
+    return fit.fitted[counted], residuals[counted]
 
 
 def residuals_fitted(results: Fitted, *, ax: Any = None) -> Any:
     """Draw scaled residuals against fitted values, with their trend; return the axes.
 
-    The trend should be flat at 0: a curve says that the fixed part lacks a curve or an interaction.
+    The trend should be flat at 0. A curved trend means that the fixed part lacks a curve or an interaction.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def residuals_fitted(results: Fitted, *, ax: Any = None) -> Any:
     ModelError
         If matplotlib is not installed.
     """
-    x, y = _scaled(results)
+    x, y = scaled_with_fitted(fit_of(results))
     ax = new_axes(ax, 5.5, 4.0)
     reference_line(ax, y=0.0)
     _cloud(ax, x, y)
@@ -74,7 +75,7 @@ def residuals_fitted(results: Fitted, *, ax: Any = None) -> Any:
 def scale_location(results: Fitted, *, ax: Any = None) -> Any:
     """Draw the root of absolute scaled residuals against fitted values, with their trend; return the axes.
 
-    The trend should be flat: if it rises, residuals spread more where the response is larger.
+    The trend should be flat. If it rises, residuals spread more where the response is larger.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def scale_location(results: Fitted, *, ax: Any = None) -> Any:
     ModelError
         If matplotlib is not installed.
     """
-    x, y = _scaled(results)
+    x, y = scaled_with_fitted(fit_of(results))
     size = np.sqrt(np.abs(y))
     ax = new_axes(ax, 5.5, 4.0)
     _cloud(ax, x, size)
@@ -96,21 +97,13 @@ def scale_location(results: Fitted, *, ax: Any = None) -> Any:
 
 
 def _cloud(ax: Any, x: Array, y: Array) -> None:
-    """Draw points; very many of them as an image, so that files stay small."""
+    """Draw points, as an image if there are more than 2,000, so that files stay small."""
     size = float(np.clip(2500.0 / x.size, 3.0, 16.0))
-    ax.scatter(
-        x,
-        y,
-        s=size,
-        color=BLUE,
-        alpha=thinned_alpha(x.size),
-        linewidths=0,
-        rasterized=x.size > 2000,
-    )
+    ax.scatter(x, y, s=size, color=BLUE, alpha=thinned_alpha(x.size), linewidths=0, rasterized=x.size > 2000)
 
 
 def normal_scores(n: int) -> Array:
-    """Return where n ordered normal values are expected, about: Blom's (i − 3/8)/(n + 1/4) quantiles."""
+    """Return approximate expected values of n ordered normal values: Blom's quantiles of (i − 3/8)/(n + 1/4)."""
     return np.asarray(ndtri((np.arange(1, n + 1) - 0.375) / (n + 0.25)))
 
 
@@ -128,7 +121,7 @@ def qq_residuals(results: Fitted, *, ax: Any = None) -> Any:
         If matplotlib is not installed.
     """
     ax = new_axes(ax, 4.5, 4.0)
-    values = np.sort(_scaled(results)[1])
+    values = np.sort(scaled_with_fitted(fit_of(results))[1])
     _qq(ax, values, 0.0, 1.0)
     return finish(ax, x="normal quantile", y="residual / σ", title="Normal Q–Q plot of residuals")
 
@@ -155,9 +148,9 @@ def _qq(ax: Any, values: Array, mean: float, sd: float) -> None:
 def qq_random_effects(results: Fitted, group: str | None = None) -> Any:
     """Draw the predicted random effects of a grouping factor, ordered, against normal quantiles; return the figure.
 
-    It takes no ``ax=``; `qq_random_effect` does. Each effect is over its own spread. Predictions are shrunken, more so
-    for small groups, so only clear curves and single far points count. The figure has an axes for each effect, labelled
-    with its name.
+    It takes no ``ax=``; `qq_random_effect` does. Predictions are shrunken towards 0, those of small groups most, so
+    that only clear curves and single far points tell against normality. Each effect has an axes, labelled with its
+    name.
 
     Parameters
     ----------
@@ -170,11 +163,11 @@ def qq_random_effects(results: Fitted, group: str | None = None) -> Any:
     ModelError
         If the factor is not known, or matplotlib is not installed.
     """
-    blocks = fit_of(results).design.blocks
-    block = blocks[find_block([b.name for b in blocks], group)]
+    fit = fit_of(results)
+    block = fit.design.blocks[find_block(fit, group)]
     figure = grid(block.effects, min(block.k, 3), width=3.6, height=3.4)
     for ax, effect in zip(figure.axes, block.effects, strict=True):
-        qq_random_effect(results, block.name, effect, ax=ax)
+        qq_random_effect(fit, block.name, effect, ax=ax)
     return figure
 
 
@@ -187,7 +180,7 @@ def qq_random_effect(
     ----------
     results : MixedResults
     group, effect : str, optional
-        Grouping factor and which of its effects; the first by default.
+        Grouping factor and one of its effects; the first by default.
     ax : matplotlib Axes, optional
 
     Raises
@@ -195,34 +188,26 @@ def qq_random_effect(
     ModelError
         If a name is not known, or matplotlib is not installed.
     """
-    blocks = fit_of(results).design.blocks
-    at = find_block([block.name for block in blocks], group)
-    block = blocks[at]
+    fit = fit_of(results)
+    at = find_block(fit, group)
+    block = fit.design.blocks[at]
     j = effect_place(block.name, block.effects, effect)
-    modes = fit_of(results).modes[at][:, j]
+    modes = fit.modes[at][:, j]
     values = np.sort(modes)
     ax = new_axes(ax, 4.5, 4.0)
     _qq(ax, values, float(values.mean()), float(values.std()))
-    zero = zero_variance(fit_of(results), at, j)
+    zero = zero_variance(fit, at, j).replace(" of ", "\nof ")
     if values.any():
         _name_ends(ax, block.grouping.levels[np.argsort(modes, kind="stable")], values)
     else:
-        ax.set_ylim(-fit_of(results).sigma, fit_of(results).sigma)
+        ax.set_ylim(-fit.sigma, fit.sigma)
     if zero:
-        ax.text(
-            0.5,
-            0.75,
-            zero.replace(" of ", "\nof "),
-            transform=ax.transAxes,
-            ha="center",
-            fontsize=9,
-            color=INK,
-        )
+        ax.text(0.5, 0.75, zero, transform=ax.transAxes, ha="center", fontsize=9, color=INK)
     return finish(ax, x="normal quantile", y=f"{plain(block.effects[j])} | {block.name}")
 
 
 def _name_ends(ax: Any, labels: Any, values: Array) -> None:
-    """Name the lowest and the highest level: below and above, where an ordered cloud has no other points."""
+    """Name the lowest level below its point and the highest above, where an ordered cloud has no other points."""
     scores = normal_scores(values.size)
     ends = [0, values.size - 1]
     below_and_above = (((3, -4), "left", "top"), ((-3, 4), "right", "bottom"))
@@ -236,7 +221,8 @@ def _name_ends(ax: Any, labels: Any, values: Array) -> None:
 def overview(results: Fitted) -> Any:
     """Draw four pictures of a fit, and return the figure; it takes no ``ax=``.
 
-    Residuals against fitted values, their spread, a normal Q–Q plot of residuals and one of the first random effect.
+    They are residuals against fitted values, their spread, and normal Q–Q plots of residuals and of the first random
+    effect.
     Axes are labelled "residuals_fitted", "scale_location", "qq_residuals" and "qq_random_effects".
 
     Parameters
@@ -249,12 +235,13 @@ def overview(results: Fitted) -> Any:
         If matplotlib is not installed.
     """
     names = ["residuals_fitted", "scale_location", "qq_residuals", "qq_random_effects"]
-    blocks = fit_of(results).design.blocks
-    figure = grid(names[: 4 if blocks else 3], 2, width=4.6, height=3.6)
+    fit = fit_of(results)
+    has_effects = bool(fit.design.blocks)
+    figure = grid(names if has_effects else names[:3], 2, width=4.6, height=3.6)
     axes = figure.axes
-    residuals_fitted(results, ax=axes[0])
-    scale_location(results, ax=axes[1])
-    qq_residuals(results, ax=axes[2])
-    if blocks:
-        finish(qq_random_effect(results, ax=axes[3]), title="Normal Q–Q plot of random effects")
+    residuals_fitted(fit, ax=axes[0])
+    scale_location(fit, ax=axes[1])
+    qq_residuals(fit, ax=axes[2])
+    if has_effects:
+        finish(qq_random_effect(fit, ax=axes[3]), title="Normal Q–Q plot of random effects")
     return figure

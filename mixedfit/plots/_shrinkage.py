@@ -1,4 +1,4 @@
-"""Shrinkage from least squares to the coefficients of the model."""
+"""Shrinkage of each group's coefficients, from least squares on its own rows to β + b."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .style import (
 __all__ = ["shrinkage", "shrinkage_by_size"]
 
 MANY = 60
-"""Levels beyond which each is only a point of a cloud."""
+"""Largest number of levels that are named and drawn with large marks; more are a cloud of points."""
 
 
 def shrinkage(
@@ -41,10 +41,10 @@ def shrinkage(
     levels: tuple[float, ...] = (0.5, 0.95),
     ax: Any = None,
 ) -> Any:
-    """Draw how far the model moves each group's coefficients from least squares towards the mean; return the axes.
+    """Draw the shrinkage of each group's coefficients from least squares towards the mean; return the axes.
 
-    An arrow leads from the least-squares coefficients of a group alone to its coefficients in the model, β + b.
-    Ellipses hold the shares `levels` of the groups, by the estimated distribution N(β, Ω).
+    An arrow leads from a group's least-squares coefficients, from its own rows alone, to its coefficients in the model,
+    β + b. Ellipses contain the shares `levels` of the groups under the estimated distribution N(β, Ω).
 
     Parameters
     ----------
@@ -62,8 +62,11 @@ def shrinkage(
     ModelError
         If the factor has fewer than two effects, a name is not known, or matplotlib is not installed.
     """
-    at = _factor_with_slopes(results, group)
-    fits = group_fits(results, at)
+    fit = fit_of(results)
+    at = find_block(fit, group)
+    if group is None:
+        at = next((i for i, block in enumerate(fit.design.blocks) if block.k > 1), at)
+    fits = group_fits(fit, at)
     first, second = pick_effects(fits, effects)
     ok = fits.determined
     alone, ours = fits.alone[[first, second]].to_numpy()[ok], fits.shrunken[[first, second]].to_numpy()
@@ -86,7 +89,7 @@ def shrinkage(
     )
     if not many:
         _name_outliers(ax, fits, alone, moved, ok)
-    _hold_bulk(ax, np.vstack([alone, ours]))
+    _limit_to_bulk(ax, np.vstack([alone, ours]))
     _legend(ax, scale=1.3 if many else 1.0, below=own)
     lacking = int((~ok).sum())
     count = (
@@ -97,7 +100,7 @@ def shrinkage(
 
 
 def _arrows(ax: Any, start: Array, end: Array, many: bool) -> None:
-    """Draw an arrow for each group, thin where there are many."""
+    """Draw an arrow for each group, thinner if there are many."""
     opacity = thinned_alpha(start.shape[0]) if many else 1.0
     ax.quiver(
         *start.T,
@@ -115,9 +118,9 @@ def _arrows(ax: Any, start: Array, end: Array, many: bool) -> None:
 
 
 def _legend(ax: Any, *, scale: float, below: bool) -> None:
-    """Put the legend under axes of their own figure, or large ones that are laid out; else inside, in room made for it.
+    """Put the legend below the axes if they fill a figure or are large; else inside, with the limits widened for it.
 
-    To be called when all has been drawn.
+    To be called after everything else is drawn.
     """
     from matplotlib.transforms import ScaledTranslation
 
@@ -137,15 +140,15 @@ def _legend(ax: Any, *, scale: float, below: bool) -> None:
 
 
 def _name_outliers(ax: Any, fits: GroupFits, alone: Array, moved: Array, ok: Any) -> None:
-    """Name the five groups that move farthest, in units of the spread of each coefficient."""
-    spread = np.std(alone, axis=0) + 1e-300
+    """Name the five groups that move farthest, in units of the SD of each coefficient."""
+    sd = np.std(alone, axis=0) + 1e-300
     labels = level_words(fits.alone.index[ok])
-    for i in np.argsort(-np.linalg.norm((alone - moved) / spread, axis=1))[:5]:
+    for i in np.argsort(-np.linalg.norm((alone - moved) / sd, axis=1))[:5]:
         ax.annotate(labels[i], alone[i], textcoords="offset points", xytext=(5, 4), fontsize=8, color=INK)
 
 
-def _hold_bulk(ax: Any, points: Array) -> None:
-    """Set the limits to the bulk of the points, with a note on the number of points beyond."""
+def _limit_to_bulk(ax: Any, points: Array) -> None:
+    """If a few points lie very far out, set the limits to the bulk and give the number of points beyond."""
     low, high = np.quantile(points, [0.01, 0.99], axis=0)
     reach = np.maximum(high - low, 1e-12)
     inside = np.all((points >= low - reach) & (points <= high + reach), axis=1)
@@ -169,7 +172,7 @@ def _hold_bulk(ax: Any, points: Array) -> None:
 
 
 def ellipse(covariance: Array, share: float, points: int = 200) -> Array:
-    """Return the outline that holds a share of N(0, covariance), shape (points, 2)."""
+    """Return the contour of N(0, covariance) that contains a share of the distribution, shape (points, 2)."""
     values, vectors = np.linalg.eigh(covariance)
     radius = np.sqrt(chdtri(2.0, 1.0 - share))
     turn = np.linspace(0.0, 2.0 * np.pi, points)
@@ -177,21 +180,13 @@ def ellipse(covariance: Array, share: float, points: int = 200) -> Array:
     return np.asarray(radius * (circle * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
 
 
-def _factor_with_slopes(results: Fitted, group: str | None) -> int:
-    blocks = fit_of(results).design.blocks
-    at = find_block([block.name for block in blocks], group)
-    if group is None:
-        at = next((i for i, block in enumerate(blocks) if block.k > 1), at)
-    return at
-
-
 def shrinkage_by_size(
     results: Fitted, group: str | None = None, effect: str | None = None, *, ax: Any = None
 ) -> Any:
-    """Draw a coefficient of every group against the group's size: alone, and in the model; return the axes.
+    """Draw a coefficient of every group against the group's size, by least squares and by the model; return the axes.
 
-    Small groups scatter most when they stand alone and are moved most. Where all have one size they stand beside each
-    other, in the order of what they are alone.
+    Least-squares coefficients of small groups scatter most and are shrunken most. Groups of one size are drawn side by
+    side, ordered by their least-squares coefficient.
 
     Parameters
     ----------
@@ -199,7 +194,7 @@ def shrinkage_by_size(
     group : str, optional
         Grouping factor; the first by default.
     effect : str, optional
-        Which of its effects; the first by default.
+        One of its effects; the first by default.
     ax : matplotlib Axes, optional
 
     Raises
@@ -207,8 +202,8 @@ def shrinkage_by_size(
     ModelError
         If a name is not known, or matplotlib is not installed.
     """
-    at = find_block([block.name for block in fit_of(results).design.blocks], group)
-    fits = group_fits(results, at)
+    fit = fit_of(results)
+    fits = group_fits(fit, find_block(fit, group))
     j = effect_place(fits.group, fits.effects, effect)
     name = fits.effects[j]
     ok = fits.determined
@@ -226,13 +221,13 @@ def shrinkage_by_size(
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5}
     ax.annotate("mean (β)", (1, float(fits.mean[j])), xycoords=("axes fraction", "data"), xytext=(-2, 2), bbox=box,
                 textcoords="offset points", fontsize=8.5, ha="right", va="bottom", color=INK)  # fmt: skip
-    _hold_bulk(ax, np.column_stack([sizes[ok], alone[ok]]))
+    _limit_to_bulk(ax, np.column_stack([sizes[ok], alone[ok]]))
     _legend(ax, scale=1.4, below=own)
     return finish(ax, x=words, y=plain(name))
 
 
 def _sizes(ax: Any, fits: GroupFits, alone: Array) -> tuple[Array, str]:
-    """Return the positions of groups by size (side by side if all sizes are equal), and the label of the axis."""
+    """Return the horizontal places of groups, side by side if all have one size, and the label of the axis."""
     from matplotlib.ticker import MaxNLocator
 
     sizes = fits.sizes.astype(float)

@@ -1,8 +1,9 @@
-"""Labels in pictures: shortening, placement, categories along an axis."""
+"""Text in pictures: names shortened, labels moved apart, categories along an axis."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,20 +22,20 @@ __all__ = [
 ]
 
 LONGEST = 18
-"""Letters of a name beyond which it is shortened."""
+"""Largest number of letters of a name that is not shortened."""
 
 
 def level_word(label: Any) -> str:
-    """Return a label as text: whole numbers without their point, several parts with commas between."""
+    """Return a label as text: whole numbers without a decimal point, parts of a tuple separated by commas."""
     if isinstance(label, tuple):
         return ", ".join(level_word(part) for part in label)
-    if isinstance(label, float) and not isinstance(label, bool):
+    if isinstance(label, float):
         return f"{label:.10g}".replace("-", "−")
     return str(label)
 
 
 def level_words(labels: pd.Index[Any] | Sequence[Any]) -> list[str]:
-    """Return labels as text; if one is long, without the words they begin with in common, or without their middle."""
+    """Return labels as text; long ones without the words that all begin with, or without their middle."""
     texts = [level_word(label) for label in labels]
     longest = max(map(len, texts), default=0)
     if longest > LONGEST and len(set(texts)) > 1:
@@ -48,14 +49,15 @@ def level_words(labels: pd.Index[Any] | Sequence[Any]) -> list[str]:
 
 
 def width_in_points(text: str, size: float) -> float:
-    """Return about how wide a text of so many points is."""
+    """Return the approximate width in points of a text of font size `size`."""
     return 0.6 * size * max((len(line) for line in text.split("\n")), default=0)
 
 
 def moved_apart(wanted: Array, gap: float, low: float, high: float) -> Array:
-    """Return places as near as can be to those wanted, at least `gap` apart and between two ends, shape (m,).
+    """Return the places nearest to those wanted that are at least `gap` apart and between `low` and `high`, shape (m,).
 
-    Least squares under an order: pooled adjacent violators (Barlow et al. 1972) of the places less their ranks' gaps.
+    They solve a least-squares problem under an order, by pooling adjacent violators (Barlow et al. 1972) of the places
+    less `gap` times their ranks.
     """
     order = np.argsort(wanted, kind="stable")
     ranks = gap * np.arange(order.size)
@@ -78,7 +80,7 @@ def moved_apart(wanted: Array, gap: float, low: float, high: float) -> Array:
 def set_categories(
     ax: Any, axis: str, labels: Sequence[str], *, size: float = 9.0, room: float = 4.0
 ) -> None:
-    """Put categories at 0, 1, … of an axis ("x" or "y"); names turned if they need more than `room` inches in a row."""
+    """Label 0, 1, … of an axis ("x" or "y") with categories, turned if they need more than `room` inches in a row."""
     words = level_words(list(labels))
     turned = axis == "x" and sum(width_in_points(word, size) + 6.0 for word in words) > 72.0 * room
     most = 72.0 * room / (size + 2.0) if turned else 30
@@ -92,7 +94,7 @@ def set_categories(
 
 
 def points_high(ax: Any) -> float:
-    """Return about how many points high axes will be: those that a layout engine places grow by an eighth."""
+    """Return the approximate height of axes in points; a layout engine enlarges them by an eighth."""
     grown = 1.12 if ax.figure.get_layout_engine() is not None else 1.0
     return float(grown * ax.get_window_extent().height / ax.figure.dpi * 72.0)
 
@@ -100,9 +102,9 @@ def points_high(ax: Any) -> float:
 def label_points(
     ax: Any, x: Array, y: Array, words: Sequence[str], *, size: float = 8.0, colour: str
 ) -> None:
-    """Name points of stems from 0, above those that are positive and below others, moved apart, with lines to them.
+    """Name the ends of stems from 0, above positive and below negative ones, moved apart, with lines to them.
 
-    Limits across are set; those up and down are widened to hold the names.
+    The horizontal limits must be set before; the vertical limits are widened to hold the names.
     """
     if not len(words):
         return
@@ -113,7 +115,7 @@ def label_points(
     up = np.sign(y) + (y == 0)
     span = (max(0.0, float(y.max())) - min(0.0, float(y.min()))) or 1.0
     shifts, scale = np.zeros((y.size, 2)), 0.7 * high / span
-    for _ in range(4):  # names take room, which lowers the stems
+    for _ in range(4):  # names need room, which shortens the stems
         for side in (1.0, -1.0):
             mine = up == side
             stems = np.column_stack([across[mine], scale * np.abs(y[mine])])
@@ -132,26 +134,21 @@ def label_points(
 
 
 def _free_places(points: Array, widths: Array, height: float, wide: float) -> Array:
-    """Return shifts across and up, in points, at which names cover neither each other nor stems, nor leave the axes."""
+    """Return horizontal and vertical shifts in points that keep names off each other, off stems and inside the axes."""
     taken = [(x - 3.0, x + 3.0, 0.0, y + 3.0) for x, y in points.tolist()]
     out = np.zeros((len(points), 2))
     for i in np.argsort(points[:, 1], kind="stable").tolist():
         (x, y), w = points[i].tolist(), float(widths[i])
-        for step in range(60):
-            low, found = y + 4.0 + step * 0.5 * height, None
-            for shift in np.clip(
-                [0.0, -0.5 * w, 0.5 * w], 0.5 * w - x, max(wide - 0.5 * w, 0.5 * w) - x
-            ).tolist():
-                name = (x + shift - 0.5 * w, x + shift + 0.5 * w, low, low + height)
-                if not any(_overlap(name, other) for other in taken):
-                    found = name, shift
-                    break
-            if found is not None:
-                taken.append(found[0])
-                out[i] = found[1], step * 0.5 * height
+        across = np.clip([0.0, -0.5 * w, 0.5 * w], 0.5 * w - x, max(wide - 0.5 * w, 0.5 * w) - x).tolist()
+        for up, shift in product(0.5 * height * np.arange(60.0), across):
+            name = (x + shift - 0.5 * w, x + shift + 0.5 * w, y + 4.0 + up, y + 4.0 + up + height)
+            if not any(_overlap(name, other) for other in taken):
+                taken.append(name)
+                out[i] = shift, up
                 break
     return out
 
 
 def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Return whether two boxes (left, right, bottom, top) overlap."""
     return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]

@@ -1,6 +1,6 @@
-"""Variables of a formula, recovered from the model matrix of a fit.
+"""Values of a formula's variables on the rows of a fit, recovered from the columns of the design.
 
-A fit keeps columns such as ``poly(x, 2)[1]`` and the recipe that made them, not x. What is shown along x needs x.
+A fit keeps columns such as ``poly(x, 2)[1]`` and the recipe that made them, not x. Pictures along x need x itself.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from mixedfit.prediction.rows import fixed_mean
 __all__ = ["held_frame", "held_value", "levels_of", "population_mean", "values_of", "variable_of"]
 
 GRID = 257
-"""Places between the lowest and the highest value at which the columns of a number are looked at."""
+"""Values, from the lowest to the highest, at which the columns of a numeric variable are computed."""
 
 CLOSE = 1e-6
-"""Largest error of columns made anew, relative to their size, at which a variable counts as read back."""
+"""Largest error of recomputed columns, relative to their size, at which a variable counts as recovered."""
 
 MOST_ROWS = 60_000
-"""Rows built at once for a population's mean; of more combinations of the other variables a sample stands for all."""
+"""Largest number of rows built for a population's mean; of more combinations of other variables, a sample."""
 
 _CALLED = re.compile(r"C\(\s*`?([^\W\d][\w.]*)`?\s*[,)]")
 
@@ -35,7 +35,7 @@ Built: TypeAlias = Callable[[Any], Array]
 
 
 def levels_of(recipe: Recipe, name: str) -> pd.Index[Any] | None:
-    """Return the values of a variable that has few by its nature: of labels, booleans, two-valued numbers, ``C(x)``."""
+    """Return the values of a discrete variable: labels, booleans, two-valued numbers, ``C(x)``; else None."""
     variable, levels = recipe.variables[name], _categories(recipe, name)
     if levels is None and variable.two_valued:
         levels = pd.Index([variable.low, variable.high])
@@ -43,6 +43,7 @@ def levels_of(recipe: Recipe, name: str) -> pd.Index[Any] | None:
 
 
 def _categories(recipe: Recipe, name: str) -> pd.Index[Any] | None:
+    """Return the levels of a variable that enters the formula as labels; None for others."""
     variable = recipe.variables[name]
     if variable.levels is not None:
         return variable.levels
@@ -56,19 +57,19 @@ def _categories(recipe: Recipe, name: str) -> pd.Index[Any] | None:
 
 
 def held_value(recipe: Recipe, name: str) -> Any:
-    """Return where a variable is held while another moves: the mean of numbers, the first level of others."""
+    """Return the value at which a variable is held: the mean of a number, the first level of another variable."""
     categories = _categories(recipe, name)
     return recipe.variables[name].mean if categories is None else categories[0]
 
 
 def held_frame(recipe: Recipe, moved: Mapping[str, Any], n: int) -> pd.DataFrame:
-    """Return n rows with some variables given and the others held."""
+    """Return n rows with the values `moved` of some variables, all others held."""
     held = {name: [held_value(recipe, name)] * n for name in recipe.variables if name not in moved}
     return pd.DataFrame({**{name: pd.Series(list(v)) for name, v in moved.items()}, **held})
 
 
 def variable_of(recipe: Recipe, column: str, names: tuple[str, ...], block: int | None) -> str | None:
-    """Return the variable behind a column of X, or of a block's effects; None if there is not just one."""
+    """Return the variable of which a column of X, or of a block's effects, is made; None unless it is a single one."""
     if column not in names:
         return None
     terms = recipe.terms if block is None else recipe.effect_terms(block)
@@ -77,7 +78,7 @@ def variable_of(recipe: Recipe, column: str, names: tuple[str, ...], block: int 
 
 
 def values_of(fit: Fit, name: str) -> pd.Series[Any] | None:
-    """Return a variable's values on the rows of the fit, None where the columns do not tell them.
+    """Return a variable's values on the rows of the fit; None if the columns do not determine them.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def values_of(fit: Fit, name: str) -> pd.Series[Any] | None:
 
 
 def _places(fit: Fit, name: str) -> Iterator[tuple[Array, Built]]:
-    """Return the columns of X and Z that depend on one variable only, with their functions."""
+    """Yield the columns of X and of each block that are made of one variable alone, and what makes them."""
     design, recipe = fit.design, usable(fit.design.recipe)
     for f in (None, *range(len(design.blocks))):
         matrix = design.X if f is None else design.blocks[f].z
@@ -116,9 +117,9 @@ def _places(fit: Fit, name: str) -> Iterator[tuple[Array, Built]]:
 
 
 def _labels(build: Built, stored: Array, levels: pd.Index[Any]) -> pd.Series[Any] | None:
-    """Return the level whose columns each row has."""
+    """Return the level of each row, by comparing its columns with those of each level."""
     table = build(levels)
-    mix = np.cos(np.arange(1.0, stored.shape[1] + 1.0))  # one number a row, different for different rows
+    mix = np.cos(np.arange(1.0, stored.shape[1] + 1.0))  # different rows have different products
     keys = table @ mix
     order = np.argsort(keys)
     if np.any(np.diff(keys[order]) < CLOSE * np.abs(keys).max()):
@@ -133,7 +134,7 @@ def _labels(build: Built, stored: Array, levels: pd.Index[Any]) -> pd.Series[Any
 
 
 def _numbers(build: Built, stored: Array, variable: Variable) -> pd.Series[Any] | None:
-    """Return the number that each row's columns were made of."""
+    """Return the number of which each row's columns are made."""
     at = np.linspace(variable.low, variable.high, GRID)
     table = build(at)
     same = np.flatnonzero(np.all(table == at[:, None], axis=0))
@@ -151,7 +152,7 @@ def _numbers(build: Built, stored: Array, variable: Variable) -> pd.Series[Any] 
 
 
 def _by_combination(at: Array, table: Array, stored: Array) -> Array | None:
-    """Return the linear combination of columns that is the variable itself: of polynomials, splines, scales."""
+    """Return the variable if it is a linear combination of its columns (polynomials, splines, scaling)."""
     inside = np.column_stack([np.ones(at.size), table])
     weights = np.linalg.lstsq(inside, at, rcond=1e-12)[0]
     if np.abs(inside @ weights - at).max() > 1e-9 * np.ptp(at):
@@ -161,7 +162,7 @@ def _by_combination(at: Array, table: Array, stored: Array) -> Array | None:
 
 
 def _by_inversion(build: Built, at: Array, table: Array, stored: Array) -> Array | None:
-    """Return where a monotone column has the values stored: of logarithms, roots, squares of positive numbers."""
+    """Return the variable by bisection if one of its columns is monotone (logarithms, roots, squares of positive x)."""
     steps = np.sign(np.diff(table, axis=0))
     monotone = np.flatnonzero(np.all(steps == steps[0], axis=0) & (steps[0] != 0))
     if not monotone.size:
@@ -181,8 +182,8 @@ def _by_inversion(build: Built, at: Array, table: Array, stored: Array) -> Array
 def population_mean(fit: Fit, name: str, at: Any) -> tuple[Array, tuple[str, ...]] | None:
     """Return the mean of the fixed part over the rows of the fit with one variable moved, and the other variables.
 
-    Friedman's (2001, Ann. Stat. 29:1189) partial dependence of Xβ̂ plus offset; None where a variable cannot be read
-    back from the columns, or others do not stay where they are when this one moves.
+    Friedman's (2001, Ann. Stat. 29:1189) partial dependence of Xβ̂ plus offset; None if a variable cannot be recovered
+    from the columns, or another variable goes along with this one in the data.
 
     Parameters
     ----------
@@ -216,10 +217,11 @@ def population_mean(fit: Fit, name: str, at: Any) -> tuple[Array, tuple[str, ...
 
 
 def _goes_along(other: pd.Series[Any], own: pd.Series[Any]) -> bool:
-    """Whether a variable does not stay where it is when another moves, in the data: half of the variance is shared.
+    """Return whether a variable depends on another in the data.
 
-    R² of numbers, or that of a number by labels, adjusted; of labels whether nine in ten share one, and not always the
-    same, at each level of the other.
+    If either is a number, more than half of its variance is explained (R² of two numbers, adjusted R² of a number by
+    labels). Of two labels, at least nine in ten rows of each level of `own` have one level of `other`, not the same for
+    all.
     """
     numeric = [pd.api.types.is_numeric_dtype(values.dtype) for values in (other, own)]
     if not any(numeric):
@@ -241,7 +243,7 @@ def _fixed(fit: Fit, data: pd.DataFrame) -> Array:
 
 
 def _combinations(others: pd.DataFrame, most: int) -> tuple[Any, Array]:
-    """Return a row of each combination of values and how often it occurs; of too many, so many rows at random."""
+    """Return a row of each combination of values with its count; of more than `most`, a random sample of rows."""
     n = len(others)
     if not others.shape[1]:
         return np.zeros(1, dtype=int), np.ones(1)

@@ -1,4 +1,4 @@
-"""Variances and correlations within groups that random slopes imply."""
+"""Variance and correlation of rows of one group along a variable with a random slope."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.errors import ModelError
 from mixedfit.design.design import Design, RandomBlock
 from mixedfit.design.recipe import Recipe, usable
-from mixedfit.estimation.fit import Fitted, fit_of
+from mixedfit.estimation.fit import Fit, Fitted, fit_of
 
 from ._text import level_word, set_categories
 from ._variables import held_frame, held_value, levels_of
-from .style import BLUE, GREY, INK, find_block, finish, grid, new_axes, whole_figure
+from .style import BLUE, GREY, INK, check_name, find_block, finish, grid, new_axes, whole_figure
 
 __all__ = [
     "ImpliedCovariance",
@@ -37,15 +37,15 @@ class ImpliedCovariance:
     x : ndarray, shape (m,)
         Values of the variable: numbers at equal steps, or labels.
     covariance : ndarray, shape (m, m)
-        Of the group's own effects; residuals come on top of each row's variance.
+        Covariance due to the group's effects, without the residual variance.
     variance : ndarray, shape (m,)
-        Of a row of weight 1: its diagonal plus σ².
+        Variance of a row of weight 1: the diagonal of `covariance` plus σ².
     correlation : ndarray, shape (m, m)
-        Of two different rows of one group.
+        Correlation of two different rows of one group.
     categories : tuple of str
-        What x holds, as text, if the variable is not continuous; else empty.
+        `x` as text if the variable is not continuous; else empty.
     held : dict of str to number or label
-        The other variables of the group's effects, and where they are held.
+        Values at which the other variables of the group's effects are held.
     """
 
     group: str
@@ -59,7 +59,7 @@ class ImpliedCovariance:
 
     @property
     def held_words(self) -> str:
-        """Where other variables are held, as text; empty if there are none."""
+        """Values of the variables that are held, as text; empty if there are none."""
         held = {n: f"{v:.4g}".replace("-", "−") if isinstance(v, float) else v for n, v in self.held.items()}
         return ", ".join(f"{name} at {level_word(value)}" for name, value in held.items())
 
@@ -67,11 +67,11 @@ class ImpliedCovariance:
 def implied_covariance(
     results: Fitted, group: str | None = None, effect: str | None = None, *, points: int = 101
 ) -> ImpliedCovariance:
-    """Return how rows of one group vary and correlate along a variable with a random slope.
+    """Return the covariance of rows of one group along a variable with a random slope.
 
     Cov(y₁, y₂) = z(x₁)ᵀ Ω z(x₂): for an intercept and a slope Ω₁₁ + Ω₁₂(x₁ + x₂) + Ω₂₂x₁x₂. All columns made of the
-    variable move with it (x and x², a polynomial's, a factor's). Other variables of the factor's effects are held:
-    numbers at their mean, labels at their first level. Other grouping factors are not counted.
+    variable move with it (x and x², those of a polynomial or of a factor). Other variables of the factor's effects are
+    held: numbers at their mean, labels at their first level. Other grouping factors do not contribute.
 
     Parameters
     ----------
@@ -79,14 +79,14 @@ def implied_covariance(
     group : str, optional
         Grouping factor; by default the first with a random slope.
     effect : str, optional
-        The variable, or one of the factor's effects that is made of it; the first slope by default.
+        The variable, or one of the factor's effects made of it; the first slope by default.
     points : int
-        Values of a number, at equal steps over the range of the data; of labels all are taken.
+        Number of values of a numeric variable, at equal steps over the range of the data; of labels all are taken.
 
     Raises
     ------
     ModelError
-        If there is no random slope, a name is not known, or the fit does not know how its columns were made.
+        If there is no random slope, a name is not known, or the fit has no recipe of its columns.
 
     Examples
     --------
@@ -97,13 +97,13 @@ def implied_covariance(
     ('Days', [1267.0, 4280.7])
     """
     fit = fit_of(results)
-    at = _block_with_slopes(results, group)
+    at = _block_with_slopes(fit, group)
     block = fit.design.blocks[at]
     if _is_one_column(fit.design, at):
         along = _along_column(block, effect, points)
     else:
         along = _along_variable(usable(fit.design.recipe), at, block, effect, points)
-    root = fit.sigma * along.z @ fit.lam[at]  # Ω of a covariate far from 0 has no digits left for zᵀΩz
+    root = fit.sigma * along.z @ fit.lam[at]  # zᵀΩz cancels for a covariate far from 0
     covariance = root @ root.T
     variance = np.diag(covariance) + fit.sigma**2
     correlation = covariance / np.sqrt(np.outer(variance, variance))
@@ -124,13 +124,13 @@ class _Moved:
 
 
 def _is_one_column(design: Design, at: int) -> bool:
-    """Whether a copy of a fit does not know how its columns were made, and only one column of a block varies."""
+    """Return whether a fit has no recipe of its columns, and only one column of a block varies."""
     known = design.recipe is not None and not design.recipe.refusal
     return not known and int(np.sum(np.ptp(design.blocks[at].z, axis=0) > 0)) == 1
 
 
 def _along_column(block: RandomBlock, effect: str | None, points: int) -> _Moved:
-    """Move the one column that varies."""
+    """Return the only column that varies at equal steps, with the other columns."""
     j = int(np.argmax(np.ptp(block.z, axis=0)))
     if effect not in (None, block.effects[j]):
         raise ModelError(f"{effect!r} is not a random slope of {block.name!r} ({block.effects[j]}).")
@@ -140,7 +140,7 @@ def _along_column(block: RandomBlock, effect: str | None, points: int) -> _Moved
 
 
 def _along_variable(recipe: Recipe, at: int, block: RandomBlock, effect: str | None, points: int) -> _Moved:
-    """Move a variable with all columns made of it, others held."""
+    """Return values of a variable with all columns made of it, other variables held."""
     name = _name_of(recipe, at, block, effect)
     levels, own = levels_of(recipe, name), recipe.variables[name]
     values = np.linspace(own.low, own.high, points) if levels is None else levels
@@ -149,10 +149,10 @@ def _along_variable(recipe: Recipe, at: int, block: RandomBlock, effect: str | N
     return _Moved(name, np.asarray(values), z, () if levels is None else tuple(map(level_word, levels)), held)
 
 
-def _block_with_slopes(results: Fitted, group: str | None) -> int:
-    """Return the chosen grouping factor, by default the first with a random slope."""
-    blocks = fit_of(results).design.blocks
-    at = find_block([block.name for block in blocks], group)
+def _block_with_slopes(fit: Fit, group: str | None) -> int:
+    """Return the position of a grouping factor, by default of the first with a random slope."""
+    blocks = fit.design.blocks
+    at = find_block(fit, group)
     slopes = [bool(np.any(np.ptp(block.z, axis=0) > 0)) for block in blocks]
     if group is None and any(slopes):
         at = slopes.index(True)
@@ -164,19 +164,15 @@ def _block_with_slopes(results: Fitted, group: str | None) -> int:
 
 
 def _name_of(recipe: Recipe, at: int, block: RandomBlock, effect: str | None) -> str:
-    """Return the chosen variable, or the variable of the chosen column; numbers before labels."""
+    """Return the variable that `effect` names, or of which the column `effect` is made: a number before labels."""
     if effect in recipe.effect_names(at):
         return str(effect)
     slopes = {block.effects[j]: j for j in range(block.k) if np.ptp(block.z[:, j]) > 0}
     if effect is not None:
         effect = {name.replace(" ", ""): name for name in slopes}.get(effect.replace(" ", ""), effect)
-    if effect is not None and effect not in slopes:
         known = list(dict.fromkeys([*slopes, *recipe.effect_names(at)]))
-        raise ModelError(
-            f"{effect!r} is not a random slope of {block.name!r} ({', '.join(known)}). "
-            f"{nearest(effect, known)}".rstrip()
-        )
-    j = slopes[effect] if effect is not None else next(iter(slopes.values()))
+        check_name(effect, known, f"a random slope of {block.name!r}")
+    j = next(iter(slopes.values())) if effect is None else slopes[effect]
     names = next(term.variables for term in recipe.effect_terms(at) if j in term.columns)
     return next((name for name in names if levels_of(recipe, name) is None), names[0])
 
@@ -184,7 +180,7 @@ def _name_of(recipe: Recipe, at: int, block: RandomBlock, effect: str | None) ->
 def within_group_correlation(
     results: Fitted, group: str | None = None, effect: str | None = None, *, ax: Any = None
 ) -> Any:
-    """Draw the correlation of two rows of one group as a map of their values of the covariate; return the axes.
+    """Draw the correlation of two rows of one group by their values of the covariate; return the axes.
 
     Parameters
     ----------
@@ -206,10 +202,10 @@ def within_group_correlation(
 
 @whole_figure("within_group_variance and within_group_correlation draw its halves on ax=")
 def within_group(results: Fitted, group: str | None = None, effect: str | None = None) -> Any:
-    """Draw what a random slope implies, and return the figure; it takes no ``ax=``.
+    """Draw the variance and correlation that a random slope implies; return the figure. It takes no ``ax=``.
 
-    The first axes, "variation", shows the variance of a row along the covariate, split into that between groups and
-    the residuals'; the second, "correlation", maps the correlation of two rows of one group.
+    The first axes, "variation", shows the variance of a row along the covariate, split into variance between groups and
+    residual variance; the second, "correlation", maps the correlation of two rows of one group.
 
     Parameters
     ----------
@@ -262,27 +258,20 @@ def within_group_variance(
         f"grey: residual σ² = {residual:.4g}\n"
         f"blue: between levels of {implied.group},\n{_shares(share)} of the variance"
     )
-    ax.text(
-        0.97 if right_side else 0.03,
-        0.97,
-        words,
-        transform=ax.transAxes,
-        ha="right" if right_side else "left",
-        va="top",
-        fontsize=9,
-    )
+    x, side = (0.97, "right") if right_side else (0.03, "left")
+    ax.text(x, 0.97, words, transform=ax.transAxes, ha=side, va="top", fontsize=9)
     ax.set_ylim(0.0, 1.35 * float(implied.variance.max()))
     words = "variance of a row" if fit_of(results).design.weights is None else "variance of a row of weight 1"
     return finish(ax, x=implied.variable, y=words, title=_title("Sources of variation", implied))
 
 
 def _title(words: str, implied: ImpliedCovariance) -> str:
-    """Return a title, with a line on the values at which other variables are held."""
+    """Return a title, with the values at which other variables are held."""
     return textwrap.fill(f"{words}; {implied.held_words}", 44) if implied.held else words
 
 
 def _bars(ax: Any, implied: ImpliedCovariance, residual: float) -> None:
-    """Draw the variance of a row of each category, split in two."""
+    """Draw the variance of a row of each category, between groups and residual."""
     places = np.arange(len(implied.categories))
     ax.bar(places, residual, 0.7, color=GREY, alpha=0.35)
     ax.bar(places, implied.variance - residual, 0.7, bottom=residual, color=BLUE, alpha=0.55)
@@ -290,13 +279,13 @@ def _bars(ax: Any, implied: ImpliedCovariance, residual: float) -> None:
 
 
 def _shares(share: Array) -> str:
-    """Return the range of shares, one number if the ends read the same."""
+    """Return the range of shares as text, one number if both ends are printed alike."""
     ends = [_percent(float(v)) for v in (share.min(), share.max())]
     return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
 
 def _percent(share: float) -> str:
-    """Return a share as text, with 0% and 100% for exactly these only."""
+    """Return a share as text that is 0% or 100% only for shares of exactly 0 or 1."""
     if 0.0 < share < 0.005 or 0.995 < share < 1.0:
         return f"{100.0 * np.clip(share, 0.0001, 0.9999):.2f}%"
     return f"{100.0 * max(share, 0.0):.0f}%"
@@ -311,7 +300,7 @@ def _round_levels(values: Array) -> Array:
 
 
 def _map(ax: Any, implied: ImpliedCovariance) -> None:
-    """Draw the correlation as an image of greys with labelled contours; of categories with a number in each cell."""
+    """Draw the correlation as an image with labelled contours, or for categories with a number in each cell."""
     x, values = implied.x, implied.correlation
     reach = max(float(np.abs(values).max()), 1e-6)
     low = -reach if values.min() < 0 else 0.0
@@ -341,7 +330,7 @@ def _map(ax: Any, implied: ImpliedCovariance) -> None:
 
 
 def _cells(ax: Any, implied: ImpliedCovariance) -> None:
-    """Write each category's name at the axes, and the correlation in each cell while there is room."""
+    """Label the axes with the categories, and write the correlation in each cell if there is room."""
     set_categories(ax, "x", implied.categories)
     set_categories(ax, "y", implied.categories)
     if len(implied.categories) > 8:

@@ -1,4 +1,4 @@
-"""The variable on the horizontal axis of fitted lines."""
+"""Horizontal axis of fitted lines: a variable of the formula, a column of the design, or given values."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ._variables import levels_of, population_mean, values_of, variable_of
 __all__ = ["Along", "group_lines", "horizontal", "means_at", "population_line"]
 
 PLACES = 100
-"""Vertices of a population's line along a number with more values."""
+"""Largest number of vertices of a population's line along a number."""
 
 BINS = 20
-"""Vertices of the means of rows along a number with more values than that twice."""
+"""Bins of the means of rows along a number that has at least twice as many values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +33,13 @@ class Along:
     ----------
     name : str
     values : ndarray, shape (n,)
-        Numbers; or places of labels, from 0.
+        Numbers; or positions of labels, from 0.
     labels : tuple of str
         Categories in order; empty for numbers.
     variable : str or None
-        The variable of the formula that it is.
+        Name of the variable in the formula; None if it is not one.
     levels : tuple
-        The variable's values of the categories.
+        Values of the variable, one for each category.
     """
 
     name: str
@@ -62,20 +62,21 @@ def horizontal(fit: Fit, block: int, x: Any) -> Along:
     Raises
     ------
     ModelError
-        If a name is not known, a variable cannot be read back from the columns, or the values do not fit the rows.
+        If a name is not known, a variable cannot be recovered from the columns, or the values do not fit the rows.
     """
     if x is None:
         return _by_default(fit, block)
-    return _named(fit, block, x) if isinstance(x, str) else _given(fit, x)
+    return _by_name(fit, block, x) if isinstance(x, str) else _by_values(fit, x)
 
 
 def _recipe(fit: Fit) -> Recipe | None:
+    """Return the recipe of a fit's columns if it can be used."""
     recipe = fit.design.recipe
     return None if recipe is None or recipe.refusal else recipe
 
 
 def _along(name: str, values: pd.Series[Any], variable: str | None, levels: Any) -> Along:
-    """Return a variable's places: those of labels are their order."""
+    """Return the places of a variable with these values: numbers, or positions among `levels`."""
     if levels is None:
         return Along(name, values.to_numpy(dtype=float), (), variable)
     places = pd.Index(levels).get_indexer(pd.Index(values)).astype(float)
@@ -83,13 +84,14 @@ def _along(name: str, values: pd.Series[Any], variable: str | None, levels: Any)
 
 
 def _variable(fit: Fit, name: str) -> Along | None:
+    """Return the places of a variable of the formula; None if it is not one or cannot be recovered."""
     recipe = _recipe(fit)
     values = None if recipe is None or name not in recipe.variables else values_of(fit, name)
     return None if recipe is None or values is None else _along(name, values, name, levels_of(recipe, name))
 
 
 def _by_default(fit: Fit, block: int) -> Along:
-    """Return the default variable: numbers with a random slope, then within groups, labels, between groups."""
+    """Return the first that varies of numbers with a random slope, numbers within groups, labels, other numbers."""
     recipe = _recipe(fit)
     if recipe is None:
         found = [_column(fit, block, name) for name in _columns(fit, block)]
@@ -109,25 +111,27 @@ def _by_default(fit: Fit, block: int) -> Along:
 
 
 def _row_numbers(fit: Fit, block: int) -> Along:
-    """Return the number of every row among those of its level, from 1."""
+    """Return the number of each row among the rows of its level, from 1."""
     own = fit.design.blocks[block]
     numbers = pd.Series(own.codes).groupby(own.codes).cumcount().to_numpy().astype(np.float64) + 1.0
     return Along(f"row of each level of {own.name}", numbers)
 
 
 def _varies_within(values: Array, codes: IntArray) -> bool:
+    """Return whether values differ within a group."""
     order = np.lexsort([values, codes])
     same = np.diff(codes[order]) == 0
     return bool(np.any(same & (np.diff(values[order]) > 0)))
 
 
 def _columns(fit: Fit, block: int) -> dict[str, int | None]:
-    """Return the columns of the design by name, with the block that they belong to."""
+    """Return the block of each column of the design by its name, None for columns of X."""
     own = fit.design.blocks[block].effects
     return {**dict.fromkeys(own, block), **dict.fromkeys(fit.design.x_names)}
 
 
 def _column(fit: Fit, block: int, name: str) -> Along:
+    """Return the places of a column of X or of a block."""
     design = fit.design
     if name in design.x_names:
         return Along(name, design.X[:, design.x_names.index(name)])
@@ -135,8 +139,8 @@ def _column(fit: Fit, block: int, name: str) -> Along:
     return Along(name, own.z[:, own.effects.index(name)])
 
 
-def _named(fit: Fit, block: int, name: str) -> Along:
-    """Return a variable; or the one behind a column, or else the column."""
+def _by_name(fit: Fit, block: int, name: str) -> Along:
+    """Return the variable of this name, the variable of which the column of this name is made, or the column."""
     recipe, columns = _recipe(fit), _columns(fit, block)
     name = {column.replace(" ", ""): column for column in columns}.get(name.replace(" ", ""), name)
     variables = () if recipe is None else tuple(recipe.variables)
@@ -160,8 +164,8 @@ def _named(fit: Fit, block: int, name: str) -> Along:
     )
 
 
-def _given(fit: Fit, x: Any) -> Along:
-    """Return values that were given; a variable of the formula, if they are its."""
+def _by_values(fit: Fit, x: Any) -> Along:
+    """Return values that the caller gave, or the variable of the formula if they are equal to it."""
     design = fit.design
     name = str(getattr(x, "name", None) or "x")
     if isinstance(x, pd.Series) and not x.index.equals(design.index) and x.index.is_unique:
@@ -192,26 +196,26 @@ def _given(fit: Fit, x: Any) -> Along:
     return _recognised(fit, along, name)
 
 
-def _recognised(fit: Fit, given: Along, name: str) -> Along:
-    """Return values given as the variable of the formula that they are, if they are one."""
+def _recognised(fit: Fit, along: Along, name: str) -> Along:
+    """Return the variable of the formula with these values, or else the values themselves."""
     recipe = _recipe(fit)
     for variable in () if recipe is None else recipe.variables:
         own = _variable(fit, variable) if name in ("x", variable) else None
-        if own is None or bool(own.labels) != bool(given.labels):
+        if own is None or bool(own.labels) != bool(along.labels):
             continue
-        if given.labels:
+        if along.labels:
             same = np.array_equal(
-                np.array(own.labels)[own.values.astype(int)], np.array(given.labels)[given.values.astype(int)]
+                np.array(own.labels)[own.values.astype(int)], np.array(along.labels)[along.values.astype(int)]
             )
         else:
-            same = np.allclose(own.values, given.values, rtol=1e-8, atol=1e-8 * float(np.ptp(given.values)))
+            same = np.allclose(own.values, along.values, rtol=1e-8, atol=1e-8 * float(np.ptp(along.values)))
         if same:
             return own
-    return given
+    return along
 
 
 def means_at(x: Array, *ys: Array, most: float = 2 * BINS, bins: int = BINS) -> tuple[Array, ...]:
-    """Return the distinct places in order with the mean of each y there; means of bins of rows if they are too many."""
+    """Return the distinct places in order with the mean of each y; means of `bins` bins if there are `most` or more."""
     codes = np.unique(x, return_inverse=True)[1].ravel()
     if codes.max() >= most:
         codes = np.argsort(np.argsort(x, kind="stable")) * bins // x.size
@@ -222,7 +226,7 @@ def means_at(x: Array, *ys: Array, most: float = 2 * BINS, bins: int = BINS) -> 
 def group_lines(x: Array, *ys: Array, labels: bool) -> tuple[Array, ...]:
     """Return a group's distinct places in order with the mean of each y there.
 
-    Means of five rows and more where single ones go up and down with other covariates instead of along x.
+    If these means go up and down with other covariates instead of along x, return means of at least five rows each.
     """
     lines = means_at(x, *ys, most=np.inf)
     if labels or not any(_zigzags(y) for y in lines[1:]):
@@ -231,17 +235,17 @@ def group_lines(x: Array, *ys: Array, labels: bool) -> tuple[Array, ...]:
 
 
 def _zigzags(values: Array) -> bool:
-    """Whether more than 2 in 5 of many steps turn back: those of a curve hardly ever do, of noise 2 in 3 do."""
+    """Return whether over 2 in 5 of many steps change direction: few do along a curve, 2 in 3 in noise."""
     steps = np.diff(values)
     steps = steps[np.abs(steps) > 1e-9 * (np.ptp(values) or 1.0)]
     return steps.size > 20 and float(np.mean(steps[1:] * steps[:-1] < 0)) > 0.4
 
 
 def population_line(fit: Fit, along: Along) -> tuple[Array, Array, tuple[str, ...]]:
-    """Return places where there are data, the population's mean there, and the variables that it is averaged over.
+    """Return places in the range of the data, the population's mean there, and the variables averaged over.
 
-    A variable of the formula is moved through its places with all else as in the data; of other values the rows at each
-    place are averaged.
+    A variable of the formula takes each place with all other variables as in the data; for other values the rows at
+    each place are averaged.
     """
     if along.variable is not None:
         places = np.unique(along.values)

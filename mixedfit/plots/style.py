@@ -1,20 +1,20 @@
-"""Shared style: axes, colours, checks of `ax`, import of matplotlib.
+"""Axes, colours and checks of arguments that all pictures share.
 
-Colours are Okabe & Ito's (2008, Color Universal Design): told apart by colour-blind readers, and of different
-lightness, so that they differ in greyscale too. Where two things are shown, their shapes differ as well.
+Colours are Okabe & Ito's (2008, Color Universal Design): colour-blind readers can tell them apart, and their lightness
+differs, so that they also differ in greyscale. Where two things are shown, their shapes differ as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
-from numbers import Integral
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError, nearest
+from mixedfit.estimation.fit import Fit
 
 __all__ = [
     "BLUE",
@@ -22,11 +22,13 @@ __all__ = [
     "GREY",
     "INK",
     "ORANGE",
+    "PARAMETER_AXES",
     "SKY",
-    "check_axes",
-    "check_count",
+    "check_name",
+    "chosen_names",
     "effect_place",
     "find_block",
+    "find_group",
     "finish",
     "grid",
     "new_axes",
@@ -69,20 +71,25 @@ def pyplot() -> Any:
 
 
 def new_axes(ax: Any, width: float, height: float) -> Any:
-    """Return the axes given, or those of a new figure of so many inches.
+    """Return `ax`, or the axes of a new figure of `width` × `height` inches if it is None.
 
     Raises
     ------
     ModelError
-        If what is given is not axes, or matplotlib is not installed.
+        If `ax` is not axes, or matplotlib is not installed.
     """
-    if ax is not None:
-        return check_axes(ax)
-    return pyplot().subplots(figsize=(width, height), layout="constrained")[1]
+    if ax is None:
+        return pyplot().subplots(figsize=(width, height), layout="constrained")[1]
+    if hasattr(ax, "transAxes") and hasattr(ax, "scatter"):
+        return ax
+    advice = "give one of them, such as axes[0]" if hasattr(ax, "__len__") else "make some by plt.subplots()"
+    if hasattr(ax, "add_subplot"):
+        advice = "it is a figure; give one of its axes, such as figure.axes[0]"
+    raise ModelError(f"ax={ax!r} is not an Axes of matplotlib; {advice}.")
 
 
 def grid(names: Sequence[str], columns: int, *, width: float, height: float, share: bool = False) -> Any:
-    """Return a figure with an axes for each name, which is its label, in rows of so many columns."""
+    """Return a figure with one axes for each name, labelled with it, in rows of `columns` panels."""
     rows = -(-len(names) // columns)
     figure, axes = pyplot().subplots(
         rows,
@@ -104,7 +111,7 @@ def grid(names: Sequence[str], columns: int, *, width: float, height: float, sha
 
 
 def finish(ax: Any, *, x: str = "", y: str = "", title: str = "") -> Any:
-    """Label axes and remove spines; return them."""
+    """Label axes, remove the spines above and on the right, and return the axes."""
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -120,7 +127,7 @@ def finish(ax: Any, *, x: str = "", y: str = "", title: str = "") -> Any:
 
 
 def reference_line(ax: Any, *, x: float | None = None, y: float | None = None) -> None:
-    """Draw a thin reference line behind everything."""
+    """Draw a thin line behind everything else, vertical at `x` or horizontal at `y`."""
     if x is not None:
         ax.axvline(x, color=GREY, linewidth=0.8, zorder=0.5)
     if y is not None:
@@ -128,21 +135,26 @@ def reference_line(ax: Any, *, x: float | None = None, y: float | None = None) -
 
 
 def thinned_alpha(count: int) -> float:
-    """Return the opacity at which so many points are still seen as a cloud and not as a blot."""
+    """Return the opacity of points that decreases with their number, so that a dense cloud keeps its structure."""
     return float(np.clip(8.0 / np.sqrt(max(count, 1)), 0.05, 0.8))
 
 
 def smooth(x: Array, y: Array, share: float = 0.4) -> tuple[Array, Array]:
-    """Return a trend: local linear fits with tricube weights at up to 60 places; Cleveland (1979), without robustness.
+    """Return a smooth trend: local linear fits with tricube weights at up to 60 places (Cleveland 1979, not robust).
 
     Parameters
     ----------
     x, y : ndarray, shape (n,)
     share : float
         Share of the points in each fit.
+
+    Returns
+    -------
+    (ndarray, ndarray)
+        Places and the trend there.
     """
     order = np.argsort(x, kind="stable")
-    if order.size > 4000:  # a trend of so many points is that of every so-manieth of them
+    if order.size > 4000:  # a subsample of 4,000 shows the same trend
         order = order[:: -(-order.size // 4000)]
     x, y = x[order], y[order]
     near = max(int(np.ceil(share * x.size)), min(x.size, 5))
@@ -161,34 +173,57 @@ def smooth(x: Array, y: Array, share: float = 0.4) -> tuple[Array, Array]:
 
 
 def spread(count: int, wanted: int) -> list[int]:
-    """Return `wanted` places evenly spread over `count`, the first and the last among them."""
+    """Return `wanted` evenly spaced positions among `count`, the first and the last included."""
     if count <= wanted:
         return list(range(count))
     return [round(float(v)) for v in np.linspace(0, count - 1, wanted)]
 
 
-def find_block(names: Iterable[str], group: str | None) -> int:
-    """Return the position of a grouping factor, by default of the first.
+def check_name(name: str, known: Sequence[str], kind: str) -> None:
+    """Raise `ModelError` unless a name is known; `kind` says in the message what it should be."""
+    if name not in known:
+        hint = nearest(str(name), known)
+        raise ModelError(f"{name!r} is not {kind} ({', '.join(known)}). {hint}".rstrip())
+
+
+def chosen_names(names: str | Sequence[str] | None, known: Sequence[str], kind: str) -> list[str]:
+    """Return the names to draw: all known ones by default, and one if `names` is a string.
 
     Raises
     ------
     ModelError
-        If the fit has no random effects, or none of that name.
+        If a name is not known. See `check_name`.
+    """
+    chosen = list(known) if names is None else [names] if isinstance(names, str) else list(names)
+    for name in chosen:
+        check_name(name, known, kind)
+    return chosen
+
+
+def find_group(names: Iterable[str], group: str | None) -> int:
+    """Return the position of a grouping factor among `names`, 0 by default.
+
+    Raises
+    ------
+    ModelError
+        If there are no grouping factors, or none of that name.
     """
     known = list(names)
     if not known:
         raise ModelError("this fit has no random effects, so there is nothing to show of them.")
     if group is None:
         return 0
-    if group not in known:
-        raise ModelError(
-            f"{group!r} is not a grouping factor of this fit ({', '.join(known)}). {nearest(group, known)}".rstrip()
-        )
+    check_name(group, known, "a grouping factor of this fit")
     return known.index(group)
 
 
+def find_block(fit: Fit, group: str | None) -> int:
+    """Return the position of a grouping factor among the blocks of a fit. See `find_group`."""
+    return find_group((block.name for block in fit.design.blocks), group)
+
+
 def effect_place(group: str, effects: Sequence[str], effect: str | None) -> int:
-    """Return the position of an effect among a grouping factor's, by default of the first.
+    """Return the position of an effect among those of a grouping factor, 0 by default.
 
     Raises
     ------
@@ -197,60 +232,29 @@ def effect_place(group: str, effects: Sequence[str], effect: str | None) -> int:
     """
     if effect is None:
         return 0
-    if effect not in effects:
-        raise ModelError(
-            f"{effect!r} is not a random effect of {group!r} ({', '.join(effects)}). {nearest(effect, effects)}"
-        )
+    check_name(effect, effects, f"a random effect of {group!r}")
     return list(effects).index(effect)
 
 
-P = ParamSpec("P")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
-T = TypeVar("T")
+PARAMETER_AXES = "Its axes are labelled with the names of parameters"
+"""Advice of `whole_figure` for figures with an axes for each parameter."""
 
 
-def whole_figure(instead: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Return a decorator of functions that make a figure of their own and refuse `ax=` with a hint."""
+def whole_figure(instead: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+    """Return a decorator of functions that make a figure: `ax=` raises `ModelError` with the advice `instead`."""
 
-    def decorate(draw: Callable[P, T]) -> Callable[P, T]:
+    def decorate(draw: Callable[_P, _T]) -> Callable[_P, _T]:
         @wraps(draw)
-        def wrapped(*args: P.args, **options: P.kwargs) -> T:
+        def wrapped(*args: _P.args, **options: _P.kwargs) -> _T:
             if "ax" in options:
                 raise ModelError(
-                    f"{draw.__name__} takes no ax=: it makes a figure of its own and returns it. {instead}".rstrip()
-                    + "."
+                    f"{draw.__name__} takes no ax=: it makes a figure of its own and returns it. {instead}."
                 )
             return draw(*args, **options)
 
         return wrapped
 
     return decorate
-
-
-def check_count(name: str, count: int, expected: str = "a whole number of at least 1") -> int:
-    """Return a number of things to draw.
-
-    Raises
-    ------
-    ModelError
-        If it is not a whole number of at least 1.
-    """
-    if not isinstance(count, Integral) or count < 1:
-        raise ModelError(f"{name}={count!r}; expected {expected}.")
-    return int(count)
-
-
-def check_axes(ax: Any) -> Any:
-    """Return axes.
-
-    Raises
-    ------
-    ModelError
-        If it is anything else.
-    """
-    if hasattr(ax, "transAxes") and hasattr(ax, "scatter"):
-        return ax
-    advice = "give one of them, such as axes[0]" if hasattr(ax, "__len__") else "make some by plt.subplots()"
-    if hasattr(ax, "add_subplot"):
-        advice = "it is a figure; give one of its axes, such as figure.axes[0]"
-    raise ModelError(f"ax={ax!r} is not an Axes of matplotlib; {advice}.")

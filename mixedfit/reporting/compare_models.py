@@ -1,4 +1,4 @@
-"""Several fits side by side in one table."""
+"""Several fits side by side: coefficients with standard errors, variance parameters, rows and criteria."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import text_columns
+from mixedfit.core.format import decimals_of_error, decimals_of_size, text_columns
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.parameters import parameters_of, values_of
 from mixedfit.estimation.tables import coefficients, standard_errors
 from mixedfit.inference.likelihood_ratio.tests import same_fixed
+
+from .table import Table
 
 __all__ = ["ModelComparison", "compare_models"]
 
 
 @dataclass(frozen=True, eq=False)
 class ModelComparison:
-    """Models side by side, a column a model. Prints a table; `mixedfit.to_latex` and its like write it.
+    """Models side by side, one in each column. Prints as a table; `mixedfit.to_latex` and others write it.
 
     Attributes
     ----------
@@ -35,7 +37,7 @@ class ModelComparison:
     groups : pandas.DataFrame
         Levels of each grouping factor × models, NaN where a model lacks it.
     notes : tuple of str
-        What must not be compared.
+        Warnings about comparisons that are not valid.
     """
 
     names: tuple[str, ...]
@@ -48,7 +50,7 @@ class ModelComparison:
     notes: tuple[str, ...]
 
     def sections(self) -> list[tuple[str, list[list[str]]]]:
-        """Return the table as text: for each part its title and rows of a label and a cell for each model."""
+        """Return the sections of the table as text: a title, and rows of a label and a cell for each model."""
         fixed = [
             [str(name), *_with_errors(self.estimates.loc[name].tolist(), self.std_errors.loc[name].tolist())]
             for name in self.estimates.index
@@ -72,24 +74,33 @@ class ModelComparison:
         return [(t, rows) for t, rows in zip(titles, (fixed, variances, about), strict=True) if rows]
 
     def __str__(self) -> str:
+        blank = [""] * len(self.names)
         rows: list[list[str]] = []
-        for number, (title, part) in enumerate(self.sections()):
-            rows += ([[""] * (len(self.names) + 1)] if number else []) + [[title, *[""] * len(self.names)]]
-            rows += [[f"  {row[0]}", *row[1:]] for row in part]
-        heads = ["", *self.names]
-        lines = text_columns(heads, [list(column) for column in zip(*rows, strict=True)], left=1)
-        legend = [
-            f"{name}: {text}" for name, text in zip(self.names, self.formulas, strict=True) if name != text
-        ]
-        return "\n".join([*lines, "", *legend, *self.notes])
+        for title, part in self.sections():
+            rows += [["", *blank], [title, *blank], *([f"  {row[0]}", *row[1:]] for row in part)]
+        columns = [list(column) for column in zip(*rows[1:], strict=True)]
+        return "\n".join(
+            [*text_columns(["", *self.names], columns, left=1), "", *self._legend(), *self.notes]
+        )
+
+    def _legend(self) -> list[str]:
+        """Return the formulas of models that are named otherwise."""
+        named = zip(self.names, self.formulas, strict=True)
+        return [f"{name}: {formula}" for name, formula in named if name != formula]
+
+    def _tables(self) -> list[Table]:
+        """Return the table for `mixedfit.to_latex` and others."""
+        rows = [tuple(row) for title, part in self.sections() for row in ([title], *part)]
+        notes = (*self._legend(), *self.notes)
+        return [Table("Models side by side", ("", *self.names), tuple(rows), 1, notes)]
 
     __repr__ = __str__
 
 
 def _with_errors(estimates: list[float], errors: list[float]) -> list[str]:
     """Return estimates with their standard errors in brackets; decimals show the smallest error to three digits."""
-    known = [e for e in errors if np.isfinite(e) and e > 0]
-    decimals = int(np.clip(2 - np.floor(np.log10(min(known))), 0, 12)) if known else 4
+    found = decimals_of_error(errors)
+    decimals = 4 if found is None else found
     return [
         "" if not np.isfinite(b) else f"{b:.{decimals}f} ({e:.{decimals}f})"
         for b, e in zip(estimates, errors, strict=True)
@@ -98,10 +109,7 @@ def _with_errors(estimates: list[float], errors: list[float]) -> list[str]:
 
 def _shown(name: str, values: list[float]) -> list[str]:
     """Return values with the decimals that show the largest to four digits, correlations with two decimals."""
-    if name.startswith("correlation of "):
-        return ["" if not np.isfinite(v) else f"{v:.2f}" for v in values]
-    largest = max((abs(v) for v in values if np.isfinite(v)), default=0.0)
-    decimals = int(np.clip(3 - np.floor(np.log10(largest)), 0, 12)) if largest > 0 else 3
+    decimals = 2 if name.startswith("correlation of ") else decimals_of_size(values, 4)
     return ["" if not np.isfinite(v) else f"{v:.{decimals}f}" for v in values]
 
 
@@ -115,12 +123,12 @@ def compare_models(
     models : sequence of MixedResults, or mapping of names to them
         In the order of the columns.
     names : sequence of str, optional
-        Heads of the columns; by default those of the mapping, or "model 1" and so on.
+        Heads of the columns; by default the keys of the mapping, or "model 1" and so on.
 
     Raises
     ------
     ModelError
-        If there is no model, or the names do not fit.
+        If there is no model, or there are not as many different names as models.
 
     Examples
     --------
@@ -135,18 +143,6 @@ def compare_models(
     Days               0.80    1.55
     """
     fits, heads = _named(models, names)
-    parameters = [parameters_of(fit) for fit in fits]
-    columns = [coefficients(fit).rename(name) for fit, name in zip(fits, heads, strict=True)]
-    errors = [standard_errors(fit).rename(name) for fit, name in zip(fits, heads, strict=True)]
-    variances = []
-    for fit, own, name in zip(fits, parameters, heads, strict=True):
-        chosen = [p for p in own if p.kind != "fixed"]
-        words = [p.words for p in chosen]
-        if fit.held_sigma is not None:
-            words, values = [*words, "residual SD"], [*values_of(fit, chosen), fit.sigma]
-        else:
-            values = list(values_of(fit, chosen))
-        variances.append(pd.Series(values, index=pd.Index(words, dtype=object), name=name))
     facts = pd.DataFrame(
         {
             "method": ["REML" if fit.reml else "ML" for fit in fits],
@@ -159,24 +155,33 @@ def compare_models(
         },
         index=pd.Index(heads),
     )
-    groups = [pd.Series(fit.ngroups, name=name, dtype=float) for fit, name in zip(fits, heads, strict=True)]
-    table = _side_by_side(variances)
-    residual = [name for name in table.index if name == "residual SD"]
+    variances = _side_by_side([_deviations(fit) for fit in fits], heads)
+    residual = variances.index == "residual SD"
     return ModelComparison(
         tuple(heads),
         tuple(fit.formula for fit in fits),
-        _side_by_side(columns),
-        _side_by_side(errors),
-        table.loc[[*(name for name in table.index if name != "residual SD"), *residual]],
+        _side_by_side([coefficients(fit) for fit in fits], heads),
+        _side_by_side([standard_errors(fit) for fit in fits], heads),
+        pd.concat([variances[~residual], variances[residual]]),
         facts,
-        _side_by_side(groups),
+        _side_by_side([pd.Series(fit.ngroups, dtype=float) for fit in fits], heads),
         _warnings(fits, heads),
     )
+
+
+def _deviations(fit: Fit) -> pd.Series[float]:
+    """Return the standard deviations and correlations of a fit, with the residual SD even if it was held."""
+    chosen = [p for p in parameters_of(fit) if p.kind != "fixed"]
+    out = dict(zip((p.words for p in chosen), values_of(fit, chosen), strict=True))
+    if fit.held_sigma is not None:
+        out["residual SD"] = fit.sigma
+    return pd.Series(out, dtype=float)
 
 
 def _named(
     models: Iterable[Fitted] | Mapping[str, Fitted], names: Iterable[str] | None
 ) -> tuple[list[Fit], list[str]]:
+    """Return the fits and the heads of their columns."""
     if hasattr(models, "_fit"):
         models = [cast("Fitted", models)]
     if isinstance(models, Mapping):
@@ -198,16 +203,17 @@ def _named(
     return [fit_of(fit) for fit in fits], heads
 
 
-def _side_by_side(columns: list[pd.Series[float]]) -> pd.DataFrame:
-    """Return columns beside each other, rows in the order in which they are first met."""
+def _side_by_side(columns: list[pd.Series[float]], heads: list[str]) -> pd.DataFrame:
+    """Return columns side by side under their heads, rows in the order of their first appearance."""
     order = list(dict.fromkeys(name for column in columns for name in column.index))
     return pd.DataFrame(
-        {column.name: column.reindex(order).to_numpy(dtype=float) for column in columns},
+        {h: column.reindex(order).to_numpy(dtype=float) for h, column in zip(heads, columns, strict=True)},
         index=pd.Index(order, dtype=object),
     )
 
 
 def _warnings(fits: list[Fit], heads: list[str]) -> tuple[str, ...]:
+    """Return notes on comparisons that are not valid, and on singular fits."""
     first = fits[0]
     apart = "their likelihoods and criteria cannot be compared."
     if any(fit.nobs != first.nobs or not fit.design.index.equals(first.design.index) for fit in fits):
@@ -222,7 +228,7 @@ def _warnings(fits: list[Fit], heads: list[str]) -> tuple[str, ...]:
         ]
     else:
         notes = []
-    flat = [head for head, fit in zip(heads, fits, strict=True) if fit.convergence.singular]
-    if flat:
-        notes.append(f"Converged on the boundary (a covariance without full rank): {', '.join(flat)}.")
+    singular = [head for head, fit in zip(heads, fits, strict=True) if fit.convergence.singular]
+    if singular:
+        notes.append(f"Converged on the boundary (a covariance without full rank): {', '.join(singular)}.")
     return tuple(notes)

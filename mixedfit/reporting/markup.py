@@ -1,15 +1,22 @@
-"""Tables as LaTeX, Markdown and HTML."""
+"""Tables of results as LaTeX, Markdown and HTML."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .table import Table, tables_of
 
 __all__ = ["html_table", "to_html", "to_latex", "to_markdown"]
+
+
+def _captioned(what: Any, caption: str | None) -> Iterator[tuple[Table, str]]:
+    """Yield the tables of a record with their captions; `caption` replaces the first."""
+    for number, table in enumerate(tables_of(what)):
+        yield table, table.caption if caption is None or number else caption
+
 
 # -- LaTeX -----------------------------------------------------------------------------------------
 
@@ -39,9 +46,9 @@ _LATEX = {
 }
 
 BREAK = r"\par "
-"""Between notes, which are no sentences where they are formulas."""
+"""Separator of notes, each on its own line because some are formulas and not sentences."""
 
-_NEGATIVE = re.compile(r"^-(?=[\d.])")
+_NEGATIVE = re.compile(r"^-(?=[\d.∞])")
 
 
 def _latex_text(text: str) -> str:
@@ -50,16 +57,16 @@ def _latex_text(text: str) -> str:
 
 
 def to_latex(what: Any, *, caption: str | None = None, label: str = "") -> str:
-    r"""Return the tables of a record as LaTeX, in booktabs' style.
+    r"""Return the tables of a record as LaTeX, for the package booktabs.
 
     Parameters
     ----------
     what : fit or record
         A fit, a summary, or anything with a table: `anova`, `emmeans`, `compare_models`, a DataFrame.
     caption : str, optional
-        Replaces the table's own (of the first, if there are several). With "" there is none, and no table environment.
+        Replaces the caption of the first table. With "" there is no caption and no table environment.
     label : str
-        Of the first table, for ``\ref``.
+        Label of the first table, for ``\ref``.
 
     Raises
     ------
@@ -81,11 +88,8 @@ def to_latex(what: Any, *, caption: str | None = None, label: str = "") -> str:
     <BLANKLINE>
     {\footnotesize Degrees of freedom: Satterthwaite.\par}
     """
-    parts = []
-    for number, table in enumerate(tables_of(what)):
-        own = table.caption if caption is None or number else caption
-        parts.append(_latex(table, own, label if number == 0 else ""))
-    return "\n\n".join(parts)
+    tables = enumerate(_captioned(what, caption))
+    return "\n\n".join(_latex(table, own, "" if number else label) for number, (table, own) in tables)
 
 
 def _latex(table: Table, caption: str, label: str) -> str:
@@ -118,7 +122,7 @@ def _markdown_text(text: str) -> str:
 
 
 def to_markdown(what: Any, *, caption: str | None = None) -> str:
-    """Return the tables of a record as Markdown, aligned so that the text can be read too.
+    """Return the tables of a record as Markdown, with aligned columns.
 
     Parameters
     ----------
@@ -139,11 +143,7 @@ def to_markdown(what: Any, *, caption: str | None = None) -> str:
     | :---------- | -------: |
     | (Intercept) |   1527.5 |
     """
-    parts = []
-    for number, table in enumerate(tables_of(what)):
-        own = table.caption if caption is None or number else caption
-        parts.append(_markdown(table, own))
-    return "\n\n".join(parts)
+    return "\n\n".join(_markdown(table, own) for table, own in _captioned(what, caption))
 
 
 def _markdown(table: Table, caption: str) -> str:
@@ -174,7 +174,7 @@ def _markdown(table: Table, caption: str) -> str:
 
 
 def to_html(what: Any, *, caption: str | None = None) -> str:
-    """Return the tables of a record as HTML: captions, and headers with their scope, for screen readers too.
+    """Return the tables of a record as HTML, with captions and the scope of headers for screen readers.
 
     Parameters
     ----------
@@ -193,40 +193,32 @@ def to_html(what: Any, *, caption: str | None = None) -> str:
     >>> "<th scope=\\"row\\"" in mf.to_html(fit.params)
     True
     """
-    parts = []
-    for number, table in enumerate(tables_of(what)):
-        own = table.caption if caption is None or number else caption
-        parts.append(html_table(table, own))
-    return "\n".join(parts)
+    return "\n".join(html_table(table, own) for table, own in _captioned(what, caption))
 
 
 def html_table(table: Table, caption: str) -> str:
     """Return one table as HTML, its notes below."""
-    escape: Callable[[str], str] = html.escape
+    sides = ["left" if j < table.left else "right" for j in range(len(table.heads))]
+
+    def cell(tag: str, text: str, side: str) -> str:
+        return f'<{tag} style="text-align:{side};white-space:nowrap">{html.escape(text)}</{tag.split()[0]}>'
+
+    def line(row: Sequence[str]) -> str:
+        if len(row) == 1 < len(sides):
+            title = f"<em>{html.escape(row[0])}</em>"
+            return f'<th scope="rowgroup" colspan="{len(sides)}" style="text-align:left">{title}</th>'
+        labels = [cell('th scope="row"', text, "left") for text in row[: table.left]]
+        numbers = [cell("td", _NEGATIVE.sub("−", text.strip()), "right") for text in row[table.left :]]
+        return "".join(labels + numbers)
+
+    heads = [
+        cell('th scope="col"' if head else "td", head, side)
+        for head, side in zip(table.heads, sides, strict=True)
+    ]
     lines = ["<table>"]
     if caption:
-        lines.append(f'<caption style="text-align:left">{escape(caption)}</caption>')
-    cells = [
-        f'<th scope="col" style="text-align:{"left" if j < table.left else "right"}">{escape(head)}</th>'
-        if head
-        else "<td></td>"
-        for j, head in enumerate(table.heads)
-    ]
-    lines.append(f"<thead><tr>{''.join(cells)}</tr></thead>")
-    lines.append("<tbody>")
-    for row in table.rows:
-        if len(row) == 1 and len(table.heads) > 1:
-            lines.append(
-                f'<tr><th scope="rowgroup" colspan="{len(table.heads)}" style="text-align:left">'
-                f"<em>{escape(row[0])}</em></th></tr>"
-            )
-            continue
-        shown = [
-            f'<th scope="row" style="text-align:left">{escape(cell)}</th>'
-            if j < table.left
-            else f'<td style="text-align:right">{escape(_NEGATIVE.sub("−", cell.strip()))}</td>'
-            for j, cell in enumerate(row)
-        ]
-        lines.append(f"<tr>{''.join(shown)}</tr>")
+        lines.append(f'<caption style="text-align:left">{html.escape(caption)}</caption>')
+    lines += [f"<thead><tr>{''.join(heads)}</tr></thead>", "<tbody>"]
+    lines += [f"<tr>{line(row)}</tr>" for row in table.rows]
     lines += ["</tbody>", "</table>"]
-    return "\n".join([*lines, *(f"<p>{escape(note)}</p>" for note in table.notes)])
+    return "\n".join([*lines, *(f"<p>{html.escape(note)}</p>" for note in table.notes)])

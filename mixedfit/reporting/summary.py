@@ -1,12 +1,12 @@
-"""The summary of a fit as text, HTML and plain records."""
+"""The summary of a fit, as text, HTML and plain records."""
 
 from __future__ import annotations
 
 import html
 import json
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Literal
 
 import numpy as np
@@ -31,15 +31,18 @@ from mixedfit.estimation.tables import (
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.ddf import Ddf, method_named
 
-__all__ = ["Summary", "correlation_cells", "fixed_cells", "random_cells", "summarise"]
+from .markup import html_table
+from .table import Table
+
+__all__ = ["Summary", "fixed_cells", "summarise"]
 
 LONG_TABLE = 60
-"""Coefficients beyond this many are counted, not printed."""
+"""Largest number of coefficients that are printed; the others are counted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """The summary of a fit. Prints as lme4 does; shows as HTML in a notebook.
+    """Summary of a fit. Prints as in lme4; is shown as HTML in a notebook.
 
     Attributes
     ----------
@@ -50,21 +53,21 @@ class Summary:
     residuals : pandas.Series
         Quantiles of the scaled residuals.
     varcorr : pandas.DataFrame
-        Random effects, as `MixedResults.varcorr`.
+        Variances of the random effects, as `MixedResults.varcorr`.
     coefficients : pandas.DataFrame
         Columns estimate, std_error, df, statistic, p_value; without degrees of freedom neither df nor p_value.
     ddf : str
-        Where the degrees of freedom come from; empty without them.
+        Method of the degrees of freedom; empty without them.
     correlation : pandas.DataFrame or None
-        Correlation of the fixed effects, if asked for.
+        Correlation of the fixed effects, if requested.
     nobs : int
     ngroups : dict of str to int
     verdict : str
         Convergence in words.
     facts : dict
-        Converged, status, singular, sigma, theta: the verdict and the variances as values.
+        Converged, status, singular, sigma and theta, as values.
     notes : tuple of str
-        Dropped rows and columns, and what was held fixed.
+        Dropped rows and columns, and a residual SD that was held.
     """
 
     title: str
@@ -88,13 +91,22 @@ class Summary:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return to_html(self)
+        return _html(self)
+
+    def _tables(self) -> list[Table]:
+        """Return the tables for `mixedfit.to_latex` and others."""
+        notes = (f"Degrees of freedom: {self.ddf}.",) if self.ddf else ()
+        groups = "; ".join(f"{name}, {count}" for name, count in self.ngroups.items())
+        size = f"Rows: {self.nobs}" + (f"; levels: {groups}." if groups else ".")
+        fixed = _fixed_table(self.coefficients, notes)
+        random = _random_table(self.varcorr, (size, self.verdict, *self.notes))
+        return [fixed, random, *_correlation_table(self.correlation)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything shown, as numbers and text that JSON can hold (NaN becomes None).
+        """Return all contents as numbers and text that JSON can hold; NaN becomes None.
 
-        Infinite numbers become the text "Infinity", which Python's ``float`` and JavaScript's ``Number`` read: the
-        degrees of freedom of a normal distribution.
+        Infinite numbers, such as the degrees of freedom of a normal distribution, become the text "Infinity", which
+        Python's ``float`` and JavaScript's ``Number`` read.
         """
         record = {
             "title": self.title,
@@ -125,6 +137,7 @@ class Summary:
 
 
 def _without_nan(value: Any) -> Any:
+    """Return a value, or a container of values, with NaN as None and infinite numbers as text."""
     if isinstance(value, dict):
         return {str(k): _without_nan(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -244,31 +257,26 @@ def _one_decimal(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
+def _random_rows(varcorr: pd.DataFrame) -> list[list[str]]:
+    """Return group, effect, variance, SD and the correlations with earlier effects, as text."""
+    own = varcorr[varcorr["var2"].isna()]
+    variances, deviations = (format_numbers(own[name].tolist(), 4) for name in ("vcov", "sdcor"))
+    rows = []
+    for group, name, variance, deviation in zip(own["grp"], own["var1"], variances, deviations, strict=True):
+        effect = name if isinstance(name, str) else ""
+        earlier = varcorr[(varcorr["grp"] == group) & (varcorr["var2"] == effect)]["sdcor"]
+        correlations = ["NaN" if np.isnan(v) else f"{v:.2f}" for v in earlier]
+        rows.append([str(group), effect, variance, deviation, *correlations])
+    return rows
+
+
 def _random_lines(s: Summary) -> list[str]:
-    table = s.varcorr
-    own = table[table["var2"].isna()]
-    variances = format_numbers(own["vcov"].tolist(), 4)
-    deviations = format_numbers(own["sdcor"].tolist(), 4)
-    groups, names, correlations = [], [], []
-    previous = None
-    for _, row in own.iterrows():
-        groups.append("" if row["grp"] == previous else str(row["grp"]))
-        names.append("" if row["var1"] is None or row["var1"] != row["var1"] else str(row["var1"]))
-        correlations.append(_correlations_with_earlier(table, row["grp"], row["var1"]))
-        previous = row["grp"]
-    width = max((len(c) for c in correlations), default=0)
-    heads = ["Groups", "Name", "Variance", "Std.Dev."]
-    columns = [groups, names, [t.strip() for t in variances], [t.strip() for t in deviations]]
-    columns[2:] = [[t.strip().rjust(max(len(u.strip()) for u in c)) for t in c] for c in columns[2:]]
-    for i in range(width):
-        heads.append("Corr" if i == 0 else "")
-        columns.append([c[i] if i < len(c) else "" for c in correlations])
+    rows = _random_rows(s.varcorr)
+    columns = [list(column) for column in zip_longest(*rows, fillvalue="")]
+    groups = columns[0]
+    columns[0] = ["" if i and groups[i - 1] == group else group for i, group in enumerate(groups)]
+    heads = ["Groups", "Name", "Variance", "Std.Dev.", "Corr", *[""] * len(columns)][: len(columns)]
     return [f" {line}" for line in text_columns(heads, columns, left=len(heads))]
-
-
-def _correlations_with_earlier(table: pd.DataFrame, group: str, name: Any) -> list[str]:
-    rows = table[(table["grp"] == group) & (table["var2"] == name)] if isinstance(name, str) else table[:0]
-    return ["NaN" if np.isnan(v) else f"{v:.2f}" for v in rows["sdcor"]]
 
 
 def _fixed_lines(coefficients: pd.DataFrame) -> list[str]:
@@ -282,12 +290,9 @@ def _fixed_lines(coefficients: pd.DataFrame) -> list[str]:
 
 
 def fixed_cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Return heads and columns of text of the table of fixed effects."""
-    estimates, errors, statistics = (
-        list(column)
-        for column in coefficient_columns(
-            shown["estimate"].tolist(), shown["std_error"].tolist(), shown["statistic"].tolist()
-        )
+    """Return the heads and the columns of the table of fixed effects, as text."""
+    estimates, errors, statistics = coefficient_columns(
+        shown["estimate"].tolist(), shown["std_error"].tolist(), shown["statistic"].tolist()
     )
     if "df" not in shown:
         return ["Estimate", "Std. Error", "t value"], [estimates, errors, statistics]
@@ -301,109 +306,66 @@ def fixed_cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def _degrees(df: float) -> str:
-    """Return degrees of freedom with two decimals, or without where they do not matter."""
+    """Return degrees of freedom with two decimals, or with none from 10,000."""
     if not np.isfinite(df):
         return "NA" if np.isnan(df) else "Inf"
     return f"{df:.2f}" if df < 1e4 else f"{df:.0f}"
 
 
 def _correlation_lines(correlation: pd.DataFrame) -> list[str]:
-    names = [str(name) for name in correlation.index[:LONG_TABLE]]
-    rows = [abbreviate(name, 11) for name in names[1:]]
-    heads = ["", *(abbreviate(name, 6) for name in names[:-1])]
-    values = correlation.to_numpy()
-    columns: list[list[str]] = [rows]
-    for j in range(len(names) - 1):
-        columns.append([f"{values[i, j]:.3f}" if i > j else "" for i in range(1, len(names))])
-    return text_columns(heads, columns, left=1)
+    (table,) = _correlation_table(correlation)
+    names, *columns = ([*column] for column in zip(*table.rows, strict=True))
+    rows = [abbreviate(name, 11) for name in names]
+    return text_columns([abbreviate(head, 6) for head in table.heads], [rows, *columns], left=1)
 
 
-def to_html(s: Summary) -> str:
+def _html(s: Summary) -> str:
     """Return the summary as an HTML fragment with a table for each part."""
     criteria = ", ".join(f"{name} {_one_decimal(value)}" for name, value in s.criteria.items())
-    random_rows = random_cells(s.varcorr)
-    shown = s.coefficients[:LONG_TABLE]
-    heads, cells = fixed_cells(shown)
-    fixed_rows = [[str(name), *row] for name, *row in zip(shown.index, *cells, strict=True)]
     groups = "; ".join(f"{name}: {count}" for name, count in s.ngroups.items())
+    size = f"{s.nobs} rows, {groups}" if groups else f"{s.nobs} rows"
+    quantiles = format_numbers(zap_small(s.residuals.tolist(), 5), 4)
+    tables = [
+        Table("Scaled residuals", tuple(s.residuals.index), (tuple(quantiles),), 0),
+        _fixed_table(s.coefficients[:LONG_TABLE]),
+        _random_table(s.varcorr),
+        *_correlation_table(s.correlation),
+    ]
+    notes = [f"Degrees of freedom: {s.ddf}."] if s.ddf else []
     parts = [
         '<div class="mixedfit-summary">',
         f"<p><strong>{html.escape(s.title)}</strong><br><code>{html.escape(s.formula)}</code></p>",
-        f"<p>{html.escape(criteria)}. {s.nobs} rows"
-        + (f", {html.escape(groups)}." if groups else ".")
-        + "</p>",
-        _html_table(
-            "Scaled residuals",
-            list(s.residuals.index),
-            [format_numbers(zap_small(s.residuals.tolist(), 5), 4)],
-            left=0,
-        ),
-        _html_table("Fixed effects", ["", *heads], fixed_rows),
-        _html_table(
-            "Random effects", ["Group", "Effect", "Variance", "Std. Dev.", "Corr."], random_rows, left=2
-        ),
-        *_html_correlation(s.correlation),
-        *([f"<p>Degrees of freedom: {html.escape(s.ddf)}.</p>"] if s.ddf else []),
-        f"<p>{html.escape(s.verdict)}</p>",
-        *(f"<p>{html.escape(note)}</p>" for note in s.notes),
+        f"<p>{html.escape(criteria)}. {html.escape(size)}.</p>",
+        *(html_table(table, table.caption) for table in tables),
+        *(f"<p>{html.escape(note)}</p>" for note in (*notes, s.verdict, *s.notes)),
         "</div>",
     ]
     return "\n".join(parts)
 
 
-def random_cells(varcorr: pd.DataFrame) -> list[list[str]]:
-    """Return rows of text of the random effects: group, effect, variance, SD, correlations with earlier effects."""
-    own = varcorr[varcorr["var2"].isna()]
-    return [
-        [
-            str(row["grp"]),
-            str(row["var1"]) if isinstance(row["var1"], str) else "",
-            variance.strip(),
-            deviation.strip(),
-            " ".join(_correlations_with_earlier(varcorr, row["grp"], row["var1"])),
-        ]
-        for (_, row), variance, deviation in zip(
-            own.iterrows(),
-            format_numbers(own["vcov"].tolist(), 4),
-            format_numbers(own["sdcor"].tolist(), 4),
-            strict=True,
-        )
-    ]
+def _fixed_table(shown: pd.DataFrame, notes: tuple[str, ...] = ()) -> Table:
+    heads, cells = fixed_cells(shown)
+    rows = tuple((str(name), *row) for name, *row in zip(shown.index, *cells, strict=True))
+    return Table("Fixed effects", ("", *heads), rows, 1, notes)
 
 
-def correlation_cells(correlation: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Return heads and rows of text of the lower triangle of a correlation matrix."""
-    names = [str(name) for name in correlation.index[:LONG_TABLE]]
-    values = correlation.to_numpy()
-    blank = len(names) - 1
-    rows = [
-        [names[i], *(f"{values[i, j]:.3f}" if j < i else "" for j in range(blank))]
-        for i in range(1, len(names))
-    ]
-    return names[:-1], rows
+def _random_table(varcorr: pd.DataFrame, notes: tuple[str, ...] = ()) -> Table:
+    heads = ("Group", "Effect", "Variance", "Std. Dev.", "Corr.")
+    rows = tuple(
+        (group, effect, variance.strip(), deviation.strip(), " ".join(correlations))
+        for group, effect, variance, deviation, *correlations in _random_rows(varcorr)
+    )
+    return Table("Random effects", heads, rows, 2, notes)
 
 
-def _html_correlation(correlation: pd.DataFrame | None) -> list[str]:
+def _correlation_table(correlation: pd.DataFrame | None) -> list[Table]:
+    """Return the lower triangle of a correlation matrix, or nothing for fewer than two fixed effects."""
     if correlation is None or len(correlation) < 2:
         return []
-    names, rows = correlation_cells(correlation)
-    return [_html_table("Correlation of fixed effects", ["", *names], rows)]
-
-
-def _html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """Return a table: the first `left` columns are names, on the left; numbers on the right under their heads."""
-
-    def cells(tags: Sequence[str], texts: Sequence[str]) -> str:
-        style = "text-align:{};white-space:nowrap"
-        return "".join(
-            f'<{tag} style="{style.format("left" if i < left else "right")}">{html.escape(text.strip())}'
-            f"</{tag.split()[0]}>"
-            for i, (tag, text) in enumerate(zip(tags, texts, strict=True))
-        )
-
-    width = len(heads)
-    head = cells(['th scope="col"'] * width, heads)
-    tags = ['th scope="row"' if left else "td", *["td"] * (width - 1)]
-    body = "".join(f"<tr>{cells(tags, row)}</tr>" for row in rows)
-    caption = html.escape(caption)
-    return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    names = [str(name) for name in correlation.index[:LONG_TABLE]]
+    values = correlation.to_numpy()
+    rows = tuple(
+        (names[i], *(f"{values[i, j]:.3f}" if j < i else "" for j in range(len(names) - 1)))
+        for i in range(1, len(names))
+    )
+    return [Table("Correlation of fixed effects", ("", *names[:-1]), rows)]

@@ -1,4 +1,4 @@
-"""Tables of results as text cells."""
+"""Tables of results as text, cell by cell; `markup` writes them as LaTeX, Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import format_p_value
+from mixedfit.core.format import decimals_of_error, decimals_of_size, format_fixed, format_p_value
 from mixedfit.inference.power.record import Power
-
-from .compare_models import ModelComparison
-from .summary import Summary, correlation_cells, fixed_cells, random_cells
 
 __all__ = ["Table", "tables_of"]
 
@@ -30,7 +27,7 @@ class Table:
     rows : tuple of tuple of str
         A row of one cell is a title that spans the table.
     left : int
-        Leading columns that are labels.
+        Number of leading columns that are labels.
     notes : tuple of str
     """
 
@@ -78,7 +75,18 @@ _SHARED = (
     "bias",
     "mc_error",
 )
-"""Columns in one unit, which get the same decimals."""
+"""Columns in the unit of the estimates, which get the same number of decimals."""
+
+
+_CAPTIONS = {
+    "AnovaTable": "Tests of the terms of the fixed part",
+    "LikelihoodRatioTable": "Likelihood-ratio tests",
+    "MarginalMeans": "Estimated marginal means",
+    "MarginalContrasts": "Contrasts of marginal means",
+    "TTest": "Tests of contrasts",
+    "Bootstrap": "Bootstrap",
+    "Profile": "Likelihood profiles",
+}
 
 
 def tables_of(what: Any) -> list[Table]:
@@ -86,7 +94,7 @@ def tables_of(what: Any) -> list[Table]:
 
     Parameters
     ----------
-    what : Summary, MixedResults, ModelComparison, record with a `table`, or DataFrame
+    what : MixedResults, record with `_tables()` or a `table`, or DataFrame
 
     Raises
     ------
@@ -95,10 +103,8 @@ def tables_of(what: Any) -> list[Table]:
     """
     if isinstance(what, Table):
         return [what]
-    if isinstance(what, Summary):
-        return _of_summary(what)
-    if isinstance(what, ModelComparison):
-        return [_of_comparison(what)]
+    if callable(getattr(what, "_tables", None)):
+        return list(what._tables())
     if isinstance(what, Power):
         cells = what.cells()
         rows = tuple(tuple(row) for row in cells.itertuples(index=False))
@@ -112,7 +118,7 @@ def tables_of(what: Any) -> list[Table]:
         method = getattr(what, "method", "")
         if isinstance(method, str) and method and not any("egrees of freedom" in note for note in notes):
             notes = (f"Degrees of freedom: {method}.", *notes)
-        return [_of_frame(what.table, _caption(what), notes)]
+        return [_of_frame(what.table, _CAPTIONS.get(type(what).__name__, ""), notes)]
     if callable(getattr(what, "summary", None)):
         return tables_of(what.summary())
     raise ModelError(
@@ -121,46 +127,8 @@ def tables_of(what: Any) -> list[Table]:
     )
 
 
-def _caption(what: Any) -> str:
-    names = {
-        "AnovaTable": "Tests of the terms of the fixed part",
-        "LikelihoodRatioTable": "Likelihood-ratio tests",
-        "MarginalMeans": "Estimated marginal means",
-        "MarginalContrasts": "Contrasts of marginal means",
-        "TTest": "Tests of contrasts",
-        "Bootstrap": "Bootstrap",
-        "Profile": "Likelihood profiles",
-    }
-    return names.get(type(what).__name__, "")
-
-
-def _of_summary(s: Summary) -> list[Table]:
-    heads, cells = fixed_cells(s.coefficients)
-    rows = [(str(name), *row) for name, *row in zip(s.coefficients.index, *cells, strict=True)]
-    notes = (f"Degrees of freedom: {s.ddf}.",) if s.ddf else ()
-    groups = "; ".join(f"{name}, {count}" for name, count in s.ngroups.items())
-    size = f"Rows: {s.nobs}" + (f"; levels: {groups}." if groups else ".")
-    out = [Table("Fixed effects", ("", *heads), tuple(rows), 1, notes)]
-    random = tuple(tuple(row) for row in random_cells(s.varcorr))
-    heads = ["Group", "Effect", "Variance", "Std. Dev.", "Corr."]
-    out.append(Table("Random effects", tuple(heads), random, 2, (size, s.verdict, *s.notes)))
-    if s.correlation is not None and len(s.correlation) > 1:
-        names, body = correlation_cells(s.correlation)
-        out.append(Table("Correlation of fixed effects", ("", *names), tuple(tuple(row) for row in body)))
-    return out
-
-
-def _of_comparison(what: ModelComparison) -> Table:
-    rows: list[tuple[str, ...]] = []
-    for title, part in what.sections():
-        rows.append((title,))
-        rows += [tuple(row) for row in part]
-    legend = tuple(f"{n}: {f}" for n, f in zip(what.names, what.formulas, strict=True) if n != f)
-    return Table("Models side by side", ("", *what.names), tuple(rows), 1, (*legend, *what.notes))
-
-
 def _of_frame(frame: pd.DataFrame, caption: str, notes: tuple[str, ...]) -> Table:
-    """Return a frame as text: its index (if it says anything) and columns of text in front, as labels."""
+    """Return a frame as text; its index, unless it only counts rows, and its columns of text come first, as labels."""
     labels: list[tuple[str, list[str]]] = []
     if not isinstance(frame.index, pd.RangeIndex):
         for i in range(frame.index.nlevels):
@@ -184,12 +152,9 @@ def _missing(value: Any) -> bool:
 
 
 def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
-    shared = [name for name in names if name in _SHARED]
-    errors = next((frame[name] for name in ("std_error", "std.error") if name in shared), None)
-    decimals = None
-    if errors is not None:
-        known = [float(e) for e in errors if np.isfinite(e) and e > 0]
-        decimals = int(np.clip(2 - np.floor(np.log10(min(known))), 0, 12)) if known else None
+    """Return the text of columns of numbers."""
+    errors = next((frame[name] for name in ("std_error", "std.error") if name in names), ())
+    shared = decimals_of_error(errors)
     out = {}
     for name in names:
         values = [float(v) for v in frame[name]]
@@ -197,35 +162,26 @@ def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
             out[name] = [
                 "" if np.isnan(v) else f"{v:.4f}" if v >= 1e-4 else format_p_value(v) for v in values
             ]
-        elif pd.api.types.is_integer_dtype(frame[name]) or _whole(values):
-            out[name] = [_fixed(v, 0) for v in values]
-        elif name in ("df", "df_denom"):
-            out[name] = [_fixed(v, 2) for v in values]
-        elif name in ("statistic", "chisq"):
-            out[name] = [_fixed(v, 3) for v in values]
-        elif name in shared and decimals is not None:
-            out[name] = [_fixed(v, decimals) for v in values]
+            continue
+        if pd.api.types.is_integer_dtype(frame[name]) or _whole(values):
+            decimals = 0
+        elif name in _DECIMALS:
+            decimals = _DECIMALS[name]
+        elif name in _SHARED and shared is not None:
+            decimals = shared
         else:
-            out[name] = [_fixed(v, _decimals(values)) for v in values]
+            decimals = decimals_of_size(values, 5, 1, 10)
+        out[name] = format_fixed(values, decimals, missing="", infinite="∞")
     return out
 
 
+_DECIMALS = {"df": 2, "df_denom": 2, "statistic": 3, "chisq": 3}
+"""Decimals of columns that are the same in every table."""
+
+
 def _whole(values: list[float]) -> bool:
+    """Return whether all finite values are whole numbers, up to rounding."""
     finite = [v for v in values if np.isfinite(v)]
     return bool(finite) and all(
         (abs(v - round(v)) < 1e-6 * abs(v) and abs(v) < 1e9) or v == 0 for v in finite
     )
-
-
-def _decimals(values: list[float]) -> int:
-    """Return the decimals that show the largest value to five digits, at least two below 1,000."""
-    largest = max((abs(v) for v in values if np.isfinite(v)), default=0.0)
-    return int(np.clip(4 - np.floor(np.log10(largest)), 1, 10)) if largest > 0 else 1
-
-
-def _fixed(value: float, decimals: int) -> str:
-    if np.isnan(value):
-        return ""
-    if np.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    return f"{value:.{decimals}f}"

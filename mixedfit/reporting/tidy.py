@@ -58,12 +58,7 @@ def tidy(
 
 
 def _table(
-    fit: Fit,
-    kind: Effects,
-    level: float | None,
-    method: str,
-    ddf: Ddf | Literal["none"] | None,
-    scale: Scale,
+    fit: Fit, kind: Effects, level: float | None, method: str, ddf: Ddf | Literal["none"] | None, scale: Scale
 ) -> pd.DataFrame:
     if kind == "fixed":
         return _fixed(fit, level, method, ddf)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import inspect
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -408,3 +409,19 @@ def test_picture_must_bear_a_singular_fit() -> None:
     assert fit.singular
     for name in ("caterpillar", "shrinkage_by_size", "qq_random_effects", "__call__"):
         getattr(fit.plot, name)()
+
+
+@pytest.mark.parametrize("name", [name for name in vars(plots.Pictures) if not name.startswith("_")])
+def test_method_must_have_the_signature_and_docstring_of_its_function(name: str) -> None:
+    function, method = getattr(plots, name), getattr(plots.Pictures(None), name)  # type: ignore[arg-type]
+    own, theirs = inspect.signature(method).parameters, inspect.signature(function).parameters
+    if name.startswith("profile_"):
+        assert {k: p.default for k, p in own.items()} == {
+            k: p.default for k, p in theirs.items() if k != "profile"
+        }
+        return
+    assert list(own.values()) == list(theirs.values())[1:]
+    documented = method.__doc__.splitlines()
+    assert documented[0] == function.__doc__.splitlines()[0]
+    assert not any(line.startswith("results :") for line in documented)
+    assert all(any(line.lstrip().startswith((k, "group, effect")) for line in documented) for k in own)

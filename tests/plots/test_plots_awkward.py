@@ -608,8 +608,11 @@ def test_sparse_columns_must_not_be_black() -> None:
         (lambda: slopes().plot.fitted_lines(groups=0), "groups=0; expected how many levels"),
         (lambda: slopes().plot.fitted_lines(groups=[]), "groups=.*; expected how many levels"),
         (lambda: slopes().plot.fitted_lines(groups=2.5), "groups=2.5; expected how many levels"),
-        (lambda: slopes().plot.fitted_lines(columns=0), "columns=0; expected a whole number"),
-        (lambda: slopes().plot.spaghetti(lines=-1), "lines=-1; expected a whole number"),
+        (
+            lambda: slopes().plot.fitted_lines(columns=0),
+            "columns is 0; expected a whole number of at least 1",
+        ),
+        (lambda: slopes().plot.spaghetti(lines=-1), "lines is -1; expected a whole number of at least 1"),
     ],
 )
 def test_counts_must_be_at_least_one(draw: Any, words: str) -> None:

@@ -42,7 +42,7 @@ def verdict_in_words(results: Fitted) -> tuple[str, list[str]]:
         ]
     step = next((words for bound, words in _STEPS.items() if c.decrement < bound), number(2 * c.decrement, 1))
     return "The fit converged", [
-        f"The search found the optimum: a further step would change the criterion by less than {step}.",
+        f"The search found the optimum: a further step would change the criterion by less than {step}."
     ]
 
 

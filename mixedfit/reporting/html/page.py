@@ -110,11 +110,7 @@ def report(
 
 
 def report_html(
-    fitted: Fitted,
-    *,
-    title: str | None = None,
-    level: float = 0.95,
-    profile: bool | Literal["auto"] = "auto",
+    fitted: Fitted, *, title: str | None = None, level: float = 0.95, profile: bool | Literal["auto"] = "auto"
 ) -> str:
     """Return the page of `report` as text."""
     fit = fit_of(fitted, "report")
