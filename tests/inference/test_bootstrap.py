@@ -155,7 +155,7 @@ def test_reflated_effects_must_have_the_estimated_covariance() -> None:
 
 
 def test_residuals_must_be_centred_and_have_the_estimated_variance_when_they_are_resampled() -> None:
-    """Without an intercept residuals have a mean; Carpenter et al. (2003) draw from ê − mean(ê), times σ̂ over its SD."""
+    """Without an intercept residuals have a mean, which Carpenter et al. (2003) take off before they reflate."""
     rng = np.random.default_rng(5)
     x, group, w = rng.uniform(1, 2, 60), np.repeat(np.arange(12), 5), rng.uniform(0.5, 2.0, 60)
     y = 4.0 + x + rng.normal(size=12)[group] + rng.normal(size=60) / np.sqrt(w)
