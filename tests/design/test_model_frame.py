@@ -28,7 +28,7 @@ def test_series_must_be_matched_by_its_labels_when_in_another_order(what: str, f
 
 
 @pytest.mark.parametrize("what", ["weights", "offset"])
-def test_series_of_more_rows_must_be_refused_when_its_labels_are_not_those_of_the_data(
+def test_series_must_be_refused_when_its_labels_are_not_those_of_the_data(
     what: str, frame: pd.DataFrame
 ) -> None:
     with pytest.raises(mf.DataError, match="whose index is not that of the data"):
