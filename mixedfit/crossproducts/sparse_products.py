@@ -33,7 +33,7 @@ class SparsePattern:
     Attributes
     ----------
     ptr, rows, start : ndarray of int64
-        Block columns, row nodes, places of the blocks' values; see `kernels.sparse`.
+        Block columns, row nodes, places of the blocks' values; see `kernels.block_sparse`.
     size, factor : ndarray of int64, shape (nodes,)
         Columns of each node, and which tail factor it belongs to.
     offset : ndarray of int64, shape (nodes,)

@@ -1,45 +1,67 @@
-"""Effects of new groups must have the covariance Ω, not that of the transposed root."""
+"""Draws for groups that the data do not have, where the covariance of their effects is known."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import mixedfit as mf
-from mixedfit.bayes.criticism.predictive_check import replicate
 
-OMEGA = np.array([[100.0, 54.0], [54.0, 36.0]])
-"""Correlation 0.9; with LᵀL for LLᵀ the variances would be 129.2 and 6.8."""
+OMEGA = np.array([[4.0, -1.8], [-1.8, 1.0]])
+BETA, SIGMA = np.array([10.0, 0.5]), 0.3
 
 
 @pytest.fixture(scope="module")
 def posterior() -> mf.Posterior:
-    """Return draws that differ in the effects of new groups only: β = 0, Ω as above, a tiny σ."""
-    drawn = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).gibbs(seed=1)
-    omega = np.broadcast_to(OMEGA, drawn.omega[0].shape).copy()
+    """Return a posterior of 4,000 draws that all have the same parameters; three groups of three rows."""
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"x": np.tile([0.0, 1.0, 3.0], 3), "g": np.repeat(list("abc"), 3)})
+    drawn = mf.lmm("y ~ x + (x | g)", data.assign(y=rng.normal(size=9))).gibbs(
+        chains=2, draws=2000, tune=10, seed=1
+    )
     return replace(
-        drawn, omega=(omega,), beta=np.zeros_like(drawn.beta), sigma=np.full_like(drawn.sigma, 1e-3)
+        drawn,
+        beta=np.broadcast_to(BETA, drawn.beta.shape),
+        sigma=np.full_like(drawn.sigma, SIGMA),
+        omega=(np.broadcast_to(OMEGA, drawn.omega[0].shape),),
     )
 
 
-def test_prediction_for_a_new_group_must_have_the_covariance_of_its_effects(posterior: mf.Posterior) -> None:
-    drawn = posterior.predict({"Days": [0.0, 1.0], "Subject": ["new", "new"]}, kind="mean", seed=3)
-    first, second = drawn.values[..., 0].ravel(), drawn.values[..., 1].ravel()
-    covariance = np.cov(first, second - first)
-    error = np.sqrt(2.0 / first.size)
-    assert covariance[0, 0] == pytest.approx(100.0, rel=5 * error)
-    assert covariance[1, 1] == pytest.approx(36.0, rel=5 * error)
-    assert covariance[0, 1] == pytest.approx(54.0, rel=8 * error)
+def moments_must_be(drawn: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> None:
+    """Compare draws, shape (draws, rows), by five standard errors, and tell Ω = LLᵀ from LᵀL by fifty."""
+    scale = np.sqrt(np.diag(covariance))
+    assert np.abs((drawn.mean(axis=0) - mean) / scale).max() < 5 / np.sqrt(len(drawn))
+    error = np.sqrt((covariance**2 + np.outer(scale, scale) ** 2) / len(drawn))
+    assert np.abs((np.cov(drawn.T) - covariance) / error).max() < 5
+
+
+def rivals_apart(z: np.ndarray, size: int) -> float:
+    """Return how far zLᵀLzᵀ is from zLLᵀzᵀ, in standard errors of the variances of draws."""
+    root = np.linalg.cholesky(OMEGA)
+    own, rival = (np.einsum("ra,ab,rb->r", z, m, z) for m in (root @ root.T, root.T @ root))
+    return float(np.abs((rival - own) / (own * np.sqrt(2 / size))).max())
+
+
+def test_predicted_means_of_a_new_group_must_have_the_covariance_of_its_effects(
+    posterior: mf.Posterior,
+) -> None:
+    """The rival draws b = Lᵀz for Lz."""
+    rows = pd.DataFrame({"x": [0.0, 1.0, 2.0, 2.0], "g": ["new", "new", "new", "other"]})
+    drawn = posterior.predict(rows, kind="mean", seed=1).values.reshape(-1, 4)
+    z = np.column_stack([np.ones(4), rows["x"]])
+    same = rows["g"].to_numpy()[:, None] == rows["g"].to_numpy()
+    moments_must_be(drawn, z @ BETA, np.where(same, z @ OMEGA @ z.T, 0.0))
+    assert rivals_apart(z, len(drawn)) > 50
 
 
 def test_replicates_of_new_groups_must_have_the_covariance_of_their_effects(posterior: mf.Posterior) -> None:
-    y = replicate(posterior, 400, "new", 5)
-    days = posterior.design.X[:, 1]
-    at0, at1 = y[:, days == 0], y[:, days == 1]
-    covariance = np.cov(at0.ravel(), (at1 - at0).ravel())
-    error = np.sqrt(2.0 / at0.size)
-    assert covariance[0, 0] == pytest.approx(100.0, rel=5 * error)
-    assert covariance[1, 1] == pytest.approx(36.0, rel=5 * error)
-    assert covariance[0, 1] == pytest.approx(54.0, rel=8 * error)
+    """The rival draws b = Lᵀz for Lz."""
+    drawn = posterior.replicate(4000, groups="new", seed=1)
+    design = posterior.design
+    z, codes = design.blocks[0].z, design.blocks[0].codes
+    covariance = np.where(codes[:, None] == codes, z @ OMEGA @ z.T, 0.0) + SIGMA**2 * np.eye(9)
+    moments_must_be(drawn, design.X @ BETA, covariance)
+    assert rivals_apart(z, len(drawn)) > 50

@@ -211,6 +211,21 @@ def test_simulated_residuals_must_be_the_ranks_among_simulated_responses() -> No
     assert np.all(np.floor(found * 41) == below)
 
 
+def test_simulated_residuals_must_be_spread_evenly_when_draws_equal_the_observation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All of 19 draws equal: u is uniform on (0, 1); 9 lower and 10 equal: on (0.45, 1). The rival has widths 1/20."""
+    from scipy.stats import kstest
+
+    fit = mf.lmm("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy")).fit()
+    y = fit._fit.response
+    for lower in (0, 9):
+        drawn = np.where(np.arange(19) < lower, y[:, None] - 1.0, y[:, None])
+        monkeypatch.setattr("mixedfit.diagnostics.residuals._draw", lambda *_, d=drawn: d)
+        found = fit.diagnostics.simulated_residuals(19, seed=1)
+        assert kstest(found, "uniform", args=(lower / 20, 1 - lower / 20)).pvalue > 1e-3
+
+
 @pytest.mark.parametrize(("n", "seed"), [(0, None), (2.5, None), (10, "one")])
 def test_simulated_residuals_must_refuse_what_is_not_a_number_of_draws(n: Any, seed: Any) -> None:
     with pytest.raises(mf.ModelError, match=r"n is|seed="):

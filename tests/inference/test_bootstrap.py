@@ -15,7 +15,7 @@ import mixedfit as mf
 from mixedfit.estimation.estimate import estimate
 from mixedfit.estimation.simulate import simulate_response
 from mixedfit.inference.bootstrap.cases import LevelSource, RowSource
-from mixedfit.inference.bootstrap.sources import reflated
+from mixedfit.inference.bootstrap.sources import ResidualSource, reflated
 
 
 def worst_moment(drawn: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> float:
@@ -152,6 +152,18 @@ def test_reflated_effects_must_have_the_estimated_covariance() -> None:
     out = reflated(line, flat)
     np.testing.assert_allclose(out.T @ out / 9, flat, rtol=1e-8)
     assert not reflated(modes, np.zeros((2, 2))).any()
+
+
+def test_residuals_must_be_centred_and_have_the_estimated_variance_when_they_are_resampled() -> None:
+    """Without an intercept residuals have a mean, which Carpenter et al. (2003) take off before they reflate."""
+    rng = np.random.default_rng(5)
+    x, group, w = rng.uniform(1, 2, 60), np.repeat(np.arange(12), 5), rng.uniform(0.5, 2.0, 60)
+    y = 4.0 + x + rng.normal(size=12)[group] + rng.normal(size=60) / np.sqrt(w)
+    fit = mf.lmm("y ~ 0 + x + (0 + x | g)", {"y": y, "x": x, "g": group}, weights=w).fit()
+    left = (y - fit.fittedvalues.to_numpy()) * np.sqrt(w)
+    assert abs(left.mean()) > 0.1 * left.std()
+    drawn = ResidualSource(fit._fit).residuals
+    np.testing.assert_allclose(drawn, (left - left.mean()) / left.std(), rtol=1e-9)
 
 
 def one_way_draws(fit: mf.MixedResults, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -54,6 +54,22 @@ def test_bca_must_agree_with_scipy_on_an_independent_sample() -> None:
     assert np.abs(np.array(rival) - other.confidence_interval).max() > 0.02 * width
 
 
+def test_bca_must_be_the_percentile_interval_when_replicates_lie_evenly_about_an_atom_at_the_estimate() -> (
+    None
+):
+    """400 replicates below, 200 at and 400 above the estimate: z₀ = Φ⁻¹(0.4 + 0.2/2) = 0.
+
+    The rivals count the atom in full, z₀ = Φ⁻¹(0.6), or not at all, z₀ = Φ⁻¹(0.4).
+    """
+    spread = np.linspace(0.01, 4.0, 400)
+    replicates = np.concatenate([1.0 - spread, np.ones(200), 1.0 + spread])
+    found = INTERVALS["bca"](1.0, replicates, 0.9, 0.0)
+    np.testing.assert_allclose(found, INTERVALS["percentile"](1.0, replicates, 0.9, 0.0), rtol=1e-9)
+    assert found[0] + found[1] == pytest.approx(2.0, rel=1e-9)
+    rival = stats.norm.cdf(2 * stats.norm.ppf(0.6) + stats.norm.ppf([0.05, 0.95]))
+    assert np.abs(np.quantile(replicates, rival) - found).min() > 0.1
+
+
 def test_bca_must_work_on_a_fit() -> None:
     fit = FITS["slopes"]()
     drawn = fit.bootstrap(300, seed=1)

@@ -183,6 +183,12 @@ def test_contrasts_of_the_users_own_must_be_weighted_means() -> None:
     assert made["estimate"] == pytest.approx(a - (b + c) / 2)
 
 
+def test_letters_must_go_from_the_lowest_mean_to_the_highest() -> None:
+    """All differ: each mean has the letter of its rank. The rival takes the order of the means for their ranks."""
+    assert letters(np.array([3.0, 1.0, 2.0]), np.ones(3, dtype=bool)) == ["c", "a", "b"]
+    assert letters(np.array([2.0, 4.0, 1.0, 3.0]), np.ones(6, dtype=bool)) == ["b", "d", "a", "c"]
+
+
 def test_letters_must_be_shared_by_those_that_do_not_differ_only() -> None:
     rng = np.random.default_rng(2)
     for _ in range(50):

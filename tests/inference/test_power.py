@@ -212,6 +212,20 @@ def test_power_of_a_balanced_growth_study_must_be_that_of_its_slopes(slope: floa
     assert estimates.std() == pytest.approx(error, rel=0.15)
 
 
+def test_power_must_be_the_size_of_the_test_when_the_hypothesis_is_true() -> None:
+    """Days = 5 holds; z for the exact t on 17 degrees of freedom rejects a little oftener than in 5%.
+
+    The rival tests Days = 0, three standard errors away.
+    """
+    data, params = mf.load_dataset("sleepstudy"), {**PARAMS, "Days": 5.0}
+    outcome = mf.power(FORMULA, data, params, "Days = 5", n=600, seed=2, ddf="normal")
+    contains(outcome, 2 * t.sf(1.959964, 17))
+    z = (outcome.estimates.iloc[:, 0] - 5.0) / np.sqrt((36.0 + 400.0 / 82.5) / 18)
+    assert abs(z.mean()) < 4 / np.sqrt(600)
+    rival = mf.power(FORMULA, data, params, "Days", n=100, seed=2, ddf="normal")
+    assert rival.power > 0.8
+
+
 def test_levels_must_be_added_along_a_factor() -> None:
     outcome = mf.power(FORMULA, study(), PARAMS, "Days = 1", n=20, seed=3, along={"Subject": [2, 3, 8]})
     assert outcome.table["Subject"].tolist() == [2, 3, 8]

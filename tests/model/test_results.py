@@ -107,6 +107,22 @@ def test_held_sigma_must_be_reported() -> None:
     assert trials(True)[0].sigma == pytest.approx(1.0, rel=1e-12)
 
 
+# -- information criteria --------------------------------------------------------------------------
+
+
+def test_aicc_must_be_that_of_hurvich_and_tsai() -> None:
+    """n log(2πσ̂²) + n(n + p)/(n − p − 2) of a regression: Hurvich & Tsai (1989). Rivals: n − k for n − k − 1, AIC."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(9, 2))
+    y = x @ [1.0, 2.0] + rng.normal(size=9)
+    fit = mf.lmm("y ~ a + b", {"y": y, "a": x[:, 0], "b": x[:, 1]}).fit(reml=False)
+    X = np.column_stack([np.ones(9), x])
+    variance = np.mean((y - X @ np.linalg.lstsq(X, y, rcond=None)[0]) ** 2)
+    expected = 9 * np.log(2 * np.pi * variance) + 9 * (9 + 3) / (9 - 3 - 2)
+    assert fit.aicc == pytest.approx(expected, abs=1e-9)
+    assert min(abs(fit.aic - expected), abs(fit.aic + 2 * 4 * 5 / (9 - 4) - expected)) > 1
+
+
 # -- no random terms -------------------------------------------------------------------------------
 
 ORDINARY = {
