@@ -32,6 +32,16 @@ __all__ = ["main"]
 PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".eps", ".ps", ".tif", ".tiff", ".webp")
 """Endings of files that matplotlib writes."""
 
+PAGE = (
+    '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1"><title>mixedfit</title>'
+    "<style>body{{font-family:system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em}}"
+    "table{{border-collapse:collapse;margin:1em 0}}caption{{text-align:left;font-weight:bold}}"
+    "th,td{{padding:.2em .6em;border-bottom:1px solid #ccc}}</style></head>\n"
+    "<body>{}</body></html>"
+)
+"""HTML page around a body."""
+
 EXIT_OK, EXIT_NOT_CONVERGED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
@@ -64,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    """Add what says which model to fit to which data."""
+    """Add the arguments that choose data and model."""
     parser.add_argument(
         "data", help="a CSV (may be gzipped) or Parquet file, or the name of a data set that ships"
     )
@@ -82,7 +92,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_report(commands: Any) -> None:
-    """Add the command that writes a page."""
+    """Add the command that writes an HTML report."""
     page = commands.add_parser(
         "report",
         help="fit a model and write a page about it",
@@ -200,7 +210,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    """Print a posterior, or a fit beside it."""
+    """Sample a posterior and print it, or compare it with the fit."""
     picture = getattr(options, "plot", None)
     if picture is not None:
         _check_picture(picture)
@@ -218,16 +228,11 @@ def _sample(options: argparse.Namespace) -> int:
                 "priors": list(posterior.priors),
                 "warnings": list(posterior.warnings),
             }
-            text = str(posterior)
-            _write(text if how == "text" else _table(posterior.summary(), facts, text, how), options.out)
+            _write(_rendered_table(posterior.summary(), facts, str(posterior), how), options.out)
         else:
             methods: list[Any] = ["wald", "profile", *(["boot"] if options.bootstrap else [])]
             side = compare(model.fit(), posterior, methods=methods, seed=options.seed)
-            text = str(side)
-            _write(
-                text if how == "text" else _table(side.table, {"notes": list(side.notes)}, text, how),
-                options.out,
-            )
+            _write(_rendered_table(side.table, {"notes": list(side.notes)}, str(side), how), options.out)
             if picture is not None:
                 side.plot().savefig(picture)
                 print(f"Picture written to {picture}", file=sys.stderr)
@@ -235,7 +240,7 @@ def _sample(options: argparse.Namespace) -> int:
 
 
 def _check_picture(path: str) -> None:
-    """Refuse a picture that could not be written, before anything is sampled."""
+    """Raise `DataError` for a picture that cannot be written, before anything is sampled."""
     pyplot()
     if Path(path).suffix.lower() not in PICTURES:
         raise DataError(f"--plot names {path!r}; expected a file that ends in {', '.join(PICTURES)}.")
@@ -262,7 +267,7 @@ def _model(options: argparse.Namespace) -> LinearMixedModel:
 
 @contextmanager
 def _warnings_in_words() -> Iterator[None]:
-    """Print warnings as sentences, after what raised them; not at all where an error is printed instead."""
+    """Print warnings as sentences after the computation, unless an error is printed."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
@@ -271,13 +276,13 @@ def _warnings_in_words() -> Iterator[None]:
 
 
 def _format_of(out: str | None) -> str:
-    """Return the format that a file's name asks for."""
+    """Return the format that the ending of a file name stands for."""
     suffix = Path(out).suffix.lower() if out else ""
     return {".json": "json", ".html": "html", ".htm": "html"}.get(suffix, "text")
 
 
 def read_data(source: str) -> pd.DataFrame:
-    """Return the data of a file, or of a data set that ships.
+    """Return the data of a file, or a data set of the package.
 
     Raises
     ------
@@ -322,34 +327,18 @@ def _rendered(summary: Summary, how: str) -> str:
     if how == "json":
         return summary.to_json()
     if how == "html":
-        return _page(summary._repr_html_())
+        return PAGE.format(summary._repr_html_())
     return str(summary)
 
 
-def _page(body: str) -> str:
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>mixedfit</title>'
-        "<style>body{font-family:system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
-        "table{border-collapse:collapse;margin:1em 0}caption{text-align:left;font-weight:bold}"
-        "th,td{padding:.2em .6em;border-bottom:1px solid #ccc}</style></head>\n"
-        f"<body>{body}</body></html>"
-    )
-
-
-def _table(table: pd.DataFrame, facts: dict[str, Any], text: str, how: str) -> str:
-    """Return a table by parameter with what belongs to it, as JSON, or what is printed, as a page."""
+def _rendered_table(table: pd.DataFrame, facts: dict[str, Any], text: str, how: str) -> str:
+    """Return the printed text as it is or as an HTML page, or a table of parameters and further facts as JSON."""
+    if how == "text":
+        return text
     if how == "html":
-        return _page(f"<pre>{markup.escape(text)}</pre>")
-    rows = {str(name): {str(k): _number(v) for k, v in row.items()} for name, row in table.iterrows()}
+        return PAGE.format(f"<pre>{markup.escape(text)}</pre>")
+    rows = table.astype(object).where(np.isfinite(table), None).to_dict(orient="index")
     return json.dumps({**facts, "parameters": rows}, indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def _number(value: Any) -> Any:
-    """Return a value as JSON has it; what is not finite becomes null."""
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _write(text: str, out: str | None) -> None:

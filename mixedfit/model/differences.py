@@ -1,7 +1,7 @@
-"""In what a fit and a posterior of the same model differ, in words; a reason is given only where it is known.
+"""Notes on the differences between a fit and a posterior of the same model, with the reason where it is known.
 
-Under the model of the fit and default priors, which are weak, what differs is what each makes of the likelihood. With
-another model, or priors that were given, these are named, and of the numbers only that they differ is said.
+Under the model of the fit and the weak default priors, differences come from maximising or averaging the likelihood.
+Another model, or priors of the user, are listed first; numbers are then compared without a reason.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from .results import MixedResults
 
 __all__ = ["differences"]
 
-APART = 0.05
-"""Relative difference of widths or estimates from which it is worth a word."""
+DISCREPANT = 0.05
+"""Least relative difference of widths or estimates that is reported."""
 
 SKEWED = 0.3
-"""Skewness of draws from which a tail is spoken of."""
+"""Least skewness of draws that is given as the reason of a difference."""
 
-MOVED = 0.25
-"""Difference of a posterior mean and an estimate, in standard errors, from which it is worth a word."""
+SHIFTED = 0.25
+"""Least difference of a posterior mean and an estimate, in standard errors, that is reported."""
 
 Row = dict[str, float]
 
@@ -35,7 +35,7 @@ Row = dict[str, float]
 def differences(
     fit: MixedResults, posterior: Posterior, table: pd.DataFrame, shrinkage: pd.DataFrame, *, level: float
 ) -> Iterator[str]:
-    """Yield what differs, and why where that is known.
+    """Yield a sentence for each difference.
 
     Parameters
     ----------
@@ -46,28 +46,29 @@ def differences(
     level : float
         Coverage of the table's intervals.
     """
-    setting = [*_other_model(fit, posterior), *_other_priors(fit, posterior)]
-    yield from setting
+    settings = [*_other_model(fit, posterior), *_other_priors(fit, posterior)]
+    yield from settings
+    same_model = not settings
     rows = {str(name): {str(k): float(v) for k, v in row.items()} for name, row in table.T.to_dict().items()}
     if posterior.scales is None:
-        yield from _on_variances(fit, posterior, rows, alike=not setting)
-    yield from _on_coefficients(fit, posterior, rows, level, alike=not setting)
+        yield from _on_variances(fit, posterior, rows, same_model=same_model)
+    yield from _on_coefficients(fit, posterior, rows, level, same_model=same_model)
     if not fit.reml:
         yield (
             "The fit is by maximum likelihood, whose variances are too small by the fixed effects' share; REML's "
             "are not."
         )
-    yield from _on_effects(shrinkage, alike=not setting)
+    yield from _on_effects(shrinkage, same_model=same_model)
     for warning in posterior.warnings:
         yield f"Beware: {warning}"
 
 
 def _other_model(fit: MixedResults, posterior: Posterior) -> Iterator[str]:
-    """Yield what the posterior's model has and the fit's has not, and the other way round."""
+    """Yield the differences between the model of the posterior and that of the fit."""
     if posterior.scales is not None:
         shape = posterior.scales.shape
-        told = "; ".join(shape.differences)
-        yield f"The fit's residuals and effects are normal with one σ, the posterior's model has {told}."
+        other = "; ".join(shape.differences)
+        yield f"The fit's residuals and effects are normal with one σ, the posterior's model has {other}."
         if any(not isinstance(d, Normal) for d in (shape.errors, *shape.effects)):
             yield (
                 "A scale of a t or Laplace distribution is not a standard deviation: that is √(ν/(ν − 2)) times the "
@@ -80,14 +81,14 @@ def _other_model(fit: MixedResults, posterior: Posterior) -> Iterator[str]:
 
 
 def _other_priors(fit: MixedResults, posterior: Posterior) -> Iterator[str]:
-    """Yield which priors were given and which parameters are held; a flat prior says nothing."""
+    """Yield the priors of the user, flat ones excepted, and the parameters that are held."""
     held = fit._fit.held_sigma
     known = [text for text in posterior.given if text.endswith(", known")]
-    alike = [text for text in known if held is not None and text == f"σ = {held:.4g}, known"]
+    same_value = [text for text in known if held is not None and text == f"σ = {held:.4g}, known"]
     given = [text for text in posterior.given if text not in known and "∝ 1" not in text.split("/")[0]]
-    if held is not None and not alike:
+    if held is not None and not same_value:
         yield f"The fit holds σ at {held:.4g}; in the posterior it is {'held at another value' if known else 'drawn'}."
-    different = [text for text in known if text not in alike]
+    different = [text for text in known if text not in same_value]
     if different:
         what = "; ".join(text.removesuffix(", known") for text in different)
         yield f"The posterior holds {what}, which the fit {'estimates' if held is None else 'does not'}."
@@ -99,9 +100,9 @@ def _other_priors(fit: MixedResults, posterior: Posterior) -> Iterator[str]:
 
 
 def _on_variances(
-    fit: MixedResults, posterior: Posterior, rows: dict[str, Row], *, alike: bool
+    fit: MixedResults, posterior: Posterior, rows: dict[str, Row], *, same_model: bool
 ) -> Iterator[str]:
-    """Yield where the posterior means of standard deviations of effects are not the estimates."""
+    """Yield the standard deviations of effects whose posterior means differ from the estimates."""
     for block in fit._fit.design.blocks:
         for effect in block.effects:
             name = f"sd_{effect}|{block.name}"
@@ -110,19 +111,19 @@ def _on_variances(
             row, draws = rows[name], posterior[name].ravel()
             estimate, mean, median = row["estimate"], row["post_mean"], float(np.median(draws))
             if estimate == 0.0:
-                where = "the likelihood's highest point" if alike else "an end of its range"
+                where = "the likelihood's highest point" if same_model else "an end of its range"
                 yield (
                     f"{name}: the estimate is 0, {where}; "
                     f"a posterior mean averages over all values, here up to about {row['cred_upper']:.3g}."
                 )
-            elif abs(mean - estimate) > APART * estimate:
+            elif abs(mean - estimate) > DISCREPANT * estimate:
                 side = "above" if mean > estimate else "below"
-                told = f"{name}: the posterior mean, {mean:.4g}, is {side} the estimate, {estimate:.4g}"
-                yield told + _tail(draws, mean, median, estimate)
+                start = f"{name}: the posterior mean, {mean:.4g}, is {side} the estimate, {estimate:.4g}"
+                yield start + _tail(draws, mean, median, estimate)
 
 
 def _tail(draws: np.ndarray, mean: float, median: float, estimate: float) -> str:
-    """Return whether the tail of the draws takes the mean away from the estimate, as the rest of a sentence."""
+    """Return the end of a sentence on the mean: whether the tail of the draws shifts it from the estimate."""
     z = draws - mean
     skewness = float(np.mean(z**3) / np.mean(z**2) ** 1.5)
     if skewness < SKEWED or mean < estimate:
@@ -133,35 +134,31 @@ def _tail(draws: np.ndarray, mean: float, median: float, estimate: float) -> str
 
 
 def _on_coefficients(
-    fit: MixedResults, posterior: Posterior, rows: dict[str, Row], level: float, *, alike: bool
+    fit: MixedResults, posterior: Posterior, rows: dict[str, Row], level: float, *, same_model: bool
 ) -> Iterator[str]:
-    """Yield where credible intervals are not as wide as Wald's, or posterior means not the estimates."""
+    """Yield the coefficients whose credible interval or posterior mean differs from Wald's interval or the estimate."""
     z = float(ndtri(0.5 * (1 + level)))
     for name in map(str, fit.bse.dropna().index):
         row, error = rows[name], float(fit.bse[name])
         share = (row["cred_upper"] - row["cred_lower"]) / (2 * z * error) - 1
         prior = next((text for text in posterior.given if text.startswith(f"β[{name}] ~")), None)
-        if abs(share) > APART:
-            told = f"{name}: the credible interval is {100 * abs(share):.0f}% {'wider' if share > 0 else 'narrower'}"
-            known = ", which takes the variances as known" if share > 0 and alike else ""
-            yield f"{told} than estimate ± {z:.2f} standard errors{known}."
-        if abs(row["post_mean"] - row["estimate"]) > MOVED * error:
+        if abs(share) > DISCREPANT:
+            width = f"{100 * abs(share):.0f}% {'wider' if share > 0 else 'narrower'}"
+            known = ", which takes the variances as known" if share > 0 and same_model else ""
+            yield f"{name}: the credible interval is {width} than estimate ± {z:.2f} standard errors{known}."
+        if abs(row["post_mean"] - row["estimate"]) > SHIFTED * error:
             ends = f"; its prior is {prior}" if prior else ""
             yield f"{name}: the posterior mean is {row['post_mean']:.4g}, the estimate {row['estimate']:.4g}{ends}."
 
 
-def _on_effects(table: pd.DataFrame, *, alike: bool) -> Iterator[str]:
-    """Yield where BLUPs and posterior means are shrunk differently."""
+def _on_effects(table: pd.DataFrame, *, same_model: bool) -> Iterator[str]:
+    """Yield the effects whose BLUPs and posterior means are shrunk differently."""
     for (group, effect), mode, mean in zip(
         table.index, table.get("shrunk_mode", ()), table.get("shrunk_mean", ()), strict=True
     ):
-        if abs(mode - mean) > APART:
-            why = (
-                ": the fit takes the variances to be what it estimates, the posterior averages over their values"
-                if alike
-                else ""
-            )
+        if abs(mode - mean) > DISCREPANT:
+            why = ": the fit takes the variances to be what it estimates, the posterior averages over their values"
             yield (
                 f"{effect} of {group}: BLUPs go {100 * mode:.0f}% of the way from what each level says alone to the "
-                f"mean, posterior means {100 * mean:.0f}%{why}."
+                f"mean, posterior means {100 * mean:.0f}%{why if same_model else ''}."
             )

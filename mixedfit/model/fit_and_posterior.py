@@ -1,11 +1,11 @@
-"""A fit and a posterior of the same model side by side, and in words where they differ and why."""
+"""`compare`: a fit and a posterior of the same model in one table, with notes on their differences."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import fill
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from mixedfit.bayes.posterior import Posterior
 from mixedfit.core.errors import ModelError
 from mixedfit.core.format import text_columns
 from mixedfit.core.lazy import lazy
-from mixedfit.core.options import check_level
+from mixedfit.core.options import check_level, check_one_of
 from mixedfit.estimation.parameters import variance_parameters
 from mixedfit.inference.profile.profile import Profile
 from mixedfit.plots._fit_and_posterior import effects_of_both, fit_and_posterior
@@ -28,15 +28,15 @@ __all__ = ["Comparison", "compare"]
 Method = Literal["wald", "profile", "boot"]
 
 WIDTH = 100
-"""Columns that printed notes fill."""
+"""Line length of printed notes."""
 
 TAILS = 0.998
-"""Coverage up to which profiles are drawn."""
+"""Coverage up to which profiles are computed for plots."""
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A fit beside a posterior.
+    """A fit and a posterior of the same model side by side.
 
     Attributes
     ----------
@@ -44,12 +44,12 @@ class Comparison:
         A row for every parameter: estimate, std_error, lower and upper of every interval method, then post_mean,
         post_sd, cred_lower and cred_upper; NaN where only one of the two has the parameter.
     random_effects : dict of str to pandas.DataFrame
-        For every grouping factor what each level says alone (less β), its conditional mode (BLUP), the posterior
-        mean and SD of b, and how far both are shrunk, 1 − mode/alone and 1 − mean/alone; NaN where a level's rows do
-        not determine what it says alone, or this is so near to 0 that the ratio is noise of the draws. Empty if the
-        draws were not kept.
+        For every grouping factor, by level and effect: the least-squares estimate from the level's own rows (alone,
+        less β), the conditional mode (BLUP), the posterior mean and SD of b, and the shrinkage 1 − mode/alone and
+        1 − mean/alone. NaN where the level's rows do not determine the estimate, or where it is so near to 0 that the
+        ratio is Monte-Carlo noise. Empty if the draws were not kept.
     notes : tuple of str
-        Where they differ, and why where that is known.
+        Differences, with the reason where it is known.
     level : float
     fit : MixedResults
     posterior : Posterior
@@ -69,22 +69,22 @@ class Comparison:
 
     @property
     def shrinkage(self) -> pd.DataFrame:
-        """How far BLUPs and posterior means are shrunk on the whole, a row for each grouping factor and effect.
+        """Overall shrinkage of BLUPs and posterior means, a row for each grouping factor and effect.
 
-        Standard deviations over the levels of what each says alone, of the BLUPs and of the posterior means;
-        shrunk_mode and shrunk_mean are 1 − slope of these on what the levels say alone.
+        Standard deviations over the levels of the least-squares estimates, the BLUPs and the posterior means;
+        shrunk_mode and shrunk_mean are 1 − slope of the latter two on the estimates.
         """
         return shrinkage_table(self.random_effects)
 
     def plot(self, parameters: Sequence[str] | None = None, *, columns: int = 3, ax: Any = None) -> Any:
-        """Draw each parameter's likelihood profile over its posterior, with all intervals below.
+        """Draw the likelihood profile of each parameter over its posterior, with all intervals below.
 
         Parameters
         ----------
         parameters : str or sequence of str, optional
-            Names of rows of the table; all by default, of more than twelve the first twelve without σ by group.
+            Rows of the table; by default all, or the first twelve, residual SDs by group excluded, of more than twelve.
         columns : int
-            Panels in a row.
+            Number of panels in a row.
         ax : matplotlib Axes, optional
             For one parameter.
 
@@ -103,7 +103,7 @@ class Comparison:
         )
 
     def plot_effects(self, group: str | None = None, effect: str | None = None, *, ax: Any = None) -> Any:
-        """Draw each level's BLUP and posterior mean beside what its data say alone; return the axes.
+        """Draw each level's BLUP and posterior mean beside its least-squares estimate; return the axes.
 
         Parameters
         ----------
@@ -143,14 +143,14 @@ class Comparison:
 
 
 def _decimals(sd: float, value: float) -> int:
-    """Return decimals that show three digits of a posterior SD, or four of the value where there is none."""
+    """Return the decimals that show three digits of a posterior SD, or four of the value if there is no SD."""
     if np.isfinite(sd) and sd > 1e-12 * abs(value):
         return int(np.clip(2 - np.floor(np.log10(sd)), 0, 12))
     return int(np.clip(3 - np.floor(np.log10(abs(value))), 0, 12)) if np.isfinite(value) and value else 3
 
 
 def _shrinkage_lines(table: pd.DataFrame) -> list[str]:
-    """Return how far BLUPs and posterior means are shrunk as text, if there is anything to tell."""
+    """Return the overall shrinkage as lines of text, none if it is unknown."""
     known = table.dropna()
     if known.empty:
         return []
@@ -161,7 +161,7 @@ def _shrinkage_lines(table: pd.DataFrame) -> list[str]:
 
 
 def _heading(column: str) -> tuple[str, str]:
-    """Return a column's heading in two lines, so that the table is not wide."""
+    """Return the heading of a column in two lines, which keeps the table narrow."""
     if column == "std_error":
         return "", "SE"
     kind, _, what = column.partition("_")
@@ -180,7 +180,7 @@ def compare(
     n: int = 1000,
     seed: object = None,
 ) -> Comparison:
-    """Return a fit beside a posterior of the same model.
+    """Return a fit and a posterior of the same model side by side, with notes on their differences.
 
     Parameters
     ----------
@@ -191,12 +191,12 @@ def compare(
     methods : sequence of {"wald", "profile", "boot"}, or one of them
         Intervals of the fit.
     n, seed
-        Replicates of the bootstrap, and what makes them the same again.
+        Replicates and seed of the bootstrap.
 
     Raises
     ------
     ModelError
-        If the two are not about the same model and data, or the second is of draws from the prior.
+        If the two are not of the same model and data, or the second holds draws from the prior.
 
     Examples
     --------
@@ -211,11 +211,10 @@ def compare(
     if isinstance(methods, str):
         methods = (methods,)
     for method in methods:
-        if method not in ("wald", "profile", "boot"):
-            raise ModelError(f"method {method!r} is not known; expected 'wald', 'profile' or 'boot'.")
+        check_one_of("methods", method, get_args(Method))
     names = _names(fit, posterior)
     table = pd.DataFrame(index=pd.Index(names))
-    table["estimate"] = pd.concat([fit.params, _variances(fit)]).reindex(names)
+    table["estimate"] = fit.parameters().reindex(names)
     table["std_error"] = fit.bse.reindex(names)
     for method in methods:
         limits = fit.conf_int(level, method, names="long", n=n, seed=seed).reindex(names)
@@ -251,7 +250,7 @@ def _check_same(fit: MixedResults, posterior: Posterior) -> None:
 
 
 def _names(fit: MixedResults, posterior: Posterior) -> list[str]:
-    """Return the posterior's parameters, and those that only the fit has after what comes before them in the fit."""
+    """Return the parameters of the posterior; those that only the fit has follow their predecessors in the fit."""
     names, before = list(posterior.names), len(fit.params) - 1
     for parameter in variance_parameters(fit._fit.design):
         if parameter.long_name in names:
@@ -260,17 +259,3 @@ def _names(fit: MixedResults, posterior: Posterior) -> list[str]:
             before += 1
             names.insert(before, parameter.long_name)
     return names
-
-
-def _variances(fit: MixedResults) -> pd.Series[float]:
-    """Return the estimates of SDs, correlations and σ by their long names."""
-    values: dict[str, float] = {"sigma": fit.sigma}
-    for block, omega in zip(fit._fit.design.blocks, fit._fit.omega, strict=True):
-        sds = np.sqrt(np.diag(omega))
-        for a, effect in enumerate(block.effects):
-            values[f"sd_{effect}|{block.name}"] = float(sds[a])
-            for b in range(a):
-                product = sds[a] * sds[b]
-                correlation = float(omega[a, b] / product) if product > 0 else float("nan")
-                values[f"cor_{effect}.{block.effects[b]}|{block.name}"] = correlation
-    return pd.Series(values)

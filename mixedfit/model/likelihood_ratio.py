@@ -1,4 +1,4 @@
-"""Questions about several fits at once."""
+"""Tests that compare fits: likelihood ratios of nested models, by chi-square or by parametric bootstrap."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["anova", "parametric_bootstrap_test"]
 def anova(*fits: MixedResults, refit: bool = True) -> LikelihoodRatioTable:
     """Return the likelihood-ratio tests of nested models.
 
-    Where a model does not contain the one before it, there is no p-value and a note says what it lacks.
+    A model that does not contain the one before it has no p-value, and a note states the terms that it lacks.
 
     Parameters
     ----------
     *fits : MixedResults
-        At least two, on the same rows and response; they are ordered by their number of parameters.
+        At least two, on the same rows and response; they are sorted by their number of parameters.
     refit : bool
-        Whether REML fits are refitted by maximum likelihood first, as they must be where fixed effects differ.
+        Whether REML fits are first refitted by maximum likelihood, as is required if their fixed effects differ.
 
     Raises
     ------
@@ -61,9 +61,9 @@ def parametric_bootstrap_test(
 ) -> ParametricBootstrapTest:
     """Return the likelihood-ratio test of `fit0` against the larger `fit1` by simulation from `fit0`.
 
-    Data are drawn n times from the null model and both models are refitted to each; the p-value is
-    (1 + number of statistics at least as large as the one observed) / (n + 1). It holds where chi-squares do not: in
-    small samples and where a variance of 0 is tested. Halekoh & Højsgaard (2014), J. Stat. Softw. 59(9).
+    n data sets are drawn from the null model and both models are refitted to each; the p-value is
+    (1 + number of statistics at least as large as the observed one) / (n + 1). It is valid where chi-square
+    approximations are not: in small samples and for variances of 0. Halekoh & Højsgaard (2014), J. Stat. Softw. 59(9).
 
     Parameters
     ----------
@@ -71,11 +71,11 @@ def parametric_bootstrap_test(
         Null model, and a larger one that contains it, on the same rows and response. REML fits are compared by REML if
         their fixed effects are the same and refitted by maximum likelihood otherwise.
     n : int
-        Replicates.
+        Number of replicates.
     seed : int, numpy.random.SeedSequence or numpy.random.Generator, optional
         The same seed gives the same numbers, whatever `n_jobs`.
     n_jobs : int
-        Threads; −1 for one a core. They pay where a refit takes milliseconds of compiled code.
+        Number of threads, −1 for one per core; worthwhile if a refit takes milliseconds of compiled code.
     progress : bool, optional
         Whether to show progress of runs that take longer than two seconds; by default on a terminal.
 

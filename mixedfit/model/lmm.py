@@ -1,4 +1,4 @@
-"""The pipeline, from a formula and data to a fitted model. Read this file first.
+"""`lmm` and `LinearMixedModel`: from a formula and data to a fitted model. Read this file first.
 
 text → ParsedFormula → Design → CrossProducts → Criterion → optimum → MixedResults
 """
@@ -29,17 +29,15 @@ __all__ = ["LinearMixedModel", "lmm"]
 
 
 class LinearMixedModel:
-    """A linear mixed model on data, ready to be fitted: y = Xβ + Zb + ε.
-
-    Made by `lmm`.
+    """A linear mixed model y = Xβ + Zb + ε on data, not yet fitted; returned by `lmm`.
 
     Attributes
     ----------
     formula : ParsedFormula
     design : Design
-        The numbers behind the formula, on the rows used: ``design.y`` (n,), offset subtracted; ``design.X`` (n, p) with
-        its columns' ``design.x_names``; ``design.blocks``, one for each grouping factor, with ``name``, ``effects``,
-        ``codes`` (each row's level), ``z`` (n, k) and ``grouping.levels``; ``design.weights`` and ``design.index``.
+        Arrays of the model on the rows used: ``design.y`` (n,), offset subtracted; ``design.X`` (n, p) and
+        ``design.x_names``; ``design.blocks``, one for each grouping factor, with ``name``, ``effects``, ``codes``
+        (level of each row), ``z`` (n, k) and ``grouping.levels``; ``design.weights`` and ``design.index``.
     """
 
     def __init__(
@@ -75,12 +73,11 @@ class LinearMixedModel:
         reml : bool
             True for restricted maximum likelihood, False for maximum likelihood.
         start : array, shape (n_theta,), optional
-            θ to start from, in the order of ``fit.theta``.
+            Starting value of θ, in the order of ``fit.theta``.
         sigma : float, optional
-            Residual standard deviation to hold fixed, in units of y; 1 with weights 1/variance is a
-            meta-analysis.
+            Fixed residual standard deviation, in units of y; 1 with weights 1/variance gives a meta-analysis.
         control : Control, optional
-            Tolerance and limit of the search.
+            Tolerance and limits of the search.
         progress : bool, optional
             Whether to show progress of fits that take longer than two seconds; by default on a terminal.
 
@@ -130,25 +127,25 @@ class LinearMixedModel:
         sigma: str = "common",
         progress: bool | None = None,
     ) -> Posterior:
-        """Return draws from the posterior of the model under priors.
+        """Return draws from the posterior distribution of the model.
 
-        A blocked Gibbs sampler on the cross-products of the fit: (β, b) jointly given the variances, the variances
-        and covariance matrices from their full conditionals, interwoven with updates of b in units of its own SD, so
-        that chains do not stick where a variance is near 0.
+        A blocked Gibbs sampler on the cross-products: (β, b) jointly given the variances, then variances and covariance
+        matrices from their full conditionals, interwoven with updates of b in units of its own SD, which keeps chains
+        from sticking at variances near 0.
 
         Parameters
         ----------
         priors : mapping of str to values of `mixedfit.priors`, optional
             Keys: "fixed" or a coefficient's name, a grouping factor, a term such as ``"(Days | Subject)"``, one
-            standard deviation such as ``"sd_Days|Subject"``, and "sigma". Whatever is not given has a default: proper,
-            weak, on the scale of the data, and stated by the posterior's printout.
+            standard deviation such as ``"sd_Days|Subject"``, and "sigma". Defaults are proper, weak, on the scale of
+            the data, and printed with the posterior.
         draws, tune : int
-            Draws kept of every chain, and sweeps thrown away before them.
+            Draws kept of every chain, and sweeps discarded before them.
         chains : int
         thin : int
-            Sweeps for each draw kept.
+            Number of sweeps per draw.
         seed : int, SeedSequence, Generator or None
-            The draws depend on it and on nothing else.
+            The same seed gives the same draws, whatever `n_jobs`.
         n_jobs : int, optional
             Chains run at the same time; by default, and with −1, one for each core.
         keep_effects : bool
@@ -156,13 +153,13 @@ class LinearMixedModel:
         errors : value of `mixedfit.distributions`
             Normal(), StudentT(df) with a number, "estimate" or a prior of ν, or Laplace(); σ is their scale.
         random_effects : value of `mixedfit.distributions`, or mapping of grouping factors to such values
-            Distribution of each level's effects, of scale Ω; what a mapping leaves out is normal.
+            Distribution of each level's effects, of scale Ω; factors absent from a mapping have normal effects.
         sigma : str
-            "common", or "by:g": the levels of a column g have a residual variance each, and those a distribution,
-            1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2), of which ν₀ and σ₀ are learnt (keys "nu0" and "sigma0" of the priors).
+            "common", or "by:g": each level of a column g has its own residual variance, with distribution
+            1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2), and ν₀ and σ₀ are estimated (keys "nu0" and "sigma0" of the priors).
         progress : bool, optional
-            Whether to show progress of more than two seconds; by default on a terminal. An interrupt keeps what has
-            been drawn.
+            Whether to show progress of runs that take longer than two seconds; by default on a terminal. After an
+            interrupt the completed draws are returned.
 
         Returns
         -------
@@ -171,8 +168,8 @@ class LinearMixedModel:
         Raises
         ------
         ModelError
-            If a prior is about nothing in the model, does not fit what it is about, or makes the posterior improper; if
-            an option is not known.
+            If a prior names no parameter of the model, does not suit its parameter, or makes the posterior improper, or
+            if an option is not valid.
 
         Examples
         --------
@@ -212,7 +209,7 @@ class LinearMixedModel:
         random_effects: Distribution | Mapping[str, Distribution] = Normal(),  # noqa: B008
         sigma: str = "common",
     ) -> PriorPredictive:
-        """Return draws from the prior, to see what data it expects before it has seen any.
+        """Return draws from the prior distribution, for prior predictive checks.
 
         Parameters
         ----------
@@ -226,12 +223,13 @@ class LinearMixedModel:
         Returns
         -------
         PriorPredictive
-            Has what a `Posterior` has; ``.replicate()`` gives responses, ``.check()`` sets them beside the data.
+            With the methods of a `Posterior`; ``.replicate()`` returns responses, ``.check()`` compares them with the
+            data.
 
         Raises
         ------
         ModelError
-            If a prior is improper, or does not fit the model.
+            If a prior is improper, or does not suit the model.
 
         Examples
         --------
@@ -269,23 +267,23 @@ def lmm(
     Parameters
     ----------
     formula : str
-        Such as ``"y ~ x + (x | g)"``. It is code: functions that it calls are called. Do not build it from
+        Such as ``"y ~ x + (x | g)"``. A formula is code, and the functions in it are called: do not build it from
         text that you do not trust.
     data : pandas or polars frame, pyarrow table or mapping of arrays
         Not changed.
     weights : str or array, optional
-        Column, or one value a row: Var(ε_i) = σ²/w_i. Rows of weight 0 are left out of the likelihood.
+        Column name, or one value per row: Var(ε_i) = σ²/w_i. Rows of weight 0 are excluded from the likelihood.
     offset : str or array, optional
-        Column, or one value a row, added to the linear predictor with coefficient 1.
+        Column name, or one value per row, added to the linear predictor with coefficient 1.
     missing : {"drop", "raise"}
-        What to do with rows in which a variable of the model is missing.
+        Treatment of rows with a missing value in a variable of the model.
     context : mapping, optional
-        Functions and constants of your own that the formula uses.
+        Further functions and constants for the formula.
 
     Raises
     ------
     FormulaError, DataError, ModelError
-        With what is wrong, where, and what to do.
+        If the formula, the data or an option is not valid; the message says where, and what to do.
 
     Examples
     --------
@@ -300,7 +298,7 @@ def lmm(
 
 
 def _check_options(reml: Any, start: Any, sigma: Any, control: Any) -> None:
-    """Refuse options of the wrong kind before anything is computed."""
+    """Raise `ModelError` for options of the wrong type."""
     if not isinstance(reml, bool | np.bool_):
         raise ModelError(f"reml={reml!r} is not known; expected True (REML) or False (maximum likelihood).")
     if control is not None and not isinstance(control, Control):
@@ -317,7 +315,7 @@ def _check_options(reml: Any, start: Any, sigma: Any, control: Any) -> None:
 
 
 def _warn(fit: Fit) -> None:
-    """Say once what a user should know before reading the numbers."""
+    """Warn of dropped columns and of failed convergence."""
     dropped = [name for name, kept in zip(fit.coefficient_names, fit.kept, strict=True) if not kept]
     if dropped:
         warn(

@@ -1,4 +1,4 @@
-"""What a fitted model says: labelled tables, under statsmodels' names, and doors to further questions."""
+"""`MixedResults`: estimates, inference, predictions and diagnostics of a fitted model, under statsmodels' names."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 import pandas as pd
 
+from mixedfit.core.arrays import Array
 from mixedfit.core.errors import DataError
 from mixedfit.core.lazy import lazy
 from mixedfit.core.options import check_one_of
@@ -42,9 +43,9 @@ __all__ = ["MixedResults", "load"]
 
 
 class MixedResults:
-    """A fitted linear mixed model.
+    """A fitted linear mixed model, returned by `LinearMixedModel.fit`.
 
-    Every attribute is computed when it is first asked for. Made by `LinearMixedModel.fit`.
+    Attributes are computed on first use.
 
     Examples
     --------
@@ -75,7 +76,7 @@ class MixedResults:
 
     @property
     def nobs(self) -> int:
-        """Rows that the likelihood counts: complete and with a positive weight."""
+        """Number of rows in the likelihood: complete and with a positive weight."""
         return self._fit.nobs
 
     @property
@@ -85,7 +86,7 @@ class MixedResults:
 
     @property
     def df_resid(self) -> int:
-        """Rows less all parameters (fixed effects, θ and σ), as lme4 prints it."""
+        """Number of rows less number of parameters (fixed effects, θ and σ), as in lme4."""
         return self._fit.df_resid
 
     @property
@@ -93,11 +94,28 @@ class MixedResults:
         """Seconds spent on each stage of the fit."""
         return dict(self._fit.timing)
 
+    # -- convergence -------------------------------------------------------------------------------
+
+    @property
+    def convergence(self) -> Convergence:
+        """Convergence report: status, Newton decrement, singular factors and a message with advice."""
+        return self._fit.convergence
+
+    @property
+    def converged(self) -> bool:
+        """Whether an optimum was reached, in the interior or on the boundary."""
+        return self._fit.convergence.converged
+
+    @property
+    def singular(self) -> bool:
+        """Whether a random-effects covariance is singular (a variance of 0, a correlation of ±1)."""
+        return bool(self._fit.convergence.singular)
+
     # -- fixed effects -----------------------------------------------------------------------------
 
     @property
     def params(self) -> pd.Series[float]:
-        """Fixed effects; NaN for columns that were dropped because others span them."""
+        """Fixed effects; NaN for columns that were dropped as linearly dependent."""
         return tables.coefficients(self._fit)
 
     def parameters(self, names: Names = "long") -> pd.Series[float]:
@@ -106,7 +124,7 @@ class MixedResults:
         Parameters
         ----------
         names : {"long", "lme4", "words"}
-            As of `conf_int`. Under the long ones `simulate_lmm` and `power` take them.
+            Names of the parameters, as in `conf_int`; `simulate_lmm` and `power` accept the long ones.
 
         Examples
         --------
@@ -123,21 +141,35 @@ class MixedResults:
         every = [*variance_parameters(fit.design), *fixed]
         return pd.Series(values_of(fit, every), index=labels_of(every, names), name="estimate")
 
-    def cov_params(self) -> pd.DataFrame:
-        """Return the covariance matrix of the fixed effects."""
-        return tables.coefficient_covariance(self._fit)
-
     @property
     def bse(self) -> pd.Series[float]:
         """Standard errors of the fixed effects."""
         return tables.standard_errors(self._fit)
+
+    def cov_params(self) -> pd.DataFrame:
+        """Return the covariance matrix of the fixed effects."""
+        return tables.coefficient_covariance(self._fit)
 
     @property
     def tvalues(self) -> pd.Series[float]:
         """Fixed effects over their standard errors."""
         return (self.params / self.bse).rename("statistic")
 
-    # -- variances ---------------------------------------------------------------------------------
+    @property
+    def df(self) -> pd.Series[float]:
+        """Denominator degrees of freedom of `pvalues`: Satterthwaite's for REML, infinite for ML."""
+        return self._coefficients["df"]
+
+    @property
+    def pvalues(self) -> pd.Series[float]:
+        """Two-sided p-values of `tvalues` from t distributions with `df` degrees of freedom (normal for ML)."""
+        return self._coefficients["p_value"]
+
+    @lazy
+    def _coefficients(self) -> pd.DataFrame:
+        return coefficient_table(self._fit)[0]
+
+    # -- variance parameters -----------------------------------------------------------------------
 
     @property
     def sigma(self) -> float:
@@ -164,239 +196,8 @@ class MixedResults:
 
     @property
     def cov_re(self) -> dict[str, pd.DataFrame]:
-        """Ω, the covariance matrix of one level's random effects: for every grouping factor, effects × effects."""
+        """Covariance matrices Ω of one level's random effects, effects × effects, by grouping factor."""
         return tables.effect_covariances(self._fit)
-
-    # -- random effects ----------------------------------------------------------------------------
-
-    @property
-    def random_effects(self) -> dict[str, pd.DataFrame]:
-        """Conditional modes (BLUPs): for every grouping factor a table of levels × effects."""
-        return tables.random_effects(self._fit)
-
-    @property
-    def random_effects_cov(self) -> dict[str, pd.DataFrame]:
-        """Conditional covariances of the random effects given y and the parameters.
-
-        For every grouping factor a table with an index of (level, effect) and a column for each effect.
-        """
-        return tables.mode_covariances(self._fit)
-
-    @property
-    def group_coefs(self) -> dict[str, pd.DataFrame]:
-        """Coefficients of each group, β + b: the shrunken counterparts of per-group regressions.
-
-        Effects without a fixed counterpart appear as b alone, as in lme4's ``coef``.
-        """
-        return tables.group_coefficients(self._fit)
-
-    # -- likelihood --------------------------------------------------------------------------------
-
-    @property
-    def deviance(self) -> float:
-        """−2 log-likelihood; for a REML fit, of the ML likelihood at the REML estimate of θ."""
-        return self._fit.deviance
-
-    @property
-    def reml_criterion(self) -> float:
-        """−2 restricted log-likelihood; for an ML fit, at the ML estimate of θ."""
-        return self._fit.reml_criterion
-
-    @property
-    def llf(self) -> float:
-        """Log-likelihood that was maximised: restricted for REML."""
-        return self._fit.llf
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion, −2 llf + 2 (number of parameters), as lme4 computes it."""
-        return self._fit.aic
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion, −2 llf + log(nobs) (number of parameters), as lme4 computes it."""
-        return self._fit.bic
-
-    @property
-    def aicc(self) -> float:
-        """`aic` corrected for few rows, aic + 2k(k + 1)/(n − k − 1); Hurvich & Tsai (1989), Biometrika 76:297."""
-        return self._fit.aicc
-
-    @property
-    def n_parameters(self) -> int:
-        """Parameters that the information criteria count: fixed effects, θ, and σ unless it was held."""
-        return self._fit.n_parameters
-
-    # -- rows --------------------------------------------------------------------------------------
-
-    @property
-    def fittedvalues(self) -> pd.Series[float]:
-        """Xβ + Zb (plus offset) on the rows of the fit, under the data's index."""
-        return pd.Series(self._fit.fitted.copy(), index=self._fit.design.index, name="fitted")
-
-    @property
-    def resid(self) -> pd.Series[float]:
-        """Response less `fittedvalues`."""
-        return pd.Series(self._fit.response - self._fit.fitted, index=self._fit.design.index, name="resid")
-
-    @property
-    def scaled_resid(self) -> pd.Series[float]:
-        """Residuals times √weight over σ: what the summary's quantiles describe."""
-        return tables.scaled_residuals(self._fit)
-
-    # -- verdict and further work ------------------------------------------------------------------
-
-    @property
-    def convergence(self) -> Convergence:
-        """The verdict: status, what a further step promised, and advice in words."""
-        return self._fit.convergence
-
-    @property
-    def converged(self) -> bool:
-        """Whether an optimum was reached, at the boundary or inside."""
-        return self._fit.convergence.converged
-
-    @property
-    def singular(self) -> bool:
-        """Whether a random-effects covariance has no full rank (a variance of 0, a correlation of ±1)."""
-        return bool(self._fit.convergence.singular)
-
-    def refit(self, y: Any) -> MixedResults:
-        """Return the same model fitted to another response.
-
-        X and Z are not built or factorised again; the search starts from this fit's θ.
-
-        Parameters
-        ----------
-        y : array or Series, shape (nobs,)
-            Finite numbers on the scale of the formula's left side, one for each row of the fit
-            (`fittedvalues.index`); a Series is matched by its index.
-        """
-        fit = self._fit
-        if isinstance(y, pd.Series) and not y.index.equals(fit.design.index):
-            if not (y.index.is_unique and fit.design.index.isin(y.index).all()):
-                raise DataError(
-                    "the new response is a Series whose index lacks rows of the fit; give it the fit's index "
-                    "(fit.fittedvalues.index), or pass y.to_numpy() to go by position."
-                )
-            y = y.loc[fit.design.index]
-        try:
-            values = np.asarray(y, dtype=float)
-        except (TypeError, ValueError):
-            raise DataError("the new response must be numbers, one for each row of the fit.") from None
-        offset = self._fit.design.offset
-        if offset is not None and values.shape == offset.shape:
-            values = values - offset
-        return MixedResults(refit_design(self._fit, values))
-
-    def summary(self, *, correlation: bool = False, ddf: Ddf | Literal["none"] | None = None) -> Summary:
-        """Return the summary: prints as lme4 does, shows as HTML in a notebook.
-
-        Parameters
-        ----------
-        correlation : bool
-            Whether to print the correlation of the fixed effects.
-        ddf : {"satterthwaite", "kenward-roger", "residual", "normal", "none"} or KenwardRoger, optional
-            Degrees of freedom behind the p-values: Satterthwaite by default for REML, as lmerTest prints them, the
-            normal distribution for ML; "none" prints lme4's columns only.
-        """
-        return summarise(self._fit, correlation=correlation, ddf=ddf)
-
-    def _repr_html_(self) -> str:
-        return self.summary()._repr_html_()
-
-    def save(self, path: str | Path) -> None:
-        """Write the fit, its data included, to a file that holds numbers and text only (npz).
-
-        Parameters
-        ----------
-        path : str or Path
-            Any name; ``.npz`` is usual. Read it with `mixedfit.load`.
-        """
-        storage.write(self._fit, path)
-
-    # -- tests, intervals, means -------------------------------------------------------------------------
-
-    def conf_int(
-        self,
-        level: float = 0.95,
-        method: Literal["wald", "profile", "boot"] = "wald",
-        parameters: str | Iterable[str] | None = None,
-        *,
-        ddf: Ddf | None = "normal",
-        delta: bool = False,
-        names: Names = "lme4",
-        n: int = 1000,
-        seed: Any = None,
-    ) -> pd.DataFrame:
-        """Return intervals of all parameters, columns lower and upper.
-
-        Parameters
-        ----------
-        level : float
-            Coverage, at least 0.5 and below 1.
-        method : {"wald", "profile", "boot"}
-            Estimate ± quantile × standard error; where the likelihood falls too low with the parameter held; or the
-            percentiles of a parametric bootstrap (`bootstrap` has more kinds).
-        parameters : str or sequence of str, optional
-            Some of them: ``".sig01"``, ``"sd_Days|Subject"``, ``"SD of Days | Subject"``, ``"Days"``; "variances" or
-            "fixed" for all of a kind.
-        ddf : {"normal", "satterthwaite", "kenward-roger", "residual"} or KenwardRoger
-            Reference distribution of Wald intervals of fixed effects; Kenward-Roger also adjusts the standard errors.
-        delta : bool
-            Whether Wald intervals of standard deviations and correlations are computed too, by the delta method; they
-            are NaN otherwise, because these estimates are seldom near normal. Prefer the profile.
-        names : {"lme4", "long", "words"}
-            What the rows are called: ``.sig01``, ``sd_(Intercept)|Subject`` or "SD of (Intercept) | Subject".
-        n, seed
-            Replicates of the bootstrap, and what makes them the same again.
-
-        Examples
-        --------
-        >>> import mixedfit as mf
-        >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
-        >>> fit.conf_int(method="profile").loc[[".sig01", "Days"]].round(2)
-                lower  upper
-        .sig01  14.38  37.72
-        Days     7.36  13.58
-        """
-        if method == "profile":
-            return self.profile(parameters, levels=(level,)).conf_int(level, parameters, names=names)
-        if method == "boot":
-            drawn = self.bootstrap(n, seed=seed)
-            return drawn.conf_int(level, parameters=parameters, names=names)
-        check_one_of("method", method, ("wald", "profile", "boot"))
-        return wald_intervals(self._fit, level, parameters, ddf=ddf, delta=delta, names=names)
-
-    def profile(
-        self,
-        parameters: str | Iterable[str] | None = None,
-        *,
-        levels: Sequence[float] = PROFILE_LEVELS,
-        progress: bool | None = None,
-    ) -> Profile:
-        """Return likelihood profiles: ζ, the signed root of the rise in deviance, as a function of each parameter.
-
-        Parameters
-        ----------
-        parameters : str or sequence of str, optional
-            Which; all by default. Names as in `conf_int`.
-        levels : sequence of float
-            Coverages whose limits are computed exactly; others are interpolated.
-        progress : bool, optional
-            Whether to show progress; by default on a terminal, after two seconds.
-
-        Examples
-        --------
-        >>> import mixedfit as mf
-        >>> fit = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).fit(reml=False)
-        >>> profile = fit.profile(".sig01")
-        >>> profile.conf_int(0.95, ".sig01").round(2)
-                lower  upper
-        .sig01   12.2  84.06
-        """
-        with Progress(progress) as shown:
-            return profile(self._fit, parameters, levels=levels, report=shown.say)
 
     def vcov_varpar(
         self, *, scale: Literal["sd", "variance", "cholesky"] = "sd", joint: bool = False
@@ -422,22 +223,219 @@ class MixedResults:
         """
         return vcov_varpar(self._fit, scale=scale, joint=joint)
 
-    @property
-    def df(self) -> pd.Series[float]:
-        """Denominator degrees of freedom in use for each fixed effect: Satterthwaite's for REML, infinite for ML."""
-        return self._coefficients["df"]
+    # -- random effects ----------------------------------------------------------------------------
 
     @property
-    def pvalues(self) -> pd.Series[float]:
-        """Two-sided p-values of `tvalues`, by t distributions on `df` degrees of freedom (the normal for ML)."""
-        return self._coefficients["p_value"]
+    def random_effects(self) -> dict[str, pd.DataFrame]:
+        """Conditional modes (BLUPs), levels × effects, by grouping factor."""
+        return tables.random_effects(self._fit)
 
-    @lazy
-    def _coefficients(self) -> pd.DataFrame:
-        return coefficient_table(self._fit)[0]
+    @property
+    def random_effects_cov(self) -> dict[str, pd.DataFrame]:
+        """Conditional covariances of the random effects given y and the parameters, (level, effect) × effects."""
+        return tables.mode_covariances(self._fit)
+
+    @property
+    def group_coefs(self) -> dict[str, pd.DataFrame]:
+        """Coefficients β + b of each group, levels × coefficients, by grouping factor, as lme4's ``coef``.
+
+        An effect without a fixed counterpart has the value b.
+        """
+        return tables.group_coefficients(self._fit)
+
+    # -- likelihood --------------------------------------------------------------------------------
+
+    @property
+    def deviance(self) -> float:
+        """−2 log-likelihood; for a REML fit, of the ML likelihood at the REML estimate of θ."""
+        return self._fit.deviance
+
+    @property
+    def reml_criterion(self) -> float:
+        """−2 restricted log-likelihood; for an ML fit, at the ML estimate of θ."""
+        return self._fit.reml_criterion
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood at the estimates, restricted for REML."""
+        return self._fit.llf
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, −2 llf + 2 (number of parameters), as lme4 computes it."""
+        return self._fit.aic
+
+    @property
+    def aicc(self) -> float:
+        """`aic` corrected for few rows, aic + 2k(k + 1)/(n − k − 1); Hurvich & Tsai (1989), Biometrika 76:297."""
+        return self._fit.aicc
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, −2 llf + log(nobs) (number of parameters), as lme4 computes it."""
+        return self._fit.bic
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters in the information criteria: fixed effects, θ, and σ unless it was held."""
+        return self._fit.n_parameters
+
+    # -- intervals ---------------------------------------------------------------------------------
+
+    def conf_int(
+        self,
+        level: float = 0.95,
+        method: Literal["wald", "profile", "boot"] = "wald",
+        parameters: str | Iterable[str] | None = None,
+        *,
+        ddf: Ddf | None = "normal",
+        delta: bool = False,
+        names: Names = "lme4",
+        n: int = 1000,
+        seed: Any = None,
+    ) -> pd.DataFrame:
+        """Return confidence intervals of the parameters, columns lower and upper.
+
+        Parameters
+        ----------
+        level : float
+            Coverage, at least 0.5 and below 1.
+        method : {"wald", "profile", "boot"}
+            Estimate ± quantile × standard error; inversion of the likelihood-ratio test; or percentiles of a
+            parametric bootstrap (`bootstrap` has more kinds).
+        parameters : str or sequence of str, optional
+            Names such as ``".sig01"``, ``"sd_Days|Subject"``, ``"SD of Days | Subject"``, ``"Days"``; "variances" or
+            "fixed" for all of a kind. All parameters by default.
+        ddf : {"normal", "satterthwaite", "kenward-roger", "residual"} or KenwardRoger
+            Reference distribution of Wald intervals of fixed effects; Kenward-Roger also adjusts the standard errors.
+        delta : bool
+            Whether to compute Wald intervals of standard deviations and correlations, by the delta method. They are
+            NaN otherwise, because these estimates are seldom near normal: prefer the profile.
+        names : {"lme4", "long", "words"}
+            Labels of the rows: ``.sig01``, ``sd_(Intercept)|Subject`` or "SD of (Intercept) | Subject".
+        n, seed
+            Replicates and seed of the bootstrap.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+        >>> fit.conf_int(method="profile").loc[[".sig01", "Days"]].round(2)
+                lower  upper
+        .sig01  14.38  37.72
+        Days     7.36  13.58
+        """
+        if method == "profile":
+            return self.profile(parameters, levels=(level,)).conf_int(level, parameters, names=names)
+        if method == "boot":
+            drawn = self.bootstrap(n, seed=seed)
+            return drawn.conf_int(level, parameters=parameters, names=names)
+        check_one_of("method", method, ("wald", "profile", "boot"))
+        return wald_intervals(self._fit, level, parameters, ddf=ddf, delta=delta, names=names)
+
+    def profile(
+        self,
+        parameters: str | Iterable[str] | None = None,
+        *,
+        levels: Sequence[float] = PROFILE_LEVELS,
+        progress: bool | None = None,
+    ) -> Profile:
+        """Return likelihood profiles: ζ, the signed root of the increase of the deviance, by parameter.
+
+        Parameters
+        ----------
+        parameters : str or sequence of str, optional
+            As in `conf_int`.
+        levels : sequence of float
+            Coverages whose limits are computed exactly; those of others are interpolated.
+        progress : bool, optional
+            Whether to show progress; by default on a terminal, after two seconds.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).fit(reml=False)
+        >>> profile = fit.profile(".sig01")
+        >>> profile.conf_int(0.95, ".sig01").round(2)
+                lower  upper
+        .sig01   12.2  84.06
+        """
+        with Progress(progress) as shown:
+            return profile(self._fit, parameters, levels=levels, report=shown.say)
+
+    def bootstrap(
+        self,
+        n: int = 1000,
+        *,
+        type: BootstrapType = "parametric",
+        statistic: Callable[[Any], object] | None = None,
+        seed: object = None,
+        n_jobs: int = 1,
+        progress: bool | None = None,
+        resample: str | None = None,
+    ) -> Bootstrap:
+        """Return a bootstrap of the fit: n data sets are drawn and the model is refitted to each.
+
+        REML fits are refitted by REML. Singular refits are valid and are counted; failed refits are excluded and
+        reported. After an interrupt (Ctrl-C) the completed replicates are returned.
+
+        Parameters
+        ----------
+        n : int
+            Number of replicates: 1,000 for intervals, 100 for standard errors.
+        type : {"parametric", "residual", "cases"}
+            "parametric" draws random effects and residuals from the fitted normal distributions. "residual" resamples
+            the predicted random effects and the residuals, reflated to the estimated variances (Carpenter, Goldstein
+            & Rasbash 2003). "cases" resamples whole levels of the outermost grouping factor, and assumes only that
+            they are independent.
+        statistic : callable, optional
+            Function of a refit (a `MixedResults`) that returns a number, an array or a Series, always of the same
+            length. A replicate with a NaN statistic counts as failed.
+        seed : int, numpy.random.SeedSequence or numpy.random.Generator, optional
+            The same seed gives the same numbers, whatever `n_jobs`, and fewer replicates are the first of more.
+        n_jobs : int
+            Number of threads, −1 for one per core; worthwhile if a refit takes milliseconds of compiled code.
+        progress : bool, optional
+            Whether to show progress of runs that take longer than two seconds; by default on a terminal.
+        resample : str, optional
+            Grouping factor whose levels "cases" resamples; required for crossed factors.
+
+        Returns
+        -------
+        Bootstrap
+            With `conf_int` for intervals of five kinds and `replicates`, the estimates of every replicate.
+
+        Raises
+        ------
+        ModelError
+            If an option is not valid, or the statistic raises or changes its length.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+        >>> drawn = fit.bootstrap(n=200, seed=1)
+        >>> drawn.replicates.shape, int(drawn.failed.sum())
+        ((200, 6), 0)
+        >>> interval = drawn.conf_int(0.9, kind="basic", parameters="Days")
+        >>> bool(interval.loc["Days", "lower"] < fit.params["Days"] < interval.loc["Days", "upper"])
+        True
+        """
+        return bootstrap(
+            self._fit,
+            n,
+            type=type,
+            statistic=None if statistic is None else lambda refit: statistic(self.__class__(refit)),
+            seed=seed,
+            n_jobs=n_jobs,
+            progress=progress,
+            resample=resample,
+        )
+
+    # -- tests and marginal means ------------------------------------------------------------------
 
     def t_test(self, hypotheses: Any, *, ddf: Ddf | None = None, level: float = 0.95) -> tests.TTest:
-        """Return t tests of contrasts of the fixed effects, one by one.
+        """Return a t test of each contrast of the fixed effects.
 
         Parameters
         ----------
@@ -461,7 +459,7 @@ class MixedResults:
         return tests.t_test(self._fit, hypotheses, ddf=ddf, level=level)
 
     def f_test(self, hypotheses: Any, *, ddf: Ddf | None = None) -> tests.FTest:
-        """Return the F test of contrasts of the fixed effects together; arguments as in `t_test`."""
+        """Return the joint F test of contrasts of the fixed effects; arguments as in `t_test`."""
         return tests.f_test(self._fit, hypotheses, ddf=ddf)
 
     def wald_test(
@@ -477,12 +475,12 @@ class MixedResults:
             True for F, False for chi-square with as many degrees of freedom as independent hypotheses. By default F,
             unless `ddf` is "normal".
         ddf : optional
-            As in `t_test`; by default of a chi-square test, "normal".
+            As in `t_test`; "normal" by default for chi-square tests.
 
         Raises
         ------
         ModelError
-            If the data do not determine the contrasts, or these contradict each other.
+            If the contrasts are not estimable, or contradict each other.
 
         Examples
         --------
@@ -499,16 +497,15 @@ class MixedResults:
         Parameters
         ----------
         type : {3, 2, 1}
-            Type III tests each term with all others in the model, whatever the contrasts of the factors; type II
-            respects marginality: each term is adjusted for all terms that do not contain it; type I adjusts each
-            term for those before it.
+            Type III adjusts each term for all others, and does not depend on the contrasts of factors; type II
+            adjusts each term for all terms that do not contain it; type I adjusts each term for those before it.
         ddf : optional
             As in `t_test`.
 
         Raises
         ------
         ModelError
-            If the hypotheses cannot be built.
+            If the hypotheses cannot be constructed.
 
         Examples
         --------
@@ -523,6 +520,10 @@ class MixedResults:
         """
         return term_anova(self._fit, type=type, ddf=ddf)
 
+    def ranova(self) -> LikelihoodRatioTable:
+        """Return the likelihood-ratio test of each random term, by chi-square mixtures (variance on the boundary)."""
+        return random_effects_anova(self._fit)
+
     def emmeans(
         self,
         specs: str | Sequence[str],
@@ -532,10 +533,10 @@ class MixedResults:
         ddf: Ddf | None = None,
         level: float = 0.95,
     ) -> MarginalMeans:
-        """Return estimated marginal means, as R's emmeans: what the model says on average over a reference grid.
+        """Return estimated marginal means, as R's emmeans: averages of predictions over a reference grid.
 
-        The grid has every factor at its levels with equal weights, covariates at their means (those with two values
-        at both), whatever transforms the formula applies to them.
+        The grid has every factor at its levels, with equal weights, and covariates at their means (covariates with two
+        values at both), before any transform in the formula.
 
         Parameters
         ----------
@@ -582,85 +583,22 @@ class MixedResults:
         """
         return marginal_means(self._fit, specs, by=by, at=at, ddf=ddf, level=level)
 
-    def ranova(self) -> LikelihoodRatioTable:
-        """Return the likelihood-ratio test of each random term, with the p-value that the boundary asks for."""
-        return random_effects_anova(self._fit)
+    # -- fitted values, predictions and simulated responses ----------------------------------------
 
-    def bootstrap(
-        self,
-        n: int = 1000,
-        *,
-        type: BootstrapType = "parametric",
-        statistic: Callable[[Any], object] | None = None,
-        seed: object = None,
-        n_jobs: int = 1,
-        progress: bool | None = None,
-        resample: str | None = None,
-    ) -> Bootstrap:
-        """Return the bootstrap of the fit: data drawn again n times, the model refitted to each.
+    @property
+    def fittedvalues(self) -> pd.Series[float]:
+        """Fitted values Xβ + Zb plus offset, on the rows of the fit."""
+        return pd.Series(self._fit.fitted.copy(), index=self._fit.design.index, name="fitted")
 
-        REML fits are refitted by REML. Singular refits are results and are counted; refits that fail are left out,
-        counted, and said to be. Interrupting the run (Ctrl-C) keeps what was done.
+    @property
+    def resid(self) -> pd.Series[float]:
+        """Response less `fittedvalues`."""
+        return pd.Series(self._fit.response - self._fit.fitted, index=self._fit.design.index, name="resid")
 
-        Parameters
-        ----------
-        n : int
-            Replicates. 1,000 serve intervals, 100 standard errors.
-        type : {"parametric", "residual", "cases"}
-            "parametric" draws random effects and residuals from the fitted normal distributions. "residual" resamples
-            the predicted random effects and the residuals, reflated to the estimated variances (Carpenter, Goldstein
-            & Rasbash 2003). "cases" resamples whole levels of the outermost grouping factor, and assumes only that
-            they are independent.
-        statistic : callable, optional
-            Called with each refit, a `MixedResults`; returns a number, an array or a Series, always of the same
-            length. A replicate whose statistic is NaN has failed.
-        seed : int, numpy.random.SeedSequence or numpy.random.Generator, optional
-            The same seed gives the same numbers, whatever `n_jobs`, and fewer replicates are the first of more.
-        n_jobs : int
-            Threads; −1 for one a core. They pay where a refit takes milliseconds of compiled code.
-        progress : bool, optional
-            Whether to show progress of runs that take longer than two seconds; by default on a terminal.
-        resample : str, optional
-            Grouping factor that "cases" resamples; needed where factors are crossed.
-
-        Returns
-        -------
-        Bootstrap
-            Prints a table; `conf_int` gives intervals of five kinds, `replicates` every estimate.
-
-        Raises
-        ------
-        ModelError
-            If an option is not valid, or the statistic raises or changes its length.
-
-        Examples
-        --------
-        >>> import mixedfit as mf
-        >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
-        >>> drawn = fit.bootstrap(n=200, seed=1)
-        >>> drawn.replicates.shape, int(drawn.failed.sum())
-        ((200, 6), 0)
-        >>> interval = drawn.conf_int(0.9, kind="basic", parameters="Days")
-        >>> bool(interval.loc["Days", "lower"] < fit.params["Days"] < interval.loc["Days", "upper"])
-        True
-        """
-        return bootstrap(
-            self._fit,
-            n,
-            type=type,
-            statistic=None if statistic is None else lambda refit: statistic(self.__class__(refit)),
-            seed=seed,
-            n_jobs=n_jobs,
-            progress=progress,
-            resample=resample,
-        )
-
-    # -- predictions and simulated responses -------------------------------------------------------------
-
-    @lazy
-    def _predictor(self) -> Predictor:
-        """Keeps the factorisation behind standard errors."""
-        return Predictor(self._fit)
+    @property
+    def scaled_resid(self) -> pd.Series[float]:
+        """Residuals times √weight over σ; the summary shows their quantiles."""
+        return tables.scaled_residuals(self._fit)
 
     @overload
     def predict(
@@ -705,58 +643,59 @@ class MixedResults:
         weights: Any = None,
         offset: Any = None,
     ) -> pd.Series[float] | pd.DataFrame:
-        """Return predictions for rows of the fit or for new ones: a Series, or a table with errors and limits.
+        """Return predictions for the rows of the fit or for new rows, as a Series or as a table with errors and limits.
 
         The standard error is that of x(β̂ − β) + z(b̂ − b) with the joint covariance of fixed and random effects
-        (Henderson 1975, Biometrics 31:423), given the variances. With ``ddf="kenward-roger"`` it also holds what is not
-        known of these (Kackar & Harville 1984, J. Am. Stat. Assoc. 79:853; Prasad & Rao 1990, 85:163).
+        (Henderson 1975, Biometrics 31:423), given the variances. With ``ddf="kenward-roger"`` it includes the
+        uncertainty of the variances (Kackar & Harville 1984, J. Am. Stat. Assoc. 79:853; Prasad & Rao 1990, 85:163).
 
         Parameters
         ----------
         newdata : pandas or polars frame, pyarrow table or mapping of arrays, optional
             New rows; those of the fit by default. Transforms in the formula are those learnt in the fit. Only columns
-            that the prediction needs must be there; a missing value in one of them gives a missing prediction.
+            that the prediction needs are required; a missing value in one of them gives a missing prediction.
         re_form : str or sequence of str
-            The random effects to take in: "all" (lme4's NULL), "none" (NA: the population mean), ``"~ (1 | g)"``, or a
-            list of terms or of names of grouping factors. The others count as 0 in the mean.
+            The random effects to include: "all" (lme4's NULL), "none" (NA: the population mean), ``"~ (1 | g)"``, or a
+            list of terms or of names of grouping factors. Excluded effects count as 0 in the mean.
         new_levels : {"error", "population", "marginal"}
-            What to do with levels that the fit did not see: refuse them; set their effects to 0; or predict for a
-            level drawn at random, with mean 0 and its variance in the errors.
+            Treatment of levels that are not in the fit: raise an error; set their effects to 0; or predict for a level
+            drawn at random, with effects of mean 0 whose variance is included in the errors.
         se : bool
             Whether to return standard errors.
         interval : {"confidence", "prediction"}, optional
-            Of the mean xβ + zb, or of a new response, which adds the residual variance and that of random effects
-            left out by `re_form` (unless `new_levels` is "population").
+            Interval of the mean xβ + zb, or of a new response, which adds the residual variance and the variance of
+            excluded random effects (unless `new_levels` is "population").
         level : float
             Coverage.
         ddf : {"normal", "satterthwaite", "kenward-roger", "residual"} or KenwardRoger
-            Quantiles of intervals: of the normal distribution, or of t distributions whose degrees of freedom say how
-            well the interval's variance is known. Satterthwaite's, row by row, matter for new levels where the fit
-            saw few; they take two more factorisations for each variance parameter. Kenward and Roger's also widen
-            the standard errors, for REML fits (two more again); variances estimated as 0 count as known.
+            Quantiles of the intervals: normal, or of t distributions with the degrees of freedom of each row's
+            estimated variance. Satterthwaite's matter for new levels if the fit has few; they take two more
+            factorisations for each variance parameter. Kenward and Roger's also widen the standard errors, for REML
+            fits (two more factorisations again); variances estimated as 0 count as known.
         weights : str, number or array, optional
-            Of new responses: Var(ε) = σ²/w. Needed for prediction intervals of new rows if the fit has weights.
+            Weights of new responses, Var(ε) = σ²/w; required for prediction intervals of new rows if the fit has
+            weights.
         offset : str, number or array, optional
-            Of new rows, if the offset of the fit was an array.
+            Offset of new rows, if the offset of the fit was an array.
 
         Returns
         -------
         pandas.Series or pandas.DataFrame
-            On the index of the rows. The Series is called mean; the table, returned with `se` or `interval`, has
-            columns mean, se (of the mean, whatever the interval), df unless they are infinite, lower, upper.
+            On the index of the rows. The Series has the name mean. The table, returned with `se` or `interval`, has
+            columns mean, se (of the mean in either case), df unless they are infinite, lower, upper.
 
         Raises
         ------
         DataError
-            If a column is missing or of another kind than in the fit, a fixed factor has a value that the fit did not
-            have, or a grouping factor has a new level and these are an error.
+            If a column is missing or of another kind than in the fit, a fixed factor has a new value, or a grouping
+            factor has a new level and `new_levels` is "error".
         ModelError, FormulaError
-            If an option is not known, or `re_form` names effects that the model does not have.
+            If an option is not valid, or `re_form` names effects that the model does not have.
 
         Warns
         -----
         PredictionWarning
-            Where the data do not determine a mean because columns of X were dropped; it is NaN.
+            If a mean is not estimable because columns of X were dropped; it is NaN.
 
         Examples
         --------
@@ -791,7 +730,7 @@ class MixedResults:
         weights: Any = None,
         offset: Any = None,
     ) -> pd.DataFrame:
-        """Return responses drawn from the fitted model.
+        """Return responses simulated from the fitted model.
 
         Parameters
         ----------
@@ -800,20 +739,20 @@ class MixedResults:
         seed : int, numpy.random.SeedSequence or numpy.random.Generator, optional
             The same seed gives the same numbers, and fewer draws are the first of more.
         re_form : str or sequence of str
-            The random effects that are held at their predictions (BLUPs): by default "none", so that those of every
-            level are drawn anew; "all" varies the residuals only. As in `predict`.
+            The random effects that are held at their BLUPs, as in `predict`. By default "none": the effects of every
+            level are drawn. With "all" only the residuals are drawn.
         newdata : pandas or polars frame, pyarrow table or mapping of arrays, optional
-            New rows; those of the fit by default. Rows of one level share its effects, of a new level too.
+            New rows; those of the fit by default. Rows of one level, also of a new one, share its effects.
         new_levels : {"error", "population", "marginal"}
-            What to do with new levels of effects that are held: refuse them, set their effects to 0, or draw them.
+            Treatment of new levels of effects that are held: raise an error, set the effects to 0, or draw them.
         weights, offset
-            Of new rows, as in `predict`.
+            As in `predict`.
 
         Returns
         -------
         pandas.DataFrame
-            A row for each row of the data, columns sim_1, sim_2, …; NaN where a predictor is missing. Rows of weight
-            0 get no residual.
+            Columns sim_1, sim_2, …, a row for each row of the data; NaN where a predictor is missing. Rows of weight 0
+            have no residual.
 
         Raises
         ------
@@ -837,7 +776,28 @@ class MixedResults:
             offset=offset,
         )
 
-    # -- diagnostics, tables, pictures -------------------------------------------------------------------
+    @lazy
+    def _predictor(self) -> Predictor:
+        """Predictions, with the cached factorisation behind their standard errors."""
+        return Predictor(self._fit)
+
+    def refit(self, y: Any) -> MixedResults:
+        """Return the same model fitted to another response.
+
+        X and Z are not built or factorised again; the search starts from the θ of this fit.
+
+        Parameters
+        ----------
+        y : array or Series, shape (nobs,)
+            Finite numbers on the scale of the left side of the formula, one for each row of the fit
+            (`fittedvalues.index`); a Series is matched by its index.
+        """
+        values, offset = _response(y, self._fit.design.index), self._fit.design.offset
+        if offset is not None and values.shape == offset.shape:
+            values = values - offset
+        return MixedResults(refit_design(self._fit, values))
+
+    # -- diagnostics and plots ---------------------------------------------------------------------
 
     @lazy
     def diagnostics(self) -> Diagnostics:
@@ -854,6 +814,39 @@ class MixedResults:
         """
         return Diagnostics(self._fit)
 
+    @property
+    def plot(self) -> Pictures:
+        """Plots: ``fit.plot()`` draws four, ``fit.plot.shrinkage()`` and others one each; see `mixedfit.plots`.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+        >>> fit.plot.shrinkage()  # doctest: +SKIP
+        >>> fit.plot().savefig("fit.png")  # doctest: +SKIP
+        """
+        from mixedfit.plots._methods import Pictures
+
+        return Pictures(self)
+
+    # -- tables and files --------------------------------------------------------------------------
+
+    def summary(self, *, correlation: bool = False, ddf: Ddf | Literal["none"] | None = None) -> Summary:
+        """Return the summary, which prints in lme4's format and displays as HTML in a notebook.
+
+        Parameters
+        ----------
+        correlation : bool
+            Whether to include the correlation of the fixed effects.
+        ddf : {"satterthwaite", "kenward-roger", "residual", "normal", "none"} or KenwardRoger, optional
+            Degrees of freedom of the p-values: by default Satterthwaite's for REML, as in lmerTest, and the normal
+            distribution for ML; "none" gives lme4's columns only.
+        """
+        return summarise(self._fit, correlation=correlation, ddf=ddf)
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
     def tidy(
         self,
         effects: tidy.Effects | tuple[tidy.Effects, ...] = ("ran_pars", "fixed"),
@@ -864,7 +857,7 @@ class MixedResults:
         ddf: Ddf | Literal["none"] | None = None,
         scale: tidy.Scale = "sdcor",
     ) -> pd.DataFrame:
-        """Return a row for each term, in the columns of R's broom.mixed.
+        """Return a table with a row for each term, in the columns of R's broom.mixed.
 
         Parameters
         ----------
@@ -876,23 +869,23 @@ class MixedResults:
         level : float
             Coverage of the intervals, at least 0.5 and below 1.
         conf_method : {"wald", "profile"}
-            How intervals are found. Wald intervals of variance parameters are by the delta method on the logarithm.
+            Kind of intervals. Wald intervals of variance parameters use the delta method on the log scale.
         ddf : optional
-            Degrees of freedom of p-values and Wald intervals, as in `t_test`; "none" leaves p-values out and gives
-            normal intervals, as broom.mixed does for a model of lme4.
+            Degrees of freedom of p-values and Wald intervals, as in `t_test`; "none" omits p-values and gives normal
+            intervals, as broom.mixed does for models of lme4.
         scale : {"sdcor", "vcov"}
             Standard deviations and correlations, or variances and covariances.
 
         Returns
         -------
         pandas.DataFrame
-            Of the columns effect, group, level, term, estimate, std.error, statistic, df, p.value, conf.low,
-            conf.high those that the effects asked for have.
+            Columns effect, group, level, term, estimate, std.error, statistic, df, p.value, conf.low, conf.high, as
+            far as the chosen effects have them.
 
         Raises
         ------
         ModelError
-            If an option is not known.
+            If an option is not valid.
 
         Examples
         --------
@@ -916,7 +909,7 @@ class MixedResults:
         )
 
     def glance(self) -> pd.DataFrame:
-        """Return one row about the model: nobs, sigma, logLik, AIC, BIC, REMLcrit or deviance, df.residual.
+        """Return a table of one row: nobs, sigma, logLik, AIC, BIC, REMLcrit or deviance, df.residual.
 
         Examples
         --------
@@ -929,20 +922,20 @@ class MixedResults:
         return tidy.glance(self._fit)
 
     def augment(self, data: Any = None) -> pd.DataFrame:
-        """Return a row for each observation of the fit: the data, then what the model says of it.
+        """Return the data of the fit with fitted values, residuals and leverages as further columns.
 
         Parameters
         ----------
         data : frame, optional
-            The data that the model was fitted to; matched by index. Without it the response and the grouping factors
-            stand in front. Not changed.
+            The data that the model was fitted to, matched by index; not changed. By default the response and the
+            grouping factors.
 
         Returns
         -------
         pandas.DataFrame
-            Columns .fitted, .resid, .hat (leverages at the estimated variances), .cooksd (Cook's distances from these
-            leverages, as lme4's; `fit.diagnostics.influence` deletes rows exactly), .fixed (Xβ plus offset), .mu,
-            .offset, .sqrtXwt, .sqrtrwt, .weights and .wtres follow the data's.
+            The columns of the data, then .fitted, .resid, .hat (leverages at the estimated variances), .cooksd (Cook's
+            distances from these leverages, as lme4's; `fit.diagnostics.influence` deletes rows exactly), .fixed (Xβ
+            plus offset), .mu, .offset, .sqrtXwt, .sqrtrwt, .weights and .wtres.
 
         Raises
         ------
@@ -958,20 +951,30 @@ class MixedResults:
         """
         return tidy.augment(self._fit, data)
 
-    @property
-    def plot(self) -> Pictures:
-        """Pictures: ``fit.plot()`` draws four, ``fit.plot.shrinkage()`` and its like one; see `mixedfit.plots`.
+    def save(self, path: str | Path) -> None:
+        """Write the fit, data included, to a file of numbers and text (npz), which `mixedfit.load` reads.
 
-        Examples
-        --------
-        >>> import mixedfit as mf
-        >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
-        >>> fit.plot.shrinkage()  # doctest: +SKIP
-        >>> fit.plot().savefig("fit.png")  # doctest: +SKIP
+        Parameters
+        ----------
+        path : str or Path
+            Any name; ``.npz`` is usual.
         """
-        from mixedfit.plots._methods import Pictures
+        storage.write(self._fit, path)
 
-        return Pictures(self)
+
+def _response(y: Any, index: pd.Index[Any]) -> Array:
+    """Return another response as an array in the order of the rows of a fit."""
+    if isinstance(y, pd.Series) and not y.index.equals(index):
+        if not (y.index.is_unique and index.isin(y.index).all()):
+            raise DataError(
+                "the new response is a Series whose index lacks rows of the fit; give it the fit's index "
+                "(fit.fittedvalues.index), or pass y.to_numpy() to go by position."
+            )
+        y = y.loc[index]
+    try:
+        return np.asarray(y, dtype=float)
+    except (TypeError, ValueError):
+        raise DataError("the new response must be numbers, one for each row of the fit.") from None
 
 
 def load(path: str | Path) -> Any:
@@ -984,7 +987,7 @@ def load(path: str | Path) -> Any:
     Raises
     ------
     DataError
-        If the file is not one of ours or is damaged.
+        If the file was not written by mixedfit, or is damaged.
     """
     from mixedfit.bayes.posterior import read_posterior
 
