@@ -221,7 +221,8 @@ def test_interrupt_must_exit_with_130(
 def test_fit_that_does_not_converge_must_exit_with_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mixedfit.estimation.estimate.Control", lambda: mf.Control(max_evaluations=2))
+    control = mf.Control(max_evaluations=2)
+    monkeypatch.setattr("mixedfit.estimation.estimate.Control", lambda: control)
     code, out, err = run(capsys, "fit", "sleepstudy", MODEL)
     assert code == 1
     assert "Not converged" in out

@@ -14,19 +14,18 @@ from .results import MixedResults
 __all__ = ["effect_tables", "shrinkage_table"]
 
 NOISE = 0.1
-"""Monte-Carlo error of a posterior mean, as a share of what a level says alone, beyond which their ratio is noise."""
+"""Largest Monte-Carlo error of a posterior mean, relative to the least-squares estimate, for their ratio to count."""
 
 BATCHES = 10
-"""Batches of each chain."""
+"""Number of batches of each chain."""
 
 
 def effect_tables(fit: MixedResults, posterior: Posterior) -> dict[str, pd.DataFrame]:
     """Return a table for each grouping factor, by level and effect; none if the draws of b were not kept.
 
-    Columns: alone (least squares on the level's own rows, less β; what other terms say taken from the response first;
-    NaN where these rows do not determine it), mode (the BLUP), mean and sd of the posterior, shrunk_mode and
-    shrunk_mean: 1 − mode/alone and 1 − mean/alone, the share of the way to the mean that each goes; the latter NaN
-    where alone is so near to 0 that the mean's Monte-Carlo error is more than a tenth of it.
+    Columns: alone (least squares on the level's own rows, less β, other terms subtracted from the response; NaN where
+    these rows do not determine it), mode (the BLUP), mean and sd of the posterior, shrunk_mode = 1 − mode/alone and
+    shrunk_mean = 1 − mean/alone. The last is NaN where the Monte-Carlo error of the mean exceeds a tenth of alone.
     """
     if len(posterior.effects) < len(posterior.design.blocks):
         return {}
@@ -48,9 +47,9 @@ def effect_tables(fit: MixedResults, posterior: Posterior) -> dict[str, pd.DataF
 
 
 def _noise(values: Array) -> Array:
-    """Return the Monte-Carlo standard errors of means over chains and draws, shape (levels, k), by batch means.
+    """Return the Monte-Carlo standard errors of means over chains and draws, by batch means, shape (levels, k).
 
-    Ten batches of every chain; draws of less are taken as independent.
+    Chains too short for ten batches of two draws count as independent draws.
     """
     chains, draws = values.shape[:2]
     independent = values.std(axis=(0, 1), ddof=1) / np.sqrt(chains * draws)
@@ -62,16 +61,15 @@ def _noise(values: Array) -> Array:
 
 
 def shrinkage_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return a row for each grouping factor and effect: spreads of the levels, and the overall shrinkage.
+    """Return the overall shrinkage of each grouping factor and effect, with standard deviations over the levels.
 
-    Columns sd_alone, sd_mode and sd_mean are standard deviations over the levels that stand alone; shrunk_mode and
-    shrunk_mean are 1 − slope of the modes (or means) on what the levels say alone, by least squares through 0.
+    Only levels whose own rows determine the effect count. shrunk_mode and shrunk_mean are 1 − slope of the modes (or
+    means) on the least-squares estimates, through 0.
     """
     rows = {}
     for group, table in tables.items():
         for effect in table.index.unique("effect"):
-            own = table[table.index.get_level_values("effect") == effect]
-            own = own[own["alone"].notna()]
+            own = table[(table.index.get_level_values("effect") == effect) & table["alone"].notna()]
             alone = own["alone"].to_numpy(dtype=float)
             squares = float(alone @ alone)
             slopes = [float(own[c] @ alone) / squares if squares > 0 else np.nan for c in ("mode", "mean")]

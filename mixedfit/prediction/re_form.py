@@ -80,9 +80,9 @@ def _read(text: str) -> tuple[RandomTerm, ...]:
     left = re.sub(r"[\s+01()-]", "", parsed.fixed)
     if left or parsed.offsets:
         raise FormulaError(
-            f"re_form holds what is no random term: {parsed.fixed!r}.",
+            f"re_form may hold random terms only, not {parsed.fixed!r}.",
             source=text,
-            advice="Name random terms only; fixed effects are always taken in.",
+            advice="Name random terms only; fixed effects are always included.",
         )
     return parsed.random
 

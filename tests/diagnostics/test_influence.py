@@ -15,8 +15,7 @@ from paths import REFERENCE_FOLDER
 from published import records
 
 import mixedfit as mf
-from mixedfit.diagnostics.deletion import local_refits as polynomial
-from mixedfit.diagnostics.deletion import refits
+from mixedfit.diagnostics.deletion import local_refits, refits
 from mixedfit.estimation.parameters import parameters_of, values_of
 
 REFERENCE = json.loads((REFERENCE_FOLDER / "diagnostics.json").read_text(encoding="utf-8"))
@@ -125,22 +124,30 @@ def test_case_deletion_must_equal_a_refit_to_1e8(formula: str, reml: bool, group
         assert np.abs(found.params.iloc[i] / held - 1).max() > 1e-7
 
 
-def test_shared_sums_must_give_what_single_searches_give(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = simulated(120, 5)
-    fit = mf.lmm("y ~ x + (x | g)", table).fit()
-    shared = fit.diagnostics.influence("g", refit=True)
-    monkeypatch.setattr(polynomial, "DEGREES", {})
+@pytest.mark.parametrize(("formula", "levels"), [("y ~ x + (1 | g)", 120), ("y ~ x + (x | g)", 400)])
+@pytest.mark.parametrize("reml", [True, False])
+def test_local_refits_must_serve_every_level_and_give_what_single_searches_give(
+    formula: str, levels: int, reml: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = mf.lmm(formula, simulated(levels, 5), weights="w").fit(reml=reml)
+    with monkeypatch.context() as patch:
+        patch.setattr(refits, "_refit", pytest.fail)  # no case is left to a search of its own
+        local = fit.diagnostics.influence("g", refit=True)
+    monkeypatch.setattr(local_refits, "DEGREES", {})
     single = fit.diagnostics.influence("g", refit=True)
-    np.testing.assert_allclose(shared.variances, single.variances, rtol=1e-8)
-    np.testing.assert_allclose(shared.table, single.table, rtol=1e-7, atol=1e-10)
-    np.testing.assert_allclose(shared.criterion, single.criterion, rtol=1e-12)
+    np.testing.assert_allclose(local.params, single.params, rtol=1e-9)
+    np.testing.assert_allclose(local.variances, single.variances, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(local.table, single.table, rtol=1e-7, atol=1e-10)
+    np.testing.assert_allclose(local.criterion, single.criterion, rtol=1e-12)
+    # the rival: variance parameters held
+    assert np.abs(local.variances / fit.diagnostics.influence("g").variances - 1).to_numpy().max() > 1e-3
 
 
 @pytest.mark.parametrize("name", ["crossed", "nested", "slopes of ML"])
 def test_compiled_searches_must_give_what_single_ones_give(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(polynomial, "DEGREES", {})
+    monkeypatch.setattr(local_refits, "DEGREES", {})
     single = fitted(name).diagnostics.influence("g", refit=True)
     monkeypatch.setattr(refits, "COMPILED_FROM", 0)
     compiled = fitted(name).diagnostics.influence("g", refit=True)

@@ -307,7 +307,7 @@ def test_unseen_category_of_a_fixed_factor_must_be_named() -> None:
         ({"re_form": []}, "list of"),
         ({"re_form": "~ (1 | Subjekt)"}, "Did you mean 'Subject'"),
         ({"re_form": "~ (Day | Subject)"}, "Did you mean 'Days'"),
-        ({"re_form": "~ Days + (1 | Subject)"}, "holds what is no random term"),
+        ({"re_form": "~ Days + (1 | Subject)"}, "re_form may hold random terms only, not .Days"),
         ({"re_form": "~ Days"}, "names no random effects"),
         ({"new_levels": "populaton"}, "Did you mean 'population'"),
         ({"interval": "predict"}, "Did you mean 'prediction'"),

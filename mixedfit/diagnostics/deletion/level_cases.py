@@ -43,8 +43,8 @@ class Point:
     def __add__(self, other: Point) -> Point:
         return Point(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
-    def __sub__(self, other: Point) -> Point:
-        return Point(*(getattr(self, name) - getattr(other, name) for name in self.__slots__))
+    def __neg__(self) -> Point:
+        return Point(*(-getattr(self, name) for name in self.__slots__))
 
     def sum(self) -> Point:
         """Return the sum over all cases, as a single case."""
@@ -65,6 +65,8 @@ class LevelCases:
     products : ndarray, shape (cases, p + 1, p + 1)
     counts, log_weights : ndarray, shape (cases,)
         Number of rows of the case, and their Σ log w.
+    whole_levels : bool
+        Whether each case is its whole level.
     """
 
     fit: Fit
@@ -74,11 +76,12 @@ class LevelCases:
     products: Array
     counts: Array
     log_weights: Array
+    whole_levels: bool = False
 
     def subset(self, these: IntArray) -> LevelCases:
         """Return some of the cases."""
         names = ("levels", "gram", "border", "products", "counts", "log_weights")
-        return LevelCases(self.fit, *(getattr(self, name)[these] for name in names))
+        return replace(self, **{name: getattr(self, name)[these] for name in names})
 
     @lazy
     def criterion(self) -> Criterion:
@@ -98,8 +101,9 @@ class LevelCases:
         """
         first = self.fit.cross.first
         A, B = first.gram[self.levels], first.border[self.levels]
-        without = contribution(A - self.gram, B - self.border, lams, directions)
-        change = without - contribution(A, B, lams, directions)
+        change = -contribution(A, B, lams, directions)
+        if not self.whole_levels:  # a level without rows contributes 0
+            change += contribution(A - self.gram, B - self.border, lams, directions)
         return replace(change, products=change.products - self.products)
 
     def whole(self, lam: Array, directions: Array) -> Point:
@@ -123,7 +127,7 @@ def contribution(A: Array, B: Array, lams: Array, directions: Array) -> Point:
         np.linalg.slogdet(inner)[1],
         np.einsum("cab,cdba->cd", KA, np.broadcast_to(directions, (A.shape[0], *directions.shape[1:]))),
         -(B.swapaxes(-1, -2) @ (omega @ KB)),
-        -(KB.swapaxes(-1, -2)[:, None] @ directions @ KB[:, None]),
+        -(KB.swapaxes(-1, -2)[:, None] @ (directions @ KB[:, None])),
     )
 
 
@@ -148,6 +152,7 @@ def _level_cases(fit: Fit) -> LevelCases:
         np.ascontiguousarray(source.products.transpose(1, 0, 2))[these],
         np.asarray(source.counts[these], float),
         np.asarray(source.log_weights[these], float),
+        whole_levels=True,
     )
 
 
