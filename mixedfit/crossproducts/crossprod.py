@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.linalg import inverse, paged_zeros
 from mixedfit.design.design import Design
 from mixedfit.kernels.accumulate import (
@@ -24,6 +24,7 @@ from mixedfit.kernels.accumulate import (
 
 from .basis import FixedBasis, effect_basis, fixed_basis, row_chunks
 from .level_span import LevelSpan
+from .ridges import unidentified_elements
 from .sparse_products import SparseGram, sparse_pattern
 
 __all__ = [
@@ -104,6 +105,8 @@ class CrossProducts:
         R of each of `design.blocks`.
     log_weights : float
         Σ log w over positive weights.
+    unidentified : tuple of ndarray of bool, shape (k, k)
+        Elements of each block's Ω that the rows cannot tell from others.
     """
 
     n: int
@@ -116,6 +119,7 @@ class CrossProducts:
     fixed: FixedBasis
     basis: tuple[Array, ...]
     log_weights: float
+    unidentified: tuple[BoolArray, ...]
 
     def place(self, block: int) -> TailBlock:
         """Return the place in the tail of one of the design's blocks."""
@@ -197,6 +201,7 @@ def cross_products(design: Design) -> CrossProducts:
         fixed=fixed,
         basis=basis,
         log_weights=0.0 if positive is None else float(np.sum(np.log(positive))),
+        unidentified=unidentified_elements(design),
     )
 
 

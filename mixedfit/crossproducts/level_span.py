@@ -129,7 +129,7 @@ def level_span(design: Design) -> LevelSpan:
     design : Design
         With at least one such factor.
     """
-    counted = np.ones(design.n, dtype=bool) if design.weights is None else design.weights > 0
+    counted = design.counted
     codes = [factor.grouping.codes[counted] for factor in design.many]
     sizes = [len(factor.grouping.levels) for factor in design.many]
     occurs = np.flatnonzero(np.bincount(codes[0], minlength=sizes[0]))

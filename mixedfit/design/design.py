@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import IdentifiabilityWarning, MissingRowsWarning, ModelError, warn
 from mixedfit.core.lazy import lazy
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
@@ -135,6 +135,11 @@ class Design:
     def n(self) -> int:
         """Rows kept."""
         return int(self.y.size)
+
+    @lazy
+    def counted(self) -> BoolArray:
+        """Whether each row has a positive weight, shape (n,)."""
+        return np.ones(self.n, dtype=bool) if self.weights is None else np.asarray(self.weights > 0)
 
     @lazy
     def n_theta(self) -> int:
@@ -271,7 +276,7 @@ def check_identifiable(design: Design, sigma: float | None) -> None:
     ModelError
         For random effects unless σ is held fixed or, for a factor, the weights differ between rows.
     """
-    counted = np.ones(design.n, dtype=bool) if design.weights is None else design.weights > 0
+    counted = design.counted
     n = int(counted.sum())
     fixed = design.X.shape[1] + sum(len(factor.names) for factor in design.many)
     if fixed >= n and (note := _labels_like_numbers(design, ["X"])):

@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.arrays import Array, BoolArray, IntArray
+from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import DataError, ModelError
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads, inverse
@@ -23,7 +23,6 @@ from mixedfit.likelihood.criterion import Criterion, Evaluation
 from .chart import Chart, chart_at
 from .convergence import Convergence, unidentified_verdict
 from .estimate import Control, estimate
-from .ridges import ridge_names, unidentified_elements
 
 __all__ = ["Fit", "Fitted", "HasFit", "criterion_of", "fit_design", "fit_of", "refit_design"]
 
@@ -95,11 +94,6 @@ class Fit:
     def omega(self) -> tuple[Array, ...]:
         """Ω = σ²λλᵀ of every block, shape (k, k) each, in units of y²."""
         return tuple(self.sigma**2 * lam @ lam.T for lam in self.lam)
-
-    @lazy
-    def unidentified(self) -> tuple[BoolArray, ...]:
-        """Elements of each block's Ω that the data cannot tell from others, shape (k, k) each."""
-        return unidentified_elements(self.design)
 
     @lazy
     def coefficient_names(self) -> tuple[str, ...]:
@@ -375,6 +369,16 @@ def refit_design(fit: Fit, y: Array) -> Fit:
     return _estimated(design, cross, fit.reml, fit.theta, fit.held_sigma, None, None, timing)
 
 
+def _ridge_names(design: Design, cross: CrossProducts) -> list[str]:
+    """Return the effects whose variances a ridge of the likelihood moves, such as ``(Intercept) | id``."""
+    return [
+        f"{effect} | {block.name}"
+        for block, moved in zip(design.blocks, cross.unidentified, strict=True)
+        for effect, own in zip(block.effects, np.diag(moved), strict=True)
+        if own
+    ]
+
+
 def _estimated(
     design: Design,
     cross: CrossProducts,
@@ -398,7 +402,7 @@ def _estimated(
             names=[block.name for block in design.blocks],
             report=report,
         )
-    convergence = unidentified_verdict(outcome.convergence, ridge_names(design))
+    convergence = unidentified_verdict(outcome.convergence, _ridge_names(design, cross))
     timing["optimisation"] = perf_counter() - begun
     timing["total"] = sum(timing.values())
     return Fit(design, cross, outcome.theta, reml, sigma, convergence, outcome.evaluation, timing)

@@ -162,7 +162,7 @@ def is_identified(fit: Fit, parameter: Parameter) -> bool:
     """Return whether the design tells a standard deviation or correlation apart from the others."""
     if parameter.kind not in ("sd", "correlation") or fit.convergence.status != "unidentified":
         return True
-    moved, own = fit.unidentified[parameter.block], [parameter.first, parameter.second]
+    moved, own = fit.cross.unidentified[parameter.block], [parameter.first, parameter.second]
     return not moved[np.ix_(own, own)].any()
 
 

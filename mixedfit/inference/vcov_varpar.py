@@ -47,7 +47,7 @@ def vcov_varpar(fit: Fit, *, scale: Scale = "sd", joint: bool = False) -> pd.Dat
     -----
     With g = ∂β̂/∂ψ, the joint covariance is [[Φ + gWgᵀ, gW], [Wgᵀ, W]].
     """
-    check_one_of("scale", scale, tuple(_SCALES))
+    check_one_of("scale", scale, _SCALES)
     parameters = variance_parameters(fit.design, with_sigma=fit.held_sigma is None)
     information = Information(fit)
     inner = information.parameter_covariance

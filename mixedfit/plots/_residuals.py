@@ -45,7 +45,7 @@ __all__ = [
 def scaled_with_fitted(fit: Fit) -> tuple[Array, Array]:
     """Return fitted values and scaled residuals of the rows with a positive weight, shape (m,) each."""
     residuals = np.asarray(scaled_residuals(fit), dtype=np.float64)
-    counted = slice(None) if fit.design.weights is None else fit.design.weights > 0
+    counted = fit.design.counted
     return fit.fitted[counted], residuals[counted]
 
 

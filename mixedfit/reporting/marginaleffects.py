@@ -11,6 +11,7 @@ from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.errors import ModelError
 from mixedfit.design.recipe import Recipe, usable
 from mixedfit.estimation.fit import Fitted, fit_of
+from mixedfit.estimation.tables import response_name
 from mixedfit.inference.ddf import degrees_of_freedom
 
 from .tidy import rows_of
@@ -116,7 +117,7 @@ def _vault(fit: Fitted, data: Any, recipe: Recipe) -> Any:
     """Return the record of a model that marginaleffects keeps: coefficients, builder of rows, data."""
     pl, _, vault = _imported()
     kept = _kept(fit)
-    response = fit_of(fit).formula.split("~", 1)[0].strip()
+    response = response_name(fit_of(fit))
     names = list(recipe.fixed_names)
     frame = rows_of(data, fit_of(fit).design.index)
     others = [name for group in recipe.groups for name in group.columns if name not in names]

@@ -18,7 +18,7 @@ from mixedfit.design.frames import as_frame, column_names
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import variance_parameters
-from mixedfit.estimation.tables import group_coefficients, variance_table
+from mixedfit.estimation.tables import group_coefficients, response_name, variance_table
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.profile.profile import profile
@@ -236,7 +236,7 @@ def augment(fit: Fit, data: object = None) -> pd.DataFrame:
     """Return a row for each observation; see `MixedResults.augment`."""
     design = fit.design
     if data is None:
-        table = pd.DataFrame({_response_name(fit): fit.response}, index=design.index)
+        table = pd.DataFrame({response_name(fit): fit.response}, index=design.index)
         for block in design.blocks:
             if block.name not in table:
                 table[block.name] = pd.Series(
@@ -260,10 +260,6 @@ def augment(fit: Fit, data: object = None) -> pd.DataFrame:
     table[".weights"] = weights
     table[".wtres"] = np.sqrt(weights) * residuals
     return table
-
-
-def _response_name(fit: Fit) -> str:
-    return fit.formula.split("~", 1)[0].strip()
 
 
 def rows_of(data: object, index: pd.Index[str]) -> pd.DataFrame:

@@ -135,7 +135,7 @@ def sampling_rows(
     codes, z : lists of ndarray
         Level of each row, and columns of the effects, of each factor.
     """
-    rows = np.arange(design.n) if design.weights is None else np.flatnonzero(design.weights > 0)
+    rows = np.flatnonzero(design.counted)
     root = np.ones((design.n, 1)) if design.weights is None else np.sqrt(design.weights)[:, None]
     fixed, everything = cross.fixed, slice(0, design.n)
     X = fixed.columns(design, everything)

@@ -16,7 +16,6 @@ from mixedfit.estimation.parameters import parameters_of, values_of
 from .cases import outermost
 from .intervals import acceleration_of
 from .replicates import REFIT_ERRORS, refitted
-from .sources import counted_rows
 from .statistic import Statistic
 
 __all__ = ["MOST_GROUPS", "Jackknife", "jackknife_groups"]
@@ -37,7 +36,7 @@ def jackknife_groups(fit: Fit) -> IntArray:
     else:
         block = outermost(blocks)
         codes = (max(blocks, key=lambda b: b.levels) if block is None else block).codes
-    counted = counted_rows(fit.design)
+    counted = fit.design.counted
     _, renumbered = np.unique(codes[counted], return_inverse=True)
     out = np.full(fit.design.n, -1, np.int64)
     out[counted] = renumbered.reshape(-1) % MOST_GROUPS

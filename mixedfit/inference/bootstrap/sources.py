@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mixedfit.core.arrays import Array, BoolArray
+from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
 from mixedfit.core.options import check_one_of
 from mixedfit.crossproducts.crossprod import CrossProducts
@@ -27,7 +27,6 @@ __all__ = [
     "ResponseSample",
     "Sample",
     "Source",
-    "counted_rows",
     "source_of",
 ]
 
@@ -112,7 +111,7 @@ class ResidualSource:
         self.fit = fit
         self.responder = Responder(fit.cross, fit.design)
         self.scale = residual_scale(fit)
-        counted = counted_rows(fit.design)
+        counted = fit.design.counted
         residuals = (fit.response - fit.fitted)[counted] / self.scale[counted]
         residuals -= residuals.mean()
         self.residuals = residuals / np.sqrt(np.mean(residuals**2))
@@ -184,8 +183,3 @@ def source_of(fit: Fit, kind: str, resample: str | None, *, rows_wanted: bool) -
     if kind == "residual":
         return ResidualSource(fit)
     return cases_source(fit, resample, rows_wanted=rows_wanted)
-
-
-def counted_rows(design: Design) -> BoolArray:
-    """Return whether rows have positive weight, shape (rows,)."""
-    return np.ones(design.n, dtype=bool) if design.weights is None else np.asarray(design.weights > 0)

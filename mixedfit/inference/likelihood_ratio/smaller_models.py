@@ -24,7 +24,7 @@ TOLERANCE = 1e-7
 
 def not_nested(smaller: Design, larger: Design) -> str:
     """Return the first part of the smaller model that the larger one does not contain; an empty string if nested."""
-    counted = np.ones(smaller.n, dtype=bool) if smaller.weights is None else smaller.weights > 0
+    counted = smaller.counted
     if not _fixed_within(smaller, larger, counted):
         return "fixed effects"
     for block in smaller.blocks:

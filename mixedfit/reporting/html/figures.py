@@ -109,10 +109,8 @@ def _svg(figure: Any) -> bytes:
 def residual_pictures(results: Fitted) -> list[Picture]:
     """Return the pictures of residuals, with what to look for."""
     fit = fit_of(results)
-    scaled, fitted = np.asarray(scaled_residuals(fit), dtype=np.float64), fit.fitted
-    if fit.design.weights is not None:
-        counted = fit.design.weights > 0
-        scaled, fitted = scaled[counted], fitted[counted]
+    counted = fit.design.counted
+    scaled, fitted = np.asarray(scaled_residuals(fit), dtype=np.float64)[counted], fit.fitted[counted]
     normal = Picture(
         drawn(lambda ax: plots.qq_residuals(fit, ax=ax), 5.2, 3.8),
         f"Ordered residuals over σ against normal quantiles; the lowest is {signed(scaled.min())}, the highest "

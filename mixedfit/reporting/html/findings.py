@@ -190,7 +190,7 @@ class Checks:
 def checks_of(results: Fitted) -> Checks:
     """Return summary statistics of the residuals."""
     fit = fit_of(results)
-    counted_rows = np.ones(fit.design.n, dtype=bool) if fit.design.weights is None else fit.design.weights > 0
+    counted_rows = fit.design.counted
     values = scaled_residuals(fit).to_numpy()[counted_rows]
     labels, fitted = fit.design.index[counted_rows], fit.fitted[counted_rows]
     far = np.argsort(-np.abs(values), kind="stable")[:5]

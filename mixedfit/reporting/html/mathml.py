@@ -14,6 +14,7 @@ import numpy as np
 from mixedfit.core.arrays import Array
 from mixedfit.core.format import number, plain
 from mixedfit.estimation.fit import Fitted, fit_of
+from mixedfit.estimation.tables import response_name
 
 __all__ = ["covariance_math", "model_math", "residual_math"]
 
@@ -61,7 +62,7 @@ def _rows(rows: Sequence[tuple[str, str]]) -> str:
 def model_math(results: Fitted) -> str:
     """Return the equation of one row."""
     fit = fit_of(results)
-    named = plain(fit.formula.split("~", 1)[0].strip())
+    named = plain(response_name(fit))
     names = list(fit.coefficient_names)
     effects = sum(block.k for block in fit.design.blocks)
     if len(names) > MOST_TERMS or effects > MOST_TERMS:

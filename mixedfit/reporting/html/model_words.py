@@ -13,7 +13,7 @@ from mixedfit.design.recipe import FixedTerm, Recipe, Variable
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.diagnostics.variance_shares import Shares
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.tables import coefficients
+from mixedfit.estimation.tables import coefficients, response_name
 
 __all__ = [
     "effect_in_words",
@@ -34,8 +34,7 @@ MOST_NUMBERS = 5e7
 
 def response_of(results: Fitted) -> str:
     """Return the response as written, without the quotes that a formula needs."""
-    fit = fit_of(results)
-    return plain(fit.formula.split("~", 1)[0].strip())
+    return plain(response_name(fit_of(results)))
 
 
 def _recipe(fit: Fit) -> Recipe | None:

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import DataError, ModelError
-from mixedfit.core.format import number
+from mixedfit.core.format import decimals_of_error, number
 from mixedfit.core.options import check_level
 from mixedfit.core.progress import Progress
+from mixedfit.core.version import __version__
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.parameters import parameters_of, values_of
 from mixedfit.inference.anova.anova import term_anova
@@ -198,8 +199,9 @@ def _percent(level: float) -> str:
 
 
 def _decimals(error: float) -> int:
-    """Return the decimals that show a standard error to three digits."""
-    return int(np.clip(2 - np.floor(np.log10(error)), 0, 8)) if np.isfinite(error) and error > 0 else 3
+    """Return the decimals that show a standard error to three digits, 3 without one."""
+    found = decimals_of_error([error], 8)
+    return 3 if found is None else found
 
 
 def _interval(limits: pd.DataFrame, name: str, decimals: int) -> str:
@@ -305,8 +307,6 @@ def _checks(fit: Fit) -> Section:
 
 
 def _further(fit: Fit, level: float, traced: Profile | None) -> Section:
-    from mixedfit.core.version import __version__
-
     criteria = glance(fit).iloc[0]
     rows = [(str(name), f"{value:,.1f}" if name not in ("nobs", "df.residual") else f"{int(value):,}")
             for name, value in criteria.items() if name != "sigma"]  # fmt: skip

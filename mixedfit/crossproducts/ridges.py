@@ -15,7 +15,7 @@ from mixedfit.core.arrays import BoolArray, IntArray
 from mixedfit.core.linalg import triangle
 from mixedfit.design.design import Design, RandomBlock
 
-__all__ = ["ridge_names", "unidentified_elements"]
+__all__ = ["unidentified_elements"]
 
 CLEAR = 1e-6
 """Smallest eigenvalue of the columns' correlations from which they are independent without a closer look."""
@@ -27,23 +27,13 @@ DEPENDENT = 1e-12
 def unidentified_elements(design: Design) -> tuple[BoolArray, ...]:
     """Return which elements of each block's Ω a ridge moves, shape (k, k) each."""
     out = tuple(np.zeros((block.k, block.k), dtype=bool) for block in design.blocks)
-    rows = np.arange(design.n) if design.weights is None else np.flatnonzero(design.weights > 0)
+    rows = np.flatnonzero(design.counted)
     for members in _same_partitions(design.blocks, rows):
         blocks = [design.blocks[f] for f in members]
         if sum(block.k for block in blocks) > 1:
             for f, moved in zip(members, _moved(blocks, rows), strict=True):
                 out[f][:] = moved
     return out
-
-
-def ridge_names(design: Design) -> list[str]:
-    """Return the effects whose variances a ridge moves, such as ``(Intercept) | id``."""
-    return [
-        f"{effect} | {block.name}"
-        for block, moved in zip(design.blocks, unidentified_elements(design), strict=True)
-        for effect, own in zip(block.effects, np.diag(moved), strict=True)
-        if own
-    ]
 
 
 def _same_partitions(blocks: Sequence[RandomBlock], rows: IntArray) -> list[list[int]]:
