@@ -256,7 +256,7 @@ def test_profile_pairs_must_outline_where_the_deviance_rises_by_the_level() -> N
     outline = contour(trace(traced, ".sig01", ".sigma"), trace(traced, ".sigma", ".sig01"), radius)
     assert outline is not None
     y = data.pivot_table(
-        index=data.groupby("Batch", observed=True).cumcount(), columns="Batch", values="Yield"
+        index=data.groupby("Batch", observed=True).cumcount(), columns="Batch", values="Yield", observed=True
     ).to_numpy()
     y = y - y.mean()
 

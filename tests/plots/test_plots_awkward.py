@@ -578,7 +578,7 @@ def test_outlines_must_be_drawn_where_a_standard_deviation_reaches_zero() -> Non
     assert known.sum() > 500
     assert x[known].min() < 0.02 * x[known].max()
     y = data.pivot_table(
-        index=data.groupby("Batch", observed=True).cumcount(), columns="Batch", values="Yield"
+        index=data.groupby("Batch", observed=True).cumcount(), columns="Batch", values="Yield", observed=True
     ).to_numpy()
     y = y - y.mean()
     for a, b in list(zip(x[known], z[known], strict=True))[::40]:
