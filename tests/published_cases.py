@@ -68,7 +68,8 @@ def published_fit(name: str, formula: str | None = None, **change: Any) -> mf.Mi
     record = RECORDS[name]
     data = pd.DataFrame(record["expected"]["data"]) if "data" in record["expected"] else read(record["csv"])
     for factor in record.get("factors", ("a", "b", "f")):
-        data[factor] = data[factor].astype(str)
+        # before pandas 3 a missing value became the text "nan"
+        data[factor] = data[factor].astype(str).where(data[factor].notna())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return mf.lmm(formula or record["formula"], data.assign(**change)).fit()
