@@ -20,9 +20,11 @@ from mixedfit.kernels.small_search import REACHED, search_small
 from mixedfit.likelihood.compiled import SmallModel, small_data
 from mixedfit.likelihood.criterion import Criterion
 
-from .estimate import SMALL, Control, to_canonical
+from .boundary import SMALL
+from .estimate import Control
 from .fit import Fit
 from .search import searchable_model, settings_of, slopes_of
+from .starts import to_canonical
 
 __all__ = ["Batch", "BatchSearch", "batch_search"]
 

@@ -22,20 +22,22 @@ class Convergence:
 
     Attributes
     ----------
-    status : {"converged", "boundary", "unidentified", "failed"}
-        "boundary": converged to a singular covariance, which is a result and not a failure. "unidentified": the
-        optimum was reached, but the data determine only combinations of some variances.
+    status : {"converged", "boundary", "unidentified", "unbounded", "failed"}
+        "boundary": converged to a singular covariance or a residual variance of 0, which is a result and not a failure.
+        "unidentified": the optimum was reached, but the data determine only combinations of some variances.
+        "unbounded": the likelihood has no maximum, since it grows without bound as the residual variance goes to 0; the
+        estimates are a local maximum.
     decrement : float
         Newton decrement: decrease of the criterion that a further Newton step predicts.
     evaluations : int
         Evaluations of the criterion with its gradient.
     singular : tuple of str
-        Grouping factors (terms) whose covariance matrix is singular.
+        Grouping factors (terms) whose covariance matrix is singular; "Residual" if the residual variance is 0.
     message : str
         Status in words, with advice.
     """
 
-    status: Literal["converged", "boundary", "unidentified", "failed"]
+    status: Literal["converged", "boundary", "unidentified", "unbounded", "failed"]
     decrement: float
     evaluations: int
     singular: tuple[str, ...]
@@ -44,7 +46,7 @@ class Convergence:
     @property
     def converged(self) -> bool:
         """Whether an optimum was reached, at the boundary or inside."""
-        return self.status != "failed"
+        return self.status not in ("failed", "unbounded")
 
 
 def convergence_of(
@@ -52,6 +54,7 @@ def convergence_of(
     optimum: Optimum,
     singular: Sequence[bool],
     names: Sequence[str],
+    residual: Literal["positive", "zero", "unbounded"] = "positive",
 ) -> Convergence:
     """Return the convergence status of an optimum.
 
@@ -64,6 +67,8 @@ def convergence_of(
         Whether each block's covariance matrix is singular.
     names : sequence of str
         Names of the blocks; numbers stand in for them if it is empty.
+    residual : {"positive", "zero", "unbounded"}
+        What the criterion does as the residual variance goes to 0; see `degenerate.Settled`.
     """
     labels = list(names) or [f"factor {f + 1}" for f in range(len(singular))]
     singular_names = tuple(name for name, is_singular in zip(labels, singular, strict=True) if is_singular)
@@ -77,6 +82,27 @@ def convergence_of(
             singular_names,
             f"Not converged ({found}): the criterion could still fall by about {optimum.decrement:.2g}. Raise "
             "Control(max_evaluations=...), give another start, or simplify the random effects.",
+        )
+    if residual == "unbounded":
+        advice = "Use REML" if not criterion.reml else "Check for a response that the groups reproduce"
+        return Convergence(
+            "unbounded",
+            optimum.decrement,
+            optimum.evaluations,
+            singular_names,
+            f"The likelihood has no maximum ({found}): it grows without bound as the residual variance goes to 0, "
+            "since the fixed and random effects together can reproduce the response. The estimates are a local maximum. "
+            f"{advice}, or simplify the random effects.",
+        )
+    if residual == "zero":
+        return Convergence(
+            "boundary",
+            optimum.decrement,
+            optimum.evaluations,
+            (*singular_names, "Residual"),
+            f"Converged on the boundary ({found}): the residual variance is 0. The fixed and random effects together "
+            "reproduce the response, and the criterion is lowest in the limit; the estimates are close to it. Simplify "
+            "the random effects to estimate a residual variance.",
         )
     loose = _undetermined_names(criterion, optimum, labels)
     if singular_names and loose:
@@ -95,7 +121,7 @@ def convergence_of(
 
 def unidentified_verdict(convergence: Convergence, names: Sequence[str]) -> Convergence:
     """Return the verdict on a fit with a ridge along which the named parameters change and the criterion does not."""
-    if convergence.status == "failed" or not names:
+    if convergence.status in ("failed", "unbounded") or not names:
         return convergence
     listed = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
     found = f"{convergence.evaluations} evaluations, Newton decrement {convergence.decrement:.1e}"

@@ -13,24 +13,30 @@ from mixedfit.core.errors import EXACT_FIT, ModelError
 from mixedfit.core.linalg import inverse
 from mixedfit.covariance import BlockDiagonal
 from mixedfit.crossproducts.crossprod import CrossProducts
+from mixedfit.likelihood.by_rows import Rows
 from mixedfit.likelihood.criterion import Criterion, Evaluation
 from mixedfit.likelihood.dense_tail import LARGE_TAIL
 
-from .convergence import Convergence, convergence_of, undetermined
-from .optimize import Optimum, newton_decrement
-from .search import minimise_criterion
+from .boundary import boundary_search
+from .convergence import Convergence, convergence_of
+from .degenerate import Settled, settled
+from .optimize import Optimum
+from .search import compiled_search, minimise_criterion
+from .starts import further_starts, identity_start, moment_start, to_canonical
 
-__all__ = ["Control", "Estimate", "estimate", "to_canonical"]
+__all__ = ["Control", "Estimate", "estimate"]
 
-SMALL = 1e-3
-"""A column of λ̃ below this, in units where effects have unit root mean square, is set to exactly 0 on trial."""
+FEW_ROWS = 100
+"""Rows up to which several starts are the default: other optima were seen in models of 5 to 60 rows."""
 
-START_LIMIT = 1e3
-"""Largest relative SD that a search starts from, in units where effects have unit root mean square. Far beyond it,
-rounding loses the identity in λᵀZᵀZλ + I, and values of the criterion are wrong."""
+STARTS = 6
+"""Default number of starts of a model with few rows."""
 
-ZERO_RISE = 1e-7
-"""Largest rise of the criterion at which an element of λ̃ set to 0 stays 0."""
+FURTHER_EVALUATIONS = 40
+"""Evaluations from a further start, as long as the criterion is above that of the optimum known."""
+
+SAME = 1e-4
+"""Difference of the criterion up to which two starts count as having reached the same optimum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,9 @@ class Control:
     blas_threads : int
         Threads of the dense algebra. More than one is faster for crossed factors with thousands of levels on an
         idle machine, and much slower on a busy one.
+    starts : int, optional
+        Points to start from; the lowest optimum is kept, and `fit.timing` says how many starts reached it. By default
+        6 for models of at most 100 rows, whose criterion may have several minima, and 1 for others.
 
     Examples
     --------
@@ -56,10 +65,15 @@ class Control:
     tolerance: float = 1e-9
     max_evaluations: int = 500
     blas_threads: int = 1
+    starts: int | None = None
 
     def __post_init__(self) -> None:
         if not (self.tolerance > 0 and self.max_evaluations >= 1 and self.blas_threads >= 1):
             raise ModelError("Control needs a tolerance above 0, and at least one evaluation and one thread.")
+        if self.starts is not None and not self.starts >= 1:
+            raise ModelError(
+                f"Control(starts={self.starts!r}): expected at least one start, or None for the default."
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,11 +86,15 @@ class Estimate:
     evaluation : Evaluation
         The criterion at θ, in the formula's own basis.
     convergence : Convergence
+    starts, agreed : int
+        Number of starts, and how many of them reached the optimum.
     """
 
     theta: Array
     evaluation: Evaluation
     convergence: Convergence
+    starts: int
+    agreed: int
 
 
 def estimate(
@@ -89,6 +107,7 @@ def estimate(
     control: Control | None = None,
     names: Sequence[str] = (),
     report: Callable[[int, float], None] | None = None,
+    rows: Callable[[], Rows | None] | None = None,
 ) -> Estimate:
     """Return the REML or ML estimate of θ.
 
@@ -107,6 +126,8 @@ def estimate(
         Names of the blocks, for the convergence message.
     report : callable, optional
         Called with the number of evaluations and the best value so far.
+    rows : callable, optional
+        Returns the rows of a small model, for optima whose residual variance cross-products do not determine.
 
     Raises
     ------
@@ -115,71 +136,30 @@ def estimate(
     """
     control = control or Control()
     canonical = Criterion(cross, tuple(structures), reml, sigma, canonical=True)
-    inner = _moment_start(canonical) if start is None else to_canonical(canonical, np.asarray(start, float))
+    inner = moment_start(canonical) if start is None else to_canonical(canonical, np.asarray(start, float))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # at trial points far away
-        optimum = _search(canonical, inner, control, report)
+        optimum, found = _search(canonical, inner, control, report)
+        known = rows() if rows is not None and canonical.n_theta else None
+        result = Settled(optimum, None, "positive")
+        if known is not None:
+            result = settled(canonical, known, (optimum, *found), control.tolerance, control.max_evaluations)
+    optimum = result.optimum
     theta, singular = _to_formula(canonical, optimum.x)
     evaluation = Criterion(cross, tuple(structures), reml, sigma)(theta)
+    if result.by_rows is not None:
+        evaluation.set_precise(result.by_rows.value, result.by_rows.prss)
     share = evaluation.tail.prss / cross.n if evaluation.tail.ok else 0.0
     if share < (1e-18 if optimum.reached else 1e-9) and (sigma is None or not evaluation.tail.ok):
         raise ModelError(EXACT_FIT)
-    return Estimate(theta, evaluation, convergence_of(canonical, optimum, singular, names))
-
-
-def _moment_start(criterion: Criterion) -> Array:
-    """Return θ with variances from the between-level mean squares of the least-squares residuals.
-
-    For one effect, E(Z_jᵀr)² ≈ σ² a_j + τ² a_j² with a_j = Z_jᵀZ_j; summed over levels.
-    """
-    cross = criterion.cross
-    ratios = []
-    for f, structure in enumerate(criterion.structures):
-        if f == cross.first_block:
-            gram = np.einsum("jaa->ja", cross.first.gram)
-            response = cross.first.border[:, :, -1]
-        else:
-            place = cross.place(f)
-            gram, response = cross.tail_diagonal(place), cross.tail_response(place)
-        scale = np.maximum(np.sum(gram * gram, axis=0), 1e-300)
-        ratios.append((np.sum(response * response, axis=0) / scale, np.sum(gram, axis=0) / scale, structure))
-    sigma_squared = 1.0
-    shares: list[Array] = []
-    for _ in range(3):
-        shares = [np.maximum(between - sigma_squared * within, 0.0) for between, within, _ in ratios]
-        sigma_squared = float(np.clip(1.0 - sum(s.sum() for s in shares), 0.05, 1.0))
-    if criterion.sigma is not None:
-        sigma_squared = (criterion.sigma / cross.fixed.scale) ** 2
-    theta = _at_identity(criterion)
-    theta[criterion.diagonal] = np.clip(
-        np.sqrt(np.concatenate([np.zeros(0), *shares]) / sigma_squared), 0.1, 1e3
-    )
-    return theta
-
-
-def _at_identity(criterion: Criterion) -> Array:
-    """Return θ at λ̃ = I."""
-    return np.concatenate([np.zeros(0), *(structure.start for structure in criterion.structures)])
-
-
-def to_canonical(criterion: Criterion, theta: Array) -> Array:
-    """Return θ in the canonical basis, SDs above `START_LIMIT` lowered to it with their correlations kept."""
-    if theta.shape != (criterion.n_theta,):
-        raise ModelError(
-            f"start has shape {theta.shape}; this model has {criterion.n_theta} covariance parameters θ."
-        )
-    theta = np.clip(theta, -1e100, 1e100)  # squares must not overflow
-    parts = []
-    for s, here, basis in zip(criterion.structures, criterion.slices, criterion.cross.basis, strict=True):
-        root = basis @ s.factor(theta[here])
-        sds = np.linalg.norm(root, axis=1, keepdims=True)
-        parts.append(s.theta_from_root(root * (START_LIMIT / np.maximum(sds, START_LIMIT))))
-    return np.concatenate(parts) if parts else np.zeros(0)
+    convergence = convergence_of(canonical, optimum, singular, names, result.residual)
+    agreed = sum(o.reached and o.point.value <= optimum.point.value + SAME for o in found)
+    return Estimate(theta, evaluation, convergence, len(found), agreed)
 
 
 def _search(
     criterion: Criterion, start: Array, control: Control, report: Callable[[int, float], None] | None
-) -> Optimum:
-    """Minimise; if that fails or ends at the boundary, search from a start far from the boundary too."""
+) -> tuple[Optimum, list[Optimum]]:
+    """Return the lowest optimum, and where the searches from all starts ended."""
     large = criterion.cross.q_tail > LARGE_TAIL
     search = partial(
         minimise_criterion,
@@ -188,149 +168,37 @@ def _search(
         negligible=1e-13 if large else 1e-18,
         report=report,
     )
-    optimum = _boundary_search(criterion, search, start, control.max_evaluations)
+    optimum = boundary_search(criterion, search, start, control.max_evaluations)
     inside = bool(np.all(optimum.x[criterion.diagonal] > 0.0))
     left = control.max_evaluations - optimum.evaluations
     if criterion.n_theta and left > 0 and (not optimum.reached or not (inside or large)):
-        other = _boundary_search(criterion, search, _at_identity(criterion), left)
-        total = optimum.evaluations + other.evaluations
-        better = other.reached and (not optimum.reached or other.point.value < optimum.point.value - 1e-7)
-        optimum = replace(other if better else optimum, evaluations=total)
-    return optimum
+        optimum = _better(optimum, boundary_search(criterion, search, identity_start(criterion), left))
+    found = [optimum]
+    wanted = control.starts or (STARTS if criterion.cross.n <= FEW_ROWS else 1)
+    for further in further_starts(criterion, wanted - 1) if criterion.n_theta else ():
+        other = _further_search(criterion, search, further, optimum, control.max_evaluations)
+        found.append(other)
+        optimum = _better(optimum, other)
+    return optimum, found
 
 
-def _boundary_search(
-    criterion: Criterion, search: Callable[..., Optimum], start: Array, max_evaluations: int
+def _better(optimum: Optimum, other: Optimum) -> Optimum:
+    """Return the lower of two optima, the first if they are the same, with the evaluations of both."""
+    total = optimum.evaluations + other.evaluations
+    lower = other.point.value < optimum.point.value - 1e-7
+    return replace(other if other.reached and (not optimum.reached or lower) else optimum, evaluations=total)
+
+
+def _further_search(
+    criterion: Criterion, search: Callable[..., Optimum], start: Array, known: Optimum, max_evaluations: int
 ) -> Optimum:
-    """Minimise, set small elements of λ̃ to exactly 0, and search again from a boundary that is not an optimum."""
-    total = 0
-    optimum = _first_search(criterion, search, start, max_evaluations)
-    for _ in range(6):
-        total += optimum.evaluations
-        optimum, extra = _with_zeros(criterion, optimum)
-        total += extra
-        escape = _escape(criterion, optimum)
-        if escape is None or total >= max_evaluations:
-            break
-        again = search(escape, max_evaluations=max_evaluations - total)
-        if not again.point.value < optimum.point.value - 1e-9:
-            total += again.evaluations
-            break
-        optimum = again
-    return replace(optimum, evaluations=total)
-
-
-def _first_search(
-    criterion: Criterion, search: Callable[..., Optimum], start: Array, max_evaluations: int
-) -> Optimum:
-    """Search from the start or, if the criterion is not finite there, from ever smaller variances."""
-    for share in (1.0, 1e-2, 1e-6, 1e-9, 0.0):
-        try:
-            return search(share * start, max_evaluations=max_evaluations)
-        except FloatingPointError:
-            continue
-    many = any(place.block < 0 for place in criterion.cross.tail)
-    raise ModelError(
-        "the criterion cannot be computed, not even without random effects: "
-        + (
-            "the fixed factors with many levels have no full rank together. Make one of them random or combine them."
-            if many
-            else "the fixed effects reproduce the response exactly, or numbers are too large. Rescale or simplify."
-        )
-    )
-
-
-def _with_zeros(criterion: Criterion, optimum: Optimum) -> tuple[Optimum, int]:
-    """Return the optimum with non-negative diagonals of λ̃, and the number of evaluations spent.
-
-    Small columns of λ̃ become exactly 0 where that raises the criterion by at most `ZERO_RISE`.
-    """
-    flat = undetermined(criterion, optimum)
-    if np.all(optimum.x[criterion.diagonal] > SMALL) and not flat.any():
-        return optimum, 0
-    x = _non_negative(criterion, optimum.x)
-    evaluations = 0
-    for here, structure in zip(criterion.slices, criterion.structures, strict=True):
-        derivative = structure.derivative(x[here])
-        for position in structure.diagonal:
-            column = int(np.flatnonzero(np.diag(derivative[position]))[0])
-            members = np.flatnonzero(np.any(derivative[:, :, column] != 0, axis=1)) + here.start
-            diagonal = here.start + position
-            for chosen in (members, np.array([diagonal])):
-                small = np.abs(x[chosen]).max() <= SMALL or flat[chosen].all()
-                if np.abs(x[chosen]).max() == 0.0 or not small:
-                    continue
-                trial = x.copy()
-                trial[chosen] = 0.0
-                evaluations += 1
-                if criterion(trial).value <= optimum.point.value + ZERO_RISE:
-                    x = trial
-                    break
-    if evaluations == 0 and np.array_equal(x, optimum.x):
-        return optimum, 0
-    point = criterion(x)
-    curvature = point.exact_curvature if point.exact_curvature is not None else point.curvature
-    free = x != 0.0
-    decrement = newton_decrement(point.gradient[free], curvature[np.ix_(free, free)])[0]
-    point.discard()
-    return Optimum(x, point, decrement, optimum.evaluations, decrement < 1e-6), evaluations + 1
-
-
-def _non_negative(criterion: Criterion, x: Array) -> Array:
-    """Return θ of the same covariance matrices with non-negative diagonals of λ̃."""
-    out = x.copy()
-    for here, structure in zip(criterion.slices, criterion.structures, strict=True):
-        lam = structure.factor(x[here])
-        signs = np.where(np.diag(lam) < 0, -1.0, 1.0)
-        if (signs < 0).any():
-            out[here] = structure.theta_from_root(lam * signs)
-    return out
-
-
-def _escape(criterion: Criterion, optimum: Optimum) -> Array | None:
-    """Return a start off the boundary if the criterion falls when a missing direction is given variance.
-
-    At singular λ̃ the gradient along the missing directions is 0 for any data; the sign of the slope ∂d/∂(λ̃λ̃ᵀ)
-    along them distinguishes a minimum on the boundary from a saddle.
-    """
-    # On random small designs, mostly from starts with singular λ̃, 701 of 3,440 fits end too high without this step (by
-    # 15 in the median) if there is no second start in `_search`, as for large tails; none of 5,215 if there is.
-    x = optimum.x.copy()
-    if np.all(x[criterion.diagonal] != 0.0):
-        return None
-    moved = False
-    point = criterion(x)
-    for f, (here, structure) in enumerate(zip(criterion.slices, criterion.structures, strict=True)):
-        lam = structure.factor(x[here])
-        if np.all(np.abs(np.diag(lam)) > 0):
-            continue
-        slope = point.slope(f)
-        scale = 1e-6 * max(float(np.abs(slope).max()), 1e-8)
-        root = _escape_root(structure, lam, slope, scale)
-        if root is not None:
-            x[here] = structure.theta_from_root(root)
-            moved = True
-    return x if moved else None
-
-
-def _escape_root(structure: BlockDiagonal, lam: Array, slope: Array, scale: float) -> Array | None:
-    """Return a root of λ̃λ̃ᵀ plus a small variance along the steepest missing direction, or None."""
-    steps = []
-    for part, _, e in structure.slices():
-        own, block = lam[e, e], slope[e, e]
-        if part.invariance == "linear":
-            left, values, _ = np.linalg.svd(own)
-            null = left[:, values <= 1e-12 * max(float(values.max()), 1.0)]
-            values, vectors = np.linalg.eigh(null.T @ block @ null)
-            directions = (null @ vectors)[:, values < -scale]
-        else:
-            zero = (np.diag(own) == 0) & (np.diag(block) < -scale)
-            directions = np.eye(part.k)[:, zero]
-        for direction in directions.T:
-            step = np.zeros(structure.k)
-            step[e] = 0.05 * direction
-            steps.append(step)
-    return np.column_stack([lam, *steps]) if steps else None
+    """Minimise from a further start, with a full search only if it comes below the optimum known."""
+    found = compiled_search(criterion, start, FURTHER_EVALUATIONS)
+    if found is None:
+        return replace(known, evaluations=0, reached=False)
+    if known.reached and not found.point.value < known.point.value - 1e-7:
+        return found
+    return boundary_search(criterion, search, found.x, max_evaluations)
 
 
 def _to_formula(criterion: Criterion, x: Array) -> tuple[Array, tuple[bool, ...]]:

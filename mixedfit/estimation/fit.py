@@ -18,11 +18,12 @@ from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
 from mixedfit.crossproducts.responses import with_response
 from mixedfit.design.design import Design, check_identifiable
 from mixedfit.kernels.first_factor_products import solve_first
+from mixedfit.likelihood.by_rows import rows_of
 from mixedfit.likelihood.criterion import Criterion, Evaluation
 
 from .chart import Chart, chart_at
 from .convergence import Convergence, unidentified_verdict
-from .estimate import Control, estimate
+from .estimate import FEW_ROWS, Control, estimate
 
 __all__ = ["Fit", "Fitted", "HasFit", "criterion_of", "fit_design", "fit_of", "refit_design"]
 
@@ -44,7 +45,7 @@ class Fit:
     evaluation : Evaluation
         The criterion at θ.
     timing : mapping of str to float
-        Seconds spent on each stage.
+        Seconds spent on each stage, the number of starts of the search, and how many reached the optimum.
     """
 
     design: Design
@@ -401,8 +402,10 @@ def _estimated(
             control=control,
             names=[block.name for block in design.blocks],
             report=report,
+            rows=(lambda: rows_of(design, cross)) if cross.n <= FEW_ROWS else None,
         )
     convergence = unidentified_verdict(outcome.convergence, _ridge_names(design, cross))
     timing["optimisation"] = perf_counter() - begun
     timing["total"] = sum(timing.values())
+    timing["starts"], timing["starts_agreed"] = outcome.starts, outcome.agreed
     return Fit(design, cross, outcome.theta, reml, sigma, convergence, outcome.evaluation, timing)

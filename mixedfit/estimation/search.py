@@ -17,7 +17,15 @@ from mixedfit.likelihood.criterion import Criterion
 
 from .optimize import Optimum, minimise
 
-__all__ = ["Found", "minimise_criterion", "search", "searchable_model", "settings_of", "slopes_of"]
+__all__ = [
+    "Found",
+    "compiled_search",
+    "minimise_criterion",
+    "search",
+    "searchable_model",
+    "settings_of",
+    "slopes_of",
+]
 
 PATIENCE = 40
 """Largest number of evaluations by compiled Newton steps, of which five to ten are usual; after that a trust region
@@ -120,6 +128,15 @@ def search(criterion: Criterion, model: SmallModel, start: Array, limits: tuple[
         model.design_orders(curvatures[0]),
         model.design_orders(curvatures[1]) if model.exact else None,
     )
+
+
+def compiled_search(criterion: Criterion, start: Array, max_evaluations: int) -> Optimum | None:
+    """Return where compiled Newton steps end; None if the model is not small or the criterion not finite at `start`."""
+    model = searchable_model(criterion)
+    found = None if model is None else search(criterion, model, start, (1e-9, 1e-18, max_evaluations))
+    if found is None or not found.finite:
+        return None
+    return Optimum(found.x, found, found.decrement, found.evaluations, found.reached)
 
 
 def minimise_criterion(

@@ -165,6 +165,11 @@ class Evaluation:
             )
         return float(logdet + c.nu * (1.0 + np.log(2.0 * np.pi * tail.prss / c.nu)) + c.constant)
 
+    def set_precise(self, value: float, prss: float) -> None:
+        """Replace criterion and penalised residual sum of squares by more precise ones, before the derivatives."""
+        if self.tail.ok:
+            self.tail.prss, self.value = prss, value
+
     @lazy
     def sigma_squared(self) -> float:
         """Residual variance in the units of the cross-products."""

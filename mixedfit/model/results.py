@@ -90,7 +90,7 @@ class MixedResults:
 
     @property
     def timing(self) -> Mapping[str, float]:
-        """Seconds spent on each stage of the fit."""
+        """Seconds spent on each stage of the fit; `starts` of the search, and how many reached the optimum."""
         return dict(self._fit.timing)
 
     # -- fixed effects -----------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import mixedfit as mf
-from mixedfit.estimation import estimate
+from mixedfit.estimation import boundary, estimate
 
 
 def balanced(levels: int, rows: int, ratio: float) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def test_small_variance_must_not_become_zero_when_that_costs_little() -> None:
     fit = mf.lmm("y ~ 1 + (1 | g)", balanced(4, 80_000, 1.05)).fit(control=mf.Control(max_evaluations=20))
     lam = fit.theta.iloc[0]
     assert lam == pytest.approx(np.sqrt(0.05 / 80_000), rel=1e-4)
-    assert lam < estimate.SMALL
+    assert lam < boundary.SMALL
     at_zero = fit._fit.criterion(True)(np.zeros(1)).value
     assert 0.001 < at_zero - fit.reml_criterion < 0.01
 

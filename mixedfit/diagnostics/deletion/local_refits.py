@@ -21,7 +21,7 @@ import numpy as np
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.linalg import blas_threads
 from mixedfit.estimation.batch import BatchSearch
-from mixedfit.estimation.estimate import SMALL
+from mixedfit.estimation.boundary import SMALL
 from mixedfit.likelihood.compiled import SmallTail
 
 from .level_cases import LevelCases, Point, directions_at

@@ -22,7 +22,7 @@ from mixedfit.covariance import BlockDiagonal
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
 from mixedfit.estimation.batch import BatchSearch
-from mixedfit.estimation.estimate import estimate
+from mixedfit.estimation.estimate import Control, estimate
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Parameter
 
@@ -121,6 +121,7 @@ def refitted(fit: Fit, cross: CrossProducts, design: Design) -> Fit:
         reml=fit.reml,
         sigma=fit.held_sigma,
         start=warm_start(fit),
+        control=Control(starts=1),
         names=[block.name for block in design.blocks],
     )
     if not outcome.convergence.converged:

@@ -27,6 +27,8 @@ def verdict_in_words(results: Fitted) -> tuple[str, list[str]]:
             "The numbers below are not the optimum and should not be reported.",
             c.message,
         ]
+    if c.status == "unbounded":
+        return "The likelihood has no maximum", [c.message]
     if c.status == "unidentified":
         return "The variances are not identified", [c.message]
     if c.status == "boundary":

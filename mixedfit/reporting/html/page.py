@@ -164,9 +164,7 @@ def _pictures(pictures: list[figures.Picture]) -> str:
 
 def _verdict(fit: Fit) -> str:
     headline, sentences = verdict_in_words(fit)
-    kind = {"converged": "good", "boundary": "note", "unidentified": "bad", "failed": "bad"}[
-        fit.convergence.status
-    ]
+    kind = {"converged": "good", "boundary": "note"}.get(fit.convergence.status, "bad")
     sign = {"good": "✓", "note": "!", "bad": "✗"}[kind]
     return (
         f'<div class="verdict {kind}"><p><strong><span aria-hidden="true">{sign}</span> {headline}</strong></p>'

@@ -1,0 +1,232 @@
+"""Small models whose residual variance goes to 0: refined by rows, and told from likelihoods without a bound.
+
+As σ → 0 at fixed variances of the effects, λ grows as 1/σ. If X and ZΛ together reproduce y, the criterion then changes
+by −2 (n − r) log(1/σ) with r = rank(ZΛ), or r = rank([X ZΛ]) under REML. Where r < n it has no minimum; where r = n it
+approaches a limit, and if that is lowest, the estimate of σ is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice, pairwise, product
+from typing import Any, Literal
+
+import numpy as np
+
+from mixedfit.core.arrays import Array, BoolArray
+from mixedfit.core.errors import EXACT_FIT, LOST_RESIDUAL, ModelError
+from mixedfit.covariance import BlockDiagonal
+from mixedfit.likelihood.by_rows import RowCriterion, RowEvaluation, Rows
+from mixedfit.likelihood.criterion import Criterion
+
+from .boundary import boundary_search
+from .optimize import Optimum, minimise
+
+__all__ = ["Settled", "residual_share", "settled", "unbounded_by_design"]
+
+SMALL_SHARE = 1e-6
+"""Share of the least-squares residual variance below which the residual variance is computed by rows."""
+
+LOST_SHARE = 1e-13
+"""Share below which the digits of the data do not determine the residual variance."""
+
+ZERO_SHARE = 1e-8
+"""Share at which estimates stand for the limit σ → 0."""
+
+MOST_REFINED = 3
+"""Largest number of optima with a small share that are refined."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Settled:
+    """The optimum of a small model after a look at σ → 0.
+
+    Attributes
+    ----------
+    optimum : Optimum
+    by_rows : RowEvaluation or None
+        The criterion at the optimum by rows, if it was needed.
+    residual : {"positive", "zero", "unbounded"}
+        Whether σ̂ is positive, the criterion is lowest in the limit σ → 0, or it falls there without a bound; then
+        the optimum is a local one.
+    """
+
+    optimum: Optimum
+    by_rows: RowEvaluation | None
+    residual: Literal["positive", "zero", "unbounded"]
+
+
+def settled(
+    criterion: Criterion, rows: Rows, found: Sequence[Optimum], tolerance: float, max_evaluations: int
+) -> Settled:
+    """Return the lowest optimum, those with a small residual share refined by rows.
+
+    Parameters
+    ----------
+    criterion : Criterion
+        In the basis of the cross-products.
+    rows : Rows
+    found : sequence of Optimum
+        Results of all searches, the best first. Those with a small share and those that have not reached an optimum
+        are refined by rows.
+    tolerance : float
+    max_evaluations : int
+
+    Raises
+    ------
+    ModelError
+        If there is no optimum with a residual variance that the data determine.
+    """
+    unbounded = unbounded_by_design(criterion, rows)
+    best = found[0]
+    bound = best.point.value if best.reached else np.inf
+    suspects = [
+        o
+        for o in found
+        if residual_share(o.point, criterion) < SMALL_SHARE or not (o.reached or o.point.value > bound)
+    ]
+    if not suspects:
+        return Settled(best, None, "unbounded" if unbounded else "positive")
+    by_rows = RowCriterion(
+        criterion.cross, criterion.structures, criterion.reml, criterion.sigma, canonical=True, rows=rows
+    )
+    regular = [] if best in suspects else [Settled(best, None, "positive")]
+    limits: list[Settled] = []
+    lost = False
+    for suspect in sorted(suspects, key=lambda o: o.point.value):
+        lowest = min((s.optimum.point.value for s in regular), default=np.inf)
+        if suspect.reached and by_rows(suspect.x).value > lowest - 1e-6:
+            continue
+        refined = _refined(by_rows, suspect.x, tolerance, max_evaluations)
+        tail, at = ("rises", refined.x) if criterion.sigma is not None else _tail_along(by_rows, refined.x)
+        if tail == "falls":
+            unbounded = True
+            break
+        if tail == "limit":
+            point = by_rows(at)
+            limits.append(Settled(Optimum(at, point, 0.0, refined.evaluations, True), point, "zero"))
+        elif residual_share(refined.point, criterion) < LOST_SHARE:
+            lost = True
+        elif refined.reached or not best.reached:
+            regular.append(Settled(refined, refined.point, "positive"))
+        if len(regular) + len(limits) == MOST_REFINED:
+            break
+    if unbounded:
+        regular = [s for s in regular if s.optimum.reached]
+    candidates = [*regular, *([] if unbounded else limits)]
+    if not candidates:
+        raise ModelError(LOST_RESIDUAL if lost and not unbounded else EXACT_FIT)
+    lowest = min(candidates, key=lambda s: (not s.optimum.reached, float(s.optimum.point.value)))
+    return replace(lowest, residual="unbounded") if unbounded else lowest
+
+
+def residual_share(point: Any, criterion: Criterion) -> float:
+    """Return PRSS/n of a point of a search: about the share that is left of the least-squares residual variance."""
+    prss = point.prss if hasattr(point, "prss") else point.tail.prss if point.tail.ok else 0.0
+    return float(prss) / criterion.cross.n
+
+
+def _refined(criterion: RowCriterion, x: Array, tolerance: float, max_evaluations: int) -> Optimum:
+    """Return the optimum by rows near x, or the last point before the residual variance is lost in rounding."""
+
+    def walled(theta: Array) -> Any:
+        point = criterion(theta)
+        if residual_share(point, criterion) < 0.1 * LOST_SHARE:
+            point.value = float("inf")
+        return point
+
+    start = _at_share(criterion, x, np.ones(x.size, dtype=bool), 10.0 * LOST_SHARE, np.inf)
+    search: Callable[..., Optimum] = partial(minimise, walled, tolerance=tolerance)
+    return boundary_search(criterion, search, start, max_evaluations)
+
+
+def _at_share(criterion: RowCriterion, x: Array, moved: BoolArray, least: float, most: float) -> Array:
+    """Return x with some elements multiplied by a number such that PRSS/n ~ 1/x² is from `least` to `most`."""
+    at = x.copy()
+    for _ in range(20):
+        share = residual_share(criterion(at), criterion)
+        if not (share < least or share > most):
+            break
+        factor = np.sqrt(max(share, 1e-30) / (least if share < least else most))
+        at[moved] *= np.clip(factor, 1e-4, 1e4)
+    return at
+
+
+def _tail_along(criterion: RowCriterion, x: Array) -> tuple[Literal["rises", "limit", "falls"], Array]:
+    """Return what the criterion does as σ → 0 from x, and a point on the way with a share near `ZERO_SHARE`.
+
+    It rises, or approaches a limit from above, or falls by the same amount each time that σ is divided by 10.
+    """
+    limit: Array | None = None
+    for moved in _large_parts(criterion, x):
+        at = _at_share(criterion, x, moved, 0.5 * ZERO_SHARE, 5.0 * ZERO_SHARE)
+        points = []
+        for t in (1.0, 10.0, 100.0):
+            ahead = at.copy()
+            ahead[moved] *= t
+            points.append(criterion(ahead))
+        falls = [a.value - b.value for a, b in pairwise(points)]
+        if not (points[2].prss < 1e-3 * points[0].prss and np.all(np.isfinite(falls))):
+            continue
+        if min(falls) > 1.0:
+            return "falls", at
+        if max(abs(fall) for fall in falls) < 1e-3:
+            limit = at
+    return ("rises", x) if limit is None else ("limit", limit)
+
+
+def _large_parts(criterion: Criterion, x: Array) -> Iterator[BoolArray]:
+    """Yield all of θ and, if some blocks have relative SDs far below the largest, the others alone."""
+    yield np.ones(x.size, dtype=bool)
+    sizes = np.array([np.abs(x[here]).max(initial=0.0) for here in criterion.slices])
+    large = sizes > 1e-2 * sizes.max()
+    if not large.all():
+        moved = np.zeros(x.size, dtype=bool)
+        for here, is_large in zip(criterion.slices, large, strict=True):
+            moved[here] = is_large
+        yield moved
+
+
+def unbounded_by_design(criterion: Criterion, rows: Rows) -> bool:
+    """Return whether the deviance has no minimum whatever the response is.
+
+    That is so if, for some Λ, X and ZΛ together have rank n and ZΛ alone has not.
+    """
+    n, p = rows.X.shape
+    if criterion.reml or criterion.sigma is not None:
+        return False
+    effects = sum((int(codes.max()) + 1) * z.shape[1] for z, codes in zip(rows.z, rows.codes, strict=True))
+    if p + effects < n:
+        return False
+    rng = np.random.default_rng(0)
+    for lams in islice(product(*(list(_ranks(s, rng)) for s in criterion.structures)), 64):
+        own = rows.effects(lams)
+        rank = _rank(own)
+        if rank < n and p + rank >= n and _rank(np.hstack([rows.X, own])) == n:
+            return True
+    return False
+
+
+def _rank(columns: Array) -> int:
+    norms = np.linalg.norm(columns, axis=0)
+    columns = columns[:, norms > 1e-12]
+    return int(np.linalg.matrix_rank(columns / norms[norms > 1e-12], tol=1e-9)) if columns.size else 0
+
+
+def _ranks(structure: BlockDiagonal, rng: np.random.Generator) -> Iterator[Array]:
+    """Yield generic roots of a structure, of every rank, for each subset of its independent effects."""
+    parts = []
+    for part, _, _ in structure.slices():
+        if part.invariance == "linear":
+            generic = rng.normal(size=(part.k, part.k))
+            parts.append([np.where(np.arange(part.k) < rank, generic, 0.0) for rank in range(part.k, -1, -1)])
+        else:
+            chosen = product((1.0, 0.0), repeat=part.k) if part.k <= 4 else [(1.0,) * part.k]
+            parts.append([np.diag(own) for own in chosen])
+    for combination in product(*parts):
+        root = np.zeros((structure.k, structure.k))
+        for (_, _, e), own in zip(structure.slices(), combination, strict=True):
+            root[e, e] = own
+        yield root

@@ -1,0 +1,126 @@
+"""Points from which a search starts: moment estimates, θ given by the user, and points spread over the space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError
+from mixedfit.likelihood.criterion import Criterion
+
+__all__ = ["further_starts", "identity_start", "moment_start", "to_canonical"]
+
+START_LIMIT = 1e3
+"""Largest relative SD that a search starts from, in units where effects have unit root mean square. Far beyond it,
+rounding loses the identity in λᵀZᵀZλ + I, and values of the criterion are wrong."""
+
+
+def moment_start(criterion: Criterion) -> Array:
+    """Return θ with variances from the between-level mean squares of the least-squares residuals.
+
+    For one effect, E(Z_jᵀr)² ≈ σ² a_j + τ² a_j² with a_j = Z_jᵀZ_j; summed over levels.
+    """
+    ratios = []
+    for structure, (gram, response) in zip(criterion.structures, _level_products(criterion), strict=True):
+        scale = np.maximum(np.sum(gram * gram, axis=0), 1e-300)
+        ratios.append((np.sum(response * response, axis=0) / scale, np.sum(gram, axis=0) / scale, structure))
+    sigma_squared = 1.0
+    shares: list[Array] = []
+    for _ in range(3):
+        shares = [np.maximum(between - sigma_squared * within, 0.0) for between, within, _ in ratios]
+        sigma_squared = float(np.clip(1.0 - sum(s.sum() for s in shares), 0.05, 1.0))
+    if criterion.sigma is not None:
+        sigma_squared = (criterion.sigma / criterion.cross.fixed.scale) ** 2
+    theta = identity_start(criterion)
+    theta[criterion.diagonal] = np.clip(
+        np.sqrt(np.concatenate([np.zeros(0), *shares]) / sigma_squared), 0.1, 1e3
+    )
+    return theta
+
+
+def identity_start(criterion: Criterion) -> Array:
+    """Return θ at λ̃ = I."""
+    return np.concatenate([np.zeros(0), *(structure.start for structure in criterion.structures)])
+
+
+def to_canonical(criterion: Criterion, theta: Array) -> Array:
+    """Return θ in the canonical basis, SDs above `START_LIMIT` lowered to it with their correlations kept."""
+    if theta.shape != (criterion.n_theta,):
+        raise ModelError(
+            f"start has shape {theta.shape}; this model has {criterion.n_theta} covariance parameters θ."
+        )
+    theta = np.clip(theta, -1e100, 1e100)  # squares must not overflow
+    parts = []
+    for s, here, basis in zip(criterion.structures, criterion.slices, criterion.cross.basis, strict=True):
+        root = basis @ s.factor(theta[here])
+        sds = np.linalg.norm(root, axis=1, keepdims=True)
+        parts.append(s.theta_from_root(root * (START_LIMIT / np.maximum(sds, START_LIMIT))))
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def further_starts(criterion: Criterion, number: int) -> Iterator[Array]:
+    """Yield points of the canonical basis, always the same.
+
+    The first have some effects without variance: all of them, all but one, one. Others have any correlations, and
+    relative SDs from 0.1 to 300 in units of the levels that have the least information.
+
+    Parameters
+    ----------
+    criterion : Criterion
+        In the basis of the cross-products.
+    number : int
+        Largest number of points of the second kind; there are none of either kind if it is 0.
+    """
+    rng = np.random.default_rng(0)
+    total = sum(structure.k for structure in criterion.structures)
+    patterns = [(False,) * total]
+    if total > 1:
+        patterns += [tuple(i == j for i in range(total)) for j in range(total)]
+    if total > 2:
+        patterns += [tuple(i != j for i in range(total)) for j in range(total)]
+    for pattern in patterns if number else ():
+        yield _theta(criterion, [np.diag(np.where(own, 1.0, 0.0)) for own in _split(criterion, pattern)])
+    spreads = _spreads(criterion)
+    for _ in range(number):
+        roots = []
+        for structure, spread in zip(criterion.structures, spreads, strict=True):
+            k = structure.k
+            directions = np.tril(rng.normal(size=(k, k)))
+            directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+            sds = 10.0 ** (-1.0 + rng.random(k) * (3.5 + np.log10(spread)))
+            roots.append(sds[:, None] * directions)
+        yield _theta(criterion, roots)
+
+
+def _theta(criterion: Criterion, roots: Sequence[Array]) -> Array:
+    return np.concatenate(
+        [s.theta_from_root(root) for s, root in zip(criterion.structures, roots, strict=True)]
+    )
+
+
+def _split(criterion: Criterion, values: Sequence[bool]) -> list[Array]:
+    """Return one value an effect, by block."""
+    ends = np.cumsum([structure.k for structure in criterion.structures])
+    return np.split(np.array(values), ends[:-1])
+
+
+def _spreads(criterion: Criterion) -> list[Array]:
+    """Return for each effect of every block the root of mean over least information of a level, 1 to 1e3, (k,)."""
+    out = []
+    for gram, _ in _level_products(criterion):
+        least = np.where(gram > 0, gram, np.inf).min(axis=0)
+        out.append(np.sqrt(np.clip(gram.mean(axis=0) / least, 1.0, 1e6)))
+    return out
+
+
+def _level_products(criterion: Criterion) -> Iterator[tuple[Array, Array]]:
+    """Yield for every block Z_jᵀZ_j of each effect and Z_jᵀr, r the least-squares residuals, (levels, k) each."""
+    cross = criterion.cross
+    for f in range(len(criterion.structures)):
+        if f == cross.first_block:
+            yield np.einsum("jaa->ja", cross.first.gram), cross.first.border[:, :, -1]
+        else:
+            place = cross.place(f)
+            yield cross.tail_diagonal(place), cross.tail_response(place)

@@ -1,0 +1,207 @@
+"""The criterion of a small model from its rows, where the residual variance is a tiny share of the response's.
+
+From cross-products, PRSS is a difference of numbers as large as yᵀy: a share of 1e-12 has four correct digits left.
+Here it comes from a QR factorisation of rows,
+
+    [ ZΛ  X  y ]
+    [ I   0  0 ]  =  Q R,
+
+without a difference: √PRSS, the last diagonal element of R, has an error of 1e-16 √(yᵀy). With Q split into its upper
+part (n rows) and its lower part, P ZΛ = Q_upper Q_lowerᵀ, P y is the upper part of y's residual, and
+∂d/∂λ = 2 Σ_j Z_jᵀ [P Z_jλ − (ν/PRSS) P y u_jᵀ] (under ML with V⁻¹ for P in the first term, from the columns ZΛ alone).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.lazy import lazy
+from mixedfit.core.linalg import inverse
+from mixedfit.crossproducts.crossprod import CrossProducts
+from mixedfit.design.design import Design
+
+from .criterion import Criterion
+
+__all__ = ["RowCriterion", "RowEvaluation", "Rows", "rows_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of a model in the basis of its cross-products, times the roots of their weights.
+
+    Attributes
+    ----------
+    X : ndarray, shape (n, p)
+    y : ndarray, shape (n,)
+    z : tuple of ndarray, shape (n, k)
+        Effects of every block.
+    codes : tuple of ndarray of int, shape (n,)
+        Level of every row in every block.
+    """
+
+    X: Array
+    y: Array
+    z: tuple[Array, ...]
+    codes: tuple[IntArray, ...]
+
+    def effects(self, lams: Sequence[Array]) -> Array:
+        """Return ZΛ, shape (n, q), levels in order and effects within levels, block after block."""
+        parts = []
+        for z, codes, lam in zip(self.z, self.codes, lams, strict=True):
+            own = np.zeros((z.shape[0], int(codes.max()) + 1, z.shape[1]))
+            own[np.arange(z.shape[0]), codes] = z @ lam
+            parts.append(own.reshape(z.shape[0], -1))
+        return np.hstack(parts) if parts else np.zeros((self.y.size, 0))
+
+    def sums(self, lams: Sequence[Array], products: Array) -> list[Array]:
+        """Return Σ_j Z_jᵀ C_j of every block, shape (k, k), for C with the columns of `effects`."""
+        out, at = [], 0
+        for z, codes, lam in zip(self.z, self.codes, lams, strict=True):
+            levels, k = int(codes.max()) + 1, lam.shape[0]
+            own = products[:, at : at + levels * k].reshape(z.shape[0], levels, k)
+            out.append(np.asarray(z.T @ own[np.arange(z.shape[0]), codes]))
+            at += levels * k
+        return out
+
+
+def rows_of(design: Design, cross: CrossProducts) -> Rows | None:
+    """Return the rows of a design in the basis of its cross-products; None with fixed factors of many levels."""
+    if design.many:
+        return None
+    fixed = cross.fixed
+    root = np.ones(design.n) if design.weights is None else np.sqrt(design.weights)
+    counted = root > 0
+    X = fixed.columns(design, slice(0, design.n))
+    y = (design.y - X @ fixed.centre) / fixed.scale
+    return Rows(
+        (root[:, None] * (X @ fixed.transform))[counted],
+        (root * y)[counted],
+        tuple(
+            (root[:, None] * (block.z @ inverse(basis)))[counted]
+            for block, basis in zip(design.blocks, cross.basis, strict=True)
+        ),
+        tuple(block.codes[counted] for block in design.blocks),
+    )
+
+
+@dataclass(frozen=True)
+class RowCriterion(Criterion):
+    """A `Criterion` in the basis of the cross-products, evaluated by rows.
+
+    Parameters
+    ----------
+    rows : Rows, optional
+    """
+
+    rows: Rows | None = None
+
+    def __call__(self, theta: Array) -> RowEvaluation:  # type: ignore[override]
+        """Return the evaluation at θ, shape (n_theta,)."""
+        return RowEvaluation(self, np.asarray(theta, dtype=float))
+
+
+class RowEvaluation:
+    """The criterion at one θ by rows; a `Point` of a search.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (n_theta,)
+    value : float
+    prss : float
+        Penalised residual sum of squares, in the units of the cross-products.
+    """
+
+    STEP = 1e-5
+    """Step of the differences of the gradient, relative to θ."""
+
+    def __init__(self, criterion: RowCriterion, theta: Array) -> None:
+        assert criterion.rows is not None
+        self.criterion = criterion
+        self.theta = theta
+        self.rows = criterion.rows
+        self.lams = criterion.factors(theta)
+        self.value, self.prss = float("inf"), float("nan")
+        if all(np.all(np.isfinite(lam)) for lam in self.lams):
+            self._factorise()
+
+    def _factorise(self) -> None:
+        c, rows = self.criterion, self.rows
+        self.effects = rows.effects(self.lams)
+        n, q = self.effects.shape
+        p = rows.X.shape[1]
+        stacked = np.zeros((n + q, q + p + 1))
+        stacked[:n, :q], stacked[:n, q:-1], stacked[:n, -1] = self.effects, rows.X, rows.y
+        stacked[n:, :q] = np.eye(q)
+        self.Q, upper = np.linalg.qr(stacked)
+        diagonal = np.abs(np.diag(upper))
+        self.prss = float(diagonal[-1] ** 2)
+        if not (self.prss > 0 and np.all(diagonal > 0)):
+            return
+        value = c.constant + 2.0 * float(np.log(diagonal[:q]).sum())
+        if c.reml:
+            value += 2.0 * float(np.log(diagonal[q:-1]).sum())
+        if c.sigma is None:
+            value += c.nu * (1.0 + np.log(2.0 * np.pi * self.prss / c.nu))
+        else:
+            value += c.nu * np.log(2.0 * np.pi * c.sigma**2) + self.prss / self.variance
+        self.value = float(value)
+        self.residual = self.Q[:n, -1] * upper[-1, -1]
+        self.spherical = -self.Q[n:, -1] * upper[-1, -1]
+
+    @property
+    def variance(self) -> float:
+        """σ² in the units of the cross-products."""
+        c = self.criterion
+        return self.prss / c.nu if c.sigma is None else float((c.sigma / c.cross.fixed.scale) ** 2)
+
+    @lazy
+    def gradient(self) -> Array:
+        """∂d/∂θ, shape (n_theta,)."""
+        c, rows = self.criterion, self.rows
+        n, q = self.effects.shape
+        columns = slice(0, q + rows.X.shape[1] if c.reml else q)
+        projected = self.Q[:n, columns] @ self.Q[n:, columns].T
+        products = 2.0 * (projected - np.outer(self.residual, self.spherical / self.variance))
+        slopes = rows.sums(self.lams, products)
+        parts = [np.einsum("aij,ij->a", d, s) for d, s in zip(c.derivatives(self.theta), slopes, strict=True)]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    @lazy
+    def curvature(self) -> Array:
+        """∂²d/∂θ² by central differences of the gradient, shape (n_theta, n_theta)."""
+        out = np.empty((self.theta.size, self.theta.size))
+        scale = float(np.abs(self.theta).max(initial=0.0))
+        for a in range(self.theta.size):
+            step = self.STEP * max(abs(self.theta[a]), 1e-3 * scale, 1e-3)
+            ahead, behind = self.theta.copy(), self.theta.copy()
+            ahead[a] += step
+            behind[a] -= step
+            points = [self.criterion(ahead), self.criterion(behind)]
+            if not all(np.isfinite(point.value) for point in points):
+                return np.full_like(out, np.nan)
+            out[a] = (points[0].gradient - points[1].gradient) / (2.0 * step)
+        return np.asarray(0.5 * (out + out.T))
+
+    @property
+    def exact_curvature(self) -> Array:
+        """`curvature`, shape (n_theta, n_theta)."""
+        return self.curvature
+
+    def slope(self, f: int) -> Array:
+        """Return ∂d/∂(λλᵀ) of block f, symmetric, shape (k, k); defined at singular λ."""
+        n, q = self.effects.shape
+        columns = slice(0, q + self.rows.X.shape[1] if self.criterion.reml else q)
+        own, z, codes = self.Q[:n, columns], self.rows.z[f], self.rows.codes[f]
+        out = np.zeros((z.shape[1], z.shape[1]))
+        for level in range(int(codes.max()) + 1):
+            at = codes == level
+            projected, score = own[at].T @ z[at], z[at].T @ self.residual[at]
+            out += z[at].T @ z[at] - projected.T @ projected - np.outer(score, score) / self.variance
+        return out
+
+    def discard(self) -> None:
+        """Do nothing: the matrices are small."""
