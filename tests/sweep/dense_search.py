@@ -216,7 +216,6 @@ class DenseSearch:
             found.append((float(result.fun), np.asarray(result.x)))
         value, theta = min(found, key=lambda pair: pair[0])
         agreed = sum(v < value + 1e-4 for v, _ in found)
-        y, _ = self.response
         lams = [
             block.turn @ block.lam(part) for block, part in zip(self.blocks, self.parts(theta), strict=True)
         ]
@@ -235,7 +234,7 @@ class DenseSearch:
             Z = np.hstack(
                 [self._spread(block, root) for block, root in zip(self.blocks, choice, strict=True)]
             )
-            rank_z, basis_z = orthonormal(Z)
+            rank_z, _ = orthonormal(Z)
             rank, basis = orthonormal(np.hstack([Q, Z]))
             rest = np.linalg.norm(y - basis @ (basis.T @ y)) / np.linalg.norm(y)
             if rest < 1e-7 and (rank if self.reml else rank_z) < n:
