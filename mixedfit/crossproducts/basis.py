@@ -100,7 +100,7 @@ def fixed_basis(design: Design, root_weights: Array | None) -> FixedBasis:
     """
     n, p = design.X.shape
     span = level_span(design) if design.many else None
-    means = _explained(design, span)
+    means = _span_coefficients(design, span)
     upper, norms = _triangle(design, span, means, root_weights)
     kept = independent_columns(upper[:, :p], norms[:p])
     reduced = triangle(upper[:, [*kept, p]]) if kept.size < p else upper
@@ -123,7 +123,7 @@ def fixed_basis(design: Design, root_weights: Array | None) -> FixedBasis:
     return FixedBasis(kept, np.triu(transform), centre, scale, span, means[:, kept], means[:, p])
 
 
-def _explained(design: Design, span: LevelSpan | None) -> Array:
+def _span_coefficients(design: Design, span: LevelSpan | None) -> Array:
     """Return the coefficients of [X y] on the many-level factors, shape (columns, p + 1); 0 for the intercept."""
     p = design.X.shape[1]
     if span is None:

@@ -31,10 +31,10 @@ __all__ = [
     "CrossProducts",
     "FirstFactor",
     "TailBlock",
-    "accumulate_products",
+    "add_rows",
     "cross_products",
-    "rooted",
     "tail_codes",
+    "weight_rows",
 ]
 
 
@@ -187,11 +187,8 @@ def cross_products(design: Design) -> CrossProducts:
     q = tail[-1].stop if tail else 0
     sparse = None if pattern is None else SparseGram.zeros(pattern, q, width)
     gram = paged_zeros((width, width) if sparse else (q + width, q + width))
-    accumulate_products(design, root_weights, fixed, basis, first_block, first, tail, gram, sparse)
-    for a in range(first.gram.shape[1]):
-        first.gram[:, :a, a] = first.gram[:, a, :a]
     positive = None if design.weights is None else design.weights[design.weights > 0]
-    return CrossProducts(
+    cross = CrossProducts(
         n=design.n if positive is None else int(positive.size),
         p=int(fixed.kept.size),
         first_block=first_block,
@@ -204,6 +201,8 @@ def cross_products(design: Design) -> CrossProducts:
         log_weights=0.0 if positive is None else float(np.sum(np.log(positive))),
         unidentified=unidentified_elements(design),
     )
+    add_rows(cross, design, root_weights)
+    return cross
 
 
 def _tail_layout(design: Design, first_block: int, fixed: FixedBasis) -> tuple[TailBlock, ...]:
@@ -262,52 +261,52 @@ def _empty_first(
     )
 
 
-def accumulate_products(
-    design: Design,
-    root_weights: Array | None,
-    fixed: FixedBasis,
-    basis: tuple[Array, ...],
-    first_block: int,
-    first: FirstFactor,
-    tail: tuple[TailBlock, ...],
-    gram: Array,
-    sparse: SparseGram | None,
-) -> None:
-    """Add the products of all rows to `first`, `gram` and `sparse`, chunk by chunk."""
-    inverses = [inverse(r) for r in basis]
-    sizes = np.array([b.k for b in tail], np.int64)
-    offsets = np.array([b.offset for b in tail], np.int64)
-    width = fixed.kept.size + 1
+def add_rows(cross: CrossProducts, design: Design, root_weights: Array | None) -> None:
+    """Add the products of all rows of a design to the arrays of `cross`, in place, chunk by chunk.
+
+    Parameters
+    ----------
+    cross : CrossProducts
+    design : Design
+        Of the same model as `cross`.
+    root_weights : ndarray, shape (n,), or None
+        Square roots of the weights.
+    """
+    inverses = [inverse(r) for r in cross.basis]
+    width = cross.fixed.kept.size + 1
     for rows in row_chunks(design.n):
-        border = _border(design, fixed, rows)
-        weight = None if root_weights is None else root_weights[rows, None]
-        if weight is not None:
-            border *= weight
-        gram[-width:, -width:] += border.T @ border
-        if first_block >= 0:
-            block = design.blocks[first_block]
-            z = _effects(block.z[rows], inverses[first_block], weight)
-            accumulate_first(block.codes[rows], z, border, first.gram, first.border)
-        if tail:
-            tail_codes, tail_z = _tail_rows(design, tail, inverses, rows, fixed.span)
-            if weight is not None:
-                tail_z *= weight
-            if first_block >= 0:
-                accumulate_border(
-                    block.codes[rows],
-                    z,
-                    tail_codes,
-                    tail_z,
-                    sizes,
-                    offsets,
-                    first.indptr,
-                    first.indices,
-                    first.values,
-                )
-            if sparse is None:
-                accumulate_tail(tail_codes, tail_z, sizes, offsets, border, gram)
-            else:
-                sparse.add(tail_codes, tail_z, border)
+        weight = None if root_weights is None else root_weights[rows]
+        border = weight_rows(_border(design, cross.fixed, rows), weight)
+        cross.gram[-width:, -width:] += border.T @ border
+        first = None
+        if cross.first_block >= 0:
+            block = design.blocks[cross.first_block]
+            first = block.codes[rows], weight_rows(block.z[rows] @ inverses[cross.first_block], weight)
+            accumulate_first(*first, border, cross.first.gram, cross.first.border)
+        if cross.tail:
+            codes, z = _tail_rows(design, cross.tail, inverses, rows, cross.fixed.span)
+            _add_tail(cross, (codes, weight_rows(z, weight)), first, border)
+    gram = cross.first.gram
+    for a in range(gram.shape[1]):
+        gram[:, :a, a] = gram[:, a, :a]
+
+
+def _add_tail(
+    cross: CrossProducts,
+    tail: tuple[IntArray, Array],
+    first: tuple[IntArray, Array] | None,
+    border: Array,
+) -> None:
+    """Add the products of some rows of the tail, given as codes and effects, with the first factor and the border."""
+    sizes = np.array([b.k for b in cross.tail], np.int64)
+    offsets = np.array([b.offset for b in cross.tail], np.int64)
+    if first is not None:
+        own = cross.first
+        accumulate_border(*first, *tail, sizes, offsets, own.indptr, own.indices, own.values)
+    if cross.sparse is None:
+        accumulate_tail(*tail, sizes, offsets, border, cross.gram)
+    else:
+        cross.sparse.add(*tail, border)
 
 
 def _border(design: Design, fixed: FixedBasis, rows: slice) -> Array:
@@ -317,11 +316,6 @@ def _border(design: Design, fixed: FixedBasis, rows: slice) -> Array:
     border[:, :-1] = X @ fixed.transform
     border[:, -1] = (fixed.response(design, rows) - X @ fixed.centre) / fixed.scale
     return border
-
-
-def _effects(z: Array, inverse: Array, weight: Array | None) -> Array:
-    out = z @ inverse
-    return out if weight is None else out * weight
 
 
 def _tail_rows(
@@ -341,6 +335,6 @@ def _tail_rows(
     return np.maximum(codes, 0, out=codes), values
 
 
-def rooted(values: Array, root_weights: Array | None) -> Array:
+def weight_rows(values: Array, root_weights: Array | None) -> Array:
     """Return rows multiplied by the square roots of their weights."""
     return values if root_weights is None else values * root_weights[:, None]

@@ -17,7 +17,7 @@ from mixedfit.design.design import Design
 from mixedfit.kernels.accumulate import sum_levels
 
 from .basis import FixedBasis, check_scale
-from .crossprod import CrossProducts, rooted
+from .crossprod import CrossProducts, weight_rows
 from .level_span import LevelSpan
 
 __all__ = ["Responder", "Responses", "with_response"]
@@ -93,10 +93,10 @@ class Responder:
         root = None if design.weights is None else np.sqrt(design.weights)
         everything = slice(0, design.n)
         self.root_weights = root
-        self.X = _weighted(cross.fixed.columns(design, everything) @ cross.fixed.transform, root)
+        self.X = weight_rows(cross.fixed.columns(design, everything) @ cross.fixed.transform, root)
         self.places: list[tuple[IntArray, Array, int, slice]] = []
         for f, block in enumerate(design.blocks):
-            z = np.ascontiguousarray(_weighted(block.z @ inverse(cross.basis[f]), root))
+            z = np.ascontiguousarray(weight_rows(block.z @ inverse(cross.basis[f]), root))
             self.places.append((block.codes, z, block.levels, self._place(f)))
         self.shift: Array | None = None
         span = cross.fixed.span
@@ -149,10 +149,6 @@ class Responder:
         )
 
 
-def _weighted(values: Array, root_weights: Array | None) -> Array:
-    return values if root_weights is None else values * root_weights[:, None]
-
-
 def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
     """Return the cross-products with the response of `design`; only the products with y are computed."""
     root_weights = None if design.weights is None else np.sqrt(design.weights)
@@ -161,7 +157,7 @@ def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
     response = rest / fixed.scale if root_weights is None else root_weights * rest / fixed.scale
     gram = cross.gram.copy()
     gram[-1, :] = 0.0
-    gram[-1, first_column:-1] = response @ (rooted(X, root_weights) @ fixed.transform)
+    gram[-1, first_column:-1] = response @ (weight_rows(X, root_weights) @ fixed.transform)
     gram[-1, -1] = response @ response
     border, tail_response = _effects_and_response(cross, design, response, root_weights)
     sparse = cross.sparse
@@ -197,7 +193,7 @@ def _effects_and_response(
     border = cross.first.border.copy()
     tail_response = np.zeros(cross.q_tail)
     for f, block in enumerate(design.blocks):
-        z = rooted(block.z, root_weights) @ inverse(cross.basis[f])
+        z = weight_rows(block.z, root_weights) @ inverse(cross.basis[f])
         sums = np.stack(
             [np.bincount(block.codes, z[:, a] * response, block.levels) for a in range(block.k)], 1
         )

@@ -18,7 +18,7 @@ from mixedfit.design.design import Design, RandomBlock
 __all__ = ["unidentified_elements"]
 
 CLEAR = 1e-6
-"""Columns are independent if the smallest eigenvalue of their correlations is above this; else their rank is computed."""
+"""Columns are independent if the smallest eigenvalue of their correlations is above this; otherwise by rank."""
 
 DEPENDENT = 1e-12
 """Relative singular value below which columns of unit length are linearly dependent."""
@@ -31,8 +31,8 @@ def unidentified_elements(design: Design) -> tuple[BoolArray, ...]:
     for members in _same_partitions(design.blocks, rows):
         blocks = [design.blocks[f] for f in members]
         if sum(block.k for block in blocks) > 1:
-            for f, moved in zip(members, _moved(blocks, rows), strict=True):
-                out[f][:] = moved
+            for f, elements in zip(members, _unidentified(blocks, rows), strict=True):
+                out[f][:] = elements
     return out
 
 
@@ -55,7 +55,7 @@ def _same_partitions(blocks: Sequence[RandomBlock], rows: IntArray) -> list[list
     return classes
 
 
-def _moved(blocks: Sequence[RandomBlock], rows: IntArray) -> list[BoolArray]:
+def _unidentified(blocks: Sequence[RandomBlock], rows: IntArray) -> list[BoolArray]:
     """Return the elements of Ω that differ from 0 in some E with z E zᵀ = 0, for blocks with the same partition."""
     out = [np.zeros((block.k, block.k), dtype=bool) for block in blocks]
     columns = np.hstack([block.z if rows.size == len(block.z) else block.z[rows] for block in blocks])
