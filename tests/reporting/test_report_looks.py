@@ -60,7 +60,7 @@ def test_odd_names_must_be_shown_without_their_quotes() -> None:
 def test_odd_names_must_be_drawn_without_their_quotes() -> None:
     figure, ax = plt.subplots()
     ax.set_ylabel('log(Q("Zeit (ms)"))')
-    figures._svg(figure)
+    figures._to_svg(figure)
     assert ax.get_ylabel() == "log(Zeit (ms))"
     plt.close(figure)
 

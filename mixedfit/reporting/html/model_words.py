@@ -1,4 +1,4 @@
-"""The model and its estimates in plain words."""
+"""Sentences that describe the model and its estimates."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ __all__ = [
 ]
 
 MOST_TERMS = 8
-"""Terms beyond which a sentence names the first ones."""
+"""Largest number of terms that a sentence names."""
 
 MOST_NUMBERS = 5e7
-"""Numbers in X beyond which nobody waits to learn which columns span another."""
+"""Largest number of elements of X for which linear dependencies are computed, to limit the time."""
 
 
 def response_of(results: Fitted) -> str:
-    """Return the response as written, without the quotes that a formula needs."""
+    """Return the response as written, without the quotes of formulas."""
     return plain(response_name(fit_of(results)))
 
 
 def _recipe(fit: Fit) -> Recipe | None:
-    """Return how the design was made, if that is known."""
+    """Return the recipe of the design, or None if it cannot be used."""
     recipe = fit.design.recipe
     return None if recipe is None or recipe.refusal else recipe
 
@@ -73,13 +73,13 @@ def _fixed_words(fit: Fit) -> list[str]:
         return ["The fixed part is one mean for all rows."]
     if recipe is None:
         rest = f" and {len(names) - MOST_TERMS} more" if len(names) > MOST_TERMS else ""
-        return [f"The fixed part says how the mean depends on {joined(names[:MOST_TERMS])}{rest}."]
+        return [f"The fixed part describes how the mean depends on {joined(names[:MOST_TERMS])}{rest}."]
     terms = [term for term in recipe.terms if term.name != "(Intercept)"]
     single = [term for term in terms if len(term.factors) < 2]
     words = [_term_words(term, recipe.variables) for term in single[:MOST_TERMS]]
     words += [f"{len(single) - MOST_TERMS} more"] * (len(single) > MOST_TERMS)
     words += _interaction_words([term for term in terms if len(term.factors) > 1], len(single))
-    out = [f"The fixed part says how the mean depends on {joined(words)}."]
+    out = [f"The fixed part describes how the mean depends on {joined(words)}."]
     full = [term for term in terms if _has_every_level(term)]
     if any(term.name == "(Intercept)" for term in recipe.terms) or recipe.many:
         return out
@@ -92,7 +92,7 @@ def _fixed_words(fit: Fit) -> list[str]:
 
 
 def _term_words(term: FixedTerm, variables: Mapping[str, Variable]) -> str:
-    """Return the name of a term, with its kind unless it is a number."""
+    """Return the name of a term, with the number of levels of a factor."""
     name = plain(term.name)
     if len(term.variables) != 1:
         return name
@@ -105,7 +105,7 @@ def _term_words(term: FixedTerm, variables: Mapping[str, Variable]) -> str:
 
 
 def _interaction_words(terms: list[FixedTerm], singles: int) -> list[str]:
-    """Return the interactions: as a whole where they are all there are, else by name."""
+    """Return a phrase for the interactions: for all of one order, or by name."""
     if not terms:
         return []
     if singles == 2 and len(terms) == 1 and len(terms[0].factors) == 2:
@@ -113,14 +113,14 @@ def _interaction_words(terms: list[FixedTerm], singles: int) -> list[str]:
     if singles > 2 and len(terms) == 2**singles - singles - 1:
         return ["all their interactions"]
     if singles > 2 and len(terms) == singles * (singles - 1) // 2 and all(len(t.factors) == 2 for t in terms):
-        return ["the interactions of every two"]
+        return ["all their two-way interactions"]
     names = [" × ".join(map(plain, term.name.split(":"))) for term in terms[:MOST_TERMS]]
     names += [f"{len(terms) - MOST_TERMS} more"] * (len(terms) > MOST_TERMS)
     return [f"the interaction {names[0]}" if len(terms) == 1 else f"the interactions {', '.join(names)}"]
 
 
 def _has_every_level(term: FixedTerm) -> bool:
-    """Whether a term is a label with a column for every level."""
+    """Return whether a term is a factor with a column for every level."""
     return len(term.factors) == 1 and any(not less for p in term.products for _, less in p.labels)
 
 
@@ -140,7 +140,7 @@ def _block_words(fit: Fit, at: int) -> str:
     block = fit.design.blocks[at]
     if list(block.effects) == ["(Intercept)"]:
         return f"Each level of {block.name} has its own mean, which differs from the common one by a random intercept."
-    own = _own(fit, at)
+    own = _effect_phrases(fit, at)
     words = f"Each level of {block.name} has its own {joined(own)}"
     if block.k == 1:
         return f"{words}: a random effect."
@@ -150,8 +150,8 @@ def _block_words(fit: Fit, at: int) -> str:
     return f"{words}: random effects, which {f'may be correlated{within}' if tied else 'are uncorrelated'}."
 
 
-def _own(fit: Fit, at: int) -> list[str]:
-    """Return the random effects of a grouping factor in words, effects of numbers together."""
+def _effect_phrases(fit: Fit, at: int) -> list[str]:
+    """Return phrases for the random effects of a grouping factor; numeric effects share one."""
     block, recipe = fit.design.blocks[at], _recipe(fit)
     has_mean = "(Intercept)" in block.effects
     terms = [] if recipe is None else [t for t in recipe.effect_terms(at) if t.name != "(Intercept)"]
@@ -179,7 +179,7 @@ def _is_label(term: FixedTerm) -> bool:
 
 
 def effect_in_words(results: Fitted, at: int, effect: str) -> str:
-    """Return one random effect in words: "intercept", "effect of Days", "mean of MachineA"."""
+    """Return a phrase for a random effect: "intercept", "effect of Days", "mean of MachineA"."""
     fit = fit_of(results)
     block, recipe = fit.design.blocks[at], _recipe(fit)
     if effect == "(Intercept)":
@@ -193,7 +193,7 @@ def effect_in_words(results: Fitted, at: int, effect: str) -> str:
 
 
 def variable_of(results: Fitted, at: int, effect: str) -> str:
-    """Return the variable that a random effect is made of; the effect itself if there are several."""
+    """Return the variable of a random effect; the name of the effect if it has several variables."""
     fit = fit_of(results)
     block, recipe = fit.design.blocks[at], _recipe(fit)
     place = list(block.effects).index(effect)
@@ -203,9 +203,11 @@ def variable_of(results: Fitted, at: int, effect: str) -> str:
 
 
 def _residual_words(fit: Fit) -> str:
-    out = "What remains is the residual: independent between rows, normal, "
+    out = "The residual is independent between rows and normal, "
     out += (
-        "with one variance" if fit.design.weights is None else "with a variance inverse to the row's weight"
+        "with one variance"
+        if fit.design.weights is None
+        else "with a variance inversely proportional to the weight of the row"
     )
     if fit.held_sigma is None:
         return f"{out}."
@@ -214,7 +216,7 @@ def _residual_words(fit: Fit) -> str:
 
 
 def left_out_in_words(results: Fitted) -> list[str]:
-    """Return sentences about linearly dependent columns without an estimate."""
+    """Return a sentence for each linearly dependent column, which has no estimate."""
     fit = fit_of(results)
     return [
         f"{plain(name)} has no estimate (NA): {_alias_words(name, others)}"
@@ -223,7 +225,7 @@ def left_out_in_words(results: Fitted) -> list[str]:
 
 
 def _alias_words(name: str, others: list[str] | None) -> str:
-    """Return why a column has no estimate, given the columns that it is a combination of."""
+    """Return the reason why a column has no estimate, from the columns that it is a linear combination of."""
     if others is None:
         return "its column follows from others."
     if not others:
@@ -238,8 +240,8 @@ def _alias_words(name: str, others: list[str] | None) -> str:
 
 
 def _aliases(fit: Fit) -> dict[str, list[str] | None]:
-    """Return each column without an estimate with the estimated ones that it is a combination of, None if unknown."""
-    design, fit = fit.design, fit
+    """Return each column without an estimate, and the columns that it is a linear combination of (None: unknown)."""
+    design = fit.design
     names = [str(name) for name in design.x_names]
     kept = np.isfinite(coefficients(fit).to_numpy()[: len(names)])
     out: dict[str, list[str] | None] = {n: None for n, ok in zip(names, kept, strict=True) if not ok}
@@ -255,14 +257,15 @@ def _aliases(fit: Fit) -> dict[str, list[str] | None]:
 
 
 def effects_in_words(results: Fitted, intervals: pd.DataFrame, level: float) -> list[str]:
-    """Return a sentence for each coefficient that has a simple reading: numbers that enter once, by themselves.
+    """Return a sentence for each slope of a numeric variable that is in one term only, untransformed; at most eight.
 
     Parameters
     ----------
-    results : Fit, or an object that has one
+    results : Fit or MixedResults
     intervals : pandas.DataFrame
         Columns lower and upper, indexed by coefficient.
     level : float
+        Coverage of the intervals.
     """
     fit = fit_of(results)
     recipe = _recipe(fit)
@@ -290,7 +293,7 @@ def effects_in_words(results: Fitted, intervals: pd.DataFrame, level: float) -> 
 
 
 def _reading(fit: Fit, name: str, intervals: pd.DataFrame, level: float) -> str:
-    """Return a slope in words: the difference between two rows that differ by one unit."""
+    """Return a sentence on a slope: the difference between two rows that differ by one unit."""
     value = float(coefficients(fit)[name])
     low, high = intervals.loc[[name], ["lower", "upper"]].to_numpy(dtype=float)[0].tolist()
     direction = "higher" if value >= 0 else "lower"
@@ -304,13 +307,13 @@ def _reading(fit: Fit, name: str, intervals: pd.DataFrame, level: float) -> str:
 
 
 def shares_in_words(results: Fitted) -> list[str]:
-    """Return how the variance of a row is divided: by factor where all random effects are intercepts, else R²."""
+    """Return sentences on the shares of variance: by grouping factor if all effects are intercepts, otherwise R²."""
     fit = fit_of(results)
     if not fit.design.blocks:
         return []
     if any(block.effects != ("(Intercept)",) for block in fit.design.blocks):
         r = Diagnostics(fit).r_squared(None)["estimate"]
-        apart = "" if fit.design.offset is None else ", the offset apart,"
+        apart = "" if fit.design.offset is None else ", without the offset,"
         return [
             f"The fixed part{apart} explains {100 * r['marginal']:.1f}% of the variance of a row, fixed and random "
             f"effects together {100 * r['conditional']:.1f}% (Nakagawa & Schielzeth's marginal and conditional R²)."
