@@ -11,7 +11,7 @@ import numpy as np
 __all__ = [
     "abbreviate",
     "coefficient_columns",
-    "counted",
+    "count_noun",
     "decimals_of_error",
     "decimals_of_size",
     "format_by_error",
@@ -20,11 +20,11 @@ __all__ = [
     "format_numbers",
     "format_p_value",
     "format_p_values",
-    "joined",
+    "join_words",
     "number",
-    "plain",
     "signed",
     "text_columns",
+    "without_quotes",
     "wrapped",
     "zap_small",
 ]
@@ -224,12 +224,12 @@ def wrapped(notes: Sequence[str]) -> list[str]:
 _QUOTED = re.compile(r"""Q\(\s*(['"])(?P<name>.*?)\1\s*\)(?P<level>(?=[^\W_]))?|`(?P<tick>[^`]+)`""")
 
 
-def plain(name: str) -> str:
+def without_quotes(name: str) -> str:
     """Return a name or expression without the quotes (``Q('…')`` or backticks) that formulas need around some names.
 
     Examples
     --------
-    >>> plain("log(Q('body mass'))"), plain("Time:Q('vitamin.E')Evit100")
+    >>> without_quotes("log(Q('body mass'))"), without_quotes("Time:Q('vitamin.E')Evit100")
     ('log(body mass)', 'Time:vitamin.E Evit100')
     """
     return _QUOTED.sub(
@@ -237,14 +237,14 @@ def plain(name: str) -> str:
     )
 
 
-def joined(names: Sequence[str]) -> str:
+def join_words(names: Sequence[str]) -> str:
     """Return names joined by commas and a final "and"."""
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def counted(count: int, word: str) -> str:
+def count_noun(count: int, word: str) -> str:
     """Return a count with its noun, in the plural unless the count is 1."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtr, pdtr, pdtrc
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.format import counted, joined, number, plain, signed
+from mixedfit.core.format import count_noun, join_words, number, signed, without_quotes
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.parameters import on_boundary, variance_parameters
 from mixedfit.estimation.tables import scaled_residuals
@@ -53,10 +53,10 @@ def _boundary_words(fit: Fit, singular: tuple[str, ...]) -> list[str]:
         if block.name not in singular:
             continue
         at_limit = [p for p in variance_parameters(fit.design) if p.block == at and on_boundary(fit, p)]
-        effects = [plain(effect) for effect in block.effects]
+        effects = [without_quotes(effect) for effect in block.effects]
         zero = [p.first for p in at_limit if p.kind == "sd"]
         tied = [p for p in at_limit if p.kind == "correlation" and not {p.first, p.second} & set(zero)]
-        of = "" if len(zero) == block.k else f" of {joined([effects[j] for j in zero])}"
+        of = "" if len(zero) == block.k else f" of {join_words([effects[j] for j in zero])}"
         if zero:
             out.append(f"The estimate of the variance{of} between levels of {block.name} is 0.")
         for p in tied:
@@ -131,7 +131,9 @@ class Checks:
     def _tails(self) -> str:
         """Compare the number of far rows with a Poisson distribution of mean `expected`."""
         rows = (
-            f"{counted(self.far, 'row')} {'lies' if self.far == 1 else 'lie'}" if self.far else "No row lies"
+            f"{count_noun(self.far, 'row')} {'lies' if self.far == 1 else 'lie'}"
+            if self.far
+            else "No row lies"
         )
         found, mean = f"{rows} further than 3 σ from the fit", self.expected
         usual = number(mean, 2 if mean < 10 else 3)
@@ -146,7 +148,7 @@ class Checks:
 
     def _largest(self) -> str:
         """Name the largest residuals, and remark on the first if it is improbable for a normal distribution."""
-        listed = joined([f"{label} ({signed(value)})" for label, value in self.farthest])
+        listed = join_words([f"{label} ({signed(value)})" for label, value in self.farthest])
         words = f"The largest residuals, over σ, are those of the rows labelled {listed} in the data."
         reach = abs(self.farthest[0][1])
         chance = float(-np.expm1(self.rows * np.log1p(-2.0 * ndtr(-reach))))
