@@ -219,11 +219,11 @@ def _side_by_side(columns: list[pd.Series[float]], heads: list[str]) -> pd.DataF
 def _warnings(fits: list[Fit], heads: list[str]) -> tuple[str, ...]:
     """Return notes on comparisons that are not valid, and on singular fits."""
     first = fits[0]
-    apart = "their likelihoods and criteria cannot be compared."
+    invalid = "their likelihoods and criteria cannot be compared."
     if any(fit.nobs != first.nobs or not fit.design.index.equals(first.design.index) for fit in fits):
-        notes = [f"The models were fitted to different rows: {apart}"]
+        notes = [f"The models were fitted to different rows: {invalid}"]
     elif any(not np.array_equal(fit.response, first.response) for fit in fits):
-        notes = [f"The models have different responses: {apart}"]
+        notes = [f"The models have different responses: {invalid}"]
     elif len({fit.reml for fit in fits}) > 1:
         notes = ["Criteria of REML and ML fits cannot be compared with each other."]
     elif first.reml and any(not same_fixed(first, fit) for fit in fits[1:]):

@@ -235,8 +235,8 @@ def _alias_words(name: str, others: list[str] | None) -> str:
         return "its column is the same in every row."
     words = f"its column follows from {'that' if len(names) == 1 else 'those'} of {join_words(names)}."
     if len(names) == 1:
-        return f"{words} The data cannot tell them apart: the coefficient of {names[0]} stands for both."
-    return f"{words} The data cannot tell them apart: their coefficients stand for it as well."
+        return f"{words} The data cannot tell them without: the coefficient of {names[0]} stands for both."
+    return f"{words} The data cannot tell them without: their coefficients stand for it as well."
 
 
 def _aliases(fit: Fit) -> dict[str, list[str] | None]:
@@ -313,9 +313,9 @@ def shares_in_words(results: Fitted) -> list[str]:
         return []
     if any(block.effects != ("(Intercept)",) for block in fit.design.blocks):
         r = Diagnostics(fit).r_squared(None)["estimate"]
-        apart = "" if fit.design.offset is None else ", without the offset,"
+        without = "" if fit.design.offset is None else ", without the offset,"
         return [
-            f"The fixed part{apart} explains {100 * r['marginal']:.1f}% of the variance of a row, fixed and random "
+            f"The fixed part{without} explains {100 * r['marginal']:.1f}% of the variance of a row, fixed and random "
             f"effects together {100 * r['conditional']:.1f}% (Nakagawa & Schielzeth's marginal and conditional R²)."
         ]
     parts = Shares(fit).components[1:]
