@@ -235,8 +235,8 @@ def _alias_words(name: str, others: list[str] | None) -> str:
         return "its column is the same in every row."
     words = f"its column follows from {'that' if len(names) == 1 else 'those'} of {join_words(names)}."
     if len(names) == 1:
-        return f"{words} The data cannot tell them without: the coefficient of {names[0]} stands for both."
-    return f"{words} The data cannot tell them without: their coefficients stand for it as well."
+        return f"{words} The data cannot distinguish them: the coefficient of {names[0]} stands for both."
+    return f"{words} The data cannot distinguish them: their coefficients include its effect."
 
 
 def _aliases(fit: Fit) -> dict[str, list[str] | None]:
