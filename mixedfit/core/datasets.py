@@ -86,4 +86,5 @@ def load_dataset(name: str) -> pd.DataFrame:
 
 
 def _numeric_first(label: str) -> tuple[int, float, str]:
+    """Return a sort key: labels that are numbers by value, then other labels by text."""
     return (0, float(label), "") if label.replace(".", "", 1).isdigit() else (1, 0.0, label)

@@ -206,6 +206,7 @@ def cross_products(design: Design) -> CrossProducts:
 
 
 def _tail_layout(design: Design, first_block: int, fixed: FixedBasis) -> tuple[TailBlock, ...]:
+    """Return the positions of the tail factors: random factors, then many-level fixed factors."""
     tail: list[TailBlock] = []
     at = 0
     for f, block in enumerate(design.blocks):

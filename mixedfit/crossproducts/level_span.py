@@ -86,6 +86,7 @@ class LevelSpan:
         return total
 
     def _projected(self, values: Array) -> tuple[Array, float]:
+        """Return the least-squares coefficients of the kept columns, and that of the intercept (0 without one)."""
         weighted = values if self.weights is None else self.weights * values
         sums = np.concatenate(
             [
@@ -234,6 +235,7 @@ def _solver(columns: sparse.csr_array, first: int, weights: Array | None) -> Cal
 
 
 def _inner_solver(matrix: sparse.csc_array) -> Callable[[Array], Array]:
+    """Return a function that solves equations with a symmetric positive definite matrix."""
     size = matrix.shape[0]
     if size == 0:
         return lambda right: right

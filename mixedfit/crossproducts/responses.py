@@ -114,6 +114,7 @@ class Responder:
             self.places.append((codes, ones, place.levels, slice(place.offset, place.stop)))
 
     def _place(self, f: int) -> slice:
+        """Return the tail columns of a block; slice(-1, -1) for the first factor."""
         if f == self.cross.first_block:
             return slice(-1, -1)
         place = self.cross.place(f)

@@ -206,6 +206,7 @@ def _assemble(
     cell_ptr: IntArray,
     cells: IntArray,
 ) -> SparsePattern:
+    """Return the pattern with the block positions of each first-factor level."""
     column = np.repeat(np.arange(ptr.size - 1), np.diff(ptr))
     start = np.concatenate([[0], np.cumsum(size[rows] * size[column])]).astype(np.int64)
     widths = np.diff(cell_ptr)
