@@ -102,7 +102,7 @@ def correlation_root(
 def _linear_root(
     structure: BlockDiagonal, leading: Sequence[int], scales: Array, rho: float, without: bool
 ) -> LinearRoot:
-    """Return the root with the `leading` effects first in their terms: one SD (0 if `without`), or two with their `rho`."""
+    """Return the root for one or two `leading` effects of a term, with correlation `rho` or, if `without`, an SD of 0."""
     leaders: list[Array] = []
     others: list[Array] = []
     signs: list[Array] = []
