@@ -102,7 +102,7 @@ def correlation_root(
 def _linear_root(
     structure: BlockDiagonal, leading: Sequence[int], scales: Array, rho: float, without: bool
 ) -> LinearRoot:
-    """Return the root for one or two `leading` effects of a term, with correlation `rho` or, if `without`, an SD of 0."""
+    """Return the root for one or two `leading` effects of a term: with correlation `rho`, or one SD 0 (`without`)."""
     leaders: list[Array] = []
     others: list[Array] = []
     signs: list[Array] = []
