@@ -1,6 +1,6 @@
 """mixedfit: linear mixed models from lme4 formulas, by REML and maximum likelihood.
 
-Public names are imported when they are first used, so that a fit does not wait for pictures, reports or samplers.
+Public names are imported on first use, so that a fit does not wait for the import of plots, reports and the sampler.
 """
 
 from __future__ import annotations

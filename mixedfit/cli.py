@@ -59,14 +59,14 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--out", metavar="FILE", help="write to a file instead of the terminal")
     _add_report(commands)
     _add_sampling(commands)
-    commands.add_parser("datasets", help="list the data sets that ship")
+    commands.add_parser("datasets", help="list the data sets of the package")
     return parser
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that choose data and model."""
     parser.add_argument(
-        "data", help="a CSV (may be gzipped) or Parquet file, or the name of a data set that ships"
+        "data", help="a CSV (may be gzipped) or Parquet file, or the name of a data set of the package"
     )
     parser.add_argument("formula", help="an lme4 formula of columns, numbers and plain transforms, in quotes")
     parser.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
@@ -277,7 +277,7 @@ def _format_of(out: str | None) -> str:
 
 
 def read_data(source: str) -> pd.DataFrame:
-    """Return the data of a file, or of a data set that ships.
+    """Return the data of a file, or a data set of the package.
 
     Raises
     ------
@@ -289,9 +289,7 @@ def read_data(source: str) -> pd.DataFrame:
         if source in dataset_names():
             return load_dataset(source)
         advice = [nearest(source, dataset_names()), "'mixedfit datasets' lists those that do."]
-        raise DataError(
-            f"no file {source!r}, and no data set of that name ships. {' '.join(filter(None, advice))}"
-        )
+        raise DataError(f"no file {source!r}, and no data set of that name. {' '.join(filter(None, advice))}")
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             return _read_parquet(path)

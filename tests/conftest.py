@@ -37,8 +37,8 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     from mixedfit.reporting.html import figures
 
     blank = b'<svg width="1pt" height="1pt"></svg>'
-    monkeypatch.setattr(figures, "drawn", lambda *_: blank)
-    monkeypatch.setattr(figures, "_whole", lambda *_: blank)
+    monkeypatch.setattr(figures, "axes_svg", lambda *_: blank)
+    monkeypatch.setattr(figures, "_figure_svg", lambda *_: blank)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -101,9 +101,8 @@ def prior_predictive(
     """Return draws from the prior of a design's model; see `LinearMixedModel.prior_predictive`."""
     check_count("draws", draws, 4)
     begun, rng = perf_counter(), generator(seed)
-    error_model, others = place_error_model(
-        design, priors, errors=errors, random_effects=random_effects, sigma=sigma, data=data
-    )
+    model = {"errors": errors, "random_effects": random_effects, "sigma": sigma, "data": data}
+    error_model, others = place_error_model(design, priors, **model)
     with blas_threads(1):
         cross = cross_products(design)
     placement = place_priors(design, cross, others)
@@ -111,26 +110,31 @@ def prior_predictive(
     beta = _coefficients(placement, draws, rng)
     omegas = _omegas(design, placement, draws, rng)
     scales = None if error_model.is_normal else _scales(error_model, draws, rng)
-    if scales is not None and error_model.groups is not None:
-        deviations = scales.sigma0
-    else:
-        deviations = _deviations(placement.sigma, placement.sigma.about("σ"), draws, rng)[None]
+    residual_sd = _residual_sd(placement.sigma, scales, draws, rng)
+    effects = [
+        new_effects(omega, f, block.levels, rng, scales)
+        for f, (block, omega) in enumerate(zip(design.blocks, omegas, strict=True))
+    ]
     return PriorPredictive(
         design=design,
         kept=cross.fixed.kept,
         priors=(*placement.statements, *error_model.statements(placement.sigma)),
         beta=beta[None],
-        sigma=deviations,
+        sigma=residual_sd,
         omega=omegas,
-        effects=tuple(
-            new_effects(omega, f, block.levels, rng, scales)
-            for f, (block, omega) in enumerate(zip(design.blocks, omegas, strict=True))
-        ),
+        effects=tuple(effects),
         tune=0,
         thin=1,
         seconds=perf_counter() - begun,
         scales=scales,
     )
+
+
+def _residual_sd(prior: Prior, scales: ScaleDraws | None, draws: int, rng: np.random.Generator) -> Array:
+    """Return draws of σ, or of σ₀ if σ differs by group, shape (1, draws)."""
+    if scales is not None and scales.error_model.groups is not None:
+        return scales.sigma0
+    return _deviations(prior, prior.about("σ"), draws, rng)[None]
 
 
 def _omegas(design: Design, placement: Placement, draws: int, rng: np.random.Generator) -> tuple[Array, ...]:

@@ -1,1 +1,1 @@
-"""Tools without knowledge of models: errors, options, seeds, number formats, linear algebra, data sets."""
+"""Tools that do not depend on models: errors, options, seeds, number formats, linear algebra, data sets."""

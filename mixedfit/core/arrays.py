@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
-"""A float64 array; its shape stands in the docstring of whatever holds it."""
+"""A float64 array; docstrings of records and functions state its shape."""
 
 IntArray: TypeAlias = NDArray[np.int64]
 """An int64 array: codes, indices, row pointers."""
 
 BoolArray: TypeAlias = NDArray[np.bool_]
-"""A mask."""
+"""A boolean array."""
 
 AnyArray: TypeAlias = NDArray[Any]
-"""An array of any type, as it came from the data."""
+"""An array of any type."""

@@ -1,4 +1,4 @@
-"""Data sets that ship with the package, with the levels of their factors in order."""
+"""Data sets of the package, with ordered factor levels."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["dataset_names", "load_dataset"]
 
 @lru_cache(maxsize=1)
 def _folder() -> Path:
-    """Return the folder of the data: inside an installed package, beside a checkout's."""
+    """Return the data folder: inside the installed package, or beside the package in a source checkout."""
     here = Path(__file__).resolve().parents[1]
     for folder in (here / "_data", here.parent / "data"):
         if (folder / "LEVELS.tsv").is_file():
             return folder
     raise DataError(
-        "the data sets that ship with mixedfit are missing from this installation; install it again."
+        "the data sets of mixedfit are missing from this installation; install the package again."
     )
 
 
@@ -36,7 +36,11 @@ def _levels() -> dict[tuple[str, str], list[str]]:
 
 
 def dataset_names() -> list[str]:
-    """Return the names of the data sets that ship.
+    """Return the names of the data sets of the package, sorted.
+
+    Returns
+    -------
+    list of str
 
     Examples
     --------
@@ -47,12 +51,16 @@ def dataset_names() -> list[str]:
 
 
 def load_dataset(name: str) -> pd.DataFrame:
-    """Return a data set that ships, its factors as categories in the original order.
+    """Return a data set of the package, with factors as categories in the order of the source.
 
     Parameters
     ----------
     name : str
-        One of `dataset_names`; see the README in ``data/`` for sources and units.
+        One of `dataset_names`; ``data/README.md`` lists sources and units.
+
+    Returns
+    -------
+    pandas.DataFrame
 
     Raises
     ------
@@ -67,7 +75,7 @@ def load_dataset(name: str) -> pd.DataFrame:
     paths = {path.name.split(".")[0]: path for path in _folder().glob("*.csv*")}
     if name not in paths:
         raise DataError(
-            f"no data set {name!r} ships (there are {', '.join(dataset_names())}). {nearest(name, paths)}"
+            f"no data set {name!r} (available: {', '.join(dataset_names())}). {nearest(name, paths)}".rstrip()
         )
     columns = {column: levels for (dataset, column), levels in _levels().items() if dataset == name}
     frame = pd.read_csv(paths[name], dtype=dict.fromkeys(columns, "str"))
@@ -78,4 +86,5 @@ def load_dataset(name: str) -> pd.DataFrame:
 
 
 def _numeric_first(label: str) -> tuple[int, float, str]:
+    """Return a sort key: labels that are numbers by value, then other labels by text."""
     return (0, float(label), "") if label.replace(".", "", 1).isdigit() else (1, 0.0, label)

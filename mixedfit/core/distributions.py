@@ -1,4 +1,4 @@
-"""Quantiles and tail probabilities of the t and F distributions, with infinite degrees of freedom as limits."""
+"""Quantiles and tail probabilities of the t and F distributions, infinite degrees of freedom included."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def t_probability(statistic: float, df: float) -> float:
 
 
 def t_quantile(probability: float, df: float) -> float:
-    """Return a quantile of the t distribution; normal for infinite df, NaN where df is not known."""
+    """Return a quantile of the t distribution; normal for infinite df, NaN if df is NaN."""
     if np.isnan(df):
         return float("nan")
     return float(stdtrit(df, probability)) if np.isfinite(df) else float(ndtri(probability))
@@ -32,7 +32,7 @@ def f_probability(statistic: float, df1: float, df2: float) -> float:
 
 
 def t_quantiles(probability: float, df: Array) -> Array:
-    """Return quantiles of t distributions, of the normal for infinite df, shape (n,)."""
+    """Return quantiles of t distributions, shape (n,), like `df`; normal where df is infinite."""
     finite = np.where(np.isfinite(df), df, 1.0)
     return np.asarray(np.where(np.isinf(df), ndtri(probability), stdtrit(finite, probability)))
 

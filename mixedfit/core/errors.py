@@ -1,4 +1,4 @@
-"""Errors and warnings: what is wrong (and where), what was expected, what to do."""
+"""Errors and warnings. Messages state what is wrong and where, what was expected, and what to do."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ EXACT_FIT = (
     "the random effects reproduce the response exactly: the residual variance is 0 and the likelihood has no maximum. "
     "Check for a predictor or a group computed from the response."
 )
+"""Message for models with a perfect fit."""
 
 
 LOST_RESIDUAL = (
@@ -40,19 +41,19 @@ LOST_RESIDUAL = (
 
 
 class MixedfitError(Exception):
-    """Root of every error that mixedfit raises on purpose."""
+    """Base class of the errors of mixedfit."""
 
 
 class DataError(MixedfitError, ValueError):
-    """The data cannot be used: a column, a value, a shape or a type is wrong."""
+    """A column, value, shape or type in the data is not valid."""
 
 
 class ModelError(MixedfitError, ValueError):
-    """The model cannot be fitted to these data, or an option does not fit the model."""
+    """The model cannot be fitted to these data, or an option is not valid for the model."""
 
 
 class FormulaError(MixedfitError, ValueError):
-    """The formula cannot be read; the message points into its text.
+    """The formula is not valid; the message marks the place in its text.
 
     Parameters
     ----------
@@ -61,9 +62,9 @@ class FormulaError(MixedfitError, ValueError):
     source : str
         The formula's text.
     start, end : int
-        First and one-past-last character of the offending part.
+        First and one-past-last character of the part that is wrong.
     advice : str
-        What to do, on a line of its own.
+        What to do, on a separate line.
     """
 
     def __init__(
@@ -89,19 +90,19 @@ class FormulaError(MixedfitError, ValueError):
 
 
 class BootstrapWarning(UserWarning):
-    """A bootstrap was stopped early, lost replicates, or has too few replicates."""
+    """A bootstrap was interrupted, has failed refits, or has too few replicates."""
 
 
 class ConvergenceWarning(UserWarning):
-    """A fit ended without reaching an optimum that could be certified."""
+    """A fit ended at a point that could not be confirmed as an optimum."""
 
 
 class GroupingWarning(UserWarning):
-    """A grouping column looks like a measurement rather than a label."""
+    """A grouping column seems to hold measurements instead of labels."""
 
 
 class IdentifiabilityWarning(UserWarning):
-    """A random part has so many effects that the residual variance is confounded with theirs."""
+    """There are so many random effects that their variance is confounded with the residual variance."""
 
 
 class MissingRowsWarning(UserWarning):
@@ -113,11 +114,11 @@ class PredictionWarning(UserWarning):
 
 
 class PriorWarning(UserWarning):
-    """A prior leaves the posterior nearly improper, or dominates the data."""
+    """A prior makes the posterior nearly improper, or dominates the data."""
 
 
 class SamplingWarning(UserWarning):
-    """Draws from a posterior are too few, were stopped early, or have not mixed."""
+    """Draws from a posterior are too few, were interrupted, or have not mixed."""
 
 
 class RankWarning(UserWarning):
@@ -125,7 +126,7 @@ class RankWarning(UserWarning):
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """Return "Did you mean 'x'?" for the closest of `choices`, or an empty string."""
+    """Return "Did you mean 'x'?" with the closest of `choices`, or an empty string."""
     known = [str(c) for c in choices]
     close = [c for c in known if c.lower() == name.lower()] or difflib.get_close_matches(
         name, known, n=1, cutoff=0.6
@@ -134,7 +135,7 @@ def nearest(name: str, choices: Iterable[str]) -> str:
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line outside this package that led here."""
+    """Issue a warning at the innermost line outside this package."""
     here = os.path.dirname(os.path.dirname(__file__)) + os.sep
     level, frame = 1, inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(here):
@@ -145,4 +146,4 @@ def warn(message: str, category: type[Warning]) -> None:
 for _class in [
     value for value in list(globals().values()) if isinstance(value, type) and value.__module__ == __name__
 ]:
-    _class.__module__ = "mixedfit"  # where users import them from, and what a traceback shows
+    _class.__module__ = "mixedfit"  # the module that users import from, shown in tracebacks

@@ -1,4 +1,4 @@
-"""Number formats, as in R, and names and lists for sentences."""
+"""Number formats, mostly those of R, and helpers for sentences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 __all__ = [
     "abbreviate",
     "coefficient_columns",
-    "counted",
+    "count_noun",
     "decimals_of_error",
     "decimals_of_size",
     "format_by_error",
@@ -20,27 +20,27 @@ __all__ = [
     "format_numbers",
     "format_p_value",
     "format_p_values",
-    "joined",
+    "join_words",
     "number",
-    "plain",
     "signed",
     "text_columns",
+    "without_quotes",
     "wrapped",
     "zap_small",
 ]
 
 MOST_DECIMALS = 5
-"""Decimals beyond which a column has significant digits instead."""
+"""Largest number of decimals of a column; beyond it numbers have a fixed number of significant digits."""
 
 NOTE_WIDTH = 88
-"""Columns of a printed note."""
+"""Characters in a line of a printed note."""
 
 
 def format_numbers(values: Sequence[float], digits: int, missing: str = "NA") -> list[str]:
-    """Return values with the decimals that R's ``format(x, digits)`` gives them together.
+    """Return values as text with common decimals, as R's ``format(x, digits)``.
 
-    As many decimals as the value that needs most to show `digits` significant ones, trailing zeros apart;
-    scientific where that is narrower.
+    The decimals are the fewest that show every value to `digits` significant digits, without counting trailing
+    zeros. Scientific notation is used if it is narrower.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def format_numbers(values: Sequence[float], digits: int, missing: str = "NA") ->
 
 
 def _significant(value: float, digits: int) -> tuple[int, int]:
-    """Return how many significant digits (up to `digits`) a value needs, and its decimal exponent."""
+    """Return the number of significant digits (at most `digits`) that a value needs, and its decimal exponent."""
     if value == 0:
         return 1, 0
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
@@ -71,7 +71,7 @@ def _significant(value: float, digits: int) -> tuple[int, int]:
 
 
 def zap_small(values: Sequence[float], digits: int) -> list[float]:
-    """Return values rounded to `digits` significant ones of the largest, as R's ``zapsmall``."""
+    """Return values rounded to the decimals that show the largest to `digits` digits, as R's ``zapsmall``."""
     largest = max((abs(v) for v in values if np.isfinite(v)), default=0.0)
     places = max(0, digits - int(np.ceil(np.log10(largest)))) if largest > 0 else digits
     return [round(float(v), places) for v in values]
@@ -80,7 +80,7 @@ def zap_small(values: Sequence[float], digits: int) -> list[float]:
 def coefficient_columns(
     estimates: Sequence[float], errors: Sequence[float], statistics: Sequence[float], digits: int = 4
 ) -> tuple[list[str], list[str], list[str]]:
-    """Return the columns of a coefficient table as R's ``printCoefmat`` writes them."""
+    """Return the columns of a coefficient table as text, as R's ``printCoefmat``."""
     both = [abs(v) for v in [*estimates, *errors] if np.isfinite(v) and v != 0]
     least = 1 + int(np.floor(np.log10(min(both)))) if both else 0
     places = max(1, digits - least)
@@ -91,7 +91,7 @@ def coefficient_columns(
 
 
 def abbreviate(name: str, length: int) -> str:
-    """Return a name shortened as R's ``abbreviate`` does: lower-case vowels go first, then lower-case letters.
+    """Return a shortened name, as R's ``abbreviate``: lower-case vowels are dropped first, then lower-case letters.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def abbreviate(name: str, length: int) -> str:
 
 
 def text_columns(heads: Sequence[str], columns: Sequence[Sequence[str]], left: int = 0) -> list[str]:
-    """Return right-aligned columns under their heads; the first `left` are left-aligned."""
+    """Return the lines of a table: heads, then right-aligned columns; the first `left` columns are left-aligned."""
     widths = [max(len(h), *(len(t) for t in c)) if c else len(h) for h, c in zip(heads, columns, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
@@ -126,7 +126,7 @@ def text_columns(heads: Sequence[str], columns: Sequence[Sequence[str]], left: i
 
 
 def format_p_value(p: float, digits: int = 3) -> str:
-    """Return a p-value as R's ``format.pval``."""
+    """Return a p-value as text, as R's ``format.pval``."""
     if not np.isfinite(p):
         return "NA"
     if p < 2.2e-16:
@@ -142,7 +142,9 @@ def format_fixed(
     missing: str = "NaN",
     infinite: str = "Inf",
 ) -> list[str]:
-    """Return values with a number of decimals, none where `whole` and all are whole; NaN and infinity in words.
+    """Return values with `decimals` decimals, or none if `whole` is true and all are whole numbers.
+
+    `missing` and `infinite` are the text for NaN and infinity.
 
     Examples
     --------
@@ -151,7 +153,7 @@ def format_fixed(
     >>> format_fixed([-0.001, 1.0], 2)
     ['0.00', '1.00']
     """
-    rounded = [round(float(v), decimals) + 0.0 for v in values]  # adding 0 makes -0 a 0
+    rounded = [round(float(v), decimals) + 0.0 for v in values]  # + 0.0 turns -0.0 into 0.0
     if whole and all(v == np.floor(v) for v in rounded if np.isfinite(v)):
         decimals = 0
     words = {np.inf: infinite, -np.inf: f"-{infinite}"}
@@ -173,7 +175,7 @@ def decimals_of_size(values: Iterable[float], digits: int, least: int = 0, most:
 def format_by_error(values: Sequence[float], errors: Iterable[float], missing: str = "NaN") -> list[str]:
     """Return values with the decimals that show the smallest standard error to three digits.
 
-    Where these are more than a reader can take in, as many significant digits in every cell.
+    If these are more than `MOST_DECIMALS`, all values have five significant digits.
 
     Examples
     --------
@@ -188,9 +190,9 @@ def format_by_error(values: Sequence[float], errors: Iterable[float], missing: s
 
 
 def format_column(values: Sequence[float], digits: int) -> list[str]:
-    """Return values with the decimals that show the largest to `digits` digits: two at least, none if all are whole.
+    """Return values with the decimals that show the largest to `digits` digits: at least two, none if all are whole.
 
-    NaN is left blank.
+    NaN is an empty string.
 
     Examples
     --------
@@ -204,7 +206,7 @@ def format_column(values: Sequence[float], digits: int) -> list[str]:
 
 
 def format_p_values(values: Sequence[float], missing: str = "") -> list[str]:
-    """Return p-values with four decimals, ``<.0001`` below that.
+    """Return p-values with four decimals, or ``<.0001``.
 
     Examples
     --------
@@ -215,19 +217,19 @@ def format_p_values(values: Sequence[float], missing: str = "") -> list[str]:
 
 
 def wrapped(notes: Sequence[str]) -> list[str]:
-    """Return notes as lines of a readable length."""
+    """Return notes broken into lines of at most `NOTE_WIDTH` characters."""
     return [fill(note, NOTE_WIDTH, break_long_words=False, break_on_hyphens=False) for note in notes]
 
 
 _QUOTED = re.compile(r"""Q\(\s*(['"])(?P<name>.*?)\1\s*\)(?P<level>(?=[^\W_]))?|`(?P<tick>[^`]+)`""")
 
 
-def plain(name: str) -> str:
-    """Return a name or an expression without the quotes that a formula needs around odd names.
+def without_quotes(name: str) -> str:
+    """Return a name or expression without the quotes (``Q('…')`` or backticks) that formulas need around some names.
 
     Examples
     --------
-    >>> plain("log(Q('body mass'))"), plain("Time:Q('vitamin.E')Evit100")
+    >>> without_quotes("log(Q('body mass'))"), without_quotes("Time:Q('vitamin.E')Evit100")
     ('log(body mass)', 'Time:vitamin.E Evit100')
     """
     return _QUOTED.sub(
@@ -235,20 +237,20 @@ def plain(name: str) -> str:
     )
 
 
-def joined(names: Sequence[str]) -> str:
-    """Return names as a list in a sentence."""
+def join_words(names: Sequence[str]) -> str:
+    """Return names joined by commas and a final "and"."""
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def counted(count: int, word: str) -> str:
-    """Return a number with its word, in the plural where it is not one."""
+def count_noun(count: int, word: str) -> str:
+    """Return a count with its noun, in the plural unless the count is 1."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def number(value: float, digits: int = 4) -> str:
-    """Return a number with so many significant digits and a true minus sign; all digits before the point are kept.
+    """Return a number with `digits` significant digits and the sign −; all digits before the point are kept.
 
     Examples
     --------
@@ -267,5 +269,5 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def signed(value: float) -> str:
-    """Return a number with one decimal and its sign."""
+    """Return a number with one decimal and a sign (+ or −)."""
     return f"{value:+.1f}".replace("-", "−")

@@ -1,4 +1,4 @@
-"""Row labels as JSON can hold them, for files."""
+"""Conversion of pandas indexes to and from JSON values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["pack_index", "unpack_index"]
 
 
 def pack_index(index: pd.Index[Any]) -> dict[str, Any]:
-    """Return labels as JSON can hold them, with the kind needed to restore them."""
+    """Return an index as JSON values, with the kind that `unpack_index` needs."""
     if isinstance(index, pd.MultiIndex):
         parts = [pack_index(index.get_level_values(i)) for i in range(index.nlevels)]
         return {
@@ -31,7 +31,7 @@ def pack_index(index: pd.Index[Any]) -> dict[str, Any]:
 
 
 def unpack_index(stored: Mapping[str, Any]) -> pd.Index[Any]:
-    """Return the labels that `pack_index` packed."""
+    """Return the index that `pack_index` stored."""
     if stored["kind"] == "range":
         start, stop, step = stored["values"]
         return pd.RangeIndex(start, stop, step)

@@ -1,4 +1,4 @@
-"""Properties computed on first access and kept."""
+"""Cached properties and methods."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _A = TypeVar("_A")
 
 
 class lazy(Generic[_T]):  # noqa: N801
-    """A `functools.cached_property` without its lock (Python 3.11), which costs more than small fits can spare."""
+    """`functools.cached_property` without the lock of Python 3.11, which takes a noticeable part of a small fit."""
 
     def __init__(self, function: Callable[[Any], _T]) -> None:
         self.function = function
@@ -36,7 +36,7 @@ class lazy(Generic[_T]):  # noqa: N801
 
 
 def memo(method: Callable[[_S, _A], _T]) -> Callable[[_S, _A], _T]:
-    """Cache the last result of a method of one argument."""
+    """Cache the last result of a method with one argument."""
     key = f"_last_{method.__name__}"
 
     @wraps(method)

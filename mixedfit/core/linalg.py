@@ -1,4 +1,4 @@
-"""Typed wrappers of small factorisations, threads of BLAS, and zeros that take memory only where written."""
+"""Small factorisations with types, limits on BLAS threads, and large arrays of zeros."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .arrays import Array
 __all__ = ["blas_threads", "inverse", "paged_zeros", "row_basis", "symmetric", "triangle"]
 
 PAGED = 1 << 22
-"""Bytes from which numpy asks Linux for pages of 2 MB, of which a few written numbers fill many."""
+"""Size in bytes from which numpy asks Linux for pages of 2 MB; a few scattered numbers then take much memory."""
 
 
 def triangle(matrix: Any) -> Array:
-    """Return R of the QR factorisation, shape (min(rows, columns), columns)."""
+    """Return R of the QR factorisation of a matrix, shape (min(rows, columns), columns)."""
     return cast(Array, np.linalg.qr(matrix, mode="r"))
 
 
@@ -30,7 +30,7 @@ def inverse(matrix: Any) -> Array:
 
 
 def paged_zeros(shape: tuple[int, int]) -> Array:
-    """Return zeros of which only pages (4 KB) that are written take memory, where the system knows how."""
+    """Return zeros, on Linux in pages of 4 KB, so that only the pages written to take memory."""
     size = 8 * shape[0] * shape[1]
     if size < PAGED or not hasattr(mmap, "MADV_NOHUGEPAGE"):
         return np.zeros(shape)
@@ -43,7 +43,7 @@ def paged_zeros(shape: tuple[int, int]) -> Array:
 
 
 SMALL = 4096
-"""OpenBLAS's routines stay on one thread up to twice as many elements or more."""
+"""Elements of a matrix below which OpenBLAS uses one thread; its own limits are at least twice as large."""
 
 
 @lru_cache(maxsize=1)
@@ -53,9 +53,10 @@ def _controller() -> Any:
 
 @contextmanager
 def blas_threads(threads: int, elements: float = np.inf) -> Iterator[None]:
-    """Run with at most `threads` BLAS threads.
+    """Limit BLAS to `threads` threads in a with statement.
 
-    Nothing is done where no matrix has more than `SMALL` elements: no BLAS starts threads for so few.
+    The limit is not set if the largest matrix has at most `SMALL` elements (`elements`), since BLAS then uses one
+    thread and setting the limit takes time.
     """
     if elements <= SMALL:
         yield
@@ -65,11 +66,11 @@ def blas_threads(threads: int, elements: float = np.inf) -> Iterator[None]:
 
 
 def row_basis(rows: Array) -> Array:
-    """Return orthonormal rows with the span of independent ones, shape (q, p)."""
+    """Return an orthonormal basis of the span of linearly independent rows, shape (q, p)."""
     sizes = np.linalg.norm(rows, axis=1, keepdims=True)
     return cast(Array, np.linalg.qr((rows / np.where(sizes > 0, sizes, 1.0)).T)[0].T)
 
 
 def symmetric(lower: Array) -> Array:
-    """Return the symmetric matrix of a lower triangle."""
+    """Return the symmetric matrix with a given lower triangle."""
     return np.tril(lower) + np.tril(lower, -1).T

@@ -1,4 +1,4 @@
-"""Checks of options that many functions share: one of several names, whole numbers, coverage of intervals."""
+"""Checks of common options: names, counts, numbers of threads, coverage of intervals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["check_count", "check_level", "check_one_of", "threads_of"]
 def check_one_of(
     name: str, value: object, known: Sequence[str], *, error: type[MixedfitError] = ModelError
 ) -> None:
-    """Raise unless an option is one of the names known, with the nearest of them as a hint."""
+    """Raise `error`, with the nearest name as a hint, unless an option is one of the names in `known`."""
     if not isinstance(value, str) or value not in known:
         *others, last = map(repr, known)
         expected = f"{', '.join(others)} or {last}" if others else last
@@ -24,13 +24,13 @@ def check_one_of(
 
 
 def check_count(name: str, value: object, least: int) -> None:
-    """Raise unless an option is a whole number of at least `least`."""
+    """Raise `ModelError` unless an option is a whole number of at least `least`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < least:
         raise ModelError(f"{name} is {value!r}; expected a whole number of at least {least}.")
 
 
 def threads_of(n_jobs: int | None) -> int:
-    """Return the number of threads that `n_jobs` asks for: None and −1 are one for each core."""
+    """Return the number of threads for `n_jobs`; None and −1 mean one for each core."""
     whole = isinstance(n_jobs, int | np.integer) and not isinstance(n_jobs, bool | np.bool_)
     if n_jobs is None or (whole and n_jobs == -1):
         return os.cpu_count() or 1
@@ -40,12 +40,12 @@ def threads_of(n_jobs: int | None) -> int:
 
 
 def check_level(level: float) -> float:
-    """Return the coverage of an interval if it can be one.
+    """Return the coverage of an interval as a float.
 
     Raises
     ------
     ModelError
-        Unless 0.5 ≤ level < 1: less is almost always a significance level given by mistake.
+        Unless 0.5 ≤ level < 1. A smaller number is almost always a significance level.
     """
     number = isinstance(level, int | float | np.number) and not isinstance(level, bool | np.bool_)
     if not (number and 0.5 <= float(level) < 1.0):

@@ -1,4 +1,4 @@
-"""Progress line on the terminal."""
+"""Progress line in the terminal."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from types import TracebackType
 __all__ = ["Progress"]
 
 PATIENCE = 2.0
-"""Seconds before anything is shown."""
+"""Seconds before the line is shown."""
 
 INTERVAL = 0.1
-"""Seconds between two looks of the line."""
+"""Seconds between two updates of the line."""
 
 
 class Progress:
-    """Shows one line on standard error, written over and over, if that is a terminal.
+    """One line on standard error that is overwritten at each update.
 
     Parameters
     ----------
     wanted : bool or None
-        None: on a terminal only.
+        Whether to show it; None shows it if standard error is a terminal.
     """
 
     def __init__(self, wanted: bool | None = None) -> None:
@@ -34,19 +34,19 @@ class Progress:
         return self
 
     def update(self, evaluations: int, value: float) -> None:
-        """Show the state of a search."""
+        """Show the number of evaluations of an optimiser and the criterion."""
         if self.due():
             self._write(f"{evaluations:4d} evaluations, criterion {value:.4f}, {self.last:.0f} s ")
 
     def count(self, done: int, total: int, what: str) -> None:
-        """Show how much of a known amount of work is done, and how long the rest will take."""
+        """Show the completed part of a known amount of work, and the time to go."""
         if self.due():
             left = self.last * (total - done) / done if done else float("nan")
             rest = f", about {left:.0f} s to go" if done else ""
             self._write(f"{done} of {total} {what}, {self.last:.0f} s{rest} ")
 
     def due(self) -> bool:
-        """Whether `PATIENCE` is over and the line has not just been written."""
+        """Return whether to write the line: `PATIENCE` has passed, and `INTERVAL` since the last update."""
         seconds = perf_counter() - self.begun
         if not self.wanted or seconds <= PATIENCE or (self.shown and seconds - self.last < INTERVAL):
             return False

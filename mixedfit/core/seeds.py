@@ -10,12 +10,12 @@ __all__ = ["generator", "seed_sequence"]
 
 
 def seed_sequence(seed: object) -> np.random.SeedSequence:
-    """Return a fresh seed sequence of a seed: None, a whole number, a SeedSequence or a Generator.
+    """Return a new seed sequence from a seed: None, a whole number, a SeedSequence or a Generator.
 
     Raises
     ------
     ModelError
-        If it is something else.
+        If `seed` is none of these.
     """
     if seed is None:
         return np.random.SeedSequence()
@@ -32,5 +32,5 @@ def seed_sequence(seed: object) -> np.random.SeedSequence:
 
 
 def generator(seed: object) -> np.random.Generator:
-    """Return the generator of a seed; a Generator is returned as it is."""
+    """Return the generator of a seed; a Generator is returned unchanged."""
     return seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed_sequence(seed))

@@ -1,4 +1,4 @@
-"""Covariance structures of random effects: θ ↔ λ, the relative covariance factor of one level."""
+"""Covariance structures of random effects: maps from θ to λ, the relative covariance factor of one level's effects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Block-diagonal covariance: several terms on one grouping factor."""
+"""Block-diagonal covariance, for several terms with the same grouping factor."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ __all__ = ["BlockDiagonal"]
 
 @dataclass(frozen=True)
 class BlockDiagonal:
-    """λ = blockdiag(λ₁(θ₁), λ₂(θ₂), …), one block a term.
+    """λ = blockdiag(λ₁(θ₁), λ₂(θ₂), …), with one block for each term.
 
     Parameters
     ----------
     parts : tuple of CovarianceStructure
+        One for each term.
     """
 
     parts: tuple[CovarianceStructure, ...]
@@ -39,12 +40,12 @@ class BlockDiagonal:
 
     @property
     def start(self) -> Array:
-        """θ at λ = I."""
+        """θ at λ = I, shape (n_theta,)."""
         return np.concatenate([part.start for part in self.parts])
 
     @property
     def invariance(self) -> Literal["linear", "diagonal"]:
-        """Linear only where a single term is."""
+        """That of the single term; "diagonal" for several terms."""
         return self.parts[0].invariance if len(self.parts) == 1 else "diagonal"
 
     @lazy
@@ -53,7 +54,7 @@ class BlockDiagonal:
         return tuple(t.start + d for part, t, _ in self.slices() for d in part.diagonal)
 
     def slices(self) -> list[tuple[CovarianceStructure, slice, slice]]:
-        """Return each part with its place in θ and among the effects."""
+        """Return each part with its slice of θ and its slice of the k effects."""
         out, at_theta, at_k = [], 0, 0
         for part in self.parts:
             out.append((part, slice(at_theta, at_theta + part.n_theta), slice(at_k, at_k + part.k)))
@@ -79,9 +80,9 @@ class BlockDiagonal:
         return np.concatenate([part.theta_from(np.asarray(cov)[e, e]) for part, _, e in self.slices()])
 
     def theta_from_root(self, root: Array) -> Array:
-        """Return θ of the covariance `root` `root`ᵀ, which must be block diagonal."""
+        """Return θ of the block-diagonal covariance `root` `root`ᵀ; `root` has shape (k, any)."""
         return np.concatenate([part.theta_from_root(np.asarray(root)[e, :]) for part, _, e in self.slices()])
 
     def names(self, effects: Sequence[str]) -> tuple[str, ...]:
-        """Return θ's names, term by term."""
+        """Return the names of θ, term by term."""
         return tuple(name for part, _, e in self.slices() for name in part.names(effects[e]))

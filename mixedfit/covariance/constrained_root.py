@@ -1,9 +1,9 @@
-"""Covariance roots that are linear in their parameters, with a standard deviation or correlation held.
+"""Roots of a covariance in which a standard deviation or a correlation can be held fixed by a linear constraint.
 
-A profile holds one standard deviation or correlation of a term. With the effects of that term reordered so that
-those concerned come first, the lower factor L of their covariance has the standard deviation of the first effect as
-L₁₁, and the correlation of the first two as L₂₁/‖L₂‖: both become linear constraints. λ is then L with its rows put
-back, a root of the same covariance that is not lower triangular.
+A likelihood profile holds one standard deviation or correlation of a term fixed. Let L be the lower Cholesky factor of
+the covariance with the effects in another order, those concerned first. Then the first standard deviation is L₁₁, and
+the correlation of the first two effects is L₂₁/√(L₂₁² + L₂₂²); holding either fixed is a linear constraint on L. λ is L
+with its rows in the original order: a root of the same covariance, not lower triangular in general.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from mixedfit.core.linalg import inverse
 from .block_diagonal import BlockDiagonal
 from .unstructured import lower_factor
 
-__all__ = ["LinearRoot", "correlated_root", "led_root", "reordered_root", "working_basis"]
+__all__ = ["LinearRoot", "correlation_root", "deviation_root", "reordered_root", "working_basis"]
 
 
 @dataclass(frozen=True, eq=False)
 class LinearRoot:
-    """λ = Σ φ_a M_a, any root of the relative covariance of one level's effects.
+    """λ = Σ φ_a M_a, a root of the relative covariance λλᵀ of one level's effects.
 
     Attributes
     ----------
     basis : ndarray, shape (n_theta, k, k)
-        M_a.
+        The matrices M_a.
     diagonal : tuple of int
-        Positions of the parameters whose sign the covariance does not feel, one a column.
+        Positions in φ of standard deviations and of the other diagonal elements of L.
     """
 
     basis: Array
@@ -57,39 +57,52 @@ class LinearRoot:
         return np.asarray((np.asarray(theta) @ self._flat).reshape(self.k, self.k))
 
     def derivative(self, theta: Array) -> Array:
-        """Return ∂λ/∂φ, shape (n_theta, k, k), whatever φ."""
+        """Return ∂λ/∂φ, shape (n_theta, k, k), which does not depend on φ."""
         return self.basis
 
     def theta_of(self, root: Array) -> Array:
-        """Return the φ whose λ is nearest to `root`, shape (k, k)."""
+        """Return the φ whose λ is nearest to `root`, shape (k, k), in least squares."""
         return np.asarray(np.linalg.lstsq(self._flat.T, root.reshape(-1), rcond=None)[0])
 
 
-def led_root(structure: BlockDiagonal, effect: int, scales: Array, *, without: bool = False) -> LinearRoot:
-    """Return a root in which one effect leads its term: φ₀ is its standard deviation over its scale.
+def deviation_root(
+    structure: BlockDiagonal, effect: int, scales: Array, *, without: bool = False
+) -> LinearRoot:
+    """Return the root for holding one standard deviation: φ₀ is the relative SD of `effect` over its scale.
 
     Parameters
     ----------
     structure : BlockDiagonal
     effect : int
     scales : ndarray, shape (k,)
-        Size of each effect: rows of λ are in these units, so that parameters are of order 1.
+        Unit of each row of λ, chosen so that φ is of order 1.
     without : bool
-        Leave the effect out (its standard deviation is 0): φ then has only the others.
+        Whether the standard deviation is 0; φ then has parameters of the other effects only.
     """
-    return _assembled(structure, [effect], scales, 0.0, without)
+    return _linear_root(structure, [effect], scales, 0.0, without)
 
 
-def correlated_root(
+def correlation_root(
     structure: BlockDiagonal, first: int, second: int, rho: float, scales: Array
 ) -> LinearRoot:
-    """Return a root in which two effects of one term have correlation `rho`: φ₀, φ₁ are their standard deviations."""
-    return _assembled(structure, [first, second], scales, rho, False)
+    """Return the root with correlation `rho` between two effects of a term; φ₀ and φ₁ are their SDs over `scales`.
+
+    Parameters
+    ----------
+    structure : BlockDiagonal
+    first, second : int
+        Positions of the effects.
+    rho : float
+    scales : ndarray, shape (k,)
+        Unit of each row of λ.
+    """
+    return _linear_root(structure, [first, second], scales, rho, False)
 
 
-def _assembled(
+def _linear_root(
     structure: BlockDiagonal, leading: Sequence[int], scales: Array, rho: float, without: bool
 ) -> LinearRoot:
+    """Return the root for one or two `leading` effects of a term: with correlation `rho`, or one SD 0 (`without`)."""
     leaders: list[Array] = []
     others: list[Array] = []
     signs: list[Array] = []
@@ -126,7 +139,7 @@ def _unit(i: int, j: int, k: int) -> Array:
 
 
 def _pair(order: Sequence[int], rho: float, k: int) -> list[Array]:
-    """Return the directions of the standard deviations of two effects with correlation ρ."""
+    """Return the matrices M₀, M₁ of the standard deviations of two effects with correlation ρ."""
     one, other = np.zeros((k, k)), np.zeros((k, k))
     one[order[0], order[0]] = 1.0
     other[order[1], order[0]] = rho
@@ -135,17 +148,23 @@ def _pair(order: Sequence[int], rho: float, k: int) -> list[Array]:
 
 
 def working_basis(structure: BlockDiagonal, leading: Sequence[int], basis: Array) -> Array:
-    """Return a turn of the effects b̃ = Rb in which the leading ones are the formula's own again, shape (k, k).
+    """Return the matrix C of a change of basis from b̃ = Rb in which the leading effects are again those of b.
 
-    Row i of the turn is that of R⁻¹ for a leading effect; the other effects of an unstructured term are orthogonal to
-    these, so that origin and unit of a covariate do not spoil the conditioning.
+    Row i of C is row i of R⁻¹ for a leading effect. The other rows of an unstructured term are an orthonormal
+    complement of these, so that the conditioning does not depend on the origin and unit of a covariate.
 
     Parameters
     ----------
     structure : BlockDiagonal
     leading : sequence of int
+        Positions of the leading effects.
     basis : ndarray, shape (k, k)
         R.
+
+    Returns
+    -------
+    ndarray, shape (k, k)
+        C.
     """
     out, back = np.eye(structure.k), inverse(basis)
     for part, _, here in structure.slices():
@@ -161,7 +180,7 @@ def working_basis(structure: BlockDiagonal, leading: Sequence[int], basis: Array
 
 
 def reordered_root(structure: BlockDiagonal, leading: Sequence[int], root: Array) -> Array:
-    """Return the root of the covariance `root` `root`ᵀ, shape (k, k), in the form that the leading effects ask for."""
+    """Return the root of `root` `root`ᵀ, shape (k, k), that is lower triangular with the leading effects first."""
     out = np.zeros((structure.k, structure.k))
     for part, _, here in structure.slices():
         inside = [effect for effect in leading if here.start <= effect < here.stop]

@@ -13,8 +13,8 @@ __all__ = ["CovarianceStructure"]
 class CovarianceStructure(Protocol):
     """Maps θ to λ, the lower-triangular factor of the relative covariance λλᵀ of one level's effects.
 
-    Laws, checked for every structure by one test: λ is lower triangular; λλᵀ equals the textbook
-    matrix; `derivative` equals a finite difference; `theta_from_root` inverts `factor`.
+    ``tests/covariance/test_structures.py`` checks for every structure that λ is lower triangular, λλᵀ equals the
+    textbook's matrix, `derivative` equals a finite difference, and `theta_from_root` inverts `factor`.
 
     Attributes
     ----------
@@ -25,8 +25,9 @@ class CovarianceStructure(Protocol):
     start : ndarray, shape (n_theta,)
         θ at λ = I.
     invariance : {"linear", "diagonal"}
-        Changes of the effects' basis that the structure absorbs: any linear one, or scalings only.
-    diagonal : ndarray, shape (k,)
+        Changes of the basis of the effects under which the family of covariances is closed: all linear ones, or
+        scalings only.
+    diagonal : tuple of int, length k
         Position in θ of each diagonal element of λ.
     """
 
@@ -50,13 +51,13 @@ class CovarianceStructure(Protocol):
         ...
 
     def theta_from(self, cov: Array) -> Array:
-        """Return θ with λλᵀ = `cov`, shape (k, k), positive semi-definite."""
+        """Return θ with λλᵀ = `cov`, a positive semi-definite matrix of shape (k, k)."""
         ...
 
     def theta_from_root(self, root: Array) -> Array:
-        """Return θ with λλᵀ = `root` `root`ᵀ; keeps the digits that forming the product would lose."""
+        """Return θ with λλᵀ = `root` `root`ᵀ, without forming the product, which would lose digits."""
         ...
 
     def names(self, effects: Sequence[str]) -> tuple[str, ...]:
-        """Return θ's names as lme4 builds them from the effects' names."""
+        """Return lme4's names of θ, from the names of the effects."""
         ...

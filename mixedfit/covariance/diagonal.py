@@ -1,4 +1,4 @@
-"""Diagonal covariance: a variance for every effect, no correlations."""
+"""Diagonal covariance: one variance for each effect, no correlations."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ class Diagonal:
         return np.asarray(np.sqrt(np.maximum(np.diag(cov), 0.0)))
 
     def theta_from_root(self, root: Array) -> Array:
-        """Return θ of the covariance `root` `root`ᵀ, which must be diagonal."""
+        """Return θ of the diagonal covariance `root` `root`ᵀ; `root` has shape (k, any)."""
         return np.asarray(np.sqrt(np.sum(np.asarray(root, dtype=float) ** 2, axis=1)))
 
     def names(self, effects: Sequence[str]) -> tuple[str, ...]:
-        """Return the effects' names."""
+        """Return the names of the effects."""
         return tuple(effects)

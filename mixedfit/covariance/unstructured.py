@@ -1,4 +1,4 @@
-"""Unstructured covariance by its Cholesky factor."""
+"""Unstructured covariance, parametrised by its Cholesky factor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Unstructured", "lower_factor"]
 
 @dataclass(frozen=True)
 class Unstructured:
-    """λ with every element of its lower triangle free; θ lists them column by column, as lme4 does.
+    """λ with a free lower triangle; θ lists its elements column by column, as in lme4.
 
     Bates, Mächler, Bolker & Walker (2015), J. Stat. Softw. 67(1), section 2.2.
 
@@ -61,7 +61,7 @@ class Unstructured:
         return lam
 
     def derivative(self, theta: Array) -> Array:
-        """Return ∂λ/∂θ, shape (n_theta, k, k): ones at the free elements, whatever θ."""
+        """Return ∂λ/∂θ, shape (n_theta, k, k), which does not depend on θ."""
         return _basis(self.k)
 
     def theta_from(self, cov: Array) -> Array:
@@ -83,7 +83,7 @@ class Unstructured:
 
 @lru_cache(maxsize=64)
 def _lower(k: int) -> tuple[IntArray, IntArray]:
-    """Return row and column of the lower triangle's elements, column by column."""
+    """Return the rows and columns of the elements of the lower triangle, column by column."""
     columns, rows = np.triu_indices(k)
     return rows, columns
 
@@ -98,10 +98,10 @@ def _basis(k: int) -> Array:
 
 
 def lower_factor(root: Array) -> Array:
-    """Return the lower-triangular L with L Lᵀ = root rootᵀ and a diagonal ≥ 0.
+    """Return the lower-triangular L with L Lᵀ = `root` `root`ᵀ and a diagonal ≥ 0, shape (k, k).
 
-    Diagonal elements at rounding level beside their row become exactly 0, so that a singular
-    covariance stays recognisable after a change of basis.
+    A diagonal element is set to 0 if it is a rounding error relative to the norm of its row, so that a singular
+    covariance remains exactly singular after a change of basis.
     """
     root = np.asarray(root, dtype=float)
     k = root.shape[0]

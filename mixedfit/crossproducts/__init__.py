@@ -1,1 +1,1 @@
-"""Cross-products: the sums over rows that the likelihood needs, and the basis in which they are taken."""
+"""Cross-products: the sums over rows in the likelihood, and the basis in which they are computed."""

@@ -1,11 +1,13 @@
-"""Well-conditioned bases of X, y and Z, in which cross-products are taken.
+"""Well-conditioned bases of X, y and Z for cross-products.
 
-Shifting or scaling a covariate changes the numbers of a model, not the model. Cross-products are taken in
-a basis where this has been undone: X = X̃ T⁻¹ with orthonormal columns (times √n), y less its
-least-squares fit and divided by its scale, both after what fixed factors with many levels explain of them
-has been taken off, and each unstructured term's Z = Z̃ R with orthonormal columns
-(times √n), so that λ̃ = Rλ. The bases come from a QR factorisation of the rows; an error in them would
-change the conditioning only, never the model.
+Cross-products are computed in a basis that does not depend on the origin and unit of covariates:
+
+* X̃ = XT has orthogonal columns of length √n;
+* ỹ is the residual of least squares on X, divided by its scale;
+* each unstructured term has Z = Z̃R, where Z̃ has orthogonal columns of length √n, so that λ̃ = Rλ.
+
+X and y are first projected off fixed factors with many levels. T and R come from QR factorisations of the rows.
+Rounding errors in them affect the conditioning only, not the model.
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ from .level_span import LevelSpan, level_span
 __all__ = ["FixedBasis", "check_scale", "effect_basis", "fixed_basis", "row_chunks"]
 
 RANK_TOLERANCE = 1e-10
-"""A column is dropped when what earlier columns leave of it is below this share of its norm."""
+"""A column is dropped if its residual on earlier columns is shorter than this share of its norm."""
 
 CHUNK = 32768
+"""Rows that are processed at a time."""
 
 
 def row_chunks(n: int, size: int = CHUNK) -> Iterator[slice]:
@@ -43,12 +46,13 @@ class FixedBasis:
     Attributes
     ----------
     kept : ndarray of int64, shape (p,)
-        Columns of X of full rank.
+        Linearly independent columns of X.
     transform : ndarray, shape (p, p)
         T, upper triangular.
     centre : ndarray, shape (p,)
-        Least-squares coefficients.
+        Least-squares coefficients of y − M levels on X₀.
     scale : float
+        Root of the mean squared residual, in units of y.
     span : LevelSpan or None
         M, the columns of the fixed factors with many levels.
     within : ndarray, shape (columns of M, p)
@@ -66,29 +70,37 @@ class FixedBasis:
     levels: Array
 
     def columns(self, design: Design, rows: slice) -> Array:
-        """Return X[:, kept] − M within on some rows."""
+        """Return X₀ = X[:, kept] − M within for some rows."""
         X = design.X[rows]
         if self.kept.size < X.shape[1]:
             X = X[:, self.kept]
         return X if self.span is None else X - self.span.times(self.within, rows)
 
     def response(self, design: Design, rows: slice) -> Array:
-        """Return y − M levels on some rows."""
+        """Return y − M levels for some rows."""
         y = design.y[rows]
         return y if self.span is None else y - self.span.times(self.levels, rows)
 
 
 def fixed_basis(design: Design, root_weights: Array | None) -> FixedBasis:
-    """Return the basis of the fixed part from one QR pass over [X y].
+    """Return the basis of X and y, from a QR factorisation of [X y].
 
     Parameters
     ----------
     design : Design
     root_weights : ndarray, shape (n,), or None
+        Square roots of the weights.
+
+    Raises
+    ------
+    ModelError
+        If there are not more rows than fixed effects, or the fixed effects reproduce the response exactly.
+    DataError
+        If the numbers are too large or too small for their squares.
     """
     n, p = design.X.shape
     span = level_span(design) if design.many else None
-    means = _explained(design, span)
+    means = _span_coefficients(design, span)
     upper, norms = _triangle(design, span, means, root_weights)
     kept = independent_columns(upper[:, :p], norms[:p])
     reduced = triangle(upper[:, [*kept, p]]) if kept.size < p else upper
@@ -111,8 +123,8 @@ def fixed_basis(design: Design, root_weights: Array | None) -> FixedBasis:
     return FixedBasis(kept, np.triu(transform), centre, scale, span, means[:, kept], means[:, p])
 
 
-def _explained(design: Design, span: LevelSpan | None) -> Array:
-    """Return the coefficients of [X y] on the many-level factors, shape (columns, p + 1); none of an intercept's."""
+def _span_coefficients(design: Design, span: LevelSpan | None) -> Array:
+    """Return the coefficients of [X y] on the many-level factors, shape (columns, p + 1); 0 for the intercept."""
     p = design.X.shape[1]
     if span is None:
         return np.zeros((0, p + 1))
@@ -147,7 +159,14 @@ def _triangle(
 
 
 def check_scale(design: Design, norm: float, rest: float) -> None:
-    """Refuse numbers whose squares leave the range of floats, and responses without anything left to explain."""
+    """Raise an error if squares leave the range of floats, or the fixed effects reproduce the response exactly.
+
+    Parameters
+    ----------
+    design : Design
+    norm, rest : float
+        Norms of the response and of its residual on the fixed effects.
+    """
     if not 1e-100 < norm < 1e100 and norm != 0.0:
         raise DataError(
             f"the numbers are of size {norm:.1g}, and their squares cannot be computed; rescale the response and the "
@@ -161,13 +180,13 @@ def check_scale(design: Design, norm: float, rest: float) -> None:
 
 
 def independent_columns(upper: Array, norms: Array) -> IntArray:
-    """Return the columns of an upper-triangular factor that earlier ones do not span.
+    """Return the columns of an upper-triangular factor that are linearly independent of earlier ones.
 
     Parameters
     ----------
     upper : ndarray, shape (rows, p)
     norms : ndarray, shape (p,)
-        What the columns' lengths are measured against.
+        Norms relative to which a residual counts as 0; see `RANK_TOLERANCE`.
     """
     diagonal = np.abs(np.diag(upper))
     if diagonal.size == norms.size and bool(np.all(diagonal > RANK_TOLERANCE * norms)):
@@ -186,7 +205,7 @@ def independent_columns(upper: Array, norms: Array) -> IntArray:
 
 
 def effect_basis(design: Design, block: RandomBlock, fixed: FixedBasis, root_weights: Array | None) -> Array:
-    """Return R, shape (k, k), with Z = Z̃ R for one grouping factor; block diagonal over its terms."""
+    """Return R of Z = Z̃R for one grouping factor, shape (k, k), block diagonal over its terms."""
     k = block.k
     count = design.n if root_weights is None else int(np.count_nonzero(root_weights))
     if block.structure.invariance == "linear" and block.z is design.X and fixed.kept.size == k:
@@ -207,7 +226,7 @@ def effect_basis(design: Design, block: RandomBlock, fixed: FixedBasis, root_wei
 
 
 def _term_basis(upper: Array, linear: bool, count: int) -> Array:
-    """Return one term's R: triangular where its covariance absorbs any change of basis, else diagonal."""
+    """Return R of one term: triangular for an unstructured covariance (`linear`), otherwise diagonal."""
     norms = np.linalg.norm(upper, axis=0)
     norms = np.where(norms > 0, norms, np.sqrt(count))
     if linear and norms.size > 1:

@@ -1,8 +1,8 @@
 """Cross-products of a design, in one pass over the rows.
 
-For the first factor (the one with most effects), per level j: A_j = Z_jᵀZ_j and Z_jᵀ[tail, X, y]; for the
-tail (other grouping factors, then fixed factors with many levels) and the border [X y]: their products.
-Everything is in the basis of `canonical`.
+The *first factor* is the grouping factor with most effects. The *tail* has the effects of the other grouping factors,
+then the columns of fixed factors with many levels. The *border* is [X y]. The products are, for each level j of the
+first factor, Z_jᵀZ_j and Z_jᵀ[tail, X, y]; and those of [tail, X, y] with itself. All are in the basis of `basis`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = [
     "CrossProducts",
     "FirstFactor",
     "TailBlock",
-    "accumulate_products",
+    "add_rows",
     "cross_products",
-    "rooted",
     "tail_codes",
+    "weight_rows",
 ]
 
 
@@ -47,9 +47,9 @@ class FirstFactor:
     gram : ndarray, shape (levels, k, k)
         Z_jᵀZ_j.
     indptr, indices : ndarray of int64
-        Tail columns that occur with each level, ascending, as compressed rows.
+        Tail columns that occur together with each level, ascending, as compressed sparse rows.
     values : ndarray, shape (cells, k)
-        Z_jᵀ times those tail columns.
+        Products of Z_j with these tail columns.
     border : ndarray, shape (levels, k, p + 1)
         Z_jᵀ[X y].
     """
@@ -63,7 +63,7 @@ class FirstFactor:
 
 @dataclass(frozen=True, slots=True)
 class TailBlock:
-    """Place of one factor in the tail: columns `offset` … `offset + levels * k`.
+    """Position of one factor in the tail: columns `offset` to `offset + levels * k`.
 
     Attributes
     ----------
@@ -79,25 +79,25 @@ class TailBlock:
 
     @property
     def stop(self) -> int:
-        """One past the last column."""
+        """One past its last column in the tail."""
         return self.offset + self.levels * self.k
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CrossProducts:
-    """All that the likelihood needs of the data.
+    """The sums over rows that determine the likelihood.
 
     Attributes
     ----------
     n, p : int
-        Rows with a positive weight, fixed-effect columns of full rank (many-level factors apart).
+        Number of rows with a positive weight, and of linearly independent columns of X (without many-level factors).
     first_block : int
         Index in `design.blocks` of the first factor, −1 without random effects.
     first : FirstFactor
     tail : tuple of TailBlock
         Random factors, then fixed ones.
     gram : ndarray, shape (m, m)
-        Lower triangle of the products of [tail, X, y]; of [X, y] alone where the tail is sparse.
+        Lower triangle of the products of [tail, X, y]; of [X, y] only if the tail is sparse.
     sparse : SparseGram or None
         Products of a sparse tail.
     fixed : FixedBasis
@@ -106,7 +106,7 @@ class CrossProducts:
     log_weights : float
         Σ log w over positive weights.
     unidentified : tuple of ndarray of bool, shape (k, k)
-        Elements of each block's Ω that the rows cannot tell from others.
+        Elements of each block's Ω that are not identified.
     """
 
     n: int
@@ -122,11 +122,11 @@ class CrossProducts:
     unidentified: tuple[BoolArray, ...]
 
     def place(self, block: int) -> TailBlock:
-        """Return the place in the tail of one of the design's blocks."""
+        """Return the position in the tail of a block of the design."""
         return next(b for b in self.tail if b.block == block)
 
     def tail_diagonal(self, place: TailBlock) -> Array:
-        """Return the squared norms of one tail factor's columns, shape (levels, k)."""
+        """Return the squared norms of the columns of a tail factor, shape (levels, k)."""
         if self.sparse is not None:
             values = self.sparse.diagonal()[place.offset : place.stop]
         else:
@@ -134,23 +134,23 @@ class CrossProducts:
         return values.reshape(place.levels, place.k)
 
     def tail_response(self, place: TailBlock) -> Array:
-        """Return the products of one tail factor's columns with y, shape (levels, k)."""
+        """Return the products of the columns of a tail factor with y, shape (levels, k)."""
         values = self.gram[-1] if self.sparse is None else self.sparse.sides[:, -1]
         return values[place.offset : place.stop].reshape(place.levels, place.k)
 
     @property
     def q_random(self) -> int:
-        """Tail columns that are random effects."""
+        """Number of tail columns that are random effects."""
         return max((b.stop for b in self.tail if b.block >= 0), default=0)
 
     @property
     def q_tail(self) -> int:
-        """Tail columns, many-level fixed factors included."""
+        """Number of tail columns, many-level fixed factors included."""
         return max((b.stop for b in self.tail), default=0)
 
     @property
     def p_total(self) -> int:
-        """Fixed-effect columns of full rank, many-level factors included."""
+        """Number of linearly independent fixed-effect columns, many-level factors included."""
         return self.p + self.q_tail - self.q_random
 
 
@@ -163,7 +163,8 @@ def cross_products(design: Design) -> CrossProducts:
 
     Notes
     -----
-    Bates, Mächler, Bolker & Walker (2015), section 3.3, with the rows summed out level by level.
+    They enter the penalised least squares of Bates, Mächler, Bolker & Walker (2015, J. Stat. Softw. 67(1)), section
+    3.3, here level by level of the first factor.
     """
     root_weights = None if design.weights is None else np.sqrt(design.weights)
     fixed = fixed_basis(design, root_weights)
@@ -186,11 +187,8 @@ def cross_products(design: Design) -> CrossProducts:
     q = tail[-1].stop if tail else 0
     sparse = None if pattern is None else SparseGram.zeros(pattern, q, width)
     gram = paged_zeros((width, width) if sparse else (q + width, q + width))
-    accumulate_products(design, root_weights, fixed, basis, first_block, first, tail, gram, sparse)
-    for a in range(first.gram.shape[1]):
-        first.gram[:, :a, a] = first.gram[:, a, :a]
     positive = None if design.weights is None else design.weights[design.weights > 0]
-    return CrossProducts(
+    cross = CrossProducts(
         n=design.n if positive is None else int(positive.size),
         p=int(fixed.kept.size),
         first_block=first_block,
@@ -203,9 +201,12 @@ def cross_products(design: Design) -> CrossProducts:
         log_weights=0.0 if positive is None else float(np.sum(np.log(positive))),
         unidentified=unidentified_elements(design),
     )
+    add_rows(cross, design, root_weights)
+    return cross
 
 
 def _tail_layout(design: Design, first_block: int, fixed: FixedBasis) -> tuple[TailBlock, ...]:
+    """Return the positions of the tail factors: random factors, then many-level fixed factors."""
     tail: list[TailBlock] = []
     at = 0
     for f, block in enumerate(design.blocks):
@@ -220,7 +221,7 @@ def _tail_layout(design: Design, first_block: int, fixed: FixedBasis) -> tuple[T
 
 
 def tail_codes(design: Design, tail: tuple[TailBlock, ...], span: LevelSpan | None, rows: slice) -> IntArray:
-    """Return the level of some rows in each tail factor, shape (rows, len(tail)); −1 for a level without column."""
+    """Return the levels of some rows in the tail factors, shape (rows, len(tail)); −1 for a level without a column."""
     columns = [design.blocks[b.block].codes[rows] for b in tail if b.block >= 0]
     if span is not None:
         for f in span.factors:
@@ -234,7 +235,7 @@ def tail_codes(design: Design, tail: tuple[TailBlock, ...], span: LevelSpan | No
 def _empty_first(
     design: Design, first_block: int, tail: tuple[TailBlock, ...], fixed: FixedBasis
 ) -> FirstFactor:
-    """Return zeros with the pattern of the first factor's cells."""
+    """Return products of 0 for the first factor, with the sparsity pattern of the design."""
     width = fixed.kept.size + 1
     if first_block < 0:
         none = np.zeros(0, np.int64)
@@ -261,56 +262,56 @@ def _empty_first(
     )
 
 
-def accumulate_products(
-    design: Design,
-    root_weights: Array | None,
-    fixed: FixedBasis,
-    basis: tuple[Array, ...],
-    first_block: int,
-    first: FirstFactor,
-    tail: tuple[TailBlock, ...],
-    gram: Array,
-    sparse: SparseGram | None,
-) -> None:
-    """Add all rows, chunk by chunk."""
-    inverses = [inverse(r) for r in basis]
-    sizes = np.array([b.k for b in tail], np.int64)
-    offsets = np.array([b.offset for b in tail], np.int64)
-    width = fixed.kept.size + 1
+def add_rows(cross: CrossProducts, design: Design, root_weights: Array | None) -> None:
+    """Add the products of all rows of a design to the arrays of `cross`, in place, chunk by chunk.
+
+    Parameters
+    ----------
+    cross : CrossProducts
+    design : Design
+        Of the same model as `cross`.
+    root_weights : ndarray, shape (n,), or None
+        Square roots of the weights.
+    """
+    inverses = [inverse(r) for r in cross.basis]
+    width = cross.fixed.kept.size + 1
     for rows in row_chunks(design.n):
-        border = _border(design, fixed, rows)
-        weight = None if root_weights is None else root_weights[rows, None]
-        if weight is not None:
-            border *= weight
-        gram[-width:, -width:] += border.T @ border
-        if first_block >= 0:
-            block = design.blocks[first_block]
-            z = _effects(block.z[rows], inverses[first_block], weight)
-            accumulate_first(block.codes[rows], z, border, first.gram, first.border)
-        if tail:
-            tail_codes, tail_z = _tail_rows(design, tail, inverses, rows, fixed.span)
-            if weight is not None:
-                tail_z *= weight
-            if first_block >= 0:
-                accumulate_border(
-                    block.codes[rows],
-                    z,
-                    tail_codes,
-                    tail_z,
-                    sizes,
-                    offsets,
-                    first.indptr,
-                    first.indices,
-                    first.values,
-                )
-            if sparse is None:
-                accumulate_tail(tail_codes, tail_z, sizes, offsets, border, gram)
-            else:
-                sparse.add(tail_codes, tail_z, border)
+        weight = None if root_weights is None else root_weights[rows]
+        border = weight_rows(_border(design, cross.fixed, rows), weight)
+        cross.gram[-width:, -width:] += border.T @ border
+        first = None
+        if cross.first_block >= 0:
+            block = design.blocks[cross.first_block]
+            first = block.codes[rows], weight_rows(block.z[rows] @ inverses[cross.first_block], weight)
+            accumulate_first(*first, border, cross.first.gram, cross.first.border)
+        if cross.tail:
+            codes, z = _tail_rows(design, cross.tail, inverses, rows, cross.fixed.span)
+            _add_tail(cross, (codes, weight_rows(z, weight)), first, border)
+    gram = cross.first.gram
+    for a in range(gram.shape[1]):
+        gram[:, :a, a] = gram[:, a, :a]
+
+
+def _add_tail(
+    cross: CrossProducts,
+    tail: tuple[IntArray, Array],
+    first: tuple[IntArray, Array] | None,
+    border: Array,
+) -> None:
+    """Add the products of some rows of the tail, given as codes and effects, with the first factor and the border."""
+    sizes = np.array([b.k for b in cross.tail], np.int64)
+    offsets = np.array([b.offset for b in cross.tail], np.int64)
+    if first is not None:
+        own = cross.first
+        accumulate_border(*first, *tail, sizes, offsets, own.indptr, own.indices, own.values)
+    if cross.sparse is None:
+        accumulate_tail(*tail, sizes, offsets, border, cross.gram)
+    else:
+        cross.sparse.add(*tail, border)
 
 
 def _border(design: Design, fixed: FixedBasis, rows: slice) -> Array:
-    """Return [X̃ ỹ] on some rows."""
+    """Return [X̃ ỹ] for some rows."""
     X = fixed.columns(design, rows)
     border = np.empty((X.shape[0], fixed.kept.size + 1))
     border[:, :-1] = X @ fixed.transform
@@ -318,15 +319,10 @@ def _border(design: Design, fixed: FixedBasis, rows: slice) -> Array:
     return border
 
 
-def _effects(z: Array, inverse: Array, weight: Array | None) -> Array:
-    out = z @ inverse
-    return out if weight is None else out * weight
-
-
 def _tail_rows(
     design: Design, tail: tuple[TailBlock, ...], inverses: list[Array], rows: slice, span: LevelSpan | None
 ) -> tuple[IntArray, Array]:
-    """Return levels and effects of the tail on some rows; a level without column has effect 0 at level 0."""
+    """Return the tail's levels and effects for some rows; a level without a column becomes level 0 with effect 0."""
     codes = tail_codes(design, tail, span, rows)
     values = np.empty((codes.shape[0], sum(b.k for b in tail)))
     at = 0
@@ -340,6 +336,6 @@ def _tail_rows(
     return np.maximum(codes, 0, out=codes), values
 
 
-def rooted(values: Array, root_weights: Array | None) -> Array:
-    """Return rows times the roots of their weights."""
+def weight_rows(values: Array, root_weights: Array | None) -> Array:
+    """Return rows multiplied by the square roots of their weights."""
     return values if root_weights is None else values * root_weights[:, None]

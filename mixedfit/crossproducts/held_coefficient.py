@@ -1,7 +1,7 @@
-"""Cross-products with a fixed effect held at a value.
+"""Cross-products of a model with one fixed effect held at a value.
 
-A linear map of the border's columns acts on its products alone: no row is touched. A fixed effect that is held at a
-value is such a map: y less that column times its value, and one column of X fewer.
+Holding β_j at a value replaces y by y − x_j β_j and removes x_j from X. This is a linear map of the columns of the
+border [X y], so the new cross-products follow from the old ones, without a pass over the rows.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ __all__ = ["HeldCoefficient", "held_coefficient", "rebordered"]
 
 
 def rebordered(cross: CrossProducts, columns: Array) -> CrossProducts:
-    """Return cross-products with the border [X̃ ỹ] times `columns`, shape (p + 1, p' + 1).
+    """Return cross-products with the border [X̃ ỹ] multiplied by `columns`, shape (p + 1, p' + 1).
 
-    The last of the new columns is the response. `fixed` stays, so units do.
+    The last of the new columns is the response. `fixed` is unchanged, and so are the units.
     """
     width = cross.p + 1
     border = cross.gram[-width:, -width:]
@@ -47,10 +47,10 @@ class HeldCoefficient:
     Attributes
     ----------
     cross : CrossProducts
-        Of the model with one column less.
+        Cross-products of the model with one column of X fewer.
     base : ndarray, shape (p,)
     free : ndarray, shape (p, p − 1)
-        Coefficients in the basis of the whole model are ``base + free @ δ``.
+        With coefficients δ of this model, those of X̃ of the whole model are ``base + free @ δ``.
     """
 
     cross: CrossProducts
@@ -59,13 +59,13 @@ class HeldCoefficient:
 
 
 def held_coefficient(cross: CrossProducts, position: int, value: float) -> HeldCoefficient:
-    """Return the model in which one of the estimated columns of X has a given coefficient.
+    """Return the model with one fixed effect held at a value.
 
     Parameters
     ----------
     cross : CrossProducts
     position : int
-        Among the columns of full rank.
+        Position among the linearly independent columns of X.
     value : float
         In units of y per unit of x.
 

@@ -1,8 +1,8 @@
-"""Fixed factors with many levels: independent columns, and least squares on them.
+"""Fixed factors with many levels: linearly independent indicator columns, and least squares on them.
 
-A is the matrix of all indicator columns that the package keeps as codes: of the first factor every level with
-counted rows, of later ones the columns that earlier ones do not span. A dropped column is the last that earlier
-columns determine, as among the columns of X.
+A is the matrix of these columns: an indicator for every level of the first factor that has rows of positive weight,
+then those columns of the second and further factors that are linearly independent of earlier ones. Of linearly
+dependent columns the last is dropped, as in X.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from mixedfit.design.design import Design
 __all__ = ["LevelSpan", "level_span"]
 
 PIVOT_TOLERANCE = 1e-9
-"""A column of a third or later factor is dropped when earlier ones leave less than this share of its rows."""
+"""A column of a third or later factor is dropped if its squared residual is below this share of its squared norm."""
 
 DENSE_SHARE = 0.1
-"""Products of later factors that fill more than this share of their square are factorised as a dense matrix."""
+"""Share of nonzero elements above which the Schur complement of the first factor is factorised as a dense matrix."""
 
 
 @dataclass(frozen=True, eq=False)
 class LevelSpan:
-    """Independent columns of the many-level fixed factors of a design.
+    """Linearly independent columns of the many-level fixed factors of a design.
 
     Attributes
     ----------
@@ -40,11 +40,11 @@ class LevelSpan:
         Level of each row in each factor.
     weights : ndarray, shape (n,), or None
     kept : tuple of ndarray of int64
-        Columns kept of each factor, as positions among its names.
+        Columns kept of each factor, as positions in `ManyLevelFactor.names`.
     places : tuple of ndarray of int64, shape (levels,)
-        Position of each level's column among all kept ones, −1 where it has none.
+        Position of each level's column among all kept columns, −1 if it has none.
     base : int
-        Level of the first factor that has rows but no column, because an intercept spans it; −1 without.
+        Level of the first factor without a column because X has an intercept; −1 if X has none.
     """
 
     codes: tuple[IntArray, ...]
@@ -60,21 +60,21 @@ class LevelSpan:
 
     @property
     def factors(self) -> list[int]:
-        """Factors of which any column is kept."""
+        """Factors with at least one column kept."""
         return [f for f, kept in enumerate(self.kept) if kept.size]
 
     def times(self, coefficients: Array, rows: slice) -> Array:
-        """Return the kept columns times coefficients, shape (columns, …), on some rows."""
+        """Return the kept columns multiplied by coefficients, shape (columns, …), for some rows."""
         padded = np.concatenate([coefficients, np.zeros((1, *coefficients.shape[1:]))])
         parts = [
             padded[place][codes[rows]] for place, codes in zip(self.places, self.codes, strict=True)
-        ]  # a level without column, at −1, meets the zero at the end
+        ]  # index −1, a level without a column, selects the zero at the end
         return np.asarray(sum(parts[1:], parts[0]))
 
     def coefficients(self, values: Array) -> Array:
-        """Return the least-squares coefficients of the kept columns, any intercept apart, shape (columns,).
+        """Return the least-squares coefficients of the kept columns, without that of the intercept, shape (columns,).
 
-        The second pass restores the digits that a mean far from 0 costs the first.
+        The second pass is iterative refinement, for values whose mean is far from 0.
         """
         everything = slice(0, values.size)
         total = np.zeros(self.columns)
@@ -86,6 +86,7 @@ class LevelSpan:
         return total
 
     def _projected(self, values: Array) -> tuple[Array, float]:
+        """Return the least-squares coefficients of the kept columns, and that of the intercept (0 without one)."""
         weighted = values if self.weights is None else self.weights * values
         sums = np.concatenate(
             [
@@ -103,7 +104,7 @@ class LevelSpan:
 
     @lazy
     def _levels(self) -> tuple[IntArray, ...]:
-        """Levels that have a column in A."""
+        """Levels with a column in A."""
         out = [np.flatnonzero(place >= 0) for place in self.places]
         if self.base >= 0:
             out[0] = np.sort(np.append(out[0], self.base))
@@ -114,7 +115,7 @@ class LevelSpan:
         return _solver(_indicators(self.codes, self._levels), self._levels[0].size, self.weights)
 
     def release(self) -> None:
-        """Forget the factorisation; it is made again when needed."""
+        """Free the factorisation; it is computed again if needed."""
         self.__dict__.pop("_solver", None)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -122,12 +123,12 @@ class LevelSpan:
 
 
 def level_span(design: Design) -> LevelSpan:
-    """Return the independent columns of a design's many-level fixed factors.
+    """Return the linearly independent columns of the many-level fixed factors of a design.
 
     Parameters
     ----------
     design : Design
-        With at least one such factor.
+        With at least one many-level fixed factor.
     """
     counted = design.counted
     codes = [factor.grouping.codes[counted] for factor in design.many]
@@ -157,10 +158,11 @@ def level_span(design: Design) -> LevelSpan:
 
 
 def _second(codes: list[IntArray], levels: list[IntArray], size: int) -> IntArray:
-    """Return the levels of the second factor, the reference apart, whose columns the first does not span.
+    """Return the levels of the second factor, without the reference, that are linearly independent of the first.
 
-    Levels that occur together form the parts of a graph; in each without the reference the last column is
-    the sum of the first factor's columns there less the other ones.
+    Consider the graph of the levels of both factors, with an edge between two levels that occur in the same row. In a
+    connected component the columns of both factors have the same sum. The last level of the second factor in each
+    component without the reference level is therefore linearly dependent.
     """
     first = int(levels[0][-1]) + 1
     pairs = sparse.coo_array(
@@ -175,7 +177,7 @@ def _second(codes: list[IntArray], levels: list[IntArray], size: int) -> IntArra
 
 
 def _later(codes: list[IntArray], levels: list[IntArray], size: int) -> IntArray:
-    """Return the levels of a third or later factor, the reference apart, that earlier columns do not span."""
+    """Return the levels of a third or later factor, without the reference, independent of earlier columns."""
     own = np.arange(1, size)
     earlier = _indicators(codes[:-1], levels)
     mine = _indicators(codes[-1:], [own])
@@ -209,9 +211,9 @@ def _indicators(codes: tuple[IntArray, ...] | list[IntArray], levels: Any) -> sp
 
 
 def _solver(columns: sparse.csr_array, first: int, weights: Array | None) -> Callable[[Array], Array]:
-    """Return the solution of the normal equations for right sides, shape (columns, …).
+    """Return a function that solves the normal equations for right-hand sides, shape (columns, …).
 
-    The first factor's columns are orthogonal and eliminated; what is left is factorised.
+    The columns of the first factor are orthogonal and eliminated; their Schur complement is factorised.
     """
     weighted = columns if weights is None else sparse.csr_array(sparse.diags_array(weights) @ columns)
     gram = sparse.csr_array(columns.T @ weighted)
@@ -233,6 +235,7 @@ def _solver(columns: sparse.csr_array, first: int, weights: Array | None) -> Cal
 
 
 def _inner_solver(matrix: sparse.csc_array) -> Callable[[Array], Array]:
+    """Return a function that solves equations with a symmetric positive definite matrix."""
     size = matrix.shape[0]
     if size == 0:
         return lambda right: right

@@ -1,8 +1,8 @@
-"""Cross-products of further responses on the same design.
+"""Cross-products of other responses with the same design.
 
-In the basis of `canonical`: ỹ = (y − M levels − X̃c) / scale with c = X̃ᵀW(y − M levels) / n, and the design's own
-`levels` of fixed factors with many levels: what other responses have there is for the tail to find. Whatever
-X̃ᵀWX̃ = n I lacks in precision is in the products, which are those of the rows.
+In the basis of `basis`, ỹ = (y − M levels − X̃c) / scale with c = X̃ᵀW(y − M levels) / n. `levels` are the coefficients
+of the design's own response on many-level factors; the tail estimates the difference. c is exact if X̃ᵀWX̃ = n I; a
+rounding error in it changes no estimate, because the products are computed with the ỹ that follows from c.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from mixedfit.design.design import Design
 from mixedfit.kernels.accumulate import sum_levels
 
 from .basis import FixedBasis, check_scale
-from .crossprod import CrossProducts, rooted
+from .crossprod import CrossProducts, weight_rows
 from .level_span import LevelSpan
 
 __all__ = ["Responder", "Responses", "with_response"]
 
 EXACT = 1e-13
-"""Share of a response's norm below which what the fixed effects leave of it is nothing."""
+"""A response is reproduced by the fixed effects if its residual is below this share of its norm."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Responses:
-    """Products of many responses with the columns of one design.
+    """Products of several responses with the columns of one design.
 
     Attributes
     ----------
     cross : CrossProducts
-        Of the design, with any response.
+        Cross-products of the design, with any response.
     first : ndarray, shape (replicates, levels, k)
-        Z_jᵀỹ of the first factor.
+        Z_jᵀỹ for each level of the first factor.
     tail : ndarray, shape (replicates, q)
         Products of the tail with ỹ.
     fixed : ndarray, shape (replicates, p)
@@ -43,9 +43,9 @@ class Responses:
     squared : ndarray, shape (replicates,)
         ỹᵀỹ.
     centre : ndarray, shape (replicates, p)
-        Least-squares coefficients, in the formula's columns.
+        Least-squares coefficients of the columns of X.
     scale : ndarray, shape (replicates,)
-        Units of ỹ; 0 where the fixed effects reproduce the response.
+        Unit of ỹ; 0 if the fixed effects reproduce the response.
     """
 
     cross: CrossProducts
@@ -60,7 +60,7 @@ class Responses:
         return int(self.scale.size)
 
     def cross_products(self, r: int) -> CrossProducts:
-        """Return the cross-products of one response."""
+        """Return the cross-products of response `r`."""
         cross = self.cross
         gram, border, sparse = cross.gram.copy(), cross.first.border.copy(), cross.sparse
         border[:, :, -1] = self.first[r]
@@ -79,12 +79,12 @@ class Responses:
 
 
 class Responder:
-    """Turns responses on the rows of one design into cross-products.
+    """Computes the products of responses with the columns of one design.
 
     Parameters
     ----------
     cross : CrossProducts
-        Of the design, with any response.
+        Cross-products of the design, with any response.
     design : Design
     """
 
@@ -93,10 +93,10 @@ class Responder:
         root = None if design.weights is None else np.sqrt(design.weights)
         everything = slice(0, design.n)
         self.root_weights = root
-        self.X = _weighted(cross.fixed.columns(design, everything) @ cross.fixed.transform, root)
+        self.X = weight_rows(cross.fixed.columns(design, everything) @ cross.fixed.transform, root)
         self.places: list[tuple[IntArray, Array, int, slice]] = []
         for f, block in enumerate(design.blocks):
-            z = np.ascontiguousarray(_weighted(block.z @ inverse(cross.basis[f]), root))
+            z = np.ascontiguousarray(weight_rows(block.z @ inverse(cross.basis[f]), root))
             self.places.append((block.codes, z, block.levels, self._place(f)))
         self.shift: Array | None = None
         span = cross.fixed.span
@@ -114,13 +114,14 @@ class Responder:
             self.places.append((codes, ones, place.levels, slice(place.offset, place.stop)))
 
     def _place(self, f: int) -> slice:
+        """Return the tail columns of a block; slice(-1, -1) for the first factor."""
         if f == self.cross.first_block:
             return slice(-1, -1)
         place = self.cross.place(f)
         return slice(place.offset, place.stop)
 
     def products(self, y: Array) -> Responses:
-        """Return the products of responses less offset, shape (replicates, rows)."""
+        """Return the products of responses minus offset, shape (replicates, rows)."""
         cross = self.cross
         rest = np.array(y, dtype=float) if self.shift is None else y - self.shift
         if self.root_weights is not None:
@@ -149,19 +150,15 @@ class Responder:
         )
 
 
-def _weighted(values: Array, root_weights: Array | None) -> Array:
-    return values if root_weights is None else values * root_weights[:, None]
-
-
 def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
-    """Return the cross-products of the same design with another response: only products with y are new."""
+    """Return the cross-products with the response of `design`; only the products with y are computed."""
     root_weights = None if design.weights is None else np.sqrt(design.weights)
     first_column = cross.gram.shape[0] - cross.p - 1
     fixed, X, rest = _recentred(cross, design)
     response = rest / fixed.scale if root_weights is None else root_weights * rest / fixed.scale
     gram = cross.gram.copy()
     gram[-1, :] = 0.0
-    gram[-1, first_column:-1] = response @ (rooted(X, root_weights) @ fixed.transform)
+    gram[-1, first_column:-1] = response @ (weight_rows(X, root_weights) @ fixed.transform)
     gram[-1, -1] = response @ response
     border, tail_response = _effects_and_response(cross, design, response, root_weights)
     sparse = cross.sparse
@@ -175,7 +172,7 @@ def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
 
 
 def _recentred(cross: CrossProducts, design: Design) -> tuple[FixedBasis, Array, Array]:
-    """Return the fixed basis with the new response's centre and scale, X, and the response less its centre."""
+    """Return the basis with centre and scale of the new response, X₀, and the residual of the response."""
     fixed, everything, width = cross.fixed, slice(0, design.n), cross.p + 1
     if fixed.span is not None:
         fixed = replace(fixed, levels=fixed.span.coefficients(design.y))
@@ -193,11 +190,11 @@ def _recentred(cross: CrossProducts, design: Design) -> tuple[FixedBasis, Array,
 def _effects_and_response(
     cross: CrossProducts, design: Design, response: Array, root_weights: Array | None
 ) -> tuple[Array, Array]:
-    """Return the first factor's border and the tail's column with products of the effects and a new response."""
+    """Return the border of the first factor and the products of the tail with a new response."""
     border = cross.first.border.copy()
     tail_response = np.zeros(cross.q_tail)
     for f, block in enumerate(design.blocks):
-        z = rooted(block.z, root_weights) @ inverse(cross.basis[f])
+        z = weight_rows(block.z, root_weights) @ inverse(cross.basis[f])
         sums = np.stack(
             [np.bincount(block.codes, z[:, a] * response, block.levels) for a in range(block.k)], 1
         )

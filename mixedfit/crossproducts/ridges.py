@@ -1,8 +1,8 @@
-"""Ridges of the likelihood: covariances of random effects that a design cannot tell apart.
+"""Ridges of the likelihood: covariances of random effects that are not identified by the design.
 
-Terms whose grouping factors part the rows alike, such as id and name of the same subjects, enter the likelihood through
-Σ z E zᵀ alone. Where their columns z are linearly dependent, some change of the covariances E leaves that sum as it is,
-whatever the response.
+Consider grouping factors with the same groups of rows, such as id and name of the same subjects. Their covariances Ω
+enter the likelihood only through z Ω zᵀ, where z has the columns of all their effects. If these columns are linearly
+dependent, there may be changes E ≠ 0 of Ω with z E zᵀ = 0. The likelihood is constant along them.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from mixedfit.design.design import Design, RandomBlock
 __all__ = ["unidentified_elements"]
 
 CLEAR = 1e-6
-"""Smallest eigenvalue of the columns' correlations from which they are independent without a closer look."""
+"""Columns are independent if the smallest eigenvalue of their correlations is above this; otherwise by rank."""
 
 DEPENDENT = 1e-12
-"""Singular value below which columns of unit length are linearly dependent."""
+"""Relative singular value below which columns of unit length are linearly dependent."""
 
 
 def unidentified_elements(design: Design) -> tuple[BoolArray, ...]:
-    """Return which elements of each block's Ω a ridge moves, shape (k, k) each."""
+    """Return which elements of the covariance Ω of each block are not identified, shape (k, k) each."""
     out = tuple(np.zeros((block.k, block.k), dtype=bool) for block in design.blocks)
     rows = np.flatnonzero(design.counted)
     for members in _same_partitions(design.blocks, rows):
         blocks = [design.blocks[f] for f in members]
         if sum(block.k for block in blocks) > 1:
-            for f, moved in zip(members, _moved(blocks, rows), strict=True):
-                out[f][:] = moved
+            for f, elements in zip(members, _unidentified(blocks, rows), strict=True):
+                out[f][:] = elements
     return out
 
 
 def _same_partitions(blocks: Sequence[RandomBlock], rows: IntArray) -> list[list[int]]:
-    """Return the blocks in classes of equal partitions of the rows."""
+    """Return the positions of blocks in lists, one for each distinct partition of the rows into groups."""
     if len(blocks) == 1:
         return [[0]]
     classes: list[list[int]] = []
@@ -55,14 +55,14 @@ def _same_partitions(blocks: Sequence[RandomBlock], rows: IntArray) -> list[list
     return classes
 
 
-def _moved(blocks: Sequence[RandomBlock], rows: IntArray) -> list[BoolArray]:
-    """Return the elements that some E with z E zᵀ = 0 moves, for blocks with the same partition."""
+def _unidentified(blocks: Sequence[RandomBlock], rows: IntArray) -> list[BoolArray]:
+    """Return the elements of Ω that differ from 0 in some E with z E zᵀ = 0, for blocks with the same partition."""
     out = [np.zeros((block.k, block.k), dtype=bool) for block in blocks]
     columns = np.hstack([block.z if rows.size == len(block.z) else block.z[rows] for block in blocks])
     gram = columns.T @ columns
     norms = np.sqrt(np.diag(gram))
     if not norms.all():
-        return out  # a column of zeros is reported as an undetermined variance
+        return out  # the variance of a column of zeros is reported elsewhere
     if np.linalg.eigvalsh(gram / np.outer(norms, norms))[0] > CLEAR:
         return out
     _, values, vectors = np.linalg.svd(triangle(columns / norms))

@@ -1,4 +1,4 @@
-"""Block-sparse products of a large tail with nested or partly crossed factors."""
+"""Block-sparse products of a large tail of nested or partly crossed factors."""
 
 from __future__ import annotations
 
@@ -17,33 +17,34 @@ from mixedfit.kernels.block_sparse import fill_pattern, locate_pairs
 __all__ = ["SparseGram", "SparsePattern", "column_order", "sparse_pattern"]
 
 SMALLEST = 400
-"""Tails with fewer columns than this are kept dense."""
+"""Number of columns below which the tail is stored as a dense matrix."""
 
 DENSE_SHARE = 0.15
-"""A factor that fills more than this share of its triangle is kept dense."""
+"""Share of nonzero elements in the Cholesky factor above which the tail is stored as a dense matrix."""
 
 PAIRED_SHARE = 0.1
-"""Share of the tail's pairs of columns, met together with a level of the first factor, beyond which it will fill."""
+"""Share of pairs of tail columns that occur together with a level of the first factor above which the tail is dense."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparsePattern:
-    """Pattern of the tail's Cholesky factor, in blocks, and where each first-factor level writes into it.
+    """Block sparsity pattern of the tail's Cholesky factor. A node is one level of a tail factor.
 
     Attributes
     ----------
     ptr, rows, start : ndarray of int64
-        Block columns, row nodes, places of the blocks' values; see `kernels.block_sparse`.
+        Pointers to the block columns, row nodes of the blocks, and positions of their values; see
+        `kernels.block_sparse`.
     size, factor : ndarray of int64, shape (nodes,)
-        Columns of each node, and which tail factor it belongs to.
+        Number of columns and tail factor of each node.
     offset : ndarray of int64, shape (nodes,)
         First tail column of each node.
     random_nodes : int
-        Nodes that are random effects: they come first.
+        Number of nodes that are random effects; these come first.
     cell_ptr, cells : ndarray of int64
-        Nodes that occur with each level of the first factor.
+        Nodes that occur with each level of the first factor, as compressed sparse rows.
     slot_ptr, slots : ndarray of int64
-        Block of each pair of those nodes.
+        Block of each pair of these nodes.
     """
 
     ptr: IntArray
@@ -74,7 +75,7 @@ class SparseGram:
     blocks : ndarray, shape (pattern.length,)
         Products of the tail with itself.
     sides : ndarray, shape (q, p + 1)
-        Products of the tail with [X y], in the tail's own order.
+        Products of the tail with [X y], in the order of the tail's columns.
     """
 
     pattern: SparsePattern
@@ -83,11 +84,11 @@ class SparseGram:
 
     @classmethod
     def zeros(cls, pattern: SparsePattern, columns: int, width: int) -> SparseGram:
-        """Return products of no rows."""
+        """Return products of 0."""
         return cls(pattern, np.zeros(pattern.length), np.zeros((columns, width)))
 
     def add(self, tail_codes: IntArray, tail_z: Array, border: Array) -> None:
-        """Add some rows."""
+        """Add the products of some rows."""
         p = self.pattern
         count = tail_codes.shape[1]
         nodes = [int(np.sum(p.factor == f)) for f in range(count)]
@@ -111,14 +112,14 @@ class SparseGram:
         )
 
     def diagonal(self) -> Array:
-        """Return the squared norms of all columns, in the tail's own order."""
+        """Return the squared norms of all tail columns, shape (q,)."""
         indptr, indices, source = self.layout
         rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
         return np.asarray(self.blocks[source[rows == indices]])
 
     @lazy
     def layout(self) -> tuple[IntArray, IntArray, IntArray]:
-        """Row pointers and columns of the whole symmetric matrix in the tail's order, and where its values stand."""
+        """Row pointers and columns of the symmetric matrix as compressed sparse rows, and positions in `blocks`."""
         p = self.pattern
         node = np.repeat(np.arange(p.ptr.size - 1), np.diff(p.ptr))
         height, width = p.size[p.rows], p.size[node]
@@ -139,14 +140,14 @@ class SparseGram:
 def sparse_pattern(
     indptr: IntArray, indices: IntArray, levels: Sequence[int], sizes: Sequence[int], random: Sequence[bool]
 ) -> SparsePattern | None:
-    """Return the pattern of a tail, or None where a dense matrix serves better.
+    """Return the sparsity pattern of a tail, or None if a dense matrix is faster.
 
     Parameters
     ----------
     indptr, indices : ndarray of int64
         Tail columns that occur with each level of the first factor.
-    levels, sizes, random : sequences, one a tail factor
-        Number of levels, effects per level, and whether it is random.
+    levels, sizes, random : sequences
+        For each tail factor: number of levels, effects per level, whether it is random.
     """
     columns = int(np.dot(levels, sizes))
     counts = np.diff(indptr).astype(float)
@@ -173,7 +174,7 @@ def sparse_pattern(
 def _ordering(
     cell_ptr: IntArray, nodes: IntArray, count: int, random: int
 ) -> tuple[IntArray, tuple[IntArray, IntArray]]:
-    """Return an elimination order (random nodes first) and the permuted pattern below the diagonal."""
+    """Return an elimination order with random nodes first, and the permuted pattern below the diagonal."""
     cells = sparse.csr_array((np.ones(nodes.size), nodes, cell_ptr), shape=(cell_ptr.size - 1, count))
     graph = sparse.csc_array(cells.T @ cells)
     graph.data[:] = 1.0
@@ -184,7 +185,7 @@ def _ordering(
 
 
 def _minimum_degree(graph: sparse.csc_array) -> IntArray:
-    """Return SuperLU's minimum-degree order of a symmetric pattern."""
+    """Return the minimum-degree order of a symmetric pattern, from SuperLU."""
     n = graph.shape[0]
     if n == 0 or graph.nnz <= n:
         return np.arange(n)
@@ -205,6 +206,7 @@ def _assemble(
     cell_ptr: IntArray,
     cells: IntArray,
 ) -> SparsePattern:
+    """Return the pattern with the block positions of each first-factor level."""
     column = np.repeat(np.arange(ptr.size - 1), np.diff(ptr))
     start = np.concatenate([[0], np.cumsum(size[rows] * size[column])]).astype(np.int64)
     widths = np.diff(cell_ptr)

@@ -1,1 +1,1 @@
-"""Designs: model frame, matrices X and Z, and the recipe for further rows."""
+"""Designs: model frame, matrices X and Z, and the recipe for the matrices of new rows."""

@@ -32,18 +32,18 @@ class RandomBlock:
     Attributes
     ----------
     grouping : Grouping
-        Codes and levels on the rows kept.
+        Codes and levels of the rows kept.
     effects : tuple of str, length k
         Names of the effects of one level.
     z : ndarray, shape (n, k)
-        Values of the effects' columns on every row.
+        Value of each effect's column in each row.
     structure : BlockDiagonal
-        Covariance of one level's effects, one part a term.
+        Covariance of one level's effects, with one part for each term.
     term_sizes : tuple of int
-        Effects in each term.
+        Number of effects in each term.
     sources : tuple of str, length k or 0
-        What each effect is a column of left of the bar: a factor's and a polynomial's share one. None given: every
-        effect is its own.
+        Term left of the bar that each effect is a column of; the columns of a factor or polynomial have the same.
+        Empty: each effect is a term of its own.
     """
 
     grouping: Grouping
@@ -76,16 +76,16 @@ class RandomBlock:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ManyLevelFactor:
-    """A fixed factor kept as codes because its indicator columns would make X dense.
+    """A fixed factor that is stored as codes, because its indicator columns would make X too large.
 
     Attributes
     ----------
     grouping : Grouping
-        Codes and levels on the rows kept.
+        Codes and levels of the rows kept.
     first : int
         0 if every level has a column, 1 if the first level is the reference.
     names : tuple of str
-        Names of its columns.
+        Names of the columns.
     """
 
     grouping: Grouping
@@ -95,28 +95,28 @@ class ManyLevelFactor:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """The numbers of a model: everything the data contribute, and how they were made.
+    """The response, matrices, weights and offset of a model, and the recipe that made the matrices.
 
     Attributes
     ----------
     formula : ParsedFormula
     y : ndarray, shape (n,)
-        Response less offset.
+        Response minus offset.
     X : ndarray, shape (n, p)
-        Fixed-effect columns as the formula gives them, not yet checked for rank.
+        Fixed-effects matrix as the formula gives it; columns may be linearly dependent.
     x_names : tuple of str, length p
     blocks : tuple of RandomBlock
-        Grouping factors by decreasing number of levels.
+        Random effects of each grouping factor, by decreasing number of levels.
     many : tuple of ManyLevelFactor
-        Fixed factors with too many levels for X.
+        Fixed factors with more than `MANY_LEVELS` levels, not in X.
     weights : ndarray, shape (n,), or None
     offset : ndarray, shape (n,), or None
     index : pandas.Index
         Labels of the rows kept.
     dropped : int
-        Rows left out for missing values.
+        Number of rows dropped for missing values.
     recipe : Recipe or None
-        How the numbers of further rows are built.
+        Builds the matrices of new rows.
     """
 
     formula: ParsedFormula
@@ -133,7 +133,7 @@ class Design:
 
     @property
     def n(self) -> int:
-        """Rows kept."""
+        """Number of rows kept."""
         return int(self.y.size)
 
     @lazy
@@ -148,7 +148,7 @@ class Design:
 
     @lazy
     def theta_slices(self) -> tuple[slice, ...]:
-        """Place of each block's parameters in θ."""
+        """Slice of θ of each block."""
         ends = np.cumsum([0] + [block.structure.n_theta for block in self.blocks])
         return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
 
@@ -158,7 +158,7 @@ class Design:
         return tuple(f"{b.name}.{name}" for b in self.blocks for name in b.structure.names(b.effects))
 
     def with_response(self, y: Array) -> Design:
-        """Return the same design with another response, shape (n,), on the rows kept."""
+        """Return the same design with another response minus offset, shape (n,)."""
         return replace(self, y=y)
 
 
@@ -171,7 +171,7 @@ def build_design(
     missing: Literal["drop", "raise"] = "drop",
     context: Mapping[str, Any] | None = None,
 ) -> Design:
-    """Return the design of a parsed formula on data.
+    """Return the design of a parsed formula and data.
 
     Parameters
     ----------
@@ -179,16 +179,31 @@ def build_design(
     data : pandas or polars frame, pyarrow table or mapping of arrays
         Not changed.
     weights, offset : str or array, optional
-        Column name, or one value a row.
+        Column name, or one value for each row.
     missing : {"drop", "raise"}
         What to do with rows in which a variable of the model is missing.
     context : mapping, optional
-        Further functions and constants that the formula may use.
+        Additional functions and constants for the formula.
+
+    Returns
+    -------
+    Design
 
     Raises
     ------
-    FormulaError, DataError, ModelError
-        With what is wrong, where, and what to do.
+    FormulaError
+        If the formula cannot be evaluated on the data.
+    DataError
+        If a column, the weights or the offset are not valid.
+    ModelError
+        If a grouping factor or fixed factor has fewer than two levels.
+
+    Warns
+    -----
+    MissingRowsWarning
+        If rows are dropped.
+    GroupingWarning
+        If a grouping column holds fractional numbers.
     """
     frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing)
     if frame.dropped and missing == "drop":
@@ -226,9 +241,9 @@ def _add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:
 def _random_blocks(
     parsed: ParsedFormula, frame: ModelFrame, values: Matrices
 ) -> tuple[tuple[RandomBlock, ...], list[tuple[GroupingFactor, pd.Index[Any], list[Any]]]]:
-    """Merge the terms of each grouping factor into one block; sort blocks by their number of levels.
+    """Return the blocks by decreasing number of levels, one for all terms of a grouping factor.
 
-    Also return each block's factor, levels and parts of the formula, for the recipe.
+    Also return the grouping factor, levels and formula parts of each block, for the recipe.
     """
     terms: dict[frozenset[str], list[RandomTerm]] = {}
     for term in parsed.random:
@@ -266,15 +281,25 @@ def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices)
 
 
 def check_identifiable(design: Design, sigma: float | None) -> None:
-    """Refuse random and fixed effects that the rows cannot determine.
+    """Raise an error if there are too many effects for the rows.
 
-    A factor with a level for every row, whose variance and σ² are one number; effects of labels with more random
-    effects than rows; fixed effects of labels for every row. Warn where a random term has as many effects as rows.
+    Parameters
+    ----------
+    design : Design
+    sigma : float or None
+        Value at which σ is held fixed; random effects are then not checked.
 
     Raises
     ------
     ModelError
-        For random effects unless σ is held fixed or, for a factor, the weights differ between rows.
+        If a grouping factor has a level for every row and weights are equal, so that its variance is confounded with
+        σ²; or if there are more random effects than rows, or as many fixed effects as rows, because of a factor with
+        many levels.
+
+    Warns
+    -----
+    IdentifiabilityWarning
+        If a term has at least as many random effects as there are rows.
     """
     counted = design.counted
     n = int(counted.sum())
@@ -314,12 +339,12 @@ def check_identifiable(design: Design, sigma: float | None) -> None:
 
 
 def _parts_of(design: Design, group: str) -> list[str]:
-    """Return the keys of the effects of a grouping factor in `ParsedFormula.matrices`."""
+    """Return the keys in `ParsedFormula.matrices` of the effects of a grouping factor."""
     return [random_key(p) for term in design.formula.random if term.group.name == group for p in term.parts]
 
 
 def _labels_like_numbers(design: Design, parts: Sequence[str]) -> str:
-    """Return a note on the column of labels with most levels among the variables of parts of the formula."""
+    """Return a note on the factor with most levels in some parts of the formula; empty if none has more than five."""
     if design.recipe is None:
         return ""
     names = {name for part in parts for name in names_by_part(design.formula).get(part, ())}

@@ -1,4 +1,4 @@
-"""Input data of any accepted kind as a pandas frame of the needed columns."""
+"""Conversion of input data to a pandas frame of the needed columns."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def column_names(data: Any) -> list[str]:
 
 
 def as_frame(data: Any, columns: Iterable[str]) -> pd.DataFrame:
-    """Return the named columns (a pandas frame: as it is) as a pandas frame.
+    """Return a pandas frame with the named columns; a pandas frame is returned unchanged.
 
     Raises
     ------
     DataError
-        If a column is missing, columns differ in length or a column's type cannot be used.
+        If a column is missing or has a type that is not supported, or columns differ in length.
     """
     wanted = list(dict.fromkeys(columns))
     if isinstance(data, pd.DataFrame):
@@ -85,7 +85,7 @@ def _check_unique(wanted: Iterable[str], data: pd.DataFrame) -> None:
 
 
 def _series(name: str, values: Any) -> Any:
-    """Return one column as something pandas keeps without a second copy; None for one value, which is for all rows."""
+    """Return a column as a type that pandas stores without a copy, or None for a scalar, which holds for all rows."""
     if isinstance(values, pd.Series):
         return values.reset_index(drop=True)
     kind = type(values).__module__.split(".")[0]
@@ -127,12 +127,12 @@ def _from_arrow(values: Any) -> Any:
 
 
 def check_column(name: str, values: pd.Series[Any]) -> None:
-    """Refuse complex columns and object columns that hold anything but labels.
+    """Raise an error if the type of a column is not supported: complex, times, intervals, other objects.
 
     Raises
     ------
     DataError
-        With the type found and the conversion to make.
+        The message has the type and the conversion to make.
     """
     dtype = values.dtype
     if isinstance(dtype, np.dtype) and dtype.kind == "c":
@@ -158,7 +158,7 @@ def check_column(name: str, values: pd.Series[Any]) -> None:
 
 
 def _is_time(dtype: Any) -> bool:
-    """Return whether a type is of dates, times, durations or periods, in numpy, pandas or Arrow."""
+    """Return whether a numpy, pandas or Arrow type is one of dates, times, durations or periods."""
     if isinstance(dtype, np.dtype):
         return dtype.kind in "mM"
     if isinstance(dtype, pd.DatetimeTZDtype | pd.PeriodDtype):
@@ -181,18 +181,18 @@ def _times(name: str, what: str, dtype: str) -> DataError:
 
 
 NUMBERS = ("floating", "integer", "mixed-integer-float")
-"""What pandas calls objects that are all numbers."""
+"""Results of `pandas.api.types.infer_dtype` for objects that are all numbers."""
 
 
 def category_codes(column: pd.Series[Any]) -> AnyArray:
-    """Return the codes of a categorical column, −1 where missing."""
+    """Return the codes of a categorical column, −1 for missing values."""
     return np.asarray(cast(pd.Categorical, column.array).codes)
 
 
 def plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a complete column as numbers, booleans, or categories that all occur.
+    """Return a column without missing values as numbers, booleans, or categories without unused ones.
 
-    Text of any kind becomes categories in sorted order, nullable and Arrow types their numpy counterparts.
+    Text becomes sorted categories; nullable and Arrow types become numpy types.
     """
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):

@@ -28,7 +28,7 @@ class Grouping:
     codes : ndarray of int64, shape (n,)
         Level of each row, 0 … len(levels) − 1.
     levels : pandas.Index
-        Labels that occur, in the order of the categories or sorted.
+        Labels that occur, in the order of the categories; sorted if there are no categories.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Grouping:
 def encode(name: str, values: pd.Series[Any]) -> Grouping:
     """Return the codes and levels of one column without missing values.
 
-    Categories keep their order and those that do not occur are dropped; other values are sorted.
+    Categories keep their order, without unused ones; other values are sorted.
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
         return _used(name, category_codes(values).astype(np.int64), values.cat.categories)
@@ -53,7 +53,7 @@ def encode(name: str, values: pd.Series[Any]) -> Grouping:
 
 
 def warn_of_measurements(name: str, values: pd.Series[Any]) -> None:
-    """Warn where the column of a grouping factor holds fractional numbers."""
+    """Issue a `GroupingWarning` if the column of a grouping factor holds fractional numbers."""
     if isinstance(values.dtype, np.dtype) and values.dtype.kind == "f" and (values != values.round()).any():
         warn(
             f"grouping column {name!r} holds fractional numbers; each distinct value is a group. If it is a "
@@ -63,7 +63,7 @@ def warn_of_measurements(name: str, values: pd.Series[Any]) -> None:
 
 
 def _used(name: str, codes: IntArray, levels: pd.Index[Any]) -> Grouping:
-    """Renumber codes so that only levels that occur remain, in order."""
+    """Return the grouping without levels that do not occur."""
     present = np.bincount(codes, minlength=len(levels)) > 0
     if present.all():
         return Grouping(name, codes, pd.Index(levels))
@@ -72,7 +72,7 @@ def _used(name: str, codes: IntArray, levels: pd.Index[Any]) -> Grouping:
 
 
 def interact(name: str, groupings: Sequence[Grouping]) -> Grouping:
-    """Return the combinations of several groupings that occur, the first varying slowest; labels ``a:b``."""
+    """Return the interaction of groupings: combinations that occur, the first varying slowest, with labels ``a:b``."""
     if len(groupings) == 1:
         return groupings[0]
     codes = groupings[0].codes

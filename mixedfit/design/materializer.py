@@ -1,7 +1,7 @@
-"""formulaic's materialiser, with called names told apart from columns of the same name.
+"""formulaic's materializer, for formulas in which a function and a column have the same name.
 
-In ``C(C)`` or ``y ~ C + C(A, contr.sum)`` the first C is a function and the second a column. formulaic looks both up in
-one namespace, data first; here names before a bracket or a dot are looked up among functions, if there is one.
+In ``C(C)`` the first C is a function and the second a column. formulaic looks up both in one namespace, columns first.
+Here a name before a bracket or a dot is looked up among functions first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from formulaic.utils.stateful_transforms import stateful_eval
 __all__ = ["Materializer", "separate_calls"]
 
 PREFIX = "_function_"
-"""Put before called names that are columns too; not part of any name that is shown."""
+"""Prefix of called names that are also columns; it does not appear in names of columns of X."""
 
 _CALLED = re.compile(
     r"""`[^`]*`|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|(?<![\w.])(?P<name>[^\W\d]\w*)(?=\s*[.(])""", re.DOTALL
@@ -25,7 +25,7 @@ _CALLED = re.compile(
 
 
 def separate_calls(expression: str, names: Container[str]) -> str:
-    """Return an expression with `PREFIX` before those of `names` that stand before a bracket or a dot.
+    """Return an expression with `PREFIX` added to each of `names` that is followed by a bracket or a dot.
 
     Examples
     --------
@@ -40,7 +40,7 @@ def separate_calls(expression: str, names: Container[str]) -> str:
 
 
 class Materializer(PandasMaterializer):  # type: ignore[misc]
-    """As formulaic's for pandas frames; `Formula.get_model_matrix` takes it by ``materializer=``."""
+    """formulaic's materializer of pandas frames, for ``Formula.get_model_matrix(materializer=)``."""
 
     REGISTER_NAME = "mixedfit"
     REGISTER_INPUTS = ()

@@ -22,7 +22,7 @@ from .grouping import Grouping, encode
 __all__ = ["ModelFrame", "build_frame", "names_by_part", "names_in_factor", "names_of"]
 
 NAMESPACES = ("contr", "np")
-"""Names of formulaic that are followed by a dot, as in ``contr.sum``."""
+"""Namespaces in formulas, as in ``contr.sum``."""
 
 _BACKTICK = re.compile(r"`([^`]*)`")
 
@@ -34,13 +34,13 @@ class ModelFrame:
     Attributes
     ----------
     columns : dict of str to pandas.Series
-        Needed columns on the rows kept, unused categories removed.
+        Needed columns on the rows kept, without unused categories.
     index : pandas.Index
         Labels of the rows kept.
     weights, offset : ndarray, shape (n,), or None
-        As given, on the rows kept.
+        On the rows kept.
     dropped : int
-        Rows left out for missing values.
+        Number of rows dropped for missing values.
     """
 
     columns: dict[str, pd.Series[Any]]
@@ -60,14 +60,14 @@ class ModelFrame:
 def build_frame(
     parsed: ParsedFormula, data: Any, *, weights: Any, offset: Any, missing: Literal["drop", "raise"]
 ) -> ModelFrame:
-    """Return the needed columns of `data` on complete rows.
+    """Return the needed columns of `data` on complete rows; see `build_design` for the arguments.
 
     Raises
     ------
     FormulaError
-        If the formula names a column that is not there.
+        If a column of the formula is not in the data.
     DataError
-        If a column, the weights or the offset cannot be used, or no row is complete.
+        If a column, the weights or the offset are not valid, or no row is complete.
     """
     check_one_of("missing", missing, ("drop", "raise"), error=DataError)
     names = column_names(data)
@@ -101,7 +101,7 @@ def build_frame(
 
 
 def _missing_by_column(columns: dict[str, pd.Series[Any]], absent: AnyArray) -> dict[str, int]:
-    """Check the columns' types, mark rows with missing values, and return how many each column has."""
+    """Check the types of columns, set `absent` in rows with missing values, and return their number by column."""
     counts = {}
     for name, column in columns.items():
         check_column(name, column)
@@ -113,7 +113,7 @@ def _missing_by_column(columns: dict[str, pd.Series[Any]], absent: AnyArray) -> 
 
 
 def _is_missing(column: pd.Series[Any]) -> AnyArray | None:
-    """Return which values are missing, None where the type has no missing values; pandas' way is dear on small data."""
+    """Return a mask of missing values, or None if the type cannot have any; faster than pandas for small data."""
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return np.asarray(category_codes(column) < 0)
@@ -125,7 +125,13 @@ def _is_missing(column: pd.Series[Any]) -> AnyArray | None:
 
 
 def _needed_columns(parsed: ParsedFormula, columns: list[str]) -> list[str]:
-    """Return the columns that the formula names, in order; refuse names that nothing defines."""
+    """Return the columns in the formula, in order of appearance.
+
+    Raises
+    ------
+    FormulaError
+        If a name that must be a column is not in the data.
+    """
     present = set(columns)
     needed: dict[str, None] = {}
     for name, must_exist in names_of(parsed):
@@ -148,7 +154,7 @@ _NAMES: dict[str, tuple[tuple[str, bool], ...]] = {}
 
 
 def names_of(parsed: ParsedFormula) -> tuple[tuple[str, bool], ...]:
-    """Return every name in the formula and whether it must be a column of the data."""
+    """Return the names in the formula, each with whether it must be a column of the data."""
     if parsed.source not in _NAMES:
         found: dict[str, bool] = {}
         for _, formula in parsed.matrices._to_dict().items():
@@ -168,7 +174,7 @@ _PARTS: dict[str, dict[str, tuple[str, ...]]] = {}
 
 
 def names_by_part(parsed: ParsedFormula) -> dict[str, tuple[str, ...]]:
-    """Return the names in each part of `ParsedFormula.matrices`, columns or not."""
+    """Return the names in each part of `ParsedFormula.matrices`; some may not be columns."""
     if parsed.source not in _PARTS:
         if len(_PARTS) > 1000:
             _PARTS.clear()
@@ -182,7 +188,7 @@ def names_by_part(parsed: ParsedFormula) -> dict[str, tuple[str, ...]]:
 
 
 def names_in_factor(factor: Any) -> list[tuple[str, bool]]:
-    """Return the names in one factor of a term and whether each must be a column."""
+    """Return the names in one factor of a term, each with whether it must be a column."""
     method = factor.eval_method.value
     if method == "lookup":
         return [(factor.expr, True)]
@@ -214,7 +220,7 @@ def names_in_factor(factor: Any) -> list[tuple[str, bool]]:
 
 
 def _per_row(what: str, value: Any, table: pd.DataFrame, rows: int) -> Array | None:
-    """Return weights or offset as floats, one a row."""
+    """Return weights or offset as floats, shape (rows,)."""
     if value is None:
         return None
     source = _aligned(what, table[value] if isinstance(value, str) else value, table)
@@ -231,7 +237,7 @@ def _per_row(what: str, value: Any, table: pd.DataFrame, rows: int) -> Array | N
 
 
 def _aligned(what: str, values: Any, table: pd.DataFrame) -> Any:
-    """Return a Series in the order of the data's rows, if both carry the same labels."""
+    """Return values in the order of the rows of the data: a Series is matched by its index."""
     if not isinstance(values, pd.Series) or values.index.equals(table.index):
         return values
     if isinstance(values.index, pd.RangeIndex) and len(values) == len(table) and not table.index.is_unique:

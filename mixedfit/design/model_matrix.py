@@ -1,4 +1,4 @@
-"""Model matrices of a formula, by formulaic or directly for products of numeric columns."""
+"""Model matrices of a formula, from formulaic or, for simple terms, computed directly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .model_frame import ModelFrame
 __all__ = ["MANY_LEVELS", "Matrices", "evaluate"]
 
 MANY_LEVELS = 200
-"""A fixed main effect with more levels than this is kept as codes, not as columns of X."""
+"""Largest number of levels of a fixed main effect in X; one with more levels is stored as codes."""
 
 CONTEXT: dict[str, Any] = {
     "sin": np.sin,
@@ -36,7 +36,7 @@ CONTEXT: dict[str, Any] = {
     "expm1": np.expm1,
     "pi": np.pi,
 }
-"""What a formula may use beyond formulaic's own transforms."""
+"""Functions and constants of formulas beside formulaic's own transforms."""
 
 _LEVEL = re.compile(r"\[(?:[TSHD]\.)?([^\]]*)\](?=:|$)")
 
@@ -58,11 +58,11 @@ class Matrices:
     many : list of (Grouping, int, str)
         Many-level fixed factors, the number of reference levels (0 or 1), and the prefix of their names.
     formula : formulaic formula
-        What was evaluated, many-level factors left out.
+        The formula evaluated, without many-level factors.
     specs : dict of str to formulaic model specification, or None
-        What formulaic learnt of each part; None where the parts are products of numeric columns and factors.
+        State of each part's transforms; None if the matrices were computed directly.
     columns : mapping of str to pandas.Series
-        The frame's.
+        Columns of the frame.
     """
 
     y: Array
@@ -76,7 +76,7 @@ class Matrices:
     columns: Mapping[str, pd.Series[Any]]
 
     def sources(self, part: Any) -> list[str]:
-        """Return the term that each column of a part of the formula comes from: ``poly(x, 2)`` for both of its."""
+        """Return the term of each column of a part of the formula, such as ``poly(x, 2)`` for two columns."""
         names, _ = self.random[random_key(part)]
         if self.specs is not None:
             key = random_key(part) if random_key(part) in self.specs else "X"
@@ -91,7 +91,10 @@ class Matrices:
 def _factor_widths(
     factors: Sequence[Any], columns: Mapping[str, pd.Series[Any]], total: int
 ) -> dict[str, int]:
-    """Return the columns of each factor's main effect, so many in all: the first has one more if it spans."""
+    """Return the number of columns of each factor's main effect, given their total.
+
+    Each factor has one column less than levels, except that the first has all if there is no intercept.
+    """
     widths = {str(term): len(columns[str(term).strip("`")].cat.categories) - 1 for term in factors}
     if factors:
         widths[str(factors[0])] += total - sum(widths.values())
@@ -99,14 +102,14 @@ def _factor_widths(
 
 
 def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any]) -> Matrices:
-    """Return the formula's matrices on a frame, in one pass of formulaic.
+    """Return the matrices of a formula on a model frame.
 
     Raises
     ------
     FormulaError
         If an expression cannot be evaluated.
     DataError
-        If the response is not one numeric column, or a column is not finite.
+        If the response or an offset is not one numeric column, or a column is not finite.
     """
     _check_response(parsed, frame)
     formula, many = _split_many(parsed, frame)
@@ -183,9 +186,10 @@ def _by_formulaic(
 def plain_matrices(
     formula: Any, columns: Mapping[str, pd.Series[Any]], rows: int
 ) -> dict[str, Columns] | None:
-    """Return the matrices of a formula of products of numeric columns and factors' main effects, or None.
+    """Return the matrices of a formula, or None if it has terms other than these.
 
-    What formulaic would return, without its overhead, which is most of a small fit's time.
+    Terms are products of numeric columns and main effects of factors. The matrices equal those of formulaic, whose
+    overhead is most of the time of a small fit.
     """
     known: dict[str, Array] = {}
     out = {}
@@ -216,7 +220,10 @@ def plain_matrices(
 def _plain_factor(
     term: Any, columns: Mapping[str, pd.Series[Any]], spanned: bool
 ) -> tuple[list[str], list[Array]] | None:
-    """Return names and indicators of a factor's main effect, less the first level if others span it, or None."""
+    """Return the names and indicators of a factor's main effect, or None if the term is not one.
+
+    The first level has no column if `spanned`: the intercept or another factor spans it.
+    """
     if len(term.factors) != 1 or term.factors[0].eval_method.value != "lookup":
         return None
     name = term.factors[0].expr
@@ -234,7 +241,7 @@ def _plain_factor(
 def _plain_term(
     term: Any, columns: Mapping[str, pd.Series[Any]], known: dict[str, Array]
 ) -> tuple[str, Array | float | None]:
-    """Return the name and values of a product of numeric columns (1 for the intercept), or None."""
+    """Return the name and values of a product of numeric columns (1 for the intercept), or None for other terms."""
     product: Array | float | None = None
     for factor in term.factors:
         name = factor.expr
@@ -252,7 +259,7 @@ def _plain_term(
 
 
 def _check_response(parsed: ParsedFormula, frame: ModelFrame) -> None:
-    """Refuse a response of labels."""
+    """Raise `DataError` if the response is categorical."""
     column = frame.columns.get(parsed.response.strip("`"))
     if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
         raise DataError(
@@ -262,7 +269,7 @@ def _check_response(parsed: ParsedFormula, frame: ModelFrame) -> None:
 
 
 def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tuple[Grouping, int, str]]]:
-    """Take main effects with very many levels out of the fixed part."""
+    """Return the formula without fixed main effects of more than `MANY_LEVELS` levels, and these as groupings."""
     fixed = list(parsed.matrices.X)
     _check_levels(parsed, fixed, frame)
     uses = [str(f) for term in fixed for f in term.factors]
@@ -286,7 +293,7 @@ def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tup
 
 
 def _check_levels(parsed: ParsedFormula, fixed: list[Any], frame: ModelFrame) -> None:
-    """Refuse fixed factors with one level, and the response among its own predictors."""
+    """Raise an error for fixed factors with one level, and for the response among the predictors."""
     for term in fixed:
         if str(term) == parsed.response:
             raise FormulaError(
@@ -300,7 +307,7 @@ def _check_levels(parsed: ParsedFormula, fixed: list[Any], frame: ModelFrame) ->
 
 
 def _label_column(term: Any, columns: Mapping[str, pd.Series[Any]]) -> str | None:
-    """Return the column of a main effect of labels, or None."""
+    """Return the column of a factor's main effect, or None for other terms."""
     if len(term.factors) != 1:
         return None
     text = str(term)
@@ -323,7 +330,7 @@ def _array(matrix: Any, power: bool) -> Columns:
 
 
 def r_name(name: str) -> str:
-    """Return a column's name as R writes it: ``(Intercept)``, ``GenotypeB`` for ``Genotype[T.B]``."""
+    """Return R's name of a column: ``(Intercept)``, or ``GenotypeB`` for ``Genotype[T.B]``."""
     return "(Intercept)" if name == "Intercept" else unquoted(_LEVEL.sub(r"\1", name))
 
 

@@ -277,7 +277,7 @@ class Fit:
 
     @property
     def aicc(self) -> float:
-        """`aic` corrected for few rows, aic + 2k(k + 1)/(n − k − 1); Hurvich & Tsai (1989), Biometrika 76:297."""
+        """`aic` corrected for few rows; see `MixedResults.aicc`."""
         k, n = self.n_parameters, self.nobs
         return self.aic + 2.0 * k * (k + 1) / (n - k - 1) if n > k + 1 else float("inf")
 

@@ -1,1 +1,1 @@
-"""Formulas: tokens, parser, R syntax, and the check of untrusted formulas."""
+"""Formulas: tokens, parser, R syntax, and the check of formulas from untrusted sources."""

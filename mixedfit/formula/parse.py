@@ -1,7 +1,7 @@
-"""Parser of formulas: lme4 random terms, and a fixed part for formulaic.
+"""Parser of formulas: lme4's random terms, and a fixed part for formulaic.
 
-A formula is code to formulaic: function calls inside it are evaluated. `check_is_plain` refuses
-everything but column names, numbers and the listed transforms; the command line uses it.
+formulaic evaluates function calls in a formula, so a formula is code. `safety.check_is_plain` accepts only column
+names, numbers and listed transforms; the command line uses it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _OFFSET = re.compile(r"offset\s*\(")
 
 @dataclass(frozen=True, slots=True)
 class GroupingFactor:
-    """The right side of a bar: one column, or the interaction of several.
+    """The right-hand side of a bar: one column, or the interaction of several.
 
     Attributes
     ----------
@@ -57,12 +57,12 @@ class RandomTerm:
     Attributes
     ----------
     effects : str
-        The left side of the bar, as written.
+        The left-hand side of the bar, as written.
     group : GroupingFactor
     correlated : bool
         True for ``|``: one covariance matrix for all effects; False for ``||``: variances only.
     parts : tuple of formulaic formulas
-        One right-hand side when correlated; otherwise one for each effect.
+        One formula if correlated; otherwise one for each effect.
     span : tuple of int
         First and one-past-last character in the formula's text.
     """
@@ -86,14 +86,14 @@ class ParsedFormula:
     source : str
         The text as written.
     response, fixed : str
-        Left side, and right side without its random terms and offsets.
+        Left-hand side, and right-hand side without random terms and offsets.
     random : tuple of RandomTerm
-        In the order of the text; nested groupings already expanded.
+        In the order of the text, with nested grouping factors expanded.
     offsets : tuple of str
-        Inner text of each ``offset(...)``.
+        Argument of each ``offset(...)``.
     matrices : formulaic formula
-        Response ``y``, fixed part ``X``, random parts under `random_key` (unless equal to the fixed part) and
-        offsets ``O0, …``: everything to be evaluated, in one object, so that one pass over the data serves.
+        All parts to evaluate, in one object so that formulaic makes one pass over the data: response ``y``, fixed
+        part ``X``, random parts under `random_key` (unless equal to the fixed part), offsets ``O0``, ``O1``, ….
     """
 
     source: str
@@ -104,7 +104,7 @@ class ParsedFormula:
     matrices: Any
 
     def locate(self, name: str) -> tuple[int, int] | None:
-        """Return the place of `name` in the text, or None."""
+        """Return the first and one-past-last character of `name` in the text, or None."""
         found = re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", self.source)
         return (found.start(), found.end()) if found else None
 
@@ -115,14 +115,18 @@ def parse_formula(text: str) -> ParsedFormula:
     Parameters
     ----------
     text : str
-        Such as ``"Reaction ~ Days + (Days | Subject)"``. Random terms: ``(1 | g)``, ``(x | g)`` (which
-        means ``1 + x``), ``(0 + x | g)``, ``(x || g)``, ``(1 | a/b)``, ``(1 | a:b)``. Everything else
-        goes to formulaic, after ``^`` inside a call has become ``**``, as R means it.
+        For example ``"Reaction ~ Days + (Days | Subject)"``. Random terms: ``(1 | g)``, ``(x | g)`` (the same as
+        ``(1 + x | g)``), ``(0 + x | g)``, ``(x || g)``, ``(1 | a/b)``, ``(1 | a:b)``. The rest is read by formulaic;
+        ``^`` inside a call means ``**``, as in R.
+
+    Returns
+    -------
+    ParsedFormula
 
     Raises
     ------
     FormulaError
-        If the text cannot be read; the message points to the place.
+        If the text is not a valid formula; the message marks the place.
 
     Examples
     --------
@@ -226,7 +230,18 @@ def _offset_of(piece: Piece, text: str) -> str:
 
 
 def _take_out(fixed: list[Piece], pieces: Sequence[Piece], start: int, end: int, text: str) -> None:
-    """Remove the plus sign that joined a random term or an offset to the fixed part."""
+    """Remove the plus sign before a random term or an offset from the fixed part; raise if another operator joins them.
+
+    Parameters
+    ----------
+    fixed : list of Piece
+        Fixed part so far; changed in place.
+    pieces : sequence of Piece
+        The right-hand side.
+    start, end : int
+        First and last piece of the term.
+    text : str
+    """
     before = pieces[start - 1].text if start else ""
     after = pieces[end + 1].text if end + 1 < len(pieces) else ""
     if before not in ("", "+") or after not in ("", "+", "-"):
@@ -242,7 +257,7 @@ def _take_out(fixed: list[Piece], pieces: Sequence[Piece], start: int, end: int,
 
 
 def _read_bar(pieces: Sequence[Piece], text: str) -> list[RandomTerm]:
-    """Return the terms of one bar: several if the grouping is nested."""
+    """Return the random terms of one bar: several if the grouping factor is nested."""
     bars = [p for p in at_depth_zero(pieces) if p.text in ("|", "||")]
     if len(bars) != 1:
         raise FormulaError("a random term has one bar; this one has more.", source=text, start=bars[1].start)
@@ -265,9 +280,9 @@ def _read_bar(pieces: Sequence[Piece], text: str) -> list[RandomTerm]:
 
 
 def _effect_formulas(effects: str, correlated: bool, text: str, span: tuple[int, int]) -> tuple[Any, ...]:
-    """Return one right-hand side, or for ``||`` one for each effect.
+    """Return one formula for ``|``, or one for each effect for ``||``.
 
-    lme4's ``(x || g)`` is ``(1 | g) + (0 + x | g)``; a factor keeps all its levels, each with a variance.
+    ``(x || g)`` means ``(1 | g) + (0 + x | g)``, as in lme4; every level of a factor has its own variance.
     """
     try:
         whole = Formula(readable(effects))
@@ -286,7 +301,7 @@ def _effect_formulas(effects: str, correlated: bool, text: str, span: tuple[int,
 
 
 def _groupings(pieces: Sequence[Piece], text: str) -> list[GroupingFactor]:
-    """Return the grouping factors of ``g``, ``a:b``, ``a/b`` (which is ``a`` and ``b:a``)."""
+    """Return the grouping factors of ``g``, ``a:b`` or ``a/b`` (two factors, ``a`` and ``b:a``)."""
     span = (pieces[0].start, pieces[-1].end)
     outer: tuple[str, ...] = ()
     found: list[GroupingFactor] = []
@@ -351,7 +366,7 @@ def _check_duplicates(terms: Sequence[RandomTerm], text: str) -> None:
 def _matrices(
     response: str, fixed: str, random: Sequence[RandomTerm], offsets: Sequence[str], text: str
 ) -> Any:
-    """Return one structured formula for everything that has to be evaluated."""
+    """Return `ParsedFormula.matrices`: one structured formula with all parts to evaluate."""
     parts: dict[str, Any] = {}
     try:
         parts["y"] = Formula(f"0 + {readable(as_call(response))}")
@@ -369,5 +384,5 @@ def _matrices(
 
 
 def random_key(part: Any) -> str:
-    """Return the key of the effects of a random term in `ParsedFormula.matrices`."""
+    """Return the key in `ParsedFormula.matrices` of the effects of a random term."""
     return "Z:" + " + ".join(str(term) for term in part)

@@ -1,4 +1,4 @@
-"""R syntax in formulas: translated where unambiguous, else refused with a hint."""
+"""R syntax in formulas: translated if unambiguous, otherwise an error with a hint."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _IDIOMS = (
     (r"(?<![\w.)])c\s*\(", "Python writes a list as [1, 2]."),
     (r"(?<![\w.)])\.(?![\w.])", "'.' is not read: name the predictors."),
 )
-"""R idiom (a regular expression) and what to write instead."""
+"""Regular expressions of R idioms, with the spelling to use instead."""
 
 _PYTHON = frozenset({"and", "or", "not", "in", "is", "if", "else", "for", "True", "False", "None"})
-"""Keywords that mean something inside a call."""
+"""Python keywords that are valid inside a call."""
 
 _REWRITTEN = frozenset({"factor", *keyword.kwlist})
-"""Words without which no call is rewritten."""
+"""Words that `readable` translates; a formula without them is unchanged."""
 
 _WORD = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|(?<![\w.])[^\W\d][\w.]*""")
 
@@ -49,7 +49,7 @@ _QUOTED = re.compile(rf"Q\('((?:\w+\.)*(?:{'|'.join(keyword.kwlist)})(?:\.\w+)*)
 
 
 def hint(text: str) -> str:
-    """Return a hint for R idioms and Python keywords in a text, or an empty string."""
+    """Return a hint for the first R idiom or Python keyword in a text, or an empty string."""
     for pattern, advice in _IDIOMS:
         if re.search(pattern, text):
             return advice
@@ -59,7 +59,7 @@ def hint(text: str) -> str:
 
 
 def readable(text: str) -> str:
-    """Return a formula's text as formulaic reads it: in calls, factor as C and columns named by keywords in Q.
+    """Return the text of a formula for formulaic: in calls, ``factor`` becomes ``C`` and Python keywords are quoted.
 
     Examples
     --------
@@ -86,12 +86,12 @@ def _python(call: str) -> str:
 
 
 def unquoted(text: str) -> str:
-    """Return a call's text with the columns that `readable` put in quotes as they were written."""
+    """Return the text of a call without the quotes that `readable` added."""
     return text if text.startswith("Q(") else _QUOTED.sub(r"\1", text)
 
 
 def as_call(expression: str) -> str:
-    """Protect arithmetic on the left side, such as ``1000 / rt``, from the formula's own operators."""
+    """Return an expression for the response, with ``I(...)`` around arithmetic such as ``1000 / rt``."""
     plain = (
         plain_name.fullmatch(expression)
         or expression.startswith("`")
@@ -101,7 +101,7 @@ def as_call(expression: str) -> str:
 
 
 def refuse_bar_in_call(piece: Piece, text: str) -> None:
-    """Refuse covariance structures written as calls, such as ``ar1(Days | Subject)``."""
+    """Raise `FormulaError` for a covariance structure that is written as a call, such as ``ar1(Days | Subject)``."""
     found = re.match(r"(\w+)\((.*)\|", piece.text) if piece.kind == "python" else None
     if found:
         raise FormulaError(
@@ -115,14 +115,16 @@ def refuse_bar_in_call(piece: Piece, text: str) -> None:
 
 
 def refuse_bare_bar(bar: Piece, start: int, text: str) -> None:
-    """Refuse a bar outside brackets that takes in more than ``1``: fixed effects were meant, and would be lost.
+    """Raise `FormulaError` for a bar outside brackets whose left-hand side is more than ``1``.
+
+    In ``x + 1 | g`` the term ``x`` is probably meant as a fixed effect, but it would be a random effect.
 
     Parameters
     ----------
     bar : Piece
         The first bar of the right-hand side outside brackets.
     start : int
-        Where the right-hand side starts in the text.
+        First character of the right-hand side in the text.
     text : str
     """
     effects, group = text[start : bar.start].strip(), text[bar.end :].strip()

@@ -1,7 +1,7 @@
-"""Check of untrusted formulas: columns, numbers and known transforms only.
+"""Check of formulas from untrusted sources, such as the command line and saved files.
 
-A formula is code to formulaic. Where it comes from outside (the command line), it is checked here
-first: every name must be a column, every call one of `CALLS`, every constant small.
+formulaic evaluates the code in a formula. In a formula that passes the check every name is a column, every call is one
+of `CALLS` and every constant is small.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ CALLS = frozenset(
     {"log", "log2", "log10", "log1p", "exp", "expm1", "sqrt", "sin", "cos", "tan", "abs"}
     | {"I", "poly", "bs", "cr", "cc", "scale", "center", "C", "Q"}
 )
-"""Functions that a plain formula may call."""
+"""Functions that are allowed."""
 
 CONTRASTS = frozenset({"sum", "treatment", "helmert", "poly", "diff", "SAS"})
-"""Contrasts that a plain formula may name, as ``contr.sum``."""
+"""Contrasts that are allowed, as in ``contr.sum``."""
 
 CONSTANTS = frozenset({"pi"})
 
 LARGEST_CONSTANT = 1e6
-"""Largest number allowed as an argument of a call or an exponent: no formula needs to exhaust a machine."""
+"""Largest constant inside a call; larger ones could exhaust memory or time."""
 
 _BACKTICK = re.compile(r"`([^`]*)`")
 
@@ -38,18 +38,18 @@ _COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
 
 def check_is_plain(formula: str, columns: Sequence[str]) -> None:
-    """Raise unless a formula consists of columns, numbers and listed transforms.
+    """Raise `FormulaError` unless a formula consists of columns, numbers and the transforms in `CALLS`.
 
     Parameters
     ----------
     formula : str
     columns : sequence of str
-        Names of the data's columns.
+        Column names of the data.
 
     Raises
     ------
     FormulaError
-        That names what is refused.
+        If the formula has another name, call or constant; the message names it.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def _check_call(node: ast.Call, columns: frozenset[str], formula: str) -> None:
 
 
 def _is_contrast(node: ast.expr) -> bool:
-    """Whether a node is ``contr.NAME`` or ``contr.treatment(base=LABEL)``."""
+    """Return whether a node is ``contr.NAME`` or ``contr.treatment(base=LABEL)``."""
     if isinstance(node, ast.Call):
         values = [*node.args, *(k.value for k in node.keywords)]
         return _is_contrast(node.func) and all(isinstance(v, ast.Constant) for v in values)

@@ -27,14 +27,23 @@ __all__ = [
 _OPERATOR = re.compile(r"\|\||\*\*|%[^%]*%|\S")
 
 plain_name = re.compile(r"[^\W\d]\w*(\.\w+)*")
-"""Names that need no quotes."""
+"""Names that formulas need not quote."""
 
 _QUOTED = re.compile(r"`[^`]*`|Q\(\s*(['\"]).*\1\s*\)")
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One name, value, call, bracket or operator of the formula, with its place in the text."""
+    """One token of a formula, with its place in the text.
+
+    Attributes
+    ----------
+    text : str
+    kind : str
+        formulaic's kind: "name", "value", "python" (a call), "context" (a bracket) or "operator".
+    start, end : int
+        First and one-past-last character.
+    """
 
     text: str
     kind: str
@@ -43,7 +52,13 @@ class Piece:
 
 
 def pieces_of(text: str) -> list[Piece]:
-    """Tokenise with formulaic, then cut runs of operators into single ones."""
+    """Return the tokens of a formula, from formulaic's tokenizer, with runs of operators split.
+
+    Raises
+    ------
+    FormulaError
+        If a bracket or quotation is not closed.
+    """
     pieces: list[Piece] = []
     try:
         tokens = list(tokenize(text))
@@ -68,7 +83,7 @@ def pieces_of(text: str) -> list[Piece]:
 
 
 def check_brackets(pieces: Sequence[Piece], text: str) -> None:
-    """Raise where a bracket is not closed or not opened."""
+    """Raise `FormulaError` for a bracket without its counterpart."""
     depth: list[Piece] = []
     for piece in pieces:
         if piece.kind == "context" and piece.text == "(":
@@ -93,7 +108,7 @@ def at_depth_zero(pieces: Sequence[Piece]) -> list[Piece]:
 
 
 def closing(pieces: Sequence[Piece], opening: int) -> int:
-    """Return the position of the bracket that closes the one at `opening`."""
+    """Return the position of the bracket that closes the bracket at position `opening`."""
     depth = 0
     for position in range(opening, len(pieces)):
         if pieces[position].kind == "context":
@@ -104,14 +119,14 @@ def closing(pieces: Sequence[Piece], opening: int) -> int:
 
 
 def strip_brackets(pieces: list[Piece]) -> list[Piece]:
-    """Return pieces without brackets that enclose all of them."""
+    """Return pieces without outer brackets that enclose all of them."""
     while pieces and pieces[0].text == "(" and closing(pieces, 0) == len(pieces) - 1:
         pieces = pieces[1:-1]
     return pieces
 
 
 def join(pieces: Sequence[Piece]) -> str:
-    """Return pieces as text that formulaic reads alike."""
+    """Return pieces as text that formulaic splits into the same pieces."""
     return " ".join(_as_written(piece) for piece in pieces)
 
 
@@ -127,5 +142,5 @@ def first_line(error: Exception) -> str:
 
 
 def is_column(expression: str) -> bool:
-    """Return whether an expression is the name of a column, not a function of columns."""
+    """Return whether an expression is a column name, quoted or not, and not a function of columns."""
     return bool(plain_name.fullmatch(expression) or _QUOTED.fullmatch(expression))

@@ -29,7 +29,7 @@ __all__ = ["SparseTail"]
 
 
 class SparseTail:
-    """Factorised sparse tail at one θ, with the methods of `DenseTail`.
+    """Factorised sparse tail at one θ; methods without a docstring are those of `DenseTail`.
 
     Parameters
     ----------
@@ -140,7 +140,6 @@ class SparseTail:
 
     @lazy
     def solution(self) -> Array:
-        """Coefficients b and β of all tail columns but y, shape (m − 1,)."""
         p = self.cross.p
         beta = (
             solve_triangular(self.root[:p, :p], self.root[p, :p], lower=True, trans=1) if p else np.zeros(0)
@@ -171,12 +170,10 @@ class SparseTail:
         self.__dict__.pop("scaled", None)
 
     def discard(self) -> None:
-        """Free the matrices; log-determinants and the residual sum of squares remain."""
         for name in ("blocks", "chol", "half", "slopes", "_products", "_slope_products"):
             self.__dict__.pop(name, None)
 
     def first_sums(self, directions: Array, with_traces: bool) -> FirstSums:
-        """Return the sums over levels of the first factor that gradient and curvature need."""
         del with_traces  # with a tail the traces are not sums over levels
         cross, first, pattern = self.cross, self.cross.first, self.pattern
         levels, k = first.gram.shape[:2]
@@ -266,12 +263,10 @@ class SparseTail:
         return np.asarray(self.sides[:, -1] - fitted)
 
     def fixed_scores(self, place: TailBlock) -> Array:
-        """Return Z_jᵀV⁻¹[X y] of one tail factor, shape (levels, k, p + 1)."""
         rows = (self.sides - self._products @ self.slopes)[place.offset : place.stop]
         return np.asarray(rows.reshape(place.levels, place.k, -1))
 
     def times(self, coefficients: Array) -> Array:
-        """Return coefficients (count, q) times the products with [tail X], shape (count, m − 1)."""
         return np.hstack([(self._products @ coefficients.T).T, coefficients @ self.sides[:, :-1]])
 
     def project(self, crossed: Array) -> Array:
@@ -284,7 +279,6 @@ class SparseTail:
         return np.vstack([top, bottom])
 
     def fixed_covariance(self) -> Array:
-        """Return (XᵀV⁻¹X)⁻¹ over all fixed columns, many-level factors first."""
         q, random, p = self.cross.q_tail, self.cross.q_random, self.cross.p
         unit = np.zeros((q, q - random))
         natural = np.arange(random, q)
@@ -303,7 +297,6 @@ class SparseTail:
         return self._matrix(self.scaled)
 
     def mode_blocks(self, f: int) -> Array:
-        """Return the diagonal blocks of Λ (ΛᵀZᵀZΛ + I)⁻¹ Λᵀ of a block of random effects."""
         self.prepare(reml=False)
         if f == self.cross.first_block:
             first, pattern = self.cross.first, self.pattern

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.format import plain
+from mixedfit.core.format import without_quotes
 from mixedfit.core.options import check_level
 from mixedfit.diagnostics.group_fits import zero_variance
 from mixedfit.estimation.fit import Fitted, fit_of
@@ -92,7 +92,7 @@ def caterpillar(
         ax.set_xlim(-fit.sigma, fit.sigma)
     elif not all_named:
         _name_ends(ax, modes, half, labels, names, in_margin=not sort)
-    finish(ax, x=f"{plain(block.effects[j])}: difference from the mean", y=words, title=title)
+    finish(ax, x=f"{without_quotes(block.effects[j])}: difference from the mean", y=words, title=title)
     ax.tick_params(axis="y", length=0, labelsize=float(np.clip(0.85 * spacing, 5.5, 9.0)))
     return ax
 

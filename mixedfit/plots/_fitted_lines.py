@@ -10,7 +10,7 @@ import pandas as pd
 
 from mixedfit.core.arrays import IntArray
 from mixedfit.core.errors import ModelError, nearest
-from mixedfit.core.format import plain
+from mixedfit.core.format import without_quotes
 from mixedfit.core.options import check_count
 from mixedfit.design.design import RandomBlock
 from mixedfit.diagnostics.group_fits import zero_variance
@@ -90,7 +90,7 @@ def fitted_lines(
             set_categories(ax, "x", along.labels, size=8.0, room=0.85 * width)
         finish(ax)
     figure.supxlabel(along.name, fontsize=10)
-    figure.supylabel(plain(response_name(fit)), fontsize=10)
+    figure.supylabel(without_quotes(response_name(fit)), fontsize=10)
     some = "" if len(shown) == block.levels else f": {len(shown)} of {block.levels:,}"
     zero = "; estimated variance 0" if zero_variance(fit, at) else ""
     _above(figure, f"{block.name}{some}{zero}", means=any(averaged))
@@ -176,7 +176,7 @@ def spaghetti(
     notes = [f"population: mean over {', '.join(others)}"] if others else []
     notes += [note for note in [zero_variance(fit, at)] if note]
     title = "\n".join([f"Fitted lines of {some} levels of {block.name}", *notes])
-    return finish(ax, x=along.name, y=plain(response_name(fit)), title=title)
+    return finish(ax, x=along.name, y=without_quotes(response_name(fit)), title=title)
 
 
 def _by_mean(fit: Fit, block: RandomBlock) -> IntArray:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.format import plain
+from mixedfit.core.format import without_quotes
 from mixedfit.diagnostics.group_fits import zero_variance
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.tables import scaled_residuals
@@ -203,7 +203,7 @@ def qq_random_effect(
         ax.set_ylim(-fit.sigma, fit.sigma)
     if zero:
         ax.text(0.5, 0.75, zero, transform=ax.transAxes, ha="center", fontsize=9, color=INK)
-    return finish(ax, x="normal quantile", y=f"{plain(block.effects[j])} | {block.name}")
+    return finish(ax, x="normal quantile", y=f"{without_quotes(block.effects[j])} | {block.name}")
 
 
 def _name_ends(ax: Any, labels: Any, values: Array) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.format import plain
+from mixedfit.core.format import without_quotes
 from mixedfit.diagnostics.group_fits import GroupFits, group_fits, pick_effects
 from mixedfit.estimation.fit import Fitted, fit_of
 
@@ -96,7 +96,7 @@ def shrinkage(
         f"\n({lacking} without least squares of {'its' if lacking == 1 else 'their'} own)" if lacking else ""
     )
     title = f"Shrinkage of {ours.shape[0]:,} levels of {fits.group}{count}"
-    return finish(ax, x=plain(first), y=plain(second), title=title)
+    return finish(ax, x=without_quotes(first), y=without_quotes(second), title=title)
 
 
 def _arrows(ax: Any, start: Array, end: Array, many: bool) -> None:
@@ -223,7 +223,7 @@ def shrinkage_by_size(
                 textcoords="offset points", fontsize=8.5, ha="right", va="bottom", color=INK)  # fmt: skip
     _limit_to_bulk(ax, np.column_stack([sizes[ok], alone[ok]]))
     _legend(ax, scale=1.4, below=own)
-    return finish(ax, x=words, y=plain(name))
+    return finish(ax, x=words, y=without_quotes(name))
 
 
 def _sizes(ax: Any, fits: GroupFits, alone: Array) -> tuple[Array, str]:

@@ -1,1 +1,1 @@
-"""Tables, summary, LaTeX, Markdown, HTML, and fits as other packages take them."""
+"""Summaries, tables, LaTeX, Markdown, HTML, the report page, and the adapter for marginaleffects."""

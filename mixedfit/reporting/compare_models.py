@@ -1,4 +1,4 @@
-"""Several fits side by side: coefficients with standard errors, variance parameters, rows and criteria."""
+"""Table of several fits: coefficients with standard errors, variance parameters, sizes and criteria."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ __all__ = ["ModelComparison", "compare_models"]
 
 @dataclass(frozen=True, eq=False)
 class ModelComparison:
-    """Models side by side, one in each column. Prints as a table; `mixedfit.to_latex` and others write it.
+    """Models side by side, one in each column. Prints as a table; `mixedfit.to_latex` and others convert it.
 
     Attributes
     ----------
     names, formulas : tuple of str
     estimates, std_errors : pandas.DataFrame
-        Fixed effects × models; NaN where a model lacks one.
+        Fixed effects (rows) by models (columns); NaN if a model does not have the effect.
     variances : pandas.DataFrame
-        Standard deviations, correlations and residual SD × models.
+        Standard deviations, correlations and the residual SD by models.
     facts : pandas.DataFrame
-        Models × method, nobs, logLik, AIC, BIC, n_parameters, converged.
+        Models (rows) by method, nobs, logLik, AIC, BIC, n_parameters, converged.
     groups : pandas.DataFrame
-        Levels of each grouping factor × models, NaN where a model lacks it.
+        Number of levels of each grouping factor by models; NaN if a model does not have the factor.
     notes : tuple of str
-        Warnings about comparisons that are not valid.
+        Notes on comparisons that are not valid, and on singular fits.
     """
 
     names: tuple[str, ...]
@@ -50,13 +50,13 @@ class ModelComparison:
     notes: tuple[str, ...]
 
     def sections(self) -> list[tuple[str, list[list[str]]]]:
-        """Return the sections of the table as text: a title, and rows of a label and a cell for each model."""
+        """Return the sections of the table as text: a title, and rows of a label and one cell for each model."""
         fixed = [
             [str(name), *_with_errors(self.estimates.loc[name].tolist(), self.std_errors.loc[name].tolist())]
             for name in self.estimates.index
         ]
         variances = [
-            [str(name), *_shown(str(name), self.variances.loc[name].tolist())]
+            [str(name), *_formatted(str(name), self.variances.loc[name].tolist())]
             for name in self.variances.index
         ]
         facts = self.facts
@@ -84,7 +84,7 @@ class ModelComparison:
         )
 
     def _legend(self) -> list[str]:
-        """Return the formulas of models that are named otherwise."""
+        """Return a line with the formula of each model whose name is not the formula."""
         named = zip(self.names, self.formulas, strict=True)
         return [f"{name}: {formula}" for name, formula in named if name != formula]
 
@@ -98,7 +98,7 @@ class ModelComparison:
 
 
 def _with_errors(estimates: list[float], errors: list[float]) -> list[str]:
-    """Return estimates with their standard errors in brackets; decimals show the smallest error to three digits."""
+    """Return estimates with standard errors in brackets, with decimals that show the smallest error to three digits."""
     found = decimals_of_error(errors)
     decimals = 4 if found is None else found
     return [
@@ -107,8 +107,8 @@ def _with_errors(estimates: list[float], errors: list[float]) -> list[str]:
     ]
 
 
-def _shown(name: str, values: list[float]) -> list[str]:
-    """Return values with the decimals that show the largest to four digits, correlations with two decimals."""
+def _formatted(name: str, values: list[float]) -> list[str]:
+    """Return values as text, with decimals that show the largest to four digits; correlations with two decimals."""
     decimals = 2 if name.startswith("correlation of ") else decimals_of_size(values, 4)
     return ["" if not np.isfinite(v) else f"{v:.{decimals}f}" for v in values]
 
@@ -116,19 +116,23 @@ def _shown(name: str, values: list[float]) -> list[str]:
 def compare_models(
     models: Iterable[Fitted] | Mapping[str, Fitted], *, names: Iterable[str] | None = None
 ) -> ModelComparison:
-    """Return several fits side by side: coefficients with standard errors, variance parameters, rows and criteria.
+    """Return a table of several fits: coefficients with standard errors, variance parameters, sizes and criteria.
 
     Parameters
     ----------
-    models : sequence of MixedResults, or mapping of names to them
+    models : sequence of MixedResults, or mapping of str to MixedResults
         In the order of the columns.
     names : sequence of str, optional
-        Heads of the columns; by default the keys of the mapping, or "model 1" and so on.
+        Column heads; by default the keys of the mapping, or "model 1", "model 2", ….
+
+    Returns
+    -------
+    ModelComparison
 
     Raises
     ------
     ModelError
-        If there is no model, or there are not as many different names as models.
+        If there is no model, or there is not a different name for each model.
 
     Examples
     --------
@@ -155,7 +159,7 @@ def compare_models(
         },
         index=pd.Index(heads),
     )
-    variances = _side_by_side([_deviations(fit) for fit in fits], heads)
+    variances = _side_by_side([_standard_deviations(fit) for fit in fits], heads)
     residual = variances.index == "residual SD"
     return ModelComparison(
         tuple(heads),
@@ -169,8 +173,8 @@ def compare_models(
     )
 
 
-def _deviations(fit: Fit) -> pd.Series[float]:
-    """Return the standard deviations and correlations of a fit, with the residual SD even if it was held."""
+def _standard_deviations(fit: Fit) -> pd.Series[float]:
+    """Return the standard deviations and correlations of a fit, and the residual SD even if it was held."""
     chosen = [p for p in parameters_of(fit) if p.kind != "fixed"]
     out = dict(zip((p.words for p in chosen), values_of(fit, chosen), strict=True))
     if fit.held_sigma is not None:
@@ -198,13 +202,13 @@ def _named(
         heads = [str(name) for name in names]
     if len(heads) != len(fits) or len(set(heads)) != len(heads):
         raise ModelError(
-            f"the names {heads} do not fit {len(fits)} models; expected a different name for each."
+            f"there are {len(fits)} models and the names {heads}; expected a different name for each model."
         )
     return [fit_of(fit) for fit in fits], heads
 
 
 def _side_by_side(columns: list[pd.Series[float]], heads: list[str]) -> pd.DataFrame:
-    """Return columns side by side under their heads, rows in the order of their first appearance."""
+    """Return a frame of columns with these heads; rows are in the order of first appearance."""
     order = list(dict.fromkeys(name for column in columns for name in column.index))
     return pd.DataFrame(
         {h: column.reindex(order).to_numpy(dtype=float) for h, column in zip(heads, columns, strict=True)},
@@ -215,20 +219,20 @@ def _side_by_side(columns: list[pd.Series[float]], heads: list[str]) -> pd.DataF
 def _warnings(fits: list[Fit], heads: list[str]) -> tuple[str, ...]:
     """Return notes on comparisons that are not valid, and on singular fits."""
     first = fits[0]
-    apart = "their likelihoods and criteria cannot be compared."
+    invalid = "their likelihoods and criteria cannot be compared."
     if any(fit.nobs != first.nobs or not fit.design.index.equals(first.design.index) for fit in fits):
-        notes = [f"The models are on different rows: {apart}"]
+        notes = [f"The models were fitted to different rows: {invalid}"]
     elif any(not np.array_equal(fit.response, first.response) for fit in fits):
-        notes = [f"The models have different responses: {apart}"]
+        notes = [f"The models have different responses: {invalid}"]
     elif len({fit.reml for fit in fits}) > 1:
         notes = ["Criteria of REML and ML fits cannot be compared with each other."]
     elif first.reml and any(not same_fixed(first, fit) for fit in fits[1:]):
         notes = [
-            "REML criteria of models with different fixed effects cannot be compared: fit by ML for that."
+            "REML criteria of models with different fixed effects cannot be compared; fit the models by ML."
         ]
     else:
         notes = []
     singular = [head for head, fit in zip(heads, fits, strict=True) if fit.convergence.singular]
     if singular:
-        notes.append(f"Converged on the boundary (a covariance without full rank): {', '.join(singular)}.")
+        notes.append(f"Converged on the boundary (singular covariance): {', '.join(singular)}.")
     return tuple(notes)

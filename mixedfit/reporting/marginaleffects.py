@@ -20,35 +20,35 @@ __all__ = ["for_marginaleffects"]
 
 
 def for_marginaleffects(fit: Fitted, data: Any) -> Any:
-    """Return a fit as the ``marginaleffects`` package takes models, for predictions, comparisons and slopes.
+    """Return a model object for the ``marginaleffects`` package: predictions, comparisons and slopes of a fit.
 
-    Random effects are held at 0: what is predicted is the population's mean. ``vcov=True`` is the covariance of the
-    fixed effects, ``vcov="kenward-roger"`` the adjusted one; inference is by the normal distribution, as is that
-    package's default. For degrees of freedom, use `MixedResults.emmeans` and `MixedResults.t_test`.
+    Predictions are population means (random effects are 0). With ``vcov=True`` standard errors use the covariance of
+    the fixed effects, with ``vcov="kenward-roger"`` the adjusted one. Tests and intervals use the normal distribution,
+    the default of that package; `MixedResults.emmeans` and `MixedResults.t_test` use degrees of freedom.
 
     Parameters
     ----------
     fit : MixedResults
     data : frame
-        The data that the model was fitted to, which a fit does not keep; matched by index. Not changed.
-
-    Notes
-    -----
-    Give ``eps_vcov=1e-3`` to its functions. They differentiate by differences with so small a step that standard errors
-    of slopes lose digits (up to a tenth of their value); predictions are linear in the coefficients, so a large step is
-    exact. marginaleffects 0.6 needs polars before version 2.
+        The data that the model was fitted to, because a fit does not keep all of them. Matched by index; not changed.
 
     Returns
     -------
     marginaleffects.classes.ModelAbstract
-        For the first argument of its functions.
+        First argument of the functions of marginaleffects.
 
     Raises
     ------
     ModelError
-        If marginaleffects (0.6 or later) is not installed, or the fit cannot say how further rows are built.
+        If marginaleffects (0.6 or later) is not installed, or the fit cannot build the matrices of new rows.
     DataError
         If the data lack rows of the fit.
+
+    Notes
+    -----
+    Pass ``eps_vcov=1e-3`` to the functions of marginaleffects. The step of their numerical derivatives is so small that
+    standard errors of slopes may be wrong by a tenth. Predictions are linear in the coefficients, so a large step is
+    exact. marginaleffects 0.6 needs polars below version 2.
 
     Examples
     --------
@@ -60,18 +60,21 @@ def for_marginaleffects(fit: Fitted, data: Any) -> Any:
     """
     recipe = usable(fit_of(fit).design.recipe)
     if recipe.many:
-        raise ModelError("marginaleffects cannot take fits with fixed factors of more than 200 levels.")
+        raise ModelError(
+            "fits with a fixed factor of more than 200 levels cannot be passed to marginaleffects; use "
+            "MixedResults.emmeans."
+        )
     return _model_class()(fit, _vault(fit, data, recipe))
 
 
 def _imported() -> tuple[Any, Any, Any]:
-    """Return polars and the two classes of marginaleffects that a model is made of."""
+    """Return polars and the classes ModelAbstract and ModelVault of marginaleffects."""
     try:
         import polars as pl
         from marginaleffects.classes import ModelAbstract, ModelVault
     except ImportError:
         raise ModelError(
-            "marginaleffects 0.6 or later is not installed, or is another version: pip install marginaleffects"
+            "marginaleffects 0.6 or later is not installed; install it: pip install marginaleffects"
         ) from None
     return pl, ModelAbstract, ModelVault
 
@@ -81,11 +84,11 @@ def _kept(fit: Fitted) -> BoolArray:
 
 
 def _model_class() -> Any:
-    """Return the class of models in marginaleffects' terms, which inherits from that package's."""
+    """Return a subclass of marginaleffects' ModelAbstract; defined on call because the package is optional."""
     pl, base, _ = _imported()
 
     class MixedfitModel(base):  # type: ignore[misc, valid-type]
-        """A mixedfit model in marginaleffects' terms."""
+        """Adapter of a mixedfit model for marginaleffects."""
 
         def get_exog(self, newdata: Any) -> Array:
             recipe = usable(self.model._fit.design.recipe)
@@ -107,14 +110,14 @@ def _model_class() -> Any:
             return float("inf")
 
         def get_autodiff_args(self) -> dict[str, Any]:
-            """Say that the model is linear: exact derivatives instead of differences."""
+            """Return that the model is linear, so that marginaleffects uses exact derivatives."""
             return {"model_type": "linear", "family": None, "link": None}
 
     return MixedfitModel
 
 
 def _vault(fit: Fitted, data: Any, recipe: Recipe) -> Any:
-    """Return the record of a model that marginaleffects keeps: coefficients, builder of rows, data."""
+    """Return marginaleffects' record of a model: coefficients, function that builds X, data."""
     pl, _, vault = _imported()
     kept = _kept(fit)
     response = response_name(fit_of(fit))
@@ -135,7 +138,7 @@ def _vault(fit: Fitted, data: Any, recipe: Recipe) -> Any:
 
 
 def _column(values: pd.Series[Any], variable: Any, pl: Any) -> Any:
-    """Return a column for polars; labels as an Enum of the fit's levels in their order."""
+    """Return a polars column; labels become an Enum with the levels of the fit in order."""
     if variable is not None and variable.levels is not None:
         return pl.Series(
             values.astype(str).tolist(), dtype=pl.Enum([str(level) for level in variable.levels])

@@ -13,7 +13,7 @@ __all__ = ["html_table", "to_html", "to_latex", "to_markdown"]
 
 
 def _captioned(what: Any, caption: str | None) -> Iterator[tuple[Table, str]]:
-    """Yield the tables of a record with their captions; `caption` replaces the first."""
+    """Yield the tables of a result with their captions; `caption` replaces the first."""
     for number, table in enumerate(tables_of(what)):
         yield table, table.caption if caption is None or number else caption
 
@@ -46,7 +46,7 @@ _LATEX = {
 }
 
 BREAK = r"\par "
-"""Separator of notes, each on its own line because some are formulas and not sentences."""
+"""Separator of notes; each has its own line, because some are formulas and not sentences."""
 
 _NEGATIVE = re.compile(r"^-(?=[\d.∞])")
 
@@ -57,21 +57,26 @@ def _latex_text(text: str) -> str:
 
 
 def to_latex(what: Any, *, caption: str | None = None, label: str = "") -> str:
-    r"""Return the tables of a record as LaTeX, for the package booktabs.
+    r"""Return the tables of a result as LaTeX, for the package booktabs.
 
     Parameters
     ----------
-    what : fit or record
-        A fit, a summary, or anything with a table: `anova`, `emmeans`, `compare_models`, a DataFrame.
+    what : fit, result or DataFrame
+        A fit, a summary, a DataFrame, or a result with a table, such as those of `anova`, `emmeans` and
+        `compare_models`.
     caption : str, optional
         Replaces the caption of the first table. With "" there is no caption and no table environment.
     label : str
         Label of the first table, for ``\ref``.
 
+    Returns
+    -------
+    str
+
     Raises
     ------
     ModelError
-        If there is no table.
+        If `what` has no table.
 
     Examples
     --------
@@ -122,17 +127,21 @@ def _markdown_text(text: str) -> str:
 
 
 def to_markdown(what: Any, *, caption: str | None = None) -> str:
-    """Return the tables of a record as Markdown, with aligned columns.
+    """Return the tables of a result as Markdown, with aligned columns.
 
     Parameters
     ----------
     what, caption
         As in `to_latex`.
 
+    Returns
+    -------
+    str
+
     Raises
     ------
     ModelError
-        If there is no table.
+        If `what` has no table.
 
     Examples
     --------
@@ -174,17 +183,21 @@ def _markdown(table: Table, caption: str) -> str:
 
 
 def to_html(what: Any, *, caption: str | None = None) -> str:
-    """Return the tables of a record as HTML, with captions and the scope of headers for screen readers.
+    """Return the tables of a result as HTML, with captions, and header scopes for screen readers.
 
     Parameters
     ----------
     what, caption
         As in `to_latex`.
 
+    Returns
+    -------
+    str
+
     Raises
     ------
     ModelError
-        If there is no table.
+        If `what` has no table.
 
     Examples
     --------
@@ -197,7 +210,7 @@ def to_html(what: Any, *, caption: str | None = None) -> str:
 
 
 def html_table(table: Table, caption: str) -> str:
-    """Return one table as HTML, its notes below."""
+    """Return one table as HTML, followed by its notes."""
     sides = ["left" if j < table.left else "right" for j in range(len(table.heads))]
 
     def cell(tag: str, text: str, side: str) -> str:

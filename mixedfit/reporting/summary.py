@@ -1,4 +1,4 @@
-"""The summary of a fit, as text, HTML and plain records."""
+"""The summary of a fit, as text, HTML and JSON."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from .table import Table
 __all__ = ["Summary", "fixed_cells", "summarise"]
 
 LONG_TABLE = 60
-"""Largest number of coefficients that are printed; the others are counted."""
+"""Largest number of coefficients that are printed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """Summary of a fit. Prints as in lme4; is shown as HTML in a notebook.
+    """Summary of a fit. Prints like lme4's; notebooks show it as HTML.
 
     Attributes
     ----------
@@ -53,21 +53,22 @@ class Summary:
     residuals : pandas.Series
         Quantiles of the scaled residuals.
     varcorr : pandas.DataFrame
-        Variances of the random effects, as `MixedResults.varcorr`.
+        Variances of the random effects; see `MixedResults.varcorr`.
     coefficients : pandas.DataFrame
-        Columns estimate, std_error, df, statistic, p_value; without degrees of freedom neither df nor p_value.
+        Columns estimate, std_error, df, statistic, p_value; no df and p_value with ``ddf="none"``.
     ddf : str
-        Method of the degrees of freedom; empty without them.
+        Method of the degrees of freedom; empty with ``ddf="none"``.
     correlation : pandas.DataFrame or None
         Correlation of the fixed effects, if requested.
     nobs : int
     ngroups : dict of str to int
+        Number of levels of each grouping factor.
     verdict : str
-        Convergence in words.
+        Message on convergence.
     facts : dict
-        Converged, status, singular, sigma and theta, as values.
+        Values of converged, status, singular, sigma and theta.
     notes : tuple of str
-        Dropped rows and columns, and a residual SD that was held.
+        Notes on dropped rows and columns, and on a residual SD that was held.
     """
 
     title: str
@@ -103,10 +104,10 @@ class Summary:
         return [fixed, random, *_correlation_table(self.correlation)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all contents as numbers and text that JSON can hold; NaN becomes None.
+        """Return the contents as JSON values.
 
-        Infinite numbers, such as the degrees of freedom of a normal distribution, become the text "Infinity", which
-        Python's ``float`` and JavaScript's ``Number`` read.
+        NaN becomes None. Infinity, such as the degrees of freedom of a normal distribution, becomes the text
+        "Infinity", which ``float`` in Python and ``Number`` in JavaScript read.
         """
         record = {
             "title": self.title,
@@ -183,7 +184,7 @@ def summarise(fit: Fit, *, correlation: bool = False, ddf: Ddf | Literal["none"]
 
 
 def _coefficients(fit: Fit, ddf: Ddf | Literal["none"] | None) -> tuple[pd.DataFrame, str]:
-    """Return the table of fixed effects, and the method of its degrees of freedom."""
+    """Return the table of fixed effects, and the method of the degrees of freedom."""
     ddf = method_named(ddf)
     if ddf == "none":
         estimate, error = coefficients(fit), standard_errors(fit)
@@ -217,10 +218,10 @@ def _notes(fit: Fit) -> tuple[str, ...]:
         notes.append(f"{fit.design.dropped} rows dropped for missing values.")
     zero = fit.design.n - fit.cross.n
     if zero:
-        notes.append(f"{zero} rows have weight 0 and do not count.")
+        notes.append(f"{zero} rows have weight 0 and are not used.")
     dropped = [str(name) for name, value in coefficients(fit).items() if not np.isfinite(value)]
     if dropped:
-        notes.append(f"Fixed-effects matrix without full rank; dropped: {', '.join(dropped)}.")
+        notes.append(f"Linearly dependent columns of the fixed effects, dropped: {', '.join(dropped)}.")
     if fit.held_sigma is not None:
         notes.append(f"Residual standard deviation held at {fit.held_sigma:g}.")
     return tuple(notes)
@@ -253,7 +254,7 @@ def _text_lines(s: Summary) -> list[str]:
 
 
 def _one_decimal(value: float) -> str:
-    """Return R's ``format(round(x, 1))``: a trailing .0 is not shown."""
+    """Return a number with one decimal but without a trailing ".0", as R's ``format(round(x, 1))``."""
     return f"{value:.1f}".removesuffix(".0")
 
 
@@ -290,7 +291,7 @@ def _fixed_lines(coefficients: pd.DataFrame) -> list[str]:
 
 
 def fixed_cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Return the heads and the columns of the table of fixed effects, as text."""
+    """Return the heads and columns of the table of fixed effects, as text."""
     estimates, errors, statistics = coefficient_columns(
         shown["estimate"].tolist(), shown["std_error"].tolist(), shown["statistic"].tolist()
     )
@@ -306,7 +307,7 @@ def fixed_cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def _degrees(df: float) -> str:
-    """Return degrees of freedom with two decimals, or with none from 10,000."""
+    """Return degrees of freedom as text, with two decimals below 10,000 and none above."""
     if not np.isfinite(df):
         return "NA" if np.isnan(df) else "Inf"
     return f"{df:.2f}" if df < 1e4 else f"{df:.0f}"

@@ -1,4 +1,4 @@
-"""Tables of results as text, cell by cell; `markup` writes them as LaTeX, Markdown and HTML."""
+"""Tables of results with cells of text; `markup` converts them to LaTeX, Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Table:
     caption : str
     heads : tuple of str
     rows : tuple of tuple of str
-        A row of one cell is a title that spans the table.
+        A row of one cell is a subtitle that spans the table.
     left : int
-        Number of leading columns that are labels.
+        Number of leading columns with labels.
     notes : tuple of str
     """
 
@@ -75,7 +75,7 @@ _SHARED = (
     "bias",
     "mc_error",
 )
-"""Columns in the unit of the estimates, which get the same number of decimals."""
+"""Columns in the unit of the estimates; these have the same number of decimals."""
 
 
 _CAPTIONS = {
@@ -90,16 +90,16 @@ _CAPTIONS = {
 
 
 def tables_of(what: Any) -> list[Table]:
-    """Return a record's tables as text.
+    """Return the tables of a result.
 
     Parameters
     ----------
-    what : MixedResults, record with `_tables()` or a `table`, or DataFrame
+    what : Table, MixedResults, Series, DataFrame, or result with a method `_tables`, a `table` or a `summary`
 
     Raises
     ------
     ModelError
-        If it holds no table.
+        If `what` has no table.
     """
     if isinstance(what, Table):
         return [what]
@@ -112,23 +112,23 @@ def tables_of(what: Any) -> list[Table]:
     if isinstance(what, pd.Series):
         what = what.to_frame()
     if isinstance(what, pd.DataFrame):
-        return [_of_frame(what, "", ())]
+        return [_frame_table(what, "", ())]
     if isinstance(getattr(what, "table", None), pd.DataFrame):
         notes = tuple(str(note) for note in getattr(what, "notes", ()))
         method = getattr(what, "method", "")
         if isinstance(method, str) and method and not any("egrees of freedom" in note for note in notes):
             notes = (f"Degrees of freedom: {method}.", *notes)
-        return [_of_frame(what.table, _CAPTIONS.get(type(what).__name__, ""), notes)]
+        return [_frame_table(what.table, _CAPTIONS.get(type(what).__name__, ""), notes)]
     if callable(getattr(what, "summary", None)):
         return tables_of(what.summary())
     raise ModelError(
-        f"a {type(what).__name__} holds no table; expected a fit, a summary, a record with a table such as "
+        f"a {type(what).__name__} has no table; expected a fit, a summary, a result with a table such as "
         "fit.anova(), or a DataFrame."
     )
 
 
-def _of_frame(frame: pd.DataFrame, caption: str, notes: tuple[str, ...]) -> Table:
-    """Return a frame as text; its index, unless it only counts rows, and its columns of text come first, as labels."""
+def _frame_table(frame: pd.DataFrame, caption: str, notes: tuple[str, ...]) -> Table:
+    """Return the table of a frame: first labels (the index and columns of text), then numbers."""
     labels: list[tuple[str, list[str]]] = []
     if not isinstance(frame.index, pd.RangeIndex):
         for i in range(frame.index.nlevels):
@@ -152,7 +152,7 @@ def _missing(value: Any) -> bool:
 
 
 def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
-    """Return the text of columns of numbers."""
+    """Return the cells of numeric columns as text."""
     errors = next((frame[name] for name in ("std_error", "std.error") if name in names), ())
     shared = decimals_of_error(errors)
     out = {}
@@ -176,7 +176,7 @@ def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
 
 
 _DECIMALS = {"df": 2, "df_denom": 2, "statistic": 3, "chisq": 3}
-"""Decimals of columns that are the same in every table."""
+"""Decimals of columns that have the same number in every table."""
 
 
 def _whole(values: list[float]) -> bool:

@@ -1,6 +1,6 @@
-"""Tidy tables, as R's broom.mixed: a row for each term, model or observation.
+"""Tidy tables, as in R's broom.mixed: one row for each term, model or observation.
 
-Columns have broom.mixed's names, dots included, so that tables can go between the two languages as they are.
+Columns have the names of broom.mixed, with dots, so that tables of both programs can be combined.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def tidy(
     ddf: Ddf | Literal["none"] | None = None,
     scale: Scale = "sdcor",
 ) -> pd.DataFrame:
-    """Return a row for each term; see `MixedResults.tidy`."""
+    """Return a table with one row for each term; see `MixedResults.tidy`."""
     wanted = (effects,) if isinstance(effects, str) else tuple(effects)
     unknown = [name for name in wanted if name not in EFFECTS]
     if unknown or not wanted:
@@ -83,7 +83,7 @@ _COLUMNS = (
 
 
 def _stacked(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return tables below each other, with the columns that any of them has, in broom's order."""
+    """Return tables concatenated by rows, with all their columns in the order of broom.mixed."""
     columns = [name for name in _COLUMNS if any(name in table for table in tables)]
     out: dict[str, pd.Series[float]] = {}
     for name in columns:
@@ -123,7 +123,7 @@ def _fixed(fit: Fit, level: float | None, method: str, ddf: Ddf | Literal["none"
 
 
 def _variances(fit: Fit, level: float | None, method: str, scale: Scale) -> pd.DataFrame:
-    """Return standard deviations and correlations in the order of θ, as broom.mixed 0.2.9 and lme4 list them."""
+    """Return standard deviations and correlations in the order of θ, as in broom.mixed 0.2.9."""
     source = {(r.grp, r.var1, r.var2): r for r in variance_table(fit).itertuples(index=False)}
     head = ("sd", "cor") if scale == "sdcor" else ("var", "cov")
     rows = []
@@ -137,7 +137,8 @@ def _variances(fit: Fit, level: float | None, method: str, scale: Scale) -> pd.D
         return table
     if scale == "vcov":
         raise ModelError(
-            "intervals of variance parameters are of standard deviations; give scale='sdcor' with conf_int=True."
+            "intervals of variance parameters are computed for standard deviations and correlations only; use "
+            "scale='sdcor' with conf_int=True."
         )
     if method == "profile":
         limits = profile(fit, "variances", levels=(level,)).conf_int(level, "variances")
@@ -151,7 +152,7 @@ def _variances(fit: Fit, level: float | None, method: str, scale: Scale) -> pd.D
 
 
 def _theta_order(fit: Fit) -> list[tuple[str, str | None, str | None]]:
-    """Return keys of `varcorr`'s rows in the order of `variance_parameters`."""
+    """Return the keys of the rows of `varcorr` in the order of `variance_parameters`."""
     starts: dict[tuple[int, int], str] = {}
     for f, block in enumerate(fit.design.blocks):
         at = 0
@@ -174,7 +175,7 @@ def _modes(fit: Fit, level: float | None) -> pd.DataFrame:
         table = _levels(block.name, block.grouping.levels, block.effects, modes, "ran_vals")
         table["std.error"] = errors.T.ravel()
         parts.append(table)
-    table = _stacked(parts) if parts else _nothing("std.error")
+    table = _stacked(parts) if parts else _empty_table("std.error")
     if level is not None:
         half = float(ndtri(0.5 + 0.5 * level)) * table["std.error"]
         table["conf.low"], table["conf.high"] = table["estimate"] - half, table["estimate"] + half
@@ -186,11 +187,11 @@ def _coefficients(fit: Fit) -> pd.DataFrame:
         _levels(name, table.index, tuple(table.columns), table.to_numpy(), "ran_coefs")
         for name, table in group_coefficients(fit).items()
     ]
-    return _stacked(parts) if parts else _nothing()
+    return _stacked(parts) if parts else _empty_table()
 
 
-def _nothing(*further: str) -> pd.DataFrame:
-    """Return the table of a model without random effects."""
+def _empty_table(*further: str) -> pd.DataFrame:
+    """Return the empty table of a model without random effects."""
     names = ["effect", "group", "level", "term", "estimate", *further]
     return pd.DataFrame(
         {name: pd.Series([], dtype=object if i < 4 else float) for i, name in enumerate(names)}
@@ -204,7 +205,7 @@ def _levels(
     values: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
     kind: str,
 ) -> pd.DataFrame:
-    """Return a row for each effect and level, levels varying fastest, as broom.mixed does."""
+    """Return a table with one row for each effect and level, levels varying fastest as in broom.mixed."""
     count = len(levels)
     return pd.DataFrame(
         {
@@ -218,7 +219,7 @@ def _levels(
 
 
 def glance(fit: Fit) -> pd.DataFrame:
-    """Return one row about the model; see `MixedResults.glance`."""
+    """Return a table with one row for the model; see `MixedResults.glance`."""
     criterion = {"REMLcrit": fit.reml_criterion} if fit.reml else {"deviance": fit.deviance}
     row = {
         "nobs": fit.nobs,
@@ -233,7 +234,7 @@ def glance(fit: Fit) -> pd.DataFrame:
 
 
 def augment(fit: Fit, data: object = None) -> pd.DataFrame:
-    """Return a row for each observation; see `MixedResults.augment`."""
+    """Return a table with one row for each observation; see `MixedResults.augment`."""
     design = fit.design
     if data is None:
         table = pd.DataFrame({response_name(fit): fit.response}, index=design.index)
@@ -263,18 +264,23 @@ def augment(fit: Fit, data: object = None) -> pd.DataFrame:
 
 
 def rows_of(data: object, index: pd.Index[str]) -> pd.DataFrame:
-    """Return a copy of the rows of the data that were in the fit."""
+    """Return a copy of the rows of `data` that are in the fit, matched by index.
+
+    Raises
+    ------
+    DataError
+        If rows of the fit are missing, or index labels are not unique.
+    """
     frame = as_frame(data, column_names(data))
     if len(frame) == len(index) and frame.index.equals(index):
         return frame.copy()
     if not frame.index.is_unique:
         raise DataError(
-            "the data given to augment have several rows with the same index label, so that those of the fit cannot be "
-            "told from others; fit to, and give, data.reset_index(drop=True)."
+            "the data have several rows with the same index label, so that the rows of the fit cannot be identified; "
+            "fit the model to data.reset_index(drop=True) and pass the same frame here."
         )
     if not index.isin(frame.index).all():
         raise DataError(
-            "the data given to augment lack rows of the fit (by their index); give the data that the model was "
-            "fitted to."
+            "the data lack rows of the fit (by their index); pass the data that the model was fitted to."
         )
     return frame.loc[index].copy()

@@ -471,9 +471,9 @@ def test_long_names_must_lose_what_they_share_or_their_middle() -> None:
 
 
 def test_names_in_quotes_must_be_those_of_the_data() -> None:
-    from mixedfit.core.format import plain
+    from mixedfit.core.format import without_quotes
 
-    assert plain("Time:Q('vitamin.E')Evit100") == "Time:vitamin.E Evit100"
+    assert without_quotes("Time:Q('vitamin.E')Evit100") == "Time:vitamin.E Evit100"
     data = mf.load_dataset("sleepstudy").rename(columns={"Days": "days awake", "Reaction": "time (ms)"})
     fit = fitted("Q('time (ms)') ~ Q('days awake') + (Q('days awake') | Subject)", data)
     assert fit.plot.spaghetti().get_ylabel() == "time (ms)"

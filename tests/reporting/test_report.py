@@ -90,8 +90,8 @@ def page(name: str) -> tuple[str, Page]:
     with pytest.MonkeyPatch.context() as patch:
         if name not in DRAWN:
             blank = b'<svg width="1pt" height="1pt"></svg>'
-            patch.setattr(figures, "drawn", lambda *_: blank)
-            patch.setattr(figures, "_whole", lambda *_: blank)
+            patch.setattr(figures, "axes_svg", lambda *_: blank)
+            patch.setattr(figures, "_figure_svg", lambda *_: blank)
         text = report_html(fitted(name))
     return text, Page(text)
 
@@ -256,13 +256,13 @@ def test_checks_must_count_what_is_far() -> None:
     assert found.far == int((scaled.abs() > 3).sum()) == 3
     assert found.expected == pytest.approx(180 * 0.0027, rel=1e-3)
     assert found.farthest[0] == (str(scaled.abs().idxmax()), pytest.approx(scaled.abs().max()))
-    assert "many more than the 0.49 that normal residuals would put there" in found.sentences()[0]
+    assert "many more than the 0.49 expected of normal residuals" in found.sentences()[0]
     rng = np.random.default_rng(1)
     data: Any = pd.DataFrame(
         {"g": np.repeat(np.arange(200), 20), "y": rng.integers(1, 6, 4000).astype(float)}
     )
     words = checks_of(mf.lmm("y ~ 1 + (1 | g)", data).fit()).sentences()
-    assert "far fewer than the 10.8 that" in words[0]
+    assert "far fewer than the 10.8 expected" in words[0]
     assert "only 5 different values" in words[-1]
 
 

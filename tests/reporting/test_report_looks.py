@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import mixedfit as mf
-from mixedfit.core.format import number, plain
+from mixedfit.core.format import number, without_quotes
 from mixedfit.reporting.html import figures, report_html
 from mixedfit.reporting.html.parts import stacked
 from mixedfit.reporting.table import Table
@@ -60,14 +60,14 @@ def test_odd_names_must_be_shown_without_their_quotes() -> None:
 def test_odd_names_must_be_drawn_without_their_quotes() -> None:
     figure, ax = plt.subplots()
     ax.set_ylabel('log(Q("Zeit (ms)"))')
-    figures._svg(figure)
+    figures._to_svg(figure)
     assert ax.get_ylabel() == "log(Zeit (ms))"
     plt.close(figure)
 
 
 def test_a_column_of_a_quoted_name_must_keep_its_level_apart() -> None:
-    assert plain("""Q("a b")B:Q('c')""") == "a b B:c"
-    assert plain("`a b` + Q") == "a b + Q"
+    assert without_quotes("""Q("a b")B:Q('c')""") == "a b B:c"
+    assert without_quotes("`a b` + Q") == "a b + Q"
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -116,13 +116,11 @@ def drawn(scale: Any, noise: float, seed: int = 1) -> pd.DataFrame:
 
 def test_boundary_must_be_said_by_case(shared_data: Path) -> None:
     """A variance of 0, a correlation of ±1, and a rank that is lacking without either."""
-    assert (
-        verdict_in_words(singular())[1][0] == "The best value of the variance between levels of Batch is 0."
-    )
+    assert verdict_in_words(singular())[1][0] == "The estimate of the variance between levels of Batch is 0."
     tied = mf.lmm("y ~ x + (x | g)", drawn((1.0, 0.01), 0.3)).fit()
     assert tied.singular
     (words, _) = verdict_in_words(tied)[1]
-    assert words == "The best value of the correlation of x and (Intercept) between levels of g is 1."
+    assert words == "The estimate of the correlation of x and (Intercept) between levels of g is 1."
     lacking = mf.lmm(
         "Weight ~ Time + Cu + (Cu | Litter) + (Time || Pig)", pd.read_csv(shared_data / "dietox.csv")
     )
@@ -144,9 +142,9 @@ def test_a_linear_model_must_not_be_said_to_converge() -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_reason_for_no_profile_must_be_the_true_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "left out, as was asked" in read(report_html(singular(), profile=False))
+    assert "left out, as requested" in read(report_html(singular(), profile=False))
     monkeypatch.setattr(page, "PATIENCE", 0.0)
-    assert "since they take long; profile=True (on the command line, --profile yes)" in read(
+    assert "since they would take long; profile=True (on the command line, --profile yes)" in read(
         report_html(singular())
     )
     monkeypatch.setattr(page, "MOST_PROFILED", 1)
@@ -264,7 +262,7 @@ COOKED = CAKE.assign(hot=CAKE["temp"] > 200, sure=0.5)
             "angle ~ recipe * temp * hot",
             "on recipe (a factor with 3 levels), temp, hot (true or false) and all their interactions.",
         ),
-        ("angle ~ (recipe + temp + hot)**2", "hot (true or false) and the interactions of every two."),
+        ("angle ~ (recipe + temp + hot)**2", "hot (true or false) and all their two-way interactions."),
         ("angle ~ 0 + recipe", "There is no intercept: coefficients of recipe are means of its levels."),
         ("angle ~ 1", "The fixed part is one mean for all rows."),
         (
@@ -303,7 +301,7 @@ def test_random_effects_must_be_said_to_be_what_they_are(term: str, expected: st
 def test_r_squared_must_be_said_to_leave_an_offset_out() -> None:
     data = SLEEP.assign(known=5.0 * SLEEP["Days"])
     (words,) = shares_in_words(mf.lmm("Reaction ~ Days + (Days | Subject)", data, offset="known").fit())
-    assert words.startswith("The fixed part, the offset apart, explains")
+    assert words.startswith("The fixed part, without the offset, explains")
 
 
 def test_crossed_intercepts_must_be_numbered_within_their_factor() -> None:

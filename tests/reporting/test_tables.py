@@ -155,7 +155,7 @@ def test_latex_must_leave_the_environment_out_without_a_caption() -> None:
 
 
 def test_table_must_be_refused_of_what_has_none() -> None:
-    with pytest.raises(mf.ModelError, match="a float holds no table"):
+    with pytest.raises(mf.ModelError, match="a float has no table"):
         mf.to_html(3.0)
 
 
@@ -179,7 +179,7 @@ def test_compare_models_must_hold_each_models_numbers() -> None:
 
 def test_compare_models_must_warn_of_what_cannot_be_compared() -> None:
     null = fitted("Reaction ~ 1 + (1 | Subject)")
-    assert "fit by ML" in str(mf.compare_models([null, fitted(SLOPES)]))
+    assert "fit the models by ML" in str(mf.compare_models([null, fitted(SLOPES)]))
     assert "fit by ML" not in str(mf.compare_models([fitted(INTERCEPTS), fitted(SLOPES)]))
     assert "REML and ML" in str(mf.compare_models([null, fitted(SLOPES, False)]))
     fewer = mf.lmm(SLOPES, DATA.head(100)).fit()

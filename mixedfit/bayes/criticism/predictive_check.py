@@ -20,7 +20,7 @@ from mixedfit.bayes.draws.row_density import (
 from mixedfit.bayes.draws.scale_draws import ScaleDraws, group_sigmas, new_effects
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, nearest
-from mixedfit.core.format import joined, text_columns, wrapped
+from mixedfit.core.format import join_words, text_columns, wrapped
 from mixedfit.core.options import check_count, check_one_of
 from mixedfit.core.seeds import generator
 from mixedfit.design.design import Design
@@ -202,8 +202,8 @@ class PredictiveCheck:
         p = self.table["p_value"]
         tails = {"larger": p.index[p < EXTREME], "smaller": p.index[p > 1 - EXTREME]}
         return [
-            f"In the data {joined(list(map(str, names)))} {'is' if len(names) == 1 else 'are'} {comparison} than in "
-            "nearly all replicates."
+            f"In the data {join_words(list(map(str, names)))} {'is' if len(names) == 1 else 'are'} {comparison} than "
+            "in nearly all replicates."
             for comparison, names in tails.items()
             if len(names)
         ] or ["The data look like the replicates in all of these."]

@@ -171,7 +171,6 @@ class CrossedChain(Chain):
         return float(sum(accepted for _, accepted in done) / sweeps) if sweeps > 0 else float("nan")
 
     def sweep(self, places: IntArray) -> int:
-        """Run one sweep for each of `places`; return the number of sweeps that succeeded."""
         for count, place in enumerate(places):
             for i, step in enumerate(self.steps):
                 rest = self.border[:, -1] - (self.total - self.parts[i])

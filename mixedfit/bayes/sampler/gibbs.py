@@ -61,13 +61,7 @@ def gibbs(
     ModelError
         If a prior or an option is not valid, or the posterior is improper.
     """
-    for name, value, least in (
-        ("draws", draws, 4),
-        ("tune", tune, 0),
-        ("chains", chains, 1),
-        ("thin", thin, 1),
-    ):
-        check_count(name, value, least)
+    _check_counts(draws, tune, chains, thin)
     workers = min(chains, threads_of(n_jobs))
     model = {"errors": errors, "random_effects": random_effects, "sigma": sigma, "data": data}
     error_model, others = place_error_model(design, priors, **model)
@@ -76,13 +70,7 @@ def gibbs(
     begun = perf_counter()
     make = _chain_maker(restricted, cross, placement, error_model, Plan.of(draws, tune, thin, keep_effects))
     runs = [make(np.random.default_rng(child)) for child in seed_sequence(seed).spawn(chains)]
-    with blas_threads(1), Progress(progress) as shown:
-        finished = _run_all(runs, workers, shown)
-    kept = min(run.kept for run in runs)
-    if not finished:
-        if kept < 4:
-            raise KeyboardInterrupt
-        warn(f"stopped after {kept} of {draws} draws a chain; these are kept.", SamplingWarning)
+    kept = _sampled(runs, draws, workers, progress)
     settings = {"tune": tune, "thin": thin, "seconds": perf_counter() - begun}
     posterior = _posterior(restricted, cross, placement, error_model, order, runs, kept, settings)
     if posterior._stuck:
@@ -94,6 +82,25 @@ def gibbs(
         without=partial(_sample_without, design, options),
         given=placement.user_statements(priors),
     )
+
+
+def _check_counts(draws: int, tune: int, chains: int, thin: int) -> None:
+    check_count("draws", draws, 4)
+    check_count("tune", tune, 0)
+    check_count("chains", chains, 1)
+    check_count("thin", thin, 1)
+
+
+def _sampled(runs: list[Chain], draws: int, workers: int, progress: bool | None) -> int:
+    """Run the chains and return the number of draws kept of each: fewer than `draws` after an interrupt."""
+    with blas_threads(1), Progress(progress) as shown:
+        finished = _run_all(runs, workers, shown)
+    kept = min(run.kept for run in runs)
+    if not finished:
+        if kept < 4:
+            raise KeyboardInterrupt
+        warn(f"stopped after {kept} of {draws} draws a chain; these are kept.", SamplingWarning)
+    return kept
 
 
 def _fixed_defaults(

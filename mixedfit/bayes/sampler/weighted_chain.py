@@ -136,7 +136,6 @@ class WeightedChain(Chain):
         self.scales = (rows.start.copy(), np.ones(n), np.ones(levels), variances, precisions)
 
     def sweep(self, places: IntArray) -> int:
-        """Run one sweep for each of `places`; return the number of sweeps that succeeded."""
         return _run(
             self.rng,
             *self.products,

@@ -1,4 +1,4 @@
-"""Recipes: how the matrices of further rows are built with the transforms learnt in the fit."""
+"""Recipes, which build the matrices of new rows with the state of the transforms of the fit."""
 
 from __future__ import annotations
 

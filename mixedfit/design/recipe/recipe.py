@@ -1,6 +1,6 @@
-"""`Recipe`: X, Z and offset of further rows.
+"""`Recipe`: X, Z and offset of new rows.
 
-A recipe holds what was learnt (means, knots, levels), never the rows themselves.
+A recipe holds the state of transforms (means, knots, levels), not the rows of the fit.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _CALLED = re.compile(r"C\(\s*`?([^\W\d][\w.]*)`?\s*[,)]")
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """How the matrices of further rows are built, with the transforms learnt in the fit.
+    """Builds the matrices of new rows, with the state of the transforms of the fit.
 
     Attributes
     ----------
     parsed : ParsedFormula
     formula : formulaic formula
-        Its parts, many-level factors left out.
+        The parts of the formula, without many-level factors.
     x_names : tuple of str, length p
     variables : dict of str to Variable
-        Every variable of the fixed part, of random effects and of offsets.
+        Variables of the fixed part, of random effects and of offsets.
     groups : tuple of GroupRecipe
         In the order of the design's blocks.
     many : tuple of ManyRecipe
@@ -53,9 +53,9 @@ class Recipe:
     specs : dict of str to formulaic model specification, or None
         None where every term is a product of numeric columns or a label.
     context : mapping
-        Functions and constants of the user's own.
+        Functions and constants of the user.
     refusal : str
-        Why the recipe cannot be used, if so.
+        The reason why the recipe cannot be used; empty if it can.
     """
 
     parsed: ParsedFormula
@@ -70,7 +70,7 @@ class Recipe:
     refusal: str = ""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state without functions of the user, which cannot be pickled."""
+        """Return the state for pickle, without functions of the user that cannot be pickled."""
         state = dict(self.__dict__)
         try:
             pickle.dumps(self.context)
@@ -81,7 +81,7 @@ class Recipe:
 
     @property
     def without_context(self) -> str:
-        """The error message of a recipe without the functions of the user; empty if the formula uses none."""
+        """The `refusal` of a recipe without the functions of the user; empty if the formula uses none."""
         used = [
             name for name in self.context if re.search(rf"(?<![\w.]){re.escape(name)}\b", self.parsed.source)
         ]
@@ -100,23 +100,26 @@ class Recipe:
         effects_of: Collection[int] | None = None,
         offset: Array | None = None,
     ) -> NewRows:
-        """Return the numbers of further rows.
+        """Return the matrices of new rows.
 
         Parameters
         ----------
         data : pandas or polars frame, pyarrow table or mapping of arrays
             Not changed; the response is not needed.
         levels_of, effects_of : collection of int, optional
-            Blocks whose grouping columns are read, and whose effects' columns are built; all by default. Of the
-            others levels are −1 and effects 0, and what only they need may be missing from the data.
+            Blocks whose grouping columns are read, and blocks whose effects are computed; all by default. Other
+            blocks have levels −1 and effects 0, and the data need not have their columns.
         offset : ndarray, shape (n,), optional
             For a fit whose offset was an array.
+
+        Returns
+        -------
+        NewRows
 
         Raises
         ------
         DataError
-            If a column is missing or of another kind than in the fit, or a fixed factor has a level that the fit
-            did not have.
+            If a column is missing or has another type than in the fit, or a fixed factor has a new level.
         ModelError
             If the recipe cannot be used.
         """
@@ -147,7 +150,7 @@ class Recipe:
         )
 
     def _needed(self, blocks: Iterable[int]) -> list[str]:
-        """Return the variables of the fixed part, of offsets and of some blocks' effects."""
+        """Return the variables of the fixed part, of offsets and of the effects of some blocks."""
         offsets = [f"O{i}" for i in range(len(self.parsed.offsets))]
         return self._names(["X", *offsets, *(key for f in blocks for key in self.groups[f].keys)])
 
@@ -158,7 +161,7 @@ class Recipe:
         return [name for name in self.variables if name in used]
 
     def effect_terms(self, block: int) -> tuple[FixedTerm, ...]:
-        """Return the terms of a block's effects, with their columns among the block's."""
+        """Return the terms of a block's effects; their `columns` are positions among the block's effects."""
         out: list[FixedTerm] = []
         at = 0
         for key in self.groups[block].keys:
@@ -172,21 +175,21 @@ class Recipe:
 
     @lazy
     def widths(self) -> tuple[int, ...]:
-        """Effects per level of every block."""
+        """Number of effects per level of each block."""
         return tuple(sum(len(term.columns) for term in self.effect_terms(f)) for f in range(len(self.groups)))
 
     def fixed_rows(self, data: Any) -> tuple[Array, tuple[IntArray, ...]]:
-        """Return X, shape (n, p), and the codes of many-level fixed factors; as `rows`, without the rest."""
+        """Return `X` and `many` of `NewRows` only."""
         table, columns = self._columns(data, self.fixed_names, [])
         return self._fixed(columns, len(table)), self._many_codes(columns)
 
     def effect_rows(self, block: int, data: Any) -> Array:
-        """Return the columns of a block's effects, shape (n, k); as `rows`, without the rest."""
+        """Return `z` of `NewRows` for one block only, shape (n, k)."""
         table, columns = self._columns(data, self.effect_names(block), [])
         return self._effects(self.groups[block], columns, len(table))
 
     def effect_names(self, block: int) -> tuple[str, ...]:
-        """Variables of a block's effects."""
+        """Return the variables of a block's effects."""
         return tuple(self._names(self.groups[block].keys))
 
     @lazy
@@ -196,7 +199,7 @@ class Recipe:
 
     @lazy
     def terms(self) -> tuple[FixedTerm, ...]:
-        """Terms of the fixed part, the intercept among them, with their columns; many-level factors last."""
+        """Terms of the fixed part, the intercept included, with their columns; many-level factors come last."""
         spec = None if self.specs is None else self.specs["X"]
         terms = list(fixed_terms(self.formula.X, spec, self.variables, cut=self._cut, power=self._power))
         at = len(self.x_names)
@@ -208,7 +211,7 @@ class Recipe:
 
     @property
     def _cut(self) -> bool:
-        """Whether a many-level factor spans the intercept, whose column is not in X."""
+        """Whether a many-level factor spans the intercept, so that X has no column for it."""
         return bool(self.many) and self.many[0].first == 0
 
     @property
@@ -218,9 +221,9 @@ class Recipe:
     def _columns(
         self, data: Any, names: Sequence[str], others: Sequence[str]
     ) -> tuple[pd.DataFrame, dict[str, pd.Series[Any]]]:
-        """Return the data as a frame, and its variables as the fit saw them."""
+        """Return the data as a frame, and the named variables converted to the types and levels of the fit."""
         usable(self)
-        wanted = [*names, *others] or column_names(data)[:1]  # the number of rows is needed
+        wanted = [*names, *others] or column_names(data)[:1]  # at least one column, for the number of rows
         table = as_frame(data, wanted)
         return table, {name: column_values(self.variables[name], table[name]) for name in names}
 
@@ -250,7 +253,7 @@ class Recipe:
         return np.sum(parts, axis=0) if parts else None
 
     def _part(self, key: str, columns: Mapping[str, pd.Series[Any]], n: int) -> Array:
-        """Return the matrix of one part of the formula, NaN in rows where one of its variables is missing."""
+        """Return the matrix of one part of the formula; NaN in rows in which one of its variables is missing."""
         if key not in self.formula._to_dict():
             key = "X"
         parts = names_by_part(self.parsed)
@@ -284,7 +287,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class _Single:
-    """One part of a formula, in the shape of a structured formula."""
+    """One part of a formula, with the interface of a structured formula."""
 
     key: str
     part: Any
@@ -294,7 +297,7 @@ class _Single:
 
 
 def _evaluate(spec: Any, frame: pd.DataFrame, context: Mapping[str, Any], parsed: ParsedFormula) -> Array:
-    """Return the matrix of a part on complete rows, with formulaic's state of the fit."""
+    """Return the matrix of a part on complete rows, with the state of its transforms."""
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("error", DataMismatchWarning)
@@ -308,7 +311,7 @@ def _evaluate(spec: Any, frame: pd.DataFrame, context: Mapping[str, Any], parsed
 
 
 def _beyond(spec: Any, text: str) -> str:
-    """Return the message for rows outside the range of a spline's knots, or an empty string for other errors."""
+    """Return the error message for rows outside the range of a spline, or an empty string for other errors."""
     call = re.search(r"`(.+)\)`", text)
     if call is None or "extrapolation" not in text:
         return ""
@@ -322,7 +325,7 @@ def _beyond(spec: Any, text: str) -> str:
 
 
 def _check_called(spec: Any, columns: Mapping[str, pd.Series[Any]]) -> None:
-    """Refuse numbers under ``C(…)`` that were not among the levels of the fit."""
+    """Raise `DataError` for numbers in ``C(…)`` that are not levels of the fit."""
     for expression, (kind, state) in spec.encoder_state.items():
         found = _CALLED.match(expression)
         if kind is not Factor.Kind.CATEGORICAL or found is None or "categories" not in state:
@@ -352,7 +355,7 @@ def make_recipe(
     parsed, frame, values
         Formula, rows and matrices of the fit.
     groups : iterable of (GroupingFactor, levels, parts)
-        The design's blocks, in order, with the parts of the formula that give their effects.
+        The blocks of the design, in order, with the formula parts of their effects.
     offset : None, str or array
         The argument of `build_design`.
     context : mapping
@@ -383,12 +386,12 @@ def _group(
 
 
 def usable(recipe: Recipe | None) -> Recipe:
-    """Return a design's recipe.
+    """Return a recipe that can be used.
 
     Raises
     ------
     ModelError
-        If there is none, or it cannot be used.
+        If there is no recipe, or it cannot be used.
     """
     if recipe is None:
         raise ModelError(

@@ -1,7 +1,6 @@
-"""Recipes as JSON and back, without executing stored text before it is checked.
+"""Conversion of recipes to and from JSON values.
 
-A formula is code to formulaic. One that comes from a file is evaluated only if `check_is_plain` passes it, as
-for formulas from the command line.
+formulaic evaluates the code in a formula. A formula from a file is evaluated only if it passes `check_is_plain`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ __all__ = ["pack", "unpack"]
 
 
 def pack(recipe: Recipe) -> dict[str, Any] | None:
-    """Return a recipe as JSON values, or None if it holds other values."""
+    """Return a recipe as JSON values, or None if the state of a transform cannot be stored."""
     try:
         return {
             "variables": [_pack_variable(v) for v in recipe.variables.values()],
@@ -65,12 +64,12 @@ def _pack_spec(spec: Any) -> dict[str, Any]:
 
 
 def _pack(value: Any) -> Any:
-    """Return a learnt value as JSON: numbers, text, lists and dictionaries of these.
+    """Return a value of a transform's state as JSON.
 
     Raises
     ------
     TypeError
-        If it is anything else.
+        If it is not made of numbers, text, numeric arrays, lists and dictionaries.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -103,16 +102,19 @@ def unpack(
     blocks: list[tuple[str, pd.Index[Any]]],
     many: list[tuple[str, pd.Index[Any], int]],
 ) -> Recipe:
-    """Return the recipe of a stored fit; one that refuses to be used where its formula is not plain.
+    """Return the recipe of a stored fit; it has a `refusal` if its formula does not pass `check_is_plain`.
 
     Parameters
     ----------
     stored : mapping or None
-        What `pack` returned.
+        Result of `pack`.
     parsed : ParsedFormula
     x_names : tuple of str
+        Names of the columns of X.
     blocks : list of (name, levels)
+        Grouping factors.
     many : list of (column, levels, first)
+        Many-level fixed factors.
     """
     if stored is None:
         return _unusable(parsed, x_names, "the file holds no recipe for further rows")
@@ -140,12 +142,12 @@ def unpack(
 def _rebuilt(
     stored: Mapping[str, Any], parsed: ParsedFormula, variables: Mapping[str, Variable]
 ) -> tuple[Any, dict[str, Any] | None]:
-    """Return the formula that was evaluated and the specification of its parts."""
+    """Return the formula to evaluate and the model specifications of its parts."""
     formula = parsed.matrices
     if stored["terms"] is not None:
         shared = {random_key(part): part for term in parsed.random for part in term.parts}
         own = {"1", *(str(term) for term in formula.X)}
-        if not own.issuperset(stored["terms"]):  # only the formula itself was checked
+        if not own.issuperset(stored["terms"]):  # `check_is_plain` has checked the formula only
             raise ValueError("terms that the formula does not have")
         fixed = Formula(list(stored["terms"]))
         formula = Formula(**{**formula._to_dict(), **shared, "X": fixed})
@@ -163,7 +165,7 @@ def _unusable(parsed: ParsedFormula, x_names: tuple[str, ...], reason: str) -> R
 
 
 def _refusal(parsed: ParsedFormula, variables: Mapping[str, Variable]) -> str:
-    """Return why a formula from a file is not evaluated, or an empty string."""
+    """Return the reason why a formula from a file is not evaluated, or an empty string."""
     try:
         # the response is not evaluated for further rows
         check_is_plain(f"1 ~ {parsed.source.split('~', 1)[1]}", list(variables))
@@ -181,7 +183,7 @@ def _unpack_variable(stored: Mapping[str, Any]) -> Variable:
 
 
 def _one_row(variables: Mapping[str, Variable]) -> pd.DataFrame:
-    """Return a row of values that the fit had: lowest numbers and first levels."""
+    """Return one row of values of the fit: lowest numbers and first levels."""
     columns: dict[str, Any] = {}
     for name, variable in variables.items():
         if variable.levels is not None:
@@ -192,7 +194,7 @@ def _one_row(variables: Mapping[str, Variable]) -> pd.DataFrame:
 
 
 def _spec(part: Any, stored: Mapping[str, Any], frame: pd.DataFrame) -> Any:
-    """Return the specification of a part: structure from the formula, state from the file."""
+    """Return the model specification of a part: its structure from the formula, its state from the file."""
     blank = ModelSpec(
         formula=part,
         output="numpy",

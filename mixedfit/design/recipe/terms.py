@@ -21,18 +21,18 @@ __all__ = ["FixedTerm", "GroupRecipe", "ManyRecipe", "NewRows", "Product", "fixe
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupRecipe:
-    """How rows find their level of a grouping factor, and their effects' columns.
+    """A grouping factor and its random effects, for new rows.
 
     Attributes
     ----------
     name : str
     columns : tuple of str
     kinds : tuple of str
-        numpy's letter for the type of each column in the fit, "O" for labels.
+        numpy's dtype kind of each column in the fit, "O" for categories.
     levels : pandas.Index
-        Levels of the fit.
+        Levels in the fit.
     keys : tuple of str
-        Parts of the formula that give the effects' columns.
+        Keys in `ParsedFormula.matrices` of the effects.
     """
 
     name: str
@@ -44,7 +44,7 @@ class GroupRecipe:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ManyRecipe:
-    """How rows find their level of a fixed factor that is kept as codes.
+    """A many-level fixed factor, for new rows.
 
     Attributes
     ----------
@@ -64,22 +64,22 @@ class ManyRecipe:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NewRows:
-    """The numbers of further rows.
+    """Matrices, codes and offset of new rows. Blocks are in the order of `Design.blocks`.
 
     Attributes
     ----------
     X : ndarray, shape (n, p)
-        Fixed-effect columns in the order of the design's; NaN in rows with a missing value.
+        Columns of `Design.X`; NaN in rows with a missing value.
     many : tuple of ndarray, shape (n,)
-        Level of every many-level fixed factor; −1 where missing.
+        Level of each many-level fixed factor; −1 if missing.
     offset : ndarray, shape (n,), or None
         Sum of the offsets; None if the model has none.
     z : tuple of ndarray, shape (n, k)
-        Columns of every block's effects, in the order of the design's blocks; NaN where missing.
+        Columns of the effects of each block; NaN if missing.
     codes : tuple of ndarray, shape (n,)
-        Level of every block; −1 where it is missing or was not in the fit.
+        Level of each block; −1 if it is missing or not in the fit.
     labels : tuple of ndarray of object, shape (n,)
-        Label of every block's level, None where missing.
+        Label of the level of each block; None if missing.
     index : pandas.Index
         Labels of the rows.
     """
@@ -95,18 +95,19 @@ class NewRows:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """Columns that are products of factors: labels coded fully or by contrasts, and numbers.
+    """Columns of X that are products of categorical and numeric expressions.
 
     Attributes
     ----------
     labels : tuple of (str, bool)
-        Expressions of labels in the order of the product, and whether each is coded by contrasts.
+        Categorical expressions in the order of the product, each with whether it is coded by contrasts (True) or by
+        indicators of all levels.
     numbers : tuple of str
-        Expressions of numbers.
+        Numeric expressions.
     shape : tuple of (str, int)
-        Every expression with its number of columns; the first varies fastest.
+        Each expression with its number of columns; the first varies fastest.
     columns : tuple of int
-        Places in X.
+        Positions in X.
     """
 
     labels: tuple[tuple[str, bool], ...]
@@ -122,15 +123,15 @@ class FixedTerm:
     Attributes
     ----------
     name : str
-        As R writes it: ``(Intercept)``, ``recipe``, ``recipe:temperature``.
+        R's name: ``(Intercept)``, ``recipe``, ``recipe:temperature``.
     factors : tuple of str
-        Expressions whose product it is.
+        Expressions that are multiplied.
     variables : tuple of str
-        Variables in these.
+        Variables in the expressions.
     columns : tuple of int
-        Its columns, places among all fixed effects.
+        Positions among all fixed effects.
     products : tuple of Product
-        How its columns are coded.
+        Coding of the columns.
     """
 
     name: str
@@ -149,12 +150,12 @@ def fixed_terms(
     ----------
     formula : formulaic formula
     spec : formulaic model specification, or None
-        None where every term is a product of numeric columns or a label.
+        None if the matrix was computed directly; see `Matrices.specs`.
     variables : mapping of str to Variable
     cut : bool
-        Whether the intercept's column was taken out of X.
+        Whether the column of the intercept was removed from X.
     power : bool
-        Whether the formula writes powers as ``^``.
+        Whether powers are written as ``^`` in the formula.
     """
     rows = [None] * len(list(formula)) if spec is None else spec.structure
     out, at = [], -1 if cut else 0
@@ -183,7 +184,7 @@ def _text(expression: str, power: bool) -> str:
 
 
 def _levels(term: Any, variables: Mapping[str, Variable]) -> int:
-    """Return the number of levels of a term that is a label, or 0."""
+    """Return the number of levels of a categorical term, or 0."""
     variable = variables.get(term.factors[0].expr) if len(term.factors) == 1 else None
     return 0 if variable is None or variable.levels is None else len(variable.levels)
 
@@ -191,14 +192,14 @@ def _levels(term: Any, variables: Mapping[str, Variable]) -> int:
 def _plain(
     expressions: tuple[str, ...], columns: tuple[int, ...], label: bool, reduced: bool
 ) -> tuple[Product, ...]:
-    """Return the product that a term is, without formulaic: of numbers, or a label by treatment contrasts."""
+    """Return the coding of a term of a matrix computed directly: one factor, or a product of numbers."""
     if label:
         return (Product(((expressions[0], reduced),), (), ((expressions[0], len(columns)),), columns),)
     return (Product((), expressions, tuple((e, 1) for e in expressions), columns),)
 
 
 def _products(structure: Any, columns: tuple[int, ...], spec: Any) -> tuple[Product, ...]:
-    """Return a term's products; their columns follow one another."""
+    """Return the products of a term, in the order of their columns."""
     out, at, names = [], 0, list(structure.columns)
     for scoped in structure.scoped_terms:
         labels = {one.factor.expr: bool(one.reduced) for one in scoped.factors if _is_label(one, spec)}
@@ -223,7 +224,7 @@ def _is_label(scoped: Any, spec: Any) -> bool:
 
 
 def _shape(expressions: list[str], fixed: dict[str, int], names: list[str]) -> tuple[tuple[str, int], ...]:
-    """Return every factor with its number of columns, read off the names of the columns where it is not known."""
+    """Return each expression with its number of columns, from `fixed` or else from the names of the columns."""
     if all(e in fixed for e in expressions):
         return tuple((e, fixed[e]) for e in expressions)
     pattern = re.compile(":".join(rf"{re.escape(e)}(\[.*?\]|)" for e in expressions))

@@ -1,4 +1,4 @@
-"""Variables in a recipe: kind, levels and range, and conversion of further values."""
+"""Variables of a recipe: kind, levels and range, and conversion of new values."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Variable:
     name : str
     kind : {"number", "label", "boolean"}
     levels : pandas.Index or None
-        Labels in order, of a label.
+        Levels in order, if the kind is "label".
     mean, low, high : float
-        Of numbers; the share of True and 0, 1 of booleans; NaN of labels.
+        Mean and range of numbers; proportion of True, 0 and 1 for booleans; NaN for labels.
     two_valued : bool
-        Whether numbers are all `low` or `high`.
+        Whether all values are `low` or `high`.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Variable:
 
 
 def summarise(name: str, column: pd.Series[Any]) -> Variable:
-    """Return the summary of a complete column for a recipe."""
+    """Return the summary of a column without missing values."""
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return Variable(name, "label", dtype.categories, float("nan"), float("nan"), float("nan"), False)
@@ -55,19 +55,19 @@ def summarise(name: str, column: pd.Series[Any]) -> Variable:
 
 
 def _two_valued(values: AnyArray, low: float, high: float) -> bool:
-    """Return whether all values are `low` or `high`; the first rows are tried first."""
+    """Return whether all values are `low` or `high`; the first 20 rows are checked first, for speed."""
     if any(value not in (low, high) for value in values[:20].tolist()):
         return False
     return bool(((values == low) | (values == high)).all())
 
 
 def column_values(variable: Variable, column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return further values as numbers, booleans, or categories of the fit's levels; missing ones stay missing.
+    """Return new values as numbers, booleans, or categories with the levels of the fit; missing values stay missing.
 
     Raises
     ------
     DataError
-        If they are of another kind, or a label is not among the levels of the fit.
+        If the values are of another kind than in the fit, or a label is not a level of the fit.
     """
     check_column(variable.name, column)
     if variable.levels is not None:
@@ -105,7 +105,7 @@ def _numbers(variable: Variable, column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def level_codes(column: pd.Series[Any], levels: pd.Index[Any]) -> IntArray:
-    """Return the place of each value among levels, −1 where it is missing or not one of them, shape (n,)."""
+    """Return the position of each value among levels, shape (n,); −1 if it is missing or not a level."""
     values = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
     codes = np.full(len(values), -1, dtype=np.int64)
     present = values.notna().to_numpy()
@@ -116,7 +116,10 @@ def level_codes(column: pd.Series[Any], levels: pd.Index[Any]) -> IntArray:
 def group_codes(
     columns: Sequence[str], kinds: Sequence[str], levels: pd.Index[Any], table: pd.DataFrame
 ) -> tuple[IntArray, AnyArray]:
-    """Return codes, shape (n,), −1 where unknown, and labels, shape (n,), None where missing."""
+    """Return the codes and labels of a grouping factor, both of shape (n,).
+
+    Codes are −1 for labels that are missing or not in the fit; missing labels are None.
+    """
     parts = [_labels(table[column], kind) for column, kind in zip(columns, kinds, strict=True)]
     missing = np.zeros(len(table), dtype=bool)
     for part in parts:
@@ -137,7 +140,7 @@ def group_codes(
 
 
 def _labels(column: pd.Series[Any], kind: str) -> pd.Series[Any]:
-    """Return a grouping column's labels as the fit had them: whole numbers stay whole beside missing values."""
+    """Return the labels of a grouping column in the type of the fit; missing values may have made integers floats."""
     check_column(str(column.name), column)
     if kind in "iu" and pd.api.types.is_float_dtype(column.dtype):
         whole = column.dropna()
@@ -149,7 +152,7 @@ def _labels(column: pd.Series[Any], kind: str) -> pd.Series[Any]:
 
 
 def unseen_levels(name: str, unseen: Iterable[Any], known: Iterable[Any]) -> DataError:
-    """Return the error that names levels which the fit did not have."""
+    """Return the error for levels that are not in the fit."""
     new, old = [repr(v) for v in unseen], [repr(v) for v in known]
     return DataError(
         f"{name!r} has values that the fit did not have: {_listed(new)} (known: {_listed(old)}); there is no "

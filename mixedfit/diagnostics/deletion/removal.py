@@ -9,7 +9,7 @@ import numpy as np
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import ModelError
 from mixedfit.core.linalg import inverse, symmetric
-from mixedfit.crossproducts.crossprod import CrossProducts, accumulate_products, cross_products
+from mixedfit.crossproducts.crossprod import CrossProducts, add_rows, cross_products
 from mixedfit.design.design import Design, RandomBlock
 from mixedfit.design.grouping import Grouping
 from mixedfit.estimation.fit import Fit
@@ -54,26 +54,22 @@ def cross_products_without(fit: Fit, rows: IntArray) -> CrossProducts:
         layout = sparse.layout
         sparse = replace(sparse, blocks=-sparse.blocks, sides=-sparse.sides)
         sparse.__dict__["layout"] = layout  # depends on the pattern only
-    gram = -cross.gram
-    accumulate_products(
-        sub, root, cross.fixed, cross.basis, cross.first_block, first, cross.tail, gram, sparse
-    )
-    own = () if sparse is None else (sparse.blocks, sparse.sides)
-    for values in (first.gram, first.values, first.border, gram, *own):
-        np.negative(values, out=values)
-    for a in range(first.gram.shape[1]):
-        first.gram[:, :a, a] = first.gram[:, a, :a]
-    if cross.p and not full_rank(symmetric(gram[-cross.p - 1 : -1, -cross.p - 1 : -1])):
-        raise ModelError(NOT_ESTIMABLE)
     weights = np.ones(rows.size) if sub.weights is None else sub.weights[sub.weights > 0]
-    return replace(
+    out = replace(
         cross,
         n=cross.n - weights.size,
         first=first,
-        gram=gram,
+        gram=-cross.gram,
         sparse=sparse,
         log_weights=cross.log_weights - float(np.log(weights).sum()),
     )
+    add_rows(out, sub, root)
+    own = () if sparse is None else (sparse.blocks, sparse.sides)
+    for values in (first.gram, first.values, first.border, out.gram, *own):
+        np.negative(values, out=values)
+    if cross.p and not full_rank(symmetric(out.gram[-cross.p - 1 : -1, -cross.p - 1 : -1])):
+        raise ModelError(NOT_ESTIMABLE)
+    return out
 
 
 def full_rank(grams: Array) -> BoolArray:

@@ -12,8 +12,8 @@ from mixedfit.core.lazy import lazy, memo
 from mixedfit.core.linalg import inverse
 from mixedfit.covariance.constrained_root import (
     LinearRoot,
-    correlated_root,
-    led_root,
+    correlation_root,
+    deviation_root,
     reordered_root,
     working_basis,
 )
@@ -91,7 +91,7 @@ class HeldCorrelation(_HeldRoot):
 
         Far from a covariate's origin both standard deviations hardly differ in direction.
         """
-        root = correlated_root(self.structure, *self._pair, value, self.scales)
+        root = correlation_root(self.structure, *self._pair, value, self.scales)
         basis = inverse(self.turn) @ root.basis
         directions, upper = np.linalg.qr(basis[:2].reshape(2, -1).T)
         basis[:2] = directions.T.reshape(basis[:2].shape)
@@ -153,7 +153,7 @@ class HeldDeviation(_HeldRoot):
 
     @memo
     def _root(self, value: float) -> LinearRoot:
-        root = led_root(self.structure, self.parameter.first, self.scales, without=value == 0.0)
+        root = deviation_root(self.structure, self.parameter.first, self.scales, without=value == 0.0)
         return LinearRoot(inverse(self.turn) @ root.basis, root.diagonal)
 
     @memo

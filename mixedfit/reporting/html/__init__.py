@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a fit."""
+"""The report on a fit: one self-contained HTML page."""
 
 from __future__ import annotations
 

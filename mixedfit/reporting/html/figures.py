@@ -1,4 +1,4 @@
-"""Pictures of the page as SVG, with alternative text."""
+"""Plots of the page as SVG, with alternative text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from mixedfit import plots
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import number, plain, signed
+from mixedfit.core.format import number, signed, without_quotes
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.tables import scaled_residuals
@@ -26,14 +26,14 @@ from .model_words import effect_in_words, variable_of
 
 __all__ = [
     "Picture",
-    "drawn",
+    "axes_svg",
     "effect_pictures",
     "influence_picture",
-    "not_drawn",
-    "nothing_to_draw",
+    "no_fitted_plots",
     "profile_picture",
     "residual_pictures",
     "slope_pictures",
+    "zero_effects",
 ]
 
 _SIZE = re.compile(rb'<svg[^>]*?width="([\d.]+)pt" height="([\d.]+)pt"')
@@ -41,17 +41,17 @@ _SIZE = re.compile(rb'<svg[^>]*?width="([\d.]+)pt" height="([\d.]+)pt"')
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture in the page.
+    """A plot in the page.
 
     Attributes
     ----------
     svg : bytes
     alt : str
-        What it shows, in words.
+        Description for screen readers.
     caption : str
         What to look for.
     wide : bool
-        Whether it takes the page's whole width.
+        Whether it takes the whole width of the page.
     """
 
     svg: bytes
@@ -71,92 +71,92 @@ class Picture:
         )
 
 
-def drawn(draw: Callable[[Any], Any], width: float, height: float) -> bytes:
-    """Return the picture of a function that draws on axes, as SVG."""
+def axes_svg(draw: Callable[[Any], Any], width: float, height: float) -> bytes:
+    """Return the plot of a function of axes as SVG; width and height are in inches."""
     plt = pyplot()
     figure, ax = plt.subplots(figsize=(width, height), layout="constrained")
     try:
         draw(ax)
-        return _svg(figure)
+        return _to_svg(figure)
     finally:
         plt.close(figure)
 
 
-def _whole(draw: Callable[[], Any]) -> bytes:
-    """Return the figure that a function makes, as SVG."""
+def _figure_svg(draw: Callable[[], Any]) -> bytes:
+    """Return the figure of a function without arguments as SVG."""
     figure = draw()
     try:
-        return _svg(figure)
+        return _to_svg(figure)
     finally:
         pyplot().close(figure)
 
 
-def _svg(figure: Any) -> bytes:
+def _to_svg(figure: Any) -> bytes:
     import matplotlib as mpl
     from matplotlib.text import Text
 
     labels = [label for ax in figure.axes for label in (ax.xaxis.label, ax.yaxis.label, *ax.get_children())]
     for text in (*labels, *figure.get_children()):
         if isinstance(text, Text):
-            text.set_text(plain(text.get_text()))
+            text.set_text(without_quotes(text.get_text()))
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "mixedfit", "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", dpi=130, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    return text[text.index(b"<svg") :]  # the doctype names an address, which nothing needs
+    return text[text.index(b"<svg") :]  # without the doctype, which names an external address
 
 
 def residual_pictures(results: Fitted) -> list[Picture]:
-    """Return the pictures of residuals, with what to look for."""
+    """Return the plots of residuals."""
     fit = fit_of(results)
     counted = fit.design.counted
     scaled, fitted = np.asarray(scaled_residuals(fit), dtype=np.float64)[counted], fit.fitted[counted]
     normal = Picture(
-        drawn(lambda ax: plots.qq_residuals(fit, ax=ax), 5.2, 3.8),
+        axes_svg(lambda ax: plots.qq_residuals(fit, ax=ax), 5.2, 3.8),
         f"Ordered residuals over σ against normal quantiles; the lowest is {signed(scaled.min())}, the highest "
         f"{signed(scaled.max())}.",
-        "Look for points outside the grey band. Points that leave it at both ends mean heavier tails than normal: "
-        "estimates of means bear that well, prediction intervals less so.",
+        "Look for points outside the grey band. Points that leave it at both ends mean heavier tails than normal: this "
+        "hardly affects estimates of means, but it affects prediction intervals.",
     )
-    if not_drawn(fit):
+    if no_fitted_plots(fit):
         return [normal]
     return [*_against_fitted(fit, scaled, fitted), normal]
 
 
-def not_drawn(results: Fitted) -> list[str]:
-    """Return why residuals are not drawn against fitted values, where these are all equal."""
+def no_fitted_plots(results: Fitted) -> list[str]:
+    """Return a sentence on why there are no plots against fitted values, if these are all equal."""
     fit = fit_of(results)
     fitted = fit.fitted
     if np.ptp(fitted) > 1e-9 * np.abs(fitted).max():
         return []
-    return ["All fitted values are equal, so that there are no pictures of residuals against them."]
+    return ["All fitted values are equal, so that there are no plots of residuals against them."]
 
 
 def _against_fitted(fit: Fit, scaled: Array, fitted: Array) -> list[Picture]:
-    """Return residuals, and their size, against fitted values."""
+    """Return the plots of residuals, and of their size, against fitted values."""
     trend, size = smooth(fitted, scaled)[1], smooth(fitted, np.sqrt(np.abs(scaled)))[1]
     rows = f"{scaled.size:,}"
     where = f"against fitted values from {number(fitted.min())} to {number(fitted.max())}"
     return [
         Picture(
-            drawn(lambda ax: plots.residuals_fitted(fit, ax=ax), 5.2, 3.8),
+            axes_svg(lambda ax: plots.residuals_fitted(fit, ax=ax), 5.2, 3.8),
             f"{rows} residuals over σ {where}; their trend runs between {number(trend.min(), 2)} and "
             f"{number(trend.max(), 2)}.",
-            "Look for a curve: the orange trend should stay near 0. A curve says that the fixed part misses one, or an "
-            "interaction.",
+            "Look for a curve: the orange trend should stay near 0. A curve shows that the fixed part lacks one, or "
+            "an interaction.",
         ),
         Picture(
-            drawn(lambda ax: plots.scale_location(fit, ax=ax), 5.2, 3.8),
+            axes_svg(lambda ax: plots.scale_location(fit, ax=ax), 5.2, 3.8),
             f"Root of absolute residuals of {rows} rows {where}; their trend runs between {size.min():.2f} and "
-            f"{size.max():.2f}, where 0.82 is usual.",
-            "Look for a slope: the trend should be level. If it rises, larger responses vary more: a logarithm or "
+            f"{size.max():.2f}; 0.82 is expected of normal residuals.",
+            "Look for a slope: the trend should be horizontal. If it rises, larger responses vary more: a logarithm or "
             "weights may help.",
         ),
     ]
 
 
-def _drawn_effects(fit: Fit) -> list[tuple[int, int]]:
-    """Return the effects that are drawn, as places of factor and effect: the first two of each factor that vary."""
+def _effects_to_draw(fit: Fit) -> list[tuple[int, int]]:
+    """Return positions (factor, effect) of the effects to draw: those of the first two of each factor that vary."""
     return [
         (at, j)
         for at, block in enumerate(fit.design.blocks)
@@ -165,8 +165,8 @@ def _drawn_effects(fit: Fit) -> list[tuple[int, int]]:
     ]
 
 
-def nothing_to_draw(results: Fitted) -> list[str]:
-    """Return which random effects have no pictures, since their variance is 0."""
+def zero_effects(results: Fitted) -> list[str]:
+    """Return a sentence for each random effect that is not drawn because its variance is 0."""
     fit = fit_of(results)
     return [
         f"The random {effect_in_words(fit, at, effect)} of {block.name} is predicted as 0 at every level, since "
@@ -178,10 +178,10 @@ def nothing_to_draw(results: Fitted) -> list[str]:
 
 
 def effect_pictures(results: Fitted) -> list[Picture]:
-    """Return the pictures of random effects: per factor a caterpillar of each effect, and a Q–Q plot."""
+    """Return the plots of random effects: a caterpillar plot and a Q–Q plot of each."""
     fit = fit_of(results)
     out = []
-    for at, j in _drawn_effects(fit):
+    for at, j in _effects_to_draw(fit):
         out.append(_caterpillar(fit, at, j))
         if fit.design.blocks[at].levels >= 8:
             out.append(_qq_picture(fit, at, j))
@@ -189,7 +189,7 @@ def effect_pictures(results: Fitted) -> list[Picture]:
 
 
 MOST_NAMED = 60
-"""Levels that a caterpillar names, each on a line of its own."""
+"""Largest number of levels that a caterpillar plot names, each on its own line."""
 
 
 def _caterpillar(fit: Fit, at: int, j: int) -> Picture:
@@ -200,11 +200,11 @@ def _caterpillar(fit: Fit, at: int, j: int) -> Picture:
     clear = np.abs(values) > 1.96 * np.sqrt(np.maximum(fit.mode_covariance[at][:, j, j], 0.0))
     colours = "Blue intervals do not include 0." if clear.any() else "Every interval includes 0."
     return Picture(
-        drawn(lambda ax: plots.caterpillar(fit, block.name, block.effects[j], ax=ax), 5.2, height),
+        axes_svg(lambda ax: plots.caterpillar(fit, block.name, block.effects[j], ax=ax), 5.2, height),
         f"Predicted random {effect} of {block.levels:,} levels of {block.name} with 95% intervals, from "
         f"{number(values.min(), 3)} ({low}) to {number(values.max(), 3)} ({high}).",
-        f"How levels of {block.name} differ in their {effect}. {colours} Predictions are drawn towards the mean, "
-        "most where a level has few rows.",
+        f"How levels of {block.name} differ in their {effect}. {colours} Predictions are shrunk towards the mean, "
+        "most for levels with few rows.",
     )
 
 
@@ -212,15 +212,14 @@ def _qq_picture(fit: Fit, at: int, j: int) -> Picture:
     block = fit.design.blocks[at]
     effect = effect_in_words(fit, at, block.effects[j])
     return Picture(
-        drawn(lambda ax: plots.qq_random_effect(fit, block.name, block.effects[j], ax=ax), 5.2, 3.6),
+        axes_svg(lambda ax: plots.qq_random_effect(fit, block.name, block.effects[j], ax=ax), 5.2, 3.6),
         f"Ordered predictions of the random {effect} of the levels of {block.name} against normal quantiles.",
-        f"Is the random {effect} normal across levels of {block.name}? A single level far from the line deserves a "
-        "look.",
+        f"Is the random {effect} normal across levels of {block.name}? Check a single level far from the line.",
     )
 
 
 def slope_pictures(results: Fitted) -> list[Picture]:
-    """Return pictures of random slopes: lines, shrinkage, and what slopes imply within a group."""
+    """Return the plots of random slopes: fitted lines, shrinkage, and the implied variances and correlations."""
     fit = fit_of(results)
     blocks = fit.design.blocks
     at = next((i for i, b in enumerate(blocks) if b.k > 1 and np.ptp(b.z, axis=0).any()), None)
@@ -230,23 +229,24 @@ def slope_pictures(results: Fitted) -> list[Picture]:
     slope = next(name for j, name in enumerate(block.effects) if np.ptp(block.z[:, j]) > 0)
     along = variable_of(fit, at, slope)
     lines = Picture(
-        _whole(lambda: plots.fitted_lines(fit, slope, block.name, groups=16, columns=4)),
+        _figure_svg(lambda: plots.fitted_lines(fit, slope, block.name, groups=16, columns=4)),
         f"Data and fitted lines of {min(16, block.levels)} of {block.levels:,} levels of {block.name} along {along}.",
-        f"Points are data, blue lines what the model says of a level of {block.name}, dashed lines the population. "
-        "Lines should go through their points.",
+        f"Points are data, blue lines the fitted lines of the levels of {block.name}, dashed lines that of the "
+        "population. Lines should go through their points.",
         wide=True,
     )
     shrinkage = Picture(
-        drawn(lambda ax: plots.shrinkage(fit, block.name, ax=ax), 5.2, 5.0),
-        f"Coefficients of each level of {block.name} by least squares alone, and in the model, nearer to the mean.",
-        "Each arrow leads from what the data of a level say alone to what the model says, which borrows from the "
-        "other levels. Uncertain levels move most.",
+        axes_svg(lambda ax: plots.shrinkage(fit, block.name, ax=ax), 5.2, 5.0),
+        f"Coefficients of each level of {block.name} by least squares on its own rows, and in the model, nearer to the "
+        "mean.",
+        "Each arrow leads from the least-squares estimate of a level's own rows to its estimate in the model, which "
+        "also uses the other levels. Levels with uncertain estimates move most.",
     )
     return [lines, shrinkage, *_implied_pictures(fit, block.name, slope, along)]
 
 
 def _implied_pictures(fit: Fit, group: str, slope: str, along: str) -> list[Picture]:
-    """Return what different slopes imply for the rows of a group; nothing where that cannot be drawn."""
+    """Return the plots of implied variances and correlations, or none if they cannot be computed."""
     try:
         implied = plots.implied_covariance(fit, group, slope)
     except ModelError:
@@ -254,27 +254,26 @@ def _implied_pictures(fit: Fit, group: str, slope: str, along: str) -> list[Pict
     off = implied.correlation
     return [
         Picture(
-            drawn(lambda ax: plots.within_group_variance(fit, group, slope, ax=ax), 5.2, 4.2),
+            axes_svg(lambda ax: plots.within_group_variance(fit, group, slope, ax=ax), 5.2, 4.2),
             f"Variance of a row along {along}, from {number(implied.variance.min())} to "
             f"{number(implied.variance.max())}.",
-            f"What different slopes imply: how much rows vary along {along}, and how much of that lies between levels "
-            f"of {group}.",
+            f"The variance of a row along {along} that random slopes imply, and its part between levels of {group}.",
         ),
         Picture(
-            drawn(lambda ax: plots.within_group_correlation(fit, group, slope, ax=ax), 5.2, 4.2),
+            axes_svg(lambda ax: plots.within_group_correlation(fit, group, slope, ax=ax), 5.2, 4.2),
             f"Correlation of two rows of one level along {along}, from {number(off.min(), 2)} to "
             f"{number(off.max(), 2)}.",
-            f"How strongly two rows of one level of {group} agree, by where along {along} they stand.",
+            f"The correlation of two rows of the same level of {group}, by their values of {along}.",
         ),
     ]
 
 
 MOST_ROWS = 20_000
-"""Rows beyond which influence is left out of the page, for the time that it takes."""
+"""Largest number of rows for which influence is computed, to limit the time."""
 
 
 def influence_picture(results: Fitted) -> Picture | None:
-    """Return how much each level of the largest grouping factor with at most 1,000 levels moves the fixed effects."""
+    """Return the plot of Cook's distances for the levels of the largest factor with at most 1,000 levels."""
     fit = fit_of(results)
     blocks = [block for block in fit.design.blocks if 3 < block.levels <= 1000]
     if not blocks or fit.nobs > MOST_ROWS:
@@ -286,22 +285,22 @@ def influence_picture(results: Fitted) -> Picture | None:
         return None
     top = ", ".join(f"{label} ({value:.2g})" for label, value in known.nlargest(3).items())
     return Picture(
-        drawn(lambda ax: plots.influence(found, ax=ax), 5.2, 3.4),
+        axes_svg(lambda ax: plots.influence(found, ax=ax), 5.2, 3.4),
         f"Cook's distance of each level of {name}; the largest are those of {top}.",
-        f"How far the fixed effects move when a level of {name} is left out, in units of their uncertainty. Values "
-        "near 1 are large; a level far above the others deserves a look.",
+        f"How far the fixed effects move when a level of {name} is left out, relative to their uncertainty. Values "
+        "near 1 are large; check a level far above the others.",
     )
 
 
 def profile_picture(profile: Profile) -> Picture | None:
-    """Return the densities that the profiles imply."""
+    """Return the plot of the densities that the profiles imply."""
     names = list(profile.curves)[:12]
     if not names:
         return None
     return Picture(
-        _whole(lambda: plots.profile_density(profile, names, columns=2)),
+        _figure_svg(lambda: plots.profile_density(profile, names, columns=2)),
         f"Densities implied by the likelihood profiles of {', '.join(names)}; the intervals in the tables are shaded.",
-        "How sure the data are of each parameter. A skew shape means that the interval is longer on one side, which an "
-        "estimate plus and minus twice its error does not show.",
+        "A narrow density means a precise estimate. If a density is skewed, the profile interval is longer on one side "
+        "of the estimate, and a Wald interval is not accurate.",
         wide=True,
     )

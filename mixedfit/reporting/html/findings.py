@@ -1,4 +1,4 @@
-"""Verdict on convergence and checks of residuals, in words."""
+"""Sentences on convergence and on the residuals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtr, pdtr, pdtrc
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.format import counted, joined, number, plain, signed
+from mixedfit.core.format import count_noun, join_words, number, signed, without_quotes
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.parameters import on_boundary, variance_parameters
 from mixedfit.estimation.tables import scaled_residuals
@@ -19,7 +19,7 @@ _STEPS = {1e-9: "a billionth", 1e-6: "a millionth", 1e-3: "a thousandth"}
 
 
 def verdict_in_words(results: Fitted) -> tuple[str, list[str]]:
-    """Return a headline on convergence, with explanations."""
+    """Return a headline on convergence, and sentences that explain it."""
     fit = fit_of(results)
     c = fit.convergence
     if c.status == "failed":
@@ -34,13 +34,13 @@ def verdict_in_words(results: Fitted) -> tuple[str, list[str]]:
     if c.status == "boundary":
         return "The fit converged, on the boundary", [
             *_boundary_words(fit, c.singular),
-            "This is a result and not a failure: the data give no sign of more variation of that kind than chance, or "
-            "are too few to show it. The other estimates can be used, and a simpler random part fits as well. Prefer "
-            "profile or bootstrap intervals over Wald ones here.",
+            "This is a valid result: the data show no more variation of this kind than chance would, or are too few to "
+            "show it. The other estimates can be used, and a simpler random part fits equally well. Use profile or "
+            "bootstrap intervals here instead of Wald intervals.",
         ]
     if not fit.ngroups:
         return "The fit is exact", [
-            "Without random effects estimates are by least squares, which needs no search."
+            "A model without random effects is fitted by least squares, without a search."
         ]
     step = next((words for bound, words in _STEPS.items() if c.decrement < bound), number(2 * c.decrement, 1))
     return "The fit converged", [
@@ -49,22 +49,22 @@ def verdict_in_words(results: Fitted) -> tuple[str, list[str]]:
 
 
 def _boundary_words(fit: Fit, singular: tuple[str, ...]) -> list[str]:
-    """Return a sentence for each grouping factor on the boundary: what is 0, what is ±1, or which rank is lacking."""
+    """Return sentences on each grouping factor on the boundary: variances of 0, correlations of ±1, or a lower rank."""
     out = []
     for at, block in enumerate(fit.design.blocks):
         if block.name not in singular:
             continue
         at_limit = [p for p in variance_parameters(fit.design) if p.block == at and on_boundary(fit, p)]
-        effects = [plain(effect) for effect in block.effects]
+        effects = [without_quotes(effect) for effect in block.effects]
         zero = [p.first for p in at_limit if p.kind == "sd"]
         tied = [p for p in at_limit if p.kind == "correlation" and not {p.first, p.second} & set(zero)]
-        of = "" if len(zero) == block.k else f" of {joined([effects[j] for j in zero])}"
+        of = "" if len(zero) == block.k else f" of {join_words([effects[j] for j in zero])}"
         if zero:
-            out.append(f"The best value of the variance{of} between levels of {block.name} is 0.")
+            out.append(f"The estimate of the variance{of} between levels of {block.name} is 0.")
         for p in tied:
             sign = "1" if fit.omega[at][p.first, p.second] > 0 else "−1"
             out.append(
-                f"The best value of the correlation of {effects[p.first]} and {effects[p.second]} between levels of "
+                f"The estimate of the correlation of {effects[p.first]} and {effects[p.second]} between levels of "
                 f"{block.name} is {sign}."
             )
         rank, rest = _rank(fit.lam[at]), block.k - len(zero)
@@ -78,19 +78,19 @@ def _boundary_words(fit: Fit, singular: tuple[str, ...]) -> list[str]:
 
 
 def _rank(lam: Array) -> int:
-    """Return the rank of a covariance factor, whatever the units of its effects."""
+    """Return the rank of a covariance factor, with its rows scaled to length 1."""
     size = np.linalg.norm(lam, axis=1)
     return int(np.linalg.matrix_rank(lam / np.where(size > 0, size, 1.0)[:, None]))
 
 
 RARE = 0.05
-"""Probability below which what is seen is not put down to chance."""
+"""Probability below which an observation is not attributed to chance."""
 
 MOST_VALUES = 10
-"""Different values up to which a response makes stripes in pictures."""
+"""Largest number of different values of a response that are visible as stripes in plots."""
 
 MOST_CATEGORIES = 7
-"""Different values up to which it may be a scale of categories."""
+"""Largest number of different values of a response that may be categories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +100,15 @@ class Checks:
     Attributes
     ----------
     rows : int
-        Rows that count: those of weight 0 do not.
+        Number of rows with a positive weight.
     far : int
-        Rows whose scaled residual is beyond ±3.
+        Number of rows with a scaled residual beyond ±3.
     farthest : tuple of (str, float)
-        The five rows with the largest residuals, by label, and their scaled residuals.
+        Labels and scaled residuals of the five rows with the largest residuals.
     spread_ratio : float
         SD of residuals in the third of rows with the highest fitted values over that in the lowest third.
     values : int
-        Different values of the response.
+        Number of different values of the response.
     held : bool
         Whether σ was held.
     """
@@ -122,35 +122,35 @@ class Checks:
 
     @property
     def expected(self) -> float:
-        """Rows that a normal distribution has beyond ±3: 2nΦ(−3)."""
+        """Expected number of normal residuals beyond ±3: 2nΦ(−3)."""
         return float(2.0 * self.rows * ndtr(-3.0))
 
     def sentences(self) -> list[str]:
-        """Return the checks in words."""
+        """Return a sentence for each check."""
         out = [self._tails(), self._largest(), self._spread(), self._stripes()]
         return [words for words in out if words]
 
     def _tails(self) -> str:
-        """Compare the count of far rows with a Poisson distribution of the mean expected."""
+        """Compare the number of far rows with a Poisson distribution of mean `expected`."""
         rows = (
-            f"{counted(self.far, 'row')} {'lies' if self.far == 1 else 'lie'}" if self.far else "No row lies"
+            f"{count_noun(self.far, 'row')} {'lies' if self.far == 1 else 'lie'}"
+            if self.far
+            else "No row lies"
         )
         found, mean = f"{rows} further than 3 σ from the fit", self.expected
         usual = number(mean, 2 if mean < 10 else 3)
-        than = f"than the {usual} that normal residuals would put there on average."
+        than = f"than the {usual} expected of normal residuals."
         if pdtrc(self.far - 1, mean) < RARE:
             return f"{found}, {'many ' * (self.far >= 3 * mean)}more {than}"
         if pdtr(self.far, mean) < RARE:
             return f"{found}, {'far ' * (self.far <= mean / 3)}fewer {than}"
         if not self.far:
-            return f"{found}, where normal residuals would put {usual} on average."
-        return (
-            f"{found}; normal residuals would put {usual} there on average: chance explains the difference."
-        )
+            return f"{found}; {usual} are expected of normal residuals."
+        return f"{found}; {usual} are expected of normal residuals: chance explains the difference."
 
     def _largest(self) -> str:
-        """Name the largest, and say so where normal residuals would not reach as far in a sample of this size."""
-        listed = joined([f"{label} ({signed(value)})" for label, value in self.farthest])
+        """Name the largest residuals, and remark on the first if it is improbable for a normal distribution."""
+        listed = join_words([f"{label} ({signed(value)})" for label, value in self.farthest])
         words = f"The largest residuals, over σ, are those of the rows labelled {listed} in the data."
         reach = abs(self.farthest[0][1])
         chance = float(-np.expm1(self.rows * np.log1p(-2.0 * ndtr(-reach))))
@@ -172,9 +172,9 @@ class Checks:
             return ""
         even = 2 / 3 < self.spread_ratio < 1.5
         return (
-            f"In the third of rows with the highest fitted values, residuals spread {self.spread_ratio:.2f} times as "
-            f"much as in the third with the lowest: "
-            f"{'about even' if even else 'uneven; consider weights or a transformation'}."
+            f"In the third of rows with the highest fitted values, the SD of residuals is {self.spread_ratio:.2f} "
+            f"times that in the third with the lowest: "
+            f"{'about equal' if even else 'unequal; consider weights or a transformation'}."
         )
 
     def _stripes(self) -> str:

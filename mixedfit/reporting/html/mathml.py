@@ -1,7 +1,7 @@
 """The model as MathML.
 
-y_i = β₀ + β₁x_i + … + b₀[group] + … + ε_i, with the covariances that were estimated. Models with many terms are written
-in matrices.
+y_i = β₀ + β₁x_i + … + b₀[group] + … + ε_i, with the estimated covariances. Models with many terms are written with
+matrices.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.format import number, plain
+from mixedfit.core.format import number, without_quotes
 from mixedfit.estimation.fit import Fitted, fit_of
 from mixedfit.estimation.tables import response_name
 
@@ -21,17 +21,17 @@ __all__ = ["covariance_math", "model_math", "residual_math"]
 _PLUS = '<mo form="infix">+</mo>'
 
 MOST_TERMS = 8
-"""Terms of an equation beyond which it is written in matrices."""
+"""Largest number of terms of an equation that is written without matrices."""
 
 LINE, BESIDE = 34, 6
-"""Letters in one line of an equation, so that most phones show it whole; those that each term has beside its name."""
+"""Characters in a line of an equation that most phones can show, and characters of a term beside its name."""
 
 MOST_EFFECTS = 4
-"""Effects of a level beyond which their covariance is not written out."""
+"""Largest number of effects per level whose covariance matrix is shown."""
 
 
 def _text(name: str) -> str:
-    return f"<mtext>{html.escape(plain(name))}</mtext>"
+    return f"<mtext>{html.escape(without_quotes(name))}</mtext>"
 
 
 def _letter(letter: str) -> str:
@@ -62,7 +62,7 @@ def _rows(rows: Sequence[tuple[str, str]]) -> str:
 def model_math(results: Fitted) -> str:
     """Return the equation of one row."""
     fit = fit_of(results)
-    named = plain(response_name(fit))
+    named = without_quotes(response_name(fit))
     names = list(fit.coefficient_names)
     effects = sum(block.k for block in fit.design.blocks)
     if len(names) > MOST_TERMS or effects > MOST_TERMS:
@@ -73,7 +73,7 @@ def model_math(results: Fitted) -> str:
     fixed = [_times(_sub(_letter("β"), f"<mn>{j}</mn>"), name) for j, name in enumerate(names)]
     spoken = f"{named} = " + " + ".join(_spoken(f"β{j}", name) for j, name in enumerate(names))
     left = f"{_sub(_text(named), _letter('i'))}<mo>=</mo>"
-    lines = _lines(fixed, [_letters(name) for name in names])
+    lines = _lines(fixed, [_name_width(name) for name in names])
     rows = [
         (left if not at else "", _PLUS * (at > 0) + line) for at, line in enumerate(lines or ["<mn>0</mn>"])
     ]
@@ -83,7 +83,7 @@ def model_math(results: Fitted) -> str:
             below = f"<mn>{letter}</mn><mo>,</mo>{_text(block.name)}<mo>[</mo><mi>i</mi><mo>]</mo>"
             parts.append(_times(_sub(_letter("b"), below), effect))
             spoken += " + " + _spoken(f"b{letter} of its {block.name}", effect)
-        sizes = [_letters(effect) + len(block.name) + 3 for effect in block.effects]
+        sizes = [_name_width(effect) + len(block.name) + 3 for effect in block.effects]
         rows += [("", f"{_PLUS}{line}") for line in _lines(parts, sizes)]
     if fit.design.offset is not None:
         rows.append(("", f"{_PLUS}{_sub(_text('offset'), _letter('i'))}"))
@@ -91,13 +91,21 @@ def model_math(results: Fitted) -> str:
     return _wrap(_rows(rows), spoken + " + ε")
 
 
-def _letters(name: str) -> int:
-    """Return the width of a column's name in an equation, where the intercept has none."""
-    return 0 if name == "(Intercept)" else len(plain(name))
+def _name_width(name: str) -> int:
+    """Return the number of characters of a column's name in an equation; 0 for the intercept."""
+    return 0 if name == "(Intercept)" else len(without_quotes(name))
 
 
 def _lines(parts: Sequence[str], sizes: Sequence[int]) -> list[str]:
-    """Return terms in lines of sums that are not too wide, by the letters of their names."""
+    """Return sums of terms, broken into lines of about `LINE` characters.
+
+    Parameters
+    ----------
+    parts : sequence of str
+        MathML of each term.
+    sizes : sequence of int
+        Number of characters of each term's name.
+    """
     lines: list[list[str]] = []
     width = LINE
     for part, size in zip(parts, sizes, strict=True):
@@ -120,11 +128,11 @@ def _times(coefficient: str, name: str) -> str:
 
 
 def _spoken(coefficient: str, name: str) -> str:
-    return coefficient if name == "(Intercept)" else f"{coefficient} times {plain(name)}"
+    return coefficient if name == "(Intercept)" else f"{coefficient} times {without_quotes(name)}"
 
 
 def covariance_math(results: Fitted, block: int) -> str:
-    """Return the distribution of one factor's effects, with the estimated covariance; "" if it is too large."""
+    """Return the distribution of the effects of a factor, with the estimated covariance; "" if it is too large."""
     fit = fit_of(results)
     own = fit.design.blocks[block]
     if own.k > MOST_EFFECTS:
@@ -135,15 +143,17 @@ def covariance_math(results: Fitted, block: int) -> str:
         body = f"<mrow>{left}<mo>∼</mo><mi>N</mi><mo>(</mo><mn>0</mn><mo>,</mo>{_number(variance)}<mo>)</mo></mrow>"
         return _wrap(body, f"b0 of {own.name} is normal with mean 0 and variance {number(variance)}")
     vector = _matrix([[_sub(_letter("b"), f"<mn>{j}</mn><mo>,</mo>{_text(own.name)}")] for j in range(own.k)])
-    omega = _matrix([[_number(float(v)) for v in row] for row in _without_dust(fit.omega[block])])
+    omega = _matrix([[_number(float(v)) for v in row] for row in _without_rounding_errors(fit.omega[block])])
     body = f"<mrow>{vector}<mo>∼</mo><mi>N</mi><mo>(</mo><mn>0</mn><mo>,</mo>{omega}<mo>)</mo></mrow>"
-    numbers = "; ".join(" ".join(number(float(v)) for v in row) for row in _without_dust(fit.omega[block]))
+    numbers = "; ".join(
+        " ".join(number(float(v)) for v in row) for row in _without_rounding_errors(fit.omega[block])
+    )
     names = " and ".join(f"b{j}" for j in range(own.k))
     return _wrap(body, f"{names} of {own.name} are normal with mean 0 and the covariance matrix {numbers}")
 
 
-def _without_dust(omega: Array) -> Array:
-    """Return a covariance with rounding errors of 0 set to 0."""
+def _without_rounding_errors(omega: Array) -> Array:
+    """Return a covariance with elements that are rounding errors set to 0."""
     scale = np.sqrt(np.outer(np.diag(omega), np.diag(omega)))
     return np.where(np.abs(omega) < 1e-12 * scale, 0.0, omega)
 

@@ -1,4 +1,4 @@
-"""The model and its estimates in plain words."""
+"""Sentences that describe the model and its estimates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.format import counted, joined, number, plain
+from mixedfit.core.format import count_noun, join_words, number, without_quotes
 from mixedfit.design.recipe import FixedTerm, Recipe, Variable
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.diagnostics.variance_shares import Shares
@@ -26,19 +26,19 @@ __all__ = [
 ]
 
 MOST_TERMS = 8
-"""Terms beyond which a sentence names the first ones."""
+"""Largest number of terms that a sentence names."""
 
 MOST_NUMBERS = 5e7
-"""Numbers in X beyond which nobody waits to learn which columns span another."""
+"""Largest number of elements of X for which linear dependencies are computed, to limit the time."""
 
 
 def response_of(results: Fitted) -> str:
-    """Return the response as written, without the quotes that a formula needs."""
-    return plain(response_name(fit_of(results)))
+    """Return the response as written, without the quotes of formulas."""
+    return without_quotes(response_name(fit_of(results)))
 
 
 def _recipe(fit: Fit) -> Recipe | None:
-    """Return how the design was made, if that is known."""
+    """Return the recipe of the design, or None if it cannot be used."""
     recipe = fit.design.recipe
     return None if recipe is None or recipe.refusal else recipe
 
@@ -54,7 +54,7 @@ def model_in_words(results: Fitted) -> list[str]:
 
 def _rows_words(fit: Fit) -> str:
     design = fit.design
-    size = counted(fit.nobs, "row")
+    size = count_noun(fit.nobs, "row")
     if design.dropped:
         every = design.dropped + design.n
         was = "was" if design.dropped == 1 else "were"
@@ -62,50 +62,50 @@ def _rows_words(fit: Fit) -> str:
     unused = design.n - fit.cross.n
     if unused:
         size += f" ({unused:,} of weight 0 {'does' if unused == 1 else 'do'} not count)"
-    groups = "".join(f", {counted(levels, 'level')} of {name}" for name, levels in fit.ngroups.items())
+    groups = "".join(f", {count_noun(levels, 'level')} of {name}" for name, levels in fit.ngroups.items())
     return f"The response is {response_of(fit)}, in {size}{groups}".removesuffix(".") + "."
 
 
 def _fixed_words(fit: Fit) -> list[str]:
-    names = [plain(str(name)) for name in fit.coefficient_names if name != "(Intercept)"]
+    names = [without_quotes(str(name)) for name in fit.coefficient_names if name != "(Intercept)"]
     recipe = _recipe(fit)
     if not names:
         return ["The fixed part is one mean for all rows."]
     if recipe is None:
         rest = f" and {len(names) - MOST_TERMS} more" if len(names) > MOST_TERMS else ""
-        return [f"The fixed part says how the mean depends on {joined(names[:MOST_TERMS])}{rest}."]
+        return [f"The fixed part describes how the mean depends on {join_words(names[:MOST_TERMS])}{rest}."]
     terms = [term for term in recipe.terms if term.name != "(Intercept)"]
     single = [term for term in terms if len(term.factors) < 2]
     words = [_term_words(term, recipe.variables) for term in single[:MOST_TERMS]]
     words += [f"{len(single) - MOST_TERMS} more"] * (len(single) > MOST_TERMS)
     words += _interaction_words([term for term in terms if len(term.factors) > 1], len(single))
-    out = [f"The fixed part says how the mean depends on {joined(words)}."]
+    out = [f"The fixed part describes how the mean depends on {join_words(words)}."]
     full = [term for term in terms if _has_every_level(term)]
     if any(term.name == "(Intercept)" for term in recipe.terms) or recipe.many:
         return out
     if full:
         return [
             *out,
-            f"There is no intercept: coefficients of {plain(full[0].name)} are means of its levels.",
+            f"There is no intercept: coefficients of {without_quotes(full[0].name)} are means of its levels.",
         ]
     return [*out, "There is no intercept: the mean is 0 where all of these are 0."]
 
 
 def _term_words(term: FixedTerm, variables: Mapping[str, Variable]) -> str:
-    """Return the name of a term, with its kind unless it is a number."""
-    name = plain(term.name)
+    """Return the name of a term, with the number of levels of a factor."""
+    name = without_quotes(term.name)
     if len(term.variables) != 1:
         return name
     variable = variables.get(term.variables[0])
     if variable is not None and variable.levels is not None:
-        return f"{name} (a factor with {counted(len(variable.levels), 'level')})"
+        return f"{name} (a factor with {count_noun(len(variable.levels), 'level')})"
     if variable is not None and variable.kind == "boolean":
         return f"{name} (true or false)"
     return name
 
 
 def _interaction_words(terms: list[FixedTerm], singles: int) -> list[str]:
-    """Return the interactions: as a whole where they are all there are, else by name."""
+    """Return a phrase for the interactions: for all of one order, or by name."""
     if not terms:
         return []
     if singles == 2 and len(terms) == 1 and len(terms[0].factors) == 2:
@@ -113,14 +113,14 @@ def _interaction_words(terms: list[FixedTerm], singles: int) -> list[str]:
     if singles > 2 and len(terms) == 2**singles - singles - 1:
         return ["all their interactions"]
     if singles > 2 and len(terms) == singles * (singles - 1) // 2 and all(len(t.factors) == 2 for t in terms):
-        return ["the interactions of every two"]
-    names = [" × ".join(map(plain, term.name.split(":"))) for term in terms[:MOST_TERMS]]
+        return ["all their two-way interactions"]
+    names = [" × ".join(map(without_quotes, term.name.split(":"))) for term in terms[:MOST_TERMS]]
     names += [f"{len(terms) - MOST_TERMS} more"] * (len(terms) > MOST_TERMS)
     return [f"the interaction {names[0]}" if len(terms) == 1 else f"the interactions {', '.join(names)}"]
 
 
 def _has_every_level(term: FixedTerm) -> bool:
-    """Whether a term is a label with a column for every level."""
+    """Return whether a term is a factor with a column for every level."""
     return len(term.factors) == 1 and any(not less for p in term.products for _, less in p.labels)
 
 
@@ -128,11 +128,11 @@ def _offset_words(fit: Fit) -> list[str]:
     design = fit.design
     if design.offset is None:
         return []
-    recipe, names = _recipe(fit), [plain(text) for text in design.formula.offsets]
+    recipe, names = _recipe(fit), [without_quotes(text) for text in design.formula.offsets]
     if recipe is not None and isinstance(recipe.offset, str):
         names.append(recipe.offset)
     if names:
-        return [f"The offset {joined(names)} is added to the mean as it is, without a coefficient."]
+        return [f"The offset {join_words(names)} is added to the mean as it is, without a coefficient."]
     return ["An offset, given row by row, is added to the mean as it is, without a coefficient."]
 
 
@@ -140,8 +140,8 @@ def _block_words(fit: Fit, at: int) -> str:
     block = fit.design.blocks[at]
     if list(block.effects) == ["(Intercept)"]:
         return f"Each level of {block.name} has its own mean, which differs from the common one by a random intercept."
-    own = _own(fit, at)
-    words = f"Each level of {block.name} has its own {joined(own)}"
+    own = _effect_phrases(fit, at)
+    words = f"Each level of {block.name} has its own {join_words(own)}"
     if block.k == 1:
         return f"{words}: a random effect."
     parts = block.structure.parts
@@ -150,21 +150,21 @@ def _block_words(fit: Fit, at: int) -> str:
     return f"{words}: random effects, which {f'may be correlated{within}' if tied else 'are uncorrelated'}."
 
 
-def _own(fit: Fit, at: int) -> list[str]:
-    """Return the random effects of a grouping factor in words, effects of numbers together."""
+def _effect_phrases(fit: Fit, at: int) -> list[str]:
+    """Return phrases for the random effects of a grouping factor; numeric effects share one."""
     block, recipe = fit.design.blocks[at], _recipe(fit)
     has_mean = "(Intercept)" in block.effects
     terms = [] if recipe is None else [t for t in recipe.effect_terms(at) if t.name != "(Intercept)"]
     if recipe is None:
-        plainly = [plain(effect) for effect in block.effects if effect != "(Intercept)"]
+        plainly = [without_quotes(effect) for effect in block.effects if effect != "(Intercept)"]
     else:
-        plainly = [plain(t.name) for t in terms if len(t.factors) == 1 and not _is_label(t)]
+        plainly = [without_quotes(t.name) for t in terms if len(t.factors) == 1 and not _is_label(t)]
     plainly[4:] = [f"{len(plainly) - 4} more"] * (len(plainly) > 4)
     out = ["mean"] * has_mean
     if plainly:
-        out.append(f"effect{'s' * (len(plainly) > 1)} of {joined(plainly)}")
+        out.append(f"effect{'s' * (len(plainly) > 1)} of {join_words(plainly)}")
     for term in terms:
-        name = " × ".join(map(plain, term.name.split(":")))
+        name = " × ".join(map(without_quotes, term.name.split(":")))
         if len(term.factors) > 1:
             out.append(f"interaction {name}")
         elif _has_every_level(term):
@@ -179,7 +179,7 @@ def _is_label(term: FixedTerm) -> bool:
 
 
 def effect_in_words(results: Fitted, at: int, effect: str) -> str:
-    """Return one random effect in words: "intercept", "effect of Days", "mean of MachineA"."""
+    """Return a phrase for a random effect: "intercept", "effect of Days", "mean of MachineA"."""
     fit = fit_of(results)
     block, recipe = fit.design.blocks[at], _recipe(fit)
     if effect == "(Intercept)":
@@ -188,24 +188,26 @@ def effect_in_words(results: Fitted, at: int, effect: str) -> str:
     terms = () if recipe is None else recipe.effect_terms(at)
     full = any(place in term.columns and _has_every_level(term) for term in terms)
     if full:
-        return f"{'deviation' if '(Intercept)' in block.effects else 'mean'} of {plain(effect)}"
-    return f"effect of {plain(effect)}"
+        return f"{'deviation' if '(Intercept)' in block.effects else 'mean'} of {without_quotes(effect)}"
+    return f"effect of {without_quotes(effect)}"
 
 
 def variable_of(results: Fitted, at: int, effect: str) -> str:
-    """Return the variable that a random effect is made of; the effect itself if there are several."""
+    """Return the variable of a random effect; the name of the effect if it has several variables."""
     fit = fit_of(results)
     block, recipe = fit.design.blocks[at], _recipe(fit)
     place = list(block.effects).index(effect)
     terms = () if recipe is None else recipe.effect_terms(at)
     names = [name for term in terms if place in term.columns for name in term.variables]
-    return names[0] if len(names) == 1 else plain(effect)
+    return names[0] if len(names) == 1 else without_quotes(effect)
 
 
 def _residual_words(fit: Fit) -> str:
-    out = "What remains is the residual: independent between rows, normal, "
+    out = "The residual is independent between rows and normal, "
     out += (
-        "with one variance" if fit.design.weights is None else "with a variance inverse to the row's weight"
+        "with one variance"
+        if fit.design.weights is None
+        else "with a variance inversely proportional to the weight of the row"
     )
     if fit.held_sigma is None:
         return f"{out}."
@@ -214,32 +216,32 @@ def _residual_words(fit: Fit) -> str:
 
 
 def left_out_in_words(results: Fitted) -> list[str]:
-    """Return sentences about linearly dependent columns without an estimate."""
+    """Return a sentence for each linearly dependent column, which has no estimate."""
     fit = fit_of(results)
     return [
-        f"{plain(name)} has no estimate (NA): {_alias_words(name, others)}"
+        f"{without_quotes(name)} has no estimate (NA): {_alias_words(name, others)}"
         for name, others in _aliases(fit).items()
     ]
 
 
 def _alias_words(name: str, others: list[str] | None) -> str:
-    """Return why a column has no estimate, given the columns that it is a combination of."""
+    """Return the reason why a column has no estimate, from the columns that it is a linear combination of."""
     if others is None:
         return "its column follows from others."
     if not others:
         return f"its column is 0 in every row{', as for a combination that no row has' * (':' in name)}."
-    names = [plain(other) for other in others if other != "(Intercept)"]
+    names = [without_quotes(other) for other in others if other != "(Intercept)"]
     if not names:
         return "its column is the same in every row."
-    words = f"its column follows from {'that' if len(names) == 1 else 'those'} of {joined(names)}."
+    words = f"its column follows from {'that' if len(names) == 1 else 'those'} of {join_words(names)}."
     if len(names) == 1:
-        return f"{words} The data cannot tell them apart: the coefficient of {names[0]} stands for both."
-    return f"{words} The data cannot tell them apart: their coefficients stand for it as well."
+        return f"{words} The data cannot distinguish them: the coefficient of {names[0]} stands for both."
+    return f"{words} The data cannot distinguish them: their coefficients include its effect."
 
 
 def _aliases(fit: Fit) -> dict[str, list[str] | None]:
-    """Return each column without an estimate with the estimated ones that it is a combination of, None if unknown."""
-    design, fit = fit.design, fit
+    """Return each column without an estimate, and the columns that it is a linear combination of (None: unknown)."""
+    design = fit.design
     names = [str(name) for name in design.x_names]
     kept = np.isfinite(coefficients(fit).to_numpy()[: len(names)])
     out: dict[str, list[str] | None] = {n: None for n, ok in zip(names, kept, strict=True) if not ok}
@@ -255,14 +257,15 @@ def _aliases(fit: Fit) -> dict[str, list[str] | None]:
 
 
 def effects_in_words(results: Fitted, intervals: pd.DataFrame, level: float) -> list[str]:
-    """Return a sentence for each coefficient that has a simple reading: numbers that enter once, by themselves.
+    """Return a sentence for each slope of a numeric variable that is in one term only, untransformed; at most eight.
 
     Parameters
     ----------
-    results : Fit, or an object that has one
+    results : Fit or MixedResults
     intervals : pandas.DataFrame
         Columns lower and upper, indexed by coefficient.
     level : float
+        Coverage of the intervals.
     """
     fit = fit_of(results)
     recipe = _recipe(fit)
@@ -281,7 +284,7 @@ def effects_in_words(results: Fitted, intervals: pd.DataFrame, level: float) -> 
             continue
         name = names[term.columns[0]]
         if (
-            plain(term.name) == term.variables[0]
+            without_quotes(term.name) == term.variables[0]
             and name not in unclear
             and np.isfinite(coefficients(fit)[name])
         ):
@@ -290,7 +293,7 @@ def effects_in_words(results: Fitted, intervals: pd.DataFrame, level: float) -> 
 
 
 def _reading(fit: Fit, name: str, intervals: pd.DataFrame, level: float) -> str:
-    """Return a slope in words: the difference between two rows that differ by one unit."""
+    """Return a sentence on a slope: the difference between two rows that differ by one unit."""
     value = float(coefficients(fit)[name])
     low, high = intervals.loc[[name], ["lower", "upper"]].to_numpy(dtype=float)[0].tolist()
     direction = "higher" if value >= 0 else "lower"
@@ -298,28 +301,28 @@ def _reading(fit: Fit, name: str, intervals: pd.DataFrame, level: float) -> str:
     within = f" ({100 * level:g}% interval {number(low, 3)} to {number(high, 3)})" if np.isfinite(low) else ""
     unsure = " The interval includes 0: the direction is uncertain." if low < 0 < high else ""
     return (
-        f"One unit more of {plain(name)} goes with {response_of(fit)} {number(abs(value), 3)} {direction} on "
+        f"One unit more of {without_quotes(name)} goes with {response_of(fit)} {number(abs(value), 3)} {direction} on "
         f"average, other things equal{within}.{unsure}"
     )
 
 
 def shares_in_words(results: Fitted) -> list[str]:
-    """Return how the variance of a row is divided: by factor where all random effects are intercepts, else R²."""
+    """Return sentences on the shares of variance: by grouping factor if all effects are intercepts, otherwise R²."""
     fit = fit_of(results)
     if not fit.design.blocks:
         return []
     if any(block.effects != ("(Intercept)",) for block in fit.design.blocks):
         r = Diagnostics(fit).r_squared(None)["estimate"]
-        apart = "" if fit.design.offset is None else ", the offset apart,"
+        without = "" if fit.design.offset is None else ", without the offset,"
         return [
-            f"The fixed part{apart} explains {100 * r['marginal']:.1f}% of the variance of a row, fixed and random "
+            f"The fixed part{without} explains {100 * r['marginal']:.1f}% of the variance of a row, fixed and random "
             f"effects together {100 * r['conditional']:.1f}% (Nakagawa & Schielzeth's marginal and conditional R²)."
         ]
     parts = Shares(fit).components[1:]
     names = [f"between levels of {block.name}" for block in fit.design.blocks] + ["in the residuals"]
     shares = [f"{100 * v / parts.sum():.1f}% {name}" for v, name in zip(parts, names, strict=True)]
     shares[0] = re.sub("% ", "% lies ", shares[0], count=1)
-    out = [f"Of the variance that the fixed part leaves, {joined(shares)}."]
+    out = [f"Of the variance that the fixed part leaves, {join_words(shares)}."]
     if len(parts) == 2 and fit.design.weights is None:
         out.append(
             f"In other words, two rows of the same level of {fit.design.blocks[0].name} have a correlation of "

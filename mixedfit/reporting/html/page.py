@@ -34,21 +34,21 @@ from .parts import CSS, list_of, paragraphs, scrolled, stacked
 __all__ = ["report", "report_html"]
 
 EVALUATIONS = 120
-"""Evaluations of the criterion that the profile of one parameter takes, about."""
+"""Approximate number of evaluations of the criterion for the profile of one parameter."""
 
 MOST_PROFILED = 40
-"""Parameters beyond which they are not profiled if nobody asked for it."""
+"""Largest number of parameters that ``profile="auto"`` profiles."""
 
 PATIENCE = 20.0
-"""Seconds that profiles may take, as estimated, if nobody asked for them."""
+"""Largest estimated time in seconds of the profiles with ``profile="auto"``."""
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-"""What the page asks a browser to refuse: scripts, and everything that is not in the file."""
+"""Content security policy of the page: no scripts and no external resources."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the page under a heading."""
+    """A section of the page."""
 
     anchor: str
     title: str
@@ -63,34 +63,34 @@ def report(
     level: float = 0.95,
     profile: bool | Literal["auto"] = "auto",
 ) -> Path:
-    """Write a page about a fit: the model, the verdict, tables, intervals and diagnostics, in plain words.
+    """Write an HTML page about a fit: the model, convergence, tables, intervals and diagnostics, in plain words.
 
-    One HTML file with its pictures inside: no scripts, nothing that a browser must fetch. It reads on a phone and with
-    a screen reader.
+    The page is one file with its plots inside, without scripts or external resources. It suits phones and screen
+    readers.
 
     Parameters
     ----------
     fit : MixedResults
     path : str or Path
-        Where to; a file of that name is replaced.
+        File to write; an existing file is replaced.
     title : str, optional
-        By default the formula's response.
+        Title of the page; by default it names the response.
     level : float
         Coverage of the intervals, at least 0.5 and below 1.
     profile : {"auto", True, False}
-        Whether to compute profile intervals; "auto" does if that seems to take less than 20 seconds.
+        Whether to compute profile intervals; "auto" does if the estimated time is less than 20 seconds.
 
     Returns
     -------
     Path
-        Where it was written.
+        The file written.
 
     Raises
     ------
     DataError
         If the file cannot be written.
     ModelError
-        If matplotlib is not installed or an option is not valid.
+        If matplotlib is not installed, or an option is not valid.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def report(
     """
     out = Path(path)
     if not out.parent.is_dir():
-        raise DataError(f"cannot write {out}: there is no folder {out.parent}.")
+        raise DataError(f"cannot write {out}: there is no folder {out.parent}. Create it first.")
     text = report_html(fit, title=title, level=level, profile=profile)
     try:
         out.write_text(text, encoding="utf-8")
@@ -113,36 +113,36 @@ def report(
 def report_html(
     fitted: Fitted, *, title: str | None = None, level: float = 0.95, profile: bool | Literal["auto"] = "auto"
 ) -> str:
-    """Return the page of `report` as text."""
+    """Return the page of `report` as HTML text."""
     fit = fit_of(fitted, "report")
     check_level(level)
-    traced, reason = _profiled(fit, profile)
+    profiles, reason = _profiles(fit, profile)
     heading = title or f"{model_words.response_of(fit)}: a {'mixed' if fit.ngroups else 'linear'} model"
     sections = [
         _model(fit),
-        _fixed(fit, level, traced),
-        *([_random(fit, level, traced, reason)] if fit.ngroups else []),
+        _fixed(fit, level, profiles),
+        *([_random(fit, level, profiles, reason)] if fit.ngroups else []),
         _checks(fit),
-        _further(fit, level, traced),
+        _technical(fit, level, profiles),
     ]
     return _page(heading, _verdict(fit), sections)
 
 
-def _profiled(fit: Fit, profile: bool | Literal["auto"]) -> tuple[Profile | None, str]:
-    """Return the profiles, or why there are none."""
+def _profiles(fit: Fit, profile: bool | Literal["auto"]) -> tuple[Profile | None, str]:
+    """Return the profiles, or None and the reason."""
     if profile not in (True, False, "auto"):
         raise ModelError(f"profile={profile!r} is not known; expected True, False or 'auto'.")
     left_out = "Profile intervals were left out"
     if not fit.convergence.converged:
         return None, f"{left_out}, since the fit did not converge."
     if not profile:
-        return None, f"{left_out}, as was asked."
+        return None, f"{left_out}, as requested."
     count = len(parameters_of(fit))
     if profile == "auto" and (count > MOST_PROFILED or _seconds(fit, count) > PATIENCE):
         reason = (
             f"since there are {count} parameters to profile"
             if count > MOST_PROFILED
-            else "since they take long"
+            else "since they would take long"
         )
         return None, f"{left_out}, {reason}; profile=True (on the command line, --profile yes) adds them."
     with Progress(None) as shown:
@@ -150,7 +150,7 @@ def _profiled(fit: Fit, profile: bool | Literal["auto"]) -> tuple[Profile | None
 
 
 def _seconds(fit: Fit, count: int) -> float:
-    """Return about how long the profiles take: evaluations, and the rows of a fixed effect held."""
+    """Return the approximate time of the profiles of `count` parameters, in seconds."""
     criterion = fit.criterion(False)
     criterion(fit.theta)
     begun = perf_counter()
@@ -183,9 +183,9 @@ def _model(fit: Fit) -> Section:
         + scrolled("".join(equations), "The model in mathematics")
         + "<p>Numbers in the equations are the estimates. "
         + (
-            "i counts rows; brackets name the level that a row belongs to."
+            "The index i is the row; a factor with [i] is the level of that row."
             if fit.ngroups
-            else "i counts rows."
+            else "The index i is the row."
         )
         + "</p>"
     )
@@ -197,7 +197,7 @@ def _percent(level: float) -> str:
 
 
 def _decimals(error: float) -> int:
-    """Return the decimals that show a standard error to three digits, 3 without one."""
+    """Return the decimals that show a standard error to three digits; 3 if it is NaN or 0."""
     found = decimals_of_error([error], 8)
     return 3 if found is None else found
 
@@ -210,27 +210,27 @@ def _interval(limits: pd.DataFrame, name: str, decimals: int) -> str:
     return f"{ends[0]} to {ends[1]}"
 
 
-def _intervals(fit: Fit, level: float, traced: Profile | None) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Return the intervals of fixed effects under their heads, and a note on them."""
+def _intervals(fit: Fit, level: float, profiles: Profile | None) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Return the intervals of the fixed effects by column head, and notes on them."""
     out = {f"{_percent(level)} interval (Wald)": wald_intervals(fit, level, "fixed", ddf=None)}
-    if traced is None:
+    if profiles is None:
         return out, []
-    out[f"{_percent(level)} interval (profile)"] = traced.conf_int(level, "fixed")
-    return out, _of_likelihood(fit)
+    out[f"{_percent(level)} interval (profile)"] = profiles.conf_int(level, "fixed")
+    return out, _likelihood_note(fit)
 
 
-def _of_likelihood(fit: Fit) -> list[str]:
-    """Return the note on profile intervals beside REML estimates."""
+def _likelihood_note(fit: Fit) -> list[str]:
+    """Return a note on profile intervals, which are of the likelihood, if the fit is by REML."""
     if not fit.reml:
         return []
-    return ["Estimates are REML's; profile intervals are of the likelihood, around its own estimates."]
+    return ["Estimates are by REML; profile intervals are of the likelihood, around the ML estimates."]
 
 
-def _fixed(fit: Fit, level: float, traced: Profile | None) -> Section:
+def _fixed(fit: Fit, level: float, profiles: Profile | None) -> Section:
     source, method = coefficient_table(fit)
     shown = source.head(LONG_TABLE)
     heads, (_, _, *others) = fixed_cells(shown)
-    intervals, notes = _intervals(fit, level, traced)
+    intervals, notes = _intervals(fit, level, profiles)
     decimals = [_decimals(error) for error in shown["std_error"]]
     numbers = [
         [f"{v:,.{d}f}" if np.isfinite(v) else "NA" for v, d in zip(shown[column], decimals, strict=True)]
@@ -244,7 +244,9 @@ def _fixed(fit: Fit, level: float, traced: Profile | None) -> Section:
     heads = ["", heads[0], *intervals, "p", *heads[1:-1]]
     rows = tuple((str(name), *row) for name, *row in zip(shown.index, *columns, strict=True))
     how = (
-        "P-values are by the normal distribution." if method == "normal" else f"Degrees of freedom: {method}."
+        "P-values are from the normal distribution."
+        if method == "normal"
+        else f"Degrees of freedom: {method}."
     )
     notes = [how, *notes]
     if len(source) > len(shown):
@@ -257,7 +259,7 @@ def _fixed(fit: Fit, level: float, traced: Profile | None) -> Section:
 
 
 def _terms(fit: Fit) -> str:
-    """Return F tests of the terms where a term has several columns."""
+    """Return the F tests of the terms if a term has several columns."""
     try:
         found = term_anova(fit)
     except ModelError:
@@ -270,10 +272,10 @@ def _terms(fit: Fit) -> str:
     )
 
 
-def _random(fit: Fit, level: float, traced: Profile | None, reason: str) -> Section:
+def _random(fit: Fit, level: float, profiles: Profile | None, reason: str) -> Section:
     chosen = [p for p in parameters_of(fit) if p.kind != "fixed"]
     values = values_of(fit, chosen)
-    own = None if traced is None else traced.conf_int(level, [p.name for p in chosen])
+    own = None if profiles is None else profiles.conf_int(level, [p.name for p in chosen])
     rows = []
     for p, value in zip(chosen, values, strict=True):
         decimals = 2 if p.kind == "correlation" else int(np.clip(3 - np.floor(np.log10(value or 1.0)), 1, 8))
@@ -287,8 +289,8 @@ def _random(fit: Fit, level: float, traced: Profile | None, reason: str) -> Sect
     heads = ["", "Estimate", "Variance"] + ([] if own is None else [f"{_percent(level)} interval (profile)"])
     table = Table("Variances", tuple(heads), tuple(rows))
     body = list_of(model_words.shares_in_words(fit)) + stacked(table, "Standard deviations and correlations")
-    body += paragraphs([reason] if own is None else _of_likelihood(fit))
-    body += paragraphs(figures.nothing_to_draw(fit))
+    body += paragraphs([reason] if own is None else _likelihood_note(fit))
+    body += paragraphs(figures.zero_effects(fit))
     body += _pictures([*figures.effect_pictures(fit), *figures.slope_pictures(fit)])
     return Section("random", "Random effects", body)
 
@@ -296,34 +298,34 @@ def _random(fit: Fit, level: float, traced: Profile | None, reason: str) -> Sect
 def _checks(fit: Fit) -> Section:
     influence = figures.influence_picture(fit)
     body = (
-        "<p>The model assumes that residuals have mean 0 everywhere, one spread, and a normal distribution. "
-        "Small departures are usual and harmless; clear patterns are not.</p>"
-        + list_of([*checks_of(fit).sentences(), *figures.not_drawn(fit)])
+        "<p>The model assumes that residuals are normal with mean 0 and constant variance. Small departures are usual "
+        "and harmless; clear patterns are not.</p>"
+        + list_of([*checks_of(fit).sentences(), *figures.no_fitted_plots(fit)])
         + _pictures([*figures.residual_pictures(fit), *([influence] if influence else [])])
     )
     return Section("checks", "Does the model fit the data?", body)
 
 
-def _further(fit: Fit, level: float, traced: Profile | None) -> Section:
+def _technical(fit: Fit, level: float, profiles: Profile | None) -> Section:
     criteria = glance(fit).iloc[0]
     rows = [(str(name), f"{value:,.1f}" if name not in ("nobs", "df.residual") else f"{int(value):,}")
             for name, value in criteria.items() if name != "sigma"]  # fmt: skip
     names = {"nobs": "Rows", "logLik": "Log-likelihood", "REMLcrit": "REML criterion", "deviance": "−2 log-likelihood",
-             "df.residual": "Rows less parameters"}  # fmt: skip
+             "df.residual": "Rows minus parameters"}  # fmt: skip
     table = Table("Criteria", ("", "Value"), tuple((names.get(name, name), text) for name, text in rows))
     body = stacked(table, "Likelihood and criteria")
     if fit.reml:
         body += paragraphs(
             [
-                "Log-likelihood, AIC and BIC are REML's: compare them only between models with the same fixed part."
+                "Log-likelihood, AIC and BIC are those of REML: compare them only for models with the same fixed part."
             ]
         )
-    if traced is not None:
-        picture = figures.profile_picture(traced)
+    if profiles is not None:
+        picture = figures.profile_picture(profiles)
         body += (
             "<h3>Likelihood profiles</h3>"
             + _pictures([picture] if picture else [])
-            + list_of([note for note in traced.notes if not note.startswith("REML fit:")])
+            + list_of([note for note in profiles.notes if not note.startswith("REML fit:")])
         )
     body += f"<p>{html.escape(fit.convergence.message)} {html.escape(' '.join(summarise(fit, ddf='none').notes))}</p>"
     body += f"<p>Made by mixedfit {html.escape(__version__)}.</p>"

@@ -1,11 +1,11 @@
-"""Style sheet and tables of the page."""
+"""Style sheet, lists and tables of the page."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
 
-from mixedfit.core.format import plain
+from mixedfit.core.format import without_quotes
 from mixedfit.reporting.table import Table
 
 __all__ = ["CSS", "list_of", "paragraphs", "scrolled", "stacked"]
@@ -70,7 +70,7 @@ figcaption { color: var(--soft); font-size: 0.95rem; max-width: 44rem; margin-to
 """
 
 NARROW = 3
-"""Columns that a phone has room for, names among them."""
+"""Largest number of columns, names included, of a table that fits a phone."""
 
 
 def paragraphs(sentences: Sequence[str]) -> str:
@@ -79,19 +79,20 @@ def paragraphs(sentences: Sequence[str]) -> str:
 
 
 def list_of(items: Sequence[str]) -> str:
-    """Return a list, or nothing if it would be empty."""
+    """Return an HTML list, or an empty string without items."""
     return f"<ul>{''.join(f'<li>{html.escape(text)}</li>' for text in items)}</ul>" if items else ""
 
 
 def scrolled(body: str, label: str) -> str:
-    """Return HTML in a region that scrolls on its own, by keyboard too."""
+    """Return HTML in a region that scrolls horizontally, by keyboard too."""
     return f'<div class="scroll" role="region" tabindex="0" aria-label="{html.escape(label)}">{body}</div>'
 
 
 def stacked(table: Table, caption: str) -> str:
-    """Return a table whose cells know their heads, with its notes.
+    """Return a table and its notes as HTML.
 
-    A phone shows each row as a block, unless there are few columns; roles keep it a table for a screen reader there.
+    On a phone each row of a table with more than `NARROW` columns is shown as a block, with a head before each cell.
+    The ARIA roles make it a table for screen readers there too.
     """
     heads = [_head(head, at < table.left) for at, head in enumerate(table.heads)]
     rows = [_row(table, row) for row in table.rows]
@@ -112,7 +113,7 @@ def _head(text: str, is_label: bool) -> str:
 
 
 def _row(table: Table, row: Sequence[str]) -> str:
-    shown = html.escape(plain(row[0])).replace(":", ":<wbr>")
+    shown = html.escape(without_quotes(row[0])).replace(":", ":<wbr>")
     name = f'<th role="rowheader" scope="row">{shown}</th>'
     cells = "".join(
         f'<td role="cell" data-head="{html.escape(head)}">{html.escape(text.strip().replace("-", "−"))}</td>'
