@@ -142,7 +142,9 @@ def parse_formula(text: str) -> ParsedFormula:
 def _parse(text: str) -> ParsedFormula:
     if "%in%" in text:
         at = text.index("%in%")
-        raise FormulaError("'%in%' is not read.", source=text, start=at, end=at + 4, advice=hint("%in%"))
+        raise FormulaError(
+            "'%in%' is not read.", source=text, start=at, end=at + 4, advice=hint(text[: at + 4])
+        )
     pieces = pieces_of(text)
     tilde = [i for i, piece in enumerate(pieces) if piece.text == "~"]
     if len(tilde) != 1:

@@ -16,8 +16,16 @@ _IDIOMS = (
     (r"\bcbind\s*\(", "A model has one response: fit the columns of cbind(...) one by one."),
     (r"\braw\s*=\s*(TRUE|T)\b", "Python writes raw=True."),
     (r"\b(TRUE|FALSE)\b", "Python writes True and False."),
-    (r"\bns\s*\(", "For a natural cubic spline of 3 columns write cr(x, df=3)."),
-    (r"\b(s|rcs)\s*\(", "For a spline write bs(x, df=5), or cr(x, df=3) for a natural cubic one."),
+    (
+        r"\brcs\s*\(",
+        "rcs(x, 4) is ns(x, knots=[b, c], Boundary.knots=[a, d]), where a to d are the 0.05, 0.35, 0.65 and 0.95 "
+        "quantiles of x.",
+    ),
+    (
+        r"(?<![\w.])(s|te|ti|t2)\s*\(",
+        "A smooth term has a penalty, which makes another model; without it write bs(x, df=5), or ns(x, df=3) for a "
+        "natural cubic spline.",
+    ),
     (
         r"\bifelse\s*\(",
         "Write a comparison, I(x > 2), or add the column to the data: data['z'] = np.where(...).",
@@ -29,9 +37,18 @@ _IDIOMS = (
     ),
     (r"\binteraction\s*\(", "Write a:b for the interaction of two columns."),
     (r"\w\(.*Q\(", "This call cannot take Q(...): give the column another name in the data."),
+    (
+        r"\w\([^()]*%in%",
+        "Inside a call R's x %in% c('a', 'b') is x.isin(['a', 'b']), as in I(x.isin(['a', 'b'])).",
+    ),
     (r"%in%", "R's a %in% b is a:b here."),
     (r"\bordered\s*\(", "For polynomial contrasts write C(x, contr.poly)."),
-    (r"\bas\.(numeric|integer)\s*\(", "Convert the column in the data first: data['x'].astype(float)."),
+    (
+        r"\bas\.numeric\s*\(",
+        "Convert the column in the data first: data['x'].astype(float). (Of a factor R gives the numbers of its "
+        "levels: data['x'].cat.codes + 1.)",
+    ),
+    (r"\bas\.integer\s*\(", "Convert the column in the data first: data['x'].astype(int)."),
     (r"(?<![\w.)])c\s*\(", "Python writes a list as [1, 2]."),
     (r"(?<![\w.)])\.(?![\w.])", "'.' is not read: name the predictors."),
 )
@@ -40,7 +57,7 @@ _IDIOMS = (
 _PYTHON = frozenset({"and", "or", "not", "in", "is", "if", "else", "for", "True", "False", "None"})
 """Keywords that mean something inside a call."""
 
-_REWRITTEN = frozenset({"factor", *keyword.kwlist})
+_REWRITTEN = frozenset({"factor", "Boundary", *keyword.kwlist})
 """Words without which no call is rewritten."""
 
 _WORD = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|(?<![\w.])[^\W\d][\w.]*""")
@@ -59,7 +76,7 @@ def hint(text: str) -> str:
 
 
 def readable(text: str) -> str:
-    """Return a formula's text as formulaic reads it: in calls, factor as C and columns named by keywords in Q.
+    """Return a formula's text as formulaic reads it: Python's names of functions and arguments, keywords in Q.
 
     Examples
     --------
@@ -78,6 +95,8 @@ def _python(call: str) -> str:
         word, rest = found.group(), call[found.end() :].lstrip()
         if rest.startswith("("):
             return "C" if word in ("factor", "as.factor") else word
+        if word == "Boundary.knots" and re.match(r"=(?!=)", rest):
+            return "Boundary_knots"
         function = word == "lambda" and re.match(r"[\w:]", rest)
         odd = any(map(keyword.iskeyword, word.split("."))) and word not in _PYTHON
         return f"Q('{word}')" if odd and not function and not re.match(r"=(?!=)", rest) else word
@@ -86,8 +105,12 @@ def _python(call: str) -> str:
 
 
 def unquoted(text: str) -> str:
-    """Return a call's text with the columns that `readable` put in quotes as they were written."""
-    return text if text.startswith("Q(") else _QUOTED.sub(r"\1", text)
+    """Return a call's text with columns and arguments that `readable` rewrote as they were written."""
+    return (
+        text
+        if text.startswith("Q(")
+        else _QUOTED.sub(r"\1", text.replace("Boundary_knots=", "Boundary.knots="))
+    )
 
 
 def as_call(expression: str) -> str:

@@ -18,12 +18,15 @@ __all__ = ["CALLS", "check_is_plain"]
 
 CALLS = frozenset(
     {"log", "log2", "log10", "log1p", "exp", "expm1", "sqrt", "sin", "cos", "tan", "abs"}
-    | {"I", "poly", "bs", "cr", "cc", "scale", "center", "C", "Q"}
+    | {"I", "poly", "bs", "ns", "cr", "cc", "scale", "center", "C", "Q"}
 )
 """Functions that a plain formula may call."""
 
 CONTRASTS = frozenset({"sum", "treatment", "helmert", "poly", "diff", "SAS"})
 """Contrasts that a plain formula may name, as ``contr.sum``."""
+
+WORDS = {"extrapolation": ("raise", "extend", "clip", "zero", "na"), "constraints": ("center",)}
+"""Text that a plain formula may give to an argument."""
 
 CONSTANTS = frozenset({"pi"})
 
@@ -102,6 +105,9 @@ def _check_node(node: ast.expr, columns: frozenset[str], formula: str) -> None:
             _refuse(f"attribute access '{ast.unparse(node)}'", formula)
     elif isinstance(node, ast.Call):
         _check_call(node, columns, formula)
+    elif isinstance(node, ast.List | ast.Tuple):
+        for element in node.elts:
+            _check_node(element, frozenset(), formula)
     else:
         _refuse(f"'{ast.unparse(node)}'", formula)
 
@@ -120,7 +126,8 @@ def _check_call(node: ast.Call, columns: frozenset[str], formula: str) -> None:
         ):
             _refuse(f"'{ast.unparse(node)}' does not name a column", formula)
         return
-    for argument in [*node.args, *(k.value for k in node.keywords)]:
+    words = [k for k in node.keywords if ast.unparse(k.value).strip("'") in WORDS.get(k.arg or "", ())]
+    for argument in [*node.args, *(k.value for k in node.keywords if k not in words)]:
         if not (name == "C" and _is_contrast(argument)):
             _check_node(argument, columns, formula)
 
