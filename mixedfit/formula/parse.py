@@ -17,37 +17,13 @@ from formulaic.errors import FormulaicError
 
 from mixedfit.core.errors import FormulaError
 
+from .groupings import GroupingFactor, read_groupings
 from .r_syntax import as_call, hint, readable, refuse_bar_in_call, refuse_bare_bar
 from .tokens import Piece, at_depth_zero, check_brackets, closing, first_line, join, pieces_of, strip_brackets
 
 __all__ = ["GroupingFactor", "ParsedFormula", "RandomTerm", "parse_formula", "random_key"]
 
-_QUOTED = re.compile(r"""Q\(\s*(['"])(?P<name>.*)\1\s*\)""")
-
-_AS_FACTOR = re.compile(r"(?:C|factor|as\.factor)\(\s*`?(?P<name>[^\W\d][\w.]*)`?\s*\)")
-
 _OFFSET = re.compile(r"offset\s*\(")
-
-
-@dataclass(frozen=True, slots=True)
-class GroupingFactor:
-    """The right side of a bar: one column, or the interaction of several.
-
-    Attributes
-    ----------
-    columns : tuple of str
-        Names of the columns whose combinations are the levels.
-    span : tuple of int
-        First and one-past-last character in the formula's text.
-    """
-
-    columns: tuple[str, ...]
-    span: tuple[int, int]
-
-    @property
-    def name(self) -> str:
-        """The columns joined by colons, as lme4 prints them."""
-        return ":".join(self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +92,8 @@ def parse_formula(text: str) -> ParsedFormula:
     ----------
     text : str
         Such as ``"Reaction ~ Days + (Days | Subject)"``. Random terms: ``(1 | g)``, ``(x | g)`` (which
-        means ``1 + x``), ``(0 + x | g)``, ``(x || g)``, ``(1 | a/b)``, ``(1 | a:b)``. Everything else
+        means ``1 + x``), ``(0 + x | g)``, ``(x || g)``, ``(1 | a:b)``, ``(1 | a/b)``; a bar's right side may join
+        columns by ``+ : * /`` and brackets, and has a term for each of its grouping factors. Everything else
         goes to formulaic, after ``^`` inside a call has become ``**``, as R means it.
 
     Raises
@@ -178,7 +155,7 @@ def _split_right(
     """Return the fixed part, the random terms and the offsets of the right-hand side."""
     bare = [piece for piece in at_depth_zero(pieces) if piece.text in ("|", "||")]
     if bare:
-        refuse_bare_bar(bare[0], pieces[0].start, text)
+        refuse_bare_bar(pieces, text)
         return [], [list(pieces)], ()
     fixed: list[Piece] = []
     bars: list[list[Piece]] = []
@@ -244,7 +221,7 @@ def _take_out(fixed: list[Piece], pieces: Sequence[Piece], start: int, end: int,
 
 
 def _read_bar(pieces: Sequence[Piece], text: str) -> list[RandomTerm]:
-    """Return the terms of one bar: several if the grouping is nested."""
+    """Return the terms of one bar, one for each of its grouping factors."""
     bars = [p for p in at_depth_zero(pieces) if p.text in ("|", "||")]
     if len(bars) != 1:
         raise FormulaError("a random term has one bar; this one has more.", source=text, start=bars[1].start)
@@ -263,7 +240,7 @@ def _read_bar(pieces: Sequence[Piece], text: str) -> list[RandomTerm]:
     correlated = bars[0].text == "|"
     effects = join(left)
     parts = _effect_formulas(effects, correlated, text, (left[0].start, left[-1].end))
-    return [RandomTerm(effects, group, correlated, parts, span) for group in _groupings(right, text)]
+    return [RandomTerm(effects, group, correlated, parts, span) for group in read_groupings(right, text)]
 
 
 def _effect_formulas(effects: str, correlated: bool, text: str, span: tuple[int, int]) -> tuple[Any, ...]:
@@ -285,51 +262,6 @@ def _effect_formulas(effects: str, correlated: bool, text: str, span: tuple[int,
             end=span[1],
             advice=hint(effects),
         ) from None
-
-
-def _groupings(pieces: Sequence[Piece], text: str) -> list[GroupingFactor]:
-    """Return the grouping factors of ``g``, ``a:b``, ``a/b`` (which is ``a`` and ``b:a``)."""
-    span = (pieces[0].start, pieces[-1].end)
-    outer: tuple[str, ...] = ()
-    found: list[GroupingFactor] = []
-    current: list[str] = []
-    expect_name = True
-    for piece in [*pieces, None]:
-        if piece is not None and expect_name and piece.kind in ("name", "python"):
-            current.append(_column_of(piece, text))
-            expect_name = False
-        elif piece is not None and not expect_name and piece.text == ":":
-            expect_name = True
-        elif (piece is None or piece.text == "/") and not expect_name:
-            outer = (*current, *outer)
-            found.append(GroupingFactor(outer, span))
-            current, expect_name = [], True
-        else:
-            raise FormulaError(
-                "a grouping factor is a column, 'a:b' or 'a/b'.",
-                source=text,
-                start=(piece or pieces[-1]).start,
-                end=(piece or pieces[-1]).end,
-                advice="For several grouping factors write several terms: (1 | a) + (1 | b).",
-            )
-    return found
-
-
-def _column_of(piece: Piece, text: str) -> str:
-    """Return the column named by ``g``, ``Q("odd name")``, ``C(g)`` or ``factor(g)``."""
-    if piece.kind == "name":
-        return piece.text
-    for pattern in (_QUOTED, _AS_FACTOR):
-        found = pattern.fullmatch(piece.text)
-        if found:
-            return found.group("name")
-    raise FormulaError(
-        "a grouping factor must be a column of the data, not an expression.",
-        source=text,
-        start=piece.start,
-        end=piece.end,
-        advice=hint(piece.text) or "Add the column to the data first and name it here.",
-    )
 
 
 def _check_duplicates(terms: Sequence[RandomTerm], text: str) -> None:

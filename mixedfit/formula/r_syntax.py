@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mixedfit.core.errors import FormulaError
 
-from .tokens import Piece, join, pieces_of, plain_name
+from .tokens import Piece, at_depth_zero, join, pieces_of, plain_name, strip_brackets
 
 __all__ = ["as_call", "hint", "readable", "refuse_bar_in_call", "refuse_bare_bar", "unquoted"]
 
@@ -59,6 +60,8 @@ _PYTHON = frozenset({"and", "or", "not", "in", "is", "if", "else", "for", "True"
 
 _REWRITTEN = frozenset({"factor", "Boundary", *keyword.kwlist})
 """Words without which no call is rewritten."""
+
+BARS = ("|", "||")
 
 _WORD = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|(?<![\w.])[^\W\d][\w.]*""")
 
@@ -137,28 +140,59 @@ def refuse_bar_in_call(piece: Piece, text: str) -> None:
         )
 
 
-def refuse_bare_bar(bar: Piece, start: int, text: str) -> None:
+def refuse_bare_bar(pieces: Sequence[Piece], text: str) -> None:
     """Refuse a bar outside brackets that takes in more than ``1``: fixed effects were meant, and would be lost.
 
     Parameters
     ----------
-    bar : Piece
-        The first bar of the right-hand side outside brackets.
-    start : int
-        Where the right-hand side starts in the text.
+    pieces : sequence of Piece
+        The right-hand side.
     text : str
     """
-    effects, group = text[start : bar.start].strip(), text[bar.end :].strip()
-    if effects in ("1", "0 + 1"):
+    bar, start = next(piece for piece in at_depth_zero(pieces) if piece.text in BARS), pieces[0].start
+    summands = _summands(pieces)
+    if any(summand[i].text in BARS for summand in summands for i in (0, -1)):
+        return  # the parser says which side is missing
+    alone = not any(
+        piece.text in ("+", "-", *BARS) for piece in at_depth_zero(pieces) if piece.start > bar.start
+    )
+    if text[start : bar.start].strip() in ("1", "0 + 1") and alone:
         return
-    fixed, _, last = effects.rpartition("+")
-    fixed, last = fixed.strip(), last.strip()
-    if fixed in ("", "0", "1", "-1") or "(" in last or "|" in group:
-        fixed, last = effects, "…" if "|" in effects or "(" in effects else effects
     raise FormulaError(
         "a random term stands in brackets; without them its bar takes in everything since '~'.",
         source=text,
         start=bar.start,
         end=bar.end,
-        advice=f"Write '{text[:start].strip()} {fixed} + ({last} {bar.text} {group})'.",
+        advice=f"Write '{text[:start].strip()} {_with_brackets(summands, text)}'.",
     )
+
+
+def _with_brackets(summands: Sequence[Sequence[Piece]], text: str) -> str:
+    """Return a sum whose terms with a bar stand in brackets; what a bar took in stays as a fixed effect too."""
+    out: list[str] = []
+    for summand in summands:
+        written = text[summand[0].start : summand[-1].end]
+        bars = [piece for piece in at_depth_zero(summand) if piece.text in BARS]
+        if not bars:
+            out.append(written)
+            continue
+        cut = list(summand).index(bars[0])
+        left = strip_brackets(list(summand[:cut]))
+        effects, right = text[left[0].start : left[-1].end], text[bars[0].end : summand[-1].end].strip()
+        if all(term in ("0", "1", "-1") for term in out) and (out or effects != "1"):
+            effects = " + ".join([*out, effects])
+            out = [effects]
+        out.append(f"({effects} {bars[0].text} {right})")
+    return " + ".join(out)
+
+
+def _summands(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """Return the terms between the plus signs outside brackets."""
+    outer = {id(piece) for piece in at_depth_zero(pieces) if piece.text == "+"}
+    out: list[list[Piece]] = [[]]
+    for piece in pieces:
+        if id(piece) in outer:
+            out.append([])
+        else:
+            out[-1].append(piece)
+    return [summand for summand in out if summand]
