@@ -1,4 +1,4 @@
-"""Grouping factors right of a bar, such as ``g``, ``a:b``, ``a/(b + c)``, expanded as R expands the terms of a formula."""
+"""Grouping factors right of a bar, such as ``g``, ``a:b``, ``a/(b + c)``, expanded as R expands terms."""
 
 from __future__ import annotations
 
