@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -256,10 +256,12 @@ def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices)
     for term in terms:
         for part in term.parts:
             names, z = values.random[random_key(part)]
+            own = values.sources(part)
             effects += names
-            sources += values.sources(part)
+            sources += own
             arrays.append(z)
-            parts.append(Unstructured(len(names)) if term.correlated else Diagonal(len(names)))
+            widths = [len(names)] if term.correlated else [len(list(run)) for _, run in groupby(own)]
+            parts += [Unstructured(k) if term.correlated else Diagonal(k) for k in widths]
     z = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
     sizes = tuple(part.k for part in parts)
     return RandomBlock(grouping, tuple(effects), z, BlockDiagonal(tuple(parts)), sizes, tuple(sources))

@@ -144,12 +144,13 @@ def _needed_columns(parsed: ParsedFormula, columns: list[str]) -> list[str]:
     return list(needed)
 
 
-_NAMES: dict[str, tuple[tuple[str, bool], ...]] = {}
+_NAMES: dict[tuple[str, str], tuple[tuple[str, bool], ...]] = {}
 
 
 def names_of(parsed: ParsedFormula) -> tuple[tuple[str, bool], ...]:
     """Return every name in the formula and whether it must be a column of the data."""
-    if parsed.source not in _NAMES:
+    key = (parsed.source, parsed.expand)
+    if key not in _NAMES:
         found: dict[str, bool] = {}
         for _, formula in parsed.matrices._to_dict().items():
             for term in formula:
@@ -160,25 +161,26 @@ def names_of(parsed: ParsedFormula) -> tuple[tuple[str, bool], ...]:
             found.update(dict.fromkeys(random.group.columns, True))
         if len(_NAMES) > 1000:
             _NAMES.clear()
-        _NAMES[parsed.source] = tuple(found.items())
-    return _NAMES[parsed.source]
+        _NAMES[key] = tuple(found.items())
+    return _NAMES[key]
 
 
-_PARTS: dict[str, dict[str, tuple[str, ...]]] = {}
+_PARTS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
 
 
 def names_by_part(parsed: ParsedFormula) -> dict[str, tuple[str, ...]]:
     """Return the names in each part of `ParsedFormula.matrices`, columns or not."""
-    if parsed.source not in _PARTS:
+    known = (parsed.source, parsed.expand)
+    if known not in _PARTS:
         if len(_PARTS) > 1000:
             _PARTS.clear()
-        _PARTS[parsed.source] = {
+        _PARTS[known] = {
             key: tuple(
                 dict.fromkeys(name for term in part for f in term.factors for name, _ in names_in_factor(f))
             )
             for key, part in parsed.matrices._to_dict().items()
         }
-    return _PARTS[parsed.source]
+    return _PARTS[known]
 
 
 def names_in_factor(factor: Any) -> list[tuple[str, bool]]:

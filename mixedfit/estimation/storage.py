@@ -94,6 +94,7 @@ def design_header(design: Design) -> dict[str, Any]:
     ]
     return {
         "formula": design.formula.source,
+        "expand": design.formula.expand,
         "x_names": design.x_names,
         "index": pack_index(design.index),
         "dropped": design.dropped,
@@ -156,7 +157,8 @@ def read_design(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Desig
     """Return the design stored in a header and arrays."""
     blocks = [_block(b, arrays[f"codes{f}"], arrays[f"z{f}"]) for f, b in enumerate(header["blocks"])]
     many = [_many(m, arrays[f"many{f}"]) for f, m in enumerate(header["many"])]
-    parsed, x_names = parse_formula(header["formula"]), tuple(header["x_names"])
+    parsed = parse_formula(header["formula"], expand=header.get("expand", "levels"))
+    x_names = tuple(header["x_names"])
     recipe = unpack(
         header.get("recipe"),
         parsed,

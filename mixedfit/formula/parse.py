@@ -10,20 +10,25 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from formulaic import Formula
 from formulaic.errors import FormulaicError
 
 from mixedfit.core.errors import FormulaError
+from mixedfit.core.options import check_one_of
 
 from .groupings import GroupingFactor, read_groupings
 from .r_syntax import as_call, hint, readable, refuse_bar_in_call, refuse_bare_bar
 from .tokens import Piece, at_depth_zero, check_brackets, closing, first_line, join, pieces_of, strip_brackets
 
-__all__ = ["GroupingFactor", "ParsedFormula", "RandomTerm", "parse_formula", "random_key"]
+__all__ = ["Expand", "GroupingFactor", "ParsedFormula", "RandomTerm", "parse_formula", "random_key"]
 
 _OFFSET = re.compile(r"offset\s*\(")
+
+
+Expand: TypeAlias = Literal["levels", "contrasts"]
+"""What ``||`` makes of a factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,8 @@ class RandomTerm:
     correlated : bool
         True for ``|``: one covariance matrix for all effects; False for ``||``: variances only.
     parts : tuple of formulaic formulas
-        One right-hand side when correlated; otherwise one for each effect.
+        Right-hand sides whose factors are coded on their own: one when correlated or expanded by contrasts, otherwise
+        one for each effect.
     span : tuple of int
         First and one-past-last character in the formula's text.
     """
@@ -70,6 +76,8 @@ class ParsedFormula:
     matrices : formulaic formula
         Response ``y``, fixed part ``X``, random parts under `random_key` (unless equal to the fixed part) and
         offsets ``O0, …``: everything to be evaluated, in one object, so that one pass over the data serves.
+    expand : {"levels", "contrasts"}
+        How ``||`` treats factors.
     """
 
     source: str
@@ -78,6 +86,7 @@ class ParsedFormula:
     random: tuple[RandomTerm, ...]
     offsets: tuple[str, ...]
     matrices: Any
+    expand: Expand = "levels"
 
     def locate(self, name: str) -> tuple[int, int] | None:
         """Return the place of `name` in the text, or None."""
@@ -85,7 +94,7 @@ class ParsedFormula:
         return (found.start(), found.end()) if found else None
 
 
-def parse_formula(text: str) -> ParsedFormula:
+def parse_formula(text: str, *, expand: Expand = "levels") -> ParsedFormula:
     """Return the parts of an lme4 formula.
 
     Parameters
@@ -95,6 +104,9 @@ def parse_formula(text: str) -> ParsedFormula:
         means ``1 + x``), ``(0 + x | g)``, ``(x || g)``, ``(1 | a:b)``, ``(1 | a/b)``; a bar's right side may join
         columns by ``+ : * /`` and brackets, and has a term for each of its grouping factors. Everything else
         goes to formulaic, after ``^`` inside a call has become ``**``, as R means it.
+    expand : {"levels", "contrasts"}
+        What ``||`` makes of a factor: effects of all its levels, or of its contrasts (of all columns of the model
+        matrix left of the bar, as afex and lme4 2 do).
 
     Raises
     ------
@@ -112,11 +124,12 @@ def parse_formula(text: str) -> ParsedFormula:
             f"a formula is a string such as 'y ~ x + (1 | g)', not {type(text).__name__}; it comes first, then "
             "the data."
         )
-    return _parse(text)
+    check_one_of("expand", expand, get_args(Expand), error=FormulaError)
+    return _parse(text, expand)
 
 
 @lru_cache(maxsize=256)
-def _parse(text: str) -> ParsedFormula:
+def _parse(text: str, expand: Expand) -> ParsedFormula:
     if "%in%" in text:
         at = text.index("%in%")
         raise FormulaError(
@@ -136,7 +149,7 @@ def _parse(text: str) -> ParsedFormula:
         raise FormulaError(f"nothing stands on the {side} of '~'.", source=text, start=pieces[tilde[0]].start)
     check_brackets(pieces, text)
     fixed, bars, offsets = _split_right(right, text)
-    random = tuple(term for bar in bars for term in _read_bar(bar, text))
+    random = tuple(term for bar in bars for term in _read_bar(bar, text, expand))
     _check_duplicates(random, text)
     fixed_text = join(fixed) or "1"
     return ParsedFormula(
@@ -146,6 +159,7 @@ def _parse(text: str) -> ParsedFormula:
         random=random,
         offsets=offsets,
         matrices=_matrices(join(left), fixed_text, random, offsets, text),
+        expand=expand,
     )
 
 
@@ -220,7 +234,7 @@ def _take_out(fixed: list[Piece], pieces: Sequence[Piece], start: int, end: int,
         fixed.pop()
 
 
-def _read_bar(pieces: Sequence[Piece], text: str) -> list[RandomTerm]:
+def _read_bar(pieces: Sequence[Piece], text: str, expand: Expand) -> list[RandomTerm]:
     """Return the terms of one bar, one for each of its grouping factors."""
     bars = [p for p in at_depth_zero(pieces) if p.text in ("|", "||")]
     if len(bars) != 1:
@@ -239,21 +253,19 @@ def _read_bar(pieces: Sequence[Piece], text: str) -> list[RandomTerm]:
     span = (pieces[0].start, pieces[-1].end)
     correlated = bars[0].text == "|"
     effects = join(left)
-    parts = _effect_formulas(effects, correlated, text, (left[0].start, left[-1].end))
+    together = correlated or expand == "contrasts"
+    parts = _effect_formulas(effects, together, text, (left[0].start, left[-1].end))
     return [RandomTerm(effects, group, correlated, parts, span) for group in read_groupings(right, text)]
 
 
-def _effect_formulas(effects: str, correlated: bool, text: str, span: tuple[int, int]) -> tuple[Any, ...]:
-    """Return one right-hand side, or for ``||`` one for each effect.
-
-    lme4's ``(x || g)`` is ``(1 | g) + (0 + x | g)``; a factor keeps all its levels, each with a variance.
-    """
+def _effect_formulas(effects: str, together: bool, text: str, span: tuple[int, int]) -> tuple[Any, ...]:
+    """Return one right-hand side, or one for each effect, in which a factor keeps all its levels."""
     try:
         whole = Formula(readable(effects))
         terms = list(whole)
         if not terms:
             raise FormulaError("this random term is empty.", source=text, start=span[0], end=span[1])
-        return (whole,) if correlated else tuple(Formula([term]) for term in terms)
+        return (whole,) if together else tuple(Formula([term]) for term in terms)
     except (FormulaicError, SyntaxError, TypeError, AttributeError) as error:
         raise FormulaError(
             f"the left side of this bar cannot be read: {first_line(error)}",

@@ -17,7 +17,7 @@ from mixedfit.core.progress import Progress
 from mixedfit.design.design import Design, build_design
 from mixedfit.estimation.estimate import Control
 from mixedfit.estimation.fit import Fit, fit_design
-from mixedfit.formula.parse import ParsedFormula, parse_formula
+from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
 
 from .results import MixedResults
 
@@ -262,6 +262,7 @@ def lmm(
     weights: Any = None,
     offset: Any = None,
     missing: Literal["drop", "raise"] = "drop",
+    expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
 ) -> LinearMixedModel:
     """Return the linear mixed model of an lme4 formula on data.
@@ -279,6 +280,10 @@ def lmm(
         Column, or one value a row, added to the linear predictor with coefficient 1.
     missing : {"drop", "raise"}
         What to do with rows in which a variable of the model is missing.
+    expand : {"levels", "contrasts"}
+        What ``(f || g)`` makes of a factor f: "levels", an intercept and an effect of each level; "contrasts", an
+        intercept and an effect of each contrast, as afex and lme4 2 do (for ``(a*b || g)`` of each column of the model
+        matrix of ``a*b``). No effect is correlated with another.
     context : mapping, optional
         Functions and constants of your own that the formula uses.
 
@@ -294,7 +299,7 @@ def lmm(
     <LinearMixedModel: 'Yield ~ 1 + (1 | Batch)', 30 rows>
     """
     begun = perf_counter()
-    parsed = parse_formula(formula)
+    parsed = parse_formula(formula, expand=expand)
     design = build_design(parsed, data, weights=weights, offset=offset, missing=missing, context=context)
     return LinearMixedModel(parsed, design, perf_counter() - begun, data)
 
