@@ -55,6 +55,11 @@ class RandomTerm:
     parts: tuple[Any, ...]
     span: tuple[int, int]
 
+    @property
+    def n_structures(self) -> int:
+        """Parts of the covariance of a level's effects: one when correlated, otherwise one for each effect."""
+        return 1 if self.correlated else sum(len(list(part)) for part in self.parts)
+
     def __str__(self) -> str:
         return f"({self.effects} {'|' if self.correlated else '||'} {self.group.name})"
 

@@ -103,6 +103,17 @@ def test_studies_must_take_contrasts() -> None:
     assert (moved == (data["f"] == "v")).all()
 
 
+def test_contrasts_must_have_draws_reports_and_priors_of_their_term(tmp_path: Path) -> None:
+    model = mf.lmm("y ~ x + (f || a) + (1 | b)", rows(), expand="contrasts")
+    prior = mf.priors.HalfT(3, 1)
+    posterior = model.gibbs({"(f || a)": prior, "sd_fv|a": mf.priors.Known(0.5)}, draws=40, tune=20, seed=1)
+    assert (np.asarray(posterior["sd_fv|a"]) == 0.5).all()
+    assert np.asarray(posterior["sd_fw|a"]).std() > 0
+    mf.report(model.fit(), tmp_path / "report.html")
+    with pytest.raises(mf.ModelError, match="same model"):
+        mf.compare(mf.lmm("y ~ x + (f || a) + (1 | b)", rows()).fit(), posterior)
+
+
 def test_unknown_expansion_must_be_refused() -> None:
     with pytest.raises(mf.FormulaError, match="'contrasts'"):
         mf.lmm("y ~ x + (f || a)", rows(), expand="contrast")  # type: ignore[arg-type]
