@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,9 @@ from mixedfit.core.lazy import lazy
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from mixedfit.formula.parse import GroupingFactor, ParsedFormula, RandomTerm, random_key
 
+from .excluded import Excluded, Table
 from .grouping import Grouping, interact, warn_of_measurements
-from .model_frame import ModelFrame, build_frame, names_by_part
+from .model_frame import Missing, ModelFrame, build_frame, names_by_part
 from .model_matrix import Matrices, evaluate
 from .recipe import Recipe, make_recipe
 
@@ -117,6 +118,8 @@ class Design:
         Rows left out for missing values.
     recipe : Recipe or None
         How the numbers of further rows are built.
+    excluded : Excluded or None
+        All rows of the data, if those left out stay in row-wise answers.
     """
 
     formula: ParsedFormula
@@ -130,11 +133,21 @@ class Design:
     index: pd.Index[Any]
     dropped: int
     recipe: Recipe | None = None
+    excluded: Excluded | None = None
 
     @property
     def n(self) -> int:
         """Rows kept."""
         return int(self.y.size)
+
+    @property
+    def all_index(self) -> pd.Index[Any]:
+        """Labels of the rows of row-wise answers."""
+        return self.index if self.excluded is None else self.excluded.index
+
+    def on_all_rows(self, table: Table) -> Table:
+        """Return a column or table of the rows kept as it is shown: with ``missing="exclude"`` on all rows."""
+        return table if self.excluded is None else self.excluded.padded(table)
 
     @lazy
     def counted(self) -> BoolArray:
@@ -168,7 +181,7 @@ def build_design(
     *,
     weights: Any = None,
     offset: Any = None,
-    missing: Literal["drop", "raise"] = "drop",
+    missing: Missing = "drop",
     context: Mapping[str, Any] | None = None,
 ) -> Design:
     """Return the design of a parsed formula on data.
@@ -180,7 +193,7 @@ def build_design(
         Not changed.
     weights, offset : str or array, optional
         Column name, or one value a row.
-    missing : {"drop", "raise"}
+    missing : {"drop", "raise", "exclude"}
         What to do with rows in which a variable of the model is missing.
     context : mapping, optional
         Further functions and constants that the formula may use.
@@ -215,6 +228,7 @@ def build_design(
         index=frame.index,
         dropped=frame.dropped,
         recipe=recipe,
+        excluded=frame.excluded,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,14 @@ from mixedfit.core.options import check_one_of
 from mixedfit.formula.parse import ParsedFormula
 from mixedfit.formula.r_syntax import hint
 
+from .excluded import Excluded
 from .frames import as_frame, category_codes, check_column, column_names, plain_column
 from .grouping import Grouping, encode
 
-__all__ = ["ModelFrame", "build_frame", "names_by_part", "names_in_factor", "names_of"]
+__all__ = ["Missing", "ModelFrame", "build_frame", "names_by_part", "names_in_factor", "names_of"]
+
+Missing: TypeAlias = Literal["drop", "raise", "exclude"]
+"""What to do with rows in which a variable of the model is missing."""
 
 NAMESPACES = ("contr", "np")
 """Names of formulaic that are followed by a dot, as in ``contr.sum``."""
@@ -41,6 +45,8 @@ class ModelFrame:
         As given, on the rows kept.
     dropped : int
         Rows left out for missing values.
+    excluded : Excluded or None
+        All rows, if those left out stay in row-wise answers.
     """
 
     columns: dict[str, pd.Series[Any]]
@@ -48,6 +54,7 @@ class ModelFrame:
     weights: Array | None
     offset: Array | None
     dropped: int
+    excluded: Excluded | None = None
     _groupings: dict[str, Grouping] = field(default_factory=dict)
 
     def grouping(self, column: str) -> Grouping:
@@ -58,7 +65,7 @@ class ModelFrame:
 
 
 def build_frame(
-    parsed: ParsedFormula, data: Any, *, weights: Any, offset: Any, missing: Literal["drop", "raise"]
+    parsed: ParsedFormula, data: Any, *, weights: Any, offset: Any, missing: Missing
 ) -> ModelFrame:
     """Return the needed columns of `data` on complete rows.
 
@@ -69,7 +76,7 @@ def build_frame(
     DataError
         If a column, the weights or the offset cannot be used, or no row is complete.
     """
-    check_one_of("missing", missing, ("drop", "raise"), error=DataError)
+    check_one_of("missing", missing, get_args(Missing), error=DataError)
     names = column_names(data)
     needed = _needed_columns(parsed, names)
     extra = [v for v in (weights, offset) if isinstance(v, str)]
@@ -97,7 +104,8 @@ def build_frame(
     _check_weights(weight_values)
     columns = {name: plain_column(column) for name, column in columns.items()}
     index = table.index if not count else table.index[~absent]
-    return ModelFrame(columns, index, weight_values, offset_values, count)
+    kept = Excluded(table.index, np.flatnonzero(~absent)) if count and missing == "exclude" else None
+    return ModelFrame(columns, index, weight_values, offset_values, count, kept)
 
 
 def _missing_by_column(columns: dict[str, pd.Series[Any]], absent: AnyArray) -> dict[str, int]:
