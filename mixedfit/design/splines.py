@@ -234,6 +234,8 @@ def _inner(
                 f"{call}: df={df} and {inner.size} knots are at odds ({inner.size + least} columns). Give one of them."
             )
         return [float(knot) for knot in inner]
+    if count + least > x.size:
+        raise FormulaError(f"{call}: df={df} is more than the {x.size} rows; give fewer columns.")
     inside = x[(x >= low) & (x <= high)]
     if count and not inside.size:
         raise FormulaError(f"{call}: no value lies between the boundary knots, {low:g} and {high:g}.")

@@ -42,6 +42,10 @@ _IDIOMS = (
         r"\w\([^()]*%in%",
         "Inside a call R's x %in% c('a', 'b') is x.isin(['a', 'b']), as in I(x.isin(['a', 'b'])).",
     ),
+    (
+        r"\blog\s*\([^()]*,",
+        "log takes one number: write log2(x), log10(x), or I(log(x) / log(3)) for another base.",
+    ),
     (r"%in%", "R's a %in% b is a:b here."),
     (r"\bordered\s*\(", "For polynomial contrasts write C(x, contr.poly)."),
     (

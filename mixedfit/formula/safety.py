@@ -25,6 +25,9 @@ CALLS = frozenset(
 CONTRASTS = frozenset({"sum", "treatment", "helmert", "poly", "diff", "SAS"})
 """Contrasts that a plain formula may name, as ``contr.sum``."""
 
+KNOTS = ("knots", "Boundary_knots", "lower_bound", "upper_bound")
+"""Arguments of splines whose numbers may be of any size."""
+
 WORDS = {"extrapolation": ("raise", "extend", "clip", "zero", "na"), "constraints": ("center",)}
 """Text that a plain formula may give to an argument."""
 
@@ -105,9 +108,6 @@ def _check_node(node: ast.expr, columns: frozenset[str], formula: str) -> None:
             _refuse(f"attribute access '{ast.unparse(node)}'", formula)
     elif isinstance(node, ast.Call):
         _check_call(node, columns, formula)
-    elif isinstance(node, ast.List | ast.Tuple):
-        for element in node.elts:
-            _check_node(element, frozenset(), formula)
     else:
         _refuse(f"'{ast.unparse(node)}'", formula)
 
@@ -126,10 +126,21 @@ def _check_call(node: ast.Call, columns: frozenset[str], formula: str) -> None:
         ):
             _refuse(f"'{ast.unparse(node)}' does not name a column", formula)
         return
-    words = [k for k in node.keywords if ast.unparse(k.value).strip("'") in WORDS.get(k.arg or "", ())]
-    for argument in [*node.args, *(k.value for k in node.keywords if k not in words)]:
+    for argument in [*node.args, *(k.value for k in node.keywords if not _is_spline_option(k))]:
         if not (name == "C" and _is_contrast(argument)):
             _check_node(argument, columns, formula)
+
+
+def _is_spline_option(keyword: ast.keyword) -> bool:
+    """Whether a keyword gives knots, as numbers of any size, or one of `WORDS`."""
+    try:
+        value = ast.literal_eval(keyword.value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    if keyword.arg in KNOTS:
+        numbers = value if isinstance(value, list | tuple) else [value]
+        return all(isinstance(number, int | float) for number in numbers)
+    return isinstance(value, str) and value in WORDS.get(keyword.arg or "", ())
 
 
 def _is_contrast(node: ast.expr) -> bool:

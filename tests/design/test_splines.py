@@ -95,6 +95,8 @@ CALLS = [
     "bs(x, df=6, include_intercept=True)",
     "bs(x, degree=2, knots=[0], Boundary.knots=[-2, 2])",
     "bs(x, df=4, extrapolation='clip')",
+    "bs(x, df=4, lower_bound=-9, upper_bound=9e6)",
+    "ns(x, knots=[0], Boundary.knots=[-3, 2e6])",
 ]
 TEMPLATES = [
     "y ~ {} + (1 | g)",
@@ -170,6 +172,8 @@ def test_splines_must_run_straight_beyond_the_boundary() -> None:
     [
         ("ns(x, df=0)", "df=0 is too small"),
         ("ns(x, 2.5)", "whole number"),
+        ("ns(x, df=61)", "more than the 60 rows"),
+        ("bs(x, df=100000)", "more than the 60 rows"),
         ("ns(f, df=3)", "one column of numbers"),
         ("ns(x, knots=[0, 99])", "between the boundary knots"),
         ("ns(x, knots=['a'])", "finite numbers"),
@@ -191,6 +195,15 @@ def test_unusable_arguments_must_be_refused_in_the_fixed_and_the_random_part(cal
     for formula in (f"y ~ {call} + (1 | g)", f"y ~ x + ({call} | g)"):
         with pytest.raises(mf.FormulaError, match=problem):
             mf.lmm(formula, data())
+
+
+def test_state_of_an_earlier_version_must_leave_out_the_first_column() -> None:
+    """Fits that were saved by formulaic's bs beside an intercept had no column for the first spline."""
+    x, state = np.linspace(0, 1, 9), {}
+    bs(x, df=6, intercept=True, _state=state)
+    assert bs(x, df=6, intercept=True, _state=state).__formulaic_metadata__.drop_field == "6"
+    del state["spare"]
+    assert bs(x, df=6, intercept=True, _state=state).__formulaic_metadata__.drop_field == "1"
 
 
 def test_users_own_function_must_stand_in_place_of_ns() -> None:

@@ -72,6 +72,7 @@ def test_factor_must_be_c_everywhere(oats: pd.DataFrame, name: str) -> None:
         ("yield ~ scale(nitro, scale=FALSE) + (1|Block)", "True and False"),
         ("yield ~ rcs(nitro, 4) + (1|Block)", r"ns\(x, knots=\[b, c\], Boundary.knots=\[a, d\]\)"),
         ("yield ~ nitro + (rcs(nitro, 4) | Block)", r"quantiles of x"),
+        ("yield ~ log(nitro + 1, 10) + (1|Block)", r"log10\(x\)"),
         ("yield ~ te(nitro) + (1|Block)", r"has a penalty, which makes another model"),
         ("yield ~ I(Variety %in% c('Victory')) + (1|Block)", r"I\(x\.isin\(\['a', 'b'\]\)\)"),
         ("yield ~ as.integer(nitro) + (1|Block)", r"astype\(int\)"),
@@ -97,6 +98,8 @@ def test_idiom_of_r_must_be_answered_with_what_to_write(
 @pytest.mark.parametrize(
     "term",
     [
+        "log10(nitro + 1)",
+        "I(log(nitro + 1) / log(3))",
         "ns(nitro, df=3)",
         "ns(nitro, knots=[0.1, 0.3], Boundary.knots=[0, 0.5])",
         "I(Variety.isin(['Victory', 'Marvellous']))",
