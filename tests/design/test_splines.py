@@ -197,6 +197,16 @@ def test_unusable_arguments_must_be_refused_in_the_fixed_and_the_random_part(cal
             mf.lmm(formula, data())
 
 
+def test_names_must_be_rs_also_where_an_argument_has_a_dot() -> None:
+    rows, call = data(), "ns(x, knots=[0], Boundary.knots=[-4, 7])"
+    fit = mf.lmm(f"y ~ {call} + ({call} | g)", rows).fit()
+    assert list(fit.params.index) == ["(Intercept)", f"{call}1", f"{call}2"]
+    assert list(fit.random_effects["g"]) == list(fit.params.index)
+    assert list(fit.anova(type=3).table.index) == [call]
+    some = fit.predict(rows, re_form=f"~ {call} | g").to_numpy()
+    assert some == pytest.approx(fit.fittedvalues.to_numpy())
+
+
 def test_state_of_an_earlier_version_must_leave_out_the_first_column() -> None:
     """Fits that were saved by formulaic's bs beside an intercept had no column for the first spline."""
     x, state = np.linspace(0, 1, 9), {}
