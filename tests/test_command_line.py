@@ -117,6 +117,9 @@ def test_bad_input_must_exit_with_two_and_say_why(
 COLUMNS = ["y", "x", "g", "odd name", "a.b"]
 
 ATTACKS = [
+    "y ~ bs(x, knots=[__import__('os').system('touch owned')])",
+    "y ~ ns(x, knots=open('owned', 'w'))",
+    "y ~ ns(x, extrapolation='owned')",
     "y ~ __import__('os').system('touch owned') + (1 | g)",
     "y ~ I(__import__('os').getcwd()) + (1 | g)",
     "y ~ np.log(x)",
@@ -184,6 +187,8 @@ def test_formula_with_code_must_be_refused(
         "1000 / y ~ sin(2 * pi * x) + a.b + (1 | g:x)",
         "y ~ Q('odd name') + `odd name`:x + (1 | g/x)",
         "y ~ I(x > 3) + offset(log(x))",
+        "y ~ ns(x, knots=[1, -2e9], Boundary.knots=(-5e9, 9)) + (1 | g + x)",
+        "y ~ bs(x, df=5, extrapolation='extend') + cr(x, df=3, constraints='center')",
     ],
 )
 def test_plain_formula_must_pass(formula: str) -> None:

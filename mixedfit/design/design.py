@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any, Literal
+from itertools import groupby, pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,9 @@ from mixedfit.core.lazy import lazy
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from mixedfit.formula.parse import GroupingFactor, ParsedFormula, RandomTerm, random_key
 
+from .excluded import Excluded, Table
 from .grouping import Grouping, interact, warn_of_measurements
-from .model_frame import ModelFrame, build_frame, names_by_part
+from .model_frame import Missing, ModelFrame, build_frame, names_by_part
 from .model_matrix import Matrices, evaluate
 from .recipe import Recipe, make_recipe
 
@@ -117,6 +118,8 @@ class Design:
         Number of rows dropped for missing values.
     recipe : Recipe or None
         Builds the matrices of new rows.
+    excluded : Excluded or None
+        All rows of the data, if those left out stay in row-wise answers.
     """
 
     formula: ParsedFormula
@@ -130,11 +133,21 @@ class Design:
     index: pd.Index[Any]
     dropped: int
     recipe: Recipe | None = None
+    excluded: Excluded | None = None
 
     @property
     def n(self) -> int:
         """Number of rows kept."""
         return int(self.y.size)
+
+    @property
+    def all_index(self) -> pd.Index[Any]:
+        """Labels of the rows of row-wise answers."""
+        return self.index if self.excluded is None else self.excluded.index
+
+    def on_all_rows(self, table: Table) -> Table:
+        """Return a column or table of the rows kept as it is shown: with ``missing="exclude"`` on all rows."""
+        return table if self.excluded is None else self.excluded.padded(table)
 
     @lazy
     def counted(self) -> BoolArray:
@@ -168,7 +181,7 @@ def build_design(
     *,
     weights: Any = None,
     offset: Any = None,
-    missing: Literal["drop", "raise"] = "drop",
+    missing: Missing = "drop",
     context: Mapping[str, Any] | None = None,
 ) -> Design:
     """Return the design of a parsed formula and data.
@@ -180,7 +193,7 @@ def build_design(
         Not changed.
     weights, offset : str or array, optional
         Column name, or one value for each row.
-    missing : {"drop", "raise"}
+    missing : {"drop", "raise", "exclude"}
         What to do with rows in which a variable of the model is missing.
     context : mapping, optional
         Additional functions and constants for the formula.
@@ -230,6 +243,7 @@ def build_design(
         index=frame.index,
         dropped=frame.dropped,
         recipe=recipe,
+        excluded=frame.excluded,
     )
 
 
@@ -271,10 +285,12 @@ def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices)
     for term in terms:
         for part in term.parts:
             names, z = values.random[random_key(part)]
+            own = values.sources(part)
             effects += names
-            sources += values.sources(part)
+            sources += own
             arrays.append(z)
-            parts.append(Unstructured(len(names)) if term.correlated else Diagonal(len(names)))
+            widths = [len(names)] if term.correlated else [len(list(run)) for _, run in groupby(own)]
+            parts += [Unstructured(k) if term.correlated else Diagonal(k) for k in widths]
     z = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
     sizes = tuple(part.k for part in parts)
     return RandomBlock(grouping, tuple(effects), z, BlockDiagonal(tuple(parts)), sizes, tuple(sources))

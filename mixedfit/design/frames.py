@@ -171,7 +171,7 @@ def _is_time(dtype: Any) -> bool:
 def _times(name: str, what: str, dtype: str) -> DataError:
     column = f"data[{name!r}]"
     dates = f"{column}.dt.to_timestamp()" if "period" in f"{dtype} {what}" else f"pd.to_datetime({column})"
-    number = f"days since the start: t = {dates}; t = (t - t.min()).dt.days"
+    number = f"days since the start: t = {dates}; t = (t - t.min()) / pd.Timedelta(days=1)"
     if dtype.startswith(("timedelta", "duration")) or "timedelta" in what:
         number = f"days: t = pd.to_timedelta({column}) / pd.Timedelta(days=1)"
     return DataError(

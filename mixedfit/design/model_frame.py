@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,14 @@ from mixedfit.core.options import check_one_of
 from mixedfit.formula.parse import ParsedFormula
 from mixedfit.formula.r_syntax import hint
 
+from .excluded import Excluded
 from .frames import as_frame, category_codes, check_column, column_names, plain_column
 from .grouping import Grouping, encode
 
-__all__ = ["ModelFrame", "build_frame", "names_by_part", "names_in_factor", "names_of"]
+__all__ = ["Missing", "ModelFrame", "build_frame", "names_by_part", "names_in_factor", "names_of"]
+
+Missing: TypeAlias = Literal["drop", "raise", "exclude"]
+"""What to do with rows in which a variable of the model is missing."""
 
 NAMESPACES = ("contr", "np")
 """Namespaces in formulas, as in ``contr.sum``."""
@@ -41,6 +45,8 @@ class ModelFrame:
         On the rows kept.
     dropped : int
         Number of rows dropped for missing values.
+    excluded : Excluded or None
+        All rows, if those left out stay in row-wise answers.
     """
 
     columns: dict[str, pd.Series[Any]]
@@ -48,6 +54,7 @@ class ModelFrame:
     weights: Array | None
     offset: Array | None
     dropped: int
+    excluded: Excluded | None = None
     _groupings: dict[str, Grouping] = field(default_factory=dict)
 
     def grouping(self, column: str) -> Grouping:
@@ -58,7 +65,7 @@ class ModelFrame:
 
 
 def build_frame(
-    parsed: ParsedFormula, data: Any, *, weights: Any, offset: Any, missing: Literal["drop", "raise"]
+    parsed: ParsedFormula, data: Any, *, weights: Any, offset: Any, missing: Missing
 ) -> ModelFrame:
     """Return the needed columns of `data` on complete rows; see `build_design` for the arguments.
 
@@ -69,7 +76,7 @@ def build_frame(
     DataError
         If a column, the weights or the offset are not valid, or no row is complete.
     """
-    check_one_of("missing", missing, ("drop", "raise"), error=DataError)
+    check_one_of("missing", missing, get_args(Missing), error=DataError)
     names = column_names(data)
     needed = _needed_columns(parsed, names)
     extra = [v for v in (weights, offset) if isinstance(v, str)]
@@ -97,7 +104,8 @@ def build_frame(
     _check_weights(weight_values)
     columns = {name: plain_column(column) for name, column in columns.items()}
     index = table.index if not count else table.index[~absent]
-    return ModelFrame(columns, index, weight_values, offset_values, count)
+    kept = Excluded(table.index, np.flatnonzero(~absent)) if count and missing == "exclude" else None
+    return ModelFrame(columns, index, weight_values, offset_values, count, kept)
 
 
 def _missing_by_column(columns: dict[str, pd.Series[Any]], absent: AnyArray) -> dict[str, int]:
@@ -150,12 +158,13 @@ def _needed_columns(parsed: ParsedFormula, columns: list[str]) -> list[str]:
     return list(needed)
 
 
-_NAMES: dict[str, tuple[tuple[str, bool], ...]] = {}
+_NAMES: dict[tuple[str, str], tuple[tuple[str, bool], ...]] = {}
 
 
 def names_of(parsed: ParsedFormula) -> tuple[tuple[str, bool], ...]:
     """Return the names in the formula, each with whether it must be a column of the data."""
-    if parsed.source not in _NAMES:
+    key = (parsed.source, parsed.expand)
+    if key not in _NAMES:
         found: dict[str, bool] = {}
         for _, formula in parsed.matrices._to_dict().items():
             for term in formula:
@@ -166,25 +175,26 @@ def names_of(parsed: ParsedFormula) -> tuple[tuple[str, bool], ...]:
             found.update(dict.fromkeys(random.group.columns, True))
         if len(_NAMES) > 1000:
             _NAMES.clear()
-        _NAMES[parsed.source] = tuple(found.items())
-    return _NAMES[parsed.source]
+        _NAMES[key] = tuple(found.items())
+    return _NAMES[key]
 
 
-_PARTS: dict[str, dict[str, tuple[str, ...]]] = {}
+_PARTS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
 
 
 def names_by_part(parsed: ParsedFormula) -> dict[str, tuple[str, ...]]:
     """Return the names in each part of `ParsedFormula.matrices`; some may not be columns."""
-    if parsed.source not in _PARTS:
+    known = (parsed.source, parsed.expand)
+    if known not in _PARTS:
         if len(_PARTS) > 1000:
             _PARTS.clear()
-        _PARTS[parsed.source] = {
+        _PARTS[known] = {
             key: tuple(
                 dict.fromkeys(name for term in part for f in term.factors for name, _ in names_in_factor(f))
             )
             for key, part in parsed.matrices._to_dict().items()
         }
-    return _PARTS[parsed.source]
+    return _PARTS[known]
 
 
 def names_in_factor(factor: Any) -> list[tuple[str, bool]]:

@@ -20,6 +20,7 @@ from mixedfit.formula.r_syntax import hint, unquoted
 from .grouping import Grouping
 from .materializer import Materializer
 from .model_frame import ModelFrame
+from .splines import bs, ns
 
 __all__ = ["MANY_LEVELS", "Matrices", "evaluate"]
 
@@ -35,6 +36,8 @@ CONTEXT: dict[str, Any] = {
     "log1p": np.log1p,
     "expm1": np.expm1,
     "pi": np.pi,
+    "bs": bs,
+    "ns": ns,
 }
 """Functions and constants of formulas beside formulaic's own transforms."""
 
@@ -348,11 +351,12 @@ def _check_finite(names: tuple[str, ...], values: Array, frame: ModelFrame, what
 
 
 def _evaluation_error(parsed: ParsedFormula, error: Exception) -> FormulaError:
-    message = str(error).split("\n")[0]
-    found = re.search(r"factor `(.*)`\.", message)
+    own = error.__cause__ if isinstance(error.__cause__, FormulaError) else None
+    message = str(own or error).split("\n")[0]
+    found = re.search(r"factor `(.*)`\.", str(error))
     span = parsed.locate(found.group(1)) if found else None
     missing = re.search(r"name '(\w+)' is not defined", message)
-    known = [*CONTEXT, "log", "exp", "poly", "bs", "scale", "center", "C", "I", "Q"]
+    known = [*CONTEXT, "log", "exp", "poly", "bs", "ns", "scale", "center", "C", "I", "Q"]
     advice = hint(found.group(1)) if found else ""
     if missing and not advice:
         advice = nearest(missing.group(1), known)

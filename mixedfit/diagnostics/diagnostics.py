@@ -79,7 +79,7 @@ class Diagnostics:
         estimated from the same data. These are PearsonResid and StudentResid of SAS PROC MIXED. NaN for rows of weight
         0; studentized residuals are also NaN where the fit reproduces a row exactly.
         """
-        return self._residuals.copy()
+        return self._fit.design.on_all_rows(self._residuals.copy())
 
     @property
     def scaled_residuals(self) -> pd.Series[float]:
@@ -89,7 +89,8 @@ class Diagnostics:
         deviation of that difference; it depends on the order of the rows. Models with several factors may have at most
         2,000 random effects.
         """
-        return pd.Series(scaled_residuals(self._fit), index=self._fit.design.index, name="scaled")
+        design, values = self._fit.design, scaled_residuals(self._fit)
+        return design.on_all_rows(pd.Series(values, index=design.index, name="scaled"))
 
     def simulated_residuals(
         self, n: int = 250, *, seed: Any = None, conditional: bool = False
@@ -118,7 +119,8 @@ class Diagnostics:
         True
         """
         values = simulated_residuals(self._fit, n, seed=seed, conditional=conditional)
-        return pd.Series(values, index=self._fit.design.index, name="simulated")
+        design = self._fit.design
+        return design.on_all_rows(pd.Series(values, index=design.index, name="simulated"))
 
     @property
     def normality(self) -> pd.DataFrame:
@@ -148,7 +150,8 @@ class Diagnostics:
         """
         overall, fixed = self._rows.leverage, self._rows.fixed_leverage
         columns = {"overall": overall, "fixed": fixed, "random": overall - fixed}
-        return pd.DataFrame(columns, index=self._fit.design.index)
+        design = self._fit.design
+        return design.on_all_rows(pd.DataFrame(columns, index=design.index))
 
     @property
     def effective_parameters(self) -> float:
@@ -168,7 +171,8 @@ class Diagnostics:
         pearson = self._residuals["conditional_pearson"].to_numpy()
         with np.errstate(divide="ignore", invalid="ignore"):
             values = (pearson / (1.0 - h)) ** 2 * h / p if p else np.full(h.size, np.nan)
-        return pd.Series(values, index=self._fit.design.index, name="cooks_distance")
+        design = self._fit.design
+        return design.on_all_rows(pd.Series(values, index=design.index, name="cooks_distance"))
 
     def influence(
         self,

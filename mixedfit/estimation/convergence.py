@@ -91,7 +91,7 @@ def convergence_of(
             optimum.evaluations,
             singular_names,
             f"The likelihood has no maximum ({found}): it grows without bound as the residual variance goes to 0, "
-            "since the fixed and random effects together can reproduce the response. The estimates are a local maximum. "
+            "since fixed and random effects together can reproduce the response. The estimates are a local maximum. "
             f"{advice}, or simplify the random effects.",
         )
     if residual == "zero":

@@ -17,6 +17,7 @@ from mixedfit.core.json_index import pack_index, unpack_index
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from mixedfit.crossproducts.crossprod import cross_products
 from mixedfit.design.design import Design, ManyLevelFactor, RandomBlock
+from mixedfit.design.excluded import Excluded
 from mixedfit.design.grouping import Grouping
 from mixedfit.design.recipe import pack, unpack
 from mixedfit.formula.parse import parse_formula
@@ -57,6 +58,8 @@ def design_arrays(design: Design) -> dict[str, Any]:
         arrays["weights"] = design.weights
     if design.offset is not None:
         arrays["offset"] = design.offset
+    if design.excluded is not None:
+        arrays["rows_used"] = design.excluded.kept
     for f, block in enumerate(design.blocks):
         arrays[f"codes{f}"] = block.codes
         arrays[f"z{f}"] = block.z
@@ -94,9 +97,11 @@ def design_header(design: Design) -> dict[str, Any]:
     ]
     return {
         "formula": design.formula.source,
+        "expand": design.formula.expand,
         "x_names": design.x_names,
         "index": pack_index(design.index),
         "dropped": design.dropped,
+        "all_index": None if design.excluded is None else pack_index(design.excluded.index),
         "blocks": blocks,
         "many": many,
         "recipe": None if design.recipe is None else pack(design.recipe),
@@ -156,7 +161,8 @@ def read_design(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Desig
     """Return the design stored in a header and arrays."""
     blocks = [_block(b, arrays[f"codes{f}"], arrays[f"z{f}"]) for f, b in enumerate(header["blocks"])]
     many = [_many(m, arrays[f"many{f}"]) for f, m in enumerate(header["many"])]
-    parsed, x_names = parse_formula(header["formula"]), tuple(header["x_names"])
+    parsed = parse_formula(header["formula"], expand=header.get("expand", "levels"))
+    x_names = tuple(header["x_names"])
     recipe = unpack(
         header.get("recipe"),
         parsed,
@@ -176,6 +182,9 @@ def read_design(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Desig
         index=unpack_index(header["index"]),
         dropped=header["dropped"],
         recipe=recipe,
+        excluded=Excluded(unpack_index(header["all_index"]), arrays["rows_used"].astype(np.int64))
+        if "rows_used" in arrays
+        else None,
     )
 
 

@@ -10,44 +10,25 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from formulaic import Formula
 from formulaic.errors import FormulaicError
 
 from mixedfit.core.errors import FormulaError
+from mixedfit.core.options import check_one_of
 
+from .groupings import GroupingFactor, read_groupings
 from .r_syntax import as_call, hint, readable, refuse_bar_in_call, refuse_bare_bar
 from .tokens import Piece, at_depth_zero, check_brackets, closing, first_line, join, pieces_of, strip_brackets
 
-__all__ = ["GroupingFactor", "ParsedFormula", "RandomTerm", "parse_formula", "random_key"]
-
-_QUOTED = re.compile(r"""Q\(\s*(['"])(?P<name>.*)\1\s*\)""")
-
-_AS_FACTOR = re.compile(r"(?:C|factor|as\.factor)\(\s*`?(?P<name>[^\W\d][\w.]*)`?\s*\)")
+__all__ = ["Expand", "GroupingFactor", "ParsedFormula", "RandomTerm", "parse_formula", "random_key"]
 
 _OFFSET = re.compile(r"offset\s*\(")
 
 
-@dataclass(frozen=True, slots=True)
-class GroupingFactor:
-    """The right-hand side of a bar: one column, or the interaction of several.
-
-    Attributes
-    ----------
-    columns : tuple of str
-        Names of the columns whose combinations are the levels.
-    span : tuple of int
-        First and one-past-last character in the formula's text.
-    """
-
-    columns: tuple[str, ...]
-    span: tuple[int, int]
-
-    @property
-    def name(self) -> str:
-        """The columns joined by colons, as lme4 prints them."""
-        return ":".join(self.columns)
+Expand: TypeAlias = Literal["levels", "contrasts"]
+"""What ``||`` makes of a factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +43,7 @@ class RandomTerm:
     correlated : bool
         True for ``|``: one covariance matrix for all effects; False for ``||``: variances only.
     parts : tuple of formulaic formulas
-        One formula if correlated; otherwise one for each effect.
+        One formula if correlated or expanded by contrasts; otherwise one for each effect.
     span : tuple of int
         First and one-past-last character in the formula's text.
     """
@@ -72,6 +53,11 @@ class RandomTerm:
     correlated: bool
     parts: tuple[Any, ...]
     span: tuple[int, int]
+
+    @property
+    def n_structures(self) -> int:
+        """Parts of the covariance of a level's effects: one when correlated, otherwise one for each effect."""
+        return 1 if self.correlated else sum(len(list(part)) for part in self.parts)
 
     def __str__(self) -> str:
         return f"({self.effects} {'|' if self.correlated else '||'} {self.group.name})"
@@ -94,6 +80,8 @@ class ParsedFormula:
     matrices : formulaic formula
         All parts to evaluate, in one object so that formulaic makes one pass over the data: response ``y``, fixed
         part ``X``, random parts under `random_key` (unless equal to the fixed part), offsets ``O0``, ``O1``, ….
+    expand : {"levels", "contrasts"}
+        How ``||`` treats factors.
     """
 
     source: str
@@ -102,6 +90,7 @@ class ParsedFormula:
     random: tuple[RandomTerm, ...]
     offsets: tuple[str, ...]
     matrices: Any
+    expand: Expand = "levels"
 
     def locate(self, name: str) -> tuple[int, int] | None:
         """Return the first and one-past-last character of `name` in the text, or None."""
@@ -109,15 +98,19 @@ class ParsedFormula:
         return (found.start(), found.end()) if found else None
 
 
-def parse_formula(text: str) -> ParsedFormula:
+def parse_formula(text: str, *, expand: Expand = "levels") -> ParsedFormula:
     """Return the parts of an lme4 formula.
 
     Parameters
     ----------
     text : str
         For example ``"Reaction ~ Days + (Days | Subject)"``. Random terms: ``(1 | g)``, ``(x | g)`` (the same as
-        ``(1 + x | g)``), ``(0 + x | g)``, ``(x || g)``, ``(1 | a/b)``, ``(1 | a:b)``. The rest is read by formulaic;
-        ``^`` inside a call means ``**``, as in R.
+        ``(1 + x | g)``), ``(0 + x | g)``, ``(x || g)``, ``(1 | a/b)``, ``(1 | a:b)``; the right-hand side of a bar may
+        join columns by ``+ : * /`` and brackets, and has a term for each of its grouping factors. The rest is read by
+        formulaic; ``^`` inside a call means ``**``, as in R.
+    expand : {"levels", "contrasts"}
+        What ``||`` makes of a factor: effects of all its levels, or of its contrasts (of all columns of the model
+        matrix left of the bar, as afex and lme4 2 do).
 
     Returns
     -------
@@ -139,14 +132,17 @@ def parse_formula(text: str) -> ParsedFormula:
             f"a formula is a string such as 'y ~ x + (1 | g)', not {type(text).__name__}; it comes first, then "
             "the data."
         )
-    return _parse(text)
+    check_one_of("expand", expand, get_args(Expand), error=FormulaError)
+    return _parse(text, expand)
 
 
 @lru_cache(maxsize=256)
-def _parse(text: str) -> ParsedFormula:
+def _parse(text: str, expand: Expand) -> ParsedFormula:
     if "%in%" in text:
         at = text.index("%in%")
-        raise FormulaError("'%in%' is not read.", source=text, start=at, end=at + 4, advice=hint("%in%"))
+        raise FormulaError(
+            "'%in%' is not read.", source=text, start=at, end=at + 4, advice=hint(text[: at + 4])
+        )
     pieces = pieces_of(text)
     tilde = [i for i, piece in enumerate(pieces) if piece.text == "~"]
     if len(tilde) != 1:
@@ -161,7 +157,7 @@ def _parse(text: str) -> ParsedFormula:
         raise FormulaError(f"nothing stands on the {side} of '~'.", source=text, start=pieces[tilde[0]].start)
     check_brackets(pieces, text)
     fixed, bars, offsets = _split_right(right, text)
-    random = tuple(term for bar in bars for term in _read_bar(bar, text))
+    random = tuple(term for bar in bars for term in _read_bar(bar, text, expand))
     _check_duplicates(random, text)
     fixed_text = join(fixed) or "1"
     return ParsedFormula(
@@ -171,6 +167,7 @@ def _parse(text: str) -> ParsedFormula:
         random=random,
         offsets=offsets,
         matrices=_matrices(join(left), fixed_text, random, offsets, text),
+        expand=expand,
     )
 
 
@@ -180,7 +177,7 @@ def _split_right(
     """Return the fixed part, the random terms and the offsets of the right-hand side."""
     bare = [piece for piece in at_depth_zero(pieces) if piece.text in ("|", "||")]
     if bare:
-        refuse_bare_bar(bare[0], pieces[0].start, text)
+        refuse_bare_bar(pieces, text)
         return [], [list(pieces)], ()
     fixed: list[Piece] = []
     bars: list[list[Piece]] = []
@@ -256,8 +253,8 @@ def _take_out(fixed: list[Piece], pieces: Sequence[Piece], start: int, end: int,
         fixed.pop()
 
 
-def _read_bar(pieces: Sequence[Piece], text: str) -> list[RandomTerm]:
-    """Return the random terms of one bar: several if the grouping factor is nested."""
+def _read_bar(pieces: Sequence[Piece], text: str, expand: Expand) -> list[RandomTerm]:
+    """Return the random terms of one bar, one for each of its grouping factors."""
     bars = [p for p in at_depth_zero(pieces) if p.text in ("|", "||")]
     if len(bars) != 1:
         raise FormulaError("a random term has one bar; this one has more.", source=text, start=bars[1].start)
@@ -275,21 +272,22 @@ def _read_bar(pieces: Sequence[Piece], text: str) -> list[RandomTerm]:
     span = (pieces[0].start, pieces[-1].end)
     correlated = bars[0].text == "|"
     effects = join(left)
-    parts = _effect_formulas(effects, correlated, text, (left[0].start, left[-1].end))
-    return [RandomTerm(effects, group, correlated, parts, span) for group in _groupings(right, text)]
+    together = correlated or expand == "contrasts"
+    parts = _effect_formulas(effects, together, text, (left[0].start, left[-1].end))
+    return [RandomTerm(effects, group, correlated, parts, span) for group in read_groupings(right, text)]
 
 
-def _effect_formulas(effects: str, correlated: bool, text: str, span: tuple[int, int]) -> tuple[Any, ...]:
-    """Return one formula for ``|``, or one for each effect for ``||``.
+def _effect_formulas(effects: str, together: bool, text: str, span: tuple[int, int]) -> tuple[Any, ...]:
+    """Return one formula, or one for each effect: ``(x || g)`` means ``(1 | g) + (0 + x | g)``, as in lme4.
 
-    ``(x || g)`` means ``(1 | g) + (0 + x | g)``, as in lme4; every level of a factor has its own variance.
+    Apart, every level of a factor has its own variance.
     """
     try:
         whole = Formula(readable(effects))
         terms = list(whole)
         if not terms:
             raise FormulaError("this random term is empty.", source=text, start=span[0], end=span[1])
-        return (whole,) if correlated else tuple(Formula([term]) for term in terms)
+        return (whole,) if together else tuple(Formula([term]) for term in terms)
     except (FormulaicError, SyntaxError, TypeError, AttributeError) as error:
         raise FormulaError(
             f"the left side of this bar cannot be read: {first_line(error)}",
@@ -298,51 +296,6 @@ def _effect_formulas(effects: str, correlated: bool, text: str, span: tuple[int,
             end=span[1],
             advice=hint(effects),
         ) from None
-
-
-def _groupings(pieces: Sequence[Piece], text: str) -> list[GroupingFactor]:
-    """Return the grouping factors of ``g``, ``a:b`` or ``a/b`` (two factors, ``a`` and ``b:a``)."""
-    span = (pieces[0].start, pieces[-1].end)
-    outer: tuple[str, ...] = ()
-    found: list[GroupingFactor] = []
-    current: list[str] = []
-    expect_name = True
-    for piece in [*pieces, None]:
-        if piece is not None and expect_name and piece.kind in ("name", "python"):
-            current.append(_column_of(piece, text))
-            expect_name = False
-        elif piece is not None and not expect_name and piece.text == ":":
-            expect_name = True
-        elif (piece is None or piece.text == "/") and not expect_name:
-            outer = (*current, *outer)
-            found.append(GroupingFactor(outer, span))
-            current, expect_name = [], True
-        else:
-            raise FormulaError(
-                "a grouping factor is a column, 'a:b' or 'a/b'.",
-                source=text,
-                start=(piece or pieces[-1]).start,
-                end=(piece or pieces[-1]).end,
-                advice="For several grouping factors write several terms: (1 | a) + (1 | b).",
-            )
-    return found
-
-
-def _column_of(piece: Piece, text: str) -> str:
-    """Return the column named by ``g``, ``Q("odd name")``, ``C(g)`` or ``factor(g)``."""
-    if piece.kind == "name":
-        return piece.text
-    for pattern in (_QUOTED, _AS_FACTOR):
-        found = pattern.fullmatch(piece.text)
-        if found:
-            return found.group("name")
-    raise FormulaError(
-        "a grouping factor must be a column of the data, not an expression.",
-        source=text,
-        start=piece.start,
-        end=piece.end,
-        advice=hint(piece.text) or "Add the column to the data first and name it here.",
-    )
 
 
 def _check_duplicates(terms: Sequence[RandomTerm], text: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mixedfit.core.errors import FormulaError
 
-from .tokens import Piece, join, pieces_of, plain_name
+from .tokens import Piece, at_depth_zero, join, pieces_of, plain_name, strip_brackets
 
 __all__ = ["as_call", "hint", "readable", "refuse_bar_in_call", "refuse_bare_bar", "unquoted"]
 
@@ -16,8 +17,16 @@ _IDIOMS = (
     (r"\bcbind\s*\(", "A model has one response: fit the columns of cbind(...) one by one."),
     (r"\braw\s*=\s*(TRUE|T)\b", "Python writes raw=True."),
     (r"\b(TRUE|FALSE)\b", "Python writes True and False."),
-    (r"\bns\s*\(", "For a natural cubic spline of 3 columns write cr(x, df=3)."),
-    (r"\b(s|rcs)\s*\(", "For a spline write bs(x, df=5), or cr(x, df=3) for a natural cubic one."),
+    (
+        r"\brcs\s*\(",
+        "rcs(x, 4) is ns(x, knots=[b, c], Boundary.knots=[a, d]), where a to d are the 0.05, 0.35, 0.65 and 0.95 "
+        "quantiles of x.",
+    ),
+    (
+        r"(?<![\w.])(s|te|ti|t2)\s*\(",
+        "A smooth term has a penalty, which makes another model; without it write bs(x, df=5), or ns(x, df=3) for a "
+        "natural cubic spline.",
+    ),
     (
         r"\bifelse\s*\(",
         "Write a comparison, I(x > 2), or add the column to the data: data['z'] = np.where(...).",
@@ -29,9 +38,22 @@ _IDIOMS = (
     ),
     (r"\binteraction\s*\(", "Write a:b for the interaction of two columns."),
     (r"\w\(.*Q\(", "This call cannot take Q(...): give the column another name in the data."),
+    (
+        r"\w\([^()]*%in%",
+        "Inside a call R's x %in% c('a', 'b') is x.isin(['a', 'b']), as in I(x.isin(['a', 'b'])).",
+    ),
+    (
+        r"\blog\s*\([^()]*,",
+        "log takes one number: write log2(x), log10(x), or I(log(x) / log(3)) for another base.",
+    ),
     (r"%in%", "R's a %in% b is a:b here."),
     (r"\bordered\s*\(", "For polynomial contrasts write C(x, contr.poly)."),
-    (r"\bas\.(numeric|integer)\s*\(", "Convert the column in the data first: data['x'].astype(float)."),
+    (
+        r"\bas\.numeric\s*\(",
+        "Convert the column in the data first: data['x'].astype(float). (Of a factor R gives the numbers of its "
+        "levels: data['x'].cat.codes + 1.)",
+    ),
+    (r"\bas\.integer\s*\(", "Convert the column in the data first: data['x'].astype(int)."),
     (r"(?<![\w.)])c\s*\(", "Python writes a list as [1, 2]."),
     (r"(?<![\w.)])\.(?![\w.])", "'.' is not read: name the predictors."),
 )
@@ -40,8 +62,10 @@ _IDIOMS = (
 _PYTHON = frozenset({"and", "or", "not", "in", "is", "if", "else", "for", "True", "False", "None"})
 """Python keywords that are valid inside a call."""
 
-_REWRITTEN = frozenset({"factor", *keyword.kwlist})
+_REWRITTEN = frozenset({"factor", "Boundary", *keyword.kwlist})
 """Words that `readable` translates; a formula without them is unchanged."""
+
+BARS = ("|", "||")
 
 _WORD = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|(?<![\w.])[^\W\d][\w.]*""")
 
@@ -59,7 +83,7 @@ def hint(text: str) -> str:
 
 
 def readable(text: str) -> str:
-    """Return the text of a formula for formulaic: in calls, ``factor`` becomes ``C`` and Python keywords are quoted.
+    """Return the text of a formula for formulaic: in calls, R's names become Python's, and Python keywords are quoted.
 
     Examples
     --------
@@ -78,6 +102,8 @@ def _python(call: str) -> str:
         word, rest = found.group(), call[found.end() :].lstrip()
         if rest.startswith("("):
             return "C" if word in ("factor", "as.factor") else word
+        if word == "Boundary.knots" and re.match(r"=(?!=)", rest):
+            return "Boundary_knots"
         function = word == "lambda" and re.match(r"[\w:]", rest)
         odd = any(map(keyword.iskeyword, word.split("."))) and word not in _PYTHON
         return f"Q('{word}')" if odd and not function and not re.match(r"=(?!=)", rest) else word
@@ -86,8 +112,10 @@ def _python(call: str) -> str:
 
 
 def unquoted(text: str) -> str:
-    """Return the text of a call without the quotes that `readable` added."""
-    return text if text.startswith("Q(") else _QUOTED.sub(r"\1", text)
+    """Return the text of a call without the changes that `readable` made."""
+    if text.startswith("Q("):
+        return text
+    return _QUOTED.sub(r"\1", text.replace("Boundary_knots=", "Boundary.knots="))
 
 
 def as_call(expression: str) -> str:
@@ -114,30 +142,61 @@ def refuse_bar_in_call(piece: Piece, text: str) -> None:
         )
 
 
-def refuse_bare_bar(bar: Piece, start: int, text: str) -> None:
+def refuse_bare_bar(pieces: Sequence[Piece], text: str) -> None:
     """Raise `FormulaError` for a bar outside brackets whose left-hand side is more than ``1``.
 
     In ``x + 1 | g`` the term ``x`` is probably meant as a fixed effect, but it would be a random effect.
 
     Parameters
     ----------
-    bar : Piece
-        The first bar of the right-hand side outside brackets.
-    start : int
-        First character of the right-hand side in the text.
+    pieces : sequence of Piece
+        The right-hand side.
     text : str
     """
-    effects, group = text[start : bar.start].strip(), text[bar.end :].strip()
-    if effects in ("1", "0 + 1"):
+    bar, start = next(piece for piece in at_depth_zero(pieces) if piece.text in BARS), pieces[0].start
+    summands = _summands(pieces)
+    if any(summand[i].text in BARS for summand in summands for i in (0, -1)):
+        return  # the parser says which side is missing
+    alone = not any(
+        piece.text in ("+", "-", *BARS) for piece in at_depth_zero(pieces) if piece.start > bar.start
+    )
+    if text[start : bar.start].strip() in ("1", "0 + 1") and alone:
         return
-    fixed, _, last = effects.rpartition("+")
-    fixed, last = fixed.strip(), last.strip()
-    if fixed in ("", "0", "1", "-1") or "(" in last or "|" in group:
-        fixed, last = effects, "…" if "|" in effects or "(" in effects else effects
     raise FormulaError(
         "a random term stands in brackets; without them its bar takes in everything since '~'.",
         source=text,
         start=bar.start,
         end=bar.end,
-        advice=f"Write '{text[:start].strip()} {fixed} + ({last} {bar.text} {group})'.",
+        advice=f"Write '{text[:start].strip()} {_with_brackets(summands, text)}'.",
     )
+
+
+def _with_brackets(summands: Sequence[Sequence[Piece]], text: str) -> str:
+    """Return a sum whose terms with a bar stand in brackets; what a bar took in stays as a fixed effect too."""
+    out: list[str] = []
+    for summand in summands:
+        written = text[summand[0].start : summand[-1].end]
+        bars = [piece for piece in at_depth_zero(summand) if piece.text in BARS]
+        if not bars:
+            out.append(written)
+            continue
+        cut = list(summand).index(bars[0])
+        left = strip_brackets(list(summand[:cut]))
+        effects, right = text[left[0].start : left[-1].end], text[bars[0].end : summand[-1].end].strip()
+        if all(term in ("0", "1", "-1") for term in out) and (out or effects != "1"):
+            effects = " + ".join([*out, effects])
+            out = [effects]
+        out.append(f"({effects} {bars[0].text} {right})")
+    return " + ".join(out)
+
+
+def _summands(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """Return the terms between the plus signs outside brackets."""
+    outer = {id(piece) for piece in at_depth_zero(pieces) if piece.text == "+"}
+    out: list[list[Piece]] = [[]]
+    for piece in pieces:
+        if id(piece) in outer:
+            out.append([])
+        else:
+            out[-1].append(piece)
+    return [summand for summand in out if summand]

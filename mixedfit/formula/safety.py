@@ -18,12 +18,18 @@ __all__ = ["CALLS", "check_is_plain"]
 
 CALLS = frozenset(
     {"log", "log2", "log10", "log1p", "exp", "expm1", "sqrt", "sin", "cos", "tan", "abs"}
-    | {"I", "poly", "bs", "cr", "cc", "scale", "center", "C", "Q"}
+    | {"I", "poly", "bs", "ns", "cr", "cc", "scale", "center", "C", "Q"}
 )
 """Functions that are allowed."""
 
 CONTRASTS = frozenset({"sum", "treatment", "helmert", "poly", "diff", "SAS"})
 """Contrasts that are allowed, as in ``contr.sum``."""
+
+KNOTS = ("knots", "Boundary_knots", "lower_bound", "upper_bound")
+"""Arguments of splines whose numbers may be of any size."""
+
+WORDS = {"extrapolation": ("raise", "extend", "clip", "zero", "na"), "constraints": ("center",)}
+"""Text that a plain formula may give to an argument."""
 
 CONSTANTS = frozenset({"pi"})
 
@@ -120,9 +126,21 @@ def _check_call(node: ast.Call, columns: frozenset[str], formula: str) -> None:
         ):
             _refuse(f"'{ast.unparse(node)}' does not name a column", formula)
         return
-    for argument in [*node.args, *(k.value for k in node.keywords)]:
+    for argument in [*node.args, *(k.value for k in node.keywords if not _is_spline_option(k))]:
         if not (name == "C" and _is_contrast(argument)):
             _check_node(argument, columns, formula)
+
+
+def _is_spline_option(keyword: ast.keyword) -> bool:
+    """Whether a keyword gives knots, as numbers of any size, or one of `WORDS`."""
+    try:
+        value = ast.literal_eval(keyword.value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    if keyword.arg in KNOTS:
+        numbers = value if isinstance(value, list | tuple) else [value]
+        return all(isinstance(number, int | float) for number in numbers)
+    return isinstance(value, str) and value in WORDS.get(keyword.arg or "", ())
 
 
 def _is_contrast(node: ast.expr) -> bool:

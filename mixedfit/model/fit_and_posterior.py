@@ -242,7 +242,8 @@ def _check_same(fit: MixedResults, posterior: Posterior) -> None:
             "these are draws from the prior, which has not seen the response; sample the posterior by .gibbs()."
         )
     own, other = fit._fit.design, posterior.design
-    same = own.formula.source == other.formula.source and own.n == other.n
+    one, two = own.formula, other.formula
+    same = (one.source, one.expand, own.n) == (two.source, two.expand, other.n)
     if not (same and np.array_equal(own.y, other.y) and np.array_equal(own.X, other.X)):
         raise ModelError(
             f"the fit is of {own.formula.source!r} on {own.n} rows, the posterior of {other.formula.source!r} on "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +15,10 @@ from mixedfit.bayes.distributions import Distribution, Normal
 from mixedfit.core.errors import ConvergenceWarning, ModelError, RankWarning, warn
 from mixedfit.core.progress import Progress
 from mixedfit.design.design import Design, build_design
+from mixedfit.design.model_frame import Missing
 from mixedfit.estimation.estimate import Control
 from mixedfit.estimation.fit import Fit, fit_design
-from mixedfit.formula.parse import ParsedFormula, parse_formula
+from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
 
 from .results import MixedResults
 
@@ -261,7 +262,8 @@ def lmm(
     *,
     weights: Any = None,
     offset: Any = None,
-    missing: Literal["drop", "raise"] = "drop",
+    missing: Missing = "drop",
+    expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
 ) -> LinearMixedModel:
     """Return the linear mixed model of an lme4 formula on data.
@@ -277,8 +279,16 @@ def lmm(
         Column, or one value a row: Var(ε_i) = σ²/w_i. Rows of weight 0 are left out of the likelihood.
     offset : str or array, optional
         Column, or one value a row, added to the linear predictor with coefficient 1.
-    missing : {"drop", "raise"}
-        What to do with rows in which a variable of the model is missing.
+    missing : {"drop", "raise", "exclude"}
+        What to do with rows in which a variable of the model is missing: leave them out with a warning, refuse them,
+        or, as R's na.exclude, leave them out of the fit and show them with NaN in what has a value for each row:
+        `fittedvalues`, `resid`, `scaled_resid`, `augment`, `predict` and `simulate` without newdata, and the residuals,
+        leverages and Cook's distances of `diagnostics`. `refit` then takes a response for all rows or for those of the
+        fit. Counts, deletions, pictures and posteriors are of the rows of the fit.
+    expand : {"levels", "contrasts"}
+        What ``(f || g)`` makes of a factor f: "levels", an intercept and an effect of each level; "contrasts", an
+        intercept and an effect of each contrast, as afex and lme4 2 do (for ``(a*b || g)`` of each column of the model
+        matrix of ``a*b``). No effect is correlated with another.
     context : mapping, optional
         Functions and constants of your own that the formula uses.
 
@@ -294,7 +304,7 @@ def lmm(
     <LinearMixedModel: 'Yield ~ 1 + (1 | Batch)', 30 rows>
     """
     begun = perf_counter()
-    parsed = parse_formula(formula)
+    parsed = parse_formula(formula, expand=expand)
     design = build_design(parsed, data, weights=weights, offset=offset, missing=missing, context=context)
     return LinearMixedModel(parsed, design, perf_counter() - begun, data)
 

@@ -232,17 +232,19 @@ class MixedResults:
     @property
     def fittedvalues(self) -> pd.Series[float]:
         """Xβ + Zb (plus offset) on the rows of the fit, under the data's index."""
-        return pd.Series(self._fit.fitted.copy(), index=self._fit.design.index, name="fitted")
+        design = self._fit.design
+        return design.on_all_rows(pd.Series(self._fit.fitted.copy(), index=design.index, name="fitted"))
 
     @property
     def resid(self) -> pd.Series[float]:
         """Response less `fittedvalues`."""
-        return pd.Series(self._fit.response - self._fit.fitted, index=self._fit.design.index, name="resid")
+        design, values = self._fit.design, self._fit.response - self._fit.fitted
+        return design.on_all_rows(pd.Series(values, index=design.index, name="resid"))
 
     @property
     def scaled_resid(self) -> pd.Series[float]:
         """Residuals times √weight over σ, whose quantiles the summary shows."""
-        return tables.scaled_residuals(self._fit)
+        return self._fit.design.on_all_rows(tables.scaled_residuals(self._fit))
 
     # -- verdict and further work ------------------------------------------------------------------
 
@@ -270,9 +272,11 @@ class MixedResults:
         ----------
         y : array or Series, shape (nobs,)
             Finite numbers on the scale of the formula's left side, one for each row of the fit
-            (`fittedvalues.index`); a Series is matched by its index.
+            (`fittedvalues.index`); a Series is matched by its index. With ``missing="exclude"`` values of the rows
+            that were left out are not read.
         """
         fit = self._fit
+        y = y if fit.design.excluded is None else fit.design.excluded.used(y)
         if isinstance(y, pd.Series) and not y.index.equals(fit.design.index):
             if not (y.index.is_unique and fit.design.index.isin(y.index).all()):
                 raise DataError(
@@ -768,7 +772,7 @@ class MixedResults:
         0  450.3  15.9  391.3  509.3
         1  356.1  67.6  214.4  497.7
         """
-        return self._predictor.predict(
+        made: Any = self._predictor.predict(
             newdata,
             re_form=re_form,
             new_levels=new_levels,
@@ -779,6 +783,10 @@ class MixedResults:
             weights=weights,
             offset=offset,
         )
+        shown: pd.Series[float] | pd.DataFrame = (
+            self._fit.design.on_all_rows(made) if newdata is None else made
+        )
+        return shown
 
     def simulate(
         self,
@@ -827,7 +835,7 @@ class MixedResults:
         >>> fit.simulate(1000, seed=1).shape
         (30, 1000)
         """
-        return self._predictor.simulate(
+        drawn = self._predictor.simulate(
             n,
             seed=seed,
             re_form=re_form,
@@ -836,6 +844,7 @@ class MixedResults:
             weights=weights,
             offset=offset,
         )
+        return self._fit.design.on_all_rows(drawn) if newdata is None else drawn
 
     # -- diagnostics, tables, pictures -------------------------------------------------------------------
 

@@ -168,6 +168,7 @@ def _by_values(fit: Fit, x: Any) -> Along:
     """Return values that the caller gave, or the variable of the formula if they are equal to it."""
     design = fit.design
     name = str(getattr(x, "name", None) or "x")
+    x = x if design.excluded is None else design.excluded.used(x)
     if isinstance(x, pd.Series) and not x.index.equals(design.index) and x.index.is_unique:
         x = x.loc[design.index] if design.index.isin(x.index).all() else x
     values = x if isinstance(x, pd.Series | pd.Categorical) else np.asarray(x)

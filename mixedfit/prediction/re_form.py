@@ -14,6 +14,7 @@ from mixedfit.design.recipe import FixedTerm, usable
 from mixedfit.estimation.fit import Fit
 from mixedfit.formula.parse import RandomTerm, parse_formula
 from mixedfit.formula.r_syntax import unquoted
+from mixedfit.formula.tokens import at_depth_zero, check_brackets, pieces_of
 
 __all__ = ["ReForm", "included_effects"]
 
@@ -70,7 +71,9 @@ def _texts(re_form: Any, factors: Sequence[str]) -> list[str]:
 def _read(text: str) -> tuple[RandomTerm, ...]:
     """Return the random terms of a text with or without its tilde."""
     right = text.split("~", 1)[1] if "~" in text else text
-    if "|" in right and not re.search(r"\(.*\|", right):
+    pieces = pieces_of(right)
+    check_brackets(pieces, right)
+    if any(piece.text in ("|", "||") for piece in at_depth_zero(pieces)):
         right = f"({right})"
     parsed = parse_formula(f"y ~ {right}")
     if not parsed.random:

@@ -236,7 +236,10 @@ def glance(fit: Fit) -> pd.DataFrame:
 def augment(fit: Fit, data: object = None) -> pd.DataFrame:
     """Return a table with one row for each observation; see `MixedResults.augment`."""
     design = fit.design
-    if data is None:
+    own = _row_columns(fit)
+    if data is not None:
+        table = rows_of(data, design.all_index)
+    else:
         table = pd.DataFrame({response_name(fit): fit.response}, index=design.index)
         for block in design.blocks:
             if block.name not in table:
@@ -244,22 +247,31 @@ def augment(fit: Fit, data: object = None) -> pd.DataFrame:
                     pd.Categorical.from_codes(block.codes, categories=block.grouping.levels),
                     index=design.index,
                 )
-    else:
-        table = rows_of(data, design.index)
+        table = design.on_all_rows(table)
+    for name in own:
+        table[name] = own[name].to_numpy()
+    return table
+
+
+def _row_columns(fit: Fit) -> pd.DataFrame:
+    """Return the columns that the fit adds to the data's."""
+    design, diagnostics = fit.design, Diagnostics(fit)
     weights = np.ones(design.n) if design.weights is None else design.weights
     residuals = fit.response - fit.fitted
-    table[".fitted"] = fit.fitted
-    table[".resid"] = residuals
-    diagnostics = Diagnostics(fit)
-    table[".hat"] = diagnostics.leverages["overall"].to_numpy()
-    table[".cooksd"] = diagnostics.cooks_distance.to_numpy()
-    table[".fixed"] = fit.fixed_part
-    table[".mu"] = fit.fitted
-    table[".offset"] = np.zeros(design.n) if design.offset is None else design.offset
-    table[".sqrtXwt"] = np.sqrt(weights)
-    table[".sqrtrwt"] = np.sqrt(weights)
-    table[".weights"] = weights
-    table[".wtres"] = np.sqrt(weights) * residuals
+    columns = {
+        ".fitted": fit.fitted,
+        ".resid": residuals,
+        ".fixed": fit.fixed_part,
+        ".mu": fit.fitted,
+        ".offset": np.zeros(design.n) if design.offset is None else design.offset,
+        ".sqrtXwt": np.sqrt(weights),
+        ".sqrtrwt": np.sqrt(weights),
+        ".weights": weights,
+        ".wtres": np.sqrt(weights) * residuals,
+    }
+    table = design.on_all_rows(pd.DataFrame(columns, index=design.index))
+    table.insert(2, ".hat", diagnostics.leverages["overall"].to_numpy())
+    table.insert(3, ".cooksd", diagnostics.cooks_distance.to_numpy())
     return table
 
 

@@ -53,7 +53,7 @@ def test_wrong_name_must_point_to_the_place_and_suggest_the_nearest() -> None:
         ("y ~ x + ( | g)", "effects on the left"),
         ("y ~ (1 | g | x)", "one bar"),
         ("y ~ x * (1 | g)", "only be added"),
-        ("y ~ (1 | g + x)", "a grouping factor is"),
+        ("y ~ (1 | g + 1)", "a grouping factor is"),
         ("y ~ (1 | log(x))", "must be a column"),
         ("y ~ (1 | g) + (1 | g)", "stands in two terms"),
         ("y ~ (x | g) + (1 | g)", "stands in two terms"),

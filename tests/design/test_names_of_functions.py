@@ -10,7 +10,7 @@ import pytest
 
 import mixedfit as mf
 
-NAMES = ["C", "I", "log", "scale", "poly", "bs", "sqrt", "contr", "np", "Q"]
+NAMES = ["C", "I", "log", "scale", "poly", "bs", "ns", "sqrt", "contr", "np", "Q"]
 
 
 def frame() -> pd.DataFrame:
@@ -36,6 +36,7 @@ def frame() -> pd.DataFrame:
         ("y ~ center({}) + (1 | g)", False),
         ("y ~ poly({}, 2) + (1 | g)", False),
         ("y ~ bs({}, df=4) + (1 | g)", False),
+        ("y ~ ns({}, df=3) + (1 | g)", False),
         ("y ~ cr({}, df=3, constraints='center') + (1 | g)", False),
         ("y ~ I({}**2) + (1 | g)", False),
         ("y ~ {} + I({}**3) + sqrt({}) + (1 | g)", False),

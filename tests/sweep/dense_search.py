@@ -130,7 +130,7 @@ class DenseSearch:
     def parts(self, theta: Any) -> list[Any]:
         """θ of every term."""
         ends = np.cumsum([0] + [block.term.n_theta for block in self.blocks])
-        return [theta[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [theta[a:b] for a, b in itertools.pairwise(ends)]
 
     @cached_property
     def constant(self) -> float:

@@ -1,7 +1,8 @@
 """Hostile designs, fitted and compared with the dense search: no silent wrong fit, no foreign error, true verdicts.
 
-python tests/sweep/test_sweep.py 100 0 plain tiny    # cases a family, first seed, families
-MIXEDFIT_SWEEP=625 pytest -m slow tests/sweep        # 10,000 designs
+MIXEDFIT_SWEEP=625 pytest -m slow tests/sweep     # 10,000 designs
+export PYTHONPATH=tests:tests/sweep:.
+python tests/sweep/test_sweep.py 100 0 plain tiny # cases a family, first seed, families: prints what was found
 """
 
 from __future__ import annotations
@@ -11,14 +12,10 @@ import sys
 import warnings
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-
 from dense_search import DenseSearch, Found
 from families import FAMILIES, Case
 from problems import block_diagonal

@@ -28,7 +28,7 @@ def term_keys(design: Design, block: RandomBlock) -> list[str]:
     terms = [
         t for t in design.formula.random if set(t.group.columns) == columns or t.group.name == block.name
     ]
-    return [plain_key(str(term)) for term in terms for _ in term.parts]
+    return [plain_key(str(term)) for term in terms for _ in range(term.n_structures)]
 
 
 def known_keys(design: Design, names: list[str]) -> list[str]:

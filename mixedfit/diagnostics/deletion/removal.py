@@ -114,7 +114,7 @@ def _subset(design: Design, rows: IntArray) -> Design:
         for block in design.blocks
     )
     weights = None if design.weights is None else design.weights[rows]
-    return replace(design, y=design.y[rows], X=design.X[rows], blocks=blocks, weights=weights)
+    return replace(design, y=design.y[rows], X=design.X[rows], blocks=blocks, weights=weights, excluded=None)
 
 
 def _recomputed(fit: Fit, rows: IntArray) -> CrossProducts:

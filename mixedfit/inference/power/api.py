@@ -12,6 +12,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.options import check_count, threads_of
 from mixedfit.core.progress import Progress
 from mixedfit.core.seeds import seed_sequence
+from mixedfit.formula.parse import Expand
 from mixedfit.inference.bootstrap.replicates import count_reasons, warn_stopped
 from mixedfit.inference.ddf import Ddf
 
@@ -32,6 +33,7 @@ def simulate_lmm(
     seed: object = None,
     weights: Any = None,
     offset: Any = None,
+    expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
 ) -> pd.Series[float]:
     """Return one response."""
@@ -47,6 +49,7 @@ def simulate_lmm(
     seed: object = None,
     weights: Any = None,
     offset: Any = None,
+    expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Return several responses."""
@@ -61,6 +64,7 @@ def simulate_lmm(
     seed: object = None,
     weights: Any = None,
     offset: Any = None,
+    expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
 ) -> pd.Series[float] | pd.DataFrame:
     """Return responses drawn from a mixed model with assumed parameters, without a fit.
@@ -79,7 +83,7 @@ def simulate_lmm(
     n : int, optional
         Number of draws; by default one, returned as a Series.
     seed : int, numpy.random.SeedSequence or numpy.random.Generator, optional
-    weights, offset, context
+    weights, offset, expand, context
         As for `lmm`.
 
     Returns
@@ -103,7 +107,7 @@ def simulate_lmm(
     (20, 3)
     """
     check_count("n", 1 if n is None else n, 1)
-    study = study_of(formula, data, weights=weights, offset=offset, context=context)
+    study = study_of(formula, data, weights=weights, offset=offset, expand=expand, context=context)
     rng = np.random.default_rng(seed_sequence(seed))
     drawn = read_parameters(study.design, params).draw(study.design, n or 1, rng)
     if study.design.offset is not None:
@@ -129,6 +133,7 @@ def power(
     progress: bool | None = None,
     weights: Any = None,
     offset: Any = None,
+    expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
 ) -> Power:
     """Return the power of a test of fixed effects for a design, by simulation.
@@ -138,7 +143,7 @@ def power(
 
     Parameters
     ----------
-    formula, data, params, weights, offset, context
+    formula, data, params, weights, offset, expand, context
         As for `simulate_lmm`; ``params`` may be a pilot fit, or ``{**fit.parameters(), "Days": 5}``.
     test : str, mapping, sequence or array
         A coefficient (``"Days"``), an equation (``"Days = 5"``), several of these (tested jointly by F), or the name
@@ -195,7 +200,7 @@ def power(
     check_count("n", n, 1)
     if not (isinstance(alpha, int | float) and 0.0 < alpha <= 0.5):
         raise ModelError(f"alpha is {alpha!r}; expected a level of tests between 0 and 0.5, such as 0.05.")
-    study = study_of(formula, data, weights=weights, offset=offset, context=context)
+    study = study_of(formula, data, weights=weights, offset=offset, expand=expand, context=context)
     sizes = sample_sizes(study, along or {}, within or {})
     sequence = seed_sequence(seed)
     outcomes, arms = [], []

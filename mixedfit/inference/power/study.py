@@ -16,7 +16,7 @@ from mixedfit.design.frames import as_frame, column_names
 from mixedfit.design.model_frame import names_by_part, names_of
 from mixedfit.estimation.parameters import Parameter, variance_parameters
 from mixedfit.estimation.simulate import marginal_draws
-from mixedfit.formula.parse import ParsedFormula, parse_formula
+from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
 from mixedfit.formula.tokens import plain_name
 
 __all__ = [
@@ -106,7 +106,8 @@ class Study:
 
     def on(self, frame: pd.DataFrame) -> Study:
         """Return the study with other rows."""
-        design = build_design(parse_formula(self.formula), frame, **self.options)
+        parsed = parse_formula(self.formula, expand=self.design.formula.expand)
+        design = build_design(parsed, frame, **self.options)
         return Study(design, frame, self.formula, self.response, frame.index, self.options)
 
 
@@ -116,6 +117,7 @@ def study_of(
     *,
     weights: Any = None,
     offset: Any = None,
+    expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
 ) -> Study:
     """Return the design of a formula, for data with or without the response, which is ignored.
@@ -124,12 +126,12 @@ def study_of(
     ----------
     formula : str
         The left side may be missing.
-    data, weights, offset, context
+    data, weights, offset, expand, context
         As in `lmm`.
     """
     if isinstance(formula, str) and formula.lstrip().startswith("~"):
         formula = f"response {formula.lstrip()}"
-    parsed = parse_formula(formula)
+    parsed = parse_formula(formula, expand=expand)
     names = _predictors(parsed, column_names(data))
     columns = [v for v in (weights, offset) if isinstance(v, str)]
     table = as_frame(data, [*names, *columns] or column_names(data)[:1])
@@ -144,7 +146,7 @@ def study_of(
         )
     frame[response] = np.zeros(len(frame))
     options = {"weights": weights, "offset": offset, "context": context}
-    design = build_design(parse_formula(text), frame, **options)
+    design = build_design(parse_formula(text, expand=expand), frame, **options)
     return Study(design, frame, text, parsed.response, table.index, options)
 
 
