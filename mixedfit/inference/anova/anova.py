@@ -29,6 +29,7 @@ from mixedfit.inference.ddf import Ddf, degrees_of_freedom, unknown_note
 from mixedfit.inference.hypotheses.estimable import ColumnSpace
 from mixedfit.inference.hypotheses.tests import joint_f_test
 
+from .effect_sizes import partial_effect_sizes
 from .indicators import Indicators, indicators
 
 __all__ = ["AnovaTable", "TermContrasts", "term_anova"]
@@ -229,6 +230,20 @@ class AnovaTable:
     type: int
     method: str
     notes: tuple[str, ...] = ()
+
+    def effect_sizes(self) -> pd.DataFrame:
+        """Return partial η², ω² and ε² of every term, from F and its degrees of freedom.
+
+        Columns partial_eta_sq, partial_omega_sq, partial_epsilon_sq; see `partial_effect_sizes`.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("angle ~ recipe + temp + (1 | recipe:replicate)", mf.load_dataset("cake")).fit()
+        >>> fit.anova().effect_sizes()["partial_eta_sq"].round(3).to_dict()
+        {'recipe': 0.012, 'temp': 0.298}
+        """
+        return partial_effect_sizes(self.table)
 
     def __str__(self) -> str:
         known = {"Satterthwaite": "Satterthwaite's method", "normal": "the normal distribution (chi-square)"}
