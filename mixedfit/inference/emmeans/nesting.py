@@ -37,8 +37,9 @@ def find_nesting(
     terms : sequence of FixedTerm
         Terms of the fixed part, the intercept among them.
     """
-    found = _by_levels(names, codes[occurs])
-    for name, parents in _by_terms(names, terms).items():
+    by_terms = _by_terms(names, terms)
+    found = _by_levels(names, codes[occurs], by_terms)
+    for name, parents in by_terms.items():
         found[name] = [*found.get(name, []), *(p for p in parents if p not in found.get(name, []))]
     for name, parents in found.items():
         above = [p for parent in parents for p in found.get(parent, [])]
@@ -46,13 +47,15 @@ def find_nesting(
     return {name: tuple(parents) for name, parents in found.items() if name not in parents}
 
 
-def _by_levels(names: Sequence[str], codes: IntArray) -> dict[str, list[str]]:
-    """Return the factors each of whose levels occurs with one level of others only."""
+def _by_levels(
+    names: Sequence[str], codes: IntArray, by_terms: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """Return the factors each of whose levels occurs with one level of others only; the formula goes first."""
     out: dict[str, list[str]] = {}
     for j, name in enumerate(names):
         parents = []
         for i, other in enumerate(names):
-            if i == j or name in out.get(other, []):
+            if i == j or name in out.get(other, []) or name in by_terms.get(other, []):
                 continue
             pairs = np.unique(codes[:, [j, i]], axis=0)
             if len(pairs) and len(pairs) == len(np.unique(pairs[:, 0])):
