@@ -13,8 +13,10 @@ import pandas as pd
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.format import format_numbers, text_columns
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_one_of
 from mixedfit.core.progress import Progress
+from mixedfit.core.tables import Table, frame_table
 from mixedfit.diagnostics.leverages import RowLeverages
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Names, labels_of, parameters_of, values_of
@@ -38,7 +40,7 @@ CHUNK = 2048
 
 
 @dataclass(frozen=True, eq=False)
-class Influence:
+class Influence(NotebookTable):
     """Changes of the estimates when each case is deleted.
 
     Attributes
@@ -126,6 +128,12 @@ class Influence:
         """
         check_one_of("by", by, list(self.table.columns))
         return self.table.sort_values(by, ascending=False, kind="stable").head(n)
+
+    def _notebook_tables(self) -> list[Table]:
+        head, *_ = str(self).splitlines()
+        counts = count_reasons(dict(enumerate(self.reasons)))
+        notes = [f"{count} without estimates: {reason}." for reason, count in counts.items()]
+        return [replace(frame_table(self.top(), head, ()), notes=tuple(notes))]
 
     def __str__(self) -> str:
         what = "row" if self.group is None else f"level of {self.group}"

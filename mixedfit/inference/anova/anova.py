@@ -23,6 +23,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.format import format_numbers, format_p_value, text_columns, wrapped, zap_small
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import triangle
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.design.recipe import FixedTerm, Recipe, usable
 from mixedfit.estimation.fit import Fit
 from mixedfit.inference.ddf import Ddf, degrees_of_freedom, unknown_note
@@ -211,7 +212,7 @@ _ROMAN = {1: "I", 2: "II", 3: "III"}
 
 
 @dataclass(frozen=True, eq=False)
-class AnovaTable:
+class AnovaTable(NotebookTable):
     """F tests of the terms of the fixed part, a row for each term.
 
     Attributes
@@ -230,6 +231,10 @@ class AnovaTable:
     type: int
     method: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def _caption(self) -> str:
+        return f"Type {_ROMAN[self.type]} tests of the terms of the fixed part"
 
     def effect_sizes(self) -> pd.DataFrame:
         """Return partial η², ω² and ε² of every term, from F and its degrees of freedom.

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.format import format_fixed, format_p_values, text_columns
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.inference.ddf import Degrees
 from mixedfit.inference.hypotheses.tests import t_rows
 
@@ -28,7 +29,7 @@ _COLUMNS = ["estimate", "std_error", "df", "lower", "upper", "statistic", "p_val
 
 
 @dataclass(frozen=True, eq=False)
-class MarginalContrasts:
+class MarginalContrasts(NotebookTable):
     """Contrasts of marginal means, a row for each contrast.
 
     Attributes

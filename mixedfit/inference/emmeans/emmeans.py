@@ -12,6 +12,7 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import ModelError, RankWarning
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level, check_one_of
 from mixedfit.design.recipe import Recipe, usable
 from mixedfit.estimation.fit import Fit
@@ -74,7 +75,7 @@ class MeansOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class MarginalMeans:
+class MarginalMeans(NotebookTable):
     """Estimated marginal means, or slopes, a row for each cell.
 
     Attributes

@@ -13,6 +13,7 @@ import pandas as pd
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import ModelError
 from mixedfit.core.format import format_fixed, format_p_values, text_columns
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.design.recipe import Recipe, usable
 from mixedfit.estimation.fit import Fit
 from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom
@@ -34,7 +35,7 @@ RANK = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
-class JointTests:
+class JointTests(NotebookTable):
     """Joint F tests of main effects and interactions of marginal means, a row for each term and group.
 
     Attributes
