@@ -9,17 +9,20 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from mixedfit.bayes.priors.statements import Statements, prior_table
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_one_of
+from mixedfit.core.tables import Table, text_table
 from mixedfit.estimation.storage import read_design
 
 from .criticism.elpd import ExpectedDensity
 from .criticism.loo import expected_density
 from .criticism.predictive_check import PredictiveCheck, check, replicate
 from .draws.convergence import convergence_warnings
-from .draws.draws import Draws, Probability, format_summary, summary_table
+from .draws.draws import Draws, Probability, format_summary, summary_cells, summary_table
 from .draws.export import to_arviz, write_posterior
 from .draws.group_draws import ByFactor, GroupDraws, with_fixed
 from .draws.predict import predict
@@ -31,7 +34,7 @@ __all__ = ["Posterior", "read_posterior"]
 
 
 @dataclass(frozen=True, eq=False)
-class Posterior(PosteriorDraws):
+class Posterior(PosteriorDraws, NotebookTable):
     """Draws from the posterior of a linear mixed model. Made by `LinearMixedModel.gibbs`.
 
     See `PosteriorDraws` for the names of the parameters and the attributes.
@@ -390,24 +393,39 @@ class Posterior(PosteriorDraws):
         """Warnings about the convergence of the chains; empty if there are none."""
         return convergence_warnings(self.summary(), self._stuck, self.chains)
 
-    def __str__(self) -> str:
+    @property
+    def _sampled(self) -> str:
         sampled = f"{self.chains} chain{'s' if self.chains > 1 else ''} of {self.draws} draws"
         every = f", 1 of every {self.thin} sweeps," if self.thin > 1 else ""
+        return f"{sampled}{every} after {self.tune} of tuning, {self.seconds:.2g} s"
+
+    def _remarks(self) -> list[str]:
+        """Return the lines below the summary."""
+        groups = ", ".join(f"{block.name}, {block.levels}" for block in self.design.blocks)
+        lines = [f"Rows: {self.design.n}" + (f"; groups: {groups}" if groups else "")]
+        if self.dropped:
+            lines.append(f"Dropped, being determined by the others: {', '.join(self.dropped)}")
+        return [*lines, *(f"Warning: {text}" for text in self.warnings)]
+
+    def _tables(self) -> list[Table]:
+        text, rest = summary_cells(self.summary())
+        notes = [*([rest] if rest else []), self._sampled, *self._remarks()]
+        source = self.design.formula.source
+        return [prior_table(self.priors), text_table(f"Posterior of {source}", text, notes)]
+
+    def __str__(self) -> str:
         lines = [
             "Linear mixed model, Gibbs sampler",
             f"Formula: {self.design.formula.source}",
-            f"{sampled}{every} after {self.tune} of tuning, {self.seconds:.2g} s",
+            self._sampled,
             "",
             "Priors:",
             *(f"  {statement}" for statement in self.priors),
             "",
             format_summary(self.summary()),
+            "",
+            *self._remarks(),
         ]
-        groups = ", ".join(f"{block.name}, {block.levels}" for block in self.design.blocks)
-        lines += ["", f"Rows: {self.design.n}" + (f"; groups: {groups}" if groups else "")]
-        if self.dropped:
-            lines.append(f"Dropped, being determined by the others: {', '.join(self.dropped)}")
-        lines += [f"Warning: {text}" for text in self.warnings]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -419,7 +437,7 @@ def read_posterior(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Post
     return Posterior(
         design=design,
         kept=arrays["kept"],
-        priors=tuple(header["priors"]),
+        priors=Statements(header["priors"]),
         beta=arrays["beta"],
         sigma=arrays["sigma"],
         omega=tuple(arrays[f"omega{f}"] for f in range(len(design.blocks))),

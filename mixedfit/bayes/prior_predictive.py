@@ -9,12 +9,14 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 
+from mixedfit.bayes.priors.statements import Statements, prior_table
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.options import check_count
 from mixedfit.core.seeds import generator
+from mixedfit.core.tables import Table, text_table
 from mixedfit.crossproducts.crossprod import cross_products
 from mixedfit.design.design import Design
 
@@ -70,8 +72,15 @@ class PriorPredictive(Posterior):
 
     waic = loo
 
+    def _quantiles(self) -> pd.DataFrame:
+        return self.summary().filter(regex="%$").map("{:.4g}".format)
+
+    def _tables(self) -> list[Table]:
+        head = f"{self.draws:,} draws from the prior of {self.design.formula.source}"
+        return [prior_table(self.priors), text_table(head, self._quantiles())]
+
     def __str__(self) -> str:
-        quantiles = self.summary().filter(regex="%$").map("{:.4g}".format)
+        quantiles = self._quantiles()
         return "\n".join(
             [
                 f"Linear mixed model, {self.draws:,} draws from the prior",
@@ -118,7 +127,7 @@ def prior_predictive(
     return PriorPredictive(
         design=design,
         kept=cross.fixed.kept,
-        priors=(*placement.statements, *error_model.statements(placement.sigma)),
+        priors=Statements((*placement.statements, *error_model.statements(placement.sigma))),
         beta=beta[None],
         sigma=residual_sd,
         omega=omegas,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import chdtrc, fdtrc, ndtr, ndtri, stdtr, stdtrit
+from scipy.special import chdtrc, chdtri, fdtrc, fdtri, ndtr, ndtri, stdtr, stdtrit
 
 from .arrays import Array
 
-__all__ = ["f_probability", "t_probability", "t_quantile", "t_quantiles"]
+__all__ = ["f_probability", "f_quantile", "t_probability", "t_quantile", "t_quantiles"]
 
 
 def t_probability(statistic: float, df: float) -> float:
@@ -29,6 +29,13 @@ def f_probability(statistic: float, df1: float, df2: float) -> float:
     if np.isnan(df2) or np.isnan(statistic):
         return float("nan")
     return float(fdtrc(df1, df2, statistic) if np.isfinite(df2) else chdtrc(df1, df1 * statistic))
+
+
+def f_quantile(probability: float, df1: float, df2: float) -> float:
+    """Return a quantile of the F distribution; of chi-square over df1 for infinite df2, NaN where df2 is not known."""
+    if np.isnan(df2):
+        return float("nan")
+    return float(fdtri(df1, df2, probability) if np.isfinite(df2) else chdtri(df1, 1.0 - probability) / df1)
 
 
 def t_quantiles(probability: float, df: Array) -> Array:

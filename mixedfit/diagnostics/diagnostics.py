@@ -12,6 +12,7 @@ from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Names
 
 from .deletion.influence import Influence, influence
+from .deletion.sets import Sets
 from .leverages import RowLeverages
 from .residuals import normality_table, residual_table, scaled_residuals, simulated_residuals, spread_table
 from .variance_shares import Interval, Shares, share_table
@@ -178,11 +179,12 @@ class Diagnostics:
         self,
         group: str | None = None,
         *,
+        sets: Sets | None = None,
         refit: bool = False,
         names: Names = "lme4",
         progress: bool | None = None,
     ) -> Influence:
-        """Return the effect on the estimates of deleting each row, or each level of a grouping factor.
+        """Return the effect on the estimates of deleting each row, each level of a grouping factor, or sets of them.
 
         The cross-products of the case are subtracted from those of all rows; no other row is read again.
 
@@ -190,6 +192,9 @@ class Diagnostics:
         ----------
         group : str, optional
             Grouping factor whose levels are deleted one by one; by default the cases are the rows.
+        sets : mapping of str to labels, or sequence of sequences of labels, optional
+            Sets of levels (or of rows, by the labels of the data's index) that are deleted together, as
+            ``[["308", "335"], ["309"]]`` or ``{"slow": ["308", "335"]}``.
         refit : bool
             False: variance parameters are held at their estimates, and the fixed effects follow exactly in closed form
             (as R's HLMdiag). True: all parameters are estimated again (as lme4's `influence()`).
@@ -201,7 +206,7 @@ class Diagnostics:
         Raises
         ------
         ModelError
-            If the model has no such grouping factor.
+            If the model has no such grouping factor, or a set names what is not a case.
 
         Examples
         --------
@@ -215,7 +220,7 @@ class Diagnostics:
         residual SD                                      26.03
         Name: 337, dtype: float64
         """
-        return influence(self._rows, group, refit=refit, names=names, progress=progress)
+        return influence(self._rows, group, sets=sets, refit=refit, names=names, progress=progress)
 
     # -- random effects ----------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from mixedfit.bayes.posterior import Posterior
 from mixedfit.core.errors import ModelError
 from mixedfit.core.format import text_columns
 from mixedfit.core.lazy import lazy
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level
 from mixedfit.estimation.parameters import variance_parameters
 from mixedfit.inference.profile.profile import Profile
@@ -35,7 +36,7 @@ TAILS = 0.998
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(NotebookTable):
     """A fit beside a posterior.
 
     Attributes

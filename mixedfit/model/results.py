@@ -22,18 +22,20 @@ from mixedfit.inference.anova.anova import AnovaTable, term_anova
 from mixedfit.inference.bootstrap.bootstrap import Bootstrap, BootstrapType, bootstrap
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.ddf import Ddf
-from mixedfit.inference.emmeans.emmeans import MarginalMeans, marginal_means
 from mixedfit.inference.hypotheses import tests
 from mixedfit.inference.likelihood_ratio.tests import LikelihoodRatioTable, random_effects_anova
 from mixedfit.inference.profile.profile import LEVELS as PROFILE_LEVELS
 from mixedfit.inference.profile.profile import Profile, profile
 from mixedfit.inference.vcov_varpar import vcov_varpar
 from mixedfit.inference.wald import wald_intervals
-from mixedfit.prediction.predict import Interval, PredictionDdf, Predictor
+from mixedfit.prediction.predict import Interval, PredictionDdf
 from mixedfit.prediction.re_form import ReForm
 from mixedfit.prediction.rows import NewLevels
 from mixedfit.reporting import tidy
 from mixedfit.reporting.summary import Summary, summarise
+
+from .blups import BlupMethods
+from .means import MeansMethods
 
 if TYPE_CHECKING:
     from mixedfit.plots._methods import Pictures
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["MixedResults", "load"]
 
 
-class MixedResults:
+class MixedResults(MeansMethods, BlupMethods):
     """A fitted linear mixed model.
 
     Every attribute is computed when it is first asked for. Made by `LinearMixedModel.fit`.
@@ -527,65 +529,6 @@ class MixedResults:
         """
         return term_anova(self._fit, type=type, ddf=ddf)
 
-    def emmeans(
-        self,
-        specs: str | Sequence[str],
-        *,
-        by: str | Sequence[str] = (),
-        at: Mapping[str, Any] | None = None,
-        ddf: Ddf | None = None,
-        level: float = 0.95,
-    ) -> MarginalMeans:
-        """Return estimated marginal means, as R's emmeans: averages of the fixed part over a reference grid.
-
-        The grid has every factor at its levels with equal weights, covariates at their means (those with two values
-        at both), whatever transforms the formula applies to them.
-
-        Parameters
-        ----------
-        specs : str or sequence of str
-            Variables of the fixed part whose combinations are listed.
-        by : str or sequence of str
-            Variables within which contrasts are taken.
-        at : mapping, optional
-            Values of variables in the grid, such as ``{"temp": [180, 200]}``.
-        ddf : optional
-            As in `t_test`.
-        level : float
-            Coverage of the intervals.
-
-        Returns
-        -------
-        MarginalMeans
-            With ``table``, and ``contrasts("pairwise")`` to compare them.
-
-        Raises
-        ------
-        ModelError
-            If a name is not a variable of the fixed part.
-
-        Examples
-        --------
-        >>> import mixedfit as mf
-        >>> fit = mf.lmm("angle ~ recipe + temp + (1 | recipe:replicate)", mf.load_dataset("cake")).fit()
-        >>> means = fit.emmeans("recipe", at={"temp": 200}, ddf="kenward-roger")
-        >>> means
-        recipe estimate std_error df lower upper
-        A         33.12      1.74 42 29.62 36.63
-        B         31.64      1.74 42 28.14 35.15
-        C         31.60      1.74 42 28.09 35.11
-        <BLANKLINE>
-        Held at: temp = 200.
-        Degrees of freedom: Kenward-Roger (expected information).
-        Confidence level: 0.95.
-        >>> means.contrasts("pairwise").table[["contrast", "estimate", "p_value"]].round(4)
-          contrast  estimate  p_value
-        0    A - B    1.4778   0.8200
-        1    A - C    1.5222   0.8102
-        2    B - C    0.0444   0.9998
-        """
-        return marginal_means(self._fit, specs, by=by, at=at, ddf=ddf, level=level)
-
     def ranova(self) -> LikelihoodRatioTable:
         """Return the likelihood-ratio test of each random term, with the p-value that the boundary asks for."""
         return random_effects_anova(self._fit)
@@ -660,11 +603,6 @@ class MixedResults:
         )
 
     # -- predictions and simulated responses -------------------------------------------------------------
-
-    @lazy
-    def _predictor(self) -> Predictor:
-        """Keeps the factorisation behind standard errors."""
-        return Predictor(self._fit)
 
     @overload
     def predict(

@@ -82,14 +82,14 @@ class JointCovariance:
         """
         cross = self.fit.cross
         n, at = X.shape[0], cross.first_block
-        places, first = self._many_columns(many), cross.first
+        places, first = self.many_columns(many), cross.first
         shared = (
             codes[at] if at >= 0 else np.full(n, -1, np.int64),
             np.ascontiguousarray(z[at] @ inverse(cross.basis[at])) if at >= 0 else np.zeros((n, 1)),
             self.conditional,
             (first.indptr, first.indices, first.values, first.border),
-            *self._tail_columns(n, z, codes, places),
-            self._fixed_columns(X, places),
+            *self.tail_columns(n, z, codes, places),
+            self.fixed_columns(X, places),
         )
         out = np.empty(n)
         if isinstance(self.tail, SparseTail):
@@ -98,7 +98,7 @@ class JointCovariance:
             quadratic_dense(*shared, self.tail.inverse[: self.tail.inner, : self.tail.inner], out)
         return np.maximum(out, 0.0)
 
-    def _tail_columns(
+    def tail_columns(
         self, n: int, z: Sequence[Array], codes: Sequence[IntArray], places: Sequence[IntArray]
     ) -> tuple[IntArray, Array]:
         """Return the tail columns of each row, −1 for none, and the row's values there, shape (n, columns) each."""
@@ -114,14 +114,14 @@ class JointCovariance:
             values.append(np.ones((n, 1)))
         return np.hstack(columns), np.hstack(values)
 
-    def _many_columns(self, many: Sequence[IntArray]) -> list[IntArray]:
+    def many_columns(self, many: Sequence[IntArray]) -> list[IntArray]:
         """Return each row's column among the kept ones of every many-level factor, −1 for none."""
         span = self.fit.cross.fixed.span
         if span is None:
             return []
         return [np.append(place, -1)[codes] for place, codes in zip(span.places, many, strict=True)]
 
-    def _fixed_columns(self, X: Array, places: Sequence[IntArray]) -> Array:
+    def fixed_columns(self, X: Array, places: Sequence[IntArray]) -> Array:
         """Return the rows of X̃: X projected off the many-level factors, in the orthonormal basis."""
         fixed = self.fit.cross.fixed
         own = X[:, fixed.kept]

@@ -199,7 +199,7 @@ class Predictor:
         mean[without_label(rows, included)] = np.nan
         check_levels(self.fit, rows, included, new_levels)
         known = ~np.isnan(mean)
-        lost = known & ~self._estimable(rows)
+        lost = known & ~self.estimable(rows)
         if lost.any():
             warn(
                 f"{int(lost.sum())} of {mean.size} rows are not predicted (NaN): columns of X were dropped because "
@@ -209,7 +209,7 @@ class Predictor:
             mean[lost] = np.nan
         return mean, known & ~lost
 
-    def _estimable(self, rows: NewRows) -> BoolArray:
+    def estimable(self, rows: NewRows) -> BoolArray:
         """Return which rows have an estimable mean, shape (n,)."""
         if not self.space.dropped.size:
             return np.ones(len(rows.X), dtype=bool)

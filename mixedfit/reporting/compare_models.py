@@ -11,18 +11,18 @@ import pandas as pd
 
 from mixedfit.core.errors import ModelError
 from mixedfit.core.format import decimals_of_error, decimals_of_size, text_columns
+from mixedfit.core.notebook import NotebookTable
+from mixedfit.core.tables import Table
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.parameters import parameters_of, values_of
 from mixedfit.estimation.tables import coefficients, standard_errors
 from mixedfit.inference.likelihood_ratio.tests import same_fixed
 
-from .table import Table
-
 __all__ = ["ModelComparison", "compare_models"]
 
 
 @dataclass(frozen=True, eq=False)
-class ModelComparison:
+class ModelComparison(NotebookTable):
     """Models side by side, one in each column. Prints as a table; `mixedfit.to_latex` and others convert it.
 
     Attributes

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .table import Table, tables_of
+from mixedfit.core.notebook import html_table, minus
+from mixedfit.core.tables import Table, tables_of
 
-__all__ = ["html_table", "to_html", "to_latex", "to_markdown"]
+__all__ = ["to_html", "to_latex", "to_markdown"]
 
 
 def _captioned(what: Any, caption: str | None) -> Iterator[tuple[Table, str]]:
@@ -48,12 +48,10 @@ _LATEX = {
 BREAK = r"\par "
 """Separator of notes; each has its own line, because some are formulas and not sentences."""
 
-_NEGATIVE = re.compile(r"^-(?=[\d.∞])")
-
 
 def _latex_text(text: str) -> str:
     flat = " ".join(text.split())
-    return "".join(_LATEX.get(letter, letter) for letter in _NEGATIVE.sub("−", flat))
+    return "".join(_LATEX.get(letter, letter) for letter in minus(flat))
 
 
 def to_latex(what: Any, *, caption: str | None = None, label: str = "") -> str:
@@ -207,31 +205,3 @@ def to_html(what: Any, *, caption: str | None = None) -> str:
     True
     """
     return "\n".join(html_table(table, own) for table, own in _captioned(what, caption))
-
-
-def html_table(table: Table, caption: str) -> str:
-    """Return one table as HTML, followed by its notes."""
-    sides = ["left" if j < table.left else "right" for j in range(len(table.heads))]
-
-    def cell(tag: str, text: str, side: str) -> str:
-        return f'<{tag} style="text-align:{side};white-space:nowrap">{html.escape(text)}</{tag.split()[0]}>'
-
-    def line(row: Sequence[str]) -> str:
-        if len(row) == 1 < len(sides):
-            title = f"<em>{html.escape(row[0])}</em>"
-            return f'<th scope="rowgroup" colspan="{len(sides)}" style="text-align:left">{title}</th>'
-        labels = [cell('th scope="row"', text, "left") for text in row[: table.left]]
-        numbers = [cell("td", _NEGATIVE.sub("−", text.strip()), "right") for text in row[table.left :]]
-        return "".join(labels + numbers)
-
-    heads = [
-        cell('th scope="col"' if head else "td", head, side)
-        for head, side in zip(table.heads, sides, strict=True)
-    ]
-    lines = ["<table>"]
-    if caption:
-        lines.append(f'<caption style="text-align:left">{html.escape(caption)}</caption>')
-    lines += [f"<thead><tr>{''.join(heads)}</tr></thead>", "<tbody>"]
-    lines += [f"<tr>{line(row)}</tr>" for row in table.rows]
-    lines += ["</tbody>", "</table>"]
-    return "\n".join([*lines, *(f"<p>{html.escape(note)}</p>" for note in table.notes)])

@@ -20,6 +20,8 @@ from mixedfit.core.format import (
     text_columns,
     zap_small,
 )
+from mixedfit.core.notebook import NotebookTable, html_table
+from mixedfit.core.tables import Table
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.tables import (
     coefficient_covariance,
@@ -31,9 +33,6 @@ from mixedfit.estimation.tables import (
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.ddf import Ddf, method_named
 
-from .markup import html_table
-from .table import Table
-
 __all__ = ["Summary", "fixed_cells", "summarise"]
 
 LONG_TABLE = 60
@@ -41,7 +40,7 @@ LONG_TABLE = 60
 
 
 @dataclass(frozen=True, eq=False)
-class Summary:
+class Summary(NotebookTable):
     """Summary of a fit. Prints like lme4's; notebooks show it as HTML.
 
     Attributes

@@ -245,7 +245,7 @@ def test_wrong_names_and_options_must_be_refused() -> None:
         (lambda: fit.emmeans("recipe", level=95), "0.95"),
         (lambda: fit.emmeans("recipe", ddf="kenward"), "kenward-roger"),  # type: ignore[arg-type]
         (lambda: means.contrasts("pairs"), "pairwise"),  # type: ignore[arg-type]
-        (lambda: means.contrasts(adjust="fdr"), "tukey"),  # type: ignore[arg-type]
+        (lambda: means.contrasts(adjust="lsd"), "tukey"),  # type: ignore[arg-type]
         (lambda: means.contrasts("poly", "tukey"), "all pairs"),
         (lambda: means.contrasts({"a": [1, -1]}), "2 weights for 3 means"),
         (lambda: fit.emmeans("temp").contrasts(), "one mean"),

@@ -111,7 +111,9 @@ def test_nested_factor_must_leave_differences_of_the_outer_one_undetermined(
         monkeypatch.setattr("mixedfit.design.model_matrix.MANY_LEVELS", 20)
     fit = mf.lmm("y ~ region + f + store + x + (1 | g)", nested()).fit()
     assert bool(fit._fit.design.many) is many
-    assert fit.emmeans("region").contrasts().table["estimate"].isna().all()
+    assert fit.emmeans("region", nesting=False).contrasts().table["estimate"].isna().all()
+    if not many:  # over the stores that occur in each region
+        assert fit.emmeans("region").contrasts().table["estimate"].notna().all()
     inner = mf.lmm("y ~ f + store + x + (1 | g)", nested()).fit()
     columns = ["estimate", "std_error"]
     means = [r.emmeans("f", ddf="normal").table[columns].to_numpy() for r in (fit, inner)]

@@ -12,9 +12,9 @@ import pytest
 
 import mixedfit as mf
 from mixedfit.core.format import number, without_quotes
+from mixedfit.core.tables import Table
 from mixedfit.reporting.html import figures, report_html
 from mixedfit.reporting.html.parts import stacked
-from mixedfit.reporting.table import Table
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import mixedfit as mf
-from mixedfit.reporting.table import Table, tables_of
+from mixedfit.core.tables import Table, tables_of
 
 DATA = mf.load_dataset("sleepstudy")
 

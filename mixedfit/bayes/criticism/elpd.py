@@ -12,6 +12,8 @@ import pandas as pd
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
 from mixedfit.core.format import wrapped
+from mixedfit.core.notebook import NotebookTable
+from mixedfit.core.tables import Table, one_row
 
 from .psis import khat_threshold
 
@@ -27,7 +29,7 @@ FEW = 100
 """Rows or groups below which the standard error of a difference is too small; Sivula et al. (2020)."""
 
 
-class _Sum:
+class _Sum(NotebookTable):
     """Sum over rows or groups, with its standard error."""
 
     unit: str
@@ -142,17 +144,30 @@ class ExpectedDensity(_Sum):
             self._unreliable | other._unreliable,
         )
 
-    def __str__(self) -> str:
+    def _content(self) -> tuple[str, list[tuple[str, float, float]]]:
+        """Return the title, and rows of label, estimate and standard error."""
         name = {"loo": "PSIS leave-one-out", "waic": "WAIC"}[self.method]
         left_out = "one row at a time" if self.unit == "row" else f"one group of {self.unit} at a time"
         index = "looic" if self.method == "loo" else "waic"
-        rows = [
-            (f"elpd_{self.method}", self.elpd, self.se),
-            (f"p_{self.method}", self.p, self.p_se),
-            (index, self.ic, self.ic_se),
-        ]
-        lines = [
+        return (
             f"{name}: {left_out}, {self.pointwise.size:,} in all; {self.draws:,} draws",
+            [
+                (f"elpd_{self.method}", self.elpd, self.se),
+                (f"p_{self.method}", self.p, self.p_se),
+                (index, self.ic, self.ic_se),
+            ],
+        )
+
+    def _tables(self) -> list[Table]:
+        head, rows = self._content()
+        cells = tuple((label, f"{value:.1f}", f"{error:.1f}") for label, value, error in rows)
+        text = self._reliability()
+        return [Table(head, ("", "estimate", "SE"), cells, 1, (text,) if text else ())]
+
+    def __str__(self) -> str:
+        head, rows = self._content()
+        lines = [
+            head,
             f"{'':<10}{'estimate':>12}{'SE':>10}",
             *(f"{label:<10}{value:>12.1f}{error:>10.1f}" for label, value, error in rows),
         ]
@@ -204,6 +219,10 @@ class ElpdDifference(_Sum):
     unit: str
     pointwise: pd.Series[float]
     doubtful: pd.Series[bool]
+
+    def _tables(self) -> list[Table]:
+        cells = {"elpd": f"{self.elpd:.1f}", "SE": f"{self.se:.1f}"}
+        return [one_row("Difference of elpd", cells, str(self).splitlines()[1:])]
 
     def __str__(self) -> str:
         size, error = abs(self.elpd), self.se

@@ -21,11 +21,16 @@ from mixedfit.bayes.draws.scale_draws import ScaleDraws, group_sigmas, new_effec
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.format import join_words, text_columns, wrapped
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_count, check_one_of
 from mixedfit.core.seeds import generator
+from mixedfit.core.tables import Table
 from mixedfit.design.design import Design
 
 __all__ = ["PredictiveCheck", "Statistic", "check", "named_statistics", "replicate"]
+
+HEADS = ["", "observed", "median", "95% of replicates", "P(as large)"]
+"""Columns of the printed table."""
 
 Statistic = Callable[[Array], Array]
 """Function of responses, shape (draws, n), that returns one number for each, shape (draws,)."""
@@ -154,7 +159,7 @@ EXTREME = 0.025
 
 
 @dataclass(frozen=True, eq=False)
-class PredictiveCheck:
+class PredictiveCheck(NotebookTable):
     """Statistics of replicated data and of the data.
 
     `plots.predictive_statistics` and `plots.predictive_responses` draw it.
@@ -184,16 +189,24 @@ class PredictiveCheck:
     label: str
     groups: str
 
-    def __str__(self) -> str:
-        heads = ["", "observed", "median", "95% of replicates", "P(as large)"]
-        cells = [_cells(str(name), row, len(self.replicated)) for name, row in self.table.iterrows()]
+    def _notebook_tables(self) -> list[Table]:
+        return [Table(self._title, tuple(HEADS), tuple(map(tuple, self._rows())), 1, tuple(self._misfits()))]
+
+    def _rows(self) -> list[list[str]]:
+        return [_cells(str(name), row, len(self.replicated)) for name, row in self.table.iterrows()]
+
+    @property
+    def _title(self) -> str:
         title = (
             f"{self.kind.capitalize()} predictive check: {len(self.replicated):,} replicates of {self.label}"
         )
         if self.groups:
             title += f", in {'the same' if self.groups == 'same' else 'new'} groups"
-        columns = text_columns(heads, list(zip(*cells, strict=True)), left=1)
-        return "\n".join([title, *columns, *wrapped(self._misfits())])
+        return title
+
+    def __str__(self) -> str:
+        columns = text_columns(HEADS, list(zip(*self._rows(), strict=True)), left=1)
+        return "\n".join([self._title, *columns, *wrapped(self._misfits())])
 
     __repr__ = __str__
 

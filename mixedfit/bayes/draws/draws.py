@@ -12,7 +12,9 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level, check_one_of
+from mixedfit.core.tables import Table, text_table
 
 from . import convergence
 from .expressions import evaluate
@@ -94,7 +96,7 @@ def probability_of(event: str, happened: Array) -> Probability:
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
+class Draws(NotebookTable):
     """Draws of one or several quantities, such as functions of parameters or predictions.
 
     Attributes
@@ -252,6 +254,14 @@ class Draws:
             raise ModelError(f"{event!r} is not a comparison; expected such as '> 0'.")
         return probability_of(f"{self.names[0]} {event}", happened)
 
+    def _tables(self) -> list[Table]:
+        if not self.names:
+            return [Table("no rows, no draws", ("",), ())]
+        chains, draws, _ = self.values.shape
+        text, rest = summary_cells(self.summary())
+        head = f"{chains} chain{'s' * (chains != 1)} of {draws} draws"
+        return [text_table(head, text, [*([rest] if rest else []), *self.notes])]
+
     def __str__(self) -> str:
         if not self.names:
             return "no rows, no draws"
@@ -338,8 +348,11 @@ SHOWN = 8
 """Number of residual standard deviations of groups in a printed summary."""
 
 
-def format_summary(table: pd.DataFrame) -> str:
-    """Return a summary as text, with the digits that the Monte-Carlo error supports and at most `SHOWN` of σ_g."""
+def summary_cells(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return a summary as text with the digits that the Monte-Carlo error supports, and a note on rows left out.
+
+    At most `SHOWN` of σ_g are kept.
+    """
     left_out = [name for name in table.index if str(name).startswith("sigma[")][SHOWN:]
     table = table.drop(index=left_out)
     numbers = [c for c in table.columns if c not in ("rhat", "ess_bulk", "ess_tail")]
@@ -350,5 +363,10 @@ def format_summary(table: pd.DataFrame) -> str:
     text["rhat"] = [f"{v:.3f}" for v in table["rhat"]]
     for column in ("ess_bulk", "ess_tail"):
         text[column] = [f"{v:.0f}" for v in table[column]]
-    rest = f"\n… and {len(left_out)} more of sigma[…]: summary() has them all" if left_out else ""
-    return text.to_string() + rest
+    return text, f"… and {len(left_out)} more of sigma[…]: summary() has them all" if left_out else ""
+
+
+def format_summary(table: pd.DataFrame) -> str:
+    """Return a summary as printed text."""
+    text, rest = summary_cells(table)
+    return text.to_string() + (f"\n{rest}" if rest else "")

@@ -19,6 +19,7 @@ from mixedfit.bayes.posterior import Posterior
 from mixedfit.bayes.priors import Known
 from mixedfit.bayes.priors.placement import Placement, place_priors, without_correlations
 from mixedfit.bayes.priors.propriety import check_levels, check_proper
+from mixedfit.bayes.priors.statements import Statements
 from mixedfit.core.arrays import IntArray
 from mixedfit.core.errors import GroupingWarning, ModelError, PriorWarning, SamplingWarning, warn
 from mixedfit.core.linalg import blas_threads, inverse
@@ -80,7 +81,7 @@ def gibbs(
     return replace(
         posterior,
         without=partial(_sample_without, design, options),
-        given=placement.user_statements(priors),
+        given=Statements(placement.user_statements(priors)),
     )
 
 
@@ -203,7 +204,7 @@ def _posterior(
     return Posterior(
         design=design,
         kept=fixed.kept,
-        priors=(*placement.statements, *error_model.statements(placement.sigma)),
+        priors=Statements((*placement.statements, *error_model.statements(placement.sigma))),
         beta=fixed.centre + fixed.scale * beta @ fixed.transform.T,
         sigma=scales.sigma0 if scales is not None and error_model.groups is not None else sigma,
         omega=tuple(omegas),

@@ -25,12 +25,11 @@ from mixedfit.design.model_frame import ModelFrame, names_by_part
 from mixedfit.design.model_matrix import CONTEXT, Matrices, plain_matrices
 from mixedfit.formula.parse import GroupingFactor, ParsedFormula, random_key
 
+from .cells import CALLED, Cells, count_cells
 from .terms import FixedTerm, GroupRecipe, ManyRecipe, NewRows, fixed_terms
 from .variables import Variable, column_values, group_codes, level_codes, summarise, unseen_levels
 
 __all__ = ["Recipe", "make_recipe", "usable"]
-
-_CALLED = re.compile(r"C\(\s*`?([^\W\d][\w.]*)`?\s*[,)]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +55,8 @@ class Recipe:
         Functions and constants of the user.
     refusal : str
         The reason why the recipe cannot be used; empty if it can.
+    cells : Cells or None
+        Combinations of fixed factors that occur; None in files of versions that did not count them.
     """
 
     parsed: ParsedFormula
@@ -68,6 +69,7 @@ class Recipe:
     specs: Mapping[str, Any] | None
     context: Mapping[str, Any] = field(default_factory=dict)
     refusal: str = ""
+    cells: Cells | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickle, without functions of the user that cannot be pickled."""
@@ -327,7 +329,7 @@ def _beyond(spec: Any, text: str) -> str:
 def _check_called(spec: Any, columns: Mapping[str, pd.Series[Any]]) -> None:
     """Raise `DataError` for numbers in ``C(…)`` that are not levels of the fit."""
     for expression, (kind, state) in spec.encoder_state.items():
-        found = _CALLED.match(expression)
+        found = CALLED.match(expression)
         if kind is not Factor.Kind.CATEGORICAL or found is None or "categories" not in state:
             continue
         values = columns.get(found.group(1))
@@ -361,11 +363,12 @@ def make_recipe(
     context : mapping
     """
     names = {name for key, part in names_by_part(parsed).items() if key != "y" for name in part}
+    variables = {n: summarise(n, column) for n, column in frame.columns.items() if n in names}
     return Recipe(
         parsed=parsed,
         formula=values.formula,
         x_names=values.x_names,
-        variables={n: summarise(n, column) for n, column in frame.columns.items() if n in names},
+        variables=variables,
         groups=tuple(_group(frame, *group) for group in groups),
         many=tuple(
             ManyRecipe(grouping.name, grouping.levels, first, prefix)
@@ -374,7 +377,19 @@ def make_recipe(
         offset=offset if offset is None or isinstance(offset, str) else True,
         specs=values.specs,
         context=context,
+        cells=_cells(parsed, frame, values, variables),
     )
+
+
+def _cells(
+    parsed: ParsedFormula, frame: ModelFrame, values: Matrices, variables: Mapping[str, Variable]
+) -> Cells:
+    """Return the combinations that occur of the fixed factors that are not stored as codes."""
+    many = {grouping.name for grouping, _, _ in values.many}
+    fixed = [variables[n] for n in names_by_part(parsed)["X"] if n in variables and n not in many]
+    states = {} if values.specs is None else values.specs["X"].encoder_state
+    called = {found.group(1) for expression in states if (found := CALLED.match(expression))}
+    return count_cells(fixed, frame.columns, called=called, weights=frame.weights)
 
 
 def _group(

@@ -22,6 +22,7 @@ from mixedfit.design.model_matrix import CONTEXT
 from mixedfit.formula.parse import ParsedFormula, random_key
 from mixedfit.formula.safety import check_is_plain
 
+from .cells import Cells
 from .recipe import Recipe
 from .terms import GroupRecipe, ManyRecipe
 from .variables import Variable
@@ -40,6 +41,7 @@ def pack(recipe: Recipe) -> dict[str, Any] | None:
             "offset": recipe.offset,
             "specs": None if recipe.specs is None else {k: _pack_spec(s) for k, s in recipe.specs.items()},
             "refusal": recipe.refusal or recipe.without_context,
+            "cells": _pack_cells(recipe),
         }
     except TypeError:
         return None
@@ -52,6 +54,44 @@ def _pack_variable(variable: Variable) -> dict[str, Any]:
         "levels": None if variable.levels is None else pack_index(pd.Index(variable.levels)),
         "numbers": [variable.mean, variable.low, variable.high, variable.two_valued],
     }
+
+
+def _pack_cells(recipe: Recipe) -> dict[str, Any] | None:
+    """Return the cells of a recipe; the levels of labels stand among its variables."""
+    cells = recipe.cells
+    if cells is None:
+        return None
+    labels = {name for name in cells.names if recipe.variables[name].levels is not None}
+    return {
+        "names": cells.names,
+        "values": [
+            None if name in labels else pack_index(values)
+            for name, values in zip(cells.names, cells.values, strict=True)
+        ],
+        "codes": cells.codes.tolist(),
+        "counts": cells.counts.tolist(),
+    }
+
+
+def _levels(variable: Variable) -> pd.Index[Any]:
+    if variable.levels is None:
+        raise ValueError(f"{variable.name!r} has no levels")
+    return variable.levels
+
+
+def _unpack_cells(stored: Mapping[str, Any] | None, variables: Mapping[str, Variable]) -> Cells | None:
+    if stored is None:
+        return None
+    names = tuple(str(name) for name in stored["names"])
+    return Cells(
+        names,
+        tuple(
+            _levels(variables[name]) if values is None else unpack_index(values)
+            for name, values in zip(names, stored["values"], strict=True)
+        ),
+        np.array(stored["codes"], dtype=np.int64).reshape(len(stored["counts"]), len(names)),
+        np.array(stored["counts"], dtype=np.float64),
+    )
 
 
 def _pack_spec(spec: Any) -> dict[str, Any]:
@@ -136,7 +176,8 @@ def unpack(
         formula, specs = _rebuilt(stored, parsed, variables)
     except (FormulaicError, ValueError, TypeError, KeyError, SyntaxError) as error:
         return _unusable(parsed, x_names, f"the recipe for further rows in this file is damaged ({error})")
-    return Recipe(parsed, formula, x_names, variables, groups, factors, stored["offset"], specs)
+    cells = _unpack_cells(stored.get("cells"), variables)
+    return Recipe(parsed, formula, x_names, variables, groups, factors, stored["offset"], specs, cells=cells)
 
 
 def _rebuilt(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,8 +13,10 @@ import pandas as pd
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.format import format_numbers, text_columns
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_one_of
 from mixedfit.core.progress import Progress
+from mixedfit.core.tables import Table, frame_table
 from mixedfit.diagnostics.leverages import RowLeverages
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Names, labels_of, parameters_of, values_of
@@ -23,6 +25,7 @@ from mixedfit.inference.bootstrap.replicates import Replicates, count_reasons, n
 from .level_cases import cases_by_level
 from .refits import Report, held_levels, held_one_by_one, held_rows, refits
 from .removal import DeletionEstimates, Measures, measures
+from .sets import Sets, of_sets, union_cases
 
 __all__ = ["Influence", "influence"]
 
@@ -37,7 +40,7 @@ CHUNK = 2048
 
 
 @dataclass(frozen=True, eq=False)
-class Influence:
+class Influence(NotebookTable):
     """Changes of the estimates when each case is deleted.
 
     Attributes
@@ -63,6 +66,8 @@ class Influence:
         Deviance or REML criterion without each case; NaN unless refitted.
     reasons : pandas.Series
         Why a case has no estimates, for the cases that have none.
+    sets : bool
+        Whether the cases are sets of rows or levels.
 
     Notes
     -----
@@ -80,6 +85,7 @@ class Influence:
     variance_changes: pd.DataFrame
     criterion: pd.Series[float]
     reasons: pd.Series[Any]
+    sets: bool = False
 
     @property
     def cooks_distance(self) -> pd.Series[float]:
@@ -123,8 +129,16 @@ class Influence:
         check_one_of("by", by, list(self.table.columns))
         return self.table.sort_values(by, ascending=False, kind="stable").head(n)
 
+    def _notebook_tables(self) -> list[Table]:
+        head, *_ = str(self).splitlines()
+        counts = count_reasons(dict(enumerate(self.reasons)))
+        notes = [f"{count} without estimates: {reason}." for reason, count in counts.items()]
+        return [replace(frame_table(self.top(), head, ()), notes=tuple(notes))]
+
     def __str__(self) -> str:
         what = "row" if self.group is None else f"level of {self.group}"
+        if self.sets:
+            what = "set of rows" if self.group is None else f"set of levels of {self.group}"
         how = "variance parameters estimated anew" if self.refit else "variance parameters held"
         top = self.top()
         heads = [str(self.table.index.name or "row"), *self.table.columns]
@@ -141,18 +155,32 @@ class Influence:
 
 
 def influence(
-    rows: RowLeverages, group: str | None, *, refit: bool, names: Names, progress: bool | None
+    rows: RowLeverages,
+    group: str | None,
+    *,
+    sets: Sets | None = None,
+    refit: bool,
+    names: Names,
+    progress: bool | None,
 ) -> Influence:
     """See `Diagnostics.influence`."""
     labels, cases = _cases(rows, group)
+    if sets is not None:
+        labels, cases = union_cases(labels, cases, sets, group)
     with Progress(progress) as shown:
 
         def report(done: int, total: int) -> None:
-            shown.count(done, total, "rows" if group is None else f"levels of {group}")
+            what = "rows" if group is None else f"levels of {group}"
+            shown.count(done, total, what if sets is None else "sets")
 
-        parts = [(d, measures(rows.fit, d)) for d in _estimates(rows, group, cases, refit, report)]
+        found = (
+            _estimates(rows, group, cases, refit, report)
+            if sets is None
+            else iter([of_sets(rows.fit, cases, refit, report)])
+        )
+        parts = [(d, measures(rows.fit, d)) for d in found]
     table = pd.DataFrame({"rows": [case.size for case in cases]}, index=labels)
-    return _record(rows.fit, group, refit, table, parts, names)
+    return replace(_record(rows.fit, group, refit, table, parts, names), sets=sets is not None)
 
 
 def _cases(rows: RowLeverages, group: str | None) -> tuple[pd.Index[Any], list[IntArray]]:

@@ -23,12 +23,14 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.format import format_numbers, format_p_value, text_columns, wrapped, zap_small
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import triangle
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.design.recipe import FixedTerm, Recipe, usable
 from mixedfit.estimation.fit import Fit
 from mixedfit.inference.ddf import Ddf, degrees_of_freedom, unknown_note
 from mixedfit.inference.hypotheses.estimable import ColumnSpace
 from mixedfit.inference.hypotheses.tests import joint_f_test
 
+from .effect_sizes import partial_effect_sizes
 from .indicators import Indicators, indicators
 
 __all__ = ["AnovaTable", "TermContrasts", "term_anova"]
@@ -210,7 +212,7 @@ _ROMAN = {1: "I", 2: "II", 3: "III"}
 
 
 @dataclass(frozen=True, eq=False)
-class AnovaTable:
+class AnovaTable(NotebookTable):
     """F tests of the terms of the fixed part, a row for each term.
 
     Attributes
@@ -229,6 +231,24 @@ class AnovaTable:
     type: int
     method: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def _caption(self) -> str:
+        return f"Type {_ROMAN[self.type]} tests of the terms of the fixed part"
+
+    def effect_sizes(self) -> pd.DataFrame:
+        """Return partial η², ω² and ε² of every term, from F and its degrees of freedom.
+
+        Columns partial_eta_sq, partial_omega_sq, partial_epsilon_sq; see `partial_effect_sizes`.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("angle ~ recipe + temp + (1 | recipe:replicate)", mf.load_dataset("cake")).fit()
+        >>> fit.anova().effect_sizes()["partial_eta_sq"].round(3).to_dict()
+        {'recipe': 0.012, 'temp': 0.298}
+        """
+        return partial_effect_sizes(self.table)
 
     def __str__(self) -> str:
         known = {"Satterthwaite": "Satterthwaite's method", "normal": "the normal distribution (chi-square)"}

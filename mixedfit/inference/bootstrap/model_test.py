@@ -6,7 +6,7 @@ Halekoh & Højsgaard (2014), J. Stat. Softw. 59(9), section 4; Davison & Hinkley
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.format import format_column, format_p_values, text_columns
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_count, threads_of
 from mixedfit.core.seeds import seed_sequence
+from mixedfit.core.tables import Table, tables_of
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import Responder
 from mixedfit.estimation.batch import BatchSearch, batch_search
@@ -35,7 +37,7 @@ SAME = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class ParametricBootstrapTest:
+class ParametricBootstrapTest(NotebookTable):
     """The likelihood-ratio statistic and its simulated distribution under the null model.
 
     Attributes
@@ -118,15 +120,19 @@ class ParametricBootstrapTest:
         return text_columns(["", *self.table.columns], [[*map(str, self.table.index)], *columns], left=1)
 
     def __str__(self) -> str:
+        head = ["Parametric bootstrap test", f"null model:   {self.null}", f"larger model: {self.larger}"]
+        return "\n".join([*head, "", *self._lines(), "", *self._remarks()])
+
+    def _notebook_tables(self) -> list[Table]:
+        (table,) = tables_of(self)
+        models = (f"Null model: {self.null}", f"Larger model: {self.larger}")
+        return [replace(table, caption="Parametric bootstrap test", notes=(*models, *self._remarks()))]
+
+    def _remarks(self) -> list[str]:
+        """Return the sentences below the table."""
         zeros = float(np.mean(self._known <= SAME)) if self.n else 0.0
         failed = self.replicates.size - self.n
         lines = [
-            "Parametric bootstrap test",
-            f"null model:   {self.null}",
-            f"larger model: {self.larger}",
-            "",
-            *self._lines(),
-            "",
             f"{self.exceeding} of {self.n} data sets drawn from the null model give a statistic as large.",
         ]
         if zeros >= 0.01:
@@ -139,7 +145,7 @@ class ParametricBootstrapTest:
             lines.append(f"{failed} more failed and are left out ({why}).")
         if self.replicates.size < self.requested:
             lines.append(f"Stopped after {self.replicates.size} of {self.requested} replicates.")
-        return "\n".join([*lines, *self.notes])
+        return [*lines, *self.notes]
 
     __repr__ = __str__
 

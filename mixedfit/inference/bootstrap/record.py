@@ -14,7 +14,9 @@ from mixedfit.core.arrays import Array
 from mixedfit.core.errors import BootstrapWarning, ModelError, nearest, warn
 from mixedfit.core.format import format_by_error, text_columns
 from mixedfit.core.lazy import lazy
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level, check_one_of
+from mixedfit.core.tables import Table, text_table
 from mixedfit.estimation.parameters import Names, Parameter, choose, interval_table, parameters_of
 
 from .intervals import INTERVALS, IntervalKind, monte_carlo_error
@@ -33,7 +35,7 @@ MOST_ROWS = 40
 
 
 @dataclass(frozen=True, eq=False)
-class Bootstrap:
+class Bootstrap(NotebookTable):
     """Bootstrap replicates of the estimates of a fit, with standard errors and intervals.
 
     Attributes
@@ -229,22 +231,38 @@ class Bootstrap:
             out += [i for i in found if i not in out]
         return out
 
-    def __str__(self) -> str:
+    @property
+    def _title(self) -> tuple[str, str]:
         fit = self.jackknife.fit
-        title = (
-            f"{TITLES[self.type]} of {fit.design.formula.source}\n{self.n} replicate{'s' * (self.n != 1)} "
-            f"refitted by {'REML' if fit.reml else 'ML'}; 95% percentile intervals (others: conf_int(level, kind))"
+        return (
+            f"{TITLES[self.type]} of {fit.design.formula.source}",
+            f"{self.n} replicate{'s' * (self.n != 1)} refitted by {'REML' if fit.reml else 'ML'}; 95% percentile "
+            "intervals (others: conf_int(level, kind))",
         )
-        return "\n".join([title, "", *_rows(self), "", *_notes(self)])
+
+    def _notebook_tables(self) -> list[Table]:
+        title, how = self._title
+        shown, cells = _cells(self)
+        text = pd.DataFrame(dict(zip(shown.columns, cells, strict=True)), index=shown.index)
+        text["meaning"] = self.table["meaning"].head(MOST_ROWS)
+        return [text_table(title, text, [how, *_notes(self)])]
+
+    def __str__(self) -> str:
+        return "\n".join([*self._title, "", *_rows(self), "", *_notes(self)])
 
     __repr__ = __str__
 
 
+def _cells(outcome: Bootstrap) -> tuple[pd.DataFrame, list[list[str]]]:
+    """Return the first rows of the table without meanings, and their text by column."""
+    shown = outcome.summary_table().head(MOST_ROWS).drop(columns="meaning")
+    return shown, [format_by_error(column.tolist(), shown["std_error"], "") for _, column in shown.items()]
+
+
 def _rows(outcome: Bootstrap) -> list[str]:
     table = outcome.summary_table()
-    shown = table.head(MOST_ROWS)
-    meanings = shown.pop("meaning")
-    cells = [format_by_error(column.tolist(), shown["std_error"], "") for _, column in shown.items()]
+    shown, cells = _cells(outcome)
+    meanings = table["meaning"].head(MOST_ROWS)
     lines = text_columns(["", *shown.columns], [[str(name) for name in shown.index], *cells], left=1)
     fixed = meanings.str.startswith("fixed effect ").tolist()
     words = ["" if known else word for known, word in zip(fixed, meanings, strict=True)]

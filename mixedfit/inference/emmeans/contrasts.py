@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError
+from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.format import format_fixed, format_p_values, text_columns
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.inference.ddf import Degrees
-from mixedfit.inference.hypotheses.estimable import ColumnSpace
 from mixedfit.inference.hypotheses.tests import t_rows
 
 from .multiplicity import Adjust, Family, adjusted, critical
 
 __all__ = [
     "MarginalContrasts",
-    "Method",
     "adjustment_note",
     "cell_names",
-    "contrast_weights",
     "family_tests",
     "printed",
 ]
@@ -32,7 +29,7 @@ _COLUMNS = ["estimate", "std_error", "df", "lower", "upper", "statistic", "p_val
 
 
 @dataclass(frozen=True, eq=False)
-class MarginalContrasts:
+class MarginalContrasts(NotebookTable):
     """Contrasts of marginal means, a row for each contrast.
 
     Attributes
@@ -71,10 +68,9 @@ def _text(value: Any) -> str:
 
 
 def family_tests(
-    degrees: Degrees, L: Array, *, space: ColumnSpace, means: int, adjust: Adjust, level: float
+    degrees: Degrees, L: Array, ok: BoolArray, *, means: int, adjust: Adjust, level: float
 ) -> pd.DataFrame:
-    """Return the adjusted tests of one family of contrasts L, shape (m, p), of `means` means."""
-    ok = space.estimable(L)
+    """Return the adjusted tests of one family of contrasts L, shape (m, p), of `means` means; `ok`: estimable."""
     rows = t_rows(degrees, L, np.zeros(len(L)), ok, level=level)
     covariance = degrees.covariance_of(L[ok])
     size = np.sqrt(np.diag(covariance))
@@ -89,6 +85,23 @@ def family_tests(
     return rows[_COLUMNS]
 
 
+_BY: dict[str, str] = {
+    "dunnett": "Dunnett's method for {}, from the joint t distribution",
+    "mvt": "the joint t distribution of {}",
+    "scheffe": "Scheffé's method for all contrasts in the space of {}",
+    "holm": "Holm's method for {}",
+    "hochberg": "Hochberg's method for {}",
+    "hommel": "Hommel's method for {}",
+    "bonferroni": "Bonferroni's method for {}",
+    "sidak": "Šidák's method for {}",
+    "fdr": "Benjamini and Hochberg's false discovery rate for {}",
+    "BH": "Benjamini and Hochberg's false discovery rate for {}",
+    "BY": "Benjamini and Yekutieli's false discovery rate for {}",
+}
+
+_WITHOUT_INTERVALS = ("holm", "hochberg", "hommel", "fdr", "BH", "BY")
+
+
 def adjustment_note(adjust: Adjust, counts: Sequence[int], means: int, level: float) -> str:
     """Return the note on p-values and intervals of families of `means` means with these numbers of tests."""
     if adjust == "none" and max(counts) <= 1:
@@ -97,14 +110,10 @@ def adjustment_note(adjust: Adjust, counts: Sequence[int], means: int, level: fl
         return f"Confidence level: {level:g}. Nothing was adjusted for several tests."
     low, high = min(counts), max(counts)
     tests = f"{low} to {high} tests" if low < high else f"{high} test{'s' * (high != 1)}"
-    method = {
-        "tukey": f"Tukey's method for all pairs of {means} means",
-        "dunnett": f"Dunnett's method for {tests}, from the joint t distribution",
-        "holm": f"Holm's method for {tests}",
-        "bonferroni": f"Bonferroni's method for {tests}",
-        "sidak": f"Šidák's method for {tests}",
-    }[adjust]
-    intervals = "; intervals: Bonferroni's" if adjust == "holm" else ""
+    method = (
+        f"Tukey's method for all pairs of {means} means" if adjust == "tukey" else _BY[adjust].format(tests)
+    )
+    intervals = "; intervals: Bonferroni's" if adjust in _WITHOUT_INTERVALS else ""
     return f"P-values adjusted by {method}{intervals}. Joint confidence level: {level:g}."
 
 
@@ -138,68 +147,3 @@ def _numbers(columns: dict[str, list[float]]) -> dict[str, list[str]]:
         out["statistic"] = format_fixed(columns["statistic"], 3)
         out["p_value"] = format_p_values(columns["p_value"], missing="NaN")
     return out
-
-
-Method: TypeAlias = Literal["pairwise", "trt.vs.ctrl", "poly"] | Mapping[str, Sequence[float]]
-"""Name of a family of contrasts, or weights by name."""
-
-_METHODS = ("pairwise", "trt.vs.ctrl", "poly")
-
-_DEGREES = ("linear", "quadratic", "cubic", "quartic", "degree 5", "degree 6")
-
-
-def contrast_weights(method: Any, labels: Sequence[str], *, reverse: bool) -> tuple[list[str], Array]:
-    """Return names of the contrasts, and their weights, shape (contrasts, means).
-
-    Raises
-    ------
-    ModelError
-        If the method is unknown, there is only one mean, or the number of weights is wrong.
-    """
-    k = len(labels)
-    if isinstance(method, Mapping):
-        return _custom(method, labels)
-    if method not in _METHODS:
-        raise ModelError(
-            f"method={method!r} is not known; expected one of {', '.join(map(repr, _METHODS))}, or a mapping of "
-            "names to weights."
-        )
-    if k < 2:
-        raise ModelError(f"there is one mean ({labels[0]}); contrasts need at least two.")
-    if method == "poly":
-        names, weights = list(_DEGREES[: k - 1]), polynomials(k)[:6]
-        return names, -weights if reverse else weights
-    unit = np.eye(k)
-    if method == "pairwise":
-        pairs = [(i, j) for i in range(k) for j in range(i + 1, k)]
-        if reverse:
-            pairs = [(j, i) for j in range(k) for i in range(j)]
-    else:
-        control = k - 1 if reverse else 0
-        pairs = [(i, control) for i in range(k) if i != control]
-    return [f"{labels[i]} - {labels[j]}" for i, j in pairs], np.array([unit[i] - unit[j] for i, j in pairs])
-
-
-def _custom(method: Mapping[str, Sequence[float]], labels: Sequence[str]) -> tuple[list[str], Array]:
-    for name, weights in method.items():
-        if len(weights) != len(labels):
-            raise ModelError(
-                f"contrast {name!r} has {len(weights)} weights for {len(labels)} means ({', '.join(labels)}); give "
-                "one for each."
-            )
-    return [str(name) for name in method], np.array([list(w) for w in method.values()], dtype=np.float64)
-
-
-def polynomials(k: int) -> Array:
-    """Return integer orthogonal polynomials on k equally spaced points, shape (k − 1, k), by ascending degree."""
-    x = np.arange(k) - 0.5 * (k - 1)
-    basis = np.linalg.qr(np.vander(x, k, increasing=True))[0].T
-    out = []
-    for row in basis[1:]:
-        row = row * np.sign(row[-1])
-        positive = row[row > 1e-8]
-        scaled = row / positive.min()
-        while np.abs(scaled - np.round(scaled)).max() > 0.05:
-            scaled = scaled / np.abs(scaled - np.round(scaled)).max()
-        out.append(np.round(scaled))
-    return np.array(out)

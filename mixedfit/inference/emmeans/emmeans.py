@@ -3,43 +3,80 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.arrays import Array
+from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import ModelError, RankWarning
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level, check_one_of
 from mixedfit.design.recipe import Recipe, usable
 from mixedfit.estimation.fit import Fit
-from mixedfit.formula.tokens import is_column
 from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom
 from mixedfit.inference.hypotheses.estimable import ColumnSpace
 from mixedfit.inference.hypotheses.tests import t_rows
 
-from .contrasts import (
-    MarginalContrasts,
+from .averages import Weights, check_weights
+from .contrasts import MarginalContrasts, adjustment_note, cell_names, family_tests, printed
+from .effect_sizes import Sigma, effect_size_table
+from .families import (
+    Interaction,
     Method,
-    adjustment_note,
-    cell_names,
     contrast_weights,
-    family_tests,
-    printed,
+    default_adjustment,
+    interaction_weights,
+    is_all_pairs,
 )
 from .multiplicity import Adjust, letters
-from .reference_grid import Grid, reference_grid
+from .nesting import nesting_note
+from .reference_grid import Grid, GridOptions, reference_grid
+from .response_scale import ResponseScale, response_scale
+from .responses import MeanType, as_ratios, as_responses, response_notes, total_variance
+from .specs import read_specs
 
-__all__ = ["MarginalContrasts", "MarginalMeans", "marginal_means"]
+__all__ = [
+    "MarginalContrasts",
+    "MarginalMeans",
+    "MeansOptions",
+    "grid_notes",
+    "marginal_means",
+    "means_of",
+]
 
-_DEFAULTS: dict[str, Adjust] = {"pairwise": "tukey", "trt.vs.ctrl": "dunnett", "poly": "none"}
+AdjustOption: TypeAlias = Adjust | Literal["default"] | None
 
 
 @dataclass(frozen=True, eq=False)
-class MarginalMeans:
-    """Estimated marginal means, a row for each cell.
+class MeansOptions:
+    """Options of marginal means beside their grid.
+
+    Attributes
+    ----------
+    ddf : optional
+        Method for the degrees of freedom.
+    level : float
+    type : {"link", "response"}
+        Scale of the table.
+    bias_adjust : bool
+        Whether means of the response are adjusted for the curvature of the transformation.
+    sigma : float, optional
+        Standard deviation of responses about their means for the adjustment.
+    """
+
+    ddf: Ddf | None = None
+    level: float = 0.95
+    type: MeanType = "link"
+    bias_adjust: bool = False
+    sigma: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class MarginalMeans(NotebookTable):
+    """Estimated marginal means, or slopes, a row for each cell.
 
     Attributes
     ----------
@@ -53,6 +90,8 @@ class MarginalMeans:
         Method for the degrees of freedom.
     notes : tuple of str
         Variables averaged over or held, interactions, and other remarks.
+    type : str
+        "link" for the scale of the formula's left side, "response" if its transformation is undone.
     """
 
     table: pd.DataFrame
@@ -61,30 +100,44 @@ class MarginalMeans:
     level: float
     method: str
     notes: tuple[str, ...]
+    type: MeanType
     _degrees: Degrees = field(repr=False)
     _grid: Grid = field(repr=False)
+    _scale: ResponseScale | None = field(repr=False)
 
     def contrasts(
         self,
         method: Method = "pairwise",
-        adjust: Adjust | None = None,
+        adjust: AdjustOption = "default",
         *,
         reverse: bool = False,
+        ref: Any = None,
+        interaction: Interaction = False,
         level: float | None = None,
     ) -> MarginalContrasts:
         """Return contrasts of the means, within each combination of `by`.
 
         Parameters
         ----------
-        method : {"pairwise", "trt.vs.ctrl", "poly"} or mapping of str to weights
-            All pairs; each mean against the first; orthogonal polynomials in the order of the means; or custom
-            contrasts with a weight for each mean.
-        adjust : {"tukey", "dunnett", "holm", "bonferroni", "sidak", "none"}, optional
-            Adjustment of p-values and intervals for multiple tests. By default Tukey's for pairs, Dunnett's (the
-            exact distribution of the largest statistic) against a control, none otherwise. With "holm", intervals
-            are Bonferroni's.
+        method : str or mapping of str to weights
+            "pairwise" (all pairs) and "revpairwise"; "trt.vs.ctrl", each mean against the first, and "trt.vs.ctrlk",
+            against the last; "consec", each mean less the one before; "mean_chg", the mean of those after less the
+            mean of those before; "eff", each mean less the mean of all, and "del.eff", of the others; "poly",
+            orthogonal polynomials in the order of the means; "identity", the means; or custom contrasts with a
+            weight for each mean.
+        adjust : str, optional
+            Adjustment of p-values and intervals for multiple tests: "tukey", "dunnett" or "mvt" (the exact
+            distribution of the largest statistic), "scheffe", "bonferroni", "sidak", "holm", "hochberg", "hommel",
+            "fdr" ("BH"), "BY", "none". By default Tukey's for pairs, Dunnett's against a control, "mvt" for
+            consecutive means, "fdr" for effects, none otherwise. Intervals of the methods that order p-values are
+            Bonferroni's.
         reverse : bool
             Whether to reverse differences; with "trt.vs.ctrl", means are compared with the last one.
+        ref : level, or sequence of levels
+            With "trt.vs.ctrl", the mean that the others are compared with; of several, their average.
+        interaction : bool, str, sequence or mapping
+            Products of contrasts of each variable of `specs`: True for pairs, or a family for all, or for each
+            variable. `method` and `ref` are then not used.
         level : float, optional
             Joint coverage of the intervals; by default the level of the means.
 
@@ -107,30 +160,119 @@ class MarginalMeans:
         P-values adjusted by Dunnett's method for 2 tests, from the joint t distribution. Joint confidence level: 0.95.
         """
         level = check_level(self.level if level is None else level)
-        if adjust is None:
-            adjust = _DEFAULTS.get(method, "none") if isinstance(method, str) else "none"
-        if isinstance(adjust, str):
-            adjust = cast(Adjust, adjust.lower())
-        check_one_of("adjust", adjust, get_args(Adjust))
-        if adjust == "tukey" and method != "pairwise":
+        chosen = _adjustment(adjust, "none" if interaction is not False else method)
+        if chosen == "tukey" and (interaction is not False or not is_all_pairs(method)):
             raise ModelError("adjust='tukey' is the distribution of all pairs; use it with 'pairwise' only.")
-        space = ColumnSpace(self._degrees.fit)
-        parts = []
-        for rows in np.arange(len(self.table)).reshape(self._grid.families, -1):
-            labels = cell_names(self.table[list(self.specs)].iloc[rows])
-            names, weights = contrast_weights(method, labels, reverse=reverse)
-            L = weights @ self._grid.L[rows]
-            part = family_tests(self._degrees, L, space=space, means=len(rows), adjust=adjust, level=level)
+        parts, sizes = [], []
+        several = any(len(rows) > 1 for rows in self._grid.families)
+        for rows in self._grid.families:
+            if several and len(rows) == 1 and method != "identity":
+                continue  # one level of a nested factor: nothing to compare
+            names, weights = self._weights(rows, method, reverse=reverse, ref=ref, interaction=interaction)
+            part = self._tests(rows, weights, adjust=chosen, level=level)
+            if self.type == "response" and self._scale is not None:
+                names = as_ratios(part, names, weights, self._scale)
             part.insert(0, "contrast", names)
             for name in reversed(self.by):
                 part.insert(1, name, self.table[name].iloc[rows[0]])
             parts.append(part)
+            sizes.append(len(rows))
         table = pd.concat(parts, ignore_index=True)
-        kept = [note for note in self.notes if not note.startswith(("Confidence", "NaN", "They"))]
         missing = ["NaN: not estimable."] if table["estimate"].isna().any() else []
         tests = [int(part["estimate"].notna().sum()) for part in parts]
-        last = adjustment_note(adjust if len(parts[0]) > 1 else "none", tests, len(labels), level)
-        return MarginalContrasts(table, self.by, adjust, level, self.method, (*missing, *kept, last))
+        single = max(len(part) for part in parts) == 1
+        last = adjustment_note("none" if single else chosen, tests, max(sizes), level)
+        notes = (*missing, *self._notes_of_contrasts(), last)
+        return MarginalContrasts(table, self.by, chosen, level, self.method, notes)
+
+    def _notes_of_contrasts(self) -> list[str]:
+        """Return the notes of the means that hold for their contrasts."""
+        own = [note for note in self.notes if not note.startswith(("Confidence", "NaN", "They", "Back"))]
+        if self.type == "response" and self._scale is not None:
+            ratios = self._scale.ratios
+            own.append(
+                f"Ratios: tests and intervals are computed on the scale of {self._scale.text}."
+                if ratios
+                else f"Contrasts are on the scale of {self._scale.text}, not transformed back."
+            )
+        return own
+
+    def _weights(
+        self, rows: IntArray, method: Method, *, reverse: bool, ref: Any, interaction: Interaction
+    ) -> tuple[list[str], Array]:
+        """Return names and weights of the contrasts of one family of means."""
+        cells = self.table[list(self.specs)].iloc[rows]
+        if interaction is False:
+            return contrast_weights(method, cell_names(cells), reverse=reverse, ref=ref)
+        labels = [cell_names(cells[[name]].drop_duplicates()) for name in self.specs]
+        if np.prod([len(own) for own in labels]) != len(rows):
+            raise ModelError(
+                "interaction contrasts need every combination of the levels, and nested factors lack some; take the "
+                "nested factor's parents as by."
+            )
+        return interaction_weights(interaction, self.specs, labels, reverse=reverse)
+
+    def _tests(self, rows: IntArray, weights: Array, *, adjust: Adjust, level: float) -> pd.DataFrame:
+        """Return the adjusted tests of contrasts of one family of means."""
+        L = weights @ self._grid.L[rows]
+        known = ColumnSpace(self._degrees.fit).estimable(L) & ~np.any(
+            weights[:, self._grid.empty[rows]], axis=1
+        )
+        return family_tests(self._degrees, L, known, means=len(rows), adjust=adjust, level=level)
+
+    def effect_sizes(
+        self,
+        method: Method = "pairwise",
+        *,
+        sigma: Sigma = "total",
+        edf: float | None = None,
+        reverse: bool = False,
+        ref: Any = None,
+        level: float | None = None,
+    ) -> MarginalContrasts:
+        """Return standardised contrasts of the means, Cohen's d: each contrast over a standard deviation.
+
+        Parameters
+        ----------
+        method, reverse, ref
+            As in `contrasts`.
+        sigma : {"total", "residual"} or float
+            The standard deviation: of a response about its mean, √(mean of zᵀΩz + σ²) over the rows (Westfall, Kenny &
+            Judd 2014, J. Exp. Psychol. Gen. 143:2020); of the residuals; or a known number.
+        edf : float, optional
+            Degrees of freedom of `sigma`; by default 2s⁴/Var(s²) for the model's, infinite for a number.
+        level : float, optional
+            Coverage of each interval; by default the level of the means.
+
+        Returns
+        -------
+        MarginalContrasts
+            Its standard errors hold the uncertainty of `sigma`: SE² = Var(contrast)/s² + d²/(2 edf), as in R's
+            emmeans. There are no tests; those of `contrasts` serve.
+
+        Raises
+        ------
+        ModelError
+            If an option is invalid.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("angle ~ recipe + temperature + (1 | recipe:replicate)", mf.load_dataset("cake")).fit()
+        >>> fit.emmeans("recipe").effect_sizes().table[["contrast", "estimate"]].round(3)
+          contrast  estimate
+        0    A - B     0.187
+        1    A - C     0.193
+        2    B - C     0.006
+        """
+        level = check_level(self.level if level is None else level)
+        made = self.contrasts(method, "none", reverse=reverse, ref=ref, level=level)
+        if self.type == "response" and self._scale is not None:
+            raise ModelError(
+                f"effect sizes are of contrasts on the scale of {self._scale.text}; build the means without "
+                "type='response'."
+            )
+        return effect_size_table(self._degrees.fit, made, sigma=sigma, edf=edf)
 
     def compact_letters(self, alpha: float = 0.05, adjust: Adjust = "tukey") -> pd.Series[str]:
         """Return letters for each mean: means that share a letter do not differ significantly at level `alpha`.
@@ -145,12 +287,13 @@ class MarginalMeans:
         """
         if not 0 < alpha < 0.5:
             raise ModelError(f"alpha is {alpha}; expected a level of tests between 0 and 0.5, such as 0.05.")
+        estimates = self.table["estimate"].to_numpy()
         families = self._grid.families
-        estimates = self.table["estimate"].to_numpy().reshape(families, -1)
-        p_values = self.contrasts("pairwise", adjust).table["p_value"].to_numpy().reshape(families, -1)
+        tests = np.cumsum([len(rows) * (len(rows) - 1) // 2 for rows in families])
+        p_values = self.contrasts("pairwise", adjust).table["p_value"].to_numpy()
         out: list[str] = []
-        for values, own in zip(estimates, p_values, strict=True):
-            out += _known_letters(values, own, alpha)
+        for rows, own in zip(families, np.split(p_values, tests[:-1]), strict=True):  # none for a single mean
+            out += _known_letters(estimates[rows], own, alpha)
         names = cell_names(self.table[[*self.by, *self.specs]])
         lost = [name for name, unknown in zip(names, self.table["estimate"].isna(), strict=True) if unknown]
         if lost:
@@ -165,14 +308,25 @@ class MarginalMeans:
     __repr__ = __str__
 
 
+def _adjustment(adjust: AdjustOption, method: Any) -> Adjust:
+    """Return the adjustment that an option names; None is "none", as in R's p.adjust."""
+    if adjust is None:
+        return "none"
+    if adjust == "default":
+        return default_adjustment(method)
+    if isinstance(adjust, str):
+        adjust = cast(Adjust, next((n for n in get_args(Adjust) if n.lower() == adjust.lower()), adjust))
+    check_one_of("adjust", adjust, get_args(Adjust))
+    return adjust
+
+
 def marginal_means(
     fit: Fit,
     specs: str | Sequence[str],
     *,
     by: str | Sequence[str] = (),
-    at: Mapping[str, Any] | None = None,
-    ddf: Ddf | None = None,
-    level: float = 0.95,
+    grid: GridOptions | None = None,
+    options: MeansOptions | None = None,
 ) -> MarginalMeans:
     """Return the marginal means of `specs` within `by`; see `reference_grid`.
 
@@ -181,34 +335,65 @@ def marginal_means(
     ModelError
         If a name is not a variable of the fixed part, or an option is invalid.
     """
-    check_level(level)
+    grid, options = grid or GridOptions(), options or MeansOptions()
     recipe = usable(fit.design.recipe)
-    names = [specs] if isinstance(specs, str) else list(specs)
-    within = [by] if isinstance(by, str) else list(by)
-    if not names:
-        raise ModelError("specs names no variable; give the factor whose means you want, such as 'recipe'.")
-    grid = reference_grid(recipe, names, within, dict(at or {}))
-    degrees = degrees_of_freedom(fit, ddf)
-    estimable = ColumnSpace(fit).estimable(grid.L)
+    names, within = read_specs(specs, by, recipe.fixed_names)
+    check_weights(grid.weights)
+    found = reference_grid(recipe, names, within, grid)
+    scale = response_scale(fit.design.formula.response)
+    notes = grid_notes(recipe, found, grid.weights)
+    return means_of(fit, found, notes, scale=scale, options=options)
+
+
+def means_of(
+    fit: Fit, grid: Grid, notes: Sequence[str], *, scale: ResponseScale | None, options: MeansOptions
+) -> MarginalMeans:
+    """Return the means of a grid's rows.
+
+    Raises
+    ------
+    ModelError
+        If an option is invalid.
+    """
+    level = check_level(options.level)
+    check_one_of("type", options.type, get_args(MeanType))
+    degrees = degrees_of_freedom(fit, options.ddf)
+    estimable = ColumnSpace(fit).estimable(grid.L) & ~grid.empty
     rows = t_rows(degrees, grid.L, np.zeros(len(grid.L)), estimable, level=level)
-    table = pd.concat([grid.cells, rows[["estimate", "std_error", "df", "lower", "upper"]]], axis=1)
-    notes = [
-        *_grid_notes(recipe, grid, [*names, *within]),
-        *_fit_notes(degrees, grid.L[~estimable], grid.L[0]),
+    rows = rows[["estimate", "std_error", "df", "lower", "upper"]]
+    variance = total_variance(fit, options.sigma) if options.bias_adjust else 0.0
+    if options.type == "response":
+        rows = as_responses(rows, scale, fit.design.formula.response, variance=variance)
+    every = [
+        *notes,
+        *response_notes(fit, scale, options.type, variance=variance),
+        *_fit_notes(degrees, grid, estimable),
+        f"Confidence level: {level:g}.",
     ]
-    notes.append(f"Confidence level: {level:g}.")
-    return MarginalMeans(table, tuple(names), tuple(within), level, degrees.name, tuple(notes), degrees, grid)
+    table = pd.concat([grid.cells, rows], axis=1)
+    return MarginalMeans(
+        table, grid.specs, grid.by, level, degrees.name, tuple(every), options.type, degrees, grid, scale
+    )
 
 
-def _grid_notes(recipe: Recipe, grid: Grid, named: Sequence[str]) -> list[str]:
-    """Return the notes on variables averaged over or held, and on interactions with variables averaged over."""
+def grid_notes(recipe: Recipe, grid: Grid, weights: Weights, *own: str) -> list[str]:
+    """Return the notes on variables averaged over or held, nesting, and interactions with averaged variables.
+
+    `own` is a variable whose slopes the means are.
+    """
     notes = []
     if grid.averaged:
-        notes.append(f"Averaged over the levels of: {', '.join(grid.averaged)}.")
+        how = "" if isinstance(weights, str) and weights == "equal" else f" (weights: {_text_of(weights)})"
+        notes.append(f"Averaged over the levels of: {', '.join(grid.averaged)}{how}.")
     if grid.held:
         held = ", ".join(f"{name} = {value:.6g}" for name, value in grid.held.items())
         notes.append(f"Held at: {held}.")
-    others = [set(term.variables) - set(named) for term in recipe.terms]
+    notes += [note] if (note := nesting_note(grid.nesting)) else []
+    named = {*grid.specs, *grid.by, *own}
+    others = [
+        {v for v in term.variables if v not in named and not named & set(grid.nesting.get(v, ()))}
+        for term in recipe.terms
+    ]
     crossed = [
         t.name for t, rest in zip(recipe.terms, others, strict=True) if rest and set(t.variables) - rest
     ]
@@ -217,18 +402,19 @@ def _grid_notes(recipe: Recipe, grid: Grid, named: Sequence[str]) -> list[str]:
     return notes
 
 
-def _fit_notes(degrees: Degrees, unknown: Array, first: Array) -> list[str]:
-    """Return the notes on the response, the offset, means that are not estimable, and the degrees of freedom."""
+def _text_of(weights: Weights) -> str:
+    return weights if isinstance(weights, str) else ", ".join(f"{w:g}" for w in weights)
+
+
+def _fit_notes(degrees: Degrees, grid: Grid, estimable: BoolArray) -> list[str]:
+    """Return the notes on the offset, means that are not estimable, and the degrees of freedom."""
     fit, notes = degrees.fit, []
-    response = fit.design.formula.response
-    if not is_column(response):
-        notes.append(f"On the scale of {response}, not transformed back.")
     if fit.design.offset is not None:
         notes.append("The offset is taken as 0.")
-    if len(unknown):
+    if not estimable.all():
         notes.append("NaN: not estimable, since the data lack cells that the mean needs.")
     notes.append(f"Degrees of freedom: {degrees.name}.")
-    if fit.design.many and np.isnan(degrees.df(first)):
+    if fit.design.many and np.isnan(degrees.df(grid.L[0])):
         name = fit.design.many[0].grouping.name
         notes.append(f"They are not known for means over {name!r}; use ddf='residual' or ddf='normal'.")
     return notes

@@ -1,4 +1,4 @@
-"""Adjustments for multiple tests: Tukey's studentised range, Dunnett's maximum, Bonferroni, Holm, Šidák; letters.
+"""Adjustments for multiple tests: Tukey's range, Dunnett's maximum, Scheffé, steps, false discoveries; letters.
 
 With s² the residual variance over its expectation, df·s² ~ χ²(df), and z the normal variate common to all tests,
 
@@ -21,13 +21,28 @@ from typing import Literal, TypeAlias
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import gammaln, ndtr
+from scipy.stats import false_discovery_control
 
 from mixedfit.core.arrays import Array, BoolArray
-from mixedfit.core.distributions import t_probability, t_quantile
+from mixedfit.core.distributions import f_probability, f_quantile, t_probability, t_quantile
 
 __all__ = ["Adjust", "Family", "adjusted", "critical", "dunnett_tail", "letters", "tukey_tail"]
 
-Adjust: TypeAlias = Literal["tukey", "dunnett", "holm", "bonferroni", "sidak", "none"]
+Adjust: TypeAlias = Literal[
+    "tukey",
+    "dunnett",
+    "mvt",
+    "scheffe",
+    "holm",
+    "hochberg",
+    "hommel",
+    "bonferroni",
+    "sidak",
+    "fdr",
+    "BH",
+    "BY",
+    "none",
+]
 """Adjustments of p-values and intervals for multiple tests."""
 
 NODES = 192
@@ -161,6 +176,58 @@ class Family:
     means: int
     correlations: Array
 
+    @property
+    def rank(self) -> int:
+        """Dimension of the space of the contrasts."""
+        return int(np.linalg.matrix_rank(self.correlations, tol=1e-7)) if len(self.correlations) else 0
+
+
+def _holm(p: Array) -> Array:
+    """Holm (1979), Scand. J. Stat. 6:65."""
+    order, m = np.argsort(p), p.size
+    out = np.empty(m)
+    out[order] = np.minimum(1.0, np.maximum.accumulate((m - np.arange(m)) * p[order]))
+    return out
+
+
+def _hochberg(p: Array) -> Array:
+    """Hochberg (1988), Biometrika 75:800."""
+    order = np.argsort(-p)
+    out = np.empty(p.size)
+    out[order] = np.minimum(1.0, np.minimum.accumulate((1.0 + np.arange(p.size)) * p[order]))
+    return out
+
+
+def _hommel(p: Array) -> Array:
+    """Hommel (1988), Biometrika 75:383: the largest p-value of Simes' test over all subsets that hold the hypothesis.
+
+    A subset of j that holds the i-th smallest p-value has its largest Simes p-value if the others are the largest ones.
+    """
+    order, m = np.argsort(p), p.size
+    ordered, best = p[order], np.zeros(m)
+    for j in range(1, m + 1):
+        last = ordered[m - j + 1 :]  # the j − 1 largest
+        simes = j * last / np.arange(2, j + 1)
+        least = float(simes.min(initial=1.0))
+        own = np.minimum(j * ordered, least)
+        inside = np.arange(m) >= m - j + 1  # those among the largest: the subset is the j largest
+        whole = float((j * ordered[m - j :] / np.arange(1, j + 1)).min())
+        best = np.maximum(best, np.where(inside, whole, own))
+    out = np.empty(m)
+    out[order] = np.minimum(1.0, np.maximum(best, ordered))
+    return out
+
+
+_BY_P_VALUE: dict[str, Callable[[Array], Array]] = {
+    "holm": _holm,
+    "hochberg": _hochberg,
+    "hommel": _hommel,
+    "fdr": lambda p: np.asarray(false_discovery_control(p, method="bh")),
+    "BH": lambda p: np.asarray(false_discovery_control(p, method="bh")),
+    "BY": lambda p: np.asarray(false_discovery_control(p, method="by")),
+}
+"""Adjustments that depend on the p-values alone; their intervals are Bonferroni's."""
+
 
 def adjusted(statistics: Array, dfs: Array, adjust: Adjust, family: Family) -> Array:
     """Return adjusted two-sided p-values of a family of tests, shape (m,)."""
@@ -172,11 +239,10 @@ def adjusted(statistics: Array, dfs: Array, adjust: Adjust, family: Family) -> A
         return np.asarray(np.minimum(1.0, m * raw))
     if adjust == "sidak":
         return np.asarray(-np.expm1(m * np.log1p(-np.minimum(raw, 1.0 - 1e-16))))
-    if adjust == "holm":
-        order = np.argsort(raw)
-        stepped = np.maximum.accumulate((m - np.arange(m)) * raw[order])
-        out = np.empty(m)
-        out[order] = np.minimum(1.0, stepped)
+    if adjust in _BY_P_VALUE:
+        known = np.isfinite(raw)
+        out = np.full(m, np.nan)
+        out[known] = _BY_P_VALUE[adjust](raw[known]) if known.any() else np.nan
         return out
     tail = _tail(adjust, family)
     return np.array(
@@ -185,15 +251,20 @@ def adjusted(statistics: Array, dfs: Array, adjust: Adjust, family: Family) -> A
 
 
 def critical(df: float, level: float, adjust: Adjust, family: Family) -> float:
-    """Return the factor of the standard error in simultaneous intervals; for Holm it is Bonferroni's."""
+    """Return the factor of the standard error in simultaneous intervals.
+
+    It is Bonferroni's for the methods that order p-values (Holm's and its like, false discovery rates).
+    """
     if np.isnan(df):
         return float("nan")
     alpha, m = 1.0 - level, max(len(family.correlations), 1)
     if adjust == "none" or m == 1:
         return t_quantile(1.0 - alpha / 2, df)
     bonferroni = t_quantile(1.0 - alpha / (2 * m), df)
-    if adjust in ("holm", "bonferroni"):
+    if adjust == "bonferroni" or adjust in _BY_P_VALUE:
         return bonferroni
+    if adjust == "scheffe":
+        return float(np.sqrt(family.rank * f_quantile(level, family.rank, df)))
     if adjust == "sidak":
         return t_quantile(0.5 + 0.5 * level ** (1.0 / m), df)
     tail = _tail(adjust, family)
@@ -204,6 +275,8 @@ def critical(df: float, level: float, adjust: Adjust, family: Family) -> float:
 
 
 def _tail(adjust: Adjust, family: Family) -> Callable[[float, float], float]:
+    if adjust == "scheffe":
+        return lambda t, df: f_probability(t * t / family.rank, family.rank, df)
     if adjust == "tukey":
         return lambda t, df: tukey_tail(t, family.means, df)
     return lambda t, df: dunnett_tail(t, family.correlations, df)

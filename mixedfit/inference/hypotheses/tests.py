@@ -14,7 +14,9 @@ from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.distributions import f_probability, t_probability, t_quantile
 from mixedfit.core.errors import ModelError
 from mixedfit.core.format import format_by_error, format_fixed, format_p_value, text_columns, wrapped
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level
+from mixedfit.core.tables import Table, one_row
 from mixedfit.estimation.fit import Fit
 from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom, unknown_note
 
@@ -35,7 +37,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, eq=False)
-class TTest:
+class TTest(NotebookTable):
     """t tests, a row for each hypothesis.
 
     Attributes
@@ -72,7 +74,7 @@ class TTest:
 
 
 @dataclass(frozen=True, eq=False)
-class FTest:
+class FTest(NotebookTable):
     """A joint F test of several hypotheses.
 
     Attributes
@@ -97,11 +99,14 @@ class FTest:
     def __str__(self) -> str:
         return f"F test, degrees of freedom: {self.method}\n" + _f_line(self, self.df_num)
 
+    def _tables(self) -> list[Table]:
+        return [one_row("F test", _f_cells(self, self.df_num), [f"Degrees of freedom: {self.method}."])]
+
     __repr__ = __str__
 
 
 @dataclass(frozen=True, eq=False)
-class WaldTest:
+class WaldTest(NotebookTable):
     """A joint Wald test of several hypotheses, by F or chi-square.
 
     Attributes
@@ -131,11 +136,26 @@ class WaldTest:
             return f"Wald test: chi2({self.df}) = {self.statistic:.4f}, p = {self.p_value:.4g}"
         return f"Wald test, degrees of freedom: {self.method}\n" + _f_line(self, self.df)
 
+    def _tables(self) -> list[Table]:
+        if self.distribution != "chi2":
+            return [one_row("Wald test", _f_cells(self, self.df), [f"Degrees of freedom: {self.method}."])]
+        cells = {"χ²": f"{self.statistic:.4f}", "df": f"{self.df}", "p": format_p_value(self.p_value, 4)}
+        return [one_row("Wald test", cells)]
+
     __repr__ = __str__
 
 
 def _f_line(test: FTest | WaldTest, df_num: int) -> str:
     return f"F({df_num}, {test.df_denom:.2f}) = {test.statistic:.4f}, p = {test.p_value:.4g}"
+
+
+def _f_cells(test: FTest | WaldTest, df_num: int) -> dict[str, str]:
+    return {
+        "F": f"{test.statistic:.4f}",
+        "Num. df": f"{df_num}",
+        "Den. df": format_fixed([test.df_denom], 2, whole=True, infinite="∞")[0],
+        "p": format_p_value(test.p_value, 4),
+    }
 
 
 def t_test(

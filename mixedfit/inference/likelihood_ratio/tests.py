@@ -16,6 +16,7 @@ from scipy.special import chdtrc
 
 from mixedfit.core.errors import ModelError
 from mixedfit.core.format import format_column, format_p_values, text_columns, wrapped
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.estimation.fit import Fit, fit_design
 
 from .smaller_models import not_nested, reductions
@@ -24,7 +25,7 @@ __all__ = ["LikelihoodRatioTable", "likelihood_ratio", "random_effects_anova"]
 
 
 @dataclass(frozen=True, eq=False)
-class LikelihoodRatioTable:
+class LikelihoodRatioTable(NotebookTable):
     """Likelihood-ratio tests, a row for each model.
 
     Attributes

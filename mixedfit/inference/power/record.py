@@ -11,12 +11,14 @@ import pandas as pd
 from scipy.special import ndtri
 
 from mixedfit.core.errors import ModelError
+from mixedfit.core.notebook import NotebookTable
+from mixedfit.core.tables import Table
 
 __all__ = ["Power", "wilson"]
 
 
 @dataclass(frozen=True, eq=False)
-class Power:
+class Power(NotebookTable):
     """Simulated power of a test, a row for each sample size.
 
     Attributes
@@ -87,6 +89,11 @@ class Power:
             if not shown[column].any():
                 del shown[column]
         return shown.astype(str)
+
+    def _tables(self) -> list[Table]:
+        cells = self.cells()
+        rows = tuple(tuple(row) for row in cells.itertuples(index=False))
+        return [Table(f"{self.title}: {self.formula}", tuple(cells.columns), rows, 1, self.notes)]
 
     def __str__(self) -> str:
         how, *notes = self.notes

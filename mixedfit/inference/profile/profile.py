@@ -19,7 +19,9 @@ from mixedfit.core.errors import ConvergenceWarning, ModelError, warn
 from mixedfit.core.format import format_by_error, text_columns, wrapped
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads, inverse
+from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level
+from mixedfit.core.tables import Table
 from mixedfit.estimation.fit import Fit, fit_design
 from mixedfit.estimation.parameters import (
     Names,
@@ -43,7 +45,7 @@ LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 
 
 @dataclass(frozen=True, eq=False)
-class Profile:
+class Profile(NotebookTable):
     """Likelihood profiles of the parameters of a fit.
 
     Attributes
@@ -157,19 +159,31 @@ class Profile:
             raise ModelError(f"{name!r} has no profile: {'; '.join(self.notes) or 'it was not requested'}.")
         return self.curves[name]
 
-    def __str__(self) -> str:
+    def _cells(self) -> dict[str, list[str]]:
+        """Return the printed columns: names, estimates and limits."""
         limits = self.conf_int()
         error = 0.25 * (limits["upper"] - limits["lower"])
         columns = [
             format_by_error(v.tolist(), error) for v in (self.estimates, limits["lower"], limits["upper"])
         ]
-        lines = text_columns(
-            ["", "estimate", "2.5 %", "97.5 %"], [[*map(str, limits.index)], *columns], left=1
-        )
+        heads = ("", "estimate", "2.5 %", "97.5 %")
+        return dict(zip(heads, [[*map(str, limits.index)], *columns], strict=True))
+
+    @property
+    def _head(self) -> str:
+        return f"Likelihood profiles ({len(self.table)} points), −2 log-likelihood {self.deviance:.4f} at its minimum"
+
+    def _notebook_tables(self) -> list[Table]:
+        cells = self._cells()
+        rows = zip(*cells.values(), [p.words for p in self.parameters], strict=True)
+        return [Table(self._head, (*cells, "meaning"), tuple(rows), 1, self.notes)]
+
+    def __str__(self) -> str:
+        cells = self._cells()
+        lines = text_columns(list(cells), list(cells.values()), left=1)
         width = max(map(len, lines))
         rows = [f"{row.ljust(width)}  {p.words}" for row, p in zip(lines[1:], self.parameters, strict=True)]
-        head = f"Likelihood profiles ({len(self.table)} points), −2 log-likelihood {self.deviance:.4f} at its minimum"
-        return "\n".join([head, lines[0], *rows, *wrapped(self.notes)])
+        return "\n".join([self._head, lines[0], *rows, *wrapped(self.notes)])
 
     __repr__ = __str__
 

@@ -15,6 +15,7 @@ from mixedfit.core.errors import DataError, ModelError
 from mixedfit.core.format import decimals_of_error, number
 from mixedfit.core.options import check_level
 from mixedfit.core.progress import Progress
+from mixedfit.core.tables import Table, tables_of
 from mixedfit.core.version import __version__
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.parameters import parameters_of, values_of
@@ -24,7 +25,6 @@ from mixedfit.inference.profile.profile import Profile
 from mixedfit.inference.profile.profile import profile as profile_of
 from mixedfit.inference.wald import wald_intervals
 from mixedfit.reporting.summary import LONG_TABLE, fixed_cells, summarise
-from mixedfit.reporting.table import Table, tables_of
 from mixedfit.reporting.tidy import glance
 
 from . import figures, mathml, model_words

@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 
 from mixedfit.core.format import without_quotes
-from mixedfit.reporting.table import Table
+from mixedfit.core.tables import Table
 
 __all__ = ["CSS", "list_of", "paragraphs", "scrolled", "stacked"]
 

@@ -1,19 +1,18 @@
-"""Tables of results with cells of text; `markup` converts them to LaTeX, Markdown and HTML."""
+"""Tables of results with cells of text, for LaTeX, Markdown, HTML and notebooks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.errors import ModelError
-from mixedfit.core.format import decimals_of_error, decimals_of_size, format_fixed, format_p_value
-from mixedfit.inference.power.record import Power
+from .errors import ModelError
+from .format import decimals_of_error, decimals_of_size, format_fixed, format_p_value
 
-__all__ = ["Table", "tables_of"]
+__all__ = ["Table", "frame_table", "one_row", "tables_of", "text_table"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +35,20 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     left: int = 1
     notes: tuple[str, ...] = ()
+
+
+def text_table(caption: str, cells: pd.DataFrame, notes: Sequence[str] = ()) -> Table:
+    """Return a frame of text as a table, with its index as labels."""
+    index = [
+        str(label) if not isinstance(label, tuple) else ", ".join(map(str, label)) for label in cells.index
+    ]
+    rows = tuple((label, *row) for label, row in zip(index, cells.itertuples(index=False), strict=True))
+    return Table(caption, ("", *map(str, cells.columns)), rows, 1, tuple(notes))
+
+
+def one_row(caption: str, cells: Mapping[str, str], notes: Sequence[str] = ()) -> Table:
+    """Return named texts as a table of one row, without labels."""
+    return Table(caption, tuple(cells), (tuple(cells.values()),), 0, tuple(notes))
 
 
 _HEADS = {
@@ -83,6 +96,7 @@ _CAPTIONS = {
     "LikelihoodRatioTable": "Likelihood-ratio tests",
     "MarginalMeans": "Estimated marginal means",
     "MarginalContrasts": "Contrasts of marginal means",
+    "JointTests": "Joint tests of marginal means",
     "TTest": "Tests of contrasts",
     "Bootstrap": "Bootstrap",
     "Profile": "Likelihood profiles",
@@ -105,20 +119,20 @@ def tables_of(what: Any) -> list[Table]:
         return [what]
     if callable(getattr(what, "_tables", None)):
         return list(what._tables())
-    if isinstance(what, Power):
-        cells = what.cells()
-        rows = tuple(tuple(row) for row in cells.itertuples(index=False))
-        return [Table(f"{what.title}: {what.formula}", tuple(cells.columns), rows, 1, what.notes)]
     if isinstance(what, pd.Series):
         what = what.to_frame()
     if isinstance(what, pd.DataFrame):
-        return [_frame_table(what, "", ())]
+        return [frame_table(what, "", ())]
     if isinstance(getattr(what, "table", None), pd.DataFrame):
         notes = tuple(str(note) for note in getattr(what, "notes", ()))
         method = getattr(what, "method", "")
         if isinstance(method, str) and method and not any("egrees of freedom" in note for note in notes):
             notes = (f"Degrees of freedom: {method}.", *notes)
-        return [_frame_table(what.table, _CAPTIONS.get(type(what).__name__, ""), notes)]
+        return [
+            frame_table(
+                what.table, getattr(what, "_caption", "") or _CAPTIONS.get(type(what).__name__, ""), notes
+            )
+        ]
     if callable(getattr(what, "summary", None)):
         return tables_of(what.summary())
     raise ModelError(
@@ -127,7 +141,7 @@ def tables_of(what: Any) -> list[Table]:
     )
 
 
-def _frame_table(frame: pd.DataFrame, caption: str, notes: tuple[str, ...]) -> Table:
+def frame_table(frame: pd.DataFrame, caption: str, notes: tuple[str, ...]) -> Table:
     """Return the table of a frame: first labels (the index and columns of text), then numbers."""
     labels: list[tuple[str, list[str]]] = []
     if not isinstance(frame.index, pd.RangeIndex):
