@@ -19,7 +19,7 @@ from mixedfit.formula.r_syntax import hint
 from .frames import as_frame, category_codes, check_column, column_names, plain_column
 from .grouping import Grouping, encode
 
-__all__ = ["ModelFrame", "build_frame", "names_by_part", "names_in_factor", "names_of"]
+__all__ = ["ModelFrame", "build_frame", "missing_values", "names_by_part", "names_in_factor", "names_of"]
 
 NAMESPACES = ("contr", "np")
 """Names of formulaic that are followed by a dot, as in ``contr.sum``."""
@@ -41,6 +41,8 @@ class ModelFrame:
         As given, on the rows kept.
     dropped : int
         Rows left out for missing values.
+    whole : dict of str to pandas.Series
+        The needed columns of all rows, as given.
     """
 
     columns: dict[str, pd.Series[Any]]
@@ -48,6 +50,7 @@ class ModelFrame:
     weights: Array | None
     offset: Array | None
     dropped: int
+    whole: dict[str, pd.Series[Any]] = field(default_factory=dict)
     _groupings: dict[str, Grouping] = field(default_factory=dict)
 
     def grouping(self, column: str) -> Grouping:
@@ -80,7 +83,7 @@ def build_frame(
     absent = np.zeros(rows, dtype=bool) if offset_values is None else np.isnan(offset_values)
     columns = {name: table[name] for name in dict.fromkeys([*needed, *extra])}
     per_column = _missing_by_column(columns, absent)
-    count = int(absent.sum())
+    count, whole = int(absent.sum()), columns
     if count and missing == "raise":
         first = table.index[np.flatnonzero(absent)[0]]
         raise DataError(
@@ -97,7 +100,7 @@ def build_frame(
     _check_weights(weight_values)
     columns = {name: plain_column(column) for name, column in columns.items()}
     index = table.index if not count else table.index[~absent]
-    return ModelFrame(columns, index, weight_values, offset_values, count)
+    return ModelFrame(columns, index, weight_values, offset_values, count, whole)
 
 
 def _missing_by_column(columns: dict[str, pd.Series[Any]], absent: AnyArray) -> dict[str, int]:
@@ -105,14 +108,14 @@ def _missing_by_column(columns: dict[str, pd.Series[Any]], absent: AnyArray) -> 
     counts = {}
     for name, column in columns.items():
         check_column(name, column)
-        missing = _is_missing(column)
+        missing = missing_values(column)
         if missing is not None and missing.any():
             counts[name] = int(missing.sum())
             absent |= missing
     return counts
 
 
-def _is_missing(column: pd.Series[Any]) -> AnyArray | None:
+def missing_values(column: pd.Series[Any]) -> AnyArray | None:
     """Return which values are missing, None where the type has no missing values; pandas' way is dear on small data."""
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):

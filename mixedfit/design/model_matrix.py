@@ -20,6 +20,7 @@ from mixedfit.formula.r_syntax import hint, unquoted
 from .grouping import Grouping
 from .materializer import Materializer
 from .model_frame import ModelFrame
+from .one_level import OneLevelError, check_coded_columns, one_level_factor
 
 __all__ = ["MANY_LEVELS", "Matrices", "evaluate"]
 
@@ -109,6 +110,7 @@ def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any
         If the response is not one numeric column, or a column is not finite.
     """
     _check_response(parsed, frame)
+    check_coded_columns(parsed, frame)
     formula, many = _split_many(parsed, frame)
     matrices, specs = plain_matrices(formula, frame.columns, len(frame.index)), None
     if matrices is None:
@@ -166,6 +168,8 @@ def _by_formulaic(
             )
     except FormulaicError as error:
         raise _evaluation_error(parsed, error) from None
+    except OneLevelError as found:
+        raise one_level_factor(found, frame) from None
     except (ModelError, DataError):
         raise
     except Exception as error:
@@ -252,19 +256,22 @@ def _plain_term(
 
 
 def _check_response(parsed: ParsedFormula, frame: ModelFrame) -> None:
-    """Refuse a response of labels."""
+    """Refuse a response of labels, and one that stands among its own predictors."""
     column = frame.columns.get(parsed.response.strip("`"))
     if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
         raise DataError(
             f"the response {parsed.response!r} is text, such as {column.iloc[0]!r}; expected numbers. Convert numbers "
             "written as text with pd.to_numeric; a linear mixed model has no response of labels."
         )
+    if any(str(term) == parsed.response for term in parsed.matrices.X):
+        raise FormulaError(
+            f"the response {parsed.response!r} also stands on the right of '~'.", source=parsed.source
+        )
 
 
 def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tuple[Grouping, int, str]]]:
     """Take main effects with very many levels out of the fixed part."""
     fixed = list(parsed.matrices.X)
-    _check_levels(parsed, fixed, frame)
     uses = [str(f) for term in fixed for f in term.factors]
     many: list[tuple[Grouping, int, str]] = []
     kept = []
@@ -283,20 +290,6 @@ def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tup
     # the factor spans the intercept: with it in place, formulaic codes the others by contrasts
     coded = Formula(kept if intercept else ["1", *kept])
     return Formula(**{**parsed.matrices._to_dict(), **parts, "X": coded}), many
-
-
-def _check_levels(parsed: ParsedFormula, fixed: list[Any], frame: ModelFrame) -> None:
-    """Refuse fixed factors with one level, and the response among its own predictors."""
-    for term in fixed:
-        if str(term) == parsed.response:
-            raise FormulaError(
-                f"the response {parsed.response!r} also stands on the right of '~'.", source=parsed.source
-            )
-        column = _label_column(term, frame.columns)
-        if column is not None and len(frame.grouping(column).levels) < 2:
-            raise ModelError(
-                f"fixed factor {column!r} has one level in the rows used; there is nothing to compare. Remove it."
-            )
 
 
 def _label_column(term: Any, columns: Mapping[str, pd.Series[Any]]) -> str | None:
