@@ -85,7 +85,8 @@ def test_factor_with_one_level_must_be_refused_when_it_never_had_others(
 
 
 @pytest.mark.parametrize(
-    "expression", ["C(k)", "C(k, contr.sum)", "x:C(k)", "C(x > -99)", "C(k > 0, contr.sum)", "own(x)", "own(x):x"]
+    "expression",
+    ["C(k)", "C(k, contr.sum)", "x:C(k)", "C(x > -99)", "C(k > 0, contr.sum)", "own(x)", "own(x):x"],
 )
 def test_computed_factor_with_one_level_must_be_refused(expression: str, data: pd.DataFrame) -> None:
     with pytest.raises(mf.ModelError, match="has one level"):
@@ -119,7 +120,9 @@ def test_grouping_factor_with_one_level_must_name_what_cost_the_others(data: pd.
     data.loc[data["g"] > 0, "z"] = np.nan
     message = refusal("y ~ z + (1 | g)", data)
     assert "grouping factor 'g' has one level, 0, in the 8 rows used" in message
-    assert "88 rows with its other levels (1, 2, 3, 4, 5, …) were left out for missing values in 'z'" in message
+    assert (
+        "88 rows with its other levels (1, 2, 3, 4, 5, …) were left out for missing values in 'z'" in message
+    )
 
 
 def test_new_rows_of_one_level_must_be_predicted_when_the_fit_had_several(data: pd.DataFrame) -> None:
