@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
 from mixedfit.design.recipe import FixedTerm, Product, Recipe
 
@@ -46,25 +45,18 @@ class Indicators:
     labels: frozenset[str]
 
 
-def indicators(recipe: Recipe) -> Indicators:
+def indicators(recipe: Recipe) -> Indicators | None:
     """Return the indicator columns of the terms of a recipe, without factors stored as codes.
 
-    A boolean variable counts as a factor with two levels, as in R, if X allows it.
-
-    Raises
-    ------
-    ModelError
-        If the indicators are not linear combinations of the columns of X.
+    A boolean variable counts as a factor with two levels, as in R, if X allows it. None if the indicators are not
+    linear combinations of the columns of X.
     """
     booleans = frozenset(name for name, variable in recipe.variables.items() if variable.kind == "boolean")
     for labels in dict.fromkeys([booleans, frozenset()]):
         found = _Codings(recipe, labels).indicators()
         if found is not None:
             return found
-    raise ModelError(
-        "the indicators of the terms are not combinations of the columns of X in this formula, so type III "
-        "hypotheses cannot be built; use type=1 or type=2, or f_test."
-    )
+    return None
 
 
 @dataclass(frozen=True, eq=False)
