@@ -29,7 +29,7 @@ from mixedfit.estimation.tables import (
     variance_table,
 )
 from mixedfit.inference.coefficients import coefficient_table
-from mixedfit.inference.ddf import Ddf, method_named
+from mixedfit.inference.ddf import Ddf, failed_note, method_named
 
 from .markup import html_table
 from .table import Table
@@ -67,7 +67,7 @@ class Summary:
     facts : dict
         Converged, status, singular, sigma and theta, as values.
     notes : tuple of str
-        Dropped rows and columns, and a residual SD that was held.
+        Dropped rows and columns, a residual SD that was held, and tests that failed.
     """
 
     title: str
@@ -178,7 +178,7 @@ def summarise(fit: Fit, *, correlation: bool = False, ddf: Ddf | Literal["none"]
                 str(name): float(value) for name, value in zip(fit.design.theta_names, fit.theta, strict=True)
             },
         },
-        notes=_notes(fit),
+        notes=(*_notes(fit), *_failed(fixed, method)),
     )
 
 
@@ -224,6 +224,12 @@ def _notes(fit: Fit) -> tuple[str, ...]:
     if fit.held_sigma is not None:
         notes.append(f"Residual standard deviation held at {fit.held_sigma:g}.")
     return tuple(notes)
+
+
+def _failed(fixed: pd.DataFrame, method: str) -> list[str]:
+    """Return the note on coefficients for which the method of the degrees of freedom has failed."""
+    lost = fixed.index[fixed["estimate"].notna() & fixed["std_error"].isna()]
+    return [failed_note(method, [str(name) for name in lost])] if len(lost) and method else []
 
 
 def _text_lines(s: Summary) -> list[str]:

@@ -12,7 +12,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.format import format_numbers, format_p_value, text_columns, wrapped, zap_small
 from mixedfit.design.recipe import usable
 from mixedfit.estimation.fit import Fit
-from mixedfit.inference.ddf import Ddf, degrees_of_freedom, unknown_note
+from mixedfit.inference.ddf import Ddf, degrees_of_freedom, failed_note, unknown_note
 from mixedfit.inference.hypotheses.tests import joint_f_test
 
 from .contrasts import TermContrasts
@@ -83,7 +83,7 @@ def term_anova(fit: Fit, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) 
         raise ModelError(f"type={type!r} is not known; expected 1, 2 or 3 (or 'I', 'II', 'III').")
     contrasts = TermContrasts(fit, usable(fit.design.recipe))
     degrees = degrees_of_freedom(fit, ddf)
-    rows, names, notes = [], [], []
+    rows, names, notes, failed = [], [], [], []
     hypotheses = contrasts.of_type(number)
     for term in contrasts.terms:
         name, L = term.name, hypotheses[term.name]
@@ -96,9 +96,13 @@ def term_anova(fit: Fit, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) 
             notes.append(f"{name}: other terms span a part of it; the rest is tested.")
         test = joint_f_test(degrees, L, np.zeros(len(L)))
         total = test.mean_square * test.df_num
+        if test.notes:
+            failed.append(name)
         rows.append((total, test.mean_square, test.df_num, test.df_denom, test.statistic, test.p_value))
     columns = ["sum_sq", "mean_sq", "df_num", "df_denom", "statistic", "p_value"]
     table = pd.DataFrame(rows, index=pd.Index(names, name="term"), columns=columns)
+    if failed:
+        notes.append(failed_note(degrees.name, failed))
     if fit.design.many and (table["statistic"].notna() & table["df_denom"].isna()).any():
         notes.append(unknown_note(fit))
     if not fit.kept.all() and number == 3:
