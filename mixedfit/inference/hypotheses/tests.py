@@ -177,9 +177,14 @@ def t_test(
     rows = t_rows(degrees, L, r, estimable | single, level=level)
     if (rows["estimate"].notna() & rows["df"].isna()).any() and fit.design.many:
         notes.append(unknown_note(fit))
-    failed = [label for label, error in zip(labels, rows["std_error"], strict=True) if np.isnan(error)]
-    if failed := [label for label in failed if (estimable | single)[labels.index(label)]]:
-        notes.append(failed_note(degrees.name, failed))
+    empty = ~L.any(axis=1)
+    if empty.any():
+        notes.append(
+            f"No coefficient has a weight in {'; '.join(np.array(labels)[empty])}: nothing is tested."
+        )
+    lost = rows["std_error"].isna().to_numpy() & (estimable | single)
+    if lost.any():
+        notes.append(failed_note(degrees.name, [label for label, ok in zip(labels, lost, strict=True) if ok]))
     return TTest(rows.set_axis(labels), degrees.name, level, tuple(notes))
 
 
@@ -289,7 +294,10 @@ def _full_rank(fit: Fit, L: Array, r: Array) -> tuple[Array, Array]:
     inner = fit.inner_contrasts(L)
     size = np.linalg.norm(inner, axis=1)
     if not size.any():
-        raise ModelError("the hypotheses are all 0; give at least one coefficient a weight.")
+        raise ModelError(
+            "the hypotheses are all 0: no coefficient has a weight, so that they say nothing about the fixed effects. "
+            "Give at least one coefficient a weight."
+        )
     scale = np.where(size > 0, size, 1.0)
     rows, right = inner / scale[:, None], r / scale
     _, upper, order = qr(rows.T, mode="economic", pivoting=True)

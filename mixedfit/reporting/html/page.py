@@ -231,7 +231,7 @@ def _of_likelihood(fit: Fit) -> list[str]:
 def _fixed(fit: Fit, level: float, traced: Profile | None) -> Section:
     source, method = coefficient_table(fit)
     shown = source.head(LONG_TABLE)
-    heads, (_, _, *others) = fixed_cells(shown)
+    heads, (_, _, *others) = fixed_cells(shown, method)
     intervals, notes = _intervals(fit, level, traced)
     decimals = [_decimals(error) for error in shown["std_error"]]
     numbers = [
