@@ -15,12 +15,13 @@ from formulaic.errors import FormulaicError
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import DataError, FormulaError, ModelError, nearest
 from mixedfit.formula.parse import ParsedFormula, random_key
-from mixedfit.formula.r_syntax import hint, unquoted
+from mixedfit.formula.r_syntax import hint
 
 from .grouping import Grouping
 from .materializer import Materializer
 from .model_frame import ModelFrame
 from .one_level import OneLevelError, check_coded_columns, one_level_factor
+from .r_names import r_names
 
 __all__ = ["MANY_LEVELS", "Matrices", "evaluate"]
 
@@ -38,8 +39,6 @@ CONTEXT: dict[str, Any] = {
     "pi": np.pi,
 }
 """What a formula may use beyond formulaic's own transforms."""
-
-_LEVEL = re.compile(r"\[(?:[TSHD]\.)?([^\]]*)\](?=:|$)")
 
 _FACTOR_CALL = re.compile(r"C\(\s*`?([^\W\d][\w.]*)`?\s*\)")
 
@@ -309,15 +308,10 @@ def _label_column(term: Any, columns: Mapping[str, pd.Series[Any]]) -> str | Non
 
 
 def _array(matrix: Any, power: bool) -> Columns:
-    names = tuple(r_name(str(name)) for name in matrix.model_spec.column_names)
+    names = r_names(matrix.model_spec)
     if power:
         names = tuple(name.replace(" ** ", "^").replace("**", "^") for name in names)
     return names, np.ascontiguousarray(np.asarray(matrix.__wrapped__), dtype=np.float64)
-
-
-def r_name(name: str) -> str:
-    """Return a column's name as R writes it: ``(Intercept)``, ``GenotypeB`` for ``Genotype[T.B]``."""
-    return "(Intercept)" if name == "Intercept" else unquoted(_LEVEL.sub(r"\1", name))
 
 
 def _check_finite(names: tuple[str, ...], values: Array, frame: ModelFrame, what: str) -> None:

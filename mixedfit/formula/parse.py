@@ -17,6 +17,7 @@ from formulaic.errors import FormulaicError
 
 from mixedfit.core.errors import FormulaError
 
+from .order import in_order_of_appearance
 from .r_syntax import as_call, hint, readable, refuse_bar_in_call, refuse_bare_bar
 from .tokens import Piece, at_depth_zero, check_brackets, closing, first_line, join, pieces_of, strip_brackets
 
@@ -270,7 +271,7 @@ def _effect_formulas(effects: str, correlated: bool, text: str, span: tuple[int,
     lme4's ``(x || g)`` is ``(1 | g) + (0 + x | g)``; a factor keeps all its levels, each with a variance.
     """
     try:
-        whole = Formula(readable(effects))
+        whole = in_order_of_appearance(Formula(readable(effects)), readable(effects))
         terms = list(whole)
         if not terms:
             raise FormulaError("this random term is empty.", source=text, start=span[0], end=span[1])
@@ -355,7 +356,7 @@ def _matrices(
     parts: dict[str, Any] = {}
     try:
         parts["y"] = Formula(f"0 + {readable(as_call(response))}")
-        parts["X"] = Formula(readable(fixed))
+        parts["X"] = in_order_of_appearance(Formula(readable(fixed)), readable(fixed))
         for number, offset in enumerate(offsets):
             parts[f"O{number}"] = Formula(f"0 + {readable(as_call(offset))}")
     except (FormulaicError, SyntaxError) as error:

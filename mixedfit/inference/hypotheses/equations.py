@@ -16,6 +16,7 @@ import numpy as np
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.format import plain
+from mixedfit.core.names import factors_of
 
 __all__ = ["position", "read_equations"]
 
@@ -79,24 +80,12 @@ def _known(names: Sequence[str]) -> dict[str, int]:
     """Return the places of coefficients by name: interactions in every order, odd names without quotes too."""
     out: dict[str, int] = {plain(name): at for at, name in enumerate(names)}
     for at, name in enumerate(names):
-        parts = _factors(name)
+        parts = factors_of(name)
         if 1 < len(parts) <= MOST_PARTS:
             out.update(dict.fromkeys((":".join(order) for order in permutations(parts)), at))
     if "(Intercept)" in names:
         out["Intercept"] = list(names).index("(Intercept)")
     return out | {name: at for at, name in enumerate(names)}
-
-
-def _factors(name: str) -> list[str]:
-    """Return the parts of a name between colons outside brackets."""
-    parts, depth = [""], 0
-    for character in name:
-        depth += (character in "([") - (character in ")]")
-        if character == ":" and depth <= 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return parts
 
 
 def _tokens(text: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
