@@ -7,9 +7,10 @@ from typing import Any
 from formulaic import Formula
 from formulaic.parser.types import Term
 
+from .r_syntax import readable
 from .tokens import pieces_of
 
-__all__ = ["in_order_of_appearance"]
+__all__ = ["in_order_of_appearance", "is_reordered"]
 
 
 def in_order_of_appearance(formula: Any, text: str) -> Any:
@@ -30,6 +31,11 @@ def in_order_of_appearance(formula: Any, text: str) -> Any:
     return Formula(
         [Term(sorted(term.factors, key=lambda f: place.get(f.expr, len(place)))) for term in formula]
     )
+
+
+def is_reordered(text: str, formula: Any) -> bool:
+    """Return whether some term of a parsed right-hand side has its factors in another order than in its text."""
+    return [str(term) for term in Formula(readable(text))] != [str(term) for term in formula]
 
 
 def _places(text: str) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from paths import REFERENCE_FOLDER
 
 import mixedfit as mf
 from mixedfit.design.design import build_design
-from mixedfit.formula.parse import parse_formula
+from mixedfit.formula.parse import _parse, parse_formula
 
 STORED: dict[str, Any] = json.loads((REFERENCE_FOLDER / "names.json").read_text(encoding="utf-8"))
 
@@ -73,3 +74,20 @@ def test_labels_with_brackets_and_colons_must_stay_whole(labels: list[str], name
     frame["f"] = pd.Categorical.from_codes(np.arange(len(frame)) % 3, labels)
     fixed = mf.lmm("y ~ tos * f + (1 | g)", frame).fit().params.index
     assert list(fixed) == ["(Intercept)", "tos", *names, *(f"tos:{name}" for name in names)]
+
+
+def test_file_with_another_order_of_factors_must_refuse_further_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As files of versions that kept the order of the term. The rival multiplies columns by others' coefficients."""
+    formula = "y ~ A + trt + trt:A + (1 | g)"
+    fit = mf.lmm(formula, data()).fit()
+    fit.save(tmp_path / "now.npz")
+    np.testing.assert_allclose(mf.load(tmp_path / "now.npz").predict(data()), fit.predict(data()))
+    _parse.cache_clear()
+    monkeypatch.setattr("mixedfit.formula.parse.in_order_of_appearance", lambda formula, text: formula)
+    mf.lmm(formula, data()).fit().save(tmp_path / "then.npz")
+    monkeypatch.undo()
+    _parse.cache_clear()
+    with pytest.raises(mf.ModelError, match="another order"):
+        mf.load(tmp_path / "then.npz").predict(data())
