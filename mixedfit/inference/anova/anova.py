@@ -92,7 +92,7 @@ def term_anova(fit: Fit, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) 
             rows.append((np.nan, np.nan, 0, np.nan, np.nan, np.nan))
             notes.append(f"{name}: not estimable, since other terms span it.")
             continue
-        if number != 1 and contrasts.partly_spanned(term, len(L)):
+        if number != 1 and contrasts.partly_spanned(term):
             notes.append(f"{name}: other terms span a part of it; the rest is tested.")
         test = joint_f_test(degrees, L, np.zeros(len(L)))
         total = test.mean_square * test.df_num

@@ -85,17 +85,14 @@ class TermContrasts:
             for term in self.terms
         }
 
-    def partly_spanned(self, term: FixedTerm, rank: int) -> bool:
-        """Return whether terms that are not parts of a term span some of it, for a test of some rank."""
+    def partly_spanned(self, term: FixedTerm) -> bool:
+        """Return whether terms that neither contain a term nor are parts of it span some of it."""
         if self._is_many(term):
             return False
-        parts = [
-            other
-            for other in self.recipe.terms
-            if set(other.factors) < set(term.factors) or not other.factors
-        ]
-        alone = _independent(self._columns[:, self._coded([term])], self._span(parts))[1]
-        return rank < len(alone)
+        own, containing = self._columns[:, self._coded([term])], self._containing(term)
+        others = [t for t in self.recipe.terms if t is not term and t not in containing]
+        parts = [t for t in others if set(t.factors) < set(term.factors)]
+        return len(_independent(own, self._span(others))[1]) < len(_independent(own, self._span(parts))[1])
 
     def _check_known(self) -> None:
         """Refuse type III where the coding of a term is not known."""
