@@ -8,9 +8,10 @@ The combinations are solved on enough cells to be exact, without the rows of the
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -75,8 +76,20 @@ class _Codings:
 
     @lazy
     def terms(self) -> tuple[FixedTerm, ...]:
-        """Terms with columns in X."""
-        return tuple(term for term in self.recipe.terms if term.products)
+        """Terms with columns in X, the factors of each in the order of their variables' names.
+
+        In that order its indicators are run through, whatever the order of terms and the contrasts.
+        """
+        return tuple(
+            replace(term, factors=tuple(sorted(term.factors, key=self._variables)))
+            for term in self.recipe.terms
+            if term.products
+        )
+
+    def _variables(self, expression: str) -> list[str]:
+        """Return the variables that an expression names."""
+        whole = r"(?<![\w.]){}(?![\w.])"
+        return sorted(v for v in self.recipe.variables if re.search(whole.format(re.escape(v)), expression))
 
     @lazy
     def labels(self) -> dict[str, int]:
@@ -126,7 +139,7 @@ class _Codings:
         return Indicators(in_x, tuple(names), tuple(coded), frozenset(self.labels))
 
     def _term(self, term: FixedTerm, group: Sequence[Product]) -> Array | None:
-        """Return X-coefficients of a term's indicators, shape (p, their number), its first factor varying fastest.
+        """Return X-coefficients of a term's indicators, shape (p, their number), the first factor varying fastest.
 
         None if the indicators are not in the column space of X.
         """
