@@ -17,6 +17,7 @@ from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_one_of
 from mixedfit.core.tables import Table, text_table
 from mixedfit.estimation.storage import read_design
+from mixedfit.estimation.tables import group_columns
 
 from .criticism.elpd import ExpectedDensity
 from .criticism.loo import expected_density
@@ -74,8 +75,9 @@ class Posterior(PosteriorDraws, NotebookTable):
     def group_coefs(self) -> dict[str, GroupDraws]:
         """Draws of each group's coefficients, β + b, for each grouping factor."""
         names = tuple(self.design.x_names[c] for c in self.kept)
+        columns = group_columns(names, [block.effects for block in self.design.blocks])
         return ByFactor(
-            (name, with_fixed(own, names, self.beta)) for name, own in self.random_effects.items()
+            (name, with_fixed(own, names, columns, self.beta)) for name, own in self.random_effects.items()
         )
 
     def summary(

@@ -32,6 +32,9 @@ __all__ = [
 MOST_DECIMALS = 5
 """Largest number of decimals of a column; beyond it numbers have a fixed number of significant digits."""
 
+MOST_DIGITS = 1e15
+"""Size from which a number is written with an exponent: floats know no further digits before the point."""
+
 NOTE_WIDTH = 88
 """Characters in a line of a printed note."""
 
@@ -157,7 +160,12 @@ def format_fixed(
     if whole and all(v == np.floor(v) for v in rounded if np.isfinite(v)):
         decimals = 0
     words = {np.inf: infinite, -np.inf: f"-{infinite}"}
-    return [f"{v:.{decimals}f}" if np.isfinite(v) else words.get(v, missing) for v in rounded]
+    return [
+        (f"{v:.{decimals}f}" if abs(v) < MOST_DIGITS else f"{v:.3e}")
+        if np.isfinite(v)
+        else words.get(v, missing)
+        for v in rounded
+    ]
 
 
 def decimals_of_error(errors: Iterable[float], most: int = 12) -> int | None:

@@ -21,6 +21,7 @@ from .excluded import Excluded, Table
 from .grouping import Grouping, interact, warn_of_measurements
 from .model_frame import Missing, ModelFrame, build_frame, names_by_part
 from .model_matrix import Matrices, evaluate
+from .one_level import one_level_grouping
 from .recipe import Recipe, make_recipe
 
 __all__ = ["Design", "ManyLevelFactor", "RandomBlock", "build_design"]
@@ -274,10 +275,7 @@ def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices)
         warn_of_measurements(column, frame.columns[column])
     grouping = interact(group.name, [frame.grouping(column) for column in group.columns])
     if len(grouping.levels) < 2:
-        raise ModelError(
-            f"grouping factor {group.name!r} has one level in the rows used; a variance between levels needs at "
-            "least two. Remove the term, or check that the column is the right one."
-        )
+        raise one_level_grouping(group.name, group.columns, grouping.levels[0], frame)
     effects: list[str] = []
     sources: list[str] = []
     arrays: list[Array] = []

@@ -10,9 +10,14 @@ import re
 from collections.abc import Container
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from formulaic.materializers.pandas import PandasMaterializer, override
+from formulaic.parser.types import Factor
 from formulaic.transforms import TRANSFORMS
 from formulaic.utils.stateful_transforms import stateful_eval
+
+from .one_level import OneLevelError
 
 __all__ = ["Materializer", "separate_calls"]
 
@@ -60,3 +65,23 @@ class Materializer(PandasMaterializer):  # type: ignore[misc]
         context = self.layered_context.with_layers({PREFIX + name: f for name, f in self.shared.items()})
         made = stateful_eval(text, context, {text: metadata}, spec.transform_state, spec, variables=variables)
         return made, variables
+
+    @override  # type: ignore[untyped-decorator]
+    def _encode_evaled_factor(
+        self, factor: Any, spec: Any, drop_rows: Any, reduced_rank: bool = False
+    ) -> Any:
+        if factor.expr not in spec.encoder_state:  # else these are further rows, whose levels the fit knows
+            _check_levels(factor)
+        return super()._encode_evaled_factor(factor, spec, drop_rows, reduced_rank)
+
+
+def _check_levels(factor: Any) -> None:
+    """Raise `OneLevelError` for a factor that takes one value."""
+    if factor.metadata.kind is not Factor.Kind.CATEGORICAL:
+        return
+    values = getattr(factor.values, "__wrapped__", factor.values)
+    if np.ndim(values) != 1:
+        return
+    levels = pd.Series(values).dropna().unique()
+    if len(levels) == 1:
+        raise OneLevelError(factor.expr, levels[0])

@@ -20,7 +20,15 @@ from .excluded import Excluded
 from .frames import as_frame, category_codes, check_column, column_names, plain_column
 from .grouping import Grouping, encode
 
-__all__ = ["Missing", "ModelFrame", "build_frame", "names_by_part", "names_in_factor", "names_of"]
+__all__ = [
+    "Missing",
+    "ModelFrame",
+    "build_frame",
+    "missing_values",
+    "names_by_part",
+    "names_in_factor",
+    "names_of",
+]
 
 Missing: TypeAlias = Literal["drop", "raise", "exclude"]
 """What to do with rows in which a variable of the model is missing."""
@@ -47,6 +55,8 @@ class ModelFrame:
         Number of rows dropped for missing values.
     excluded : Excluded or None
         All rows, if those left out stay in row-wise answers.
+    whole : dict of str to pandas.Series
+        The needed columns of all rows, as given.
     """
 
     columns: dict[str, pd.Series[Any]]
@@ -55,6 +65,7 @@ class ModelFrame:
     offset: Array | None
     dropped: int
     excluded: Excluded | None = None
+    whole: dict[str, pd.Series[Any]] = field(default_factory=dict)
     _groupings: dict[str, Grouping] = field(default_factory=dict)
 
     def grouping(self, column: str) -> Grouping:
@@ -87,7 +98,7 @@ def build_frame(
     absent = np.zeros(rows, dtype=bool) if offset_values is None else np.isnan(offset_values)
     columns = {name: table[name] for name in dict.fromkeys([*needed, *extra])}
     per_column = _missing_by_column(columns, absent)
-    count = int(absent.sum())
+    count, whole = int(absent.sum()), columns
     if count and missing == "raise":
         first = table.index[np.flatnonzero(absent)[0]]
         raise DataError(
@@ -105,7 +116,7 @@ def build_frame(
     columns = {name: plain_column(column) for name, column in columns.items()}
     index = table.index if not count else table.index[~absent]
     kept = Excluded(table.index, np.flatnonzero(~absent)) if count and missing == "exclude" else None
-    return ModelFrame(columns, index, weight_values, offset_values, count, kept)
+    return ModelFrame(columns, index, weight_values, offset_values, count, kept, whole)
 
 
 def _missing_by_column(columns: dict[str, pd.Series[Any]], absent: AnyArray) -> dict[str, int]:
@@ -113,14 +124,14 @@ def _missing_by_column(columns: dict[str, pd.Series[Any]], absent: AnyArray) -> 
     counts = {}
     for name, column in columns.items():
         check_column(name, column)
-        missing = _is_missing(column)
+        missing = missing_values(column)
         if missing is not None and missing.any():
             counts[name] = int(missing.sum())
             absent |= missing
     return counts
 
 
-def _is_missing(column: pd.Series[Any]) -> AnyArray | None:
+def missing_values(column: pd.Series[Any]) -> AnyArray | None:
     """Return a mask of missing values, or None if the type cannot have any; faster than pandas for small data."""
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):

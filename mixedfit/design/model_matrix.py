@@ -15,11 +15,13 @@ from formulaic.errors import FormulaicError
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import DataError, FormulaError, ModelError, nearest
 from mixedfit.formula.parse import ParsedFormula, random_key
-from mixedfit.formula.r_syntax import hint, unquoted
+from mixedfit.formula.r_syntax import hint
 
 from .grouping import Grouping
 from .materializer import Materializer
 from .model_frame import ModelFrame
+from .one_level import OneLevelError, check_coded_columns, one_level_factor
+from .r_names import r_names
 from .splines import bs, ns
 
 __all__ = ["MANY_LEVELS", "Matrices", "evaluate"]
@@ -40,8 +42,6 @@ CONTEXT: dict[str, Any] = {
     "ns": ns,
 }
 """Functions and constants of formulas beside formulaic's own transforms."""
-
-_LEVEL = re.compile(r"\[(?:[TSHD]\.)?([^\]]*)\](?=:|$)")
 
 _FACTOR_CALL = re.compile(r"C\(\s*`?([^\W\d][\w.]*)`?\s*\)")
 
@@ -115,6 +115,7 @@ def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any
         If the response or an offset is not one numeric column, or a column is not finite.
     """
     _check_response(parsed, frame)
+    check_coded_columns(parsed, frame)
     formula, many = _split_many(parsed, frame)
     matrices, specs = plain_matrices(formula, frame.columns, len(frame.index)), None
     if matrices is None:
@@ -172,6 +173,8 @@ def _by_formulaic(
             )
     except FormulaicError as error:
         raise _evaluation_error(parsed, error) from None
+    except OneLevelError as found:
+        raise one_level_factor(found, frame) from None
     except (ModelError, DataError):
         raise
     except Exception as error:
@@ -262,19 +265,22 @@ def _plain_term(
 
 
 def _check_response(parsed: ParsedFormula, frame: ModelFrame) -> None:
-    """Raise `DataError` if the response is categorical."""
+    """Raise an error if the response is categorical, or stands among its own predictors."""
     column = frame.columns.get(parsed.response.strip("`"))
     if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
         raise DataError(
             f"the response {parsed.response!r} is text, such as {column.iloc[0]!r}; expected numbers. Convert numbers "
             "written as text with pd.to_numeric; a linear mixed model has no response of labels."
         )
+    if any(str(term) == parsed.response for term in parsed.matrices.X):
+        raise FormulaError(
+            f"the response {parsed.response!r} also stands on the right of '~'.", source=parsed.source
+        )
 
 
 def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tuple[Grouping, int, str]]]:
     """Return the formula without fixed main effects of more than `MANY_LEVELS` levels, and these as groupings."""
     fixed = list(parsed.matrices.X)
-    _check_levels(parsed, fixed, frame)
     uses = [str(f) for term in fixed for f in term.factors]
     many: list[tuple[Grouping, int, str]] = []
     kept = []
@@ -295,20 +301,6 @@ def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tup
     return Formula(**{**parsed.matrices._to_dict(), **parts, "X": coded}), many
 
 
-def _check_levels(parsed: ParsedFormula, fixed: list[Any], frame: ModelFrame) -> None:
-    """Raise an error for fixed factors with one level, and for the response among the predictors."""
-    for term in fixed:
-        if str(term) == parsed.response:
-            raise FormulaError(
-                f"the response {parsed.response!r} also stands on the right of '~'.", source=parsed.source
-            )
-        column = _label_column(term, frame.columns)
-        if column is not None and len(frame.grouping(column).levels) < 2:
-            raise ModelError(
-                f"fixed factor {column!r} has one level in the rows used; there is nothing to compare. Remove it."
-            )
-
-
 def _label_column(term: Any, columns: Mapping[str, pd.Series[Any]]) -> str | None:
     """Return the column of a factor's main effect, or None for other terms."""
     if len(term.factors) != 1:
@@ -326,15 +318,10 @@ def _label_column(term: Any, columns: Mapping[str, pd.Series[Any]]) -> str | Non
 
 
 def _array(matrix: Any, power: bool) -> Columns:
-    names = tuple(r_name(str(name)) for name in matrix.model_spec.column_names)
+    names = r_names(matrix.model_spec)
     if power:
         names = tuple(name.replace(" ** ", "^").replace("**", "^") for name in names)
     return names, np.ascontiguousarray(np.asarray(matrix.__wrapped__), dtype=np.float64)
-
-
-def r_name(name: str) -> str:
-    """Return R's name of a column: ``(Intercept)``, or ``GenotypeB`` for ``Genotype[T.B]``."""
-    return "(Intercept)" if name == "Intercept" else unquoted(_LEVEL.sub(r"\1", name))
 
 
 def _check_finite(names: tuple[str, ...], values: Array, frame: ModelFrame, what: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array
+from mixedfit.core.names import same_effect
 
 from .fit import Fit
 
@@ -15,7 +17,9 @@ __all__ = [
     "coefficient_covariance",
     "coefficients",
     "effect_covariances",
+    "effect_places",
     "group_coefficients",
+    "group_columns",
     "levels_table",
     "mode_covariances",
     "random_effects",
@@ -111,18 +115,36 @@ def mode_covariances(fit: Fit) -> dict[str, pd.DataFrame]:
 
 def group_coefficients(fit: Fit) -> dict[str, pd.DataFrame]:
     """Return β + b of every grouping factor, levels × coefficients; see `MixedResults.group_coefs`."""
-    fixed = coefficients(fit)[: len(fit.design.x_names)]
+    names = fit.design.x_names
+    columns = group_columns(names, [block.effects for block in fit.design.blocks])
+    start = np.zeros(len(columns))
+    start[: len(names)] = np.nan_to_num(fit.beta[: len(names)])
     out = {}
-    for name, table in random_effects(fit).items():
-        columns = list(fixed.index) + [effect for effect in table.columns if effect not in fixed.index]
-        coefs = pd.DataFrame(
-            np.tile(np.nan_to_num([float(fixed.get(c, 0.0)) for c in columns]), (len(table), 1)),
-            index=table.index,
-            columns=columns,
-        )
-        coefs[list(table.columns)] += table
-        out[name] = coefs
+    for block, modes in zip(fit.design.blocks, fit.modes, strict=True):
+        values = np.tile(start, (block.levels, 1))
+        for own, column in zip(modes.T, effect_places(block.effects, columns), strict=True):
+            values[:, column] += own
+        out[block.name] = levels_table(block.grouping.levels, columns, values)
     return out
+
+
+def group_columns(fixed: Sequence[str], effects: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """Return the columns of tables of β + b: fixed effects, then effects of any factor without a fixed counterpart.
+
+    ``a:b`` and ``b:a`` are one effect, named as the fixed part names it.
+    """
+    known = {same_effect(name) for name in fixed}
+    extra: dict[tuple[str, ...], str] = {}
+    for name in (name for own in effects for name in own):
+        if same_effect(name) not in known:
+            extra.setdefault(same_effect(name), name)
+    return (*fixed, *extra.values())
+
+
+def effect_places(effects: Sequence[str], columns: Sequence[str]) -> list[int]:
+    """Return the place of each effect among the columns of `group_columns`."""
+    place = {same_effect(name): at for at, name in enumerate(columns)}
+    return [place[same_effect(name)] for name in effects]
 
 
 def scaled_residuals(fit: Fit) -> pd.Series[float]:

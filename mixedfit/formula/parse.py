@@ -19,6 +19,7 @@ from mixedfit.core.errors import FormulaError
 from mixedfit.core.options import check_one_of
 
 from .groupings import GroupingFactor, read_groupings
+from .order import in_order_of_appearance
 from .r_syntax import as_call, hint, readable, refuse_bar_in_call, refuse_bare_bar
 from .tokens import Piece, at_depth_zero, check_brackets, closing, first_line, join, pieces_of, strip_brackets
 
@@ -283,7 +284,7 @@ def _effect_formulas(effects: str, together: bool, text: str, span: tuple[int, i
     Apart, every level of a factor has its own variance.
     """
     try:
-        whole = Formula(readable(effects))
+        whole = in_order_of_appearance(Formula(readable(effects)), readable(effects))
         terms = list(whole)
         if not terms:
             raise FormulaError("this random term is empty.", source=text, start=span[0], end=span[1])
@@ -323,7 +324,7 @@ def _matrices(
     parts: dict[str, Any] = {}
     try:
         parts["y"] = Formula(f"0 + {readable(as_call(response))}")
-        parts["X"] = Formula(readable(fixed))
+        parts["X"] = in_order_of_appearance(Formula(readable(fixed)), readable(fixed))
         for number, offset in enumerate(offsets):
             parts[f"O{number}"] = Formula(f"0 + {readable(as_call(offset))}")
     except (FormulaicError, SyntaxError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -16,7 +17,7 @@ from mixedfit.estimation.information import Information
 from .kenward_roger import KenwardRoger, KenwardRogerResult, check_kenward_roger
 from .satterthwaite import satterthwaite_df, satterthwaite_f_df
 
-__all__ = ["Ddf", "Degrees", "degrees_of_freedom", "method_named", "unknown_note"]
+__all__ = ["Ddf", "Degrees", "degrees_of_freedom", "failed_note", "method_named", "unknown_note"]
 
 Ddf: TypeAlias = Literal["satterthwaite", "kenward-roger", "residual", "normal"] | KenwardRoger
 """Methods for the denominator degrees of freedom."""
@@ -64,6 +65,8 @@ class Degrees:
         out = np.full_like(self.fit.beta_covariance, np.nan)
         kept = self.fit.cross.fixed.kept
         out[np.ix_(kept, kept)] = self._kenward_roger.adjusted
+        failed = np.diag(out) <= 0
+        out[failed], out[:, failed] = np.nan, np.nan
         return out
 
     def covariance_of(self, contrasts: Array) -> Array:
@@ -139,6 +142,15 @@ def method_named(ddf: Any) -> Any:
     plain = ddf.strip().lower().replace("_", "-").replace(" ", "-")
     name = _SHORT.get(plain, plain)
     return name if name in (*_NAMES, "none") else ddf
+
+
+def failed_note(method: str, names: Sequence[str]) -> str:
+    """Return the note on tests for which the Kenward–Roger method gives no positive variance or no F distribution."""
+    return (
+        f"{method.split(' (')[0]} has failed for {', '.join(names)}: the data hardly determine the variances, and the "
+        "approximation gives a negative variance or F. Use ddf='satterthwaite', or test with "
+        "mixedfit.parametric_bootstrap_test."
+    )
 
 
 def unknown_note(fit: Fit) -> str:

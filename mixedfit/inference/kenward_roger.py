@@ -33,6 +33,17 @@ LARGEST_CROSSED = 4000
 """Largest number of crossed random effects for which the traces tr(V⁻¹G_iV⁻¹G_j) are computed."""
 
 
+UNKNOWN = 1e-11
+"""Information, as a share of what it were if β were known, that is a rounding error.
+
+A combination of variances without information, such as that of a factor that is fixed too, counts as known.
+"""
+
+
+ASYMMETRY = 1e-6
+"""Difference between the adjusted covariance and its transpose, as a share of its largest element, that is too much."""
+
+
 @dataclass(frozen=True, slots=True)
 class KenwardRoger:
     """The Kenward–Roger method with its setting.
@@ -157,7 +168,7 @@ class KenwardRogerResult:
     def traces(self) -> Array:
         """tr(P G_i P G_j) for G_0 = V and G_1, …, G_d of Ω's elements, shape (d + 1, d + 1)."""
         fit, phi, m, q = self.information.fit, self.information.phi, self.spreads, self.pairs
-        single, double = self._plain_traces()
+        single, double = self._plain_traces
         d = single.size
         out = np.empty((d + 1, d + 1))
         projected = m[1:] @ phi
@@ -167,6 +178,7 @@ class KenwardRogerResult:
         out[0, 0] = fit.cross.n - fit.cross.p_total
         return out
 
+    @lazy
     def _plain_traces(self) -> tuple[Array, Array]:
         """Return tr(V⁻¹G_i), shape (d,), and tr(V⁻¹G_iV⁻¹G_j), shape (d, d), of Ω's elements."""
         fit = self.information.fit
@@ -223,9 +235,25 @@ class KenwardRogerResult:
         own = self.change @ information @ self.change.T
         if self.information.fit.held_sigma is not None:  # a known variance has no sampling error
             own[0], own[:, 0] = 0.0, 0.0
-        size = np.sqrt(np.abs(np.diag(own)))
+        size = np.sqrt(np.diag(self._information_of_rows))
         size[size == 0] = 1.0
-        return np.asarray(np.linalg.pinv(own / np.outer(size, size), hermitian=True) / np.outer(size, size))
+        scaled = own / np.outer(size, size)
+        if not np.isfinite(scaled).all():
+            return np.full_like(own, np.nan)
+        return np.asarray(np.linalg.pinv(scaled, rcond=UNKNOWN, hermitian=True) / np.outer(size, size))
+
+    @lazy
+    def _information_of_rows(self) -> Array:
+        """tr(V⁻¹G_iV⁻¹G_j) for (σ², Ω's elements), shape (d + 1, d + 1): the information if β were known."""
+        single, double = self._plain_traces
+        whole = np.empty((single.size + 1, single.size + 1))
+        whole[0, 0], whole[0, 1:], whole[1:, 0], whole[1:, 1:] = (
+            self.information.fit.cross.n,
+            single,
+            single,
+            double,
+        )
+        return np.asarray(self.change @ whole @ self.change.T)
 
     @lazy
     def root_covariance(self) -> Array:
@@ -285,16 +313,19 @@ class KenwardRogerResult:
 
     @lazy
     def adjusted_inner(self) -> Array:
-        """Φ_A in the basis of the cross-products, shape (p, p)."""
+        """Φ_A in the basis of the cross-products, shape (p, p); NaN where rounding errors make it asymmetric."""
         phi, w = self.information.phi, self.parameter_covariance
         m, q = self._changed
         middle = np.einsum("ij,ijst->st", w, q) - np.einsum("ij,isr,rt,jtu->su", w, m, phi, m, optimize=True)
-        return np.asarray(phi + 2.0 * phi @ middle @ phi)
+        out = np.asarray(phi + 2.0 * phi @ middle @ phi)
+        if not np.abs(out - out.T).max(initial=0.0) <= ASYMMETRY * np.abs(out).max(initial=0.0):
+            return np.full_like(out, np.nan)
+        return np.asarray(0.5 * (out + out.T))
 
     def f_scaling(self, contrasts: Array) -> tuple[float, float]:
         """Return the denominator degrees of freedom and the scale factor of F for contrasts, shape (q, p).
 
-        Kenward & Roger (1997), equations 7 to 9.
+        Kenward & Roger (1997), equations 7 to 9. NaN where no F distribution has the moments that these give.
         """
         phi, w = self.information.phi, self.parameter_covariance
         ell = row_basis(contrasts @ self.information.fit.cross.fixed.transform)
@@ -304,8 +335,10 @@ class KenwardRogerResult:
         single = np.einsum("iss->i", turned)
         a1 = float(single @ w @ single)
         a2 = float(np.einsum("ij,ist,jts->", w, turned, turned, optimize=True))
-        if a2 <= 2.0 * q / AS_GOOD_AS_NORMAL:  # no estimated variance enters
+        if abs(a2) <= 2.0 * q / AS_GOOD_AS_NORMAL:  # no estimated variance enters
             return float("inf"), 1.0
+        if not a2 > 0:
+            return float("nan"), float("nan")
         if q == 1:  # the formulas below then reduce to this, and lose digits near a2 = 1
             return 2.0 / a2, 1.0
         b = (a1 + 6.0 * a2) / (2.0 * q)
@@ -317,6 +350,8 @@ class KenwardRogerResult:
         rho = (1 + c1 * b) * ratio**2 / (q * (1 - c3 * b))
         df = 4.0 + (q + 2) / (q * rho - 1.0)
         factor = 1.0 if abs(df - 2.0) < 1e-2 else df * (1 - a2 / q) / (df - 2.0)
+        if not (df > 0 and factor > 0):
+            return float("nan"), float("nan")
         return float(df), float(factor)
 
 

@@ -188,7 +188,8 @@ class MixedResults(MeansMethods, BlupMethods):
     def group_coefs(self) -> dict[str, pd.DataFrame]:
         """Coefficients of each group, β + b: the shrunken counterparts of per-group regressions.
 
-        Effects without a fixed counterpart appear as b alone, as in lme4's ``coef``.
+        Effects without a fixed counterpart come last and appear as b alone; as in lme4's ``coef``, those of other
+        factors have a column of 0. ``a:b`` and ``b:a`` are one effect.
         """
         return tables.group_coefficients(self._fit)
 

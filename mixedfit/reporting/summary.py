@@ -31,7 +31,7 @@ from mixedfit.estimation.tables import (
     variance_table,
 )
 from mixedfit.inference.coefficients import coefficient_table
-from mixedfit.inference.ddf import Ddf, method_named
+from mixedfit.inference.ddf import Ddf, failed_note, method_named
 
 __all__ = ["Summary", "fixed_cells", "summarise"]
 
@@ -67,7 +67,7 @@ class Summary(NotebookTable):
     facts : dict
         Values of converged, status, singular, sigma and theta.
     notes : tuple of str
-        Notes on dropped rows and columns, and on a residual SD that was held.
+        Notes on dropped rows and columns, a residual SD that was held, and tests that failed.
     """
 
     title: str
@@ -98,7 +98,7 @@ class Summary(NotebookTable):
         notes = (f"Degrees of freedom: {self.ddf}.",) if self.ddf else ()
         groups = "; ".join(f"{name}, {count}" for name, count in self.ngroups.items())
         size = f"Rows: {self.nobs}" + (f"; levels: {groups}." if groups else ".")
-        fixed = _fixed_table(self.coefficients, notes)
+        fixed = _fixed_table(self.coefficients, self.ddf, notes)
         random = _random_table(self.varcorr, (size, self.verdict, *self.notes))
         return [fixed, random, *_correlation_table(self.correlation)]
 
@@ -178,7 +178,7 @@ def summarise(fit: Fit, *, correlation: bool = False, ddf: Ddf | Literal["none"]
                 str(name): float(value) for name, value in zip(fit.design.theta_names, fit.theta, strict=True)
             },
         },
-        notes=_notes(fit),
+        notes=(*_notes(fit), *_failed(fixed, method)),
     )
 
 
@@ -226,6 +226,12 @@ def _notes(fit: Fit) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _failed(fixed: pd.DataFrame, method: str) -> list[str]:
+    """Return the note on coefficients for which the method of the degrees of freedom has failed."""
+    lost = fixed.index[fixed["estimate"].notna() & fixed["std_error"].isna()]
+    return [failed_note(method, [str(name) for name in lost])] if len(lost) and method else []
+
+
 def _text_lines(s: Summary) -> list[str]:
     lines = [s.title, f"Formula: {s.formula}", ""]
     if s.method == "REML":
@@ -243,7 +249,7 @@ def _text_lines(s: Summary) -> list[str]:
     lines += ["Random effects:", *_random_lines(s)]
     groups = "; ".join(f"{name}, {count}" for name, count in s.ngroups.items())
     lines += [f"Number of obs: {s.nobs}" + (f", groups:  {groups}" if groups else ""), ""]
-    lines += ["Fixed effects:", *_fixed_lines(s.coefficients)]
+    lines += ["Fixed effects:", *_fixed_lines(s.coefficients, s.ddf)]
     if s.correlation is not None and len(s.correlation) > 1:
         lines += ["", "Correlation of Fixed Effects:", *_correlation_lines(s.correlation)]
     if s.ddf:
@@ -279,26 +285,28 @@ def _random_lines(s: Summary) -> list[str]:
     return [f" {line}" for line in text_columns(heads, columns, left=len(heads))]
 
 
-def _fixed_lines(coefficients: pd.DataFrame) -> list[str]:
+def _fixed_lines(coefficients: pd.DataFrame, method: str) -> list[str]:
     if coefficients.empty:
         return ["(none)"]
     shown = coefficients[:LONG_TABLE]
-    heads, cells = fixed_cells(shown)
+    heads, cells = fixed_cells(shown, method)
     lines = text_columns(["", *heads], [[str(name) for name in shown.index], *cells], left=1)
     rest = len(coefficients) - len(shown)
     return lines + ([f"… and {rest} more in .params"] if rest else [])
 
 
-def fixed_cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Return the heads and columns of the table of fixed effects, as text."""
+def fixed_cells(shown: pd.DataFrame, method: str) -> tuple[list[str], list[list[str]]]:
+    """Return the heads and the columns of the table of fixed effects, as text.
+
+    By the normal distribution they are z; another method's degrees of freedom are shown though all be infinite.
+    """
     estimates, errors, statistics = coefficient_columns(
         shown["estimate"].tolist(), shown["std_error"].tolist(), shown["statistic"].tolist()
     )
     if "df" not in shown:
         return ["Estimate", "Std. Error", "t value"], [estimates, errors, statistics]
     p_values = [format_p_value(p) for p in shown["p_value"]]
-    known = shown["df"].dropna()
-    if len(known) and np.isinf(known).all():
+    if method == "normal":
         return ["Estimate", "Std. Error", "z value", "Pr(>|z|)"], [estimates, errors, statistics, p_values]
     dfs = [_degrees(df) for df in shown["df"]]
     heads = ["Estimate", "Std. Error", "df", "t value", "Pr(>|t|)"]
@@ -327,7 +335,7 @@ def _html(s: Summary) -> str:
     quantiles = format_numbers(zap_small(s.residuals.tolist(), 5), 4)
     tables = [
         Table("Scaled residuals", tuple(s.residuals.index), (tuple(quantiles),), 0),
-        _fixed_table(s.coefficients[:LONG_TABLE]),
+        _fixed_table(s.coefficients[:LONG_TABLE], s.ddf),
         _random_table(s.varcorr),
         *_correlation_table(s.correlation),
     ]
@@ -343,8 +351,8 @@ def _html(s: Summary) -> str:
     return "\n".join(parts)
 
 
-def _fixed_table(shown: pd.DataFrame, notes: tuple[str, ...] = ()) -> Table:
-    heads, cells = fixed_cells(shown)
+def _fixed_table(shown: pd.DataFrame, method: str, notes: tuple[str, ...] = ()) -> Table:
+    heads, cells = fixed_cells(shown, method)
     rows = tuple((str(name), *row) for name, *row in zip(shown.index, *cells, strict=True))
     return Table("Fixed effects", ("", *heads), rows, 1, notes)
 

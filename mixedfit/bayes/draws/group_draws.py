@@ -11,6 +11,7 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError, nearest
+from mixedfit.estimation.tables import effect_places
 
 from .draws import listed, summary_table
 
@@ -86,10 +87,19 @@ class ByFactor(dict[str, GroupDraws]):
         )
 
 
-def with_fixed(own: GroupDraws, names: tuple[str, ...], beta: Array) -> GroupDraws:
-    """Return the draws of β + b, where `beta` has the fixed effects `names`, shape (chains, draws, p)."""
-    columns = names + tuple(effect for effect in own.effects if effect not in names)
+def with_fixed(own: GroupDraws, names: tuple[str, ...], columns: tuple[str, ...], beta: Array) -> GroupDraws:
+    """Return the draws of β + b.
+
+    Parameters
+    ----------
+    own : GroupDraws
+        Draws of b.
+    names, columns : tuple of str
+        The fixed effects of `beta`, and all columns; see `group_columns`.
+    beta : ndarray, shape (chains, draws, p)
+    """
     values = np.zeros((*own.values.shape[:3], len(columns)))
-    values[..., : len(names)] = beta[:, :, None, :]
-    values[..., [columns.index(effect) for effect in own.effects]] += own.values
+    values[..., effect_places(names, columns)] = beta[:, :, None, :]
+    for effect, column in enumerate(effect_places(own.effects, columns)):
+        values[..., column] += own.values[..., effect]
     return GroupDraws(own.name, own.levels, columns, values)

@@ -6,7 +6,7 @@ formulaic evaluates the code in a formula. A formula from a file is evaluated on
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from mixedfit.core.errors import DataError, FormulaError
 from mixedfit.core.json_index import pack_index, unpack_index
 from mixedfit.design.materializer import Materializer
 from mixedfit.design.model_matrix import CONTEXT
+from mixedfit.design.r_names import r_names
+from mixedfit.formula.order import is_reordered
 from mixedfit.formula.parse import ParsedFormula, random_key
 from mixedfit.formula.safety import check_is_plain
 
@@ -174,10 +176,22 @@ def unpack(
         return _unusable(parsed, x_names, refusal)
     try:
         formula, specs = _rebuilt(stored, parsed, variables)
+        _check_order(stored, parsed, x_names, specs)
     except (FormulaicError, ValueError, TypeError, KeyError, SyntaxError) as error:
         return _unusable(parsed, x_names, f"the recipe for further rows in this file is damaged ({error})")
     cells = _unpack_cells(stored.get("cells"), variables)
     return Recipe(parsed, formula, x_names, variables, groups, factors, stored["offset"], specs, cells=cells)
+
+
+def _check_order(
+    stored: Mapping[str, Any], parsed: ParsedFormula, x_names: Sequence[str], specs: Mapping[str, Any] | None
+) -> None:
+    """Raise for files of versions that wrote the factors of an interaction in another order than this one."""
+    known = {random_key(part) for term in parsed.random for part in term.parts}
+    if any(key not in known for group in stored["groups"] for key in group["keys"]):
+        raise ValueError("its random effects are in another order")
+    if specs is not None and is_reordered(parsed.fixed, parsed.matrices.X) and r_names(specs["X"]) != x_names:
+        raise ValueError("its columns are in another order")
 
 
 def _rebuilt(

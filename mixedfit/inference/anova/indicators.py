@@ -8,16 +8,16 @@ The combinations are solved on enough cells to be exact, without the rows of the
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
 from mixedfit.design.recipe import FixedTerm, Product, Recipe
 
@@ -46,25 +46,18 @@ class Indicators:
     labels: frozenset[str]
 
 
-def indicators(recipe: Recipe) -> Indicators:
+def indicators(recipe: Recipe) -> Indicators | None:
     """Return the indicator columns of the terms of a recipe, without factors stored as codes.
 
-    A boolean variable counts as a factor with two levels, as in R, if X allows it.
-
-    Raises
-    ------
-    ModelError
-        If the indicators are not linear combinations of the columns of X.
+    A boolean variable counts as a factor with two levels, as in R, if X allows it. None if the indicators are not
+    linear combinations of the columns of X.
     """
     booleans = frozenset(name for name, variable in recipe.variables.items() if variable.kind == "boolean")
     for labels in dict.fromkeys([booleans, frozenset()]):
         found = _Codings(recipe, labels).indicators()
         if found is not None:
             return found
-    raise ModelError(
-        "the indicators of the terms are not combinations of the columns of X in this formula, so type III "
-        "hypotheses cannot be built; use type=1 or type=2, or f_test."
-    )
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +76,20 @@ class _Codings:
 
     @lazy
     def terms(self) -> tuple[FixedTerm, ...]:
-        """Terms with columns in X."""
-        return tuple(term for term in self.recipe.terms if term.products)
+        """Terms with columns in X, the factors of each in the order of their variables' names.
+
+        In that order its indicators are run through, whatever the order of terms and the contrasts.
+        """
+        return tuple(
+            replace(term, factors=tuple(sorted(term.factors, key=self._variables)))
+            for term in self.recipe.terms
+            if term.products
+        )
+
+    def _variables(self, expression: str) -> list[str]:
+        """Return the variables that an expression names."""
+        whole = r"(?<![\w.]){}(?![\w.])"
+        return sorted(v for v in self.recipe.variables if re.search(whole.format(re.escape(v)), expression))
 
     @lazy
     def labels(self) -> dict[str, int]:
@@ -134,7 +139,7 @@ class _Codings:
         return Indicators(in_x, tuple(names), tuple(coded), frozenset(self.labels))
 
     def _term(self, term: FixedTerm, group: Sequence[Product]) -> Array | None:
-        """Return X-coefficients of a term's indicators, shape (p, their number), its first factor varying fastest.
+        """Return X-coefficients of a term's indicators, shape (p, their number), the first factor varying fastest.
 
         None if the indicators are not in the column space of X.
         """

@@ -18,7 +18,7 @@ from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level
 from mixedfit.core.tables import Table, one_row
 from mixedfit.estimation.fit import Fit
-from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom, unknown_note
+from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom, failed_note, unknown_note
 
 from .estimable import ColumnSpace
 from .parse import read_hypotheses
@@ -87,6 +87,8 @@ class FTest(NotebookTable):
         Method for the degrees of freedom.
     mean_square : float
         The statistic before the Kenward–Roger scaling, times σ².
+    notes : tuple of str
+        Why the statistic is NaN, if so.
     """
 
     statistic: float
@@ -95,9 +97,15 @@ class FTest(NotebookTable):
     p_value: float
     method: str
     mean_square: float = float("nan")
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"F test, degrees of freedom: {self.method}\n" + _f_line(self, self.df_num)
+        lines = [
+            f"F test, degrees of freedom: {self.method}",
+            _f_line(self, self.df_num),
+            *wrapped(self.notes),
+        ]
+        return "\n".join(lines)
 
     def _tables(self) -> list[Table]:
         return [one_row("F test", _f_cells(self, self.df_num), [f"Degrees of freedom: {self.method}."])]
@@ -122,6 +130,8 @@ class WaldTest(NotebookTable):
         "F" or "chi2".
     method : str
         Method for the denominator degrees of freedom.
+    notes : tuple of str
+        Why the statistic is NaN, if so.
     """
 
     statistic: float
@@ -130,11 +140,14 @@ class WaldTest(NotebookTable):
     df_denom: float
     distribution: str
     method: str
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.distribution == "chi2":
-            return f"Wald test: chi2({self.df}) = {self.statistic:.4f}, p = {self.p_value:.4g}"
-        return f"Wald test, degrees of freedom: {self.method}\n" + _f_line(self, self.df)
+            line = f"Wald test: chi2({self.df}) = {self.statistic:.4f}, p = {self.p_value:.4g}"
+        else:
+            line = f"Wald test, degrees of freedom: {self.method}\n" + _f_line(self, self.df)
+        return "\n".join([line, *wrapped(self.notes)])
 
     def _tables(self) -> list[Table]:
         if self.distribution != "chi2":
@@ -184,6 +197,14 @@ def t_test(
     rows = t_rows(degrees, L, r, estimable | single, level=level)
     if (rows["estimate"].notna() & rows["df"].isna()).any() and fit.design.many:
         notes.append(unknown_note(fit))
+    empty = ~L.any(axis=1)
+    if empty.any():
+        notes.append(
+            f"No coefficient has a weight in {'; '.join(np.array(labels)[empty])}: nothing is tested."
+        )
+    lost = rows["std_error"].isna().to_numpy() & (estimable | single)
+    if lost.any():
+        notes.append(failed_note(degrees.name, [label for label, ok in zip(labels, lost, strict=True) if ok]))
     return TTest(rows.set_axis(labels), degrees.name, level, tuple(notes))
 
 
@@ -215,8 +236,9 @@ def t_statistic(degrees: Degrees, contrast: Array, right: float) -> tuple[float,
     own = np.where(fit.kept, contrast, 0.0)
     used = np.flatnonzero(own)
     estimate = float(own[used] @ fit.beta[used])
-    error = float(np.sqrt(degrees.covariance_of(own[None])[0, 0]))
-    df = degrees.df(own)
+    variance = float(degrees.covariance_of(own[None])[0, 0])
+    df = degrees.df(own) if variance >= 0 else float("nan")
+    error = float(np.sqrt(variance)) if variance >= 0 else float("nan")
     statistic = (estimate - right) / error if error > 0 else float("nan")
     return estimate, error, df, statistic, t_probability(statistic, df)
 
@@ -251,10 +273,19 @@ def joint_f_test(degrees: Degrees, L: Array, r: Array) -> FTest:
         (inner / size[:, None]).T
     )  # far from a covariate's origin L's are nearly parallel
     gap = np.linalg.solve(upper.T, (L[:, kept] @ fit.beta[kept] - r) / size)
-    unscaled = float(gap @ np.linalg.solve(degrees.inner_covariance_of(rows.T), gap)) / len(L)
+    covariance = degrees.inner_covariance_of(rows.T)
+    if np.isnan(scaling) or not _is_positive(covariance):
+        nan = float("nan")
+        return FTest(nan, len(L), nan, nan, degrees.name, notes=(failed_note(degrees.name, ["this test"]),))
+    unscaled = float(gap @ np.linalg.solve(covariance, gap)) / len(L)
     statistic = scaling * unscaled
     p_value = f_probability(statistic, len(L), df)
     return FTest(statistic, len(L), df, p_value, degrees.name, unscaled * fit.sigma**2)
+
+
+def _is_positive(covariance: Array) -> bool:
+    """Return whether a covariance matrix is finite and positive definite."""
+    return bool(np.isfinite(covariance).all() and np.linalg.eigvalsh(covariance)[0] > 0)
 
 
 def wald_test(fit: Fit, hypotheses: Any, *, use_f: bool | None = None, ddf: Ddf | None = None) -> WaldTest:
@@ -264,10 +295,12 @@ def wald_test(fit: Fit, hypotheses: Any, *, use_f: bool | None = None, ddf: Ddf 
     if use_f is None:
         use_f = degrees.method != "normal"
     if use_f:
-        return WaldTest(test.statistic, test.p_value, test.df_num, test.df_denom, "F", test.method)
+        return WaldTest(
+            test.statistic, test.p_value, test.df_num, test.df_denom, "F", test.method, test.notes
+        )
     chi2 = test.statistic * test.df_num
     p_value = f_probability(test.statistic, test.df_num, float("inf"))
-    return WaldTest(chi2, p_value, test.df_num, float("inf"), "chi2", test.method)
+    return WaldTest(chi2, p_value, test.df_num, float("inf"), "chi2", test.method, test.notes)
 
 
 def _full_rank(fit: Fit, L: Array, r: Array) -> tuple[Array, Array]:
@@ -281,7 +314,10 @@ def _full_rank(fit: Fit, L: Array, r: Array) -> tuple[Array, Array]:
     inner = fit.inner_contrasts(L)
     size = np.linalg.norm(inner, axis=1)
     if not size.any():
-        raise ModelError("the hypotheses are all 0; give at least one coefficient a weight.")
+        raise ModelError(
+            "the hypotheses are all 0: no coefficient has a weight, so that they say nothing about the fixed effects. "
+            "Give at least one coefficient a weight."
+        )
     scale = np.where(size > 0, size, 1.0)
     rows, right = inner / scale[:, None], r / scale
     _, upper, order = qr(rows.T, mode="economic", pivoting=True)

@@ -229,7 +229,7 @@ def _likelihood_note(fit: Fit) -> list[str]:
 def _fixed(fit: Fit, level: float, profiles: Profile | None) -> Section:
     source, method = coefficient_table(fit)
     shown = source.head(LONG_TABLE)
-    heads, (_, _, *others) = fixed_cells(shown)
+    heads, (_, _, *others) = fixed_cells(shown, method)
     intervals, notes = _intervals(fit, level, profiles)
     decimals = [_decimals(error) for error in shown["std_error"]]
     numbers = [
