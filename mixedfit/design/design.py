@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -197,6 +198,7 @@ def build_design(
             MissingRowsWarning,
         )
     values = evaluate(parsed, frame, context or {})
+    _check_names("the fixed part", values.x_names)
     total_offset = _add_offsets(frame.offset, values.offsets)
     blocks, groups = _random_blocks(parsed, frame, values)
     recipe = make_recipe(parsed, frame, values, groups, offset=offset, context=context or {})
@@ -218,6 +220,16 @@ def build_design(
     )
 
 
+def _check_names(where: str, names: Sequence[str]) -> None:
+    """Raise `ModelError` where two columns have one name, by which no result could tell them apart."""
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise ModelError(
+            f"two columns of {where} would be named {twice!r}: a factor's name and level, written together, equal the "
+            "name of another column or level (1 and '1' are written alike). Rename the level or the column."
+        )
+
+
 def _add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:
     parts = ([offset] if offset is not None else []) + list(terms)
     return np.sum(parts, axis=0) if parts else None
@@ -225,7 +237,7 @@ def _add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:
 
 def _random_blocks(
     parsed: ParsedFormula, frame: ModelFrame, values: Matrices
-) -> tuple[tuple[RandomBlock, ...], list[tuple[GroupingFactor, pd.Index[Any], list[Any]]]]:
+) -> tuple[tuple[RandomBlock, ...], list[tuple[GroupingFactor, Grouping, list[Any]]]]:
     """Merge the terms of each grouping factor into one block; sort blocks by their number of levels.
 
     Also return each block's factor, levels and parts of the formula, for the recipe.
@@ -235,7 +247,7 @@ def _random_blocks(
         terms.setdefault(frozenset(term.group.columns), []).append(term)
     blocks = [(_one_block(group, frame, values), group) for group in terms.values()]
     blocks.sort(key=lambda pair: -pair[0].levels)
-    groups = [(g[0].group, b.grouping.levels, [part for term in g for part in term.parts]) for b, g in blocks]
+    groups = [(g[0].group, b.grouping, [part for term in g for part in term.parts]) for b, g in blocks]
     return tuple(block for block, _ in blocks), groups
 
 
@@ -260,6 +272,7 @@ def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices)
             sources += values.sources(part)
             arrays.append(z)
             parts.append(Unstructured(len(names)) if term.correlated else Diagonal(len(names)))
+    _check_names(f"the random effects of {group.name!r}", effects)
     z = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
     sizes = tuple(part.k for part in parts)
     return RandomBlock(grouping, tuple(effects), z, BlockDiagonal(tuple(parts)), sizes, tuple(sources))

@@ -13,7 +13,7 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import DataError
-from mixedfit.core.json_index import pack_index, unpack_index
+from mixedfit.core.json_index import pack_labels, unpack_index
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from mixedfit.crossproducts.crossprod import cross_products
 from mixedfit.design.design import Design, ManyLevelFactor, RandomBlock
@@ -80,8 +80,7 @@ def design_header(design: Design) -> dict[str, Any]:
     """Return the part of a design that is stored as JSON: names and levels."""
     blocks = [
         {
-            "name": block.name,
-            "levels": pack_index(block.grouping.levels),
+            **_named(block.grouping),
             "effects": block.effects,
             "terms": [[part.invariance, part.k] for part in block.structure.parts],
             "sources": block.sources,
@@ -89,18 +88,27 @@ def design_header(design: Design) -> dict[str, Any]:
         for block in design.blocks
     ]
     many = [
-        {"name": f.grouping.name, "levels": pack_index(f.grouping.levels), "first": f.first, "names": f.names}
+        {
+            **_named(f.grouping),
+            "first": f.first,
+            "names": f.names,
+        }
         for f in design.many
     ]
     return {
         "formula": design.formula.source,
         "x_names": design.x_names,
-        "index": pack_index(design.index),
+        "index": pack_labels("the labels of the rows", design.index, "Fit to data.reset_index(drop=True)"),
         "dropped": design.dropped,
         "blocks": blocks,
         "many": many,
         "recipe": None if design.recipe is None else pack(design.recipe),
     }
+
+
+def _named(grouping: Grouping) -> dict[str, Any]:
+    what, advice = f"the levels of {grouping.name!r}", "Fit to data with text labels, .astype(str)"
+    return {"name": grouping.name, "levels": pack_labels(what, grouping.levels, advice)}
 
 
 def read(path: str | Path, others: Mapping[str, Rebuild] | None = None) -> Any:

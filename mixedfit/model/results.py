@@ -308,10 +308,32 @@ class MixedResults:
     def save(self, path: str | Path) -> None:
         """Write the fit, its data included, to a file that holds numbers and text only (npz).
 
+        The fit that `mixedfit.load` reads answers as this one does. Labels keep their types: numbers, text, dates,
+        periods, intervals, bytes, and tuples of these.
+
         Parameters
         ----------
         path : str or Path
             Any name; ``.npz`` is usual. Read it with `mixedfit.load`.
+
+        Raises
+        ------
+        ModelError
+            If the formula calls functions of ``context=`` or others that a formula from a file may not call: further
+            rows could not be built.
+        DataError
+            If labels are of other types, or the file cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).fit()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     fit.save(f"{folder}/fit.npz")
+        ...     loaded = mf.load(f"{folder}/fit.npz")
+        >>> bool(abs(loaded.predict() - fit.predict()).max() < 1e-9)
+        True
         """
         storage.write(self._fit, path)
 

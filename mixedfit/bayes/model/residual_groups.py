@@ -57,7 +57,11 @@ class ResidualGroups:
             If a column is absent or has missing values.
         """
         codes, labels = group_codes(
-            self.columns, self.kinds, self.levels, as_frame(data, self.columns)[list(self.columns)]
+            self.columns,
+            self.kinds,
+            self.levels,
+            self.grouping.parts,
+            as_frame(data, self.columns)[list(self.columns)],
         )
         missing = [label is None for label in labels]
         if any(missing):
