@@ -53,8 +53,11 @@ def gibbs(
     sigma: str = "common",
     data: Any = None,
     progress: bool | None = None,
+    keep_partial: bool = True,
 ) -> Posterior:
     """Return draws from the posterior of a design's model; see `LinearMixedModel.gibbs`.
+
+    Without `keep_partial` an interrupt is raised, and does not keep the draws so far.
 
     Raises
     ------
@@ -80,7 +83,7 @@ def gibbs(
         finished = _run_all(runs, workers, shown)
     kept = min(run.kept for run in runs)
     if not finished:
-        if kept < 4:
+        if kept < 4 or not keep_partial:
             raise KeyboardInterrupt
         warn(f"stopped after {kept} of {draws} draws a chain; these are kept.", SamplingWarning)
     settings = {"tune": tune, "thin": thin, "seconds": perf_counter() - begun}
@@ -112,7 +115,9 @@ def _sample_without(design: Design, options: Mapping[str, Any], rows: IntArray, 
     with warnings.catch_warnings():
         for category in (PriorWarning, GroupingWarning):  # the first sampling has given them
             warnings.simplefilter("ignore", category)
-        return gibbs(replace(design, weights=weights), seed=seed, progress=False, **options)
+        return gibbs(
+            replace(design, weights=weights), seed=seed, progress=False, keep_partial=False, **options
+        )
 
 
 def _placed(design: Design, priors: Mapping[str, Any] | None) -> tuple[Design, CrossProducts, Placement]:

@@ -229,6 +229,8 @@ def _of_likelihood(fit: Fit) -> list[str]:
 
 
 def _fixed(fit: Fit, level: float, traced: Profile | None) -> Section:
+    if not fit.coefficient_names:
+        return Section("fixed", "Fixed effects", list_of(["The model has none."]))
     source, method = coefficient_table(fit)
     shown = source.head(LONG_TABLE)
     heads, (_, _, *others) = fixed_cells(shown)
