@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
-from mixedfit.core.errors import IdentifiabilityWarning, MissingRowsWarning, ModelError, warn
+from mixedfit.core.errors import GroupingWarning, IdentifiabilityWarning, MissingRowsWarning, ModelError, warn
 from mixedfit.core.lazy import lazy
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from mixedfit.formula.parse import GroupingFactor, ParsedFormula, RandomTerm, random_key
@@ -22,6 +22,7 @@ from .grouping import Grouping, interact, warn_of_measurements
 from .model_frame import ModelFrame, build_frame, names_by_part
 from .model_matrix import Matrices, evaluate
 from .recipe import Recipe, make_recipe
+from .wrong_values import listed_counts, stray_text
 
 __all__ = ["Design", "ManyLevelFactor", "RandomBlock", "build_design"]
 
@@ -194,9 +195,11 @@ def build_design(
     frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing)
     if frame.dropped and missing == "drop":
         warn(
-            f"{frame.dropped} of {frame.dropped + len(frame.index)} rows were dropped for missing values.",
+            f"{frame.dropped} of {frame.dropped + len(frame.index)} rows were dropped for missing values (by column: "
+            f"{listed_counts(frame.missing)}).",
             MissingRowsWarning,
         )
+    _warn_of_stray_text(parsed, frame)
     values = evaluate(parsed, frame, context or {})
     _check_names("the fixed part", values.x_names)
     total_offset = _add_offsets(frame.offset, values.offsets)
@@ -218,6 +221,20 @@ def build_design(
         dropped=frame.dropped,
         recipe=recipe,
     )
+
+
+def _left_out(frame: ModelFrame) -> str:
+    if not frame.dropped:
+        return ""
+    return f" ({frame.dropped} others were left out for missing values; by column: {listed_counts(frame.missing)})"
+
+
+def _warn_of_stray_text(parsed: ParsedFormula, frame: ModelFrame) -> None:
+    """Warn of text columns among the effects that are numbers but for a few values."""
+    parts = names_by_part(parsed)
+    for name in dict.fromkeys(name for key in parts if key != "y" for name in parts[key]):
+        if name in frame.text and (message := stray_text(name, frame.columns[name])):
+            warn(message, GroupingWarning)
 
 
 def _check_names(where: str, names: Sequence[str]) -> None:
@@ -258,8 +275,8 @@ def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices)
     grouping = interact(group.name, [frame.grouping(column) for column in group.columns])
     if len(grouping.levels) < 2:
         raise ModelError(
-            f"grouping factor {group.name!r} has one level in the rows used; a variance between levels needs at "
-            "least two. Remove the term, or check that the column is the right one."
+            f"grouping factor {group.name!r} has one level in the rows used{_left_out(frame)}; a variance between "
+            "levels needs at least two. Remove the term, or check that the column is the right one."
         )
     effects: list[str] = []
     sources: list[str] = []

@@ -229,6 +229,7 @@ def jacobian(fit: Fit, parameters: Sequence[Parameter]) -> Array:
             root, slope = fit.chart.formula_roots[parameter.block], fit.chart.root_slopes[parameter.block]
             i, j = parameter.first, parameter.second
             squares = np.sum(root * root, axis=1)
+            squares[squares == 0.0] = np.nan  # other effects of the block, on the boundary
             relative = np.einsum("mij,ij->mi", slope, root) / squares[:, None].T  # ∂ log SD
             if i == j:
                 deviation = fit.sigma * float(np.sqrt(squares[i]))

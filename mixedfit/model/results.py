@@ -13,6 +13,7 @@ from mixedfit.core.errors import DataError
 from mixedfit.core.lazy import lazy
 from mixedfit.core.options import check_one_of
 from mixedfit.core.progress import Progress
+from mixedfit.design.wrong_values import not_numbers
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation import storage, tables
 from mixedfit.estimation.convergence import Convergence
@@ -283,7 +284,10 @@ class MixedResults:
         try:
             values = np.asarray(y, dtype=float)
         except (TypeError, ValueError):
-            raise DataError("the new response must be numbers, one for each row of the fit.") from None
+            clause = not_numbers(y) if np.ndim(y) == 1 else ""
+            raise DataError(
+                f"the new response must be numbers, one for each row of the fit{f'; {clause}' if clause else ''}."
+            ) from None
         offset = self._fit.design.offset
         if offset is not None and values.shape == offset.shape:
             values = values - offset

@@ -144,6 +144,8 @@ def _legend(ax: Any, *, scale: float, below: bool) -> None:
 
 def _name_outliers(ax: Any, fits: GroupFits, alone: Array, moved: Array, ok: Any) -> None:
     """Name the five groups that move farthest, in units of the SD of each coefficient."""
+    if not len(alone):
+        return
     sd = np.std(alone, axis=0) + 1e-300
     labels = level_words(fits.alone.index[ok])
     for i in np.argsort(-np.linalg.norm((alone - moved) / sd, axis=1))[:5]:

@@ -15,7 +15,7 @@ from mixedfit.bayes.draws.convergence import ess_mean
 from mixedfit.bayes.draws.record import PosteriorDraws, factor_position
 from mixedfit.bayes.draws.row_density import observed_response, pieces, row_log_density
 from mixedfit.core.arrays import Array, IntArray
-from mixedfit.core.errors import ModelError, SamplingWarning, warn
+from mixedfit.core.errors import ModelError, SamplingWarning, shown, warn
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.progress import Progress
 
@@ -129,7 +129,7 @@ def _refit(posterior: PosteriorDraws, by: str | None, unit: int, label: Any) -> 
     other = posterior.without(rows, unit)
     if not np.array_equal(other.kept, posterior.kept):
         raise ModelError(
-            f"without {'row' if by is None else by} {label!r} not all coefficients can be "
+            f"without {'row' if by is None else by} {shown(label)} not all coefficients can be "
             "estimated, so that it cannot be predicted; use loo() without refit=True."
         )
     densities = _units(replace(other, design=design), by, "loo")[1]

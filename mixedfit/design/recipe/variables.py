@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import AnyArray, IntArray
-from mixedfit.core.errors import DataError
+from mixedfit.core.errors import DataError, shown
 from mixedfit.design.frames import NUMBERS, check_column
 from mixedfit.design.grouping import combined_labels
+from mixedfit.design.wrong_values import not_numbers
 
 __all__ = ["Variable", "column_values", "group_codes", "level_codes", "summarise", "unseen_levels"]
 
@@ -100,11 +101,17 @@ def _numbers(variable: Variable, column: pd.Series[Any]) -> pd.Series[Any]:
     else:
         raise DataError(
             f"{variable.name!r} was {'numbers' if variable.kind == 'number' else 'True or False'} in the fit and "
-            f"holds {dtype} values here, such as {column.dropna().iloc[0]!r}; convert them first."
+            f"holds {dtype} values here{_stray(column)}; convert them first."
         )
     if variable.kind == "boolean" and not numbers.dropna().isin([0, 1]).all():
         raise DataError(f"{variable.name!r} was True or False in the fit and holds other numbers here.")
     return numbers
+
+
+def _stray(column: pd.Series[Any]) -> str:
+    """Return the first value that is no number, or an example of numbers written as text."""
+    clause = not_numbers(column)
+    return f": {clause}" if clause else f", such as {shown(column.dropna().iloc[0])}"
 
 
 def level_codes(column: pd.Series[Any], levels: pd.Index[Any]) -> IntArray:
@@ -200,7 +207,7 @@ def _labels(column: pd.Series[Any], kind: str) -> pd.Series[Any]:
 
 def unseen_levels(name: str, unseen: Iterable[Any], known: Iterable[Any]) -> DataError:
     """Return the error that names levels which the fit did not have."""
-    new, old = [repr(v) for v in unseen], [repr(v) for v in known]
+    new, old = [shown(v) for v in unseen], [shown(v) for v in known]
     return DataError(
         f"{name!r} has values that the fit did not have: {_listed(new)} (known: {_listed(old)}); there is no "
         "coefficient for them. Leave these rows out, or fit the model to data that have them."
