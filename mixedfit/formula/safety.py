@@ -177,7 +177,7 @@ def _check_node(node: ast.expr, allowed: _Allowed) -> None:
 
 def _check_call(node: ast.Call, allowed: _Allowed) -> None:
     name = node.func.id if isinstance(node.func, ast.Name) else ""
-    if allowed.stored and _is_elementwise(node) and "np" not in allowed.columns:
+    if allowed.stored and _is_elementwise(node):
         _check_node(node.args[0], replace(allowed, limit=False))
         return
     if name not in CALLS or (name in allowed.columns and not allowed.stored):
@@ -186,8 +186,11 @@ def _check_call(node: ast.Call, allowed: _Allowed) -> None:
         _check_quoted(node, allowed)
         return
     inside = replace(allowed, limit=not (allowed.stored and name in _BY_NUMBER and not node.keywords))
-    for argument in [*node.args, *(k.value for k in node.keywords)]:
-        if name == "C" and (_is_contrast(argument) or (allowed.stored and _is_list_of_labels(argument))):
+    options = [keyword.value for keyword in node.keywords]
+    for argument in [*node.args, *options]:
+        if name == "C" and _is_contrast(argument):
+            continue
+        if allowed.stored and (_is_list(argument) or (_is_text(argument) and argument in options)):
             continue
         _check_node(argument, inside)
 
@@ -216,9 +219,12 @@ def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
-def _is_list_of_labels(node: ast.expr) -> bool:
-    """Whether a node is a list or tuple of constants, as in ``C(f, levels=["b", "a"])``."""
-    return isinstance(node, ast.List | ast.Tuple) and all(isinstance(one, ast.Constant) for one in node.elts)
+def _is_list(node: ast.expr) -> bool:
+    """Whether a node is a list of constants, as in ``C(f, levels=["b", "a"])`` or ``bs(x, knots=[1, 2])``."""
+    if not isinstance(node, ast.List | ast.Tuple):
+        return False
+    plain = [one.operand if isinstance(one, ast.UnaryOp) else one for one in node.elts]
+    return all(isinstance(one, ast.Constant) for one in plain)
 
 
 def _is_contrast(node: ast.expr) -> bool:

@@ -220,6 +220,7 @@ FORMULAS = [
     "y ~ I(z - 2000000) + I(z / 86400000) + (1 | s)",
     "y ~ log(z) + scale(x) + bs(z, df=4) + cr(x, df=3) + (1 | s)",
     "y ~ C(k, levels=[3, 2, 1, 0]) + (1 | s)",
+    "y ~ bs(x, knots=[-0.5, 0.5], extrapolation='extend') + (1 | s)",
     "y ~ C(k, contr.treatment(base=2)):x + (1 | s)",
     "y ~ I(t == 'b') * x + (1 | s)",
     "y ~ x + offset(log(z)) + (poly(x, 2) | s)",
