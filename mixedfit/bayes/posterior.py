@@ -247,7 +247,8 @@ class Posterior(PosteriorDraws, NotebookTable):
             Effective draws for each draw, which determines the number of smoothed weights; by default the mean over
             the parameters.
         progress : bool, optional
-            Whether to show progress after two seconds; by default on a terminal.
+            Whether to show progress after two seconds; by default on a terminal. An interrupt keeps the refits that
+            are done.
 
         Returns
         -------

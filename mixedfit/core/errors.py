@@ -8,6 +8,8 @@ import os
 import warnings
 from collections.abc import Iterable
 
+import numpy as np
+
 __all__ = [
     "EXACT_FIT",
     "BootstrapWarning",
@@ -24,6 +26,7 @@ __all__ = [
     "RankWarning",
     "SamplingWarning",
     "nearest",
+    "shown",
     "warn",
 ]
 
@@ -98,7 +101,7 @@ class ConvergenceWarning(UserWarning):
 
 
 class GroupingWarning(UserWarning):
-    """A grouping column seems to hold measurements instead of labels."""
+    """A column of labels seems to hold measurements."""
 
 
 class IdentifiabilityWarning(UserWarning):
@@ -127,11 +130,35 @@ class RankWarning(UserWarning):
 
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Return "Did you mean 'x'?" with the closest of `choices`, or an empty string."""
-    known = [str(c) for c in choices]
-    close = [c for c in known if c.lower() == name.lower()] or difflib.get_close_matches(
-        name, known, n=1, cutoff=0.6
-    )
+    known = [text for text in map(str, choices) if text != name]
+    close = [c for c in known if c.lower() == name.lower()] or _alike(name, known)
     return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def _alike(name: str, known: list[str]) -> list[str]:
+    """Return the closest name of as many parts, an interaction's in any order; none for texts with operators."""
+    if any(sign in name and not any(sign in c for c in known) for sign in "~|"):
+        return []
+    parts = {c: ":".join(sorted(c.split(":"))) for c in known if c.count(":") == name.count(":")}
+    close = difflib.get_close_matches(":".join(sorted(name.split(":"))), parts.values(), n=1, cutoff=0.6)
+    return [c for c, text in parts.items() if text in close][:1]
+
+
+def shown(value: object) -> str:
+    """Return a label or value as a user would write it: numpy's and pandas' scalars without their types.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shown(np.int64(3)), shown("n/a"), shown((np.float64(0.5), "b"))
+    ('3', "'n/a'", "(0.5, 'b')")
+    """
+    if isinstance(value, tuple):
+        inside = ", ".join(map(shown, value))
+        return f"({inside},)" if len(value) == 1 else f"({inside})"
+    if isinstance(value, np.generic):
+        return repr(value.item()) if not isinstance(value, np.datetime64 | np.timedelta64) else str(value)
+    return f"'{value}'" if type(value).__module__.startswith(("pandas", "datetime")) else repr(value)
 
 
 def warn(message: str, category: type[Warning]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
-from mixedfit.core.errors import IdentifiabilityWarning, MissingRowsWarning, ModelError, warn
+from mixedfit.core.errors import GroupingWarning, IdentifiabilityWarning, MissingRowsWarning, ModelError, warn
 from mixedfit.core.lazy import lazy
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from mixedfit.formula.parse import GroupingFactor, ParsedFormula, RandomTerm, random_key
@@ -23,6 +24,7 @@ from .model_frame import Missing, ModelFrame, build_frame, names_by_part
 from .model_matrix import Matrices, evaluate
 from .one_level import one_level_grouping
 from .recipe import Recipe, make_recipe
+from .wrong_values import listed_counts, stray_text
 
 __all__ = ["Design", "ManyLevelFactor", "RandomBlock", "build_design"]
 
@@ -222,10 +224,13 @@ def build_design(
     frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing)
     if frame.dropped and missing == "drop":
         warn(
-            f"{frame.dropped} of {frame.dropped + len(frame.index)} rows were dropped for missing values.",
+            f"{frame.dropped} of {frame.dropped + len(frame.index)} rows were dropped for missing values (by column: "
+            f"{listed_counts(frame.missing)}).",
             MissingRowsWarning,
         )
+    _warn_of_stray_text(parsed, frame)
     values = evaluate(parsed, frame, context or {})
+    _check_names("the fixed part", values.x_names)
     total_offset = _add_offsets(frame.offset, values.offsets)
     blocks, groups = _random_blocks(parsed, frame, values)
     recipe = make_recipe(parsed, frame, values, groups, offset=offset, context=context or {})
@@ -248,6 +253,24 @@ def build_design(
     )
 
 
+def _warn_of_stray_text(parsed: ParsedFormula, frame: ModelFrame) -> None:
+    """Warn of text columns among the effects that are numbers but for a few values."""
+    parts = names_by_part(parsed)
+    for name in dict.fromkeys(name for key in parts if key != "y" for name in parts[key]):
+        if name in frame.text and (message := stray_text(name, frame.columns[name])):
+            warn(message, GroupingWarning)
+
+
+def _check_names(where: str, names: Sequence[str]) -> None:
+    """Raise `ModelError` where two columns have one name, by which no result could tell them apart."""
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise ModelError(
+            f"two columns of {where} would be named {twice!r}: a factor's name and level, written together, equal the "
+            "name of another column or level (1 and '1' are written alike). Rename the level or the column."
+        )
+
+
 def _add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:
     parts = ([offset] if offset is not None else []) + list(terms)
     return np.sum(parts, axis=0) if parts else None
@@ -255,7 +278,7 @@ def _add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:
 
 def _random_blocks(
     parsed: ParsedFormula, frame: ModelFrame, values: Matrices
-) -> tuple[tuple[RandomBlock, ...], list[tuple[GroupingFactor, pd.Index[Any], list[Any]]]]:
+) -> tuple[tuple[RandomBlock, ...], list[tuple[GroupingFactor, Grouping, list[Any]]]]:
     """Return the blocks by decreasing number of levels, one for all terms of a grouping factor.
 
     Also return the grouping factor, levels and formula parts of each block, for the recipe.
@@ -265,7 +288,7 @@ def _random_blocks(
         terms.setdefault(frozenset(term.group.columns), []).append(term)
     blocks = [(_one_block(group, frame, values), group) for group in terms.values()]
     blocks.sort(key=lambda pair: -pair[0].levels)
-    groups = [(g[0].group, b.grouping.levels, [part for term in g for part in term.parts]) for b, g in blocks]
+    groups = [(g[0].group, b.grouping, [part for term in g for part in term.parts]) for b, g in blocks]
     return tuple(block for block, _ in blocks), groups
 
 
@@ -289,6 +312,7 @@ def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices)
             arrays.append(z)
             widths = [len(names)] if term.correlated else [len(list(run)) for _, run in groupby(own)]
             parts += [Unstructured(k) if term.correlated else Diagonal(k) for k in widths]
+    _check_names(f"the random effects of {group.name!r}", effects)
     z = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
     sizes = tuple(part.k for part in parts)
     return RandomBlock(grouping, tuple(effects), z, BlockDiagonal(tuple(parts)), sizes, tuple(sources))

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import AnyArray
-from mixedfit.core.errors import DataError, nearest
+from mixedfit.core.errors import DataError, nearest, shown
 
-__all__ = ["as_frame", "category_codes", "check_column", "column_names", "plain_column"]
+from .wrong_values import not_numbers
+
+__all__ = ["as_frame", "category_codes", "check_column", "column_names", "in_index", "plain_column"]
 
 
 def column_names(data: Any) -> list[str]:
@@ -47,7 +49,7 @@ def as_frame(data: Any, columns: Iterable[str]) -> pd.DataFrame:
     """
     wanted = list(dict.fromkeys(columns))
     if isinstance(data, pd.DataFrame):
-        _check_names(wanted, data.columns)
+        _check_names(wanted, data.columns, data.index)
         _check_unique(wanted, data)
         return data
     _check_names(wanted, column_names(data))
@@ -63,15 +65,32 @@ def as_frame(data: Any, columns: Iterable[str]) -> pd.DataFrame:
     return pd.DataFrame(series)
 
 
-def _check_names(wanted: Iterable[str], present: Iterable[Any]) -> None:
+def _check_names(wanted: Iterable[str], present: Iterable[Any], index: Any = None) -> None:
     known = set(present)
     for name in wanted:
         if name not in known:
             names = [str(other) for other in present]
             listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
-            raise DataError(
-                f"no column {name!r} in the data (columns: {listed}). {nearest(name, names)}".rstrip()
-            )
+            advice = _not_text(name, present) or in_index(name, index) or nearest(name, names)
+            raise DataError(f"no column {name!r} in the data (columns: {listed}). {advice}".rstrip())
+
+
+def in_index(name: str, index: Any) -> str:
+    """Return advice if a name is that of the rows' labels, or an empty string."""
+    if name in (getattr(index, "names", None) or ()):
+        return f"{name!r} is the name of the index: make it a column with data.reset_index()."
+    return ""
+
+
+def _not_text(name: str, present: Iterable[Any]) -> str:
+    """Return advice if a column is named by a number, or an empty string."""
+    other = next((column for column in present if not isinstance(column, str) and str(column) == name), None)
+    if other is None:
+        return ""
+    return (
+        f"The column is named by the {type(other).__name__} {shown(other)}; formulas name columns by text: "
+        "data.columns = data.columns.astype(str)."
+    )
 
 
 def _check_unique(wanted: Iterable[str], data: pd.DataFrame) -> None:
@@ -152,9 +171,14 @@ def check_column(name: str, values: pd.Series[Any]) -> None:
             raise _times(name, f"{kind} objects", "object")
         if kind not in ("string", "boolean", "empty", "categorical", *NUMBERS):
             raise DataError(
-                f"column {name!r} has dtype object and holds {kind} values; expected numbers, strings, booleans or "
-                "categories. Convert it with pd.to_numeric or .astype(str)."
+                f"column {name!r} has dtype object and holds {kind} values{_example(values)}; expected numbers, "
+                "strings, booleans or categories. Convert it with pd.to_numeric or .astype(str)."
             )
+
+
+def _example(values: pd.Series[Any]) -> str:
+    clause = not_numbers(values)
+    return f": {clause}" if clause else ""
 
 
 def _is_time(dtype: Any) -> bool:

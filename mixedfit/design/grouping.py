@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from mixedfit.core.errors import GroupingWarning, warn
 
 from .frames import category_codes
 
-__all__ = ["Grouping", "encode", "interact", "warn_of_measurements"]
+__all__ = ["Grouping", "combined_labels", "encode", "interact", "warn_of_measurements"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,11 +30,14 @@ class Grouping:
         Level of each row, 0 … len(levels) − 1.
     levels : pandas.Index
         Labels that occur, in the order of the categories; sorted if there are no categories.
+    parts : tuple of pandas.Index, each of the length of `levels`
+        Of combinations: the label of each level in each column.
     """
 
     name: str
     codes: IntArray
     levels: pd.Index[Any]
+    parts: tuple[pd.Index[Any], ...] = ()
 
 
 def encode(name: str, values: pd.Series[Any]) -> Grouping:
@@ -79,10 +83,39 @@ def interact(name: str, groupings: Sequence[Grouping]) -> Grouping:
     for grouping in groupings[1:]:
         codes = codes * len(grouping.levels) + grouping.codes
     distinct, renumbered = np.unique(codes, return_inverse=True)
-    parts: list[list[str]] = []
+    parts: list[pd.Index[Any]] = []
     rest = distinct
     for grouping in reversed(groupings):
         rest, level = np.divmod(rest, len(grouping.levels))
-        parts.append([str(label) for label in grouping.levels[level]])
-    labels = [":".join(row) for row in zip(*reversed(parts), strict=True)]
-    return Grouping(name, renumbered.astype(np.int64).reshape(-1), pd.Index(labels, dtype=object))
+        parts.insert(0, pd.Index(grouping.levels[level]))
+    levels = pd.Index(combined_labels([part.tolist() for part in parts]), dtype=object)
+    return Grouping(name, renumbered.astype(np.int64).reshape(-1), levels, tuple(parts))
+
+
+def combined_labels(parts: Sequence[Sequence[Any]], known: Container[str] = ()) -> list[str]:
+    """Return a text for each of some distinct combinations of labels, such as ``a:b``.
+
+    Two combinations never share one: where they would, as ("a:b", "c") and ("a", "b:c") or (1, "x") and ("1", "x"),
+    each label is quoted as Python writes it.
+
+    Parameters
+    ----------
+    parts : sequence of sequences
+        The labels of the combinations in each column.
+    known : container of str
+        Texts that other combinations have.
+
+    Examples
+    --------
+    >>> combined_labels([["a", "b"], [1, 2]])
+    ['a:1', 'b:2']
+    >>> combined_labels([["a:b", "a", "x"], ["c", "b:c", "y"]])
+    ["'a:b':'c'", "'a':'b:c'", 'x:y']
+    """
+    rows = list(zip(*parts, strict=True))
+    texts = [":".join(map(str, row)) for row in rows]
+    counts = Counter(texts)
+    return [
+        ":".join(map(repr, row)) if counts[text] > 1 or text in known else text
+        for text, row in zip(texts, rows, strict=True)
+    ]

@@ -11,14 +11,15 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import AnyArray, Array
-from mixedfit.core.errors import DataError, FormulaError, nearest
+from mixedfit.core.errors import DataError, FormulaError, nearest, shown
 from mixedfit.core.options import check_one_of
 from mixedfit.formula.parse import ParsedFormula
 from mixedfit.formula.r_syntax import hint
 
 from .excluded import Excluded
-from .frames import as_frame, category_codes, check_column, column_names, plain_column
+from .frames import as_frame, category_codes, check_column, column_names, in_index, plain_column
 from .grouping import Grouping, encode
+from .wrong_values import listed_counts, not_numbers
 
 __all__ = [
     "Missing",
@@ -57,6 +58,10 @@ class ModelFrame:
         All rows, if those left out stay in row-wise answers.
     whole : dict of str to pandas.Series
         The needed columns of all rows, as given.
+    missing : dict of str to int
+        Number of missing values of each column that has some.
+    text : frozenset of str
+        Columns of text, which have become categories.
     """
 
     columns: dict[str, pd.Series[Any]]
@@ -66,6 +71,8 @@ class ModelFrame:
     dropped: int
     excluded: Excluded | None = None
     whole: dict[str, pd.Series[Any]] = field(default_factory=dict)
+    missing: dict[str, int] = field(default_factory=dict)
+    text: frozenset[str] = frozenset()
     _groupings: dict[str, Grouping] = field(default_factory=dict)
 
     def grouping(self, column: str) -> Grouping:
@@ -89,7 +96,7 @@ def build_frame(
     """
     check_one_of("missing", missing, get_args(Missing), error=DataError)
     names = column_names(data)
-    needed = _needed_columns(parsed, names)
+    needed = _needed_columns(parsed, names, getattr(data, "index", None))
     extra = [v for v in (weights, offset) if isinstance(v, str)]
     table = as_frame(data, [*needed, *extra])
     rows = len(table)
@@ -98,25 +105,56 @@ def build_frame(
     absent = np.zeros(rows, dtype=bool) if offset_values is None else np.isnan(offset_values)
     columns = {name: table[name] for name in dict.fromkeys([*needed, *extra])}
     per_column = _missing_by_column(columns, absent)
-    count, whole = int(absent.sum()), columns
+    whole = columns
+    if offset_values is not None and not isinstance(offset, str) and np.isnan(offset_values).any():
+        per_column["offset"] = int(np.isnan(offset_values).sum())
+    count = int(absent.sum())
     if count and missing == "raise":
-        first = table.index[np.flatnonzero(absent)[0]]
+        first = shown(table.index[np.flatnonzero(absent)[0]])
         raise DataError(
-            f"{count} rows have missing values (by column: {per_column}; first row: {first!r}) and "
+            f"{count} rows have missing values (by column: {per_column}; first row: {first}) and "
             "missing='raise' was asked for. Fill or remove them, or use missing='drop'."
         )
     if count == rows:
-        what = "the data have no rows" if rows == 0 else f"none of the {rows} rows is complete"
-        raise DataError(f"{what} in the columns {', '.join(needed)}; a model needs at least one row.")
+        raise _no_rows(rows, needed, per_column)
     if count:
         columns = {name: column[~absent] for name, column in columns.items()}
         weight_values = None if weight_values is None else weight_values[~absent]
         offset_values = None if offset_values is None else offset_values[~absent]
-    _check_weights(weight_values)
-    columns = {name: plain_column(column) for name, column in columns.items()}
+    given = columns
+    columns = {name: plain_column(column) for name, column in given.items()}
+    text = frozenset(
+        name for name, own in columns.items() if own is not given[name] and _is_labels(own, given[name])
+    )
     index = table.index if not count else table.index[~absent]
+    _check_weights(weight_values, index)
     kept = Excluded(table.index, np.flatnonzero(~absent)) if count and missing == "exclude" else None
-    return ModelFrame(columns, index, weight_values, offset_values, count, kept, whole)
+    return ModelFrame(
+        columns, index, weight_values, offset_values, count, kept, whole, missing=per_column, text=text
+    )
+
+
+def _is_labels(own: pd.Series[Any], given: pd.Series[Any]) -> bool:
+    return isinstance(own.dtype, pd.CategoricalDtype) and not isinstance(given.dtype, pd.CategoricalDtype)
+
+
+def _no_rows(rows: int, needed: list[str], missing: dict[str, int]) -> DataError:
+    """Return the error for data without a complete row, with the columns at fault."""
+    if rows == 0:
+        return DataError(
+            f"the data have no rows in the columns {', '.join(needed)}; a model needs at least one row."
+        )
+    empty = [repr(name) for name, count in missing.items() if count == rows]
+    if empty:
+        return DataError(
+            f"none of the {rows} rows is complete: {', '.join(empty)} {'is' if len(empty) == 1 else 'are'} missing in "
+            f"every row. Fill {'it' if len(empty) == 1 else 'them'}, or leave {'it' if len(empty) == 1 else 'them'} "
+            "out of the formula."
+        )
+    return DataError(
+        f"none of the {rows} rows is complete in the columns {', '.join(needed)} (missing values by column: "
+        f"{listed_counts(missing)}); a model needs at least one row."
+    )
 
 
 def _missing_by_column(columns: dict[str, pd.Series[Any]], absent: AnyArray) -> dict[str, int]:
@@ -143,7 +181,7 @@ def missing_values(column: pd.Series[Any]) -> AnyArray | None:
     return column.isna().to_numpy()
 
 
-def _needed_columns(parsed: ParsedFormula, columns: list[str]) -> list[str]:
+def _needed_columns(parsed: ParsedFormula, columns: list[str], index: Any) -> list[str]:
     """Return the columns in the formula, in order of appearance.
 
     Raises
@@ -164,7 +202,7 @@ def _needed_columns(parsed: ParsedFormula, columns: list[str]) -> list[str]:
                 source=parsed.source,
                 start=span[0],
                 end=span[1],
-                advice=nearest(name, columns),
+                advice=in_index(name, index) or nearest(name, columns),
             )
     return list(needed)
 
@@ -248,13 +286,20 @@ def _per_row(what: str, value: Any, table: pd.DataFrame, rows: int) -> Array | N
     try:
         array = np.asarray(source, dtype=float).reshape(-1)
     except (TypeError, ValueError):
-        raise DataError(f"{what} must be numbers, one a row, or the name of a column.") from None
+        raise DataError(
+            f"{what} must be numbers, one a row, or the name of a column{_because(source)}."
+        ) from None
     if array.size != rows:
         raise DataError(f"{what} has {array.size} values for {rows} rows of data; give one a row.")
     if what == "offset" and np.isinf(array).any():
-        row = int(np.flatnonzero(np.isinf(array))[0])
-        raise DataError(f"offset is infinite in row {row}; expected finite numbers.")
+        row = table.index[int(np.flatnonzero(np.isinf(array))[0])]
+        raise DataError(f"offset is infinite in row {shown(row)}; expected finite numbers.")
     return array
+
+
+def _because(values: Any) -> str:
+    clause = not_numbers(values) if np.ndim(values) == 1 else ""
+    return f"; {clause}" if clause else ""
 
 
 def _aligned(what: str, values: Any, table: pd.DataFrame) -> Any:
@@ -271,15 +316,15 @@ def _aligned(what: str, values: Any, table: pd.DataFrame) -> Any:
     return values.loc[table.index]
 
 
-def _check_weights(weights: Array | None) -> None:
+def _check_weights(weights: Array | None, index: pd.Index[Any]) -> None:
     if weights is None:
         return
     bad = ~(np.isfinite(weights) & (weights >= 0))
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise DataError(
-            f"weights must be finite and not negative; {int(bad.sum())} are not (first: {weights[row]} in row {row}). "
-            "A weight of 0 leaves a row out of the fit."
+            f"weights must be finite and not negative; {int(bad.sum())} are not (first: {weights[row]} in row "
+            f"{shown(index[row])}). A weight of 0 leaves a row out of the fit."
         )
     if not weights.any():
         raise DataError("all weights are 0; at least one row needs a positive weight.")

@@ -13,16 +13,17 @@ from formulaic import Formula
 from formulaic.errors import FormulaicError
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import DataError, FormulaError, ModelError, nearest
+from mixedfit.core.errors import DataError, FormulaError, ModelError, nearest, shown
 from mixedfit.formula.parse import ParsedFormula, random_key
 from mixedfit.formula.r_syntax import hint
 
 from .grouping import Grouping
 from .materializer import Materializer
-from .model_frame import ModelFrame
+from .model_frame import ModelFrame, names_by_part
 from .one_level import OneLevelError, check_coded_columns, one_level_factor
 from .r_names import r_names
 from .splines import bs, ns
+from .wrong_values import response_error
 
 __all__ = ["MANY_LEVELS", "Matrices", "evaluate"]
 
@@ -266,16 +267,16 @@ def _plain_term(
 
 def _check_response(parsed: ParsedFormula, frame: ModelFrame) -> None:
     """Raise an error if the response is categorical, or stands among its own predictors."""
-    column = frame.columns.get(parsed.response.strip("`"))
-    if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
-        raise DataError(
-            f"the response {parsed.response!r} is text, such as {column.iloc[0]!r}; expected numbers. Convert numbers "
-            "written as text with pd.to_numeric; a linear mixed model has no response of labels."
-        )
     if any(str(term) == parsed.response for term in parsed.matrices.X):
         raise FormulaError(
             f"the response {parsed.response!r} also stands on the right of '~'.", source=parsed.source
         )
+    if re.search(r"[=!]=|\bC\(", parsed.response):
+        return
+    for name in names_by_part(parsed)["y"]:
+        column = frame.columns.get(name)
+        if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
+            raise DataError(response_error(name, column))
 
 
 def _split_many(parsed: ParsedFormula, frame: ModelFrame) -> tuple[Any, list[tuple[Grouping, int, str]]]:
@@ -333,7 +334,7 @@ def _check_finite(names: tuple[str, ...], values: Array, frame: ModelFrame, what
     row, column = (int(i[0]) for i in np.nonzero(bad))
     raise DataError(
         f"{what}, {names[column]!r}, is {values[row, column]} in {int(bad.any(axis=1).sum())} row(s) (first: row "
-        f"{frame.index[row]!r}); expected finite numbers. Check the transformation or remove these rows."
+        f"{shown(frame.index[row])}); expected finite numbers. Check the transformation or remove these rows."
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from mixedfit.core.errors import ModelError
+from mixedfit.core.errors import ModelError, shown
 from mixedfit.formula.parse import ParsedFormula
 
 from .model_frame import ModelFrame, missing_values
+from .wrong_values import listed_counts
 
 __all__ = ["OneLevelError", "check_coded_columns", "one_level_factor", "one_level_grouping"]
 
@@ -62,7 +62,7 @@ def one_level_factor(found: OneLevelError, frame: ModelFrame) -> ModelError:
     called = _CALLED.match(found.expression)
     name = next(filter(None, called.groups())) if called else found.expression
     return ModelError(
-        f"factor {name!r} has one level, {_plain(found.level)!r}, in the {len(frame.index)} rows used, so that "
+        f"factor {name!r} has one level, {shown(found.level)}, in the {len(frame.index)} rows used, so that "
         f"nothing can be compared.{_lost(name, frame)} Remove it from the formula."
     )
 
@@ -71,7 +71,7 @@ def one_level_grouping(name: str, columns: tuple[str, ...], level: Any, frame: M
     """Return the error for a grouping factor."""
     lost = next(filter(None, (_lost(column, frame) for column in columns)), "")
     return ModelError(
-        f"grouping factor {name!r} has one level, {_plain(level)!r}, in the {len(frame.index)} rows used; a variance "
+        f"grouping factor {name!r} has one level, {shown(level)}, in the {len(frame.index)} rows used; a variance "
         f"between levels needs at least two.{lost} Remove the term, or check that the column is the right one."
     )
 
@@ -85,20 +85,15 @@ def _lost(name: str, frame: ModelFrame) -> str:
     others = ((whole.astype(object) != kept) & whole.notna()).to_numpy(dtype=bool)
     if not others.any():
         return ""
-    levels = [repr(_plain(level)) for level in pd.unique(whole[others].astype(object))]
+    levels = [shown(level) for level in pd.unique(whole[others].astype(object))]
     listed = ", ".join(levels[:LISTED]) + (", …" if len(levels) > LISTED else "")
-    columns = [
-        repr(column)
+    counts = {
+        column: int(missing[others].sum())
         for column, values in frame.whole.items()
         if (missing := missing_values(values)) is not None and missing[others].any()
-    ]
-    where = f" in {', '.join(columns)}" if columns else ""
+    }
+    where = f" (by column: {listed_counts(counts)})" if counts else ""
     return (
         f" The {int(others.sum())} rows with its other levels ({listed}) were left out for missing values{where}: "
         "complete or leave out what is missing to keep them."
     )
-
-
-def _plain(level: Any) -> Any:
-    """Return a numpy scalar as Python's."""
-    return level.item() if isinstance(level, np.generic) else level

@@ -201,7 +201,8 @@ class Diagnostics:
         names : {"lme4", "long", "words"}
             Names of the variance parameters.
         progress : bool, optional
-            Whether to show progress; by default on a terminal, after two seconds.
+            Whether to show progress; by default on a terminal, after two seconds. An interrupt keeps the cases that
+            are done.
 
         Raises
         ------

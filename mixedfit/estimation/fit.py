@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array, IntArray
-from mixedfit.core.errors import DataError, ModelError
+from mixedfit.core.errors import DataError, ModelError, shown
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads, inverse
 from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
@@ -360,8 +360,10 @@ def refit_design(fit: Fit, y: Array) -> Fit:
             )
         )
     if not np.all(np.isfinite(y)):
+        bad = np.flatnonzero(~np.isfinite(y))
         raise DataError(
-            "the new response has missing or infinite values; refit needs one finite number a row."
+            f"the new response has missing or infinite values ({bad.size}; first: {y[bad[0]]} in row "
+            f"{shown(fit.design.index[bad[0]])}); refit needs one finite number a row."
         )
     begun = perf_counter()
     design = fit.design.with_response(y)

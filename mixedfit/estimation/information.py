@@ -137,7 +137,7 @@ class Information:
                 )
             else:
                 place = cross.place(f)
-                rest[:, place.offset : place.stop] = c.reshape(-1, count).T
+                rest[:, place.offset : place.stop] = c.reshape(place.stop - place.offset, count).T
         if cross.q_random:
             add_tail_variates(tail, rest, products, crossed)
         with blas_threads(1):

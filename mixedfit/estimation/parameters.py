@@ -229,6 +229,7 @@ def jacobian(fit: Fit, parameters: Sequence[Parameter]) -> Array:
             root, slope = fit.chart.formula_roots[parameter.block], fit.chart.root_slopes[parameter.block]
             i, j = parameter.first, parameter.second
             squares = np.sum(root * root, axis=1)
+            squares[squares == 0.0] = np.nan  # other effects of the block, on the boundary
             relative = np.einsum("mij,ij->mi", slope, root) / squares[:, None].T  # ∂ log SD
             if i == j:
                 deviation = fit.sigma * float(np.sqrt(squares[i]))
@@ -279,7 +280,7 @@ def choose(parameters: Sequence[Parameter], wanted: str | Iterable[str] | None) 
     out: list[int] = []
     for name in names:
         found = [i for i, p in enumerate(parameters) if _matches(p, name)]
-        if not found:
+        if not found and name not in _KINDS:
             known = [p.name for p in parameters]
             every = [t for p in parameters for t in (p.name, p.long_name, p.words)]
             raise ModelError(
@@ -290,11 +291,13 @@ def choose(parameters: Sequence[Parameter], wanted: str | Iterable[str] | None) 
     return np.array(out, dtype=np.int64)
 
 
+_KINDS = {"variances": False, "theta_": False, "fixed": True, "beta_": True}
+"""Names of all parameters of a kind, and whether they are the fixed effects; a model may have none."""
+
+
 def _matches(parameter: Parameter, name: object) -> bool:
-    if name in ("variances", "theta_"):
-        return parameter.kind != "fixed"
-    if name in ("fixed", "beta_"):
-        return parameter.kind == "fixed"
+    if isinstance(name, str) and name in _KINDS:
+        return (parameter.kind == "fixed") is _KINDS[name]
     return name in (parameter.name, parameter.long_name, parameter.words)
 
 

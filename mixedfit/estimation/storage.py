@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import DataError
-from mixedfit.core.json_index import pack_index, unpack_index
+from mixedfit.core.json_index import pack_labels, unpack_index
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from mixedfit.crossproducts.crossprod import cross_products
 from mixedfit.design.design import Design, ManyLevelFactor, RandomBlock
@@ -83,8 +84,7 @@ def design_header(design: Design) -> dict[str, Any]:
     """Return the part of a design that is stored as JSON: names and levels."""
     blocks = [
         {
-            "name": block.name,
-            "levels": pack_index(block.grouping.levels),
+            **_named(block.grouping),
             "effects": block.effects,
             "terms": [[part.invariance, part.k] for part in block.structure.parts],
             "sources": block.sources,
@@ -92,20 +92,33 @@ def design_header(design: Design) -> dict[str, Any]:
         for block in design.blocks
     ]
     many = [
-        {"name": f.grouping.name, "levels": pack_index(f.grouping.levels), "first": f.first, "names": f.names}
+        {
+            **_named(f.grouping),
+            "first": f.first,
+            "names": f.names,
+        }
         for f in design.many
     ]
     return {
         "formula": design.formula.source,
         "expand": design.formula.expand,
         "x_names": design.x_names,
-        "index": pack_index(design.index),
+        "index": _pack_rows(design.index),
         "dropped": design.dropped,
-        "all_index": None if design.excluded is None else pack_index(design.excluded.index),
+        "all_index": None if design.excluded is None else _pack_rows(design.excluded.index),
         "blocks": blocks,
         "many": many,
         "recipe": None if design.recipe is None else pack(design.recipe),
     }
+
+
+def _pack_rows(index: pd.Index[Any]) -> dict[str, Any]:
+    return pack_labels("the labels of the rows", index, "Fit to data.reset_index(drop=True)")
+
+
+def _named(grouping: Grouping) -> dict[str, Any]:
+    what, advice = f"the levels of {grouping.name!r}", "Fit to data with text labels, .astype(str)"
+    return {"name": grouping.name, "levels": pack_labels(what, grouping.levels, advice)}
 
 
 def read(path: str | Path, others: Mapping[str, Rebuild] | None = None) -> Any:

@@ -36,6 +36,8 @@ _IDIOMS = (
         r"\brelevel\s*\(",
         'To choose the reference level write C(x, contr.treatment(base="level")), or order the categories in the data.',
     ),
+    (r"\bdummy\s*\(", "For the indicator of a level write I(f == 'level')."),
+    (r"[^(\w]\([^()]*[^-<>=!]([<>]=?|[=!]=)[^()]*\)", "Write a comparison in I(...): I(x > 0)."),
     (r"\binteraction\s*\(", "Write a:b for the interaction of two columns."),
     (r"\w\(.*Q\(", "This call cannot take Q(...): give the column another name in the data."),
     (

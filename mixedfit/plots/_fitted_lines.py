@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import IntArray
-from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.errors import ModelError, nearest, shown
 from mixedfit.core.format import without_quotes
 from mixedfit.core.options import check_count
 from mixedfit.design.design import RandomBlock
@@ -200,5 +200,5 @@ def _chosen_levels(fit: Fit, block: RandomBlock, groups: int | list[Any]) -> lis
     for label in chosen:
         if str(label) not in known:
             hint = nearest(str(label), known)
-            raise ModelError(f"{label!r} is not a level of {block.name!r}. {hint}".rstrip())
+            raise ModelError(f"{shown(label)} is not a level of {block.name!r}. {hint}".rstrip())
     return [known[str(label)] for label in chosen]

@@ -91,12 +91,17 @@ def shrinkage(
         _name_outliers(ax, fits, alone, moved, ok)
     _limit_to_bulk(ax, np.vstack([alone, ours]))
     _legend(ax, scale=1.3 if many else 1.0, below=own)
-    lacking = int((~ok).sum())
-    count = (
-        f"\n({lacking} without least squares of {'its' if lacking == 1 else 'their'} own)" if lacking else ""
+    title = f"Shrinkage of {ours.shape[0]:,} levels of {fits.group}"
+    note = _lacking(fits)
+    return finish(
+        ax, x=without_quotes(first), y=without_quotes(second), title=f"{title}\n({note})" if note else title
     )
-    title = f"Shrinkage of {ours.shape[0]:,} levels of {fits.group}{count}"
-    return finish(ax, x=without_quotes(first), y=without_quotes(second), title=title)
+
+
+def _lacking(fits: GroupFits) -> str:
+    """Return a note on groups whose own rows do not determine their coefficients; empty if there are none."""
+    lacking = int((~fits.determined).sum())
+    return f"{lacking} without least squares of {'its' if lacking == 1 else 'their'} own" if lacking else ""
 
 
 def _arrows(ax: Any, start: Array, end: Array, many: bool) -> None:
@@ -141,6 +146,8 @@ def _legend(ax: Any, *, scale: float, below: bool) -> None:
 
 def _name_outliers(ax: Any, fits: GroupFits, alone: Array, moved: Array, ok: Any) -> None:
     """Name the five groups that move farthest, in units of the SD of each coefficient."""
+    if not len(alone):
+        return
     sd = np.std(alone, axis=0) + 1e-300
     labels = level_words(fits.alone.index[ok])
     for i in np.argsort(-np.linalg.norm((alone - moved) / sd, axis=1))[:5]:
@@ -149,6 +156,8 @@ def _name_outliers(ax: Any, fits: GroupFits, alone: Array, moved: Array, ok: Any
 
 def _limit_to_bulk(ax: Any, points: Array) -> None:
     """If a few points lie very far out, set the limits to the bulk and give the number of points beyond."""
+    if not len(points):
+        return
     low, high = np.quantile(points, [0.01, 0.99], axis=0)
     reach = np.maximum(high - low, 1e-12)
     inside = np.all((points >= low - reach) & (points <= high + reach), axis=1)
@@ -223,7 +232,7 @@ def shrinkage_by_size(
                 textcoords="offset points", fontsize=8.5, ha="right", va="bottom", color=INK)  # fmt: skip
     _limit_to_bulk(ax, np.column_stack([sizes[ok], alone[ok]]))
     _legend(ax, scale=1.4, below=own)
-    return finish(ax, x=words, y=without_quotes(name))
+    return finish(ax, x=words, y=without_quotes(name), title=_lacking(fits))
 
 
 def _sizes(ax: Any, fits: GroupFits, alone: Array) -> tuple[Array, str]:

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array, BoolArray
-from mixedfit.core.errors import DataError, ModelError
+from mixedfit.core.errors import DataError, ModelError, shown
 from mixedfit.design.design import Design
 from mixedfit.design.frames import as_frame, column_names
 from mixedfit.design.recipe import NewRows, usable
+from mixedfit.design.wrong_values import not_numbers
 from mixedfit.estimation.fit import Fit
 
 __all__ = [
@@ -108,7 +109,10 @@ def per_row(what: str, value: Any, newdata: Any, n: int) -> Array | None:
     try:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError):
-        raise DataError(f"{what} must be numbers, one a row, or the name of a column.") from None
+        clause = not_numbers(value) if np.ndim(value) == 1 else ""
+        raise DataError(
+            f"{what} must be numbers, one a row, or the name of a column{f'; {clause}' if clause else ''}."
+        ) from None
     if array.ndim > 1 or array.size not in (1, n):
         raise DataError(
             f"{what} has shape {array.shape} for {n} rows; give one number a row, or one for all."
@@ -170,14 +174,14 @@ def check_types(name: str, unseen: Sequence[Any], known: pd.Index[Any]) -> None:
         twin = texts.get(str(label))
         if twin is not None:
             raise DataError(
-                f"{_new_levels(name, unseen)}. It has {twin!r} of type "
+                f"{_new_levels(name, unseen)}. It has {shown(twin)} of type "
                 f"{type(twin).__name__}, where this is of type {type(label).__name__}: convert the column."
             )
 
 
 def _new_levels(name: str, unseen: Sequence[Any]) -> str:
-    shown = ", ".join(map(repr, unseen[:10])) + (f", … ({len(unseen)})" if len(unseen) > 10 else "")
-    return f"{name!r} has levels that the fit did not see: {shown}"
+    listed = ", ".join(map(shown, unseen[:10])) + (f", … ({len(unseen)})" if len(unseen) > 10 else "")
+    return f"{name!r} has levels that the fit did not see: {listed}"
 
 
 def residual_variance(fit: Fit, newdata: Any, weights: Any, n: int) -> Array:

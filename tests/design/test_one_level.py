@@ -69,7 +69,7 @@ def test_factor_with_one_level_must_be_refused_when_missing_values_cost_the_othe
     rest = spelling if "|" in spelling else f"{spelling} + (1 | g)"
     message = refusal(f"y ~ z + {rest}", data)
     assert "factor 'B' has one level, 'b1', in the 48 rows used" in message
-    assert "48 rows with its other levels ('b2') were left out for missing values in 'z'" in message
+    assert "48 rows with its other levels ('b2') were left out for missing values (by column: z: " in message
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
@@ -113,7 +113,7 @@ def test_columns_at_fault_must_be_those_that_are_missing_in_rows_with_other_leve
     data.loc[other & (data["g"] >= 6), "x"] = np.nan
     data.loc[0, "f"] = None
     message = refusal("y ~ z + x + f + C(B, contr.sum) + (1 | g)", data)
-    assert "in 'x', 'z':" in message or "in 'z', 'x':" in message
+    assert "(by column: z: 24, x: 24)" in message
 
 
 def test_grouping_factor_with_one_level_must_name_what_cost_the_others(data: pd.DataFrame) -> None:
@@ -121,7 +121,7 @@ def test_grouping_factor_with_one_level_must_name_what_cost_the_others(data: pd.
     message = refusal("y ~ z + (1 | g)", data)
     assert "grouping factor 'g' has one level, 0, in the 8 rows used" in message
     assert (
-        "88 rows with its other levels (1, 2, 3, 4, 5, …) were left out for missing values in 'z'" in message
+        "88 rows with its other levels (1, 2, 3, 4, 5, …) were left out for missing values (by column: z: " in message
     )
 
 

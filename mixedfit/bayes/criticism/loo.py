@@ -14,8 +14,8 @@ import pandas as pd
 from mixedfit.bayes.draws.convergence import ess_mean
 from mixedfit.bayes.draws.record import PosteriorDraws, factor_position
 from mixedfit.bayes.draws.row_density import observed_response, pieces, row_log_density
-from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError
+from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.errors import ModelError, SamplingWarning, shown, warn
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.progress import Progress
 
@@ -78,12 +78,10 @@ def expected_density(
     elpd, penalty, khat, variance = (np.concatenate(part) for part in zip(*parts, strict=True))
     variance /= efficiency
     refitted = np.flatnonzero(khat > khat_threshold(draws)) if refit else np.zeros(0, np.int64)
-    with Progress(progress) as shown:
-        for done, unit in enumerate(refitted.tolist()):
-            exact, variance[unit] = _refit(posterior, by, unit, index[unit])
-            penalty[unit] += elpd[unit] - exact
-            elpd[unit], khat[unit] = exact, np.nan
-            shown.count(done + 1, refitted.size, "refits")
+    exact, variances = _refits(posterior, by, refitted, index, progress)
+    refitted = refitted[: exact.size]
+    penalty[refitted] += elpd[refitted] - exact
+    elpd[refitted], khat[refitted], variance[refitted] = exact, np.nan, variances
     out = ExpectedDensity(
         method,
         "row" if by is None else by,
@@ -100,6 +98,26 @@ def expected_density(
     return out
 
 
+def _refits(
+    posterior: PosteriorDraws, by: str | None, units: IntArray, index: pd.Index[Any], progress: bool | None
+) -> tuple[Array, Array]:
+    """Return the exact log density of each unit and its variance; after an interrupt those of the first units."""
+    found: list[tuple[float, float]] = []
+    with Progress(progress) as shown:
+        try:
+            for done, unit in enumerate(units.tolist()):
+                found.append(_refit(posterior, by, unit, index[unit]))
+                shown.count(done + 1, units.size, "refits")
+        except KeyboardInterrupt:
+            warn(
+                f"stopped after {len(found)} of {units.size} refits, which are kept; the other "
+                f"{'rows' if by is None else f'levels of {by}'} have their importance-sampling estimates.",
+                SamplingWarning,
+            )
+    values = np.array(found, dtype=float).reshape(-1, 2)
+    return values[:, 0], values[:, 1]
+
+
 def _refit(posterior: PosteriorDraws, by: str | None, unit: int, label: Any) -> tuple[float, float]:
     """Return the log density of a row or group under the posterior without it, and its Monte-Carlo variance."""
     design = posterior.design
@@ -111,7 +129,7 @@ def _refit(posterior: PosteriorDraws, by: str | None, unit: int, label: Any) -> 
     other = posterior.without(rows, unit)
     if not np.array_equal(other.kept, posterior.kept):
         raise ModelError(
-            f"without {'row' if by is None else by} {label!r} not all coefficients can be "
+            f"without {'row' if by is None else by} {shown(label)} not all coefficients can be "
             "estimated, so that it cannot be predicted; use loo() without refit=True."
         )
     densities = _units(replace(other, design=design), by, "loo")[1]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import AnyArray, Array, IntArray
-from mixedfit.core.errors import DataError
+from mixedfit.core.errors import DataError, shown
 from mixedfit.core.seeds import generator
 from mixedfit.design.design import Design
 from mixedfit.design.recipe import NewRows, usable
@@ -49,7 +49,7 @@ def predict(
             scale = scales.row_sigma(codes, labels, rng)
         out += residual_draws(out.shape, scale * noise, rng, scales)
     notes = (
-        f"{name} {listed(list(map(repr, labels)), 5)}: not in the fit, drawn anew from the distribution of groups."
+        f"{name} {listed(list(map(shown, labels)), 5)}: not in the fit, drawn anew from the distribution of groups."
         for name, labels in new.items()
         if labels
     )
@@ -64,7 +64,7 @@ def _check_complete(rows: NewRows, X: Array) -> None:
     if missing.any():
         raise DataError(
             f"{int(missing.sum())} rows have missing values in variables of the model, the first with index "
-            f"{rows.index[int(np.argmax(missing))]!r}; leave them out."
+            f"{shown(rows.index[int(np.argmax(missing))])}; leave them out."
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import AnyArray, IntArray
-from mixedfit.core.errors import DataError, GroupingWarning, ModelError, nearest, warn
+from mixedfit.core.errors import DataError, GroupingWarning, ModelError, nearest, shown, warn
 from mixedfit.design.design import Design
 from mixedfit.design.frames import as_frame, check_column, column_names, plain_column
 from mixedfit.design.grouping import Grouping, encode, interact
@@ -57,7 +57,11 @@ class ResidualGroups:
             If a column is absent or has missing values.
         """
         codes, labels = group_codes(
-            self.columns, self.kinds, self.levels, as_frame(data, self.columns)[list(self.columns)]
+            self.columns,
+            self.kinds,
+            self.levels,
+            self.grouping.parts,
+            as_frame(data, self.columns)[list(self.columns)],
         )
         missing = [label is None for label in labels]
         if any(missing):
@@ -151,6 +155,6 @@ def _rows(design: Design, columns: tuple[str, ...], name: str, data: Any) -> pd.
     if absent.any():
         raise DataError(
             f"{name!r} is missing in {int(absent.sum())} of the rows used, the first with index "
-            f"{table.index[int(np.argmax(absent))]!r}; drop them from the data."
+            f"{shown(table.index[int(np.argmax(absent))])}; drop them from the data."
         )
     return pd.DataFrame({column: plain_column(table[column]) for column in columns})

@@ -54,8 +54,11 @@ def gibbs(
     sigma: str = "common",
     data: Any = None,
     progress: bool | None = None,
+    keep_partial: bool = True,
 ) -> Posterior:
     """Return draws from the posterior of a design's model; see `LinearMixedModel.gibbs`.
+
+    Without `keep_partial` an interrupt is raised, and does not keep the draws so far.
 
     Raises
     ------
@@ -71,7 +74,7 @@ def gibbs(
     begun = perf_counter()
     make = _chain_maker(restricted, cross, placement, error_model, Plan.of(draws, tune, thin, keep_effects))
     runs = [make(np.random.default_rng(child)) for child in seed_sequence(seed).spawn(chains)]
-    kept = _sampled(runs, draws, workers, progress)
+    kept = _sampled(runs, draws, workers, progress, keep_partial)
     settings = {"tune": tune, "thin": thin, "seconds": perf_counter() - begun}
     posterior = _posterior(restricted, cross, placement, error_model, order, runs, kept, settings)
     if posterior._stuck:
@@ -92,13 +95,13 @@ def _check_counts(draws: int, tune: int, chains: int, thin: int) -> None:
     check_count("thin", thin, 1)
 
 
-def _sampled(runs: list[Chain], draws: int, workers: int, progress: bool | None) -> int:
+def _sampled(runs: list[Chain], draws: int, workers: int, progress: bool | None, keep_partial: bool) -> int:
     """Run the chains and return the number of draws kept of each: fewer than `draws` after an interrupt."""
     with blas_threads(1), Progress(progress) as shown:
         finished = _run_all(runs, workers, shown)
     kept = min(run.kept for run in runs)
     if not finished:
-        if kept < 4:
+        if kept < 4 or not keep_partial:
             raise KeyboardInterrupt
         warn(f"stopped after {kept} of {draws} draws a chain; these are kept.", SamplingWarning)
     return kept
@@ -120,7 +123,9 @@ def _sample_without(design: Design, options: Mapping[str, Any], rows: IntArray, 
     with warnings.catch_warnings():
         for category in (PriorWarning, GroupingWarning):  # the first sampling has given them
             warnings.simplefilter("ignore", category)
-        return gibbs(replace(design, weights=weights), seed=seed, progress=False, **options)
+        return gibbs(
+            replace(design, weights=weights), seed=seed, progress=False, keep_partial=False, **options
+        )
 
 
 def _placed(design: Design, priors: Mapping[str, Any] | None) -> tuple[Design, CrossProducts, Placement]:

@@ -21,6 +21,7 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import DataError, ModelError
 from mixedfit.core.lazy import lazy
 from mixedfit.design.frames import as_frame, column_names
+from mixedfit.design.grouping import Grouping
 from mixedfit.design.model_frame import ModelFrame, names_by_part
 from mixedfit.design.model_matrix import CONTEXT, Matrices, plain_matrices
 from mixedfit.formula.parse import GroupingFactor, ParsedFormula, random_key
@@ -82,16 +83,18 @@ class Recipe:
         return state
 
     @property
+    def own_names(self) -> list[str]:
+        """Names of the user's functions and constants that the formula uses."""
+        return [n for n in self.context if re.search(rf"(?<![\w.]){re.escape(n)}\b", self.parsed.source)]
+
+    @property
     def without_context(self) -> str:
         """The `refusal` of a recipe without the functions of the user; empty if the formula uses none."""
-        used = [
-            name for name in self.context if re.search(rf"(?<![\w.]){re.escape(name)}\b", self.parsed.source)
-        ]
-        if not used:
+        if not self.own_names:
             return ""
         return (
-            f"the formula uses functions or constants of your own ({', '.join(used)}), which do not go with a copy "
-            "of the fit. Build the model again with mixedfit.lmm to ask about further rows."
+            f"the formula uses functions or constants of your own ({', '.join(self.own_names)}), which do not go with "
+            "a copy of the fit. Build the model again with mixedfit.lmm to ask about further rows."
         )
 
     def rows(
@@ -134,7 +137,7 @@ class Recipe:
         n = len(table)
         nothing = np.full(n, -1, dtype=np.int64), np.full(n, None, dtype=object)
         levels = [
-            group_codes(g.columns, g.kinds, g.levels, table) if f in looked else nothing
+            group_codes(g.columns, g.kinds, g.levels, g.parts, table) if f in looked else nothing
             for f, g in enumerate(self.groups)
         ]
         z = [
@@ -345,7 +348,7 @@ def make_recipe(
     parsed: ParsedFormula,
     frame: ModelFrame,
     values: Matrices,
-    groups: Iterable[tuple[GroupingFactor, pd.Index[Any], Sequence[Any]]],
+    groups: Iterable[tuple[GroupingFactor, Grouping, Sequence[Any]]],
     *,
     offset: Any,
     context: Mapping[str, Any],
@@ -356,7 +359,7 @@ def make_recipe(
     ----------
     parsed, frame, values
         Formula, rows and matrices of the fit.
-    groups : iterable of (GroupingFactor, levels, parts)
+    groups : iterable of (GroupingFactor, Grouping, parts)
         The blocks of the design, in order, with the formula parts of their effects.
     offset : None, str or array
         The argument of `build_design`.
@@ -392,12 +395,10 @@ def _cells(
     return count_cells(fixed, frame.columns, called=called, weights=frame.weights)
 
 
-def _group(
-    frame: ModelFrame, group: GroupingFactor, levels: pd.Index[Any], parts: Sequence[Any]
-) -> GroupRecipe:
+def _group(frame: ModelFrame, group: GroupingFactor, grouping: Grouping, parts: Sequence[Any]) -> GroupRecipe:
     kinds = tuple(getattr(frame.columns[column].dtype, "kind", "O") for column in group.columns)
     keys = tuple(random_key(part) for part in parts)
-    return GroupRecipe(group.name, group.columns, kinds, levels, keys)
+    return GroupRecipe(group.name, group.columns, kinds, grouping.levels, keys, grouping.parts)
 
 
 def usable(recipe: Recipe | None) -> Recipe:

@@ -5,6 +5,7 @@ formulaic evaluates the code in a formula. A formula from a file is evaluated on
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,8 +16,8 @@ from formulaic import Formula, ModelSpec
 from formulaic.errors import FormulaicError
 from formulaic.parser.types import Factor
 
-from mixedfit.core.errors import DataError, FormulaError
-from mixedfit.core.json_index import pack_index, unpack_index
+from mixedfit.core.errors import DataError, FormulaError, ModelError
+from mixedfit.core.json_index import pack_index, pack_labels, pack_value, unpack_index, unpack_value
 from mixedfit.design.materializer import Materializer
 from mixedfit.design.model_matrix import CONTEXT
 from mixedfit.design.r_names import r_names
@@ -32,28 +33,86 @@ from .variables import Variable
 __all__ = ["pack", "unpack"]
 
 
-def pack(recipe: Recipe) -> dict[str, Any] | None:
-    """Return a recipe as JSON values, or None if the state of a transform cannot be stored."""
-    try:
-        return {
-            "variables": [_pack_variable(v) for v in recipe.variables.values()],
-            "groups": [{"columns": g.columns, "kinds": g.kinds, "keys": g.keys} for g in recipe.groups],
-            "terms": [str(term) for term in recipe.formula.X] if recipe.many else None,
-            "prefixes": [factor.name for factor in recipe.many],
-            "offset": recipe.offset,
-            "specs": None if recipe.specs is None else {k: _pack_spec(s) for k, s in recipe.specs.items()},
-            "refusal": recipe.refusal or recipe.without_context,
-            "cells": _pack_cells(recipe),
-        }
-    except TypeError:
-        return None
+def pack(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as JSON values from which `unpack` makes a recipe that gives the same rows.
+
+    Raises
+    ------
+    DataError
+        If it has labels or learnt values that a file cannot hold.
+    ModelError
+        If its formula could not be evaluated when it is read again.
+    """
+    stored = _packed(recipe)
+    if not stored["refusal"]:
+        _check_readable(recipe, stored)
+    return stored
+
+
+def _packed(recipe: Recipe) -> dict[str, Any]:
+    constants = {name: recipe.context[name] for name in recipe.own_names}
+    if (
+        functions := []
+        if recipe.refusal
+        else [n for n, value in constants.items() if not _is_constant(value)]
+    ):
+        raise ModelError(
+            f"the fit cannot be saved: its formula uses {', '.join(functions)} of context=, which the file, of numbers "
+            "and text, cannot hold, so that the saved fit could not build further rows. Add a column to the data and "
+            "name it in the formula, or pickle the fit, which keeps functions that Python can import."
+        )
+    return {
+        "variables": [_pack_variable(v) for v in recipe.variables.values()],
+        "groups": [
+            {
+                "columns": g.columns,
+                "kinds": g.kinds,
+                "keys": g.keys,
+                "parts": [_pack_levels(g.name, part) for part in g.parts],
+            }
+            for g in recipe.groups
+        ],
+        "terms": [str(term) for term in recipe.formula.X] if recipe.many else None,
+        "prefixes": [factor.name for factor in recipe.many],
+        "offset": recipe.offset,
+        "specs": None if recipe.specs is None else {k: _pack_spec(s) for k, s in recipe.specs.items()},
+        "constants": {} if recipe.refusal else {name: pack_value(value) for name, value in constants.items()},
+        "refusal": recipe.refusal,
+        "cells": _pack_cells(recipe),
+    }
+
+
+def _is_constant(value: Any) -> bool:
+    return isinstance(value, int | float | str | np.number | np.bool_ | np.ndarray)
+
+
+def _check_readable(recipe: Recipe, stored: dict[str, Any]) -> None:
+    """Raise unless the recipe that is read from the file has the columns of the one that was written."""
+    blocks = [(group.name, group.levels) for group in recipe.groups]
+    many = [(factor.column, factor.levels, factor.first) for factor in recipe.many]
+    again = unpack(json.loads(json.dumps(stored)), recipe.parsed, recipe.x_names, blocks=blocks, many=many)
+    why = again.refusal
+    if not why and [t.columns for t in again.terms] != [t.columns for t in recipe.terms]:
+        why = "its columns cannot be built again from what the file holds"
+    if why:
+        why = why.removesuffix(_REBUILD)
+        raise ModelError(
+            f"the fit cannot be saved: {why}. Add a column with these values to the data and name it in the formula, "
+            "or pickle the fit."
+        )
+
+
+def _pack_levels(name: str, levels: pd.Index[Any]) -> dict[str, Any]:
+    return pack_labels(
+        f"the levels of {name!r}", pd.Index(levels), "Fit to data with text labels, .astype(str)"
+    )
 
 
 def _pack_variable(variable: Variable) -> dict[str, Any]:
     return {
         "name": variable.name,
         "kind": variable.kind,
-        "levels": None if variable.levels is None else pack_index(pd.Index(variable.levels)),
+        "levels": None if variable.levels is None else _pack_levels(variable.name, variable.levels),
         "numbers": [variable.mean, variable.low, variable.high, variable.two_valued],
     }
 
@@ -98,42 +157,11 @@ def _unpack_cells(stored: Mapping[str, Any] | None, variables: Mapping[str, Vari
 
 def _pack_spec(spec: Any) -> dict[str, Any]:
     levels = {
-        expression: _pack(list(state["categories"]))
+        expression: pack_value(list(state["categories"]))
         for expression, (_, state) in spec.encoder_state.items()
         if "categories" in state
     }
-    return {"transforms": _pack(dict(spec.transform_state)), "levels": levels}
-
-
-def _pack(value: Any) -> Any:
-    """Return a value of a transform's state as JSON.
-
-    Raises
-    ------
-    TypeError
-        If it is not made of numbers, text, numeric arrays, lists and dictionaries.
-    """
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, np.ndarray) and value.dtype.kind in "iufb":
-        return {"array": value.tolist()}
-    if isinstance(value, list | tuple):
-        return {"list": [_pack(v) for v in value]}
-    if isinstance(value, dict):
-        return {"map": [[_pack(k), _pack(v)] for k, v in value.items()]}
-    raise TypeError(f"{type(value).__name__} has no place in a file")
-
-
-def _unpack(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    if "array" in value:
-        return np.array(value["array"])
-    if "list" in value:
-        return [_unpack(v) for v in value["list"]]
-    return {_unpack(k): _unpack(v) for k, v in value["map"]}
+    return {"transforms": pack_value(dict(spec.transform_state)), "levels": levels}
 
 
 def unpack(
@@ -162,8 +190,7 @@ def unpack(
         return _unusable(parsed, x_names, "the file holds no recipe for further rows")
     variables = {v["name"]: _unpack_variable(v) for v in stored["variables"]}
     groups = tuple(
-        GroupRecipe(name, tuple(g["columns"]), tuple(g["kinds"]), levels, tuple(g["keys"]))
-        for (name, levels), g in zip(blocks, stored["groups"], strict=True)
+        _unpack_group(name, levels, g) for (name, levels), g in zip(blocks, stored["groups"], strict=True)
     )
     factors = tuple(
         ManyRecipe(column, levels, first, prefix)
@@ -171,16 +198,24 @@ def unpack(
     )
     if stored["refusal"]:
         return Recipe(parsed, parsed.matrices, x_names, {}, (), (), None, None, refusal=stored["refusal"])
-    refusal = _refusal(parsed, variables)
+    constants = {str(name): unpack_value(value) for name, value in stored.get("constants", {}).items()}
+    refusal = _refusal(parsed, [*variables, *constants])
     if refusal:
         return _unusable(parsed, x_names, refusal)
     try:
-        formula, specs = _rebuilt(stored, parsed, variables)
+        formula, specs = _rebuilt(stored, parsed, variables, constants)
         _check_order(stored, parsed, x_names, specs)
     except (FormulaicError, ValueError, TypeError, KeyError, SyntaxError) as error:
         return _unusable(parsed, x_names, f"the recipe for further rows in this file is damaged ({error})")
     cells = _unpack_cells(stored.get("cells"), variables)
-    return Recipe(parsed, formula, x_names, variables, groups, factors, stored["offset"], specs, cells=cells)
+    return Recipe(
+        parsed, formula, x_names, variables, groups, factors, stored["offset"], specs, constants, cells=cells
+    )
+
+
+def _unpack_group(name: str, levels: pd.Index[Any], stored: Mapping[str, Any]) -> GroupRecipe:
+    columns, kinds, keys = (tuple(stored[what]) for what in ("columns", "kinds", "keys"))
+    return GroupRecipe(name, columns, kinds, levels, keys, tuple(map(unpack_index, stored.get("parts", ()))))
 
 
 def _check_order(
@@ -195,7 +230,10 @@ def _check_order(
 
 
 def _rebuilt(
-    stored: Mapping[str, Any], parsed: ParsedFormula, variables: Mapping[str, Variable]
+    stored: Mapping[str, Any],
+    parsed: ParsedFormula,
+    variables: Mapping[str, Variable],
+    constants: Mapping[str, Any],
 ) -> tuple[Any, dict[str, Any] | None]:
     """Return the formula to evaluate and the model specifications of its parts."""
     formula = parsed.matrices
@@ -210,20 +248,24 @@ def _rebuilt(
         return formula, None
     parts, frame = formula._to_dict(), _one_row(variables)
     return formula, {
-        key: _spec(parts[key], state, frame) for key, state in stored["specs"].items() if key != "y"
+        key: _spec(parts[key], state, frame, constants)
+        for key, state in stored["specs"].items()
+        if key != "y"
     }
 
 
+_REBUILD = ". Build the model again with mixedfit.lmm to ask about further rows."
+
+
 def _unusable(parsed: ParsedFormula, x_names: tuple[str, ...], reason: str) -> Recipe:
-    says = f"{reason}. Build the model again with mixedfit.lmm to ask about further rows."
-    return Recipe(parsed, parsed.matrices, x_names, {}, (), (), None, None, refusal=says)
+    return Recipe(parsed, parsed.matrices, x_names, {}, (), (), None, None, refusal=reason + _REBUILD)
 
 
-def _refusal(parsed: ParsedFormula, variables: Mapping[str, Variable]) -> str:
+def _refusal(parsed: ParsedFormula, names: Sequence[str]) -> str:
     """Return the reason why a formula from a file is not evaluated, or an empty string."""
     try:
         # the response is not evaluated for further rows
-        check_is_plain(f"1 ~ {parsed.source.split('~', 1)[1]}", list(variables))
+        check_is_plain(f"1 ~ {parsed.source.split('~', 1)[1]}", names, stored=True)
     except FormulaError as error:
         return f"the formula of this file calls what only Python code may call ({str(error).splitlines()[0]})"
     return ""
@@ -248,17 +290,19 @@ def _one_row(variables: Mapping[str, Variable]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=[0])
 
 
-def _spec(part: Any, stored: Mapping[str, Any], frame: pd.DataFrame) -> Any:
+def _spec(part: Any, stored: Mapping[str, Any], frame: pd.DataFrame, constants: Mapping[str, Any]) -> Any:
     """Return the model specification of a part: its structure from the formula, its state from the file."""
     blank = ModelSpec(
         formula=part,
         output="numpy",
         na_action="ignore",
-        transform_state=_unpack(stored["transforms"]),
+        transform_state=unpack_value(stored["transforms"]),
         encoder_state={
-            e: (Factor.Kind.CATEGORICAL, {"categories": _unpack(v)}) for e, v in stored["levels"].items()
+            e: (Factor.Kind.CATEGORICAL, {"categories": unpack_value(v)}) for e, v in stored["levels"].items()
         },
     )
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return blank.get_model_matrix(frame, context=dict(CONTEXT), materializer=Materializer).model_spec
+        return blank.get_model_matrix(
+            frame, context={**CONTEXT, **constants}, materializer=Materializer
+        ).model_spec

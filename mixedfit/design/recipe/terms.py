@@ -33,6 +33,8 @@ class GroupRecipe:
         Levels in the fit.
     keys : tuple of str
         Keys in `ParsedFormula.matrices` of the effects.
+    parts : tuple of pandas.Index
+        Of several columns: the label of each level in each column.
     """
 
     name: str
@@ -40,6 +42,7 @@ class GroupRecipe:
     kinds: tuple[str, ...]
     levels: pd.Index[Any]
     keys: tuple[str, ...]
+    parts: tuple[pd.Index[Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

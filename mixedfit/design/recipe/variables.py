@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import AnyArray, IntArray
-from mixedfit.core.errors import DataError
+from mixedfit.core.errors import DataError, shown
 from mixedfit.design.frames import NUMBERS, check_column
+from mixedfit.design.grouping import combined_labels
+from mixedfit.design.wrong_values import not_numbers
 
 __all__ = ["Variable", "column_values", "group_codes", "level_codes", "summarise", "unseen_levels"]
 
@@ -69,11 +71,13 @@ def column_values(variable: Variable, column: pd.Series[Any]) -> pd.Series[Any]:
     DataError
         If the values are of another kind than in the fit, or a label is not a level of the fit.
     """
-    check_column(variable.name, column)
-    if variable.levels is not None:
+    if variable.levels is None:
+        check_column(variable.name, column)
+    else:
         codes = level_codes(column, variable.levels)
         unseen = (codes < 0) & column.notna().to_numpy()
         if unseen.any():
+            check_column(variable.name, column)
             raise unseen_levels(variable.name, pd.unique(column[unseen]).tolist(), variable.levels.tolist())
         labels = pd.Categorical.from_codes(codes, categories=variable.levels)
         return pd.Series(labels, index=column.index, name=column.name)
@@ -97,11 +101,17 @@ def _numbers(variable: Variable, column: pd.Series[Any]) -> pd.Series[Any]:
     else:
         raise DataError(
             f"{variable.name!r} was {'numbers' if variable.kind == 'number' else 'True or False'} in the fit and "
-            f"holds {dtype} values here, such as {column.dropna().iloc[0]!r}; convert them first."
+            f"holds {dtype} values here{_stray(column)}; convert them first."
         )
     if variable.kind == "boolean" and not numbers.dropna().isin([0, 1]).all():
         raise DataError(f"{variable.name!r} was True or False in the fit and holds other numbers here.")
     return numbers
+
+
+def _stray(column: pd.Series[Any]) -> str:
+    """Return the first value that is no number, or an example of numbers written as text."""
+    clause = not_numbers(column)
+    return f": {clause}" if clause else f", such as {shown(column.dropna().iloc[0])}"
 
 
 def level_codes(column: pd.Series[Any], levels: pd.Index[Any]) -> IntArray:
@@ -109,39 +119,85 @@ def level_codes(column: pd.Series[Any], levels: pd.Index[Any]) -> IntArray:
     values = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
     codes = np.full(len(values), -1, dtype=np.int64)
     present = values.notna().to_numpy()
-    codes[present] = levels.get_indexer(pd.Index(values[present].to_numpy()))
+    codes[present] = _places(values[present].to_numpy(), levels)
     return codes
 
 
+def _places(values: AnyArray, levels: pd.Index[Any]) -> IntArray:
+    """Return the place of each value among levels, −1 where it is not one of them.
+
+    Dates and intervals match neither text nor numbers.
+    """
+    if isinstance(levels.dtype, np.dtype) and levels.dtype.kind in "biuf":
+        return np.asarray(levels.get_indexer(pd.Index(values)), dtype=np.int64)
+    codes, distinct = pd.factorize(pd.Series(values, dtype=object))
+    known = {label: i for i, label in enumerate(levels.tolist())}
+    return np.array([known.get(label, -1) for label in distinct.tolist()], dtype=np.int64)[codes]
+
+
 def group_codes(
-    columns: Sequence[str], kinds: Sequence[str], levels: pd.Index[Any], table: pd.DataFrame
+    columns: Sequence[str],
+    kinds: Sequence[str],
+    levels: pd.Index[Any],
+    parts: Sequence[pd.Index[Any]],
+    table: pd.DataFrame,
 ) -> tuple[IntArray, AnyArray]:
     """Return the codes and labels of a grouping factor, both of shape (n,).
 
     Codes are −1 for labels that are missing or not in the fit; missing labels are None.
+
+    Parameters
+    ----------
+    columns, kinds, levels, parts
+        As of `GroupRecipe`.
+    table : pandas.DataFrame
+        With the columns.
     """
-    parts = [_labels(table[column], kind) for column, kind in zip(columns, kinds, strict=True)]
+    values = [_labels(table[column], kind) for column, kind in zip(columns, kinds, strict=True)]
     missing = np.zeros(len(table), dtype=bool)
-    for part in parts:
+    for part in values:
         missing |= part.isna().to_numpy()
-    if len(parts) == 1:
-        labels = parts[0].to_numpy(dtype=object, copy=True)
-    else:
-        texts = [[str(label) for label in part] for part in parts]
-        labels = np.array([":".join(row) for row in zip(*texts, strict=True)], dtype=object)
-    labels[missing] = None
     codes = np.full(len(table), -1, dtype=np.int64)
-    if not missing.all():
-        distinct, first = pd.factorize(labels[~missing])
-        codes[~missing] = levels.get_indexer(pd.Index(first, dtype=levels.dtype if len(parts) > 1 else None))[
-            distinct
-        ]
+    labels = np.full(len(table), None, dtype=object)
+    if missing.all():
+        return codes, labels
+    if len(values) > 1:
+        own = [part[~missing].tolist() for part in values]
+        codes[~missing], labels[~missing] = _combinations(own, levels, parts)
+        return codes, labels
+    labels[~missing] = values[0].to_numpy(dtype=object)[~missing]
+    codes[~missing] = _places(labels[~missing], levels)
+    if (codes[~missing] < 0).any():
+        check_column(columns[0], table[columns[0]])
     return codes, labels
+
+
+def _combinations(
+    rows: Sequence[list[Any]], levels: pd.Index[Any], parts: Sequence[pd.Index[Any]]
+) -> tuple[IntArray, AnyArray]:
+    """Return the place of each row's combination of labels among levels, −1 where it is new, and its text."""
+    if not parts:  # files of an earlier version have the texts only
+        rows = [list(map(str, part)) for part in rows]
+        joined = pd.Index([":".join(row) for row in zip(*rows, strict=True)], dtype=object)
+        return np.asarray(levels.get_indexer(joined), dtype=np.int64), joined.to_numpy()
+    known = [part.tolist() for part in parts]
+    own = list(zip(*map(_as_known, rows, known), strict=True))
+    places = {row: i for i, row in enumerate(zip(*known, strict=True))}
+    new = [row for row in dict.fromkeys(own) if row not in places]
+    texts: dict[Any, str] = dict(zip(places, levels, strict=True))
+    texts |= dict(zip(new, combined_labels(list(zip(*new, strict=True)), set(levels)), strict=True))
+    codes = np.array([places.get(row, -1) for row in own], dtype=np.int64)
+    return codes, np.array([texts[row] for row in own], dtype=object)
+
+
+def _as_known(labels: list[Any], known: list[Any]) -> list[Any]:
+    """Return labels as the fit had them where they differ in type only, such as 308 for '308'."""
+    exact, texts = set(known), {str(label): label for label in known}
+    return [label if label in exact else texts.get(str(label), label) for label in labels]
 
 
 def _labels(column: pd.Series[Any], kind: str) -> pd.Series[Any]:
     """Return the labels of a grouping column in the type of the fit; missing values may have made integers floats."""
-    check_column(str(column.name), column)
     if kind in "iu" and pd.api.types.is_float_dtype(column.dtype):
         whole = column.dropna()
         if (whole == whole.round()).all():
@@ -153,7 +209,7 @@ def _labels(column: pd.Series[Any], kind: str) -> pd.Series[Any]:
 
 def unseen_levels(name: str, unseen: Iterable[Any], known: Iterable[Any]) -> DataError:
     """Return the error for levels that are not in the fit."""
-    new, old = [repr(v) for v in unseen], [repr(v) for v in known]
+    new, old = [shown(v) for v in unseen], [shown(v) for v in known]
     return DataError(
         f"{name!r} has values that the fit did not have: {_listed(new)} (known: {_listed(old)}); there is no "
         "coefficient for them. Leave these rows out, or fit the model to data that have them."

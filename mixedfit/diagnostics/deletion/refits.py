@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mixedfit.core.arrays import IntArray
-from mixedfit.core.errors import MixedfitError
+from mixedfit.core.errors import ConvergenceWarning, MixedfitError, ModelError, warn
 from mixedfit.core.linalg import blas_threads, inverse
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.diagnostics.leverages import RowLeverages
 from mixedfit.estimation.batch import BatchSearch, batch_search
 from mixedfit.estimation.fit import Fit, criterion_of
-from mixedfit.inference.bootstrap.replicates import refitted
+from mixedfit.inference.bootstrap.replicates import reason_of, refitted
 from mixedfit.likelihood.criterion import Evaluation
 
 from .level_cases import LevelCases
@@ -27,6 +27,9 @@ FULL_LEVERAGE = 1e-10
 
 COMPILED_FROM = 500
 """Least number of searches for which the compiled search is used: its first compilation takes seconds."""
+
+INTERRUPTED = "not reached before the interrupt"
+"""Why cases after an interrupt have no estimates."""
 
 Report = Callable[[int, int], None]
 """Function that shows progress: called with the number of cases done and their total."""
@@ -75,22 +78,40 @@ def held_levels(cases: LevelCases) -> DeletionEstimates:
 def held_one_by_one(fit: Fit, cases: Sequence[IntArray], report: Report) -> DeletionEstimates:
     """Return estimates without each case at the fit's θ and σ, by one evaluation of the criterion per case."""
     out = DeletionEstimates.empty(len(cases), fit)
-    with blas_threads(1):
-        for c, rows in enumerate(cases):
-            report(c, len(cases))
-            try:
-                cross = cross_products_without(fit, rows)
-            except MixedfitError as error:
-                out.reasons[c] = str(error)
-                continue
-            evaluation = criterion_of(fit.design, cross, fit.reml, fit.held_sigma)(fit.theta)
-            if not evaluation.tail.ok:
-                out.reasons[c] = NOT_ESTIMABLE
-                continue
-            _write_evaluation(fit, cross, evaluation, out, c)
-            out.variance[c] = fit.evaluation.sigma_squared
-            out.theta[c], out.criterion[c] = fit.theta, np.nan
+
+    def estimate(c: int) -> None:
+        cross = cross_products_without(fit, cases[c])
+        evaluation = criterion_of(fit.design, cross, fit.reml, fit.held_sigma)(fit.theta)
+        if not evaluation.tail.ok:
+            raise ModelError(NOT_ESTIMABLE)
+        _write_evaluation(fit, cross, evaluation, out, c)
+        out.variance[c] = fit.evaluation.sigma_squared
+        out.theta[c], out.criterion[c] = fit.theta, np.nan
+
+    _one_by_one(list(range(len(cases))), estimate, out, report)
     return out
+
+
+def _one_by_one(
+    left: Sequence[int], estimate: Callable[[int], None], out: DeletionEstimates, report: Report
+) -> None:
+    """Estimate without one case after the other; an interrupt keeps what is done, unless nothing is."""
+    total = out.variance.size
+    with blas_threads(1):
+        for at, c in enumerate(left):
+            try:
+                report(total - len(left) + at, total)
+                estimate(c)
+            except (MixedfitError, FloatingPointError, np.linalg.LinAlgError) as error:
+                out.reasons[c] = reason_of(error)
+            except KeyboardInterrupt:
+                done = total - len(left) + at
+                if not done:
+                    raise
+                out.forget(c)
+                out.reasons.update(dict.fromkeys(left[at:], INTERRUPTED))
+                warn(f"stopped after {done} of {total} cases, which are kept.", ConvergenceWarning)
+                return
 
 
 def _write_evaluation(
@@ -135,13 +156,7 @@ def refits(
     left = np.flatnonzero(~done).tolist()
     if len(left) < COMPILED_FROM:
         search = None
-    with blas_threads(1):
-        for c in left:
-            report(c, len(cases))
-            try:
-                _refit(fit, search, cases[c], out, c)
-            except (MixedfitError, FloatingPointError, np.linalg.LinAlgError) as error:
-                out.reasons[c] = str(error).split(":")[0].rstrip(".")
+    _one_by_one(left, lambda c: _refit(fit, search, cases[c], out, c), out, report)
     return out
 
 

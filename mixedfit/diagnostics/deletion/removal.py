@@ -164,6 +164,11 @@ class DeletionEstimates:
             np.full(count, nan),
         )
 
+    def forget(self, case: int) -> None:
+        """Set the estimates without a case to NaN."""
+        for array in (self.solution, self.information, self.variance, self.theta, self.criterion):
+            array[case] = np.nan
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measures:

@@ -278,8 +278,9 @@ def _trace_all(
             tracer = Tracer(fit, parameter, float(estimate), errors[parameter.name])
             out[parameter] = _traced(tracer, targets, notes)
         except KeyboardInterrupt:
-            left = ", ".join(p.name for p in chosen[number:])
-            notes.append(f"Interrupted: {left} were not profiled.")
+            left = [p.name for p in chosen[number:]]
+            were = "was" if len(left) == 1 else "were"
+            notes.append(f"Interrupted: {', '.join(left)} {were} not profiled.")
             warn(notes[-1], ConvergenceWarning)
             break
     return out

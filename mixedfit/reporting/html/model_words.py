@@ -69,6 +69,9 @@ def _rows_words(fit: Fit) -> str:
 def _fixed_words(fit: Fit) -> list[str]:
     names = [without_quotes(str(name)) for name in fit.coefficient_names if name != "(Intercept)"]
     recipe = _recipe(fit)
+    if not fit.coefficient_names:
+        mean = "0" if fit.design.offset is None else "the offset"
+        return [f"There are no fixed effects: the mean of every row is {mean}."]
     if not names:
         return ["The fixed part is one mean for all rows."]
     if recipe is None:
@@ -138,6 +141,8 @@ def _offset_words(fit: Fit) -> list[str]:
 
 def _block_words(fit: Fit, at: int) -> str:
     block = fit.design.blocks[at]
+    if list(block.effects) == ["(Intercept)"] and not fit.coefficient_names:
+        return f"Each level of {block.name} has its own mean, a random intercept."
     if list(block.effects) == ["(Intercept)"]:
         return f"Each level of {block.name} has its own mean, which differs from the common one by a random intercept."
     own = _effect_phrases(fit, at)

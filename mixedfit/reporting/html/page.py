@@ -227,6 +227,8 @@ def _likelihood_note(fit: Fit) -> list[str]:
 
 
 def _fixed(fit: Fit, level: float, profiles: Profile | None) -> Section:
+    if not fit.coefficient_names:
+        return Section("fixed", "Fixed effects", list_of(["The model has none."]))
     source, method = coefficient_table(fit)
     shown = source.head(LONG_TABLE)
     heads, (_, _, *others) = fixed_cells(shown, method)

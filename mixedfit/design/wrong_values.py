@@ -1,0 +1,91 @@
+"""Values of a column that are at fault, in words for errors and warnings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.errors import shown
+
+__all__ = ["listed_counts", "not_numbers", "response_error", "stray_text"]
+
+MOSTLY = 0.8
+"""Share of rows with numbers from which a column of text is taken for numbers with stray text."""
+
+LISTED = 6
+"""Largest number of columns that a message lists."""
+
+
+def _strays(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the values that are present and cannot be read as numbers."""
+    present = values[values.notna().to_numpy()].astype(object)
+    read = pd.to_numeric(present.astype(str), errors="coerce")
+    return present[read.isna().to_numpy()]
+
+
+def not_numbers(values: Any) -> str:
+    """Return a clause such as "'n/a' in row 50 is not a number (2 of 96 are not)"; empty where all are numbers."""
+    column = (
+        values if isinstance(values, pd.Series) else pd.Series(np.asarray(values, dtype=object).reshape(-1))
+    )
+    strays = _strays(column)
+    if strays.empty:
+        return ""
+    count = f"{len(strays)} of {len(column)} are not" if len(strays) > 1 else f"the only one of {len(column)}"
+    return f"{shown(strays.iloc[0])} in row {shown(strays.index[0])} is not a number ({count})"
+
+
+def response_error(name: str, column: pd.Series[Any]) -> str:
+    """Return the message about a response that is not numbers."""
+    data, strays = f"data[{name!r}]", _strays(column)
+    if strays.empty:
+        return (
+            f"the response {name!r} is text, such as {shown(column.iloc[0])}; expected numbers. Convert numbers "
+            f"written as text: {data} = pd.to_numeric({data})."
+        )
+    if all(re.fullmatch(r"\s*[-+]?\d*,\d+\s*", str(value)) for value in strays):
+        return (
+            f"the response {name!r} is text: {not_numbers(column)}; expected numbers. Decimal commas? Make numbers of "
+            f"them: {data}.str.replace(',', '.').astype(float)."
+        )
+    if len(strays) < len(column):
+        return (
+            f"the response {name!r} is text: {not_numbers(column)}; expected numbers. Correct the value, or make such "
+            f"values missing: {data} = pd.to_numeric({data}, errors='coerce')."
+        )
+    return (
+        f"the response {name!r} is text, such as {shown(strays.iloc[0])} in row {shown(strays.index[0])}; expected "
+        "numbers. A linear mixed model has no response of labels."
+    )
+
+
+def stray_text(name: str, column: pd.Series[Any]) -> str:
+    """Return a warning about a column of text that is mostly numbers, or an empty string.
+
+    Parameters
+    ----------
+    name : str
+    column : pandas.Series
+        Of categories that the package made of text, without missing values.
+    """
+    counts = column.value_counts()
+    read = pd.to_numeric(counts.index.astype(str).to_series(), errors="coerce").notna().to_numpy()
+    rows = counts.to_numpy()
+    if read.all() or read.sum() < 3 or rows[read].sum() < MOSTLY * rows.sum():
+        return ""
+    return (
+        f"column {name!r} is text and therefore a factor with {len(counts)} levels, but most of its values are "
+        f"numbers: {not_numbers(column)}. If it is a number, correct the value or make it missing: data[{name!r}] = "
+        f"pd.to_numeric(data[{name!r}], errors='coerce'); if it is a factor, make it a category."
+    )
+
+
+def listed_counts(counts: Mapping[str, int]) -> str:
+    """Return columns with their counts of missing values, the largest first, such as "z: 90, x: 2"."""
+    ordered = sorted(counts.items(), key=lambda pair: -pair[1])
+    more = f", and {len(ordered) - LISTED} more columns" if len(ordered) > LISTED else ""
+    return ", ".join(f"{name}: {count}" for name, count in ordered[:LISTED]) + more
