@@ -121,7 +121,8 @@ def test_grouping_factor_with_one_level_must_name_what_cost_the_others(data: pd.
     message = refusal("y ~ z + (1 | g)", data)
     assert "grouping factor 'g' has one level, 0, in the 8 rows used" in message
     assert (
-        "88 rows with its other levels (1, 2, 3, 4, 5, …) were left out for missing values (by column: z: " in message
+        "88 rows with its other levels (1, 2, 3, 4, 5, …) were left out for missing values (by column: z: "
+        in message
     )
 
 

@@ -143,7 +143,7 @@ class TermContrasts:
         coded = self._coded([term])
         pivots = [coded[i] for i in _independent(self._columns[:, coded], others)[1]]
         if len(pivots) == space.shape[1]:
-            space = space @ inverse(self._weights(space)[pivots])
+            space = space @ inverse(self._columns[:, pivots].T @ space)
         return self._rows(space)
 
     def _free_of_others(self, term: FixedTerm) -> Array:
