@@ -38,8 +38,8 @@ EXACT_FIT = (
 
 
 LOST_RESIDUAL = (
-    "the residual variance is less than 1e-13 of the response's: the digits of the numbers do not determine it. Check "
-    "for a predictor or a group computed from the response, and for outliers many decades away from the other values."
+    "the residual variance is so small a share of the response's that the digits of the numbers do not determine it. "
+    "Check for a predictor or a group computed from the response, and for outliers many decades away from other values."
 )
 
 

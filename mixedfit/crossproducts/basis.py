@@ -29,6 +29,10 @@ __all__ = ["FixedBasis", "check_scale", "effect_basis", "fixed_basis", "row_chun
 RANK_TOLERANCE = 1e-10
 """A column is dropped if its residual on earlier columns is shorter than this share of its norm."""
 
+DEPENDENT = 1e-12
+"""Share of a random effect's column below which earlier columns of its term span it. A covariate shifted by 1e8 times
+its SD has 1e-8 of its norm left, and is not spanned."""
+
 CHUNK = 32768
 """Rows that are processed at a time."""
 
@@ -232,6 +236,6 @@ def _term_basis(upper: Array, linear: bool, count: int) -> Array:
     if linear and norms.size > 1:
         root = triangle(upper)
         diagonal = np.diag(root)
-        if root.shape[0] == norms.size and bool(np.all(np.abs(diagonal) > 1e-8 * norms)):
+        if root.shape[0] == norms.size and bool(np.all(np.abs(diagonal) > DEPENDENT * norms)):
             return np.asarray(root * np.sign(diagonal)[:, None] / np.sqrt(count))
     return np.asarray(np.diag(norms / np.sqrt(count)))

@@ -37,7 +37,10 @@ def boundary_search(
         escape = _escape(criterion, optimum)
         if escape is None or total >= max_evaluations:
             break
-        again = search(escape, max_evaluations=max_evaluations - total)
+        try:
+            again = search(escape, max_evaluations=max_evaluations - total)
+        except FloatingPointError:
+            break
         if not again.point.value < optimum.point.value - 1e-9:
             total += again.evaluations
             break

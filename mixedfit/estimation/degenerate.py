@@ -32,7 +32,7 @@ SMALL_SHARE = 1e-6
 LOST_SHARE = 1e-13
 """Share below which the digits of the data do not determine the residual variance."""
 
-ZERO_SHARE = 1e-8
+ZERO_SHARE = 1e-7
 """Share at which estimates stand for the limit σ → 0."""
 
 MOST_REFINED = 3
@@ -95,7 +95,7 @@ def settled(
     regular = [] if best in suspects else [Settled(best, None, "positive")]
     limits: list[Settled] = []
     lost = False
-    for suspect in sorted(suspects, key=lambda o: o.point.value):
+    for suspect in sorted(suspects, key=lambda o: by_rows(o.x).value):
         lowest = min((s.optimum.point.value for s in regular), default=np.inf)
         if suspect.reached and by_rows(suspect.x).value > lowest - 1e-6:
             continue
@@ -163,12 +163,12 @@ def _tail_along(criterion: RowCriterion, x: Array) -> tuple[Literal["rises", "li
     for moved in _large_parts(criterion, x):
         at = _at_share(criterion, x, moved, 0.5 * ZERO_SHARE, 5.0 * ZERO_SHARE)
         points = []
-        for t in (1.0, 10.0, 100.0):
+        for t in (1.0, 10.0, 100.0, 1000.0):
             ahead = at.copy()
             ahead[moved] *= t
             points.append(criterion(ahead))
         falls = [a.value - b.value for a, b in pairwise(points)]
-        if not (points[2].prss < 1e-3 * points[0].prss and np.all(np.isfinite(falls))):
+        if not (points[-1].prss < 1e-5 * points[0].prss and np.all(np.isfinite(falls))):
             continue
         if min(falls) > 1.0:
             return "falls", at

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import EXACT_FIT, ModelError
+from mixedfit.core.errors import EXACT_FIT, LOST_RESIDUAL, ModelError
 from mixedfit.core.linalg import inverse
 from mixedfit.covariance import BlockDiagonal
 from mixedfit.crossproducts.crossprod import CrossProducts
@@ -34,6 +34,9 @@ STARTS = 6
 
 FURTHER_EVALUATIONS = 40
 """Evaluations from a further start, as long as the criterion is above that of the optimum known."""
+
+LOST_DIGITS = 1e-2
+"""Difference of the criterion from cross-products and by rows beyond which standard errors have lost digits too."""
 
 SAME = 1e-4
 """Difference of the criterion up to which two starts count as having reached the same optimum."""
@@ -147,6 +150,8 @@ def estimate(
     theta, singular = _to_formula(canonical, optimum.x)
     evaluation = Criterion(cross, tuple(structures), reml, sigma)(theta)
     if result.by_rows is not None:
+        if not abs(evaluation.value - result.by_rows.value) < LOST_DIGITS:
+            raise ModelError(LOST_RESIDUAL)
         evaluation.set_precise(result.by_rows.value, result.by_rows.prss)
     share = evaluation.tail.prss / cross.n if evaluation.tail.ok else 0.0
     if share < (1e-18 if optimum.reached else 1e-9) and (sigma is None or not evaluation.tail.ok):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 import numpy as np
 
@@ -63,8 +64,8 @@ def to_canonical(criterion: Criterion, theta: Array) -> Array:
 def further_starts(criterion: Criterion, number: int) -> Iterator[Array]:
     """Yield points of the canonical basis, always the same.
 
-    The first have some effects without variance: all of them, all but one, one. Others have any correlations, and
-    relative SDs from 0.1 to 300 in units of the levels that have the least information.
+    The first have some effects without variance: all of them, all but one, one; then correlations of ±1. Others have
+    any correlations, and relative SDs from 0.1 to 300 in units of the levels that have the least information.
 
     Parameters
     ----------
@@ -82,6 +83,11 @@ def further_starts(criterion: Criterion, number: int) -> Iterator[Array]:
         patterns += [tuple(i != j for i in range(total)) for j in range(total)]
     for pattern in patterns if number else ():
         yield _theta(criterion, [np.diag(np.where(own, 1.0, 0.0)) for own in _split(criterion, pattern)])
+    if number and any(
+        structure.invariance == "linear" and structure.k > 1 for structure in criterion.structures
+    ):
+        for sign, size in product((1.0, -1.0), (1.0, 10.0)):
+            yield _theta(criterion, [_of_rank_one(s.k, sign, size) for s in criterion.structures])
     spreads = _spreads(criterion)
     for _ in range(number):
         roots = []
@@ -92,6 +98,13 @@ def further_starts(criterion: Criterion, number: int) -> Iterator[Array]:
             sds = 10.0 ** (-1.0 + rng.random(k) * (3.5 + np.log10(spread)))
             roots.append(sds[:, None] * directions)
         yield _theta(criterion, roots)
+
+
+def _of_rank_one(k: int, sign: float, size: float) -> Array:
+    """Return a root with SDs `size` and correlations of ±1, those with the first effect `sign`."""
+    root = np.zeros((k, k))
+    root[:, 0] = size * np.where(np.arange(k) > 0, sign, 1.0)
+    return root
 
 
 def _theta(criterion: Criterion, roots: Sequence[Array]) -> Array:

@@ -31,7 +31,7 @@ GAP = 1e-5
 TINY = 1e-5
 """Share of the least-squares residual SD below which σ̂ counts as gone to 0."""
 
-LOST = 1e-6
+LOST = 1e-4
 """Share below which a fit may be refused, since the digits of the data do not determine σ."""
 
 
