@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.likelihood.criterion import Criterion
 
 from .optimize import Optimum
+
+Status: TypeAlias = Literal["converged", "boundary", "unidentified", "unbounded", "failed"]
 
 __all__ = ["Convergence", "convergence_of", "undetermined", "unidentified_verdict"]
 
@@ -37,7 +39,7 @@ class Convergence:
         Status in words, with advice.
     """
 
-    status: Literal["converged", "boundary", "unidentified", "unbounded", "failed"]
+    status: Status
     decrement: float
     evaluations: int
     singular: tuple[str, ...]
@@ -71,52 +73,52 @@ def convergence_of(
         What the criterion does as the residual variance goes to 0; see `degenerate.Settled`.
     """
     labels = list(names) or [f"factor {f + 1}" for f in range(len(singular))]
-    singular_names = tuple(name for name, is_singular in zip(labels, singular, strict=True) if is_singular)
+    names_of_singular = tuple(name for name, own in zip(labels, singular, strict=True) if own)
     count = f"{optimum.evaluations} evaluation{'s' * (optimum.evaluations != 1)}"
     found = f"{count}, Newton decrement {optimum.decrement:.1e}"
+    status: Status = "boundary" if names_of_singular else "converged"
     if not optimum.reached or not np.isfinite(optimum.point.value):
-        return Convergence(
-            "failed",
-            optimum.decrement,
-            optimum.evaluations,
-            singular_names,
-            f"Not converged ({found}): the criterion could still fall by about {optimum.decrement:.2g}. Raise "
-            "Control(max_evaluations=...), give another start, or simplify the random effects.",
-        )
-    if residual == "unbounded":
-        advice = "Use REML" if not criterion.reml else "Check for a response that the groups reproduce"
-        return Convergence(
-            "unbounded",
-            optimum.decrement,
-            optimum.evaluations,
-            singular_names,
-            f"The likelihood has no maximum ({found}): it grows without bound as the residual variance goes to 0, "
-            "since fixed and random effects together can reproduce the response. The estimates are a local maximum. "
-            f"{advice}, or simplify the random effects.",
-        )
-    if residual == "zero":
-        return Convergence(
-            "boundary",
-            optimum.decrement,
-            optimum.evaluations,
-            (*singular_names, "Residual"),
-            f"Converged on the boundary ({found}): the residual variance is 0. The fixed and random effects together "
-            "reproduce the response, and the criterion is lowest in the limit; the estimates are close to it. Simplify "
-            "the random effects to estimate a residual variance.",
-        )
-    loose = _undetermined_names(criterion, optimum, labels)
-    if singular_names and loose:
-        found += f"; the data do not determine the variance of {', '.join(loose)}, any value fits as well"
-    if singular_names:
-        return Convergence(
-            "boundary",
-            optimum.decrement,
-            optimum.evaluations,
-            singular_names,
+        status, message = "failed", _failed(optimum, found)
+    elif residual == "unbounded":
+        status, message = "unbounded", _unbounded(criterion, found)
+    elif residual == "zero":
+        status, message = "boundary", _zero_residual(found)
+        names_of_singular = (*names_of_singular, "Residual")
+    elif names_of_singular:
+        loose = _undetermined_names(criterion, optimum, labels)
+        if loose:
+            found += f"; the data do not determine the variance of {', '.join(loose)}, any value fits as well"
+        message = (
             f"Converged on the boundary ({found}): {_singular_words(criterion, optimum.x, singular, labels)}. "
-            "The estimates are the optimum; a simpler random part fits as well.",
+            "The estimates are the optimum; a simpler random part fits as well."
         )
-    return Convergence("converged", optimum.decrement, optimum.evaluations, (), f"Converged ({found}).")
+    else:
+        message = f"Converged ({found})."
+    return Convergence(status, optimum.decrement, optimum.evaluations, names_of_singular, message)
+
+
+def _failed(optimum: Optimum, found: str) -> str:
+    return (
+        f"Not converged ({found}): the criterion could still fall by about {optimum.decrement:.2g}. Raise "
+        "Control(max_evaluations=...), give another start, or simplify the random effects."
+    )
+
+
+def _unbounded(criterion: Criterion, found: str) -> str:
+    advice = "Check for a response that the groups reproduce" if criterion.reml else "Use REML"
+    return (
+        f"The likelihood has no maximum ({found}): it grows without bound as the residual variance goes to 0, since "
+        "fixed and random effects together can reproduce the response. The estimates are a local maximum. "
+        f"{advice}, or simplify the random effects."
+    )
+
+
+def _zero_residual(found: str) -> str:
+    return (
+        f"Converged on the boundary ({found}): the residual variance is 0. The fixed and random effects together "
+        "reproduce the response, and the criterion is lowest in the limit; the estimates are close to it. Simplify "
+        "the random effects to estimate a residual variance."
+    )
 
 
 def unidentified_verdict(convergence: Convergence, names: Sequence[str]) -> Convergence:

@@ -80,46 +80,60 @@ def settled(
         If there is no optimum with a residual variance that the data determine.
     """
     unbounded = unbounded_by_design(criterion, rows)
-    best = found[0]
-    bound = best.point.value if best.reached else np.inf
-    suspects = [
-        o
-        for o in found
-        if residual_share(o.point, criterion) < SMALL_SHARE or not (o.reached or o.point.value > bound)
-    ]
+    best, suspects = found[0], _suspects(criterion, found)
     if not suspects:
         return Settled(best, None, "unbounded" if unbounded else "positive")
     by_rows = RowCriterion(
         criterion.cross, criterion.structures, criterion.reml, criterion.sigma, canonical=True, rows=rows
     )
-    regular = [] if best in suspects else [Settled(best, None, "positive")]
-    limits: list[Settled] = []
+    known = [] if best in suspects else [Settled(best, None, "positive")]
     lost = False
     for suspect in sorted(suspects, key=lambda o: by_rows(o.x).value):
-        lowest = min((s.optimum.point.value for s in regular), default=np.inf)
+        lowest = min((s.optimum.point.value for s in known if s.residual == "positive"), default=np.inf)
         if suspect.reached and by_rows(suspect.x).value > lowest - 1e-6:
             continue
-        refined = _refined(by_rows, suspect.x, tolerance, max_evaluations)
-        tail, at = ("rises", refined.x) if criterion.sigma is not None else _tail_along(by_rows, refined.x)
-        if tail == "falls":
+        looked = _closer_look(by_rows, suspect, tolerance, max_evaluations)
+        if looked is None:
+            lost = True
+        elif looked.residual == "unbounded":
             unbounded = True
             break
-        if tail == "limit":
-            point = by_rows(at)
-            limits.append(Settled(Optimum(at, point, 0.0, refined.evaluations, True), point, "zero"))
-        elif residual_share(refined.point, criterion) < LOST_SHARE:
-            lost = True
-        elif refined.reached or not best.reached:
-            regular.append(Settled(refined, refined.point, "positive"))
-        if len(regular) + len(limits) == MOST_REFINED:
+        elif looked.optimum.reached or not best.reached:
+            known.append(looked)
+        if len(known) == MOST_REFINED:
             break
-    if unbounded:
-        regular = [s for s in regular if s.optimum.reached]
-    candidates = [*regular, *([] if unbounded else limits)]
-    if not candidates:
+    if unbounded:  # what remains is a local minimum
+        known = [s for s in known if s.optimum.reached and s.residual == "positive"]
+    if not known:
         raise ModelError(LOST_RESIDUAL if lost and not unbounded else EXACT_FIT)
-    lowest = min(candidates, key=lambda s: (not s.optimum.reached, float(s.optimum.point.value)))
-    return replace(lowest, residual="unbounded") if unbounded else lowest
+    lowest_of_all = min(known, key=lambda s: (not s.optimum.reached, float(s.optimum.point.value)))
+    return replace(lowest_of_all, residual="unbounded") if unbounded else lowest_of_all
+
+
+def _suspects(criterion: Criterion, found: Sequence[Optimum]) -> list[Optimum]:
+    """Return the optima with a small residual share, and points below the best that are no optima."""
+    bound = found[0].point.value if found[0].reached else np.inf
+    return [
+        o
+        for o in found
+        if residual_share(o.point, criterion) < SMALL_SHARE or not (o.reached or o.point.value > bound)
+    ]
+
+
+def _closer_look(
+    criterion: RowCriterion, suspect: Optimum, tolerance: float, max_evaluations: int
+) -> Settled | None:
+    """Return the optimum by rows near a suspect and what the criterion does as σ → 0; None if digits do not tell."""
+    refined = _refined(criterion, suspect.x, tolerance, max_evaluations)
+    tail, at = ("rises", refined.x) if criterion.sigma is not None else _tail_along(criterion, refined.x)
+    if tail == "falls":
+        return Settled(refined, refined.point, "unbounded")
+    if tail == "limit":
+        point = criterion(at)
+        return Settled(Optimum(at, point, 0.0, refined.evaluations, True), point, "zero")
+    if residual_share(refined.point, criterion) < LOST_SHARE:
+        return None
+    return Settled(refined, refined.point, "positive")
 
 
 def residual_share(point: Any, criterion: Criterion) -> float:

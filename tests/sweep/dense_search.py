@@ -279,7 +279,10 @@ class DenseSearch:
             V += np.where(block.codes[:, None] == block.codes[None, :], U @ U.T, 0.0)
         Q, _ = self.fixed
         y, _ = self.response
-        Vq, Vy = np.linalg.solve(V, Q), np.linalg.solve(V, y)
+        try:
+            Vq, Vy = np.linalg.solve(V, Q), np.linalg.solve(V, y)
+        except np.linalg.LinAlgError:  # SDs beyond all digits
+            return 0.0
         prss = float(y @ (Vy - Vq @ np.linalg.solve(Q.T @ Vq, Q.T @ Vy)))
         return float(np.sqrt(max(prss, 0.0) / max(self.nu, 1)))
 
