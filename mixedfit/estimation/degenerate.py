@@ -59,7 +59,11 @@ class Settled:
 
 
 def settled(
-    criterion: Criterion, rows: Rows, found: Sequence[Optimum], tolerance: float, max_evaluations: int
+    criterion: Criterion,
+    rows_of_model: Callable[[], Rows | None],
+    found: Sequence[Optimum],
+    tolerance: float,
+    max_evaluations: int,
 ) -> Settled:
     """Return the lowest optimum, those with a small residual share refined by rows.
 
@@ -67,7 +71,8 @@ def settled(
     ----------
     criterion : Criterion
         In the basis of the cross-products.
-    rows : Rows
+    rows_of_model : callable
+        Returns the rows, or None if there are too many.
     found : sequence of Optimum
         Results of all searches, the best first. Those with a small share and those that have not reached an optimum
         are refined by rows.
@@ -79,8 +84,12 @@ def settled(
     ModelError
         If there is no optimum with a residual variance that the data determine.
     """
-    unbounded = unbounded_by_design(criterion, rows)
     best, suspects = found[0], _suspects(criterion, found)
+    saturated = criterion.cross.p_total + _number_of_effects(criterion) >= criterion.cross.n
+    rows = rows_of_model() if suspects or saturated else None
+    if rows is None:
+        return Settled(best, None, "positive")
+    unbounded = saturated and unbounded_by_design(criterion, rows)
     if not suspects:
         return Settled(best, None, "unbounded" if unbounded else "positive")
     by_rows = RowCriterion(
@@ -108,6 +117,11 @@ def settled(
         raise ModelError(LOST_RESIDUAL if lost and not unbounded else EXACT_FIT)
     lowest_of_all = min(known, key=lambda s: (not s.optimum.reached, float(s.optimum.point.value)))
     return replace(lowest_of_all, residual="unbounded") if unbounded else lowest_of_all
+
+
+def _number_of_effects(criterion: Criterion) -> int:
+    levels, k = criterion.cross.first.gram.shape[:2]
+    return int(levels * k + criterion.cross.q_random)
 
 
 def _suspects(criterion: Criterion, found: Sequence[Optimum]) -> list[Optimum]:
@@ -210,9 +224,6 @@ def unbounded_by_design(criterion: Criterion, rows: Rows) -> bool:
     """
     n, p = rows.X.shape
     if criterion.reml or criterion.sigma is not None:
-        return False
-    effects = sum((int(codes.max()) + 1) * z.shape[1] for z, codes in zip(rows.z, rows.codes, strict=True))
-    if p + effects < n:
         return False
     rng = np.random.default_rng(0)
     for lams in islice(product(*(list(_ranks(s, rng)) for s in criterion.structures)), 64):

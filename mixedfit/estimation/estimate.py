@@ -142,10 +142,9 @@ def estimate(
     inner = moment_start(canonical) if start is None else to_canonical(canonical, np.asarray(start, float))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # at trial points far away
         optimum, found = _search(canonical, inner, control, report)
-        known = rows() if rows is not None and canonical.n_theta else None
         result = Settled(optimum, None, "positive")
-        if known is not None:
-            result = settled(canonical, known, (optimum, *found), control.tolerance, control.max_evaluations)
+        if rows is not None and canonical.n_theta:
+            result = settled(canonical, rows, (optimum, *found), control.tolerance, control.max_evaluations)
     optimum = result.optimum
     theta, singular = _to_formula(canonical, optimum.x)
     evaluation = Criterion(cross, tuple(structures), reml, sigma)(theta)

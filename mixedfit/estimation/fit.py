@@ -23,7 +23,7 @@ from mixedfit.likelihood.criterion import Criterion, Evaluation
 
 from .chart import Chart, chart_at
 from .convergence import Convergence, unidentified_verdict
-from .estimate import FEW_ROWS, Control, estimate
+from .estimate import Control, estimate
 
 __all__ = ["Fit", "Fitted", "HasFit", "criterion_of", "fit_design", "fit_of", "refit_design"]
 
@@ -404,7 +404,7 @@ def _estimated(
             control=control,
             names=[block.name for block in design.blocks],
             report=report,
-            rows=(lambda: rows_of(design, cross)) if cross.n <= FEW_ROWS else None,
+            rows=lambda: rows_of(design, cross),
         )
     convergence = unidentified_verdict(outcome.convergence, _ridge_names(design, cross))
     timing["optimisation"] = perf_counter() - begun

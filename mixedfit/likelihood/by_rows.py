@@ -28,6 +28,9 @@ from .criterion import Criterion
 
 __all__ = ["RowCriterion", "RowEvaluation", "Rows", "rows_of"]
 
+LARGEST = 200_000
+"""Largest number of elements of the matrix that is factorised, about 10 ms each time."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -69,8 +72,12 @@ class Rows:
 
 
 def rows_of(design: Design, cross: CrossProducts) -> Rows | None:
-    """Return the rows of a design in the basis of its cross-products; None with fixed factors of many levels."""
-    if design.many:
+    """Return the rows of a design in the basis of its cross-products.
+
+    None with fixed factors of many levels, and if a factorisation would take more than `LARGEST` numbers.
+    """
+    effects = sum(block.levels * block.k for block in design.blocks)
+    if design.many or (design.n + effects) * (effects + cross.p + 1) > LARGEST:
         return None
     fixed = cross.fixed
     root = np.ones(design.n) if design.weights is None else np.sqrt(design.weights)
