@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 EXACT_FIT = (
-    "the random effects reproduce the response exactly, or up to rounding: the residual variance is 0 and the likelihood "
-    "has no maximum. "
+    "the random effects reproduce the response exactly, or up to rounding: the residual variance is 0 and the "
+    "likelihood has no maximum. "
     "Check for a predictor or a group computed from the response."
 )
 """Message for models with a perfect fit."""
