@@ -29,8 +29,8 @@ __all__ = ["Control", "Estimate", "estimate"]
 FEW_ROWS = 100
 """Rows up to which several starts are the default: other optima were seen in models of 5 to 60 rows."""
 
-STARTS = 6
-"""Default number of starts of a model with few rows."""
+MOST_STARTS = 30
+"""Largest default number of starts of a model with few rows, which is 2 and 4 for each θ."""
 
 FURTHER_EVALUATIONS = 40
 """Evaluations from a further start, as long as the criterion is above that of the optimum known."""
@@ -57,7 +57,8 @@ class Control:
         idle machine, and much slower on a busy one.
     starts : int, optional
         Points to start from; the lowest optimum is kept, and `fit.timing` says how many starts reached it. By default
-        6 for models of at most 100 rows, whose criterion may have several minima, and 1 for others.
+        2 and 4 for each covariance parameter in models of at most 100 rows, whose criterion may have several minima,
+        beside some with effects left out; 1 for others.
 
     Examples
     --------
@@ -178,7 +179,8 @@ def _search(
     if criterion.n_theta and left > 0 and (not optimum.reached or not (inside or large)):
         optimum = _better(optimum, boundary_search(criterion, search, identity_start(criterion), left))
     found = [optimum]
-    wanted = control.starts or (STARTS if criterion.cross.n <= FEW_ROWS else 1)
+    few = criterion.cross.n <= FEW_ROWS
+    wanted = control.starts or (min(2 + 4 * criterion.n_theta, MOST_STARTS) if few else 1)
     for further in further_starts(criterion, wanted - 1) if criterion.n_theta else ():
         other = _further_search(criterion, search, further, optimum, control.max_evaluations)
         found.append(other)

@@ -89,11 +89,13 @@ def further_starts(criterion: Criterion, number: int) -> Iterator[Array]:
         for sign, size in product((1.0, -1.0), (1.0, 10.0)):
             yield _theta(criterion, [_of_rank_one(s.k, sign, size) for s in criterion.structures])
     spreads = _spreads(criterion)
-    for _ in range(number):
+    for i in range(number):
         roots = []
         for structure, spread in zip(criterion.structures, spreads, strict=True):
             k = structure.k
             directions = np.tril(rng.normal(size=(k, k)))
+            if i % 2:  # of rank 1: local minima of larger covariances lie there
+                directions[:, 1:] = 0.0
             directions /= np.linalg.norm(directions, axis=1, keepdims=True)
             sds = 10.0 ** (-1.0 + rng.random(k) * (3.5 + np.log10(spread)))
             roots.append(sds[:, None] * directions)
