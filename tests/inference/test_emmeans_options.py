@@ -12,7 +12,8 @@ from paths import REFERENCE_FOLDER
 from r_reference import data_of, fitted
 
 import mixedfit as mf
-from mixedfit.inference.emmeans.multiplicity import Family, adjusted
+from mixedfit.inference.emmeans.families import contrast_weights
+from mixedfit.inference.emmeans.multiplicity import Family, adjusted, critical, dunnett_tail, tukey_tail
 from mixedfit.inference.emmeans.response_scale import response_scale
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfit.RankWarning")
@@ -420,3 +421,33 @@ def test_joint_tests_must_refuse_what_leaves_nothing() -> None:
         fit.joint_tests(by=["recipe", "temperature"])
     with pytest.raises(mf.ModelError, match="Did you mean"):
         fit.joint_tests(by="recip")
+
+
+@pytest.mark.parametrize("df", [7.0, 40.0, np.inf])
+@pytest.mark.parametrize("method", ["pairwise", "eff", "consec"])
+def test_mvt_must_be_exact_when_contrasts_are_linearly_dependent(method: str, df: float) -> None:
+    """Against simulation; independent means of unequal precision. Tukey's formula would be that of equal ones."""
+    weights = contrast_weights(method, [f"m{i}" for i in range(4)])[1]
+    spread = weights * np.array([1.0, 0.6, 1.4, 0.8])
+    correlations = spread @ spread.T
+    sizes = np.sqrt(np.diag(correlations))
+    correlations /= np.outer(sizes, sizes)
+    rng = np.random.default_rng(5)
+    draws = np.abs((spread / sizes[:, None]) @ rng.normal(size=(4, 400_000))).max(axis=0)
+    if np.isfinite(df):
+        draws /= np.sqrt(rng.chisquare(df, size=draws.size) / df)
+    for statistic in (0.5, 1.7, 2.6):
+        assert dunnett_tail(statistic, correlations, df) == pytest.approx(
+            np.mean(draws > statistic), abs=2.5e-3
+        )
+    family = Family(4, correlations)
+    assert critical(df, 0.95, "mvt", family) == pytest.approx(np.quantile(draws, 0.95), abs=0.015)
+
+
+def test_mvt_must_be_tukey_when_means_are_independent_and_equally_precise() -> None:
+    weights = contrast_weights("pairwise", list("abcd"))[1]
+    correlations = weights @ weights.T / 2.0
+    for statistic, df in ((1.3, 12.0), (2.9, 12.0), (4.5, 30.0), (2.4, np.inf)):
+        assert dunnett_tail(statistic, correlations, df) == pytest.approx(
+            tukey_tail(statistic, 4, df), rel=3e-4
+        )

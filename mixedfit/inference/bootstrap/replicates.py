@@ -6,11 +6,12 @@ Results therefore do not depend on the number of threads or their order.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event
+from time import sleep
 
 import numpy as np
 
@@ -273,23 +274,35 @@ def _on_threads(
     stopped: Event,
     tick: Callable[[], None],
 ) -> None:
-    """Run blocks on threads; after an error or interrupt each thread ends with its current replicate."""
+    """Run blocks on threads; after an error or interrupt each thread ends with its current replicate.
+
+    Each thread takes the next block when it is done with one. Futures of all blocks would take long to cancel, and an
+    interrupt in the middle of that could leave one of them locked.
+    """
+    left = deque(blocks)
+
+    def take_blocks() -> None:
+        while not stopped.is_set():
+            try:
+                child, these = left.popleft()
+            except IndexError:
+                return
+            work(np.random.default_rng(child), these, stopped.is_set)
+
     with ThreadPoolExecutor(n_jobs, thread_name_prefix="mixedfit-bootstrap") as pool:
         try:
-            pending = {
-                pool.submit(work, np.random.default_rng(child), these, stopped.is_set)
-                for child, these in blocks
-            }
-            while pending:
-                finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    future.result()
+            pending = [pool.submit(take_blocks) for _ in range(n_jobs)]
+            while not all(future.done() for future in pending):
+                sleep(0.05)
                 tick()
+                for future in pending:
+                    if future.done():
+                        future.result()
         except BaseException:
             stopped.set()
-            for future in pending:
-                future.cancel()
             raise
+        for future in pending:
+            future.result()
 
 
 def stoppable(these: range, stop: Callable[[], bool]) -> Iterator[tuple[int, int]]:
