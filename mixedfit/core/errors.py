@@ -31,16 +31,17 @@ __all__ = [
 ]
 
 EXACT_FIT = (
-    "the random effects reproduce the response exactly, or up to rounding: the residual variance is 0 and the "
-    "likelihood has no maximum. "
+    "the random effects reproduce the response exactly or up to rounding: the residual variance is 0, or too small a "
+    "share of the response's for the digits of the numbers to determine it. "
     "Check for a predictor or a group computed from the response."
 )
 """Message for models with a perfect fit."""
 
 
 LOST_RESIDUAL = (
-    "the residual variance is so small a share of the response's that the digits of the numbers do not determine it. "
-    "Check for a predictor or a group computed from the response, and for outliers many decades away from other values."
+    "rounding errors hide the minimum of the criterion: the residual variance is too small a share of the response's, "
+    "or weights are many decades apart, for the digits of the numbers. Check for a predictor or a group computed from "
+    "the response, and for outliers and weights many decades away from the others."
 )
 
 

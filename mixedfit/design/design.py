@@ -24,7 +24,7 @@ from .model_frame import Missing, ModelFrame, build_frame, names_by_part
 from .model_matrix import Matrices, evaluate
 from .one_level import one_level_grouping
 from .recipe import Recipe, make_recipe
-from .wrong_values import listed_counts, stray_text
+from .wrong_values import listed_counts, numbers_as_text, stray_text
 
 __all__ = ["Design", "ManyLevelFactor", "RandomBlock", "build_design"]
 
@@ -123,6 +123,8 @@ class Design:
         Builds the matrices of new rows.
     excluded : Excluded or None
         All rows of the data, if those left out stay in row-wise answers.
+    advice : tuple of str
+        Warnings that are given once the model could be fitted.
     """
 
     formula: ParsedFormula
@@ -137,6 +139,7 @@ class Design:
     dropped: int
     recipe: Recipe | None = None
     excluded: Excluded | None = None
+    advice: tuple[str, ...] = ()
 
     @property
     def n(self) -> int:
@@ -224,11 +227,12 @@ def build_design(
     frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing)
     if frame.dropped and missing == "drop":
         warn(
-            f"{frame.dropped} of {frame.dropped + len(frame.index)} rows were dropped for missing values (by column: "
+            f"{frame.dropped} of {frame.dropped + len(frame.index)} rows {'was' if frame.dropped == 1 else 'were'} "
+            "dropped for missing values (by column: "
             f"{listed_counts(frame.missing)}).",
             MissingRowsWarning,
         )
-    _warn_of_stray_text(parsed, frame)
+    advice = _warn_of_stray_text(parsed, frame)
     values = evaluate(parsed, frame, context or {})
     _check_names("the fixed part", values.x_names)
     total_offset = _add_offsets(frame.offset, values.offsets)
@@ -250,15 +254,20 @@ def build_design(
         dropped=frame.dropped,
         recipe=recipe,
         excluded=frame.excluded,
+        advice=advice,
     )
 
 
-def _warn_of_stray_text(parsed: ParsedFormula, frame: ModelFrame) -> None:
-    """Warn of text columns among the effects that are numbers but for a few values."""
-    parts = names_by_part(parsed)
+def _warn_of_stray_text(parsed: ParsedFormula, frame: ModelFrame) -> tuple[str, ...]:
+    """Warn of text columns among the effects that are numbers but for a few values; return advice on others."""
+    parts, advice = names_by_part(parsed), []
     for name in dict.fromkeys(name for key in parts if key != "y" for name in parts[key]):
-        if name in frame.text and (message := stray_text(name, frame.columns[name])):
+        if name not in frame.text:
+            continue
+        if message := stray_text(name, frame.columns[name]):
             warn(message, GroupingWarning)
+        advice.append(numbers_as_text(name, frame.columns[name]))
+    return tuple(filter(None, advice))
 
 
 def _check_names(where: str, names: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from mixedfit.core.arrays import AnyArray, Array
 from mixedfit.core.errors import DataError, FormulaError, nearest, shown
+from mixedfit.core.format import count_noun
 from mixedfit.core.options import check_one_of
 from mixedfit.formula.parse import ParsedFormula
 from mixedfit.formula.r_syntax import hint
@@ -112,7 +113,8 @@ def build_frame(
     if count and missing == "raise":
         first = shown(table.index[np.flatnonzero(absent)[0]])
         raise DataError(
-            f"{count} rows have missing values (by column: {per_column}; first row: {first}) and "
+            f"{count_noun(count, 'row')} {'has' if count == 1 else 'have'} missing values (by column: "
+            f"{listed_counts(per_column)}; first row: {first}) and "
             "missing='raise' was asked for. Fill or remove them, or use missing='drop'."
         )
     if count == rows:

@@ -11,10 +11,13 @@ import pandas as pd
 
 from mixedfit.core.errors import shown
 
-__all__ = ["listed_counts", "not_numbers", "response_error", "stray_text"]
+__all__ = ["listed_counts", "not_numbers", "numbers_as_text", "response_error", "stray_text"]
 
 MOSTLY = 0.8
 """Share of rows with numbers from which a column of text is taken for numbers with stray text."""
+
+MOST_DOSES = 10
+"""Labels with decimals up to which a column of text is taken for a factor, such as doses."""
 
 LISTED = 6
 """Largest number of columns that a message lists."""
@@ -82,6 +85,28 @@ def stray_text(name: str, column: pd.Series[Any]) -> str:
         f"numbers: {not_numbers(column)}. If it is a number, correct the value or make it missing: data[{name!r}] = "
         f"pd.to_numeric(data[{name!r}], errors='coerce'); if it is a factor, make it a category."
     )
+
+
+def numbers_as_text(name: str, column: pd.Series[Any]) -> str:
+    """Return a warning about a column of text of which all values are numbers with decimals, or an empty string."""
+    levels = column.cat.categories
+    if not _are_fractions(levels):
+        return ""
+    return (
+        f"column {name!r} is text and therefore a factor with {len(levels)} levels, but all of its values are numbers, "
+        f"such as {shown(levels[0])}. If it is a number, make it one: data[{name!r}] = "
+        f"pd.to_numeric(data[{name!r}].str.replace(',', '.')); if it is a factor, make it a category."
+    )
+
+
+def _are_fractions(levels: pd.Index[Any]) -> bool:
+    """Return whether many labels all are numbers, most of them with decimals after a point or a comma."""
+    texts = [str(level).strip() for level in levels]
+    if len(texts) <= MOST_DOSES or not all(
+        re.fullmatch(r"[-+]?\d*([.,]\d+)?([eE][-+]?\d+)?", t) for t in texts
+    ):
+        return False
+    return sum("," in t or "." in t for t in texts) > 0.5 * len(texts)
 
 
 def listed_counts(counts: Mapping[str, int]) -> str:

@@ -130,7 +130,7 @@ def _suspects(criterion: Criterion, found: Sequence[Optimum]) -> list[Optimum]:
     return [
         o
         for o in found
-        if residual_share(o.point, criterion) < SMALL_SHARE or not (o.reached or o.point.value > bound)
+        if residual_share(o.point, criterion) < SMALL_SHARE or not (o.reached or o.point.value > bound - 1e-7)
     ]
 
 
@@ -177,8 +177,12 @@ def _at_share(criterion: RowCriterion, x: Array, moved: BoolArray, least: float,
         share = residual_share(criterion(at), criterion)
         if not (share < least or share > most):
             break
-        factor = np.sqrt(max(share, 1e-30) / (least if share < least else most))
-        at[moved] *= np.clip(factor, 1e-4, 1e4)
+        factor = np.clip(np.sqrt(max(share, 1e-30) / (least if share < least else most)), 1e-4, 1e4)
+        trial = at.copy()
+        trial[moved] *= factor
+        if factor > 1.0 and not residual_share(criterion(trial), criterion) < share / factor:
+            break  # the effects do not reproduce the response
+        at = trial
     return at
 
 
@@ -190,6 +194,8 @@ def _tail_along(criterion: RowCriterion, x: Array) -> tuple[Literal["rises", "li
     limit: Array | None = None
     for moved in _large_parts(criterion, x):
         at = _at_share(criterion, x, moved, 0.5 * ZERO_SHARE, 5.0 * ZERO_SHARE)
+        if not residual_share(criterion(at), criterion) < 1e2 * ZERO_SHARE:
+            continue
         points = []
         for t in (1.0, 10.0, 100.0, 1000.0):
             ahead = at.copy()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfit.bayes.distributions import Distribution, Normal
-from mixedfit.core.errors import ConvergenceWarning, ModelError, RankWarning, warn
+from mixedfit.core.errors import ConvergenceWarning, GroupingWarning, ModelError, RankWarning, warn
 from mixedfit.core.progress import Progress
 from mixedfit.design.design import Design, build_design
 from mixedfit.design.model_frame import Missing
@@ -330,11 +330,17 @@ def _warn(fit: Fit) -> None:
     """Warn about dropped columns and failed convergence."""
     dropped = [name for name, kept in zip(fit.coefficient_names, fit.kept, strict=True) if not kept]
     if dropped:
+        listed = ", ".join(dropped[:20]) + (" …" if len(dropped) > 20 else "")
+        ends = (
+            "which depends linearly on other columns. Its coefficient is"
+            if len(dropped) == 1
+            else "which depend linearly on other columns. Their coefficients are"
+        )
         warn(
-            f"the fixed-effects matrix has no full rank; dropped {', '.join(dropped[:20])}"
-            f"{' …' if len(dropped) > 20 else ''}, which other columns span. Their coefficients are reported as "
-            "missing.",
+            f"the fixed-effects matrix is not of full rank; dropped {listed}, {ends} reported as missing.",
             RankWarning,
         )
+    for message in fit.design.advice:
+        warn(message, GroupingWarning)
     if not fit.convergence.converged:
         warn(fit.convergence.message, ConvergenceWarning)

@@ -44,6 +44,7 @@ class Pictures:
         self._results = results
 
     __call__ = _method(_residuals.overview)
+    overview = _method(_residuals.overview)
     caterpillar = _method(_caterpillar.caterpillar)
     shrinkage = _method(_shrinkage.shrinkage)
     shrinkage_by_size = _method(_shrinkage.shrinkage_by_size)

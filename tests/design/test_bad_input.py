@@ -89,7 +89,7 @@ def test_missing_response_must_be_refused_when_asked() -> None:
     data.loc[[3, 9], "y"] = np.nan
     message = refusal("y ~ x + (1 | g)", data, mf.DataError, missing="raise")
     assert "2 rows have missing values" in message
-    assert "{'y': 2}" in message
+    assert "by column: y: 2;" in message
     assert "first row: 3" in message
 
 

@@ -211,3 +211,32 @@ def test_nearest_name_must_be_of_the_same_kind(name: str, choices: list[str], sa
 )
 def test_spelling_of_other_programs_must_get_advice(formula: str, says: str) -> None:
     assert says in refusal(lambda: mf.lmm(formula, frame()), mf.FormulaError)
+
+
+@pytest.mark.parametrize("form", ["{:.3f}", "{:.2e}", "-{:.4f}"])
+@pytest.mark.parametrize("comma", [False, True])
+def test_predictor_of_numbers_written_as_text_must_warn(form: str, comma: bool) -> None:
+    data = frame()
+    text = pd.Series([form.format(abs(v) + 0.1) for v in data["x"]], index=data.index)
+    data["x"] = text.where(data.index % 4 == 0, text.iloc[:16].tolist() * 6)
+    if comma:
+        data["x"] = data["x"].str.replace(".", ",")
+    model = mf.lmm(FORMULA, data)
+    with pytest.warns(mf.GroupingWarning, match="all of its values are numbers"):
+        model.fit()
+
+
+def test_doses_and_codes_written_as_text_must_not_warn() -> None:
+    data = frame()
+    for labels in (["0.5", "1.0", "2.0"], [str(i) for i in range(12)], ["1.a", "2.b", "3.c"]):
+        data["x"] = [labels[i % len(labels)] for i in range(len(data))]
+        mf.lmm(FORMULA, data).fit()
+
+
+def test_one_row_must_be_spoken_of_in_the_singular() -> None:
+    data = frame()
+    data.loc[data.index[3], "x"] = np.nan
+    with pytest.warns(mf.MissingRowsWarning, match=r"1 of 96 rows was dropped"):
+        mf.lmm(FORMULA, data)
+    message = refusal(lambda: mf.lmm(FORMULA, data, missing="raise"), mf.DataError)
+    assert f"1 row has missing values (by column: x: 1; first row: {data.index[3]})" in message

@@ -75,7 +75,7 @@ def refusal_fault(case: Case, message: str, seed: int) -> str | None:
         return (
             None if any(len(set(case.problem.codes(t.group))) == 1 for t in case.problem.terms) else message
         )
-    if "reproduce" in message or "digits" in message:
+    if "reproduce" in message or "rounding errors" in message:
         found = searched(case, seed)
         if found.relative_sigma < LOST or unbounded_fault(case) is None:
             return None
