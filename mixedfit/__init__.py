@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from . import plots
     from .bayes import distributions, priors
     from .bayes.posterior import Posterior
+    from .covariance import residual as residuals
     from .core.datasets import dataset_names, load_dataset
     from .core.errors import (
         BootstrapWarning,
@@ -79,6 +80,7 @@ __all__ = [
     "power",
     "priors",
     "report",
+    "residuals",
     "simulate_lmm",
     "to_html",
     "to_latex",
@@ -121,6 +123,7 @@ _MODULES = {
     "power": "inference.power.api",
     "priors": "bayes.priors",
     "report": "reporting.html",
+    "residuals": "covariance.residual",
     "simulate_lmm": "inference.power.api",
     "to_html": "reporting.markup",
     "to_latex": "reporting.markup",
@@ -128,7 +131,7 @@ _MODULES = {
 }
 """Where each public name is defined."""
 
-_PUBLIC_MODULES = {"distributions", "plots", "priors"}
+_PUBLIC_MODULES = {"distributions", "plots", "priors", "residuals"}
 
 
 def __getattr__(name: str) -> Any:

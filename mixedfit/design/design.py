@@ -15,6 +15,8 @@ from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import IdentifiabilityWarning, MissingRowsWarning, ModelError, warn
 from mixedfit.core.lazy import lazy
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
+from mixedfit.covariance.residual import ResidualStructure
+from mixedfit.covariance.residual.model import ResidualModel
 from mixedfit.formula.parse import GroupingFactor, ParsedFormula, RandomTerm, random_key
 
 from .excluded import Excluded, Table
@@ -22,6 +24,7 @@ from .grouping import Grouping, interact, warn_of_measurements
 from .model_frame import Missing, ModelFrame, build_frame, names_by_part
 from .model_matrix import Matrices, evaluate
 from .recipe import Recipe, make_recipe
+from .residual_rows import bind_residual, check_beside_random_terms
 
 __all__ = ["Design", "ManyLevelFactor", "RandomBlock", "build_design"]
 
@@ -120,6 +123,8 @@ class Design:
         Builds the matrices of new rows.
     excluded : Excluded or None
         All rows of the data, if those left out stay in row-wise answers.
+    residual : ResidualModel or None
+        Structure of the residual covariance; None for independent residuals of variance σ²/w.
     """
 
     formula: ParsedFormula
@@ -134,6 +139,7 @@ class Design:
     dropped: int
     recipe: Recipe | None = None
     excluded: Excluded | None = None
+    residual: ResidualModel | None = None
 
     @property
     def n(self) -> int:
@@ -183,6 +189,7 @@ def build_design(
     offset: Any = None,
     missing: Missing = "drop",
     context: Mapping[str, Any] | None = None,
+    residual: ResidualStructure | None = None,
 ) -> Design:
     """Return the design of a parsed formula and data.
 
@@ -197,6 +204,8 @@ def build_design(
         What to do with rows in which a variable of the model is missing.
     context : mapping, optional
         Additional functions and constants for the formula.
+    residual : ResidualStructure, optional
+        Structure of the residual covariance.
 
     Returns
     -------
@@ -218,7 +227,8 @@ def build_design(
     GroupingWarning
         If a grouping column holds fractional numbers.
     """
-    frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing)
+    further = () if residual is None else residual.columns
+    frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing, further=further)
     if frame.dropped and missing == "drop":
         warn(
             f"{frame.dropped} of {frame.dropped + len(frame.index)} rows were dropped for missing values.",
@@ -244,7 +254,23 @@ def build_design(
         dropped=frame.dropped,
         recipe=recipe,
         excluded=frame.excluded,
+        residual=None if residual is None else _residual(residual, frame, blocks, values),
     )
+
+
+def _residual(
+    structure: ResidualStructure, frame: ModelFrame, blocks: Sequence[RandomBlock], values: Matrices
+) -> ResidualModel:
+    """Return the residual structure on the rows."""
+    if values.many:
+        name = values.many[0][0].name
+        raise ModelError(
+            f"{structure}: the fixed factor {name!r} has too many levels to be fitted with a residual structure. "
+            f"Make it random, (1 | {name})."
+        )
+    model = bind_residual(structure, frame, [block.grouping for block in blocks], int(values.y.size))
+    check_beside_random_terms(model, [(block.grouping, block.effects) for block in blocks])
+    return model
 
 
 def _add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:

@@ -11,7 +11,7 @@ import pandas as pd
 from mixedfit.core.arrays import AnyArray
 from mixedfit.core.errors import DataError, nearest
 
-__all__ = ["as_frame", "category_codes", "check_column", "column_names", "plain_column"]
+__all__ = ["as_frame", "category_codes", "check_column", "column_names", "days", "plain_column"]
 
 
 def column_names(data: Any) -> list[str]:
@@ -166,6 +166,23 @@ def _is_time(dtype: Any) -> bool:
     return str(dtype).startswith(("timestamp", "date", "time", "duration")) and str(dtype).endswith(
         "[pyarrow]"
     )
+
+
+def days(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column with dates or durations as days since 1970 or as days; another column as it is."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.PeriodDtype):
+        column, dtype = column.dt.to_timestamp(), np.dtype("M8[ns]")
+    objects = isinstance(dtype, np.dtype) and dtype.kind == "O"
+    if objects and pd.api.types.infer_dtype(column, skipna=True) in ("date", "datetime", "datetime64"):
+        column = pd.to_datetime(column)
+    if not _is_time(column.dtype):
+        return column
+    kind = getattr(column.dtype, "kind", "M")
+    if kind == "m":
+        return column / pd.Timedelta(days=1)
+    values = pd.to_datetime(column, utc=True).dt.tz_localize(None)
+    return (values - pd.Timestamp(0)) / pd.Timedelta(days=1)
 
 
 def _times(name: str, what: str, dtype: str) -> DataError:

@@ -121,7 +121,7 @@ def degrees_of_freedom(fit: Fit, ddf: Ddf | None) -> Degrees:
         If the method is unknown, or not available for the model.
     """
     if ddf is None:
-        ddf = "satterthwaite" if fit.reml else "normal"
+        ddf = "satterthwaite" if fit.reml and fit.residual is None else "normal"
     ddf = method_named(ddf)
     if ddf == "kenward-roger":
         ddf = KenwardRoger()

@@ -1,0 +1,167 @@
+"""What a user writes: one residual structure, or a product of a correlation and variance functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from mixedfit.core.errors import ModelError
+
+from .parts import CorrelationLaw, Layout, VarianceLaw
+
+__all__ = ["CorrelationStructure", "Product", "ResidualStructure", "VarianceStructure", "check_column_name"]
+
+
+def check_column_name(structure: str, argument: str, value: object, *, needed: bool = True) -> None:
+    """Raise `ModelError` unless an argument is the name of a column (or None, if it is not needed)."""
+    if (value is None and not needed) or (isinstance(value, str) and value):
+        return
+    raise ModelError(
+        f"{structure}: {argument} is {value!r}; expected the name of a column, as text"
+        f"{'' if needed else ', or None'}."
+    )
+
+
+@dataclass(frozen=True)
+class ResidualStructure:
+    """A structure of the residual covariance; immutable, prints as a formula."""
+
+    formula: ClassVar[str] = ""
+    """The matrix, as text: what the printout says."""
+
+    @property
+    def factors(self) -> tuple[CorrelationStructure | VarianceStructure, ...]:
+        """The structures whose product this is."""
+        raise NotImplementedError
+
+    @property
+    def _given(self) -> tuple[Any, ...]:
+        """The structures as the user wrote them."""
+        return (self,)
+
+    @property
+    def correlation(self) -> CorrelationStructure | None:
+        """The correlation within groups, if there is one."""
+        return next((f for f in self.factors if isinstance(f, CorrelationStructure)), None)
+
+    @property
+    def variances(self) -> tuple[VarianceStructure, ...]:
+        """The variance functions."""
+        return tuple(f for f in self.factors if isinstance(f, VarianceStructure))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that the structure needs."""
+        return tuple(dict.fromkeys(name for factor in self.factors for name in factor.own_columns))
+
+    def __mul__(self, other: object) -> Product:
+        if not isinstance(other, ResidualStructure):
+            raise ModelError(
+                f"{self} * {other!r}: the second factor is a {type(other).__name__}; expected another residual "
+                'structure, such as AR1("time", "g") * VarIdent("arm").'
+            )
+        return Product((*self._given, *other._given))
+
+    def __str__(self) -> str:
+        given = ", ".join(
+            f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default
+        )
+        return f"{type(self).__name__}({given})"
+
+    def describe(self) -> str:
+        """Return the formula of the matrix, in words and symbols."""
+        return "; ".join(f"{part}: {part.formula}" for part in self._given)
+
+
+@dataclass(frozen=True)
+class _Factor(ResidualStructure):
+    @property
+    def factors(self) -> tuple[Any, ...]:
+        """This structure alone."""
+        return (self,)
+
+    @property
+    def own_columns(self) -> tuple[str, ...]:
+        """Names of the columns that this factor needs."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class CorrelationStructure(_Factor):
+    """A correlation matrix within groups of rows."""
+
+    kind: ClassVar[str] = "order"
+    """What places rows within a group: "order" (whole numbers), "time" (numbers), "visit" (labels), "none"."""
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Columns of time, visit or coordinates."""
+        raise NotImplementedError
+
+    @property
+    def group_name(self) -> str | None:
+        """The grouping column as given, None for the default."""
+        name: str | None = getattr(self, "group", None)
+        return name
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """Columns of the grouping: ``"a:b"`` has two."""
+        name = self.group_name
+        return () if name is None else tuple(part.strip() for part in name.split(":"))
+
+    @property
+    def own_columns(self) -> tuple[str, ...]:
+        """Columns of place and group."""
+        return (*self.place, *self.group_columns)
+
+    def law(self, layout: Layout) -> CorrelationLaw:
+        """Return the correlations as functions of parameters, for rows placed as `layout` says."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class VarianceStructure(_Factor):
+    """Multipliers of the residual SD."""
+
+    def law(self, values: Any) -> VarianceLaw:
+        """Return the log SD multipliers as functions of parameters, for the rows' values of the column."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Product(ResidualStructure):
+    """D C D for one correlation C and any number of variance functions, whose multipliers D multiply.
+
+    Attributes
+    ----------
+    parts : tuple of structures
+    """
+
+    parts: tuple[CorrelationStructure | VarianceStructure, ...] = ()
+
+    def __post_init__(self) -> None:
+        correlations = [str(p) for p in self.parts if isinstance(p, CorrelationStructure)]
+        if len(correlations) > 1:
+            raise ModelError(
+                f"a residual structure has one correlation at most; this product has {len(correlations)}: "
+                f"{' and '.join(correlations)}."
+            )
+        free = [p for p in self.parts if getattr(p, "has_variances", False)]
+        idents = [str(p) for p in self.parts if type(p).__name__ == "VarIdent"]
+        if free and idents and idents[0] == f"VarIdent(by={free[0].place[0]!r})":
+            raise ModelError(
+                f"{free[0]} has a variance for each visit already; leave {idents[0]} out, or give homogeneous=True."
+            )
+
+    @property
+    def _given(self) -> tuple[Any, ...]:
+        return self.parts
+
+    @property
+    def factors(self) -> tuple[CorrelationStructure | VarianceStructure, ...]:
+        """The factors of the product; an unstructured one has two."""
+        return tuple(factor for part in self.parts for factor in part.factors)
+
+    def __str__(self) -> str:
+        return " * ".join(str(p) for p in self.parts)
