@@ -81,6 +81,8 @@ def minimise_bfgs(
     x, point = start, function(start)
     if not np.isfinite(point.value):
         raise FloatingPointError("the criterion is not finite at the start")
+    if not x.size:
+        return Minimum(x, point, 0.0, 1, True)
     inverse, count, fresh, small = scale * np.eye(x.size), 1, True, 0
     decrement = np.inf
     while count < max_evaluations:

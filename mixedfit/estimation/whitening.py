@@ -18,6 +18,7 @@ from mixedfit.core.linalg import blas_threads
 from mixedfit.covariance.residual.model import ResidualModel, ResidualRoot
 from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
 from mixedfit.design.design import Design, RandomBlock
+from mixedfit.design.residual_rows import with_fitted
 from mixedfit.likelihood.by_rows import rows_of
 from mixedfit.likelihood.criterion import Criterion
 from mixedfit.likelihood.row_roots import row_roots
@@ -219,6 +220,44 @@ def _lowest(
     return best, len(found), agreed
 
 
+ROUNDS = 100
+"""Rounds after which fitted values that do not settle are taken as they are, and the fit as not converged."""
+
+SETTLED = 1e-8
+"""Change of fitted values, as a share of their spread, at which they have settled."""
+
+
+def _fitted(design: Design, point: WhitenedPoint) -> Array:
+    """Return Xβ̂ + Zb̂ plus offset, shape (n,)."""
+    if not np.isfinite(point.value):
+        raise ModelError("the likelihood cannot be computed without the variance function; simplify the model.")
+    evaluation = point.estimate.evaluation
+    out = design.X[:, point.cross.fixed.kept] @ coefficients_of(point.cross, evaluation)
+    for block, own in zip(design.blocks, modes_of(design, point.cross, evaluation), strict=True):
+        out = out + np.einsum("ik,ik->i", block.z, own[block.codes])
+    return out if design.offset is None else out + design.offset
+
+
+def _fixed_point(
+    search: WhitenedSearch,
+    design: Design,
+    found: Minimum[WhitenedPoint],
+    report: Callable[[int, float], None] | None,
+) -> Minimum[WhitenedPoint]:
+    """Return the minimum whose fitted values are those that its variance function uses."""
+    evaluations, held = found.evaluations, _fitted(design, found.point)
+    for _ in range(ROUNDS):
+        search.model = with_fitted(search.model, held)
+        search.lowest = np.inf
+        found = minimise_bfgs(search, found.x, scale=2.0 / search.raw.n, tolerance=1e-12, report=report)
+        evaluations += found.evaluations
+        fresh = _fitted(design, found.point)
+        if float(np.abs(fresh - held).max()) <= SETTLED * max(float(np.std(fresh)), 1e-300):
+            return replace(found, evaluations=evaluations)
+        held = fresh
+    return replace(found, evaluations=evaluations, reached=False)
+
+
 @dataclass(frozen=True, eq=False)
 class WhitenedEstimate:
     """Estimates of a model with a residual structure.
@@ -262,7 +301,12 @@ def fit_whitened(
     model = design.residual
     assert model is not None
     search = WhitenedSearch(design, model, reml, sigma, control or Control())
+    if model.of_fitted and start[1] is None:
+        search.model = with_fitted(model, _fitted(design, search(model.start)))
     best, starts, agreed = _lowest(search, start[1], report)
+    if model.of_fitted:
+        best = _fixed_point(search, design, best, report)
+        model = search.model
     point = best.point
     final = search.finished(point, point.estimate.theta if search.structures else None)
     convergence = residual_verdict(final.convergence, model, best)

@@ -64,6 +64,11 @@ class ResidualModel:
         """Number of parameters besides σ."""
         return int(self.start.size)
 
+    @property
+    def of_fitted(self) -> bool:
+        """Whether a variance function depends on the fitted values."""
+        return any(getattr(factor, "of_fitted", False) for factor in self.structure.variances)
+
     def natural(self, x: Array) -> list[Natural]:
         """Return the parameters for people."""
         first, *rest = self.slices
