@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from . import plots
     from .bayes import distributions, priors
     from .bayes.posterior import Posterior
-    from .covariance import residual as residuals
     from .core.datasets import dataset_names, load_dataset
     from .core.errors import (
         BootstrapWarning,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
         RankWarning,
         SamplingWarning,
     )
+    from .covariance import residual as residuals
     from .estimation.convergence import Convergence
     from .estimation.estimate import Control
     from .inference.kenward_roger import KenwardRoger

@@ -68,7 +68,10 @@ SPECS: dict[str, tuple[str, mf.residuals.ResidualStructure | None]] = {
     "wheat2-gls-exp": (WHEAT, R.Exponential(PLOT)),
     "wheat2-gls-gau": (WHEAT, R.Gaussian(PLOT, nugget=True)),
     "topo-gls-exp-ml": ("z ~ x + y", R.Exponential(("x", "y"))),
-    "topo-gls-exp-manhattan-nugget": ("z ~ x + y", R.Exponential(("x", "y"), nugget=True, metric="manhattan")),
+    "topo-gls-exp-manhattan-nugget": (
+        "z ~ x + y",
+        R.Exponential(("x", "y"), nugget=True, metric="manhattan"),
+    ),
     "dyestuff2-gls-compsymm-negative": ("Yield ~ 1", R.CompoundSymmetry("Batch")),
     "oats-lme-nested-varident-ml": ("yield ~ nitro + (1 | Block/Variety)", R.VarIdent("Variety")),
     "pixel-lme-nested-varexp": ("pixel ~ day + I(day**2) + (day | Dog) + (1 | Dog:Side)", R.VarExp("day")),

@@ -180,9 +180,11 @@ def days(column: pd.Series[Any]) -> pd.Series[Any]:
         return column
     kind = getattr(column.dtype, "kind", "M")
     if kind == "m":
-        return column / pd.Timedelta(days=1)
+        durations: Any = column
+        return cast("pd.Series[Any]", durations / pd.Timedelta(days=1))
     values = pd.to_datetime(column, utc=True).dt.tz_localize(None)
-    return (values - pd.Timestamp(0)) / pd.Timedelta(days=1)
+    since: Any = values - pd.Timestamp(0)
+    return cast("pd.Series[Any]", since / pd.Timedelta(days=1))
 
 
 def _times(name: str, what: str, dtype: str) -> DataError:

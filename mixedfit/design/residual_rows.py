@@ -92,7 +92,7 @@ def _layout(
         start=start,
         place=place[order],
         labels=labels,
-        groups=["all rows"] if grouping is None else grouping.levels.tolist(),
+        groups=["all rows"] if grouping is None else list(grouping.levels.tolist()),
         group_name="" if grouping is None else grouping.name,
     )
     if layout.sizes.max() < 2:
@@ -169,7 +169,9 @@ def _check_visits(structure: CorrelationStructure, layout: Layout) -> None:
     """Raise `ModelError` if the data do not determine the correlations of visits."""
     visits = len(layout.labels)
     if visits < 2:
-        raise ModelError(f"{structure}: {structure.place[0]!r} has one visit in the rows used; expected at least two.")
+        raise ModelError(
+            f"{structure}: {structure.place[0]!r} has one visit in the rows used; expected at least two."
+        )
     if type(structure).__name__ != "Unstructured":
         return
     if visits * (visits + 1) // 2 >= layout.n or layout.sizes.size <= visits:
@@ -222,7 +224,9 @@ def _variance_law(structure: VarianceStructure, frame: ModelFrame, n: int) -> Va
     (name,) = structure.own_columns
     column = frame.columns[name]
     if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == bool:
-        raise DataError(f"{structure}: column {name!r} holds labels; expected numbers. For a factor take VarIdent.")
+        raise DataError(
+            f"{structure}: column {name!r} holds labels; expected numbers. For a factor take VarIdent."
+        )
     return structure.law(column.to_numpy().astype(float))
 
 

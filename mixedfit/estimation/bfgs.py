@@ -113,7 +113,7 @@ def minimise_bfgs(
 def _line_search(
     function: Callable[[Array], _Point], x: Array, point: _Point, step: Array
 ) -> tuple[_Point | None, float, int]:
-    """Return a point along a step with Armijo's decrease, its length, and evaluations; longer where slopes stay steep."""
+    """Return a point along a step with Armijo's decrease, its length, and the evaluations; longer on steep slopes."""
     slope = float(point.gradient @ step)
     length, low, high = 1.0, 0.0, np.inf
     best: tuple[_Point, float] | None = None

@@ -24,6 +24,7 @@ from mixedfit.formula.parse import parse_formula
 
 from .convergence import Convergence
 from .fit import Fit, criterion_of
+from .residual_support import refuse_residual
 
 __all__ = ["Rebuild", "design_arrays", "design_header", "read", "read_design", "write", "write_file"]
 
@@ -34,6 +35,7 @@ Rebuild: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
 
 def write(fit: Fit, path: str | Path) -> None:
     """Write a fit and its design to a file."""
+    refuse_residual(fit.design, "saving is", "Save the data and the formula, and fit again.")
     write_file(path, _header(fit), {**design_arrays(fit.design), "theta": fit.theta})
 
 

@@ -91,6 +91,12 @@ class Whitened:
         """R at the estimates."""
         return self.model.root(self.x)
 
+    @lazy
+    def multipliers(self) -> Array:
+        """SD of each row's residual over σ, without weights, shape (n,)."""
+        logs = self.model.log_sd(self.x)
+        return np.exp(logs) if logs.ndim else np.ones(self.design.n)
+
 
 class WhitenedPoint:
     """The criterion at one x, minimised over θ.
@@ -230,7 +236,9 @@ SETTLED = 1e-8
 def _fitted(design: Design, point: WhitenedPoint) -> Array:
     """Return Xβ̂ + Zb̂ plus offset, shape (n,)."""
     if not np.isfinite(point.value):
-        raise ModelError("the likelihood cannot be computed without the variance function; simplify the model.")
+        raise ModelError(
+            "the likelihood cannot be computed without the variance function; simplify the model."
+        )
     evaluation = point.estimate.evaluation
     out = design.X[:, point.cross.fixed.kept] @ coefficients_of(point.cross, evaluation)
     for block, own in zip(design.blocks, modes_of(design, point.cross, evaluation), strict=True):

@@ -23,6 +23,7 @@ from mixedfit.covariance.block_diagonal import BlockDiagonal
 from mixedfit.design.design import Design
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
+from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.likelihood.dense_tail import DenseTail
 
 from .satterthwaite import AS_GOOD_AS_NORMAL
@@ -61,6 +62,7 @@ def check_kenward_roger(fit: Fit, *, pairs: bool = True) -> None:
         For ML fits, fixed factors stored as codes, and more than `LARGEST_CROSSED` crossed random effects.
     """
     design = fit.design
+    refuse_residual(design, "Kenward-Roger is", 'Use ddf="satterthwaite" or ddf="normal".')
     if not fit.reml:
         raise ModelError(
             "Kenward-Roger adjusts REML estimates; this is an ML fit. Fit by REML, or use ddf='satterthwaite'."

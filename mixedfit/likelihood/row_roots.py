@@ -74,13 +74,13 @@ def _random_rows(design: Design, cross: CrossProducts, tail: Any, z: list[Array]
     roots = _first_roots(cross, tail)
     own, codes = z[cross.first_block], design.blocks[cross.first_block].codes
     if not cross.tail:
-        return np.einsum("ik,ikl->il", own, roots[codes])
+        return np.asarray(np.einsum("ik,ikl->il", own, roots[codes]))
     combos, which = _combinations(design, cross)
     whole = tail.whole_inverse()
     tail.release()
     local = [_local_root(cross, whole, roots[combo[0]], combo) for combo in combos]
     stacked = np.concatenate([own, *(z[place.block] for place in cross.tail)], axis=1)
-    return np.einsum("ik,ikl->il", stacked, np.array(local)[which])
+    return np.asarray(np.einsum("ik,ikl->il", stacked, np.array(local)[which]))
 
 
 def _combinations(design: Design, cross: CrossProducts) -> tuple[IntArray, IntArray]:

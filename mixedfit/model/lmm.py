@@ -20,6 +20,7 @@ from mixedfit.design.model_frame import Missing
 from mixedfit.design.residual_rows import check_structure
 from mixedfit.estimation.estimate import Control
 from mixedfit.estimation.fit import Fit, fit_design
+from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
 
 from .results import MixedResults
@@ -188,6 +189,11 @@ class LinearMixedModel:
         """
         from mixedfit.bayes.sampler.gibbs import gibbs
 
+        refuse_residual(
+            self.design,
+            "the sampler is",
+            'For an SD of each level of a column, leave it out and take sigma="by:column".',
+        )
         return gibbs(
             self.design,
             priors,
@@ -246,6 +252,7 @@ class LinearMixedModel:
         """
         from mixedfit.bayes.prior_predictive import prior_predictive
 
+        refuse_residual(self.design, "prior predictive draws are")
         return prior_predictive(
             self.design,
             priors,

@@ -18,6 +18,7 @@ from mixedfit.estimation import storage, tables
 from mixedfit.estimation.convergence import Convergence
 from mixedfit.estimation.fit import Fit, refit_design
 from mixedfit.estimation.parameters import Names, labels_of, parameters_of, values_of, variance_parameters
+from mixedfit.estimation.residual_words import residual_covariance, residual_table
 from mixedfit.inference.anova.anova import AnovaTable, term_anova
 from mixedfit.inference.bootstrap.bootstrap import Bootstrap, BootstrapType, bootstrap
 from mixedfit.inference.coefficients import coefficient_table
@@ -245,8 +246,50 @@ class MixedResults(MeansMethods, BlupMethods):
 
     @property
     def scaled_resid(self) -> pd.Series[float]:
-        """Residuals times √weight over σ, whose quantiles the summary shows."""
+        """Residuals over their standard deviation (σ/√weight, times a variance function), as the summary shows them."""
         return self._fit.design.on_all_rows(tables.scaled_residuals(self._fit))
+
+    @property
+    def normalised_resid(self) -> pd.Series[float]:
+        """R^(−1/2) times the residuals over σ: uncorrelated with variance 1 if the residual structure holds."""
+        return self._fit.design.on_all_rows(tables.normalised_residuals(self._fit))
+
+    @property
+    def residual_params(self) -> pd.DataFrame:
+        """Parameters of the residual structure with the limits of their space; no rows without one.
+
+        Columns estimate, lower, upper. Their number counts in `aic`, `bic` and `n_parameters`.
+        """
+        return residual_table(self._fit)
+
+    def residual_cov(self, group: Any = None) -> pd.DataFrame:
+        """Return σ²R, the residual covariance of the rows of one group.
+
+        Parameters
+        ----------
+        group : label, optional
+            A level of the structure's grouping; by default the first with most rows. Without a correlation, or with
+            all rows in one group, the rows of all data.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Rows and columns are labelled by the rows of the data.
+
+        Raises
+        ------
+        ModelError
+            If the fit has no residual structure, or there is no such group.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> data = mf.load_dataset("sleepstudy")
+        >>> fit = mf.lmm("Reaction ~ Days", data, residual=mf.residuals.AR1("Days", "Subject")).fit()
+        >>> fit.residual_cov("308").shape
+        (10, 10)
+        """
+        return residual_covariance(self._fit, group)
 
     # -- verdict and further work ------------------------------------------------------------------
 

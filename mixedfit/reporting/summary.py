@@ -301,7 +301,10 @@ def _random_lines(s: Summary) -> list[str]:
 def _residual_lines(s: Summary) -> list[str]:
     if not s.structure:
         return []
-    lines = ["Residual covariance:", *(f" {part}" for text in s.structure for part in textwrap.wrap(text, 98))]
+    lines = [
+        "Residual covariance:",
+        *(f" {part}" for text in s.structure for part in textwrap.wrap(text, 98)),
+    ]
     if not s.residual.empty:
         shown = s.residual[:LONG_TABLE]
         values = format_numbers(shown["estimate"].tolist(), 4)

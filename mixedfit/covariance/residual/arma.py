@@ -102,5 +102,7 @@ class ARMALaw(LagLaw):
     def natural(self, x: Array) -> list[Natural]:
         """Return φ and θ."""
         phi, theta = self.coefficients(x)
-        named = [("phi", i, v) for i, v in enumerate(phi, 1)] + [("theta", i, v) for i, v in enumerate(theta, 1)]
+        named = [("phi", i, v) for i, v in enumerate(phi, 1)] + [
+            ("theta", i, v) for i, v in enumerate(theta, 1)
+        ]
         return [Natural(f"{name}{i}", float(v), -np.inf, np.inf) for name, i, v in named]

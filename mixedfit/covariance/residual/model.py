@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,12 @@ class ResidualModel:
     @lazy
     def slices(self) -> tuple[slice, ...]:
         """Place in x of the parameters of the correlation and of each variance function."""
-        parts = [() if self.correlation is None else self.correlation.start, *(v.start for v in self.variances)]
+        parts = [
+            () if self.correlation is None else self.correlation.start,
+            *(v.start for v in self.variances),
+        ]
         ends = np.cumsum([0, *(len(part) for part in parts)])
-        return tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+        return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
 
     @lazy
     def start(self) -> Array:

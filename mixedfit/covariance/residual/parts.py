@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.lazy import lazy
 
 __all__ = ["CorrelationLaw", "Layout", "Natural", "Root", "VarianceLaw", "complex_slopes"]
@@ -84,7 +84,7 @@ class Layout:
         return bool(np.array_equal(self.order, np.arange(self.n)))
 
     @lazy
-    def opens(self) -> Array:
+    def opens(self) -> BoolArray:
         """Whether each sorted row is the first of its group, shape (n,), bool."""
         out = np.zeros(self.n, dtype=bool)
         out[self.start[:-1]] = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -81,13 +82,11 @@ class PatternRoot:
         Position of a class → ∂C/∂x, shape (parameters, patterns, m, m).
     """
 
-    def __init__(
-        self, patterns: Patterns, matrices: list[Array], slopes: Callable[[int], Array]
-    ) -> None:
+    def __init__(self, patterns: Patterns, matrices: list[Array], slopes: Callable[[int], Array]) -> None:
         self.patterns = patterns
         self.slopes = slopes
         try:
-            self.factors = [np.linalg.cholesky(c) for c in matrices]
+            self.factors = [cast(Array, np.linalg.cholesky(c)) for c in matrices]
         except np.linalg.LinAlgError:
             raise FloatingPointError("the residual correlation matrix is not positive definite") from None
         self.logdet = 0.0

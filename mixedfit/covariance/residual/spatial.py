@@ -232,7 +232,9 @@ class Matern(_Spatial):
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.nu, bool) or not isinstance(self.nu, int | float) or not 0.0 < self.nu <= 50.0:
-            raise ModelError(f"Matern: nu is {self.nu!r}; expected a number above 0, at most 50, such as 1.5.")
+            raise ModelError(
+                f"Matern: nu is {self.nu!r}; expected a number above 0, at most 50, such as 1.5."
+            )
 
     def _bessel(self, h: Array, order: float) -> Array:
         inner = np.maximum(h, 1e-12)
@@ -264,7 +266,9 @@ class SpatialLaw:
         self.distances = [self._distances(own.places) for own in self.patterns.classes]
         apart = np.concatenate([d[d > 0] for d in self.distances])
         if apart.size == 0:
-            raise ModelError(f"{structure}: no group has rows at two places; there is no correlation to estimate.")
+            raise ModelError(
+                f"{structure}: no group has rows at two places; there is no correlation to estimate."
+            )
         self.unit, self.farthest = float(np.median(apart)), float(apart.max())
         self._check_places(apart)
         ranges, nuggets = ((-1.5, -0.5, 0.5), (-1.5, 0.5)) if structure.nugget else ((-1.5, -0.5, 0.5), ())
@@ -319,4 +323,4 @@ class SpatialLaw:
 
     def matrix(self, x: Array, place: Array) -> Array:
         """Return the correlations of rows at given places."""
-        return self._values(x, self._distances(place[None]))[0][0]
+        return np.asarray(self._values(x, self._distances(place[None]))[0][0])

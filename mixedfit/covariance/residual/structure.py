@@ -149,7 +149,7 @@ class Product(ResidualStructure):
             )
         free = [p for p in self.parts if getattr(p, "has_variances", False)]
         idents = [str(p) for p in self.parts if type(p).__name__ == "VarIdent"]
-        if free and idents and idents[0] == f"VarIdent(by={free[0].place[0]!r})":
+        if free and idents and idents[0] == f"VarIdent(by={free[0].own_columns[0]!r})":
             raise ModelError(
                 f"{free[0]} has a variance for each visit already; leave {idents[0]} out, or give homogeneous=True."
             )

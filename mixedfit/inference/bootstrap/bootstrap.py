@@ -19,6 +19,7 @@ from mixedfit.core.seeds import seed_sequence
 from mixedfit.estimation.batch import batch_search
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import parameters_of, values_of
+from mixedfit.estimation.residual_support import refuse_residual
 
 from .cases import RowSource
 from .jackknife import Jackknife
@@ -79,6 +80,7 @@ def bootstrap(
     ModelError
         If an option is invalid, or the statistic raises on the fit itself or changes its length.
     """
+    refuse_residual(fit.design, "the bootstrap is", "Draw with .simulate() and fit with .refit() in a loop.")
     check_count("n", n, 1)
     threads = threads_of(n_jobs)
     with blas_threads(1):
