@@ -86,7 +86,7 @@ class PatternRoot:
         self.patterns = patterns
         self.slopes = slopes
         try:
-            self.factors = [cast(Array, np.linalg.cholesky(c)) for c in matrices]
+            self.factors: list[Array] = [cast(Array, np.linalg.cholesky(c)) for c in matrices]
         except np.linalg.LinAlgError:
             raise FloatingPointError("the residual correlation matrix is not positive definite") from None
         self.logdet = 0.0
