@@ -56,6 +56,7 @@ def minimise_bfgs(
     scale: float,
     tolerance: float = 1e-10,
     max_evaluations: int = 500,
+    beyond: Callable[[Array], bool] | None = None,
     report: Callable[[int, float], None] | None = None,
 ) -> Minimum[_Point]:
     """Return a local minimum.
@@ -70,6 +71,8 @@ def minimise_bfgs(
     tolerance : float
         Decrement at which the search stops, in units of the function.
     max_evaluations : int
+    beyond : callable, optional
+        Whether x lies beyond what the data can tell; the search ends there.
     report : callable, optional
         Called with the number of evaluations and the value.
 
@@ -90,7 +93,7 @@ def minimise_bfgs(
             report(count, point.value)
         step = -inverse @ point.gradient
         decrement = -0.5 * float(point.gradient @ step)
-        if decrement < tolerance and not fresh:
+        if (decrement < tolerance and not fresh) or (beyond is not None and beyond(x)):
             return Minimum(x, point, decrement, count, True)
         step *= min(1.0, LONGEST / max(float(np.abs(step).max()), 1e-300))
         moved, length, tried = _line_search(function, x, point, step)

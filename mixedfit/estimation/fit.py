@@ -351,7 +351,8 @@ def _fit_residual(
 ) -> Fit:
     """Return the fit of a design with a residual structure."""
     begun = perf_counter()
-    found = fit_whitened(design, reml=reml, sigma=sigma, control=control, start=start, report=report)
+    with blas_threads((control or Control()).blas_threads):
+        found = fit_whitened(design, reml=reml, sigma=sigma, control=control, start=start, report=report)
     outcome, took = found.estimate, perf_counter() - begun
     timing = {"design": seconds, "optimisation": took, "total": seconds + took}
     timing |= {"starts": outcome.starts, "starts_agreed": outcome.agreed}

@@ -32,7 +32,9 @@ def at_limit(parameter: Natural) -> str:
     return ""
 
 
-def residual_verdict(inner: Convergence, model: ResidualModel, found: Minimum[Any]) -> Convergence:
+def residual_verdict(
+    inner: Convergence, model: ResidualModel, found: Minimum[Any], deeper: float = 0.0
+) -> Convergence:
     """Return the convergence of a fit with residual parameters.
 
     Parameters
@@ -42,6 +44,8 @@ def residual_verdict(inner: Convergence, model: ResidualModel, found: Minimum[An
     model : ResidualModel
     found : Minimum
         Of the search over residual parameters.
+    deeper : float
+        How much lower the criterion is where a range runs away.
     """
     count = f"{found.evaluations} evaluation{'s' * (found.evaluations != 1)} of the residual parameters"
     words = f"{count}, decrement {found.decrement:.1e}"
@@ -57,6 +61,15 @@ def residual_verdict(inner: Convergence, model: ResidualModel, found: Minimum[An
         )
     if not inner.converged:
         return inner
+    if deeper > 1e-3:
+        return replace(
+            inner,
+            status="unidentified",
+            evaluations=found.evaluations,
+            message=f"Converged to a local minimum ({words}): the criterion is lower by {deeper:.3g} as the range and the "
+            "residual SD grow together without bound. The data do not tell such a correlation from a trend; consider a "
+            "trend in the fixed effects, or a fixed range.",
+        )
     if not limits:
         return replace(inner, evaluations=found.evaluations, message=f"{inner.message[:-1]}; {words}.")
     runaway = any("run away" in text for text in limits)

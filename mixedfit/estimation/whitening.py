@@ -154,6 +154,10 @@ class WhitenedSearch:
         self.theta: Array | None = None
         self.lowest = np.inf
 
+    def runs_away(self, x: Array) -> bool:
+        """Return whether a range is beyond what the data can tell from infinity."""
+        return any(p.value >= p.runaway for p in self.model.natural(x))
+
     def inner(self, design: Design, cross: CrossProducts, start: Array | None) -> Estimate:
         """Return θ̂ for whitened rows."""
         settings = replace(self.control, tolerance=min(INNER, self.control.tolerance), starts=1)
@@ -191,8 +195,11 @@ class WhitenedSearch:
 
 def _lowest(
     search: WhitenedSearch, start: Array | None, report: Callable[[int, float], None] | None
-) -> tuple[Minimum[WhitenedPoint], int, int]:
-    """Return the lowest minimum over the residual parameters, the number of starts, and how many reached it.
+) -> tuple[Minimum[WhitenedPoint], tuple[int, int], float]:
+    """Return the lowest minimum over the residual parameters, starts and how many reached it, and a depth beyond it.
+
+    A range that grows beyond all distances is no minimum: if the criterion is lower there, the lowest minimum inside is
+    returned with the difference.
 
     Raises
     ------
@@ -211,6 +218,7 @@ def _lowest(
                     own,
                     scale=2.0 / search.raw.n,
                     max_evaluations=search.control.max_evaluations,
+                    beyond=search.runs_away,
                     report=report,
                 )
             )
@@ -221,9 +229,11 @@ def _lowest(
             f"the likelihood with {model.structure} cannot be computed at its starting values: the fixed effects "
             "reproduce the response, or numbers are too large. Rescale, or simplify the model."
         )
-    best = min(found, key=lambda m: m.point.value)
-    agreed = sum(m.reached and m.point.value <= best.point.value + 1e-4 for m in found)
-    return best, len(found), agreed
+    inside = [m for m in found if m.reached and not search.runs_away(m.x)]
+    best = min(inside or found, key=lambda m: m.point.value)
+    agreed = sum(m.reached and abs(m.point.value - best.point.value) <= 1e-4 for m in found)
+    lowest = min(m.point.value for m in found)
+    return best, (len(found), agreed), max(best.point.value - lowest, 0.0)
 
 
 ROUNDS = 100
@@ -311,12 +321,12 @@ def fit_whitened(
     search = WhitenedSearch(design, model, reml, sigma, control or Control())
     if model.of_fitted and start[1] is None:
         search.model = with_fitted(model, _fitted(design, search(model.start)))
-    best, starts, agreed = _lowest(search, start[1], report)
+    best, (starts, agreed), deeper = _lowest(search, start[1], report)
     if model.of_fitted:
         best = _fixed_point(search, design, best, report)
         model = search.model
     point = best.point
     final = search.finished(point, point.estimate.theta if search.structures else None)
-    convergence = residual_verdict(final.convergence, model, best)
+    convergence = residual_verdict(final.convergence, model, best, deeper)
     final = replace(final, convergence=convergence, starts=starts, agreed=agreed)
     return WhitenedEstimate(Whitened(best.x, model, point.design), point.cross, final)

@@ -17,6 +17,10 @@ FLAT = {"topo-gls-exp-manhattan-nugget": 1e-3, "dialyzer-gls-varconstpower": 1e-
 """Tolerance of fits whose optimum lies where a parameter goes to a limit."""
 
 
+OTHER_MINIMUM = {"wheat2-gls-spher"}
+"""Fits of which the published one is a local optimum, and ours a lower one."""
+
+
 def each(cases: Any) -> Any:
     absent = pytest.mark.skip(reason="the published fits (shared/references) do not lie beside the project")
     rows = [pytest.param(case, id=case.id) for case in cases] or [pytest.param(None, marks=absent)]
@@ -28,10 +32,11 @@ def test_criterion_must_be_as_low_as_the_best_known(case: ReferenceFit) -> None:
     assert case.criterion <= case.expected["criterion"] + 1e-6
 
 
-@each(FITS)
+SAME = [case for case in FITS if case.id not in OTHER_MINIMUM]
+
+
+@each(SAME)
 def test_coefficients_and_errors_must_be_those_published(case: ReferenceFit) -> None:
-    if case.id.startswith("fev"):
-        pytest.skip("the order of levels of SEX is the file's; compared below")
     tolerance = FLAT.get(case.id, 1e-4)
     beta = np.array(list(case.expected["beta"].values()))
     errors = np.array(list(case.expected["se"].values()))
@@ -39,7 +44,7 @@ def test_coefficients_and_errors_must_be_those_published(case: ReferenceFit) -> 
     assert np.all(np.abs(case.fit.params.to_numpy() - beta) <= tolerance * np.maximum(np.abs(beta), errors))
 
 
-@each(FITS)
+@each(SAME)
 def test_sigma_and_residual_parameters_must_be_those_published(case: ReferenceFit) -> None:
     tolerance = FLAT.get(case.id, 2e-4)
     found = case.fit.residual_params["estimate"]
@@ -85,3 +90,12 @@ def test_every_record_with_a_residual_structure_must_be_run_or_left_out_with_a_r
     for id, reason in LEFT_OUT.items():
         print(f"  {id}: {reason}")
     assert not [i for i in random_side if "gls" in i or i.startswith("fev")]
+
+
+def test_range_that_runs_away_must_be_a_verdict_beside_the_local_minimum() -> None:
+    found = [case for case in FITS if case.id == "wheat2-gls-spher"]
+    if not found:
+        pytest.skip("the published fits do not lie beside the project")
+    convergence = found[0].fit.convergence
+    assert convergence.status == "unidentified"
+    assert "the criterion is lower by" in convergence.message
