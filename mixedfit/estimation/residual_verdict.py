@@ -66,8 +66,8 @@ def residual_verdict(
             inner,
             status="unidentified",
             evaluations=found.evaluations,
-            message=f"Converged to a local minimum ({words}): the criterion is lower by {deeper:.3g} as the range and the "
-            "residual SD grow together without bound. The data do not tell such a correlation from a trend; consider a "
+            message=f"Converged to a local minimum ({words}): the criterion is lower by {deeper:.3g} as the range and "
+            "the residual SD grow together without bound. The data do not tell such a correlation from a trend; consider a "
             "trend in the fixed effects, or a fixed range.",
         )
     if not limits:

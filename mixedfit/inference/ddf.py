@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from mixedfit.estimation.information import Information
 
 from .kenward_roger import KenwardRoger, KenwardRogerResult, check_kenward_roger
 from .satterthwaite import satterthwaite_df, satterthwaite_f_df
+from .structured.degrees import StructuredDegrees
+from .structured.information import affordable
 
 __all__ = ["Ddf", "Degrees", "degrees_of_freedom", "method_named", "unknown_note"]
 
@@ -121,7 +123,7 @@ def degrees_of_freedom(fit: Fit, ddf: Ddf | None) -> Degrees:
         If the method is unknown, or not available for the model.
     """
     if ddf is None:
-        ddf = "satterthwaite" if fit.reml and fit.residual is None else "normal"
+        ddf = "satterthwaite" if fit.reml and (fit.residual is None or affordable(fit)) else "normal"
     ddf = method_named(ddf)
     if ddf == "kenward-roger":
         ddf = KenwardRoger()
@@ -129,6 +131,8 @@ def degrees_of_freedom(fit: Fit, ddf: Ddf | None) -> Degrees:
         check_one_of("ddf", ddf, _NAMES)
     else:
         check_kenward_roger(fit)
+    if fit.residual is not None:
+        return cast(Degrees, StructuredDegrees(fit, ddf))
     return Degrees(fit, ddf)
 
 
