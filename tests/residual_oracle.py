@@ -116,7 +116,7 @@ def dense_criterion(fit: mf.MixedResults, R: Any) -> float:
     X = design.X[:, np.flatnonzero(fit._fit.kept)]
     root = np.linalg.cholesky(V)
     Xw, yw = np.linalg.solve(root, X), np.linalg.solve(root, design.y)
-    beta, rss = np.linalg.lstsq(Xw, yw, rcond=None)[:2]
+    _, rss = np.linalg.lstsq(Xw, yw, rcond=None)[:2]
     n, p = X.shape
     nu = n - p if fit.reml else n
     s2 = float(rss[0]) / nu

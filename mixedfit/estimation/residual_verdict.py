@@ -67,8 +67,8 @@ def residual_verdict(
             status="unidentified",
             evaluations=found.evaluations,
             message=f"Converged to a local minimum ({words}): the criterion is lower by {deeper:.3g} as the range and "
-            "the residual SD grow together without bound. The data do not tell such a correlation from a trend; consider a "
-            "trend in the fixed effects, or a fixed range.",
+            "the residual SD grow together without bound. The data do not tell such a correlation from a trend; "
+            "consider a trend in the fixed effects, or a fixed range.",
         )
     if not limits:
         return replace(inner, evaluations=found.evaluations, message=f"{inner.message[:-1]}; {words}.")

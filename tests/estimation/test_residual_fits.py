@@ -60,7 +60,7 @@ def fitted(name: str, reml: bool, data: pd.DataFrame | None = None) -> tuple[mf.
     return fit, structure
 
 
-def dense_R(fit: mf.MixedResults, structure: Any, data: pd.DataFrame) -> Any:
+def dense_matrix(fit: mf.MixedResults, structure: Any, data: pd.DataFrame) -> Any:
     own = fit._fit.residual
     assert own is not None
     p = {n.name: float(n.value) for n in own.model.natural(own.x)}
@@ -74,13 +74,13 @@ def dense_R(fit: mf.MixedResults, structure: Any, data: pd.DataFrame) -> Any:
 def test_criterion_must_be_that_of_the_dense_density(name: str, reml: bool) -> None:
     fit, structure = fitted(name, reml)
     value = fit.reml_criterion if reml else fit.deviance
-    assert value == pytest.approx(dense_criterion(fit, dense_R(fit, structure, panel())), rel=1e-10)
+    assert value == pytest.approx(dense_criterion(fit, dense_matrix(fit, structure, panel())), rel=1e-10)
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "no fixed effects"])
 def test_coefficients_must_be_generalised_least_squares(name: str) -> None:
     fit, structure = fitted(name, True)
-    design, V = fit._fit.design, dense_R(fit, structure, panel())
+    design, V = fit._fit.design, dense_matrix(fit, structure, panel())
     if design.weights is not None:
         V = V / np.sqrt(np.outer(design.weights, design.weights))
     for block, omega in zip(design.blocks, fit._fit.omega, strict=True):
@@ -120,7 +120,8 @@ def test_gradient_must_equal_a_difference_quotient(name: str, sigma: float | Non
 def test_optimum_must_be_stationary(name: str) -> None:
     fit, _ = fitted(name, True)
     own = fit._fit.residual
-    assert own is not None and fit.converged
+    assert own is not None
+    assert fit.converged
     search = WhitenedSearch(fit._fit.design, own.model, True, None, Control())
     centre = search(own.x).value
     for a in range(own.x.size):
@@ -217,7 +218,7 @@ def test_estimates_must_recover_the_truth() -> None:
 def test_simulated_responses_must_have_the_marginal_covariance() -> None:
     fit, structure = fitted("slopes", True)
     design = fit._fit.design
-    V = fit.sigma**2 * dense_R(fit, structure, panel())
+    V = fit.sigma**2 * dense_matrix(fit, structure, panel())
     block, omega = design.blocks[0], fit._fit.omega[0]
     V = V + np.where(block.codes[:, None] == block.codes, block.z @ omega @ block.z.T, 0.0)
     drawn = fit.simulate(20_000, seed=4).to_numpy()
@@ -227,7 +228,7 @@ def test_simulated_responses_must_have_the_marginal_covariance() -> None:
 
 def test_normalised_residuals_must_be_the_whitened_ones() -> None:
     fit, structure = fitted("slopes", True)
-    matrix = fit.sigma**2 * dense_R(fit, structure, panel())
+    matrix = fit.sigma**2 * dense_matrix(fit, structure, panel())
     own = fit.normalised_resid.to_numpy()
     assert own @ own == pytest.approx(fit.resid @ np.linalg.solve(matrix, fit.resid), rel=1e-8)
 
@@ -236,7 +237,7 @@ def test_residual_covariance_must_be_that_of_the_group() -> None:
     fit, structure = fitted("slopes", True)
     shown = fit.residual_cov(5)
     rows = shown.index.to_numpy()
-    whole = fit.sigma**2 * dense_R(fit, structure, panel())
+    whole = fit.sigma**2 * dense_matrix(fit, structure, panel())
     np.testing.assert_allclose(shown, whole[np.ix_(rows, rows)], rtol=1e-10)
     with pytest.raises(mf.ModelError, match="not a group"):
         fit.residual_cov("nobody")
@@ -271,7 +272,8 @@ def test_likelihood_ratio_must_compare_nested_structures_only() -> None:
         for s in (R.AR1("t", "g"), R.CompoundSymmetry("g"), R.Unstructured("visit", "g"))
     )
     table = mf.anova(plain, ar1, un).table
-    assert table["df"].tolist()[1:] == [1, 19] and table["p_value"].notna().tolist() == [False, True, True]
+    assert table["df"].tolist()[1:] == [1, 19]
+    assert table["p_value"].notna().tolist() == [False, True, True]
     assert np.isnan(mf.anova(ar1, cs).table["p_value"].iloc[1])
 
 
@@ -355,7 +357,8 @@ def test_correlation_at_its_limit_must_be_a_verdict() -> None:
     data = pd.DataFrame({"g": np.repeat(np.arange(20), 4), "t": np.tile(np.arange(4), 20)})
     data["y"] = rng.normal(size=20)[data["g"]] + 1e-5 * rng.normal(size=80)
     fit = mf.lmm("y ~ 1", data, residual=R.CompoundSymmetry("g")).fit()
-    assert fit.convergence.status == "boundary" and "rho is at its upper limit" in fit.convergence.message
+    assert fit.convergence.status == "boundary"
+    assert "rho is at its upper limit" in fit.convergence.message
 
 
 def test_summary_must_say_structure_group_and_baseline() -> None:

@@ -86,7 +86,7 @@ class PatternRoot:
         self.patterns = patterns
         self.slopes = slopes
         try:
-            self.factors: list[Array] = [cast(Array, np.linalg.cholesky(c)) for c in matrices]
+            self.factors: list[Array] = [_cholesky(c) for c in matrices]
         except np.linalg.LinAlgError:
             raise FloatingPointError("the residual correlation matrix is not positive definite") from None
         self.logdet = 0.0
@@ -97,7 +97,8 @@ class PatternRoot:
     @lazy
     def inverses(self) -> list[Array]:
         """L⁻¹ of each pattern."""
-        return [np.linalg.solve(factor, np.eye(factor.shape[-1])) for factor in self.factors]
+        eyes = [np.eye(factor.shape[-1]) for factor in self.factors]
+        return [cast(Array, np.linalg.solve(f, eye)) for f, eye in zip(self.factors, eyes, strict=True)]
 
     def _times(self, roots: list[Array], rows: Array, transposed: bool = False) -> Array:
         out = np.empty_like(rows)
@@ -133,6 +134,11 @@ class PatternRoot:
             own_part = slopes.reshape(len(slopes), -1) @ outer.reshape(-1)
             total = own_part if total is None else total + own_part
         return np.zeros(0) if total is None else total
+
+
+def _cholesky(matrices: Array) -> Array:
+    """Return the lower Cholesky factors of matrices, shape (…, m, m)."""
+    return cast(Array, np.linalg.cholesky(matrices))
 
 
 def _less_products(own: SizeClass, white: Array) -> Array:

@@ -58,10 +58,9 @@ class VarianceParameters:
         assert fit.residual is not None
         self.fit, self.model, self.x = fit, fit.residual.model, fit.residual.x
         self.random = [
-            (f, a, b)
-            for f, block in enumerate(fit.design.blocks)
-            if np.any(fit.omega[f] != 0)
-            for a, b in free_elements(block.structure)
+            (f, first, second)
+            for f in range(len(fit.design.blocks))
+            for first, second in zip(*_covariance_slopes(fit, f), strict=True)
         ]
         own = self.model.structure.correlation
         names = [type(v).__name__ for v in self.model.structure.variances]
@@ -143,12 +142,9 @@ class VarianceParameters:
     def _key(self, rows: IntArray) -> bytes:
         parts = [self.sd[rows]]
         if self.model.layout is not None:
-            parts += [
-                self._place[rows],
-                np.unique(self.model.groups[rows], return_inverse=True)[1].reshape(-1),
-            ]
+            parts += [self._place[rows], _numbers(self.model.groups[rows])]
         for block in self.fit.design.blocks:
-            parts += [block.z[rows], np.unique(block.codes[rows], return_inverse=True)[1].reshape(-1)]
+            parts += [block.z[rows], _numbers(block.codes[rows])]
         return b"|".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
     def _correlation(self, rows: IntArray, x: Array) -> Array:
@@ -171,10 +167,9 @@ class VarianceParameters:
             same = block.codes[rows][:, None] == block.codes[rows]
             z = block.z[rows]
             V += np.where(same, z @ fit.omega[f] @ z.T, 0.0)
-            for g, a, b in self.random:
+            for g, change, _ in self.random:
                 if g == f:
-                    unit = np.outer(z[:, a], z[:, b])
-                    first.append(np.where(same, unit if a == b else unit + unit.T, 0.0))
+                    first.append(np.where(same, z @ change @ z.T, 0.0))
         if self.linear:
             own, second = self._by_visit(rows)
             V += fit.sigma**2 * np.outer(s, s) * self._correlation(rows, self.x[self.model.slices[0]])
@@ -185,9 +180,21 @@ class VarianceParameters:
         at = len(first)
 
         def second_of(a: int, b: int) -> Array | None:
-            return None if a < at or b < at or second is None else second(a - at, b - at)
+            if a >= at and b >= at:
+                return None if second is None else second(a - at, b - at)
+            return self._random_bend(rows, a, b) if a < at and b < at else None
 
         return Block(sets, V, np.array([*first, *own]).reshape(-1, rows.size, rows.size), second_of)
+
+    def _random_bend(self, rows: IntArray, a: int, b: int) -> Array | None:
+        """Return the second derivative of V in two parameters of singular Ω; None for elements of a regular one."""
+        (f, _, one), (g, _, other) = self.random[a], self.random[b]
+        if f != g or one is None or other is None:
+            return None
+        block = self.fit.design.blocks[f]
+        z, codes = block.z[rows], block.codes[rows]
+        product = (z @ one) @ (z @ other).T
+        return np.where(codes[:, None] == codes, product + product.T, 0.0)
 
     def _by_visit(self, rows: IntArray) -> tuple[list[Array], None]:
         """Return the derivatives in the elements of the covariance matrix of visits."""
@@ -198,6 +205,29 @@ class VarianceParameters:
             unit = np.outer(codes == i, codes == j).astype(float)
             out.append(same * (unit if i == j else unit + unit.T))
         return out, None
+
+
+def _covariance_slopes(fit: Fit, f: int) -> tuple[list[Array], list[Array | None]]:
+    """Return ∂Ω of each parameter of one block and, where Ω is singular, ∂L with Ω = LLᵀ (None elsewhere).
+
+    The parameters are Ω's free elements, or, where it has no full rank, those of a root that keeps the rank.
+    """
+    block, omega = fit.design.blocks[f], fit.omega[f]
+    if np.all(np.diag(fit.lam[f]) != 0):
+        out = []
+        for a, b in free_elements(block.structure):
+            unit = np.zeros_like(omega)
+            unit[a, b] = unit[b, a] = 1.0
+            out.append(unit)
+        return out, [None] * len(out)
+    root, slopes = fit.sigma * fit.chart.formula_roots[f], fit.sigma * fit.chart.root_slopes[f]
+    moving = [slope for slope in slopes if np.any(slope @ root.T != 0)]
+    return [s @ root.T + root @ s.T for s in moving], list(moving)
+
+
+def _numbers(codes: IntArray) -> Array:
+    """Return codes numbered from 0 as floats."""
+    return np.unique(codes, return_inverse=True)[1].reshape(-1).astype(np.float64)
 
 
 class _ResidualPart:

@@ -24,7 +24,8 @@ class StructuredDegrees:
     """Covariance of the fixed effects and degrees of freedom of their tests, residual parameters included.
 
     Satterthwaite's method with the observed information, as SAS and mmrm; Kenward and Roger's in SAS's convention:
-    natural parameters, observed information, and by default second derivatives of V.
+    natural parameters, observed information, and by default second derivatives of V, but for laws of distance or
+    continuous time, of which SAS takes none.
 
     Parameters
     ----------
@@ -39,10 +40,18 @@ class StructuredDegrees:
     def name(self) -> str:
         """Name of the method, as tables print it."""
         if isinstance(self.method, KenwardRoger):
-            order = "second" if self.method.order == 2 else "first"
+            order = "second" if self._second_order else "first"
             return f"Kenward-Roger (SAS's: observed information, natural parameters, {order} order)"
         words = {"satterthwaite": "Satterthwaite (observed information)", "residual": "residual"}
         return words.get(self.method, "normal")
+
+    @property
+    def _second_order(self) -> bool:
+        """Whether second derivatives of V enter: SAS has none of its spatial laws."""
+        assert self.fit.residual is not None
+        own = self.fit.residual.model.structure.correlation
+        spatial = own is not None and own.kind in ("time", "coordinates")
+        return isinstance(self.method, KenwardRoger) and self.method.order == 2 and not spatial
 
     @lazy
     def information(self) -> StructuredInformation:
@@ -53,7 +62,7 @@ class StructuredDegrees:
     def inner(self) -> Array:
         """Covariance of the coefficients in the basis of the cross-products, in units of y, shape (p, p)."""
         if isinstance(self.method, KenwardRoger):
-            return self.information.adjusted(self.method.order == 2)
+            return self.information.adjusted(self._second_order)
         return np.asarray(self.fit.sigma**2 * self.fit.inner_covariance)
 
     @lazy

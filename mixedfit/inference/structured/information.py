@@ -147,8 +147,8 @@ class StructuredInformation:
         Q = self._sums[1][:, :, :-1, :-1]
         middle = np.einsum("ab,abst->st", w, Q) - np.einsum("ab,asr,rt,btu->su", w, M, phi, M, optimize=True)
         if second_order and not self.parameters.linear:
-            bends = self._sums[3][:, :, :-1, :-1]
-            own = np.einsum("ab,abst->st", w, bends)
+            at = len(self.parameters.random)
+            own = np.einsum("ab,abst->st", w[at:, at:], self._sums[3][at:, at:, :-1, :-1])
             own += np.einsum("a,ast->st", natural_bend(self.parameters, w), M)
             middle -= 0.25 * own
         return np.asarray(phi + 2.0 * phi @ (0.5 * (middle + middle.T)) @ phi)
