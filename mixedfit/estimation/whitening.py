@@ -68,6 +68,10 @@ def whitened_rows(raw: Design, root: ResidualRoot, log_weights: float) -> tuple[
     return design, replace(cross, log_weights=log_weights - root.logdet)
 
 
+MANY_ROWS = 20_000
+"""Rows above which a search has one start: criteria of small data have several minima."""
+
+
 @dataclass(frozen=True, eq=False)
 class Whitened:
     """The residual part of a fit.
@@ -207,7 +211,8 @@ def _lowest(
         If the criterion cannot be computed at any start.
     """
     model = search.model
-    starts = [start] if start is not None else [model.start, *model.further_starts]
+    further = model.further_starts if search.raw.n <= MANY_ROWS else []
+    starts = [start] if start is not None else [model.start, *further]
     found: list[Minimum[WhitenedPoint]] = []
     for own in starts:
         search.theta, search.lowest = None, np.inf

@@ -122,7 +122,7 @@ class MixedResults(MeansMethods, BlupMethods):
         Name: estimate, dtype: float64
         """
         fit = self._fit
-        fixed = [p for p in parameters_of(fit) if p.kind == "fixed"]
+        fixed = [p for p in parameters_of(fit) if p.kind in ("residual", "fixed")]
         every = [*variance_parameters(fit.design), *fixed]
         return pd.Series(values_of(fit, every), index=labels_of(every, names), name="estimate")
 

@@ -148,3 +148,39 @@ def test_maximum_likelihood_must_refuse_kenward_roger() -> None:
     fit = mf.lmm("Reaction ~ Days", data, residual=R.AR1("Days", "Subject")).fit(reml=False)
     with pytest.raises(mf.ModelError, match="REML"):
         fit.t_test("Days", ddf="kenward-roger")
+
+
+def test_delta_method_must_not_depend_on_how_a_structure_is_written() -> None:
+    data = mf.load_dataset("sleepstudy").query("Days < 2")
+    one = mf.lmm("Reaction ~ Days", data, residual=R.Unstructured("Days", "Subject")).fit()
+    other = mf.lmm("Reaction ~ Days", data, residual=R.CompoundSymmetry("Subject") * R.VarIdent("Days")).fit()
+    np.testing.assert_allclose(one.vcov_varpar(), other.vcov_varpar(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(one.conf_int(delta=True), other.conf_int(delta=True), rtol=1e-5)
+
+
+def test_errors_of_residual_parameters_must_come_from_the_curvature_of_the_profiled_criterion() -> None:
+    data = mf.load_dataset("sleepstudy")
+    fit = mf.lmm("Reaction ~ Days + (1 | Subject)", data, residual=R.AR1("Days", "Subject")).fit()
+    own = fit._fit.residual
+    assert own is not None
+
+    def value(x: float) -> float:
+        from mixedfit.estimation.estimate import Control
+        from mixedfit.estimation.whitening import WhitenedSearch
+
+        return WhitenedSearch(fit._fit.design, own.model, True, None, Control())(np.array([x])).value
+
+    x, h = float(own.x[0]), 1e-3
+    curvature = (value(x + h) - 2 * value(x) + value(x - h)) / h**2
+    expected = np.sqrt(2 / curvature) * (1 - np.tanh(x) ** 2)
+    assert np.sqrt(fit.vcov_varpar().loc["phi", "phi"]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_intervals_must_stay_within_the_parameter_space() -> None:
+    data = mf.load_dataset("sleepstudy").query("Days < 3")
+    table = (
+        mf.lmm("Reaction ~ Days", data, residual=R.Unstructured("Days", "Subject")).fit().conf_int(delta=True)
+    )
+    correlations = table[[str(name).startswith("cor") for name in table.index]]
+    assert np.all(correlations.abs().to_numpy() < 1)
+    assert np.all(table.loc[["ratio(1)", "ratio(2)"]].to_numpy() > 0)
