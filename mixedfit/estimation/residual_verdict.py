@@ -32,6 +32,11 @@ def at_limit(parameter: Natural) -> str:
     return ""
 
 
+def _plain(inner: Convergence, words: str) -> str:
+    """Return the message of a fit inside of the space of residual parameters."""
+    return f"Converged ({words})." if inner.status == "converged" else f"{inner.message[:-1]}; {words}."
+
+
 def residual_verdict(
     inner: Convergence, model: ResidualModel, found: Minimum[Any], deeper: float = 0.0
 ) -> Convergence:
@@ -71,7 +76,7 @@ def residual_verdict(
             "consider a trend in the fixed effects, or a fixed range.",
         )
     if not limits:
-        return replace(inner, evaluations=found.evaluations, message=f"{inner.message[:-1]}; {words}.")
+        return replace(inner, evaluations=found.evaluations, message=_plain(inner, words))
     runaway = any("run away" in text for text in limits)
     advice = (
         "The data do not tell this range from a trend; take the estimates of variances with caution, or add a trend to "

@@ -35,7 +35,7 @@ def residual_lines(fit: Fit) -> list[str]:
     if fit.residual is None:
         return []
     model = fit.residual.model
-    lines = [f"Structure: {model.structure}."]
+    lines = [f"{model.structure}."] if len(model.structure.describe().split("; ")) > 1 else []
     lines += [f"{part.strip()}." for part in model.structure.describe().split(";")]
     if model.layout is not None:
         name = model.layout.group_name

@@ -133,8 +133,8 @@ def _variances(fit: Fit, level: float | None, method: str, scale: Scale) -> pd.D
         name = first if second is None else f"{first}.{second}"
         term = f"{head[0 if second is None else 1]}__{name or 'Observation'}"
         rows.append(("ran_pars", group, term, row.sdcor if scale == "sdcor" else row.vcov))
-    for name, value in residual_table(fit)["estimate"].items():
-        rows.append(("ran_pars", "Residual", f"residual__{name}", float(value)))
+    for label, value in residual_table(fit)["estimate"].items():
+        rows.append(("ran_pars", "Residual", f"residual__{label}", float(value)))
     table = pd.DataFrame(rows, columns=["effect", "group", "term", "estimate"])
     if level is None:
         return table
