@@ -68,11 +68,19 @@ def textbook(structure: Any, p: Mapping[str, float], one: Any, other: Any, label
     return float((1 - p.get("nugget", 0.0)) * value)
 
 
+def of_level(structure: Any, p: Mapping[str, float], row: Any) -> Mapping[str, float]:
+    """Return the parameters of a row's level of `by`."""
+    if structure.by is None:
+        return p
+    end = f"[{row[structure.by]}]"
+    return {name.removesuffix(end): value for name, value in p.items() if name.endswith(end)}
+
+
 def multiplier(structure: Any, p: Mapping[str, float], row: Any, baseline: str) -> float:
     """Return the SD multiplier of a row for one variance function."""
     name = type(structure).__name__
     if name == "VarIdent":
-        level = str(row[structure.by])
+        level = ":".join(str(row[column]) for column in structure.own_columns)
         return 1.0 if level == baseline else p[f"ratio({level})"]
     v = row[structure.of]
     values = {
@@ -96,9 +104,13 @@ def residual_covariance(structure: Any, data: Any, group: str | None, p: Mapping
         for a, one in enumerate(rows):
             for b, other in enumerate(rows[:a]):
                 if group is None or one[group] == other[group]:
-                    out[a, b] = out[b, a] = textbook(own, p, one, other, labels)
+                    out[a, b] = out[b, a] = textbook(own, of_level(own, p, one), one, other, labels)
     for factor in structure.variances:
-        baseline = str(sorted(data[factor.by].unique())[0]) if type(factor).__name__ == "VarIdent" else ""
+        baseline = ""
+        if type(factor).__name__ == "VarIdent":
+            baseline = min(
+                ":".join(map(str, key)) for key in data[list(factor.own_columns)].to_numpy().tolist()
+            )
         s = np.array([multiplier(factor, p, row, baseline) for row in rows])
         out = out * np.outer(s, s)
     return out

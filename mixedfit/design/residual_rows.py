@@ -10,8 +10,9 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import DataError, ModelError
+from mixedfit.covariance.residual.by_level import ByLevelLaw
 from mixedfit.covariance.residual.model import ResidualModel
-from mixedfit.covariance.residual.parts import Layout, VarianceLaw
+from mixedfit.covariance.residual.parts import CorrelationLaw, Layout, VarianceLaw
 from mixedfit.covariance.residual.structure import CorrelationStructure, ResidualStructure, VarianceStructure
 
 from .frames import category_codes
@@ -68,9 +69,35 @@ def bind_residual(
         for grouping in groupings:
             _check_nested(own, layout, grouping)
     variances = tuple(_variance_law(factor, frame, n) for factor in structure.variances)
-    law = None if own is None or layout is None else own.law(layout)
+    law = None if own is None or layout is None else _law(own, layout, frame)
     default = own is not None and own.group_name is None
     return ResidualModel(structure, layout, law, variances, default)
+
+
+def _law(structure: CorrelationStructure, layout: Layout, frame: ModelFrame) -> CorrelationLaw:
+    if structure.by_name is None:
+        return structure.law(layout)
+    levels = frame.grouping(structure.by_name).levels.tolist()
+    if len(levels) < 2:
+        raise ModelError(f"{structure}: {structure.by_name!r} has one level in the rows used; leave by= out.")
+
+    def own(part: Layout) -> CorrelationLaw:
+        if structure.kind == "visit":
+            _check_visits(structure, part)
+        return structure.law(part)
+
+    return ByLevelLaw(layout, own, levels)
+
+
+def _check_constant_level(structure: CorrelationStructure, codes: IntArray, level: Array) -> None:
+    """Raise `ModelError` if a group has rows of several levels of `by`."""
+    order = np.argsort(codes, kind="stable")
+    change = (np.diff(codes[order]) == 0) & (np.diff(level[order]) != 0)
+    if change.any():
+        raise ModelError(
+            f"{structure}: {structure.by_name!r} varies within groups of rows; each group has one matrix and so one "
+            "level. For an SD that varies within groups take VarIdent."
+        )
 
 
 def _layout(
@@ -84,15 +111,21 @@ def _layout(
         grouping = groupings[0] if groupings else None
     codes = np.zeros(n, np.int64) if grouping is None else grouping.codes
     place, labels = _place(structure, frame, codes)
-    order = np.lexsort((*place.T[::-1], codes))
+    keys: tuple[Array, ...] = (*place.T[::-1], codes.astype(np.float64))
+    if structure.by_name is not None:
+        level = frame.grouping(structure.by_name).codes.astype(np.float64)
+        place, keys = np.column_stack([place, level]), (*keys, level)
+    order = np.lexsort(keys)
     ordered = codes[order]
+    if structure.by_name is not None:
+        _check_constant_level(structure, codes, place[:, -1])
     start = np.concatenate([[0], np.flatnonzero(np.diff(ordered)) + 1, [n]]).astype(np.int64)
     layout = Layout(
         order=order.astype(np.int64),
         start=start,
         place=place[order],
         labels=labels,
-        groups=["all rows"] if grouping is None else list(grouping.levels.tolist()),
+        groups=["all rows"] if grouping is None else grouping.levels[ordered[start[:-1]]].tolist(),
         group_name="" if grouping is None else grouping.name,
     )
     if layout.sizes.max() < 2:
@@ -101,7 +134,7 @@ def _layout(
             "groups to estimate. Choose another group, or leave the structure out."
         )
     _check_duplicates(structure, layout, frame)
-    if structure.kind == "visit":
+    if structure.kind == "visit" and structure.by_name is None:
         _check_visits(structure, layout)
     return layout
 

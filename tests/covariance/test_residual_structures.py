@@ -14,7 +14,7 @@ import mixedfit as mf
 R = mf.residuals
 
 
-def visits(seed: int = 1, groups: int = 12) -> pd.DataFrame:
+def visits(seed: int = 1, groups: int = 16) -> pd.DataFrame:
     """Return rows of groups that miss some of five visits, in random order, with coordinates and covariates."""
     rng = np.random.default_rng(seed)
     rows = [(g, t) for g in range(groups) for t in range(1, 6) if rng.random() > 0.3 or t <= 2]
@@ -68,7 +68,15 @@ PRODUCTS: dict[str, Any] = {
     "CompoundSymmetry VarExp": R.CompoundSymmetry("g") * R.VarExp("v"),
     "Toeplitz VarConstPower": R.VarConstPower("v") * R.Toeplitz("visit", "g"),
 }
-CASES = CORRELATIONS | VARIANCES | PRODUCTS
+BY_ARM: dict[str, Any] = {
+    "AR1 by arm": R.AR1("t", "g", by="arm"),
+    "CompoundSymmetry by arm": R.CompoundSymmetry("g", by="arm"),
+    "Unstructured by arm": R.Unstructured("visit", "g", by="arm"),
+    "Toeplitz by arm": R.Toeplitz("visit", "g", by="arm") * R.VarIdent("arm:visit"),
+    "AnteDependence by arm": R.AnteDependence("visit", "g", by="arm"),
+    "Gaussian by arm": R.Gaussian(("x", "z"), "g", nugget=True, by="arm") * R.VarPower("v"),
+}
+CASES = BY_ARM | CORRELATIONS | VARIANCES | PRODUCTS
 
 
 @pytest.fixture(params=list(CASES))

@@ -49,6 +49,7 @@ MODELS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "offset": ("y ~ x + (1 | g)", R.AR1("t", "g"), {"offset": "t"}),
     "dependent columns": ("y ~ x + I(2*x) + t", R.Toeplitz("visit", "g"), {}),
     "unstructured": ("y ~ x + t", R.Unstructured("visit", "g"), {}),
+    "by arm": ("y ~ x + t + (1 | site)", R.AR1("t", "g", by="arm"), {}),
 }
 
 
@@ -212,6 +213,19 @@ def test_estimates_must_recover_the_truth() -> None:
     assert float(fit.cov_re["g"].iloc[0, 0]) == pytest.approx(1.0, abs=0.25)
 
 
+def test_matrices_by_arm_must_equal_separate_fits_where_nothing_is_shared() -> None:
+    data = panel(groups=60).query("t <= 4")
+    whole = mf.lmm("y ~ 0 + arm + arm:x", data, residual=R.Unstructured("visit", "g", by="arm")).fit(
+        reml=False
+    )
+    parts = [
+        mf.lmm("y ~ x", part, residual=R.Unstructured("visit", "g")).fit(reml=False)
+        for _, part in data.groupby("arm")
+    ]
+    assert whole.deviance == pytest.approx(sum(fit.deviance for fit in parts), abs=1e-6)
+    assert whole.n_parameters == sum(fit.n_parameters for fit in parts)
+
+
 # -- after the fit ----------------------------------------------------------------------------------------------
 
 
@@ -332,6 +346,8 @@ BAD: dict[str, tuple[str, Any, Any, str]] = {
         "not identified",
     ),
     "two rows beside an intercept": ("y ~ x + (1 | g)", R.AR1("t", "g"), "t <= 2", "not identified"),
+    "level within groups": ("y ~ x", R.AR1("t", "g", by="visit"), None, "varies within groups"),
+    "one level of by": ("y ~ x", R.AR1("t", "g", by="one"), None, "one level"),
     "not a structure": ("y ~ x", "ar1", None, "not a residual structure"),
     "a class": ("y ~ x", R.AR1, None, "not a residual structure"),
 }

@@ -32,7 +32,7 @@ class AnteDependence(CorrelationStructure):
     ----------
     visit : str
         Column of the visits; categories in their order, other values sorted.
-    group : str, optional
+    group, by : str, optional
         As of `AR1`.
 
     Examples
@@ -42,12 +42,14 @@ class AnteDependence(CorrelationStructure):
 
     visit: str = ""
     group: str | None = None
+    by: str | None = None
     formula: ClassVar[str] = "cor(s, t) = phi_s * ... * phi_(t-1)"
     kind: ClassVar[str] = "visit"
 
     def __post_init__(self) -> None:
         check_column_name("AnteDependence", "visit", self.visit)
         check_column_name("AnteDependence", "group", self.group, needed=False)
+        check_column_name("AnteDependence", "by", self.by, needed=False)
 
     @property
     def place(self) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ class AR1(CorrelationStructure):
     group : str, optional
         Column of the groups, or several as ``"a:b"``; by default the grouping factor with most levels, or all rows if
         there is no random term.
+    by : str, optional
+        Column of a factor, such as the arm, each level of which has a matrix, and an SD, of its own; SAS's group=.
 
     Examples
     --------
@@ -45,11 +47,13 @@ class AR1(CorrelationStructure):
 
     time: str | None = None
     group: str | None = None
+    by: str | None = None
     formula: ClassVar[str] = "cor(s, t) = phi^|s - t|"
 
     def __post_init__(self) -> None:
         check_column_name("AR1", "time", self.time, needed=False)
         check_column_name("AR1", "group", self.group, needed=False)
+        check_column_name("AR1", "by", self.by, needed=False)
 
     @property
     def place(self) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ class ARMA(CorrelationStructure):
     ----------
     p, q : int
         At least one of them above 0. The signs of θ are those of R: e_t + θe_{t−1}.
-    time, group : str, optional
+    time, group, by : str, optional
         As of `AR1`.
 
     Examples
@@ -43,6 +43,7 @@ class ARMA(CorrelationStructure):
     q: int = 0
     time: str | None = None
     group: str | None = None
+    by: str | None = None
     formula: ClassVar[str] = "autocorrelation of e_t = sum phi_i e_(t-i) + a_t + sum theta_j a_(t-j)"
 
     def __post_init__(self) -> None:
@@ -52,6 +53,7 @@ class ARMA(CorrelationStructure):
             raise ModelError("ARMA(0, 0) has no correlation; give p or q above 0, such as ARMA(1, 1).")
         check_column_name("ARMA", "time", self.time, needed=False)
         check_column_name("ARMA", "group", self.group, needed=False)
+        check_column_name("ARMA", "by", self.by, needed=False)
 
     @property
     def place(self) -> tuple[str, ...]:

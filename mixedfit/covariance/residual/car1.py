@@ -27,7 +27,7 @@ class CAR1(CorrelationStructure):
     ----------
     time : str
         Column with numbers or dates (counted in days).
-    group : str, optional
+    group, by : str, optional
         As of `AR1`.
 
     Examples
@@ -38,12 +38,14 @@ class CAR1(CorrelationStructure):
 
     time: str = ""
     group: str | None = None
+    by: str | None = None
     formula: ClassVar[str] = "cor(s, t) = phi^|s - t|, 0 < phi < 1"
     kind: ClassVar[str] = "time"
 
     def __post_init__(self) -> None:
         check_column_name("CAR1", "time", self.time)
         check_column_name("CAR1", "group", self.group, needed=False)
+        check_column_name("CAR1", "by", self.by, needed=False)
 
     @property
     def place(self) -> tuple[str, ...]:

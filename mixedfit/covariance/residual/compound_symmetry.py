@@ -28,7 +28,7 @@ class CompoundSymmetry(CorrelationStructure):
 
     Parameters
     ----------
-    group : str, optional
+    group, by : str, optional
         As of `AR1`.
 
     Examples
@@ -38,11 +38,13 @@ class CompoundSymmetry(CorrelationStructure):
     """
 
     group: str | None = None
+    by: str | None = None
     formula: ClassVar[str] = "cor = rho between all rows of a group"
     kind: ClassVar[str] = "none"
 
     def __post_init__(self) -> None:
         check_column_name("CompoundSymmetry", "group", self.group, needed=False)
+        check_column_name("CompoundSymmetry", "by", self.by, needed=False)
 
     @property
     def place(self) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ class _Spatial(CorrelationStructure):
     group: str | None = None
     nugget: bool = False
     metric: str = "euclidean"
+    by: str | None = None
     kind: ClassVar[str] = "coordinates"
 
     def __post_init__(self) -> None:
@@ -49,6 +50,7 @@ class _Spatial(CorrelationStructure):
         for column in self.place:
             check_column_name(name, "a coordinate", column)
         check_column_name(name, "group", self.group, needed=False)
+        check_column_name(name, "by", self.by, needed=False)
         check_one_of(f"{name}: metric", self.metric, METRICS)
 
     @property
@@ -82,6 +84,8 @@ class Exponential(_Spatial):
     nugget : bool
         Whether to estimate a nugget n: the share of the variance that nearby rows do not share.
     metric : {"euclidean", "manhattan"}
+    by : str, optional
+        As of `AR1`.
 
     Examples
     --------

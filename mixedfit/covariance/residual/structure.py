@@ -112,12 +112,29 @@ class CorrelationStructure(_Factor):
 
     @property
     def own_columns(self) -> tuple[str, ...]:
-        """Columns of place and group."""
-        return (*self.place, *self.group_columns)
+        """Columns of place, group and level."""
+        return (*self.place, *self.group_columns, *(() if self.by_name is None else (self.by_name,)))
+
+    @property
+    def by_name(self) -> str | None:
+        """The column whose levels have matrices of their own, None for one matrix."""
+        name: str | None = getattr(self, "by", None)
+        return name
+
+    @property
+    def factors(self) -> tuple[Any, ...]:
+        """This correlation, with an SD for each level of `by`."""
+        return (self,) if self.by_name is None else (self, _ident(self.by_name))
 
     def law(self, layout: Layout) -> CorrelationLaw:
         """Return the correlations as functions of parameters, for rows placed as `layout` says."""
         raise NotImplementedError
+
+
+def _ident(by: str) -> Any:
+    from .variances import VarIdent
+
+    return VarIdent(by)
 
 
 @dataclass(frozen=True)
@@ -160,8 +177,16 @@ class Product(ResidualStructure):
 
     @property
     def factors(self) -> tuple[CorrelationStructure | VarianceStructure, ...]:
-        """The factors of the product; an unstructured one has two."""
-        return tuple(factor for part in self.parts for factor in part.factors)
+        """The factors of the product; an unstructured one, and one with matrices by level, have two."""
+        given = [set(part.own_columns) for part in self.parts if type(part).__name__ == "VarIdent"]
+        out: list[Any] = []
+        for part in self.parts:
+            own = part.factors
+            by = getattr(part, "by_name", None)
+            if by is not None and any(by in columns for columns in given):
+                own = own[:1]
+            out += own
+        return tuple(out)
 
     def __str__(self) -> str:
         return " * ".join(str(p) for p in self.parts)

@@ -33,7 +33,7 @@ class Toeplitz(CorrelationStructure):
     ----------
     visit : str
         Column of the visits; categories in their order, other values sorted.
-    group : str, optional
+    group, by : str, optional
         As of `AR1`.
 
     Examples
@@ -44,12 +44,14 @@ class Toeplitz(CorrelationStructure):
 
     visit: str = ""
     group: str | None = None
+    by: str | None = None
     formula: ClassVar[str] = "cor(s, t) = rho_|s - t|"
     kind: ClassVar[str] = "visit"
 
     def __post_init__(self) -> None:
         check_column_name("Toeplitz", "visit", self.visit)
         check_column_name("Toeplitz", "group", self.group, needed=False)
+        check_column_name("Toeplitz", "by", self.by, needed=False)
 
     @property
     def place(self) -> tuple[str, ...]:

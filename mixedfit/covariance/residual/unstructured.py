@@ -36,6 +36,8 @@ class Unstructured(CorrelationStructure):
         As of `AR1`.
     homogeneous : bool
         Whether all visits have the same SD.
+    by : str, optional
+        As of `AR1`.
 
     Examples
     --------
@@ -46,12 +48,14 @@ class Unstructured(CorrelationStructure):
     visit: str = ""
     group: str | None = None
     homogeneous: bool = False
+    by: str | None = None
     formula: ClassVar[str] = "a correlation for each pair of visits"
     kind: ClassVar[str] = "visit"
 
     def __post_init__(self) -> None:
         check_column_name("Unstructured", "visit", self.visit)
         check_column_name("Unstructured", "group", self.group, needed=False)
+        check_column_name("Unstructured", "by", self.by, needed=False)
 
     @property
     def has_variances(self) -> bool:
@@ -61,7 +65,9 @@ class Unstructured(CorrelationStructure):
     @property
     def factors(self) -> tuple[Any, ...]:
         """The correlation, and the SDs of visits."""
-        return (self,) if self.homogeneous else (self, VarIdent(self.visit))
+        if self.homogeneous:
+            return super().factors
+        return (self, VarIdent(self.visit if self.by is None else f"{self.by}:{self.visit}"))
 
     @property
     def place(self) -> tuple[str, ...]:

@@ -68,6 +68,7 @@ class VarianceParameters:
             type(own).__name__ == "Unstructured"
             and getattr(own, "has_variances", False)
             and names == ["VarIdent"]
+            and getattr(own, "by", None) is None
             and fit.held_sigma is None
         )
         self.scaled = fit.held_sigma is None

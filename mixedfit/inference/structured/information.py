@@ -21,7 +21,7 @@ from mixedfit.core.linalg import blas_threads
 from mixedfit.estimation.fit import Fit
 
 from .blocks import VarianceParameters
-from .natural import natural_bend
+from .natural import is_linear, natural_bend
 
 __all__ = ["StructuredInformation", "affordable"]
 
@@ -146,7 +146,7 @@ class StructuredInformation:
         phi, w, M = self.phi, self.parameter_covariance, self.spreads
         Q = self._sums[1][:, :, :-1, :-1]
         middle = np.einsum("ab,abst->st", w, Q) - np.einsum("ab,asr,rt,btu->su", w, M, phi, M, optimize=True)
-        if second_order and not self.parameters.linear:
+        if second_order and not is_linear(self.parameters):
             at = len(self.parameters.random)
             own = np.einsum("ab,abst->st", w[at:, at:], self._sums[3][at:, at:, :-1, :-1])
             own += np.einsum("a,ast->st", natural_bend(self.parameters, w), M)

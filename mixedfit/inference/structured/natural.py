@@ -19,7 +19,7 @@ from mixedfit.core.arrays import Array
 
 from .blocks import VarianceParameters
 
-__all__ = ["natural_bend", "natural_jacobian"]
+__all__ = ["is_linear", "natural_bend", "natural_jacobian"]
 
 STEP = 1e-3
 
@@ -42,6 +42,20 @@ def _natural(parameters: VarianceParameters, at: Array) -> Array:
     if [type(v).__name__ for v in model.structure.variances] == ["VarIdent"]:
         return np.concatenate([[scale], own, scale * variances**2])
     return np.concatenate([[scale], own, variances])
+
+
+def is_linear(parameters: VarianceParameters) -> bool:
+    """Return whether V is linear in SAS's parameters, so that it has no second derivatives."""
+    structure = parameters.model.structure
+    own, variances = structure.correlation, structure.variances
+    name, by = type(own).__name__, getattr(own, "by", None)
+    if not parameters.scaled:
+        return False
+    if name == "Unstructured" and getattr(own, "has_variances", False):
+        return len(variances) == 1
+    if name in ("CompoundSymmetry", "Toeplitz"):
+        return not variances or (by is not None and [str(v) for v in variances] == [f"VarIdent(by={by!r})"])
+    return own is None and [type(v).__name__ for v in variances] in ([], ["VarIdent"])
 
 
 def natural_jacobian(parameters: VarianceParameters) -> Array:
