@@ -11,9 +11,10 @@ import pandas as pd
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import DataError, ModelError
 from mixedfit.covariance.residual.by_level import ByLevelLaw
+from mixedfit.covariance.residual.correlation import CorrelationStructure
 from mixedfit.covariance.residual.model import ResidualModel
 from mixedfit.covariance.residual.parts import CorrelationLaw, Layout, VarianceLaw
-from mixedfit.covariance.residual.structure import CorrelationStructure, ResidualStructure, VarianceStructure
+from mixedfit.covariance.residual.structure import ResidualStructure, VarianceStructure
 
 from .frames import category_codes
 from .grouping import Grouping, interact

@@ -17,9 +17,10 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 
+from .correlation import CorrelationStructure
 from .neighbours import NeighbourRoot
 from .parts import Layout, Natural
-from .structure import CorrelationStructure, check_column_name
+from .structure import check_column_name
 
 __all__ = ["AnteDependence"]
 

@@ -15,8 +15,9 @@ from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
 from mixedfit.core.options import check_count
 
+from .correlation import CorrelationStructure
 from .parts import Layout, Natural
-from .structure import CorrelationStructure, check_column_name
+from .structure import check_column_name
 from .toeplitz import LagLaw, from_partials
 
 __all__ = ["ARMA"]

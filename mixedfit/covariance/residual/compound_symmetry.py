@@ -16,8 +16,9 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 
+from .correlation import CorrelationStructure
 from .parts import Layout, Natural
-from .structure import CorrelationStructure, check_column_name
+from .structure import check_column_name
 
 __all__ = ["CompoundSymmetry"]
 

@@ -23,9 +23,10 @@ from mixedfit.core.errors import DataError, ModelError
 from mixedfit.core.options import check_one_of
 
 from .car1 import RateLaw
+from .correlation import CorrelationStructure
 from .parts import CorrelationLaw, Layout, Natural
 from .patterns import PatternRoot, Patterns
-from .structure import CorrelationStructure, check_column_name
+from .structure import check_column_name
 
 __all__ = ["Exponential", "Gaussian", "Linear", "Matern", "RationalQuadratic", "Spherical"]
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from mixedfit.core.errors import ModelError
 
-from .parts import CorrelationLaw, Layout, VarianceLaw
+from .parts import VarianceLaw
 
-__all__ = ["CorrelationStructure", "Product", "ResidualStructure", "VarianceStructure", "check_column_name"]
+__all__ = ["Factor", "Product", "ResidualStructure", "VarianceStructure", "check_column_name"]
 
 
 def check_column_name(structure: str, argument: str, value: object, *, needed: bool = True) -> None:
@@ -30,7 +30,7 @@ class ResidualStructure:
     """The matrix, as text: what the printout says."""
 
     @property
-    def factors(self) -> tuple[CorrelationStructure | VarianceStructure, ...]:
+    def factors(self) -> tuple[Any, ...]:
         """The structures whose product this is."""
         raise NotImplementedError
 
@@ -40,14 +40,14 @@ class ResidualStructure:
         return (self,)
 
     @property
-    def correlation(self) -> CorrelationStructure | None:
+    def correlation(self) -> Any:
         """The correlation within groups, if there is one."""
-        return next((f for f in self.factors if isinstance(f, CorrelationStructure)), None)
+        return next((f for f in self.factors if f.role == "correlation"), None)
 
     @property
     def variances(self) -> tuple[VarianceStructure, ...]:
         """The variance functions."""
-        return tuple(f for f in self.factors if isinstance(f, VarianceStructure))
+        return tuple(f for f in self.factors if f.role == "variance")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -74,7 +74,11 @@ class ResidualStructure:
 
 
 @dataclass(frozen=True)
-class _Factor(ResidualStructure):
+class Factor(ResidualStructure):
+    """A correlation or a variance function."""
+
+    role: ClassVar[str] = "variance"
+
     @property
     def factors(self) -> tuple[Any, ...]:
         """This structure alone."""
@@ -87,58 +91,7 @@ class _Factor(ResidualStructure):
 
 
 @dataclass(frozen=True)
-class CorrelationStructure(_Factor):
-    """A correlation matrix within groups of rows."""
-
-    kind: ClassVar[str] = "order"
-    """What places rows within a group: "order" (whole numbers), "time" (numbers), "visit" (labels), "none"."""
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        """Columns of time, visit or coordinates."""
-        raise NotImplementedError
-
-    @property
-    def group_name(self) -> str | None:
-        """The grouping column as given, None for the default."""
-        name: str | None = getattr(self, "group", None)
-        return name
-
-    @property
-    def group_columns(self) -> tuple[str, ...]:
-        """Columns of the grouping: ``"a:b"`` has two."""
-        name = self.group_name
-        return () if name is None else tuple(part.strip() for part in name.split(":"))
-
-    @property
-    def own_columns(self) -> tuple[str, ...]:
-        """Columns of place, group and level."""
-        return (*self.place, *self.group_columns, *(() if self.by_name is None else (self.by_name,)))
-
-    @property
-    def by_name(self) -> str | None:
-        """The column whose levels have matrices of their own, None for one matrix."""
-        name: str | None = getattr(self, "by", None)
-        return name
-
-    @property
-    def factors(self) -> tuple[Any, ...]:
-        """This correlation, with an SD for each level of `by`."""
-        return (self,) if self.by_name is None else (self, _ident(self.by_name))
-
-    def law(self, layout: Layout) -> CorrelationLaw:
-        """Return the correlations as functions of parameters, for rows placed as `layout` says."""
-        raise NotImplementedError
-
-
-def _ident(by: str) -> Any:
-    from .variances import VarIdent
-
-    return VarIdent(by)
-
-
-@dataclass(frozen=True)
-class VarianceStructure(_Factor):
+class VarianceStructure(Factor):
     """Multipliers of the residual SD."""
 
     def law(self, values: Any) -> VarianceLaw:
@@ -155,10 +108,10 @@ class Product(ResidualStructure):
     parts : tuple of structures
     """
 
-    parts: tuple[CorrelationStructure | VarianceStructure, ...] = ()
+    parts: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
-        correlations = [str(p) for p in self.parts if isinstance(p, CorrelationStructure)]
+        correlations = [str(p) for p in self.parts if p.role == "correlation"]
         if len(correlations) > 1:
             raise ModelError(
                 f"a residual structure has one correlation at most; this product has {len(correlations)}: "
@@ -176,7 +129,7 @@ class Product(ResidualStructure):
         return self.parts
 
     @property
-    def factors(self) -> tuple[CorrelationStructure | VarianceStructure, ...]:
+    def factors(self) -> tuple[Any, ...]:
         """The factors of the product; an unstructured one, and one with matrices by level, have two."""
         given = [set(part.own_columns) for part in self.parts if type(part).__name__ == "VarIdent"]
         out: list[Any] = []

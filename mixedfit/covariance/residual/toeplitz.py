@@ -18,9 +18,10 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 
+from .correlation import CorrelationStructure
 from .parts import Layout, Natural, complex_slopes
 from .patterns import PatternRoot, Patterns
-from .structure import CorrelationStructure, check_column_name
+from .structure import check_column_name
 
 __all__ = ["LagLaw", "Toeplitz", "from_partials"]
 

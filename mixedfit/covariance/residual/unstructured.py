@@ -16,9 +16,10 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 
+from .correlation import CorrelationStructure
 from .parts import Layout, Natural
 from .patterns import PatternRoot, Patterns
-from .structure import CorrelationStructure, check_column_name
+from .structure import check_column_name
 from .variances import VarIdent
 
 __all__ = ["Unstructured"]

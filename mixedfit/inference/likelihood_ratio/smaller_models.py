@@ -14,8 +14,8 @@ import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
+from mixedfit.covariance.residual.correlation import CorrelationStructure
 from mixedfit.covariance.residual.model import ResidualModel
-from mixedfit.covariance.residual.structure import CorrelationStructure
 from mixedfit.design.design import Design, ManyLevelFactor, RandomBlock
 
 __all__ = ["Reduction", "not_nested", "reductions"]
