@@ -111,7 +111,9 @@ def residual_covariance(structure: Any, data: Any, group: str | None, p: Mapping
             baseline = min(
                 ":".join(map(str, key)) for key in data[list(factor.own_columns)].to_numpy().tolist()
             )
-        s = np.array([multiplier(factor, p, row, baseline) for row in rows])
+        by = factor if getattr(factor, "by", None) and type(factor).__name__ != "VarIdent" else None
+        own_p = [p if by is None else of_level(by, p, row) for row in rows]
+        s = np.array([multiplier(factor, q, row, baseline) for q, row in zip(own_p, rows, strict=True)])
         out = out * np.outer(s, s)
     return out
 

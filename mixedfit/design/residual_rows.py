@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from mixedfit.covariance.residual.correlation import CorrelationStructure
 from mixedfit.covariance.residual.model import ResidualModel
 from mixedfit.covariance.residual.parts import CorrelationLaw, Layout, VarianceLaw
 from mixedfit.covariance.residual.structure import ResidualStructure, VarianceStructure
+from mixedfit.covariance.residual.variance_by_level import VarianceByLevel
 
 from .frames import category_codes
 from .grouping import Grouping, interact
@@ -72,7 +75,8 @@ def bind_residual(
     variances = tuple(_variance_law(factor, frame, n) for factor in structure.variances)
     law = None if own is None or layout is None else _law(own, layout, frame)
     default = own is not None and own.group_name is None
-    return ResidualModel(structure, layout, law, variances, default)
+    columns = {name: frame.columns[name] for name in structure.columns}
+    return ResidualModel(structure, layout, law, variances, default, columns)
 
 
 def _law(structure: CorrelationStructure, layout: Layout, frame: ModelFrame) -> CorrelationLaw:
@@ -151,11 +155,36 @@ def _place(
         position = np.empty(codes.size)
         position[by] = np.arange(codes.size) - np.repeat(first, np.diff([*first, codes.size]))
         return position[:, None], ()
+    _check_order(structure, frame)
     if structure.kind == "visit":
         grouping = frame.grouping(structure.place[0])
         return grouping.codes[:, None].astype(float), grouping.levels.tolist()
     columns = [_numbers(structure, name, frame.columns[name]) for name in structure.place]
     return np.column_stack(columns), ()
+
+
+def _check_order(structure: CorrelationStructure, frame: ModelFrame) -> None:
+    """Raise `DataError` if alphabetical order puts numbers in text labels in another one: "week 10" before "week 2"."""
+    name = structure.place[0]
+    column = frame.columns[name]
+    if not isinstance(column.dtype, pd.CategoricalDtype) or type(structure).__name__ == "Unstructured":
+        return
+    labels = [str(label) for label in column.cat.categories]
+    found = [re.search(r"-?\d+(\.\d+)?", label) for label in labels]
+    numbers = [float(match.group()) for match in found if match]
+    if (
+        column.cat.ordered
+        or labels != sorted(labels)
+        or len(numbers) < len(labels)
+        or numbers == sorted(numbers)
+    ):
+        return
+    at = next(i for i in range(1, len(numbers)) if numbers[i] < numbers[i - 1])
+    raise DataError(
+        f"{structure}: column {name!r} holds text, whose alphabetical order puts {labels[at - 1]!r} before "
+        f"{labels[at]!r}. Give the order: data[{name!r}] = pd.Categorical(data[{name!r}], categories=[...], "
+        "ordered=True), or take numbers."
+    )
 
 
 def _numbers(structure: CorrelationStructure, name: str, column: pd.Series[Any]) -> Array:
@@ -255,13 +284,19 @@ def _variance_law(structure: VarianceStructure, frame: ModelFrame, n: int) -> Va
         return structure.law((grouping.codes, grouping.levels.tolist()))
     if getattr(structure, "of_fitted", False):
         return structure.law(np.exp(np.linspace(0.0, 1.0, n)))
-    (name,) = structure.own_columns
+    name = structure.own_columns[0]
     column = frame.columns[name]
     if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == bool:
         raise DataError(
             f"{structure}: column {name!r} holds labels; expected numbers. For a factor take VarIdent."
         )
-    return structure.law(column.to_numpy().astype(float))
+    values = column.to_numpy().astype(float)
+    by = getattr(structure, "by", None)
+    if by is None:
+        return structure.law(values)
+    grouping = frame.grouping(by)
+    parts = [structure.law(values[grouping.codes == k]) for k in range(len(grouping.levels))]
+    return VarianceByLevel(grouping.codes, grouping.levels.tolist(), parts)
 
 
 def with_fitted(model: ResidualModel, fitted: Array) -> ResidualModel:
@@ -270,7 +305,7 @@ def with_fitted(model: ResidualModel, fitted: Array) -> ResidualModel:
         factor.law(fitted) if getattr(factor, "of_fitted", False) else law
         for factor, law in zip(model.structure.variances, model.variances, strict=True)
     )
-    return ResidualModel(model.structure, model.layout, model.correlation, laws, model.default_group)
+    return replace(model, variances=laws)
 
 
 def check_beside_random_terms(model: ResidualModel, blocks: Sequence[tuple[Grouping, Sequence[str]]]) -> None:

@@ -68,7 +68,7 @@ def whitened_rows(raw: Design, root: ResidualRoot, log_weights: float) -> tuple[
     return design, replace(cross, log_weights=log_weights - root.logdet)
 
 
-MANY_ROWS = 20_000
+MANY_ROWS = 5_000
 """Rows above which a search has one start: criteria of small data have several minima."""
 
 
@@ -155,6 +155,7 @@ class WhitenedSearch:
         self.log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
         self.structures = tuple(block.structure for block in design.blocks)
         self.names = [block.name for block in design.blocks]
+        self.given: Array | None = None
         self.theta: Array | None = None
         self.lowest = np.inf
 
@@ -215,7 +216,7 @@ def _lowest(
     starts = [start] if start is not None else [model.start, *further]
     found: list[Minimum[WhitenedPoint]] = []
     for own in starts:
-        search.theta, search.lowest = None, np.inf
+        search.theta, search.lowest = search.given, np.inf
         try:
             found.append(
                 minimise_bfgs(
@@ -324,6 +325,7 @@ def fit_whitened(
     model = design.residual
     assert model is not None
     search = WhitenedSearch(design, model, reml, sigma, control or Control())
+    search.given = start[0]
     if model.of_fitted and start[1] is None:
         search.model = with_fitted(model, _fitted(design, search(model.start)))
     best, (starts, agreed), deeper = _lowest(search, start[1], report)

@@ -61,6 +61,8 @@ VARIANCES: dict[str, Any] = {
     "VarConstPower": R.VarConstPower("v"),
     "VarExp": R.VarExp("v"),
     "VarFixed": R.VarFixed("v"),
+    "VarPower by arm": R.VarPower("v", by="arm"),
+    "VarConstPower by arm": R.VarConstPower("v", by="arm"),
 }
 PRODUCTS: dict[str, Any] = {
     "AR1 VarIdent": R.AR1("t", "g") * R.VarIdent("visit"),

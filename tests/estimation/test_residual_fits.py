@@ -291,10 +291,26 @@ def test_likelihood_ratio_must_compare_nested_structures_only() -> None:
     assert np.isnan(mf.anova(ar1, cs).table["p_value"].iloc[1])
 
 
+@pytest.mark.parametrize("name", ["slopes", "weights", "nested", "by arm", "fitted"])
+def test_saved_fit_must_load_with_its_residual_structure(name: str, tmp_path: Any) -> None:
+    if name == "fitted":
+        fit = mf.lmm(
+            "y ~ x + (1 | g)", panel().assign(y=lambda d: d["y"] + 20), residual=R.VarPower("fitted")
+        ).fit()
+    else:
+        fit, _ = fitted(name, True)
+    fit.save(tmp_path / "fit.npz")
+    again = mf.load(tmp_path / "fit.npz")
+    assert again.reml_criterion == pytest.approx(fit.reml_criterion, abs=1e-9)
+    np.testing.assert_allclose(again.residual_params, fit.residual_params, rtol=1e-12)
+    assert str(again.summary()) == str(fit.summary())
+    np.testing.assert_allclose(again.normalised_resid, fit.normalised_resid, rtol=1e-8)
+
+
 REFUSED = {
     "bootstrap": lambda fit: fit.bootstrap(3),
     "profile": lambda fit: fit.profile(),
-    "profile intervals": lambda fit: fit.conf_int(method="profile"),
+    "profile intervals": lambda fit: fit.conf_int(method="profile", parameters="x"),
     "leverages": lambda fit: fit.diagnostics.leverages,
     "influence": lambda fit: fit.diagnostics.influence(),
     "augment": lambda fit: fit.augment(),
@@ -333,6 +349,7 @@ BAD: dict[str, tuple[str, Any, Any, str]] = {
     "constant covariate": ("y ~ x", R.VarPower("one"), None, "constant"),
     "zero covariate": ("y ~ x", R.VarPower("zero"), None, "0"),
     "negative variance": ("y ~ x", R.VarFixed("x"), None, "positive"),
+    "alphabetical visits": ("y ~ x", R.AR1("week", "g"), None, "'week 12' before 'week 3'"),
     "labels as covariate": ("y ~ x", R.VarExp("visit"), None, "VarIdent"),
     "one level": ("y ~ x", R.VarIdent("one"), None, "one level"),
     "too many visits": ("y ~ x", R.Unstructured("visit", "g"), "g < 5", "more than"),
@@ -357,6 +374,7 @@ BAD: dict[str, tuple[str, Any, Any, str]] = {
 def test_data_that_do_not_determine_a_structure_must_be_refused_in_words(name: str) -> None:
     formula, structure, rows, words = BAD[name]
     data = panel().assign(one=1, row=lambda d: np.arange(len(d)), zero=lambda d: (d["t"] > 2) * 1.0)
+    data["week"] = "week " + (3 * data["t"]).astype(str)
     with pytest.raises((mf.DataError, mf.ModelError), match=words):
         mf.lmm(formula, data if rows is None else data.query(rows), residual=structure).fit()
 
@@ -366,6 +384,27 @@ def test_rows_without_a_time_must_be_dropped_with_a_warning() -> None:
     with pytest.warns(mf.MissingRowsWarning, match="1 of"):
         fit = mf.lmm("y ~ x", data, residual=R.AR1("t", "g")).fit()
     assert fit.nobs == len(data) - 1
+
+
+@pytest.mark.parametrize("step", [2, 365])
+def test_autoregression_at_distant_times_must_equal_the_continuous_one(step: int) -> None:
+    data = panel(groups=60).assign(t=lambda d: d["t"] * step)
+    one = mf.lmm("y ~ x", data, residual=R.AR1("t", "g")).fit()
+    other = mf.lmm("y ~ x", data, residual=R.CAR1("t", "g")).fit()
+    assert one.reml_criterion == pytest.approx(other.reml_criterion, abs=1e-6)
+    with pytest.raises(mf.DataError, match="no two rows of a group are neighbours"):
+        mf.lmm("y ~ x", data, residual=R.ARMA(1, 1, "t", "g"))
+
+
+def test_group_too_large_for_a_dense_matrix_must_be_refused() -> None:
+    data = pd.DataFrame({"y": np.arange(6000.0) % 7, "a": np.arange(6000.0), "b": np.arange(6000.0) % 31})
+    with pytest.raises(mf.ModelError, match="linear in rows"):
+        mf.lmm("y ~ 1", data, residual=R.Spherical(("a", "b")))
+
+
+def test_start_of_the_wrong_length_must_be_refused() -> None:
+    with pytest.raises((mf.ModelError, ValueError)):
+        mf.lmm("y ~ x + (1 | g)", panel(), residual=R.AR1("t", "g")).fit(start=[1.0, 2.0, 3.0])
 
 
 def test_correlation_at_its_limit_must_be_a_verdict() -> None:

@@ -184,3 +184,25 @@ def test_intervals_must_stay_within_the_parameter_space() -> None:
     correlations = table[[str(name).startswith("cor") for name in table.index]]
     assert np.all(correlations.abs().to_numpy() < 1)
     assert np.all(table.loc[["ratio(1)", "ratio(2)"]].to_numpy() > 0)
+
+
+def test_profile_of_a_residual_parameter_must_end_where_the_deviance_has_risen_by_chi_square() -> None:
+    data = mf.load_dataset("sleepstudy")
+    structure = R.AR1("Days", "Subject") * R.VarExp("Days")
+    fit = mf.lmm("Reaction ~ Days + (1 | Subject)", data, residual=structure).fit(reml=False)
+    limits = fit.conf_int(method="profile")
+    own = fit._fit.residual
+    assert own is not None
+    for phi in limits.loc["phi"]:
+        best = min(_deviance_at(fit, np.array([np.arctanh(phi), x])) for x in np.linspace(-1, 1.5, 251))
+        assert best - fit.deviance == pytest.approx(3.841459, abs=2e-2)
+    wald = fit.conf_int(delta=True).loc[["phi", "expon"]]
+    np.testing.assert_allclose(limits, wald, atol=0.12)
+
+
+def _deviance_at(fit: mf.MixedResults, x: Any) -> float:
+    from mixedfit.estimation.estimate import Control
+    from mixedfit.estimation.whitening import WhitenedSearch
+
+    assert fit._fit.residual is not None
+    return WhitenedSearch(fit._fit.design, fit._fit.residual.model, False, None, Control())(x).value

@@ -69,11 +69,12 @@ class AR1(CorrelationStructure):
 class AR1Law:
     """φ = tanh x."""
 
-    start = np.array([0.25])
-    further_starts: tuple[Array, ...] = ()
-
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
+        gaps = layout.gaps[layout.gaps > 0]
+        usual = float(np.median(gaps)) if gaps.size else 1.0
+        self.start = np.arctanh([0.25 ** (1.0 / usual)])  # a correlation of 0.25 at the usual gap
+        self.further_starts = (np.arctanh([0.8 ** (1.0 / usual)]),)
 
     def root(self, x: Array) -> NeighbourRoot:
         """Return the factor at x."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError
+from mixedfit.core.errors import DataError, ModelError
 from mixedfit.core.options import check_count
 
 from .correlation import CorrelationStructure
@@ -70,6 +70,12 @@ class ARMALaw(LagLaw):
     """Partial autocorrelations tanh x of φ, and of −θ."""
 
     def __init__(self, layout: Layout, p: int, q: int) -> None:
+        gaps = layout.gaps[layout.gaps > 0]
+        if gaps.size and gaps.min() > 1:
+            raise DataError(
+                f"ARMA({p}, {q}): times are at least {gaps.min():g} apart, so that no two rows of a group are "
+                "neighbours. Number the times 1, 2, 3, …, or leave time out to take the order of rows."
+            )
         super().__init__(layout, p + q)
         self.p, self.q = p, q
         self.start = np.concatenate([np.full(p, 0.2), np.full(q, -0.1)])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -32,6 +32,8 @@ class ResidualModel:
         In the order of the structure's variance functions.
     default_group : bool
         Whether the group was not given, but taken from the random terms.
+    columns : mapping of str to pandas.Series
+        The columns that the structure needs, on the rows.
     """
 
     structure: ResidualStructure
@@ -39,6 +41,7 @@ class ResidualModel:
     correlation: CorrelationLaw | None
     variances: tuple[VarianceLaw, ...]
     default_group: bool = False
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
     @lazy
     def slices(self) -> tuple[slice, ...]:
@@ -59,9 +62,14 @@ class ResidualModel:
     @lazy
     def further_starts(self) -> list[Array]:
         """Other starting values, of structures whose criterion may have several minima."""
-        rest = np.concatenate([*(v.start for v in self.variances), np.zeros(0)])
-        own = () if self.correlation is None else self.correlation.further_starts
-        return [np.concatenate([start, rest]) for start in own]
+        laws: list[Any] = [*([] if self.correlation is None else [self.correlation]), *self.variances]
+        out = []
+        for law, here in zip(laws, self.slices[int(self.correlation is None) :], strict=True):
+            for start in law.further_starts:
+                moved = self.start.copy()
+                moved[here] = start
+                out.append(moved)
+        return out
 
     @property
     def n_parameters(self) -> int:
@@ -141,10 +149,6 @@ class ResidualModel:
         out = np.empty(self.layout.n, np.int64)
         out[self.layout.order] = np.repeat(np.arange(self.layout.sizes.size), self.layout.sizes)
         return out
-
-    def columns(self) -> Sequence[Any]:
-        """Names of the columns that the structure needs."""
-        return self.structure.columns
 
 
 class ResidualRoot:

@@ -150,6 +150,9 @@ class VarianceLaw(Protocol):
     @property
     def start(self) -> Array: ...
 
+    @property
+    def further_starts(self) -> Sequence[Array]: ...
+
     def log_sd(self, x: Array) -> Array:
         """Return the logarithm of each row's multiplier, shape (n,)."""
         ...

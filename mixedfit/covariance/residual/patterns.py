@@ -13,11 +13,16 @@ from typing import cast
 import numpy as np
 
 from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
 
 from .parts import Layout
 
 __all__ = ["PatternRoot", "Patterns", "SizeClass"]
+
+
+LARGEST = 5000
+"""Rows of a group up to which its correlation matrix is factorised: 200 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +59,13 @@ class Patterns:
     """
 
     def __init__(self, layout: Layout, shift: bool) -> None:
+        largest = int(layout.sizes.max())
+        if largest > LARGEST:
+            raise ModelError(
+                f"a group of {layout.group_name or 'all rows'} has {largest} rows; this correlation needs a dense "
+                f"matrix of its rows and is computed up to {LARGEST}. Use smaller groups, or AR1, CAR1 or "
+                "CompoundSymmetry, whose cost is linear in rows."
+            )
         self.layout = layout
         self.classes: list[SizeClass] = []
         for m in np.unique(layout.sizes):

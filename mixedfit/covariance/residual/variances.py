@@ -66,6 +66,8 @@ class VarIdent(VarianceStructure):
 class VarIdentLaw:
     """Log ratios x of the levels after the first."""
 
+    further_starts: tuple[Array, ...] = ()
+
     def __init__(self, codes: IntArray, levels: Sequence[Any]) -> None:
         self.codes, self.levels = codes, levels
         self.start = np.zeros(len(levels) - 1)
@@ -94,11 +96,17 @@ class VarIdentLaw:
 @dataclass(frozen=True)
 class _OfColumn(VarianceStructure):
     of: str = ""
+    by: str | None = None
     positive: ClassVar[bool] = False
     allow_fitted: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_column_name(type(self).__name__, "of", self.of)
+        check_column_name(type(self).__name__, "by", self.by, needed=False)
+        if self.by is not None and (self.of_fitted or isinstance(self, VarFixed)):
+            raise ModelError(
+                f"{self}: by= is for variance functions of a column with parameters; leave it out."
+            )
 
     @property
     def of_fitted(self) -> bool:
@@ -108,12 +116,15 @@ class _OfColumn(VarianceStructure):
     @property
     def own_columns(self) -> tuple[str, ...]:
         """The column of the covariate, none for the fitted values."""
-        return () if self.of_fitted else (self.of,)
+        if self.of_fitted:
+            return ()
+        return (self.of,) if self.by is None else (self.of, self.by)
 
     def check(self, values: Array) -> None:
         """Raise an error if the covariate cannot determine the variance."""
-        wrong = ~np.isfinite(values) | ((values <= 0) if self.positive else (np.abs(values) == 0))
-        if wrong.any() and not isinstance(self, VarExp):
+        bad = (values <= 0) if self.positive else (np.abs(values) == 0) & ~np.array(isinstance(self, VarExp))
+        wrong = ~np.isfinite(values) | bad
+        if wrong.any():
             what = "positive" if self.positive else "not 0"
             raise DataError(
                 f"{self}: {self.of!r} is {values[np.flatnonzero(wrong)[0]]:g} in a row ({int(wrong.sum())} rows); "
@@ -134,6 +145,8 @@ class VarPower(_OfColumn):
     of : str
         A column without zeros, or "fitted": the fitted values (with random effects), held while the likelihood is
         maximised and then refreshed until they agree, as nlme does. The answer is then a fixed point.
+    by : str, optional
+        Column of a factor, each level of which has parameters of its own.
 
     Examples
     --------
@@ -157,6 +170,9 @@ class VarConstPower(_OfColumn):
     Parameters
     ----------
     of : str
+        As of `VarPower`.
+    by : str, optional
+        As of `VarPower`.
 
     Examples
     --------
@@ -165,6 +181,7 @@ class VarConstPower(_OfColumn):
     """
 
     formula: ClassVar[str] = "SD = sigma * (const + |v|^power)"
+    allow_fitted: ClassVar[bool] = True
 
     def law(self, values: Array) -> _SmoothLaw:
         """Return the multipliers of rows with these values."""
@@ -179,6 +196,9 @@ class VarExp(_OfColumn):
     Parameters
     ----------
     of : str
+        As of `VarPower`; zeros are allowed.
+    by : str, optional
+        As of `VarPower`.
 
     Examples
     --------
@@ -187,6 +207,7 @@ class VarExp(_OfColumn):
     """
 
     formula: ClassVar[str] = "SD = sigma * exp(expon * v)"
+    allow_fitted: ClassVar[bool] = True
 
     def law(self, values: Array) -> _SmoothLaw:
         """Return the multipliers of rows with these values."""
@@ -247,6 +268,7 @@ class _SmoothLaw:
 
     def __init__(self, values: Array, function: Any, start: Array, names: Any) -> None:
         self.values, self.function, self.start, self.names = values, function, start, names
+        self.further_starts = tuple(start + step for step in (1.0, -1.0)) if start.size else ()
 
     def log_sd(self, x: Array) -> Array:
         """Return f(x, v)."""
