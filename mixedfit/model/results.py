@@ -30,6 +30,7 @@ from mixedfit.inference.profile.profile import Profile, profile
 from mixedfit.inference.structured.profile import residual_profile
 from mixedfit.inference.vcov_varpar import vcov_varpar
 from mixedfit.inference.wald import wald_intervals
+from mixedfit.prediction.forecast import forecast
 from mixedfit.prediction.predict import Interval, PredictionDdf
 from mixedfit.prediction.re_form import ReForm
 from mixedfit.prediction.rows import NewLevels
@@ -771,6 +772,48 @@ class MixedResults(MeansMethods, BlupMethods):
             self._fit.design.on_all_rows(made) if newdata is None else made
         )
         return shown
+
+    def forecast(
+        self, newdata: Any, *, level: float = 0.95, weights: Any = None, offset: Any = None
+    ) -> pd.DataFrame:
+        """Return forecasts of new responses that use their residual correlation with the rows of the fit.
+
+        `predict` gives the mean Xβ + Zb, to which a residual correlation adds what the residuals of a group's past rows
+        say about its next. New groups have the mean of the population and its variance.
+
+        Parameters
+        ----------
+        newdata : frame or mapping of arrays
+            With the columns of the formula and of the residual structure. Without a time column new rows follow the
+            last row of their group.
+        level : float
+            Coverage of the limits.
+        weights, offset
+            As in `predict`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns mean, se (of the error of the forecast of a response, at the estimated variances), lower, upper.
+
+        Raises
+        ------
+        ModelError
+            If the fit has no residual structure.
+        DataError
+            If a column is missing, or has a visit or level that the fit did not have.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> data = mf.load_dataset("sleepstudy")
+        >>> fit = mf.lmm("Reaction ~ Days", data, residual=mf.residuals.AR1("Days", "Subject")).fit()
+        >>> fit.forecast({"Days": [10, 20], "Subject": ["308", "308"]}).round(1)
+            mean    se  lower  upper
+        0  453.1  29.9  394.5  511.8
+        1  473.2  56.1  363.2  583.2
+        """
+        return forecast(self._fit, newdata, level=level, weights=weights, offset=offset)
 
     def simulate(
         self,

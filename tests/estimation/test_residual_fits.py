@@ -335,6 +335,36 @@ def test_sampler_must_refuse_a_residual_structure() -> None:
             draw(draws=2)
 
 
+@pytest.mark.parametrize("name", ["gls", "slopes", "nested", "unstructured", "by arm", "coarser random term"])
+def test_forecast_must_be_the_conditional_distribution_of_the_dense_density(name: str) -> None:
+    data = panel()
+    last = (data["t"] >= 5) & (data["g"] % 3 == 0)
+    past, new = data[~last], data[last].assign(y=np.nan)
+    formula, structure, _ = MODELS[name]
+    fit = mf.lmm(formula, past, residual=structure).fit()
+    table = fit.forecast(new)
+    whole = mf.lmm(formula, pd.concat([past, new.assign(y=0.0)]), residual=structure).design
+    own = fit._fit.residual
+    assert own is not None
+    assert whole.residual is not None
+    # the whole data have the same levels and visits, so that x means the same but for the unit of CAR1's gaps
+    x = (
+        own.x
+        if name != "nested"
+        else own.x + np.log(whole.residual.correlation.unit / own.model.correlation.unit)
+    )  # type: ignore[union-attr]
+    V = fit.scale * whole.residual.matrix(x, np.arange(whole.n))
+    for block, omega in zip(whole.blocks, fit._fit.omega, strict=True):
+        V = V + np.where(block.codes[:, None] == block.codes, block.z @ omega @ block.z.T, 0.0)
+    n = len(past)
+    X, solved = whole.X, np.linalg.solve(V[:n, :n], V[:n, n:])
+    mean = X[n:] @ fit.params + solved.T @ (past["y"] - X[:n] @ fit.params)
+    d = X[n:] - solved.T @ X[:n]
+    variance = np.diag(V[n:, n:] - V[n:, :n] @ solved + d @ fit.cov_params() @ d.T)
+    np.testing.assert_allclose(table["mean"], mean, rtol=1e-7)
+    np.testing.assert_allclose(table["se"], np.sqrt(variance), rtol=1e-7)
+
+
 # -- bad input --------------------------------------------------------------------------------------------------
 
 BAD: dict[str, tuple[str, Any, Any, str]] = {
@@ -349,7 +379,12 @@ BAD: dict[str, tuple[str, Any, Any, str]] = {
     "constant covariate": ("y ~ x", R.VarPower("one"), None, "constant"),
     "zero covariate": ("y ~ x", R.VarPower("zero"), None, "0"),
     "negative variance": ("y ~ x", R.VarFixed("x"), None, "positive"),
-    "alphabetical visits": ("y ~ x", R.AR1("week", "g"), None, "'week 12' before 'week 3'"),
+    "alphabetical visits": (
+        "y ~ x",
+        R.AR1("week", "g"),
+        None,
+        "alphabetical order puts 'week 18' before 'week 3'",
+    ),
     "labels as covariate": ("y ~ x", R.VarExp("visit"), None, "VarIdent"),
     "one level": ("y ~ x", R.VarIdent("one"), None, "one level"),
     "too many visits": ("y ~ x", R.Unstructured("visit", "g"), "g < 5", "more than"),

@@ -130,10 +130,11 @@ class VarianceParameters:
     def _ordered(self, rows: IntArray) -> IntArray:
         if self.model.layout is None:
             return rows
-        return rows[np.lexsort((self._place[rows, 0], self.model.groups[rows]))]
+        return rows[np.lexsort((self.place[rows, 0], self.model.groups[rows]))]
 
     @lazy
-    def _place(self) -> Array:
+    def place(self) -> Array:
+        """Time, visit code or coordinates of every row, in the order of the data."""
         layout = self.model.layout
         assert layout is not None
         out = np.empty_like(layout.place)
@@ -143,7 +144,7 @@ class VarianceParameters:
     def _key(self, rows: IntArray) -> bytes:
         parts = [self.sd[rows]]
         if self.model.layout is not None:
-            parts += [self._place[rows], _numbers(self.model.groups[rows])]
+            parts += [self.place[rows], _numbers(self.model.groups[rows])]
         for block in self.fit.design.blocks:
             parts += [block.z[rows], _numbers(block.codes[rows])]
         return b"|".join(np.ascontiguousarray(part).tobytes() for part in parts)
@@ -152,11 +153,20 @@ class VarianceParameters:
         """Return C of some rows; 0 between groups."""
         if self.model.correlation is None:
             return np.eye(rows.size)
-        groups, place = self.model.groups[rows], self._place[rows]
+        groups, place = self.model.groups[rows], self.place[rows]
         out = np.zeros((rows.size, rows.size))
         for group in np.unique(groups):
             at = np.flatnonzero(groups == group)
             out[np.ix_(at, at)] = self.model.correlation.matrix(x, place[at])
+        return out
+
+    def covariance(self, rows: IntArray) -> Array:
+        """Return V of some rows, in units of y², shape (m, m)."""
+        s = self.fit.sigma * self.sd[rows]
+        out = np.outer(s, s) * self._correlation(rows, self.x[self.model.slices[0]])
+        for block, omega in zip(self.fit.design.blocks, self.fit.omega, strict=True):
+            z, codes = block.z[rows], block.codes[rows]
+            out += np.where(codes[:, None] == codes, z @ omega @ z.T, 0.0)
         return out
 
     def _block(self, sets: IntArray) -> Block:
@@ -199,7 +209,7 @@ class VarianceParameters:
 
     def _by_visit(self, rows: IntArray) -> tuple[list[Array], None]:
         """Return the derivatives in the elements of the covariance matrix of visits."""
-        codes, groups = self._place[rows, 0].astype(np.int64), self.model.groups[rows]
+        codes, groups = self.place[rows, 0].astype(np.int64), self.model.groups[rows]
         same = (groups[:, None] == groups) / np.outer(self.root_weights[rows], self.root_weights[rows])
         out = []
         for i, j in self.pairs:
