@@ -307,8 +307,23 @@ def test_saved_fit_must_load_with_its_residual_structure(name: str, tmp_path: An
     np.testing.assert_allclose(again.normalised_resid, fit.normalised_resid, rtol=1e-8)
 
 
+def test_parametric_bootstrap_must_vary_as_the_delta_method_says() -> None:
+    data = panel(groups=40)
+    fit = mf.lmm("y ~ x", data, residual=R.AR1("t", "g") * R.VarIdent("arm")).fit()
+    drawn = fit.bootstrap(200, seed=1)
+    assert not drawn.failed.any()
+    expected = np.sqrt(np.diag(fit.vcov_varpar()))
+    found = drawn.replicates[[".sigma", "phi", "ratio(b)"]].std()
+    np.testing.assert_allclose(found, expected, rtol=0.25)
+    np.testing.assert_allclose(drawn.replicates[list(fit.params.index)].std(), fit.bse, rtol=0.25)
+    again = fit.bootstrap(5, seed=1)
+    np.testing.assert_array_equal(again.replicates, drawn.replicates[:5])
+
+
 REFUSED = {
-    "bootstrap": lambda fit: fit.bootstrap(3),
+    "bootstrap of cases": lambda fit: fit.bootstrap(3, type="cases"),
+    "bootstrap of residuals": lambda fit: fit.bootstrap(3, type="residual"),
+    "BCa intervals": lambda fit: fit.bootstrap(3, seed=1).conf_int(kind="bca"),
     "profile": lambda fit: fit.profile(),
     "profile intervals": lambda fit: fit.conf_int(method="profile", parameters="x"),
     "leverages": lambda fit: fit.diagnostics.leverages,

@@ -19,7 +19,6 @@ from mixedfit.core.seeds import seed_sequence
 from mixedfit.estimation.batch import batch_search
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import parameters_of, values_of
-from mixedfit.estimation.residual_support import refuse_residual
 
 from .cases import RowSource
 from .jackknife import Jackknife
@@ -80,14 +79,14 @@ def bootstrap(
     ModelError
         If an option is invalid, or the statistic raises on the fit itself or changes its length.
     """
-    refuse_residual(fit.design, "the bootstrap is", "Draw with .simulate() and fit with .refit() in a loop.")
     check_count("n", n, 1)
     threads = threads_of(n_jobs)
     with blas_threads(1):
         source = source_of(fit, type, resample, rows_wanted=statistic is not None)
     sequence = seed_sequence(seed)
     own = None if statistic is None else Statistic(statistic, fit)
-    search = batch_search(fit) if own is None and not isinstance(source, RowSource) else None
+    whole = own is not None or fit.residual is not None or isinstance(source, RowSource)
+    search = None if whole else batch_search(fit)
     replicates = Replicates.empty(n, fit, 0 if own is None else own.estimate.size)
 
     def work(rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
