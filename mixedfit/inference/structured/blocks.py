@@ -73,6 +73,11 @@ class VarianceParameters:
         )
         self.scaled = fit.held_sigma is None
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether all second derivatives of V are 0."""
+        return self.linear and all(root is None for _, _, root in self.random)
+
     @lazy
     def visits(self) -> int:
         """Number of visits of an unstructured covariance."""
