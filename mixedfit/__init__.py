@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         RankWarning,
         SamplingWarning,
     )
+    from .covariance import residual as residuals
     from .estimation.convergence import Convergence
     from .estimation.estimate import Control
     from .inference.kenward_roger import KenwardRoger
@@ -79,6 +80,7 @@ __all__ = [
     "power",
     "priors",
     "report",
+    "residuals",
     "simulate_lmm",
     "to_html",
     "to_latex",
@@ -121,6 +123,7 @@ _MODULES = {
     "power": "inference.power.api",
     "priors": "bayes.priors",
     "report": "reporting.html",
+    "residuals": "covariance.residual",
     "simulate_lmm": "inference.power.api",
     "to_html": "reporting.markup",
     "to_latex": "reporting.markup",
@@ -128,7 +131,7 @@ _MODULES = {
 }
 """Where each public name is defined."""
 
-_PUBLIC_MODULES = {"distributions", "plots", "priors"}
+_PUBLIC_MODULES = {"distributions", "plots", "priors", "residuals"}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,8 @@ from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import GroupingWarning, IdentifiabilityWarning, MissingRowsWarning, ModelError, warn
 from mixedfit.core.lazy import lazy
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
+from mixedfit.covariance.residual import ResidualStructure
+from mixedfit.covariance.residual.model import ResidualModel
 from mixedfit.formula.parse import GroupingFactor, ParsedFormula, RandomTerm, random_key
 
 from .excluded import Excluded, Table
@@ -24,6 +26,7 @@ from .model_frame import Missing, ModelFrame, build_frame, names_by_part
 from .model_matrix import Matrices, evaluate
 from .one_level import one_level_grouping
 from .recipe import Recipe, make_recipe
+from .residual_rows import bind_residual, check_beside_random_terms
 from .wrong_values import listed_counts, numbers_as_text, stray_text
 
 __all__ = ["Design", "ManyLevelFactor", "RandomBlock", "build_design"]
@@ -125,6 +128,8 @@ class Design:
         All rows of the data, if those left out stay in row-wise answers.
     advice : tuple of str
         Warnings that are given once the model could be fitted.
+    residual : ResidualModel or None
+        Structure of the residual covariance; None for independent residuals of variance σ²/w.
     """
 
     formula: ParsedFormula
@@ -140,6 +145,7 @@ class Design:
     recipe: Recipe | None = None
     excluded: Excluded | None = None
     advice: tuple[str, ...] = ()
+    residual: ResidualModel | None = None
 
     @property
     def n(self) -> int:
@@ -189,6 +195,7 @@ def build_design(
     offset: Any = None,
     missing: Missing = "drop",
     context: Mapping[str, Any] | None = None,
+    residual: ResidualStructure | None = None,
 ) -> Design:
     """Return the design of a parsed formula and data.
 
@@ -203,6 +210,8 @@ def build_design(
         What to do with rows in which a variable of the model is missing.
     context : mapping, optional
         Additional functions and constants for the formula.
+    residual : ResidualStructure, optional
+        Structure of the residual covariance.
 
     Returns
     -------
@@ -224,7 +233,8 @@ def build_design(
     GroupingWarning
         If a grouping column holds fractional numbers.
     """
-    frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing)
+    further = () if residual is None else residual.columns
+    frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing, further=further)
     if frame.dropped and missing == "drop":
         warn(
             f"{frame.dropped} of {frame.dropped + len(frame.index)} rows {'was' if frame.dropped == 1 else 'were'} "
@@ -255,6 +265,7 @@ def build_design(
         recipe=recipe,
         excluded=frame.excluded,
         advice=advice,
+        residual=None if residual is None else _residual(residual, frame, blocks, values),
     )
 
 
@@ -278,6 +289,21 @@ def _check_names(where: str, names: Sequence[str]) -> None:
             f"two columns of {where} would be named {twice!r}: a factor's name and level, written together, equal the "
             "name of another column or level (1 and '1' are written alike). Rename the level or the column."
         )
+
+
+def _residual(
+    structure: ResidualStructure, frame: ModelFrame, blocks: Sequence[RandomBlock], values: Matrices
+) -> ResidualModel:
+    """Return the residual structure on the rows."""
+    if values.many:
+        name = values.many[0][0].name
+        raise ModelError(
+            f"{structure}: the fixed factor {name!r} has too many levels to be fitted with a residual structure. "
+            f"Make it random, (1 | {name})."
+        )
+    model = bind_residual(structure, frame, [block.grouping for block in blocks], int(values.y.size))
+    check_beside_random_terms(model, [(block.grouping, block.effects) for block in blocks])
+    return model
 
 
 def _add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:

@@ -13,7 +13,7 @@ from mixedfit.core.errors import DataError, nearest, shown
 
 from .wrong_values import not_numbers
 
-__all__ = ["as_frame", "category_codes", "check_column", "column_names", "in_index", "plain_column"]
+__all__ = ["as_frame", "category_codes", "check_column", "column_names", "days", "in_index", "plain_column"]
 
 
 def column_names(data: Any) -> list[str]:
@@ -190,6 +190,25 @@ def _is_time(dtype: Any) -> bool:
     return str(dtype).startswith(("timestamp", "date", "time", "duration")) and str(dtype).endswith(
         "[pyarrow]"
     )
+
+
+def days(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column with dates or durations as days since 1970 or as days; another column as it is."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.PeriodDtype):
+        column, dtype = column.dt.to_timestamp(), np.dtype("M8[ns]")
+    objects = isinstance(dtype, np.dtype) and dtype.kind == "O"
+    if objects and pd.api.types.infer_dtype(column, skipna=True) in ("date", "datetime", "datetime64"):
+        column = pd.to_datetime(column)
+    if not _is_time(column.dtype):
+        return column
+    kind = getattr(column.dtype, "kind", "M")
+    if kind == "m":
+        durations: Any = column
+        return cast("pd.Series[Any]", durations / pd.Timedelta(days=1))
+    values = pd.to_datetime(column, utc=True).dt.tz_localize(None)
+    since: Any = values - pd.Timestamp(0)
+    return cast("pd.Series[Any]", since / pd.Timedelta(days=1))
 
 
 def _times(name: str, what: str, dtype: str) -> DataError:

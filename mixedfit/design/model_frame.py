@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -18,7 +19,7 @@ from mixedfit.formula.parse import ParsedFormula
 from mixedfit.formula.r_syntax import hint
 
 from .excluded import Excluded
-from .frames import as_frame, category_codes, check_column, column_names, in_index, plain_column
+from .frames import as_frame, category_codes, check_column, column_names, days, in_index, plain_column
 from .grouping import Grouping, encode
 from .wrong_values import listed_counts, not_numbers
 
@@ -84,9 +85,17 @@ class ModelFrame:
 
 
 def build_frame(
-    parsed: ParsedFormula, data: Any, *, weights: Any, offset: Any, missing: Missing
+    parsed: ParsedFormula,
+    data: Any,
+    *,
+    weights: Any,
+    offset: Any,
+    missing: Missing,
+    further: Sequence[str] = (),
 ) -> ModelFrame:
     """Return the needed columns of `data` on complete rows; see `build_design` for the arguments.
+
+    `further` are columns of a residual structure, whose dates become days.
 
     Raises
     ------
@@ -99,12 +108,14 @@ def build_frame(
     names = column_names(data)
     needed = _needed_columns(parsed, names, getattr(data, "index", None))
     extra = [v for v in (weights, offset) if isinstance(v, str)]
+    extra += [name for name in further if name not in needed]
     table = as_frame(data, [*needed, *extra])
     rows = len(table)
     weight_values = _per_row("weights", weights, table, rows)
     offset_values = _per_row("offset", offset, table, rows)
     absent = np.zeros(rows, dtype=bool) if offset_values is None else np.isnan(offset_values)
     columns = {name: table[name] for name in dict.fromkeys([*needed, *extra])}
+    columns.update({name: days(table[name]) for name in further if name not in needed})
     per_column = _missing_by_column(columns, absent)
     whole = columns
     if offset_values is not None and not isinstance(offset, str) and np.isnan(offset_values).any():

@@ -24,6 +24,7 @@ from mixedfit.core.linalg import blas_threads, inverse, symmetric
 from mixedfit.crossproducts.crossprod import tail_codes
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
+from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.kernels.leverages import row_forms
 
 __all__ = ["RowLeverages"]
@@ -39,6 +40,9 @@ class RowLeverages:
     """
 
     fit: Fit
+
+    def __post_init__(self) -> None:
+        refuse_residual(self.fit.design, "leverages, influence and studentized residuals are")
 
     @lazy
     def weights(self) -> Array:

@@ -15,7 +15,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.options import check_count
 from mixedfit.core.seeds import seed_sequence
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.simulate import residual_scale, simulate_response
+from mixedfit.estimation.simulate import colour_of, residual_scale, simulate_response
 from mixedfit.kernels.leverages import sequential_residuals
 
 from .leverages import RowLeverages
@@ -65,9 +65,12 @@ def scaled_residuals(fit: Fit) -> Array:
     ModelError
         If there are several factors with more than 2,000 effects.
     """
-    blocks = fit.design.blocks
-    weights = np.ones(fit.design.n) if fit.design.weights is None else fit.design.weights
+    blocks = fit.working.blocks
+    weights = np.ones(fit.design.n) if fit.working.weights is None else fit.working.weights
     residuals = fit.response - fit.fixed_part
+    if fit.residual is not None:
+        own = residuals if fit.design.weights is None else residuals * np.sqrt(fit.design.weights)
+        residuals = fit.residual.root.whiten(own[:, None])[:, 0]
     out = np.full(fit.design.n, np.nan)
     if not blocks:
         np.multiply(residuals, np.sqrt(weights), out=out, where=weights > 0)
@@ -84,7 +87,7 @@ def scaled_residuals(fit: Fit) -> Array:
 
 def _filter_all(fit: Fit, weights: Array, residuals: Array, out: Array) -> None:
     """Fill `out` as `sequential_residuals` does, by a Kalman filter whose state is the effects of all factors."""
-    blocks = fit.design.blocks
+    blocks = fit.working.blocks
     total = sum(block.levels * block.k for block in blocks)
     if total > LARGEST_STATE:
         raise ModelError(
@@ -185,5 +188,6 @@ def _draw(fit: Fit, count: int, rng: np.random.Generator, conditional: bool) -> 
     """Return simulated responses, offset included, shape (rows, count)."""
     if not conditional:
         return simulate_response(fit, count, rng)
-    noise = rng.standard_normal((count, fit.design.n)).T
+    drawn, colour = rng.standard_normal((count, fit.design.n)), colour_of(fit)
+    noise = (drawn if colour is None else colour(drawn)).T
     return np.asarray(fit.fitted[:, None] + noise * residual_scale(fit)[:, None])

@@ -66,8 +66,11 @@ class Shares:
 
     @lazy
     def residual_factor(self) -> float:
-        """Mean of Var(ε_i)/σ² over the rows: 1 without weights."""
+        """Mean of Var(ε_i)/σ² over the rows: 1 without weights and variance functions."""
         weights = self.fit.design.weights
+        if self.fit.residual is not None:
+            squares = self.fit.residual.multipliers**2
+            return float(np.mean(squares if weights is None else squares / weights))
         return 1.0 if weights is None else float(np.mean(1.0 / weights[self._counted]))
 
     @lazy

@@ -17,13 +17,14 @@ from mixedfit.core.linalg import blas_threads, inverse
 from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
 from mixedfit.crossproducts.responses import with_response
 from mixedfit.design.design import Design, check_identifiable
-from mixedfit.kernels.first_factor_products import solve_first
 from mixedfit.likelihood.by_rows import rows_of
 from mixedfit.likelihood.criterion import Criterion, Evaluation
 
 from .chart import Chart, chart_at
 from .convergence import Convergence, unidentified_verdict
+from .effects import modes_of
 from .estimate import Control, estimate
+from .whitening import Whitened, fit_whitened
 
 __all__ = ["Fit", "Fitted", "HasFit", "criterion_of", "fit_design", "fit_of", "refit_design"]
 
@@ -46,6 +47,8 @@ class Fit:
         The criterion at θ.
     timing : mapping of str to float
         Seconds spent on each stage, the number of starts of the search, and how many reached the optimum.
+    residual : Whitened or None
+        Parameters of the residual structure, and the whitened rows whose cross-products `cross` has.
     """
 
     design: Design
@@ -56,6 +59,12 @@ class Fit:
     convergence: Convergence
     evaluation: Evaluation
     timing: Mapping[str, float] = field(default_factory=dict)
+    residual: Whitened | None = None
+
+    @property
+    def working(self) -> Design:
+        """The rows whose cross-products `cross` has: whitened ones, with a residual structure."""
+        return self.design if self.residual is None else self.residual.design
 
     def criterion(self, reml: bool) -> Criterion:
         """Return the deviance or REML criterion as a function of θ."""
@@ -177,27 +186,7 @@ class Fit:
     @lazy
     def modes(self) -> tuple[Array, ...]:
         """Conditional modes b (BLUPs) of every block, shape (levels, k) each, in units of y per unit of z."""
-        out = []
-        cross, tail = self.cross, self.evaluation.tail
-        for f, block in enumerate(self.design.blocks):
-            if f == cross.first_block:
-                inner = np.empty((block.levels, block.k))
-                first = cross.first
-                solve_first(
-                    tail.lams[f],
-                    first.gram,
-                    first.indptr,
-                    first.indices,
-                    first.values,
-                    first.border,
-                    self.evaluation.solution,
-                    inner,
-                )
-            else:
-                place = cross.place(f)
-                inner = self.evaluation.solution[place.offset : place.stop].reshape(block.levels, block.k)
-            out.append(cross.fixed.scale * inner @ inverse(cross.basis[f]).T)
-        return tuple(out)
+        return modes_of(self.design, self.cross, self.evaluation)
 
     @lazy
     def mode_covariance(self) -> tuple[Array, ...]:
@@ -242,8 +231,9 @@ class Fit:
 
     @lazy
     def n_parameters(self) -> int:
-        """Number of parameters for information criteria: fixed effects, θ, and σ unless held."""
-        return self.cross.p_total + self.design.n_theta + (self.held_sigma is None)
+        """Number of parameters for information criteria: fixed effects, θ, residual ones, and σ unless held."""
+        own = 0 if self.residual is None else self.residual.model.n_parameters
+        return self.cross.p_total + self.design.n_theta + own + (self.held_sigma is None)
 
     @property
     def formula(self) -> str:
@@ -341,11 +331,42 @@ def fit_design(
             f"sigma is {sigma}; a residual standard deviation held fixed must be a positive number."
         )
     check_identifiable(design, sigma)
+    if design.residual is not None:
+        return _fit_residual(design, reml, sigma, control, (start, None), report, seconds)
     begun = perf_counter()
     with blas_threads(1, design.n * (design.X.shape[1] + 1)):
         cross = cross_products(design)
     timing = {"design": seconds, "cross_products": perf_counter() - begun}
     return _estimated(design, cross, reml, start, sigma, control, report, timing)
+
+
+def _fit_residual(
+    design: Design,
+    reml: bool,
+    sigma: float | None,
+    control: Control | None,
+    start: tuple[Array | None, Array | None],
+    report: Callable[[int, float], None] | None,
+    seconds: float,
+) -> Fit:
+    """Return the fit of a design with a residual structure."""
+    begun = perf_counter()
+    with blas_threads((control or Control()).blas_threads):
+        found = fit_whitened(design, reml=reml, sigma=sigma, control=control, start=start, report=report)
+    outcome, took = found.estimate, perf_counter() - begun
+    timing = {"design": seconds, "optimisation": took, "total": seconds + took}
+    timing |= {"starts": outcome.starts, "starts_agreed": outcome.agreed}
+    return Fit(
+        design,
+        found.cross,
+        outcome.theta,
+        reml,
+        sigma,
+        unidentified_verdict(outcome.convergence, _ridge_names(design, found.cross)),
+        outcome.evaluation,
+        timing,
+        found.residual,
+    )
 
 
 def refit_design(fit: Fit, y: Array) -> Fit:
@@ -367,6 +388,9 @@ def refit_design(fit: Fit, y: Array) -> Fit:
         )
     begun = perf_counter()
     design = fit.design.with_response(y)
+    if fit.residual is not None:
+        start = fit.theta, fit.residual.x
+        return _fit_residual(design, fit.reml, fit.held_sigma, None, start, None, 0.0)
     cross = with_response(fit.cross, design)
     timing = {"cross_products": perf_counter() - begun}
     return _estimated(design, cross, fit.reml, fit.theta, fit.held_sigma, None, None, timing)

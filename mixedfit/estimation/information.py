@@ -21,6 +21,7 @@ from mixedfit.kernels.first_factor_products import project_first, variates_first
 from mixedfit.likelihood.criterion import Criterion, Evaluation, add_tail_variates
 
 from .fit import Fit
+from .residual_support import refuse_residual
 
 __all__ = ["Information"]
 
@@ -101,6 +102,11 @@ class Information:
     @lazy
     def parameter_covariance(self) -> Array:
         """Asymptotic covariance of (η, log σ²), directions of no information left out."""
+        refuse_residual(
+            self.fit.design,
+            "this measure of the uncertainty of variances is",
+            "Its residual parameters are not in it.",
+        )
         curvature = self.curvature
         size = np.sqrt(np.abs(np.diag(curvature)))
         size[size == 0] = 1.0

@@ -20,6 +20,7 @@ from mixedfit.core.options import check_one_of
 from mixedfit.design.design import Design
 
 from .fit import Fit
+from .residual_verdict import at_limit
 
 __all__ = [
     "Names",
@@ -37,7 +38,7 @@ __all__ = [
     "variance_parameters",
 ]
 
-Kind = Literal["sd", "correlation", "sigma", "fixed"]
+Kind = Literal["sd", "correlation", "sigma", "residual", "fixed"]
 
 Names = Literal["lme4", "long", "words"]
 """Row labels: ``.sig01``; ``sd_(Intercept)|Subject``; "SD of (Intercept) | Subject"."""
@@ -55,11 +56,11 @@ class Parameter:
         lme4's longer name: ``sd_Days|Subject``, ``cor_Days.(Intercept)|Subject``, ``sigma``.
     words : str
         Name in words, such as "SD of Days | Subject".
-    kind : {"sd", "correlation", "sigma", "fixed"}
+    kind : {"sd", "correlation", "sigma", "residual", "fixed"}
     block : int
-        Index in `design.blocks`, −1 for σ and fixed effects.
+        Index in `design.blocks`, −1 for σ, residual parameters and fixed effects.
     first, second : int
-        Effects in the block (the same for a standard deviation); for a fixed effect its position.
+        Effects in the block (the same for a standard deviation); for others their position.
     """
 
     name: str
@@ -117,12 +118,24 @@ def _random_parameter(
 
 
 def parameters_of(fit: Fit) -> tuple[Parameter, ...]:
-    """Return all parameters of a fit: standard deviations, correlations, σ unless held fixed, fixed effects."""
+    """Return all parameters of a fit: SDs, correlations, σ unless held, residual parameters, fixed effects."""
     fixed = tuple(
         Parameter(name, name, f"fixed effect {name}", "fixed", -1, i, i)
         for i, name in enumerate(fit.coefficient_names)
     )
-    return variance_parameters(fit.design, with_sigma=fit.held_sigma is None) + fixed
+    return (
+        variance_parameters(fit.design, with_sigma=fit.held_sigma is None) + _residual_parameters(fit) + fixed
+    )
+
+
+def _residual_parameters(fit: Fit) -> tuple[Parameter, ...]:
+    """Return the parameters of the residual structure."""
+    if fit.residual is None:
+        return ()
+    names = [p.name for p in fit.residual.model.natural(fit.residual.x)]
+    return tuple(
+        Parameter(name, name, f"residual {name}", "residual", -1, i, i) for i, name in enumerate(names)
+    )
 
 
 def values_of(fit: Fit, parameters: Sequence[Parameter]) -> Array:
@@ -135,6 +148,8 @@ def _value(fit: Fit, parameter: Parameter) -> float:
         return fit.sigma
     if parameter.kind == "fixed":
         return float(fit.beta[parameter.first])
+    if parameter.kind == "residual" and fit.residual is not None:
+        return float(fit.residual.model.natural(fit.residual.x)[parameter.first].value)
     omega = fit.omega[parameter.block]
     i, j = parameter.first, parameter.second
     if parameter.kind == "sd":
@@ -155,6 +170,8 @@ def on_boundary(fit: Fit, parameter: Parameter) -> bool:
             return True
         wedge, _, size = _wedge(fit, parameter)
         return bool(np.linalg.norm(wedge) <= AT_LIMIT * size)
+    if parameter.kind == "residual" and fit.residual is not None:
+        return bool(at_limit(fit.residual.model.natural(fit.residual.x)[parameter.first]))
     return False
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from mixedfit.kernels.accumulate import add_effects
 
 from .fit import Fit
 
-__all__ = ["marginal_draws", "residual_scale", "response_from", "simulate_response"]
+__all__ = ["colour_of", "marginal_draws", "residual_scale", "response_from", "simulate_response"]
 
 
 def simulate_response(fit: Fit, n: int, rng: np.random.Generator, *, offset: bool = True) -> Array:
@@ -33,7 +33,18 @@ def simulate_response(fit: Fit, n: int, rng: np.random.Generator, *, offset: boo
     """
     mean = _fixed_part(fit, offset)
     roots = [fit.sigma * lam for lam in fit.lam]
-    return marginal_draws(fit.design, mean, roots, residual_scale(fit), n=n, rng=rng)
+    return marginal_draws(fit.design, mean, roots, residual_scale(fit), n=n, rng=rng, colour=colour_of(fit))
+
+
+def colour_of(fit: Fit) -> Callable[[Array], Array] | None:
+    """Return the map of independent draws, shape (n, rows), to correlated ones; None without a residual correlation.
+
+    The variance functions of a residual structure are in it too; `residual_scale` has σ̂ and the weights.
+    """
+    if fit.residual is None:
+        return None
+    root = fit.residual.root
+    return lambda drawn: np.ascontiguousarray(root.colour(drawn.T).T)
 
 
 def _fixed_part(fit: Fit, offset: bool) -> Array:
@@ -44,7 +55,14 @@ def _fixed_part(fit: Fit, offset: bool) -> Array:
 
 
 def marginal_draws(
-    design: Design, mean: Array, roots: Sequence[Array], scale: Array, *, n: int, rng: np.random.Generator
+    design: Design,
+    mean: Array,
+    roots: Sequence[Array],
+    scale: Array,
+    *,
+    n: int,
+    rng: np.random.Generator,
+    colour: Callable[[Array], Array] | None = None,
 ) -> Array:
     """Return draws of mean + Zb + ε on the rows of a design, shape (rows, n).
 
@@ -57,6 +75,8 @@ def marginal_draws(
         For every block a matrix with root rootᵀ = Ω.
     n : int
     rng : numpy.random.Generator
+    colour : callable, optional
+        As `colour_of` returns it.
     """
     blocks = design.blocks
     sizes = [block.levels * block.k for block in blocks]
@@ -65,7 +85,8 @@ def marginal_draws(
     for block, root, size in zip(blocks, roots, sizes, strict=True):
         effects.append(drawn[:, at : at + size].reshape(n, block.levels, block.k) @ root.T)
         at += size
-    out = drawn[:, at:] * scale
+    noise = drawn[:, at:]
+    out = (noise if colour is None else colour(noise)) * scale
     out += mean
     for block, b in zip(blocks, effects, strict=True):
         add_effects(block.codes, np.ascontiguousarray(block.z), np.ascontiguousarray(b), out)

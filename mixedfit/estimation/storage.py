@@ -25,6 +25,7 @@ from mixedfit.formula.parse import parse_formula
 
 from .convergence import Convergence
 from .fit import Fit, criterion_of
+from .residual_storage import pack_residual, unpack_residual
 
 __all__ = ["Rebuild", "design_arrays", "design_header", "read", "read_design", "write", "write_file"]
 
@@ -35,7 +36,9 @@ Rebuild: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
 
 def write(fit: Fit, path: str | Path) -> None:
     """Write a fit and its design to a file."""
-    write_file(path, _header(fit), {**design_arrays(fit.design), "theta": fit.theta})
+    residual, arrays = pack_residual(fit.residual)
+    header = _header(fit) | ({} if residual is None else {"residual": residual})
+    write_file(path, header, {**design_arrays(fit.design), "theta": fit.theta, **arrays})
 
 
 def write_file(path: str | Path, header: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
@@ -203,7 +206,11 @@ def read_design(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Desig
 
 def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
     design = read_design(header, arrays)
-    cross = cross_products(design)
+    residual = None
+    if "residual" in header:
+        design, residual, cross = unpack_residual(header["residual"], arrays, design)
+    else:
+        cross = cross_products(design)
     convergence = dict(header["convergence"])
     convergence["singular"] = tuple(convergence["singular"])
     theta = arrays["theta"]
@@ -217,4 +224,5 @@ def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
         Convergence(**convergence),
         evaluation,
         header["timing"],
+        residual,
     )

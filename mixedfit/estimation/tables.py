@@ -22,6 +22,7 @@ __all__ = [
     "group_columns",
     "levels_table",
     "mode_covariances",
+    "normalised_residuals",
     "random_effects",
     "response_name",
     "scaled_residuals",
@@ -148,11 +149,23 @@ def effect_places(effects: Sequence[str], columns: Sequence[str]) -> list[int]:
 
 
 def scaled_residuals(fit: Fit) -> pd.Series[float]:
-    """Return residuals times √weight over σ, on the rows of the fit."""
+    """Return residuals over their standard deviation σ s_i/√w_i, on the rows of the fit; s_i of a variance function."""
     values = (fit.response - fit.fitted) / fit.sigma
+    if fit.residual is not None:
+        values = values / fit.residual.multipliers
     if fit.design.weights is not None:
         values = values * np.sqrt(fit.design.weights)
     return pd.Series(values, index=fit.design.index, name="scaled_resid")
+
+
+def normalised_residuals(fit: Fit) -> pd.Series[float]:
+    """Return R^(−1/2)(y − Xβ̂ − Zb̂)/σ on the rows of the fit: independent with variance 1 if the structure holds."""
+    values = (fit.response - fit.fitted) / fit.sigma
+    if fit.design.weights is not None:
+        values = values * np.sqrt(fit.design.weights)
+    if fit.residual is not None:
+        values = fit.residual.root.whiten(values[:, None])[:, 0]
+    return pd.Series(values, index=fit.design.index, name="normalised_resid")
 
 
 def levels_table(levels: pd.Index[Any], effects: tuple[str, ...], values: Array) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from mixedfit.estimation.information import Information
 
 from .kenward_roger import KenwardRoger, KenwardRogerResult, check_kenward_roger
 from .satterthwaite import satterthwaite_df, satterthwaite_f_df
+from .structured.degrees import StructuredDegrees
+from .structured.information import affordable
 
 __all__ = ["Ddf", "Degrees", "degrees_of_freedom", "failed_note", "method_named", "unknown_note"]
 
@@ -124,7 +126,7 @@ def degrees_of_freedom(fit: Fit, ddf: Ddf | None) -> Degrees:
         If the method is unknown, or not available for the model.
     """
     if ddf is None:
-        ddf = "satterthwaite" if fit.reml else "normal"
+        ddf = "satterthwaite" if fit.reml and (fit.residual is None or affordable(fit)) else "normal"
     ddf = method_named(ddf)
     if ddf == "kenward-roger":
         ddf = KenwardRoger()
@@ -132,6 +134,8 @@ def degrees_of_freedom(fit: Fit, ddf: Ddf | None) -> Degrees:
         check_one_of("ddf", ddf, _NAMES)
     else:
         check_kenward_roger(fit)
+    if fit.residual is not None:
+        return cast(Degrees, StructuredDegrees(fit, ddf))
     return Degrees(fit, ddf)
 
 

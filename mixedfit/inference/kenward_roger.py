@@ -27,7 +27,7 @@ from mixedfit.likelihood.dense_tail import DenseTail
 
 from .satterthwaite import AS_GOOD_AS_NORMAL
 
-__all__ = ["KenwardRoger", "KenwardRogerResult", "check_kenward_roger"]
+__all__ = ["KenwardRoger", "KenwardRogerResult", "check_kenward_roger", "f_scale"]
 
 LARGEST_CROSSED = 4000
 """Largest number of crossed random effects for which the traces tr(V⁻¹G_iV⁻¹G_j) are computed."""
@@ -52,13 +52,21 @@ class KenwardRoger:
     ----------
     information : {"expected", "observed"}
         The information matrix whose inverse is the covariance of the variance parameters: expected as in pbkrtest,
-        observed as in SAS and JMP.
+        observed as in SAS and JMP. With a residual structure it is the observed one.
+    order : {2, 1}
+        With a residual structure: with second derivatives of V, as SAS's ``ddfm=kr``, or without, as its
+        ``kr(firstorder)``. Without one V is linear in its parameters, and both are the same.
     """
 
     information: Literal["expected", "observed"] = "expected"
+    order: Literal[2, 1] = 2
 
     def __post_init__(self) -> None:
         check_one_of("information", self.information, ("expected", "observed"))
+        if self.order not in (1, 2):
+            raise ModelError(
+                f"KenwardRoger: order is {self.order!r}; expected 2 (SAS's ddfm=kr) or 1 (firstorder)."
+            )
 
 
 def check_kenward_roger(fit: Fit, *, pairs: bool = True) -> None:
@@ -327,32 +335,47 @@ class KenwardRogerResult:
 
         Kenward & Roger (1997), equations 7 to 9. NaN where no F distribution has the moments that these give.
         """
-        phi, w = self.information.phi, self.parameter_covariance
-        ell = row_basis(contrasts @ self.information.fit.cross.fixed.transform)
-        theta = ell.T @ np.linalg.solve(ell @ phi @ ell.T, ell)
-        turned = theta @ phi @ self._changed[0] @ phi
-        q = ell.shape[0]
-        single = np.einsum("iss->i", turned)
-        a1 = float(single @ w @ single)
-        a2 = float(np.einsum("ij,ist,jts->", w, turned, turned, optimize=True))
-        if abs(a2) <= 2.0 * q / AS_GOOD_AS_NORMAL:  # no estimated variance enters
-            return float("inf"), 1.0
-        if not a2 > 0:
-            return float("nan"), float("nan")
-        if q == 1:  # the formulas below then reduce to this, and lose digits near a2 = 1
-            return 2.0 / a2, 1.0
-        b = (a1 + 6.0 * a2) / (2.0 * q)
-        g = ((q + 1) * a1 - (q + 4) * a2) / ((q + 2) * a2)
-        below = 3 * q + 2 * (1 - g)
-        c1, c2, c3 = g / below, (q - g) / below, (q + 2 - g) / below
-        shrink, below = 1 - a2 / q, 1 - c2 * b
-        ratio = 1.0 if max(abs(shrink), abs(below)) < 1e-10 else shrink / below
-        rho = (1 + c1 * b) * ratio**2 / (q * (1 - c3 * b))
-        df = 4.0 + (q + 2) / (q * rho - 1.0)
-        factor = 1.0 if abs(df - 2.0) < 1e-2 else df * (1 - a2 / q) / (df - 2.0)
-        if not (df > 0 and factor > 0):
-            return float("nan"), float("nan")
-        return float(df), float(factor)
+        fit = self.information.fit
+        ell = row_basis(contrasts @ fit.cross.fixed.transform)
+        return f_scale(ell, self.information.phi, self._changed[0], self.parameter_covariance)
+
+
+def f_scale(ell: Array, phi: Array, spreads: Array, w: Array) -> tuple[float, float]:
+    """Return the denominator degrees of freedom and the scale factor of F; Kenward & Roger (1997), equations 7 to 9.
+
+    NaN where no F distribution has the moments that these give.
+
+    Parameters
+    ----------
+    ell : ndarray, shape (q, p)
+        Contrasts with orthonormal rows.
+    phi, spreads, w : ndarray
+        Φ, M_i and W.
+    """
+    theta = ell.T @ np.linalg.solve(ell @ phi @ ell.T, ell)
+    turned = theta @ phi @ spreads @ phi
+    q = ell.shape[0]
+    single = np.einsum("iss->i", turned)
+    a1 = float(single @ w @ single)
+    a2 = float(np.einsum("ij,ist,jts->", w, turned, turned, optimize=True))
+    if abs(a2) <= 2.0 * q / AS_GOOD_AS_NORMAL:  # no estimated variance enters
+        return float("inf"), 1.0
+    if not a2 > 0:
+        return float("nan"), float("nan")
+    if q == 1:  # the formulas below then reduce to this, and lose digits near a2 = 1
+        return 2.0 / a2, 1.0
+    b = (a1 + 6.0 * a2) / (2.0 * q)
+    g = ((q + 1) * a1 - (q + 4) * a2) / ((q + 2) * a2)
+    below = 3 * q + 2 * (1 - g)
+    c1, c2, c3 = g / below, (q - g) / below, (q + 2 - g) / below
+    shrink, below = 1 - a2 / q, 1 - c2 * b
+    ratio = 1.0 if max(abs(shrink), abs(below)) < 1e-10 else shrink / below
+    rho = (1 + c1 * b) * ratio**2 / (q * (1 - c3 * b))
+    df = 4.0 + (q + 2) / (q * rho - 1.0)
+    factor = 1.0 if abs(df - 2.0) < 1e-2 else df * (1 - a2 / q) / (df - 2.0)
+    if not (df > 0 and factor > 0):
+        return float("nan"), float("nan")
+    return float(df), float(factor)
 
 
 def _free(structure: BlockDiagonal) -> list[tuple[int, int]]:

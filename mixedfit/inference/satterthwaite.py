@@ -12,7 +12,7 @@ import numpy as np
 from mixedfit.core.arrays import Array
 from mixedfit.estimation.information import Information
 
-__all__ = ["AS_GOOD_AS_NORMAL", "satterthwaite_df", "satterthwaite_f_df"]
+__all__ = ["AS_GOOD_AS_NORMAL", "combined_df", "satterthwaite_df", "satterthwaite_f_df"]
 
 AS_GOOD_AS_NORMAL = 1e10
 """Degrees of freedom above which infinity is returned: quantiles of t and normal agree to ten digits there.
@@ -55,7 +55,11 @@ def satterthwaite_f_df(information: Information, contrasts: Array) -> float:
     values, vectors = np.linalg.eigh(covariance)
     keep = values > 1e-10 * max(float(values.max(initial=0.0)), 1e-300)
     rows = vectors[:, keep].T @ contrasts
-    dfs = np.array([satterthwaite_df(information, row) for row in rows])
+    return combined_df(np.array([satterthwaite_df(information, row) for row in rows]))
+
+
+def combined_df(dfs: Array) -> float:
+    """Return the denominator degrees of freedom of F from those of independent t statistics, shape (q,)."""
     q = len(dfs)
     if q == 1:
         return float(dfs[0])

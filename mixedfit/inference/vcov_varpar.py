@@ -22,6 +22,9 @@ from mixedfit.estimation.parameters import (
     on_boundary,
     variance_parameters,
 )
+from mixedfit.estimation.residual_support import refuse_residual
+
+from .structured.standard_errors import structured_vcov
 
 __all__ = ["Scale", "standard_errors", "vcov_varpar"]
 
@@ -48,6 +51,12 @@ def vcov_varpar(fit: Fit, *, scale: Scale = "sd", joint: bool = False) -> pd.Dat
     With g = ∂β̂/∂ψ, the joint covariance is [[Φ + gWgᵀ, gW], [Wgᵀ, W]].
     """
     check_one_of("scale", scale, _SCALES)
+    if fit.residual is not None:
+        if scale != "sd" or joint:
+            refuse_residual(
+                fit.design, "this scale, or the joint covariance with fixed effects, is", 'Use scale="sd".'
+            )
+        return structured_vcov(fit)
     parameters = variance_parameters(fit.design, with_sigma=fit.held_sigma is None)
     information = Information(fit)
     inner = information.parameter_covariance
@@ -130,7 +139,8 @@ def _coefficient_slopes(information: Information) -> Array:
 
 def standard_errors(fit: Fit) -> pd.Series[float]:
     """Return the standard errors of all parameters, labelled as in lme4; variance parameters by the delta method."""
-    variances = np.diag(vcov_varpar(fit).to_numpy())
+    table = vcov_varpar(fit)
+    variances = np.diag(table.to_numpy())
     errors = np.sqrt(np.concatenate([variances, np.diag(fit.beta_covariance)]))
-    names = [p.name for p in variance_parameters(fit.design, with_sigma=fit.held_sigma is None)]
+    names = [str(name) for name in table.index]
     return pd.Series(errors, index=[*names, *fit.coefficient_names], name="std_error")

@@ -10,6 +10,7 @@ from scipy.special import ndtri
 
 from mixedfit.core.distributions import t_quantile
 from mixedfit.core.options import check_level
+from mixedfit.covariance.residual.parts import Natural
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Names, choose, complement, interval_table, parameters_of, values_of
 
@@ -60,6 +61,11 @@ def wald_intervals(
         errors, z = standard_errors(fit), float(ndtri(probability))
         for row, (p, value) in enumerate(zip(chosen, values_of(fit, chosen), strict=True)):
             error = errors[p.name]
+            if p.kind == "residual" and fit.residual is not None:
+                own = fit.residual.model.natural(fit.residual.x)[p.first]
+                if np.isfinite(error):
+                    limits[row] = (_bounded_limit(own, error, -z), _bounded_limit(own, error, z))
+                continue
             if p.kind != "fixed" and np.isfinite(error):
                 rest = complement(fit, p) if p.kind == "correlation" else None
                 limits[row] = (
@@ -67,6 +73,19 @@ def wald_intervals(
                     wald_limit(p.kind, value, error, z, rest),
                 )
     return interval_table(chosen, limits, names)
+
+
+def _bounded_limit(parameter: Natural, error: float, z: float) -> float:
+    """Return estimate + z · error for the logit of the place between two limits, or the logarithm above one."""
+    value, lower, upper = parameter.value, parameter.lower, parameter.upper
+    if not np.isfinite(lower):
+        return float(value + z * error)
+    if not np.isfinite(upper):
+        return float(lower + (value - lower) * np.exp(z * error / (value - lower)))
+    width = upper - lower
+    share = (value - lower) / width
+    moved = np.log(share / (1.0 - share)) + z * error / (width * share * (1.0 - share))
+    return float(lower + width / (1.0 + np.exp(-moved)))
 
 
 def wald_limit(kind: str, estimate: float, error: float, z: float, rest: float | None = None) -> float:

@@ -17,6 +17,7 @@ from mixedfit.core.lazy import lazy
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level
 from mixedfit.estimation.parameters import variance_parameters
+from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.inference.profile.profile import Profile
 from mixedfit.plots._fit_and_posterior import effects_of_both, fit_and_posterior
 
@@ -243,6 +244,7 @@ def _check_same(fit: MixedResults, posterior: Posterior) -> None:
             "these are draws from the prior, which has not seen the response; sample the posterior by .gibbs()."
         )
     own, other = fit._fit.design, posterior.design
+    refuse_residual(own, "a comparison with a posterior is")
     one, two = own.formula, other.formula
     same = (one.source, one.expand, own.n) == (two.source, two.expand, other.n)
     if not (same and np.array_equal(own.y, other.y) and np.array_equal(own.X, other.X)):

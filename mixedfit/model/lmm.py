@@ -14,10 +14,13 @@ import numpy as np
 from mixedfit.bayes.distributions import Distribution, Normal
 from mixedfit.core.errors import ConvergenceWarning, GroupingWarning, ModelError, RankWarning, warn
 from mixedfit.core.progress import Progress
+from mixedfit.covariance.residual import ResidualStructure
 from mixedfit.design.design import Design, build_design
 from mixedfit.design.model_frame import Missing
+from mixedfit.design.residual_rows import check_structure
 from mixedfit.estimation.estimate import Control
 from mixedfit.estimation.fit import Fit, fit_design
+from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
 
 from .results import MixedResults
@@ -186,6 +189,11 @@ class LinearMixedModel:
         """
         from mixedfit.bayes.sampler.gibbs import gibbs
 
+        refuse_residual(
+            self.design,
+            "the sampler is",
+            'For an SD of each level of a column, leave it out and take sigma="by:column".',
+        )
         return gibbs(
             self.design,
             priors,
@@ -244,6 +252,7 @@ class LinearMixedModel:
         """
         from mixedfit.bayes.prior_predictive import prior_predictive
 
+        refuse_residual(self.design, "prior predictive draws are")
         return prior_predictive(
             self.design,
             priors,
@@ -265,6 +274,7 @@ def lmm(
     missing: Missing = "drop",
     expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
+    residual: ResidualStructure | None = None,
 ) -> LinearMixedModel:
     """Return the linear mixed model of an lme4 formula on data.
 
@@ -291,6 +301,10 @@ def lmm(
         matrix of ``a*b``). No effect is correlated with another.
     context : mapping, optional
         Functions and constants of your own that the formula uses.
+    residual : value of `mixedfit.residuals`, optional
+        Structure of the residual covariance: a correlation within groups such as ``AR1("time", "g")``, variance
+        functions such as ``VarIdent("arm")``, or their product. By default residuals are independent with variance
+        σ²/w. With weights the covariance is W^(−1/2) R W^(−1/2).
 
     Raises
     ------
@@ -305,7 +319,15 @@ def lmm(
     """
     begun = perf_counter()
     parsed = parse_formula(formula, expand=expand)
-    design = build_design(parsed, data, weights=weights, offset=offset, missing=missing, context=context)
+    design = build_design(
+        parsed,
+        data,
+        weights=weights,
+        offset=offset,
+        missing=missing,
+        context=context,
+        residual=check_structure(residual),
+    )
     return LinearMixedModel(parsed, design, perf_counter() - begun, data)
 
 

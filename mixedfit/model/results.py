@@ -19,6 +19,7 @@ from mixedfit.estimation import storage, tables
 from mixedfit.estimation.convergence import Convergence
 from mixedfit.estimation.fit import Fit, refit_design
 from mixedfit.estimation.parameters import Names, labels_of, parameters_of, values_of, variance_parameters
+from mixedfit.estimation.residual_words import residual_covariance, residual_table
 from mixedfit.inference.anova.anova import AnovaTable, term_anova
 from mixedfit.inference.bootstrap.bootstrap import Bootstrap, BootstrapType, bootstrap
 from mixedfit.inference.coefficients import coefficient_table
@@ -27,8 +28,10 @@ from mixedfit.inference.hypotheses import tests
 from mixedfit.inference.likelihood_ratio.tests import LikelihoodRatioTable, random_effects_anova
 from mixedfit.inference.profile.profile import LEVELS as PROFILE_LEVELS
 from mixedfit.inference.profile.profile import Profile, profile
+from mixedfit.inference.structured.profile import residual_profile
 from mixedfit.inference.vcov_varpar import vcov_varpar
 from mixedfit.inference.wald import wald_intervals
+from mixedfit.prediction.forecast import forecast
 from mixedfit.prediction.predict import Interval, PredictionDdf
 from mixedfit.prediction.re_form import ReForm
 from mixedfit.prediction.rows import NewLevels
@@ -122,7 +125,7 @@ class MixedResults(MeansMethods, BlupMethods):
         Name: estimate, dtype: float64
         """
         fit = self._fit
-        fixed = [p for p in parameters_of(fit) if p.kind == "fixed"]
+        fixed = [p for p in parameters_of(fit) if p.kind in ("residual", "fixed")]
         every = [*variance_parameters(fit.design), *fixed]
         return pd.Series(values_of(fit, every), index=labels_of(every, names), name="estimate")
 
@@ -247,8 +250,50 @@ class MixedResults(MeansMethods, BlupMethods):
 
     @property
     def scaled_resid(self) -> pd.Series[float]:
-        """Residuals times √weight over σ, whose quantiles the summary shows."""
+        """Residuals over their standard deviation (σ/√weight, times a variance function), as the summary shows them."""
         return self._fit.design.on_all_rows(tables.scaled_residuals(self._fit))
+
+    @property
+    def normalised_resid(self) -> pd.Series[float]:
+        """R^(−1/2) times the residuals over σ: uncorrelated with variance 1 if the residual structure holds."""
+        return self._fit.design.on_all_rows(tables.normalised_residuals(self._fit))
+
+    @property
+    def residual_params(self) -> pd.DataFrame:
+        """Parameters of the residual structure with the limits of their space; no rows without one.
+
+        Columns estimate, lower, upper. Their number counts in `aic`, `bic` and `n_parameters`.
+        """
+        return residual_table(self._fit)
+
+    def residual_cov(self, group: Any = None) -> pd.DataFrame:
+        """Return σ²R, the residual covariance of the rows of one group.
+
+        Parameters
+        ----------
+        group : label, optional
+            A level of the structure's grouping; by default the first with most rows. Without a correlation, or with
+            all rows in one group, the rows of all data.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Rows and columns are labelled by the rows of the data.
+
+        Raises
+        ------
+        ModelError
+            If the fit has no residual structure, or there is no such group.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> data = mf.load_dataset("sleepstudy")
+        >>> fit = mf.lmm("Reaction ~ Days", data, residual=mf.residuals.AR1("Days", "Subject")).fit()
+        >>> fit.residual_cov("308").shape
+        (10, 10)
+        """
+        return residual_covariance(self._fit, group)
 
     # -- verdict and further work ------------------------------------------------------------------
 
@@ -393,6 +438,8 @@ class MixedResults(MeansMethods, BlupMethods):
         .sig01  14.38  37.72
         Days     7.36  13.58
         """
+        if method == "profile" and self._fit.residual is not None:
+            return residual_profile(self._fit, level, parameters, names)
         if method == "profile":
             return self.profile(parameters, levels=(level,)).conf_int(level, parameters, names=names)
         if method == "boot":
@@ -752,6 +799,48 @@ class MixedResults(MeansMethods, BlupMethods):
             self._fit.design.on_all_rows(made) if newdata is None else made
         )
         return shown
+
+    def forecast(
+        self, newdata: Any, *, level: float = 0.95, weights: Any = None, offset: Any = None
+    ) -> pd.DataFrame:
+        """Return forecasts of new responses that use their residual correlation with the rows of the fit.
+
+        `predict` gives the mean Xβ + Zb, to which a residual correlation adds what the residuals of a group's past rows
+        say about its next. New groups have the mean of the population and its variance.
+
+        Parameters
+        ----------
+        newdata : frame or mapping of arrays
+            With the columns of the formula and of the residual structure. Without a time column new rows follow the
+            last row of their group.
+        level : float
+            Coverage of the limits.
+        weights, offset
+            As in `predict`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns mean, se (of the error of the forecast of a response, at the estimated variances), lower, upper.
+
+        Raises
+        ------
+        ModelError
+            If the fit has no residual structure.
+        DataError
+            If a column is missing, or has a visit or level that the fit did not have.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> data = mf.load_dataset("sleepstudy")
+        >>> fit = mf.lmm("Reaction ~ Days", data, residual=mf.residuals.AR1("Days", "Subject")).fit()
+        >>> fit.forecast({"Days": [10, 20], "Subject": ["308", "308"]}).round(1)
+            mean    se  lower  upper
+        0  453.1  29.9  394.5  511.8
+        1  473.2  56.1  363.2  583.2
+        """
+        return forecast(self._fit, newdata, level=level, weights=weights, offset=offset)
 
     def simulate(
         self,

@@ -24,6 +24,7 @@ from mixedfit.core.seeds import seed_sequence
 from mixedfit.design.recipe import NewRows
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
+from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.estimation.simulate import simulate_response
 from mixedfit.inference.ddf import Ddf, method_named
 from mixedfit.inference.hypotheses.estimable import ColumnSpace
@@ -124,6 +125,8 @@ class Predictor:
         method = method_named(ddf)
         if method == "kenward-roger":
             method = KenwardRoger()
+        if method not in ("normal", "residual"):
+            refuse_residual(self.fit.design, "degrees of freedom of predictions are", 'Use ddf="normal".')
         if isinstance(method, KenwardRoger):
             check_kenward_roger(self.fit, pairs=method.information == "expected")
             return method

@@ -16,6 +16,7 @@ from mixedfit.design.frames import as_frame, column_names
 from mixedfit.design.recipe import NewRows, usable
 from mixedfit.design.wrong_values import not_numbers
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.whitening import Whitened
 
 __all__ = [
     "NewLevels",
@@ -193,10 +194,59 @@ def residual_variance(fit: Fit, newdata: Any, weights: Any, n: int) -> Array:
         If the fit has weights and those of new rows are not given.
     """
     own = newdata is None and weights is None
+    if fit.residual is not None:
+        return _structured_variance(fit, newdata, weights, n)
     w = fit.design.weights if own else further_weights(fit.design, newdata, weights, n)
     if w is None:
         return np.full(n, fit.sigma**2)
     return np.asarray(fit.sigma**2 / np.where(w > 0, w, np.nan))
+
+
+def _structured_variance(fit: Fit, newdata: Any, weights: Any, n: int) -> Array:
+    """Return Var(ε) = σ²s²/w of every row, s from the variance functions, shape (n,)."""
+    assert fit.residual is not None
+    own = newdata is None and weights is None
+    w = fit.design.weights if own else further_weights(fit.design, newdata, weights, n)
+    s = fit.residual.multipliers if newdata is None else further_multipliers(fit.residual, newdata, n)
+    variance = fit.sigma**2 * s**2
+    return np.asarray(variance if w is None else variance / np.where(w > 0, w, np.nan))
+
+
+def further_multipliers(residual: Whitened, newdata: Any, n: int) -> Array:
+    """Return the SD multipliers of new rows, shape (n,); NaN where a value is missing.
+
+    Raises
+    ------
+    DataError
+        If a column of a variance function is missing, or has a level that the fit did not have.
+    ModelError
+        If the variance depends on the fitted values.
+    """
+    model, logs = residual.model, np.zeros(n)
+    for factor, law, here in zip(model.structure.variances, model.variances, model.slices[1:], strict=True):
+        if getattr(factor, "of_fitted", False):
+            raise ModelError(
+                f"{factor}: the variance of new rows depends on their fitted values, for which prediction intervals "
+                "are not available yet."
+            )
+        table = as_frame(newdata, factor.own_columns)
+        levels = getattr(law, "levels", None)
+        if levels is None:
+            values: Any = per_row(factor.own_columns[0], table[factor.own_columns[0]], newdata, n)
+        else:
+            labels = table[factor.own_columns[0]].astype(object)
+            for name in factor.own_columns[1:]:
+                labels = labels.astype(str) + ":" + table[name].astype(str)
+            values = pd.Index(levels).get_indexer(pd.Index(labels))
+            lost = labels[(values < 0) & labels.notna().to_numpy()]
+            if len(lost):
+                check_types(":".join(factor.own_columns), lost.unique().tolist(), pd.Index(levels))
+                raise DataError(
+                    f"{factor}: {lost.iloc[0]!r} is not a level of the fit ({', '.join(map(str, levels[:10]))}), so "
+                    "that its residual SD is not known. Leave these rows out."
+                )
+        logs = logs + law.further(values, residual.x[here])
+    return np.asarray(np.exp(logs))
 
 
 def further_weights(design: Design, newdata: Any, weights: Any, n: int) -> Array | None:

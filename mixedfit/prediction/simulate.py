@@ -11,6 +11,8 @@ import pandas as pd
 from mixedfit.core.arrays import BoolArray, IntArray
 from mixedfit.design.recipe import NewRows
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.residual_support import refuse_residual
+from mixedfit.estimation.simulate import colour_of
 
 from .rows import NewLevels, check_levels, fixed_mean, residual_variance, rows_of, without_label
 
@@ -43,11 +45,18 @@ def simulate_rows(
     weights, offset
         As in `residual_variance` and `rows_of`.
     """
+    if newdata is not None:
+        refuse_residual(
+            fit.design, "simulation of new rows is", "Simulate the rows of the fit (without newdata)."
+        )
     blocks = fit.design.blocks
+    colour = colour_of(fit)
     every = [np.ones(block.k, dtype=bool) for block in blocks]
     rows = rows_of(fit, newdata, every, offset=offset)
     check_levels(fit, rows, included, new_levels)
     scale = np.sqrt(np.nan_to_num(residual_variance(fit, newdata, weights, len(rows.X))))  # 0 at weight 0
+    if fit.residual is not None:  # the colour has the multipliers
+        scale = scale / fit.residual.multipliers
     mean = fixed_mean(fit, rows)
     mean[without_label(rows, every)] = np.nan
     groups = [_levels(rows, f, block.levels) for f, block in enumerate(blocks)]
@@ -62,7 +71,8 @@ def simulate_rows(
                 if new_levels == "population":
                     b[known:, included[f]] = 0.0
             out[r] += np.einsum("ik,ik->i", rows.z[f], b[codes])
-        out[r] += scale * rng.standard_normal(len(rows.X))
+        noise = rng.standard_normal((1, len(rows.X)))
+        out[r] += scale * (noise if colour is None else colour(noise))[0]
     return pd.DataFrame(out.T, index=rows.index, columns=[f"sim_{r + 1}" for r in range(n)])
 
 

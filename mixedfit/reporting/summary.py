@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from mixedfit.core.format import (
 from mixedfit.core.notebook import NotebookTable, html_table
 from mixedfit.core.tables import Table
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.residual_words import residual_lines, residual_table
 from mixedfit.estimation.tables import (
     coefficient_covariance,
     coefficients,
@@ -68,6 +69,10 @@ class Summary(NotebookTable):
         Values of converged, status, singular, sigma and theta.
     notes : tuple of str
         Notes on dropped rows and columns, a residual SD that was held, and tests that failed.
+    residual : pandas.DataFrame
+        Parameters of the residual structure with their limits; empty without one.
+    structure : tuple of str
+        The residual structure in words; empty without one.
     """
 
     title: str
@@ -84,6 +89,8 @@ class Summary(NotebookTable):
     verdict: str
     facts: dict[str, Any]
     notes: tuple[str, ...]
+    residual: pd.DataFrame = field(default_factory=pd.DataFrame)
+    structure: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(_text_lines(self))
@@ -100,7 +107,7 @@ class Summary(NotebookTable):
         size = f"Rows: {self.nobs}" + (f"; levels: {groups}." if groups else ".")
         fixed = _fixed_table(self.coefficients, self.ddf, notes)
         random = _random_table(self.varcorr, (size, self.verdict, *self.notes))
-        return [fixed, random, *_correlation_table(self.correlation)]
+        return [fixed, random, *_residual_table(self), *_correlation_table(self.correlation)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the contents as JSON values.
@@ -126,10 +133,19 @@ class Summary(NotebookTable):
             "nobs": self.nobs,
             "ngroups": self.ngroups,
             "verdict": self.verdict,
+            **self._residual_record(),
             **self.facts,
             "notes": list(self.notes),
         }
         return dict(_without_nan(record))
+
+    def _residual_record(self) -> dict[str, Any]:
+        if not self.structure:
+            return {}
+        return {
+            "residual_structure": list(self.structure),
+            "residual_parameters": {str(k): float(v) for k, v in self.residual["estimate"].items()},
+        }
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON text."""
@@ -151,8 +167,9 @@ def _without_nan(value: Any) -> Any:
 
 def summarise(fit: Fit, *, correlation: bool = False, ddf: Ddf | Literal["none"] | None = None) -> Summary:
     """Return the summary of a fit."""
-    has_random = bool(fit.ngroups)
-    kind = "Linear mixed model" if has_random else "Linear model"
+    kind = "Linear mixed model" if fit.ngroups else "Linear model"
+    if fit.residual is not None:
+        kind += " with a residual structure" if fit.ngroups else " by generalised least squares"
     how = "REML" if fit.reml else "maximum likelihood"
     fixed, method = _coefficients(fit, ddf)
     residuals = np.quantile(scaled_residuals(fit).to_numpy(), [0, 0.25, 0.5, 0.75, 1])
@@ -179,6 +196,8 @@ def summarise(fit: Fit, *, correlation: bool = False, ddf: Ddf | Literal["none"]
             },
         },
         notes=(*_notes(fit), *_failed(fixed, method)),
+        residual=residual_table(fit),
+        structure=tuple(residual_lines(fit)),
     )
 
 
@@ -246,7 +265,7 @@ def _text_lines(s: Summary) -> list[str]:
         *text_columns(list(s.residuals.index), [[t.strip()] for t in quantiles]),
         "",
     ]
-    lines += ["Random effects:", *_random_lines(s)]
+    lines += ["Random effects:", *_random_lines(s), *_residual_lines(s)]
     groups = "; ".join(f"{name}, {count}" for name, count in s.ngroups.items())
     lines += [f"Number of obs: {s.nobs}" + (f", groups:  {groups}" if groups else ""), ""]
     lines += ["Fixed effects:", *_fixed_lines(s.coefficients, s.ddf)]
@@ -283,6 +302,30 @@ def _random_lines(s: Summary) -> list[str]:
     columns[0] = ["" if i and groups[i - 1] == group else group for i, group in enumerate(groups)]
     heads = ["Groups", "Name", "Variance", "Std.Dev.", "Corr", *[""] * len(columns)][: len(columns)]
     return [f" {line}" for line in text_columns(heads, columns, left=len(heads))]
+
+
+def _residual_lines(s: Summary) -> list[str]:
+    if not s.structure:
+        return []
+    lines = [
+        "Residual covariance:",
+        *(f" {part}" for text in s.structure for part in textwrap.wrap(text, 98)),
+    ]
+    if not s.residual.empty:
+        shown = s.residual[:LONG_TABLE]
+        values = format_numbers(shown["estimate"].tolist(), 4)
+        columns = [[str(name) for name in shown.index], values]
+        lines += [f"  {line}" for line in text_columns(["Parameter", "Estimate"], columns, left=1)]
+    return lines
+
+
+def _residual_table(s: Summary) -> list[Table]:
+    """Return the parameters of the residual structure, or nothing without one."""
+    if not s.structure:
+        return []
+    values = format_numbers(s.residual["estimate"].tolist(), 4)
+    rows = tuple((str(name), value.strip()) for name, value in zip(s.residual.index, values, strict=True))
+    return [Table("Residual covariance", ("Parameter", "Estimate"), rows, 1, s.structure)]
 
 
 def _fixed_lines(coefficients: pd.DataFrame, method: str) -> list[str]:
@@ -337,6 +380,7 @@ def _html(s: Summary) -> str:
         Table("Scaled residuals", tuple(s.residuals.index), (tuple(quantiles),), 0),
         _fixed_table(s.coefficients[:LONG_TABLE], s.ddf),
         _random_table(s.varcorr),
+        *_residual_table(s),
         *_correlation_table(s.correlation),
     ]
     notes = [f"Degrees of freedom: {s.ddf}."] if s.ddf else []
@@ -345,7 +389,7 @@ def _html(s: Summary) -> str:
         f"<p><strong>{html.escape(s.title)}</strong><br><code>{html.escape(s.formula)}</code></p>",
         f"<p>{html.escape(criteria)}. {html.escape(size)}.</p>",
         *(html_table(table, table.caption) for table in tables),
-        *(f"<p>{html.escape(note)}</p>" for note in (*notes, s.verdict, *s.notes)),
+        *(f"<p>{html.escape(note)}</p>" for note in (*s.structure, *notes, s.verdict, *s.notes)),
         "</div>",
     ]
     return "\n".join(parts)

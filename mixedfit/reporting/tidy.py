@@ -18,6 +18,7 @@ from mixedfit.design.frames import as_frame, column_names
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import variance_parameters
+from mixedfit.estimation.residual_words import residual_table
 from mixedfit.estimation.tables import group_coefficients, response_name, variance_table
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.ddf import Ddf
@@ -132,6 +133,8 @@ def _variances(fit: Fit, level: float | None, method: str, scale: Scale) -> pd.D
         name = first if second is None else f"{first}.{second}"
         term = f"{head[0 if second is None else 1]}__{name or 'Observation'}"
         rows.append(("ran_pars", group, term, row.sdcor if scale == "sdcor" else row.vcov))
+    for label, value in residual_table(fit)["estimate"].items():
+        rows.append(("ran_pars", "Residual", f"residual__{label}", float(value)))
     table = pd.DataFrame(rows, columns=["effect", "group", "term", "estimate"])
     if level is None:
         return table

@@ -85,7 +85,8 @@ def bootstrap(
         source = source_of(fit, type, resample, rows_wanted=statistic is not None)
     sequence = seed_sequence(seed)
     own = None if statistic is None else Statistic(statistic, fit)
-    search = batch_search(fit) if own is None and not isinstance(source, RowSource) else None
+    whole = own is not None or fit.residual is not None or isinstance(source, RowSource)
+    search = None if whole else batch_search(fit)
     replicates = Replicates.empty(n, fit, 0 if own is None else own.estimate.size)
 
     def work(rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:

@@ -25,6 +25,7 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import Responder
 from mixedfit.estimation.batch import BatchSearch, batch_search
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.estimation.simulate import simulate_response
 from mixedfit.inference.likelihood_ratio.tests import by_ml, check_same_data, chi_square_tail, same_fixed
 
@@ -177,6 +178,8 @@ def parametric_bootstrap_test(
     """
     check_count("n", n, 1)
     threads = threads_of(n_jobs)
+    for fit in (null, larger):
+        refuse_residual(fit.design, "the parametric bootstrap test is", "Use mixedfit.anova.")
     sequence = seed_sequence(seed)
     pair, notes = _comparable(null, larger)
     statistic = pair[0].evaluation.value - pair[1].evaluation.value

@@ -24,7 +24,7 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
 from mixedfit.estimation.batch import BatchSearch
 from mixedfit.estimation.estimate import Control, estimate
-from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.fit import Fit, refit_design
 from mixedfit.estimation.parameters import Parameter
 
 from .sources import Sample
@@ -72,6 +72,8 @@ class Replicates:
     statistic : ndarray, shape (n, count)
     reasons : dict of int to str
         Reasons of failed replicates, by position.
+    residual : ndarray, shape (n, count)
+        Parameters of the residual structure.
     """
 
     status: IntArray
@@ -83,6 +85,7 @@ class Replicates:
     statistic: Array
     reasons: dict[int, str] = field(default_factory=dict)
     undefined: dict[int, str] = field(default_factory=dict)
+    residual: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
     @classmethod
     def empty(cls, n: int, fit: Fit, count: int) -> Replicates:
@@ -96,6 +99,7 @@ class Replicates:
             np.full((n, p), np.nan),
             np.full((n, p), np.nan),
             np.full((n, count), np.nan),
+            residual=np.full((n, len(_residual_values(fit))), np.nan),
         )
 
     def fail(self, i: int, reason: str) -> None:
@@ -130,6 +134,21 @@ def refitted(fit: Fit, cross: CrossProducts, design: Design) -> Fit:
     return Fit(
         design, cross, outcome.theta, fit.reml, fit.held_sigma, outcome.convergence, outcome.evaluation
     )
+
+
+def _residual_values(fit: Fit) -> list[float]:
+    """Return the natural parameters of the residual structure."""
+    own = fit.residual
+    return [] if own is None else [float(p.value) for p in own.model.natural(own.x)]
+
+
+def _refit(fit: Fit, sample: Sample, r: int) -> Fit:
+    if fit.residual is None:
+        return refitted(fit, sample.cross_products(r), sample.design(r))
+    refit = refit_design(fit, sample.design(r).y)
+    if not refit.convergence.converged:
+        raise ModelError("no optimum was reached")
+    return refit
 
 
 def warm_start(fit: Fit) -> Array | None:
@@ -172,7 +191,7 @@ def reason_of(error: Exception) -> str:
 def refit_one(fit: Fit, sample: Sample, r: int, i: int, out: Replicates, statistic: Statistic | None) -> None:
     """Refit replicate i, the r-th of its block, and store the results."""
     try:
-        refit = refitted(fit, sample.cross_products(r), sample.design(r))
+        refit = _refit(fit, sample, r)
         beta, errors = refit.beta, np.sqrt(np.diag(refit.beta_covariance))
     except REFIT_ERRORS as error:
         out.fail(i, reason_of(error))
@@ -183,6 +202,8 @@ def refit_one(fit: Fit, sample: Sample, r: int, i: int, out: Replicates, statist
             out.undefined[i] = reason
     out.criterion[i], out.sigma[i] = refit.evaluation.value, refit.sigma
     out.theta[i], out.beta[i], out.errors[i] = refit.theta, beta, errors
+    if refit.residual is not None:
+        out.residual[i] = _residual_values(refit)
     out.status[i] = SINGULAR if refit.convergence.singular else REGULAR
 
 
@@ -348,6 +369,8 @@ def _column(parameter: Parameter, omegas: Sequence[Array], replicates: Replicate
         return replicates.sigma
     if parameter.kind == "fixed":
         return replicates.beta[:, parameter.first]
+    if parameter.kind == "residual":
+        return replicates.residual[:, parameter.first]
     omega, i, j = omegas[parameter.block], parameter.first, parameter.second
     if parameter.kind == "sd":
         return np.sqrt(omega[:, i, i])

@@ -17,6 +17,7 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import Responder, Responses
 from mixedfit.design.design import Design
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.estimation.simulate import residual_scale, response_from, simulate_response
 
 from .cases import cases_source
@@ -76,6 +77,46 @@ class ResponseSample:
     def design(self, r: int) -> Design:
         """Return the design of the fit with the response of one replicate."""
         return self.original.with_response(self.y[r])
+
+
+@dataclass(frozen=True, eq=False)
+class StructuredSample:
+    """Responses of a model with a residual structure, whose cross-products depend on its parameters.
+
+    Attributes
+    ----------
+    original : Design
+    y : ndarray, shape (replicates, rows)
+        Responses minus offset.
+    """
+
+    original: Design
+    y: Array
+
+    def cross_products(self, r: int) -> CrossProducts:
+        """Not defined: rows are whitened anew in each refit."""
+        raise NotImplementedError
+
+    def design(self, r: int) -> Design:
+        """Return the design of the fit with the response of one replicate."""
+        return self.original.with_response(self.y[r])
+
+
+class StructuredSource:
+    """y* from the fitted marginal distribution of a model with a residual structure.
+
+    Parameters
+    ----------
+    fit : Fit
+    """
+
+    def __init__(self, fit: Fit) -> None:
+        self.fit = fit
+
+    def draw(self, rng: np.random.Generator, count: int) -> StructuredSample:
+        """Return a block of responses."""
+        y = simulate_response(self.fit, count, rng, offset=False).T
+        return StructuredSample(self.fit.design, y)
 
 
 class ParametricSource:
@@ -179,7 +220,8 @@ def source_of(fit: Fit, kind: str, resample: str | None, *, rows_wanted: bool) -
             f"resample={resample!r} names the groups that type='cases' draws; it has no use here."
         )
     if kind == "parametric":
-        return ParametricSource(fit)
+        return ParametricSource(fit) if fit.residual is None else StructuredSource(fit)
+    refuse_residual(fit.design, f"the bootstrap of type {kind!r} is", 'Take type="parametric".')
     if kind == "residual":
         return ResidualSource(fit)
     return cases_source(fit, resample, rows_wanted=rows_wanted)

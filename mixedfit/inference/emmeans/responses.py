@@ -41,7 +41,8 @@ def total_variance(fit: Fit, sigma: float | None = None) -> float:
         for block, omega in zip(design.blocks, fit.omega, strict=True)
     )
     weights = np.ones(1) if design.weights is None else design.weights[rows]
-    return total + fit.sigma**2 * float(np.mean(1.0 / weights))
+    squares = np.ones(1) if fit.residual is None else fit.residual.multipliers[rows] ** 2
+    return total + fit.sigma**2 * float(np.mean(squares / weights))
 
 
 def as_responses(

@@ -14,6 +14,8 @@ import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
+from mixedfit.covariance.residual.correlation import CorrelationStructure
+from mixedfit.covariance.residual.model import ResidualModel
 from mixedfit.design.design import Design, ManyLevelFactor, RandomBlock
 
 __all__ = ["Reduction", "not_nested", "reductions"]
@@ -31,7 +33,49 @@ def not_nested(smaller: Design, larger: Design) -> str:
         for places in _parts(block):
             if not any(_term_within(block, places, other, counted) for other in larger.blocks):
                 return f"random effects of {block.name}"
-    return ""
+    return _residual_not_nested(smaller.residual, larger.residual)
+
+
+GENERAL = {
+    "AR1": ("Toeplitz", "AnteDependence", "ARMA", "Unstructured"),
+    "Toeplitz": ("Unstructured",),
+    "AnteDependence": ("Unstructured",),
+    "CompoundSymmetry": ("Toeplitz", "Unstructured"),
+}
+"""Correlations, and those of which each is a special case on the same visits and groups."""
+
+
+def _residual_not_nested(smaller: ResidualModel | None, larger: ResidualModel | None) -> str:
+    """Return the part of a residual structure that a larger one does not contain; an empty string if nested."""
+    if smaller is None:
+        return ""
+    if larger is None:
+        return f"the residual structure {smaller.structure}"
+    missing = [f for f in smaller.structure.variances if f not in larger.structure.variances]
+    if missing:
+        return f"the variance function {missing[0]}"
+    own, other = smaller.structure.correlation, larger.structure.correlation
+    if own is None or (other is not None and _correlation_within(own, smaller, other, larger)):
+        return ""
+    return f"the residual correlation {own}"
+
+
+def _correlation_within(
+    own: CorrelationStructure, smaller: ResidualModel, other: CorrelationStructure, larger: ResidualModel
+) -> bool:
+    """Return whether a correlation is equal to another or a special case of it on the same groups."""
+    one, two = smaller.layout, larger.layout
+    if one is None or two is None or not np.array_equal(smaller.groups, larger.groups):
+        return False
+    if own == other:
+        return True
+    if type(other).__name__ not in GENERAL.get(type(own).__name__, ()):
+        return False
+    if type(other).__name__ == "ARMA" and getattr(other, "p", 0) < 1:
+        return False
+    if type(own).__name__ == "CompoundSymmetry":
+        return True
+    return np.array_equal(one.order, two.order) and np.array_equal(one.gaps, two.gaps)
 
 
 def _fixed_within(smaller: Design, larger: Design, counted: BoolArray) -> bool:

@@ -98,15 +98,21 @@ def likelihood_ratio(fits: Sequence[Fit], *, refit: bool = True) -> LikelihoodRa
         k = fit.n_parameters
         aic, bic = value + 2 * k, value + np.log(fit.cross.n) * k
         rows.append((k, aic, bic, -0.5 * value, value, chisq, df if before is not None else np.nan, p))
-        names.append(fit.design.formula.source)
+        names.append(model_name(fit))
         before = fit
     columns = ["npar", "aic", "bic", "llf", "deviance", "chisq", "df", "p_value"]
     return LikelihoodRatioTable(pd.DataFrame(rows, index=names, columns=columns), tuple(notes))
 
 
+def model_name(fit: Fit) -> str:
+    """Return the formula, with the residual structure if there is one."""
+    source = fit.design.formula.source
+    return source if fit.residual is None else f"{source}, residual {fit.residual.model.structure}"
+
+
 def _nesting_note(before: Fit, fit: Fit, missing: str) -> str:
     """Return the note on a row without p-value."""
-    one, other = before.design.formula.source, fit.design.formula.source
+    one, other = model_name(before), model_name(fit)
     return (
         f"Not nested: {other!r} lacks {missing} that {one!r} has, so that their likelihood ratio is no chi-square and "
         "has no p-value. Compare aic or bic."
@@ -116,6 +122,12 @@ def _nesting_note(before: Fit, fit: Fit, missing: str) -> str:
 def check_same_data(fits: Sequence[Fit]) -> None:
     """Raise unless all fits have the same rows, response and weights."""
     first = fits[0]
+    for fit in fits:
+        if fit.residual is not None and fit.residual.model.of_fitted:
+            raise ModelError(
+                f"{fit.residual.model.structure}: the variance depends on fitted values, which differ between models, "
+                "so that their likelihoods cannot be compared. Let it depend on a column."
+            )
     for fit in fits[1:]:
         if not fit.design.index.equals(first.design.index):
             raise ModelError(

@@ -1,0 +1,96 @@
+"""First-order autoregression.
+
+C_st = φ^|s − t| for whole numbers s and t; −1 < φ < 1. With four times:
+
+    1   φ   φ²  φ³
+    φ   1   φ   φ²
+    φ²  φ   1   φ
+    φ³  φ²  φ   1
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+
+from .correlation import CorrelationStructure
+from .neighbours import NeighbourRoot
+from .parts import Layout, Natural
+from .structure import check_column_name
+
+__all__ = ["AR1"]
+
+
+@dataclass(frozen=True)
+class AR1(CorrelationStructure):
+    """First-order autoregression: cor(ε_s, ε_t) = φ^|s − t| for times in whole numbers.
+
+    Parameters
+    ----------
+    time : str, optional
+        Column with whole numbers, dates (counted in days) or ordered categories. By default the order of rows in the
+        group. Gaps count: times 1 and 4 have correlation φ³.
+    group : str, optional
+        Column of the groups, or several as ``"a:b"``; by default the grouping factor with most levels, or all rows if
+        there is no random term.
+    by : str, optional
+        Column of a factor, such as the arm, each level of which has a matrix, and an SD, of its own; SAS's group=.
+
+    Examples
+    --------
+    >>> print(AR1("Days", "Subject"))
+    AR1(time='Days', group='Subject')
+    """
+
+    time: str | None = None
+    group: str | None = None
+    by: str | None = None
+    formula: ClassVar[str] = "cor(s, t) = phi^|s - t|"
+
+    def __post_init__(self) -> None:
+        check_column_name("AR1", "time", self.time, needed=False)
+        check_column_name("AR1", "group", self.group, needed=False)
+        check_column_name("AR1", "by", self.by, needed=False)
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The column of time."""
+        return () if self.time is None else (self.time,)
+
+    def law(self, layout: Layout) -> AR1Law:
+        """Return the correlations on a layout."""
+        return AR1Law(layout)
+
+
+class AR1Law:
+    """φ = tanh x."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        gaps = layout.gaps[layout.gaps > 0]
+        usual = float(np.median(gaps)) if gaps.size else 1.0
+        self.start = np.arctanh([0.25 ** (1.0 / usual)])  # a correlation of 0.25 at the usual gap
+        self.further_starts = (np.arctanh([0.8 ** (1.0 / usual)]),)
+
+    def root(self, x: Array) -> NeighbourRoot:
+        """Return the factor at x."""
+        phi, lags = float(np.tanh(x[0])), np.where(self.layout.opens, 1.0, self.layout.gaps)
+        power = np.sign(phi) ** lags * np.abs(phi) ** lags
+        with np.errstate(divide="ignore"):
+            rest = -np.expm1(2.0 * lags * np.log(abs(phi))) if phi != 0.0 else np.ones(lags.size)
+        before = np.sign(phi) ** (lags - 1) * np.abs(phi) ** (lags - 1)
+        slopes = lags * np.where(lags == 1.0, 1.0, before) * (1.0 - phi * phi)
+        return NeighbourRoot(self.layout, power, rest, slopes[:, None])
+
+    def natural(self, x: Array) -> list[Natural]:
+        """Return φ."""
+        return [Natural("phi", np.tanh(x[0]), -1.0, 1.0)]
+
+    def matrix(self, x: Array, place: Array) -> Array:
+        """Return φ^|s − t|."""
+        lags = np.abs(place[:, :1] - place[:, 0])
+        return np.asarray(np.tanh(x[0]) ** lags)

@@ -1,0 +1,75 @@
+"""Correlations with the Markov property: the correlation of two rows is the product of those of neighbours between.
+
+With φ_t the correlation of row t with the row before it in its group, L⁻¹x is (x_t − φ_t x_{t−1})/√(1 − φ_t²) and
+log|C| = Σ log(1 − φ_t²): cost linear in rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.lazy import lazy
+
+from .parts import Layout
+
+__all__ = ["NeighbourRoot"]
+
+
+class NeighbourRoot:
+    """C from the correlations of neighbours.
+
+    Parameters
+    ----------
+    layout : Layout
+    phi : ndarray, shape (n,)
+        Correlation of each sorted row with the one before; 0 for the first of a group.
+    rest : ndarray, shape (n,)
+        1 − φ², computed without cancellation.
+    slopes : ndarray, shape (n, parameters)
+        ∂φ/∂x.
+    """
+
+    def __init__(self, layout: Layout, phi: Array, rest: Array, slopes: Array) -> None:
+        self.layout = layout
+        self.phi = np.where(layout.opens, 0.0, phi)
+        self.rest = np.where(layout.opens, 1.0, rest)
+        self.slopes = np.where(layout.opens[:, None], 0.0, slopes)
+        if not np.all(self.rest > 1e-14):
+            raise FloatingPointError("neighbouring residuals have a correlation of 1")
+        self.root = np.sqrt(self.rest)
+
+    @lazy
+    def logdet(self) -> float:
+        """log|C| of all groups."""
+        return float(np.log(self.rest).sum())
+
+    def whiten(self, rows: Array) -> Array:
+        """Return L⁻¹ rows."""
+        out = np.array(rows)
+        out[1:] -= self.phi[1:, None] * rows[:-1]
+        out /= self.root[:, None]
+        return out
+
+    def back(self, rows: Array) -> Array:
+        """Return L⁻ᵀ rows."""
+        out = rows / self.root[:, None]
+        out[:-1] -= (self.phi[1:] / self.root[1:])[:, None] * rows[1:]
+        return out
+
+    def colour(self, rows: Array) -> Array:
+        """Return L rows, by the recursion x_t = φ_t x_{t−1} + √(1 − φ_t²) w_t over places."""
+        out = self.root[:, None] * rows
+        start, sizes = self.layout.start[:-1], self.layout.sizes
+        for t in range(1, int(sizes.max(initial=1))):
+            at = start[sizes > t] + t
+            out[at] += self.phi[at, None] * out[at - 1]
+        return out
+
+    def slope(self, white: Array, rows: Array) -> Array:
+        """Return ∂(log|C| + Σ|L⁻¹ rows|²)/∂x."""
+        own = np.einsum("ij,ij->i", white, white)
+        crossed = np.zeros(own.size)
+        crossed[1:] = np.einsum("ij,ij->i", white[1:], rows[:-1])
+        along = 2.0 * (self.phi / self.rest * (own - 1.0) - crossed / self.root)
+        return np.asarray(along @ self.slopes)

@@ -1,0 +1,157 @@
+"""Quasi-Newton minimisation with exact gradients (Nocedal & Wright 2006, Numerical Optimization, chapters 3 and 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+
+__all__ = ["Minimum", "minimise_bfgs"]
+
+
+class GradientPoint(Protocol):
+    """A function at one x."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def gradient(self) -> Array: ...
+
+
+_Point = TypeVar("_Point", bound=GradientPoint)
+
+LONGEST = 1.5
+"""Longest change of a parameter in one step; parameters are logarithms and inverse hyperbolic tangents."""
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum(Generic[_Point]):
+    """The end of a search.
+
+    Attributes
+    ----------
+    x : ndarray
+    point : point at x
+    decrement : float
+        Half of gᵀHg with the approximate inverse Hessian H: the decrease that a further step predicts.
+    evaluations : int
+    reached : bool
+    """
+
+    x: Array
+    point: _Point
+    decrement: float
+    evaluations: int
+    reached: bool
+
+
+def minimise_bfgs(
+    function: Callable[[Array], _Point],
+    start: Array,
+    *,
+    scale: float,
+    tolerance: float = 1e-10,
+    max_evaluations: int = 500,
+    beyond: Callable[[Array], bool] | None = None,
+    report: Callable[[int, float], None] | None = None,
+) -> Minimum[_Point]:
+    """Return a local minimum.
+
+    Parameters
+    ----------
+    function : callable
+        x → point with value (infinite outside of the domain) and gradient.
+    start : ndarray
+    scale : float
+        Rough inverse curvature, for the first step.
+    tolerance : float
+        Decrement at which the search stops, in units of the function.
+    max_evaluations : int
+    beyond : callable, optional
+        Whether x lies beyond what the data can tell; the search ends there.
+    report : callable, optional
+        Called with the number of evaluations and the value.
+
+    Raises
+    ------
+    FloatingPointError
+        If the function is not finite at the start.
+    """
+    x, point = start, function(start)
+    if not np.isfinite(point.value):
+        raise FloatingPointError("the criterion is not finite at the start")
+    if not x.size:
+        return Minimum(x, point, 0.0, 1, True)
+    inverse, count, fresh, small = scale * np.eye(x.size), 1, True, 0
+    decrement = np.inf
+    while count < max_evaluations:
+        if report is not None:
+            report(count, point.value)
+        step = -inverse @ point.gradient
+        decrement = -0.5 * float(point.gradient @ step)
+        if (decrement < tolerance and not fresh) or (beyond is not None and beyond(x)):
+            return Minimum(x, point, decrement, count, True)
+        step *= min(1.0, LONGEST / max(float(np.abs(step).max()), 1e-300))
+        moved, length, tried = _line_search(function, x, point, step)
+        count += tried
+        if moved is None:
+            if fresh:
+                return Minimum(x, point, decrement, count, decrement < 1e-6)
+            inverse, fresh = scale * np.eye(x.size), True
+            continue
+        gain = point.value - moved.value
+        change = moved.gradient - point.gradient
+        inverse, fresh = _updated(inverse, length * step, change, fresh), False
+        x, point = x + length * step, moved
+        small = small + 1 if gain < tolerance else 0
+        if small >= 3:
+            return Minimum(x, point, max(gain, 0.0), count, True)
+    return Minimum(x, point, decrement, count, False)
+
+
+def _line_search(
+    function: Callable[[Array], _Point], x: Array, point: _Point, step: Array
+) -> tuple[_Point | None, float, int]:
+    """Return a point along a step with Armijo's decrease, its length, and the evaluations; longer on steep slopes."""
+    slope = float(point.gradient @ step)
+    length, low, high = 1.0, 0.0, np.inf
+    best: tuple[_Point, float] | None = None
+    for tried in range(1, 25):
+        candidate = function(x + length * step)
+        enough = candidate.value <= point.value + 1e-4 * length * slope
+        if not np.isfinite(candidate.value) or not enough:
+            high = length
+        else:
+            best = (candidate, length)
+            own = float(candidate.gradient @ step)
+            if own >= 0.9 * slope or length >= 8.0:
+                return candidate, length, tried
+            low = length
+        if best is not None and tried >= 10:
+            return best[0], best[1], tried
+        if np.isinf(high):
+            length *= 2.0
+        elif low == 0.0 and np.isfinite(candidate.value):
+            bend = candidate.value - point.value - length * slope
+            guess = -0.5 * slope * length * length / bend if bend > 0 else 0.5 * length
+            length = float(np.clip(guess, 0.1 * length, 0.6 * length))
+        else:
+            length = 0.5 * (low + high)
+        if length * float(np.abs(step).max()) < 1e-13:
+            break
+    return (None, 0.0, tried) if best is None else (best[0], best[1], tried)
+
+
+def _updated(inverse: Array, step: Array, change: Array, fresh: bool) -> Array:
+    """Return the inverse Hessian after a step, by the formula of Broyden, Fletcher, Goldfarb and Shanno."""
+    curvature = float(step @ change)
+    if curvature <= 1e-12 * float(np.linalg.norm(step) * np.linalg.norm(change)):
+        return inverse
+    if fresh:
+        inverse = np.eye(step.size) * (curvature / float(change @ change))
+    left = np.eye(step.size) - np.outer(step, change) / curvature
+    return np.asarray(left @ inverse @ left.T + np.outer(step, step) / curvature)

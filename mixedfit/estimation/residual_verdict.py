@@ -1,0 +1,95 @@
+"""Convergence of the search over residual parameters, with the limits of the parameter space said in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mixedfit.covariance.residual.model import ResidualModel
+from mixedfit.covariance.residual.parts import Natural
+
+from .bfgs import Minimum
+from .convergence import Convergence
+
+__all__ = ["at_limit", "residual_verdict"]
+
+NEAR = 1e-5
+"""Distance from a limit, as a share of the parameter's space, at which a parameter counts as being there."""
+
+
+def at_limit(parameter: Natural) -> str:
+    """Return in words the limit at which a parameter stands; empty inside of its space."""
+    value, lower, upper = parameter.value, parameter.lower, parameter.upper
+    if value >= parameter.runaway:
+        return f"{parameter.name} has run away to {value:.3g}, beyond what the data reach"
+    width = upper - lower if np.isfinite(upper) and np.isfinite(lower) else 1.0
+    if np.isfinite(lower) and value - lower <= NEAR * width:
+        return f"{parameter.name} is at its lower limit {lower:.3g}"
+    if np.isfinite(upper) and upper - value <= NEAR * width:
+        return f"{parameter.name} is at its upper limit {upper:.3g}"
+    return ""
+
+
+def _plain(inner: Convergence, words: str) -> str:
+    """Return the message of a fit inside of the space of residual parameters."""
+    return f"Converged ({words})." if inner.status == "converged" else f"{inner.message[:-1]}; {words}."
+
+
+def residual_verdict(
+    inner: Convergence, model: ResidualModel, found: Minimum[Any], deeper: float = 0.0
+) -> Convergence:
+    """Return the convergence of a fit with residual parameters.
+
+    Parameters
+    ----------
+    inner : Convergence
+        Of θ at the residual parameters found.
+    model : ResidualModel
+    found : Minimum
+        Of the search over residual parameters.
+    deeper : float
+        How much lower the criterion is where a range runs away.
+    """
+    count = f"{found.evaluations} evaluation{'s' * (found.evaluations != 1)} of the residual parameters"
+    words = f"{count}, decrement {found.decrement:.1e}"
+    limits = [text for text in map(at_limit, model.natural(found.x)) if text]
+    if not found.reached and not limits:
+        return replace(
+            inner,
+            status="failed",
+            decrement=found.decrement,
+            evaluations=found.evaluations,
+            message=f"Not converged ({words}): the criterion could still fall by about {found.decrement:.2g}. Raise "
+            "Control(max_evaluations=...), or simplify the residual structure.",
+        )
+    if not inner.converged:
+        return inner
+    if deeper > 1e-3:
+        return replace(
+            inner,
+            status="unidentified",
+            evaluations=found.evaluations,
+            message=f"Converged to a local minimum ({words}): the criterion is lower by {deeper:.3g} as the range and "
+            "the residual SD grow together without bound. The data do not tell such a correlation from a trend; "
+            "consider a trend in the fixed effects, or a fixed range.",
+        )
+    if not limits:
+        return replace(inner, evaluations=found.evaluations, message=_plain(inner, words))
+    runaway = any("run away" in text for text in limits)
+    advice = (
+        "The data do not tell this range from a trend; take the estimates of variances with caution, or add a trend to "
+        "the fixed effects."
+        if runaway
+        else "The estimates are the optimum; a simpler residual structure fits as well."
+    )
+    own = f"Converged on the boundary ({words}): {'; '.join(limits)}. {advice}"
+    message = f"{inner.message} {own}" if inner.status != "converged" else own
+    return replace(
+        inner,
+        status="boundary",
+        evaluations=found.evaluations,
+        singular=inner.singular if runaway else (*inner.singular, "residual structure"),
+        message=message,
+    )

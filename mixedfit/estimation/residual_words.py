@@ -1,0 +1,103 @@
+"""The residual structure of a fit in words, and its parameters as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import IntArray
+from mixedfit.core.errors import ModelError
+from mixedfit.covariance.residual.model import ResidualModel
+
+from .fit import Fit
+
+__all__ = ["residual_covariance", "residual_lines", "residual_table"]
+
+
+def residual_table(fit: Fit) -> pd.DataFrame:
+    """Return the natural parameters of the residual structure: columns estimate, lower and upper (their limits)."""
+    own = fit.residual
+    rows = [] if own is None else own.model.natural(own.x)
+    return pd.DataFrame(
+        {
+            "estimate": [float(p.value) for p in rows],
+            "lower": [p.lower for p in rows],
+            "upper": [p.upper for p in rows],
+        },
+        index=pd.Index([p.name for p in rows], name="parameter"),
+    )
+
+
+def residual_lines(fit: Fit) -> list[str]:
+    """Return the structure, its formula, its groups and the meaning of σ, a sentence each; empty without one."""
+    if fit.residual is None:
+        return []
+    model = fit.residual.model
+    lines = [f"{model.structure}."] if len(model.structure.describe().split("; ")) > 1 else []
+    lines += [f"{part.strip()}." for part in model.structure.describe().split(";")]
+    if model.layout is not None:
+        name = model.layout.group_name
+        where = (
+            f"within {name} ({model.layout.sizes.size} groups)" if name else "between all rows, as one group"
+        )
+        why = ""
+        if model.default_group:
+            why = ", the innermost grouping factor" if name else ", since no group was given"
+        lines.append(f"Correlated {where}{why}.")
+    lines += _baselines(fit)
+    return lines
+
+
+def residual_covariance(fit: Fit, group: Any = None) -> pd.DataFrame:
+    """Return σ²W^(−1/2)RW^(−1/2) of the rows of one group; see `MixedResults.residual_cov`."""
+    if fit.residual is None:
+        raise ModelError(
+            "the fit has no residual structure: residuals are independent with variance sigma squared over the weight."
+        )
+    model = fit.residual.model
+    rows = np.arange(fit.design.n) if model.layout is None else _rows_of_group(fit.residual.model, group)
+    if rows.size > LARGEST:
+        raise ModelError(
+            f"the matrix would have {rows.size} rows; it is shown up to {LARGEST}. Give another group."
+        )
+    matrix = fit.sigma**2 * model.matrix(fit.residual.x, rows)
+    if fit.design.weights is not None:
+        root = np.sqrt(fit.design.weights[rows])
+        matrix = matrix / np.outer(root, root)
+    labels = fit.design.index[rows]
+    return pd.DataFrame(matrix, index=labels, columns=labels)
+
+
+LARGEST = 5000
+"""Largest number of rows of a covariance matrix that is shown."""
+
+
+def _rows_of_group(model: ResidualModel, group: Any) -> IntArray:
+    """Return the rows of a group in its order, by default of the first of the largest."""
+    layout = model.layout
+    assert layout is not None
+    if group is None:
+        at = int(layout.sizes.argmax())
+    else:
+        known = [g for g in layout.groups if g == group] or [g for g in layout.groups if str(g) == str(group)]
+        if not known:
+            names = ", ".join(map(str, layout.groups[:10]))
+            raise ModelError(f"{group!r} is not a group of {layout.group_name!r} ({names}, …).")
+        at = layout.groups.index(known[0])
+    return layout.order[layout.start[at] : layout.start[at + 1]]
+
+
+def _baselines(fit: Fit) -> list[str]:
+    """Return of which rows sigma is the standard deviation."""
+    assert fit.residual is not None
+    model = fit.residual.model
+    out = []
+    for factor, law in zip(model.structure.variances, model.variances, strict=True):
+        levels = getattr(law, "levels", None)
+        if levels is not None:
+            out.append(f"{':'.join(factor.own_columns)} = {levels[0]}")
+        else:
+            out.append(f"multiplier 1 of {factor}")
+    return [f"sigma is the residual SD at {' and '.join(out)}."] if out else []

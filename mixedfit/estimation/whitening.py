@@ -1,0 +1,372 @@
+"""Estimates with a residual structure: R(x) is searched outside, θ inside.
+
+For given x the rows are multiplied by R^(−1/2) and fitted as rows with independent residuals; the criterion is that of
+the whitened rows plus log|R|. By the envelope theorem its derivative in x is the partial one at θ̂(x) (`row_roots`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError
+from mixedfit.core.lazy import lazy
+from mixedfit.core.linalg import blas_threads
+from mixedfit.covariance.residual.model import ResidualModel, ResidualRoot
+from mixedfit.covariance.residual.unstructured import UnstructuredLaw
+from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
+from mixedfit.design.design import Design, RandomBlock
+from mixedfit.design.residual_rows import with_fitted
+from mixedfit.likelihood.by_rows import rows_of
+from mixedfit.likelihood.criterion import Criterion
+from mixedfit.likelihood.row_roots import row_roots
+
+from .bfgs import Minimum, minimise_bfgs
+from .effects import coefficients_of, modes_of
+from .estimate import FEW_ROWS, Control, Estimate, estimate
+from .residual_verdict import residual_verdict
+
+__all__ = ["Whitened", "WhitenedPoint", "WhitenedSearch", "fit_whitened", "raw_design", "whitened_rows"]
+
+INNER = 1e-13
+"""Newton decrement at which the inner search stops, so that its error does not disturb the outer gradient."""
+
+
+def raw_design(design: Design) -> Design:
+    """Return a design with rows multiplied by the roots of their weights, and no weights."""
+    if design.weights is None:
+        return design
+    root = np.sqrt(design.weights)[:, None]
+    return _with_rows(design, lambda rows: rows * root)
+
+
+def _with_rows(design: Design, change: Callable[[Array], Array]) -> Design:
+    """Return a design with y, X and Z changed by one linear map, and no weights."""
+    sizes = [1, design.X.shape[1], *(0 if b.z is design.X else b.k for b in design.blocks)]
+    ends = np.cumsum(sizes)
+    stacked = np.concatenate(
+        [design.y[:, None], design.X, *(b.z for b in design.blocks if b.z is not design.X)], axis=1
+    )
+    made = change(stacked)
+    X = np.ascontiguousarray(made[:, 1 : ends[1]])
+    blocks: list[RandomBlock] = []
+    for number, block in enumerate(design.blocks):
+        own = made[:, ends[number + 1] : ends[number + 2]]
+        blocks.append(replace(block, z=X if block.z is design.X else np.ascontiguousarray(own)))
+    return replace(design, y=np.ascontiguousarray(made[:, 0]), X=X, blocks=tuple(blocks), weights=None)
+
+
+def whitened_rows(raw: Design, root: ResidualRoot, log_weights: float) -> tuple[Design, CrossProducts]:
+    """Return the whitened design and its cross-products, which carry log|R|."""
+    design = _with_rows(raw, root.whiten)
+    if not all(np.all(np.isfinite(part)) for part in (design.y, design.X)):
+        raise FloatingPointError("whitened rows are not finite")
+    with blas_threads(1, design.n * (design.X.shape[1] + 1)):
+        cross = cross_products(design)
+    return design, replace(cross, log_weights=log_weights - root.logdet)
+
+
+MANY_ROWS = 5_000
+"""Rows above which a search has one start: criteria of small data have several minima."""
+
+
+@dataclass(frozen=True, eq=False)
+class Whitened:
+    """The residual part of a fit.
+
+    Attributes
+    ----------
+    x : ndarray, shape (parameters,)
+        Unconstrained residual parameters.
+    model : ResidualModel
+        The structure on the rows, with the fitted values of the last round where variances depend on them.
+    design : Design
+        Whitened rows, without weights.
+    """
+
+    x: Array
+    model: ResidualModel
+    design: Design
+
+    @lazy
+    def root(self) -> ResidualRoot:
+        """R at the estimates."""
+        return self.model.root(self.x)
+
+    @lazy
+    def multipliers(self) -> Array:
+        """SD of each row's residual over σ, without weights, shape (n,)."""
+        logs = self.model.log_sd(self.x)
+        return np.exp(logs) if logs.ndim else np.ones(self.design.n)
+
+
+class WhitenedPoint:
+    """The criterion at one x, minimised over θ.
+
+    Attributes
+    ----------
+    value : float
+        Infinite where R is not positive definite.
+    """
+
+    def __init__(self, search: WhitenedSearch, x: Array, start: Array | None) -> None:
+        self.search, self.x, self.value = search, x, float("inf")
+        try:
+            self.root = search.model.root(x)
+            self.design, self.cross = whitened_rows(search.raw, self.root, search.log_weights)
+        except (FloatingPointError, ModelError, np.linalg.LinAlgError):
+            return
+        try:
+            self.estimate = search.inner(self.design, self.cross, start)
+        except ModelError:
+            return
+        self.value = self.estimate.evaluation.value
+
+    @lazy
+    def gradient(self) -> Array:
+        """∂d/∂x, shape (parameters,)."""
+        search, cross = self.search, self.cross
+        evaluation = Criterion(cross, search.structures, search.reml, search.sigma)(self.estimate.theta)
+        rest = search.raw.y - search.raw.X[:, cross.fixed.kept] @ coefficients_of(cross, evaluation)
+        for block, own in zip(search.raw.blocks, modes_of(search.raw, cross, evaluation), strict=True):
+            rest = rest - np.einsum("ik,ik->i", block.z, own[block.codes])
+        return self.root.slope(row_roots(search.raw, cross, evaluation, rest))
+
+
+class WhitenedSearch:
+    """The criterion as a function of the residual parameters.
+
+    Parameters
+    ----------
+    design : Design
+    model : ResidualModel
+    reml : bool
+    sigma : float or None
+    control : Control
+    """
+
+    def __init__(
+        self, design: Design, model: ResidualModel, reml: bool, sigma: float | None, control: Control
+    ) -> None:
+        self.model, self.reml, self.sigma, self.control = model, reml, sigma, control
+        self.raw = raw_design(design)
+        self.log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
+        self.structures = tuple(block.structure for block in design.blocks)
+        self.names = [block.name for block in design.blocks]
+        self.given: Array | None = None
+        self.theta: Array | None = None
+        self.lowest = np.inf
+
+    def runs_away(self, x: Array) -> bool:
+        """Return whether a range is beyond what the data can tell from infinity."""
+        return any(p.value >= p.runaway for p in self.model.natural(x))
+
+    def inner(self, design: Design, cross: CrossProducts, start: Array | None) -> Estimate:
+        """Return θ̂ for whitened rows."""
+        settings = replace(self.control, tolerance=min(INNER, self.control.tolerance), starts=1)
+        return estimate(
+            cross,
+            self.structures,
+            reml=self.reml,
+            sigma=self.sigma,
+            start=start,
+            control=settings,
+            names=self.names,
+        )
+
+    def __call__(self, x: Array) -> WhitenedPoint:
+        """Return the criterion at x, searching θ from the best found so far."""
+        point = WhitenedPoint(self, x, self.theta)
+        if point.value < self.lowest:
+            self.lowest, self.theta = point.value, point.estimate.theta
+        return point
+
+    def finished(self, point: WhitenedPoint, start: Array | None) -> Estimate:
+        """Return θ̂ at the end of the search, with the starts and checks of an ordinary fit."""
+        few = point.cross.n <= FEW_ROWS
+        return estimate(
+            point.cross,
+            self.structures,
+            reml=self.reml,
+            sigma=self.sigma,
+            start=start,
+            control=replace(self.control, tolerance=min(INNER, self.control.tolerance)),
+            names=self.names,
+            rows=(lambda: rows_of(point.design, point.cross)) if few else None,
+        )
+
+
+def _first_start(search: WhitenedSearch) -> Array:
+    """Return the starting parameters: moments of least-squares residuals for unstructured visits, else the model's."""
+    model, raw = search.model, search.raw
+    law, layout = model.correlation, model.layout
+    kinds = [type(v).__name__ for v in model.structure.variances]
+    if (
+        not isinstance(law, UnstructuredLaw)
+        or layout is None
+        or raw.blocks
+        or kinds not in ([], ["VarIdent"])
+    ):
+        return model.start
+    rest = (raw.y - raw.X @ np.linalg.lstsq(raw.X, raw.y, rcond=None)[0] if raw.X.size else raw.y)[
+        layout.order
+    ]
+    visits, table = len(layout.labels), np.zeros((layout.sizes.size, len(layout.labels)))
+    here = np.zeros_like(table)
+    at = np.repeat(np.arange(layout.sizes.size), layout.sizes), layout.place[:, 0].astype(np.int64)
+    table[at], here[at] = rest, 1.0
+    covariance = table.T @ table / np.maximum(here.T @ here, 1.0)
+    sd = np.sqrt(np.diag(covariance))
+    if not np.all(sd > 0):
+        return model.start
+    correlation = covariance / np.outer(sd, sd)
+    least = float(np.linalg.eigvalsh(correlation)[0])
+    if least < 0.02:  # pairs of visits have different groups: shrink to a positive definite matrix
+        share = min((0.02 - least) / (1.0 - least), 1.0)
+        correlation = (1.0 - share) * correlation + share * np.eye(visits)
+    ratios = np.log(sd[1:] / sd[0]) if kinds else np.zeros(0)
+    return np.concatenate([law.start_from(correlation), ratios])
+
+
+def _lowest(
+    search: WhitenedSearch, start: Array | None, report: Callable[[int, float], None] | None
+) -> tuple[Minimum[WhitenedPoint], tuple[int, int], float]:
+    """Return the lowest minimum over the residual parameters, starts and how many reached it, and a depth beyond it.
+
+    A range that grows beyond all distances is no minimum: if the criterion is lower there, the lowest minimum inside is
+    returned with the difference.
+
+    Raises
+    ------
+    ModelError
+        If the criterion cannot be computed at any start.
+    """
+    model = search.model
+    further = model.further_starts if search.raw.n <= MANY_ROWS else []
+    starts = [start] if start is not None else [_first_start(search), *further]
+    found: list[Minimum[WhitenedPoint]] = []
+    for own in starts:
+        search.theta, search.lowest = search.given, np.inf
+        try:
+            found.append(
+                minimise_bfgs(
+                    search,
+                    own,
+                    scale=2.0 / search.raw.n,
+                    max_evaluations=search.control.max_evaluations,
+                    beyond=search.runs_away,
+                    report=report,
+                )
+            )
+        except FloatingPointError:
+            continue
+    if not found:
+        raise ModelError(
+            f"the likelihood with {model.structure} cannot be computed at its starting values: the fixed effects "
+            "reproduce the response, or numbers are too large. Rescale, or simplify the model."
+        )
+    inside = [m for m in found if m.reached and not search.runs_away(m.x)]
+    best = min(inside or found, key=lambda m: m.point.value)
+    agreed = sum(m.reached and abs(m.point.value - best.point.value) <= 1e-4 for m in found)
+    lowest = min(m.point.value for m in found)
+    return best, (len(found), agreed), max(best.point.value - lowest, 0.0)
+
+
+ROUNDS = 100
+"""Rounds after which fitted values that do not settle are taken as they are, and the fit as not converged."""
+
+SETTLED = 1e-8
+"""Change of fitted values, as a share of their spread, at which they have settled."""
+
+
+def _fitted(design: Design, point: WhitenedPoint) -> Array:
+    """Return Xβ̂ + Zb̂ plus offset, shape (n,)."""
+    if not np.isfinite(point.value):
+        raise ModelError(
+            "the likelihood cannot be computed without the variance function; simplify the model."
+        )
+    evaluation = point.estimate.evaluation
+    out = design.X[:, point.cross.fixed.kept] @ coefficients_of(point.cross, evaluation)
+    for block, own in zip(design.blocks, modes_of(design, point.cross, evaluation), strict=True):
+        out = out + np.einsum("ik,ik->i", block.z, own[block.codes])
+    return out if design.offset is None else out + design.offset
+
+
+def _fixed_point(
+    search: WhitenedSearch,
+    design: Design,
+    found: Minimum[WhitenedPoint],
+    report: Callable[[int, float], None] | None,
+) -> Minimum[WhitenedPoint]:
+    """Return the minimum whose fitted values are those that its variance function uses."""
+    evaluations, held = found.evaluations, _fitted(design, found.point)
+    for _ in range(ROUNDS):
+        search.model = with_fitted(search.model, held)
+        search.lowest = np.inf
+        found = minimise_bfgs(search, found.x, scale=2.0 / search.raw.n, tolerance=1e-12, report=report)
+        evaluations += found.evaluations
+        fresh = _fitted(design, found.point)
+        if float(np.abs(fresh - held).max()) <= SETTLED * max(float(np.std(fresh)), 1e-300):
+            return replace(found, evaluations=evaluations)
+        held = fresh
+    return replace(found, evaluations=evaluations, reached=False)
+
+
+@dataclass(frozen=True, eq=False)
+class WhitenedEstimate:
+    """Estimates of a model with a residual structure.
+
+    Attributes
+    ----------
+    residual : Whitened
+    cross : CrossProducts
+        Of the whitened rows; its `log_weights` holds −log|R|.
+    estimate : Estimate
+        Of θ, with the convergence of both searches.
+    """
+
+    residual: Whitened
+    cross: CrossProducts
+    estimate: Estimate
+
+
+def fit_whitened(
+    design: Design,
+    *,
+    reml: bool,
+    sigma: float | None,
+    control: Control | None,
+    start: tuple[Array | None, Array | None] = (None, None),
+    report: Callable[[int, float], None] | None = None,
+) -> WhitenedEstimate:
+    """Return the estimates of a design with a residual structure.
+
+    Parameters
+    ----------
+    design : Design
+    reml : bool
+    sigma : float or None
+        Residual SD (at multiplier 1), if held.
+    control : Control or None
+    start : (ndarray or None, ndarray or None)
+        θ and x to start from.
+    report : callable, optional
+    """
+    model = design.residual
+    assert model is not None
+    search = WhitenedSearch(design, model, reml, sigma, control or Control())
+    search.given = start[0]
+    if model.of_fitted and start[1] is None:
+        search.model = with_fitted(model, _fitted(design, search(model.start)))
+    best, (starts, agreed), deeper = _lowest(search, start[1], report)
+    if model.of_fitted:
+        best = _fixed_point(search, design, best, report)
+        model = search.model
+    point = best.point
+    final = search.finished(point, point.estimate.theta if search.structures else None)
+    convergence = residual_verdict(final.convergence, model, best, deeper)
+    final = replace(final, convergence=convergence, starts=starts, agreed=agreed)
+    return WhitenedEstimate(Whitened(best.x, model, point.design), point.cross, final)

@@ -1,0 +1,1 @@
+"""Inference for fits with a residual structure, by dense algebra within independent blocks of rows."""

@@ -1,0 +1,83 @@
+"""Covariance of standard deviations, correlations, σ and residual parameters, by the delta method.
+
+From the observed information in the parameters of `VarianceParameters`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.arrays import Array
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.parameters import Parameter, on_boundary, parameters_of
+
+from .information import StructuredInformation
+
+__all__ = ["structured_vcov"]
+
+
+def structured_vcov(fit: Fit) -> pd.DataFrame:
+    """Return the covariance matrix of the variance parameters of a fit with a residual structure, labelled."""
+    parameters = [p for p in parameters_of(fit) if p.kind != "fixed"]
+    information = StructuredInformation(fit)
+    rows = np.array([_row(information, p) for p in parameters]).reshape(len(parameters), -1)
+    names = [p.name for p in parameters]
+    values = rows @ information.parameter_covariance @ rows.T
+    return pd.DataFrame(values, index=names, columns=names)
+
+
+def _row(information: StructuredInformation, parameter: Parameter) -> Array:
+    """Return the derivative of one parameter, NaN on the boundary, shape (parameters of the information,)."""
+    fit, own = information.fit, information.parameters
+    out = np.zeros(own.count)
+    if on_boundary(fit, parameter):
+        out[:] = np.nan
+        return out
+    start = len(own.random)
+    if parameter.kind in ("sd", "correlation"):
+        omega = fit.omega[parameter.block]
+        for a, (f, change, _) in enumerate(own.random):
+            if f == parameter.block:
+                out[a] = _covariance_slope(omega, change, parameter.first, parameter.second)
+        return out
+    if own.linear:
+        out[start:] = _by_visit(information, parameter)
+    elif parameter.kind == "sigma":
+        out[start] = 0.5 * fit.sigma
+    else:
+        out[start + int(own.scaled) :] = own.model.natural_slopes(own.x)[parameter.first]
+    return out
+
+
+def _covariance_slope(omega: Array, change: Array, i: int, j: int) -> float:
+    """Return the derivative of an SD (i = j) or a correlation along a change of the covariance matrix."""
+    if i == j:
+        return float(change[i, i] / (2.0 * np.sqrt(omega[i, i])))
+    size = np.sqrt(omega[i, i] * omega[j, j])
+    share = change[i, i] / omega[i, i] + change[j, j] / omega[j, j]
+    return float(change[i, j] / size - 0.5 * omega[i, j] / size * share)
+
+
+def _by_visit(information: StructuredInformation, parameter: Parameter) -> Array:
+    """Return the derivative of σ, a correlation or a ratio in the elements of the covariance matrix of visits."""
+    fit, own = information.fit, information.parameters
+    model, visits = own.model, own.visits
+    assert model.correlation is not None
+    sd = fit.sigma * np.exp(np.concatenate([[0.0], own.x[model.slices[1]]]))
+    codes = np.arange(visits, dtype=float)[:, None]
+    omega = np.outer(sd, sd) * model.correlation.matrix(own.x[model.slices[0]], codes)
+    pairs = [(j, i) for j in range(visits) for i in range(j + 1, visits)]
+    out = []
+    for a, b in own.pairs:
+        change = np.zeros_like(omega)
+        change[a, b] = change[b, a] = 1.0
+        first = _covariance_slope(omega, change, 0, 0)
+        if parameter.kind == "sigma":
+            out.append(first)
+        elif parameter.first < len(pairs):
+            out.append(_covariance_slope(omega, change, *pairs[parameter.first]))
+        else:
+            k = parameter.first - len(pairs) + 1
+            out.append(_covariance_slope(omega, change, k, k) / sd[0] - sd[k] / sd[0] ** 2 * first)
+    return np.array(out)

@@ -1,0 +1,160 @@
+"""Forecasts: best linear unbiased predictions that use the residual correlation of new rows with those of the fit.
+
+With V = Var(y), c = Cov(y, y₀), v₀ = Var(y₀) and Φ = (XᵀV⁻¹X)⁻¹, the forecast of a new row is
+x₀β̂ + cᵀV⁻¹(y − Xβ̂) and its error variance v₀ − cᵀV⁻¹c + dᵀΦd with d = x₀ − XᵀV⁻¹c (Goldberger 1962, J. Am. Stat.
+Assoc. 57:369), at the estimated variances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.errors import DataError, ModelError
+from mixedfit.core.options import check_level
+from mixedfit.covariance.residual.model import ResidualModel
+from mixedfit.design.frames import as_frame, days
+from mixedfit.design.recipe import NewRows
+from mixedfit.estimation.fit import Fit
+from mixedfit.inference.structured.blocks import VarianceParameters
+
+from .rows import fixed_mean, further_multipliers, further_weights, rows_of
+
+__all__ = ["forecast"]
+
+
+def forecast(
+    fit: Fit, newdata: Any, *, level: float, weights: Any = None, offset: Any = None
+) -> pd.DataFrame:
+    """Return forecasts of new rows; see `MixedResults.forecast`."""
+    if fit.residual is None:
+        raise ModelError("the fit has no residual structure: its forecasts are those of .predict().")
+    z = float(ndtri(0.5 + 0.5 * check_level(level)))
+    rows = rows_of(
+        fit, newdata, [np.ones(b.k, dtype=bool) for b in fit.design.blocks], offset=offset, every_effect=True
+    )
+    n = len(rows.X)
+    sd = fit.sigma * further_multipliers(fit.residual, newdata, n)
+    w = further_weights(fit.design, newdata, weights, n)
+    new = _New(fit, rows, *_places(fit.residual.model, newdata, n), sd if w is None else sd / np.sqrt(w))
+    mean, variance = fixed_mean(fit, rows), np.full(n, np.nan)
+    for i in range(n):
+        if np.isfinite(mean[i]) and np.isfinite(new.sd[i]):
+            change, variance[i] = new.one(i)
+            mean[i] += change
+    error = np.sqrt(np.maximum(variance, 0.0))
+    columns = {"mean": mean, "se": error, "lower": mean - z * error, "upper": mean + z * error}
+    return pd.DataFrame(columns, index=rows.index)
+
+
+def _places(model: ResidualModel, newdata: Any, n: int) -> tuple[IntArray, Array]:
+    """Return the group of each new row (−1 for a new one) and its place, shapes (n,) and (n, d)."""
+    own, layout = model.structure.correlation, model.layout
+    if own is None or layout is None:
+        return np.full(n, -1, np.int64), np.zeros((n, 1))
+    groups = np.zeros(n, np.int64)
+    if layout.group_name:
+        names = [name.strip() for name in layout.group_name.split(":")]
+        table = as_frame(newdata, names)
+        labels = table[names[0]].astype(str)
+        for name in names[1:]:
+            labels = labels + ":" + table[name].astype(str)
+        groups = pd.Index([str(g) for g in layout.groups]).get_indexer(pd.Index(labels)).astype(np.int64)
+    if not own.place:
+        columns = [_next_positions(model, groups)]
+    else:
+        table = as_frame(newdata, own.place)
+        columns = [_numbers(model, name, table[name]) for name in own.place]
+    if own.by_name is not None:
+        known = [str(level) for level in model.correlation.levels]  # type: ignore[union-attr]
+        labels = as_frame(newdata, [own.by_name])[own.by_name].astype(str)
+        columns.append(_codes(own.by_name, labels, known))
+    return groups, np.column_stack(columns)
+
+
+def _next_positions(model: ResidualModel, groups: IntArray) -> Array:
+    """Return positions after the last row of each group, in the order of the new rows."""
+    layout = model.layout
+    assert layout is not None
+    out, seen = np.zeros(groups.size), {int(g): int(s) for g, s in enumerate(layout.sizes)}
+    for i, group in enumerate(groups.tolist()):
+        out[i] = seen.get(group, 0)
+        seen[group] = seen.get(group, 0) + 1
+    return out
+
+
+def _numbers(model: ResidualModel, name: str, column: pd.Series[Any]) -> Array:
+    """Return times or coordinates of new rows as in the fit."""
+    own = model.columns[name]
+    if model.structure.correlation.kind == "visit":
+        assert model.layout is not None
+        return _codes(name, column.astype(str), [str(label) for label in model.layout.labels])
+    if isinstance(own.dtype, pd.CategoricalDtype):
+        return _codes(name, column.astype(str), [str(label) for label in own.cat.categories])
+    return np.asarray(days(column).to_numpy(), dtype=float)
+
+
+def _codes(name: str, labels: pd.Series[Any], known: Sequence[str]) -> Array:
+    codes = pd.Index(list(known)).get_indexer(pd.Index(labels))
+    if (codes < 0).any():
+        raise DataError(
+            f"{labels[codes < 0].iloc[0]!r} in column {name!r} is not a value of the fit ({', '.join(known[:10])}), "
+            "so that its residual correlation is not known. Leave these rows out."
+        )
+    return codes.astype(float)
+
+
+class _New:
+    """New rows beside those of the fit."""
+
+    def __init__(self, fit: Fit, rows: NewRows, groups: IntArray, place: Array, sd: Array) -> None:
+        self.fit, self.rows, self.groups, self.place, self.sd = fit, rows, groups, place, sd
+        self.parameters = VarianceParameters(fit)
+        self.component = np.empty(fit.design.n, np.int64)
+        for number, own in enumerate(self.parameters.components):
+            self.component[own] = number
+        kept = fit.cross.fixed.kept
+        self.X, self.new_X = fit.design.X[:, kept], rows.X[:, kept]
+        self.rest = fit.response - fit.fixed_part
+        self.covariance = fit.beta_covariance[np.ix_(kept, kept)]
+
+    def one(self, i: int) -> tuple[float, float]:
+        """Return cᵀV⁻¹(y − Xβ̂) and the error variance of one new row."""
+        fit, x = self.fit, self.new_X[i]
+        variance = float(self.sd[i] ** 2)
+        touched = np.zeros(fit.design.n, dtype=bool)
+        if fit.residual is not None and fit.residual.model.layout is not None and self.groups[i] >= 0:
+            touched |= fit.residual.model.groups == self.groups[i]
+        for f, block in enumerate(fit.design.blocks):
+            z = self.rows.z[f][i]
+            variance += float(z @ fit.omega[f] @ z)
+            touched |= block.codes == self.rows.codes[f][i]
+        near = np.flatnonzero(np.isin(self.component, np.unique(self.component[touched])))
+        if not near.size:
+            return 0.0, variance + float(x @ self.covariance @ x)
+        c = self._covariance(i, near)
+        solved = np.linalg.solve(self.parameters.covariance(near), c)
+        d = x - self.X[near].T @ solved
+        return float(solved @ self.rest[near]), variance - float(c @ solved) + float(d @ self.covariance @ d)
+
+    def _covariance(self, i: int, near: IntArray) -> Array:
+        """Return the covariances of a new row with rows of the fit."""
+        fit = self.fit
+        out = np.zeros(near.size)
+        for f, block in enumerate(fit.design.blocks):
+            same = block.codes[near] == self.rows.codes[f][i]
+            out += np.where(same, block.z[near] @ fit.omega[f] @ self.rows.z[f][i], 0.0)
+        assert fit.residual is not None
+        model = fit.residual.model
+        if model.correlation is None or self.groups[i] < 0:
+            return out
+        inside = np.flatnonzero(model.groups[near] == self.groups[i])
+        places = np.vstack([self.parameters.place[near[inside]], self.place[i]])
+        own = model.correlation.matrix(fit.residual.x[model.slices[0]], places)[-1, :-1]
+        out[inside] += self.sd[i] * fit.sigma * self.parameters.sd[near[inside]] * own
+        return out
