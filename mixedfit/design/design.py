@@ -21,6 +21,7 @@ from .excluded import Excluded, Table
 from .grouping import Grouping, interact, warn_of_measurements
 from .model_frame import Missing, ModelFrame, build_frame, names_by_part
 from .model_matrix import Matrices, evaluate
+from .places import place_effects, structure_of
 from .recipe import Recipe, make_recipe
 
 __all__ = ["Design", "ManyLevelFactor", "RandomBlock", "build_design"]
@@ -273,7 +274,7 @@ def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices)
     for column in group.columns:
         warn_of_measurements(column, frame.columns[column])
     grouping = interact(group.name, [frame.grouping(column) for column in group.columns])
-    if len(grouping.levels) < 2:
+    if len(grouping.levels) < 2 and not any(term.places for term in terms):
         raise ModelError(
             f"grouping factor {group.name!r} has one level in the rows used; a variance between levels needs at "
             "least two. Remove the term, or check that the column is the right one."
@@ -286,9 +287,12 @@ def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices)
         for part in term.parts:
             names, z = values.random[random_key(part)]
             own = values.sources(part)
-            effects += names
+            effects += place_effects(term, names) if term.places else names
             sources += own
             arrays.append(z)
+            if term.structure:
+                parts.append(structure_of(term, z, frame.columns, grouping))
+                continue
             widths = [len(names)] if term.correlated else [len(list(run)) for _, run in groupby(own)]
             parts += [Unstructured(k) if term.correlated else Diagonal(k) for k in widths]
     z = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
@@ -327,7 +331,7 @@ def check_identifiable(design: Design, sigma: float | None) -> None:
     unequal = design.weights is not None and np.ptp(design.weights[counted]) > 0
     for block in design.blocks:
         levels = block.levels if n == design.n else int(np.unique(block.codes[counted]).size)
-        most = max(block.term_sizes)
+        most = max((p.k for p in block.structure.parts if p.linear), default=1)
         if levels >= n and unequal:
             warn(
                 f"{block.name!r} has a level for every row and sigma is estimated. If the weights are the inverses "

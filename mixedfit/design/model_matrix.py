@@ -20,6 +20,7 @@ from mixedfit.formula.r_syntax import hint, unquoted
 from .grouping import Grouping
 from .materializer import Materializer
 from .model_frame import ModelFrame
+from .places import numFactor
 from .splines import bs, ns
 
 __all__ = ["MANY_LEVELS", "Matrices", "evaluate"]
@@ -38,6 +39,7 @@ CONTEXT: dict[str, Any] = {
     "pi": np.pi,
     "bs": bs,
     "ns": ns,
+    "numFactor": numFactor,
 }
 """Functions and constants of formulas beside formulaic's own transforms."""
 

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray
+from mixedfit.covariance import ScaledCorrelation
 from mixedfit.likelihood.criterion import Criterion
 
 from .optimize import Optimum
@@ -160,12 +161,19 @@ def _singular_words(criterion: Criterion, x: Array, singular: Sequence[bool], na
     ):
         if not is_singular:
             continue
-        lam = structure.factor(x[here])
-        rank = int(np.linalg.matrix_rank(lam))
-        if rank == 0:
-            words.append(f"no variance between levels of {name}")
-        else:
-            words.append(
-                f"the {structure.k} effects of {name} vary in {rank} direction{'s' * (rank > 1)} only"
-            )
+        for part, own, _ in [(structure, slice(None), None)] if structure.linear else structure.slices():
+            if isinstance(part, ScaledCorrelation):
+                at_limit = part.boundary_words(x[here][own])
+                words += [f"{at_limit} ({part.name}, {name})"] if at_limit else []
+            else:
+                words += _rank_words(part.factor(x[here][own]), name)
     return "; ".join(words)
+
+
+def _rank_words(lam: Array, name: str) -> list[str]:
+    rank, k = int(np.linalg.matrix_rank(lam)), len(lam)
+    if rank == k:
+        return []
+    if rank == 0:
+        return [f"no variance between levels of {name}"]
+    return [f"the {k} effects of {name} vary in {rank} direction{'s' * (rank > 1)} only"]

@@ -89,7 +89,9 @@ class Fit:
         """Well-conditioned coordinates of all λ̃ at the fit."""
         criterion = self.evaluation.criterion
         lams = [np.array(lam) for lam in self.evaluation.tail.lams]
-        return chart_at(lams, criterion.derivatives(self.theta), self.cross.basis)
+        structures = [block.structure for block in self.design.blocks]
+        thetas = [self.theta[here] for here in self.design.theta_slices]
+        return chart_at(lams, criterion.derivatives(self.theta), self.cross.basis, structures, thetas)
 
     @lazy
     def omega(self) -> tuple[Array, ...]:
