@@ -49,9 +49,9 @@ class Autoregressive(ScaledCorrelation):
         """ρ."""
         return (Natural("correlation", self.name, f"correlation at lag 1 ({self.name})", -1.0, 1.0),)
 
-    def parameters(self, rho: float) -> list[float]:
+    def parameters(self, *natural: float) -> list[float]:
         """Return the parameters of C of a correlation at lag 1."""
-        return [angle(rho, -1.0, 1.0)]
+        return [angle(natural[0], -1.0, 1.0)]
 
     def correlation(self, theta: Sequence[Jet]) -> Jet:
         """Return C, shape (k, k)."""

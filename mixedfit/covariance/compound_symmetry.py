@@ -49,9 +49,9 @@ class CompoundSymmetry(ScaledCorrelation):
         """ρ."""
         return (Natural("correlation", self.name, f"correlation ({self.name})", self.lowest, 1.0),)
 
-    def parameters(self, rho: float) -> list[float]:
+    def parameters(self, *natural: float) -> list[float]:
         """Return the parameters of C of a correlation."""
-        return [angle(rho, self.lowest, 1.0)]
+        return [angle(natural[0], self.lowest, 1.0)]
 
     def correlation(self, theta: Sequence[Jet]) -> Jet:
         """Return C, shape (k, k)."""

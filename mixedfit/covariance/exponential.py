@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from .jet import Jet
 from .ornstein_uhlenbeck import OrnsteinUhlenbeck
 from .scaled_correlation import Natural
@@ -43,3 +45,7 @@ class Exponential(OrnsteinUhlenbeck):
     def natural_of(self, theta: Sequence[Jet]) -> list[Jet]:
         """Return r."""
         return [self.unit / (theta[0] * theta[0])]
+
+    def parameters(self, *natural: float) -> list[float]:
+        """Return the parameters of C of r."""
+        return [float(np.sqrt(self.unit / natural[0]))]

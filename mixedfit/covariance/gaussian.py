@@ -53,6 +53,10 @@ class Gaussian(Spatial):
         inverse = theta[0] if theta[0].value >= 0 else -theta[0]
         return [self.unit / inverse]
 
+    def parameters(self, *natural: float) -> list[float]:
+        """Return the parameters of C of r."""
+        return [self.unit / natural[0]]
+
     def correlation_starts(self) -> list[list[float]]:
         """Return starts with ranges of a median distance, a third and a tenth of it, and three times it."""
         return [[1.0], [3.0], [10.0], [1.0 / 3.0]]

@@ -76,6 +76,10 @@ class Matern(Spatial):
         """Return r and ν."""
         return [exponential(theta[0]) * self.unit, exponential(theta[1])]
 
+    def parameters(self, *natural: float) -> list[float]:
+        """Return the parameters of C of r and ν."""
+        return [float(np.log(natural[0] / self.unit)), float(np.log(natural[1]))]
+
     def principal_correlation(self, theta: Array) -> Array:
         """Return the parameters of C, which are unique."""
         return theta

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from mixedfit.core.arrays import Array
 
 from .jet import Jet, exponential
@@ -52,6 +54,10 @@ class OrnsteinUhlenbeck(Spatial):
     def natural_of(self, theta: Sequence[Jet]) -> list[Jet]:
         """Return κ."""
         return [theta[0] * theta[0] / self.unit]
+
+    def parameters(self, *natural: float) -> list[float]:
+        """Return the parameters of C of κ."""
+        return [float(np.sqrt(natural[0] * self.unit))]
 
     def correlation_starts(self) -> list[list[float]]:
         """Return starts with ranges of the median distance, a tenth of it and ten times it."""

@@ -101,6 +101,10 @@ class ScaledCorrelation:
         """Return the natural parameters of C."""
         raise NotImplementedError
 
+    def parameters(self, *natural: float) -> list[float]:
+        """Return the parameters of C of given natural ones."""
+        return []
+
     def correlation_starts(self) -> list[list[float]]:
         """Return values of the parameters of C from which a search may start, the most plausible first."""
         return [[]]

@@ -79,6 +79,18 @@ class Toeplitz(ScaledCorrelation):
             left = left * (1.0 - partial * partial)
         return rho
 
+    def parameters(self, *natural: float) -> list[float]:
+        """Return the parameters of C of ρ₁, …, ρ_{k−1}; NaN if they belong to no correlation matrix."""
+        out: list[float] = []
+        phi, left = np.zeros(0), 1.0
+        for lag, rho in enumerate(natural):
+            known = float(phi @ np.array(natural[:lag])[::-1])
+            partial = (rho - known) / left if left > 0.0 else np.nan
+            out.append(float(np.arcsin(partial)) if abs(partial) <= 1.0 else float("nan"))
+            phi = np.append(phi - partial * phi[::-1], partial)
+            left *= 1.0 - partial * partial
+        return out
+
     def correlation_starts(self) -> list[list[float]]:
         """Return starts with a first partial autocorrelation 0.5, 0.8 and 0, the others small."""
         return [[float(np.arcsin(first)), *[0.1] * (self.k - 2)] for first in (0.5, 0.8, 0.0)]

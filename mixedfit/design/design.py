@@ -263,13 +263,13 @@ def _random_blocks(
     terms: dict[frozenset[str], list[RandomTerm]] = {}
     for term in parsed.random:
         terms.setdefault(frozenset(term.group.columns), []).append(term)
-    blocks = [(_one_block(group, frame, values), group) for group in terms.values()]
+    blocks = [(_one_block(group, frame, values, parsed.source), group) for group in terms.values()]
     blocks.sort(key=lambda pair: -pair[0].levels)
     groups = [(g[0].group, b.grouping.levels, [part for term in g for part in term.parts]) for b, g in blocks]
     return tuple(block for block, _ in blocks), groups
 
 
-def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices) -> RandomBlock:
+def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices, source: str) -> RandomBlock:
     group = terms[0].group
     for column in group.columns:
         warn_of_measurements(column, frame.columns[column])
@@ -291,7 +291,7 @@ def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices)
             sources += own
             arrays.append(z)
             if term.structure:
-                parts.append(structure_of(term, z, frame.columns, grouping))
+                parts.append(structure_of(term, z, frame.columns, grouping, source))
                 continue
             widths = [len(names)] if term.correlated else [len(list(run)) for _, run in groupby(own)]
             parts += [Unstructured(k) if term.correlated else Diagonal(k) for k in widths]

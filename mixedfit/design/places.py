@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array, IntArray
-from mixedfit.core.errors import ModelError
+from mixedfit.core.errors import FormulaError, ModelError
 from mixedfit.covariance import STRUCTURES, CovarianceStructure
 from mixedfit.formula.parse import RandomTerm
 
@@ -53,7 +53,7 @@ def place_effects(term: RandomTerm, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def structure_of(
-    term: RandomTerm, z: Array, columns: dict[str, pd.Series[Any]], grouping: Grouping
+    term: RandomTerm, z: Array, columns: dict[str, pd.Series[Any]], grouping: Grouping, source: str
 ) -> CovarianceStructure:
     """Return the covariance structure of a term that is written as a call.
 
@@ -64,18 +64,22 @@ def structure_of(
         Columns of its effects.
     columns : mapping of str to pandas.Series
     grouping : Grouping
+    source : str
+        Text of the formula.
 
     Raises
     ------
+    FormulaError
+        If the times or coordinates are not valid for the structure.
     ModelError
-        If the times or coordinates are not valid for the structure, or do not determine it.
+        If they do not determine it.
     """
     k = z.shape[1]
     places: list[Any] = []
     if term.places:
         _check_places(term, z, grouping)
-        points = _points(term, z, columns)
-        places = list(_steps(term, points)) if term.structure in GRID else points
+        points = _points(term, z, columns, source)
+        places = list(_steps(term, points, source)) if term.structure in GRID else points
     elif k < 2 and term.structure in ("cs", "homcs"):
         raise ModelError(f"'{term}' has one effect, and no correlation; write ({term.effects} | …).")
     return STRUCTURES[term.structure](k, places)
@@ -98,7 +102,9 @@ def _check_places(term: RandomTerm, z: Array, grouping: Grouping) -> None:
         )
 
 
-def _points(term: RandomTerm, z: Array, columns: dict[str, pd.Series[Any]]) -> list[tuple[float, ...]]:
+def _points(
+    term: RandomTerm, z: Array, columns: dict[str, pd.Series[Any]], source: str
+) -> list[tuple[float, ...]]:
     """Return the place of each effect."""
     first = z.argmax(axis=0)
     if len(term.places) > 1:
@@ -111,7 +117,7 @@ def _points(term: RandomTerm, z: Array, columns: dict[str, pd.Series[Any]]) -> l
             return [(float(i),) for i in range(z.shape[1])]
         if len(labels) != z.shape[1]:
             labels = [column.iloc[i] for i in first]
-        return [_coordinates(term, label) for label in labels]
+        return [_coordinates(term, label, source) for label in labels]
     if term.by_level and term.structure in GRID:
         return [(float(i),) for i in range(z.shape[1])]
     values = column.iloc[first]
@@ -121,19 +127,25 @@ def _points(term: RandomTerm, z: Array, columns: dict[str, pd.Series[Any]]) -> l
     return [(float(v),) for v in values]
 
 
-def _coordinates(term: RandomTerm, label: Any) -> tuple[float, ...]:
+def _coordinates(term: RandomTerm, label: Any, source: str) -> tuple[float, ...]:
     """Return the numbers in a label such as ``2.5`` or ``(1,2)``."""
     found = _PAIR.fullmatch(str(label))
     try:
         return tuple(float(c) for c in (found[1] if found else str(label)).split(","))
     except ValueError:
-        raise ModelError(
+        raise _error(
+            term,
+            source,
             f"the covariance structure '{term}' needs times or coordinates; {term.places[0]!r} has the label "
-            f"{label!r}. Give columns of numbers: {term.structure}(0 + x + y | …)."
+            f"{label!r}. Give columns of numbers: {term.structure}(0 + x + y | …).",
         ) from None
 
 
-def _steps(term: RandomTerm, points: Sequence[tuple[float, ...]]) -> IntArray:
+def _error(term: RandomTerm, source: str, message: str) -> FormulaError:
+    return FormulaError(message, source=source, start=term.span[0], end=term.span[1])
+
+
+def _steps(term: RandomTerm, points: Sequence[tuple[float, ...]], source: str) -> IntArray:
     """Return times in units of the step of their grid: the largest number of which all differences are multiples."""
     times = np.array([point[0] for point in points])
     gaps = np.diff(np.unique(times))
@@ -143,16 +155,20 @@ def _steps(term: RandomTerm, points: Sequence[tuple[float, ...]]) -> IntArray:
         if np.all(np.abs(steps - np.round(steps)) < 1e-6 * np.maximum(1.0, np.abs(steps))):
             break
     else:
-        raise ModelError(
+        raise _error(
+            term,
+            source,
             f"the covariance structure '{term}' needs times on a grid; those of {term.places[0]!r} are not "
             f"multiples of one step. For times anywhere write ou({term.effects} | …); for the order alone "
-            f"{term.structure}(0 + factor({term.places[0]}) | …)."
+            f"{term.structure}(0 + factor({term.places[0]}) | …).",
         )
     out: IntArray = np.round(steps).astype(np.int64)
     if term.structure in EQUAL and np.any(np.diff(np.sort(out)) != 1):
-        raise ModelError(
+        raise _error(
+            term,
+            source,
             f"the covariance structure '{term}' needs equally spaced times; {term.places[0]!r} has "
             f"{', '.join(f'{t:g}' for t in np.sort(times)[:8])}. For the order alone write "
-            f"{term.structure}(0 + factor({term.places[0]}) | …), for times anywhere ou(0 + {term.places[0]} | …)."
+            f"{term.structure}(0 + factor({term.places[0]}) | …), for times anywhere ou(0 + {term.places[0]} | …).",
         )
     return out

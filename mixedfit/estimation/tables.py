@@ -23,6 +23,7 @@ __all__ = [
     "response_name",
     "scaled_residuals",
     "standard_errors",
+    "structure_rows",
     "variance_table",
 ]
 
@@ -58,7 +59,7 @@ def variance_table(fit: Fit) -> pd.DataFrame:
         for number, (part, t, here) in enumerate(block.structure.slices()):
             name = block.name if number == 0 else f"{block.name}.{number}"
             if isinstance(part, ScaledCorrelation):
-                rows += _structure_rows(name, part, block.effects[here], fit.theta[own][t], fit.sigma)
+                rows += structure_rows(name, part, block.effects[here], fit.theta[own][t], fit.sigma)
                 continue
             rows += _term_rows(name, block.effects[here], omega[here, here], part.invariance == "linear")
     rows.append(("Residual", None, None, fit.sigma**2, fit.sigma))
@@ -68,7 +69,7 @@ def variance_table(fit: Fit) -> pd.DataFrame:
     return table
 
 
-def _structure_rows(
+def structure_rows(
     name: str, part: ScaledCorrelation, effects: tuple[str, ...], theta: Array, sigma: float
 ) -> list[_Row]:
     """Return the rows of a structure such as ``ar1``: standard deviations, then its other natural parameters.

@@ -70,7 +70,8 @@ class RandomTerm:
         return 1 if self.correlated or self.structure else sum(len(list(part)) for part in self.parts)
 
     def __str__(self) -> str:
-        return f"{self.structure}({self.effects} {'|' if self.correlated else '||'} {self.group.name})"
+        bar = "|" if self.correlated or self.structure else "||"
+        return f"{self.structure}({self.effects} {bar} {self.group.name})"
 
 
 @dataclass(frozen=True, slots=True)

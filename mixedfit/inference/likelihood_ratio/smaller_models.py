@@ -81,7 +81,7 @@ def _parts(block: RandomBlock) -> list[slice]:
     """Return the positions of each set of correlated effects."""
     out = []
     for part, _, here in block.structure.slices():
-        step = part.k if part.invariance == "linear" else 1
+        step = 1 if part.invariance == "diagonal" else part.k
         out += [slice(i, i + step) for i in range(here.start, here.stop, step)]
     return out
 
@@ -145,6 +145,8 @@ def reductions(design: Design) -> list[Reduction]:
             blocks = (smaller if b is block else b for b in design.blocks)
             kept = tuple(b for b in blocks if b is not None)
             dropped = len(effects) - int(summed)
+            structures = [p for p, _, e in block.structure.slices() if not p.linear and e.start == effects[0]]
+            dropped = structures[0].diagonal[-1] + 1 if structures else dropped
             out.append(Reduction(f"{name} | {block.name}", replace(design, blocks=kept), dropped))
     return out
 
@@ -154,6 +156,10 @@ def _droppable(block: RandomBlock) -> list[tuple[str, IntArray]]:
     sources = block.sources or block.effects
     out = []
     for part, _, here in block.structure.slices():
+        if not part.linear:
+            name = " + ".join(dict.fromkeys(sources[here]))
+            out.append((f"{part.name}({name})", np.arange(here.start, here.stop)))
+            continue
         terms = list(dict.fromkeys(sources[here]))
         for term in terms:
             places = here.start + np.flatnonzero([source == term for source in sources[here]])
@@ -193,7 +199,9 @@ def _without(block: RandomBlock, effects: IntArray, *, summed: bool) -> RandomBl
     parts: list[CovarianceStructure] = []
     for part, _, here in block.structure.slices():
         size = int(np.count_nonzero((keep >= here.start) & (keep < here.stop)))
-        if size:
+        if size and not part.linear:
+            parts.append(part)
+        elif size:
             parts.append(Unstructured(size) if part.invariance == "linear" else Diagonal(size))
     return RandomBlock(
         block.grouping,

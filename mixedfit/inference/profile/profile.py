@@ -32,6 +32,7 @@ from mixedfit.estimation.parameters import (
     parameters_of,
     values_of,
 )
+from mixedfit.estimation.structures import refuse_structures
 from mixedfit.inference.vcov_varpar import standard_errors
 
 from .curve import Curve
@@ -212,6 +213,9 @@ def profile(
     -----
     If a refit has a lower deviance than the fit, the model is refitted from there and profiled anew.
     """
+    refuse_structures(
+        fit.design, "Likelihood profiles", "Use conf_int(method='wald'), vcov_varpar() or bootstrap()."
+    )
     targets = sorted(float(ndtri(0.5 + 0.5 * check_level(level))) for level in levels)
     every = parameters_of(fit)
     chosen = [every[i] for i in choose(every, parameters)]
