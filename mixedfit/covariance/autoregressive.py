@@ -45,6 +45,11 @@ class Autoregressive(ScaledCorrelation):
         return "ar1" if self.homogeneous else "hetar1"
 
     @property
+    def in_words(self) -> str:
+        """In words."""
+        return self._variances + "correlations that are powers of the lag (autoregression of order 1)"
+
+    @property
     def shown(self) -> tuple[Natural, ...]:
         """ρ."""
         return (Natural("correlation", self.name, f"correlation at lag 1 ({self.name})", -1.0, 1.0),)

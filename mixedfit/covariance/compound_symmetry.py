@@ -40,6 +40,11 @@ class CompoundSymmetry(ScaledCorrelation):
         return "homcs" if self.homogeneous else "cs"
 
     @property
+    def in_words(self) -> str:
+        """In words."""
+        return self._variances + "the same correlation between any two (compound symmetry)"
+
+    @property
     def lowest(self) -> float:
         """The least ρ at which the matrix is positive semi-definite."""
         return -1.0 / (self.k - 1)

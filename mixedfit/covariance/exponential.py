@@ -38,6 +38,11 @@ class Exponential(OrnsteinUhlenbeck):
         return "exp"
 
     @property
+    def in_words(self) -> str:
+        """In words."""
+        return "one variance and correlations that decay exponentially with distance"
+
+    @property
     def shown(self) -> tuple[Natural, ...]:
         """r."""
         return (Natural("range", self.name, f"range of the correlation ({self.name})", 0.0, float("inf")),)

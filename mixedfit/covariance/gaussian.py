@@ -40,6 +40,11 @@ class Gaussian(Spatial):
         return "gau"
 
     @property
+    def in_words(self) -> str:
+        """In words."""
+        return "one variance and correlations that decay with the square of the distance (Gaussian)"
+
+    @property
     def shown(self) -> tuple[Natural, ...]:
         """r."""
         return (Natural("range", self.name, f"range of the correlation ({self.name})", 0.0, float("inf")),)

@@ -33,6 +33,11 @@ class HomogeneousDiagonal(ScaledCorrelation):
         """Name in formulas."""
         return "homdiag"
 
+    @property
+    def in_words(self) -> str:
+        """In words."""
+        return "one variance and no correlation"
+
     def correlation(self, theta: Sequence[Jet]) -> Jet:
         """Return I."""
         return Jet(np.eye(self.k), np.zeros((0, self.k, self.k)), np.zeros((0, 0, self.k, self.k)))

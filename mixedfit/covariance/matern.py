@@ -47,6 +47,11 @@ class Matern(Spatial):
         return "mat"
 
     @property
+    def in_words(self) -> str:
+        """In words."""
+        return "one variance and Matérn correlations of distance"
+
+    @property
     def shown(self) -> tuple[Natural, ...]:
         """r and ν."""
         return (

@@ -43,6 +43,11 @@ class OrnsteinUhlenbeck(Spatial):
         return "ou"
 
     @property
+    def in_words(self) -> str:
+        """In words."""
+        return "one variance and correlations that decay exponentially with the time between (Ornstein–Uhlenbeck)"
+
+    @property
     def shown(self) -> tuple[Natural, ...]:
         """κ."""
         return (Natural("decay", self.name, f"decay of the correlation ({self.name})", 0.0, float("inf")),)

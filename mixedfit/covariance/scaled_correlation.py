@@ -89,6 +89,15 @@ class ScaledCorrelation:
         raise NotImplementedError
 
     @property
+    def in_words(self) -> str:
+        """The structure in words, such as "one variance and no correlation"."""
+        raise NotImplementedError
+
+    @property
+    def _variances(self) -> str:
+        return "one variance and " if self.homogeneous else ""
+
+    @property
     def shown(self) -> tuple[Natural, ...]:
         """Natural parameters of C."""
         return ()

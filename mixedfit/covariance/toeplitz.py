@@ -43,6 +43,11 @@ class Toeplitz(ScaledCorrelation):
         return "homtoep" if self.homogeneous else "toep"
 
     @property
+    def in_words(self) -> str:
+        """In words."""
+        return self._variances + "a correlation for each lag (Toeplitz)"
+
+    @property
     def shown(self) -> tuple[Natural, ...]:
         """ρ₁, …, ρ_{k−1}."""
         return tuple(

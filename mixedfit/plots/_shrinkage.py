@@ -149,6 +149,8 @@ def _name_outliers(ax: Any, fits: GroupFits, alone: Array, moved: Array, ok: Any
 
 def _limit_to_bulk(ax: Any, points: Array) -> None:
     """If a few points lie very far out, set the limits to the bulk and give the number of points beyond."""
+    if not len(points):
+        return
     low, high = np.quantile(points, [0.01, 0.99], axis=0)
     reach = np.maximum(high - low, 1e-12)
     inside = np.all((points >= low - reach) & (points <= high + reach), axis=1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
-from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
+from mixedfit.covariance import STRUCTURES, BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from mixedfit.design.design import Design, ManyLevelFactor, RandomBlock
 
 __all__ = ["Reduction", "not_nested", "reductions"]
@@ -28,8 +28,8 @@ def not_nested(smaller: Design, larger: Design) -> str:
     if not _fixed_within(smaller, larger, counted):
         return "fixed effects"
     for block in smaller.blocks:
-        for places in _parts(block):
-            if not any(_term_within(block, places, other, counted) for other in larger.blocks):
+        for part, places in _parts(block):
+            if not any(_term_within(block, part, places, other, counted) for other in larger.blocks):
                 return f"random effects of {block.name}"
     return ""
 
@@ -77,26 +77,67 @@ def _same_partition(one: IntArray, other: IntArray) -> bool:
     return bool(pairs == np.unique(one).size == np.unique(other).size)
 
 
-def _parts(block: RandomBlock) -> list[slice]:
-    """Return the positions of each set of correlated effects."""
-    out = []
+SPECIAL_CASES: dict[str, tuple[str, ...]] = {
+    "us": tuple(STRUCTURES),
+    "diag": ("diag", "homdiag"),
+    "cs": ("cs", "homcs", "diag", "homdiag"),
+    "homcs": ("homcs", "homdiag"),
+    "hetar1": ("hetar1", "ar1", "diag", "homdiag"),
+    "ar1": ("ar1", "homdiag"),
+    "toep": ("toep", "homtoep", "hetar1", "ar1", "cs", "homcs", "diag", "homdiag"),
+    "homtoep": ("homtoep", "ar1", "homcs", "homdiag"),
+    "ou": ("ou", "exp", "homdiag"),
+    "exp": ("ou", "exp", "homdiag"),
+    "gau": ("gau", "homdiag"),
+    "mat": ("mat", "ou", "exp", "homdiag"),
+    "homdiag": ("homdiag",),
+}
+"""Structures that are special cases of each, for the same effects."""
+
+
+def _parts(block: RandomBlock) -> list[tuple[CovarianceStructure, slice]]:
+    """Return the structure and positions of each set of effects with one covariance matrix."""
+    out: list[tuple[CovarianceStructure, slice]] = []
     for part, _, here in block.structure.slices():
         step = 1 if part.invariance == "diagonal" else part.k
-        out += [slice(i, i + step) for i in range(here.start, here.stop, step)]
+        own = Unstructured(1) if part.invariance == "diagonal" else part
+        out += [(own, slice(i, i + step)) for i in range(here.start, here.stop, step)]
     return out
 
 
-def _term_within(block: RandomBlock, places: slice, other: RandomBlock, counted: BoolArray) -> bool:
+def _term_within(
+    block: RandomBlock, part: CovarianceStructure, places: slice, other: RandomBlock, counted: BoolArray
+) -> bool:
     """Return whether a part of one block is a special case of a part of the other."""
     z, codes, groups = block.z[counted, places], block.codes[counted], other.codes[counted]
     same = _same_partition(codes, groups)
-    for theirs in _parts(other):
+    if same and part.k > 1 and _diagonal_within(part, z, other, counted):
+        return True
+    for larger, theirs in _parts(other):
         space = other.z[counted, theirs]
-        if same and _inside(z, space):
+        if same and _inside(z, space) and _is_special(part, larger, z, space):
             return True
-        if not same and _cells(z, codes, groups, space):
+        if not same and larger.linear and _cells(z, codes, groups, space):
             return True
     return False
+
+
+def _is_special(part: CovarianceStructure, larger: CovarianceStructure, z: Array, space: Array) -> bool:
+    """Return whether effects of one structure, with columns in the space of the other's, are a case of the other's."""
+    if larger.name == "us":
+        return True
+    if part.k == 1:  # the other's effects may all be equal, or one of them alone
+        if larger.name == "homdiag":
+            return False
+        one = np.any(np.all(np.abs(space - z) < 1e-12, axis=0))
+        return bool(np.allclose(space.sum(axis=1, keepdims=True), z)) or (larger.name == "cs" and bool(one))
+    return part.k == larger.k and part.name in SPECIAL_CASES[larger.name]
+
+
+def _diagonal_within(part: CovarianceStructure, z: Array, other: RandomBlock, counted: BoolArray) -> bool:
+    """Return whether independent effects with one variance are a case of the other's independent effects."""
+    own = [e for p, _, e in other.structure.slices() if p.name == "diag"]
+    return part.name == "homdiag" and any(_inside(z, other.z[counted, e]) for e in own)
 
 
 def _cells(z: Array, codes: IntArray, groups: IntArray, space: Array) -> bool:

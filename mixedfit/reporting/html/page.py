@@ -19,6 +19,7 @@ from mixedfit.core.tables import Table, tables_of
 from mixedfit.core.version import __version__
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.parameters import parameters_of, values_of
+from mixedfit.estimation.structures import has_structures
 from mixedfit.inference.anova.anova import term_anova
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.profile.profile import Profile
@@ -137,6 +138,8 @@ def _profiles(fit: Fit, profile: bool | Literal["auto"]) -> tuple[Profile | None
         return None, f"{left_out}, since the fit did not converge."
     if not profile:
         return None, f"{left_out}, as requested."
+    if has_structures(fit.design) and profile == "auto":
+        return None, f"{left_out}: they are not available with covariance structures such as ar1."
     count = len(parameters_of(fit))
     if profile == "auto" and (count > MOST_PROFILED or _seconds(fit, count) > PATIENCE):
         reason = (
@@ -279,7 +282,7 @@ def _random(fit: Fit, level: float, profiles: Profile | None, reason: str) -> Se
     rows = []
     for p, value in zip(chosen, values, strict=True):
         decimals = 2 if p.kind == "correlation" else int(np.clip(3 - np.floor(np.log10(value or 1.0)), 1, 8))
-        variance = "" if p.kind == "correlation" else number(value**2)
+        variance = number(value**2) if p.kind in ("sd", "sigma") else ""
         shown = "not defined" if np.isnan(value) else f"{value:,.{decimals}f}"
         row = [p.words[0].upper() + p.words[1:], shown, variance]
         rows.append(tuple(row if own is None else [*row, _interval(own, p.name, decimals)]))
