@@ -16,7 +16,7 @@ from mixedfit.core.linalg import triangle
 from mixedfit.covariance import CovarianceStructure, ScaledCorrelation
 from mixedfit.design.design import Design, RandomBlock
 
-__all__ = ["unidentified_elements"]
+__all__ = ["confounded_with_residual", "unidentified_elements"]
 
 CLEAR = 1e-6
 """Columns are independent if the smallest eigenvalue of their correlations is above this; otherwise by rank."""
@@ -34,6 +34,36 @@ def unidentified_elements(design: Design) -> tuple[BoolArray, ...]:
         if sum(block.k for block in blocks) > 1:
             for f, elements in zip(members, _unidentified(blocks, rows), strict=True):
                 out[f][:] = elements
+    for f in range(len(design.blocks)):
+        for part, here in confounded_with_residual(design, f):
+            out[f][here, here] = np.ones((part.k, part.k), dtype=bool)
+    return out
+
+
+def confounded_with_residual(design: Design, f: int) -> list[tuple[ScaledCorrelation, slice]]:
+    """Return the structures of a block, with their effects, in which a change equals one of the residual variance.
+
+    That is so if each row has an effect of its own, as with ``homcs(0 + visit | id)`` and one row a visit, and the
+    identity matrix is among the changes of the covariance that the structure allows.
+    """
+    block, rows = design.blocks[f], np.flatnonzero(design.counted)
+    if design.weights is not None and np.ptp(design.weights[rows]) > 0.0:
+        return []
+    out = []
+    for part, _, here in block.structure.slices():
+        if not isinstance(part, ScaledCorrelation):
+            continue
+        z = block.z[rows, here]
+        if np.any((z != 0.0).sum(axis=1) != 1) or np.any(z.sum(axis=1) != 1.0):
+            continue
+        cells = block.codes[rows] * np.int64(part.k) + z.argmax(axis=1)
+        if np.unique(cells).size < rows.size:
+            continue
+        changes = np.array(list(_changes(part))).reshape(part.n_theta, -1).T
+        identity = np.eye(part.k).reshape(-1)
+        left = identity - changes @ np.linalg.lstsq(changes, identity, rcond=None)[0]
+        if np.linalg.norm(left) < 1e-8 * np.sqrt(part.k):
+            out.append((part, here))
     return out
 
 

@@ -172,7 +172,7 @@ def names_of(parsed: ParsedFormula) -> tuple[tuple[str, bool], ...]:
                     for name, must in names_in_factor(factor):
                         found[name] = found.get(name, False) or must
         for random in parsed.random:
-            found.update(dict.fromkeys(random.group.columns, True))
+            found.update(dict.fromkeys((*random.group.columns, *random.places), True))
         if len(_NAMES) > 1000:
             _NAMES.clear()
         _NAMES[key] = tuple(found.items())

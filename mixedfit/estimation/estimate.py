@@ -35,6 +35,12 @@ STARTS = 6
 FURTHER_EVALUATIONS = 40
 """Evaluations from a further start, as long as the criterion is above that of the optimum known."""
 
+STRUCTURED_EXACT_FIT = (
+    "the residual variance goes to 0 beside the covariance structure of the random effects: these stand for the rows "
+    "themselves. Hold it at a small value, .fit(sigma=...), or choose a structure with fewer parameters."
+)
+"""Message for models whose structure leaves no residual variance."""
+
 SAME = 1e-4
 """Difference of the criterion up to which two starts count as having reached the same optimum."""
 
@@ -151,7 +157,7 @@ def estimate(
         evaluation.set_precise(result.by_rows.value, result.by_rows.prss)
     share = evaluation.tail.prss / cross.n if evaluation.tail.ok else 0.0
     if share < (1e-18 if optimum.reached else 1e-9) and (sigma is None or not evaluation.tail.ok):
-        raise ModelError(EXACT_FIT)
+        raise ModelError(EXACT_FIT if linear else STRUCTURED_EXACT_FIT)
     convergence = convergence_of(canonical, optimum, singular, names, result.residual)
     agreed = sum(o.reached and o.point.value <= optimum.point.value + SAME for o in found)
     return Estimate(theta, evaluation, convergence, len(found), agreed)

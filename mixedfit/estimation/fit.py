@@ -16,6 +16,7 @@ from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads, inverse
 from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
 from mixedfit.crossproducts.responses import with_response
+from mixedfit.crossproducts.ridges import confounded_with_residual
 from mixedfit.design.design import Design, check_identifiable
 from mixedfit.kernels.first_factor_products import solve_first
 from mixedfit.likelihood.by_rows import rows_of
@@ -372,14 +373,17 @@ def refit_design(fit: Fit, y: Array) -> Fit:
     return _estimated(design, cross, fit.reml, fit.theta, fit.held_sigma, None, None, timing)
 
 
-def _ridge_names(design: Design, cross: CrossProducts) -> list[str]:
+def _ridge_names(design: Design, cross: CrossProducts, sigma: float | None) -> list[str]:
     """Return the effects whose variances a ridge of the likelihood moves, such as ``(Intercept) | id``."""
-    return [
-        f"{effect} | {block.name}"
-        for block, moved in zip(design.blocks, cross.unidentified, strict=True)
-        for effect, own in zip(block.effects, np.diag(moved), strict=True)
-        if own
-    ]
+    names = []
+    for f, (block, moved) in enumerate(zip(design.blocks, cross.unidentified, strict=True)):
+        own = np.diag(moved).copy()
+        for part, here in confounded_with_residual(design, f):
+            own[here] = False
+            if sigma is None:
+                names += [f"{part.name}(… | {block.name})", "residual"]
+        names += [f"{e} | {block.name}" for e, is_moved in zip(block.effects, own, strict=True) if is_moved]
+    return list(dict.fromkeys(names))
 
 
 def _estimated(
@@ -406,7 +410,7 @@ def _estimated(
             report=report,
             rows=(lambda: rows_of(design, cross)) if cross.n <= FEW_ROWS else None,
         )
-    convergence = unidentified_verdict(outcome.convergence, _ridge_names(design, cross))
+    convergence = unidentified_verdict(outcome.convergence, _ridge_names(design, cross, sigma))
     timing["optimisation"] = perf_counter() - begun
     timing["total"] = sum(timing.values())
     timing["starts"], timing["starts_agreed"] = outcome.starts, outcome.agreed

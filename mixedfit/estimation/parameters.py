@@ -19,6 +19,7 @@ from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.linalg import inverse
 from mixedfit.core.options import check_one_of
 from mixedfit.covariance import Natural, ScaledCorrelation
+from mixedfit.crossproducts.ridges import confounded_with_residual
 from mixedfit.design.design import Design
 
 from .fit import Fit
@@ -213,6 +214,8 @@ def on_boundary(fit: Fit, parameter: Parameter) -> bool:
 
 def is_identified(fit: Fit, parameter: Parameter) -> bool:
     """Return whether the design tells a standard deviation or correlation apart from the others."""
+    if parameter.kind == "sigma" and fit.convergence.status == "unidentified":
+        return not any(confounded_with_residual(fit.design, f) for f in range(len(fit.design.blocks)))
     if parameter.kind in ("sigma", "fixed") or fit.convergence.status != "unidentified":
         return True
     moved, own = fit.cross.unidentified[parameter.block], [parameter.first, parameter.second]

@@ -339,7 +339,7 @@ def _check_duplicates(terms: Sequence[RandomTerm], text: str) -> None:
     for term in terms:
         for part in term.parts:
             for effect in part:
-                kind = term.structure if NAMES[term.structure or "us"].places else "effect"
+                kind = term.structure if NAMES[term.structure or "us"].coordinates else "effect"
                 key = (":".join(sorted(term.group.columns)), str(effect), kind)
                 if key in seen:
                     raise FormulaError(

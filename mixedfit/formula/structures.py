@@ -15,28 +15,32 @@ __all__ = ["NAMES", "StructureCall", "places_of", "read_structure"]
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """What a name of a structure means in a formula: whether its effects are places, and its twin with ``hom=``."""
+    """What a name of a structure means in a formula: coordinates of its places, and its twin with ``hom=``."""
 
-    places: bool
+    coordinates: int
     homogeneous: bool
     twin: str = ""
 
 
+ANY = 99
+"""Coordinates of structures in space: as many as there are."""
+
 NAMES: dict[str, _Name] = {
-    "us": _Name(False, False),
-    "diag": _Name(False, False, "homdiag"),
-    "homdiag": _Name(False, True, "diag"),
-    "cs": _Name(False, False, "homcs"),
-    "homcs": _Name(False, True, "cs"),
-    "ar1": _Name(True, True, "hetar1"),
-    "hetar1": _Name(True, False, "ar1"),
-    "toep": _Name(True, False, "homtoep"),
-    "homtoep": _Name(True, True, "toep"),
-    "ou": _Name(True, True),
-    "exp": _Name(True, True),
-    "gau": _Name(True, True),
-    "mat": _Name(True, True),
+    "us": _Name(0, False),
+    "diag": _Name(0, False, "homdiag"),
+    "homdiag": _Name(0, True, "diag"),
+    "cs": _Name(0, False, "homcs"),
+    "homcs": _Name(0, True, "cs"),
+    "ar1": _Name(1, True, "hetar1"),
+    "hetar1": _Name(1, False, "ar1"),
+    "toep": _Name(1, False, "homtoep"),
+    "homtoep": _Name(1, True, "toep"),
+    "ou": _Name(1, True),
+    "exp": _Name(ANY, True),
+    "gau": _Name(ANY, True),
+    "mat": _Name(ANY, True),
 }
+"""Names of structures. Those of places have one column of times, or any number of coordinates."""
 
 _CALL = re.compile(r"([^\W\d][\w.]*)\s*\((.*)\)\s*", re.DOTALL)
 
@@ -99,7 +103,7 @@ def read_structure(piece: Piece, text: str) -> StructureCall | None:
             start=piece.start,
             end=piece.end,
         )
-    return StructureCall(name, pieces, NAMES[name].places)
+    return StructureCall(name, pieces, NAMES[name].coordinates > 0)
 
 
 def _without_hom(pieces: list[Piece], name: str, text: str) -> tuple[list[Piece], str]:
@@ -148,14 +152,16 @@ def places_of(left: Sequence[Piece], name: str, text: str) -> tuple[str, tuple[s
     names = [part.strip() for part in re.split(r"[,]" if inside else r"\+", inside[1] if inside else written)]
     if levels:
         names = [levels.group(1)]
-    if any(not (plain_name.fullmatch(n) or re.fullmatch(r"`[^`]*`", n)) for n in names):
+    most = NAMES[name].coordinates
+    if len(names) > most or any(not (plain_name.fullmatch(n) or re.fullmatch(r"`[^`]*`", n)) for n in names):
         raise FormulaError(
-            f"'{name}(… | …)' needs a column of times or of coordinates left of its bar.",
+            f"the covariance structure '{name}(… | …)' needs {'one column of times' if most == 1 else 'coordinates'} "
+            "left of its bar.",
             source=text,
             start=left[0].start,
             end=left[-1].end,
             advice=f"Write {name}(0 + time | group)"
-            + (" or " + name + "(0 + x + y | group)." if name in ("exp", "gau", "mat", "ou") else ".")
+            + (f" or {name}(0 + x + y | group)." if most > 1 else ".")
             + " A random intercept or slope is a term of its own: + (1 | group).",
         )
     effects = f"0 + C({names[0]})" if len(names) == 1 else f"0 + numFactor({', '.join(names)})"

@@ -97,7 +97,7 @@ def test_every_structure_must_be_checked_here_or_be_linear() -> None:
 
 
 def test_formulas_must_know_exactly_the_structures_that_exist() -> None:
-    assert list(NAMES) and set(NAMES) == set(STRUCTURES)
+    assert set(NAMES) == set(STRUCTURES)
 
 
 def test_names_in_formulas_must_say_which_structures_are_homogeneous() -> None:
@@ -107,7 +107,9 @@ def test_names_in_formulas_must_say_which_structures_are_homogeneous() -> None:
 
 
 def test_covariance_must_equal_the_textbooks(case: Case) -> None:
-    np.testing.assert_allclose(case.structure.covariance(case.theta()), case.covariance(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        case.structure.covariance(case.theta()), case.covariance(), rtol=1e-12, atol=1e-12
+    )
 
 
 def test_factor_must_be_a_root_of_the_covariance(case: Case) -> None:
@@ -138,7 +140,9 @@ def test_curvature_must_equal_finite_differences_of_directions(case: Case) -> No
     for a in range(theta.size):
         shift = step * np.eye(theta.size)[a]
         change = case.structure.directions(theta + shift) - case.structure.directions(theta - shift)
-        np.testing.assert_allclose(found[a], np.sum(change * slope, axis=(1, 2)) / (2 * step), rtol=0, atol=1e-7)
+        np.testing.assert_allclose(
+            found[a], np.sum(change * slope, axis=(1, 2)) / (2 * step), rtol=0, atol=1e-7
+        )
 
 
 def test_natural_must_return_the_parameters_that_theta_was_made_of(case: Case) -> None:
@@ -158,7 +162,9 @@ def test_slopes_of_natural_parameters_must_equal_finite_differences(case: Case) 
 def test_natural_parameters_must_lie_within_their_bounds(case: Case) -> None:
     own = case.structure.natural_parameters(list("abcd"))
     for seed in range(20):
-        for value, parameter in zip(case.structure.natural(generic(case.structure, seed))[0], own, strict=True):
+        for value, parameter in zip(
+            case.structure.natural(generic(case.structure, seed))[0], own, strict=True
+        ):
             assert parameter.lower <= value <= parameter.upper
 
 
@@ -186,7 +192,9 @@ def test_changed_units_must_scale_the_covariance(case: Case) -> None:
 
 def test_slopes_of_changed_units_must_equal_a_difference(case: Case) -> None:
     units, theta = 2.5 * np.eye(4), generic(case.structure, 6)
-    change = case.structure.change_units(theta + 1e-6, units) - case.structure.change_units(theta - 1e-6, units)
+    change = case.structure.change_units(theta + 1e-6, units) - case.structure.change_units(
+        theta - 1e-6, units
+    )
     np.testing.assert_allclose(case.structure.unit_slopes(units), change / 2e-6, rtol=1e-8)
 
 
@@ -236,7 +244,9 @@ def test_limits_must_be_stationary_points_inside_the_space(name: str, natural: A
 
 
 @pytest.mark.parametrize(("r", "nu"), [(0.01, 0.3), (0.5, 4.0), (30.0, 0.05), (5.0, 20.0), (1000.0, 1.5)])
-def test_matern_must_equal_bessel_functions_when_range_and_smoothness_are_extreme(r: float, nu: float) -> None:
+def test_matern_must_equal_bessel_functions_when_range_and_smoothness_are_extreme(
+    r: float, nu: float
+) -> None:
     structure = CASES["mat"].structure
     found = structure.covariance(structure.theta_of(np.ones(4), structure.parameters(r, nu)))
     np.testing.assert_allclose(found, matern(r, nu), rtol=0, atol=1e-9)
