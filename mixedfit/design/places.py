@@ -16,10 +16,10 @@ from mixedfit.formula.parse import RandomTerm
 
 from .grouping import Grouping
 
-__all__ = ["MOST_PLACES", "numFactor", "place_effects", "structure_of"]
+__all__ = ["numFactor", "place_effects", "structure_of"]
 
-MOST_PLACES = 1000
-"""Largest number of distinct times or points of a structure: a level's matrix has that many rows."""
+MOST_WORK = 5e8
+"""Largest product of levels and cubed number of distinct places: one evaluation then takes some seconds."""
 
 GRID = ("ar1", "hetar1", "toep", "homtoep")
 """Structures of times on a grid."""
@@ -87,10 +87,11 @@ def structure_of(
 
 def _check_places(term: RandomTerm, z: Array, grouping: Grouping) -> None:
     k = z.shape[1]
-    if k > MOST_PLACES:
+    if len(grouping.levels) * float(k) ** 3 > MOST_WORK:
         raise ModelError(
-            f"the covariance structure '{term}' has {k} distinct places; at most {MOST_PLACES} are computed. Round the "
-            "times or coordinates."
+            f"the covariance structure '{term}' has {k} distinct places in {len(grouping.levels)} levels of "
+            f"{grouping.name!r}: a matrix of that size for each level would take too long. Round "
+            f"{term.places[0]!r}, or use a residual structure, which has a matrix of each level's own rows only."
         )
     pairs = np.unique(grouping.codes * np.int64(k) + z.argmax(axis=1))
     most = np.bincount(pairs // k).max()

@@ -62,9 +62,9 @@ class Chart:
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def linear_basis(self, f: int) -> Array:
-        """Return the directions D_a of a linear block, shape (n_theta_f, k, k)."""
+        """Return the directions D_a of a linear block, shape (n_theta_f, k, k); zeros for another."""
         root = self.roots[f]
-        return root.basis if isinstance(root, LinearRoot) else root.derivative(self.eta[self.slices[f]])
+        return root.basis if isinstance(root, LinearRoot) else np.zeros((root.n_theta, root.k, root.k))
 
     def lams_at(self, eta: Array) -> tuple[Array, ...]:
         """Return λ̃ of every block at η."""
@@ -93,7 +93,7 @@ class Chart:
 
     @lazy
     def root_slopes(self) -> tuple[Array, ...]:
-        """∂(R⁻¹λ̃)/∂η of every linear block, shape (n_theta_f, k, k)."""
+        """∂(R⁻¹λ̃)/∂η of every linear block, shape (n_theta_f, k, k); zeros for others, see `formula_directions`."""
         return tuple(inverse(basis) @ self.linear_basis(f) for f, basis in enumerate(self.bases))
 
 
