@@ -46,7 +46,10 @@ def confounded_with_residual(design: Design, f: int) -> list[tuple[ScaledCorrela
     That is so if each row has an effect of its own, as with ``homcs(0 + visit | id)`` and one row a visit, and the
     identity matrix is among the changes of the covariance that the structure allows.
     """
-    block, rows = design.blocks[f], np.flatnonzero(design.counted)
+    block = design.blocks[f]
+    if block.structure.linear:
+        return []
+    rows = np.flatnonzero(design.counted)
     if design.weights is not None and np.ptp(design.weights[rows]) > 0.0:
         return []
     out = []

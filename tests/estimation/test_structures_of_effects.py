@@ -326,6 +326,51 @@ def test_wald_intervals_must_equal_those_of_the_twin(twins: Any) -> None:
     np.testing.assert_allclose(other.iloc[ORDER], one, rtol=1e-4)
 
 
+def test_profile_must_equal_that_of_the_twin(twins: Any) -> None:
+    one, other = (twin.conf_int(method="profile") for twin in twins)
+    np.testing.assert_allclose(other.iloc[ORDER], one, rtol=1e-4, atol=1e-6)
+
+
+def test_profile_must_not_depend_on_how_the_correlation_is_measured() -> None:
+    """ou at integer times: κ = −log ρ, so that the limits change places."""
+    series = fitted(*FORMULAS["ar1"]).conf_int(method="profile", names="long")
+    decay = fitted(*FORMULAS["ou"]).conf_int(method="profile", names="long")
+    np.testing.assert_allclose(
+        np.exp(-decay.loc["decay_ou|g"].to_numpy()[::-1]), series.loc["cor_ar1|g"], rtol=1e-4
+    )
+    np.testing.assert_allclose(decay.loc["sd_ou|g"], series.loc["sd_ar1|g"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["cor_ar1|g", "sd_ar1|g"])
+def test_profile_limit_must_be_where_the_density_written_out_has_fallen_enough(name: str) -> None:
+    """At the limit the deviance, minimised over the others without derivatives, is χ²₁'s quantile above its minimum."""
+    fit = fitted(*FORMULAS["ar1"], reml=False)
+    own = fit._fit
+    limit = float(fit.conf_int(method="profile", names="long").loc[name, "upper"])
+    times = VISITS.t.to_numpy()
+    lags = np.abs(times[:, None] - times)
+    same = own.design.blocks[0].codes[:, None] == own.design.blocks[0].codes
+
+    def deviance(x: Any) -> float:
+        sd, rho = (limit, np.tanh(x[0])) if name == "sd_ar1|g" else (np.exp(x[0]), limit)
+        V = same * sd**2 * rho**lags + np.exp(2 * x[1]) * np.eye(own.design.n)
+        X, y = own.design.X, own.design.y
+        W = np.linalg.solve(V, np.column_stack([X, y]))
+        r = y - X @ np.linalg.solve(X.T @ W[:, :-1], X.T @ W[:, -1])
+        return float(np.linalg.slogdet(V)[1] + r @ np.linalg.solve(V, r) + own.design.n * np.log(2 * np.pi))
+
+    found = minimize(deviance, [0.6, 0.0], method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-9})
+    assert found.fun - fit.deviance == pytest.approx(3.841459, abs=1e-3)
+
+
+def test_profile_must_include_the_boundary_when_the_estimate_lies_on_it() -> None:
+    fit = fitted(*FORMULAS["ar1 with intercept"])
+    assert fit.parameters().iloc[0] == 0.0
+    lower, upper = fit.conf_int(method="profile").loc[".sig01"]
+    assert lower == 0.0
+    assert 0.3 < upper < 3.0
+
+
 def test_bootstrap_must_equal_that_of_the_twin(twins: Any) -> None:
     one, other = (twin.bootstrap(12, seed=3).replicates for twin in twins)
     np.testing.assert_allclose(other.iloc[:, ORDER], one, rtol=2e-3, atol=2e-3)
@@ -407,8 +452,6 @@ def test_degrees_of_freedom_must_equal_satterthwaites_formula_written_out() -> N
 
 
 REFUSED: dict[str, Callable[[mf.MixedResults], Any]] = {
-    "profile": lambda f: f.profile(),
-    "profile intervals": lambda f: f.conf_int(method="profile"),
     "cholesky scale": lambda f: f.vcov_varpar(scale="cholesky"),
     "observed information": lambda f: f.summary(ddf=mf.KenwardRoger(information="observed")),
     "Kenward-Roger predictions": lambda f: f.predict(interval="confidence", ddf="kenward-roger"),

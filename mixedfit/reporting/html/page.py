@@ -19,7 +19,6 @@ from mixedfit.core.tables import Table, tables_of
 from mixedfit.core.version import __version__
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.parameters import parameters_of, values_of
-from mixedfit.estimation.structures import has_structures
 from mixedfit.inference.anova.anova import term_anova
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.profile.profile import Profile
@@ -138,8 +137,6 @@ def _profiles(fit: Fit, profile: bool | Literal["auto"]) -> tuple[Profile | None
         return None, f"{left_out}, since the fit did not converge."
     if not profile:
         return None, f"{left_out}, as requested."
-    if has_structures(fit.design) and profile == "auto":
-        return None, f"{left_out}: they are not available with covariance structures such as ar1."
     count = len(parameters_of(fit))
     if profile == "auto" and (count > MOST_PROFILED or _seconds(fit, count) > PATIENCE):
         reason = (
