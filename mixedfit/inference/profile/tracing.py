@@ -164,10 +164,26 @@ class Tracer:
             points.sort(key=lambda p: sign * p.value)
             if found is None:
                 last = points[-1]
-                if last.value == end and np.isfinite(last.zeta):
+                if (last.value == end and np.isfinite(last.zeta)) or self._levels_off(points):
                     return Side(tuple(points[1:]), True, "")
                 return Side(tuple(points[1:]), False, f"no refit reached ζ = {sign * target:.3g}")
         return Side(tuple(points[1:]), False, "")
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether ζ may approach a limit at an end of the interval that cannot be reached: σ → 0 or a range → ∞.
+
+        Only beside structures that contain effects of single rows does the likelihood have a limit as σ → 0.
+        """
+        return self.parameter.kind in OPEN and self.middle.state.theta is not None
+
+    def _levels_off(self, points: Sequence[Point]) -> bool:
+        """Return whether ζ approaches a limit at an open end."""
+        if not self._is_open or len(points) < 4:
+            return False
+        last, before = points[-1], points[-3]
+        far = last.value < 0.1 * self.middle.value or last.value > 10.0 * self.middle.value
+        return bool(far and abs(last.zeta - before.zeta) < 0.02 * max(abs(last.zeta), 0.1))
 
     def _reach(
         self, sign: int, target: float, known: Sequence[Point], end: float
@@ -180,6 +196,8 @@ class Tracer:
         trail = list(known)
         value = self._guess(sign, target, trail, inside, outside, end)
         for _ in range(MOST_REFITS):
+            if self._is_open and not 0.01 * self.middle.value < value < 1e4 * self.middle.value:
+                return None, refits
             point = self.solve(value, trail)
             if point is None:
                 value = 0.5 * (value + inside.value)
