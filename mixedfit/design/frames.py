@@ -11,7 +11,7 @@ import pandas as pd
 from mixedfit.core.arrays import AnyArray
 from mixedfit.core.errors import DataError, nearest
 
-__all__ = ["as_frame", "category_codes", "check_column", "column_names", "plain_column"]
+__all__ = ["as_frame", "category_codes", "check_column", "column_names", "dates_as_days", "plain_column"]
 
 
 def column_names(data: Any) -> list[str]:
@@ -187,6 +187,15 @@ NUMBERS = ("floating", "integer", "mixed-integer-float")
 def category_codes(column: pd.Series[Any]) -> AnyArray:
     """Return the codes of a categorical column, −1 for missing values."""
     return np.asarray(cast(pd.Categorical, column.array).codes)
+
+
+def dates_as_days(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return dates as days since 1970-01-01, missing ones NaN; other columns as they are."""
+    if not pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return column
+    zone: Any = column.dt.tz
+    days = (column - pd.Timestamp(0, tz=zone)) / pd.Timedelta(days=1)
+    return pd.Series(days.to_numpy(dtype=float), index=column.index, name=column.name)
 
 
 def plain_column(column: pd.Series[Any]) -> pd.Series[Any]:

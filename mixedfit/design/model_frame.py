@@ -17,7 +17,7 @@ from mixedfit.formula.parse import ParsedFormula
 from mixedfit.formula.r_syntax import hint
 
 from .excluded import Excluded
-from .frames import as_frame, category_codes, check_column, column_names, plain_column
+from .frames import as_frame, category_codes, check_column, column_names, dates_as_days, plain_column
 from .grouping import Grouping, encode
 
 __all__ = ["Missing", "ModelFrame", "build_frame", "names_by_part", "names_in_factor", "names_of"]
@@ -86,6 +86,7 @@ def build_frame(
     offset_values = _per_row("offset", offset, table, rows)
     absent = np.zeros(rows, dtype=bool) if offset_values is None else np.isnan(offset_values)
     columns = {name: table[name] for name in dict.fromkeys([*needed, *extra])}
+    columns.update({name: dates_as_days(columns[name]) for term in parsed.random for name in term.places})
     per_column = _missing_by_column(columns, absent)
     count = int(absent.sum())
     if count and missing == "raise":

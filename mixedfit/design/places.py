@@ -121,11 +121,7 @@ def _points(
         return [_coordinates(term, label, source) for label in labels]
     if term.by_level and term.structure in GRID:
         return [(float(i),) for i in range(z.shape[1])]
-    values = column.iloc[first]
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        days = (values - values.min()) / pd.Timedelta(days=1)
-        return [(float(d),) for d in days]
-    return [(float(v),) for v in values]
+    return [(float(v),) for v in column.iloc[first]]
 
 
 def _coordinates(term: RandomTerm, label: Any, source: str) -> tuple[float, ...]:

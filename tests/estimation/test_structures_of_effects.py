@@ -182,6 +182,7 @@ SAME = {
     "factor at equal steps": ("y ~ x + ar1(0 + factor(t) | g)", "y ~ x + ar1(0 + t | g)"),
     "labels at equal steps": ("y ~ x + ar1(0 + ft | g)", "y ~ x + ar1(t | g)"),
     "times in other units": ("y ~ x + ar1(0 + weeks | g)", "y ~ x + ar1(t - 1 | g)"),
+    "dates are days": ("y ~ x + ar1(0 + date | g)", "y ~ x + ar1(0 + t | g)"),
     "toep of two times is us": ("y ~ x + toep(0 + early | g)", "y ~ x + (0 + early_f | g)"),
 }
 
@@ -192,6 +193,7 @@ def test_two_spellings_of_a_model_must_have_the_same_fit(case: str) -> None:
         ft="t" + VISITS.t.astype(str), weeks=7.0 * VISITS.t + 100.0, early=1 * (VISITS.t < 2)
     )
     data = data.assign(early_f="e" + data.early.astype(str))
+    data = data.assign(date=pd.Timestamp("2024-02-27") + pd.to_timedelta(data.t, unit="D"))
     one, other = (fitted(formula, data) for formula in SAME[case])
     assert one.reml_criterion == pytest.approx(other.reml_criterion, abs=1e-6)
     np.testing.assert_allclose(one.bse, other.bse, rtol=1e-5)
@@ -309,6 +311,31 @@ ORDER = [0, 2, 1, 3, 4, 5]
 def test_parameters_must_equal_those_of_the_unstructured_twin(twins: Any) -> None:
     one, other = twins
     np.testing.assert_allclose(other.parameters().iloc[ORDER], one.parameters(), rtol=1e-5)
+
+
+def test_kenward_roger_must_equal_that_of_the_linear_parametrisation() -> None:
+    """V is a linear function of the variances of an intercept and a crossing, the same model.
+
+    The rival, W of the parameters of the search with second derivatives left in, differs.
+    """
+    data = VISITS.assign(ft="t" + VISITS.t.astype(str))
+    one = fitted("y ~ x + homcs(0 + ft | g)", data).summary(ddf="kenward-roger")
+    other = fitted("y ~ x + (1 | g) + (1 | g:ft)", data).summary(ddf="kenward-roger")
+    np.testing.assert_allclose(one.coefficients, other.coefficients, rtol=1e-4)
+    assert "first order" in str(one)
+    assert "first order" not in str(other)
+
+
+def test_dates_must_be_read_in_new_rows() -> None:
+    data = VISITS.assign(date=pd.Timestamp("2024-02-27") + pd.to_timedelta(VISITS.t, unit="D"))
+    fit = fitted("y ~ x + ar1(0 + date | g)", data)
+    np.testing.assert_allclose(fit.predict(data), fit.fittedvalues, rtol=1e-10)
+
+
+def test_rows_at_times_not_in_the_fit_must_be_refused() -> None:
+    fit = fitted(*FORMULAS["ar1"])
+    with pytest.raises(mf.DataError, match="did not have"):
+        fit.predict(pd.DataFrame({"x": [0.0], "g": [1], "t": [17]}))
 
 
 @pytest.mark.parametrize("scale", ["sd", "variance"])
