@@ -61,6 +61,10 @@ class Matern(Spatial):
             ),
         )
 
+    def relative_range(self, theta: Array) -> float:
+        """Return the range of parameters of C, in units of `unit`."""
+        return float(np.exp(min(float(theta[0]), 300.0)))
+
     def correlation(self, theta: Sequence[Jet]) -> Jet:
         """Return C, shape (k, k)."""
         log_range, log_nu = float(theta[0].value), float(theta[1].value)

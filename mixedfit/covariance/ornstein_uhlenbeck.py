@@ -52,6 +52,10 @@ class OrnsteinUhlenbeck(Spatial):
         """κ."""
         return (Natural("decay", self.name, f"decay of the correlation ({self.name})", 0.0, float("inf")),)
 
+    def relative_range(self, theta: Array) -> float:
+        """Return the range of parameters of C, in units of `unit`."""
+        return 1.0 / max(float(theta[0]) ** 2, 1e-300)
+
     def correlation(self, theta: Sequence[Jet]) -> Jet:
         """Return C, shape (k, k)."""
         return exponential(theta[0] * theta[0] * -self.distances)

@@ -17,6 +17,9 @@ __all__ = ["Spatial"]
 SMALL_DECAY = 1e-3
 """Root of the decay over that of the largest distance, below which a decay of 0 is tried."""
 
+RUNAWAY = 20.0
+"""Range over the largest distance, beyond which range and variance run away together."""
+
 
 @dataclass(frozen=True)
 class Spatial(ScaledCorrelation):
@@ -46,6 +49,20 @@ class Spatial(ScaledCorrelation):
     def unit(self) -> float:
         """Median distance of two points."""
         return float(np.median(self._raw[np.tril_indices(self.k, -1)]))
+
+    def relative_range(self, theta: Array) -> float:
+        """Return the range of parameters of C, in units of `unit`."""
+        raise NotImplementedError
+
+    def boundary_words(self, theta: Array) -> str:
+        """Return what is on the boundary in words, a range far beyond all distances included."""
+        words = super().boundary_words(theta)
+        away = self.relative_range(np.asarray(theta)[self.n_sd :]) > RUNAWAY * float(self.distances.max())
+        return words or (
+            "the range is far beyond the largest distance, only its ratio to the variance is determined"
+            if away
+            else ""
+        )
 
     def principal_correlation(self, theta: Array) -> Array:
         """Return the parameters of C in their main range."""

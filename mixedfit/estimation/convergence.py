@@ -96,6 +96,7 @@ def convergence_of(
             f"{advice}, or simplify the random effects.",
         )
     if residual == "zero":
+        also = f" Also: {_singular_words(criterion, optimum.x, singular, labels)}." if singular_names else ""
         return Convergence(
             "boundary",
             optimum.decrement,
@@ -103,7 +104,7 @@ def convergence_of(
             (*singular_names, "Residual"),
             f"Converged on the boundary ({found}): the residual variance is 0. The fixed and random effects together "
             "reproduce the response, and the criterion is lowest in the limit; the estimates are close to it. Simplify "
-            "the random effects to estimate a residual variance.",
+            f"the random effects to estimate a residual variance.{also if not _is_linear(criterion) else ''}",
         )
     loose = _undetermined_names(criterion, optimum, labels)
     if singular_names and loose:
@@ -143,6 +144,10 @@ def undetermined(criterion: Criterion, optimum: Optimum) -> BoolArray:
         return np.zeros(0, dtype=bool)
     gain = np.diag(optimum.point.curvature) * np.maximum(optimum.x, 0.1) ** 2
     return np.asarray(np.abs(gain) < 1e-7)
+
+
+def _is_linear(criterion: Criterion) -> bool:
+    return all(structure.linear for structure in criterion.structures)
 
 
 def _undetermined_names(criterion: Criterion, optimum: Optimum, names: Sequence[str]) -> list[str]:

@@ -41,6 +41,9 @@ STRUCTURED_EXACT_FIT = (
 )
 """Message for models whose structure leaves no residual variance."""
 
+LEAST_SHARE, ZERO_SHARE = 1e-14, 1e-5
+"""Shares of the least-squares residual variance: the least that digits determine, and one that counts as going to 0."""
+
 SAME = 1e-4
 """Difference of the criterion up to which two starts count as having reached the same optimum."""
 
@@ -156,7 +159,10 @@ def estimate(
     if result.by_rows is not None:
         evaluation.set_precise(result.by_rows.value, result.by_rows.prss)
     share = evaluation.tail.prss / cross.n if evaluation.tail.ok else 0.0
-    if share < (1e-18 if optimum.reached else 1e-9) and (sigma is None or not evaluation.tail.ok):
+    if not linear and sigma is None and LEAST_SHARE < share < ZERO_SHARE and optimum.decrement < 1e-3:
+        optimum = replace(optimum, reached=True)
+        result = Settled(optimum, None, "zero")
+    elif share < (1e-18 if optimum.reached else 1e-9) and (sigma is None or not evaluation.tail.ok):
         raise ModelError(EXACT_FIT if linear else STRUCTURED_EXACT_FIT)
     convergence = convergence_of(canonical, optimum, singular, names, result.residual)
     agreed = sum(o.reached and o.point.value <= optimum.point.value + SAME for o in found)

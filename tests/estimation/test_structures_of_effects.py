@@ -243,6 +243,24 @@ def test_verdict_must_say_what_is_on_the_boundary(formula: str, words: str) -> N
         assert words in fit.convergence.message
 
 
+def test_verdict_must_be_a_residual_variance_of_zero_when_the_structure_leaves_none() -> None:
+    """A surface without noise: the effects at the points are the rows themselves."""
+    data = PLACES.drop_duplicates(["g", "i"])
+    smooth = data.assign(y=np.hypot(data.u, data.v) * (1.0 + data.g))
+    fit = fitted("y ~ 1 + exp(0 + u + v | g)", smooth)
+    assert fit.convergence.status == "boundary"
+    assert "residual variance is 0" in fit.convergence.message
+
+
+def test_verdict_must_say_that_the_range_runs_away() -> None:
+    """A range 1,000 times the largest distance, and one within it."""
+    structure: Any = fitted(*FORMULAS["exp"])._fit.design.blocks[0].structure.parts[0]
+    far = structure.theta_of(np.ones(structure.k), structure.parameters(4000.0))
+    near = structure.theta_of(np.ones(structure.k), structure.parameters(2.0))
+    assert "far beyond the largest distance" in structure.boundary_words(far)
+    assert not structure.boundary_words(near)
+
+
 @pytest.fixture(scope="module")
 def twins() -> tuple[mf.MixedResults, mf.MixedResults]:
     """The same model with an unstructured covariance and with a compound symmetry of two effects."""
