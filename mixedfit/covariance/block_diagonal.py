@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.lazy import lazy
 
-from .contract import CovarianceStructure
+from .contract import CovarianceStructure, Invariance
 
 __all__ = ["BlockDiagonal"]
 
@@ -44,9 +43,19 @@ class BlockDiagonal:
         return np.concatenate([part.start for part in self.parts])
 
     @property
-    def invariance(self) -> Literal["linear", "diagonal"]:
+    def invariance(self) -> Invariance:
         """That of the single term; "diagonal" for several terms."""
         return self.parts[0].invariance if len(self.parts) == 1 else "diagonal"
+
+    @property
+    def name(self) -> str:
+        """Names of the parts."""
+        return " + ".join(part.name for part in self.parts)
+
+    @lazy
+    def linear(self) -> bool:
+        """Whether θ ↦ λ is linear."""
+        return all(part.linear for part in self.parts)
 
     @lazy
     def diagonal(self) -> tuple[int, ...]:
@@ -61,6 +70,10 @@ class BlockDiagonal:
             at_theta, at_k = at_theta + part.n_theta, at_k + part.k
         return out
 
+    def parts_at(self, offset: int) -> list[tuple[CovarianceStructure, slice]]:
+        """Return each part with its slice of a θ in which this block's begins at `offset`."""
+        return [(part, slice(offset + t.start, offset + t.stop)) for part, t, _ in self.slices()]
+
     def factor(self, theta: Array) -> Array:
         """Return λ, shape (k, k)."""
         lam = np.zeros((self.k, self.k))
@@ -74,6 +87,26 @@ class BlockDiagonal:
         for part, t, e in self.slices():
             out[t, e, e] = part.derivative(np.asarray(theta)[t])
         return out
+
+    def directions(self, theta: Array) -> Array:
+        """Return ∂(λλᵀ)/∂θ, shape (n_theta, k, k)."""
+        out = np.zeros((self.n_theta, self.k, self.k))
+        for part, t, e in self.slices():
+            out[t, e, e] = part.directions(np.asarray(theta)[t])
+        return out
+
+    def curvature(self, theta: Array, slope: Array) -> Array:
+        """Return Σ_ij slope_ij ∂²(λλᵀ)_ij/∂θ∂θ, shape (n_theta, n_theta)."""
+        out = np.zeros((self.n_theta, self.n_theta))
+        for part, t, e in self.slices():
+            out[t, t] = part.curvature(np.asarray(theta)[t], slope[e, e])
+        return out
+
+    def change_units(self, theta: Array, basis: Array) -> Array:
+        """Return θ of T λλᵀ Tᵀ for a block-diagonal T = `basis`, shape (k, k)."""
+        return np.concatenate(
+            [part.change_units(np.asarray(theta)[t], basis[e, e]) for part, t, e in self.slices()]
+        )
 
     def theta_from(self, cov: Array) -> Array:
         """Return θ of a block-diagonal covariance matrix, shape (k, k)."""

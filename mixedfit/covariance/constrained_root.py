@@ -18,6 +18,7 @@ from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import inverse
 
 from .block_diagonal import BlockDiagonal
+from .linear import linear_curvature, linear_directions
 from .unstructured import lower_factor
 
 __all__ = ["LinearRoot", "correlation_root", "deviation_root", "reordered_root", "working_basis"]
@@ -37,6 +38,8 @@ class LinearRoot:
 
     basis: Array
     diagonal: tuple[int, ...]
+
+    linear = True
 
     @property
     def k(self) -> int:
@@ -59,6 +62,14 @@ class LinearRoot:
     def derivative(self, theta: Array) -> Array:
         """Return ∂λ/∂φ, shape (n_theta, k, k), which does not depend on φ."""
         return self.basis
+
+    def directions(self, theta: Array) -> Array:
+        """Return ∂(λλᵀ)/∂φ, shape (n_theta, k, k)."""
+        return linear_directions(self, theta)
+
+    def curvature(self, theta: Array, slope: Array) -> Array:
+        """Return Σ_ij slope_ij ∂²(λλᵀ)_ij/∂φ∂φ, shape (n_theta, n_theta)."""
+        return linear_curvature(self, theta, slope)
 
     def theta_of(self, root: Array) -> Array:
         """Return the φ whose λ is nearest to `root`, shape (k, k), in least squares."""

@@ -10,6 +10,8 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 
+from .linear import linear_curvature, linear_directions
+
 __all__ = ["Diagonal"]
 
 
@@ -31,6 +33,9 @@ class Diagonal:
 
     k: int
     invariance: Literal["linear", "diagonal"] = "diagonal"
+
+    name = "diag"
+    linear = True
 
     @property
     def n_theta(self) -> int:
@@ -65,6 +70,18 @@ class Diagonal:
     def theta_from_root(self, root: Array) -> Array:
         """Return θ of the diagonal covariance `root` `root`ᵀ; `root` has shape (k, any)."""
         return np.asarray(np.sqrt(np.sum(np.asarray(root, dtype=float) ** 2, axis=1)))
+
+    def directions(self, theta: Array) -> Array:
+        """Return ∂(λλᵀ)/∂θ, shape (n_theta, k, k)."""
+        return linear_directions(self, theta)
+
+    def curvature(self, theta: Array, slope: Array) -> Array:
+        """Return Σ_ij slope_ij ∂²(λλᵀ)_ij/∂θ∂θ, shape (n_theta, n_theta)."""
+        return linear_curvature(self, theta, slope)
+
+    def change_units(self, theta: Array, basis: Array) -> Array:
+        """Return θ of T λλᵀ Tᵀ, T = `basis`."""
+        return self.theta_from_root(basis @ self.factor(theta))
 
     def names(self, effects: Sequence[str]) -> tuple[str, ...]:
         """Return the names of the effects."""

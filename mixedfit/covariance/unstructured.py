@@ -13,6 +13,8 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import triangle
 
+from .linear import linear_curvature, linear_directions
+
 __all__ = ["Unstructured", "lower_factor"]
 
 
@@ -36,6 +38,9 @@ class Unstructured:
 
     k: int
     invariance: Literal["linear", "diagonal"] = "linear"
+
+    name = "us"
+    linear = True
 
     @property
     def n_theta(self) -> int:
@@ -72,6 +77,18 @@ class Unstructured:
     def theta_from_root(self, root: Array) -> Array:
         """Return θ of the covariance `root` `root`ᵀ; `root` has shape (k, any)."""
         return np.asarray(lower_factor(root)[_lower(self.k)])
+
+    def directions(self, theta: Array) -> Array:
+        """Return ∂(λλᵀ)/∂θ, shape (n_theta, k, k)."""
+        return linear_directions(self, theta)
+
+    def curvature(self, theta: Array, slope: Array) -> Array:
+        """Return Σ_ij slope_ij ∂²(λλᵀ)_ij/∂θ∂θ, shape (n_theta, n_theta)."""
+        return linear_curvature(self, theta, slope)
+
+    def change_units(self, theta: Array, basis: Array) -> Array:
+        """Return θ of T λλᵀ Tᵀ, T = `basis`."""
+        return self.theta_from_root(basis @ self.factor(theta))
 
     def names(self, effects: Sequence[str]) -> tuple[str, ...]:
         """Return names such as ``(Intercept)``, ``Days.(Intercept)``, ``Days``."""

@@ -4,7 +4,8 @@ Cross-products are computed in a basis that does not depend on the origin and un
 
 * X̃ = XT has orthogonal columns of length √n;
 * ỹ is the residual of least squares on X, divided by its scale;
-* each unstructured term has Z = Z̃R, where Z̃ has orthogonal columns of length √n, so that λ̃ = Rλ.
+* each unstructured term has Z = Z̃R, where Z̃ has orthogonal columns of length √n, so that λ̃ = Rλ; for other
+  structures R is diagonal or a number.
 
 X and y are first projected off fixed factors with many levels. T and R come from QR factorisations of the rows.
 Rounding errors in them affect the conditioning only, not the model.
@@ -224,7 +225,8 @@ def effect_basis(design: Design, block: RandomBlock, fixed: FixedBasis, root_wei
     at = 0
     for structure in block.structure.parts:
         here = slice(at, at + structure.k)
-        basis[here, here] = _term_basis(upper[:, here], structure.invariance == "linear", count)
+        own = _term_basis(upper[:, here], structure.invariance == "linear", count)
+        basis[here, here] = np.eye(structure.k) * own[0, 0] if structure.invariance == "scale" else own
         at += structure.k
     return basis
 

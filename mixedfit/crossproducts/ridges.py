@@ -7,15 +7,16 @@ dependent, there may be changes E ≠ 0 of Ω with z E zᵀ = 0. The likelihood 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from mixedfit.core.arrays import BoolArray, IntArray
+from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.linalg import triangle
+from mixedfit.covariance import CovarianceStructure, ScaledCorrelation
 from mixedfit.design.design import Design, RandomBlock
 
-__all__ = ["unidentified_elements"]
+__all__ = ["confounded_with_residual", "unidentified_elements"]
 
 CLEAR = 1e-6
 """Columns are independent if the smallest eigenvalue of their correlations is above this; otherwise by rank."""
@@ -33,6 +34,39 @@ def unidentified_elements(design: Design) -> tuple[BoolArray, ...]:
         if sum(block.k for block in blocks) > 1:
             for f, elements in zip(members, _unidentified(blocks, rows), strict=True):
                 out[f][:] = elements
+    for f in range(len(design.blocks)):
+        for part, here in confounded_with_residual(design, f):
+            out[f][here, here] = np.ones((part.k, part.k), dtype=bool)
+    return out
+
+
+def confounded_with_residual(design: Design, f: int) -> list[tuple[ScaledCorrelation, slice]]:
+    """Return the structures of a block, with their effects, in which a change equals one of the residual variance.
+
+    That is so if each row has an effect of its own, as with ``homcs(0 + visit | id)`` and one row a visit, and the
+    identity matrix is among the changes of the covariance that the structure allows.
+    """
+    block = design.blocks[f]
+    if block.structure.linear:
+        return []
+    rows = np.flatnonzero(design.counted)
+    if design.weights is not None and np.ptp(design.weights[rows]) > 0.0:
+        return []
+    out = []
+    for part, _, here in block.structure.slices():
+        if not isinstance(part, ScaledCorrelation):
+            continue
+        z = block.z[rows, here]
+        if np.any((z != 0.0).sum(axis=1) != 1) or np.any(z.sum(axis=1) != 1.0):
+            continue
+        cells = block.codes[rows] * np.int64(part.k) + z.argmax(axis=1)
+        if np.unique(cells).size < rows.size:
+            continue
+        changes = np.array(list(_changes(part))).reshape(part.n_theta, -1).T
+        identity = np.eye(part.k).reshape(-1)
+        left = identity - changes @ np.linalg.lstsq(changes, identity, rcond=None)[0]
+        if np.linalg.norm(left) < 1e-8 * np.sqrt(part.k):
+            out.append((part, here))
     return out
 
 
@@ -73,17 +107,33 @@ def _unidentified(blocks: Sequence[RandomBlock], rows: IntArray) -> list[BoolArr
     places, images, at = [], [], 0
     for b, block in enumerate(blocks):
         for part, _, here in block.structure.slices():
-            for i in range(here.start, here.stop):
-                for j in range(here.start, i + 1):
-                    if i == j or part.invariance == "linear":
-                        u, v = reduced[:, at + i], reduced[:, at + j]
-                        places.append((b, i, j))
-                        images.append((np.outer(u, v) + np.outer(v, u)).ravel())
+            own = reduced[:, at + here.start : at + here.stop]
+            for change in _changes(part):
+                places.append((b, here, change != 0.0))
+                images.append((own @ change @ own.T).ravel())
         at += block.k
     image = np.array(images).T
     sizes = np.linalg.norm(image, axis=0)
     _, values, vectors = np.linalg.svd(image / sizes)
     rank = int(np.sum(values > 1e-8 * values[0]))
-    for (b, i, j), along in zip(places, vectors[rank:].T, strict=True):
-        out[b][i, j] = out[b][j, i] = bool(np.abs(along).max(initial=0.0) > 1e-6)
+    for (b, here, moved), along in zip(places, vectors[rank:].T, strict=True):
+        if np.abs(along).max(initial=0.0) > 1e-6:
+            out[b][here, here] |= moved
     return out
+
+
+def _changes(part: CovarianceStructure) -> Iterator[Array]:
+    """Yield the changes of a term's covariance, shape (k, k), that its structure allows.
+
+    For a structure that is not linear, at a θ like any other.
+    """
+    if isinstance(part, ScaledCorrelation):
+        yield from part.directions(part.start + 0.1 * np.cos(np.arange(part.n_theta)))
+        return
+    for i in range(part.k):
+        for j in range(i + 1):
+            if i == j or part.invariance == "linear":
+                change = np.zeros((part.k, part.k))
+                change[i, j] += 1.0
+                change[j, i] += 1.0
+                yield change

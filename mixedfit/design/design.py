@@ -25,6 +25,7 @@ from .grouping import Grouping, interact, warn_of_measurements
 from .model_frame import Missing, ModelFrame, build_frame, names_by_part
 from .model_matrix import Matrices, evaluate
 from .one_level import one_level_grouping
+from .places import place_effects, structure_of
 from .recipe import Recipe, make_recipe
 from .residual_rows import bind_residual, check_beside_random_terms
 from .wrong_values import listed_counts, numbers_as_text, stray_text
@@ -301,6 +302,12 @@ def _residual(
             f"{structure}: the fixed factor {name!r} has too many levels to be fitted with a residual structure. "
             f"Make it random, (1 | {name})."
         )
+    own = next((b for b in blocks if not b.structure.linear), None)
+    if own is not None:
+        raise ModelError(
+            f"{structure}: a residual structure is not available yet beside random effects with a covariance structure "
+            f"of their own, here of {own.name}. Write them as (… | {own.name}) or leave one of the two out."
+        )
     model = bind_residual(structure, frame, [block.grouping for block in blocks], int(values.y.size))
     check_beside_random_terms(model, [(block.grouping, block.effects) for block in blocks])
     return model
@@ -321,18 +328,18 @@ def _random_blocks(
     terms: dict[frozenset[str], list[RandomTerm]] = {}
     for term in parsed.random:
         terms.setdefault(frozenset(term.group.columns), []).append(term)
-    blocks = [(_one_block(group, frame, values), group) for group in terms.values()]
+    blocks = [(_one_block(group, frame, values, parsed.source), group) for group in terms.values()]
     blocks.sort(key=lambda pair: -pair[0].levels)
     groups = [(g[0].group, b.grouping, [part for term in g for part in term.parts]) for b, g in blocks]
     return tuple(block for block, _ in blocks), groups
 
 
-def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices) -> RandomBlock:
+def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices, source: str) -> RandomBlock:
     group = terms[0].group
     for column in group.columns:
         warn_of_measurements(column, frame.columns[column])
     grouping = interact(group.name, [frame.grouping(column) for column in group.columns])
-    if len(grouping.levels) < 2:
+    if len(grouping.levels) < 2 and not any(term.places for term in terms):
         raise one_level_grouping(group.name, group.columns, grouping.levels[0], frame)
     effects: list[str] = []
     sources: list[str] = []
@@ -342,9 +349,12 @@ def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices)
         for part in term.parts:
             names, z = values.random[random_key(part)]
             own = values.sources(part)
-            effects += names
+            effects += place_effects(term, names) if term.places else names
             sources += own
             arrays.append(z)
+            if term.structure:
+                parts.append(structure_of(term, z, frame.columns, grouping, source))
+                continue
             widths = [len(names)] if term.correlated else [len(list(run)) for _, run in groupby(own)]
             parts += [Unstructured(k) if term.correlated else Diagonal(k) for k in widths]
     _check_names(f"the random effects of {group.name!r}", effects)
@@ -384,7 +394,7 @@ def check_identifiable(design: Design, sigma: float | None) -> None:
     unequal = design.weights is not None and np.ptp(design.weights[counted]) > 0
     for block in design.blocks:
         levels = block.levels if n == design.n else int(np.unique(block.codes[counted]).size)
-        most = max(block.term_sizes)
+        most = max((p.k for p in block.structure.parts if p.linear), default=1)
         if levels >= n and unequal:
             warn(
                 f"{block.name!r} has a level for every row and sigma is estimated. If the weights are the inverses "

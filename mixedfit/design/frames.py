@@ -13,7 +13,15 @@ from mixedfit.core.errors import DataError, nearest, shown
 
 from .wrong_values import not_numbers
 
-__all__ = ["as_frame", "category_codes", "check_column", "column_names", "days", "in_index", "plain_column"]
+__all__ = [
+    "as_frame",
+    "category_codes",
+    "check_column",
+    "column_names",
+    "days",
+    "in_index",
+    "plain_column",
+]
 
 
 def column_names(data: Any) -> list[str]:

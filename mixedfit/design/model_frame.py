@@ -19,7 +19,15 @@ from mixedfit.formula.parse import ParsedFormula
 from mixedfit.formula.r_syntax import hint
 
 from .excluded import Excluded
-from .frames import as_frame, category_codes, check_column, column_names, days, in_index, plain_column
+from .frames import (
+    as_frame,
+    category_codes,
+    check_column,
+    column_names,
+    days,
+    in_index,
+    plain_column,
+)
 from .grouping import Grouping, encode
 from .wrong_values import listed_counts, not_numbers
 
@@ -116,6 +124,7 @@ def build_frame(
     absent = np.zeros(rows, dtype=bool) if offset_values is None else np.isnan(offset_values)
     columns = {name: table[name] for name in dict.fromkeys([*needed, *extra])}
     columns.update({name: days(table[name]) for name in further if name not in needed})
+    columns.update({name: days(columns[name]) for term in parsed.random for name in term.places})
     per_column = _missing_by_column(columns, absent)
     whole = columns
     if offset_values is not None and not isinstance(offset, str) and np.isnan(offset_values).any():
@@ -234,7 +243,7 @@ def names_of(parsed: ParsedFormula) -> tuple[tuple[str, bool], ...]:
                     for name, must in names_in_factor(factor):
                         found[name] = found.get(name, False) or must
         for random in parsed.random:
-            found.update(dict.fromkeys(random.group.columns, True))
+            found.update(dict.fromkeys((*random.group.columns, *random.places), True))
         if len(_NAMES) > 1000:
             _NAMES.clear()
         _NAMES[key] = tuple(found.items())

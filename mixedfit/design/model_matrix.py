@@ -21,6 +21,7 @@ from .grouping import Grouping
 from .materializer import Materializer
 from .model_frame import ModelFrame, names_by_part
 from .one_level import OneLevelError, check_coded_columns, one_level_factor
+from .places import numFactor
 from .r_names import r_names
 from .splines import bs, ns
 from .wrong_values import response_error
@@ -41,6 +42,7 @@ CONTEXT: dict[str, Any] = {
     "pi": np.pi,
     "bs": bs,
     "ns": ns,
+    "numFactor": numFactor,
 }
 """Functions and constants of formulas beside formulaic's own transforms."""
 

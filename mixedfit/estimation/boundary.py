@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
-from mixedfit.covariance import BlockDiagonal
+from mixedfit.covariance import BlockDiagonal, CovarianceStructure, ScaledCorrelation
 from mixedfit.likelihood.criterion import Criterion
 
 from .convergence import undetermined
@@ -74,11 +74,14 @@ def _with_zeros(criterion: Criterion, optimum: Optimum) -> tuple[Optimum, int]:
     Small columns of λ̃ become exactly 0 where that raises the criterion by at most `ZERO_RISE`.
     """
     flat = undetermined(criterion, optimum)
-    if np.all(optimum.x[criterion.diagonal] > SMALL) and not flat.any():
+    linear = all(structure.linear for structure in criterion.structures)
+    if linear and np.all(optimum.x[criterion.diagonal] > SMALL) and not flat.any():
         return optimum, 0
     x = _non_negative(criterion, optimum.x)
-    evaluations = 0
-    for here, structure in zip(criterion.slices, criterion.structures, strict=True):
+    x, evaluations = (x, 0) if linear else _at_limits(criterion, x, optimum.point.value)
+    for structure, here in _parts(criterion):
+        if isinstance(structure, ScaledCorrelation):
+            continue
         derivative = structure.derivative(x[here])
         for position in structure.diagonal:
             column = int(np.flatnonzero(np.diag(derivative[position]))[0])
@@ -98,16 +101,44 @@ def _with_zeros(criterion: Criterion, optimum: Optimum) -> tuple[Optimum, int]:
         return optimum, 0
     point = criterion(x)
     curvature = point.exact_curvature if point.exact_curvature is not None else point.curvature
-    free = x != 0.0
+    free = (x != 0.0) & (np.diag(curvature) != 0.0)
     decrement = newton_decrement(point.gradient[free], curvature[np.ix_(free, free)])[0]
     point.discard()
     return Optimum(x, point, decrement, optimum.evaluations, decrement < 1e-6), evaluations + 1
 
 
+def _parts(criterion: Criterion) -> list[tuple[CovarianceStructure, slice]]:
+    """Return the structure of each term with its slice of θ."""
+    pairs = zip(criterion.slices, criterion.structures, strict=True)
+    return [own for here, structure in pairs for own in structure.parts_at(here.start)]
+
+
+def _at_limits(criterion: Criterion, x: Array, value: float) -> tuple[Array, int]:
+    """Return θ with parameters of structures that are not linear moved to boundaries, and the evaluations spent.
+
+    They move where that raises the criterion by at most `ZERO_RISE`.
+    """
+    evaluations = 0
+    for structure, here in _parts(criterion):
+        if not isinstance(structure, ScaledCorrelation):
+            continue
+        for limited, _ in list(structure.limits(x[here])):
+            trial = x.copy()
+            changed = limited != x[here]
+            trial[here.start + np.flatnonzero(changed)] = limited[changed]
+            evaluations += 1
+            if criterion(trial).value <= value + ZERO_RISE:
+                x = trial
+    return x, evaluations
+
+
 def _non_negative(criterion: Criterion, x: Array) -> Array:
     """Return θ of the same covariance matrices with non-negative diagonals of λ̃."""
     out = x.copy()
-    for here, structure in zip(criterion.slices, criterion.structures, strict=True):
+    for structure, here in _parts(criterion):
+        if isinstance(structure, ScaledCorrelation):
+            out[here] = structure.principal(x[here])
+            continue
         lam = structure.factor(x[here])
         signs = np.where(np.diag(lam) < 0, -1.0, 1.0)
         if (signs < 0).any():
@@ -124,7 +155,7 @@ def _escape(criterion: Criterion, optimum: Optimum) -> Array | None:
     # On random small designs, mostly from starts with singular λ̃, 701 of 3,440 fits end too high without this step (by
     # 15 in the median) if there is no second start in `_search`, as for large tails; none of 5,215 if there is.
     x = optimum.x.copy()
-    if np.all(x[criterion.diagonal] != 0.0):
+    if np.all(x[criterion.diagonal] != 0.0) or not all(s.linear for s in criterion.structures):
         return None
     moved = False
     point = criterion(x)

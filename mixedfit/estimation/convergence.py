@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray
+from mixedfit.covariance import ScaledCorrelation
 from mixedfit.likelihood.criterion import Criterion
 
 from .optimize import Optimum
@@ -82,7 +83,10 @@ def convergence_of(
     elif residual == "unbounded":
         status, message = "unbounded", _unbounded(criterion, found)
     elif residual == "zero":
-        status, message = "boundary", _zero_residual(found)
+        also = (
+            f" Also: {_singular_words(criterion, optimum.x, singular, labels)}." if names_of_singular else ""
+        )
+        status, message = "boundary", _zero_residual(found) + (also if not _is_linear(criterion) else "")
         names_of_singular = (*names_of_singular, "Residual")
     elif names_of_singular:
         loose = _undetermined_names(criterion, optimum, labels)
@@ -146,6 +150,10 @@ def undetermined(criterion: Criterion, optimum: Optimum) -> BoolArray:
     return np.asarray(np.abs(gain) < 1e-7)
 
 
+def _is_linear(criterion: Criterion) -> bool:
+    return all(structure.linear for structure in criterion.structures)
+
+
 def _undetermined_names(criterion: Criterion, optimum: Optimum, names: Sequence[str]) -> list[str]:
     flat = undetermined(criterion, optimum)
     return [
@@ -162,12 +170,19 @@ def _singular_words(criterion: Criterion, x: Array, singular: Sequence[bool], na
     ):
         if not is_singular:
             continue
-        lam = structure.factor(x[here])
-        rank = int(np.linalg.matrix_rank(lam))
-        if rank == 0:
-            words.append(f"no variance between levels of {name}")
-        else:
-            words.append(
-                f"the {structure.k} effects of {name} vary in {rank} direction{'s' * (rank > 1)} only"
-            )
+        for part, own, _ in [(structure, slice(None), None)] if structure.linear else structure.slices():
+            if isinstance(part, ScaledCorrelation):
+                at_limit = part.boundary_words(x[here][own])
+                words += [f"{at_limit} ({part.name}, {name})"] if at_limit else []
+            else:
+                words += _rank_words(part.factor(x[here][own]), name)
     return "; ".join(words)
+
+
+def _rank_words(lam: Array, name: str) -> list[str]:
+    rank, k = int(np.linalg.matrix_rank(lam)), len(lam)
+    if rank == k:
+        return []
+    if rank == 0:
+        return [f"no variance between levels of {name}"]
+    return [f"the {k} effects of {name} vary in {rank} direction{'s' * (rank > 1)} only"]

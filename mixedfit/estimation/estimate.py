@@ -11,7 +11,7 @@ import numpy as np
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import EXACT_FIT, LOST_RESIDUAL, ModelError
 from mixedfit.core.linalg import inverse
-from mixedfit.covariance import BlockDiagonal
+from mixedfit.covariance import BlockDiagonal, CovarianceStructure, ScaledCorrelation
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.likelihood.by_rows import Rows
 from mixedfit.likelihood.criterion import Criterion, Evaluation
@@ -22,7 +22,7 @@ from .convergence import Convergence, convergence_of
 from .degenerate import Settled, settled
 from .optimize import Optimum
 from .search import compiled_search, minimise_criterion
-from .starts import further_starts, identity_start, moment_start, to_canonical
+from .starts import further_starts, identity_start, moment_start, structured_starts, to_canonical
 
 __all__ = ["Control", "Estimate", "estimate"]
 
@@ -37,6 +37,15 @@ FURTHER_EVALUATIONS = 40
 
 LOST_DIGITS = 1e-2
 """Difference of the criterion from cross-products and by rows beyond which standard errors have lost digits too."""
+
+STRUCTURED_EXACT_FIT = (
+    "the residual variance goes to 0 beside the covariance structure of the random effects: these stand for the rows "
+    "themselves. Hold it at a small value, .fit(sigma=...), or choose a structure with fewer parameters."
+)
+"""Message for models whose structure leaves no residual variance."""
+
+LEAST_SHARE, ZERO_SHARE = 1e-14, 1e-5
+"""Shares of the least-squares residual variance: the least that digits determine, and one that counts as going to 0."""
 
 SAME = 1e-4
 """Difference of the criterion up to which two starts count as having reached the same optimum."""
@@ -143,8 +152,9 @@ def estimate(
     inner = moment_start(canonical) if start is None else to_canonical(canonical, np.asarray(start, float))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # at trial points far away
         optimum, found = _search(canonical, inner, control, report)
+        linear = all(structure.linear for structure in canonical.structures)
         result = Settled(optimum, None, "positive")
-        if rows is not None and canonical.n_theta:
+        if rows is not None and canonical.n_theta and linear:
             result = settled(canonical, rows, (optimum, *found), control.tolerance, control.max_evaluations)
     optimum = result.optimum
     theta, singular = _to_formula(canonical, optimum.x)
@@ -154,8 +164,11 @@ def estimate(
             raise ModelError(LOST_RESIDUAL)
         evaluation.set_precise(result.by_rows.value, result.by_rows.prss)
     share = evaluation.tail.prss / cross.n if evaluation.tail.ok else 0.0
-    if share < (1e-18 if optimum.reached else 1e-9) and (sigma is None or not evaluation.tail.ok):
-        raise ModelError(EXACT_FIT)
+    if not linear and sigma is None and LEAST_SHARE < share < ZERO_SHARE and optimum.decrement < 1e-3:
+        optimum = replace(optimum, reached=True)
+        result = Settled(optimum, None, "zero")
+    elif share < (1e-18 if optimum.reached else 1e-9) and (sigma is None or not evaluation.tail.ok):
+        raise ModelError(EXACT_FIT if linear else STRUCTURED_EXACT_FIT)
     convergence = convergence_of(canonical, optimum, singular, names, result.residual)
     agreed = sum(o.reached and o.point.value <= optimum.point.value + SAME for o in found)
     return Estimate(theta, evaluation, convergence, len(found), agreed)
@@ -165,6 +178,7 @@ def _search(
     criterion: Criterion, start: Array, control: Control, report: Callable[[int, float], None] | None
 ) -> tuple[Optimum, list[Optimum]]:
     """Return the lowest optimum, and where the searches from all starts ended."""
+    linear = all(structure.linear for structure in criterion.structures)
     large = criterion.cross.q_tail > LARGE_TAIL
     search = partial(
         minimise_criterion,
@@ -174,6 +188,8 @@ def _search(
         report=report,
     )
     optimum = boundary_search(criterion, search, start, control.max_evaluations)
+    if not linear:
+        return _from_structured_starts(criterion, search, optimum, control)
     inside = bool(np.all(optimum.x[criterion.diagonal] > 0.0))
     left = control.max_evaluations - optimum.evaluations
     if criterion.n_theta and left > 0 and (not optimum.reached or not (inside or large)):
@@ -183,6 +199,21 @@ def _search(
     wanted = control.starts or (min(2 + 4 * criterion.n_theta, MOST_STARTS) if few else 1)
     for further in further_starts(criterion, wanted - 1) if criterion.n_theta else ():
         other = _further_search(criterion, search, further, optimum, control.max_evaluations)
+        found.append(other)
+        optimum = _better(optimum, other)
+    return optimum, found
+
+
+def _from_structured_starts(
+    criterion: Criterion, search: Callable[..., Optimum], optimum: Optimum, control: Control
+) -> tuple[Optimum, list[Optimum]]:
+    """Return the lowest of the optimum known and those from other starts, for structures that are not linear."""
+    found = [optimum]
+    for start in structured_starts(criterion, control.starts)[1:]:
+        try:
+            other = boundary_search(criterion, search, start, control.max_evaluations)
+        except ModelError:
+            continue
         found.append(other)
         optimum = _better(optimum, other)
     return optimum, found
@@ -210,19 +241,26 @@ def _further_search(
 def _to_formula(criterion: Criterion, x: Array) -> tuple[Array, tuple[bool, ...]]:
     """Return θ in the formula's basis and, for each block, whether its covariance is singular."""
     parts, singular = [], []
-    for f, (here, structure) in enumerate(zip(criterion.slices, criterion.structures, strict=True)):
-        lam = structure.factor(x[here])
-        missing = int(np.sum(np.diag(lam) == 0))
-        root = inverse(criterion.cross.basis[f]) @ lam
-        theta = structure.theta_from_root(root)
-        if missing:
-            theta = _keep_rank(structure, theta, missing)
-        parts.append(theta)
-        singular.append(missing > 0)
+    for f, (here, block) in enumerate(zip(criterion.slices, criterion.structures, strict=True)):
+        back, any_missing = inverse(criterion.cross.basis[f]), False
+        for structure, t, e in (
+            [(block, slice(0, block.n_theta), slice(0, block.k))] if block.linear else block.slices()
+        ):
+            own = x[here][t]
+            if isinstance(structure, ScaledCorrelation):
+                parts.append(structure.change_units(own, back[e, e]))
+                any_missing |= bool(structure.boundary_words(own))
+                continue
+            lam = structure.factor(own)
+            missing = int(np.sum(np.diag(lam) == 0))
+            theta = structure.theta_from_root(back[e, e] @ lam)
+            parts.append(_keep_rank(structure, theta, missing) if missing else theta)
+            any_missing |= missing > 0
+        singular.append(any_missing)
     return (np.concatenate(parts) if parts else np.zeros(0)), tuple(singular)
 
 
-def _keep_rank(structure: BlockDiagonal, theta: Array, missing: int) -> Array:
+def _keep_rank(structure: CovarianceStructure, theta: Array, missing: int) -> Array:
     """Return θ with the `missing` relatively smallest elements of λ's diagonal set to 0."""
     lam = structure.factor(theta)
     rows = np.linalg.norm(lam, axis=1)

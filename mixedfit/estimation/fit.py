@@ -16,6 +16,7 @@ from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads, inverse
 from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
 from mixedfit.crossproducts.responses import with_response
+from mixedfit.crossproducts.ridges import confounded_with_residual
 from mixedfit.design.design import Design, check_identifiable
 from mixedfit.likelihood.by_rows import rows_of
 from mixedfit.likelihood.criterion import Criterion, Evaluation
@@ -98,7 +99,9 @@ class Fit:
         """Well-conditioned coordinates of all λ̃ at the fit."""
         criterion = self.evaluation.criterion
         lams = [np.array(lam) for lam in self.evaluation.tail.lams]
-        return chart_at(lams, criterion.derivatives(self.theta), self.cross.basis)
+        structures = [block.structure for block in self.design.blocks]
+        thetas = [self.theta[here] for here in self.design.theta_slices]
+        return chart_at(lams, criterion.derivatives(self.theta), self.cross.basis, structures, thetas)
 
     @lazy
     def omega(self) -> tuple[Array, ...]:
@@ -362,7 +365,7 @@ def _fit_residual(
         outcome.theta,
         reml,
         sigma,
-        unidentified_verdict(outcome.convergence, _ridge_names(design, found.cross)),
+        unidentified_verdict(outcome.convergence, _ridge_names(design, found.cross, sigma)),
         outcome.evaluation,
         timing,
         found.residual,
@@ -396,14 +399,17 @@ def refit_design(fit: Fit, y: Array) -> Fit:
     return _estimated(design, cross, fit.reml, fit.theta, fit.held_sigma, None, None, timing)
 
 
-def _ridge_names(design: Design, cross: CrossProducts) -> list[str]:
+def _ridge_names(design: Design, cross: CrossProducts, sigma: float | None) -> list[str]:
     """Return the effects whose variances a ridge of the likelihood moves, such as ``(Intercept) | id``."""
-    return [
-        f"{effect} | {block.name}"
-        for block, moved in zip(design.blocks, cross.unidentified, strict=True)
-        for effect, own in zip(block.effects, np.diag(moved), strict=True)
-        if own
-    ]
+    names = []
+    for f, (block, moved) in enumerate(zip(design.blocks, cross.unidentified, strict=True)):
+        own = np.diag(moved).copy()
+        for part, here in confounded_with_residual(design, f):
+            own[here] = False
+            if sigma is None:
+                names += [f"{part.name}(… | {block.name})", "residual"]
+        names += [f"{e} | {block.name}" for e, is_moved in zip(block.effects, own, strict=True) if is_moved]
+    return list(dict.fromkeys(names))
 
 
 def _estimated(
@@ -430,7 +436,7 @@ def _estimated(
             report=report,
             rows=lambda: rows_of(design, cross),
         )
-    convergence = unidentified_verdict(outcome.convergence, _ridge_names(design, cross))
+    convergence = unidentified_verdict(outcome.convergence, _ridge_names(design, cross, sigma))
     timing["optimisation"] = perf_counter() - begun
     timing["total"] = sum(timing.values())
     timing["starts"], timing["starts_agreed"] = outcome.starts, outcome.agreed

@@ -1,7 +1,8 @@
 """Standard deviations, correlations, σ and fixed effects: number, order, names and values.
 
-The order is lme4's: for every term its standard deviations
-and correlations in the order of θ (the lower triangle, column by column), then σ, then the fixed effects.
+The order is lme4's: for every term its standard deviations and correlations in the order of θ (the lower triangle,
+column by column), then σ, then the fixed effects. A structure such as ``ar1`` has natural parameters of its own: its
+standard deviations, then its correlations, range, decay or smoothness.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.linalg import inverse
 from mixedfit.core.options import check_one_of
+from mixedfit.covariance import Natural, ScaledCorrelation
+from mixedfit.crossproducts.ridges import confounded_with_residual
 from mixedfit.design.design import Design
 
 from .fit import Fit
@@ -38,7 +41,7 @@ __all__ = [
     "variance_parameters",
 ]
 
-Kind = Literal["sd", "correlation", "sigma", "residual", "fixed"]
+Kind = Literal["sd", "correlation", "range", "decay", "smoothness", "sigma", "residual", "fixed"]
 
 Names = Literal["lme4", "long", "words"]
 """Row labels: ``.sig01``; ``sd_(Intercept)|Subject``; "SD of (Intercept) | Subject"."""
@@ -56,11 +59,15 @@ class Parameter:
         lme4's longer name: ``sd_Days|Subject``, ``cor_Days.(Intercept)|Subject``, ``sigma``.
     words : str
         Name in words, such as "SD of Days | Subject".
-    kind : {"sd", "correlation", "sigma", "residual", "fixed"}
+    kind : {"sd", "correlation", "range", "decay", "smoothness", "sigma", "residual", "fixed"}
     block : int
         Index in `design.blocks`, −1 for σ, residual parameters and fixed effects.
     first, second : int
         Effects in the block (the same for a standard deviation); for others their position.
+    place : int
+        Of a natural parameter of a structure: its position among the block's θ; −1 for others.
+    lower, upper : float
+        Bounds of a natural parameter of a structure.
     """
 
     name: str
@@ -70,13 +77,20 @@ class Parameter:
     block: int
     first: int
     second: int
+    place: int = -1
+    lower: float = -np.inf
+    upper: float = np.inf
 
 
 def variance_parameters(design: Design, *, with_sigma: bool = True) -> tuple[Parameter, ...]:
     """Return the standard deviations and correlations of a design and, by default, σ."""
     out: list[Parameter] = []
     for f, block in enumerate(design.blocks):
-        for part, _, here in block.structure.slices():
+        for part, t, here in block.structure.slices():
+            if isinstance(part, ScaledCorrelation):
+                for i, own in enumerate(part.natural_parameters(block.effects[here])):
+                    out.append(_natural_parameter(len(out) + 1, block.name, own, f, t.start + i, here.start))
+                continue
             for i, j in _pairs(part.k, part.invariance == "linear"):
                 out.append(
                     _random_parameter(len(out) + 1, block.name, block.effects[here], f, here.start, i, j)
@@ -84,6 +98,36 @@ def variance_parameters(design: Design, *, with_sigma: bool = True) -> tuple[Par
     if with_sigma:
         out.append(Parameter(".sigma", "sigma", "residual SD", "sigma", -1, 0, 0))
     return tuple(out)
+
+
+_PREFIX = {"sd": "sd", "correlation": "cor", "range": "range", "decay": "decay", "smoothness": "smoothness"}
+"""Beginnings of long names, by kind."""
+
+
+def _natural_parameter(
+    number: int, group: str, own: Natural, block: int, place: int, start: int
+) -> Parameter:
+    effect = start + max(own.effect, 0)
+    return Parameter(
+        f".sig{number:02d}",
+        f"{_PREFIX[own.kind]}_{own.name}|{group}",
+        f"{own.words} | {group}",
+        own.kind,
+        block,
+        effect,
+        effect if own.kind == "sd" else effect + 1,
+        place,
+        own.lower,
+        own.upper,
+    )
+
+
+def _part_of(fit: Fit, parameter: Parameter) -> tuple[ScaledCorrelation, slice, slice, int]:
+    """Return the structure of a natural parameter, its slices of the block's θ and effects, and the position in it."""
+    for part, t, e in fit.design.blocks[parameter.block].structure.slices():
+        if t.start <= parameter.place < t.stop and isinstance(part, ScaledCorrelation):
+            return part, t, e, parameter.place - t.start
+    raise AssertionError("a natural parameter belongs to a structure")
 
 
 def _pairs(k: int, correlated: bool) -> Iterable[tuple[int, int]]:
@@ -148,6 +192,10 @@ def _value(fit: Fit, parameter: Parameter) -> float:
         return fit.sigma
     if parameter.kind == "fixed":
         return float(fit.beta[parameter.first])
+    if parameter.place >= 0:
+        part, t, _, at = _part_of(fit, parameter)
+        value = float(part.natural(fit.theta[fit.design.theta_slices[parameter.block]][t])[0][at])
+        return fit.sigma * value if parameter.kind == "sd" else value
     if parameter.kind == "residual" and fit.residual is not None:
         return float(fit.residual.model.natural(fit.residual.x)[parameter.first].value)
     omega = fit.omega[parameter.block]
@@ -163,11 +211,17 @@ def on_boundary(fit: Fit, parameter: Parameter) -> bool:
 
     A correlation is evaluate in the basis of the fit: far from a covariate's origin, one of −1 + 1e-13 may be inside.
     """
+    if parameter.place >= 0:
+        part, t, _, at = _part_of(fit, parameter)
+        return bool(part.on_boundary(fit.theta[fit.design.theta_slices[parameter.block]][t])[at])
     if parameter.kind == "sd":
         return bool(fit.omega[parameter.block][parameter.first, parameter.first] == 0)
     if parameter.kind == "correlation":
-        if np.isnan(_value(fit, parameter)):
+        rho = _value(fit, parameter)
+        if np.isnan(rho):
             return True
+        if not fit.design.blocks[parameter.block].structure.linear:
+            return bool(1.0 - abs(rho) <= AT_LIMIT**2)
         wedge, _, size = _wedge(fit, parameter)
         return bool(np.linalg.norm(wedge) <= AT_LIMIT * size)
     if parameter.kind == "residual" and fit.residual is not None:
@@ -177,9 +231,14 @@ def on_boundary(fit: Fit, parameter: Parameter) -> bool:
 
 def is_identified(fit: Fit, parameter: Parameter) -> bool:
     """Return whether the design tells a standard deviation or correlation apart from the others."""
-    if parameter.kind not in ("sd", "correlation") or fit.convergence.status != "unidentified":
+    if parameter.kind == "sigma" and fit.convergence.status == "unidentified":
+        return not any(confounded_with_residual(fit.design, f) for f in range(len(fit.design.blocks)))
+    if parameter.kind in ("sigma", "fixed") or fit.convergence.status != "unidentified":
         return True
     moved, own = fit.cross.unidentified[parameter.block], [parameter.first, parameter.second]
+    if parameter.place >= 0:
+        here = _part_of(fit, parameter)[2]
+        return not moved[here, here].any()
     return not moved[np.ix_(own, own)].any()
 
 
@@ -210,7 +269,7 @@ def _wedge(fit: Fit, parameter: Parameter) -> tuple[Array, Array, float]:
         Σ |minor of R⁻¹| |λ̃_a||λ̃_b| over pairs of rows.
     """
     chart, f = fit.chart, parameter.block
-    lam, slopes, back = chart.lams[f], chart.roots[f].basis, inverse(chart.bases[f])
+    lam, slopes, back = chart.lams[f], chart.linear_basis(f), inverse(chart.bases[f])
     i, j = parameter.first, parameter.second
     lengths = np.linalg.norm(lam, axis=1)
     wedge, slope, size = np.zeros((lam.shape[1],) * 2), np.zeros((len(slopes), *(lam.shape[1],) * 2)), 0.0
@@ -241,6 +300,8 @@ def jacobian(fit: Fit, parameters: Sequence[Parameter]) -> Array:
             row[:] = np.nan
         elif parameter.kind == "sigma":
             row[-1] = 0.5 * fit.sigma
+        elif not fit.design.blocks[parameter.block].structure.linear:
+            row[:] = _slope_in_block(fit, parameter)
         else:
             here = fit.chart.slices[parameter.block]
             root, slope = fit.chart.formula_roots[parameter.block], fit.chart.root_slopes[parameter.block]
@@ -254,6 +315,31 @@ def jacobian(fit: Fit, parameters: Sequence[Parameter]) -> Array:
             else:
                 row[here] = _correlation_slope(fit, parameter, relative[:, i] + relative[:, j])
     return out
+
+
+def _slope_in_block(fit: Fit, parameter: Parameter) -> Array:
+    """Return a row of `jacobian` for a parameter of a block with a structure that is not linear."""
+    row, here = np.zeros(fit.theta.size + 1), fit.chart.slices[parameter.block]
+    if parameter.place >= 0:
+        part, t, e, at = _part_of(fit, parameter)
+        theta = fit.theta[fit.design.theta_slices[parameter.block]][t]
+        values, slopes = part.natural(theta)
+        units = part.unit_slopes(inverse(fit.chart.bases[parameter.block])[e, e])
+        unit = fit.sigma if parameter.kind == "sd" else 1.0
+        row[here.start + t.start : here.start + t.stop] = unit * slopes[at] * units
+        row[-1] = 0.5 * fit.sigma * values[at] if parameter.kind == "sd" else 0.0
+        return row
+    change = fit.chart.formula_directions[parameter.block]
+    lam = fit.lam[parameter.block]
+    omega, i, j = lam @ lam.T, parameter.first, parameter.second
+    if i == j:
+        row[here] = 0.5 * fit.sigma * change[:, i, i] / np.sqrt(omega[i, i])
+        row[-1] = 0.5 * fit.sigma * np.sqrt(omega[i, i])
+        return row
+    below = np.sqrt(omega[i, i] * omega[j, j])
+    relative = 0.5 * (change[:, i, i] / omega[i, i] + change[:, j, j] / omega[j, j])
+    row[here] = change[:, i, j] / below - omega[i, j] / below * relative
+    return row
 
 
 def _correlation_slope(fit: Fit, parameter: Parameter, relative: Array) -> Array:
@@ -271,10 +357,7 @@ def _correlation_slope(fit: Fit, parameter: Parameter, relative: Array) -> Array
 
 def covariance_slopes(fit: Fit) -> list[Array]:
     """Return ∂Ω/∂η of every block, shape (n_theta_f, k, k) each."""
-    return [
-        fit.sigma**2 * (d @ root.T + root @ d.transpose(0, 2, 1))
-        for d, root in zip(fit.chart.root_slopes, fit.chart.formula_roots, strict=True)
-    ]
+    return [fit.sigma**2 * change for change in fit.chart.formula_directions]
 
 
 def choose(parameters: Sequence[Parameter], wanted: str | Iterable[str] | None) -> IntArray:

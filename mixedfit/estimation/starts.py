@@ -9,19 +9,21 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
+from mixedfit.covariance import CovarianceStructure, ScaledCorrelation
 from mixedfit.likelihood.criterion import Criterion
 
-__all__ = ["further_starts", "identity_start", "moment_start", "to_canonical"]
+__all__ = ["further_starts", "identity_start", "moment_start", "structured_starts", "to_canonical"]
 
 START_LIMIT = 1e3
 """Largest relative SD that a search starts from, in units where effects have unit root mean square. Far beyond it,
 rounding loses the identity in λᵀZᵀZλ + I, and values of the criterion are wrong."""
 
 
-def moment_start(criterion: Criterion) -> Array:
+def moment_start(criterion: Criterion, number: int = 0) -> Array:
     """Return θ with variances from the between-level mean squares of the least-squares residuals.
 
-    For one effect, E(Z_jᵀr)² ≈ σ² a_j + τ² a_j² with a_j = Z_jᵀZ_j; summed over levels.
+    For one effect, E(Z_jᵀr)² ≈ σ² a_j + τ² a_j² with a_j = Z_jᵀZ_j; summed over levels. `number` counts the
+    correlations with which structures that are not linear may start.
     """
     ratios = []
     for structure, (gram, response) in zip(criterion.structures, _level_products(criterion), strict=True):
@@ -34,11 +36,39 @@ def moment_start(criterion: Criterion) -> Array:
         sigma_squared = float(np.clip(1.0 - sum(s.sum() for s in shares), 0.05, 1.0))
     if criterion.sigma is not None:
         sigma_squared = (criterion.sigma / criterion.cross.fixed.scale) ** 2
+    sds = np.clip(np.sqrt(np.concatenate([np.zeros(0), *shares]) / sigma_squared), 0.1, 1e3)
     theta = identity_start(criterion)
-    theta[criterion.diagonal] = np.clip(
-        np.sqrt(np.concatenate([np.zeros(0), *shares]) / sigma_squared), 0.1, 1e3
-    )
+    if all(structure.linear for structure in criterion.structures):
+        theta[criterion.diagonal] = sds
+        return theta
+    at = 0
+    for part, here in _parts(criterion):
+        own = sds[at : at + part.k]
+        if isinstance(part, ScaledCorrelation):
+            theta[here] = part.starts(own)[number % len(part.starts(own))]
+        else:
+            theta[here.start + np.array(part.diagonal)] = own
+        at += part.k
     return theta
+
+
+def _parts(criterion: Criterion) -> list[tuple[CovarianceStructure, slice]]:
+    pairs = zip(criterion.slices, criterion.structures, strict=True)
+    return [own for here, structure in pairs for own in structure.parts_at(here.start)]
+
+
+def structured_starts(criterion: Criterion, wanted: int | None) -> list[Array]:
+    """Return points to start from with structures that are not linear: correlations and ranges of several sizes.
+
+    Parameters
+    ----------
+    criterion : Criterion
+        In the basis of the cross-products.
+    wanted : int or None
+        Number of points; by default as many as the structure with most values has.
+    """
+    most = max(len(p.starts(np.ones(p.k))) for p, _ in _parts(criterion) if isinstance(p, ScaledCorrelation))
+    return [moment_start(criterion, number) for number in range(wanted or most)]
 
 
 def identity_start(criterion: Criterion) -> Array:
@@ -55,6 +85,9 @@ def to_canonical(criterion: Criterion, theta: Array) -> Array:
     theta = np.clip(theta, -1e100, 1e100)  # squares must not overflow
     parts = []
     for s, here, basis in zip(criterion.structures, criterion.slices, criterion.cross.basis, strict=True):
+        if not s.linear:
+            parts.append(s.change_units(theta[here], basis))
+            continue
         root = basis @ s.factor(theta[here])
         sds = np.linalg.norm(root, axis=1, keepdims=True)
         parts.append(s.theta_from_root(root * (START_LIMIT / np.maximum(sds, START_LIMIT))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,7 +15,16 @@ import pandas as pd
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import DataError
 from mixedfit.core.json_index import pack_labels, unpack_index
-from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
+from mixedfit.covariance import (
+    STRUCTURES,
+    BlockDiagonal,
+    CovarianceStructure,
+    Diagonal,
+    ScaledCorrelation,
+    Unstructured,
+    structure_from,
+    structure_record,
+)
 from mixedfit.crossproducts.crossprod import cross_products
 from mixedfit.design.design import Design, ManyLevelFactor, RandomBlock
 from mixedfit.design.excluded import Excluded
@@ -89,7 +98,10 @@ def design_header(design: Design) -> dict[str, Any]:
         {
             **_named(block.grouping),
             "effects": block.effects,
-            "terms": [[part.invariance, part.k] for part in block.structure.parts],
+            "terms": [
+                structure_record(part) if isinstance(part, ScaledCorrelation) else [part.invariance, part.k]
+                for part in block.structure.parts
+            ],
             "sources": block.sources,
         }
         for block in design.blocks
@@ -157,12 +169,14 @@ def read(path: str | Path, others: Mapping[str, Rebuild] | None = None) -> Any:
         raise DataError(f"{path} is not a fit saved by mixedfit, or is damaged{reason}.") from None
 
 
-def _structure(kind: str, k: int) -> CovarianceStructure:
-    return Unstructured(k) if kind == "linear" else Diagonal(k)
+def _structure(record: Sequence[Any]) -> CovarianceStructure:
+    if record[0] in STRUCTURES:
+        return structure_from(record)
+    return Unstructured(record[1]) if record[0] == "linear" else Diagonal(record[1])
 
 
 def _block(stored: Mapping[str, Any], codes: Array, z: Array) -> RandomBlock:
-    parts = tuple(_structure(kind, k) for kind, k in stored["terms"])
+    parts = tuple(_structure(record) for record in stored["terms"])
     grouping = Grouping(stored["name"], codes.astype(np.int64), unpack_index(stored["levels"]))
     sizes, sources = tuple(p.k for p in parts), tuple(stored.get("sources", ()))
     return RandomBlock(grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), sizes, sources)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.names import same_effect
+from mixedfit.covariance import ScaledCorrelation
 
 from .fit import Fit
 
@@ -27,6 +28,7 @@ __all__ = [
     "response_name",
     "scaled_residuals",
     "standard_errors",
+    "structure_rows",
     "variance_table",
 ]
 
@@ -58,18 +60,38 @@ def coefficient_covariance(fit: Fit) -> pd.DataFrame:
 def variance_table(fit: Fit) -> pd.DataFrame:
     """Return variances, covariances, SDs and correlations; see `MixedResults.varcorr`."""
     rows: list[_Row] = []
-    for block, omega in zip(fit.design.blocks, fit.omega, strict=True):
-        at = 0
-        for number, (part, size) in enumerate(zip(block.structure.parts, block.term_sizes, strict=True)):
+    for block, omega, own in zip(fit.design.blocks, fit.omega, fit.design.theta_slices, strict=True):
+        for number, (part, t, here) in enumerate(block.structure.slices()):
             name = block.name if number == 0 else f"{block.name}.{number}"
-            here = slice(at, at + size)
+            if isinstance(part, ScaledCorrelation):
+                rows += structure_rows(name, part, block.effects[here], fit.theta[own][t], fit.sigma)
+                continue
             rows += _term_rows(name, block.effects[here], omega[here, here], part.invariance == "linear")
-            at += size
     rows.append(("Residual", None, None, fit.sigma**2, fit.sigma))
     table = pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
     for position, column in ((1, "var1"), (2, "var2")):
         table[column] = pd.Series([row[position] for row in rows], dtype=object)
     return table
+
+
+def structure_rows(
+    name: str, part: ScaledCorrelation, effects: tuple[str, ...], theta: Array, sigma: float
+) -> list[_Row]:
+    """Return the rows of a structure such as ``ar1``: standard deviations, then its other natural parameters.
+
+    One standard deviation of all effects has the first and the last effect as its name.
+    """
+    shown = (f"{effects[0]} … {effects[-1]}",) if part.homogeneous else effects
+    values = part.natural(theta)[0]
+    rows: list[_Row] = []
+    at = 0
+    for own, value in zip(part.natural_parameters(effects), values, strict=True):
+        if own.kind == "sd":
+            rows.append((name, shown[at], None, float(sigma * value) ** 2, float(sigma * value)))
+            at += 1
+        else:
+            rows.append((name, shown[0], f"{own.kind} ({own.name})", float("nan"), float(value)))
+    return rows
 
 
 def _term_rows(name: str, effects: tuple[str, ...], omega: Array, correlated: bool) -> list[_Row]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -20,7 +20,8 @@ from mixedfit.core.options import check_one_of
 
 from .groupings import GroupingFactor, read_groupings
 from .order import in_order_of_appearance
-from .r_syntax import as_call, hint, readable, refuse_bar_in_call, refuse_bare_bar
+from .r_syntax import as_call, hint, readable, refuse_bare_bar
+from .structures import NAMES, StructureCall, places_of, read_structure
 from .tokens import Piece, at_depth_zero, check_brackets, closing, first_line, join, pieces_of, strip_brackets
 
 __all__ = ["Expand", "GroupingFactor", "ParsedFormula", "RandomTerm", "parse_formula", "random_key"]
@@ -47,6 +48,12 @@ class RandomTerm:
         One formula if correlated or expanded by contrasts; otherwise one for each effect.
     span : tuple of int
         First and one-past-last character in the formula's text.
+    structure : str
+        Name of the covariance structure if the term is written as a call, such as "cs"; else empty.
+    places : tuple of str
+        Columns with the times or coordinates of a structure of places.
+    by_level : bool
+        Whether only the order of the levels of the one place column counts, as in ``ar1(0 + factor(t) | g)``.
     """
 
     effects: str
@@ -54,14 +61,18 @@ class RandomTerm:
     correlated: bool
     parts: tuple[Any, ...]
     span: tuple[int, int]
+    structure: str = ""
+    places: tuple[str, ...] = ()
+    by_level: bool = False
 
     @property
     def n_structures(self) -> int:
         """Parts of the covariance of a level's effects: one when correlated, otherwise one for each effect."""
-        return 1 if self.correlated else sum(len(list(part)) for part in self.parts)
+        return 1 if self.correlated or self.structure else sum(len(list(part)) for part in self.parts)
 
     def __str__(self) -> str:
-        return f"({self.effects} {'|' if self.correlated else '||'} {self.group.name})"
+        bar = "|" if self.correlated or self.structure else "||"
+        return f"{self.structure}({self.effects} {bar} {self.group.name})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +118,9 @@ def parse_formula(text: str, *, expand: Expand = "levels") -> ParsedFormula:
     text : str
         For example ``"Reaction ~ Days + (Days | Subject)"``. Random terms: ``(1 | g)``, ``(x | g)`` (the same as
         ``(1 + x | g)``), ``(0 + x | g)``, ``(x || g)``, ``(1 | a/b)``, ``(1 | a:b)``; the right-hand side of a bar may
-        join columns by ``+ : * /`` and brackets, and has a term for each of its grouping factors. The rest is read by
-        formulaic; ``^`` inside a call means ``**``, as in R.
+        join columns by ``+ : * /`` and brackets, and has a term for each of its grouping factors. A name before the
+        bracket is a covariance structure (`structures.NAMES`): ``cs(1 + x | g)``, ``ar1(0 + time | g)``. The rest is
+        read by formulaic; ``^`` inside a call means ``**``, as in R.
     expand : {"levels", "contrasts"}
         What ``||`` makes of a factor: effects of all its levels, or of its contrasts (of all columns of the model
         matrix left of the bar, as afex and lme4 2 do).
@@ -158,7 +170,13 @@ def _parse(text: str, expand: Expand) -> ParsedFormula:
         raise FormulaError(f"nothing stands on the {side} of '~'.", source=text, start=pieces[tilde[0]].start)
     check_brackets(pieces, text)
     fixed, bars, offsets = _split_right(right, text)
-    random = tuple(term for bar in bars for term in _read_bar(bar, text, expand))
+    random = tuple(
+        term
+        for bar in bars
+        for term in (
+            _read_call(bar, text) if isinstance(bar, StructureCall) else _read_bar(bar, text, expand)
+        )
+    )
     _check_duplicates(random, text)
     fixed_text = join(fixed) or "1"
     return ParsedFormula(
@@ -174,14 +192,14 @@ def _parse(text: str, expand: Expand) -> ParsedFormula:
 
 def _split_right(
     pieces: Sequence[Piece], text: str
-) -> tuple[list[Piece], list[list[Piece]], tuple[str, ...]]:
+) -> tuple[list[Piece], list[list[Piece] | StructureCall], tuple[str, ...]]:
     """Return the fixed part, the random terms and the offsets of the right-hand side."""
     bare = [piece for piece in at_depth_zero(pieces) if piece.text in ("|", "||")]
     if bare:
         refuse_bare_bar(pieces, text)
         return [], [list(pieces)], ()
     fixed: list[Piece] = []
-    bars: list[list[Piece]] = []
+    bars: list[list[Piece] | StructureCall] = []
     offsets: list[str] = []
     position = 0
     while position < len(pieces):
@@ -200,8 +218,11 @@ def _split_right(
             _take_out(fixed, pieces, position, position, text)
             offsets.append(_offset_of(piece, text))
             position += 1
+        elif (call := read_structure(piece, text)) is not None:
+            _take_out(fixed, pieces, position, position, text)
+            bars.append(call)
+            position += 1
         else:
-            refuse_bar_in_call(piece, text)
             fixed.append(piece)
             position += 1
     hidden = next((p for p in fixed if p.text in ("|", "||")), None)
@@ -278,6 +299,21 @@ def _read_bar(pieces: Sequence[Piece], text: str, expand: Expand) -> list[Random
     return [RandomTerm(effects, group, correlated, parts, span) for group in read_groupings(right, text)]
 
 
+def _read_call(call: StructureCall, text: str) -> list[RandomTerm]:
+    """Return the random terms of a structure written as a call, one for each of its grouping factors."""
+    terms = _read_bar(call.pieces, text, "contrasts")
+    if not call.places:
+        return [replace(term, structure=call.name, correlated=call.name == "us") for term in terms]
+    bar = next(p for p in at_depth_zero(call.pieces) if p.text == "|")
+    left = call.pieces[: call.pieces.index(bar)]
+    effects, places, by_level = places_of(left, call.name, text)
+    parts = _effect_formulas(effects, True, text, (left[0].start, left[-1].end))
+    return [
+        replace(term, structure=call.name, correlated=False, parts=parts, places=places, by_level=by_level)
+        for term in terms
+    ]
+
+
 def _effect_formulas(effects: str, together: bool, text: str, span: tuple[int, int]) -> tuple[Any, ...]:
     """Return one formula, or one for each effect: ``(x || g)`` means ``(1 | g) + (0 + x | g)``, as in lme4.
 
@@ -304,7 +340,8 @@ def _check_duplicates(terms: Sequence[RandomTerm], text: str) -> None:
     for term in terms:
         for part in term.parts:
             for effect in part:
-                key = (":".join(sorted(term.group.columns)), str(effect), "effect")
+                kind = term.structure if NAMES[term.structure or "us"].coordinates else "effect"
+                key = (":".join(sorted(term.group.columns)), str(effect), kind)
                 if key in seen:
                     raise FormulaError(
                         f"the random effect '{effect}' of '{term.group.name}' stands in two terms; their "

@@ -11,7 +11,7 @@ from mixedfit.core.errors import FormulaError
 
 from .tokens import Piece, at_depth_zero, join, pieces_of, plain_name, strip_brackets
 
-__all__ = ["as_call", "hint", "readable", "refuse_bar_in_call", "refuse_bare_bar", "unquoted"]
+__all__ = ["as_call", "hint", "readable", "refuse_bare_bar", "unquoted"]
 
 _IDIOMS = (
     (r"\bcbind\s*\(", "A model has one response: fit the columns of cbind(...) one by one."),
@@ -128,20 +128,6 @@ def as_call(expression: str) -> str:
         or re.fullmatch(r"\w+\(.*\)", expression)
     )
     return expression if plain else f"I({expression.replace(' ^ ', ' ** ')})"
-
-
-def refuse_bar_in_call(piece: Piece, text: str) -> None:
-    """Raise `FormulaError` for a covariance structure that is written as a call, such as ``ar1(Days | Subject)``."""
-    found = re.match(r"(\w+)\((.*)\|", piece.text) if piece.kind == "python" else None
-    if found:
-        raise FormulaError(
-            f"the covariance structure '{found.group(1)}( … | … )' is not known.",
-            source=text,
-            start=piece.start,
-            end=piece.end,
-            advice="Random terms are (effects | group) for an unstructured and (effects || group) for a "
-            "diagonal covariance.",
-        )
 
 
 def refuse_bare_bar(pieces: Sequence[Piece], text: str) -> None:

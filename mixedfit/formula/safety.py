@@ -20,7 +20,7 @@ __all__ = ["CALLS", "check_is_plain"]
 
 CALLS = frozenset(
     {"log", "log2", "log10", "log1p", "exp", "expm1", "sqrt", "sin", "cos", "tan", "abs"}
-    | {"I", "poly", "bs", "ns", "cr", "cc", "scale", "center", "C", "Q"}
+    | {"I", "poly", "bs", "ns", "cr", "cc", "scale", "center", "C", "Q", "numFactor"}
 )
 """Functions that are allowed."""
 

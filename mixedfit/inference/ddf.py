@@ -13,6 +13,7 @@ from mixedfit.core.lazy import lazy
 from mixedfit.core.options import check_one_of
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
+from mixedfit.estimation.structures import has_structures, refuse_structures
 
 from .kenward_roger import KenwardRoger, KenwardRogerResult, check_kenward_roger
 from .satterthwaite import satterthwaite_df, satterthwaite_f_df
@@ -46,7 +47,8 @@ class Degrees:
     def name(self) -> str:
         """Name of the method, as tables print it."""
         if isinstance(self.method, KenwardRoger):
-            return f"Kenward-Roger ({self.method.information} information)"
+            first = ", first order" if has_structures(self.fit.design) else ""
+            return f"Kenward-Roger ({self.method.information} information{first})"
         words = {"satterthwaite": "Satterthwaite", "residual": "residual", "normal": "normal"}
         return words[self.method]
 
@@ -134,6 +136,12 @@ def degrees_of_freedom(fit: Fit, ddf: Ddf | None) -> Degrees:
         check_one_of("ddf", ddf, _NAMES)
     else:
         check_kenward_roger(fit)
+        if ddf.information == "observed":
+            refuse_structures(
+                fit.design,
+                "Kenward-Roger tests with observed information",
+                "Use KenwardRoger(information='expected') or 'satterthwaite'.",
+            )
     if fit.residual is not None:
         return cast(Degrees, StructuredDegrees(fit, ddf))
     return Degrees(fit, ddf)

@@ -4,6 +4,10 @@ Kenward & Roger (1997), Biometrics 53:983, section 2, for V linear in its parame
 pbkrtest (Halekoh & Højsgaard 2014, J. Stat. Softw. 59(9)). With G_i = ∂V/∂ψ_i, M_i = XᵀV⁻¹G_iV⁻¹X and
 Q_ij = XᵀV⁻¹G_iV⁻¹G_jV⁻¹X: Φ_A = Φ + 2Φ Σ_ij W_ij (Q_ij − M_iΦM_j) Φ, with W the covariance of ψ̂. All matrices are
 sums over levels in units where σ = 1. The derivative of V in σ² follows from V = σ²I + Σ ω_i G_i.
+
+V is not linear in the parameters of structures such as ``ar1``. For these ψ are any parameters, G_i the derivatives at
+the estimate, and the terms with second derivatives of V are left out, as by SAS's ``ddfm=kr(firstorder)``: the result
+then depends on the model only, not on the choice of its parameters.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import row_basis
 from mixedfit.core.options import check_one_of
-from mixedfit.covariance.block_diagonal import BlockDiagonal
+from mixedfit.covariance import BlockDiagonal, ScaledCorrelation
 from mixedfit.design.design import Design
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
@@ -130,8 +134,13 @@ class KenwardRogerResult:
         """
         fit = self.information.fit
         blocks, values = [], []
-        for block, lam in zip(fit.design.blocks, fit.chart.lams, strict=True):
+        for f, (block, lam) in enumerate(zip(fit.design.blocks, fit.chart.lams, strict=True)):
             omega, own = lam @ lam.T, []
+            if not block.structure.linear:
+                tangent = fit.chart.directions[f]
+                blocks.append(tangent)
+                values += _scaling(fit, f).tolist()
+                continue
             for a, b in _free(block.structure):
                 unit = np.zeros((block.k, block.k))
                 unit[a, b] = unit[b, a] = 1.0
@@ -275,6 +284,9 @@ class KenwardRogerResult:
         for block, changes, here in zip(
             fit.design.blocks, fit.chart.directions, fit.chart.slices, strict=True
         ):
+            if not block.structure.linear:
+                turned[here, here] = np.eye(block.structure.n_theta)
+                continue
             elements = np.array([changes[:, a, b] for a, b in _free(block.structure)])
             turned[here, here] = np.linalg.pinv(elements, rcond=1e-8)
         scale = np.zeros((1, self.elements[1].size + 1))
@@ -376,6 +388,17 @@ def f_scale(ell: Array, phi: Array, spreads: Array, w: Array) -> tuple[float, fl
     if not (df > 0 and factor > 0):
         return float("nan"), float("nan")
     return float(df), float(factor)
+
+
+def _scaling(fit: Fit, f: int) -> Array:
+    """Return c with Σ_a c_a ∂Ω̃/∂η_a = Ω̃ of a block with a structure that is not linear, shape (n_theta_f,)."""
+    structure, eta = fit.design.blocks[f].structure, fit.chart.eta[fit.chart.slices[f]]
+    return np.concatenate(
+        [
+            part.scaling(eta[t]) if isinstance(part, ScaledCorrelation) else 0.5 * eta[t]
+            for part, t, _ in structure.slices()
+        ]
+    )
 
 
 def _free(structure: BlockDiagonal) -> list[tuple[int, int]]:

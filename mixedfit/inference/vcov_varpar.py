@@ -20,16 +20,20 @@ from mixedfit.estimation.parameters import (
     is_identified,
     jacobian,
     on_boundary,
+    values_of,
     variance_parameters,
 )
 from mixedfit.estimation.residual_support import refuse_residual
+from mixedfit.estimation.structures import refuse_structures
 
 from .structured.standard_errors import structured_vcov
 
 __all__ = ["Scale", "standard_errors", "vcov_varpar"]
 
 Scale = Literal["sd", "variance", "cholesky"]
-"""Standard deviations, correlations and σ; variances, covariances and σ²; or the elements of σλ and σ²."""
+"""Standard deviations, correlations and σ; variances, covariances and σ²; or the elements of σλ and σ².
+
+Correlations and ranges of structures such as ``ar1`` are the same on the first two."""
 
 _SCALES = ("sd", "variance", "cholesky")
 
@@ -82,10 +86,13 @@ def _jacobian(fit: Fit, scale: Scale) -> Array:
     parameters = variance_parameters(fit.design, with_sigma=fit.held_sigma is None)
     if scale == "sd":
         return jacobian(fit, parameters)
+    if scale == "cholesky":
+        refuse_structures(fit.design, "elements of Cholesky factors", "Use scale='sd' or 'variance'.")
     out = np.zeros((len(parameters), fit.theta.size + 1))
-    slopes, theta_slopes = covariance_slopes(fit), _theta_slopes(fit)
+    slopes, theta_slopes = covariance_slopes(fit), _theta_slopes(fit) if scale == "cholesky" else np.zeros(0)
+    natural = jacobian(fit, parameters)
     at = 0
-    for row, p in zip(out, parameters, strict=True):
+    for i, (row, p) in enumerate(zip(out, parameters, strict=True)):
         if p.kind == "sigma":
             row[-1] = fit.sigma**2
         elif scale == "cholesky":
@@ -93,6 +100,8 @@ def _jacobian(fit: Fit, scale: Scale) -> Array:
             if fit.theta[at] == 0.0 and at in _diagonals(fit):
                 row[:] = np.nan
             at += 1
+        elif p.place >= 0:
+            row[:] = natural[i] * (2.0 * values_of(fit, [p])[0] if p.kind == "sd" else 1.0)
         elif p.kind == "sd" and on_boundary(fit, p):
             row[:] = np.nan
         else:

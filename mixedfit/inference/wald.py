@@ -42,8 +42,8 @@ def wald_intervals(
         Method for the degrees of freedom of the fixed effects.
     delta : bool
         Whether to compute intervals for variance parameters, by the delta method on the logarithm of standard
-        deviations and Fisher's z of correlations (Pinheiro & Bates 2000, section 2.4.3). If not, they are NaN, as in
-        lme4.
+        deviations (and ranges, decays, smoothness) and Fisher's z of correlations (Pinheiro & Bates 2000, section
+        2.4.3). If not, they are NaN, as in lme4.
     names : {"lme4", "long", "words"}
     """
     probability = 0.5 + 0.5 * check_level(level)
@@ -67,7 +67,15 @@ def wald_intervals(
                     limits[row] = (_bounded_limit(own, error, -z), _bounded_limit(own, error, z))
                 continue
             if p.kind != "fixed" and np.isfinite(error):
-                rest = complement(fit, p) if p.kind == "correlation" else None
+                if p.kind == "correlation" and p.lower > -1.0:  # Fisher's z on the parameter's own interval
+                    middle, half = 0.5 * (p.upper + p.lower), 0.5 * (p.upper - p.lower)
+                    own = (value - middle) / half, error / half
+                    limits[row] = (
+                        middle + half * wald_limit(p.kind, *own, -z),
+                        middle + half * wald_limit(p.kind, *own, z),
+                    )
+                    continue
+                rest = complement(fit, p) if p.kind == "correlation" and p.place < 0 else None
                 limits[row] = (
                     wald_limit(p.kind, value, error, -z, rest),
                     wald_limit(p.kind, value, error, z, rest),
@@ -89,11 +97,11 @@ def _bounded_limit(parameter: Natural, error: float, z: float) -> float:
 
 
 def wald_limit(kind: str, estimate: float, error: float, z: float, rest: float | None = None) -> float:
-    """Return estimate + z · error, for the logarithm of standard deviations and Fisher's z of correlations.
+    """Return estimate + z · error, for the logarithm of SDs, ranges and the like, and Fisher's z of correlations.
 
     `rest` is 1 − ρ² of a correlation, where it is known more exactly than from the correlation itself.
     """
-    if kind in ("sd", "sigma"):
+    if kind in ("sd", "sigma", "range", "decay", "smoothness"):
         return float(estimate * np.exp(z * error / estimate))
     if kind == "correlation":
         rest = 1.0 - estimate * estimate if rest is None else rest

@@ -92,7 +92,9 @@ class Criterion:
 
     @lazy
     def small(self) -> SmallModel | None:
-        """The model's arrays for compiled code, if it is small."""
+        """The model's arrays for compiled code, if it is small and θ ↦ λ is linear."""
+        if not all(structure.linear for structure in self.structures):
+            return None
         return small_model(self.cross, self.structures, self.reml)
 
     @lazy
@@ -115,12 +117,26 @@ class Criterion:
         return out
 
     def derivatives(self, theta: Array) -> list[Array]:
-        """Return ∂λ̃/∂θ of every block, shape (n_theta_f, k, k)."""
+        """Return ∂λ̃/∂θ of every block, shape (n_theta_f, k, k); zeros for a structure that is not linear."""
         out = []
         for structure, here, basis in zip(self.structures, self.slices, self.cross.basis, strict=True):
+            if not structure.linear:
+                out.append(np.zeros((structure.n_theta, structure.k, structure.k)))
+                continue
             derivative = structure.derivative(theta[here])
             out.append(derivative if self.canonical else basis @ derivative)
         return out
+
+    def directions(self, f: int, theta: Array) -> Array:
+        """Return ∂(λ̃λ̃ᵀ)/∂θ of block f, shape (n_theta_f, k, k)."""
+        out, basis = self.structures[f].directions(theta[self.slices[f]]), self.cross.basis[f]
+        return out if self.canonical else basis @ out @ basis.T
+
+    def curvature_along(self, f: int, theta: Array, slope: Array) -> Array:
+        """Return Σ_ij slope_ij ∂²(λ̃λ̃ᵀ)_ij/∂θ∂θ of block f, shape (n_theta_f, n_theta_f)."""
+        basis = self.cross.basis[f]
+        own = slope if self.canonical else basis.T @ slope @ basis
+        return self.structures[f].curvature(theta[self.slices[f]], own)
 
     def at_sigma(self, sigma: float) -> Criterion:
         """Return the same function with σ held at another value, in units of y."""
@@ -133,11 +149,14 @@ class Criterion:
     def __call__(self, theta: Array) -> Evaluation:
         """Return the evaluation at θ, shape (n_theta,), whose derivatives are computed on first use."""
         theta = np.asarray(theta, dtype=float)
-        lams = self.factors(theta)
+        return Evaluation(self, theta, self.tail_at(self.factors(theta)))
+
+    def tail_at(self, lams: Sequence[Array]) -> Tail:
+        """Return the factorised tail at λ̃ of every block, shape (k, k) each."""
         if self.small is not None:
-            return Evaluation(self, theta, SmallTail(self.cross, lams, self.small))
+            return SmallTail(self.cross, lams, self.small)
         tail = DenseTail if self.cross.sparse is None else SparseTail
-        return Evaluation(self, theta, tail(self.cross, lams))
+        return tail(self.cross, lams)
 
 
 class Evaluation:
@@ -279,6 +298,12 @@ class Evaluation:
             trace = self._prepared.tail_information(place)
         return np.asarray(0.5 * (trace + trace.T) - self._score_part(f))
 
+    @lazy
+    def _slopes(self) -> dict[int, Array]:
+        """`slope` of the blocks whose structure is not linear."""
+        structures = self.criterion.structures
+        return {f: self.slope(f) for f in range(len(structures)) if not structures[f].linear}
+
     def _quick_slope(self, f: int) -> Array:
         """Return `slope` from Q λ⁻¹ where λ is well conditioned, which saves a matrix product."""
         lam = self.tail.lams[f]
@@ -299,6 +324,9 @@ class Evaluation:
             return self._derived.gradient
         parts = []
         for f, derivative in enumerate(self._derivatives):
+            if not self.criterion.structures[f].linear:
+                parts.append(np.einsum("aij,ij->a", self.directions[f], self._slopes[f]))
+                continue
             slope = 2.0 * (self._trace_part(f) - self._score_part(f) @ self.tail.lams[f])
             parts.append(np.einsum("aij,ij->a", derivative, slope))
         return np.concatenate(parts) if parts else np.zeros(0)
@@ -308,7 +336,11 @@ class Evaluation:
         """∂(λλᵀ)/∂θ of every block, shape (n_theta_f, k, k)."""
         return [
             d @ lam.T + lam @ d.transpose(0, 2, 1)
-            for d, lam in zip(self._derivatives, self.tail.lams, strict=True)
+            if structure.linear
+            else self.criterion.directions(f, self.theta)
+            for f, (d, lam, structure) in enumerate(
+                zip(self._derivatives, self.tail.lams, self.criterion.structures, strict=True)
+            )
         ]
 
     @lazy
@@ -335,6 +367,9 @@ class Evaluation:
         if c.sigma is None:
             rest -= np.outer(self.along, self.along) * (self.sigma_squared / self.tail.prss)
         for f, here in enumerate(c.slices):
+            if not c.structures[f].linear:
+                rest[here, here] += c.curvature_along(f, self.theta, self._slopes[f])
+                continue
             d = self._derivatives[f]
             slopes = self._quick_slope(f) @ d
             rest[here, here] += 2.0 * np.einsum("aij,bij->ab", d, slopes)

@@ -143,6 +143,11 @@ def _along_column(block: RandomBlock, effect: str | None, points: int) -> _Moved
 
 def _along_variable(recipe: Recipe, at: int, block: RandomBlock, effect: str | None, points: int) -> _Moved:
     """Return values of a variable with all columns made of it, other variables held."""
+    if any(len(point) > 1 for part in block.structure.parts for point in getattr(part, "points", ())[:1]):
+        raise ModelError(
+            f"the effects of {block.name!r} are at points with several coordinates, along which no single variable "
+            f"moves; their covariance matrix is fit.cov_re[{block.name!r}]."
+        )
     name = _name_of(recipe, at, block, effect)
     levels, own = levels_of(recipe, name), recipe.variables[name]
     values = np.linspace(own.low, own.high, points) if levels is None else levels

@@ -14,6 +14,8 @@ import numpy as np
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads, inverse
+from mixedfit.covariance.constrained_root import LinearRoot
+from mixedfit.covariance.unstructured import lower_factor
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.recipe import NewRows
 from mixedfit.estimation.fit import Fit
@@ -49,10 +51,12 @@ class JointCovariance:
         """A factorisation at `lams` of its own, not the fit's; a dense one holds the inverse over [tail X]."""
         fit = self.fit
         structures = tuple(block.structure for block in fit.design.blocks)
-        parts = [structure.theta_from_root(lam) for structure, lam in zip(structures, self.lams, strict=True)]
-        theta = np.concatenate(parts) if parts else np.zeros(0)
+        lams = [
+            structure.factor(structure.theta_from_root(lam)) if structure.linear else lower_factor(lam)
+            for structure, lam in zip(structures, self.lams, strict=True)
+        ]
         with blas_threads(1):
-            tail = Criterion(fit.cross, structures, True, fit.held_sigma, canonical=True)(theta).tail
+            tail = Criterion(fit.cross, structures, True, fit.held_sigma, canonical=True).tail_at(lams)
             if isinstance(tail, DenseTail):
                 tail.prepare(reml=True)
         return tail
@@ -258,6 +262,7 @@ def _shifted_roots(fit: Fit, axes: Array, t: float) -> list[Array]:
     """Return roots of Ω̃ + tR, R = Σ 2DDᵀ the sum of Ω̃'s second derivatives along the axes (λ̃ is linear in η)."""
     out = []
     for root, lam, here in zip(fit.chart.roots, fit.chart.lams, fit.chart.slices, strict=True):
+        assert isinstance(root, LinearRoot), "other structures were refused"
         along = np.einsum("ma,akl->mkl", axes[:, here], root.basis)
         out.append(np.hstack([lam, *(np.sqrt(2.0 * t) * along)]))
     return out

@@ -26,6 +26,7 @@ from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
 from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.estimation.simulate import simulate_response
+from mixedfit.estimation.structures import refuse_structures
 from mixedfit.inference.ddf import Ddf, method_named
 from mixedfit.inference.hypotheses.estimable import ColumnSpace
 from mixedfit.inference.kenward_roger import KenwardRoger, KenwardRogerResult, check_kenward_roger
@@ -129,6 +130,9 @@ class Predictor:
             refuse_residual(self.fit.design, "degrees of freedom of predictions are", 'Use ddf="normal".')
         if isinstance(method, KenwardRoger):
             check_kenward_roger(self.fit, pairs=method.information == "expected")
+            refuse_structures(
+                self.fit.design, "Kenward-Roger intervals of predictions", "Use ddf='satterthwaite'."
+            )
             return method
         check_one_of("ddf", method, get_args(get_args(PredictionDdf)[0]))
         return cast(Ddf, method)

@@ -291,8 +291,23 @@ def _random_rows(varcorr: pd.DataFrame) -> list[list[str]]:
         effect = name if isinstance(name, str) else ""
         earlier = varcorr[(varcorr["grp"] == group) & (varcorr["var2"] == effect)]["sdcor"]
         correlations = ["NaN" if np.isnan(v) else f"{v:.2f}" for v in earlier]
-        rows.append([str(group), effect, variance, deviation, *correlations])
+        structure = varcorr[
+            (varcorr["grp"] == group)
+            & (varcorr["var1"] == effect)
+            & varcorr["vcov"].isna()
+            & varcorr["var2"].notna()
+        ]
+        words = [_structure_word(*row) for row in zip(structure["var2"], structure["sdcor"], strict=True)]
+        rows.append([str(group), effect, variance, deviation, *correlations, *words])
     return rows
+
+
+def _structure_word(name: str, value: float) -> str:
+    """Return a parameter of a structure as text: ``0.81 (ar1)``, ``range 976.3 (exp)``."""
+    kind, structure = name.split(" ", 1)
+    if kind == "correlation":
+        return f"{value:.2f} {structure}"
+    return f"{kind} {value:.4g} {structure}"
 
 
 def _random_lines(s: Summary) -> list[str]:

@@ -14,12 +14,13 @@ from scipy.special import ndtri
 from mixedfit.core.distributions import t_quantile
 from mixedfit.core.errors import DataError, ModelError, nearest
 from mixedfit.core.options import check_level, check_one_of
+from mixedfit.covariance import ScaledCorrelation
 from mixedfit.design.frames import as_frame, column_names
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import variance_parameters
 from mixedfit.estimation.residual_words import residual_table
-from mixedfit.estimation.tables import group_coefficients, response_name, variance_table
+from mixedfit.estimation.tables import group_coefficients, response_name, structure_rows, variance_table
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.profile.profile import profile
@@ -130,9 +131,17 @@ def _variances(fit: Fit, level: float | None, method: str, scale: Scale) -> pd.D
     rows = []
     for group, first, second in _theta_order(fit):
         row = source[group, first, second]
+        own = (
+            second is not None
+            and str(second).endswith(")")
+            and bool(np.isnan(np.asarray(row.vcov, dtype=float)))
+        )
         name = first if second is None else f"{first}.{second}"
         term = f"{head[0 if second is None else 1]}__{name or 'Observation'}"
-        rows.append(("ran_pars", group, term, row.sdcor if scale == "sdcor" else row.vcov))
+        if own:
+            kind, name = str(second).rstrip(")").split(" (")
+            term = f"{'cor' if kind == 'correlation' else kind}__{name}"
+        rows.append(("ran_pars", group, term, row.sdcor if own or scale == "sdcor" else row.vcov))
     for label, value in residual_table(fit)["estimate"].items():
         rows.append(("ran_pars", "Residual", f"residual__{label}", float(value)))
     table = pd.DataFrame(rows, columns=["effect", "group", "term", "estimate"])
@@ -157,14 +166,19 @@ def _variances(fit: Fit, level: float | None, method: str, scale: Scale) -> pd.D
 def _theta_order(fit: Fit) -> list[tuple[str, str | None, str | None]]:
     """Return the keys of the rows of `varcorr` in the order of `variance_parameters`."""
     starts: dict[tuple[int, int], str] = {}
-    for f, block in enumerate(fit.design.blocks):
-        at = 0
-        for number, size in enumerate(block.term_sizes):
+    structures: dict[tuple[int, int], tuple[str, str | None, str | None]] = {}
+    for f, (block, own) in enumerate(zip(fit.design.blocks, fit.design.theta_slices, strict=True)):
+        for number, (part, t, here) in enumerate(block.structure.slices()):
             name = block.name if number == 0 else f"{block.name}.{number}"
-            starts.update({(f, i): name for i in range(at, at + size)})
-            at += size
+            starts.update({(f, i): name for i in range(here.start, here.stop)})
+            if isinstance(part, ScaledCorrelation):
+                made = structure_rows(name, part, block.effects[here], fit.theta[own][t], fit.sigma)
+                structures.update({(f, t.start + i): row[:3] for i, row in enumerate(made)})
     out: list[tuple[str, str | None, str | None]] = []
     for p in variance_parameters(fit.design, with_sigma=False):
+        if p.place >= 0:
+            out.append(structures[p.block, p.place])
+            continue
         names = fit.design.blocks[p.block].effects
         low, high = min(p.first, p.second), max(p.first, p.second)
         out.append((starts[p.block, p.first], names[low], None if low == high else names[high]))

@@ -15,6 +15,7 @@ from mixedfit.covariance import BlockDiagonal
 from mixedfit.covariance import Diagonal as DiagonalStructure
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
+from mixedfit.estimation.structures import refuse_structures
 
 from . import (
     Diagonal,
@@ -136,6 +137,7 @@ def place_priors(design: Design, cross: CrossProducts, priors: Mapping[str, Any]
     ModelError
         If a key is of no parameter of the model, or a prior does not fit its parameter.
     """
+    refuse_structures(design, "priors and posterior draws", "Fit it by REML, or write (effects | group).")
     names = [design.x_names[i] for i in cross.fixed.kept]
     known = known_keys(design, names)
     by_key = with_known_keys(_checked(priors), known)

@@ -20,7 +20,7 @@ from formulaic.parser.types import Factor
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import DataError, ModelError
 from mixedfit.core.lazy import lazy
-from mixedfit.design.frames import as_frame, column_names
+from mixedfit.design.frames import as_frame, column_names, days
 from mixedfit.design.grouping import Grouping
 from mixedfit.design.model_frame import ModelFrame, names_by_part
 from mixedfit.design.model_matrix import CONTEXT, Matrices, plain_matrices
@@ -230,7 +230,9 @@ class Recipe:
         usable(self)
         wanted = [*names, *others] or column_names(data)[:1]  # at least one column, for the number of rows
         table = as_frame(data, wanted)
-        return table, {name: column_values(self.variables[name], table[name]) for name in names}
+        dated = {name for term in self.parsed.random for name in term.places}
+        own = {name: days(table[name]) if name in dated else table[name] for name in names}
+        return table, {name: column_values(self.variables[name], column) for name, column in own.items()}
 
     def _fixed(self, columns: Mapping[str, pd.Series[Any]], n: int) -> Array:
         X = self._part("X", columns, n)

@@ -19,13 +19,14 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import BootstrapWarning, MixedfitError, ModelError, warn
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.progress import Progress
-from mixedfit.covariance import BlockDiagonal
+from mixedfit.covariance import BlockDiagonal, ScaledCorrelation
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
 from mixedfit.estimation.batch import BatchSearch
 from mixedfit.estimation.estimate import Control, estimate
 from mixedfit.estimation.fit import Fit, refit_design
 from mixedfit.estimation.parameters import Parameter
+from mixedfit.estimation.structures import has_structures
 
 from .sources import Sample
 from .statistic import Statistic
@@ -153,7 +154,12 @@ def _refit(fit: Fit, sample: Sample, r: int) -> Fit:
 
 def warm_start(fit: Fit) -> Array | None:
     """Return θ̂ as start, or None if it lies on the boundary, where gradients vanish."""
-    inside = all(np.all(np.diag(lam) > 1e-3) for lam in fit.lam)
+    inside = all(
+        np.all(np.diag(lam) > 1e-3)
+        for lam, b in zip(fit.lam, fit.design.blocks, strict=True)
+        if b.structure.linear
+    )
+    inside = inside and not (has_structures(fit.design) and fit.convergence.singular)
     return fit.theta if inside else None
 
 
@@ -353,8 +359,22 @@ def natural_values(
         _covariances(structure, replicates.theta[:, here], replicates.sigma) for structure, here in structures
     ]
     for column, parameter in zip(out.T, parameters, strict=True):
-        column[:] = _column(parameter, omegas, replicates)
+        if parameter.place >= 0:
+            structure, here = structures[parameter.block]
+            column[:] = _natural_column(parameter, structure, replicates.theta[:, here], replicates.sigma)
+        else:
+            column[:] = _column(parameter, omegas, replicates)
     return out
+
+
+def _natural_column(parameter: Parameter, structure: BlockDiagonal, theta: Array, sigma: Array) -> Array:
+    """Return a natural parameter of a structure such as ``ar1`` in every replicate, shape (n,)."""
+    for part, t, _ in structure.slices():
+        if t.start <= parameter.place < t.stop and isinstance(part, ScaledCorrelation):
+            at = parameter.place - t.start
+            values = np.array([part.natural(row[t])[0][at] for row in theta]).reshape(-1)
+            return np.asarray(sigma * values if parameter.kind == "sd" else values)
+    raise AssertionError("a natural parameter belongs to a structure")
 
 
 def _covariances(structure: BlockDiagonal, theta: Array, sigma: Array) -> Array:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
-from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
+from mixedfit.covariance import STRUCTURES, BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from mixedfit.covariance.residual.correlation import CorrelationStructure
 from mixedfit.covariance.residual.model import ResidualModel
 from mixedfit.design.design import Design, ManyLevelFactor, RandomBlock
@@ -30,8 +30,8 @@ def not_nested(smaller: Design, larger: Design) -> str:
     if not _fixed_within(smaller, larger, counted):
         return "fixed effects"
     for block in smaller.blocks:
-        for places in _parts(block):
-            if not any(_term_within(block, places, other, counted) for other in larger.blocks):
+        for part, places in _parts(block):
+            if not any(_term_within(block, part, places, other, counted) for other in larger.blocks):
                 return f"random effects of {block.name}"
     return _residual_not_nested(smaller.residual, larger.residual)
 
@@ -121,26 +121,67 @@ def _same_partition(one: IntArray, other: IntArray) -> bool:
     return bool(pairs == np.unique(one).size == np.unique(other).size)
 
 
-def _parts(block: RandomBlock) -> list[slice]:
-    """Return the positions of each set of correlated effects."""
-    out = []
+SPECIAL_CASES: dict[str, tuple[str, ...]] = {
+    "us": tuple(STRUCTURES),
+    "diag": ("diag", "homdiag"),
+    "cs": ("cs", "homcs", "diag", "homdiag"),
+    "homcs": ("homcs", "homdiag"),
+    "hetar1": ("hetar1", "ar1", "diag", "homdiag"),
+    "ar1": ("ar1", "homdiag"),
+    "toep": ("toep", "homtoep", "hetar1", "ar1", "cs", "homcs", "diag", "homdiag"),
+    "homtoep": ("homtoep", "ar1", "homcs", "homdiag"),
+    "ou": ("ou", "exp", "homdiag"),
+    "exp": ("ou", "exp", "homdiag"),
+    "gau": ("gau", "homdiag"),
+    "mat": ("mat", "ou", "exp", "homdiag"),
+    "homdiag": ("homdiag",),
+}
+"""Structures that are special cases of each, for the same effects."""
+
+
+def _parts(block: RandomBlock) -> list[tuple[CovarianceStructure, slice]]:
+    """Return the structure and positions of each set of effects with one covariance matrix."""
+    out: list[tuple[CovarianceStructure, slice]] = []
     for part, _, here in block.structure.slices():
-        step = part.k if part.invariance == "linear" else 1
-        out += [slice(i, i + step) for i in range(here.start, here.stop, step)]
+        step = 1 if part.invariance == "diagonal" else part.k
+        own = Unstructured(1) if part.invariance == "diagonal" else part
+        out += [(own, slice(i, i + step)) for i in range(here.start, here.stop, step)]
     return out
 
 
-def _term_within(block: RandomBlock, places: slice, other: RandomBlock, counted: BoolArray) -> bool:
+def _term_within(
+    block: RandomBlock, part: CovarianceStructure, places: slice, other: RandomBlock, counted: BoolArray
+) -> bool:
     """Return whether a part of one block is a special case of a part of the other."""
     z, codes, groups = block.z[counted, places], block.codes[counted], other.codes[counted]
     same = _same_partition(codes, groups)
-    for theirs in _parts(other):
+    if same and part.k > 1 and _diagonal_within(part, z, other, counted):
+        return True
+    for larger, theirs in _parts(other):
         space = other.z[counted, theirs]
-        if same and _inside(z, space):
+        if same and _inside(z, space) and _is_special(part, larger, z, space):
             return True
-        if not same and _cells(z, codes, groups, space):
+        if not same and larger.linear and _cells(z, codes, groups, space):
             return True
     return False
+
+
+def _is_special(part: CovarianceStructure, larger: CovarianceStructure, z: Array, space: Array) -> bool:
+    """Return whether effects of one structure, with columns in the space of the other's, are a case of the other's."""
+    if larger.name == "us":
+        return True
+    if part.k == 1:  # the other's effects may all be equal, or one of them alone
+        if larger.name == "homdiag":
+            return False
+        one = np.any(np.all(np.abs(space - z) < 1e-12, axis=0))
+        return bool(np.allclose(space.sum(axis=1, keepdims=True), z)) or (larger.name == "cs" and bool(one))
+    return part.k == larger.k and part.name in SPECIAL_CASES[larger.name]
+
+
+def _diagonal_within(part: CovarianceStructure, z: Array, other: RandomBlock, counted: BoolArray) -> bool:
+    """Return whether independent effects with one variance are a case of the other's independent effects."""
+    own = [e for p, _, e in other.structure.slices() if p.name == "diag"]
+    return part.name == "homdiag" and any(_inside(z, other.z[counted, e]) for e in own)
 
 
 def _cells(z: Array, codes: IntArray, groups: IntArray, space: Array) -> bool:
@@ -189,6 +230,8 @@ def reductions(design: Design) -> list[Reduction]:
             blocks = (smaller if b is block else b for b in design.blocks)
             kept = tuple(b for b in blocks if b is not None)
             dropped = len(effects) - int(summed)
+            structures = [p for p, _, e in block.structure.slices() if not p.linear and e.start == effects[0]]
+            dropped = structures[0].diagonal[-1] + 1 if structures else dropped
             out.append(Reduction(f"{name} | {block.name}", replace(design, blocks=kept), dropped))
     return out
 
@@ -198,6 +241,10 @@ def _droppable(block: RandomBlock) -> list[tuple[str, IntArray]]:
     sources = block.sources or block.effects
     out = []
     for part, _, here in block.structure.slices():
+        if not part.linear:
+            name = " + ".join(dict.fromkeys(sources[here]))
+            out.append((f"{part.name}({name})", np.arange(here.start, here.stop)))
+            continue
         terms = list(dict.fromkeys(sources[here]))
         for term in terms:
             places = here.start + np.flatnonzero([source == term for source in sources[here]])
@@ -237,7 +284,9 @@ def _without(block: RandomBlock, effects: IntArray, *, summed: bool) -> RandomBl
     parts: list[CovarianceStructure] = []
     for part, _, here in block.structure.slices():
         size = int(np.count_nonzero((keep >= here.start) & (keep < here.stop)))
-        if size:
+        if size and not part.linear:
+            parts.append(part)
+        elif size:
             parts.append(Unstructured(size) if part.invariance == "linear" else Diagonal(size))
     return RandomBlock(
         block.grouping,

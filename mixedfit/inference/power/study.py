@@ -11,7 +11,8 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import DataError, FormulaError, ModelError, nearest
-from mixedfit.design.design import Design, build_design
+from mixedfit.covariance import ScaledCorrelation
+from mixedfit.design.design import Design, RandomBlock, build_design
 from mixedfit.design.frames import as_frame, column_names
 from mixedfit.design.model_frame import names_by_part, names_of
 from mixedfit.estimation.parameters import Parameter, variance_parameters
@@ -44,11 +45,14 @@ class AssumedParameters:
         A matrix with root rootᵀ = Ω for each block.
     sigma : float
         Residual standard deviation.
+    thetas : tuple of ndarray or None
+        θ of the blocks with a structure such as ``ar1``; None for others.
     """
 
     beta: Array
     roots: tuple[Array, ...]
     sigma: float
+    thetas: tuple[Array | None, ...] = ()
 
     def mean(self, design: Design) -> Array:
         """Return Xβ for the rows of a design, without its offset, shape (n,)."""
@@ -70,9 +74,10 @@ class AssumedParameters:
 
     def theta(self, design: Design) -> Array:
         """Return θ, shape (n_theta,)."""
+        given = self.thetas or (None,) * len(self.roots)
         parts = [
-            block.structure.theta_from_root(root / self.sigma)
-            for block, root in zip(design.blocks, self.roots, strict=True)
+            block.structure.theta_from_root(root / self.sigma) if own is None else own
+            for block, root, own in zip(design.blocks, self.roots, given, strict=True)
         ]
         return np.concatenate(parts) if parts else np.zeros(0)
 
@@ -199,11 +204,16 @@ def read_parameters(design: Design, params: Any) -> AssumedParameters:
     if not sigma > 0:
         raise ModelError(f"sigma is {sigma:g}; a residual standard deviation must be a positive number.")
     theta = _vector("theta", values, list(design.theta_names))
+    thetas: list[Array | None] = [None] * len(design.blocks)
     if theta is not None:
-        slices = zip(design.blocks, design.theta_slices, strict=True)
+        slices = list(zip(design.blocks, design.theta_slices, strict=True))
         roots = [sigma * block.structure.factor(theta[here]) for block, here in slices]
+        thetas = [None if block.structure.linear else theta[here] for block, here in slices]
     else:
-        roots = _roots(design, parameters[:-1], values)
+        for f, block in enumerate(design.blocks):
+            if not block.structure.linear:
+                thetas[f] = _structured_theta(design, f, parameters[:-1], values, sigma)
+        roots = _roots(design, parameters[:-1], values, thetas, sigma)
     if values:
         every = [*names, *(p.long_name for p in parameters), "beta", "theta"]
         wrong = next(iter(values))
@@ -212,7 +222,7 @@ def read_parameters(design: Design, params: Any) -> AssumedParameters:
             f"params has {wrong!r}{also}, which is not a parameter of this model; expected "
             f"{_template(design)}. {nearest(wrong, every)}".rstrip()
         )
-    return AssumedParameters(beta, tuple(roots), sigma)
+    return AssumedParameters(beta, tuple(roots), sigma, tuple(thetas))
 
 
 def _coefficient_names(design: Design) -> list[str]:
@@ -256,32 +266,76 @@ def _number(name: str, value: Any, design: Design) -> float:
     return number
 
 
-def _roots(design: Design, parameters: Sequence[Parameter], values: dict[str, Any]) -> list[Array]:
+def _structured_theta(
+    design: Design, f: int, parameters: Sequence[Parameter], values: dict[str, Any], sigma: float
+) -> Array:
+    """Return θ of a block with a structure such as ``ar1``, from natural parameters."""
+    block, parts = design.blocks[f], []
+    own = [p for p in parameters if p.block == f]
+    for part, t, here in block.structure.slices():
+        if not isinstance(part, ScaledCorrelation):
+            inside = [p for p in own if p.place < 0 and here.start <= p.first < here.stop]
+            parts.append(part.theta_from_root(_root(block, inside, values, design)[here, here] / sigma))
+            continue
+        natural = [p for p in own if t.start <= p.place < t.stop]
+        given = np.array(
+            [_take(p, values, design, 0.0 if p.kind == "correlation" else None) for p in natural]
+        )
+        for p, value in zip(natural, given, strict=True):
+            if not p.lower <= value <= p.upper:
+                raise ModelError(f"{p.long_name!r} is {value:g}; expected {p.lower:g} to {p.upper:g}.")
+        sds = given[: part.n_sd] / sigma
+        theta = part.theta_of(np.broadcast_to(sds, (part.k,)), part.parameters(*given[part.n_sd :].tolist()))
+        if not np.all(np.isfinite(theta)):
+            raise ModelError(
+                f"the parameters of {part.name}(… | {block.name}) belong to no covariance matrix."
+            )
+        parts.append(theta)
+    return np.concatenate(parts)
+
+
+def _roots(
+    design: Design,
+    parameters: Sequence[Parameter],
+    values: dict[str, Any],
+    thetas: Sequence[Array | None],
+    sigma: float,
+) -> list[Array]:
     """Return a root of Ω for each block, from standard deviations and correlations."""
     out = []
-    for f, block in enumerate(design.blocks):
-        correlations, deviations = np.eye(block.k), np.zeros(block.k)
-        for parameter in (p for p in parameters if p.block == f):
-            default = 0.0 if parameter.kind == "correlation" else None
-            value = _take(parameter, values, design, default)
-            if parameter.kind == "sd":
-                if value < 0:
-                    raise ModelError(
-                        f"{parameter.long_name!r} is {value:g}; a standard deviation is not negative."
-                    )
-                deviations[parameter.first] = value
-            else:
-                i, j = parameter.first, parameter.second
-                correlations[i, j] = correlations[j, i] = value
-        eigenvalues, vectors = np.linalg.eigh(correlations)
-        if eigenvalues.min() < -1e-9:
-            raise ModelError(
-                f"the correlations of {block.name!r} belong to no covariance (smallest eigenvalue "
-                f"{eigenvalues.min():.3g}); they must lie between -1 and 1 and agree with each other."
-            )
-        root = deviations[:, None] * (vectors * np.sqrt(np.maximum(eigenvalues, 0.0)))
+    for f, (block, theta) in enumerate(zip(design.blocks, thetas, strict=True)):
+        if theta is not None:
+            out.append(sigma * block.structure.factor(theta))
+            continue
+        root = _root(block, [p for p in parameters if p.block == f], values, design)
         out.append(block.structure.factor(block.structure.theta_from_root(root)))
     return out
+
+
+def _root(
+    block: RandomBlock, parameters: Sequence[Parameter], values: dict[str, Any], design: Design
+) -> Array:
+    """Return a root of Ω of a block from standard deviations and correlations; 0 for effects not among them."""
+    correlations, deviations = np.eye(block.k), np.zeros(block.k)
+    for parameter in parameters:
+        default = 0.0 if parameter.kind == "correlation" else None
+        value = _take(parameter, values, design, default)
+        if parameter.kind == "sd":
+            if value < 0:
+                raise ModelError(
+                    f"{parameter.long_name!r} is {value:g}; a standard deviation is not negative."
+                )
+            deviations[parameter.first] = value
+        else:
+            i, j = parameter.first, parameter.second
+            correlations[i, j] = correlations[j, i] = value
+    eigenvalues, vectors = np.linalg.eigh(correlations)
+    if eigenvalues.min() < -1e-9:
+        raise ModelError(
+            f"the correlations of {block.name!r} belong to no covariance (smallest eigenvalue "
+            f"{eigenvalues.min():.3g}); they must lie between -1 and 1 and agree with each other."
+        )
+    return np.asarray(deviations[:, None] * (vectors * np.sqrt(np.maximum(eigenvalues, 0.0))))
 
 
 def _template(design: Design) -> str:

@@ -10,8 +10,10 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.held_coefficient import HeldCoefficient, held_coefficient
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Parameter
+from mixedfit.estimation.structures import has_structures
 from mixedfit.likelihood.criterion import Criterion
 
+from .held_natural import HeldNatural
 from .held_state import (
     Held,
     State,
@@ -34,6 +36,8 @@ def held_problem(fit: Fit, parameter: Parameter) -> Held:
         return _HeldFixed(fit, int(np.flatnonzero(fit.cross.fixed.kept == parameter.first)[0]))
     if parameter.kind == "sigma":
         return _HeldSigma(fit)
+    if has_structures(fit.design):
+        return HeldNatural(fit, parameter)
     if parameter.kind == "correlation":
         return HeldCorrelation(fit, parameter)
     return HeldDeviation(fit, parameter)
@@ -57,7 +61,7 @@ class _CanonicalSearch:
         return canonical_theta(self.fit, state)
 
     def lifted(self, value: float, x: Array) -> Array:
-        return off_zero(x, canonical_diagonal(self.fit))
+        return x if has_structures(self.fit.design) else off_zero(x, canonical_diagonal(self.fit))
 
 
 class _HeldSigma(_CanonicalSearch):
@@ -124,4 +128,5 @@ class _HeldFixed(_CanonicalSearch):
         fixed = self.fit.cross.fixed
         gamma = held.base + held.free @ evaluation.solution[self.fit.cross.q_tail :]
         beta = fixed.centre + fixed.scale * (fixed.transform @ gamma)
-        return State(roots_of(evaluation), evaluation.sigma, beta)
+        theta = evaluation.theta if has_structures(self.fit.design) else None
+        return State(roots_of(evaluation), evaluation.sigma, beta, theta)

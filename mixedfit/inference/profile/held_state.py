@@ -11,6 +11,7 @@ import numpy as np
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.covariance import BlockDiagonal
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.structures import has_structures
 from mixedfit.likelihood.criterion import Criterion, Evaluation
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "off_zero",
     "roots_of",
     "state_of",
+    "state_of_fit",
     "structures_of",
 ]
 
@@ -39,11 +41,14 @@ class State:
         Residual standard deviation, in units of y.
     beta : ndarray, shape (p,)
         Coefficients of the estimated columns of X.
+    theta : ndarray or None
+        θ̃ of all blocks, in models with covariance structures that are not linear.
     """
 
     lams: tuple[Array, ...]
     sigma: float
     beta: Array
+    theta: Array | None = None
 
 
 class Held(Protocol):
@@ -111,6 +116,8 @@ def off_zero(x: Array, diagonal: IntArray, least: Array | float = OFF_BOUNDARY) 
 
 def canonical_theta(fit: Fit, state: State) -> Array:
     """Return θ̃ of a state, with diagonals moved off 0."""
+    if state.theta is not None:
+        return state.theta
     parts = [
         structure.theta_from_root(lam) for structure, lam in zip(structures_of(fit), state.lams, strict=True)
     ]
@@ -119,7 +126,23 @@ def canonical_theta(fit: Fit, state: State) -> Array:
 
 def state_of(fit: Fit, evaluation: Evaluation) -> State:
     """Return the state at an evaluation on the cross-products of the fit."""
-    return State(roots_of(evaluation), evaluation.sigma, beta_at(fit, evaluation))
+    theta = evaluation.theta if has_structures(fit.design) else None
+    return State(roots_of(evaluation), evaluation.sigma, beta_at(fit, evaluation), theta)
+
+
+def state_of_fit(fit: Fit) -> State:
+    """Return the state at a fit."""
+    theta = None
+    if has_structures(fit.design):
+        theta = np.concatenate(
+            [
+                block.structure.change_units(fit.theta[here], basis)
+                for block, here, basis in zip(
+                    fit.design.blocks, fit.design.theta_slices, fit.cross.basis, strict=True
+                )
+            ]
+        )
+    return State(fit.chart.lams, fit.sigma, fit.beta[fit.cross.fixed.kept], theta)
 
 
 def roots_of(evaluation: Evaluation) -> tuple[Array, ...]:

@@ -33,9 +33,11 @@ from mixedfit.estimation.parameters import (
     values_of,
 )
 from mixedfit.estimation.residual_support import refuse_residual
+from mixedfit.estimation.structures import has_structures
 from mixedfit.inference.vcov_varpar import standard_errors
 
 from .curve import Curve
+from .held_natural import natural_value, place_of
 from .held_state import State
 from .tracing import LowerDevianceError, Point, Tracer
 
@@ -297,6 +299,10 @@ def _reason_without_profile(fit: Fit, parameter: Parameter, estimate: float) -> 
             return "it is a level of a factor that is kept as codes"
         if not fit.kept[parameter.first]:
             return "the coefficient was dropped for rank"
+    elif parameter.kind != "sigma" and has_structures(fit.design) and place_of(fit, parameter) is None:
+        return "it is not profiled beside a covariance structure such as ar1"
+    elif parameter.place >= 0 and not np.isfinite(estimate):
+        return "it is not finite"
     elif not is_identified(fit, parameter):
         return "the data do not tell it from the others"
     elif parameter.kind == "correlation" and np.isnan(estimate):
@@ -320,12 +326,19 @@ def _traced(tracer: Tracer, targets: Sequence[float], notes: list[str]) -> Curve
 
 def _improved(fit: Fit, state: State) -> Fit:
     """Return the maximum-likelihood fit with a state of lower deviance as starting point."""
-    theta = np.concatenate(
-        [
+    if state.theta is not None:
+        parts = [
+            block.structure.change_units(state.theta[here], inverse(basis))
+            for block, here, basis in zip(
+                fit.design.blocks, fit.design.theta_slices, fit.cross.basis, strict=True
+            )
+        ]
+    else:
+        parts = [
             block.structure.theta_from_root(inverse(basis) @ lam)
             for block, lam, basis in zip(fit.design.blocks, state.lams, fit.cross.basis, strict=True)
         ]
-    )
+    theta = np.concatenate(parts)
     return fit_design(fit.design, reml=False, start=theta, sigma=fit.held_sigma)
 
 
@@ -335,6 +348,8 @@ def _value(fit: Fit, parameter: Parameter, state: State, beta: Array) -> float:
         return float(beta[parameter.first])
     if parameter.kind == "sigma":
         return state.sigma
+    if parameter.place >= 0:
+        return natural_value(fit, parameter, state)
     root = inverse(fit.cross.basis[parameter.block]) @ state.lams[parameter.block]
     first, second = root[parameter.first], root[parameter.second]
     if parameter.kind == "sd":

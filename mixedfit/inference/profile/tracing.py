@@ -22,7 +22,7 @@ from mixedfit.inference.wald import wald_limit
 from mixedfit.likelihood.criterion import Criterion
 
 from .held import held_problem
-from .held_state import Held, State, structures_of
+from .held_state import Held, State, state_of_fit, structures_of
 from .held_variance import HeldCorrelation
 
 __all__ = ["LowerDevianceError", "Point", "Side", "Tracer"]
@@ -35,6 +35,9 @@ ON_TARGET = 1e-4
 
 LOWER = 1e-5
 """Decrease of the deviance that counts as a better fit."""
+
+OPEN = ("sigma", "range", "smoothness")
+"""Kinds of parameters that cannot be held at the end of their interval."""
 
 MOST_REFITS = 25
 """Largest number of refits for one target."""
@@ -124,7 +127,7 @@ class Tracer:
         self.fit, self.parameter = fit, parameter
         self.problem: Held = held_problem(fit, parameter)
         self.floor = fit.evaluation.value
-        state = State(fit.chart.lams, fit.sigma, fit.beta[fit.cross.fixed.kept])
+        state = state_of_fit(fit)
         known = bool(np.isfinite(error) and error > 0)
         self.error = error if known else self._guessed_error()
         start = self.problem.start(state, estimate)
@@ -135,6 +138,12 @@ class Tracer:
         """Return an approximate standard error of a parameter on its boundary."""
         if self.parameter.kind == "correlation":
             return 0.3
+        if self.parameter.kind in ("range", "decay", "smoothness"):
+            part = next(
+                p for p in self.fit.design.blocks[self.parameter.block].structure.parts if not p.linear
+            )
+            unit = float(getattr(part, "unit", 1.0))
+            return 0.1 / unit if self.parameter.kind == "decay" else unit
         block = self.fit.design.blocks[self.parameter.block]
         size = float(np.sqrt(np.mean(block.z[:, self.parameter.first] ** 2)))
         rows = self.fit.cross.n / block.levels
@@ -155,10 +164,26 @@ class Tracer:
             points.sort(key=lambda p: sign * p.value)
             if found is None:
                 last = points[-1]
-                if last.value == end and np.isfinite(last.zeta):
+                if (last.value == end and np.isfinite(last.zeta)) or self._levels_off(points):
                     return Side(tuple(points[1:]), True, "")
                 return Side(tuple(points[1:]), False, f"no refit reached ζ = {sign * target:.3g}")
         return Side(tuple(points[1:]), False, "")
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether ζ may approach a limit at an end of the interval that cannot be reached: σ → 0 or a range → ∞.
+
+        Only beside structures that contain effects of single rows does the likelihood have a limit as σ → 0.
+        """
+        return self.parameter.kind in OPEN and self.middle.state.theta is not None
+
+    def _levels_off(self, points: Sequence[Point]) -> bool:
+        """Return whether ζ approaches a limit at an open end."""
+        if not self._is_open or len(points) < 4:
+            return False
+        last, before = points[-1], points[-3]
+        far = last.value < 0.1 * self.middle.value or last.value > 10.0 * self.middle.value
+        return bool(far and abs(last.zeta - before.zeta) < 0.02 * max(abs(last.zeta), 0.1))
 
     def _reach(
         self, sign: int, target: float, known: Sequence[Point], end: float
@@ -171,6 +196,8 @@ class Tracer:
         trail = list(known)
         value = self._guess(sign, target, trail, inside, outside, end)
         for _ in range(MOST_REFITS):
+            if self._is_open and not 0.01 * self.middle.value < value < 1e4 * self.middle.value:
+                return None, refits
             point = self.solve(value, trail)
             if point is None:
                 value = 0.5 * (value + inside.value)
@@ -199,7 +226,7 @@ class Tracer:
     def _lower_minimum(self, point: Point) -> Point:
         """Return the point, or a lower minimum at the same value that a search from uncorrelated effects finds."""
         diagonal = all(structure.invariance == "diagonal" for structure in structures_of(self.fit))
-        if diagonal or point.x is None:
+        if diagonal or point.x is None or point.state.theta is not None:
             return point
         bases = self.fit.cross.basis
         deviations = [
@@ -240,7 +267,7 @@ class Tracer:
             value = inside.value + sign * 0.5 * reach
         value = inside.value + sign * min(sign * (value - inside.value), reach)
         if sign * value >= sign * end:
-            value = 0.5 * (inside.value + end) if self.parameter.kind == "sigma" else end
+            value = 0.5 * (inside.value + end) if self.parameter.kind in OPEN else end
         return float(value)
 
     def _first_guess(self, zeta: float) -> float:

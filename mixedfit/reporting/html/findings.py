@@ -9,6 +9,7 @@ from scipy.special import ndtr, pdtr, pdtrc
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.format import count_noun, join_words, number, signed, without_quotes
+from mixedfit.covariance import ScaledCorrelation
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.parameters import on_boundary, variance_parameters
 from mixedfit.estimation.tables import scaled_residuals
@@ -54,6 +55,15 @@ def _boundary_words(fit: Fit, singular: tuple[str, ...]) -> list[str]:
     for at, block in enumerate(fit.design.blocks):
         if block.name not in singular:
             continue
+        structured = [part for part, _, _ in block.structure.slices() if isinstance(part, ScaledCorrelation)]
+        if structured:
+            theta = fit.theta[fit.design.theta_slices[at]]
+            for part, t, _ in block.structure.slices():
+                words = part.boundary_words(theta[t]) if isinstance(part, ScaledCorrelation) else ""
+                if words:
+                    out.append(f"The {part.name} structure of {block.name} is on its boundary: {words}.")
+            if out:
+                continue
         at_limit = [p for p in variance_parameters(fit.design) if p.block == at and on_boundary(fit, p)]
         effects = [without_quotes(effect) for effect in block.effects]
         zero = [p.first for p in at_limit if p.kind == "sd"]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.format import count_noun, join_words, number, without_quotes
+from mixedfit.covariance import ScaledCorrelation
 from mixedfit.design.recipe import FixedTerm, Recipe, Variable
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.diagnostics.variance_shares import Shares
@@ -150,6 +151,9 @@ def _block_words(fit: Fit, at: int) -> str:
     if block.k == 1:
         return f"{words}: a random effect."
     parts = block.structure.parts
+    structures = [part.in_words for part in parts if isinstance(part, ScaledCorrelation)]
+    if structures:
+        return f"{words}: random effects, with {join_words(structures)}."
     tied = any(part.k > 1 and part.invariance == "linear" for part in parts)
     within = " within a term" if len(parts) > 1 else ""
     return f"{words}: random effects, which {f'may be correlated{within}' if tied else 'are uncorrelated'}."

@@ -283,7 +283,7 @@ def _random(fit: Fit, level: float, profiles: Profile | None, reason: str) -> Se
     rows = []
     for p, value in zip(chosen, values, strict=True):
         decimals = 2 if p.kind == "correlation" else int(np.clip(3 - np.floor(np.log10(value or 1.0)), 1, 8))
-        variance = "" if p.kind == "correlation" else number(value**2)
+        variance = number(value**2) if p.kind in ("sd", "sigma") else ""
         shown = "not defined" if np.isnan(value) else f"{value:,.{decimals}f}"
         row = [p.words[0].upper() + p.words[1:], shown, variance]
         rows.append(tuple(row if own is None else [*row, _interval(own, p.name, decimals)]))
