@@ -514,7 +514,7 @@ def test_what_does_not_work_must_be_refused_by_name(question: str) -> None:
 
 WRONG = {
     "one time a group": ("y ~ ar1(0 + t | row)", "is not identified: no level of 'row' has rows at two"),
-    "constant time": ("y ~ ar1(0 + one | g)", "is not identified"),
+    "constant time": ("y ~ ar1(0 + one | g)", "has one level"),
     "off the grid": ("y ~ ar1(0 + root | g)", "times on a grid"),
     "unequal steps": ("y ~ toep(0 + odd | g)", "equally spaced times"),
     "labels without numbers": ("y ~ ou(0 + word | g)", "has the label 'a'"),
