@@ -193,7 +193,8 @@ def _search(
     inside = bool(np.all(optimum.x[criterion.diagonal] > 0.0))
     left = control.max_evaluations - optimum.evaluations
     if criterion.n_theta and left > 0 and (not optimum.reached or not (inside or large)):
-        optimum = _better(optimum, boundary_search(criterion, search, identity_start(criterion), left))
+        other = boundary_search(criterion, search, identity_start(criterion), left)
+        optimum = replace(_better(optimum, other), evaluations=optimum.evaluations + other.evaluations)
     found = [optimum]
     few = criterion.cross.n <= FEW_ROWS
     wanted = control.starts or (min(2 + 4 * criterion.n_theta, MOST_STARTS) if few else 1)
@@ -220,10 +221,9 @@ def _from_structured_starts(
 
 
 def _better(optimum: Optimum, other: Optimum) -> Optimum:
-    """Return the lower of two optima, the first if they are the same, with the evaluations of both."""
-    total = optimum.evaluations + other.evaluations
+    """Return the lower of two optima, the first if they are the same."""
     lower = other.point.value < optimum.point.value - 1e-7
-    return replace(other if other.reached and (not optimum.reached or lower) else optimum, evaluations=total)
+    return other if other.reached and (not optimum.reached or lower) else optimum
 
 
 def _further_search(
