@@ -147,6 +147,8 @@ def same_fixed(one: Fit, other: Fit) -> bool:
         return False
     a, b = one.design.X[:, one.cross.fixed.kept], other.design.X[:, other.cross.fixed.kept]
     both = np.hstack([a, b])
+    if not both.size:
+        return True
     rank = int(np.linalg.matrix_rank(both / np.maximum(np.linalg.norm(both, axis=0), 1e-300)))
     return bool(rank <= a.shape[1])
 
