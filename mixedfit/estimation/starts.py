@@ -107,6 +107,8 @@ def further_starts(criterion: Criterion, number: int) -> Iterator[Array]:
     number : int
         Largest number of points of the second kind; there are none of either kind if it is 0.
     """
+    if number < 1:
+        return
     rng = np.random.default_rng(0)
     total = sum(structure.k for structure in criterion.structures)
     patterns = [(False,) * total]
@@ -114,11 +116,9 @@ def further_starts(criterion: Criterion, number: int) -> Iterator[Array]:
         patterns += [tuple(i == j for i in range(total)) for j in range(total)]
     if total > 2:
         patterns += [tuple(i != j for i in range(total)) for j in range(total)]
-    for pattern in patterns if number else ():
+    for pattern in patterns:
         yield _theta(criterion, [np.diag(np.where(own, 1.0, 0.0)) for own in _split(criterion, pattern)])
-    if number and any(
-        structure.invariance == "linear" and structure.k > 1 for structure in criterion.structures
-    ):
+    if any(structure.invariance == "linear" and structure.k > 1 for structure in criterion.structures):
         for sign, size in product((1.0, -1.0), (1.0, 10.0)):
             yield _theta(criterion, [_of_rank_one(s.k, sign, size) for s in criterion.structures])
     spreads = _spreads(criterion)
