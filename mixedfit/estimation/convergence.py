@@ -91,7 +91,7 @@ def convergence_of(
     elif names_of_singular:
         loose = _undetermined_names(criterion, optimum, labels)
         if loose:
-            found += f"; the data do not determine the variance of {', '.join(loose)}: any value fits, 0 is reported"
+            found += f"; the data do not determine every variance of {', '.join(loose)}"
         message = (
             f"Converged on the boundary ({found}): {_singular_words(criterion, optimum.x, singular, labels)}. "
             "The estimates are the optimum; a simpler random part fits as well."

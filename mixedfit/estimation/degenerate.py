@@ -51,11 +51,14 @@ class Settled:
     residual : {"positive", "zero", "unbounded"}
         Whether σ̂ is positive, the criterion is lowest in the limit σ → 0, or it falls there without a bound; then
         the optimum is a local one.
+    lost : bool
+        Whether the criterion still falls where rounding hides it.
     """
 
     optimum: Optimum
     by_rows: RowEvaluation | None
     residual: Literal["positive", "zero", "unbounded"]
+    lost: bool = False
 
 
 def settled(
@@ -96,26 +99,30 @@ def settled(
         criterion.cross, criterion.structures, criterion.reml, criterion.sigma, canonical=True, rows=rows
     )
     known = [] if best in suspects else [Settled(best, None, "positive")]
-    lost = False
     for suspect in sorted(suspects, key=lambda o: by_rows(o.x).value):
-        lowest = min((s.optimum.point.value for s in known if s.residual == "positive"), default=np.inf)
+        lowest = min(
+            (s.optimum.point.value for s in known if s.residual == "positive" and not s.lost), default=np.inf
+        )
         if suspect.reached and by_rows(suspect.x).value > lowest - 1e-6:
             continue
         looked = _closer_look(by_rows, suspect, tolerance, max_evaluations)
-        if looked is None:
-            lost = True
-        elif looked.residual == "unbounded":
+        if looked.residual == "unbounded":
             unbounded = True
             break
-        elif looked.optimum.reached or not best.reached:
+        if looked.lost or looked.optimum.reached or not best.reached:
             known.append(looked)
         if len(known) == MOST_REFINED:
             break
     if unbounded:  # what remains is a local minimum
-        known = [s for s in known if s.optimum.reached and s.residual == "positive"]
+        known = [s for s in known if s.optimum.reached and s.residual == "positive" and not s.lost]
     if not known:
-        raise ModelError(LOST_RESIDUAL if lost and not unbounded else EXACT_FIT)
-    lowest_of_all = min(known, key=lambda s: (not s.optimum.reached, float(s.optimum.point.value)))
+        raise ModelError(EXACT_FIT)
+    lowest_of_all = min(
+        known,
+        key=lambda s: (not (s.optimum.reached or s.lost), float(s.optimum.point.value)),
+    )
+    if lowest_of_all.lost:
+        raise ModelError(LOST_RESIDUAL)
     return replace(lowest_of_all, residual="unbounded") if unbounded else lowest_of_all
 
 
@@ -136,8 +143,8 @@ def _suspects(criterion: Criterion, found: Sequence[Optimum]) -> list[Optimum]:
 
 def _closer_look(
     criterion: RowCriterion, suspect: Optimum, tolerance: float, max_evaluations: int
-) -> Settled | None:
-    """Return the optimum by rows near a suspect and what the criterion does as σ → 0; None if digits do not tell."""
+) -> Settled:
+    """Return the optimum by rows near a suspect, and what the criterion does as σ → 0."""
     refined = _refined(criterion, suspect.x, tolerance, max_evaluations)
     tail, at = ("rises", refined.x) if criterion.sigma is not None else _tail_along(criterion, refined.x)
     if tail == "falls":
@@ -146,7 +153,7 @@ def _closer_look(
         point = criterion(at)
         return Settled(Optimum(at, point, 0.0, refined.evaluations, True), point, "zero")
     if residual_share(refined.point, criterion) < LOST_SHARE:
-        return None
+        return Settled(refined, refined.point, "positive", lost=True)
     return Settled(refined, refined.point, "positive")
 
 
@@ -204,7 +211,7 @@ def _tail_along(criterion: RowCriterion, x: Array) -> tuple[Literal["rises", "li
         falls = [a.value - b.value for a, b in pairwise(points)]
         if not (points[-1].prss < 1e-5 * points[0].prss and np.all(np.isfinite(falls))):
             continue
-        if min(falls) > 1.0:
+        if min(falls) > 1.0 and max(falls) < 1.01 * min(falls):
             return "falls", at
         if max(abs(fall) for fall in falls) < 1e-3:
             limit = at

@@ -21,7 +21,7 @@ from .boundary import boundary_search
 from .convergence import Convergence, convergence_of
 from .degenerate import Settled, settled
 from .optimize import Optimum
-from .search import compiled_search, minimise_criterion
+from .search import compiled_search, minimise_criterion, searchable_model
 from .starts import further_starts, identity_start, moment_start, structured_starts, to_canonical
 
 __all__ = ["Control", "Estimate", "estimate"]
@@ -44,8 +44,8 @@ STRUCTURED_EXACT_FIT = (
 )
 """Message for models whose structure leaves no residual variance."""
 
-LEAST_SHARE, ZERO_SHARE = 1e-14, 1e-5
-"""Shares of the least-squares residual variance: the least that digits determine, and one that counts as going to 0."""
+STRUCTURED_SHARES = (1e-14, 1e-5)
+"""Shares of the least-squares residual variance between which it counts as 0 beside a structure that is not linear."""
 
 SAME = 1e-4
 """Difference of the criterion up to which two starts count as having reached the same optimum."""
@@ -164,7 +164,8 @@ def estimate(
             raise ModelError(LOST_RESIDUAL)
         evaluation.set_precise(result.by_rows.value, result.by_rows.prss)
     share = evaluation.tail.prss / cross.n if evaluation.tail.ok else 0.0
-    if not linear and sigma is None and LEAST_SHARE < share < ZERO_SHARE and optimum.decrement < 1e-3:
+    least, vanishing = STRUCTURED_SHARES
+    if not linear and sigma is None and least < share < vanishing and optimum.decrement < 1e-3:
         optimum = replace(optimum, reached=True)
         result = Settled(optimum, None, "zero")
     elif share < (1e-18 if optimum.reached else 1e-9) and (sigma is None or not evaluation.tail.ok):
@@ -199,9 +200,10 @@ def _search(
     few = criterion.cross.n <= FEW_ROWS
     wanted = control.starts or (min(2 + 4 * criterion.n_theta, MOST_STARTS) if few else 1)
     for further in further_starts(criterion, wanted - 1) if criterion.n_theta else ():
-        other = _further_search(criterion, search, further, optimum, control.max_evaluations)
-        found.append(other)
-        optimum = _better(optimum, other)
+        result = _further_search(criterion, search, further, optimum, control.max_evaluations)
+        if result is not None:
+            found.append(result)
+            optimum = _better(optimum, result)
     return optimum, found
 
 
@@ -228,11 +230,16 @@ def _better(optimum: Optimum, other: Optimum) -> Optimum:
 
 def _further_search(
     criterion: Criterion, search: Callable[..., Optimum], start: Array, known: Optimum, max_evaluations: int
-) -> Optimum:
-    """Minimise from a further start, with a full search only if it comes below the optimum known."""
+) -> Optimum | None:
+    """Minimise from a further start; None if the criterion is not finite there.
+
+    Small models take compiled steps first, and the full search only if these come below the optimum known.
+    """
+    if searchable_model(criterion) is None:
+        return boundary_search(criterion, search, start, max_evaluations)
     found = compiled_search(criterion, start, FURTHER_EVALUATIONS)
     if found is None:
-        return replace(known, evaluations=0, reached=False)
+        return None
     if known.reached and not found.point.value < known.point.value - 1e-7:
         return found
     return boundary_search(criterion, search, found.x, max_evaluations)

@@ -154,3 +154,50 @@ def test_covariate_far_from_its_origin_must_have_its_optimum_without_its_fixed_e
     near = mf.lmm("y ~ 1 + (1 + x | g)", data).fit()
     far = mf.lmm("y ~ 1 + (1 + x | g)", data.assign(x=x + 2.0**27)).fit()
     assert far.reml_criterion == pytest.approx(near.reml_criterion, abs=1e-6)
+
+
+def test_likelihood_without_maximum_must_be_said_where_a_correlation_of_one_hides_a_row() -> None:
+    """With that correlation a level with one row has no effect: ZΛ loses a rank that the fixed effects give back.
+
+    The exact deviance falls by log 100 each time that the SDs are multiplied by 10.
+    """
+    case = case_of("crossed", 2145)
+    fit = fitted(case)
+    assert fit.convergence.status == "unbounded"
+    problem = case.problem
+    row = int(
+        np.flatnonzero(problem.codes("h") == np.flatnonzero(np.bincount(problem.codes("h")) == 1)[0])[0]
+    )
+    hidden = np.array([[problem.frame["x1"].iloc[row], 0.0], [-1.0, 0.0]])
+    roots = {"g": np.eye(1), "h": hidden}
+    values = [
+        problem.dense().criterion([t * roots[g] for g in problem.groups()], reml=False)
+        for t in (1e6, 1e7, 1e8)
+    ]
+    assert -np.diff(values) == pytest.approx([2.0 * np.log(10.0)] * 2, rel=1e-6)
+
+
+def test_minimum_beyond_rounding_must_not_be_called_no_maximum() -> None:
+    """The exact criterion has its minimum where the residual variance is below 1e-13 of the response's."""
+    with pytest.raises(mf.ModelError, match="rounding errors"):
+        fitted(case_of("outliers", 2178))
+
+
+def test_minimum_near_rounding_must_be_found_and_not_be_called_no_maximum() -> None:
+    """The best of eight dense searches is 20 higher, and a local minimum at a large residual variance 85."""
+    case = case_of("nearly_perfect", 2038)
+    fit = fitted(case)
+    exact = case.problem.dense().criterion(case.problem.lams(fit.theta.to_numpy()), reml=True)
+    assert fit.converged
+    assert fit.reml_criterion == pytest.approx(exact, abs=1e-6)
+    assert exact < -104.0
+
+
+def test_further_starts_must_be_searched_when_the_model_is_not_small() -> None:
+    rng = np.random.default_rng(6)
+    n = 1500
+    data = pd.DataFrame({"g": rng.integers(0, 120, n), "h": rng.integers(0, 90, n), "x": rng.normal(size=n)})
+    data["y"] = rng.normal(size=120)[data["g"]] + rng.normal(size=90)[data["h"]] + rng.normal(size=n)
+    fit = mf.lmm("y ~ x + (1 | g) + (1 | h)", data).fit(control=mf.Control(starts=3))
+    assert fit.timing["starts"] > 3
+    assert fit.timing["starts_agreed"] > 3

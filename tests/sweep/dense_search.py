@@ -260,8 +260,16 @@ class DenseSearch:
         return itertools.product(*kinds)
 
     def _directions(self, block: Block) -> list[Any]:
-        """Directions of one effect that reproduce y by chance: those of the best fit at large SDs."""
+        """Directions in which the rank is lower by chance or y is reproduced.
+
+        They are those in which a level with few rows has no effect, and those of the best fit at large SDs.
+        """
         out = []
+        for level in range(int(block.codes.max()) + 1):
+            _, values, right = np.linalg.svd(block.z[block.codes == level])
+            rank = int(np.sum(values > 1e-12 * values.max(initial=1e-300)))
+            if rank < block.term.k:
+                out.append(right[rank:].T)
         for start in (30.0, 1000.0):
             for seed in range(4):
                 theta = start * np.random.default_rng(seed).normal(size=self.n_theta)
