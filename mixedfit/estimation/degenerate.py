@@ -26,7 +26,7 @@ from .optimize import Optimum, minimise
 
 __all__ = ["Settled", "residual_share", "settled", "unbounded_by_design"]
 
-SMALL_SHARE = 1e-6
+SMALL_SHARE = 1e-4
 """Share of the least-squares residual variance below which the residual variance is computed by rows."""
 
 LOST_SHARE = 1e-13

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,7 +22,14 @@ from .convergence import Convergence, convergence_of
 from .degenerate import Settled, settled
 from .optimize import Optimum
 from .search import compiled_search, minimise_criterion, searchable_model
-from .starts import further_starts, identity_start, moment_start, structured_starts, to_canonical
+from .starts import (
+    further_starts,
+    identity_start,
+    mirrored_starts,
+    moment_start,
+    structured_starts,
+    to_canonical,
+)
 
 __all__ = ["Control", "Estimate", "estimate"]
 
@@ -162,7 +169,7 @@ def estimate(
     if result.by_rows is not None:
         if not abs(evaluation.value - result.by_rows.value) < LOST_DIGITS:
             raise ModelError(LOST_RESIDUAL)
-        evaluation.set_precise(result.by_rows.value, result.by_rows.prss)
+        evaluation.set_precise(result.by_rows.value, result.by_rows.tail_factor())
     share = evaluation.tail.prss / cross.n if evaluation.tail.ok else 0.0
     least, vanishing = STRUCTURED_SHARES
     if not linear and sigma is None and least < share < vanishing and optimum.decrement < 1e-3:
@@ -199,12 +206,32 @@ def _search(
     found = [optimum]
     few = criterion.cross.n <= FEW_ROWS
     wanted = control.starts or (min(2 + 4 * criterion.n_theta, MOST_STARTS) if few else 1)
-    for further in further_starts(criterion, wanted - 1) if criterion.n_theta else ():
-        result = _further_search(criterion, search, further, optimum, control.max_evaluations)
+    if criterion.n_theta == 0 or wanted == 1:
+        return optimum, found
+    optimum = _further(
+        criterion, search, further_starts(criterion, wanted - 1), found, control.max_evaluations
+    )
+    mirrored = mirrored_starts(criterion, optimum.x)
+    return _further(criterion, search, mirrored, found, control.max_evaluations), found
+
+
+def _further(
+    criterion: Criterion,
+    search: Callable[..., Optimum],
+    starts: Iterable[Array],
+    found: list[Optimum],
+    max_evaluations: int,
+) -> Optimum:
+    """Search from further starts, add where the searches ended to `found`, and return the lowest optimum of all."""
+    optimum = found[0]
+    for other in found[1:]:
+        optimum = _better(optimum, other)
+    for start in starts:
+        result = _further_search(criterion, search, start, optimum, max_evaluations)
         if result is not None:
             found.append(result)
             optimum = _better(optimum, result)
-    return optimum, found
+    return optimum
 
 
 def _from_structured_starts(

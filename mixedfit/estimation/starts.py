@@ -12,7 +12,14 @@ from mixedfit.core.errors import ModelError
 from mixedfit.covariance import CovarianceStructure, ScaledCorrelation
 from mixedfit.likelihood.criterion import Criterion
 
-__all__ = ["further_starts", "identity_start", "moment_start", "structured_starts", "to_canonical"]
+__all__ = [
+    "further_starts",
+    "identity_start",
+    "mirrored_starts",
+    "moment_start",
+    "structured_starts",
+    "to_canonical",
+]
 
 START_LIMIT = 1e3
 """Largest relative SD that a search starts from, in units where effects have unit root mean square. Far beyond it,
@@ -133,6 +140,18 @@ def further_starts(criterion: Criterion, number: int) -> Iterator[Array]:
             sds = 10.0 ** (-1.0 + rng.random(k) * (3.5 + np.log10(spread)))
             roots.append(sds[:, None] * directions)
         yield _theta(criterion, roots)
+
+
+def mirrored_starts(criterion: Criterion, x: Array) -> Iterator[Array]:
+    """Yield x with the correlations of one effect of an unstructured term reversed, for each effect but the first."""
+    for structure, here in zip(criterion.structures, criterion.slices, strict=True):
+        for part, _, e in structure.slices():
+            for effect in range(e.start + 1, e.stop) if part.invariance == "linear" else ():
+                root = structure.factor(x[here])
+                root[effect] *= -1.0
+                out = x.copy()
+                out[here] = structure.theta_from_root(root)
+                yield out
 
 
 def _of_rank_one(k: int, sign: float, size: float) -> Array:

@@ -20,7 +20,7 @@ import numpy as np
 
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.lazy import lazy
-from mixedfit.core.linalg import inverse
+from mixedfit.core.linalg import inverse, triangle
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
 
@@ -197,6 +197,24 @@ class RowEvaluation:
     def exact_curvature(self) -> Array:
         """`curvature`, shape (n_theta, n_theta)."""
         return self.curvature
+
+    def tail_factor(self) -> Array:
+        """Return L of the tail of the cross-products, shape (m, m), lower triangular with a positive diagonal.
+
+        It is the transposed last block of R, from columns in the order first factor, tail, X, y; see `dense_tail`.
+        """
+        cross, rows = self.criterion.cross, self.rows
+        order = [cross.first_block, *(place.block for place in cross.tail)]
+        own = Rows(rows.X, rows.y, tuple(rows.z[f] for f in order), tuple(rows.codes[f] for f in order))
+        effects = own.effects([self.lams[f] for f in order])
+        n, q = effects.shape
+        stacked = np.zeros((n + q, q + rows.X.shape[1] + 1))
+        stacked[:n] = np.column_stack([effects, rows.X, rows.y])
+        stacked[n:, :q] = np.eye(q)
+        upper = triangle(stacked)
+        levels, k = cross.first.gram.shape[:2]
+        lower = upper[levels * k :, levels * k :].T
+        return np.ascontiguousarray(lower * np.where(np.diag(lower) < 0, -1.0, 1.0))
 
     def slope(self, f: int) -> Array:
         """Return ∂d/∂(λλᵀ) of block f, symmetric, shape (k, k); defined at singular λ."""

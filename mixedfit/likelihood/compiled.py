@@ -153,6 +153,12 @@ class SmallTail(DenseTail):
             self.solution = np.empty(m - 1)
             solve_small(model.layout, self.padded, self.chol, self.solution)
 
+    def set_factor(self, factor: Array) -> None:
+        """Replace L, lower triangular, by a more precise one, and what follows from it."""
+        self.chol = factor
+        self.prss = float(factor[-1, -1] ** 2)
+        solve_small(self.model.layout, self.padded, self.chol, self.solution)
+
     @lazy
     def matrix(self) -> Array:
         """S̃ above the diagonal, L on and below it, as in `DenseTail`."""

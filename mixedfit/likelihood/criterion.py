@@ -184,10 +184,18 @@ class Evaluation:
             )
         return float(logdet + c.nu * (1.0 + np.log(2.0 * np.pi * tail.prss / c.nu)) + c.constant)
 
-    def set_precise(self, value: float, prss: float) -> None:
-        """Replace criterion and penalised residual sum of squares by more precise ones, before the derivatives."""
-        if self.tail.ok:
-            self.tail.prss, self.value = prss, value
+    def set_precise(self, value: float, factor: Array) -> None:
+        """Replace the criterion and the tail's factor by more precise ones, before solution and derivatives.
+
+        Parameters
+        ----------
+        value : float
+        factor : ndarray, shape (m, m)
+            L, lower triangular.
+        """
+        if self.tail.ok and not isinstance(self.tail, SparseTail):
+            self.tail.set_factor(factor)
+            self.value = value
 
     @lazy
     def sigma_squared(self) -> float:

@@ -101,6 +101,12 @@ class DenseTail:
         _, info = lapack.dpotrf(self.matrix.T, lower=0, clean=0, overwrite_a=1)
         return bool(info == 0)
 
+    def set_factor(self, factor: Array) -> None:
+        """Replace L, shape (m, m), lower triangular, by a more precise one before anything is solved with it."""
+        below = np.tril_indices(self.size + 1)
+        self.matrix[below] = factor[below]
+        self.prss = float(factor[-1, -1] ** 2)
+
     def _restore_factor(self) -> None:
         """Recompute L if the inverse has overwritten it."""
         if self.__dict__.get("inverse") is self.matrix:

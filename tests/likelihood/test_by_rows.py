@@ -11,6 +11,7 @@ from families import FAMILIES
 from problems import Problem, Term
 
 from mixedfit.crossproducts.crossprod import cross_products
+from mixedfit.likelihood import compiled
 from mixedfit.likelihood.by_rows import RowCriterion, rows_of
 from mixedfit.likelihood.criterion import Criterion
 
@@ -67,3 +68,25 @@ def test_criterion_must_keep_its_digits_when_the_residual_is_a_tiny_share(reml: 
     theta = structure.theta_from_root(lam)
     assert ours(theta).value == pytest.approx(exact, abs=1e-6)
     assert not abs(theirs(theta).value - exact) < 1e-2
+
+
+@pytest.mark.parametrize("small", [True, False])
+@pytest.mark.parametrize("family", ["plain", "crossed", "far_weights", "three_slopes"])
+def test_factor_must_be_that_of_the_tail_of_cross_products(
+    family: str, small: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In regular data; solution and covariance of the fixed effects stay when it replaces the tail's own."""
+    if not small:
+        monkeypatch.setattr(compiled, "SMALL_COLUMNS", 0)
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        ours, theirs = reversed(both(FAMILIES[family](rng).problem, True))
+        theta = rng.normal(size=ours.n_theta)
+        evaluation, rows = theirs(theta), ours(theta)
+        before = evaluation.tail.solution.copy(), evaluation.tail.fixed_covariance()
+        other = theirs(theta)
+        other.set_precise(rows.value, rows.tail_factor())
+        assert other.tail.prss == pytest.approx(evaluation.tail.prss, rel=1e-10)
+        assert other.tail.solution == pytest.approx(before[0], rel=1e-8, abs=1e-9)
+        assert other.tail.fixed_covariance() == pytest.approx(before[1], rel=1e-8, abs=1e-12)
+        assert isinstance(other.tail, compiled.SmallTail) == small
