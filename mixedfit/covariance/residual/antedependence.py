@@ -20,7 +20,6 @@ from mixedfit.core.arrays import Array
 from .correlation import CorrelationStructure
 from .neighbours import NeighbourRoot
 from .parts import Layout, Natural
-from .structure import check_column_name
 
 __all__ = ["AnteDependence"]
 
@@ -38,7 +37,8 @@ class AnteDependence(CorrelationStructure):
 
     Examples
     --------
-    >>> print(AnteDependence("visit", "id") * VarIdent("visit"))  # doctest: +SKIP
+    >>> print(AnteDependence("visit", "id"))
+    AnteDependence(visit='visit', group='id')
     """
 
     visit: str = ""
@@ -46,16 +46,6 @@ class AnteDependence(CorrelationStructure):
     by: str | None = None
     formula: ClassVar[str] = "cor(s, t) = phi_s * ... * phi_(t-1)"
     kind: ClassVar[str] = "visit"
-
-    def __post_init__(self) -> None:
-        check_column_name("AnteDependence", "visit", self.visit)
-        check_column_name("AnteDependence", "group", self.group, needed=False)
-        check_column_name("AnteDependence", "by", self.by, needed=False)
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        """The column of visits."""
-        return (self.visit,)
 
     def law(self, layout: Layout) -> AnteDependenceLaw:
         """Return the correlations on a layout."""

@@ -20,7 +20,6 @@ from mixedfit.core.arrays import Array
 from .correlation import CorrelationStructure
 from .neighbours import NeighbourRoot
 from .parts import Layout, Natural
-from .structure import check_column_name
 
 __all__ = ["AR1"]
 
@@ -50,16 +49,6 @@ class AR1(CorrelationStructure):
     group: str | None = None
     by: str | None = None
     formula: ClassVar[str] = "cor(s, t) = phi^|s - t|"
-
-    def __post_init__(self) -> None:
-        check_column_name("AR1", "time", self.time, needed=False)
-        check_column_name("AR1", "group", self.group, needed=False)
-        check_column_name("AR1", "by", self.by, needed=False)
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        """The column of time."""
-        return () if self.time is None else (self.time,)
 
     def law(self, layout: Layout) -> AR1Law:
         """Return the correlations on a layout."""

@@ -17,7 +17,6 @@ from mixedfit.core.options import check_count
 
 from .correlation import CorrelationStructure
 from .parts import Layout, Natural
-from .structure import check_column_name
 from .toeplitz import LagLaw, from_partials
 
 __all__ = ["ARMA"]
@@ -52,14 +51,7 @@ class ARMA(CorrelationStructure):
             check_count(f"ARMA: {name}", getattr(self, name), 0)
         if self.p + self.q == 0:
             raise ModelError("ARMA(0, 0) has no correlation; give p or q above 0, such as ARMA(1, 1).")
-        check_column_name("ARMA", "time", self.time, needed=False)
-        check_column_name("ARMA", "group", self.group, needed=False)
-        check_column_name("ARMA", "by", self.by, needed=False)
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        """The column of time."""
-        return () if self.time is None else (self.time,)
+        super().__post_init__()
 
     def law(self, layout: Layout) -> ARMALaw:
         """Return the correlations on a layout."""

@@ -15,7 +15,6 @@ from mixedfit.core.arrays import Array
 from .correlation import CorrelationStructure
 from .neighbours import NeighbourRoot
 from .parts import Layout, Natural
-from .structure import check_column_name
 
 __all__ = ["CAR1", "RateLaw"]
 
@@ -42,16 +41,6 @@ class CAR1(CorrelationStructure):
     by: str | None = None
     formula: ClassVar[str] = "cor(s, t) = phi^|s - t|, 0 < phi < 1"
     kind: ClassVar[str] = "time"
-
-    def __post_init__(self) -> None:
-        check_column_name("CAR1", "time", self.time)
-        check_column_name("CAR1", "group", self.group, needed=False)
-        check_column_name("CAR1", "by", self.by, needed=False)
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        """The column of time."""
-        return (self.time,)
 
     def law(self, layout: Layout) -> RateLaw:
         """Return the correlations on a layout."""

@@ -18,7 +18,6 @@ from mixedfit.core.arrays import Array
 
 from .correlation import CorrelationStructure
 from .parts import Layout, Natural
-from .structure import check_column_name
 
 __all__ = ["CompoundSymmetry"]
 
@@ -42,15 +41,6 @@ class CompoundSymmetry(CorrelationStructure):
     by: str | None = None
     formula: ClassVar[str] = "cor = rho between all rows of a group"
     kind: ClassVar[str] = "none"
-
-    def __post_init__(self) -> None:
-        check_column_name("CompoundSymmetry", "group", self.group, needed=False)
-        check_column_name("CompoundSymmetry", "by", self.by, needed=False)
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        """No column."""
-        return ()
 
     def law(self, layout: Layout) -> CompoundSymmetryLaw:
         """Return the correlations on a layout."""

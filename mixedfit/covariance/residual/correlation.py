@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .parts import CorrelationLaw, Layout
-from .structure import Factor
+from .structure import Factor, check_column_name
 from .variances import VarIdent
 
 __all__ = ["CorrelationStructure"]
@@ -20,10 +20,19 @@ class CorrelationStructure(Factor):
     kind: ClassVar[str] = "order"
     """What places rows within a group: "order" (whole numbers), "time" (numbers), "visit" (labels), "none"."""
 
+    def __post_init__(self) -> None:
+        name, needed = type(self).__name__, self.kind in ("time", "visit")
+        argument = {"visit": "visit", "coordinates": "a coordinate"}.get(self.kind, "time")
+        for column in self.place or ((None,) if needed else ()):
+            check_column_name(name, argument, column, needed=self.kind != "order")
+        check_column_name(name, "group", self.group_name, needed=False)
+        check_column_name(name, "by", self.by_name, needed=False)
+
     @property
     def place(self) -> tuple[str, ...]:
         """Columns of time, visit or coordinates."""
-        raise NotImplementedError
+        column: str | None = getattr(self, "visit", getattr(self, "time", None))
+        return () if column is None else (column,)
 
     @property
     def group_name(self) -> str | None:

@@ -26,7 +26,6 @@ from .car1 import RateLaw
 from .correlation import CorrelationStructure
 from .parts import CorrelationLaw, Layout, Natural
 from .patterns import PatternRoot, Patterns
-from .structure import check_column_name
 
 __all__ = ["Exponential", "Gaussian", "Linear", "Matern", "RationalQuadratic", "Spherical"]
 
@@ -48,10 +47,7 @@ class _Spatial(CorrelationStructure):
             object.__setattr__(self, "coordinates", tuple(self.coordinates))
         if not self.place:
             raise ModelError(f'{name} needs coordinates: one column, or several as ("x", "y").')
-        for column in self.place:
-            check_column_name(name, "a coordinate", column)
-        check_column_name(name, "group", self.group, needed=False)
-        check_column_name(name, "by", self.by, needed=False)
+        super().__post_init__()
         check_one_of(f"{name}: metric", self.metric, METRICS)
 
     @property

@@ -21,7 +21,6 @@ from mixedfit.core.arrays import Array
 from .correlation import CorrelationStructure
 from .parts import Layout, Natural, complex_slopes
 from .patterns import PatternRoot, Patterns
-from .structure import check_column_name
 
 __all__ = ["LagLaw", "Toeplitz", "from_partials"]
 
@@ -48,16 +47,6 @@ class Toeplitz(CorrelationStructure):
     by: str | None = None
     formula: ClassVar[str] = "cor(s, t) = rho_|s - t|"
     kind: ClassVar[str] = "visit"
-
-    def __post_init__(self) -> None:
-        check_column_name("Toeplitz", "visit", self.visit)
-        check_column_name("Toeplitz", "group", self.group, needed=False)
-        check_column_name("Toeplitz", "by", self.by, needed=False)
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        """The column of visits."""
-        return (self.visit,)
 
     def law(self, layout: Layout) -> ToeplitzLaw:
         """Return the correlations on a layout."""

@@ -19,7 +19,6 @@ from mixedfit.core.arrays import Array
 from .correlation import CorrelationStructure
 from .parts import Layout, Natural
 from .patterns import PatternRoot, Patterns
-from .structure import check_column_name
 from .variances import VarIdent
 
 __all__ = ["Unstructured"]
@@ -53,11 +52,6 @@ class Unstructured(CorrelationStructure):
     formula: ClassVar[str] = "a correlation for each pair of visits"
     kind: ClassVar[str] = "visit"
 
-    def __post_init__(self) -> None:
-        check_column_name("Unstructured", "visit", self.visit)
-        check_column_name("Unstructured", "group", self.group, needed=False)
-        check_column_name("Unstructured", "by", self.by, needed=False)
-
     @property
     def has_variances(self) -> bool:
         """Whether each visit has its own SD."""
@@ -69,11 +63,6 @@ class Unstructured(CorrelationStructure):
         if self.homogeneous:
             return super().factors
         return (self, VarIdent(self.visit if self.by is None else f"{self.by}:{self.visit}"))
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        """The column of visits."""
-        return (self.visit,)
 
     def law(self, layout: Layout) -> UnstructuredLaw:
         """Return the correlations on a layout."""
