@@ -2,5 +2,5 @@
 
 * `profile`: the function and its result; `curve`: monotone interpolation between the points.
 * `tracing`: the points of one profile, by constrained refits.
-* `held`, `held_variance`, `held_state`: the criterion with one parameter held at a value.
+* `held`, `held_variance`, `held_natural`, `held_point`, `held_state`: the criterion with one parameter held at a value.
 """

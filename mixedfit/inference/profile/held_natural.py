@@ -19,8 +19,8 @@ from mixedfit.covariance.scaled_correlation import LEAST_LOG_SD
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Parameter
 from mixedfit.likelihood.criterion import Criterion, Evaluation
-from mixedfit.likelihood.dense_tail import LARGE_TAIL
 
+from .held_point import HeldPoint
 from .held_state import State, canonical_theta, state_of, structures_of
 
 __all__ = ["HeldNatural", "natural_value", "place_of"]
@@ -132,7 +132,12 @@ class HeldNatural:
 
     def criterion(self, value: float) -> Callable[[Array], Any]:
         """Return the function to minimise."""
-        return lambda x: _Point(self, value, np.asarray(x, dtype=float))
+
+        def at(x: Array) -> HeldPoint:
+            slopes = self.held(value, self.log_variance(x))[1:]
+            return HeldPoint(self.evaluate(value, x), self.at, self.moves, slopes)
+
+        return lambda x: at(np.asarray(x, dtype=float))
 
     def start(self, state: State, value: float) -> Array:
         """Return the x nearest to a state."""
@@ -157,54 +162,3 @@ class HeldNatural:
     def state(self, value: float, x: Array) -> State:
         """Return the values of all parameters at a minimum x."""
         return state_of(self.fit, self.evaluate(value, x))
-
-
-class _Point:
-    """The likelihood with the parameter held, at one point of the others and of s (chain rule through θ_a(s))."""
-
-    def __init__(self, problem: HeldNatural, value: float, x: Array) -> None:
-        self.problem = problem
-        self.evaluation = problem.evaluate(value, x)
-        self.value = self.evaluation.value
-        self.slopes = problem.held(value, problem.log_variance(x))[1:]
-
-    def _contract(self, whole: Array) -> Array:
-        at = self.problem.at
-        out = np.concatenate([whole[..., :at], whole[..., at + 1 :]], axis=-1)
-        if self.problem.moves:
-            out[..., -1] += self.slopes[0] * whole[..., at]
-        return out
-
-    @lazy
-    def gradient(self) -> Array:
-        inner = self.evaluation.gradient
-        if self.problem.moves:
-            ratio = self.evaluation.tail.prss / self.evaluation.sigma_squared
-            inner = np.append(inner, self.evaluation.criterion.nu - ratio)
-        return self._contract(inner)
-
-    def _second(self, inner: Array) -> Array:
-        if not self.problem.moves:
-            return self._contract(self._contract(inner).T)
-        size = inner.shape[0]
-        whole = np.empty((size + 1, size + 1))
-        whole[:size, :size] = inner
-        whole[:size, size] = whole[size, :size] = self.evaluation.along
-        whole[size, size] = self.evaluation.tail.prss / self.evaluation.sigma_squared
-        out = self._contract(self._contract(whole).T)
-        out[-1, -1] += self.slopes[1] * self.evaluation.gradient[self.problem.at]
-        return out
-
-    @lazy
-    def curvature(self) -> Array:
-        return self._second(self.evaluation.curvature)
-
-    @lazy
-    def exact_curvature(self) -> Array | None:
-        exact = self.evaluation.exact_curvature
-        return None if exact is None else self._second(exact)
-
-    def discard(self) -> None:
-        if self.evaluation.tail.size > LARGE_TAIL:
-            _ = self.gradient, self.curvature, self.exact_curvature
-            self.evaluation.discard()

@@ -20,8 +20,8 @@ from mixedfit.covariance.constrained_root import (
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Parameter
 from mixedfit.likelihood.criterion import Criterion, Evaluation
-from mixedfit.likelihood.dense_tail import LARGE_TAIL
 
+from .held_point import HeldPoint
 from .held_state import State, off_zero, state_of, structures_of
 
 __all__ = ["HeldCorrelation", "HeldDeviation"]
@@ -181,7 +181,13 @@ class HeldDeviation(_HeldRoot):
         return self._base(value).at_sigma(sigma)(own)
 
     def criterion(self, value: float) -> Callable[[Array], Any]:
-        return lambda x: _DeviationPoint(self, value, np.asarray(x, dtype=float))
+        return lambda x: self._point(value, np.asarray(x, dtype=float))
+
+    def _point(self, value: float, x: Array) -> HeldPoint:
+        """Return the likelihood at x. The leading parameter t = c e^{−s/2} has dt/ds = −t/2 and d²t/ds² = t/4."""
+        lead = 0.0 if value == 0.0 else self._lead(value, self._own(x)[1])
+        at = None if value == 0.0 else self._before
+        return HeldPoint(self.evaluate(value, x), at, self.fit.held_sigma is None, (-0.5 * lead, 0.25 * lead))
 
     def start(self, state: State, value: float) -> Array:
         theta = self._start(state, self._root(value), [self.parameter.first])
@@ -204,68 +210,3 @@ class HeldDeviation(_HeldRoot):
 
     def state(self, value: float, x: Array) -> State:
         return state_of(self.fit, self.evaluate(value, x))
-
-
-class _DeviationPoint:
-    """The likelihood with a standard deviation held, at one point of the other parameters and s = log σ².
-
-    Chain rule for derivatives in s: t = c e^{−s/2} has dt/ds = −t/2 and d²t/ds² = t/4.
-    """
-
-    def __init__(self, problem: HeldDeviation, value: float, x: Array) -> None:
-        self.problem, self.held, self.x = problem, value, x
-        self.evaluation = problem.evaluate(value, x)
-        self.value = self.evaluation.value
-
-    @lazy
-    def _lead_slope(self) -> float:
-        """t/2; 0 if the standard deviation is held at 0, without leading parameter."""
-        if self.held == 0.0:
-            return 0.0
-        return 0.5 * self.problem._lead(self.held, self.problem._own(self.x)[1])
-
-    def _contract(self, whole: Array) -> Array:
-        """Return derivatives in the free parameters from those in (…, t, …, s), along the last axis."""
-        if self.held == 0.0:
-            return whole
-        at = self.problem._before
-        out = np.concatenate([whole[..., :at], whole[..., at + 1 :]], axis=-1)
-        if self.problem.fit.held_sigma is None:
-            out[..., -1] -= self._lead_slope * whole[..., at]
-        return out
-
-    @lazy
-    def gradient(self) -> Array:
-        inner = self.evaluation.gradient
-        if self.problem.fit.held_sigma is None:
-            ratio = self.evaluation.tail.prss / self.evaluation.sigma_squared
-            inner = np.append(inner, self.evaluation.criterion.nu - ratio)
-        return self._contract(inner)
-
-    def _second(self, inner: Array) -> Array:
-        if self.problem.fit.held_sigma is None:
-            size = inner.shape[0]
-            whole = np.empty((size + 1, size + 1))
-            whole[:size, :size] = inner
-            whole[:size, size] = whole[size, :size] = self.evaluation.along
-            whole[size, size] = self.evaluation.tail.prss / self.evaluation.sigma_squared
-        else:
-            whole = inner
-        out = self._contract(self._contract(whole).T)
-        if self.problem.fit.held_sigma is None and self.held != 0.0:
-            out[-1, -1] += 0.5 * self._lead_slope * self.evaluation.gradient[self.problem._before]
-        return out
-
-    @lazy
-    def curvature(self) -> Array:
-        return self._second(self.evaluation.curvature)
-
-    @lazy
-    def exact_curvature(self) -> Array | None:
-        exact = self.evaluation.exact_curvature
-        return None if exact is None else self._second(exact)
-
-    def discard(self) -> None:
-        if self.evaluation.tail.size > LARGE_TAIL:
-            _ = self.gradient, self.curvature, self.exact_curvature
-            self.evaluation.discard()
