@@ -131,12 +131,7 @@ def build_frame(
         per_column["offset"] = int(np.isnan(offset_values).sum())
     count = int(absent.sum())
     if count and missing == "raise":
-        first = shown(table.index[np.flatnonzero(absent)[0]])
-        raise DataError(
-            f"{count_noun(count, 'row')} {'has' if count == 1 else 'have'} missing values (by column: "
-            f"{listed_counts(per_column)}; first row: {first}) and "
-            "missing='raise' was asked for. Fill or remove them, or use missing='drop'."
-        )
+        raise _incomplete(table.index[absent], per_column)
     if count == rows:
         raise _no_rows(rows, needed, per_column)
     if count:
@@ -158,6 +153,16 @@ def build_frame(
 
 def _is_labels(own: pd.Series[Any], given: pd.Series[Any]) -> bool:
     return isinstance(own.dtype, pd.CategoricalDtype) and not isinstance(given.dtype, pd.CategoricalDtype)
+
+
+def _incomplete(labels: pd.Index[Any], missing: dict[str, int]) -> DataError:
+    """Return the error for rows with missing values where none are allowed."""
+    count = len(labels)
+    return DataError(
+        f"{count_noun(count, 'row')} {'has' if count == 1 else 'have'} missing values (by column: "
+        f"{listed_counts(missing)}; first row: {shown(labels[0])}) and missing='raise' was asked for. Fill or remove "
+        "them, or use missing='drop'."
+    )
 
 
 def _no_rows(rows: int, needed: list[str], missing: dict[str, int]) -> DataError:

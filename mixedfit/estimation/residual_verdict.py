@@ -37,6 +37,23 @@ def _plain(inner: Convergence, words: str) -> str:
     return f"Converged ({words})." if inner.status == "converged" else f"{inner.message[:-1]}; {words}."
 
 
+FAILED = (
+    "Not converged ({words}): the criterion could still fall by about {decrement:.2g}. Raise "
+    "Control(max_evaluations=...), or simplify the residual structure."
+)
+
+LOCAL = (
+    "Converged to a local minimum ({words}): the criterion is lower by {deeper:.3g} as the range and the residual SD grow "
+    "together without bound. The data do not tell such a correlation from a trend; consider a trend in the fixed "
+    "effects, or a fixed range."
+)
+
+RUNAWAY = (
+    "The data do not tell this range from a trend; take the estimates of variances with caution, or add a trend to the "
+    "fixed effects."
+)
+
+
 def residual_verdict(
     inner: Convergence, model: ResidualModel, found: Minimum[Any], deeper: float = 0.0
 ) -> Convergence:
@@ -61,8 +78,7 @@ def residual_verdict(
             status="failed",
             decrement=found.decrement,
             evaluations=found.evaluations,
-            message=f"Not converged ({words}): the criterion could still fall by about {found.decrement:.2g}. Raise "
-            "Control(max_evaluations=...), or simplify the residual structure.",
+            message=FAILED.format(words=words, decrement=found.decrement),
         )
     if not inner.converged:
         return inner
@@ -71,18 +87,13 @@ def residual_verdict(
             inner,
             status="unidentified",
             evaluations=found.evaluations,
-            message=f"Converged to a local minimum ({words}): the criterion is lower by {deeper:.3g} as the range and "
-            "the residual SD grow together without bound. The data do not tell such a correlation from a trend; "
-            "consider a trend in the fixed effects, or a fixed range.",
+            message=LOCAL.format(words=words, deeper=deeper),
         )
     if not limits:
         return replace(inner, evaluations=found.evaluations, message=_plain(inner, words))
     runaway = any("run away" in text for text in limits)
     advice = (
-        "The data do not tell this range from a trend; take the estimates of variances with caution, or add a trend to "
-        "the fixed effects."
-        if runaway
-        else "The estimates are the optimum; a simpler residual structure fits as well."
+        RUNAWAY if runaway else "The estimates are the optimum; a simpler residual structure fits as well."
     )
     own = f"Converged on the boundary ({words}): {'; '.join(limits)}. {advice}"
     message = f"{inner.message} {own}" if inner.status != "converged" else own
