@@ -43,8 +43,8 @@ FAILED = (
 )
 
 LOCAL = (
-    "Converged to a local minimum ({words}): the criterion is lower by {deeper:.3g} as the range and the residual SD grow "
-    "together without bound. The data do not tell such a correlation from a trend; consider a trend in the fixed "
+    "Converged to a local minimum ({words}): the criterion is lower by {deeper:.3g} as the range and the residual SD "
+    "grow together without bound. The data do not tell such a correlation from a trend; consider a trend in the fixed "
     "effects, or a fixed range."
 )
 
