@@ -26,7 +26,7 @@ from mixedfit.likelihood.row_roots import row_roots
 
 from .bfgs import Minimum, minimise_bfgs
 from .effects import coefficients_of, modes_of
-from .estimate import FEW_ROWS, Control, Estimate, estimate
+from .estimate import Control, Estimate, estimate
 from .residual_verdict import residual_verdict
 
 __all__ = ["Whitened", "WhitenedPoint", "WhitenedSearch", "fit_whitened", "raw_design", "whitened_rows"]
@@ -186,7 +186,6 @@ class WhitenedSearch:
 
     def finished(self, point: WhitenedPoint, start: Array | None) -> Estimate:
         """Return θ̂ at the end of the search, with the starts and checks of an ordinary fit."""
-        few = point.cross.n <= FEW_ROWS
         return estimate(
             point.cross,
             self.structures,
@@ -195,7 +194,7 @@ class WhitenedSearch:
             start=start,
             control=replace(self.control, tolerance=min(INNER, self.control.tolerance)),
             names=self.names,
-            rows=(lambda: rows_of(point.design, point.cross)) if few else None,
+            rows=lambda: rows_of(point.design, point.cross),
         )
 
 
