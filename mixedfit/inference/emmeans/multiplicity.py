@@ -21,7 +21,6 @@ from typing import Literal, TypeAlias
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import chdtrc, fdtrc, gammaln, ndtr, ndtri
-from scipy.stats import false_discovery_control, qmc
 
 from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.distributions import f_probability, f_quantile, t_probability, t_quantile
@@ -168,6 +167,8 @@ def _directions(rank: int) -> Array:
     if rank == 2:
         angles = np.pi * (np.arange(DIRECTIONS) + 0.5) / DIRECTIONS
         return np.stack([np.cos(angles), np.sin(angles)])
+    from scipy.stats import qmc  # scipy.stats takes a third of a second to import
+
     points = qmc.Sobol(rank, seed=1).random(DIRECTIONS)
     normal = ndtri(np.clip(points, 1e-12, 1.0 - 1e-12)).T
     return np.asarray(normal / np.linalg.norm(normal, axis=0))
@@ -230,13 +231,19 @@ def _hommel(p: Array) -> Array:
     return out
 
 
+def _false_discovery(p: Array, method: str) -> Array:
+    from scipy.stats import false_discovery_control
+
+    return np.asarray(false_discovery_control(p, method=method))
+
+
 _BY_P_VALUE: dict[str, Callable[[Array], Array]] = {
     "holm": _holm,
     "hochberg": _hochberg,
     "hommel": _hommel,
-    "fdr": lambda p: np.asarray(false_discovery_control(p, method="bh")),
-    "BH": lambda p: np.asarray(false_discovery_control(p, method="bh")),
-    "BY": lambda p: np.asarray(false_discovery_control(p, method="by")),
+    "fdr": lambda p: _false_discovery(p, "bh"),
+    "BH": lambda p: _false_discovery(p, "bh"),
+    "BY": lambda p: _false_discovery(p, "by"),
 }
 """Adjustments that depend on the p-values alone; their intervals are Bonferroni's."""
 
