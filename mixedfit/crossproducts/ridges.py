@@ -28,7 +28,7 @@ DEPENDENT = 1e-12
 def unidentified_elements(design: Design) -> tuple[BoolArray, ...]:
     """Return which elements of the covariance Ω of each block are not identified, shape (k, k) each."""
     out = tuple(np.zeros((block.k, block.k), dtype=bool) for block in design.blocks)
-    rows = np.flatnonzero(design.counted)
+    rows = slice(None) if design.weights is None else np.flatnonzero(design.counted)
     for members in _same_partitions(design.blocks, rows):
         blocks = [design.blocks[f] for f in members]
         if sum(block.k for block in blocks) > 1:
@@ -70,7 +70,7 @@ def confounded_with_residual(design: Design, f: int) -> list[tuple[ScaledCorrela
     return out
 
 
-def _same_partitions(blocks: Sequence[RandomBlock], rows: IntArray) -> list[list[int]]:
+def _same_partitions(blocks: Sequence[RandomBlock], rows: slice | IntArray) -> list[list[int]]:
     """Return the positions of blocks in lists, one for each distinct partition of the rows into groups."""
     if len(blocks) == 1:
         return [[0]]
@@ -89,10 +89,11 @@ def _same_partitions(blocks: Sequence[RandomBlock], rows: IntArray) -> list[list
     return classes
 
 
-def _unidentified(blocks: Sequence[RandomBlock], rows: IntArray) -> list[BoolArray]:
+def _unidentified(blocks: Sequence[RandomBlock], rows: slice | IntArray) -> list[BoolArray]:
     """Return the elements of Ω that differ from 0 in some E with z E zᵀ = 0, for blocks with the same partition."""
     out = [np.zeros((block.k, block.k), dtype=bool) for block in blocks]
-    columns = np.hstack([block.z if rows.size == len(block.z) else block.z[rows] for block in blocks])
+    parts = [block.z[rows] for block in blocks]
+    columns = parts[0] if len(parts) == 1 else np.hstack(parts)
     gram = columns.T @ columns
     norms = np.sqrt(np.diag(gram))
     if not norms.all():
