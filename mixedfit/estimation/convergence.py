@@ -91,7 +91,7 @@ def convergence_of(
     elif names_of_singular:
         loose = _undetermined_names(criterion, optimum, labels)
         if loose:
-            found += f"; the data do not determine every variance of {', '.join(loose)}"
+            found += f"; the data do not determine {', '.join(loose)}"
         message = (
             f"Converged on the boundary ({found}): {_singular_words(criterion, optimum.x, singular, labels)}. "
             "The estimates are the optimum; a simpler random part fits as well."
@@ -157,7 +157,7 @@ def _is_linear(criterion: Criterion) -> bool:
 def _undetermined_names(criterion: Criterion, optimum: Optimum, names: Sequence[str]) -> list[str]:
     flat = undetermined(criterion, optimum)
     return [
-        name
+        f"{'the' if len(structure.diagonal) == 1 else 'every'} variance of {name}"
         for name, here, structure in zip(names, criterion.slices, criterion.structures, strict=True)
         if flat[here.start + np.array(structure.diagonal)].any()
     ]
