@@ -25,7 +25,7 @@ from mixedfit.kernels.accumulate import (
 from .basis import FixedBasis, effect_basis, fixed_basis, row_chunks
 from .level_span import LevelSpan
 from .ridges import unidentified_elements
-from .sparse_products import SparseGram, sparse_pattern
+from .sparse_products import SparseGram, SparsePattern, sparse_pattern
 
 __all__ = [
     "CrossProducts",
@@ -33,7 +33,12 @@ __all__ = [
     "TailBlock",
     "add_rows",
     "cross_products",
+    "empty_first",
+    "largest_block",
+    "pattern_of",
     "tail_codes",
+    "tail_layout",
+    "tail_rows",
     "weight_rows",
 ]
 
@@ -166,24 +171,17 @@ def cross_products(design: Design) -> CrossProducts:
     They enter the penalised least squares of Bates, Mächler, Bolker & Walker (2015, J. Stat. Softw. 67(1)), section
     3.3, here level by level of the first factor.
     """
+    if design.absent is not None:
+        assert design.absent.products is not None, "rows are summed when the model is built"
+        return design.absent.products  # type: ignore[no-any-return]
     root_weights = None if design.weights is None else np.sqrt(design.weights)
     fixed = fixed_basis(design, root_weights)
     basis = tuple(effect_basis(design, block, fixed, root_weights) for block in design.blocks)
-    first_block = max(
-        range(len(design.blocks)), key=lambda f: design.blocks[f].levels * design.blocks[f].k, default=-1
-    )
-    tail = _tail_layout(design, first_block, fixed)
+    first_block = largest_block(design)
+    tail = tail_layout(design, first_block, fixed.span)
     width = fixed.kept.size + 1
-    first = _empty_first(design, first_block, tail, fixed)
-    pattern = None
-    if first_block >= 0 and tail:
-        pattern = sparse_pattern(
-            first.indptr,
-            first.indices,
-            [b.levels for b in tail],
-            [b.k for b in tail],
-            [b.block >= 0 for b in tail],
-        )
+    first = empty_first(design, first_block, tail, fixed.span, width)
+    pattern = pattern_of(first, tail) if first_block >= 0 and tail else None
     q = tail[-1].stop if tail else 0
     sparse = None if pattern is None else SparseGram.zeros(pattern, q, width)
     gram = paged_zeros((width, width) if sparse else (q + width, q + width))
@@ -205,7 +203,19 @@ def cross_products(design: Design) -> CrossProducts:
     return cross
 
 
-def _tail_layout(design: Design, first_block: int, fixed: FixedBasis) -> tuple[TailBlock, ...]:
+def pattern_of(first: FirstFactor, tail: tuple[TailBlock, ...]) -> SparsePattern | None:
+    """Return the sparsity pattern of a tail, or None if a dense matrix is faster."""
+    random = [b.block >= 0 for b in tail]
+    return sparse_pattern(first.indptr, first.indices, [b.levels for b in tail], [b.k for b in tail], random)
+
+
+def largest_block(design: Design) -> int:
+    """Return the index of the block with most effects, −1 without random effects."""
+    sizes = [block.levels * block.k for block in design.blocks]
+    return max(range(len(sizes)), key=lambda f: sizes[f], default=-1)
+
+
+def tail_layout(design: Design, first_block: int, span: LevelSpan | None) -> tuple[TailBlock, ...]:
     """Return the positions of the tail factors: random factors, then many-level fixed factors."""
     tail: list[TailBlock] = []
     at = 0
@@ -213,7 +223,7 @@ def _tail_layout(design: Design, first_block: int, fixed: FixedBasis) -> tuple[T
         if f != first_block:
             tail.append(TailBlock(f, at, block.levels, block.k))
             at = tail[-1].stop
-    for columns in fixed.span.kept if fixed.span else ():
+    for columns in span.kept if span else ():
         if columns.size:
             tail.append(TailBlock(-1, at, columns.size, 1))
             at = tail[-1].stop
@@ -232,11 +242,10 @@ def tail_codes(design: Design, tail: tuple[TailBlock, ...], span: LevelSpan | No
     return np.stack(columns, axis=1) if columns else np.zeros((rows.stop - rows.start, 0), np.int64)
 
 
-def _empty_first(
-    design: Design, first_block: int, tail: tuple[TailBlock, ...], fixed: FixedBasis
+def empty_first(
+    design: Design, first_block: int, tail: tuple[TailBlock, ...], span: LevelSpan | None, width: int
 ) -> FirstFactor:
     """Return products of 0 for the first factor, with the sparsity pattern of the design."""
-    width = fixed.kept.size + 1
     if first_block < 0:
         none = np.zeros(0, np.int64)
         return FirstFactor(
@@ -244,7 +253,7 @@ def _empty_first(
         )
     block = design.blocks[first_block]
     indptr, indices = np.zeros(block.levels + 1, np.int64), np.zeros(0, np.int64)
-    codes = tail_codes(design, tail, fixed.span, slice(0, design.n))
+    codes = tail_codes(design, tail, span, slice(0, design.n))
     for f, place in enumerate(tail):
         other = np.ascontiguousarray(codes[:, f])
         rows = other >= 0
@@ -285,7 +294,7 @@ def add_rows(cross: CrossProducts, design: Design, root_weights: Array | None) -
             first = block.codes[rows], weight_rows(block.z[rows] @ inverses[cross.first_block], weight)
             accumulate_first(*first, border, cross.first.gram, cross.first.border)
         if cross.tail:
-            codes, z = _tail_rows(design, cross.tail, inverses, rows, cross.fixed.span)
+            codes, z = tail_rows(design, cross.tail, inverses, rows, cross.fixed.span)
             _add_tail(cross, (codes, weight_rows(z, weight)), first, border)
     gram = cross.first.gram
     for a in range(gram.shape[1]):
@@ -319,7 +328,7 @@ def _border(design: Design, fixed: FixedBasis, rows: slice) -> Array:
     return border
 
 
-def _tail_rows(
+def tail_rows(
     design: Design, tail: tuple[TailBlock, ...], inverses: list[Array], rows: slice, span: LevelSpan | None
 ) -> tuple[IntArray, Array]:
     """Return the tail's levels and effects for some rows; a level without a column becomes level 0 with effect 0."""

@@ -14,10 +14,14 @@ import numpy as np
 from mixedfit.bayes.distributions import Distribution, Normal
 from mixedfit.core.errors import ConvergenceWarning, GroupingWarning, ModelError, RankWarning, warn
 from mixedfit.core.progress import Progress
+from mixedfit.core.linalg import blas_threads
 from mixedfit.covariance.residual import ResidualStructure
+from mixedfit.crossproducts.streamed import summed_rows
 from mixedfit.design.design import Design, build_design
 from mixedfit.design.model_frame import Missing
 from mixedfit.design.residual_rows import check_structure
+from mixedfit.design.stream.build import row_report, streamed_design
+from mixedfit.design.stream.source import RowSource, is_source, open_source
 from mixedfit.estimation.estimate import Control
 from mixedfit.estimation.fit import Fit, fit_design
 from mixedfit.estimation.residual_support import refuse_residual
@@ -275,6 +279,8 @@ def lmm(
     expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
     residual: ResidualStructure | None = None,
+    batch_rows: int | None = None,
+    progress: bool | None = None,
 ) -> LinearMixedModel:
     """Return the linear mixed model of an lme4 formula on data.
 
@@ -283,8 +289,10 @@ def lmm(
     formula : str
         Such as ``"y ~ x + (x | g)"``. It is code: functions that it calls are called. Do not build it from
         text that you do not trust.
-    data : pandas or polars frame, pyarrow table or mapping of arrays
-        Not changed.
+    data : pandas or polars frame, pyarrow table, mapping of arrays, or a source of rows
+        Not changed. A source is read in batches, twice, and its rows are not kept: the path of a CSV or Parquet file
+        or of a folder of Parquet files, a pyarrow Dataset, a polars LazyFrame, a list or other iterable of frames, or
+        a function that returns a new iterator of frames at each call.
     weights : str or array, optional
         Column, or one value a row: Var(ε_i) = σ²/w_i. Rows of weight 0 are left out of the likelihood.
     offset : str or array, optional
@@ -305,6 +313,10 @@ def lmm(
         Structure of the residual covariance: a correlation within groups such as ``AR1("time", "g")``, variance
         functions such as ``VarIdent("arm")``, or their product. By default residuals are independent with variance
         σ²/w. With weights the covariance is W^(−1/2) R W^(−1/2).
+    batch_rows : int, optional
+        Rows of a batch of a source; by default 262,144.
+    progress : bool, optional
+        Whether to show progress of passes over a source that take longer than two seconds; by default on a terminal.
 
     Raises
     ------
@@ -319,6 +331,22 @@ def lmm(
     """
     begun = perf_counter()
     parsed = parse_formula(formula, expand=expand)
+    if is_source(data):
+        if residual is not None:
+            raise ModelError(
+                f"{residual}: residual structures need all rows of a group together, and rows are read in batches. "
+                "Give the rows as one frame."
+            )
+        design = design_of_source(
+            parsed,
+            open_source(data, batch_rows),
+            weights=weights,
+            offset=offset,
+            missing=missing,
+            context=context or {},
+            progress=progress,
+        )
+        return LinearMixedModel(parsed, design, perf_counter() - begun)
     design = build_design(
         parsed,
         data,
@@ -329,6 +357,30 @@ def lmm(
         residual=check_structure(residual),
     )
     return LinearMixedModel(parsed, design, perf_counter() - begun, data)
+
+
+def design_of_source(
+    parsed: ParsedFormula,
+    source: RowSource,
+    *,
+    weights: Any,
+    offset: Any,
+    missing: Missing,
+    context: Mapping[str, Any],
+    progress: bool | None,
+) -> Design:
+    """Return the design of a source and its cross-products, from two passes over its rows."""
+    with Progress(progress) as shown, blas_threads(1):
+        made = streamed_design(
+            parsed,
+            source,
+            weights=weights,
+            offset=offset,
+            missing=missing,
+            context=context,
+            progress=shown,
+        )
+        return summed_rows(made, row_report(shown, source.total, "summed"))
 
 
 def _check_options(reml: Any, start: Any, sigma: Any, control: Any) -> None:
