@@ -171,9 +171,6 @@ def cross_products(design: Design) -> CrossProducts:
     They enter the penalised least squares of Bates, Mächler, Bolker & Walker (2015, J. Stat. Softw. 67(1)), section
     3.3, here level by level of the first factor.
     """
-    if design.absent is not None:
-        assert design.absent.products is not None, "rows are summed when the model is built"
-        return design.absent.products  # type: ignore[no-any-return]
     root_weights = None if design.weights is None else np.sqrt(design.weights)
     fixed = fixed_basis(design, root_weights)
     basis = tuple(effect_basis(design, block, fixed, root_weights) for block in design.blocks)

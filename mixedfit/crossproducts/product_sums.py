@@ -174,4 +174,3 @@ class ProductSums:
         gram.blocks[source[found]] = own.data[order][places[found]]
         gram.sides[:] = self.sides
         return self.border.copy(), gram
-

@@ -90,7 +90,8 @@ def _partitions(design: Design) -> list[list[int]]:
     if design.absent is None:
         rows = slice(None) if design.weights is None else np.flatnonzero(design.counted)
         return _same_partitions(design.blocks, rows)
-    same, classes = design.absent.known_totals().same, []
+    same = design.absent.known_totals().same
+    classes: list[list[int]] = []
     for f in range(len(design.blocks)):
         known = next((own for own in classes if same[own[0], f]), None)
         if known is None:

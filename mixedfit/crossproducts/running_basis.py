@@ -121,7 +121,8 @@ class RunningBasis:
         unit = np.where(norms > 0, norms, np.sqrt(max(self.count, 1)))
         weak = np.abs(np.diag(root)) <= RANK_TOLERANCE * norms
         root[np.diag_indices(size)] = np.where(weak | (norms == 0), unit, np.diag(root))
-        return np.triu(inverse(root)) * np.sqrt(max(self.count, 1))
+        transform: Array = np.triu(inverse(root)) * np.sqrt(max(self.count, 1))
+        return transform
 
     def fresh_effects(self) -> tuple[Array, ...]:
         """Return P with Z = Z̃P for each block."""

@@ -8,22 +8,40 @@ from dataclasses import replace
 import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
+from mixedfit.core.errors import ModelError
+from mixedfit.core.linalg import inverse
 from mixedfit.design.absent import RowTotals
 from mixedfit.design.design import Design
 from mixedfit.design.recipe.cell_sums import CellSums
 from mixedfit.design.recipe.recipe import usable
 from mixedfit.design.stream.batches import BatchDesigns
+from mixedfit.design.stream.column_scan import ColumnScan
 from mixedfit.design.stream.digest import row_digest
 from mixedfit.design.stream.reader import RowCounts
-from mixedfit.formula.parse import random_key
 
 from .basis import FixedBasis, basis_of_triangle
-from .crossprod import CrossProducts
+from .crossprod import CrossProducts, cross_products
 from .product_sums import ProductSums
 from .ridges import unidentified_elements
 from .running_basis import ColumnPlaces, RunningBasis
 
-__all__ = ["summed_rows"]
+__all__ = ["products_of", "summed_rows"]
+
+
+def products_of(design: Design) -> CrossProducts:
+    """Return the cross-products of a design, of rows that are read in batches if they are not in memory."""
+    absent = design.absent
+    if absent is None:
+        return cross_products(design)
+    if absent.products is None:
+        if absent.read is None:
+            raise ModelError(absent.refusal)
+        sums = _Sums(design)
+        for batch in absent.read():
+            sums.add(batch)
+        sums.settle()
+    products: CrossProducts = absent.products
+    return products
 
 
 def summed_rows(made: BatchDesigns, report: Callable[[RowCounts], None] | None = None) -> Design:
@@ -43,30 +61,65 @@ def summed_rows(made: BatchDesigns, report: Callable[[RowCounts], None] | None =
         If there are not more rows than fixed effects, or the fixed effects reproduce the response exactly.
     """
     design = made.design
-    absent = design.absent
-    assert absent is not None
     recipe = usable(design.recipe)
-    distinct = {name: scan.values for name, scan in made.scan.columns.items() if scan.distinct}
-    places = ColumnPlaces.of(design, by_name=recipe.specs is None)
-    running = RunningBasis(design, places, weighted=design.weights is not None)
-    sums, rows, cells = ProductSums(design), _RowSums(design), CellSums(recipe, distinct)
+    distinct = {n: scan.distinct_values for n, scan in made.scan.columns.items() if _has_distinct(scan)}
+    sums, cells = _Sums(design), CellSums(recipe, distinct)
     for batch, frame in made.walk(report):
-        root = None if batch.weights is None else np.sqrt(batch.weights)
-        running.add(batch, root)
-        changes = running.renew()
-        if changes is not None:
-            sums.change(*changes)
-        sums.add(batch, root, running.border, running.effects)
-        rows.add(batch)
+        sums.add(batch)
         cells.add(frame.columns, batch.weights)
-    upper, norms = running.border_triangle()
-    fixed = basis_of_triangle(design, upper, norms, running.count, None, np.zeros((0, norms.size)))
-    basis = _final_effects(made, running, fixed)
-    sums.change(*running.changes(_final_border(fixed, norms.size), basis))
-    absent.totals = rows.totals(running)
-    absent.products = _assembled(design, sums, fixed, basis, running.count, rows.log_weights)
-    absent.read = lambda: (batch for batch, _ in made.walk())
+    sums.settle()
+    assert design.absent is not None
+    design.absent.read = lambda: (batch for batch, _ in made.walk())
     return replace(design, recipe=replace(recipe, cells=cells.cells()))
+
+
+def _has_distinct(scan: ColumnScan) -> bool:
+    return scan.distinct and not scan.labels
+
+
+class _Sums:
+    """Cross-products and `RowTotals` of a design whose rows come in batches."""
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+        plain = design.recipe is not None and design.recipe.specs is None
+        places = ColumnPlaces.of(design, by_name=plain)
+        self.running = RunningBasis(design, places, weighted=design.weights is not None)
+        self.sums, self.rows = ProductSums(design), _RowSums(design)
+        self.shared = [False] * len(design.blocks)
+
+    def add(self, batch: Design) -> None:
+        """Add the rows of a batch."""
+        root = None if batch.weights is None else np.sqrt(batch.weights)
+        self.shared = [block.z is batch.X for block in batch.blocks]
+        self.running.add(batch, root)
+        changes = self.running.renew()
+        if changes is not None:
+            self.sums.change(*changes)
+        self.sums.add(batch, root, self.running.border, self.running.effects)
+        self.rows.add(batch)
+
+    def settle(self) -> None:
+        """Keep the sums of all rows in the design's `absent`, in the basis of all rows."""
+        design, running = self.design, self.running
+        absent = design.absent
+        assert absent is not None
+        upper, norms = running.border_triangle()
+        fixed = basis_of_triangle(design, upper, norms, running.count, None, np.zeros((0, norms.size)))
+        basis = self._final_effects(fixed)
+        self.sums.change(*running.changes(_final_border(fixed, norms.size), basis))
+        absent.totals = self.rows.totals(running)
+        absent.products = _assembled(design, self.sums, fixed, basis, running.count, self.rows.log_weights)
+
+    def _final_effects(self, fixed: FixedBasis) -> tuple[Array, ...]:
+        """Return R of each block as `effect_basis` does."""
+        out = list(self.running.fresh_effects())
+        for f, block in enumerate(self.design.blocks):
+            if block.structure.invariance == "linear" and self.shared[f] and fixed.kept.size == block.k:
+                out[f] = inverse(fixed.transform)
+            elif block.k == 1 and self.design.weights is None and block.effects == ("(Intercept)",):
+                out[f] = np.ones((1, 1))
+        return tuple(out)
 
 
 def _final_border(fixed: FixedBasis, size: int) -> Array:
@@ -76,20 +129,6 @@ def _final_border(fixed: FixedBasis, size: int) -> Array:
     out[fixed.kept, -1] = -fixed.centre / fixed.scale
     out[-1, -1] = 1.0 / fixed.scale
     return out
-
-
-def _final_effects(made: BatchDesigns, running: RunningBasis, fixed: FixedBasis) -> tuple[Array, ...]:
-    """Return R of each block as `effect_basis` does."""
-    design = made.design
-    shared = random_key(design.formula.matrices.X)
-    out = list(running.fresh_effects())
-    for f, block in enumerate(design.blocks):
-        is_x = made.groups[f][2] == (shared,)
-        if block.structure.invariance == "linear" and is_x and fixed.kept.size == block.k:
-            out[f] = np.linalg.inv(fixed.transform)
-        elif block.k == 1 and design.weights is None and block.effects == ("(Intercept)",):
-            out[f] = np.ones((1, 1))
-    return tuple(out)
 
 
 def _assembled(

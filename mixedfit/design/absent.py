@@ -54,6 +54,10 @@ class AbsentArray:
         """Number of dimensions."""
         return len(self.shape)
 
+    def columns(self, count: int) -> AbsentArray:
+        """Return what stands for some columns of a matrix."""
+        return AbsentArray((self.shape[0], count), self.where)
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -143,11 +147,19 @@ class AbsentRows:
         """The message for what needs the rows."""
         return refusal(self.where)
 
+    def derived(self, change: Callable[[Any], Any]) -> AbsentRows:
+        """Return the rows of a design that a function makes of each batch of this one's."""
+        read = self.read
+        if read is None:
+            return AbsentRows(self.where)
+        return AbsentRows(self.where, read=lambda: (change(batch) for batch in read()))
+
     def array(self, *shape: int) -> Any:
         """Return what stands for an array of the rows."""
         return AbsentArray(shape, self.where)
 
     def known_totals(self) -> RowTotals:
         """Return the sums over the rows."""
-        assert self.totals is not None, "rows are summed when the model is built"
+        if self.totals is None:
+            raise ModelError(self.refusal)
         return self.totals

@@ -44,7 +44,7 @@ def centred_fixed(design: Design) -> Array:
         totals = design.absent.known_totals()
         return totals.columns[1:, list(totals.fixed)]  # the first column of C is 1
     X = fixed_columns(design)
-    return X - X.mean(axis=0)
+    return np.asarray(X - X.mean(axis=0))
 
 
 def mean_inverse_weight(design: Design) -> float:

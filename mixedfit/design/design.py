@@ -172,6 +172,11 @@ class Design:
         """Labels of the rows of row-wise answers."""
         return self.index if self.excluded is None else self.excluded.index
 
+    @property
+    def observed(self) -> Array:
+        """The response, offset included, shape (n,)."""
+        return self.y if self.offset is None else self.y + self.offset
+
     def on_all_rows(self, table: Table) -> Table:
         """Return a column or table of the rows kept as it is shown: with ``missing="exclude"`` on all rows."""
         return table if self.excluded is None else self.excluded.padded(table)

@@ -13,8 +13,8 @@ import numpy as np
 
 from mixedfit.bayes.distributions import Distribution, Normal
 from mixedfit.core.errors import ConvergenceWarning, GroupingWarning, ModelError, RankWarning, warn
-from mixedfit.core.progress import Progress
 from mixedfit.core.linalg import blas_threads
+from mixedfit.core.progress import Progress
 from mixedfit.covariance.residual import ResidualStructure
 from mixedfit.crossproducts.streamed import summed_rows
 from mixedfit.design.design import Design, build_design

@@ -23,11 +23,11 @@ from mixedfit.core.format import (
 from mixedfit.core.notebook import NotebookTable, html_table
 from mixedfit.core.tables import Table
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.residual_quantiles import residual_quantiles
 from mixedfit.estimation.residual_words import residual_lines, residual_table
 from mixedfit.estimation.tables import (
     coefficient_covariance,
     coefficients,
-    scaled_residuals,
     standard_errors,
     variance_table,
 )
@@ -172,7 +172,7 @@ def summarise(fit: Fit, *, correlation: bool = False, ddf: Ddf | Literal["none"]
         kind += " with a residual structure" if fit.ngroups else " by generalised least squares"
     how = "REML" if fit.reml else "maximum likelihood"
     fixed, method = _coefficients(fit, ddf)
-    residuals = np.quantile(scaled_residuals(fit).to_numpy(), [0, 0.25, 0.5, 0.75, 1])
+    residuals = residual_quantiles(fit, [0, 0.25, 0.5, 0.75, 1])
     return Summary(
         title=f"{kind} fit by {how}",
         formula=fit.formula,

@@ -16,7 +16,7 @@ from mixedfit.design.grouping import Grouping
 from mixedfit.design.model_frame import ModelFrame
 from mixedfit.design.model_matrix import CONTEXT, Matrices, check_finite, plain_matrices
 from mixedfit.design.recipe.recipe import evaluate_spec
-from mixedfit.formula.parse import ParsedFormula, random_key
+from mixedfit.formula.parse import random_key
 
 from .digest import row_digest
 from .levels import ColumnCoder, GroupCoder
@@ -99,7 +99,7 @@ class BatchDesigns:
                 own: Any = pd.Categorical.from_codes(coder.codes(column), categories=coder.levels)
                 columns[name] = pd.Series(own, index=column.index, name=name)
             else:
-                columns[name] = column.astype(scan.dtype, copy=False)
+                columns[name] = scan.column(column.to_numpy(), column.index)
         return replace(raw, columns=columns)
 
     def _arrays(self, frame: ModelFrame) -> dict[str, Array]:
@@ -167,9 +167,7 @@ class BatchDesigns:
         offsets = [array[:, 0] for key, array in arrays.items() if key.startswith("O")]
         offset = add_offsets(frame.offset, offsets)
         y = np.ascontiguousarray(arrays["y"][:, 0])
-        blocks = tuple(
-            self._block(block, frame, random, f) for f, block in enumerate(design.blocks)
-        )
+        blocks = tuple(self._block(block, frame, random, f) for f, block in enumerate(design.blocks))
         return replace(
             design,
             y=y if offset is None else y - offset,

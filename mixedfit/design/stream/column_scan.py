@@ -110,7 +110,7 @@ class ColumnScan:
         self.count = total
         if self.distinct:
             new = pd.unique(values)
-            self.values = np.unique(new if self.values is None else np.concatenate([self.values, new]))
+            self.values = new if self.values is None else pd.unique(np.concatenate([self.values, new]))
 
     def _add_ends(self, values: AnyArray, low: Any, high: Any) -> None:
         """Keep the values of a column that has at most two."""
@@ -123,17 +123,24 @@ class ColumnScan:
                 return
         self.ends = None
 
-    def column(self, values: AnyArray) -> pd.Series[Any]:
+    def column(self, values: AnyArray, index: pd.Index[Any] | None = None) -> pd.Series[Any]:
         """Return numbers in the type of all batches."""
-        return pd.Series(values.astype(self.dtype, copy=False), name=self.name)
+        return pd.Series(values.astype(self.dtype, copy=False), index=index, name=self.name)
+
+    @property
+    def distinct_values(self) -> AnyArray:
+        """Distinct values of a column of numbers, sorted."""
+        return np.sort(self.values)
 
     @property
     def categories(self) -> pd.Index[Any]:
         """Levels of a column of labels, in the order that a frame with all rows has."""
         if self.order is not None and not self.mixed and not self.text:
             used = set(self.values)
-            return pd.Index([level for level in self.order if level in used], dtype=self.order.dtype)
-        return pd.Series(self.values).astype("category").cat.categories
+            ordered: pd.Index[Any] = pd.Index([v for v in self.order if v in used], dtype=self.order.dtype)
+            return ordered
+        levels: pd.Index[Any] = pd.Series(self.values).astype("category").cat.categories
+        return levels
 
     @property
     def deviation(self) -> float:
@@ -158,7 +165,7 @@ class ColumnScan:
             codes = np.asarray(places) % len(self.categories)
             return pd.Series(pd.Categorical.from_codes(codes, categories=self.categories), name=self.name)
         if self.distinct:
-            return self.column(self.values[np.asarray(places) % len(self.values)])
+            return self.column(self.distinct_values[np.asarray(places) % len(self.values)])
         return self.column(np.full(len(places), self.first))
 
 

@@ -74,7 +74,7 @@ class ColumnCoder:
             return np.full(values.size, -1, dtype=np.int64)
         if self.table is not None and values.dtype.kind == "i":
             shifted = values - self.low
-            if values.size and 0 <= int(shifted.min()) and int(shifted.max()) < self.table.size:
+            if values.size and shifted.min() >= 0 and int(shifted.max()) < self.table.size:
                 return np.asarray(self.table[shifted])
         places = np.minimum(np.searchsorted(self.sorted, values), self.sorted.size - 1)
         return np.where(self.sorted[places] == values, places, -1).astype(np.int64)
@@ -95,9 +95,7 @@ class GroupCoder:
         self.columns = [ColumnCoder(own.name, own.levels) for own in columns]
         self.grouping = grouping
         if len(columns) > 1:
-            parts = [
-                own.levels.get_indexer(part) for own, part in zip(columns, grouping.parts, strict=True)
-            ]
+            parts = [own.levels.get_indexer(part) for own, part in zip(columns, grouping.parts, strict=True)]
             self.known = self._joined([np.asarray(part, dtype=np.int64) for part in parts])
 
     def _joined(self, parts: Sequence[IntArray]) -> IntArray:

@@ -54,7 +54,7 @@ class Scan:
         return self.counts.read - self.counts.dropped
 
     def skeleton(self) -> ModelFrame:
-        """Return a small frame with every level and every combination that occurs; other numbers are the first row's."""
+        """Return a small frame with every level and combination that occurs; other numbers are the first row's."""
         parts = {} if self.combinations is None else dict(self.combinations.items())
         sizes = [len(own) for own in parts.values()]
         sizes += [
@@ -171,4 +171,3 @@ class _Scanner:
                 "what it learns, such as knots= and Boundary_knots=, or compute the columns before."
             )
         parts.append(np.array(column.to_numpy()))
-

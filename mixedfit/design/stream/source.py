@@ -285,8 +285,7 @@ def _from_frames(data: Any, size: int) -> RowSource:
     total = sum(map(len, data)) if isinstance(data, list | tuple) and not _has_dict(data) else None
 
     def read(names: Sequence[str]) -> Iterator[Any]:
-        for frame in data() if callable(data) else data:
-            yield frame
+        yield from data() if callable(data) else data
 
     return RowSource("the frames", tuple(column_names(first)), read, total, size)
 

@@ -119,9 +119,7 @@ def learn_states(
         spec = ModelSpec(formula=Formula([Term([factor])]), output="numpy", na_action="ignore")
         try:
             with np.errstate(all="ignore"):
-                made = spec.get_model_matrix(
-                    frame, context={**CONTEXT, **context}, materializer=Materializer
-                )
+                made = spec.get_model_matrix(frame, context={**CONTEXT, **context}, materializer=Materializer)
         except (FormulaicError, ValueError, TypeError) as error:
             cause = error.__cause__ if isinstance(error.__cause__, FormulaError) else error
             raise FormulaError(f"{expression} cannot be evaluated: {cause}", source=source) from None
