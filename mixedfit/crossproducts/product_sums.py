@@ -163,14 +163,4 @@ class ProductSums:
         pattern = pattern_of(self.first(), self.tail)
         if pattern is None:
             return np.block([[self.pairs.toarray(), self.sides], [self.sides.T, self.border]]), None
-        gram = SparseGram.zeros(pattern, self.q, self.width)
-        indptr, indices, source = gram.layout
-        wanted = np.repeat(np.arange(self.q), np.diff(indptr)) * np.int64(self.q) + indices
-        own = sparse.coo_array(self.pairs)
-        keys = own.row.astype(np.int64) * self.q + own.col
-        order = np.argsort(keys)
-        places = np.minimum(np.searchsorted(keys[order], wanted), keys.size - 1)
-        found = keys[order][places] == wanted
-        gram.blocks[source[found]] = own.data[order][places[found]]
-        gram.sides[:] = self.sides
-        return self.border.copy(), gram
+        return self.border.copy(), SparseGram.of(pattern, self.pairs, self.sides)

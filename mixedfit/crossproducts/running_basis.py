@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.linalg import inverse, triangle
+from mixedfit.core.linalg import triangle, upper_inverse
 from mixedfit.design.design import Design
 
 from .basis import RANK_TOLERANCE, basis_of_effects, row_chunks
+
+WEAK = 1e-4
+"""Share of a column's length about its mean below which its residual on earlier columns is no unit for later rows."""
 
 __all__ = ["ColumnPlaces", "RunningBasis"]
 
@@ -112,20 +115,22 @@ class RunningBasis:
         return self.own[:, list(self.places.effects[f])]
 
     def fresh_border(self) -> Array:
-        """Return T with [X̃ ỹ] = [X y] T of orthogonal columns; linearly dependent columns get a unit of their own."""
+        """Return U, upper triangular, with [X y] = [X̃ ỹ] U; linearly dependent columns get a unit of their own."""
         upper, norms = self.border_triangle()
         size = norms.size
         root = np.zeros((size, size))
         root[: upper.shape[0]] = upper[:size]
-        root = np.triu(root)
-        unit = np.where(norms > 0, norms, np.sqrt(max(self.count, 1)))
-        weak = np.abs(np.diag(root)) <= RANK_TOLERANCE * norms
-        root[np.diag_indices(size)] = np.where(weak | (norms == 0), unit, np.diag(root))
-        transform: Array = np.triu(inverse(root)) * np.sqrt(max(self.count, 1))
-        return transform
+        start = int(self.places.fixed[:1] == (0,))  # after an intercept, columns are compared about their means
+        about = np.linalg.norm(root[start:], axis=0)
+        unit = np.where(about > RANK_TOLERANCE * norms, about, norms)
+        unit = np.where(unit > 0, unit, np.sqrt(max(self.count, 1)))
+        weak = np.abs(np.diag(root)) <= WEAK * unit
+        weak[:start] = False
+        root[np.diag_indices(size)] = np.where(weak, unit, np.diag(root))
+        return np.asarray(np.triu(root) / np.sqrt(max(self.count, 1)))
 
     def fresh_effects(self) -> tuple[Array, ...]:
-        """Return P with Z = Z̃P for each block."""
+        """Return P, upper triangular, with Z = Z̃P for each block."""
         return tuple(
             basis_of_effects(block, self.effect_triangle(f), max(self.count, 1))
             for f, block in enumerate(self.design.blocks)
@@ -144,17 +149,27 @@ class RunningBasis:
         if not self.border.size:
             self.border, self.effects = border, effects
             return None
-        changes = self.changes(border, effects)
-        if all(_is_small(change) for change in (changes[0], *changes[1])):
+        pairs = [(self.border, border), *zip(self.effects, effects, strict=True)]
+        if all(_is_near(old, new) for old, new in pairs):
             return None
+        changes = self.changes(upper_inverse(border), effects)
         self.border, self.effects = border, effects
         return changes
 
     def changes(self, border: Array, effects: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
-        """Return the changes from the basis in use to another; `border` may have fewer columns."""
-        own = [old @ inverse(new) for old, new in zip(self.effects, effects, strict=True)]
-        return inverse(self.border) @ border, tuple(own)
+        """Return the changes from the basis in use to another.
+
+        Parameters
+        ----------
+        border : ndarray, shape (p + 1, any)
+            T with [X̃ ỹ] = [X y] T; it may have fewer columns.
+        effects : tuple of ndarray, shape (k, k) each
+            P with Z = Z̃P, upper triangular.
+        """
+        own = [old @ upper_inverse(new) for old, new in zip(self.effects, effects, strict=True)]
+        return self.border @ border, tuple(own)
 
 
-def _is_small(change: Array) -> bool:
-    return bool(max(np.abs(change).max(), np.abs(inverse(change)).max()) <= MOST_CHANGE)
+def _is_near(old: Array, new: Array) -> bool:
+    change, back = old @ upper_inverse(new), new @ upper_inverse(old)
+    return bool(max(np.abs(change).max(initial=0.0), np.abs(back).max(initial=0.0)) <= MOST_CHANGE)

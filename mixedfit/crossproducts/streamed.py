@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import ModelError
-from mixedfit.core.linalg import inverse
+from mixedfit.core.linalg import inverse, upper_inverse
 from mixedfit.design.absent import RowTotals
 from mixedfit.design.design import Design
 from mixedfit.design.recipe.cell_sums import CellSums
@@ -96,7 +96,7 @@ class _Sums:
         changes = self.running.renew()
         if changes is not None:
             self.sums.change(*changes)
-        self.sums.add(batch, root, self.running.border, self.running.effects)
+        self.sums.add(batch, root, upper_inverse(self.running.border), self.running.effects)
         self.rows.add(batch)
 
     def settle(self) -> None:
