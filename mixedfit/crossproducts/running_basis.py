@@ -120,7 +120,9 @@ class RunningBasis:
         size = norms.size
         root = np.zeros((size, size))
         root[: upper.shape[0]] = upper[:size]
-        start = int(self.places.fixed[:1] == (0,))  # after an intercept, columns are compared about their means
+        start = int(
+            self.places.fixed[:1] == (0,)
+        )  # after an intercept, columns are compared about their means
         about = np.linalg.norm(root[start:], axis=0)
         unit = np.where(about > RANK_TOLERANCE * norms, about, norms)
         unit = np.where(unit > 0, unit, np.sqrt(max(self.count, 1)))

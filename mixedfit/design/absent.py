@@ -18,8 +18,8 @@ from mixedfit.core.errors import ModelError
 __all__ = ["AbsentArray", "AbsentRows", "RowTotals"]
 
 ADVICE = (
-    "What needs no rows is answered: estimates, tests, intervals, random effects, means, predictions of further rows. "
-    "For the others fit the model to a frame, or to a sample of the rows."
+    "Estimates, tests, intervals, random effects, means and predictions of further rows need no rows. For the rest fit "
+    "the model to a frame with the rows, or with a sample of them."
 )
 
 

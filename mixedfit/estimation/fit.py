@@ -206,23 +206,37 @@ class Fit:
             self.evaluation.tail.release()
         return tuple(out)
 
-    @lazy
+    @property
     def fixed_part(self) -> Array:
         """Xβ plus offset on the rows kept, shape (n,)."""
-        return self.by_rows(self.fixed_part_of)
+        return self._fixed_part if self.design.absent is None else self.by_rows(self.fixed_part_of)
 
-    @lazy
+    @property
     def fitted(self) -> Array:
         """Xβ + Zb plus offset on the rows kept, shape (n,)."""
-        return self.by_rows(self.fitted_of)
+        return self._fitted if self.design.absent is None else self.by_rows(self.fitted_of)
 
     @lazy
+    def _fixed_part(self) -> Array:
+        return self.fixed_part_of(self.design)
+
+    @lazy
+    def _fitted(self) -> Array:
+        return self.fitted_of(self.design)
+
+    @property
     def response(self) -> Array:
         """The observed response, offset included, shape (n,)."""
         return self.by_rows(lambda rows: rows.observed)
 
     def by_rows(self, values: Callable[[Design], Array]) -> Array:
-        """Return a value for each row; rows that are not in memory are read."""
+        """Return a value for each row; rows that are not in memory are read.
+
+        Raises
+        ------
+        ModelError
+            If they cannot be read again.
+        """
         absent = self.design.absent
         if absent is None:
             return values(self.design)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -1020,6 +1020,32 @@ class MixedResults(MeansMethods, BlupMethods):
         ['Reaction', 'Subject', '.fitted', '.resid', '.hat']
         """
         return tidy.augment(self._fit, data)
+
+    def augment_batches(self) -> Iterator[pd.DataFrame]:
+        """Yield tables of fitted values and residuals, one for each batch of rows of a fit to a source.
+
+        A fit to a frame gives one table. Only one batch is in memory at a time.
+
+        Yields
+        ------
+        pandas.DataFrame
+            The response, the grouping factors, .fitted, .resid, .fixed (Xβ plus offset), .scaled (residuals over their
+            standard deviation) and .weights.
+
+        Raises
+        ------
+        ModelError
+            If the rows cannot be read again.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> data = mf.load_dataset("sleepstudy")
+        >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", [data[:100], data[100:]]).fit()
+        >>> [len(table) for table in fit.augment_batches()]
+        [100, 80]
+        """
+        return tidy.augment_batches(self._fit)
 
     @property
     def plot(self) -> Pictures:

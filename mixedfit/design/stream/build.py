@@ -93,7 +93,7 @@ def streamed_design(
 
 
 def _where(source: RowSource) -> str:
-    return f"they are read in batches from {source.name}."
+    return f"they are read in batches from {source.name} (fit.augment_batches() yields fitted values and residuals)."
 
 
 def row_report(progress: Progress, total: int | None, what: str) -> Callable[[RowCounts], None]:

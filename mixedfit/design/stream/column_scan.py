@@ -102,7 +102,8 @@ class ColumnScan:
         own = float(values.sum(dtype=np.float64))
         self.sums.append(own)
         mean = own / values.size
-        centred = values - mean
+        with np.errstate(invalid="ignore"):  # infinite values are refused by the second pass
+            centred = values - mean
         total = self.count + values.size
         step = mean - self.mean
         self.deviations += float(centred @ centred) + step**2 * self.count * values.size / total

@@ -19,6 +19,7 @@ from mixedfit.core.errors import FormulaError, ModelError
 from mixedfit.design.materializer import Materializer
 from mixedfit.design.model_frame import names_in_factor
 from mixedfit.design.model_matrix import CONTEXT
+from mixedfit.design.recipe.cells import CALLED
 from mixedfit.formula.parse import ParsedFormula
 
 from .column_scan import ColumnScan
@@ -70,6 +71,11 @@ def find_transforms(parsed: ParsedFormula, columns: set[str], context: Mapping[s
                 raise ModelError(
                     f"{factor.expr}: {stopped} depends on rows of other batches. Compute the column before, and name "
                     "it in the formula, or give the rows as one frame."
+                )
+            if "C" in called and not CALLED.match(factor.expr.strip()):
+                raise ModelError(
+                    f"{factor.expr!r} makes a factor of an expression; its levels are not known before all rows are "
+                    "read. Write it to a column of the data and name that."
                 )
             if not any(getattr(functions.get(n), "__is_stateful_transform__", False) for n in called - {"Q"}):
                 continue
