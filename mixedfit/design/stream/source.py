@@ -184,7 +184,7 @@ def _from_path(path: Path, size: int) -> RowSource:
             raise DataError(
                 f"{str(path)!r} cannot be read as Parquet: {error}. Write the file again."
             ) from error
-        return _from_dataset(str(path), opened, size)
+        return _from_files(str(path), opened, size)
     if name.endswith(CSV):
         return _from_csv(path, size)
     raise DataError(
@@ -201,6 +201,33 @@ def _arrow() -> Any:
     return dataset
 
 
+def _from_files(name: str, dataset: Any, size: int) -> RowSource:
+    """Return a source of Parquet files, read one after the other; a scan of the dataset reads ahead of its batches."""
+    from pyarrow.parquet import ParquetFile
+
+    def read(names: Sequence[str]) -> Iterator[Any]:
+        for path in dataset.files:
+            with ParquetFile(path, pre_buffer=False) as file:
+                for batch in file.iter_batches(batch_size=size, columns=list(names)):
+                    if batch.num_rows:
+                        yield _table(batch)
+
+    return RowSource(name, tuple(dataset.schema.names), read, _count(name, dataset), size, appended=True)
+
+
+def _table(batch: Any) -> Any:
+    from pyarrow import Table
+
+    return Table.from_batches([batch])
+
+
+def _count(name: str, dataset: Any) -> int:
+    try:
+        return int(dataset.count_rows())
+    except Exception as error:
+        raise DataError(f"{name} cannot be read: {error}. Check that the file is complete.") from error
+
+
 def _from_dataset(name: str, dataset: Any, size: int) -> RowSource:
     import pyarrow as pa
 
@@ -209,7 +236,7 @@ def _from_dataset(name: str, dataset: Any, size: int) -> RowSource:
     def read(names: Sequence[str]) -> Iterator[Any]:
         waiting: list[Any] = []
         rows = 0
-        for batch in dataset.to_batches(columns=list(names), batch_size=size, batch_readahead=2):
+        for batch in dataset.to_batches(columns=list(names), batch_size=size, batch_readahead=1):
             if not batch.num_rows:
                 continue
             if waiting and rows + batch.num_rows > size:
@@ -220,11 +247,7 @@ def _from_dataset(name: str, dataset: Any, size: int) -> RowSource:
         if waiting:
             yield pa.Table.from_batches(waiting)
 
-    try:
-        total = int(dataset.count_rows())
-    except Exception as error:
-        raise DataError(f"{name} cannot be read: {error}. Check that the file is complete.") from error
-    return RowSource(name, columns, read, total, size, appended=True)
+    return RowSource(name, columns, read, _count(name, dataset), size, appended=True)
 
 
 def _from_lazy(frame: Any, size: int) -> RowSource:
