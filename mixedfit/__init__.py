@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         SamplingWarning,
     )
     from .covariance import residual as residuals
+    from .design.stream.agreement import SiteRecipe
     from .estimation.convergence import Convergence
     from .estimation.estimate import Control
     from .inference.kenward_roger import KenwardRoger
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from .model.likelihood_ratio import anova, parametric_bootstrap_test
     from .model.lmm import LinearMixedModel, lmm
     from .model.results import MixedResults, load
+    from .model.row_products import RowProducts
+    from .model.sites import agree, lmm_from, site_recipe
     from .reporting.compare_models import ModelComparison, compare_models
     from .reporting.html import report
     from .reporting.marginaleffects import for_marginaleffects
@@ -65,7 +68,10 @@ __all__ = [
     "PredictionWarning",
     "PriorWarning",
     "RankWarning",
+    "RowProducts",
     "SamplingWarning",
+    "SiteRecipe",
+    "agree",
     "anova",
     "compare",
     "compare_models",
@@ -73,6 +79,7 @@ __all__ = [
     "distributions",
     "for_marginaleffects",
     "lmm",
+    "lmm_from",
     "load",
     "load_dataset",
     "parametric_bootstrap_test",
@@ -82,6 +89,7 @@ __all__ = [
     "report",
     "residuals",
     "simulate_lmm",
+    "site_recipe",
     "to_html",
     "to_latex",
     "to_markdown",
@@ -109,7 +117,10 @@ _MODULES = {
     "PredictionWarning": "core.errors",
     "PriorWarning": "core.errors",
     "RankWarning": "core.errors",
+    "RowProducts": "model.row_products",
     "SamplingWarning": "core.errors",
+    "SiteRecipe": "design.stream.agreement",
+    "agree": "model.sites",
     "anova": "model.likelihood_ratio",
     "compare": "model.fit_and_posterior",
     "compare_models": "reporting.compare_models",
@@ -117,6 +128,7 @@ _MODULES = {
     "distributions": "bayes.distributions",
     "for_marginaleffects": "reporting.marginaleffects",
     "lmm": "model.lmm",
+    "lmm_from": "model.sites",
     "load": "model.results",
     "load_dataset": "core.datasets",
     "parametric_bootstrap_test": "model.likelihood_ratio",
@@ -125,6 +137,7 @@ _MODULES = {
     "report": "reporting.html",
     "residuals": "covariance.residual",
     "simulate_lmm": "inference.power.api",
+    "site_recipe": "model.sites",
     "to_html": "reporting.markup",
     "to_latex": "reporting.markup",
     "to_markdown": "reporting.markup",

@@ -150,6 +150,83 @@ class ProductSums:
         parts = [sparse.kron(sparse.eye_array(b.levels), effects[b.block]) for b in self.tail]
         return sparse.csr_array(sparse.block_diag(parts)) if parts else sparse.csr_array((0, 0))
 
+    @classmethod
+    def of_pairs(cls, design: Design, pairs: sparse.csr_array, sides: Array, border: Array) -> ProductSums:
+        """Return the sums that have given products.
+
+        Parameters
+        ----------
+        design : Design
+        pairs : sparse array, shape (q, q)
+            Products of the columns of all blocks, one block after the other.
+        sides : ndarray, shape (q, any)
+            Their products with [X y].
+        border : ndarray, shape (any, any)
+        """
+        out = cls(design)
+        out.width, out.border = border.shape[1], border
+        if out.first_block < 0:
+            out.dense = border
+            out.first_border = np.zeros((0, 1, out.width))
+            return out
+        order = out._order(design)
+        levels, k = out.gram.shape[:2]
+        size = levels * k
+        own = sparse.csr_array(pairs[order][:, order])
+        for a in range(k):
+            for b in range(k):
+                out.gram[:, a, b] = own[a:size:k, b:size:k].diagonal()
+        out.first_border = np.ascontiguousarray(sides[order[:size]]).reshape(levels, k, -1)
+        out._fill_cells(sparse.coo_array(own[:size, size:]))
+        tail, beside = own[size:, size:], sides[order[size:]]
+        if out.is_dense:
+            out.dense = np.block([[tail.toarray(), beside], [beside.T, border]])
+        else:
+            out.pairs, out.sides = sparse.csr_array(tail), beside
+        return out
+
+    def _order(self, design: Design) -> IntArray:
+        """Return the places of the first factor's columns, then of the tail's, among those of all blocks in order."""
+        starts = np.cumsum([0, *(block.levels * block.k for block in design.blocks)])
+        blocks = [self.first_block, *(b.block for b in self.tail)]
+        return np.concatenate([np.arange(starts[f], starts[f + 1]) for f in blocks]).astype(np.int64)
+
+    def _fill_cells(self, products: sparse.coo_array) -> None:
+        """Set the products of the first factor with the tail; a pair of levels has all of its columns."""
+        k = self.gram.shape[1]
+        rows, columns = products.row.astype(np.int64), products.col.astype(np.int64)
+        heads = [np.zeros(0, np.int64)]
+        for b in self.tail:
+            here = (columns >= b.offset) & (columns < b.stop)
+            head = b.offset + (columns[here] - b.offset) // b.k * b.k
+            keys = np.unique(rows[here] // k * self.q + head)
+            heads.append((keys[:, None] + np.arange(b.k)).ravel())
+        self.keys = np.sort(np.concatenate(heads))
+        self.values = np.zeros((self.keys.size, k))
+        self.values[np.searchsorted(self.keys, rows // k * self.q + columns), rows % k] = products.data
+        counts = np.bincount(self.keys // max(self.q, 1), minlength=self.levels)
+        self.indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        self.indices = self.keys % max(self.q, 1)
+
+    def all_pairs(self, design: Design) -> tuple[sparse.csr_array, Array]:
+        """Return the products of the columns of all blocks, one block after the other, and those with [X y]."""
+        if self.first_block < 0:
+            return sparse.csr_array((0, 0)), np.zeros((0, self.width))
+        levels, k = self.gram.shape[:2]
+        size = levels * k
+        own = sparse.bsr_array((self.gram, np.arange(levels), np.arange(levels + 1)), shape=(size, size))
+        rows = np.repeat(np.arange(levels), np.diff(self.indptr))[:, None] * k + np.arange(k)
+        columns = np.repeat(self.indices[:, None], k, axis=1)
+        cells = sparse.coo_array((self.values.ravel(), (rows.ravel(), columns.ravel())), shape=(size, self.q))
+        tail, beside = self.pairs, self.sides
+        if self.is_dense:
+            whole = symmetric(self.dense)
+            tail, beside = sparse.csr_array(whole[: self.q, : self.q]), whole[: self.q, self.q :]
+        every = sparse.csr_array(sparse.block_array([[own, cells], [cells.T, tail]], format="csr"))
+        sides = np.concatenate([self.first_border.reshape(size, -1), beside])
+        back = np.argsort(self._order(design))
+        return sparse.csr_array(every[back][:, back]), sides[back]
+
     def first(self) -> FirstFactor:
         """Return the products of the first factor."""
         return FirstFactor(self.gram, self.indptr, self.indices, self.values, self.first_border)

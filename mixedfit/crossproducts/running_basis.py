@@ -138,6 +138,10 @@ class RunningBasis:
             for f, block in enumerate(self.design.blocks)
         )
 
+    def inverse_border(self) -> Array:
+        """Return T with [X̃ ỹ] = [X y] T of the basis in use, shape (p + 1, p + 1)."""
+        return upper_inverse(self.border)
+
     def renew(self) -> tuple[Array, tuple[Array, ...]] | None:
         """Take the present basis if it differs much from the one in use; return the changes, or None.
 

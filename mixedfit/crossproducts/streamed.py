@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
-from mixedfit.core.errors import ModelError
-from mixedfit.core.linalg import inverse, upper_inverse
+from mixedfit.core.linalg import inverse
 from mixedfit.design.absent import RowTotals
 from mixedfit.design.design import Design
 from mixedfit.design.recipe.cell_sums import CellSums
 from mixedfit.design.recipe.recipe import usable
 from mixedfit.design.stream.batches import BatchDesigns
-from mixedfit.design.stream.column_scan import ColumnScan
 from mixedfit.design.stream.digest import row_digest
 from mixedfit.design.stream.reader import RowCounts
 
 from .basis import FixedBasis, basis_of_triangle
-from .crossprod import CrossProducts, cross_products
+from .crossprod import CrossProducts
 from .product_sums import ProductSums
 from .ridges import unidentified_elements
 from .running_basis import ColumnPlaces, RunningBasis
 
-__all__ = ["products_of", "summed_rows"]
-
-
-def products_of(design: Design) -> CrossProducts:
-    """Return the cross-products of a design, of rows that are read in batches if they are not in memory."""
-    absent = design.absent
-    if absent is None:
-        return cross_products(design)
-    if absent.products is None:
-        if absent.read is None:
-            raise ModelError(absent.refusal)
-        sums = _Sums(design)
-        for batch in absent.read():
-            sums.add(batch)
-        sums.settle()
-    products: CrossProducts = absent.products
-    return products
+__all__ = [
+    "RowSums",
+    "Sums",
+    "cells_of",
+    "final_border",
+    "final_effects",
+    "products_from",
+    "summed_rows",
+]
 
 
 def summed_rows(made: BatchDesigns, report: Callable[[RowCounts], None] | None = None) -> Design:
@@ -62,8 +52,7 @@ def summed_rows(made: BatchDesigns, report: Callable[[RowCounts], None] | None =
     """
     design = made.design
     recipe = usable(design.recipe)
-    distinct = {n: scan.distinct_values for n, scan in made.scan.columns.items() if _has_distinct(scan)}
-    sums, cells = _Sums(design), CellSums(recipe, distinct)
+    sums, cells = Sums(design), cells_of(made)
     for batch, frame in made.walk(report):
         sums.add(batch)
         cells.add(frame.columns, batch.weights)
@@ -73,11 +62,14 @@ def summed_rows(made: BatchDesigns, report: Callable[[RowCounts], None] | None =
     return replace(design, recipe=replace(recipe, cells=cells.cells()))
 
 
-def _has_distinct(scan: ColumnScan) -> bool:
-    return scan.distinct and not scan.labels
+def cells_of(made: BatchDesigns) -> CellSums:
+    """Return what counts the combinations of fixed factors in batches."""
+    scans = made.scan.columns.items()
+    distinct = {name: scan.distinct_values for name, scan in scans if scan.distinct and not scan.labels}
+    return CellSums(usable(made.design.recipe), distinct)
 
 
-class _Sums:
+class Sums:
     """Cross-products and `RowTotals` of a design whose rows come in batches."""
 
     def __init__(self, design: Design) -> None:
@@ -85,7 +77,7 @@ class _Sums:
         plain = design.recipe is not None and design.recipe.specs is None
         places = ColumnPlaces.of(design, by_name=plain)
         self.running = RunningBasis(design, places, weighted=design.weights is not None)
-        self.sums, self.rows = ProductSums(design), _RowSums(design)
+        self.sums, self.rows = ProductSums(design), RowSums(design)
         self.shared = [False] * len(design.blocks)
 
     def add(self, batch: Design) -> None:
@@ -96,7 +88,7 @@ class _Sums:
         changes = self.running.renew()
         if changes is not None:
             self.sums.change(*changes)
-        self.sums.add(batch, root, upper_inverse(self.running.border), self.running.effects)
+        self.sums.add(batch, root, self.running.inverse_border(), self.running.effects)
         self.rows.add(batch)
 
     def settle(self) -> None:
@@ -106,23 +98,24 @@ class _Sums:
         assert absent is not None
         upper, norms = running.border_triangle()
         fixed = basis_of_triangle(design, upper, norms, running.count, None, np.zeros((0, norms.size)))
-        basis = self._final_effects(fixed)
-        self.sums.change(*running.changes(_final_border(fixed, norms.size), basis))
+        basis = final_effects(running, fixed, self.shared)
+        self.sums.change(*running.changes(final_border(fixed, norms.size), basis))
         absent.totals = self.rows.totals(running)
-        absent.products = _assembled(design, self.sums, fixed, basis, running.count, self.rows.log_weights)
-
-    def _final_effects(self, fixed: FixedBasis) -> tuple[Array, ...]:
-        """Return R of each block as `effect_basis` does."""
-        out = list(self.running.fresh_effects())
-        for f, block in enumerate(self.design.blocks):
-            if block.structure.invariance == "linear" and self.shared[f] and fixed.kept.size == block.k:
-                out[f] = inverse(fixed.transform)
-            elif block.k == 1 and self.design.weights is None and block.effects == ("(Intercept)",):
-                out[f] = np.ones((1, 1))
-        return tuple(out)
+        absent.products = products_from(design, self.sums, fixed, basis, running.count, self.rows.log_weights)
 
 
-def _final_border(fixed: FixedBasis, size: int) -> Array:
+def final_effects(running: RunningBasis, fixed: FixedBasis, shared: Sequence[bool]) -> tuple[Array, ...]:
+    """Return R of each block as `effect_basis` does; `shared` says whether Z has the columns of X."""
+    out = list(running.fresh_effects())
+    for f, block in enumerate(running.design.blocks):
+        if block.structure.invariance == "linear" and shared[f] and fixed.kept.size == block.k:
+            out[f] = inverse(fixed.transform)
+        elif block.k == 1 and not running.weighted and block.effects == ("(Intercept)",):
+            out[f] = np.ones((1, 1))
+    return tuple(out)
+
+
+def final_border(fixed: FixedBasis, size: int) -> Array:
     """Return T with [X̃ ỹ] = [X y] T of a basis of X and y, shape (p + 1, kept + 1)."""
     out = np.zeros((size, fixed.kept.size + 1))
     out[fixed.kept, :-1] = fixed.transform
@@ -131,7 +124,7 @@ def _final_border(fixed: FixedBasis, size: int) -> Array:
     return out
 
 
-def _assembled(
+def products_from(
     design: Design,
     sums: ProductSums,
     fixed: FixedBasis,
@@ -139,6 +132,7 @@ def _assembled(
     count: int,
     log_weights: float,
 ) -> CrossProducts:
+    """Return the record of sums in the final basis."""
     gram, tail = sums.tail_products()
     return CrossProducts(
         n=count,
@@ -155,7 +149,7 @@ def _assembled(
     )
 
 
-class _RowSums:
+class RowSums:
     """Sums over the rows of `RowTotals`, added up over batches."""
 
     def __init__(self, design: Design) -> None:

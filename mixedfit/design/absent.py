@@ -129,6 +129,8 @@ class AbsentRows:
         None until they have been summed.
     products : CrossProducts or None
         Their cross-products, None until they have been summed.
+    summed : SummedRows or None
+        The cross-products in a form that can be saved and merged, if they came in it.
     read : callable or None
         Returns an iterator of designs of one batch of rows each; None if the rows cannot be read again.
     """
@@ -136,6 +138,7 @@ class AbsentRows:
     where: str
     totals: RowTotals | None = None
     products: Any = None
+    summed: Any = None
     read: Callable[[], Iterator[Any]] | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from mixedfit.core.linalg import blas_threads, inverse
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import with_response
 from mixedfit.crossproducts.ridges import confounded_with_residual
-from mixedfit.crossproducts.streamed import products_of
+from mixedfit.crossproducts.summed import products_of
 from mixedfit.design.design import Design, check_identifiable
 from mixedfit.likelihood.by_rows import rows_of
 from mixedfit.likelihood.criterion import Criterion, Evaluation
@@ -51,6 +51,8 @@ class Fit:
         Seconds spent on each stage, the number of starts of the search, and how many reached the optimum.
     residual : Whitened or None
         Parameters of the residual structure, and the whitened rows whose cross-products `cross` has.
+    quantiles : tuple of float, length 5, or None
+        Least, quartiles and greatest of the scaled residuals, of a fit that was saved without its rows.
     """
 
     design: Design
@@ -62,6 +64,7 @@ class Fit:
     evaluation: Evaluation
     timing: Mapping[str, float] = field(default_factory=dict)
     residual: Whitened | None = None
+    quantiles: tuple[float, ...] | None = None
 
     @property
     def working(self) -> Design:

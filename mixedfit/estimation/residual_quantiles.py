@@ -11,7 +11,7 @@ from mixedfit.core.arrays import Array, IntArray
 from .fit import Fit
 from .tables import scaled_residuals, scaled_residuals_of
 
-__all__ = ["batched_quantiles", "residual_quantiles"]
+__all__ = ["batched_quantiles", "residual_quantiles", "residual_quartiles"]
 
 MOST_KEPT = 1 << 24
 """Largest number of residuals that are kept in memory: 128 MB."""
@@ -20,6 +20,14 @@ SHIFT = np.uint64(44)
 """Bits of a number below those that its bin has; there are 2²⁰ bins."""
 
 SIGN = np.uint64(1 << 63)
+
+
+QUARTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def residual_quartiles(fit: Fit) -> Array:
+    """Return the least, the quartiles and the greatest of the scaled residuals; NaN if the rows cannot be read."""
+    return residual_quantiles(fit, QUARTILES) if fit.quantiles is None else np.array(fit.quantiles)
 
 
 def residual_quantiles(fit: Fit, probabilities: Sequence[float]) -> Array:

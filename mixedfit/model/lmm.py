@@ -6,6 +6,7 @@ text → ParsedFormula → Design → CrossProducts → Criterion → optimum �
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,11 @@ from mixedfit.core.linalg import blas_threads
 from mixedfit.core.progress import Progress
 from mixedfit.covariance.residual import ResidualStructure
 from mixedfit.crossproducts.streamed import summed_rows
+from mixedfit.crossproducts.summed import sum_rows, summed_part
 from mixedfit.design.design import Design, build_design
 from mixedfit.design.model_frame import Missing
 from mixedfit.design.residual_rows import check_structure
+from mixedfit.design.stream.agreement import SiteRecipe, with_recipe
 from mixedfit.design.stream.build import row_report, streamed_design
 from mixedfit.design.stream.source import RowSource, is_source, open_source
 from mixedfit.estimation.estimate import Control
@@ -28,6 +31,7 @@ from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
 
 from .results import MixedResults
+from .row_products import RowProducts
 
 if TYPE_CHECKING:
     from mixedfit.bayes.posterior import Posterior
@@ -121,6 +125,31 @@ class LinearMixedModel:
             )
         _warn(fit)
         return MixedResults(fit)
+
+    def cross_products(self) -> RowProducts:
+        """Return the cross-products of the rows, which can be saved, sent and merged with those of other rows.
+
+        They are all that estimation needs: `mixedfit.lmm_from` fits the model of the rows of several parts. They hold
+        no rows, but sums by level of the grouping factors; see `RowProducts`.
+
+        Returns
+        -------
+        RowProducts
+
+        Raises
+        ------
+        ModelError
+            If the model has a residual structure or a fixed factor with more than 200 levels, or its rows can be read
+            no more.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).cross_products()
+        <RowProducts: 'Yield ~ 1 + (1 | Batch)', 30 rows>
+        """
+        with blas_threads(1):
+            return RowProducts(sum_rows(self.design))
 
     def gibbs(
         self,
@@ -281,6 +310,7 @@ def lmm(
     residual: ResidualStructure | None = None,
     batch_rows: int | None = None,
     progress: bool | None = None,
+    recipe: SiteRecipe | str | Path | None = None,
 ) -> LinearMixedModel:
     """Return the linear mixed model of an lme4 formula on data.
 
@@ -317,6 +347,9 @@ def lmm(
         Rows of a batch of a source; by default 262,144.
     progress : bool, optional
         Whether to show progress of passes over a source that take longer than two seconds; by default on a terminal.
+    recipe : SiteRecipe or path, optional
+        Levels and state of transforms that several places agreed on, from `mixedfit.agree`, in place of those of these
+        rows. The rows are then read in batches and not kept; a frame is one batch.
 
     Raises
     ------
@@ -331,7 +364,7 @@ def lmm(
     """
     begun = perf_counter()
     parsed = parse_formula(formula, expand=expand)
-    if is_source(data):
+    if recipe is not None or is_source(data):
         if residual is not None:
             raise ModelError(
                 f"{residual}: residual structures need all rows of a group together, and rows are read in batches. "
@@ -339,12 +372,13 @@ def lmm(
             )
         design = design_of_source(
             parsed,
-            open_source(data, batch_rows),
+            open_source(data if is_source(data) else [data], batch_rows),
             weights=weights,
             offset=offset,
             missing=missing,
             context=context or {},
             progress=progress,
+            recipe=with_recipe(recipe),
         )
         return LinearMixedModel(parsed, design, perf_counter() - begun)
     design = build_design(
@@ -368,6 +402,7 @@ def design_of_source(
     missing: Missing,
     context: Mapping[str, Any],
     progress: bool | None,
+    recipe: SiteRecipe | None,
 ) -> Design:
     """Return the design of a source and its cross-products, from two passes over its rows."""
     with Progress(progress) as shown, blas_threads(1):
@@ -379,8 +414,10 @@ def design_of_source(
             missing=missing,
             context=context,
             progress=shown,
+            recipe=recipe,
         )
-        return summed_rows(made, row_report(shown, source.total, "summed"))
+        sum_up = summed_rows if recipe is None else summed_part
+        return sum_up(made, row_report(shown, source.total, "summed"))
 
 
 def _check_options(reml: Any, start: Any, sigma: Any, control: Any) -> None:

@@ -17,7 +17,7 @@ from strategies import fittable, thetas
 import mixedfit as mf
 from mixedfit.crossproducts import product_sums
 from mixedfit.crossproducts.crossprod import cross_products
-from mixedfit.crossproducts.streamed import products_of
+from mixedfit.crossproducts.summed import products_of
 from mixedfit.design.collected import collected
 from mixedfit.design.design import Design
 from mixedfit.estimation.fit import criterion_of

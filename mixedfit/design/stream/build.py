@@ -26,13 +26,14 @@ from mixedfit.design.recipe.cells import CALLED
 from mixedfit.design.wrong_values import numbers_as_text
 from mixedfit.formula.parse import ParsedFormula, random_key
 
+from .agreement import SiteRecipe, applied, recipe_of
 from .batches import BatchDesigns
 from .levels import ColumnCoder, GroupCoder
 from .reader import BatchReader, RowCounts
 from .scan import Scan, scan_rows
 from .source import RowSource
 
-__all__ = ["row_report", "streamed_design"]
+__all__ = ["blocks_without_rows", "row_report", "site_recipe_of", "streamed_design"]
 
 
 def streamed_design(
@@ -44,8 +45,11 @@ def streamed_design(
     missing: Missing,
     context: Mapping[str, Any],
     progress: Progress,
+    recipe: SiteRecipe | None = None,
 ) -> BatchDesigns:
     """Return the design of a source without its rows, and what makes the designs of its batches.
+
+    With a recipe the levels and the state of transforms are those that several places agreed on.
 
     Raises
     ------
@@ -55,14 +59,16 @@ def streamed_design(
     _refuse_places(parsed)
     reader = BatchReader.of(parsed, source, weights, offset, missing)
     scan = scan_rows(parsed, reader, context, row_report(progress, source.total, "learnt"))
+    if recipe is not None:
+        scan = applied(recipe, parsed, scan)
     warn_of_missing(scan.counts.dropped, scan.counts.read, scan.counts.missing)
     frame = scan.skeleton()
     values = evaluate(parsed, frame, context, scan.states)
     check_effect_names("the fixed part", values.x_names)
     _refuse(values)
     blocks, groups = random_blocks(parsed, frame, values)
-    recipe = make_recipe(parsed, frame, values, groups, offset=offset, context=context)
-    variables = {name: scan.columns[name].variable() for name in recipe.variables}
+    made = make_recipe(parsed, frame, values, groups, offset=offset, context=context)
+    variables = {name: scan.columns[name].variable() for name in made.variables}
     n, absent = scan.rows, AbsentRows(_where(source))
     has_offset = offset is not None or bool(parsed.offsets)
     design = Design(
@@ -70,13 +76,13 @@ def streamed_design(
         y=absent.array(n),
         X=absent.array(n, len(values.x_names)),
         x_names=values.x_names,
-        blocks=_without_rows(blocks, absent, n),
+        blocks=blocks_without_rows(blocks, absent, n),
         many=(),
         weights=None if weights is None else absent.array(n),
         offset=absent.array(n) if has_offset else None,
         index=pd.RangeIndex(n),
         dropped=scan.counts.dropped,
-        recipe=replace(recipe, variables=variables, cells=None),
+        recipe=replace(made, variables=variables, cells=None),
         advice=_advice(parsed, scan),
         absent=absent,
     )
@@ -90,6 +96,23 @@ def streamed_design(
     )
     labels = {name: ColumnCoder(name, own.categories) for name, own in scan.columns.items() if own.labels}
     return BatchDesigns(design, values, coders, labels, scan, reader, context)
+
+
+def site_recipe_of(
+    parsed: ParsedFormula,
+    source: RowSource,
+    *,
+    weights: Any,
+    offset: Any,
+    missing: Missing,
+    progress: Progress,
+) -> SiteRecipe:
+    """Return the levels and moments of a source's columns, from one pass over its rows."""
+    _refuse_places(parsed)
+    reader = BatchReader.of(parsed, source, weights, offset, missing)
+    scan = scan_rows(parsed, reader, {}, row_report(progress, source.total, "learnt"))
+    warn_of_missing(scan.counts.dropped, scan.counts.read, scan.counts.missing)
+    return recipe_of(parsed, scan)
 
 
 def _where(source: RowSource) -> str:
@@ -135,7 +158,9 @@ def _refuse(values: Matrices) -> None:
                 )
 
 
-def _without_rows(blocks: tuple[RandomBlock, ...], absent: AbsentRows, n: int) -> tuple[RandomBlock, ...]:
+def blocks_without_rows(
+    blocks: tuple[RandomBlock, ...], absent: AbsentRows, n: int
+) -> tuple[RandomBlock, ...]:
     """Return blocks whose codes and effects are placeholders for n rows."""
     out = []
     for block in blocks:
