@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .estimation.convergence import Convergence
     from .estimation.estimate import Control
     from .inference.kenward_roger import KenwardRoger
+    from .inference.many_responses import ManyFits
     from .inference.power.api import power, simulate_lmm
     from .model.fit_and_posterior import Comparison, compare
     from .model.likelihood_ratio import anova, parametric_bootstrap_test
@@ -59,6 +60,7 @@ __all__ = [
     "IdentifiabilityWarning",
     "KenwardRoger",
     "LinearMixedModel",
+    "ManyFits",
     "MissingRowsWarning",
     "MixedResults",
     "MixedfitError",
@@ -108,6 +110,7 @@ _MODULES = {
     "IdentifiabilityWarning": "core.errors",
     "KenwardRoger": "inference.kenward_roger",
     "LinearMixedModel": "model.lmm",
+    "ManyFits": "inference.many_responses",
     "MissingRowsWarning": "core.errors",
     "MixedResults": "model.results",
     "MixedfitError": "core.errors",

@@ -36,6 +36,7 @@ from .row_products import RowProducts
 if TYPE_CHECKING:
     from mixedfit.bayes.posterior import Posterior
     from mixedfit.bayes.prior_predictive import PriorPredictive
+    from mixedfit.inference.many_responses import ManyFits
 
 __all__ = ["LinearMixedModel", "lmm"]
 
@@ -125,6 +126,64 @@ class LinearMixedModel:
             )
         _warn(fit)
         return MixedResults(fit)
+
+    def fit_many(
+        self,
+        Y: Any,
+        reml: bool = True,
+        *,
+        sigma: float | None = None,
+        n_jobs: int = 1,
+        progress: bool | None = None,
+    ) -> ManyFits:
+        """Return the fits of the model to many responses, such as genes or voxels.
+
+        The products of X and Z are computed once, those with blocks of responses in one product; θ of small models is
+        found in compiled code. The model's own response is fitted first, for a start.
+
+        Parameters
+        ----------
+        Y : pandas.DataFrame, or array or memory-mapped array of numbers, shape (n, responses)
+            A column for each response. A frame is matched by the data's index, an array has the rows of the fit.
+        reml : bool
+        sigma : float, optional
+            Residual standard deviation to hold fixed, in units of the responses.
+        n_jobs : int
+            Number of threads; −1 for one a core.
+        progress : bool, optional
+            Whether to show progress; by default on a terminal. An interrupt keeps what has been fitted.
+
+        Returns
+        -------
+        ManyFits
+
+        Raises
+        ------
+        DataError
+            If Y has other rows than the model, or is not numbers.
+        ModelError
+            If the model's own response cannot be fitted, or its rows are not in memory.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If fits failed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import mixedfit as mf
+        >>> data = mf.load_dataset("sleepstudy")
+        >>> noise = np.random.default_rng(1).normal(size=(180, 3))
+        >>> Y = data["Reaction"].to_numpy()[:, None] + 10 * noise
+        >>> mf.lmm("Reaction ~ Days + (Days | Subject)", data).fit_many(Y)
+        <ManyFits: 'Reaction ~ Days + (Days | Subject)' by REML, 3 responses: 3 regular>
+        """
+        from mixedfit.inference.many_responses import fit_many
+
+        _check_options(reml, None, sigma, None)
+        fit = fit_design(self.design, reml=bool(reml), sigma=sigma)
+        return fit_many(fit, Y, n_jobs=n_jobs, progress=progress)
 
     def cross_products(self) -> RowProducts:
         """Return the cross-products of the rows, which can be saved, sent and merged with those of other rows.
