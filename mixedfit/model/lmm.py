@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -133,6 +133,7 @@ class LinearMixedModel:
         reml: bool = True,
         *,
         sigma: float | None = None,
+        ddf: Literal["satterthwaite"] | None = None,
         n_jobs: int = 1,
         progress: bool | None = None,
     ) -> ManyFits:
@@ -148,6 +149,8 @@ class LinearMixedModel:
         reml : bool
         sigma : float, optional
             Residual standard deviation to hold fixed, in units of the responses.
+        ddf : {"satterthwaite"}, optional
+            Whether to compute Satterthwaite's degrees of freedom, which take several times as long as the fits.
         n_jobs : int
             Number of threads; −1 for one a core.
         progress : bool, optional
@@ -183,7 +186,7 @@ class LinearMixedModel:
 
         _check_options(reml, None, sigma, None)
         fit = fit_design(self.design, reml=bool(reml), sigma=sigma)
-        return fit_many(fit, Y, n_jobs=n_jobs, progress=progress)
+        return fit_many(fit, Y, ddf=ddf, n_jobs=n_jobs, progress=progress)
 
     def cross_products(self) -> RowProducts:
         """Return the cross-products of the rows, which can be saved, sent and merged with those of other rows.
