@@ -97,7 +97,8 @@ def stray_counts(name: str, counts: pd.Series[Any], clause: Callable[[], str] | 
 
 
 def _fault(counts: pd.Series[Any], read: BoolArray) -> str:
-    return f"{shown(counts.index[~read][0])} is not a number ({int(counts[~read].sum())} of {int(counts.sum())} are not)"
+    strays = counts[~read]
+    return f"{shown(strays.index[0])} is not a number ({int(strays.sum())} of {int(counts.sum())} are not)"
 
 
 def numbers_as_text(name: str, column: pd.Series[Any]) -> str:
