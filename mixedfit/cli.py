@@ -60,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_report(commands)
     _add_sampling(commands)
     commands.add_parser("datasets", help="list the data sets of the package")
+    commands.add_parser(
+        "warm-up",
+        help="compile the numerical code now, as for the image of a container",
+        description="Compile the numerical code of common analyses and cache it on disk, about a minute's work.",
+    )
     return parser
 
 
@@ -155,6 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "report": _report,
             "gibbs": _sample,
             "compare": _sample,
+            "warm-up": _warm_up,
         }
         code = commands[options.command](options)
         sys.stdout.flush()
@@ -177,6 +183,14 @@ def _datasets(_: argparse.Namespace) -> int:
     for name in dataset_names():
         frame = load_dataset(name)
         print(f"{name:<18}{len(frame):>6} rows   {', '.join(map(str, frame.columns))}")
+    return EXIT_OK
+
+
+def _warm_up(_: argparse.Namespace) -> int:
+    from mixedfit.model.warm_up import warm_up
+
+    for name in warm_up():
+        print(f"compiled: {name}", flush=True)
     return EXIT_OK
 
 

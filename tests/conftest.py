@@ -13,6 +13,8 @@ from paths import ROOT, SHARED_FOLDER
 from published import published_fits
 from threadpoolctl import threadpool_limits
 
+from mixedfit.kernels import compiled
+
 KERNELS = ROOT / "mixedfit" / "kernels"
 
 
@@ -29,6 +31,13 @@ def pytest_configure() -> None:
 def one_blas_thread() -> Iterator[None]:
     """Hold BLAS to one thread, as fits do: with small matrices its threads cost three times the time they save."""
     with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_kernels() -> Iterator[None]:
+    """Compile all kernels, so that equal calls give equal digits whatever ran before."""
+    with compiled():
         yield
 
 
