@@ -136,11 +136,27 @@ _PUBLIC_MODULES = {"distributions", "plots", "priors", "residuals"}
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(_unknown(name))
     module = import_module(f"{__name__}.{_MODULES[name]}")
     value = module if name in _PUBLIC_MODULES else getattr(module, name)
     globals()[name] = value
     return value
+
+
+def _unknown(name: str) -> str:
+    """Return the message that the package has no such name, with the one to use."""
+    if name.startswith("_"):
+        return f"module {__name__!r} has no attribute {name!r}"
+    from .core.other_programs import MODULE, name_hint, names_for
+    from .model.lmm import LinearMixedModel
+    from .model.results import MixedResults
+
+    own = [public for public in __all__ if public.lower() == name.lower()] or MODULE.get(name.lower(), [])
+    ours = [own] if isinstance(own, str) else own
+    if not ours:
+        owners = {"lmm(...)": LinearMixedModel, "lmm(...).fit()": MixedResults}
+        ours = [f"{text}.{found}" for text, owner in owners.items() for found in names_for(owner, name)][:1]
+    return name_hint(__name__, name, ours, __all__)
 
 
 def __dir__() -> list[str]:

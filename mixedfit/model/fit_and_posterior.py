@@ -16,6 +16,7 @@ from mixedfit.core.format import text_columns
 from mixedfit.core.lazy import lazy
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level
+from mixedfit.core.other_programs import hinted
 from mixedfit.estimation.parameters import variance_parameters
 from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.inference.profile.profile import Profile
@@ -173,6 +174,7 @@ def _heading(column: str) -> tuple[str, str]:
     return kinds.get(kind, kind), "SD" if what == "sd" else what
 
 
+@hinted
 def compare(
     fit: MixedResults,
     posterior: Posterior,

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mixedfit.core.errors import ModelError
 from mixedfit.core.options import check_count, threads_of
+from mixedfit.core.other_programs import hinted
 from mixedfit.core.progress import Progress
 from mixedfit.core.seeds import seed_sequence
 from mixedfit.formula.parse import Expand
@@ -55,6 +56,7 @@ def simulate_lmm(
     """Return several responses."""
 
 
+@hinted
 def simulate_lmm(
     formula: str,
     data: Any,
@@ -116,6 +118,7 @@ def simulate_lmm(
     return table if n is not None else table["sim_1"].rename(study.response)
 
 
+@hinted
 def power(
     formula: str,
     data: Any,
