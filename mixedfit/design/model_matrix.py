@@ -348,8 +348,12 @@ def _evaluation_error(parsed: ParsedFormula, error: Exception) -> FormulaError:
     missing = re.search(r"name '(\w+)' is not defined", message)
     known = [*CONTEXT, "log", "exp", "poly", "bs", "ns", "scale", "center", "C", "I", "Q"]
     advice = hint(found.group(1)) if found else ""
-    if missing and not advice:
-        advice = nearest(missing.group(1), known)
+    if missing:
+        name = missing.group(1)
+        message = f"{name!r} is not a column of the data, nor a known function."
+        advice = advice or (f"{nearest(name, known)} " if nearest(name, known) else "") + (
+            f"A function or constant of your own is given to lmm as context={{{name!r}: {name}}}."
+        )
     return FormulaError(
         f"the formula cannot be evaluated: {message}",
         source=parsed.source,

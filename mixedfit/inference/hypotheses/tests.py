@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,16 @@ from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.distributions import f_probability, t_probability, t_quantile
 from mixedfit.core.errors import ModelError
 from mixedfit.core.format import format_by_error, format_fixed, format_p_value, text_columns, wrapped
+from mixedfit.core.names import same_effect
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level
 from mixedfit.core.tables import Table, one_row
+from mixedfit.design.recipe import usable
 from mixedfit.estimation.fit import Fit
-from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom, failed_note, unknown_note
+from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom, failed_note, failed_notes, unknown_note
 
 from .estimable import ColumnSpace
-from .parse import read_hypotheses
+from .parse import read_hypotheses, term_coefficients
 
 __all__ = [
     "FTest",
@@ -88,7 +90,7 @@ class FTest(NotebookTable):
     mean_square : float
         The statistic before the Kenward–Roger scaling, times σ².
     notes : tuple of str
-        Why the statistic is NaN, if so.
+        The coefficients of a term that was named; why the statistic is NaN, if so.
     """
 
     statistic: float
@@ -108,7 +110,11 @@ class FTest(NotebookTable):
         return "\n".join(lines)
 
     def _tables(self) -> list[Table]:
-        return [one_row("F test", _f_cells(self, self.df_num), [f"Degrees of freedom: {self.method}."])]
+        return [
+            one_row(
+                "F test", _f_cells(self, self.df_num), [f"Degrees of freedom: {self.method}.", *self.notes]
+            )
+        ]
 
     __repr__ = __str__
 
@@ -131,7 +137,7 @@ class WaldTest(NotebookTable):
     method : str
         Method for the denominator degrees of freedom.
     notes : tuple of str
-        Why the statistic is NaN, if so.
+        The coefficients of a term that was named; why the statistic is NaN, if so.
     """
 
     statistic: float
@@ -151,9 +157,13 @@ class WaldTest(NotebookTable):
 
     def _tables(self) -> list[Table]:
         if self.distribution != "chi2":
-            return [one_row("Wald test", _f_cells(self, self.df), [f"Degrees of freedom: {self.method}."])]
+            return [
+                one_row(
+                    "Wald test", _f_cells(self, self.df), [f"Degrees of freedom: {self.method}.", *self.notes]
+                )
+            ]
         cells = {"χ²": f"{self.statistic:.4f}", "df": f"{self.df}", "p": format_p_value(self.p_value, 4)}
-        return [one_row("Wald test", cells)]
+        return [one_row("Wald test", cells, self.notes)]
 
     __repr__ = __str__
 
@@ -202,9 +212,7 @@ def t_test(
         notes.append(
             f"No coefficient has a weight in {'; '.join(np.array(labels)[empty])}: nothing is tested."
         )
-    lost = rows["std_error"].isna().to_numpy() & (estimable | single)
-    if lost.any():
-        notes.append(failed_note(degrees.name, [label for label, ok in zip(labels, lost, strict=True) if ok]))
+    notes += failed_notes(degrees, rows["std_error"], labels, estimable | single)
     return TTest(rows.set_axis(labels), degrees.name, level, tuple(notes))
 
 
@@ -258,7 +266,21 @@ def f_test(fit: Fit, hypotheses: Any, *, ddf: Ddf | None = None) -> FTest:
             f"{_not_estimable(fit, labels, estimable)} Test functions that the data determine, such as differences of "
             "cells that occur."
         )
-    return joint_f_test(degrees_of_freedom(fit, ddf), L, r)
+    test = joint_f_test(degrees_of_freedom(fit, ddf), L, r)
+    return replace(test, notes=(*test.notes, *_term_note(fit, hypotheses)))
+
+
+def _term_note(fit: Fit, hypotheses: Any) -> list[str]:
+    """Return the note on the test of a term that is a part of others: its hypothesis depends on the coding."""
+    own = term_coefficients(fit, hypotheses) if isinstance(hypotheses, str) else []
+    if not own:
+        return []
+    wanted = set(same_effect(hypotheses.strip()))
+    larger = [t.name for t in usable(fit.design.recipe).terms if wanted < set(same_effect(t.name))]
+    tested = f"{hypotheses.strip()}: tests that {', '.join(own)} are 0"
+    if not larger:
+        return [f"{tested}."]
+    return [f"{tested}, which depends on the coding of {', '.join(larger)}; see anova()."]
 
 
 def joint_f_test(degrees: Degrees, L: Array, r: Array) -> FTest:

@@ -128,15 +128,8 @@ class SimulationSetting:
 
 
 def _hypotheses(fit: Fit, test: Any) -> tuple[Array, Array]:
-    """Return L and r of a test, which may be the name of a term for all its columns."""
-    names, recipe = fit.coefficient_names, fit.design.recipe
-    terms = {} if recipe is None or recipe.refusal else {term.name: term for term in recipe.terms}
-    if isinstance(test, str) and test in terms and test not in names:
-        L = np.eye(len(names))[list(terms[test].columns)]
-        L = L[fit.kept[list(terms[test].columns)].astype(bool)]
-        r = np.zeros(len(L))
-    else:
-        L, r, _ = read_hypotheses(fit, test)
+    """Return L and r of a test."""
+    L, r, _ = read_hypotheses(fit, test)
     if not len(L) or not ColumnSpace(fit).estimable(L).all():
         raise ModelError(
             f"the design does not determine the test {test!r}: columns of X are linear combinations of others. Test "
