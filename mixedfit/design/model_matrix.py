@@ -14,6 +14,7 @@ from formulaic.errors import FormulaicError
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import DataError, FormulaError, ModelError, nearest, shown
+from mixedfit.core.format import count_noun
 from mixedfit.formula.parse import ParsedFormula, random_key
 from mixedfit.formula.r_syntax import hint
 
@@ -335,8 +336,9 @@ def _check_finite(names: tuple[str, ...], values: Array, frame: ModelFrame, what
         return
     row, column = (int(i[0]) for i in np.nonzero(bad))
     raise DataError(
-        f"{what}, {names[column]!r}, is {values[row, column]} in {int(bad.any(axis=1).sum())} row(s) (first: row "
-        f"{shown(frame.index[row])}); expected finite numbers. Check the transformation or remove these rows."
+        f"{what}, {names[column]!r}, is {values[row, column]} in {count_noun(int(bad.any(axis=1).sum()), 'row')} "
+        f"(first: row {shown(frame.index[row])}); expected finite numbers. Check the transformation or "
+        "remove these rows."
     )
 
 

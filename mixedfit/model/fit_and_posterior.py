@@ -160,7 +160,7 @@ def _shrinkage_lines(table: pd.DataFrame) -> list[str]:
     labels = [f"{effect} | {group}" for group, effect in known.index]
     numbers = [[f"{value:.2f}" for value in known[column]] for column in ("shrunk_mode", "shrunk_mean")]
     rows = text_columns(["", " BLUPs", " posterior means"], [labels, *numbers], left=1)
-    return ["", "Share of the way to the mean, from what each level says alone", *rows]
+    return ["", "Shrinkage of the levels towards the mean: 0 is none, 1 is complete", *rows]
 
 
 def _heading(column: str) -> tuple[str, str]:

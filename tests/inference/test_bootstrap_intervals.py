@@ -143,7 +143,9 @@ def test_statistic_that_raises_must_be_nan_there_and_lose_nothing_else(n_jobs: i
     pd.testing.assert_frame_equal(drawn.replicates[parameters], plain.replicates[parameters])
     pd.testing.assert_frame_equal(drawn.conf_int().loc[parameters], plain.conf_int().loc[parameters])
     assert drawn.undefined == {"the statistic raised KeyError: 'nothing'": 1}
-    assert "1 × the statistic raised KeyError: 'nothing': left out for the statistic alone" in str(drawn)
+    assert "1 × the statistic raised KeyError: 'nothing': left out for the statistic alone" in " ".join(
+        str(drawn).split()
+    )
 
 
 @pytest.mark.parametrize("numbers", ["one", "array", "series"])

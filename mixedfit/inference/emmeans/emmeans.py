@@ -157,7 +157,8 @@ class MarginalMeans(NotebookTable):
         <BLANKLINE>
         Held at: nitro = 0.3.
         Degrees of freedom: Satterthwaite.
-        P-values adjusted by Dunnett's method for 2 tests, from the joint t distribution. Joint confidence level: 0.95.
+        P-values adjusted by Dunnett's method for 2 tests, from the joint t distribution. Joint
+        confidence level: 0.95.
         """
         level = check_level(self.level if level is None else level)
         chosen = _adjustment(adjust, "none" if interaction is not False else method)

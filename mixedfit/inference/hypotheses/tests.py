@@ -13,7 +13,15 @@ from scipy.linalg import qr
 from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.distributions import f_probability, t_probability, t_quantile
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import format_by_error, format_fixed, format_p_value, text_columns, wrapped
+from mixedfit.core.format import (
+    equals_p,
+    format_by_error,
+    format_fixed,
+    format_p_value,
+    format_p_values,
+    text_columns,
+    wrapped,
+)
 from mixedfit.core.names import same_effect
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level
@@ -66,7 +74,7 @@ class TTest(NotebookTable):
             format_by_error(t["std_error"].tolist(), t["std_error"]),
             format_fixed(t["df"].tolist(), 2, whole=True),
             format_fixed(t["statistic"].tolist(), 3),
-            [format_p_value(p, 4) for p in t["p_value"]],
+            format_p_values(t["p_value"].tolist(), "NA"),
             *(format_by_error(t[side].tolist(), t["std_error"]) for side in ("lower", "upper")),
         ]
         lines = text_columns(["", *t.columns], [[*map(str, t.index)], *columns], left=1)
@@ -150,7 +158,7 @@ class WaldTest(NotebookTable):
 
     def __str__(self) -> str:
         if self.distribution == "chi2":
-            line = f"Wald test: chi2({self.df}) = {self.statistic:.4f}, p = {self.p_value:.4g}"
+            line = f"Wald test: chi2({self.df}) = {self.statistic:.4f}, {equals_p(self.p_value)}"
         else:
             line = f"Wald test, degrees of freedom: {self.method}\n" + _f_line(self, self.df)
         return "\n".join([line, *wrapped(self.notes)])
@@ -162,14 +170,14 @@ class WaldTest(NotebookTable):
                     "Wald test", _f_cells(self, self.df), [f"Degrees of freedom: {self.method}.", *self.notes]
                 )
             ]
-        cells = {"χ²": f"{self.statistic:.4f}", "df": f"{self.df}", "p": format_p_value(self.p_value, 4)}
+        cells = {"χ²": f"{self.statistic:.4f}", "df": f"{self.df}", "p": format_p_value(self.p_value)}
         return [one_row("Wald test", cells, self.notes)]
 
     __repr__ = __str__
 
 
 def _f_line(test: FTest | WaldTest, df_num: int) -> str:
-    return f"F({df_num}, {test.df_denom:.2f}) = {test.statistic:.4f}, p = {test.p_value:.4g}"
+    return f"F({df_num}, {test.df_denom:.2f}) = {test.statistic:.4f}, {equals_p(test.p_value)}"
 
 
 def _f_cells(test: FTest | WaldTest, df_num: int) -> dict[str, str]:
@@ -177,7 +185,7 @@ def _f_cells(test: FTest | WaldTest, df_num: int) -> dict[str, str]:
         "F": f"{test.statistic:.4f}",
         "Num. df": f"{df_num}",
         "Den. df": format_fixed([test.df_denom], 2, whole=True, infinite="∞")[0],
-        "p": format_p_value(test.p_value, 4),
+        "p": format_p_value(test.p_value),
     }
 
 
