@@ -28,8 +28,10 @@ if TYPE_CHECKING:
         PredictionWarning,
         PriorWarning,
         RankWarning,
+        ReadingWarning,
         SamplingWarning,
     )
+    from .core.reading.files import read
     from .covariance import residual as residuals
     from .estimation.convergence import Convergence
     from .estimation.estimate import Control
@@ -65,6 +67,7 @@ __all__ = [
     "PredictionWarning",
     "PriorWarning",
     "RankWarning",
+    "ReadingWarning",
     "SamplingWarning",
     "anova",
     "compare",
@@ -79,6 +82,7 @@ __all__ = [
     "plots",
     "power",
     "priors",
+    "read",
     "report",
     "residuals",
     "simulate_lmm",
@@ -109,6 +113,7 @@ _MODULES = {
     "PredictionWarning": "core.errors",
     "PriorWarning": "core.errors",
     "RankWarning": "core.errors",
+    "ReadingWarning": "core.errors",
     "SamplingWarning": "core.errors",
     "anova": "model.likelihood_ratio",
     "compare": "model.fit_and_posterior",
@@ -122,6 +127,7 @@ _MODULES = {
     "parametric_bootstrap_test": "model.likelihood_ratio",
     "power": "inference.power.api",
     "priors": "bayes.priors",
+    "read": "core.reading.files",
     "report": "reporting.html",
     "residuals": "covariance.residual",
     "simulate_lmm": "inference.power.api",
