@@ -27,6 +27,7 @@ from mixedfit.inference.bootstrap.replicates import (
     SINGULAR,
     UNDONE,
     Replicates,
+    Stopped,
     reason_of,
     refit_block,
     refitted,
@@ -202,7 +203,7 @@ def draw_and_test(
             _test_block(setting, search, sample, these, out, stop)
         for r, i in stoppable(these, stop):
             if out.status[i] == UNDONE:
-                _test_one(setting, sample, r, i, out)
+                _test_one(setting, sample, r, i, out, stop)
 
     finished = run(work, n, rows=design.n, seed=seed, n_jobs=n_jobs, tick=lambda: tick(out.done.size))
     return replace(out, finished=finished)
@@ -230,13 +231,20 @@ def _test_block(
 
 
 def _test_one(
-    setting: SimulationSetting, sample: ResponseSample, r: int, i: int, out: SimulatedTests
+    setting: SimulationSetting,
+    sample: ResponseSample,
+    r: int,
+    i: int,
+    out: SimulatedTests,
+    stop: Callable[[], bool],
 ) -> None:
-    """Fit and test data set i, the r-th of its block."""
+    """Fit and test data set i, the r-th of its block; it stays undone if `stop` returns True."""
     try:
-        refit = refitted(setting.fit, sample.cross_products(r), sample.design(r))
+        refit = refitted(setting.fit, sample.cross_products(r), sample.design(r), stop)
         out.estimates[i], out.p_values[i] = _test(setting, refit)
         out.status[i] = SINGULAR if refit.convergence.singular else REGULAR
+    except Stopped:
+        return
     except REFIT_ERRORS as error:
         out.reasons[i], out.status[i] = reason_of(error), FAILED
 
