@@ -328,13 +328,19 @@ def _random_blocks(
     terms: dict[frozenset[str], list[RandomTerm]] = {}
     for term in parsed.random:
         terms.setdefault(frozenset(term.group.columns), []).append(term)
-    blocks = [(_one_block(group, frame, values, parsed.source), group) for group in terms.values()]
+    alone = len(terms) == 1
+    blocks = [
+        (_one_block(group, frame, values, parsed.source, alone=alone), group) for group in terms.values()
+    ]
     blocks.sort(key=lambda pair: -pair[0].levels)
     groups = [(g[0].group, b.grouping, [part for term in g for part in term.parts]) for b, g in blocks]
     return tuple(block for block, _ in blocks), groups
 
 
-def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices, source: str) -> RandomBlock:
+def _one_block(
+    terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices, source: str, *, alone: bool
+) -> RandomBlock:
+    """Return the block of all terms of one grouping factor; `alone`: there is no other one."""
     group = terms[0].group
     for column in group.columns:
         warn_of_measurements(column, frame.columns[column])
@@ -353,7 +359,7 @@ def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices,
             sources += own
             arrays.append(z)
             if term.structure:
-                parts.append(structure_of(term, z, frame.columns, grouping, source))
+                parts.append(structure_of(term, z, frame.columns, grouping, source, alone=alone))
                 continue
             widths = [len(names)] if term.correlated else [len(list(run)) for _, run in groupby(own)]
             parts += [Unstructured(k) if term.correlated else Diagonal(k) for k in widths]

@@ -337,7 +337,8 @@ def fit_design(
     if design.residual is not None:
         return _fit_residual(design, reml, sigma, control, (start, None), report, seconds)
     begun = perf_counter()
-    with blas_threads(1, design.n * (design.X.shape[1] + 1)):
+    columns = design.X.shape[1] + 1 + sum(block.k for block in design.blocks)
+    with blas_threads(1, design.n * columns):
         cross = cross_products(design)
     timing = {"design": seconds, "cross_products": perf_counter() - begun}
     return _estimated(design, cross, reml, start, sigma, control, report, timing)

@@ -17,8 +17,8 @@ from mixedfit.core.arrays import Array
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.covariance import BlockDiagonal
-from mixedfit.kernels.first_factor_products import project_first, variates_first
 from mixedfit.likelihood.criterion import Criterion, Evaluation, add_tail_variates
+from mixedfit.likelihood.first_factor import project, variates
 
 from .fit import Fit
 from .residual_support import refuse_residual
@@ -44,19 +44,7 @@ class Information:
         out = []
         for f, block in enumerate(self.fit.design.blocks):
             if f == cross.first_block:
-                first = cross.first
-                scores = np.empty_like(first.border)
-                slopes = np.ascontiguousarray(tail.slopes)
-                project_first(
-                    tail.lams[f],
-                    first.gram,
-                    first.indptr,
-                    first.indices,
-                    first.values,
-                    first.border,
-                    slopes,
-                    scores,
-                )
+                scores = project(cross, tail.lams[f], tail.slopes)
             else:
                 place = cross.place(f)
                 scores = tail.fixed_scores(place)
@@ -129,18 +117,7 @@ class Information:
         rest = np.zeros((count, cross.q_tail))
         for f, c in enumerate(coefficients):
             if f == cross.first_block:
-                first = cross.first
-                variates_first(
-                    tail.lams[f],
-                    first.gram,
-                    first.indptr,
-                    first.indices,
-                    first.values,
-                    first.border,
-                    np.ascontiguousarray(c),
-                    products,
-                    crossed,
-                )
+                variates(cross, tail.lams[f], c, products, crossed)
             else:
                 place = cross.place(f)
                 rest[:, place.offset : place.stop] = c.reshape(place.stop - place.offset, count).T

@@ -103,6 +103,10 @@ class Whitened:
         return np.exp(logs) if logs.ndim else np.ones(self.design.n)
 
 
+FLAT = 1e-6
+"""Share of the information in a direction, relative to single parameters, below which it says nothing about steps."""
+
+
 class WhitenedPoint:
     """The criterion at one x, minimised over θ.
 
@@ -134,6 +138,23 @@ class WhitenedPoint:
         for block, own in zip(search.raw.blocks, modes_of(search.raw, cross, evaluation), strict=True):
             rest = rest - np.einsum("ik,ik->i", block.z, own[block.codes])
         return self.root.slope(row_roots(search.raw, cross, evaluation, rest))
+
+    @lazy
+    def metric(self) -> Array | None:
+        """Inverse of the information on x of rows without random effects; None where it is not positive definite."""
+        information = self.root.information(self.search.sigma is None)
+        size = np.sqrt(np.abs(np.diag(information)))
+        if not (np.all(np.isfinite(information)) and np.all(size > 0)):
+            return None
+        values, vectors = np.linalg.eigh(information / np.outer(size, size))
+        if values[0] < FLAT:
+            return None
+        scaled = vectors / size[:, None]
+        return np.asarray((scaled / values) @ scaled.T)
+
+
+def _metric(point: WhitenedPoint) -> Array | None:
+    return point.metric
 
 
 class WhitenedSearch:
@@ -255,6 +276,7 @@ def _lowest(
                     search,
                     own,
                     scale=2.0 / search.raw.n,
+                    metric=_metric,
                     max_evaluations=search.control.max_evaluations,
                     beyond=search.runs_away,
                     report=report,
@@ -305,7 +327,9 @@ def _fixed_point(
     for _ in range(ROUNDS):
         search.model = with_fitted(search.model, held)
         search.lowest = np.inf
-        found = minimise_bfgs(search, found.x, scale=2.0 / search.raw.n, tolerance=1e-12, report=report)
+        found = minimise_bfgs(
+            search, found.x, scale=2.0 / search.raw.n, metric=_metric, tolerance=1e-12, report=report
+        )
         evaluations += found.evaluations
         fresh = _fitted(design, found.point)
         if float(np.abs(fresh - held).max()) <= SETTLED * max(float(np.std(fresh)), 1e-300):

@@ -25,7 +25,7 @@ from mixedfit.crossproducts.crossprod import CrossProducts, TailBlock
 
 from .compiled import Derived, SmallModel, SmallTail, small_model
 from .dense_tail import LARGE_TAIL, DenseTail
-from .first_factor import FirstSums
+from .first_sums import FirstSums
 from .sparse_tail import SparseTail
 
 __all__ = ["Criterion", "Evaluation", "add_tail_variates"]

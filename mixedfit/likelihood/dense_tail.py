@@ -16,9 +16,9 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.lazy import lazy
 from mixedfit.crossproducts.crossprod import CrossProducts, TailBlock
 from mixedfit.kernels.dense_tail import mirror, pair_sums, scale_lower
-from mixedfit.kernels.first_factor import conditional_blocks
 
-from .first_factor import FirstSums, derive, eliminate
+from .first_factor import conditional, derive, eliminate
+from .first_sums import FirstSums
 
 __all__ = ["LARGE_TAIL", "DenseTail"]
 
@@ -304,18 +304,7 @@ class DenseTail:
         """Return the diagonal blocks of Λ (ΛᵀZᵀZΛ + I)⁻¹ Λᵀ of a block of random effects."""
         self.prepare(reml=False)
         if f == self.cross.first_block:
-            first = self.cross.first
-            out = np.empty_like(first.gram)
-            conditional_blocks(
-                self.lams[f],
-                first.gram,
-                first.indptr,
-                first.indices,
-                first.values,
-                self.inverse[: self.inner],
-                out,
-            )
-            return out
+            return conditional(self.cross, self.lams[f], self.inverse[: self.inner])
         place = self.cross.place(f)
         rows = place.offset + np.arange(place.levels * place.k).reshape(place.levels, place.k)
         blocks = np.tril(self.inverse[rows[:, :, None], rows[:, None, :]])

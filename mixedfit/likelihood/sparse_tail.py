@@ -23,7 +23,7 @@ from mixedfit.kernels.first_factor_sparse import (
     eliminate_first_sparse,
 )
 
-from .first_factor import FirstSums
+from .first_sums import FirstSums
 
 __all__ = ["SparseTail"]
 
