@@ -277,6 +277,9 @@ def _lowest(
 ROUNDS = 100
 """Rounds after which fitted values that do not settle are taken as they are, and the fit as not converged."""
 
+ROUNDS_OF_STARTS = 3
+"""Largest number of searches from lower values of θ."""
+
 SETTLED = 1e-8
 """Change of fitted values, as a share of their spread, at which they have settled."""
 
@@ -312,6 +315,27 @@ def _fixed_point(
             return replace(found, evaluations=evaluations)
         held = fresh
     return replace(found, evaluations=evaluations, reached=False)
+
+
+def _finished(
+    search: WhitenedSearch, best: Minimum[WhitenedPoint], report: Callable[[int, float], None] | None
+) -> tuple[Minimum[WhitenedPoint], Estimate]:
+    """Return the minimum and θ̂ there; if another start of θ has a lower criterion, x is searched again from it."""
+
+    def final_at(minimum: Minimum[WhitenedPoint]) -> Estimate:
+        return search.finished(minimum.point, minimum.point.estimate.theta if search.structures else None)
+
+    evaluations, final = best.evaluations, final_at(best)
+    for _ in range(0 if search.model.of_fitted or not best.x.size else ROUNDS_OF_STARTS):
+        if not final.evaluation.value < best.point.value - 1e-6:
+            break
+        search.theta, search.lowest = final.theta, np.inf
+        scale, most = 2.0 / search.raw.n, search.control.max_evaluations
+        best = minimise_bfgs(
+            search, best.x, scale=scale, max_evaluations=most, beyond=search.runs_away, report=report
+        )
+        evaluations, final = evaluations + best.evaluations, final_at(best)
+    return replace(best, evaluations=evaluations), final
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,8 +388,8 @@ def fit_whitened(
     if model.of_fitted:
         best = _fixed_point(search, design, best, report)
         model = search.model
+    best, final = _finished(search, best, report)
     point = best.point
-    final = search.finished(point, point.estimate.theta if search.structures else None)
     convergence = residual_verdict(final.convergence, model, best, deeper)
     final = replace(final, convergence=convergence, starts=starts, agreed=agreed)
     return WhitenedEstimate(Whitened(best.x, model, point.design), point.cross, final)

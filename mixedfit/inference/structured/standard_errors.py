@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array
+from mixedfit.covariance import ScaledCorrelation
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Parameter, on_boundary, parameters_of
 
 from .information import StructuredInformation
+from .random_part import structure_in_units
 
 __all__ = ["structured_vcov"]
 
@@ -35,11 +37,14 @@ def _row(information: StructuredInformation, parameter: Parameter) -> Array:
         out[:] = np.nan
         return out
     start = len(own.random)
+    if parameter.place >= 0:
+        out[:start] = _of_structure(information, parameter)
+        return out
     if parameter.kind in ("sd", "correlation"):
         omega = fit.omega[parameter.block]
-        for a, (f, change, _) in enumerate(own.random):
-            if f == parameter.block:
-                out[a] = _covariance_slope(omega, change, parameter.first, parameter.second)
+        for a, direction in enumerate(own.random):
+            if direction.block == parameter.block:
+                out[a] = _covariance_slope(omega, direction.first, parameter.first, parameter.second)
         return out
     if own.linear:
         out[start:] = _by_visit(information, parameter)
@@ -47,6 +52,20 @@ def _row(information: StructuredInformation, parameter: Parameter) -> Array:
         out[start] = 0.5 * fit.sigma
     else:
         out[start + int(own.scaled) :] = own.model.natural_slopes(own.x)[parameter.first]
+    return out
+
+
+def _of_structure(information: StructuredInformation, parameter: Parameter) -> Array:
+    """Return the derivative of a natural parameter of a structure such as ``ar1``, shape (random parameters,)."""
+    fit, random = information.fit, information.parameters.random
+    out = np.zeros(len(random))
+    for part, t, e in fit.design.blocks[parameter.block].structure.slices():
+        if isinstance(part, ScaledCorrelation) and t.start <= parameter.place < t.stop:
+            theta = structure_in_units(fit, parameter.block, t, part)
+            slope = part.natural(theta)[1][parameter.place - t.start]
+            for a, d in enumerate(random):
+                if d.block == parameter.block and d.effects == e:
+                    out[a] = slope[d.position]
     return out
 
 
