@@ -324,8 +324,6 @@ REFUSED = {
     "bootstrap of cases": lambda fit: fit.bootstrap(3, type="cases"),
     "bootstrap of residuals": lambda fit: fit.bootstrap(3, type="residual"),
     "BCa intervals": lambda fit: fit.bootstrap(3, seed=1).conf_int(kind="bca"),
-    "profile": lambda fit: fit.profile(),
-    "profile intervals": lambda fit: fit.conf_int(method="profile", parameters="x"),
     "leverages": lambda fit: fit.diagnostics.leverages,
     "influence": lambda fit: fit.diagnostics.influence(),
     "augment": lambda fit: fit.augment(),
