@@ -69,8 +69,8 @@ def whitened_rows(raw: Design, root: ResidualRoot, log_weights: float) -> tuple[
     return design, replace(cross, log_weights=log_weights - root.logdet)
 
 
-NO_RESIDUAL = 1e-6
-"""Share of the least-squares residual variance below which σ counts as 0."""
+NO_RESIDUAL = 1e-9
+"""Share of the least-squares residual variance below which rounding decides on the criterion."""
 
 FAR = 1.5
 """Distance of further starts, for searches that end where σ is 0."""
@@ -272,8 +272,8 @@ def _lowest(
     inside = [m for m in inside if m.point.has_residual] or inside  # rounding decides where σ is 0
     best = min(inside or found, key=lambda m: m.point.value)
     agreed = sum(m.reached and abs(m.point.value - best.point.value) <= 1e-4 for m in found)
-    lowest = min(m.point.value for m in found)
-    return best, (len(found), agreed), max(best.point.value - lowest, 0.0)
+    deeper = [best.point.value - m.point.value for m in found if m.point.has_residual]
+    return best, (len(found), agreed), max([0.0, *deeper])
 
 
 def _minima(

@@ -24,7 +24,7 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
 from mixedfit.estimation.batch import BatchSearch
 from mixedfit.estimation.estimate import Control, estimate
-from mixedfit.estimation.fit import Fit, refit_design
+from mixedfit.estimation.fit import Fit, fit_design
 from mixedfit.estimation.parameters import Parameter
 from mixedfit.estimation.structures import has_structures
 
@@ -40,6 +40,7 @@ __all__ = [
     "refit_block",
     "refit_one",
     "refitted",
+    "refitted_structure",
     "run",
     "run_with_progress",
     "stoppable",
@@ -146,9 +147,25 @@ def _residual_values(fit: Fit) -> list[float]:
 def _refit(fit: Fit, sample: Sample, r: int) -> Fit:
     if fit.residual is None:
         return refitted(fit, sample.cross_products(r), sample.design(r))
-    refit = refit_design(fit, sample.design(r).y)
+    return refitted_structure(fit, sample.design(r))
+
+
+def refitted_structure(fit: Fit, design: Design) -> Fit:
+    """Return the refit of a model with a residual structure to other responses or rows, from the estimates.
+
+    Raises
+    ------
+    ModelError
+        If there is no optimum, or the search does not converge.
+    """
+    assert fit.residual is not None
+    refit = fit_design(
+        design, reml=fit.reml, start=warm_start(fit), start_residual=fit.residual.x, sigma=fit.held_sigma
+    )
     if not refit.convergence.converged:
         raise ModelError("no optimum was reached")
+    if not np.array_equal(refit.kept, fit.kept):
+        raise ModelError("the groups drawn cannot determine all fixed effects")
     return refit
 
 
