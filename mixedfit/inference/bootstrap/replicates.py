@@ -41,6 +41,7 @@ __all__ = [
     "refit_one",
     "refitted",
     "refitted_structure",
+    "residual_values",
     "run",
     "run_with_progress",
     "stoppable",
@@ -101,7 +102,7 @@ class Replicates:
             np.full((n, p), np.nan),
             np.full((n, p), np.nan),
             np.full((n, count), np.nan),
-            residual=np.full((n, len(_residual_values(fit))), np.nan),
+            residual=np.full((n, len(residual_values(fit))), np.nan),
         )
 
     def fail(self, i: int, reason: str) -> None:
@@ -138,7 +139,7 @@ def refitted(fit: Fit, cross: CrossProducts, design: Design) -> Fit:
     )
 
 
-def _residual_values(fit: Fit) -> list[float]:
+def residual_values(fit: Fit) -> list[float]:
     """Return the natural parameters of the residual structure."""
     own = fit.residual
     return [] if own is None else [float(p.value) for p in own.model.natural(own.x)]
@@ -226,7 +227,7 @@ def refit_one(fit: Fit, sample: Sample, r: int, i: int, out: Replicates, statist
     out.criterion[i], out.sigma[i] = refit.evaluation.value, refit.sigma
     out.theta[i], out.beta[i], out.errors[i] = refit.theta, beta, errors
     if refit.residual is not None:
-        out.residual[i] = _residual_values(refit)
+        out.residual[i] = residual_values(refit)
     out.status[i] = SINGULAR if refit.convergence.singular else REGULAR
 
 

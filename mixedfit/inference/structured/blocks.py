@@ -151,7 +151,7 @@ class VarianceParameters:
             parts += [block.z[rows], _numbers(block.codes[rows])]
         return b"|".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
-    def _correlation(self, rows: IntArray, x: Array) -> Array:
+    def correlation(self, rows: IntArray, x: Array) -> Array:
         """Return C of some rows; 0 between groups."""
         if self.model.correlation is None:
             return np.eye(rows.size)
@@ -165,7 +165,7 @@ class VarianceParameters:
     def covariance(self, rows: IntArray) -> Array:
         """Return V of some rows, in units of y², shape (m, m)."""
         s = self.fit.sigma * self.sd[rows]
-        out = np.outer(s, s) * self._correlation(rows, self.x[self.model.slices[0]])
+        out = np.outer(s, s) * self.correlation(rows, self.x[self.model.slices[0]])
         for block, omega in zip(self.fit.design.blocks, self.fit.omega, strict=True):
             z, codes = block.z[rows], block.codes[rows]
             out += np.where(codes[:, None] == codes, z @ omega @ z.T, 0.0)
@@ -183,7 +183,7 @@ class VarianceParameters:
             first += [np.where(same, z @ d.first @ z.T, 0.0) for d in self.random if d.block == f]
         if self.linear:
             own, second = self._by_visit(rows)
-            V += fit.sigma**2 * np.outer(s, s) * self._correlation(rows, self.x[self.model.slices[0]])
+            V += fit.sigma**2 * np.outer(s, s) * self.correlation(rows, self.x[self.model.slices[0]])
         else:
             residual = _ResidualPart(self, rows)
             V += residual.V
@@ -238,7 +238,7 @@ class _ResidualPart:
         self.logs = np.concatenate(slopes, axis=1) if slopes else np.zeros((rows.size, 0))
 
     def _matrix(self, c: Array) -> Array:
-        return self.parameters._correlation(self.rows, c)
+        return self.parameters.correlation(self.rows, c)
 
     def _moved(self, **steps: float) -> Array:
         c = self.c.copy()
