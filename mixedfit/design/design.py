@@ -302,12 +302,6 @@ def _residual(
             f"{structure}: the fixed factor {name!r} has too many levels to be fitted with a residual structure. "
             f"Make it random, (1 | {name})."
         )
-    own = next((b for b in blocks if not b.structure.linear), None)
-    if own is not None:
-        raise ModelError(
-            f"{structure}: a residual structure is not available yet beside random effects with a covariance structure "
-            f"of their own, here of {own.name}. Write them as (… | {own.name}) or leave one of the two out."
-        )
     model = bind_residual(structure, frame, [block.grouping for block in blocks], int(values.y.size))
     check_beside_random_terms(model, [(block.grouping, block.effects) for block in blocks])
     return model

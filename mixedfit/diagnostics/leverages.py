@@ -24,10 +24,12 @@ from mixedfit.core.linalg import blas_threads, inverse, symmetric
 from mixedfit.crossproducts.crossprod import tail_codes
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
-from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.kernels.leverages import row_forms
 
-__all__ = ["RowLeverages"]
+__all__ = ["EXACT_FIT", "RowLeverages"]
+
+EXACT_FIT = 1e-10
+"""Share of the variance of an observation: if its residual has less, the studentized residual is 0/0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +42,6 @@ class RowLeverages:
     """
 
     fit: Fit
-
-    def __post_init__(self) -> None:
-        refuse_residual(self.fit.design, "leverages, influence and studentized residuals are")
 
     @lazy
     def weights(self) -> Array:
@@ -191,6 +190,20 @@ class RowLeverages:
     def leverage(self) -> Array:
         """Diagonal of the hat matrix of Xβ̂ + Zb̂, shape (n,)."""
         return np.asarray(self.weights * self.forms[:, 0] + self.share)
+
+    @lazy
+    def residual_variance(self) -> Array:
+        """Var(y_i − ŷ_i)/σ², NaN for a row that is fitted exactly, shape (n,)."""
+        left = 1.0 - self.leverage
+        return np.asarray(self.variance_ratio * np.where(left > EXACT_FIT, left, np.nan))
+
+    @lazy
+    def cooks_distance(self) -> Array:
+        """Change of (β̂, b̂) without each row, in the metric of the mixed-model equations, over pσ², shape (n,)."""
+        h, p = self.leverage, self.fit.cross.p_total
+        pearson = (self.fit.response - self.fit.fitted) / np.sqrt(self.variance_ratio) / self.fit.sigma
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray((pearson / (1.0 - h)) ** 2 * h / p if p else np.full(h.size, np.nan))
 
     @lazy
     def fixed_leverage(self) -> Array:

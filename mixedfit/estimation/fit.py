@@ -317,12 +317,15 @@ def fit_design(
     *,
     reml: bool = True,
     start: Array | None = None,
+    start_residual: Array | None = None,
     sigma: float | None = None,
     control: Control | None = None,
     report: Callable[[int, float], None] | None = None,
     seconds: float = 0.0,
 ) -> Fit:
     """Return the REML or ML fit of a design; `seconds`, the time to build it, goes into `Fit.timing`.
+
+    The search starts from `start` for θ and `start_residual` for the residual parameters, if they are given.
 
     Raises
     ------
@@ -335,7 +338,7 @@ def fit_design(
         )
     check_identifiable(design, sigma)
     if design.residual is not None:
-        return _fit_residual(design, reml, sigma, control, (start, None), report, seconds)
+        return _fit_residual(design, reml, sigma, control, (start, start_residual), report, seconds)
     begun = perf_counter()
     columns = design.X.shape[1] + 1 + sum(block.k for block in design.blocks)
     with blas_threads(1, design.n * columns):

@@ -56,11 +56,10 @@ def vcov_varpar(fit: Fit, *, scale: Scale = "sd", joint: bool = False) -> pd.Dat
     """
     check_one_of("scale", scale, _SCALES)
     if fit.residual is not None:
-        if scale != "sd" or joint:
-            refuse_residual(
-                fit.design, "this scale, or the joint covariance with fixed effects, is", 'Use scale="sd".'
-            )
-        return structured_vcov(fit)
+        if scale == "cholesky":
+            refuse_residual(fit.design, "the Cholesky scale is", 'Use scale="sd" or scale="variance".')
+            raise AssertionError("refused")
+        return structured_vcov(fit, scale=scale, joint=joint)
     parameters = variance_parameters(fit.design, with_sigma=fit.held_sigma is None)
     information = Information(fit)
     inner = information.parameter_covariance

@@ -28,7 +28,6 @@ from mixedfit.inference.hypotheses import tests
 from mixedfit.inference.likelihood_ratio.tests import LikelihoodRatioTable, random_effects_anova
 from mixedfit.inference.profile.profile import LEVELS as PROFILE_LEVELS
 from mixedfit.inference.profile.profile import Profile, profile
-from mixedfit.inference.structured.profile import residual_profile
 from mixedfit.inference.vcov_varpar import vcov_varpar
 from mixedfit.inference.wald import wald_intervals
 from mixedfit.prediction.forecast import forecast
@@ -438,8 +437,6 @@ class MixedResults(MeansMethods, BlupMethods):
         .sig01  14.38  37.72
         Days     7.36  13.58
         """
-        if method == "profile" and self._fit.residual is not None:
-            return residual_profile(self._fit, level, parameters, names)
         if method == "profile":
             return self.profile(parameters, levels=(level,)).conf_int(level, parameters, names=names)
         if method == "boot":

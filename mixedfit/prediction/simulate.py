@@ -11,9 +11,9 @@ import pandas as pd
 from mixedfit.core.arrays import BoolArray, IntArray
 from mixedfit.design.recipe import NewRows
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.estimation.simulate import colour_of
 
+from .forecast import colour_of_rows
 from .rows import NewLevels, check_levels, fixed_mean, residual_variance, rows_of, without_label
 
 __all__ = ["simulate_rows"]
@@ -45,17 +45,13 @@ def simulate_rows(
     weights, offset
         As in `residual_variance` and `rows_of`.
     """
-    if newdata is not None:
-        refuse_residual(
-            fit.design, "simulation of new rows is", "Simulate the rows of the fit (without newdata)."
-        )
     blocks = fit.design.blocks
-    colour = colour_of(fit)
     every = [np.ones(block.k, dtype=bool) for block in blocks]
     rows = rows_of(fit, newdata, every, offset=offset)
     check_levels(fit, rows, included, new_levels)
     scale = np.sqrt(np.nan_to_num(residual_variance(fit, newdata, weights, len(rows.X))))  # 0 at weight 0
-    if fit.residual is not None:  # the colour has the multipliers
+    colour = colour_of(fit) if newdata is None else colour_of_rows(fit, newdata, len(rows.X))
+    if fit.residual is not None and newdata is None:  # the colour has the multipliers
         scale = scale / fit.residual.multipliers
     mean = fixed_mean(fit, rows)
     mean[without_label(rows, every)] = np.nan

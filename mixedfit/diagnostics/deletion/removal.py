@@ -141,6 +141,8 @@ class DeletionEstimates:
     theta : ndarray, shape (cases, n_theta)
         In the formula's basis.
     criterion : ndarray, shape (cases,)
+    residual : ndarray, shape (cases, parameters)
+        Parameters of the residual structure.
     reasons : dict of int to str
         Why a case has no estimates, by its position.
     """
@@ -150,6 +152,7 @@ class DeletionEstimates:
     variance: Array
     theta: Array
     criterion: Array
+    residual: Array
     reasons: dict[int, str] = field(default_factory=dict)
 
     @classmethod
@@ -162,11 +165,13 @@ class DeletionEstimates:
             np.full(count, nan),
             np.full((count, fit.theta.size), nan),
             np.full(count, nan),
+            np.full((count, 0 if fit.residual is None else fit.residual.model.n_parameters), nan),
         )
 
     def forget(self, case: int) -> None:
         """Set the estimates without a case to NaN."""
-        for array in (self.solution, self.information, self.variance, self.theta, self.criterion):
+        arrays = (self.solution, self.information, self.variance, self.theta, self.criterion, self.residual)
+        for array in arrays:
             array[case] = np.nan
 
 
