@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         SamplingWarning,
     )
     from .covariance import residual as residuals
+    from .covariance.known import Known
     from .estimation.convergence import Convergence
     from .estimation.estimate import Control
     from .inference.kenward_roger import KenwardRoger
@@ -55,6 +56,7 @@ __all__ = [
     "GroupingWarning",
     "IdentifiabilityWarning",
     "KenwardRoger",
+    "Known",
     "LinearMixedModel",
     "MissingRowsWarning",
     "MixedResults",
@@ -99,6 +101,7 @@ _MODULES = {
     "GroupingWarning": "core.errors",
     "IdentifiabilityWarning": "core.errors",
     "KenwardRoger": "inference.kenward_roger",
+    "Known": "covariance.known",
     "LinearMixedModel": "model.lmm",
     "MissingRowsWarning": "core.errors",
     "MixedResults": "model.results",

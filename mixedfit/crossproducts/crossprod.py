@@ -1,6 +1,6 @@
 """Cross-products of a design, in one pass over the rows.
 
-The *first factor* is the grouping factor with most effects. The *tail* has the effects of the other grouping factors,
+The *first factor* is the grouping factor with most effects, of those without known relationships. The *tail* has the effects of the other grouping factors,
 then the columns of fixed factors with many levels. The *border* is [X y]. The products are, for each level j of the
 first factor, Z_jᵀZ_j and Z_jᵀ[tail, X, y]; and those of [tail, X, y] with itself. All are in the basis of `basis`.
 """
@@ -13,6 +13,7 @@ import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.linalg import inverse, paged_zeros
+from mixedfit.covariance.known import Known
 from mixedfit.design.design import Design
 from mixedfit.kernels.accumulate import (
     accumulate_border,
@@ -92,7 +93,7 @@ class CrossProducts:
     n, p : int
         Number of rows with a positive weight, and of linearly independent columns of X (without many-level factors).
     first_block : int
-        Index in `design.blocks` of the first factor, −1 without random effects.
+        Index in `design.blocks` of the first factor, −1 if all levels have known relationships or there are no effects.
     first : FirstFactor
     tail : tuple of TailBlock
         Random factors, then fixed ones.
@@ -107,6 +108,8 @@ class CrossProducts:
         Σ log w over positive weights.
     unidentified : tuple of ndarray of bool, shape (k, k)
         Elements of each block's Ω that are not identified.
+    known : tuple of Known or None
+        Relationships A of the levels of each block, b ~ N(0, Ω ⊗ A); None for independent levels.
     """
 
     n: int
@@ -120,6 +123,17 @@ class CrossProducts:
     basis: tuple[Array, ...]
     log_weights: float
     unidentified: tuple[BoolArray, ...]
+    known: tuple[Known | None, ...]
+
+    @property
+    def has_known(self) -> bool:
+        """Whether the levels of a block have known relationships."""
+        return any(known is not None for known in self.known)
+
+    def related(self, block: int, values: Array) -> Array:
+        """Return A times values of the levels of a block, shape (levels, …); `values` if levels are independent."""
+        known = self.known[block]
+        return values if known is None else np.tensordot(known.values, values, axes=1)
 
     def place(self, block: int) -> TailBlock:
         """Return the position in the tail of a block of the design."""
@@ -169,14 +183,15 @@ def cross_products(design: Design) -> CrossProducts:
     root_weights = None if design.weights is None else np.sqrt(design.weights)
     fixed = fixed_basis(design, root_weights)
     basis = tuple(effect_basis(design, block, fixed, root_weights) for block in design.blocks)
+    independent = [f for f, block in enumerate(design.blocks) if block.known is None]
     first_block = max(
-        range(len(design.blocks)), key=lambda f: design.blocks[f].levels * design.blocks[f].k, default=-1
+        independent, key=lambda f: design.blocks[f].levels * design.blocks[f].k, default=-1
     )
     tail = _tail_layout(design, first_block, fixed)
     width = fixed.kept.size + 1
     first = _empty_first(design, first_block, tail, fixed)
     pattern = None
-    if first_block >= 0 and tail:
+    if first_block >= 0 and tail and len(independent) == len(design.blocks):
         pattern = sparse_pattern(
             first.indptr,
             first.indices,
@@ -200,6 +215,7 @@ def cross_products(design: Design) -> CrossProducts:
         basis=basis,
         log_weights=0.0 if positive is None else float(np.sum(np.log(positive))),
         unidentified=unidentified_elements(design),
+        known=tuple(block.known for block in design.blocks),
     )
     add_rows(cross, design, root_weights)
     return cross

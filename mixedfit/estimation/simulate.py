@@ -83,7 +83,8 @@ def marginal_draws(
     drawn = rng.standard_normal((n, sum(sizes) + design.n))
     effects, at = [], 0
     for block, root, size in zip(blocks, roots, sizes, strict=True):
-        effects.append(drawn[:, at : at + size].reshape(n, block.levels, block.k) @ root.T)
+        own = drawn[:, at : at + size].reshape(n, block.levels, block.k) @ root.T
+        effects.append(own if block.known is None else np.matmul(block.known.root, own))
         at += size
     noise = drawn[:, at:]
     out = (noise if colour is None else colour(noise)) * scale

@@ -25,6 +25,7 @@ from mixedfit.covariance import (
     structure_from,
     structure_record,
 )
+from mixedfit.covariance.known import Known
 from mixedfit.crossproducts.crossprod import cross_products
 from mixedfit.design.design import Design, ManyLevelFactor, RandomBlock
 from mixedfit.design.excluded import Excluded
@@ -76,6 +77,8 @@ def design_arrays(design: Design) -> dict[str, Any]:
     for f, block in enumerate(design.blocks):
         arrays[f"codes{f}"] = block.codes
         arrays[f"z{f}"] = block.z
+        if block.known is not None:
+            arrays[f"known{f}"] = block.known.given
     for f, factor in enumerate(design.many):
         arrays[f"many{f}"] = factor.grouping.codes
     return arrays
@@ -103,6 +106,7 @@ def design_header(design: Design) -> dict[str, Any]:
                 for part in block.structure.parts
             ],
             "sources": block.sources,
+            **({} if block.known is None else {"known": block.known.is_inverse}),
         }
         for block in design.blocks
     ]
@@ -175,11 +179,14 @@ def _structure(record: Sequence[Any]) -> CovarianceStructure:
     return Unstructured(record[1]) if record[0] == "linear" else Diagonal(record[1])
 
 
-def _block(stored: Mapping[str, Any], codes: Array, z: Array) -> RandomBlock:
+def _block(stored: Mapping[str, Any], codes: Array, z: Array, known: Array | None) -> RandomBlock:
     parts = tuple(_structure(record) for record in stored["terms"])
     grouping = Grouping(stored["name"], codes.astype(np.int64), unpack_index(stored["levels"]))
     sizes, sources = tuple(p.k for p in parts), tuple(stored.get("sources", ()))
-    return RandomBlock(grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), sizes, sources)
+    related = None if known is None else Known(known, grouping.levels.tolist(), inverse=stored["known"])
+    return RandomBlock(
+        grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), sizes, sources, related
+    )
 
 
 def _many(stored: Mapping[str, Any], codes: Array) -> ManyLevelFactor:
@@ -189,7 +196,10 @@ def _many(stored: Mapping[str, Any], codes: Array) -> ManyLevelFactor:
 
 def read_design(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Design:
     """Return the design stored in a header and arrays."""
-    blocks = [_block(b, arrays[f"codes{f}"], arrays[f"z{f}"]) for f, b in enumerate(header["blocks"])]
+    blocks = [
+        _block(b, arrays[f"codes{f}"], arrays[f"z{f}"], arrays.get(f"known{f}"))
+        for f, b in enumerate(header["blocks"])
+    ]
     many = [_many(m, arrays[f"many{f}"]) for f, m in enumerate(header["many"])]
     parsed = parse_formula(header["formula"], expand=header.get("expand", "levels"))
     x_names = tuple(header["x_names"])

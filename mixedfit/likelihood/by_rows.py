@@ -74,10 +74,11 @@ class Rows:
 def rows_of(design: Design, cross: CrossProducts) -> Rows | None:
     """Return the rows of a design in the basis of its cross-products.
 
-    None with fixed factors of many levels, and if a factorisation would take more than `LARGEST` numbers.
+    None with fixed factors of many levels or known relationships, and if a factorisation would take more than `LARGEST`
+    numbers.
     """
     effects = sum(block.levels * block.k for block in design.blocks)
-    if design.many or (design.n + effects) * (effects + cross.p + 1) > LARGEST:
+    if design.many or cross.has_known or (design.n + effects) * (effects + cross.p + 1) > LARGEST:
         return None
     fixed = cross.fixed
     root = np.ones(design.n) if design.weights is None else np.sqrt(design.weights)
