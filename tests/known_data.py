@@ -24,7 +24,7 @@ def pedigree_of(n: int, founders: int, seed: int = 0) -> pd.DataFrame:
 
 
 @cache
-def animals(n: int = 40, rows: int = 90, seed: int = 1) -> tuple[pd.DataFrame, pd.DataFrame, Any]:
+def animals(n: int = 40, rows: int = 120, seed: int = 1) -> tuple[pd.DataFrame, pd.DataFrame, Any]:
     """Return a pedigree, records of its younger animals, and A by the tabular method, in the pedigree's order.
 
     Columns: y, x, animal, herd, w (weights). Effects of animals have intercepts and slopes.

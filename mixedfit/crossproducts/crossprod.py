@@ -1,8 +1,9 @@
 """Cross-products of a design, in one pass over the rows.
 
-The *first factor* is the grouping factor with most effects, of those without known relationships. The *tail* has the effects of the other grouping factors,
-then the columns of fixed factors with many levels. The *border* is [X y]. The products are, for each level j of the
-first factor, Z_jᵀZ_j and Z_jᵀ[tail, X, y]; and those of [tail, X, y] with itself. All are in the basis of `basis`.
+The *first factor* is the grouping factor with most effects, of those without known relationships between levels. The
+*tail* has the effects of the other grouping factors, then the columns of fixed factors with many levels. The *border* is
+[X y]. The products are, for each level j of the first factor, Z_jᵀZ_j and Z_jᵀ[tail, X, y]; and those of [tail, X, y]
+with itself. All are in the basis of `basis`.
 """
 
 from __future__ import annotations
@@ -184,9 +185,7 @@ def cross_products(design: Design) -> CrossProducts:
     fixed = fixed_basis(design, root_weights)
     basis = tuple(effect_basis(design, block, fixed, root_weights) for block in design.blocks)
     independent = [f for f, block in enumerate(design.blocks) if block.known is None]
-    first_block = max(
-        independent, key=lambda f: design.blocks[f].levels * design.blocks[f].k, default=-1
-    )
+    first_block = max(independent, key=lambda f: design.blocks[f].levels * design.blocks[f].k, default=-1)
     tail = _tail_layout(design, first_block, fixed)
     width = fixed.kept.size + 1
     first = _empty_first(design, first_block, tail, fixed)

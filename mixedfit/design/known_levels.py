@@ -44,8 +44,8 @@ def check_known(known: Any, parsed: ParsedFormula, residual: Any) -> Mapping[str
             )
         if len(columns[name]) > 1:
             raise ModelError(
-                f"known: {name!r} combines the columns {' and '.join(columns[name])}. Make one column of them, with the "
-                "labels of the matrix, and use it as grouping factor."
+                f"known: {name!r} combines the columns {' and '.join(columns[name])}. Make one column of them, with "
+                "the labels of the matrix, and use it as grouping factor."
             )
         if not isinstance(own, Known):
             raise ModelError(

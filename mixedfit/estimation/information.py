@@ -1,8 +1,9 @@
 """Information on the variance parameters, and derivatives of the covariance of β̂.
 
 Everything in units where σ = 1 and in the basis of the cross-products: V = I + ZΛΛᵀZᵀ, Φ = (XᵀV⁻¹X)⁻¹,
-H_j = Z_jᵀV⁻¹X, and for a direction E_a = ∂(λλᵀ)/∂η_a of one factor M_a = Σ_j H_jᵀE_aH_j = −∂Φ⁻¹/∂η_a (of levels with
-known relationships A Σ_jl A_jl H_jᵀE_aH_l), η the coordinates of `chart`. A fixed factor with many levels is projected out of V⁻¹ throughout.
+H_j = Z_jᵀV⁻¹X, and for a direction E_a = ∂(λλᵀ)/∂η_a of one factor M_a = Σ_j H_jᵀE_aH_j = −∂Φ⁻¹/∂η_a, of levels with
+known relationships A Σ_jl A_jl H_jᵀE_aH_l, η the coordinates of `chart`. A fixed factor with many levels is projected
+out of V⁻¹ throughout.
 """
 
 from __future__ import annotations

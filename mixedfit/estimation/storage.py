@@ -184,9 +184,7 @@ def _block(stored: Mapping[str, Any], codes: Array, z: Array, known: Array | Non
     grouping = Grouping(stored["name"], codes.astype(np.int64), unpack_index(stored["levels"]))
     sizes, sources = tuple(p.k for p in parts), tuple(stored.get("sources", ()))
     related = None if known is None else Known(known, grouping.levels.tolist(), inverse=stored["known"])
-    return RandomBlock(
-        grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), sizes, sources, related
-    )
+    return RandomBlock(grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), sizes, sources, related)
 
 
 def _many(stored: Mapping[str, Any], codes: Array) -> ManyLevelFactor:

@@ -110,7 +110,8 @@ def too_many_pairs(design: Design) -> ModelError:
     """Return the error for crossed factors with too many random effects."""
     return ModelError(
         f"Kenward-Roger needs products of all pairs of random effects of several factors, or of related levels, "
-        f"{_effects(design)} here; it is computed up to {LARGEST_CROSSED}. Use ddf='satterthwaite', whose sums stay small."
+        f"{_effects(design)} here; it is computed up to {LARGEST_CROSSED}. Use ddf='satterthwaite', whose sums stay "
+        "small."
     )
 
 

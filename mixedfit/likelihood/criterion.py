@@ -356,9 +356,7 @@ class Evaluation:
     @lazy
     def along(self) -> Array:
         """−∂PRSS/∂θ over σ², equal to ∂²d/∂θ∂log σ² if σ is not profiled out, shape (n_theta,)."""
-        parts = [
-            np.einsum("aik,ik->a", d, self._score_part(f)) for f, d in enumerate(self.directions)
-        ]
+        parts = [np.einsum("aik,ik->a", d, self._score_part(f)) for f, d in enumerate(self.directions)]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     @lazy

@@ -100,7 +100,9 @@ def implied_covariance(
     """
     fit = fit_of(results)
     refuse_residual(fit.design, "pictures of the covariance within groups are", "See fit.residual_cov().")
-    refuse_known(fit.design, "pictures of the covariance within groups are", "Rows of different groups vary together.")
+    refuse_known(
+        fit.design, "pictures of the covariance within groups are", "Rows of different groups vary together."
+    )
     at = _block_with_slopes(fit, group)
     block = fit.design.blocks[at]
     if _is_one_column(fit.design, at):

@@ -77,7 +77,9 @@ def rows_of(
             labels=(),
             index=design.index,
         )
-    related = [every_effect and block.known is not None for block in design.blocks]  # variances differ by level
+    related = [
+        every_effect and block.known is not None for block in design.blocks
+    ]  # variances differ by level
     own = [f for f, effects in enumerate(included) if effects.any() or related[f]]
     given = further_offset(design, newdata, offset)
     return usable(design.recipe).rows(
@@ -187,8 +189,8 @@ def _unrelated(name: str, unseen: Sequence[Any], known: pd.Index[Any]) -> DataEr
     """Return the error for new levels of a factor with known relationships."""
     check_types(name, unseen, known)
     return DataError(
-        f"{_new_levels(name, unseen)}, and their relationships to its levels are not known. Fit the model with a matrix "
-        "that has them: levels without rows are predicted. new_levels='population' sets their random effects to 0."
+        f"{_new_levels(name, unseen)}, and their relationships to its levels are not known. Fit the model with a "
+        "matrix that has them: levels without rows are predicted. new_levels='population' sets their random effects to 0."
     )
 
 

@@ -14,7 +14,15 @@ from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.estimation.simulate import colour_of
 
-from .rows import NewLevels, check_levels, check_related, fixed_mean, residual_variance, rows_of, without_label
+from .rows import (
+    NewLevels,
+    check_levels,
+    check_related,
+    fixed_mean,
+    residual_variance,
+    rows_of,
+    without_label,
+)
 
 __all__ = ["simulate_rows"]
 

@@ -246,8 +246,8 @@ def _notes(fit: Fit) -> tuple[str, ...]:
         if block.known is not None:
             used = np.unique(block.codes[fit.design.counted]).size
             notes.append(
-                f"{block.name}: {block.levels} levels with a known relationship matrix A, {used} of them with rows; the "
-                "variances are those of a level with A_jj = 1."
+                f"{block.name}: {block.levels} levels with a known relationship matrix A, {used} of them with rows; "
+                "the variances are those of a level with A_jj = 1."
             )
     return tuple(notes)
 

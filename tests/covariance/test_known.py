@@ -51,7 +51,7 @@ def test_bad_matrix_must_be_refused_with_what_to_do(matrix: Any, labels: Any, wo
 
 
 def test_singular_inverse_must_be_refused_as_an_intrinsic_autoregression() -> None:
-    with pytest.raises(mf.ModelError, match="intrinsic autoregression.*proper one"):
+    with pytest.raises(mf.ModelError, match=r"intrinsic autoregression.*proper one"):
         mf.Known([[1.0, -1.0], [-1.0, 1.0]], ["a", "b"], inverse=True)
 
 

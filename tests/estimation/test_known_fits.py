@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from known_data import animals
 from known_oracle import model_of
 
 import mixedfit as mf
+from mixedfit.core.linalg import blas_threads
 from mixedfit.estimation.effects import modes_of
 
 FORMULAS = [
@@ -19,6 +21,12 @@ FORMULAS = [
     "y ~ x + (1 + x || animal) + (1 | herd)",
     "y ~ x + (1 | animal) + (x | herd)",
 ]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    with blas_threads(1):
+        yield
 
 
 def fit_of(formula: str, *, reml: bool = True, **options: Any) -> tuple[mf.MixedResults, Any]:
@@ -156,4 +164,3 @@ def test_blups_at_a_known_ratio_must_be_mrodes() -> None:
     fixed = fit.cross.fixed
     beta = fixed.centre + fixed.scale * fixed.transform @ evaluation.solution[fit.cross.q_tail :]
     assert beta[::-1] == pytest.approx(MRODE_31["males, females"], abs=1e-3)
-

@@ -101,7 +101,7 @@ def symmetric_values(values: Any, labels: pd.Index[Any]) -> Any:
     largest = float(change.max())
     if largest > ASYMMETRY * float(abs(own).max()):
         at = change.toarray() if sparse.issparse(change) else change
-        i, j = np.unravel_index(int(np.argmax(at)), at.shape)
+        i, j = divmod(int(np.argmax(at)), len(labels))
         raise ModelError(
             f"Known: the matrix is not symmetric: {own[i, j]:.6g} for ({shown(labels[i])}, {shown(labels[j])}) and "
             f"{own[j, i]:.6g} for ({shown(labels[j])}, {shown(labels[i])}). Give the same value in both places."

@@ -115,7 +115,7 @@ class Known:
         {1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0, 5: 0.125}
         """
         labels, inverse, coefficients = pedigree_inverse(pedigree, animal, sire, dam)
-        out = cls(inverse, labels, inverse=True)
+        out = cls(inverse, labels.tolist(), inverse=True)
         out.inbreeding = pd.Series(coefficients, index=labels, name="inbreeding")
         return out
 
@@ -222,5 +222,3 @@ def _not_in_the_matrix(name: str, lost: Sequence[Any], labels: pd.Index[Any]) ->
         f"known: {listed} of {name!r} {verb} in the data but not in the matrix, which has {len(labels)} levels, such "
         f"as {labels[0]!r}. Add them to the matrix, or leave their rows out."
     )
-
-

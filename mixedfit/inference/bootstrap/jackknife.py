@@ -11,8 +11,8 @@ from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.crossproducts.crossprod import cross_products
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.parameters import parameters_of, values_of
 from mixedfit.estimation.known_support import refuse_known
+from mixedfit.estimation.parameters import parameters_of, values_of
 from mixedfit.estimation.residual_support import refuse_residual
 
 from .cases import outermost

@@ -224,7 +224,9 @@ def source_of(fit: Fit, kind: str, resample: str | None, *, rows_wanted: bool) -
         return ParametricSource(fit) if fit.residual is None else StructuredSource(fit)
     refuse_residual(fit.design, f"the bootstrap of type {kind!r} is", 'Take type="parametric".')
     refuse_known(
-        fit.design, f"the bootstrap of type {kind!r} is", 'Levels are not independent: take type="parametric".'
+        fit.design,
+        f"the bootstrap of type {kind!r} is",
+        'Levels are not independent: take type="parametric".',
     )
     if kind == "residual":
         return ResidualSource(fit)

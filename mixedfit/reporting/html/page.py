@@ -18,8 +18,8 @@ from mixedfit.core.progress import Progress
 from mixedfit.core.tables import Table, tables_of
 from mixedfit.core.version import __version__
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.parameters import parameters_of, values_of
 from mixedfit.estimation.known_support import refuse_known
+from mixedfit.estimation.parameters import parameters_of, values_of
 from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.inference.anova.anova import term_anova
 from mixedfit.inference.coefficients import coefficient_table
