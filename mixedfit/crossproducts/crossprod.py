@@ -1,9 +1,9 @@
 """Cross-products of a design, in one pass over the rows.
 
 The *first factor* is the grouping factor with most effects, of those without known relationships between levels. The
-*tail* has the effects of the other grouping factors, then the columns of fixed factors with many levels. The *border* is
-[X y]. The products are, for each level j of the first factor, Z_jᵀZ_j and Z_jᵀ[tail, X, y]; and those of [tail, X, y]
-with itself. All are in the basis of `basis`.
+*tail* has the effects of the other grouping factors, then the columns of fixed factors with many levels. The *border*
+is [X y]. The products are, for each level j of the first factor, Z_jᵀZ_j and Z_jᵀ[tail, X, y]; and those of [tail, X,
+y] with itself. All are in the basis of `basis`.
 """
 
 from __future__ import annotations

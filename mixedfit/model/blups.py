@@ -134,8 +134,8 @@ class BlupMethods:
         -------
         pandas.Series
             variance (σ²_g), mean_variance_of_difference (v̄), cullis, and mean_reliability (1 − the mean variance of a
-            prediction error over σ²_g, or over A_jj σ²_g with known relationships). Heritabilities are 0 if the variance
-            is.
+            prediction error over σ²_g, or over A_jj σ²_g with known relationships). Heritabilities are 0 if the
+            variance is.
 
         Examples
         --------

@@ -190,7 +190,8 @@ def _unrelated(name: str, unseen: Sequence[Any], known: pd.Index[Any]) -> DataEr
     check_types(name, unseen, known)
     return DataError(
         f"{_new_levels(name, unseen)}, and their relationships to its levels are not known. Fit the model with a "
-        "matrix that has them: levels without rows are predicted. new_levels='population' sets their random effects to 0."
+        "matrix that has them: levels without rows are predicted. new_levels='population' sets their random effects "
+        "to 0."
     )
 
 

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from known_data import animals
+from known_data import animals, pedigree_of
 from known_oracle import model_of
 
 import mixedfit as mf
 from mixedfit.core.linalg import blas_threads
 from mixedfit.estimation.effects import modes_of
+from mixedfit.likelihood.by_rows import RowCriterion, rows_of
+from mixedfit.likelihood.criterion import Criterion
 
 FORMULAS = [
     "y ~ x + (1 | animal)",
@@ -164,3 +166,43 @@ def test_blups_at_a_known_ratio_must_be_mrodes() -> None:
     fixed = fit.cross.fixed
     beta = fixed.centre + fixed.scale * fixed.transform @ evaluation.solution[fit.cross.q_tail :]
     assert beta[::-1] == pytest.approx(MRODE_31["males, females"], abs=1e-3)
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (1 + x | animal)", "y ~ x + (1 | animal) + (x | herd)"])
+def test_criterion_by_rows_must_be_that_of_the_cross_products(formula: str) -> None:
+    fit = fit_of(formula)[0]._fit
+    rows = rows_of(fit.design, fit.cross)
+    c = fit.evaluation.criterion
+    assert rows is not None
+    by_rows = RowCriterion(c.cross, c.structures, c.reml, canonical=True, rows=rows)
+    plain = Criterion(c.cross, c.structures, c.reml, canonical=True)
+    theta = np.full(c.n_theta, 0.7)
+    one, other = by_rows(theta), plain(theta)
+    assert one.value == pytest.approx(other.value, abs=1e-8)
+    assert one.gradient == pytest.approx(other.gradient, rel=1e-7, abs=1e-8)
+    for f in range(len(c.structures)):
+        assert one.slope(f) == pytest.approx(other.slope(f), rel=1e-7, abs=1e-8)
+    assert one.tail_factor() == pytest.approx(np.tril(other.tail.matrix), rel=1e-7, abs=1e-7)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_residual_variance_of_zero_must_be_said(large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A heritability of 1: each animal has one row, and its effect reproduces it."""
+    if large:
+        monkeypatch.setattr("mixedfit.likelihood.by_rows.LARGEST", 0)
+    pedigree = pedigree_of(60, founders=8, seed=1)
+    known = mf.Known.from_pedigree(pedigree)
+    b = np.linalg.cholesky(known.values) @ np.random.default_rng(1).normal(size=60)
+    fit = mf.lmm("y ~ 1 + (1 | animal)", pedigree.assign(y=b), known={"animal": known}).fit()
+    assert "the residual variance is 0" in fit.convergence.message
+    assert fit.converged
+
+
+def test_variance_of_zero_must_be_a_boundary_and_said() -> None:
+    pedigree, frame, A = animals()
+    noise = frame.assign(y=np.random.default_rng(2).normal(size=len(frame)))
+    known = {"animal": mf.Known(A, pedigree.animal.tolist())}
+    fit = mf.lmm("y ~ x + (1 | animal)", noise, known=known).fit()
+    assert fit.singular
+    assert "no variance between levels of animal" in fit.convergence.message
+    assert fit.random_effects["animal"].to_numpy() == pytest.approx(0.0)
