@@ -134,7 +134,7 @@ class CrossProducts:
     def related(self, block: int, values: Array) -> Array:
         """Return A times values of the levels of a block, shape (levels, …); `values` if levels are independent."""
         known = self.known[block]
-        return values if known is None else np.tensordot(known.values, values, axes=1)
+        return values if known is None else known.times(values)
 
     def place(self, block: int) -> TailBlock:
         """Return the position in the tail of a block of the design."""

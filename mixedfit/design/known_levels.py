@@ -11,6 +11,7 @@ import numpy as np
 from mixedfit.core.arrays import BoolArray
 from mixedfit.core.errors import ModelError, nearest
 from mixedfit.covariance.known import Known
+from mixedfit.covariance.known.checks import LARGEST
 from mixedfit.formula.parse import ParsedFormula
 
 from .grouping import Grouping
@@ -78,7 +79,7 @@ def check_tells_apart(grouping: Grouping, known: Known, counted: BoolArray, *, e
     That is so if each row has a level of its own and the levels with rows are unrelated.
     """
     used = np.unique(grouping.codes[counted])
-    if not equal_weights or used.size < int(counted.sum()):
+    if not equal_weights or used.size < int(counted.sum()) or len(known) > LARGEST:
         return
     own = known.values[np.ix_(used, used)]
     if np.allclose(own, own[0, 0] * np.eye(used.size), rtol=0.0, atol=1e-8 * own[0, 0]):

@@ -76,7 +76,7 @@ def simulate_rows(
             b = fit.sigma * rng.standard_normal((levels, blocks[f].k)) @ fit.lam[f].T
             known = blocks[f].known
             if known is not None:
-                b[: len(known)] = known.root @ b[: len(known)]
+                b[: len(known)] = known.root_times(b[: len(known)])
             if included[f].any():
                 seen = len(fit.modes[f])
                 b[:seen, included[f]] = fit.modes[f][:, included[f]]

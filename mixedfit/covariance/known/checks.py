@@ -13,7 +13,7 @@ from scipy.linalg import eigvalsh, lapack
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError, shown
 
-__all__ = ["LARGEST", "cholesky_of", "labels_of", "symmetric_values"]
+__all__ = ["LARGEST", "SINGULAR", "cholesky_of", "labels_of", "singular_inverse", "symmetric_values"]
 
 LARGEST = 5000
 """Largest number of levels: the dense matrices of a fit then take about 1 GB."""
@@ -72,26 +72,22 @@ def _frame_labels(matrix: pd.DataFrame, labels: Any) -> tuple[pd.Index[Any], Any
     return pd.Index(index.tolist()), matrix.to_numpy()
 
 
-def symmetric_values(values: Any, labels: pd.Index[Any]) -> Any:
-    """Return a matrix of floats, a sparse one as compressed columns, made exactly symmetric.
+def symmetric_values(values: Any, labels: pd.Index[Any], keep_sparse: bool) -> Any:
+    """Return a matrix of floats, dense or with `keep_sparse` as compressed columns, made exactly symmetric.
 
     Raises
     ------
     ModelError
         If it is too large, has values that are not finite numbers, or is not symmetric.
     """
-    if len(labels) > LARGEST:
+    if len(labels) > LARGEST and not keep_sparse:
         raise ModelError(
-            f"Known: {len(labels):,} levels; at most {LARGEST:,} are computed, because the fit factorises dense "
-            f"matrices of all levels. Keep the levels of the data, and of a pedigree their ancestors of the last "
-            "generations."
+            f"Known: {len(labels):,} levels; at most {LARGEST:,} are accepted of a dense matrix, because the fit "
+            "factorises dense matrices of all levels. Leave out levels without rows, or give the inverse as a scipy "
+            "sparse matrix, if it has few nonzero elements."
         )
     try:
-        own = (
-            sparse.csc_array(values, dtype=float)
-            if sparse.issparse(values)
-            else np.array(values, dtype=float)
-        )
+        own = sparse.csc_array(values, dtype=float) if sparse.issparse(values) else np.array(values, dtype=float)
     except (TypeError, ValueError):
         raise ModelError("Known: the matrix must hold numbers.") from None
     data = own.data if sparse.issparse(own) else own
@@ -106,7 +102,8 @@ def symmetric_values(values: Any, labels: pd.Index[Any]) -> Any:
             f"Known: the matrix is not symmetric: {own[i, j]:.6g} for ({shown(labels[i])}, {shown(labels[j])}) and "
             f"{own[j, i]:.6g} for ({shown(labels[j])}, {shown(labels[i])}). Give the same value in both places."
         )
-    return 0.5 * (own + own.T)
+    out = 0.5 * (own + own.T)
+    return sparse.csc_array(out) if keep_sparse else out.toarray() if sparse.issparse(out) else out
 
 
 def cholesky_of(matrix: Array, is_inverse: bool) -> Array:
@@ -141,12 +138,17 @@ def _not_positive(matrix: Array, is_inverse: bool) -> str:
             "was computed."
         )
     if is_inverse:
-        return (
-            f"Known: the inverse is singular ({found}), as of an intrinsic autoregression. Take a proper one, such as "
-            "D − ρW with ρ < 1, or add a small number to the diagonal."
-        )
+        return singular_inverse(found)
     return (
         f"Known: the matrix is positive semi-definite, not positive definite ({found}): some levels are linear "
         "combinations of others, such as clones, or a genomic matrix from fewer markers than levels. Give identical "
         "levels one label, or blend the matrix: 0.99 * A + 0.01 * numpy.eye(len(A))."
+    )
+
+
+def singular_inverse(found: str) -> str:
+    """Return the message for an inverse that is singular."""
+    return (
+        f"Known: the inverse is singular ({found}), as of an intrinsic autoregression. Take a proper one, such as "
+        "D − ρW with ρ < 1, or add a small number to the diagonal."
     )

@@ -19,8 +19,12 @@ from mixedfit.core.lazy import lazy
 
 from .checks import cholesky_of, labels_of, symmetric_values
 from .pedigree import pedigree_inverse
+from .sparse_factor import SparseFactor
 
 __all__ = ["Known"]
+
+CHUNK = 256
+"""Columns that are solved for at a time."""
 
 
 class Known:
@@ -44,6 +48,8 @@ class Known:
     labels : pandas.Index
     is_inverse : bool
         Whether A⁻¹ was given.
+    given : ndarray or sparse array, shape (levels, levels)
+        The matrix given, in the order of `labels`.
     inbreeding : pandas.Series or None
         Coefficients of inbreeding of the levels, of matrices from a pedigree.
 
@@ -55,8 +61,9 @@ class Known:
 
     Notes
     -----
-    The variance reported is that of a level with A_jj = 1. The fit factorises matrices of all levels, which takes
-    8 levels² bytes and time that grows with levels³; at most 5,000 levels are accepted.
+    The variance reported is that of a level with A_jj = 1. With A, or a dense inverse, the fit factorises dense matrices
+    of all levels: time grows with levels³, and at most 5,000 levels are accepted. With a sparse inverse, as of a
+    pedigree, it uses sparse matrices from about 1,000 levels on.
 
     Examples
     --------
@@ -75,9 +82,9 @@ class Known:
             raise ModelError("Known was given a Known; expected a matrix.")
         self.labels, values = labels_of(matrix, labels)
         self.is_inverse = bool(inverse)
-        self._given = symmetric_values(values, self.labels)
+        self.given = symmetric_values(values, self.labels, sparse.issparse(values) and self.is_inverse)
         self.inbreeding: pd.Series[float] | None = None
-        _ = self._factor  # refuses matrices that are not positive definite
+        _ = self._sparse_factor if self.is_sparse else self._factor  # refuse what is not positive definite
 
     @classmethod
     def from_pedigree(
@@ -126,21 +133,25 @@ class Known:
         how = ", by their inverse" if self.is_inverse else ""
         return f"<Known: relationships of {len(self)} levels{how}>"
 
+    @property
+    def is_sparse(self) -> bool:
+        """Whether A⁻¹ was given as a sparse matrix: fits of many levels then use sparse matrices too."""
+        return bool(self.is_inverse and sparse.issparse(self.given))
+
     @lazy
     def _dense(self) -> Array:
         """The matrix given, dense."""
-        given = self._given
-        return np.asarray(given.toarray() if sparse.issparse(given) else given, dtype=float)
-
-    @property
-    def given(self) -> Array:
-        """The matrix given, A or A⁻¹, shape (levels, levels)."""
-        return self._dense
+        return np.asarray(self.given.toarray() if sparse.issparse(self.given) else self.given, dtype=float)
 
     @lazy
     def _factor(self) -> Array:
         """Lower Cholesky factor of the matrix given."""
         return cholesky_of(self._dense, self.is_inverse)
+
+    @lazy
+    def _sparse_factor(self) -> SparseFactor:
+        """Factor of a sparse inverse."""
+        return SparseFactor.of(self.given)
 
     @lazy
     def _other(self) -> Array:
@@ -166,17 +177,44 @@ class Known:
     @lazy
     def log_determinant(self) -> float:
         """log|A|."""
+        if self.is_sparse:
+            return -self._sparse_factor.log_determinant
         value = 2.0 * float(np.log(np.diag(self._factor)).sum())
         return -value if self.is_inverse else value
 
-    @property
+    @lazy
     def diagonal(self) -> Array:
         """A_jj, shape (levels,)."""
-        return np.asarray(np.diagonal(self.values))
+        if self.inbreeding is not None:
+            return 1.0 + self.inbreeding.to_numpy()
+        if not self.is_sparse:
+            return np.asarray(np.diagonal(self.values))
+        out, unit = np.empty(len(self)), np.eye(len(self), CHUNK)
+        for start in range(0, len(self), CHUNK):
+            solved = self.times(np.roll(unit, start, axis=0))
+            here = np.arange(start, min(start + CHUNK, len(self)))
+            out[here] = solved[here, here - start]
+        return out
+
+    def times(self, values: Array) -> Array:
+        """Return A times values of the levels, shape (levels, …)."""
+        if not self.is_sparse:
+            return np.tensordot(self.values, values, axes=1)
+        flat = np.asarray(values).reshape(len(self), -1)
+        return self._sparse_factor.solve(flat).reshape(np.shape(values))
+
+    def root_times(self, values: Array) -> Array:
+        """Return L times values of the levels, shape (levels, …), with LLᵀ = A."""
+        if not self.is_sparse:
+            return np.tensordot(self.root, values, axes=1)
+        flat = np.asarray(values).reshape(len(self), -1)
+        return self._sparse_factor.root_times(flat).reshape(np.shape(values))
 
     @lazy
     def root(self) -> Array:
         """L with LLᵀ = A, shape (levels, levels)."""
+        if self.is_sparse:
+            return self.root_times(np.eye(len(self)))
         if not self.is_inverse:
             return self._factor
         return np.asarray(solve_triangular(self._factor, np.eye(len(self)), lower=True, trans=1))
@@ -204,6 +242,9 @@ class Known:
         places = other.labels.get_indexer(self.labels)
         if np.any(places < 0):
             return False
+        if self.is_sparse and other.is_sparse:
+            change = abs(other.given[places][:, places] - self.given).max()
+            return bool(change <= 1e-8 * abs(self.given).max())
         return bool(np.allclose(other.values[np.ix_(places, places)], self.values, rtol=1e-8, atol=1e-10))
 
 
