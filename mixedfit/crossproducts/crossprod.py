@@ -26,8 +26,9 @@ from mixedfit.kernels.accumulate import (
 
 from .basis import FixedBasis, effect_basis, fixed_basis, row_chunks
 from .level_span import LevelSpan
+from .related_pattern import check_dense, is_sparse, related_pattern
 from .ridges import unidentified_elements
-from .sparse_products import SparseGram, sparse_pattern
+from .sparse_products import SparseGram, SparsePattern, sparse_pattern
 
 __all__ = [
     "CrossProducts",
@@ -184,20 +185,8 @@ def cross_products(design: Design) -> CrossProducts:
     root_weights = None if design.weights is None else np.sqrt(design.weights)
     fixed = fixed_basis(design, root_weights)
     basis = tuple(effect_basis(design, block, fixed, root_weights) for block in design.blocks)
-    independent = [f for f, block in enumerate(design.blocks) if block.known is None]
-    first_block = max(independent, key=lambda f: design.blocks[f].levels * design.blocks[f].k, default=-1)
-    tail = _tail_layout(design, first_block, fixed)
+    first_block, tail, first, pattern = _layout(design, fixed)
     width = fixed.kept.size + 1
-    first = _empty_first(design, first_block, tail, fixed)
-    pattern = None
-    if first_block >= 0 and tail and len(independent) == len(design.blocks):
-        pattern = sparse_pattern(
-            first.indptr,
-            first.indices,
-            [b.levels for b in tail],
-            [b.k for b in tail],
-            [b.block >= 0 for b in tail],
-        )
     q = tail[-1].stop if tail else 0
     sparse = None if pattern is None else SparseGram.zeros(pattern, q, width)
     gram = paged_zeros((width, width) if sparse else (q + width, q + width))
@@ -218,6 +207,32 @@ def cross_products(design: Design) -> CrossProducts:
     )
     add_rows(cross, design, root_weights)
     return cross
+
+
+def _layout(
+    design: Design, fixed: FixedBasis
+) -> tuple[int, tuple[TailBlock, ...], FirstFactor, SparsePattern | None]:
+    """Return the first factor, the tail, empty products of the first factor, and the pattern of a sparse tail."""
+    if is_sparse(design.blocks):
+        tail = _tail_layout(design, -1, fixed)
+        pattern = _related_pattern(design, tail, fixed)
+        if pattern is not None:
+            return -1, tail, _empty_first(design, -1, tail, fixed), pattern
+    check_dense(design.blocks)
+    independent = [f for f, block in enumerate(design.blocks) if block.known is None]
+    first_block = max(independent, key=lambda f: design.blocks[f].levels * design.blocks[f].k, default=-1)
+    tail = _tail_layout(design, first_block, fixed)
+    first = _empty_first(design, first_block, tail, fixed)
+    if first_block < 0 or not tail or len(independent) < len(design.blocks):
+        return first_block, tail, first, None
+    sizes = [b.levels for b in tail], [b.k for b in tail], [b.block >= 0 for b in tail]
+    return first_block, tail, first, sparse_pattern(first.indptr, first.indices, *sizes)
+
+
+def _related_pattern(design: Design, tail: tuple[TailBlock, ...], fixed: FixedBasis) -> SparsePattern | None:
+    codes = tail_codes(design, tail, fixed.span, slice(0, design.n))
+    numbers = np.array([(b.offset, b.levels, b.k, b.block) for b in tail], np.int64)
+    return related_pattern(design, codes, *numbers.T)
 
 
 def _tail_layout(design: Design, first_block: int, fixed: FixedBasis) -> tuple[TailBlock, ...]:

@@ -14,6 +14,7 @@ No n × n matrix is formed: only the entries of C whose levels occur together on
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -215,13 +216,13 @@ class RowLeverages:
         return out
 
 
-def _forms_of_tail(whole: Array, columns: IntArray, effects: Array, random: int) -> Array:
+def _forms_of_tail(whole: Any, columns: IntArray, effects: Array, random: int) -> Array:
     """Return the forms of a model without a first factor; tail columns from `random` on are fixed."""
-    full = symmetric(whole)
+    full = whole if sparse.issparse(whole) else symmetric(whole)
     out = np.zeros((columns.shape[0], 3))
     for s in range(columns.shape[1]):
         for t in range(columns.shape[1]):
-            form = effects[:, s] * full[columns[:, s], columns[:, t]] * effects[:, t]
+            form = effects[:, s] * np.asarray(full[columns[:, s], columns[:, t]]).reshape(-1) * effects[:, t]
             one, other = columns[:, s] >= random, columns[:, t] >= random
             out += form[:, None] * np.column_stack([np.ones(one.size), one, one & other])
     return out

@@ -21,7 +21,7 @@ from mixedfit.kernels.first_factor import conditional_blocks
 
 from .first_factor import FirstSums, derive, eliminate
 
-__all__ = ["LARGE_TAIL", "DenseTail"]
+__all__ = ["LARGE_TAIL", "DenseTail", "prior_logdet"]
 
 SMALL_SHARE = 0.7
 """Share of columns to invert below which the inverse is computed in a separate matrix."""

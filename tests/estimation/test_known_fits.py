@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -206,3 +207,74 @@ def test_variance_of_zero_must_be_a_boundary_and_said() -> None:
     assert fit.singular
     assert "no variance between levels of animal" in fit.convergence.message
     assert fit.random_effects["animal"].to_numpy() == pytest.approx(0.0)
+
+
+@contextmanager
+def sparse_matrices() -> Iterator[None]:
+    """Take sparse matrices for small models too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mixedfit.crossproducts.related_pattern.SMALLEST", 0)
+        patch.setattr("mixedfit.crossproducts.sparse_products.SMALLEST", 0)
+        for name in ("DENSE_SHARE", "PAIRED_SHARE"):
+            patch.setattr(f"mixedfit.crossproducts.sparse_products.{name}", 2.0)
+        yield
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_sparse_and_dense_matrices_must_answer_alike(formula: str, reml: bool) -> None:
+    """Criterion, derivatives, BLUPs with their errors, leverages, tests, refits."""
+    pedigree, frame, _ = animals()
+    known = {"animal": mf.Known.from_pedigree(pedigree)}
+    dense = mf.lmm(formula, frame, known=known).fit(reml=reml)
+    with sparse_matrices():
+        fit = mf.lmm(formula, frame, known=known).fit(reml=reml)
+        assert fit._fit.cross.sparse is not None
+        assert dense._fit.cross.sparse is None
+        theta = np.full(fit.theta.size, 0.7)
+        one, other = (f._fit.evaluation.criterion(theta) for f in (fit, dense))
+        assert one.value == pytest.approx(other.value, abs=1e-9)
+        assert one.gradient == pytest.approx(other.gradient, rel=1e-8, abs=1e-9)
+        assert one.curvature == pytest.approx(other.curvature, rel=1e-8, abs=1e-9)
+        for answer in (
+            lambda f: f.theta,
+            lambda f: f.random_effects["animal"],
+            lambda f: f.blup_cov("animal"),
+            lambda f: f.diagnostics.leverages,
+            lambda f: f.predict(frame.head(4).assign(animal="a0"), se=True),
+            lambda f: f.summary(ddf="satterthwaite" if reml else "normal").coefficients,
+            lambda f: f.refit(frame["y"] + frame["x"] ** 2).params,
+        ):
+            own, others = (answer(f).to_numpy(dtype=float) for f in (fit, dense))
+            assert own == pytest.approx(others, rel=1e-5, abs=1e-7)
+
+
+def test_draws_with_a_sparse_root_must_have_the_covariance() -> None:
+    pedigree, _, A = animals()
+    known = mf.Known.from_pedigree(pedigree)
+    assert known.root @ known.root.T == pytest.approx(A, abs=1e-10)
+    assert known.diagonal == pytest.approx(np.diag(A))
+    plain = mf.Known(known.given, known.labels.tolist(), inverse=True)
+    assert plain.diagonal == pytest.approx(np.diag(A))
+    assert plain.log_determinant == pytest.approx(np.linalg.slogdet(A)[1])
+
+
+def test_pedigree_of_thousands_must_be_fitted_with_sparse_matrices() -> None:
+    pedigree = pedigree_of(3000, founders=200, seed=2)
+    known = mf.Known.from_pedigree(pedigree)
+    rng = np.random.default_rng(2)
+    animal = rng.integers(200, 3000, 4000)
+    frame = pd.DataFrame({"animal": pedigree.animal.to_numpy()[animal], "herd": rng.integers(0, 40, 4000)})
+    b = known.root_times(rng.normal(size=(3000, 1)))[:, 0]
+    frame["y"] = 1.0 + b[animal] + 0.5 * rng.normal(size=40)[frame.herd] + rng.normal(size=4000)
+    fit = mf.lmm("y ~ 1 + (1 | animal) + (1 | herd)", frame, known={"animal": known}).fit()
+    assert fit._fit.cross.sparse is not None
+    variances = fit.varcorr["vcov"].to_numpy()
+    assert variances == pytest.approx([1.0, 0.25, 1.0], abs=0.25)
+    assert np.corrcoef(fit.random_effects["animal"]["(Intercept)"], b)[0, 1] > 0.6
+
+
+def test_dense_inverse_of_too_many_effects_must_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mixedfit.crossproducts.related_pattern.LARGEST", 50)
+    with pytest.raises(mf.ModelError, match=r"80 effects of levels with known relationships.*up to 50"):
+        fit_of("y ~ x + (1 + x | animal)")

@@ -87,7 +87,11 @@ def symmetric_values(values: Any, labels: pd.Index[Any], keep_sparse: bool) -> A
             "sparse matrix, if it has few nonzero elements."
         )
     try:
-        own = sparse.csc_array(values, dtype=float) if sparse.issparse(values) else np.array(values, dtype=float)
+        own = (
+            sparse.csc_array(values, dtype=float)
+            if sparse.issparse(values)
+            else np.array(values, dtype=float)
+        )
     except (TypeError, ValueError):
         raise ModelError("Known: the matrix must hold numbers.") from None
     data = own.data if sparse.issparse(own) else own

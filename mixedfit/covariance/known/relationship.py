@@ -61,9 +61,9 @@ class Known:
 
     Notes
     -----
-    The variance reported is that of a level with A_jj = 1. With A, or a dense inverse, the fit factorises dense matrices
-    of all levels: time grows with levels³, and at most 5,000 levels are accepted. With a sparse inverse, as of a
-    pedigree, it uses sparse matrices from about 1,000 levels on.
+    The variance reported is that of a level with A_jj = 1. With A, or a dense inverse, the fit factorises dense
+    matrices of all levels: time grows with levels³, and at most 5,000 levels are accepted. With a sparse inverse, as of
+    a pedigree, it uses sparse matrices from about 1,000 levels on.
 
     Examples
     --------
@@ -186,7 +186,7 @@ class Known:
     def diagonal(self) -> Array:
         """A_jj, shape (levels,)."""
         if self.inbreeding is not None:
-            return 1.0 + self.inbreeding.to_numpy()
+            return np.asarray(1.0 + self.inbreeding.to_numpy(), dtype=np.float64)
         if not self.is_sparse:
             return np.asarray(np.diagonal(self.values))
         out, unit = np.empty(len(self)), np.eye(len(self), CHUNK)

@@ -74,8 +74,8 @@ class SparseFactor:
         else:
             found = f"a diagonal element is {diagonal.min():.3g}"
         raise ModelError(
-            f"Known: the inverse is not positive definite ({found}), so that it is the inverse of no covariance matrix. "
-            "Check how it was computed."
+            f"Known: the inverse is not positive definite ({found}), so that it is the inverse of no covariance "
+            "matrix. Check how it was computed."
         )
 
     @property
