@@ -38,8 +38,8 @@ def check_dense(blocks: Sequence[RandomBlock]) -> None:
         name = next(block.name for block in blocks if block.known is not None)
         raise ModelError(
             f"{name!r}: {effects:,} effects of levels with known relationships need dense matrices here, which are "
-            f"used up to {LARGEST:,}. Give inverses as scipy sparse matrices (a pedigree's is one), or leave out levels "
-            "without rows and terms left of the bar."
+            f"used up to {LARGEST:,}. Give inverses as scipy sparse matrices (a pedigree's is one), or leave out "
+            "levels without rows and terms left of the bar."
         )
 
 
