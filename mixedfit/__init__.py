@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from .core.reading.files import read
     from .covariance import residual as residuals
+    from .covariance.known import Known
     from .estimation.convergence import Convergence
     from .estimation.estimate import Control
     from .inference.kenward_roger import KenwardRoger
@@ -57,6 +58,7 @@ __all__ = [
     "GroupingWarning",
     "IdentifiabilityWarning",
     "KenwardRoger",
+    "Known",
     "LinearMixedModel",
     "MissingRowsWarning",
     "MixedResults",
@@ -103,6 +105,7 @@ _MODULES = {
     "GroupingWarning": "core.errors",
     "IdentifiabilityWarning": "core.errors",
     "KenwardRoger": "inference.kenward_roger",
+    "Known": "covariance.known",
     "LinearMixedModel": "model.lmm",
     "MissingRowsWarning": "core.errors",
     "MixedResults": "model.results",

@@ -45,6 +45,9 @@ class SparsePattern:
         Nodes that occur with each level of the first factor, as compressed sparse rows.
     slot_ptr, slots : ndarray of int64
         Block of each pair of these nodes.
+    prior : (ndarray of int64, ndarray) or None
+        Places and values of the lower triangle of D, the inverse of the relative covariance of all random effects but
+        for λ; None for the identity.
     """
 
     ptr: IntArray
@@ -58,6 +61,7 @@ class SparsePattern:
     cells: IntArray
     slot_ptr: IntArray
     slots: IntArray
+    prior: tuple[IntArray, Array] | None = None
 
     @property
     def length(self) -> int:

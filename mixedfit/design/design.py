@@ -16,12 +16,14 @@ from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import GroupingWarning, IdentifiabilityWarning, MissingRowsWarning, ModelError, warn
 from mixedfit.core.lazy import lazy
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
+from mixedfit.covariance.known import Known
 from mixedfit.covariance.residual import ResidualStructure
 from mixedfit.covariance.residual.model import ResidualModel
 from mixedfit.formula.parse import GroupingFactor, ParsedFormula, RandomTerm, random_key
 
 from .excluded import Excluded, Table
 from .grouping import Grouping, interact, warn_of_measurements
+from .known_levels import check_known, check_tells_apart, on_known_levels
 from .model_frame import Missing, ModelFrame, build_frame, names_by_part
 from .model_matrix import Matrices, evaluate
 from .one_level import one_level_grouping
@@ -52,6 +54,8 @@ class RandomBlock:
     sources : tuple of str, length k or 0
         Term left of the bar that each effect is a column of; the columns of a factor or polynomial have the same.
         Empty: each effect is a term of its own.
+    known : Known or None
+        Relationships of the levels, which `grouping` then has in the same order, with and without rows.
     """
 
     grouping: Grouping
@@ -60,6 +64,7 @@ class RandomBlock:
     structure: BlockDiagonal
     term_sizes: tuple[int, ...]
     sources: tuple[str, ...] = ()
+    known: Known | None = None
 
     @property
     def name(self) -> str:
@@ -197,6 +202,7 @@ def build_design(
     missing: Missing = "drop",
     context: Mapping[str, Any] | None = None,
     residual: ResidualStructure | None = None,
+    known: Mapping[str, Known] | None = None,
 ) -> Design:
     """Return the design of a parsed formula and data.
 
@@ -213,6 +219,8 @@ def build_design(
         Additional functions and constants for the formula.
     residual : ResidualStructure, optional
         Structure of the residual covariance.
+    known : mapping of str to Known, optional
+        Relationships of the levels of grouping factors.
 
     Returns
     -------
@@ -234,6 +242,7 @@ def build_design(
     GroupingWarning
         If a grouping column holds fractional numbers.
     """
+    related = check_known(known, parsed, residual)
     further = () if residual is None else residual.columns
     frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing, further=further)
     if frame.dropped and missing == "drop":
@@ -247,7 +256,7 @@ def build_design(
     values = evaluate(parsed, frame, context or {})
     _check_names("the fixed part", values.x_names)
     total_offset = _add_offsets(frame.offset, values.offsets)
-    blocks, groups = _random_blocks(parsed, frame, values)
+    blocks, groups = _random_blocks(parsed, frame, values, related)
     recipe = make_recipe(parsed, frame, values, groups, offset=offset, context=context or {})
     return Design(
         formula=parsed,
@@ -313,7 +322,7 @@ def _add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:
 
 
 def _random_blocks(
-    parsed: ParsedFormula, frame: ModelFrame, values: Matrices
+    parsed: ParsedFormula, frame: ModelFrame, values: Matrices, known: Mapping[str, Known]
 ) -> tuple[tuple[RandomBlock, ...], list[tuple[GroupingFactor, Grouping, list[Any]]]]:
     """Return the blocks by decreasing number of levels, one for all terms of a grouping factor.
 
@@ -324,7 +333,11 @@ def _random_blocks(
         terms.setdefault(frozenset(term.group.columns), []).append(term)
     alone = len(terms) == 1
     blocks = [
-        (_one_block(group, frame, values, parsed.source, alone=alone), group) for group in terms.values()
+        (
+            _one_block(group, frame, values, parsed.source, known.get(group[0].group.name), alone=alone),
+            group,
+        )
+        for group in terms.values()
     ]
     blocks.sort(key=lambda pair: -pair[0].levels)
     groups = [(g[0].group, b.grouping, [part for term in g for part in term.parts]) for b, g in blocks]
@@ -332,7 +345,13 @@ def _random_blocks(
 
 
 def _one_block(
-    terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices, source: str, *, alone: bool
+    terms: Sequence[RandomTerm],
+    frame: ModelFrame,
+    values: Matrices,
+    source: str,
+    known: Known | None,
+    *,
+    alone: bool,
 ) -> RandomBlock:
     """Return the block of all terms of one grouping factor; `alone`: there is no other one."""
     group = terms[0].group
@@ -360,7 +379,9 @@ def _one_block(
     _check_names(f"the random effects of {group.name!r}", effects)
     z = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
     sizes = tuple(part.k for part in parts)
-    return RandomBlock(grouping, tuple(effects), z, BlockDiagonal(tuple(parts)), sizes, tuple(sources))
+    if known is not None:
+        grouping = on_known_levels(grouping, known)
+    return RandomBlock(grouping, tuple(effects), z, BlockDiagonal(tuple(parts)), sizes, tuple(sources), known)
 
 
 def check_identifiable(design: Design, sigma: float | None) -> None:
@@ -393,6 +414,9 @@ def check_identifiable(design: Design, sigma: float | None) -> None:
         return
     unequal = design.weights is not None and np.ptp(design.weights[counted]) > 0
     for block in design.blocks:
+        if block.known is not None:
+            check_tells_apart(block.grouping, block.known, counted, equal_weights=not unequal)
+            continue
         levels = block.levels if n == design.n else int(np.unique(block.codes[counted]).size)
         most = max((p.k for p in block.structure.parts if p.linear), default=1)
         if levels >= n and unequal:

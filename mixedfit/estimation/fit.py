@@ -427,7 +427,10 @@ def _estimated(
     timing: dict[str, float],
 ) -> Fit:
     begun = perf_counter()
-    largest = max(cross.gram.size, cross.first.border.size) if cross.sparse is None else np.inf
+    compiled = (
+        cross.sparse is None and not cross.has_known
+    )  # LAPACK's inverses use threads for smaller matrices too
+    largest = max(cross.gram.size, cross.first.border.size) if compiled else np.inf
     with blas_threads((control or Control()).blas_threads, largest):
         outcome = estimate(
             cross,

@@ -15,12 +15,14 @@ from mixedfit.bayes.distributions import Distribution, Normal
 from mixedfit.core.errors import ConvergenceWarning, GroupingWarning, ModelError, RankWarning, warn
 from mixedfit.core.other_programs import Hinted, hinted, names_for
 from mixedfit.core.progress import Progress
+from mixedfit.covariance.known import Known
 from mixedfit.covariance.residual import ResidualStructure
 from mixedfit.design.design import Design, build_design
 from mixedfit.design.model_frame import Missing
 from mixedfit.design.residual_rows import check_structure
 from mixedfit.estimation.estimate import Control
 from mixedfit.estimation.fit import Fit, fit_design
+from mixedfit.estimation.known_support import refuse_known
 from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
 
@@ -199,6 +201,7 @@ class LinearMixedModel(Hinted):
             "the sampler is",
             'For an SD of each level of a column, leave it out and take sigma="by:column".',
         )
+        refuse_known(self.design, "the sampler is", "It draws the levels' effects one by one. Fit by REML.")
         return gibbs(
             self.design,
             priors,
@@ -258,6 +261,7 @@ class LinearMixedModel(Hinted):
         from mixedfit.bayes.prior_predictive import prior_predictive
 
         refuse_residual(self.design, "prior predictive draws are")
+        refuse_known(self.design, "prior predictive draws are", "Use fit.simulate().")
         return prior_predictive(
             self.design,
             priors,
@@ -281,6 +285,7 @@ def lmm(
     expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
     residual: ResidualStructure | None = None,
+    known: Mapping[str, Known] | None = None,
 ) -> LinearMixedModel:
     """Return the linear mixed model of an lme4 formula on data.
 
@@ -311,6 +316,9 @@ def lmm(
         Structure of the residual covariance: a correlation within groups such as ``AR1("time", "g")``, variance
         functions such as ``VarIdent("arm")``, or their product. By default residuals are independent with variance
         σ²/w. With weights the covariance is W^(−1/2) R W^(−1/2).
+    known : mapping of str to `mixedfit.Known`, optional
+        Known relationships between the levels of grouping factors, such as ``{"animal": mixedfit.Known(A)}``: their
+        random effects are b ~ N(0, Ω ⊗ A). Levels of A without rows, such as the ancestors in a pedigree, get BLUPs.
 
     Raises
     ------
@@ -333,6 +341,7 @@ def lmm(
         missing=missing,
         context=context,
         residual=check_structure(residual),
+        known=known,
     )
     return LinearMixedModel(parsed, design, perf_counter() - begun, data)
 

@@ -245,6 +245,13 @@ def _notes(fit: Fit) -> tuple[str, ...]:
         notes.append(f"Linearly dependent columns of the fixed effects, dropped: {', '.join(dropped)}.")
     if fit.held_sigma is not None:
         notes.append(f"Residual standard deviation held at {fit.held_sigma:g}.")
+    for block in fit.design.blocks:
+        if block.known is not None:
+            used = np.unique(block.codes[fit.design.counted]).size
+            notes.append(
+                f"{block.name}: {block.levels} levels with a known relationship matrix A, {used} of them with rows; "
+                "the variances are those of a level with A_jj = 1."
+            )
     return tuple(notes)
 
 
