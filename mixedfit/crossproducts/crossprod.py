@@ -36,7 +36,12 @@ __all__ = [
     "TailBlock",
     "add_rows",
     "cross_products",
+    "empty_first",
+    "largest_block",
+    "pattern_of",
     "tail_codes",
+    "tail_layout",
+    "tail_rows",
     "weight_rows",
 ]
 
@@ -213,20 +218,19 @@ def _layout(
     design: Design, fixed: FixedBasis
 ) -> tuple[int, tuple[TailBlock, ...], FirstFactor, SparsePattern | None]:
     """Return the first factor, the tail, empty products of the first factor, and the pattern of a sparse tail."""
+    width = fixed.kept.size + 1
     if is_sparse(design.blocks):
-        tail = _tail_layout(design, -1, fixed)
+        tail = tail_layout(design, -1, fixed.span)
         pattern = _related_pattern(design, tail, fixed)
         if pattern is not None:
-            return -1, tail, _empty_first(design, -1, tail, fixed), pattern
+            return -1, tail, empty_first(design, -1, tail, fixed.span, width), pattern
     check_dense(design.blocks)
-    independent = [f for f, block in enumerate(design.blocks) if block.known is None]
-    first_block = max(independent, key=lambda f: design.blocks[f].levels * design.blocks[f].k, default=-1)
-    tail = _tail_layout(design, first_block, fixed)
-    first = _empty_first(design, first_block, tail, fixed)
-    if first_block < 0 or not tail or len(independent) < len(design.blocks):
+    first_block = largest_block(design)
+    tail = tail_layout(design, first_block, fixed.span)
+    first = empty_first(design, first_block, tail, fixed.span, width)
+    if first_block < 0 or not tail or any(block.known is not None for block in design.blocks):
         return first_block, tail, first, None
-    sizes = [b.levels for b in tail], [b.k for b in tail], [b.block >= 0 for b in tail]
-    return first_block, tail, first, sparse_pattern(first.indptr, first.indices, *sizes)
+    return first_block, tail, first, pattern_of(first, tail)
 
 
 def _related_pattern(design: Design, tail: tuple[TailBlock, ...], fixed: FixedBasis) -> SparsePattern | None:
@@ -235,7 +239,19 @@ def _related_pattern(design: Design, tail: tuple[TailBlock, ...], fixed: FixedBa
     return related_pattern(design, codes, *numbers.T)
 
 
-def _tail_layout(design: Design, first_block: int, fixed: FixedBasis) -> tuple[TailBlock, ...]:
+def pattern_of(first: FirstFactor, tail: tuple[TailBlock, ...]) -> SparsePattern | None:
+    """Return the sparsity pattern of a tail, or None if a dense matrix is faster."""
+    random = [b.block >= 0 for b in tail]
+    return sparse_pattern(first.indptr, first.indices, [b.levels for b in tail], [b.k for b in tail], random)
+
+
+def largest_block(design: Design) -> int:
+    """Return the index of the block of independent levels with most effects, −1 if there is none."""
+    independent = [f for f, block in enumerate(design.blocks) if block.known is None]
+    return max(independent, key=lambda f: design.blocks[f].levels * design.blocks[f].k, default=-1)
+
+
+def tail_layout(design: Design, first_block: int, span: LevelSpan | None) -> tuple[TailBlock, ...]:
     """Return the positions of the tail factors: random factors, then many-level fixed factors."""
     tail: list[TailBlock] = []
     at = 0
@@ -243,7 +259,7 @@ def _tail_layout(design: Design, first_block: int, fixed: FixedBasis) -> tuple[T
         if f != first_block:
             tail.append(TailBlock(f, at, block.levels, block.k))
             at = tail[-1].stop
-    for columns in fixed.span.kept if fixed.span else ():
+    for columns in span.kept if span else ():
         if columns.size:
             tail.append(TailBlock(-1, at, columns.size, 1))
             at = tail[-1].stop
@@ -262,11 +278,10 @@ def tail_codes(design: Design, tail: tuple[TailBlock, ...], span: LevelSpan | No
     return np.stack(columns, axis=1) if columns else np.zeros((rows.stop - rows.start, 0), np.int64)
 
 
-def _empty_first(
-    design: Design, first_block: int, tail: tuple[TailBlock, ...], fixed: FixedBasis
+def empty_first(
+    design: Design, first_block: int, tail: tuple[TailBlock, ...], span: LevelSpan | None, width: int
 ) -> FirstFactor:
     """Return products of 0 for the first factor, with the sparsity pattern of the design."""
-    width = fixed.kept.size + 1
     if first_block < 0:
         none = np.zeros(0, np.int64)
         return FirstFactor(
@@ -274,7 +289,7 @@ def _empty_first(
         )
     block = design.blocks[first_block]
     indptr, indices = np.zeros(block.levels + 1, np.int64), np.zeros(0, np.int64)
-    codes = tail_codes(design, tail, fixed.span, slice(0, design.n))
+    codes = tail_codes(design, tail, span, slice(0, design.n))
     for f, place in enumerate(tail):
         other = np.ascontiguousarray(codes[:, f])
         rows = other >= 0
@@ -315,7 +330,7 @@ def add_rows(cross: CrossProducts, design: Design, root_weights: Array | None) -
             first = block.codes[rows], weight_rows(block.z[rows] @ inverses[cross.first_block], weight)
             accumulate_first(*first, border, cross.first.gram, cross.first.border)
         if cross.tail:
-            codes, z = _tail_rows(design, cross.tail, inverses, rows, cross.fixed.span)
+            codes, z = tail_rows(design, cross.tail, inverses, rows, cross.fixed.span)
             _add_tail(cross, (codes, weight_rows(z, weight)), first, border)
     gram = cross.first.gram
     for a in range(gram.shape[1]):
@@ -349,7 +364,7 @@ def _border(design: Design, fixed: FixedBasis, rows: slice) -> Array:
     return border
 
 
-def _tail_rows(
+def tail_rows(
     design: Design, tail: tuple[TailBlock, ...], inverses: list[Array], rows: slice, span: LevelSpan | None
 ) -> tuple[IntArray, Array]:
     """Return the tail's levels and effects for some rows; a level without a column becomes level 0 with effect 0."""

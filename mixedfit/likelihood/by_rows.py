@@ -22,6 +22,7 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import inverse, triangle
 from mixedfit.crossproducts.crossprod import CrossProducts
+from mixedfit.design.collected import collected
 from mixedfit.design.design import Design
 
 from .criterion import Criterion
@@ -89,8 +90,12 @@ def rows_of(design: Design, cross: CrossProducts) -> Rows | None:
     None with fixed factors of many levels, and if a factorisation would take more than `LARGEST` numbers.
     """
     effects = sum(block.levels * block.k for block in design.blocks)
+    if design.absent is not None and design.absent.read is None:
+        return None
     if design.many or (design.n + effects) * (effects + cross.p + 1) > LARGEST:
         return None
+    if design.absent is not None:
+        design = collected(design)
     fixed = cross.fixed
     root = np.ones(design.n) if design.weights is None else np.sqrt(design.weights)
     counted = root > 0
