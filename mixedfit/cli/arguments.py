@@ -46,6 +46,11 @@ def parser() -> argparse.ArgumentParser:
     _add_report(commands)
     _add_sampling(commands)
     commands.add_parser("datasets", help="list the data sets of the package")
+    commands.add_parser(
+        "warm-up",
+        help="compile the numerical code now, as for the image of a container",
+        description="Compile the numerical code of common analyses and cache it on disk, about a minute's work.",
+    )
     return main
 
 

@@ -32,6 +32,15 @@ def datasets(_: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def warm_up(_: argparse.Namespace) -> int:
+    """Compile the numerical code."""
+    from mixedfit.model.warm_up import warm_up as compiled
+
+    for name in compiled():
+        print(f"compiled: {name}", flush=True)
+    return EXIT_OK
+
+
 def fit(options: argparse.Namespace) -> int:
     """Fit a model and write its summary, with intervals if they are asked for."""
     how = options.format or format_of(options.out)
@@ -174,5 +183,6 @@ COMMANDS = {
     "gibbs": sample,
     "predict": predict,
     "report": write_report,
+    "warm-up": warm_up,
 }
 """The function of each command."""

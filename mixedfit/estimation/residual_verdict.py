@@ -13,23 +13,31 @@ from mixedfit.covariance.residual.parts import Natural
 from .bfgs import Minimum
 from .convergence import Convergence
 
-__all__ = ["at_limit", "residual_verdict"]
+__all__ = ["at_limit", "limit_side", "residual_verdict"]
 
 NEAR = 1e-5
 """Distance from a limit, as a share of the parameter's space, at which a parameter counts as being there."""
 
 
-def at_limit(parameter: Natural) -> str:
-    """Return in words the limit at which a parameter stands; empty inside of its space."""
+def limit_side(parameter: Natural) -> int:
+    """Return −1 if a parameter stands at its lower limit, 1 at its upper limit or beyond what the data tell, else 0."""
     value, lower, upper = parameter.value, parameter.lower, parameter.upper
-    if value >= parameter.runaway:
-        return f"{parameter.name} has run away to {value:.3g}, beyond what the data reach"
     width = upper - lower if np.isfinite(upper) and np.isfinite(lower) else 1.0
     if np.isfinite(lower) and value - lower <= NEAR * width:
-        return f"{parameter.name} is at its lower limit {lower:.3g}"
-    if np.isfinite(upper) and upper - value <= NEAR * width:
-        return f"{parameter.name} is at its upper limit {upper:.3g}"
-    return ""
+        return -1
+    return int(value >= parameter.runaway or (np.isfinite(upper) and upper - value <= NEAR * width))
+
+
+def at_limit(parameter: Natural) -> str:
+    """Return in words the limit at which a parameter stands; empty inside of its space."""
+    name, side = parameter.name, limit_side(parameter)
+    if side == 0:
+        return ""
+    if side < 0:
+        return f"{name} is at its lower limit {parameter.lower:.3g}"
+    if parameter.value >= parameter.runaway:
+        return f"{name} has run away to {parameter.value:.3g}, beyond what the data reach"
+    return f"{name} is at its upper limit {parameter.upper:.3g}"
 
 
 def _plain(inner: Convergence, words: str) -> str:

@@ -12,7 +12,16 @@ from mixedfit.core.progress import Progress
 from mixedfit.estimation.fit import Fitted, fit_of
 from mixedfit.inference.profile.profile import Profile, profile
 
-from . import _caterpillar, _fitted_lines, _matrix_pattern, _profiles, _residuals, _shrinkage, _within_group
+from . import (
+    _caterpillar,
+    _fitted_lines,
+    _matrix_pattern,
+    _profiles,
+    _residuals,
+    _serial,
+    _shrinkage,
+    _within_group,
+)
 from .style import PARAMETER_AXES, whole_figure
 
 __all__ = ["Pictures"]
@@ -56,6 +65,9 @@ class Pictures(Hinted):
     qq_residuals = _method(_residuals.qq_residuals)
     qq_random_effects = _method(_residuals.qq_random_effects)
     within_group = _method(_within_group.within_group)
+    autocorrelation = _method(_serial.autocorrelation)
+    variogram = _method(_serial.variogram)
+    residual_correlation = _method(_serial.residual_correlation)
     matrix_pattern = _method(_matrix_pattern.matrix_pattern)
 
     @whole_figure(PARAMETER_AXES)

@@ -11,7 +11,7 @@ import numpy as np
 
 from mixedfit.core.format import TABLE_WIDTH, count_noun, join_words, without_quotes
 from mixedfit.covariance import ScaledCorrelation
-from mixedfit.crossproducts.crossprod import cross_products
+from mixedfit.crossproducts.summed import products_of
 from mixedfit.design.design import Design, RandomBlock
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.tables import response_name
@@ -77,7 +77,7 @@ def _before_the_search(design: Design, reml: bool, sigma: float | None) -> Fit:
     """Return the record of a fit without estimates: what does not depend on them can be asked of it."""
     theta = np.full(len(design.theta_names), np.nan)
     unknown = cast(Any, None)
-    return Fit(design, cross_products(design), theta, reml, sigma, unknown, unknown)
+    return Fit(design, products_of(design), theta, reml, sigma, unknown, unknown)
 
 
 def _count(fit: Fit) -> str:

@@ -155,6 +155,23 @@ def test_slope_must_equal_a_difference_quotient(structure: Any) -> None:
         assert found[a] == pytest.approx((value(x + h) - value(x - h)) / 2e-5, rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.parametrize("free_sigma", [True, False])
+def test_information_must_be_that_of_the_dense_matrix(structure: Any, free_sigma: bool) -> None:
+    """½ the expected second derivative: tr(R⁻¹R_aR⁻¹R_b), with σ² as a further parameter eliminated."""
+    model = bound(structure)
+    x, rows = somewhere(model), np.arange(len(visits()))
+    inverse = np.linalg.inv(model.matrix(x, rows))
+    slopes = [np.eye(len(rows))] if free_sigma else []
+    for a in range(x.size):
+        h = 1e-5 * np.eye(x.size)[a]
+        slopes.append(inverse @ (model.matrix(x + h, rows) - model.matrix(x - h, rows)) / 2e-5)
+    whole = np.array([[np.sum(s * t.T) for t in slopes] for s in slopes]).reshape(2 * (len(slopes),))
+    if free_sigma:
+        whole = whole[1:, 1:] - np.outer(whole[1:, 0], whole[0, 1:]) / whole[0, 0]
+    found = model.root(x).information(free_sigma)
+    np.testing.assert_allclose(found, whole, rtol=1e-6, atol=1e-6)
+
+
 def test_permuted_rows_must_have_the_permuted_matrix(structure: Any) -> None:
     data = visits()
     order = np.random.default_rng(2).permutation(len(data))

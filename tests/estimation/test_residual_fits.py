@@ -321,18 +321,11 @@ def test_parametric_bootstrap_must_vary_as_the_delta_method_says() -> None:
 
 
 REFUSED = {
-    "bootstrap of cases": lambda fit: fit.bootstrap(3, type="cases"),
-    "bootstrap of residuals": lambda fit: fit.bootstrap(3, type="residual"),
-    "BCa intervals": lambda fit: fit.bootstrap(3, seed=1).conf_int(kind="bca"),
-    "profile": lambda fit: fit.profile(),
-    "profile intervals": lambda fit: fit.conf_int(method="profile", parameters="x"),
     "leverages": lambda fit: fit.diagnostics.leverages,
     "influence": lambda fit: fit.diagnostics.influence(),
     "augment": lambda fit: fit.augment(),
     "report": lambda fit: mf.report(fit, "nowhere.html"),
-    "simulate new rows": lambda fit: fit.simulate(newdata=panel().head()),
     "picture": lambda fit: mf.plots.within_group_correlation(fit),
-    "test by bootstrap": lambda fit: mf.parametric_bootstrap_test(fit, fit, n=2),
 }
 
 

@@ -121,6 +121,18 @@ class Root(Protocol):
         """Return ∂(log|C| + Σ|L⁻¹ rows|²)/∂x with `rows` held, shape (parameters,); `white` is `whiten` of them."""
         ...
 
+    def information(self) -> Array:
+        """Return tr(C⁻¹C_a C⁻¹C_b) with C_a = ∂C/∂x_a, shape (parameters, parameters)."""
+        ...
+
+    def own_slopes(self) -> Array:
+        """Return the diagonals of C⁻¹C_a, shape (n, parameters)."""
+        ...
+
+    def by_elements(self, rows: Array) -> Array:
+        """Return (C ∘ C⁻¹) rows, the product element by element, shape (n, m)."""
+        ...
+
 
 class CorrelationLaw(Protocol):
     """Correlations on the rows of a layout as a function of unconstrained parameters x."""

@@ -1,0 +1,152 @@
+"""Residual structures beside structures of random effects: the n × n density, gradients, information, special cases."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from residual_oracle import dense_criterion, residual_covariance
+from structured_oracle import natural_covariance
+
+import mixedfit as mf
+from mixedfit.core.linalg import blas_threads
+from mixedfit.estimation.estimate import Control
+from mixedfit.estimation.parameters import parameters_of, values_of
+from mixedfit.estimation.whitening import WhitenedSearch
+from mixedfit.likelihood.criterion import Criterion
+
+R = mf.residuals
+
+
+@cache
+def measured(seed: int = 4, groups: int = 20, times: int = 4, per: int = 3, phi: float = 0.5) -> pd.DataFrame:
+    """Return rows with an autoregressive effect of time by group and autocorrelated residuals, some missing."""
+    rng = np.random.default_rng(seed)
+    lags = np.abs(np.subtract.outer(np.arange(times), np.arange(times)))
+    effects = rng.multivariate_normal(np.zeros(times), 2.0 * 0.7**lags, size=groups)
+    frame = pd.DataFrame(
+        [(g, t, r) for g in range(groups) for t in range(times) for r in range(per)],
+        columns=["g", "t", "r"],
+    )
+    frame["order"] = frame["t"] * per + frame["r"]
+    noise = rng.multivariate_normal(
+        np.zeros(times * per), phi ** np.abs(np.subtract.outer(*2 * [np.arange(times * per)])), size=groups
+    )
+    frame["arm"] = np.where(frame["g"] % 2 == 0, "a", "b")
+    scale = np.where(frame["arm"] == "b", 1.4, 1.0)
+    frame["x"], frame["site"] = rng.normal(size=len(frame)), frame["g"] % 5
+    frame["y"] = 3 + 0.5 * frame["x"] + effects[frame["g"], frame["t"]]
+    frame["y"] += rng.normal(size=5)[frame["site"]]
+    frame["y"] += scale * noise[frame["g"], frame["order"]]
+    frame["w"] = rng.uniform(0.5, 2.0, len(frame))
+    kept = frame.drop(index=rng.choice(len(frame), len(frame) // 8, replace=False))
+    return kept.sample(frac=1.0, random_state=seed).reset_index(drop=True)
+
+
+MODELS: dict[str, tuple[str, Any, dict[str, Any]]] = {
+    "ar1": ("y ~ x + ar1(0 + t | g)", R.AR1("order", "g"), {}),
+    "cs": ("y ~ x + cs(0 + factor(t) | g)", R.VarIdent("arm"), {}),
+    "hetar1": ("y ~ x + hetar1(0 + t | g)", R.AR1("order", "g") * R.VarIdent("arm"), {"weights": "w"}),
+    "homdiag": ("y ~ x + homdiag(0 + factor(t) | g)", R.CAR1("order", "g"), {}),
+    "slope": ("y ~ x + (0 + x | g) + ou(0 + t | g)", R.AR1("order", "g"), {}),
+    "crossed": ("y ~ 1 + ar1(0 + t | g) + (1 | site)", R.VarIdent("arm"), {}),
+    "toep": ("y ~ x + homtoep(0 + t | g)", R.VarExp("x"), {}),
+}
+
+
+@cache
+def fitted(name: str, reml: bool) -> mf.MixedResults:
+    formula, structure, options = MODELS[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return mf.lmm(formula, measured(), residual=structure, **options).fit(reml=reml)
+
+
+def dense_residual(fit: mf.MixedResults, structure: Any) -> Any:
+    own = fit._fit.residual
+    assert own is not None
+    p = {n.name: float(n.value) for n in own.model.natural(own.x)}
+    return residual_covariance(structure, measured(), "g" if structure.correlation else None, p)
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("name", list(MODELS))
+def test_criterion_must_be_that_of_the_dense_density(name: str, reml: bool) -> None:
+    fit = fitted(name, reml)
+    value = fit.reml_criterion if reml else fit.deviance
+    assert fit.converged
+    assert value == pytest.approx(dense_criterion(fit, dense_residual(fit, MODELS[name][1])), rel=1e-10)
+
+
+def search_of(name: str, reml: bool, sigma: float | None) -> tuple[WhitenedSearch, Any]:
+    fit = fitted(name, reml)._fit
+    assert fit.residual is not None
+    search = WhitenedSearch(fit.design, fit.residual.model, reml, sigma, Control())
+    search.theta = fit.theta
+    return search, fit.residual.x
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("sigma", [None, 1.3])
+@pytest.mark.parametrize("name", list(MODELS))
+def test_gradients_must_equal_difference_quotients(name: str, sigma: float | None, reml: bool) -> None:
+    search, x = search_of(name, reml, sigma)
+    x = x + np.random.default_rng(2).uniform(-0.3, 0.3, x.size)
+    point = search(x)
+    for a in range(x.size):  # of the residual parameters
+        h = 1e-4 * np.eye(x.size)[a]
+        quotient = (search(x + h).value - search(x - h).value) / 2e-4
+        assert point.gradient[a] == pytest.approx(quotient, rel=1e-4, abs=2e-4)
+    criterion = Criterion(point.cross, search.structures, reml, sigma)
+    theta = point.estimate.theta + np.random.default_rng(3).uniform(-0.1, 0.1, criterion.n_theta)
+    found = criterion(theta).gradient
+    for a in range(theta.size):  # of θ, in the whitened rows
+        h = 1e-5 * np.eye(theta.size)[a]
+        quotient = (criterion(theta + h).value - criterion(theta - h).value) / 2e-5
+        assert found[a] == pytest.approx(quotient, rel=1e-4, abs=2e-4)
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_covariance_of_parameters_must_be_the_inverse_of_a_dense_second_derivative(name: str) -> None:
+    fit = fitted(name, True)
+    table, own, rows = fit.vcov_varpar(), fit._fit.residual, np.arange(fit.nobs)
+    assert own is not None
+    names = [n for n in table.index if str(n).startswith(".")]
+    weights = np.ones(fit.nobs) if fit._fit.design.weights is None else fit._fit.design.weights
+
+    def criterion(values: Any) -> float:
+        p, design = dict(zip(names, values, strict=False)), fit._fit.design
+        V = (
+            p[".sigma"] ** 2
+            * own.model.matrix(values[len(names) :], rows)
+            / np.sqrt(np.outer(weights, weights))
+        )
+        root = np.linalg.cholesky(V + natural_covariance(fit, p))
+        X, y = np.linalg.solve(root, design.X), np.linalg.solve(root, design.y)
+        rest = y - X @ np.linalg.lstsq(X, y, rcond=None)[0]
+        return float(2 * np.log(np.diag(root)).sum() + np.linalg.slogdet(X.T @ X)[1] + rest @ rest)
+
+    every = {p.name: p for p in parameters_of(fit._fit)}
+    centre = np.concatenate([values_of(fit._fit, [every[name] for name in names]), own.x])
+    with blas_threads(1):
+        expected = np.sqrt(np.diag(2 * np.linalg.inv(hessian(criterion, centre))))
+    expected[len(names) :] *= np.abs(np.diag(own.model.natural_slopes(own.x)))
+    np.testing.assert_allclose(np.sqrt(np.diag(table)), expected, rtol=2e-3)
+
+
+def hessian(function: Callable[[Any], float], centre: Any, step: float = 2e-3) -> Any:
+    count = centre.size
+    moves = step * np.eye(count)
+    out = np.zeros((count, count))
+    for a in range(count):
+        for b in range(a + 1):
+            corners = [
+                i * j * function(centre + i * moves[a] + j * moves[b]) for i in (1, -1) for j in (1, -1)
+            ]
+            out[a, b] = out[b, a] = sum(corners) / (4 * step**2)
+    return out
