@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mixedfit.core.errors import DataError, ModelError
+from mixedfit.core.other_programs import hinted
 from mixedfit.core.progress import Progress
 from mixedfit.crossproducts.merging import merged
 from mixedfit.crossproducts.summed import SummedRows, settled_design
@@ -23,6 +24,7 @@ from .row_products import RowProducts, read_products
 __all__ = ["agree", "lmm_from", "site_recipe"]
 
 
+@hinted
 def site_recipe(
     formula: str,
     data: Any,
