@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mixedfit.bayes.posterior import Posterior
     from mixedfit.bayes.prior_predictive import PriorPredictive
     from mixedfit.inference.many_responses import ManyFits
+    from mixedfit.reporting.explain import Explanation
 
 __all__ = ["LinearMixedModel", "lmm"]
 
@@ -216,6 +217,36 @@ class LinearMixedModel(Hinted):
         """
         with blas_threads(1):
             return RowProducts(sum_rows(self.design))
+
+    def explain(self, reml: bool = True, *, sigma: float | None = None) -> Explanation:
+        """Return the model in words and as equations; nothing is fitted.
+
+        Parameters
+        ----------
+        reml, sigma
+            As of `fit`.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).explain()
+        Formula: Yield ~ 1 + (1 | Batch)
+        <BLANKLINE>
+        The response is Yield, in 30 rows, 6 levels of Batch. The fixed part is one mean for all rows.
+        Each level of Batch has its own mean, which differs from the common one by a random intercept. The
+        residual is independent between rows and normal, with one variance. Parameters are estimated by
+        restricted maximum likelihood (REML). To be estimated: 1 fixed effect, 1 parameter of random
+        effects and σ.
+        <BLANKLINE>
+          Yield[i] = β0
+          + b0[Batch[i]]
+          + ε[i]
+          b0 of each Batch ~ N(0, ω²)
+          ε[i] ~ N(0, σ²)
+        """
+        from mixedfit.reporting.explain import explain
+
+        return explain(self.design, reml=reml, sigma=sigma)
 
     def gibbs(
         self,

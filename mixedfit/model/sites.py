@@ -24,6 +24,7 @@ from .row_products import RowProducts, read_products
 __all__ = ["agree", "lmm_from", "site_recipe"]
 
 
+@hinted
 def site_recipe(
     formula: str,
     data: Any,
