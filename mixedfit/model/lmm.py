@@ -6,6 +6,7 @@ text → ParsedFormula → Design → CrossProducts → Criterion → optimum �
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from mixedfit.bayes.distributions import Distribution, Normal
 from mixedfit.core.errors import ConvergenceWarning, GroupingWarning, ModelError, RankWarning, warn
 from mixedfit.core.progress import Progress
-from mixedfit.covariance.residual import ResidualStructure
+from mixedfit.covariance.residual import ResidualStructure, VarIdent
 from mixedfit.design.design import Design, build_design
 from mixedfit.design.model_frame import Missing
 from mixedfit.design.residual_rows import check_structure
@@ -163,7 +164,8 @@ class LinearMixedModel:
             Distribution of each level's effects, of scale Ω; what a mapping leaves out is normal.
         sigma : str
             "common", or "by:g": the levels of a column g have a residual variance each, and those a distribution,
-            1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2), of which ν₀ and σ₀ are learnt (keys "nu0" and "sigma0" of the priors).
+            1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2), of which ν₀ and σ₀ are learnt (keys "nu0" and "sigma0" of the priors). A
+            model with the residual structure ``VarIdent("g")`` alone is sampled so; other structures are not sampled.
         progress : bool, optional
             Whether to show progress of more than two seconds; by default on a terminal. An interrupt keeps what has
             been drawn.
@@ -189,13 +191,9 @@ class LinearMixedModel:
         """
         from mixedfit.bayes.sampler.gibbs import gibbs
 
-        refuse_residual(
-            self.design,
-            "the sampler is",
-            'For an SD of each level of a column, leave it out and take sigma="by:column".',
-        )
+        design, sigma = self._by_level(sigma, "the sampler is")
         return gibbs(
-            self.design,
+            design,
             priors,
             draws=draws,
             tune=tune,
@@ -210,6 +208,27 @@ class LinearMixedModel:
             data=self._data,
             progress=progress,
         )
+
+    def _by_level(self, sigma: str, what: str) -> tuple[Design, str]:
+        """Return the design without residual structure and the option ``sigma``: ``VarIdent("g")`` alone is "by:g".
+
+        Raises
+        ------
+        ModelError
+            If the structure is another one, or `sigma` is given besides.
+        """
+        if self.design.residual is None:
+            return self.design, sigma
+        structure = self.design.residual.structure
+        if isinstance(structure, VarIdent):
+            if sigma == "common":
+                return replace(self.design, residual=None), f"by:{structure.by}"
+            raise ModelError(
+                f"sigma={sigma!r} is given beside {structure}, which has an SD for each level already; leave one out."
+            )
+        advice = "VarIdent, an SD for each level of a column, is sampled; fit() has the other structures."
+        refuse_residual(self.design, what, advice)
+        return self.design, sigma
 
     def prior_predictive(
         self,
@@ -252,9 +271,9 @@ class LinearMixedModel:
         """
         from mixedfit.bayes.prior_predictive import prior_predictive
 
-        refuse_residual(self.design, "prior predictive draws are")
+        design, sigma = self._by_level(sigma, "prior predictive draws are")
         return prior_predictive(
-            self.design,
+            design,
             priors,
             draws=draws,
             seed=seed,
