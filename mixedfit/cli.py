@@ -18,6 +18,7 @@ import pandas as pd
 
 from .core.datasets import dataset_names, load_dataset
 from .core.errors import DataError, MixedfitError, nearest
+from .core.reading.files import read
 from .core.version import __version__
 from .formula.safety import check_is_plain
 from .model.fit_and_posterior import compare
@@ -31,6 +32,9 @@ __all__ = ["main"]
 
 PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".eps", ".ps", ".tif", ".tiff", ".webp")
 """Endings of files that matplotlib writes."""
+
+READING = ("sep", "decimal", "encoding", "na", "skip", "sheet")
+"""Options of `read`."""
 
 EXIT_OK, EXIT_NOT_CONVERGED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -60,13 +64,18 @@ def _parser() -> argparse.ArgumentParser:
     _add_report(commands)
     _add_sampling(commands)
     commands.add_parser("datasets", help="list the data sets of the package")
+    commands.add_parser(
+        "warm-up",
+        help="compile the numerical code now, as for the image of a container",
+        description="Compile the numerical code of common analyses and cache it on disk, about a minute's work.",
+    )
     return parser
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that choose data and model."""
     parser.add_argument(
-        "data", help="a CSV (may be gzipped) or Parquet file, or the name of a data set of the package"
+        "data", help="a file (csv, xlsx, sav, dta, rds, parquet …), or the name of a data set of the package"
     )
     parser.add_argument("formula", help="an lme4 formula of columns, numbers and plain transforms, in quotes")
     parser.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
@@ -79,6 +88,25 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--factors", metavar="A,B", default="", help="columns to read as labels although they hold numbers"
     )
+    _add_reading(parser)
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `read`."""
+    group = parser.add_argument_group("the file", "Found in the file unless they are given.")
+    group.add_argument("--sep", metavar="MARK", help="separator of values: one character, tab or space")
+    group.add_argument("--decimal", choices=(".", ","), help="decimal mark")
+    group.add_argument("--encoding", metavar="NAME", help="encoding of text, such as latin-1")
+    group.add_argument(
+        "--na",
+        metavar="MARK",
+        action="append",
+        help="a value that is missing, instead of NA, . and the like; repeatable",
+    )
+    group.add_argument(
+        "--skip", type=int, default=0, metavar="N", help="lines above the names of the columns"
+    )
+    group.add_argument("--sheet", metavar="NAME", help="sheet of a workbook, by name or position from 0")
 
 
 def _add_report(commands: Any) -> None:
@@ -121,6 +149,7 @@ def _add_sampling(commands: Any) -> None:
             "--weights", metavar="COLUMN", help="column of weights, Var(error) = sigma^2 / weight"
         )
         command.add_argument("--factors", metavar="A,B", default="", help="columns to read as labels")
+        _add_reading(command)
         command.add_argument("--draws", type=int, default=1000, metavar="N", help="draws kept of each chain")
         command.add_argument("--tune", type=int, default=1000, metavar="N", help="sweeps thrown away before")
         command.add_argument("--chains", type=int, default=4, metavar="N")
@@ -155,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "report": _report,
             "gibbs": _sample,
             "compare": _sample,
+            "warm-up": _warm_up,
         }
         code = commands[options.command](options)
         sys.stdout.flush()
@@ -177,6 +207,14 @@ def _datasets(_: argparse.Namespace) -> int:
     for name in dataset_names():
         frame = load_dataset(name)
         print(f"{name:<18}{len(frame):>6} rows   {', '.join(map(str, frame.columns))}")
+    return EXIT_OK
+
+
+def _warm_up(_: argparse.Namespace) -> int:
+    from mixedfit.model.warm_up import warm_up
+
+    for name in warm_up():
+        print(f"compiled: {name}", flush=True)
     return EXIT_OK
 
 
@@ -248,7 +286,7 @@ def _fitted(options: argparse.Namespace) -> MixedResults:
 
 
 def _model(options: argparse.Namespace) -> LinearMixedModel:
-    data = read_data(options.data)
+    data = read_data(options.data, **{name: getattr(options, name) for name in READING})
     factors = [name.strip() for name in options.factors.split(",") if name.strip()]
     check_is_plain(options.formula, [str(c) for c in data.columns])
     for name in factors:
@@ -276,44 +314,20 @@ def _format_of(out: str | None) -> str:
     return {".json": "json", ".html": "html", ".htm": "html"}.get(suffix, "text")
 
 
-def read_data(source: str) -> pd.DataFrame:
-    """Return the data of a file, or a data set of the package.
+def read_data(source: str, **options: Any) -> pd.DataFrame:
+    """Return the data of a file, or a data set of the package; options as in `mixedfit.read`.
 
     Raises
     ------
     DataError
         If there is no such file, or it cannot be read.
     """
-    path = Path(source)
-    if not path.exists():
+    if not Path(source).exists():
         if source in dataset_names():
             return load_dataset(source)
         advice = [nearest(source, dataset_names()), "'mixedfit datasets' lists those that do."]
         raise DataError(f"no file {source!r}, and no data set of that name. {' '.join(filter(None, advice))}")
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            return _read_parquet(path)
-        if path.suffix.lower() not in (".csv", ".gz", ".txt", ".tsv", ".bz2", ".xz", ".zip", ""):
-            raise DataError(f"{source}: files can be CSV (also compressed) or Parquet, not {path.suffix}.")
-        data = pd.read_csv(path)
-        head = str(data.columns[0])
-        if len(data.columns) == 1 and any(mark in head for mark in ";\t|"):
-            raise DataError(f"{source} has one column {head!r}: its values must be separated by commas.")
-        return data
-    except DataError:
-        raise
-    except (OSError, ValueError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{source} cannot be read as a {path.suffix or 'CSV'} file: {str(error).strip()}"
-        ) from None
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        raise DataError('Parquet files need pyarrow: pip install "mixedfit[stream]"') from None
-    return pd.read_parquet(path)
+    return read(source, **options)
 
 
 def _rendered(summary: Summary, how: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.lazy import lazy
+from mixedfit.core.other_programs import Hinted
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Names
 
@@ -41,7 +42,7 @@ CONTENTS = {
 }
 
 
-class Diagnostics:
+class Diagnostics(Hinted):
     """Diagnostics of a fit, computed on first use; returned by `MixedResults.diagnostics`.
 
     Tables of rows have the index of the data, without the rows dropped for missing values.

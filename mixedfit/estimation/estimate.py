@@ -42,6 +42,9 @@ MOST_STARTS = 30
 FURTHER_EVALUATIONS = 40
 """Evaluations from a further start, as long as the criterion is above that of the optimum known."""
 
+SEARCHED_STARTS = 3
+"""Starts of a model without compiled search that are searched by default: those with the lowest values."""
+
 LOST_DIGITS = 1e-2
 """Difference of the criterion from cross-products and by rows beyond which standard errors have lost digits too."""
 
@@ -208,10 +211,11 @@ def _search(
     wanted = control.starts or (min(2 + 4 * criterion.n_theta, MOST_STARTS) if few else 1)
     if criterion.n_theta == 0 or wanted == 1:
         return optimum, found
-    optimum = _further(
-        criterion, search, further_starts(criterion, wanted - 1), found, control.max_evaluations
-    )
-    mirrored = mirrored_starts(criterion, optimum.x)
+    all_of = control.starts is not None or searchable_model(criterion) is not None
+    chosen = list if all_of else partial(_lowest, criterion)
+    starts = chosen(further_starts(criterion, wanted - 1))
+    optimum = _further(criterion, search, starts, found, control.max_evaluations)
+    mirrored = chosen(mirrored_starts(criterion, optimum.x))
     return _further(criterion, search, mirrored, found, control.max_evaluations), found
 
 
@@ -232,6 +236,13 @@ def _further(
             found.append(result)
             optimum = _better(optimum, result)
     return optimum
+
+
+def _lowest(criterion: Criterion, starts: Iterable[Array]) -> list[Array]:
+    """Return the starts with the lowest values of the criterion, for models of which each search takes long."""
+    valued = [(criterion(start).value, start) for start in starts]
+    valued.sort(key=lambda pair: pair[0])
+    return [start for value, start in valued[:SEARCHED_STARTS] if np.isfinite(value)]
 
 
 def _from_structured_starts(

@@ -203,7 +203,7 @@ class DenseTail:
     def release(self) -> None:
         """Free the inverse if it is a separate matrix."""
         self.__dict__.pop("scaled", None)
-        if self.__dict__.get("inverse") is not self.matrix:
+        if self.__dict__.get("inverse") is not self.__dict__.get("matrix"):  # neither after `discard`
             self.__dict__.pop("inverse", None)
 
     def discard(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mixedfit.core.lazy import lazy
+from mixedfit.core.other_programs import Hinted
 from mixedfit.estimation.fit import Fit
 from mixedfit.prediction.joint import (
     Effects,
@@ -23,7 +24,7 @@ from mixedfit.prediction.rows import NewLevels
 __all__ = ["BlupMethods"]
 
 
-class BlupMethods:
+class BlupMethods(Hinted):
     """Covariances and differences of predictions; `MixedResults` inherits them."""
 
     _fit: Fit

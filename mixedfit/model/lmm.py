@@ -14,6 +14,7 @@ import numpy as np
 
 from mixedfit.bayes.distributions import Distribution, Normal
 from mixedfit.core.errors import ConvergenceWarning, GroupingWarning, ModelError, RankWarning, warn
+from mixedfit.core.other_programs import Hinted, hinted, names_for
 from mixedfit.core.progress import Progress
 from mixedfit.covariance.residual import ResidualStructure, VarIdent
 from mixedfit.design.design import Design, build_design
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["LinearMixedModel", "lmm"]
 
 
-class LinearMixedModel:
+class LinearMixedModel(Hinted):
     """A linear mixed model on data, ready to be fitted: y = Xβ + Zb + ε.
 
     Made by `lmm`.
@@ -55,11 +56,15 @@ class LinearMixedModel:
         self._seconds = seconds
         self._data = data
 
-    def __getattr__(self, name: str) -> Any:
-        advice = ""
-        if not name.startswith("_") and hasattr(MixedResults, name):
-            advice = " The model is not fitted yet: call .fit() first."
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.{advice}")
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if not name.startswith("_") and (ours := names_for(MixedResults, name)):
+                raise AttributeError(
+                    f"LinearMixedModel has no {name!r}. The model is not fitted yet: call .fit() first, then "
+                    f".{ours[0]}."
+                )
+            return super().__getattr__(name)
 
     def __repr__(self) -> str:
         return f"<LinearMixedModel: {self.formula.source!r}, {self.design.n} rows>"
@@ -284,6 +289,7 @@ class LinearMixedModel:
         )
 
 
+@hinted
 def lmm(
     formula: str,
     data: Any,

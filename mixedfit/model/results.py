@@ -523,7 +523,7 @@ class MixedResults(MeansMethods, BlupMethods):
         ----------
         hypotheses : str, sequence, mapping or array
             Such as ``"Days"``, ``"Days = 10"``, ``"recipeB - recipeC"``, ``{"temp": 10}``, or a matrix with a column
-            for each fixed effect.
+            for each fixed effect. The name of a term, such as a factor, stands for all its coefficients.
         ddf : optional
             "satterthwaite" (default for REML), "kenward-roger", "residual", "normal" (default for ML), or
             `KenwardRoger` with its setting.

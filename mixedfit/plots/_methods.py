@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from mixedfit.core.other_programs import Hinted
 from mixedfit.core.progress import Progress
 from mixedfit.estimation.fit import Fitted, fit_of
 from mixedfit.inference.profile.profile import Profile, profile
@@ -42,7 +43,7 @@ def _method(draw: Callable[Concatenate[Fitted, _P], _T]) -> Callable[Concatenate
     return method
 
 
-class Pictures:
+class Pictures(Hinted):
     """Pictures of one fit: ``fit.plot()`` draws an overview; the methods are functions of `mixedfit.plots`.
 
     Methods that draw on one axes take ``ax=`` and return it. ``fit.plot()``, `fitted_lines`, `qq_random_effects`,

@@ -18,6 +18,7 @@ import pandas as pd
 from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.distributions import t_quantiles
 from mixedfit.core.errors import PredictionWarning, warn
+from mixedfit.core.format import count_noun
 from mixedfit.core.lazy import lazy
 from mixedfit.core.options import check_count, check_level, check_one_of
 from mixedfit.core.seeds import seed_sequence
@@ -209,8 +210,8 @@ class Predictor:
         lost = known & ~self.estimable(rows)
         if lost.any():
             warn(
-                f"{int(lost.sum())} of {mean.size} rows are not predicted (NaN): columns of X were dropped because "
-                "others span them, and the data do not determine the mean of these rows.",
+                f"no prediction (NaN) for {int(lost.sum())} of {count_noun(mean.size, 'row')}: columns of X were "
+                "dropped because others span them, and the data do not determine the mean of these rows.",
                 PredictionWarning,
             )
             mean[lost] = np.nan

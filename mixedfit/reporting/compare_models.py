@@ -12,6 +12,7 @@ import pandas as pd
 from mixedfit.core.errors import ModelError
 from mixedfit.core.format import decimals_of_error, decimals_of_size, text_columns
 from mixedfit.core.notebook import NotebookTable
+from mixedfit.core.other_programs import hinted
 from mixedfit.core.tables import Table
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.parameters import parameters_of, values_of
@@ -113,6 +114,7 @@ def _formatted(name: str, values: list[float]) -> list[str]:
     return ["" if not np.isfinite(v) else f"{v:.{decimals}f}" for v in values]
 
 
+@hinted
 def compare_models(
     models: Iterable[Fitted] | Mapping[str, Fitted], *, names: Iterable[str] | None = None
 ) -> ModelComparison:

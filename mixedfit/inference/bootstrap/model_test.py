@@ -29,7 +29,15 @@ from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.estimation.simulate import simulate_response
 from mixedfit.inference.likelihood_ratio.tests import by_ml, check_same_data, chi_square_tail, same_fixed
 
-from .replicates import REFIT_ERRORS, count_reasons, reason_of, refitted, run_with_progress, stoppable
+from .replicates import (
+    REFIT_ERRORS,
+    Stopped,
+    count_reasons,
+    reason_of,
+    refitted,
+    run_with_progress,
+    stoppable,
+)
 
 __all__ = ["ParametricBootstrapTest", "parametric_bootstrap_test"]
 
@@ -244,7 +252,9 @@ class _Draws:
             try:
                 for side, fit in enumerate(self.pair):
                     cross = products[side].cross_products(r)
-                    self.criteria[i, side] = _criterion(fit, self.searches[side], cross)
+                    self.criteria[i, side] = _criterion(fit, self.searches[side], cross, stop)
+            except Stopped:
+                return
             except REFIT_ERRORS as error:
                 self.reasons[i] = reason_of(error)
             self.finished[i] = True
@@ -255,14 +265,14 @@ class _Draws:
         return np.asarray(np.maximum(done[:, 0] - done[:, 1], 0.0))
 
 
-def _criterion(fit: Fit, search: BatchSearch | None, cross: CrossProducts) -> float:
+def _criterion(fit: Fit, search: BatchSearch | None, cross: CrossProducts, stop: Callable[[], bool]) -> float:
     """Return the minimum of the criterion for other cross-products, by the compiled search if it converges."""
     if search is not None:
         found = search.empty(1)
         search.refit(cross, found, 0)
         if found.settled[0]:
             return float(found.criterion[0])
-    return refitted(fit, cross, fit.design).evaluation.value
+    return refitted(fit, cross, fit.design, stop).evaluation.value
 
 
 def _comparable(null: Fit, larger: Fit) -> tuple[tuple[Fit, Fit], tuple[str, ...]]:

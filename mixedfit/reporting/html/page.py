@@ -14,6 +14,7 @@ import pandas as pd
 from mixedfit.core.errors import DataError, ModelError
 from mixedfit.core.format import decimals_of_error, number
 from mixedfit.core.options import check_level
+from mixedfit.core.other_programs import hinted
 from mixedfit.core.progress import Progress
 from mixedfit.core.tables import Table, tables_of
 from mixedfit.core.version import __version__
@@ -56,6 +57,7 @@ class Section:
     body: str
 
 
+@hinted
 def report(
     fit: Fitted,
     path: str | Path,
