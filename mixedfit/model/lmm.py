@@ -6,6 +6,7 @@ text → ParsedFormula → Design → CrossProducts → Criterion → optimum �
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from mixedfit.core.linalg import blas_threads
 from mixedfit.core.other_programs import Hinted, hinted, names_for
 from mixedfit.core.progress import Progress
 from mixedfit.covariance.known import Known
-from mixedfit.covariance.residual import ResidualStructure
+from mixedfit.covariance.residual import ResidualStructure, VarIdent
 from mixedfit.crossproducts.streamed import summed_rows
 from mixedfit.crossproducts.summed import sum_rows, summed_part
 from mixedfit.design.design import Design, build_design
@@ -293,7 +294,8 @@ class LinearMixedModel(Hinted):
             Distribution of each level's effects, of scale Ω; what a mapping leaves out is normal.
         sigma : str
             "common", or "by:g": the levels of a column g have a residual variance each, and those a distribution,
-            1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2), of which ν₀ and σ₀ are learnt (keys "nu0" and "sigma0" of the priors).
+            1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2), of which ν₀ and σ₀ are learnt (keys "nu0" and "sigma0" of the priors). A
+            model with the residual structure ``VarIdent("g")`` alone is sampled so; other structures are not sampled.
         progress : bool, optional
             Whether to show progress of more than two seconds; by default on a terminal. An interrupt keeps what has
             been drawn.
@@ -319,14 +321,10 @@ class LinearMixedModel(Hinted):
         """
         from mixedfit.bayes.sampler.gibbs import gibbs
 
-        refuse_residual(
-            self.design,
-            "the sampler is",
-            'For an SD of each level of a column, leave it out and take sigma="by:column".',
-        )
         refuse_known(self.design, "the sampler is", "It draws the levels' effects one by one. Fit by REML.")
+        design, sigma = self._by_level(sigma, "the sampler is")
         return gibbs(
-            self.design,
+            design,
             priors,
             draws=draws,
             tune=tune,
@@ -341,6 +339,27 @@ class LinearMixedModel(Hinted):
             data=self._data,
             progress=progress,
         )
+
+    def _by_level(self, sigma: str, what: str) -> tuple[Design, str]:
+        """Return the design without residual structure and the option ``sigma``: ``VarIdent("g")`` alone is "by:g".
+
+        Raises
+        ------
+        ModelError
+            If the structure is another one, or `sigma` is given besides.
+        """
+        if self.design.residual is None:
+            return self.design, sigma
+        structure = self.design.residual.structure
+        if isinstance(structure, VarIdent):
+            if sigma == "common":
+                return replace(self.design, residual=None), f"by:{structure.by}"
+            raise ModelError(
+                f"sigma={sigma!r} is given beside {structure}, which has an SD for each level already; leave one out."
+            )
+        advice = "VarIdent, an SD for each level of a column, is sampled; fit() has the other structures."
+        refuse_residual(self.design, what, advice)
+        return self.design, sigma
 
     def prior_predictive(
         self,
@@ -383,10 +402,10 @@ class LinearMixedModel(Hinted):
         """
         from mixedfit.bayes.prior_predictive import prior_predictive
 
-        refuse_residual(self.design, "prior predictive draws are")
         refuse_known(self.design, "prior predictive draws are", "Use fit.simulate().")
+        design, sigma = self._by_level(sigma, "prior predictive draws are")
         return prior_predictive(
-            self.design,
+            design,
             priors,
             draws=draws,
             seed=seed,

@@ -166,7 +166,9 @@ class ResidualRoot:
         if not np.all(np.isfinite(self.log_sd)) or np.any(np.abs(self.log_sd) > 200.0):
             raise FloatingPointError("a residual SD is not finite")
         self.inner: Root | None = None
-        self.logdet = 2.0 * float(self.log_sd.sum()) if self.log_sd.ndim else 0.0
+        counts = None if model.layout is None else model.layout.counts
+        self.counts = np.ones(self.log_sd.shape) if counts is None else counts
+        self.logdet = 2.0 * float((self.log_sd * self.counts).sum()) if self.log_sd.ndim else 0.0
         if model.correlation is not None:
             with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
                 self.inner = model.correlation.root(x[model.slices[0]])
@@ -217,7 +219,7 @@ class ResidualRoot:
                 back = self._unsorted(self.inner.back(inner))
         parts = [first]
         if model.variances:
-            along = 2.0 - 2.0 * np.einsum("ij,ij->i", back, scaled)
+            along = 2.0 * self.counts - 2.0 * np.einsum("ij,ij->i", back, scaled)
             for law, here in zip(model.variances, model.slices[1:], strict=True):
                 parts.append(along @ law.slopes(self.x[here]))
         return np.concatenate(parts)
