@@ -150,3 +150,80 @@ def hessian(function: Callable[[Any], float], centre: Any, step: float = 2e-3) -
             ]
             out[a, b] = out[b, a] = sum(corners) / (4 * step**2)
     return out
+
+
+# -- what the data cannot tell apart, and limits ----------------------------------------------------------------
+
+UNIDENTIFIED = {
+    "compound symmetry twice": ("y ~ x + homcs(0 + factor(order) | g)", R.CompoundSymmetry("g")),
+    "independent effects of rows": ("y ~ x + homdiag(0 + factor(order) | g)", R.VarIdent("arm")),
+    "levels of which one never varies": ("y ~ x + (0 + arm | g)", R.CompoundSymmetry("g")),
+    "variances twice": ("y ~ x", R.VarIdent("arm") * R.VarIdent("g")),
+}
+
+IDENTIFIED = {
+    "nugget and autoregression": ("y ~ x + homdiag(0 + factor(order) | g)", R.AR1("order", "g")),
+    "two autoregressions": ("y ~ x + ar1(0 + order | g)", R.AR1("order", "g")),
+    "intercept beside autoregression": ("y ~ x + (1 | g)", R.AR1("order", "g")),
+    "short range": ("y ~ x", R.Gaussian("order", "g", nugget=True)),
+}
+
+
+def tied_in(formula: str, structure: Any) -> list[str]:
+    model = mf.lmm(formula, measured(), residual=structure).design.residual
+    assert model is not None
+    return [tie.words for tie in model.tied[0]]
+
+
+@pytest.mark.parametrize("name", list(UNIDENTIFIED))
+def test_parameters_with_the_same_effect_must_be_a_verdict(name: str) -> None:
+    formula, structure = UNIDENTIFIED[name]
+    assert tied_in(formula, structure)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = mf.lmm(formula, measured(), residual=structure).fit()
+    assert fit.convergence.status == "unidentified"
+    assert fit.profile(levels=(0.9,)).notes
+
+
+@pytest.mark.parametrize("name", list(IDENTIFIED))
+def test_parameters_with_different_effects_must_not_be_tied(name: str) -> None:
+    assert not tied_in(*IDENTIFIED[name])
+
+
+def test_covariance_with_a_random_intercept_must_be_compound_symmetry() -> None:
+    data = measured().query("r == 0")
+    one = mf.lmm("y ~ x", data, residual=R.CompoundSymmetry("g")).fit()
+    other = mf.lmm("y ~ x + homcs(0 + factor(t) | g)", data, residual=R.VarFixed("w")).fit(sigma=1e-3)
+    assert one.reml_criterion == pytest.approx(other.reml_criterion, abs=1e-2)
+
+
+def test_a_ratio_that_goes_to_0_must_be_a_likelihood_without_maximum() -> None:
+    data = measured().assign(y=lambda d: np.where(d["arm"] == "b", 0.0, d["y"]))
+    with pytest.warns(mf.ConvergenceWarning, match="no maximum"):
+        fit = mf.lmm("y ~ 0 + arm", data, residual=R.VarIdent("arm")).fit()
+    assert fit.convergence.status == "unbounded"
+    assert "ratio(b) goes to its lower limit 0" in fit.convergence.message
+
+
+def test_correlation_near_1_must_be_on_the_boundary() -> None:
+    rng = np.random.default_rng(1)
+    data = measured().assign(y=lambda d: rng.normal(size=20)[d["g"]] + 1e-4 * rng.normal(size=len(d)))
+    fit = mf.lmm("y ~ 1", data, residual=R.AR1("order", "g")).fit()
+    assert fit.convergence.status == "boundary"
+    assert "phi is at its upper limit 1" in fit.convergence.message
+
+
+def test_likelihood_ratio_must_count_the_parameters_of_both_structures() -> None:
+    fits = [
+        mf.lmm(formula, measured(), residual=residual).fit(reml=False)
+        for formula, residual in [
+            ("y ~ x + homcs(0 + factor(t) | g)", None),
+            ("y ~ x + homcs(0 + factor(t) | g)", R.AR1("order", "g")),
+            ("y ~ x + homcs(0 + factor(t) | g)", R.AR1("order", "g") * R.VarIdent("arm")),
+        ]
+    ]
+    table = mf.anova(*fits).table
+    assert table["npar"].tolist() == [5.0, 6.0, 7.0]
+    assert table["df"].tolist()[1:] == [1, 1]
+    assert table["p_value"].notna().tolist() == [False, True, True]
