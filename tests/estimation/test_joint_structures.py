@@ -227,3 +227,52 @@ def test_likelihood_ratio_must_count_the_parameters_of_both_structures() -> None
     assert table["npar"].tolist() == [5.0, 6.0, 7.0]
     assert table["df"].tolist()[1:] == [1, 1]
     assert table["p_value"].notna().tolist() == [False, True, True]
+
+
+# -- after the fit ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ar1", "hetar1", "slope"])
+def test_predictions_and_their_errors_must_be_those_of_the_dense_equations(name: str) -> None:
+    fit, design = fitted(name, True), fitted(name, True)._fit.design
+    between = np.zeros((fit.nobs, fit.nobs))
+    for block, omega in zip(design.blocks, fit._fit.omega, strict=True):
+        between += np.where(block.codes[:, None] == block.codes, block.z @ omega @ block.z.T, 0.0)
+    V = fit.sigma**2 * dense_residual(fit, MODELS[name][1])
+    if design.weights is not None:
+        V = V / np.sqrt(np.outer(design.weights, design.weights))
+    V = V + between
+    solved = np.linalg.solve(V, np.column_stack([design.X, between]))
+    inner, X = np.linalg.inv(design.X.T @ solved[:, :2]), design.X
+    beta = inner @ X.T @ np.linalg.solve(V, design.y)
+    left = X - between @ solved[:, :2]
+    error = between - between @ solved[:, 2:] + left @ inner @ left.T
+    found = fit.predict(interval="confidence")
+    expected = X @ beta + between @ np.linalg.solve(V, design.y - X @ beta)
+    np.testing.assert_allclose(found["mean"], expected, rtol=1e-6)
+    np.testing.assert_allclose(found["se"], np.sqrt(np.diag(error)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["hetar1", "slope"])
+def test_saved_fit_must_load_with_both_structures(name: str, tmp_path: Any) -> None:
+    fit = fitted(name, True)
+    fit.save(tmp_path / "fit.npz")
+    again = mf.load(tmp_path / "fit.npz")
+    assert str(again.summary()) == str(fit.summary())
+    np.testing.assert_allclose(again.vcov_varpar(), fit.vcov_varpar(), rtol=1e-6)
+
+
+def test_tables_must_name_the_residual_structure() -> None:
+    one, other = fitted("ar1", True), mf.lmm("y ~ x + ar1(0 + t | g)", measured()).fit()
+    assert "residual AR1(time='order', group='g')" in str(mf.compare_models([one, other]))
+    tidy = one.tidy()
+    assert "residual__phi" in tidy["term"].tolist()
+    assert one.glance()["df.residual"].iloc[0] == one.nobs - 6
+
+
+def test_random_terms_must_be_dropped_beside_the_residual_structure() -> None:
+    fit = fitted("slope", True)
+    smaller = mf.lmm("y ~ x + ou(0 + t | g)", measured(), residual=MODELS["slope"][1]).fit()
+    table = fit.ranova().table
+    at = next(i for i, name in enumerate(table.index) if "x" in str(name))
+    assert table["llf"].iloc[at] == pytest.approx(smaller.llf, abs=1e-5)
