@@ -76,7 +76,7 @@ def bind_residual(
     law = None if own is None or layout is None else _law(own, layout, frame)
     default = own is not None and own.group_name is None
     columns = {name: frame.columns[name] for name in structure.columns}
-    return ResidualModel(structure, layout, law, variances, default, columns)
+    return ResidualModel(structure, layout, law, variances, default, columns=columns)
 
 
 def _law(structure: CorrelationStructure, layout: Layout, frame: ModelFrame) -> CorrelationLaw:
@@ -343,7 +343,7 @@ def bind_to_rows(
             out = with_fitted(out, law.values[rows])  # type: ignore[attr-defined]
     if [p.name for p in out.natural(out.start)] != [p.name for p in model.natural(model.start)]:
         raise ModelError("a level or visit of the residual structure is left out")
-    return out
+    return replace(out, tied=model.tied)
 
 
 def check_beside_random_terms(model: ResidualModel, blocks: Sequence[tuple[Grouping, Sequence[str]]]) -> None:

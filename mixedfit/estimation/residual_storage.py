@@ -18,6 +18,7 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
 from mixedfit.design.model_frame import ModelFrame
 from mixedfit.design.residual_rows import bind_residual, with_fitted
+from mixedfit.design.residual_ties import tied_parameters
 
 from .whitening import Whitened, raw_design, whitened_rows
 
@@ -84,6 +85,7 @@ def unpack_residual(
     model = bind_residual(_structure(stored), frame, groupings, design.n)
     if "residual_fitted" in arrays:
         model = with_fitted(model, arrays["residual_fitted"])
+    model = replace(model, tied=tied_parameters(model, design.blocks, design.weights, design.n))
     design = replace(design, residual=model)
     log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
     x = arrays["residual_x"]

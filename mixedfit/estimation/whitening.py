@@ -70,6 +70,9 @@ def whitened_rows(raw: Design, root: ResidualRoot, log_weights: float) -> tuple[
     return design, replace(cross, log_weights=log_weights - root.logdet)
 
 
+VANISHED = 1e-8
+"""Ratio of standard deviations at which a search ends."""
+
 NO_RESIDUAL = 1e-9
 """Share of the least-squares residual variance below which rounding decides on the criterion."""
 
@@ -203,8 +206,11 @@ class WhitenedSearch:
         self.lowest = np.inf
 
     def runs_away(self, x: Array) -> bool:
-        """Return whether a range is beyond what the data can tell from infinity."""
-        return any(p.value >= p.runaway for p in self.model.natural(x))
+        """Return whether a range is beyond what the data can tell from infinity, or a ratio of SDs from 0."""
+        return any(
+            p.value >= p.runaway or (p.lower == 0.0 and np.isinf(p.upper) and p.value < VANISHED)
+            for p in self.model.natural(x)
+        )
 
     def inner(self, design: Design, cross: CrossProducts, start: Array | None) -> Estimate:
         """Return θ̂ for whitened rows."""
@@ -460,6 +466,6 @@ def fit_whitened(
         model = search.model
     best, final = _finished(search, best, report)
     point = best.point
-    convergence = residual_verdict(final.convergence, model, best, deeper)
+    convergence = residual_verdict(final.convergence, model, best, deeper, search.control.max_evaluations)
     final = replace(final, convergence=convergence, starts=starts, agreed=agreed)
     return WhitenedEstimate(Whitened(best.x, model, point.design), point.cross, final)
