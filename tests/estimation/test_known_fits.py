@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -243,6 +244,8 @@ def test_sparse_and_dense_matrices_must_answer_alike(formula: str, reml: bool) -
             lambda f: f.diagnostics.leverages,
             lambda f: f.predict(frame.head(4).assign(animal="a0"), se=True),
             lambda f: f.summary(ddf="satterthwaite" if reml else "normal").coefficients,
+            lambda f: f.summary(ddf="kenward-roger" if reml else "normal").coefficients,
+            lambda f: copy.deepcopy(f).predict(se=True),
             lambda f: f.refit(frame["y"] + frame["x"] ** 2).params,
         ):
             own, others = (answer(f).to_numpy(dtype=float) for f in (fit, dense))

@@ -126,6 +126,10 @@ class Known:
         out.inbreeding = pd.Series(coefficients, index=labels, name="inbreeding")
         return out
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for pickle and copies, without factors, which are computed anew."""
+        return {name: self.__dict__[name] for name in ("labels", "is_inverse", "given", "inbreeding")}
+
     def __len__(self) -> int:
         return len(self.labels)
 
