@@ -130,6 +130,12 @@ class Known:
         """Return the state for pickle and copies, without factors, which are computed anew."""
         return {name: self.__dict__[name] for name in ("labels", "is_inverse", "given", "inbreeding")}
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Known) and self.equals(other)
+
+    def __hash__(self) -> int:
+        return hash(len(self))
+
     def __len__(self) -> int:
         return len(self.labels)
 
