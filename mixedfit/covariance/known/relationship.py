@@ -17,7 +17,7 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
 
-from .checks import cholesky_of, labels_of, symmetric_values
+from .checks import LARGEST, cholesky_of, labels_of, symmetric_values
 from .pedigree import pedigree_inverse
 from .sparse_factor import SparseFactor
 
@@ -151,6 +151,11 @@ class Known:
     @lazy
     def _dense(self) -> Array:
         """The matrix given, dense."""
+        if len(self) > LARGEST:
+            raise ModelError(
+                f"Known: a dense matrix of {len(self):,} levels is too large; at most {LARGEST:,} are computed. "
+                "`given` has the sparse inverse."
+            )
         return np.asarray(self.given.toarray() if sparse.issparse(self.given) else self.given, dtype=float)
 
     @lazy
