@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -142,6 +142,7 @@ class LinearMixedModel(Hinted):
         reml: bool = True,
         *,
         sigma: float | None = None,
+        ddf: Literal["satterthwaite"] | None = None,
         n_jobs: int = 1,
         progress: bool | None = None,
     ) -> ManyFits:
@@ -157,6 +158,8 @@ class LinearMixedModel(Hinted):
         reml : bool
         sigma : float, optional
             Residual standard deviation to hold fixed, in units of the responses.
+        ddf : {"satterthwaite"}, optional
+            Whether to compute Satterthwaite's degrees of freedom, which take several times as long as the fits.
         n_jobs : int
             Number of threads; −1 for one a core.
         progress : bool, optional
@@ -192,7 +195,7 @@ class LinearMixedModel(Hinted):
 
         _check_options(reml, None, sigma, None)
         fit = fit_design(self.design, reml=bool(reml), sigma=sigma)
-        return fit_many(fit, Y, n_jobs=n_jobs, progress=progress)
+        return fit_many(fit, Y, ddf=ddf, n_jobs=n_jobs, progress=progress)
 
     def cross_products(self) -> RowProducts:
         """Return the cross-products of the rows, which can be saved, sent and merged with those of other rows.
