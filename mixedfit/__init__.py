@@ -28,9 +28,12 @@ if TYPE_CHECKING:
         PredictionWarning,
         PriorWarning,
         RankWarning,
+        ReadingWarning,
         SamplingWarning,
     )
+    from .core.reading.files import read
     from .covariance import residual as residuals
+    from .covariance.known import Known
     from .design.stream.agreement import SiteRecipe
     from .estimation.convergence import Convergence
     from .estimation.estimate import Control
@@ -59,6 +62,7 @@ __all__ = [
     "GroupingWarning",
     "IdentifiabilityWarning",
     "KenwardRoger",
+    "Known",
     "LinearMixedModel",
     "ManyFits",
     "MissingRowsWarning",
@@ -70,6 +74,7 @@ __all__ = [
     "PredictionWarning",
     "PriorWarning",
     "RankWarning",
+    "ReadingWarning",
     "RowProducts",
     "SamplingWarning",
     "SiteRecipe",
@@ -88,6 +93,7 @@ __all__ = [
     "plots",
     "power",
     "priors",
+    "read",
     "report",
     "residuals",
     "simulate_lmm",
@@ -109,6 +115,7 @@ _MODULES = {
     "GroupingWarning": "core.errors",
     "IdentifiabilityWarning": "core.errors",
     "KenwardRoger": "inference.kenward_roger",
+    "Known": "covariance.known",
     "LinearMixedModel": "model.lmm",
     "ManyFits": "inference.many_responses",
     "MissingRowsWarning": "core.errors",
@@ -120,6 +127,7 @@ _MODULES = {
     "PredictionWarning": "core.errors",
     "PriorWarning": "core.errors",
     "RankWarning": "core.errors",
+    "ReadingWarning": "core.errors",
     "RowProducts": "model.row_products",
     "SamplingWarning": "core.errors",
     "SiteRecipe": "design.stream.agreement",
@@ -137,6 +145,7 @@ _MODULES = {
     "parametric_bootstrap_test": "model.likelihood_ratio",
     "power": "inference.power.api",
     "priors": "bayes.priors",
+    "read": "core.reading.files",
     "report": "reporting.html",
     "residuals": "covariance.residual",
     "simulate_lmm": "inference.power.api",
@@ -152,11 +161,27 @@ _PUBLIC_MODULES = {"distributions", "plots", "priors", "residuals"}
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(_unknown(name))
     module = import_module(f"{__name__}.{_MODULES[name]}")
     value = module if name in _PUBLIC_MODULES else getattr(module, name)
     globals()[name] = value
     return value
+
+
+def _unknown(name: str) -> str:
+    """Return the message that the package has no such name, with the one to use."""
+    if name.startswith("_"):
+        return f"module {__name__!r} has no attribute {name!r}"
+    from .core.other_programs import MODULE, name_hint, names_for
+    from .model.lmm import LinearMixedModel
+    from .model.results import MixedResults
+
+    own = [public for public in __all__ if public.lower() == name.lower()] or MODULE.get(name.lower(), [])
+    ours = [own] if isinstance(own, str) else own
+    if not ours:
+        owners = {"lmm(...)": LinearMixedModel, "lmm(...).fit()": MixedResults}
+        ours = [f"{text}.{found}" for text, owner in owners.items() for found in names_for(owner, name)][:1]
+    return name_hint(__name__, name, ours, __all__)
 
 
 def __dir__() -> list[str]:

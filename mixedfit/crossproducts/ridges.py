@@ -2,7 +2,8 @@
 
 Consider grouping factors with the same groups of rows, such as id and name of the same subjects. Their covariances Ω
 enter the likelihood only through z Ω zᵀ, where z has the columns of all their effects. If these columns are linearly
-dependent, there may be changes E ≠ 0 of Ω with z E zᵀ = 0. The likelihood is constant along them.
+dependent, there may be changes E ≠ 0 of Ω with z E zᵀ = 0. The likelihood is constant along them. Factors of which one
+has known relationships between its levels are told apart by these.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def confounded_with_residual(design: Design, f: int) -> list[tuple[ScaledCorrela
     identity matrix is among the changes of the covariance that the structure allows.
     """
     block = design.blocks[f]
-    if block.structure.linear:
+    if block.structure.linear or block.known is not None:
         return []
     if design.absent is not None:
         _refuse_few_rows(design, block)
@@ -110,7 +111,7 @@ def _same_partitions(blocks: Sequence[RandomBlock], rows: slice | IntArray) -> l
     for f, block in enumerate(blocks):
         for known in classes:
             first = blocks[known[0]]
-            if used[f] == used[known[0]]:
+            if used[f] == used[known[0]] and _same_relationships(first, block):
                 pairs = first.codes[rows] * np.int64(block.levels) + block.codes[rows]
                 if np.unique(pairs).size == used[f]:
                     known.append(f)
@@ -118,6 +119,11 @@ def _same_partitions(blocks: Sequence[RandomBlock], rows: slice | IntArray) -> l
         else:
             classes.append([f])
     return classes
+
+
+def _same_relationships(one: RandomBlock, other: RandomBlock) -> bool:
+    """Return whether the levels of two blocks are independent, or have the same relationships, in both."""
+    return one.known is None if other.known is None else other.known.equals(one.known)
 
 
 def _unidentified(blocks: Sequence[RandomBlock], parts: Sequence[Array]) -> list[BoolArray]:

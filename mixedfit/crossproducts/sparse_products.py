@@ -45,6 +45,9 @@ class SparsePattern:
         Nodes that occur with each level of the first factor, as compressed sparse rows.
     slot_ptr, slots : ndarray of int64
         Block of each pair of these nodes.
+    prior : (ndarray of int64, ndarray) or None
+        Places and values of the lower triangle of D, the inverse of the relative covariance of all random effects but
+        for λ; None for the identity.
     """
 
     ptr: IntArray
@@ -58,6 +61,7 @@ class SparsePattern:
     cells: IntArray
     slot_ptr: IntArray
     slots: IntArray
+    prior: tuple[IntArray, Array] | None = None
 
     def places(self) -> tuple[IntArray, IntArray, BoolArray]:
         """Return row and column of each stored value, and whether it is in a diagonal block."""
@@ -132,6 +136,12 @@ class SparseGram:
             self.blocks,
             self.sides,
         )
+
+    def matrix(self) -> Array:
+        """Return the products of the tail with itself, shape (q, q)."""
+        indptr, indices, source = self.layout
+        shape = (indptr.size - 1,) * 2
+        return np.asarray(sparse.csr_array((self.blocks[source], indices, indptr), shape=shape).toarray())
 
     def diagonal(self) -> Array:
         """Return the squared norms of all tail columns, shape (q,)."""

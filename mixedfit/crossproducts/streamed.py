@@ -146,6 +146,7 @@ def products_from(
         basis=basis,
         log_weights=log_weights,
         unidentified=unidentified_elements(design),
+        known=tuple(block.known for block in design.blocks),
     )
 
 

@@ -16,6 +16,7 @@ from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import GroupingWarning, IdentifiabilityWarning, MissingRowsWarning, ModelError, warn
 from mixedfit.core.lazy import lazy
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
+from mixedfit.covariance.known import Known
 from mixedfit.covariance.residual import ResidualStructure
 from mixedfit.covariance.residual.model import ResidualModel
 from mixedfit.formula.parse import GroupingFactor, ParsedFormula, RandomTerm, random_key
@@ -23,12 +24,14 @@ from mixedfit.formula.parse import GroupingFactor, ParsedFormula, RandomTerm, ra
 from .absent import AbsentRows
 from .excluded import Excluded, Table
 from .grouping import Grouping, interact, warn_of_measurements
+from .known_levels import check_known, check_tells_apart, on_known_levels
 from .model_frame import Missing, ModelFrame, build_frame, names_by_part
 from .model_matrix import Matrices, evaluate
 from .one_level import one_level_grouping
 from .places import place_effects, structure_of
 from .recipe import Recipe, make_recipe
 from .residual_rows import bind_residual, check_beside_random_terms
+from .residual_ties import tied_parameters
 from .wrong_values import listed_counts, numbers_as_text, stray_text
 
 __all__ = [
@@ -63,6 +66,8 @@ class RandomBlock:
     sources : tuple of str, length k or 0
         Term left of the bar that each effect is a column of; the columns of a factor or polynomial have the same.
         Empty: each effect is a term of its own.
+    known : Known or None
+        Relationships of the levels, which `grouping` then has in the same order, with and without rows.
     """
 
     grouping: Grouping
@@ -71,6 +76,7 @@ class RandomBlock:
     structure: BlockDiagonal
     term_sizes: tuple[int, ...]
     sources: tuple[str, ...] = ()
+    known: Known | None = None
 
     @property
     def name(self) -> str:
@@ -218,6 +224,7 @@ def build_design(
     missing: Missing = "drop",
     context: Mapping[str, Any] | None = None,
     residual: ResidualStructure | None = None,
+    known: Mapping[str, Known] | None = None,
 ) -> Design:
     """Return the design of a parsed formula and data.
 
@@ -234,6 +241,8 @@ def build_design(
         Additional functions and constants for the formula.
     residual : ResidualStructure, optional
         Structure of the residual covariance.
+    known : mapping of str to Known, optional
+        Relationships of the levels of grouping factors.
 
     Returns
     -------
@@ -255,6 +264,7 @@ def build_design(
     GroupingWarning
         If a grouping column holds fractional numbers.
     """
+    related = check_known(known, parsed, residual)
     further = () if residual is None else residual.columns
     frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing, further=further)
     if missing == "drop":
@@ -263,7 +273,7 @@ def build_design(
     values = evaluate(parsed, frame, context or {})
     check_effect_names("the fixed part", values.x_names)
     total_offset = add_offsets(frame.offset, values.offsets)
-    blocks, groups = random_blocks(parsed, frame, values)
+    blocks, groups = random_blocks(parsed, frame, values, related)
     recipe = make_recipe(parsed, frame, values, groups, offset=offset, context=context or {})
     return Design(
         formula=parsed,
@@ -328,15 +338,9 @@ def _residual(
             f"{structure}: the fixed factor {name!r} has too many levels to be fitted with a residual structure. "
             f"Make it random, (1 | {name})."
         )
-    own = next((b for b in blocks if not b.structure.linear), None)
-    if own is not None:
-        raise ModelError(
-            f"{structure}: a residual structure is not available yet beside random effects with a covariance structure "
-            f"of their own, here of {own.name}. Write them as (… | {own.name}) or leave one of the two out."
-        )
     model = bind_residual(structure, frame, [block.grouping for block in blocks], int(values.y.size))
     check_beside_random_terms(model, [(block.grouping, block.effects) for block in blocks])
-    return model
+    return replace(model, tied=tied_parameters(model, blocks, frame.weights, int(values.y.size)))
 
 
 def add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:
@@ -346,7 +350,7 @@ def add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:
 
 
 def random_blocks(
-    parsed: ParsedFormula, frame: ModelFrame, values: Matrices
+    parsed: ParsedFormula, frame: ModelFrame, values: Matrices, known: Mapping[str, Known]
 ) -> tuple[tuple[RandomBlock, ...], list[tuple[GroupingFactor, Grouping, list[Any]]]]:
     """Return the blocks by decreasing number of levels, one for all terms of a grouping factor.
 
@@ -355,13 +359,29 @@ def random_blocks(
     terms: dict[frozenset[str], list[RandomTerm]] = {}
     for term in parsed.random:
         terms.setdefault(frozenset(term.group.columns), []).append(term)
-    blocks = [(_one_block(group, frame, values, parsed.source), group) for group in terms.values()]
+    alone = len(terms) == 1
+    blocks = [
+        (
+            _one_block(group, frame, values, parsed.source, known.get(group[0].group.name), alone=alone),
+            group,
+        )
+        for group in terms.values()
+    ]
     blocks.sort(key=lambda pair: -pair[0].levels)
     groups = [(g[0].group, b.grouping, [part for term in g for part in term.parts]) for b, g in blocks]
     return tuple(block for block, _ in blocks), groups
 
 
-def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices, source: str) -> RandomBlock:
+def _one_block(
+    terms: Sequence[RandomTerm],
+    frame: ModelFrame,
+    values: Matrices,
+    source: str,
+    known: Known | None,
+    *,
+    alone: bool,
+) -> RandomBlock:
+    """Return the block of all terms of one grouping factor; `alone`: there is no other one."""
     group = terms[0].group
     for column in group.columns:
         warn_of_measurements(column, frame.columns[column])
@@ -380,14 +400,16 @@ def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices,
             sources += own
             arrays.append(z)
             if term.structure:
-                parts.append(structure_of(term, z, frame.columns, grouping, source))
+                parts.append(structure_of(term, z, frame.columns, grouping, source, alone=alone))
                 continue
             widths = [len(names)] if term.correlated else [len(list(run)) for _, run in groupby(own)]
             parts += [Unstructured(k) if term.correlated else Diagonal(k) for k in widths]
     check_effect_names(f"the random effects of {group.name!r}", effects)
     z = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
     sizes = tuple(part.k for part in parts)
-    return RandomBlock(grouping, tuple(effects), z, BlockDiagonal(tuple(parts)), sizes, tuple(sources))
+    if known is not None:
+        grouping = on_known_levels(grouping, known)
+    return RandomBlock(grouping, tuple(effects), z, BlockDiagonal(tuple(parts)), sizes, tuple(sources), known)
 
 
 def check_identifiable(design: Design, sigma: float | None) -> None:
@@ -418,6 +440,9 @@ def check_identifiable(design: Design, sigma: float | None) -> None:
     if sigma is not None:
         return
     for block, levels in zip(design.blocks, used, strict=True):
+        if block.known is not None:
+            check_tells_apart(block.grouping, block.known, design.counted, equal_weights=not unequal)
+            continue
         most = max((p.k for p in block.structure.parts if p.linear), default=1)
         if levels >= n and unequal:
             warn(

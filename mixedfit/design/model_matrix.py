@@ -15,6 +15,7 @@ from formulaic.errors import FormulaicError
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import DataError, FormulaError, ModelError, nearest, shown
+from mixedfit.core.format import count_noun
 from mixedfit.formula.parse import ParsedFormula, random_key
 from mixedfit.formula.r_syntax import hint
 
@@ -366,8 +367,9 @@ def check_finite(names: tuple[str, ...], values: Array, frame: ModelFrame, what:
         return
     row, column = (int(i[0]) for i in np.nonzero(bad))
     raise DataError(
-        f"{what}, {names[column]!r}, is {values[row, column]} in {int(bad.any(axis=1).sum())} row(s) (first: row "
-        f"{shown(frame.index[row])}); expected finite numbers. Check the transformation or remove these rows."
+        f"{what}, {names[column]!r}, is {values[row, column]} in {count_noun(int(bad.any(axis=1).sum()), 'row')} "
+        f"(first: row {shown(frame.index[row])}); expected finite numbers. Check the transformation or "
+        "remove these rows."
     )
 
 
@@ -379,8 +381,12 @@ def _evaluation_error(parsed: ParsedFormula, error: Exception) -> FormulaError:
     missing = re.search(r"name '(\w+)' is not defined", message)
     known = [*CONTEXT, "log", "exp", "poly", "bs", "ns", "scale", "center", "C", "I", "Q"]
     advice = hint(found.group(1)) if found else ""
-    if missing and not advice:
-        advice = nearest(missing.group(1), known)
+    if missing:
+        name = missing.group(1)
+        message = f"{name!r} is not a column of the data, nor a known function."
+        advice = advice or (f"{nearest(name, known)} " if nearest(name, known) else "") + (
+            f"A function or constant of your own is given to lmm as context={{{name!r}: {name}}}."
+        )
     return FormulaError(
         f"the formula cannot be evaluated: {message}",
         source=parsed.source,

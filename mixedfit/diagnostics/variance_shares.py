@@ -16,6 +16,7 @@ import pandas as pd
 from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.lazy import lazy
 from mixedfit.core.options import check_level, check_one_of
+from mixedfit.covariance import ScaledCorrelation
 from mixedfit.design.columns import (
     centred_fixed,
     counted_rows,
@@ -24,8 +25,9 @@ from mixedfit.design.columns import (
     mean_inverse_weight,
 )
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.parameters import variance_parameters
+from mixedfit.estimation.parameters import Parameter, parameters_of
 from mixedfit.inference.bootstrap.bootstrap import bootstrap
+from mixedfit.inference.structured.random_part import structure_in_units
 from mixedfit.inference.vcov_varpar import vcov_varpar
 
 __all__ = ["Interval", "Shares", "share_table"]
@@ -87,6 +89,30 @@ class Shares:
         return mean_inverse_weight(self.fit.design)
 
     @lazy
+    def _factor_slopes(self) -> Array:
+        """Derivatives of `residual_factor` in the residual parameters, shape (parameters,)."""
+        residual, weights = self.fit.residual, self.fit.design.weights
+        if residual is None:
+            return np.zeros(0)
+        squares = residual.multipliers**2 if weights is None else residual.multipliers**2 / weights
+        slopes = np.zeros(residual.model.n_parameters)
+        for law, here in zip(residual.model.variances, residual.model.slices[1:], strict=True):
+            slopes[here] = 2.0 * squares @ law.slopes(residual.x[here]) / squares.size
+        natural = residual.model.natural_slopes(residual.x)
+        return np.asarray(np.linalg.lstsq(natural.T, slopes, rcond=None)[0])
+
+    def _structure_slope(self, parameter: Parameter) -> float:
+        """Return the derivative of a factor's variance in a natural parameter of a structure, a variance if an SD."""
+        for part, t, e in self.fit.design.blocks[parameter.block].structure.slices():
+            if isinstance(part, ScaledCorrelation) and t.start <= parameter.place < t.stop:
+                theta, at = structure_in_units(self.fit, parameter.block, t, part), parameter.place - t.start
+                values, natural = part.natural(theta)
+                slopes = np.einsum("aij,ij->a", part.directions(theta), self.products[parameter.block][e, e])
+                slope = float(np.linalg.lstsq(natural.T, slopes, rcond=None)[0][at])
+                return slope / (2.0 * values[at]) if parameter.kind == "sd" and values[at] else slope
+        raise AssertionError("a natural parameter belongs to a structure")
+
+    @lazy
     def components(self) -> Array:
         """Variances of fixed effects, factors and residual, means over the rows, shape (factors + 2,)."""
         random = [np.sum(own * omega) for own, omega in zip(self.products, self.fit.omega, strict=True)]
@@ -96,12 +122,16 @@ class Shares:
     def slopes(self) -> tuple[Array, Array]:
         """∂components/∂(variances and covariances, σ², β), and the covariance of the latter; NaN on the boundary."""
         fit = self.fit
-        parameters = variance_parameters(fit.design, with_sigma=fit.held_sigma is None)
+        parameters = [p for p in parameters_of(fit) if p.kind != "fixed"]
         covariance = vcov_varpar(fit, scale="variance", joint=True).to_numpy()
         out = np.zeros((len(self.components), covariance.shape[0]))
         for i, p in enumerate(parameters):
             if p.kind == "sigma":
                 out[-1, i] = self.residual_factor
+            elif p.kind == "residual":
+                out[-1, i] = fit.sigma**2 * self._factor_slopes[p.first]
+            elif p.place >= 0:
+                out[1 + p.block, i] = self._structure_slope(p)
             else:
                 own = self.products[p.block]
                 out[1 + p.block, i] = own[p.first, p.second] * (1.0 if p.first == p.second else 2.0)

@@ -351,12 +351,15 @@ def fit_design(
     *,
     reml: bool = True,
     start: Array | None = None,
+    start_residual: Array | None = None,
     sigma: float | None = None,
     control: Control | None = None,
     report: Callable[[int, float], None] | None = None,
     seconds: float = 0.0,
 ) -> Fit:
     """Return the REML or ML fit of a design; `seconds`, the time to build it, goes into `Fit.timing`.
+
+    The search starts from `start` for θ and `start_residual` for the residual parameters, if they are given.
 
     Raises
     ------
@@ -372,8 +375,9 @@ def fit_design(
         products_of(design)  # sums the rows, if that has not been done yet
     check_identifiable(design, sigma)
     if design.residual is not None:
-        return _fit_residual(design, reml, sigma, control, (start, None), report, seconds)
-    with blas_threads(1, design.n * (design.X.shape[1] + 1)):
+        return _fit_residual(design, reml, sigma, control, (start, start_residual), report, seconds)
+    columns = design.X.shape[1] + 1 + sum(block.k for block in design.blocks)
+    with blas_threads(1, design.n * columns):
         cross = products_of(design)
     timing = {"design": seconds, "cross_products": perf_counter() - begun}
     return _estimated(design, cross, reml, start, sigma, control, report, timing)
@@ -438,6 +442,8 @@ def refit_design(fit: Fit, y: Array) -> Fit:
 def _ridge_names(design: Design, cross: CrossProducts, sigma: float | None) -> list[str]:
     """Return the effects whose variances a ridge of the likelihood moves, such as ``(Intercept) | id``."""
     names = []
+    if design.residual is not None:
+        return list(dict.fromkeys(tie.words for tie in design.residual.tied[int(sigma is not None)]))
     for f, (block, moved) in enumerate(zip(design.blocks, cross.unidentified, strict=True)):
         own = np.diag(moved).copy()
         for part, here in confounded_with_residual(design, f):
@@ -459,7 +465,10 @@ def _estimated(
     timing: dict[str, float],
 ) -> Fit:
     begun = perf_counter()
-    largest = max(cross.gram.size, cross.first.border.size) if cross.sparse is None else np.inf
+    compiled = (
+        cross.sparse is None and not cross.has_known
+    )  # LAPACK's inverses use threads for smaller matrices too
+    largest = max(cross.gram.size, cross.first.border.size) if compiled else np.inf
     with blas_threads((control or Control()).blas_threads, largest):
         outcome = estimate(
             cross,

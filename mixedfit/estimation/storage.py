@@ -26,6 +26,7 @@ from mixedfit.covariance import (
     structure_from,
     structure_record,
 )
+from mixedfit.covariance.known import Known
 from mixedfit.crossproducts.summed import SummedRows, products_of, settled_design, sum_rows
 from mixedfit.design.absent import AbsentRows
 from mixedfit.design.design import Design, ManyLevelFactor, RandomBlock
@@ -105,6 +106,8 @@ def design_arrays(design: Design) -> dict[str, Any]:
     for f, block in enumerate(design.blocks):
         arrays[f"codes{f}"] = block.codes
         arrays[f"z{f}"] = block.z
+        if block.known is not None:
+            arrays |= _known_arrays(f, block.known)
     for f, factor in enumerate(design.many):
         arrays[f"many{f}"] = factor.grouping.codes
     return arrays
@@ -137,6 +140,7 @@ def design_header(design: Design) -> dict[str, Any]:
                 for part in block.structure.parts
             ],
             "sources": block.sources,
+            **_known_header(block.known),
         }
         for block in design.blocks
     ]
@@ -159,6 +163,13 @@ def design_header(design: Design) -> dict[str, Any]:
         "many": many,
         "recipe": None if design.recipe is None else pack(design.recipe),
     }
+
+
+def _known_header(known: Known | None) -> dict[str, Any]:
+    if known is None:
+        return {}
+    own = {} if known.inbreeding is None else {"inbreeding": known.inbreeding.tolist()}
+    return {"known": known.is_inverse, **own}
 
 
 def _pack_rows(index: pd.Index[Any]) -> dict[str, Any]:
@@ -213,13 +224,32 @@ def _structure(record: Sequence[Any]) -> CovarianceStructure:
     return Unstructured(record[1]) if record[0] == "linear" else Diagonal(record[1])
 
 
-def _block(stored: Mapping[str, Any], codes: Array, z: Array) -> RandomBlock:
+def _known_arrays(f: int, known: Known) -> dict[str, Any]:
+    """Return the arrays of the relationships of a block."""
+    if not known.is_sparse:
+        return {f"known{f}": known.given}
+    own = known.given
+    return {f"known{f}_{name}": getattr(own, name) for name in ("data", "indices", "indptr")}
+
+
+def _known_matrix(f: int, arrays: Mapping[str, Array]) -> Any:
+    """Return the matrix that `_known_arrays` stored, or None."""
+    if f"known{f}_data" not in arrays:
+        return arrays.get(f"known{f}")
+    parts = tuple(arrays[f"known{f}_{name}"] for name in ("data", "indices", "indptr"))
+    return sparse.csc_array(parts, shape=(parts[2].size - 1,) * 2)
+
+
+def _block(stored: Mapping[str, Any], codes: Array, z: Array, known: Any) -> RandomBlock:
     parts = tuple(_structure(record) for record in stored["terms"])
     own = codes.astype(np.int64) if isinstance(codes, np.ndarray) else codes
     labels = tuple(map(unpack_index, stored.get("parts", ())))
     grouping = Grouping(stored["name"], own, unpack_index(stored["levels"]), labels)
     sizes, sources = tuple(p.k for p in parts), tuple(stored.get("sources", ()))
-    return RandomBlock(grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), sizes, sources)
+    related = None if known is None else Known(known, grouping.levels.tolist(), inverse=stored["known"])
+    if related is not None and "inbreeding" in stored:
+        related.inbreeding = pd.Series(stored["inbreeding"], index=grouping.levels, name="inbreeding")
+    return RandomBlock(grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), sizes, sources, related)
 
 
 def _many(stored: Mapping[str, Any], codes: Array) -> ManyLevelFactor:
@@ -292,7 +322,10 @@ def unpack_summed(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Sum
 
 def read_design(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Design:
     """Return the design stored in a header and arrays."""
-    blocks = [_block(b, arrays[f"codes{f}"], arrays[f"z{f}"]) for f, b in enumerate(header["blocks"])]
+    blocks = [
+        _block(b, arrays[f"codes{f}"], arrays[f"z{f}"], _known_matrix(f, arrays))
+        for f, b in enumerate(header["blocks"])
+    ]
     many = [_many(m, arrays[f"many{f}"]) for f, m in enumerate(header["many"])]
     parsed = parse_formula(header["formula"], expand=header.get("expand", "levels"))
     x_names = tuple(header["x_names"])

@@ -6,7 +6,7 @@ the whitened rows plus log|R|. By the envelope theorem its derivative in x is th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +25,7 @@ from mixedfit.likelihood.criterion import Criterion
 from mixedfit.likelihood.row_roots import row_roots
 
 from .bfgs import Minimum, minimise_bfgs
+from .condensed_rows import condensed
 from .effects import coefficients_of, modes_of
 from .estimate import Control, Estimate, estimate
 from .residual_verdict import residual_verdict
@@ -69,6 +70,15 @@ def whitened_rows(raw: Design, root: ResidualRoot, log_weights: float) -> tuple[
     return design, replace(cross, log_weights=log_weights - root.logdet)
 
 
+VANISHED = 1e-8
+"""Ratio of standard deviations at which a search ends."""
+
+NO_RESIDUAL = 1e-9
+"""Share of the least-squares residual variance below which rounding decides on the criterion."""
+
+FAR = 1.5
+"""Distance of further starts, for searches that end where σ is 0."""
+
 MANY_ROWS = 5_000
 """Rows above which a search has one start: criteria of small data have several minima."""
 
@@ -103,6 +113,10 @@ class Whitened:
         return np.exp(logs) if logs.ndim else np.ones(self.design.n)
 
 
+FLAT = 1e-6
+"""Share of the information in a direction, relative to single parameters, below which it says nothing about steps."""
+
+
 class WhitenedPoint:
     """The criterion at one x, minimised over θ.
 
@@ -112,11 +126,16 @@ class WhitenedPoint:
         Infinite where R is not positive definite.
     """
 
-    def __init__(self, search: WhitenedSearch, x: Array, start: Array | None) -> None:
+    def __init__(
+        self, search: WhitenedSearch, x: Array, start: Array | None, *, condensed: bool = False
+    ) -> None:
         self.search, self.x, self.value = search, x, float("inf")
+        raw, model = (search.raw, search.model) if not condensed or search.fewer is None else search.fewer
+        self.raw = raw
         try:
-            self.root = search.model.root(x)
-            self.design, self.cross = whitened_rows(search.raw, self.root, search.log_weights)
+            self.root = model.root(x)
+            self.design, cross = whitened_rows(raw, self.root, search.log_weights)
+            self.cross = replace(cross, n=search.raw.n)
         except (FloatingPointError, ModelError, np.linalg.LinAlgError):
             return
         try:
@@ -125,15 +144,40 @@ class WhitenedPoint:
             return
         self.value = self.estimate.evaluation.value
 
+    @property
+    def has_residual(self) -> bool:
+        """Whether the residual variance is above 0: where it is not, the criterion hardly depends on x."""
+        if not np.isfinite(self.value) or self.search.sigma is not None:
+            return True
+        return float(self.estimate.evaluation.tail.prss) / self.cross.n > NO_RESIDUAL
+
     @lazy
     def gradient(self) -> Array:
         """∂d/∂x, shape (parameters,)."""
         search, cross = self.search, self.cross
         evaluation = Criterion(cross, search.structures, search.reml, search.sigma)(self.estimate.theta)
-        rest = search.raw.y - search.raw.X[:, cross.fixed.kept] @ coefficients_of(cross, evaluation)
-        for block, own in zip(search.raw.blocks, modes_of(search.raw, cross, evaluation), strict=True):
+        raw = self.raw
+        rest = raw.y - raw.X[:, cross.fixed.kept] @ coefficients_of(cross, evaluation)
+        for block, own in zip(raw.blocks, modes_of(raw, cross, evaluation), strict=True):
             rest = rest - np.einsum("ik,ik->i", block.z, own[block.codes])
-        return self.root.slope(row_roots(search.raw, cross, evaluation, rest))
+        return self.root.slope(row_roots(raw, cross, evaluation, rest))
+
+    @lazy
+    def metric(self) -> Array | None:
+        """Inverse of the information on x of rows without random effects; None where it is not positive definite."""
+        information = self.search.model.root(self.x).information(self.search.sigma is None)
+        size = np.sqrt(np.abs(np.diag(information)))
+        if not (np.all(np.isfinite(information)) and np.all(size > 0)):
+            return None
+        values, vectors = np.linalg.eigh(information / np.outer(size, size))
+        if values[0] < FLAT:
+            return None
+        scaled = vectors / size[:, None]
+        return np.asarray((scaled / values) @ scaled.T)
+
+
+def _metric(point: WhitenedPoint) -> Array | None:
+    return point.metric
 
 
 class WhitenedSearch:
@@ -153,6 +197,7 @@ class WhitenedSearch:
     ) -> None:
         self.model, self.reml, self.sigma, self.control = model, reml, sigma, control
         self.raw = raw_design(design)
+        self.fewer = condensed(self.raw, model)
         self.log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
         self.structures = tuple(block.structure for block in design.blocks)
         self.names = [block.name for block in design.blocks]
@@ -161,8 +206,11 @@ class WhitenedSearch:
         self.lowest = np.inf
 
     def runs_away(self, x: Array) -> bool:
-        """Return whether a range is beyond what the data can tell from infinity."""
-        return any(p.value >= p.runaway for p in self.model.natural(x))
+        """Return whether a range is beyond what the data can tell from infinity, or a ratio of SDs from 0."""
+        return any(
+            p.value >= p.runaway or (p.lower == 0.0 and np.isinf(p.upper) and p.value < VANISHED)
+            for p in self.model.natural(x)
+        )
 
     def inner(self, design: Design, cross: CrossProducts, start: Array | None) -> Estimate:
         """Return θ̂ for whitened rows."""
@@ -179,7 +227,7 @@ class WhitenedSearch:
 
     def __call__(self, x: Array) -> WhitenedPoint:
         """Return the criterion at x, searching θ from the best found so far."""
-        point = WhitenedPoint(self, x, self.theta)
+        point = WhitenedPoint(self, x, self.theta, condensed=True)
         if point.value < self.lowest:
             self.lowest, self.theta = point.value, point.estimate.theta
         return point
@@ -246,6 +294,27 @@ def _lowest(
     model = search.model
     further = model.further_starts if search.raw.n <= MANY_ROWS else []
     starts = [start] if start is not None else [_first_start(search), *further]
+    found = _minima(search, starts, report)
+    if found and not any(m.point.has_residual for m in found):
+        moves = FAR * np.eye(model.n_parameters)
+        found += _minima(search, [starts[0] + sign * move for move in moves for sign in (1, -1)], report)
+    if not found:
+        raise ModelError(
+            f"the likelihood with {model.structure} cannot be computed at its starting values: the fixed effects "
+            "reproduce the response, or numbers are too large. Rescale, or simplify the model."
+        )
+    inside = [m for m in found if m.reached and not search.runs_away(m.x)]
+    inside = [m for m in inside if m.point.has_residual] or inside  # rounding decides where σ is 0
+    best = min(inside or found, key=lambda m: m.point.value)
+    agreed = sum(m.reached and abs(m.point.value - best.point.value) <= 1e-4 for m in found)
+    deeper = [best.point.value - m.point.value for m in found if m.point.has_residual]
+    return best, (len(found), agreed), max([0.0, *deeper])
+
+
+def _minima(
+    search: WhitenedSearch, starts: Sequence[Array], report: Callable[[int, float], None] | None
+) -> list[Minimum[WhitenedPoint]]:
+    """Return the minima that searches from starts reach; none from starts at which the criterion is not finite."""
     found: list[Minimum[WhitenedPoint]] = []
     for own in starts:
         search.theta, search.lowest = search.given, np.inf
@@ -255,6 +324,7 @@ def _lowest(
                     search,
                     own,
                     scale=2.0 / search.raw.n,
+                    metric=_metric,
                     max_evaluations=search.control.max_evaluations,
                     beyond=search.runs_away,
                     report=report,
@@ -262,20 +332,14 @@ def _lowest(
             )
         except FloatingPointError:
             continue
-    if not found:
-        raise ModelError(
-            f"the likelihood with {model.structure} cannot be computed at its starting values: the fixed effects "
-            "reproduce the response, or numbers are too large. Rescale, or simplify the model."
-        )
-    inside = [m for m in found if m.reached and not search.runs_away(m.x)]
-    best = min(inside or found, key=lambda m: m.point.value)
-    agreed = sum(m.reached and abs(m.point.value - best.point.value) <= 1e-4 for m in found)
-    lowest = min(m.point.value for m in found)
-    return best, (len(found), agreed), max(best.point.value - lowest, 0.0)
+    return found
 
 
 ROUNDS = 100
 """Rounds after which fitted values that do not settle are taken as they are, and the fit as not converged."""
+
+ROUNDS_OF_STARTS = 3
+"""Largest number of searches from lower values of θ."""
 
 SETTLED = 1e-8
 """Change of fitted values, as a share of their spread, at which they have settled."""
@@ -305,13 +369,49 @@ def _fixed_point(
     for _ in range(ROUNDS):
         search.model = with_fitted(search.model, held)
         search.lowest = np.inf
-        found = minimise_bfgs(search, found.x, scale=2.0 / search.raw.n, tolerance=1e-12, report=report)
+        found = minimise_bfgs(
+            search, found.x, scale=2.0 / search.raw.n, metric=_metric, tolerance=1e-12, report=report
+        )
         evaluations += found.evaluations
         fresh = _fitted(design, found.point)
         if float(np.abs(fresh - held).max()) <= SETTLED * max(float(np.std(fresh)), 1e-300):
             return replace(found, evaluations=evaluations)
         held = fresh
     return replace(found, evaluations=evaluations, reached=False)
+
+
+def _on_all_rows(search: WhitenedSearch, best: Minimum[WhitenedPoint]) -> Minimum[WhitenedPoint]:
+    """Return the minimum with the point of all rows, where the search used condensed ones."""
+    if search.fewer is None:
+        return best
+    return replace(best, point=WhitenedPoint(search, best.x, best.point.estimate.theta))
+
+
+def _finished(
+    search: WhitenedSearch, best: Minimum[WhitenedPoint], report: Callable[[int, float], None] | None
+) -> tuple[Minimum[WhitenedPoint], Estimate]:
+    """Return the minimum and θ̂ there; if another start of θ has a lower criterion, x is searched again from it."""
+
+    def final_at(minimum: Minimum[WhitenedPoint]) -> Estimate:
+        known = minimum.point.estimate
+        if not minimum.point.has_residual:  # rounding would decide between starts
+            return known
+        found = search.finished(minimum.point, known.theta if search.structures else None)
+        return known if known.evaluation.value < found.evaluation.value - 1e-6 else found
+
+    best = _on_all_rows(search, best)
+    evaluations, final = best.evaluations, final_at(best)
+    for _ in range(0 if search.model.of_fitted or not best.x.size else ROUNDS_OF_STARTS):
+        if not final.evaluation.value < best.point.value - 1e-6:
+            break
+        search.theta, search.lowest = final.theta, np.inf
+        scale, most = 2.0 / search.raw.n, search.control.max_evaluations
+        best = minimise_bfgs(
+            search, best.x, scale=scale, max_evaluations=most, beyond=search.runs_away, report=report
+        )
+        best = _on_all_rows(search, best)
+        evaluations, final = evaluations + best.evaluations, final_at(best)
+    return replace(best, evaluations=evaluations), final
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,8 +464,8 @@ def fit_whitened(
     if model.of_fitted:
         best = _fixed_point(search, design, best, report)
         model = search.model
+    best, final = _finished(search, best, report)
     point = best.point
-    final = search.finished(point, point.estimate.theta if search.structures else None)
-    convergence = residual_verdict(final.convergence, model, best, deeper)
+    convergence = residual_verdict(final.convergence, model, best, deeper, search.control.max_evaluations)
     final = replace(final, convergence=convergence, starts=starts, agreed=agreed)
     return WhitenedEstimate(Whitened(best.x, model, point.design), point.cross, final)

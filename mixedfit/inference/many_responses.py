@@ -218,7 +218,7 @@ def _fit_block(
         refit_block(search, sample, these, out, stop)
     for r, i in stoppable(these, stop):
         if out.status[i] == UNDONE and finite[r]:
-            refit_one(fit, sample, r, i, out, None)
+            refit_one(fit, sample, r, i, out, stop=stop)
     for bad in np.flatnonzero(~finite):
         out.fail(these[int(bad)], "the response has missing or infinite values")
     return sample

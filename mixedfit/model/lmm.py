@@ -6,6 +6,7 @@ text → ParsedFormula → Design → CrossProducts → Criterion → optimum �
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,8 +16,10 @@ import numpy as np
 from mixedfit.bayes.distributions import Distribution, Normal
 from mixedfit.core.errors import ConvergenceWarning, GroupingWarning, ModelError, RankWarning, warn
 from mixedfit.core.linalg import blas_threads
+from mixedfit.core.other_programs import Hinted, hinted, names_for
 from mixedfit.core.progress import Progress
-from mixedfit.covariance.residual import ResidualStructure
+from mixedfit.covariance.known import Known
+from mixedfit.covariance.residual import ResidualStructure, VarIdent
 from mixedfit.crossproducts.streamed import summed_rows
 from mixedfit.crossproducts.summed import sum_rows, summed_part
 from mixedfit.design.design import Design, build_design
@@ -27,6 +30,7 @@ from mixedfit.design.stream.build import row_report, streamed_design
 from mixedfit.design.stream.source import RowSource, is_source, open_source
 from mixedfit.estimation.estimate import Control
 from mixedfit.estimation.fit import Fit, fit_design
+from mixedfit.estimation.known_support import refuse_known
 from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
 
@@ -37,11 +41,12 @@ if TYPE_CHECKING:
     from mixedfit.bayes.posterior import Posterior
     from mixedfit.bayes.prior_predictive import PriorPredictive
     from mixedfit.inference.many_responses import ManyFits
+    from mixedfit.reporting.explain import Explanation
 
 __all__ = ["LinearMixedModel", "lmm"]
 
 
-class LinearMixedModel:
+class LinearMixedModel(Hinted):
     """A linear mixed model on data, ready to be fitted: y = Xβ + Zb + ε.
 
     Made by `lmm`.
@@ -63,11 +68,15 @@ class LinearMixedModel:
         self._seconds = seconds
         self._data = data
 
-    def __getattr__(self, name: str) -> Any:
-        advice = ""
-        if not name.startswith("_") and hasattr(MixedResults, name):
-            advice = " The model is not fitted yet: call .fit() first."
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.{advice}")
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if not name.startswith("_") and (ours := names_for(MixedResults, name)):
+                raise AttributeError(
+                    f"LinearMixedModel has no {name!r}. The model is not fitted yet: call .fit() first, then "
+                    f".{ours[0]}."
+                )
+            return super().__getattr__(name)
 
     def __repr__(self) -> str:
         return f"<LinearMixedModel: {self.formula.source!r}, {self.design.n} rows>"
@@ -213,6 +222,36 @@ class LinearMixedModel:
         with blas_threads(1):
             return RowProducts(sum_rows(self.design))
 
+    def explain(self, reml: bool = True, *, sigma: float | None = None) -> Explanation:
+        """Return the model in words and as equations; nothing is fitted.
+
+        Parameters
+        ----------
+        reml, sigma
+            As of `fit`.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).explain()
+        Formula: Yield ~ 1 + (1 | Batch)
+        <BLANKLINE>
+        The response is Yield, in 30 rows, 6 levels of Batch. The fixed part is one mean for all rows.
+        Each level of Batch has its own mean, which differs from the common one by a random intercept. The
+        residual is independent between rows and normal, with one variance. Parameters are estimated by
+        restricted maximum likelihood (REML). To be estimated: 1 fixed effect, 1 parameter of random
+        effects and σ.
+        <BLANKLINE>
+          Yield[i] = β0
+          + b0[Batch[i]]
+          + ε[i]
+          b0 of each Batch ~ N(0, ω²)
+          ε[i] ~ N(0, σ²)
+        """
+        from mixedfit.reporting.explain import explain
+
+        return explain(self.design, reml=reml, sigma=sigma)
+
     def gibbs(
         self,
         priors: Mapping[str, Any] | None = None,
@@ -258,7 +297,8 @@ class LinearMixedModel:
             Distribution of each level's effects, of scale Ω; what a mapping leaves out is normal.
         sigma : str
             "common", or "by:g": the levels of a column g have a residual variance each, and those a distribution,
-            1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2), of which ν₀ and σ₀ are learnt (keys "nu0" and "sigma0" of the priors).
+            1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2), of which ν₀ and σ₀ are learnt (keys "nu0" and "sigma0" of the priors). A
+            model with the residual structure ``VarIdent("g")`` alone is sampled so; other structures are not sampled.
         progress : bool, optional
             Whether to show progress of more than two seconds; by default on a terminal. An interrupt keeps what has
             been drawn.
@@ -284,13 +324,10 @@ class LinearMixedModel:
         """
         from mixedfit.bayes.sampler.gibbs import gibbs
 
-        refuse_residual(
-            self.design,
-            "the sampler is",
-            'For an SD of each level of a column, leave it out and take sigma="by:column".',
-        )
+        refuse_known(self.design, "the sampler is", "It draws the levels' effects one by one. Fit by REML.")
+        design, sigma = self._by_level(sigma, "the sampler is")
         return gibbs(
-            self.design,
+            design,
             priors,
             draws=draws,
             tune=tune,
@@ -305,6 +342,27 @@ class LinearMixedModel:
             data=self._data,
             progress=progress,
         )
+
+    def _by_level(self, sigma: str, what: str) -> tuple[Design, str]:
+        """Return the design without residual structure and the option ``sigma``: ``VarIdent("g")`` alone is "by:g".
+
+        Raises
+        ------
+        ModelError
+            If the structure is another one, or `sigma` is given besides.
+        """
+        if self.design.residual is None:
+            return self.design, sigma
+        structure = self.design.residual.structure
+        if isinstance(structure, VarIdent):
+            if sigma == "common":
+                return replace(self.design, residual=None), f"by:{structure.by}"
+            raise ModelError(
+                f"sigma={sigma!r} is given beside {structure}, which has an SD for each level already; leave one out."
+            )
+        advice = "VarIdent, an SD for each level of a column, is sampled; fit() has the other structures."
+        refuse_residual(self.design, what, advice)
+        return self.design, sigma
 
     def prior_predictive(
         self,
@@ -347,9 +405,10 @@ class LinearMixedModel:
         """
         from mixedfit.bayes.prior_predictive import prior_predictive
 
-        refuse_residual(self.design, "prior predictive draws are")
+        refuse_known(self.design, "prior predictive draws are", "Use fit.simulate().")
+        design, sigma = self._by_level(sigma, "prior predictive draws are")
         return prior_predictive(
-            self.design,
+            design,
             priors,
             draws=draws,
             seed=seed,
@@ -360,6 +419,7 @@ class LinearMixedModel:
         )
 
 
+@hinted
 def lmm(
     formula: str,
     data: Any,
@@ -370,6 +430,7 @@ def lmm(
     expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
     residual: ResidualStructure | None = None,
+    known: Mapping[str, Known] | None = None,
     batch_rows: int | None = None,
     progress: bool | None = None,
     recipe: SiteRecipe | str | Path | None = None,
@@ -405,6 +466,9 @@ def lmm(
         Structure of the residual covariance: a correlation within groups such as ``AR1("time", "g")``, variance
         functions such as ``VarIdent("arm")``, or their product. By default residuals are independent with variance
         σ²/w. With weights the covariance is W^(−1/2) R W^(−1/2).
+    known : mapping of str to `mixedfit.Known`, optional
+        Known relationships between the levels of grouping factors, such as ``{"animal": mixedfit.Known(A)}``: their
+        random effects are b ~ N(0, Ω ⊗ A). Levels of A without rows, such as the ancestors in a pedigree, get BLUPs.
     batch_rows : int, optional
         Rows of a batch of a source; by default 262,144.
     progress : bool, optional
@@ -427,6 +491,11 @@ def lmm(
     begun = perf_counter()
     parsed = parse_formula(formula, expand=expand)
     if recipe is not None or is_source(data):
+        if known:
+            raise ModelError(
+                "known relationships between levels need the rows as one frame; here they are read in batches. Give "
+                "the frame, without recipe=."
+            )
         if residual is not None:
             raise ModelError(
                 f"{residual}: residual structures need all rows of a group together, and rows are read in batches. "
@@ -451,6 +520,7 @@ def lmm(
         missing=missing,
         context=context,
         residual=check_structure(residual),
+        known=known,
     )
     return LinearMixedModel(parsed, design, perf_counter() - begun, data)
 

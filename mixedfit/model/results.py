@@ -28,7 +28,6 @@ from mixedfit.inference.hypotheses import tests
 from mixedfit.inference.likelihood_ratio.tests import LikelihoodRatioTable, random_effects_anova
 from mixedfit.inference.profile.profile import LEVELS as PROFILE_LEVELS
 from mixedfit.inference.profile.profile import Profile, profile
-from mixedfit.inference.structured.profile import residual_profile
 from mixedfit.inference.vcov_varpar import vcov_varpar
 from mixedfit.inference.wald import wald_intervals
 from mixedfit.prediction.forecast import forecast
@@ -443,8 +442,6 @@ class MixedResults(MeansMethods, BlupMethods):
         .sig01  14.38  37.72
         Days     7.36  13.58
         """
-        if method == "profile" and self._fit.residual is not None:
-            return residual_profile(self._fit, level, parameters, names)
         if method == "profile":
             return self.profile(parameters, levels=(level,)).conf_int(level, parameters, names=names)
         if method == "boot":
@@ -528,7 +525,7 @@ class MixedResults(MeansMethods, BlupMethods):
         ----------
         hypotheses : str, sequence, mapping or array
             Such as ``"Days"``, ``"Days = 10"``, ``"recipeB - recipeC"``, ``{"temp": 10}``, or a matrix with a column
-            for each fixed effect.
+            for each fixed effect. The name of a term, such as a factor, stands for all its coefficients.
         ddf : optional
             "satterthwaite" (default for REML), "kenward-roger", "residual", "normal" (default for ML), or
             `KenwardRoger` with its setting.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mixedfit.core.errors import DataError, ModelError
+from mixedfit.core.other_programs import hinted
 from mixedfit.core.progress import Progress
 from mixedfit.crossproducts.merging import merged
 from mixedfit.crossproducts.summed import SummedRows, settled_design
@@ -23,6 +24,7 @@ from .row_products import RowProducts, read_products
 __all__ = ["agree", "lmm_from", "site_recipe"]
 
 
+@hinted
 def site_recipe(
     formula: str,
     data: Any,
@@ -54,6 +56,7 @@ def site_recipe(
         return site_recipe_of(parsed, source, weights=weights, offset=offset, missing=missing, progress=shown)
 
 
+@hinted
 def agree(recipes: Sequence[SiteRecipe | str | Path]) -> SiteRecipe:
     """Return the recipe that several places use: all levels, and the mean and variance of all rows.
 
@@ -73,6 +76,7 @@ def agree(recipes: Sequence[SiteRecipe | str | Path]) -> SiteRecipe:
     return agreed(known)
 
 
+@hinted
 def lmm_from(parts: Sequence[RowProducts | str | Path]) -> LinearMixedModel:
     """Return the model of the rows of several parts, such as sites, from their cross-products.
 

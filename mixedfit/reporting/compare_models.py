@@ -12,12 +12,13 @@ import pandas as pd
 from mixedfit.core.errors import ModelError
 from mixedfit.core.format import decimals_of_error, decimals_of_size, text_columns
 from mixedfit.core.notebook import NotebookTable
+from mixedfit.core.other_programs import hinted
 from mixedfit.core.tables import Table
 from mixedfit.design.same_rows import first_difference
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.parameters import parameters_of, values_of
 from mixedfit.estimation.tables import coefficients, standard_errors
-from mixedfit.inference.likelihood_ratio.tests import same_fixed
+from mixedfit.inference.likelihood_ratio.tests import model_name, same_fixed
 
 __all__ = ["ModelComparison", "compare_models"]
 
@@ -114,6 +115,7 @@ def _formatted(name: str, values: list[float]) -> list[str]:
     return ["" if not np.isfinite(v) else f"{v:.{decimals}f}" for v in values]
 
 
+@hinted
 def compare_models(
     models: Iterable[Fitted] | Mapping[str, Fitted], *, names: Iterable[str] | None = None
 ) -> ModelComparison:
@@ -164,7 +166,7 @@ def compare_models(
     residual = variances.index == "residual SD"
     return ModelComparison(
         tuple(heads),
-        tuple(fit.formula for fit in fits),
+        tuple(model_name(fit) for fit in fits),
         _side_by_side([coefficients(fit) for fit in fits], heads),
         _side_by_side([standard_errors(fit) for fit in fits], heads),
         pd.concat([variances[~residual], variances[residual]]),

@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.format import (
+    TABLE_WIDTH,
     abbreviate,
     coefficient_columns,
+    count_noun,
     format_numbers,
     format_p_value,
     text_columns,
@@ -224,7 +226,8 @@ def _criteria(fit: Fit) -> dict[str, float]:
 
 
 def _correlation(fit: Fit) -> pd.DataFrame:
-    covariance = coefficient_covariance(fit)
+    kept = fit.kept.astype(bool)
+    covariance = coefficient_covariance(fit).loc[kept, kept]
     errors = np.sqrt(np.diag(covariance))
     values = covariance.to_numpy() / np.outer(errors, errors)
     return pd.DataFrame(values, index=covariance.index, columns=covariance.columns)
@@ -233,15 +236,22 @@ def _correlation(fit: Fit) -> pd.DataFrame:
 def _notes(fit: Fit) -> tuple[str, ...]:
     notes = []
     if fit.design.dropped:
-        notes.append(f"{fit.design.dropped} rows dropped for missing values.")
+        notes.append(f"{count_noun(fit.design.dropped, 'row')} dropped for missing values.")
     zero = fit.design.n - fit.cross.n
     if zero:
-        notes.append(f"{zero} rows have weight 0 and are not used.")
+        notes.append(f"{count_noun(zero, 'row')} of weight 0 not used.")
     dropped = [str(name) for name, value in coefficients(fit).items() if not np.isfinite(value)]
     if dropped:
         notes.append(f"Linearly dependent columns of the fixed effects, dropped: {', '.join(dropped)}.")
     if fit.held_sigma is not None:
         notes.append(f"Residual standard deviation held at {fit.held_sigma:g}.")
+    for block in fit.design.blocks:
+        if block.known is not None:
+            used = np.unique(block.codes[fit.design.counted]).size
+            notes.append(
+                f"{block.name}: {block.levels} levels with a known relationship matrix A, {used} of them with rows; "
+                "the variances are those of a level with A_jj = 1."
+            )
     return tuple(notes)
 
 
@@ -379,7 +389,15 @@ def _correlation_lines(correlation: pd.DataFrame) -> list[str]:
     (table,) = _correlation_table(correlation)
     names, *columns = ([*column] for column in zip(*table.rows, strict=True))
     rows = [abbreviate(name, 11) for name in names]
-    return text_columns([abbreviate(head, 6) for head in table.heads], [rows, *columns], left=1)
+    heads = [abbreviate(head, 6) for head in table.heads]
+    fit = max(1, (TABLE_WIDTH - max(map(len, rows))) // 7)  # columns of at most six characters and a blank
+    lines: list[str] = []
+    for first in range(1, len(heads), fit):
+        here = slice(first, first + fit)
+        start = first - 1  # rows above have no entry in these columns
+        part = [column[start:] for column in (rows, *columns[first - 1 : first - 1 + fit])]
+        lines += text_columns([heads[0], *heads[here]], part, left=1)
+    return lines
 
 
 def _quantiles(s: Summary) -> list[str]:

@@ -15,6 +15,7 @@ from scipy.special import ndtri
 from mixedfit.core.distributions import t_quantile
 from mixedfit.core.errors import DataError, ModelError, nearest
 from mixedfit.core.options import check_level, check_one_of
+from mixedfit.core.printed_frame import PrintedFrame
 from mixedfit.covariance import ScaledCorrelation
 from mixedfit.design.frames import as_frame, column_names
 from mixedfit.diagnostics import Diagnostics
@@ -101,7 +102,7 @@ def _stacked(tables: list[pd.DataFrame]) -> pd.DataFrame:
         values = [table[name].tolist() if name in table else [missing] * len(table) for table in tables]
         flat = [value for part in values for value in part]
         out[name] = pd.Series(flat, dtype=object if text else float)
-    return pd.DataFrame(out)
+    return PrintedFrame(out)
 
 
 def _fixed(fit: Fit, level: float | None, method: str, ddf: Ddf | Literal["none"] | None) -> pd.DataFrame:
@@ -254,7 +255,7 @@ def glance(fit: Fit) -> pd.DataFrame:
         **criterion,
         "df.residual": fit.df_resid,
     }
-    return pd.DataFrame([row])
+    return PrintedFrame([row])
 
 
 def augment(fit: Fit, data: object = None) -> pd.DataFrame:

@@ -66,7 +66,7 @@ def streamed_design(
     values = evaluate(parsed, frame, context, scan.states)
     check_effect_names("the fixed part", values.x_names)
     _refuse(values)
-    blocks, groups = random_blocks(parsed, frame, values)
+    blocks, groups = random_blocks(parsed, frame, values, {})
     made = make_recipe(parsed, frame, values, groups, offset=offset, context=context)
     variables = {name: scan.columns[name].variable() for name in made.variables}
     n, absent = scan.rows, AbsentRows(_where(source))

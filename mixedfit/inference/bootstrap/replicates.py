@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from time import sleep
 
@@ -24,7 +25,7 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
 from mixedfit.estimation.batch import BatchSearch
 from mixedfit.estimation.estimate import Control, estimate
-from mixedfit.estimation.fit import Fit, refit_design
+from mixedfit.estimation.fit import Fit, fit_design
 from mixedfit.estimation.parameters import Parameter
 from mixedfit.estimation.structures import has_structures
 
@@ -34,12 +35,15 @@ from .statistic import Statistic
 __all__ = [
     "REFIT_ERRORS",
     "Replicates",
+    "Stopped",
     "count_reasons",
     "natural_values",
     "reason_of",
     "refit_block",
     "refit_one",
     "refitted",
+    "refitted_structure",
+    "residual_values",
     "run",
     "run_with_progress",
     "stoppable",
@@ -100,7 +104,7 @@ class Replicates:
             np.full((n, p), np.nan),
             np.full((n, p), np.nan),
             np.full((n, count), np.nan),
-            residual=np.full((n, len(_residual_values(fit))), np.nan),
+            residual=np.full((n, len(residual_values(fit))), np.nan),
         )
 
     def fail(self, i: int, reason: str) -> None:
@@ -113,13 +117,21 @@ class Replicates:
         return np.flatnonzero(self.status != UNDONE)
 
 
-def refitted(fit: Fit, cross: CrossProducts, design: Design) -> Fit:
+class Stopped(Exception):  # noqa: N818 (no error: the user ended the run)
+    """A refit that was left because the run was stopped."""
+
+
+def refitted(fit: Fit, cross: CrossProducts, design: Design, stop: Callable[[], bool] = lambda: False) -> Fit:
     """Return the refit of a model to other cross-products.
+
+    `stop` is asked after each evaluation, of which one takes seconds in large models.
 
     Raises
     ------
     ModelError
         If there is no optimum, or the search does not converge.
+    Stopped
+        If `stop` returns True.
     """
     outcome = estimate(
         cross,
@@ -129,6 +141,7 @@ def refitted(fit: Fit, cross: CrossProducts, design: Design) -> Fit:
         start=warm_start(fit),
         control=Control(starts=1),
         names=[block.name for block in design.blocks],
+        report=partial(_leave, stop),
     )
     if not outcome.convergence.converged:
         raise ModelError("no optimum was reached")
@@ -137,18 +150,47 @@ def refitted(fit: Fit, cross: CrossProducts, design: Design) -> Fit:
     )
 
 
-def _residual_values(fit: Fit) -> list[float]:
+def _leave(stop: Callable[[], bool], *_: object) -> None:
+    """Raise `Stopped` between two evaluations if the run was stopped."""
+    if stop():
+        raise Stopped
+
+
+def residual_values(fit: Fit) -> list[float]:
     """Return the natural parameters of the residual structure."""
     own = fit.residual
     return [] if own is None else [float(p.value) for p in own.model.natural(own.x)]
 
 
-def _refit(fit: Fit, sample: Sample, r: int) -> Fit:
+def _refit(fit: Fit, sample: Sample, r: int, stop: Callable[[], bool]) -> Fit:
     if fit.residual is None:
-        return refitted(fit, sample.cross_products(r), sample.design(r))
-    refit = refit_design(fit, sample.design(r).y)
+        return refitted(fit, sample.cross_products(r), sample.design(r), stop)
+    return refitted_structure(fit, sample.design(r), stop)
+
+
+def refitted_structure(fit: Fit, design: Design, stop: Callable[[], bool] = lambda: False) -> Fit:
+    """Return the refit of a model with a residual structure to other responses or rows, from the estimates.
+
+    Raises
+    ------
+    ModelError
+        If there is no optimum, or the search does not converge.
+    Stopped
+        If `stop`, which is asked after each evaluation, returns True.
+    """
+    assert fit.residual is not None
+    refit = fit_design(
+        design,
+        reml=fit.reml,
+        start=warm_start(fit),
+        start_residual=fit.residual.x,
+        sigma=fit.held_sigma,
+        report=partial(_leave, stop),
+    )
     if not refit.convergence.converged:
         raise ModelError("no optimum was reached")
+    if not np.array_equal(refit.kept, fit.kept):
+        raise ModelError("the groups drawn cannot determine all fixed effects")
     return refit
 
 
@@ -194,11 +236,22 @@ def reason_of(error: Exception) -> str:
     return str(error).split(":")[0].rstrip(".")
 
 
-def refit_one(fit: Fit, sample: Sample, r: int, i: int, out: Replicates, statistic: Statistic | None) -> None:
-    """Refit replicate i, the r-th of its block, and store the results."""
+def refit_one(
+    fit: Fit,
+    sample: Sample,
+    r: int,
+    i: int,
+    out: Replicates,
+    *,
+    statistic: Statistic | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Refit replicate i, the r-th of its block, and store the results; it stays undone if `stop` returns True."""
     try:
-        refit = _refit(fit, sample, r)
+        refit = _refit(fit, sample, r, stop)
         beta, errors = refit.beta, np.sqrt(np.diag(refit.beta_covariance))
+    except Stopped:
+        return
     except REFIT_ERRORS as error:
         out.fail(i, reason_of(error))
         return
@@ -209,7 +262,7 @@ def refit_one(fit: Fit, sample: Sample, r: int, i: int, out: Replicates, statist
     out.criterion[i], out.sigma[i] = refit.evaluation.value, refit.sigma
     out.theta[i], out.beta[i], out.errors[i] = refit.theta, beta, errors
     if refit.residual is not None:
-        out.residual[i] = _residual_values(refit)
+        out.residual[i] = residual_values(refit)
     out.status[i] = SINGULAR if refit.convergence.singular else REGULAR
 
 
@@ -301,7 +354,7 @@ def _on_threads(
     stopped: Event,
     tick: Callable[[], None],
 ) -> None:
-    """Run blocks on threads; after an error or interrupt each thread ends with its current replicate.
+    """Run blocks on threads; after an error or interrupt each thread leaves its current replicate.
 
     Each thread takes the next block when it is done with one. Futures of all blocks would take long to cancel, and an
     interrupt in the middle of that could leave one of them locked.

@@ -174,6 +174,9 @@ def _term_within(
 ) -> bool:
     """Return whether a part of one block is a special case of a part of the other."""
     z, codes, groups = block.z[counted, places], block.codes[counted], other.codes[counted]
+    related = block.known is not None or other.known is not None
+    if related and not (block.known is not None and block.known.equals(other.known)):
+        return False
     same = _same_partition(codes, groups)
     if same and part.k > 1 and _diagonal_within(part, z, other, counted):
         return True
@@ -181,7 +184,7 @@ def _term_within(
         space = other.z[counted, theirs]
         if same and _inside(z, space) and _is_special(part, larger, z, space):
             return True
-        if not same and larger.linear and _cells(z, codes, groups, space):
+        if not same and not related and larger.linear and _cells(z, codes, groups, space):
             return True
     return False
 
@@ -331,4 +334,5 @@ def _without(block: RandomBlock, effects: IntArray, *, summed: bool) -> RandomBl
         BlockDiagonal(tuple(parts)),
         tuple(part.k for part in parts),
         tuple(sources[i] for i in keep),
+        block.known,
     )

@@ -15,14 +15,14 @@ import pandas as pd
 from scipy.special import chdtrc
 
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import format_column, format_p_values, text_columns, wrapped
+from mixedfit.core.format import TABLE_WIDTH, format_column, format_p_values, text_columns, wrapped
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.design.same_rows import first_difference
 from mixedfit.estimation.fit import Fit, fit_design
 
 from .smaller_models import not_nested, reductions
 
-__all__ = ["LikelihoodRatioTable", "likelihood_ratio", "random_effects_anova"]
+__all__ = ["LikelihoodRatioTable", "likelihood_ratio", "model_name", "random_effects_anova"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +46,13 @@ class LikelihoodRatioTable(NotebookTable):
             for name, values in self.table.to_dict("list").items()
         ]
         index = [str(name) for name in self.table.index]
-        shown = text_columns(["", *self.table.columns], [index, *cells], left=1)
-        return "\n".join([*shown, *wrapped(self.notes)])
+        heads = ["", *self.table.columns]
+        shown = text_columns(heads, [index, *cells], left=1)
+        if max(map(len, shown)) <= TABLE_WIDTH:
+            return "\n".join([*shown, *wrapped(self.notes)])
+        short = [f"model {i}" for i in range(1, len(index) + 1)]  # long formulas stand above, as in R
+        named = [f"{label}: {name}" for label, name in zip(short, index, strict=True)]
+        return "\n".join([*named, *text_columns(heads, [short, *cells], left=1), *wrapped(self.notes)])
 
     __repr__ = __str__
 
