@@ -27,7 +27,7 @@ READ = "T = pq.read_table(path, columns=['y', 'x', 'g'])"
 
 TASKS = {
     "pyarrow reads the columns": ("", READ),
-    "fit from the file": ("fit(data)", "fit(path)"),
+    "fit from the file": ("fit([data])", "fit(path)"),
     "fit from a table in memory": ("fit(data)", f"{READ}; fit(T)"),
 }
 
@@ -55,7 +55,8 @@ def write(path: Path, rows: int, groups: int) -> None:
 
 def measured(warm_up: str, task: str, path: Path) -> str:
     """Return seconds and megabytes beside the imports of a task."""
-    code = f"{PEAK}{FIT if warm_up else ''}path = {str(path)!r}\n{warm_up}\nbefore, began = peak(), time.perf_counter()\n"
+    code = f"{PEAK}{FIT if warm_up else ''}path = {str(path)!r}\n{warm_up}\n"
+    code += "before, began = peak(), time.perf_counter()\n"
     code += f"{task}\nprint(f'{{time.perf_counter() - began:.2f}} s, {{peak() - before:.0f}} MB')"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
     return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
