@@ -10,7 +10,8 @@ from scipy import sparse
 from mixedfit.core.arrays import Array
 from mixedfit.design.design import Design
 
-from .summed import SummedRows, places_of
+from .running_basis import ColumnPlaces
+from .summed import SummedRows
 
 __all__ = ["with_fewer_effects"]
 
@@ -66,7 +67,7 @@ def _without_block(summed: SummedRows, f: int) -> sparse.csr_array:
 
 def _column_change(summed: SummedRows, design: Design, f: int, change: Array) -> Array:
     """Return M with C_new = C_old M for the distinct columns of both models."""
-    old, new = summed.places, places_of(design)
+    old, new = summed.places, ColumnPlaces.of(design)
     out = np.zeros((old.size, new.size))
     out[0, 0] = out[-1, -1] = 1.0
     out[list(old.fixed), list(new.fixed)] = 1.0
