@@ -8,7 +8,7 @@ y] with itself. All are in the basis of `basis`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -141,6 +141,17 @@ class CrossProducts:
         """Return A times values of the levels of a block, shape (levels, …); `values` if levels are independent."""
         known = self.known[block]
         return values if known is None else known.times(values)
+
+    def as_dense(self) -> CrossProducts:
+        """Return the same products with a dense tail, for a sparse one without a first factor."""
+        if self.sparse is None:
+            return self
+        q = self.q_tail
+        gram = np.zeros((q + len(self.gram),) * 2)
+        gram[:q, :q] = self.sparse.matrix()
+        gram[q:, :q] = self.sparse.sides.T
+        gram[q:, q:] = self.gram
+        return replace(self, gram=gram, sparse=None)
 
     def place(self, block: int) -> TailBlock:
         """Return the position in the tail of a block of the design."""

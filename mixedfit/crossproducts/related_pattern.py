@@ -34,13 +34,16 @@ def is_sparse(blocks: Sequence[RandomBlock]) -> bool:
 def check_dense(blocks: Sequence[RandomBlock]) -> None:
     """Raise `ModelError` if a model with known relationships has too many effects for dense matrices."""
     effects = sum(block.levels * block.k for block in blocks if block.known is not None)
-    if effects > LARGEST:
-        name = next(block.name for block in blocks if block.known is not None)
-        raise ModelError(
-            f"{name!r}: {effects:,} effects of levels with known relationships need dense matrices here, which are "
-            f"used up to {LARGEST:,}. Give inverses as scipy sparse matrices (a pedigree's is one), or leave out "
-            "levels without rows and terms left of the bar."
-        )
+    if effects <= LARGEST:
+        return
+    name = next(block.name for block in blocks if block.known is not None)
+    why = "not all matrices are sparse inverses; give a scipy sparse A⁻¹ (a pedigree's is one), or"
+    if is_sparse(blocks):
+        why = "the factor of the mixed-model equations is nearly dense;"
+    raise ModelError(
+        f"{name!r}: {effects:,} effects of levels with known relationships need dense matrices, which are used up to "
+        f"{LARGEST:,}: {why} leave out levels without rows, or terms left of the bar."
+    )
 
 
 def related_pattern(
@@ -67,7 +70,7 @@ def related_pattern(
             continue
         lower = sparse.coo_array(sparse.tril(known.given))
         places[f] = lower, int(offsets[f]), int(sizes[f])
-        pairs = offsets[f] + np.stack([lower.coords[1], lower.coords[0]], axis=1) * sizes[f]
+        pairs = offsets[f] + np.stack([lower.col, lower.row], axis=1).astype(np.int64) * sizes[f]
         off = pairs[:, 0] != pairs[:, 1]
         counts.append(np.full(int(off.sum()), 2))
         columns.append(pairs[off].reshape(-1))
@@ -97,7 +100,7 @@ def _prior(
         own = np.flatnonzero(pattern.factor == f)
         if f in related:
             lower, start, size = related[f]
-            nodes = [order[np.searchsorted(offset, start + c * size)] for c in lower.coords]
+            nodes = [order[np.searchsorted(offset, start + c * size)] for c in (lower.row, lower.col)]
             value = lower.data
         else:
             nodes, value, size = [own, own], np.ones(own.size), int(pattern.size[own[0]])

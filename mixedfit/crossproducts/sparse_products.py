@@ -137,6 +137,12 @@ class SparseGram:
             self.sides,
         )
 
+    def matrix(self) -> Array:
+        """Return the products of the tail with itself, shape (q, q)."""
+        indptr, indices, source = self.layout
+        shape = (indptr.size - 1,) * 2
+        return np.asarray(sparse.csr_array((self.blocks[source], indices, indptr), shape=shape).toarray())
+
     def diagonal(self) -> Array:
         """Return the squared norms of all tail columns, shape (q,)."""
         indptr, indices, source = self.layout

@@ -31,6 +31,7 @@ from .one_level import one_level_grouping
 from .places import place_effects, structure_of
 from .recipe import Recipe, make_recipe
 from .residual_rows import bind_residual, check_beside_random_terms
+from .residual_ties import tied_parameters
 from .wrong_values import listed_counts, numbers_as_text, stray_text
 
 __all__ = [
@@ -339,7 +340,7 @@ def _residual(
         )
     model = bind_residual(structure, frame, [block.grouping for block in blocks], int(values.y.size))
     check_beside_random_terms(model, [(block.grouping, block.effects) for block in blocks])
-    return model
+    return replace(model, tied=tied_parameters(model, blocks, frame.weights, int(values.y.size)))
 
 
 def add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:

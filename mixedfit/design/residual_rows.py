@@ -76,7 +76,7 @@ def bind_residual(
     law = None if own is None or layout is None else _law(own, layout, frame)
     default = own is not None and own.group_name is None
     columns = {name: frame.columns[name] for name in structure.columns}
-    return ResidualModel(structure, layout, law, variances, default, columns)
+    return ResidualModel(structure, layout, law, variances, default, columns=columns)
 
 
 def _law(structure: CorrelationStructure, layout: Layout, frame: ModelFrame) -> CorrelationLaw:
@@ -167,7 +167,10 @@ def _check_order(structure: CorrelationStructure, frame: ModelFrame) -> None:
     """Raise `DataError` if alphabetical order puts numbers in text labels in another one: "week 10" before "week 2"."""
     name = structure.place[0]
     column = frame.columns[name]
-    if not isinstance(column.dtype, pd.CategoricalDtype) or type(structure).__name__ == "Unstructured":
+    if not isinstance(column.dtype, pd.CategoricalDtype) or type(structure).__name__ in (
+        "Unstructured",
+        "Known",
+    ):
         return
     labels = [str(label) for label in column.cat.categories]
     found = [re.search(r"-?\d+(\.\d+)?", label) for label in labels]
@@ -282,6 +285,9 @@ def _variance_law(structure: VarianceStructure, frame: ModelFrame, n: int) -> Va
                 "Merge levels, or remove the row."
             )
         return structure.law((grouping.codes, grouping.levels.tolist()))
+    if getattr(structure, "of_labels", False):
+        grouping = frame.grouping(structure.own_columns[0])
+        return structure.law((grouping.codes, grouping.levels.tolist()))
     if getattr(structure, "of_fitted", False):
         return structure.law(np.exp(np.linspace(0.0, 1.0, n)))
     name = structure.own_columns[0]
@@ -343,7 +349,7 @@ def bind_to_rows(
             out = with_fitted(out, law.values[rows])  # type: ignore[attr-defined]
     if [p.name for p in out.natural(out.start)] != [p.name for p in model.natural(model.start)]:
         raise ModelError("a level or visit of the residual structure is left out")
-    return out
+    return replace(out, tied=model.tied)
 
 
 def check_beside_random_terms(model: ResidualModel, blocks: Sequence[tuple[Grouping, Sequence[str]]]) -> None:

@@ -28,6 +28,10 @@ LONGEST = 1.5
 """Longest change of a parameter in one step; parameters are logarithms and inverse hyperbolic tangents."""
 
 
+ENDED = 1e-2
+"""Decrement up to which the end of a search beyond what the data tell counts as a minimum."""
+
+
 @dataclass(frozen=True, eq=False)
 class Minimum(Generic[_Point]):
     """The end of a search.
@@ -103,8 +107,10 @@ def minimise_bfgs(
             report(count, point.value)
         step = -inverse @ point.gradient
         decrement = -0.5 * float(point.gradient @ step)
-        if (decrement < tolerance and not fresh) or (beyond is not None and beyond(x)):
+        if decrement < tolerance and not fresh:
             return Minimum(x, point, decrement, count, True, inverse)
+        if beyond is not None and beyond(x):
+            return Minimum(x, point, decrement, count, decrement < ENDED, inverse)
         step *= min(1.0, LONGEST / max(float(np.abs(step).max()), 1e-300))
         moved, length, tried = _line_search(function, x, point, step)
         count += tried

@@ -442,6 +442,8 @@ def refit_design(fit: Fit, y: Array) -> Fit:
 def _ridge_names(design: Design, cross: CrossProducts, sigma: float | None) -> list[str]:
     """Return the effects whose variances a ridge of the likelihood moves, such as ``(Intercept) | id``."""
     names = []
+    if design.residual is not None:
+        return list(dict.fromkeys(tie.words for tie in design.residual.tied[int(sigma is not None)]))
     for f, (block, moved) in enumerate(zip(design.blocks, cross.unidentified, strict=True)):
         own = np.diag(moved).copy()
         for part, here in confounded_with_residual(design, f):

@@ -45,6 +45,14 @@ def _plain(inner: Convergence, words: str) -> str:
     return f"Converged ({words})." if inner.status == "converged" else f"{inner.message[:-1]}; {words}."
 
 
+STILL_FALLS = 1e-2
+"""Decrement of a search that ends at a limit, from which on the criterion falls without bound."""
+
+
+def _goes(text: str) -> str:
+    return text.replace(" is at ", " goes to ")
+
+
 FAILED = (
     "Not converged ({words}): the criterion could still fall by about {decrement:.2g}. Raise "
     "Control(max_evaluations=...), or simplify the residual structure."
@@ -56,6 +64,11 @@ LOCAL = (
     "effects, or a fixed range."
 )
 
+UNBOUNDED = (
+    "The likelihood has no maximum ({words}): it still rises as {limits}. The fixed and random effects reproduce rows "
+    "that this parameter concerns. Remove these rows, or simplify the model or its residual structure."
+)
+
 RUNAWAY = (
     "The data do not tell this range from a trend; take the estimates of variances with caution, or add a trend to the "
     "fixed effects."
@@ -63,7 +76,7 @@ RUNAWAY = (
 
 
 def residual_verdict(
-    inner: Convergence, model: ResidualModel, found: Minimum[Any], deeper: float = 0.0
+    inner: Convergence, model: ResidualModel, found: Minimum[Any], deeper: float = 0.0, most: int = 500
 ) -> Convergence:
     """Return the convergence of a fit with residual parameters.
 
@@ -76,17 +89,28 @@ def residual_verdict(
         Of the search over residual parameters.
     deeper : float
         How much lower the criterion is where a range runs away.
+    most : int
+        Evaluations after which a search gives up.
     """
     count = f"{found.evaluations} evaluation{'s' * (found.evaluations != 1)} of the residual parameters"
     words = f"{count}, decrement {found.decrement:.1e}"
     limits = [text for text in map(at_limit, model.natural(found.x)) if text]
-    if not found.reached and not limits:
+    exhausted = found.evaluations >= most
+    if not found.reached and (not limits or exhausted):
         return replace(
             inner,
             status="failed",
             decrement=found.decrement,
             evaluations=found.evaluations,
             message=FAILED.format(words=words, decrement=found.decrement),
+        )
+    if not found.reached and found.decrement > STILL_FALLS:
+        return replace(
+            inner,
+            status="unbounded",
+            decrement=found.decrement,
+            evaluations=found.evaluations,
+            message=UNBOUNDED.format(words=words, limits="; ".join(map(_goes, limits))),
         )
     if not inner.converged:
         return inner

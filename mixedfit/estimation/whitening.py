@@ -25,6 +25,7 @@ from mixedfit.likelihood.criterion import Criterion
 from mixedfit.likelihood.row_roots import row_roots
 
 from .bfgs import Minimum, minimise_bfgs
+from .condensed_rows import condensed
 from .effects import coefficients_of, modes_of
 from .estimate import Control, Estimate, estimate
 from .residual_verdict import residual_verdict
@@ -68,6 +69,9 @@ def whitened_rows(raw: Design, root: ResidualRoot, log_weights: float) -> tuple[
         cross = cross_products(design)
     return design, replace(cross, log_weights=log_weights - root.logdet)
 
+
+VANISHED = 1e-8
+"""Ratio of standard deviations at which a search ends."""
 
 NO_RESIDUAL = 1e-9
 """Share of the least-squares residual variance below which rounding decides on the criterion."""
@@ -122,11 +126,16 @@ class WhitenedPoint:
         Infinite where R is not positive definite.
     """
 
-    def __init__(self, search: WhitenedSearch, x: Array, start: Array | None) -> None:
+    def __init__(
+        self, search: WhitenedSearch, x: Array, start: Array | None, *, condensed: bool = False
+    ) -> None:
         self.search, self.x, self.value = search, x, float("inf")
+        raw, model = (search.raw, search.model) if not condensed or search.fewer is None else search.fewer
+        self.raw = raw
         try:
-            self.root = search.model.root(x)
-            self.design, self.cross = whitened_rows(search.raw, self.root, search.log_weights)
+            self.root = model.root(x)
+            self.design, cross = whitened_rows(raw, self.root, search.log_weights)
+            self.cross = replace(cross, n=search.raw.n)
         except (FloatingPointError, ModelError, np.linalg.LinAlgError):
             return
         try:
@@ -147,15 +156,16 @@ class WhitenedPoint:
         """∂d/∂x, shape (parameters,)."""
         search, cross = self.search, self.cross
         evaluation = Criterion(cross, search.structures, search.reml, search.sigma)(self.estimate.theta)
-        rest = search.raw.y - search.raw.X[:, cross.fixed.kept] @ coefficients_of(cross, evaluation)
-        for block, own in zip(search.raw.blocks, modes_of(search.raw, cross, evaluation), strict=True):
+        raw = self.raw
+        rest = raw.y - raw.X[:, cross.fixed.kept] @ coefficients_of(cross, evaluation)
+        for block, own in zip(raw.blocks, modes_of(raw, cross, evaluation), strict=True):
             rest = rest - np.einsum("ik,ik->i", block.z, own[block.codes])
-        return self.root.slope(row_roots(search.raw, cross, evaluation, rest))
+        return self.root.slope(row_roots(raw, cross, evaluation, rest))
 
     @lazy
     def metric(self) -> Array | None:
         """Inverse of the information on x of rows without random effects; None where it is not positive definite."""
-        information = self.root.information(self.search.sigma is None)
+        information = self.search.model.root(self.x).information(self.search.sigma is None)
         size = np.sqrt(np.abs(np.diag(information)))
         if not (np.all(np.isfinite(information)) and np.all(size > 0)):
             return None
@@ -187,6 +197,7 @@ class WhitenedSearch:
     ) -> None:
         self.model, self.reml, self.sigma, self.control = model, reml, sigma, control
         self.raw = raw_design(design)
+        self.fewer = condensed(self.raw, model)
         self.log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
         self.structures = tuple(block.structure for block in design.blocks)
         self.names = [block.name for block in design.blocks]
@@ -195,8 +206,11 @@ class WhitenedSearch:
         self.lowest = np.inf
 
     def runs_away(self, x: Array) -> bool:
-        """Return whether a range is beyond what the data can tell from infinity."""
-        return any(p.value >= p.runaway for p in self.model.natural(x))
+        """Return whether a range is beyond what the data can tell from infinity, or a ratio of SDs from 0."""
+        return any(
+            p.value >= p.runaway or (p.lower == 0.0 and np.isinf(p.upper) and p.value < VANISHED)
+            for p in self.model.natural(x)
+        )
 
     def inner(self, design: Design, cross: CrossProducts, start: Array | None) -> Estimate:
         """Return θ̂ for whitened rows."""
@@ -213,7 +227,7 @@ class WhitenedSearch:
 
     def __call__(self, x: Array) -> WhitenedPoint:
         """Return the criterion at x, searching θ from the best found so far."""
-        point = WhitenedPoint(self, x, self.theta)
+        point = WhitenedPoint(self, x, self.theta, condensed=True)
         if point.value < self.lowest:
             self.lowest, self.theta = point.value, point.estimate.theta
         return point
@@ -366,6 +380,13 @@ def _fixed_point(
     return replace(found, evaluations=evaluations, reached=False)
 
 
+def _on_all_rows(search: WhitenedSearch, best: Minimum[WhitenedPoint]) -> Minimum[WhitenedPoint]:
+    """Return the minimum with the point of all rows, where the search used condensed ones."""
+    if search.fewer is None:
+        return best
+    return replace(best, point=WhitenedPoint(search, best.x, best.point.estimate.theta))
+
+
 def _finished(
     search: WhitenedSearch, best: Minimum[WhitenedPoint], report: Callable[[int, float], None] | None
 ) -> tuple[Minimum[WhitenedPoint], Estimate]:
@@ -378,6 +399,7 @@ def _finished(
         found = search.finished(minimum.point, known.theta if search.structures else None)
         return known if known.evaluation.value < found.evaluation.value - 1e-6 else found
 
+    best = _on_all_rows(search, best)
     evaluations, final = best.evaluations, final_at(best)
     for _ in range(0 if search.model.of_fitted or not best.x.size else ROUNDS_OF_STARTS):
         if not final.evaluation.value < best.point.value - 1e-6:
@@ -387,6 +409,7 @@ def _finished(
         best = minimise_bfgs(
             search, best.x, scale=scale, max_evaluations=most, beyond=search.runs_away, report=report
         )
+        best = _on_all_rows(search, best)
         evaluations, final = evaluations + best.evaluations, final_at(best)
     return replace(best, evaluations=evaluations), final
 
@@ -443,6 +466,6 @@ def fit_whitened(
         model = search.model
     best, final = _finished(search, best, report)
     point = best.point
-    convergence = residual_verdict(final.convergence, model, best, deeper)
+    convergence = residual_verdict(final.convergence, model, best, deeper, search.control.max_evaluations)
     final = replace(final, convergence=convergence, starts=starts, agreed=agreed)
     return WhitenedEstimate(Whitened(best.x, model, point.design), point.cross, final)

@@ -212,7 +212,9 @@ class KenwardRogerResult:
             return single, np.einsum("ilac,jlca->ij", left, left, optimize=True)
         tail = fit.evaluation.tail
         if not isinstance(tail, DenseTail):
-            raise too_many_pairs(fit.design)
+            if fit.cross.first_block >= 0:
+                raise too_many_pairs(fit.design)
+            tail = DenseTail(fit.cross.as_dense(), tail.lams)
         tail.prepare(reml=False)
         psi = tail.psi()
         tail.release()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,8 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import Responder
 from mixedfit.design.design import Design
 from mixedfit.estimation.batch import BatchSearch, batch_search
-from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.fit import Fit, criterion_of
+from mixedfit.estimation.information import Information
 from mixedfit.estimation.residual_support import refuse_residual
 
 from .bootstrap.replicates import (
@@ -34,8 +35,11 @@ from .bootstrap.replicates import (
 )
 from .bootstrap.sources import ResponseSample
 from .emmeans.multiplicity import false_discovery
+from .satterthwaite import satterthwaite_df
 
 __all__ = ["ManyFits", "fit_many"]
+
+Ddf: TypeAlias = Literal["satterthwaite", "residual", "normal"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +51,8 @@ class ManyFits:
     table : pandas.DataFrame
         A row for each response: "status" ("regular", "singular" for a variance of 0 or a correlation of ±1, "failed"),
         the REML criterion or deviance "criterion", "sigma", for each coefficient its estimate and, with the prefix
-        "se_", its standard error, and θ, with the prefix "theta_". NaN where a fit failed.
+        "se_", its standard error, and θ, with the prefix "theta_"; with ``ddf="satterthwaite"`` degrees of freedom with
+        the prefix "df_". NaN where a fit failed.
     reasons : dict of str to int
         Reasons of failed fits with their counts.
     formula : str
@@ -74,17 +79,16 @@ class ManyFits:
         lines += [f"{count} failed: {reason}" for reason, count in self.reasons.items()]
         return "\n".join(lines)
 
-    def tests(
-        self, coefficient: str, *, df: float | Literal["residual", "normal"] = "residual"
-    ) -> pd.DataFrame:
+    def tests(self, coefficient: str, *, df: float | Ddf | None = None) -> pd.DataFrame:
         """Return tests that a coefficient is 0, one for each response.
 
         Parameters
         ----------
         coefficient : str
-        df : "residual", "normal" or float
-            Degrees of freedom of t: rows minus coefficients, infinite, or a number, such as those of Satterthwaite for
-            one response. With few groups the first two are too many for coefficients that vary between groups.
+        df : {"satterthwaite", "residual", "normal"} or float, optional
+            Degrees of freedom of t: Satterthwaite's, if the fits have them (then the default); rows minus coefficients
+            (otherwise the default); infinite; or a number. With few groups those of the rows are too many for
+            coefficients that vary between groups.
 
         Returns
         -------
@@ -104,23 +108,39 @@ class ManyFits:
         estimate = self.table[coefficient]
         error = self.table[f"se_{coefficient}"]
         statistic = estimate / error
-        degrees = self._degrees(df)
-        size = -np.abs(statistic.to_numpy())
-        p = 2.0 * (stdtr(degrees, size) if np.isfinite(degrees) else ndtr(size))
+        degrees = self._degrees(coefficient, df)
+        size, finite = -np.abs(statistic.to_numpy()), np.isfinite(degrees)
+        p = 2.0 * np.where(np.isinf(degrees), ndtr(size), stdtr(np.where(finite, degrees, np.nan), size))
         q = np.full(p.size, np.nan)
         known = np.isfinite(p)
         q[known] = false_discovery(p[known], "bh")
         columns = {"estimate": estimate, "std_error": error, "statistic": statistic, "df": degrees}
         return pd.DataFrame({**columns, "p_value": p, "q_value": q}, index=self.table.index)
 
-    def _degrees(self, df: Any) -> float:
+    def _degrees(self, coefficient: str, df: Any) -> Array:
+        own = f"df_{coefficient}"
+        if df is None:
+            df = "satterthwaite" if own in self.table else "residual"
         if isinstance(df, int | float | np.number) and not isinstance(df, bool | np.bool_) and df > 0:
-            return float(df)
-        check_one_of("df", df, ("residual", "normal"))
-        return np.inf if df == "normal" else float(self.rows - len(self.coefficients))
+            return np.full(len(self), float(df))
+        check_one_of("df", df, get_args(Ddf))
+        if df == "satterthwaite":
+            if own not in self.table:
+                raise ModelError(
+                    "the fits have no degrees of freedom of Satterthwaite: fit_many(Y, ddf='satterthwaite')."
+                )
+            return self.table[own].to_numpy(dtype=float)
+        return np.full(len(self), np.inf if df == "normal" else float(self.rows - len(self.coefficients)))
 
 
-def fit_many(fit: Fit, Y: Any, *, n_jobs: int = 1, progress: bool | None = None) -> ManyFits:
+def fit_many(
+    fit: Fit,
+    Y: Any,
+    *,
+    ddf: Literal["satterthwaite"] | None = None,
+    n_jobs: int = 1,
+    progress: bool | None = None,
+) -> ManyFits:
     """Return the fits of a model to many responses; see `LinearMixedModel.fit_many`.
 
     Parameters
@@ -128,20 +148,28 @@ def fit_many(fit: Fit, Y: Any, *, n_jobs: int = 1, progress: bool | None = None)
     fit : Fit
         Of the model to any response; its θ is the start.
     Y : pandas.DataFrame or array, shape (n, responses)
+    ddf : {"satterthwaite"}, optional
     n_jobs : int
     progress : bool, optional
     """
     refuse_residual(fit.design, "fits to many responses are")
     if fit.design.absent is not None:
         raise ModelError(fit.design.absent.refusal)
+    if ddf is not None:
+        check_one_of("ddf", ddf, ("satterthwaite",))
     threads = threads_of(n_jobs)
     names, read = _columns(fit.design, Y)
     with blas_threads(1):
         responder, search = Responder(fit.cross, fit.design), batch_search(fit)
     results = Replicates.empty(len(names), fit, 0)
+    degrees = None if ddf is None else np.full((len(names), len(fit.coefficient_names)), np.nan)
 
     def work(rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
-        _fit_block(fit, responder, search, read(these), these, results, stop)
+        sample = _fit_block(fit, responder, search, read(these), these, results, stop)
+        if degrees is not None:
+            for r, i in stoppable(these, stop):
+                if results.status[i] != FAILED:
+                    degrees[i] = _satterthwaite(fit, sample.cross_products(r), results.theta[i])
 
     with Progress(progress) as shown:
         finished = run(
@@ -155,7 +183,20 @@ def fit_many(fit: Fit, Y: Any, *, n_jobs: int = 1, progress: bool | None = None)
     if not finished:
         for i in np.flatnonzero(results.status == UNDONE):
             results.fail(int(i), "interrupted")
-    return _record(fit, names, results)
+    return _record(fit, names, results, degrees)
+
+
+def _satterthwaite(fit: Fit, cross: CrossProducts, theta: Array) -> Array:
+    """Return the degrees of freedom of the coefficients at θ, NaN where dropped, shape (p,)."""
+    evaluation = criterion_of(fit.design, cross, fit.reml, fit.held_sigma)(theta)
+    own = Fit(fit.design, cross, theta, fit.reml, fit.held_sigma, fit.convergence, evaluation)
+    information, kept = Information(own), np.flatnonzero(fit.kept)
+    out = np.full(fit.kept.size, np.nan)
+    if not fit.design.blocks:  # the exact ones of least squares, as in the summary of one fit
+        out[kept] = fit.nobs - kept.size
+        return out
+    out[kept] = [satterthwaite_df(information, row) for row in np.eye(kept.size)]
+    return out
 
 
 def _fit_block(
@@ -166,8 +207,8 @@ def _fit_block(
     these: range,
     out: Replicates,
     stop: Callable[[], bool],
-) -> None:
-    """Fit the responses of a block, shape (block, n), and store the results."""
+) -> ResponseSample:
+    """Fit the responses of a block, shape (block, n), store the results, and return the block."""
     finite = np.asarray(np.isfinite(y).all(axis=1))
     y[~finite] = 0.0
     if fit.design.offset is not None:
@@ -180,6 +221,7 @@ def _fit_block(
             refit_one(fit, sample, r, i, out, stop=stop)
     for bad in np.flatnonzero(~finite):
         out.fail(these[int(bad)], "the response has missing or infinite values")
+    return sample
 
 
 class _Sample(ResponseSample):
@@ -206,7 +248,7 @@ def _columns(design: Design, Y: Any) -> tuple[pd.Index[Any], Callable[[range], A
         def read_frame(these: range) -> Array:
             part = frame.iloc[:, these.start : these.stop]
             try:
-                return np.ascontiguousarray(part.to_numpy(dtype=np.float64, na_value=np.nan).T)
+                return np.array(part.to_numpy(dtype=np.float64, na_value=np.nan).T, order="C")
             except (TypeError, ValueError):
                 column = next(c for c in part if not pd.api.types.is_numeric_dtype(part[c]))
                 raise DataError(
@@ -239,7 +281,7 @@ def _aligned(design: Design, Y: pd.DataFrame) -> pd.DataFrame:
     return Y.loc[design.index]
 
 
-def _record(fit: Fit, names: pd.Index[Any], results: Replicates) -> ManyFits:
+def _record(fit: Fit, names: pd.Index[Any], results: Replicates, degrees: Array | None) -> ManyFits:
     words = np.array(["regular", "regular", "singular", "failed"], dtype=object)
     columns: dict[str, Any] = {
         "status": words[results.status],
@@ -249,6 +291,8 @@ def _record(fit: Fit, names: pd.Index[Any], results: Replicates) -> ManyFits:
     for j, name in enumerate(fit.coefficient_names):
         columns[name] = results.beta[:, j]
         columns[f"se_{name}"] = results.errors[:, j]
+        if degrees is not None:
+            columns[f"df_{name}"] = degrees[:, j]
     for j, name in enumerate(fit.design.theta_names):
         columns[f"theta_{name}"] = results.theta[:, j]
     reasons = count_reasons(results.reasons)

@@ -6,9 +6,10 @@ text → ParsedFormula → Design → CrossProducts → Criterion → optimum �
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from mixedfit.core.linalg import blas_threads
 from mixedfit.core.other_programs import Hinted, hinted, names_for
 from mixedfit.core.progress import Progress
 from mixedfit.covariance.known import Known
-from mixedfit.covariance.residual import ResidualStructure
+from mixedfit.covariance.residual import ResidualStructure, VarIdent
 from mixedfit.crossproducts.streamed import summed_rows
 from mixedfit.crossproducts.summed import sum_rows, summed_part
 from mixedfit.design.design import Design, build_design
@@ -141,6 +142,7 @@ class LinearMixedModel(Hinted):
         reml: bool = True,
         *,
         sigma: float | None = None,
+        ddf: Literal["satterthwaite"] | None = None,
         n_jobs: int = 1,
         progress: bool | None = None,
     ) -> ManyFits:
@@ -156,6 +158,8 @@ class LinearMixedModel(Hinted):
         reml : bool
         sigma : float, optional
             Residual standard deviation to hold fixed, in units of the responses.
+        ddf : {"satterthwaite"}, optional
+            Whether to compute Satterthwaite's degrees of freedom, which take several times as long as the fits.
         n_jobs : int
             Number of threads; −1 for one a core.
         progress : bool, optional
@@ -191,7 +195,7 @@ class LinearMixedModel(Hinted):
 
         _check_options(reml, None, sigma, None)
         fit = fit_design(self.design, reml=bool(reml), sigma=sigma)
-        return fit_many(fit, Y, n_jobs=n_jobs, progress=progress)
+        return fit_many(fit, Y, ddf=ddf, n_jobs=n_jobs, progress=progress)
 
     def cross_products(self) -> RowProducts:
         """Return the cross-products of the rows, which can be saved, sent and merged with those of other rows.
@@ -293,7 +297,8 @@ class LinearMixedModel(Hinted):
             Distribution of each level's effects, of scale Ω; what a mapping leaves out is normal.
         sigma : str
             "common", or "by:g": the levels of a column g have a residual variance each, and those a distribution,
-            1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2), of which ν₀ and σ₀ are learnt (keys "nu0" and "sigma0" of the priors).
+            1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2), of which ν₀ and σ₀ are learnt (keys "nu0" and "sigma0" of the priors). A
+            model with the residual structure ``VarIdent("g")`` alone is sampled so; other structures are not sampled.
         progress : bool, optional
             Whether to show progress of more than two seconds; by default on a terminal. An interrupt keeps what has
             been drawn.
@@ -319,14 +324,10 @@ class LinearMixedModel(Hinted):
         """
         from mixedfit.bayes.sampler.gibbs import gibbs
 
-        refuse_residual(
-            self.design,
-            "the sampler is",
-            'For an SD of each level of a column, leave it out and take sigma="by:column".',
-        )
         refuse_known(self.design, "the sampler is", "It draws the levels' effects one by one. Fit by REML.")
+        design, sigma = self._by_level(sigma, "the sampler is")
         return gibbs(
-            self.design,
+            design,
             priors,
             draws=draws,
             tune=tune,
@@ -341,6 +342,27 @@ class LinearMixedModel(Hinted):
             data=self._data,
             progress=progress,
         )
+
+    def _by_level(self, sigma: str, what: str) -> tuple[Design, str]:
+        """Return the design without residual structure and the option ``sigma``: ``VarIdent("g")`` alone is "by:g".
+
+        Raises
+        ------
+        ModelError
+            If the structure is another one, or `sigma` is given besides.
+        """
+        if self.design.residual is None:
+            return self.design, sigma
+        structure = self.design.residual.structure
+        if isinstance(structure, VarIdent):
+            if sigma == "common":
+                return replace(self.design, residual=None), f"by:{structure.by}"
+            raise ModelError(
+                f"sigma={sigma!r} is given beside {structure}, which has an SD for each level already; leave one out."
+            )
+        advice = "VarIdent, an SD for each level of a column, is sampled; fit() has the other structures."
+        refuse_residual(self.design, what, advice)
+        return self.design, sigma
 
     def prior_predictive(
         self,
@@ -383,10 +405,10 @@ class LinearMixedModel(Hinted):
         """
         from mixedfit.bayes.prior_predictive import prior_predictive
 
-        refuse_residual(self.design, "prior predictive draws are")
         refuse_known(self.design, "prior predictive draws are", "Use fit.simulate().")
+        design, sigma = self._by_level(sigma, "prior predictive draws are")
         return prior_predictive(
-            self.design,
+            design,
             priors,
             draws=draws,
             seed=seed,

@@ -56,6 +56,7 @@ def site_recipe(
         return site_recipe_of(parsed, source, weights=weights, offset=offset, missing=missing, progress=shown)
 
 
+@hinted
 def agree(recipes: Sequence[SiteRecipe | str | Path]) -> SiteRecipe:
     """Return the recipe that several places use: all levels, and the mean and variance of all rows.
 
@@ -75,6 +76,7 @@ def agree(recipes: Sequence[SiteRecipe | str | Path]) -> SiteRecipe:
     return agreed(known)
 
 
+@hinted
 def lmm_from(parts: Sequence[RowProducts | str | Path]) -> LinearMixedModel:
     """Return the model of the rows of several parts, such as sites, from their cross-products.
 

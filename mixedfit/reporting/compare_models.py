@@ -18,7 +18,7 @@ from mixedfit.design.same_rows import first_difference
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.parameters import parameters_of, values_of
 from mixedfit.estimation.tables import coefficients, standard_errors
-from mixedfit.inference.likelihood_ratio.tests import same_fixed
+from mixedfit.inference.likelihood_ratio.tests import model_name, same_fixed
 
 __all__ = ["ModelComparison", "compare_models"]
 
@@ -166,7 +166,7 @@ def compare_models(
     residual = variances.index == "residual SD"
     return ModelComparison(
         tuple(heads),
-        tuple(fit.formula for fit in fits),
+        tuple(model_name(fit) for fit in fits),
         _side_by_side([coefficients(fit) for fit in fits], heads),
         _side_by_side([standard_errors(fit) for fit in fits], heads),
         pd.concat([variances[~residual], variances[residual]]),

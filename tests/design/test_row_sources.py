@@ -255,3 +255,13 @@ def test_interrupt_must_end_a_pass() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         mf.lmm(FORMULA, frames)
+
+
+def test_text_among_numbers_must_be_warned_of() -> None:
+    """Most values of f are numbers; two in different batches are not. Rival: counts of one batch."""
+    frame = rows().assign(f=(np.arange(300) % 40 / 4).astype(str))
+    frame.loc[[3, 290], "f"] = "n/a"
+    with pytest.warns(
+        mf.GroupingWarning, match=r"most of its values are numbers: 'n/a' is not .*2 of 300 are not"
+    ):
+        mf.lmm("y ~ f + (1 | g)", parts(frame))

@@ -16,7 +16,7 @@ from structured_oracle import natural_covariance
 import mixedfit as mf
 from mixedfit.core.linalg import blas_threads
 from mixedfit.estimation.estimate import Control
-from mixedfit.estimation.parameters import parameters_of, values_of
+from mixedfit.estimation.parameters import is_identified, parameters_of, values_of
 from mixedfit.estimation.whitening import WhitenedSearch
 from mixedfit.likelihood.criterion import Criterion
 
@@ -150,3 +150,129 @@ def hessian(function: Callable[[Any], float], centre: Any, step: float = 2e-3) -
             ]
             out[a, b] = out[b, a] = sum(corners) / (4 * step**2)
     return out
+
+
+# -- what the data cannot tell apart, and limits ----------------------------------------------------------------
+
+UNIDENTIFIED = {
+    "compound symmetry twice": ("y ~ x + homcs(0 + factor(order) | g)", R.CompoundSymmetry("g")),
+    "independent effects of rows": ("y ~ x + homdiag(0 + factor(order) | g)", R.VarIdent("arm")),
+    "levels of which one never varies": ("y ~ x + (0 + arm | g)", R.CompoundSymmetry("g")),
+    "variances twice": ("y ~ x", R.VarIdent("arm") * R.VarIdent("g")),
+}
+
+IDENTIFIED = {
+    "nugget and autoregression": ("y ~ x + homdiag(0 + factor(order) | g)", R.AR1("order", "g")),
+    "two autoregressions": ("y ~ x + ar1(0 + order | g)", R.AR1("order", "g")),
+    "intercept beside autoregression": ("y ~ x + (1 | g)", R.AR1("order", "g")),
+    "short range": ("y ~ x", R.Gaussian("order", "g", nugget=True)),
+}
+
+
+def tied_in(formula: str, structure: Any) -> list[str]:
+    model = mf.lmm(formula, measured(), residual=structure).design.residual
+    assert model is not None
+    return [tie.words for tie in model.tied[0]]
+
+
+@pytest.mark.parametrize("name", list(UNIDENTIFIED))
+def test_parameters_with_the_same_effect_must_be_a_verdict(name: str) -> None:
+    formula, structure = UNIDENTIFIED[name]
+    assert tied_in(formula, structure)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = mf.lmm(formula, measured(), residual=structure).fit()
+    assert fit.convergence.status == "unidentified"
+    assert not all(is_identified(fit._fit, p) for p in parameters_of(fit._fit))
+
+
+@pytest.mark.parametrize("name", list(IDENTIFIED))
+def test_parameters_with_different_effects_must_not_be_tied(name: str) -> None:
+    assert not tied_in(*IDENTIFIED[name])
+
+
+def test_covariance_with_a_random_intercept_must_be_compound_symmetry() -> None:
+    data = measured().query("r == 0")
+    one = mf.lmm("y ~ x", data, residual=R.CompoundSymmetry("g")).fit()
+    other = mf.lmm("y ~ x + homcs(0 + factor(t) | g)", data, residual=R.VarFixed("w")).fit(sigma=1e-3)
+    assert one.reml_criterion == pytest.approx(other.reml_criterion, abs=1e-2)
+
+
+def test_a_ratio_that_goes_to_0_must_be_a_likelihood_without_maximum() -> None:
+    data = measured().assign(y=lambda d: np.where(d["arm"] == "b", 0.0, d["y"]))
+    with pytest.warns(mf.ConvergenceWarning, match="no maximum"):
+        fit = mf.lmm("y ~ 0 + arm", data, residual=R.VarIdent("arm")).fit()
+    assert fit.convergence.status == "unbounded"
+    assert "ratio(b) goes to its lower limit 0" in fit.convergence.message
+
+
+def test_correlation_near_1_must_be_on_the_boundary() -> None:
+    rng = np.random.default_rng(1)
+    data = measured().assign(y=lambda d: rng.normal(size=20)[d["g"]] + 1e-4 * rng.normal(size=len(d)))
+    fit = mf.lmm("y ~ 1", data, residual=R.AR1("order", "g")).fit()
+    assert fit.convergence.status == "boundary"
+    assert "phi is at its upper limit 1" in fit.convergence.message
+
+
+def test_likelihood_ratio_must_count_the_parameters_of_both_structures() -> None:
+    fits = [
+        mf.lmm(formula, measured(), residual=residual).fit(reml=False)
+        for formula, residual in [
+            ("y ~ x + homcs(0 + factor(t) | g)", None),
+            ("y ~ x + homcs(0 + factor(t) | g)", R.AR1("order", "g")),
+            ("y ~ x + homcs(0 + factor(t) | g)", R.AR1("order", "g") * R.VarIdent("arm")),
+        ]
+    ]
+    table = mf.anova(*fits).table
+    assert table["npar"].tolist() == [5.0, 6.0, 7.0]
+    assert table["df"].tolist()[1:] == [1, 1]
+    assert table["p_value"].notna().tolist() == [False, True, True]
+
+
+# -- after the fit ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ar1", "hetar1", "slope"])
+def test_predictions_and_their_errors_must_be_those_of_the_dense_equations(name: str) -> None:
+    fit, design = fitted(name, True), fitted(name, True)._fit.design
+    between = np.zeros((fit.nobs, fit.nobs))
+    for block, omega in zip(design.blocks, fit._fit.omega, strict=True):
+        between += np.where(block.codes[:, None] == block.codes, block.z @ omega @ block.z.T, 0.0)
+    V = fit.sigma**2 * dense_residual(fit, MODELS[name][1])
+    if design.weights is not None:
+        V = V / np.sqrt(np.outer(design.weights, design.weights))
+    V = V + between
+    solved = np.linalg.solve(V, np.column_stack([design.X, between]))
+    inner, X = np.linalg.inv(design.X.T @ solved[:, :2]), design.X
+    beta = inner @ X.T @ np.linalg.solve(V, design.y)
+    left = X - between @ solved[:, :2]
+    error = between - between @ solved[:, 2:] + left @ inner @ left.T
+    found = fit.predict(interval="confidence")
+    expected = X @ beta + between @ np.linalg.solve(V, design.y - X @ beta)
+    np.testing.assert_allclose(found["mean"], expected, rtol=1e-6)
+    np.testing.assert_allclose(found["se"], np.sqrt(np.diag(error)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["hetar1", "slope"])
+def test_saved_fit_must_load_with_both_structures(name: str, tmp_path: Any) -> None:
+    fit = fitted(name, True)
+    fit.save(tmp_path / "fit.npz")
+    again = mf.load(tmp_path / "fit.npz")
+    assert str(again.summary()) == str(fit.summary())
+    np.testing.assert_allclose(again.vcov_varpar(), fit.vcov_varpar(), rtol=1e-6)
+
+
+def test_tables_must_name_the_residual_structure() -> None:
+    one, other = fitted("ar1", True), mf.lmm("y ~ x + ar1(0 + t | g)", measured()).fit()
+    assert "residual AR1(time='order', group='g')" in str(mf.compare_models([one, other]))
+    tidy = one.tidy()
+    assert "residual__phi" in tidy["term"].tolist()
+    assert one.glance()["df.residual"].iloc[0] == one.nobs - 6
+
+
+def test_random_terms_must_be_dropped_beside_the_residual_structure() -> None:
+    fit = fitted("slope", True)
+    smaller = mf.lmm("y ~ x + ou(0 + t | g)", measured(), residual=MODELS["slope"][1]).fit()
+    table = fit.ranova().table
+    at = next(i for i, name in enumerate(table.index) if "x" in str(name))
+    assert table["llf"].iloc[at] == pytest.approx(smaller.llf, abs=1e-5)

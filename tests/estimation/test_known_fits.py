@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -243,6 +244,8 @@ def test_sparse_and_dense_matrices_must_answer_alike(formula: str, reml: bool) -
             lambda f: f.diagnostics.leverages,
             lambda f: f.predict(frame.head(4).assign(animal="a0"), se=True),
             lambda f: f.summary(ddf="satterthwaite" if reml else "normal").coefficients,
+            lambda f: f.summary(ddf="kenward-roger" if reml else "normal").coefficients,
+            lambda f: copy.deepcopy(f).predict(se=True),
             lambda f: f.refit(frame["y"] + frame["x"] ** 2).params,
         ):
             own, others = (answer(f).to_numpy(dtype=float) for f in (fit, dense))
@@ -278,3 +281,39 @@ def test_dense_inverse_of_too_many_effects_must_be_refused(monkeypatch: pytest.M
     monkeypatch.setattr("mixedfit.crossproducts.related_pattern.LARGEST", 50)
     with pytest.raises(mf.ModelError, match=r"80 effects of levels with known relationships.*up to 50"):
         fit_of("y ~ x + (1 + x | animal)")
+
+
+@pytest.mark.parametrize("way", [nullcontext, sparse_matrices])
+def test_fixed_factor_of_many_levels_must_be_as_one_of_few(way: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pedigree, frame, _ = animals()
+    frame = frame.assign(herd=frame.herd.astype(str))
+    known = {"animal": mf.Known.from_pedigree(pedigree)}
+    few = mf.lmm("y ~ x + herd + (1 | animal)", frame, known=known).fit()
+    monkeypatch.setattr("mixedfit.design.model_matrix.MANY_LEVELS", 2)
+    with way():
+        many = mf.lmm("y ~ x + herd + (1 | animal)", frame, known=known).fit()
+        assert many._fit.design.many
+        for answer in (
+            lambda f: f.theta,
+            lambda f: f.bse[few.params.index],
+            lambda f: f.diagnostics.leverages,
+            lambda f: f.predict(se=True),
+        ):
+            own, other = (answer(f).to_numpy(dtype=float) for f in (many, few))
+            assert own == pytest.approx(other, rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.slow
+def test_reml_estimates_must_be_right_on_average() -> None:
+    """The variances of 300 simulated herds of 300 animals; the rival that ignores relationships is below."""
+    pedigree = pedigree_of(300, founders=40, seed=3)
+    known = mf.Known.from_pedigree(pedigree)
+    rng = np.random.default_rng(3)
+    animal = rng.integers(40, 300, 500)
+    labels = pedigree.animal.to_numpy()[animal]
+    drawn = 1.5 * (known.root_times(rng.normal(size=(300, 300))))[animal] + rng.normal(size=(500, 300))
+    frame = pd.DataFrame({"y": drawn[:, 0], "animal": labels})
+    first = mf.lmm("y ~ 1 + (1 | animal)", frame, known={"animal": known}).fit()
+    found = np.array([first.refit(y).varcorr["vcov"].to_numpy() for y in drawn.T])
+    error = found.std(axis=0) / np.sqrt(300)
+    assert np.all(np.abs(found.mean(axis=0) - [2.25, 1.0]) < 3.5 * error)

@@ -17,7 +17,7 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
 
-from .checks import cholesky_of, labels_of, symmetric_values
+from .checks import LARGEST, cholesky_of, labels_of, symmetric_values
 from .pedigree import pedigree_inverse
 from .sparse_factor import SparseFactor
 
@@ -126,6 +126,16 @@ class Known:
         out.inbreeding = pd.Series(coefficients, index=labels, name="inbreeding")
         return out
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for pickle and copies, without factors, which are computed anew."""
+        return {name: self.__dict__[name] for name in ("labels", "is_inverse", "given", "inbreeding")}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Known) and self.equals(other)
+
+    def __hash__(self) -> int:
+        return hash(len(self))
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -141,6 +151,11 @@ class Known:
     @lazy
     def _dense(self) -> Array:
         """The matrix given, dense."""
+        if len(self) > LARGEST:
+            raise ModelError(
+                f"Known: a dense matrix of {len(self):,} levels is too large; at most {LARGEST:,} are computed. "
+                "`given` has the sparse inverse."
+            )
         return np.asarray(self.given.toarray() if sparse.issparse(self.given) else self.given, dtype=float)
 
     @lazy

@@ -38,17 +38,20 @@ class NeighbourRoot:
         if not np.all(self.rest > 1e-14):
             raise FloatingPointError("neighbouring residuals have a correlation of 1")
         self.root = np.sqrt(self.rest)
+        self.counts = np.ones(self.rest.size) if layout.counts is None else layout.counts
 
     @lazy
     def logdet(self) -> float:
         """log|C| of all groups."""
-        return float(np.log(self.rest).sum())
+        return float(np.log(self.rest) @ self.counts)
 
     def whiten(self, rows: Array) -> Array:
         """Return L⁻¹ rows."""
         out = np.array(rows)
         out[1:] -= self.phi[1:, None] * rows[:-1]
         out /= self.root[:, None]
+        if self.layout.counts is not None:
+            out[self.counts == 0.0] = 0.0
         return out
 
     def back(self, rows: Array) -> Array:
@@ -71,7 +74,7 @@ class NeighbourRoot:
         own = np.einsum("ij,ij->i", white, white)
         crossed = np.zeros(own.size)
         crossed[1:] = np.einsum("ij,ij->i", white[1:], rows[:-1])
-        along = 2.0 * (self.phi / self.rest * (own - 1.0) - crossed / self.root)
+        along = 2.0 * (self.phi / self.rest * (own - self.counts) - crossed / self.root)
         return np.asarray(along @ self.slopes)
 
     def information(self) -> Array:

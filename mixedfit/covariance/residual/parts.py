@@ -59,6 +59,8 @@ class Layout:
         Labels of the groups.
     group_name : str
         Name of the grouping, empty if all rows are one group.
+    counts : ndarray, shape (n,), or None
+        Rows of the data that each row stands for; 0 for a row that only the next one is conditioned on. None: one each.
     """
 
     order: IntArray
@@ -67,6 +69,7 @@ class Layout:
     labels: Sequence[Any] = ()
     groups: Sequence[Any] = ()
     group_name: str = ""
+    counts: Array | None = None
 
     @property
     def n(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from mixedfit.core.errors import ModelError
+from mixedfit.core.errors import GroupingWarning, ModelError, warn
 from mixedfit.core.progress import Progress
 from mixedfit.design.absent import AbsentRows
 from mixedfit.design.design import (
@@ -23,7 +23,7 @@ from mixedfit.design.model_frame import Missing, names_by_part
 from mixedfit.design.model_matrix import Matrices, evaluate
 from mixedfit.design.recipe import make_recipe
 from mixedfit.design.recipe.cells import CALLED
-from mixedfit.design.wrong_values import numbers_as_text
+from mixedfit.design.wrong_values import numbers_as_text, stray_counts
 from mixedfit.formula.parse import ParsedFormula, random_key
 
 from .agreement import SiteRecipe, applied, recipe_of
@@ -171,8 +171,11 @@ def blocks_without_rows(
 
 
 def _advice(parsed: ParsedFormula, scan: Scan) -> tuple[str, ...]:
-    """Return warnings about columns of text among the effects that are numbers."""
+    """Warn of text columns among the effects that are numbers but for a few values; return advice on others."""
     used = {name for key, names in names_by_part(parsed).items() if key != "y" for name in names}
     texts = {name: own for name, own in scan.columns.items() if own.text and name in used}
+    for name, own in texts.items():
+        if own.counts is not None and (message := stray_counts(name, own.counts)):
+            warn(message, GroupingWarning)
     columns = {name: own.cycled(range(len(own.categories))) for name, own in texts.items()}
     return tuple(filter(None, (numbers_as_text(name, column) for name, column in columns.items())))

@@ -22,7 +22,7 @@ from mixedfit.estimation.fit import Fit, fit_design
 
 from .smaller_models import not_nested, reductions
 
-__all__ = ["LikelihoodRatioTable", "likelihood_ratio", "random_effects_anova"]
+__all__ = ["LikelihoodRatioTable", "likelihood_ratio", "model_name", "random_effects_anova"]
 
 
 @dataclass(frozen=True, eq=False)
