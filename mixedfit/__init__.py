@@ -33,14 +33,19 @@ if TYPE_CHECKING:
     )
     from .core.reading.files import read
     from .covariance import residual as residuals
+    from .covariance.known import Known
+    from .design.stream.agreement import SiteRecipe
     from .estimation.convergence import Convergence
     from .estimation.estimate import Control
     from .inference.kenward_roger import KenwardRoger
+    from .inference.many_responses import ManyFits
     from .inference.power.api import power, simulate_lmm
     from .model.fit_and_posterior import Comparison, compare
     from .model.likelihood_ratio import anova, parametric_bootstrap_test
     from .model.lmm import LinearMixedModel, lmm
     from .model.results import MixedResults, load
+    from .model.row_products import RowProducts
+    from .model.sites import agree, lmm_from, site_recipe
     from .reporting.compare_models import ModelComparison, compare_models
     from .reporting.html import report
     from .reporting.marginaleffects import for_marginaleffects
@@ -57,7 +62,9 @@ __all__ = [
     "GroupingWarning",
     "IdentifiabilityWarning",
     "KenwardRoger",
+    "Known",
     "LinearMixedModel",
+    "ManyFits",
     "MissingRowsWarning",
     "MixedResults",
     "MixedfitError",
@@ -68,7 +75,10 @@ __all__ = [
     "PriorWarning",
     "RankWarning",
     "ReadingWarning",
+    "RowProducts",
     "SamplingWarning",
+    "SiteRecipe",
+    "agree",
     "anova",
     "compare",
     "compare_models",
@@ -76,6 +86,7 @@ __all__ = [
     "distributions",
     "for_marginaleffects",
     "lmm",
+    "lmm_from",
     "load",
     "load_dataset",
     "parametric_bootstrap_test",
@@ -86,6 +97,7 @@ __all__ = [
     "report",
     "residuals",
     "simulate_lmm",
+    "site_recipe",
     "to_html",
     "to_latex",
     "to_markdown",
@@ -103,7 +115,9 @@ _MODULES = {
     "GroupingWarning": "core.errors",
     "IdentifiabilityWarning": "core.errors",
     "KenwardRoger": "inference.kenward_roger",
+    "Known": "covariance.known",
     "LinearMixedModel": "model.lmm",
+    "ManyFits": "inference.many_responses",
     "MissingRowsWarning": "core.errors",
     "MixedResults": "model.results",
     "MixedfitError": "core.errors",
@@ -114,7 +128,10 @@ _MODULES = {
     "PriorWarning": "core.errors",
     "RankWarning": "core.errors",
     "ReadingWarning": "core.errors",
+    "RowProducts": "model.row_products",
     "SamplingWarning": "core.errors",
+    "SiteRecipe": "design.stream.agreement",
+    "agree": "model.sites",
     "anova": "model.likelihood_ratio",
     "compare": "model.fit_and_posterior",
     "compare_models": "reporting.compare_models",
@@ -122,6 +139,7 @@ _MODULES = {
     "distributions": "bayes.distributions",
     "for_marginaleffects": "reporting.marginaleffects",
     "lmm": "model.lmm",
+    "lmm_from": "model.sites",
     "load": "model.results",
     "load_dataset": "core.datasets",
     "parametric_bootstrap_test": "model.likelihood_ratio",
@@ -131,6 +149,7 @@ _MODULES = {
     "report": "reporting.html",
     "residuals": "covariance.residual",
     "simulate_lmm": "inference.power.api",
+    "site_recipe": "model.sites",
     "to_html": "reporting.markup",
     "to_latex": "reporting.markup",
     "to_markdown": "reporting.markup",

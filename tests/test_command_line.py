@@ -217,7 +217,7 @@ def test_interrupt_must_exit_with_130(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mixedfit.cli.lmm", interrupted)
+    monkeypatch.setattr("mixedfit.cli.model.lmm", interrupted)
     code, _, err = run(capsys, "fit", "sleepstudy", MODEL)
     assert code == 130
     assert "interrupted" in err

@@ -216,6 +216,20 @@ class ScaledCorrelation:
         out[m:, :m] = out[:m, m:].T
         return out
 
+    def bend(self, theta: Array, a: int, b: int) -> Array:
+        """Return ∂²Σ/∂θ_a∂θ_b, shape (k, k)."""
+        sds, c, m = self.deviations(theta), self._jet(theta), self.n_sd
+        scaled = sds[:, None] * sds
+        a, b = min(a, b), max(a, b)
+        if a >= m:
+            return np.asarray(scaled * c.second[a - m, b - m])
+        own = c.value if b < m else c.first[b - m]
+        if self.homogeneous:
+            return np.asarray(2.0 * own * (1.0 if b < m else float(theta[0])))
+        at = np.eye(self.k)
+        shares = np.add.outer(at[a], at[a]) * (np.add.outer(at[b], at[b]) if b < m else 1.0)
+        return np.asarray(scaled * own * shares)
+
     def change_units(self, theta: Array, basis: Array) -> Array:
         """Return θ of T Σ Tᵀ for a diagonal T = `basis`, with equal elements if the structure is homogeneous."""
         out = np.array(theta, dtype=float)

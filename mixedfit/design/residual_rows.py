@@ -23,7 +23,7 @@ from .frames import category_codes
 from .grouping import Grouping, interact
 from .model_frame import ModelFrame
 
-__all__ = ["bind_residual", "check_beside_random_terms", "check_structure", "with_fitted"]
+__all__ = ["bind_residual", "bind_to_rows", "check_beside_random_terms", "check_structure", "with_fitted"]
 
 
 def check_structure(residual: object) -> ResidualStructure | None:
@@ -76,7 +76,7 @@ def bind_residual(
     law = None if own is None or layout is None else _law(own, layout, frame)
     default = own is not None and own.group_name is None
     columns = {name: frame.columns[name] for name in structure.columns}
-    return ResidualModel(structure, layout, law, variances, default, columns)
+    return ResidualModel(structure, layout, law, variances, default, columns=columns)
 
 
 def _law(structure: CorrelationStructure, layout: Layout, frame: ModelFrame) -> CorrelationLaw:
@@ -167,7 +167,10 @@ def _check_order(structure: CorrelationStructure, frame: ModelFrame) -> None:
     """Raise `DataError` if alphabetical order puts numbers in text labels in another one: "week 10" before "week 2"."""
     name = structure.place[0]
     column = frame.columns[name]
-    if not isinstance(column.dtype, pd.CategoricalDtype) or type(structure).__name__ == "Unstructured":
+    if not isinstance(column.dtype, pd.CategoricalDtype) or type(structure).__name__ in (
+        "Unstructured",
+        "Known",
+    ):
         return
     labels = [str(label) for label in column.cat.categories]
     found = [re.search(r"-?\d+(\.\d+)?", label) for label in labels]
@@ -282,6 +285,9 @@ def _variance_law(structure: VarianceStructure, frame: ModelFrame, n: int) -> Va
                 "Merge levels, or remove the row."
             )
         return structure.law((grouping.codes, grouping.levels.tolist()))
+    if getattr(structure, "of_labels", False):
+        grouping = frame.grouping(structure.own_columns[0])
+        return structure.law((grouping.codes, grouping.levels.tolist()))
     if getattr(structure, "of_fitted", False):
         return structure.law(np.exp(np.linspace(0.0, 1.0, n)))
     name = structure.own_columns[0]
@@ -306,6 +312,44 @@ def with_fitted(model: ResidualModel, fitted: Array) -> ResidualModel:
         for factor, law in zip(model.structure.variances, model.variances, strict=True)
     )
     return replace(model, variances=laws)
+
+
+def bind_to_rows(
+    model: ResidualModel,
+    rows: IntArray,
+    groupings: Sequence[Grouping],
+    weights: Array | None = None,
+    groups: IntArray | None = None,
+) -> ResidualModel:
+    """Return the structure on some of the rows, or on rows drawn several times.
+
+    Parameters
+    ----------
+    model : ResidualModel
+    rows : ndarray of int64, shape (m,)
+    groupings : sequence of Grouping
+        Of the random terms, on these rows.
+    weights : ndarray, shape (m,), optional
+    groups : ndarray of int64, shape (m,), optional
+        Groups of correlated rows in place of the original ones, for groups that were drawn several times.
+
+    Raises
+    ------
+    ModelError
+        If the rows do not determine all parameters of the structure.
+    """
+    columns = {name: column.iloc[rows].reset_index(drop=True) for name, column in model.columns.items()}
+    own = model.structure.correlation
+    if groups is not None and own is not None and own.group_name is not None:
+        columns[own.group_columns[0]] = pd.Series(groups)
+    frame = ModelFrame(columns, pd.RangeIndex(rows.size), weights, None, 0)
+    out = bind_residual(model.structure, frame, groupings, rows.size)
+    for factor, law in zip(model.structure.variances, model.variances, strict=True):
+        if getattr(factor, "of_fitted", False):
+            out = with_fitted(out, law.values[rows])  # type: ignore[attr-defined]
+    if [p.name for p in out.natural(out.start)] != [p.name for p in model.natural(model.start)]:
+        raise ModelError("a level or visit of the residual structure is left out")
+    return replace(out, tied=model.tied)
 
 
 def check_beside_random_terms(model: ResidualModel, blocks: Sequence[tuple[Grouping, Sequence[str]]]) -> None:

@@ -17,6 +17,7 @@ from .deletion.sets import Sets
 from .leverages import RowLeverages
 from .residuals import normality_table, residual_table, scaled_residuals, simulated_residuals, spread_table
 from .serial import Kind, autocorrelations, semivariogram
+from .structured_rows import StructuredRows
 from .variance_shares import Interval, Shares, share_table
 
 __all__ = ["Diagnostics"]
@@ -66,8 +67,8 @@ class Diagnostics(Hinted):
         return "\n".join([f"Diagnostics of {self._fit.design.formula.source!r}", *lines])
 
     @lazy
-    def _rows(self) -> RowLeverages:
-        return RowLeverages(self._fit)
+    def _rows(self) -> RowLeverages | StructuredRows:
+        return RowLeverages(self._fit) if self._fit.residual is None else StructuredRows(self._fit)
 
     # -- rows --------------------------------------------------------------------------------------
 
@@ -250,12 +251,7 @@ class Diagnostics(Hinted):
         deleted, at fixed variance parameters, in the metric of the mixed-model equations. `influence()` returns the
         distance of the fixed effects alone.
         """
-        rows = self._rows
-        h, p = rows.leverage, self._fit.cross.p_total
-        pearson = self._residuals["conditional_pearson"].to_numpy()
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values = (pearson / (1.0 - h)) ** 2 * h / p if p else np.full(h.size, np.nan)
-        design = self._fit.design
+        design, values = self._fit.design, self._rows.cooks_distance
         return design.on_all_rows(pd.Series(values, index=design.index, name="cooks_distance"))
 
     def influence(

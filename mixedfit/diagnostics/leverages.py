@@ -14,6 +14,7 @@ No n × n matrix is formed: only the entries of C whose levels occur together on
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -24,10 +25,12 @@ from mixedfit.core.linalg import blas_threads, inverse, symmetric
 from mixedfit.crossproducts.crossprod import tail_codes
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
-from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.kernels.leverages import row_forms
 
-__all__ = ["RowLeverages"]
+__all__ = ["EXACT_FIT", "RowLeverages"]
+
+EXACT_FIT = 1e-10
+"""Share of the variance of an observation: if its residual has less, the studentized residual is 0/0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +43,6 @@ class RowLeverages:
     """
 
     fit: Fit
-
-    def __post_init__(self) -> None:
-        refuse_residual(self.fit.design, "leverages, influence and studentized residuals are")
 
     @lazy
     def weights(self) -> Array:
@@ -110,7 +110,7 @@ class RowLeverages:
             whole = tail.whole_inverse()
             columns, effects = self._tail
             if cross.first_block < 0:
-                return _forms_of_fixed(whole, columns, effects)
+                return _forms_of_tail(whole, columns, effects, cross.q_random)
             codes, first = design.blocks[cross.first_block].codes, cross.first
             order = np.argsort(codes, kind="stable")
             start = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=first.gram.shape[0]))])
@@ -193,6 +193,20 @@ class RowLeverages:
         return np.asarray(self.weights * self.forms[:, 0] + self.share)
 
     @lazy
+    def residual_variance(self) -> Array:
+        """Var(y_i − ŷ_i)/σ², NaN for a row that is fitted exactly, shape (n,)."""
+        left = 1.0 - self.leverage
+        return np.asarray(self.variance_ratio * np.where(left > EXACT_FIT, left, np.nan))
+
+    @lazy
+    def cooks_distance(self) -> Array:
+        """Change of (β̂, b̂) without each row, in the metric of the mixed-model equations, over pσ², shape (n,)."""
+        h, p = self.leverage, self.fit.cross.p_total
+        pearson = (self.fit.response - self.fit.fitted) / np.sqrt(self.variance_ratio) / self.fit.sigma
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray((pearson / (1.0 - h)) ** 2 * h / p if p else np.full(h.size, np.nan))
+
+    @lazy
     def fixed_leverage(self) -> Array:
         """Diagonal of the hat matrix of Xβ̂, shape (n,); its sum is the number of fixed effects."""
         own = np.einsum("ip,pq,iq->i", self._own, self.phi, self.adjusted)
@@ -210,18 +224,21 @@ class RowLeverages:
         out = self.variance_ratio.copy()
         for block, lam in zip(self.fit.design.blocks, self.fit.lam, strict=True):
             spread = block.z @ lam
-            out += np.einsum("ik,ik->i", spread, spread)
+            own = np.einsum("ik,ik->i", spread, spread)
+            out += own if block.known is None else own * block.known.diagonal[block.codes]
         return out
 
 
-def _forms_of_fixed(whole: Array, columns: IntArray, effects: Array) -> Array:
-    """Return the forms of a model without random effects: all tail columns are fixed."""
-    full = symmetric(whole)
-    form = np.zeros(columns.shape[0])
+def _forms_of_tail(whole: Any, columns: IntArray, effects: Array, random: int) -> Array:
+    """Return the forms of a model without a first factor; tail columns from `random` on are fixed."""
+    full = whole if sparse.issparse(whole) else symmetric(whole)
+    out = np.zeros((columns.shape[0], 3))
     for s in range(columns.shape[1]):
         for t in range(columns.shape[1]):
-            form += effects[:, s] * full[columns[:, s], columns[:, t]] * effects[:, t]
-    return np.column_stack([form, form, form])
+            form = effects[:, s] * np.asarray(full[columns[:, s], columns[:, t]]).reshape(-1) * effects[:, t]
+            one, other = columns[:, s] >= random, columns[:, t] >= random
+            out += form[:, None] * np.column_stack([np.ones(one.size), one, one & other])
+    return out
 
 
 def _as_arrays(whole: Array | sparse.csr_array) -> tuple[Array, IntArray, IntArray, Array]:

@@ -18,12 +18,10 @@ from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.simulate import colour_of, residual_scale, simulate_response
 from mixedfit.kernels.leverages import sequential_residuals
 
-from .leverages import RowLeverages
+from .leverages import EXACT_FIT, RowLeverages
+from .structured_rows import StructuredRows
 
 __all__ = ["normality_table", "residual_table", "scaled_residuals", "simulated_residuals", "spread_table"]
-
-EXACT_FIT = 1e-10
-"""Share of the variance of an observation: if its residual has less, the studentized residual is 0/0."""
 
 LARGEST_STATE = 2000
 """Largest number q of effects for decorrelated residuals of models with several factors, which cost O(n q²)."""
@@ -35,18 +33,16 @@ CHUNK = 2**21
 """Simulated numbers held at a time."""
 
 
-def residual_table(rows: RowLeverages) -> pd.DataFrame:
+def residual_table(rows: RowLeverages | StructuredRows) -> pd.DataFrame:
     """Return the residuals of every row; NaN where undefined (weight 0, or a row that is fitted exactly)."""
     fit = rows.fit
     marginal, conditional = fit.response - fit.fixed_part, fit.response - fit.fitted
-    left = 1.0 - rows.leverage
-    left = np.where(left > EXACT_FIT, left, np.nan)
     spread = rows.marginal_variance - rows.mean_uncertainty
     spread = np.where(spread > EXACT_FIT * rows.marginal_variance, spread, np.nan)
     columns = {
         "conditional": conditional,
         "conditional_pearson": conditional / np.sqrt(rows.variance_ratio) / fit.sigma,
-        "conditional_studentized": conditional / np.sqrt(rows.variance_ratio * left) / fit.sigma,
+        "conditional_studentized": conditional / np.sqrt(rows.residual_variance) / fit.sigma,
         "marginal": marginal,
         "marginal_pearson": marginal / np.sqrt(rows.marginal_variance) / fit.sigma,
         "marginal_studentized": marginal / np.sqrt(spread) / fit.sigma,
@@ -63,7 +59,7 @@ def scaled_residuals(fit: Fit) -> Array:
     Raises
     ------
     ModelError
-        If there are several factors with more than 2,000 effects.
+        If there are several factors, or levels with known relationships, with more than 2,000 effects.
     """
     blocks = fit.working.blocks
     weights = np.ones(fit.design.n) if fit.working.weights is None else fit.working.weights
@@ -74,7 +70,7 @@ def scaled_residuals(fit: Fit) -> Array:
     out = np.full(fit.design.n, np.nan)
     if not blocks:
         np.multiply(residuals, np.sqrt(weights), out=out, where=weights > 0)
-    elif len(blocks) == 1:
+    elif len(blocks) == 1 and blocks[0].known is None:
         block = blocks[0]
         order = np.argsort(block.codes, kind="stable")
         start = np.concatenate([[0], np.cumsum(np.bincount(block.codes, minlength=block.levels))])
@@ -98,7 +94,8 @@ def _filter_all(fit: Fit, weights: Array, residuals: Array, out: Array) -> None:
     spread, columns, at = np.zeros((total, total)), [], 0
     for block, lam in zip(blocks, fit.lam, strict=True):
         here = slice(at, at + block.levels * block.k)
-        spread[here, here] = np.kron(np.eye(block.levels), lam @ lam.T)
+        related = np.eye(block.levels) if block.known is None else block.known.values
+        spread[here, here] = np.kron(related, lam @ lam.T)
         columns.append(at + block.codes[:, None] * block.k + np.arange(block.k))
         at = here.stop
     places, effects = np.concatenate(columns, axis=1), np.concatenate([b.z for b in blocks], axis=1)

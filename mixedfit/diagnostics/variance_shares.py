@@ -16,9 +16,18 @@ import pandas as pd
 from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.lazy import lazy
 from mixedfit.core.options import check_level, check_one_of
+from mixedfit.covariance import ScaledCorrelation
+from mixedfit.design.columns import (
+    centred_fixed,
+    counted_rows,
+    effect_columns,
+    fixed_columns,
+    mean_inverse_weight,
+)
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.parameters import variance_parameters
+from mixedfit.estimation.parameters import Parameter, parameters_of
 from mixedfit.inference.bootstrap.bootstrap import bootstrap
+from mixedfit.inference.structured.random_part import structure_in_units
 from mixedfit.inference.vcov_varpar import vcov_varpar
 
 __all__ = ["Interval", "Shares", "share_table"]
@@ -52,6 +61,12 @@ class Shares:
     def fixed(self) -> float:
         """Variance of Xβ̂ (without offset) over the rows, with divisor n − 1, as R's var."""
         fit = self.fit
+        if fit.design.absent is not None:
+            kept = fit.cross.fixed.kept
+            spread = centred_fixed(fit.design)[:, kept] @ fit.beta[kept]
+            variance = float(spread @ spread) / (counted_rows(fit.design) - 1)
+            size = np.linalg.norm(fixed_columns(fit.design)[:, kept] @ fit.beta[kept])
+            return variance if variance > ROUNDING**2 * size**2 / counted_rows(fit.design) else 0.0
         mean = fit.fixed_part if fit.design.offset is None else fit.fixed_part - fit.design.offset
         mean = mean[self._counted]
         variance = float(np.var(mean, ddof=1))
@@ -60,18 +75,42 @@ class Shares:
     @lazy
     def products(self) -> tuple[Array, ...]:
         """Mean of z_i z_iᵀ over the rows, for every factor, shape (k, k) each."""
-        count = int(self._counted.sum())
-        rows = [block.z[self._counted] for block in self.fit.design.blocks]
-        return tuple(z.T @ z / count for z in rows)
+        design = self.fit.design
+        rows = [effect_columns(design, f) for f in range(len(design.blocks))]
+        return tuple(z.T @ z / counted_rows(design) for z in rows)
 
     @lazy
     def residual_factor(self) -> float:
         """Mean of Var(ε_i)/σ² over the rows: 1 without weights and variance functions."""
-        weights = self.fit.design.weights
         if self.fit.residual is not None:
+            weights = self.fit.design.weights
             squares = self.fit.residual.multipliers**2
             return float(np.mean(squares if weights is None else squares / weights))
-        return 1.0 if weights is None else float(np.mean(1.0 / weights[self._counted]))
+        return mean_inverse_weight(self.fit.design)
+
+    @lazy
+    def _factor_slopes(self) -> Array:
+        """Derivatives of `residual_factor` in the residual parameters, shape (parameters,)."""
+        residual, weights = self.fit.residual, self.fit.design.weights
+        if residual is None:
+            return np.zeros(0)
+        squares = residual.multipliers**2 if weights is None else residual.multipliers**2 / weights
+        slopes = np.zeros(residual.model.n_parameters)
+        for law, here in zip(residual.model.variances, residual.model.slices[1:], strict=True):
+            slopes[here] = 2.0 * squares @ law.slopes(residual.x[here]) / squares.size
+        natural = residual.model.natural_slopes(residual.x)
+        return np.asarray(np.linalg.lstsq(natural.T, slopes, rcond=None)[0])
+
+    def _structure_slope(self, parameter: Parameter) -> float:
+        """Return the derivative of a factor's variance in a natural parameter of a structure, a variance if an SD."""
+        for part, t, e in self.fit.design.blocks[parameter.block].structure.slices():
+            if isinstance(part, ScaledCorrelation) and t.start <= parameter.place < t.stop:
+                theta, at = structure_in_units(self.fit, parameter.block, t, part), parameter.place - t.start
+                values, natural = part.natural(theta)
+                slopes = np.einsum("aij,ij->a", part.directions(theta), self.products[parameter.block][e, e])
+                slope = float(np.linalg.lstsq(natural.T, slopes, rcond=None)[0][at])
+                return slope / (2.0 * values[at]) if parameter.kind == "sd" and values[at] else slope
+        raise AssertionError("a natural parameter belongs to a structure")
 
     @lazy
     def components(self) -> Array:
@@ -83,19 +122,22 @@ class Shares:
     def slopes(self) -> tuple[Array, Array]:
         """∂components/∂(variances and covariances, σ², β), and the covariance of the latter; NaN on the boundary."""
         fit = self.fit
-        parameters = variance_parameters(fit.design, with_sigma=fit.held_sigma is None)
+        parameters = [p for p in parameters_of(fit) if p.kind != "fixed"]
         covariance = vcov_varpar(fit, scale="variance", joint=True).to_numpy()
         out = np.zeros((len(self.components), covariance.shape[0]))
         for i, p in enumerate(parameters):
             if p.kind == "sigma":
                 out[-1, i] = self.residual_factor
+            elif p.kind == "residual":
+                out[-1, i] = fit.sigma**2 * self._factor_slopes[p.first]
+            elif p.place >= 0:
+                out[1 + p.block, i] = self._structure_slope(p)
             else:
                 own = self.products[p.block]
                 out[1 + p.block, i] = own[p.first, p.second] * (1.0 if p.first == p.second else 2.0)
         kept = fit.cross.fixed.kept
-        X = fit.design.X[np.ix_(self._counted, kept)]
-        X = X - X.mean(axis=0)
-        gradient = 2.0 * X.T @ (X @ fit.beta[kept]) / max(X.shape[0] - 1, 1)
+        X = centred_fixed(fit.design)[:, kept]
+        gradient = 2.0 * X.T @ (X @ fit.beta[kept]) / max(counted_rows(fit.design) - 1, 1)
         out[0, len(parameters) + kept] = gradient
         if fit.design.many:
             out[0] = np.nan

@@ -28,6 +28,10 @@ LONGEST = 1.5
 """Longest change of a parameter in one step; parameters are logarithms and inverse hyperbolic tangents."""
 
 
+ENDED = 1e-2
+"""Decrement up to which the end of a search beyond what the data tell counts as a minimum."""
+
+
 @dataclass(frozen=True, eq=False)
 class Minimum(Generic[_Point]):
     """The end of a search.
@@ -40,6 +44,8 @@ class Minimum(Generic[_Point]):
         Half of gᵀHg with the approximate inverse Hessian H: the decrease that a further step predicts.
     evaluations : int
     reached : bool
+    inverse : ndarray, shape (x.size, x.size), or None
+        H.
     """
 
     x: Array
@@ -47,6 +53,7 @@ class Minimum(Generic[_Point]):
     decrement: float
     evaluations: int
     reached: bool
+    inverse: Array | None = None
 
 
 def minimise_bfgs(
@@ -55,6 +62,7 @@ def minimise_bfgs(
     *,
     scale: float,
     metric: Callable[[_Point], Array | None] | None = None,
+    inverse: Array | None = None,
     tolerance: float = 1e-10,
     max_evaluations: int = 500,
     beyond: Callable[[Array], bool] | None = None,
@@ -71,6 +79,8 @@ def minimise_bfgs(
         Rough inverse curvature, for the first step.
     metric : callable, optional
         Point → approximate inverse Hessian there, or None to start from `scale`.
+    inverse : ndarray, shape (start.size, start.size), optional
+        Inverse Hessian, if it is known from a search nearby.
     tolerance : float
         Decrement at which the search stops, in units of the function.
     max_evaluations : int
@@ -89,22 +99,24 @@ def minimise_bfgs(
         raise FloatingPointError("the criterion is not finite at the start")
     if not x.size:
         return Minimum(x, point, 0.0, 1, True)
-    count, fresh, small = 1, True, 0
-    inverse, known = _first_inverse(metric and metric(point), scale, x.size)
-    decrement = np.inf
+    count, small, decrement, fresh, known = 1, 0, np.inf, inverse is None, True
+    if inverse is None:
+        inverse, known = _first_inverse(metric and metric(point), scale, x.size)
     while count < max_evaluations:
         if report is not None:
             report(count, point.value)
         step = -inverse @ point.gradient
         decrement = -0.5 * float(point.gradient @ step)
-        if (decrement < tolerance and not fresh) or (beyond is not None and beyond(x)):
-            return Minimum(x, point, decrement, count, True)
+        if decrement < tolerance and not fresh:
+            return Minimum(x, point, decrement, count, True, inverse)
+        if beyond is not None and beyond(x):
+            return Minimum(x, point, decrement, count, decrement < ENDED, inverse)
         step *= min(1.0, LONGEST / max(float(np.abs(step).max()), 1e-300))
         moved, length, tried = _line_search(function, x, point, step)
         count += tried
         if moved is None:
             if fresh:
-                return Minimum(x, point, decrement, count, decrement < 1e-6)
+                return Minimum(x, point, decrement, count, decrement < 1e-6, inverse)
             fresh = True
             inverse, known = _first_inverse(metric and metric(point), scale, x.size)
             continue
@@ -114,8 +126,8 @@ def minimise_bfgs(
         x, point = x + length * step, moved
         small = small + 1 if gain < tolerance else 0
         if small >= 3:
-            return Minimum(x, point, max(gain, 0.0), count, True)
-    return Minimum(x, point, decrement, count, False)
+            return Minimum(x, point, max(gain, 0.0), count, True, inverse)
+    return Minimum(x, point, decrement, count, False, inverse)
 
 
 def _first_inverse(metric: Array | None, scale: float, size: int) -> tuple[Array, bool]:

@@ -55,7 +55,8 @@ STRUCTURED_EXACT_FIT = (
 """Message for models whose structure leaves no residual variance."""
 
 STRUCTURED_SHARES = (1e-14, 1e-5)
-"""Shares of the least-squares residual variance between which it counts as 0 beside a structure that is not linear."""
+"""Shares of the least-squares residual variance between which it counts as 0 where the criterion is not evaluated by
+rows: beside a structure that is not linear, and with known relationships of many levels."""
 
 SAME = 1e-4
 """Difference of the criterion up to which two starts count as having reached the same optimum."""
@@ -175,7 +176,8 @@ def estimate(
         evaluation.set_precise(result.by_rows.value, result.by_rows.tail_factor())
     share = evaluation.tail.prss / cross.n if evaluation.tail.ok else 0.0
     least, vanishing = STRUCTURED_SHARES
-    if not linear and sigma is None and least < share < vanishing and optimum.decrement < 1e-3:
+    unseen = not linear or (cross.has_known and result.by_rows is None)
+    if unseen and sigma is None and least < share < vanishing and optimum.decrement < 1e-3:
         optimum = replace(optimum, reached=True)
         result = Settled(optimum, None, "zero")
     elif share < (1e-18 if optimum.reached else 1e-9) and (sigma is None or not evaluation.tail.ok):

@@ -1,8 +1,9 @@
 """Information on the variance parameters, and derivatives of the covariance of β̂.
 
 Everything in units where σ = 1 and in the basis of the cross-products: V = I + ZΛΛᵀZᵀ, Φ = (XᵀV⁻¹X)⁻¹,
-H_j = Z_jᵀV⁻¹X, and for a direction E_a = ∂(λλᵀ)/∂η_a of one factor M_a = Σ_j H_jᵀE_aH_j = −∂Φ⁻¹/∂η_a, η the
-coordinates of `chart`. A fixed factor with many levels is projected out of V⁻¹ throughout.
+H_j = Z_jᵀV⁻¹X, and for a direction E_a = ∂(λλᵀ)/∂η_a of one factor M_a = Σ_j H_jᵀE_aH_j = −∂Φ⁻¹/∂η_a, of levels with
+known relationships A Σ_jl A_jl H_jᵀE_aH_l, η the coordinates of `chart`. A fixed factor with many levels is projected
+out of V⁻¹ throughout.
 """
 
 from __future__ import annotations
@@ -76,9 +77,10 @@ class Information:
 
     def spreads(self, directions: Sequence[Array]) -> Array:
         """Return M_a of all directions, block by block, shape (directions, p, p)."""
+        cross = self.fit.cross
         parts = [
-            np.einsum("jas,dab,jbt->dst", h, e, h, optimize=True)
-            for h, e in zip(self.fixed_scores, directions, strict=True)
+            np.einsum("jas,dab,jbt->dst", h, e, cross.related(f, h), optimize=True)
+            for f, (h, e) in enumerate(zip(self.fixed_scores, directions, strict=True))
         ]
         return np.concatenate(parts) if parts else np.zeros((0, *self.phi.shape))
 

@@ -19,6 +19,7 @@ from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.linalg import inverse
 from mixedfit.core.options import check_one_of
 from mixedfit.covariance import Natural, ScaledCorrelation
+from mixedfit.covariance.residual.model import Tie
 from mixedfit.crossproducts.ridges import confounded_with_residual
 from mixedfit.design.design import Design
 
@@ -231,6 +232,10 @@ def on_boundary(fit: Fit, parameter: Parameter) -> bool:
 
 def is_identified(fit: Fit, parameter: Parameter) -> bool:
     """Return whether the design tells a standard deviation or correlation apart from the others."""
+    if fit.design.residual is not None:
+        return not any(
+            _is_tied(tie, parameter) for tie in fit.design.residual.tied[fit.held_sigma is not None]
+        )
     if parameter.kind == "sigma" and fit.convergence.status == "unidentified":
         return not any(confounded_with_residual(fit.design, f) for f in range(len(fit.design.blocks)))
     if parameter.kind in ("sigma", "fixed") or fit.convergence.status != "unidentified":
@@ -240,6 +245,18 @@ def is_identified(fit: Fit, parameter: Parameter) -> bool:
         here = _part_of(fit, parameter)[2]
         return not moved[here, here].any()
     return not moved[np.ix_(own, own)].any()
+
+
+def _is_tied(tie: Tie, parameter: Parameter) -> bool:
+    """Return whether a parameter is one that the data do not tell from others."""
+    if parameter.kind in ("sigma", "residual"):
+        return tie.kind == parameter.kind and (parameter.kind == "sigma" or tie.first == parameter.first)
+    if parameter.kind == "fixed" or tie.block != parameter.block:
+        return False
+    if parameter.place >= 0:
+        return tie.kind == "structure" and tie.first == parameter.place
+    members = {parameter.first, parameter.second}
+    return tie.kind == "effects" and {tie.first, tie.second} <= members
 
 
 AT_LIMIT = 1e-6

@@ -13,28 +13,44 @@ from mixedfit.covariance.residual.parts import Natural
 from .bfgs import Minimum
 from .convergence import Convergence
 
-__all__ = ["at_limit", "residual_verdict"]
+__all__ = ["at_limit", "limit_side", "residual_verdict"]
 
 NEAR = 1e-5
 """Distance from a limit, as a share of the parameter's space, at which a parameter counts as being there."""
 
 
-def at_limit(parameter: Natural) -> str:
-    """Return in words the limit at which a parameter stands; empty inside of its space."""
+def limit_side(parameter: Natural) -> int:
+    """Return −1 if a parameter stands at its lower limit, 1 at its upper limit or beyond what the data tell, else 0."""
     value, lower, upper = parameter.value, parameter.lower, parameter.upper
-    if value >= parameter.runaway:
-        return f"{parameter.name} has run away to {value:.3g}, beyond what the data reach"
     width = upper - lower if np.isfinite(upper) and np.isfinite(lower) else 1.0
     if np.isfinite(lower) and value - lower <= NEAR * width:
-        return f"{parameter.name} is at its lower limit {lower:.3g}"
-    if np.isfinite(upper) and upper - value <= NEAR * width:
-        return f"{parameter.name} is at its upper limit {upper:.3g}"
-    return ""
+        return -1
+    return int(value >= parameter.runaway or (np.isfinite(upper) and upper - value <= NEAR * width))
+
+
+def at_limit(parameter: Natural) -> str:
+    """Return in words the limit at which a parameter stands; empty inside of its space."""
+    name, side = parameter.name, limit_side(parameter)
+    if side == 0:
+        return ""
+    if side < 0:
+        return f"{name} is at its lower limit {parameter.lower:.3g}"
+    if parameter.value >= parameter.runaway:
+        return f"{name} has run away to {parameter.value:.3g}, beyond what the data reach"
+    return f"{name} is at its upper limit {parameter.upper:.3g}"
 
 
 def _plain(inner: Convergence, words: str) -> str:
     """Return the message of a fit inside of the space of residual parameters."""
     return f"Converged ({words})." if inner.status == "converged" else f"{inner.message[:-1]}; {words}."
+
+
+STILL_FALLS = 1e-2
+"""Decrement of a search that ends at a limit, from which on the criterion falls without bound."""
+
+
+def _goes(text: str) -> str:
+    return text.replace(" is at ", " goes to ")
 
 
 FAILED = (
@@ -48,6 +64,11 @@ LOCAL = (
     "effects, or a fixed range."
 )
 
+UNBOUNDED = (
+    "The likelihood has no maximum ({words}): it still rises as {limits}. The fixed and random effects reproduce rows "
+    "that this parameter concerns. Remove these rows, or simplify the model or its residual structure."
+)
+
 RUNAWAY = (
     "The data do not tell this range from a trend; take the estimates of variances with caution, or add a trend to the "
     "fixed effects."
@@ -55,7 +76,7 @@ RUNAWAY = (
 
 
 def residual_verdict(
-    inner: Convergence, model: ResidualModel, found: Minimum[Any], deeper: float = 0.0
+    inner: Convergence, model: ResidualModel, found: Minimum[Any], deeper: float = 0.0, most: int = 500
 ) -> Convergence:
     """Return the convergence of a fit with residual parameters.
 
@@ -68,17 +89,28 @@ def residual_verdict(
         Of the search over residual parameters.
     deeper : float
         How much lower the criterion is where a range runs away.
+    most : int
+        Evaluations after which a search gives up.
     """
     count = f"{found.evaluations} evaluation{'s' * (found.evaluations != 1)} of the residual parameters"
     words = f"{count}, decrement {found.decrement:.1e}"
     limits = [text for text in map(at_limit, model.natural(found.x)) if text]
-    if not found.reached and not limits:
+    exhausted = found.evaluations >= most
+    if not found.reached and (not limits or exhausted):
         return replace(
             inner,
             status="failed",
             decrement=found.decrement,
             evaluations=found.evaluations,
             message=FAILED.format(words=words, decrement=found.decrement),
+        )
+    if not found.reached and found.decrement > STILL_FALLS:
+        return replace(
+            inner,
+            status="unbounded",
+            decrement=found.decrement,
+            evaluations=found.evaluations,
+            message=UNBOUNDED.format(words=words, limits="; ".join(map(_goes, limits))),
         )
     if not inner.converged:
         return inner

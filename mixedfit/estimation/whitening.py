@@ -6,7 +6,7 @@ the whitened rows plus log|R|. By the envelope theorem its derivative in x is th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,6 +69,15 @@ def whitened_rows(raw: Design, root: ResidualRoot, log_weights: float) -> tuple[
         cross = cross_products(design)
     return design, replace(cross, log_weights=log_weights - root.logdet)
 
+
+VANISHED = 1e-8
+"""Ratio of standard deviations at which a search ends."""
+
+NO_RESIDUAL = 1e-9
+"""Share of the least-squares residual variance below which rounding decides on the criterion."""
+
+FAR = 1.5
+"""Distance of further starts, for searches that end where σ is 0."""
 
 MANY_ROWS = 5_000
 """Rows above which a search has one start: criteria of small data have several minima."""
@@ -135,6 +144,13 @@ class WhitenedPoint:
             return
         self.value = self.estimate.evaluation.value
 
+    @property
+    def has_residual(self) -> bool:
+        """Whether the residual variance is above 0: where it is not, the criterion hardly depends on x."""
+        if not np.isfinite(self.value) or self.search.sigma is not None:
+            return True
+        return float(self.estimate.evaluation.tail.prss) / self.cross.n > NO_RESIDUAL
+
     @lazy
     def gradient(self) -> Array:
         """∂d/∂x, shape (parameters,)."""
@@ -190,8 +206,11 @@ class WhitenedSearch:
         self.lowest = np.inf
 
     def runs_away(self, x: Array) -> bool:
-        """Return whether a range is beyond what the data can tell from infinity."""
-        return any(p.value >= p.runaway for p in self.model.natural(x))
+        """Return whether a range is beyond what the data can tell from infinity, or a ratio of SDs from 0."""
+        return any(
+            p.value >= p.runaway or (p.lower == 0.0 and np.isinf(p.upper) and p.value < VANISHED)
+            for p in self.model.natural(x)
+        )
 
     def inner(self, design: Design, cross: CrossProducts, start: Array | None) -> Estimate:
         """Return θ̂ for whitened rows."""
@@ -275,6 +294,27 @@ def _lowest(
     model = search.model
     further = model.further_starts if search.raw.n <= MANY_ROWS else []
     starts = [start] if start is not None else [_first_start(search), *further]
+    found = _minima(search, starts, report)
+    if found and not any(m.point.has_residual for m in found):
+        moves = FAR * np.eye(model.n_parameters)
+        found += _minima(search, [starts[0] + sign * move for move in moves for sign in (1, -1)], report)
+    if not found:
+        raise ModelError(
+            f"the likelihood with {model.structure} cannot be computed at its starting values: the fixed effects "
+            "reproduce the response, or numbers are too large. Rescale, or simplify the model."
+        )
+    inside = [m for m in found if m.reached and not search.runs_away(m.x)]
+    inside = [m for m in inside if m.point.has_residual] or inside  # rounding decides where σ is 0
+    best = min(inside or found, key=lambda m: m.point.value)
+    agreed = sum(m.reached and abs(m.point.value - best.point.value) <= 1e-4 for m in found)
+    deeper = [best.point.value - m.point.value for m in found if m.point.has_residual]
+    return best, (len(found), agreed), max([0.0, *deeper])
+
+
+def _minima(
+    search: WhitenedSearch, starts: Sequence[Array], report: Callable[[int, float], None] | None
+) -> list[Minimum[WhitenedPoint]]:
+    """Return the minima that searches from starts reach; none from starts at which the criterion is not finite."""
     found: list[Minimum[WhitenedPoint]] = []
     for own in starts:
         search.theta, search.lowest = search.given, np.inf
@@ -292,20 +332,14 @@ def _lowest(
             )
         except FloatingPointError:
             continue
-    if not found:
-        raise ModelError(
-            f"the likelihood with {model.structure} cannot be computed at its starting values: the fixed effects "
-            "reproduce the response, or numbers are too large. Rescale, or simplify the model."
-        )
-    inside = [m for m in found if m.reached and not search.runs_away(m.x)]
-    best = min(inside or found, key=lambda m: m.point.value)
-    agreed = sum(m.reached and abs(m.point.value - best.point.value) <= 1e-4 for m in found)
-    lowest = min(m.point.value for m in found)
-    return best, (len(found), agreed), max(best.point.value - lowest, 0.0)
+    return found
 
 
 ROUNDS = 100
 """Rounds after which fitted values that do not settle are taken as they are, and the fit as not converged."""
+
+ROUNDS_OF_STARTS = 3
+"""Largest number of searches from lower values of θ."""
 
 SETTLED = 1e-8
 """Change of fitted values, as a share of their spread, at which they have settled."""
@@ -344,6 +378,40 @@ def _fixed_point(
             return replace(found, evaluations=evaluations)
         held = fresh
     return replace(found, evaluations=evaluations, reached=False)
+
+
+def _on_all_rows(search: WhitenedSearch, best: Minimum[WhitenedPoint]) -> Minimum[WhitenedPoint]:
+    """Return the minimum with the point of all rows, where the search used condensed ones."""
+    if search.fewer is None:
+        return best
+    return replace(best, point=WhitenedPoint(search, best.x, best.point.estimate.theta))
+
+
+def _finished(
+    search: WhitenedSearch, best: Minimum[WhitenedPoint], report: Callable[[int, float], None] | None
+) -> tuple[Minimum[WhitenedPoint], Estimate]:
+    """Return the minimum and θ̂ there; if another start of θ has a lower criterion, x is searched again from it."""
+
+    def final_at(minimum: Minimum[WhitenedPoint]) -> Estimate:
+        known = minimum.point.estimate
+        if not minimum.point.has_residual:  # rounding would decide between starts
+            return known
+        found = search.finished(minimum.point, known.theta if search.structures else None)
+        return known if known.evaluation.value < found.evaluation.value - 1e-6 else found
+
+    best = _on_all_rows(search, best)
+    evaluations, final = best.evaluations, final_at(best)
+    for _ in range(0 if search.model.of_fitted or not best.x.size else ROUNDS_OF_STARTS):
+        if not final.evaluation.value < best.point.value - 1e-6:
+            break
+        search.theta, search.lowest = final.theta, np.inf
+        scale, most = 2.0 / search.raw.n, search.control.max_evaluations
+        best = minimise_bfgs(
+            search, best.x, scale=scale, max_evaluations=most, beyond=search.runs_away, report=report
+        )
+        best = _on_all_rows(search, best)
+        evaluations, final = evaluations + best.evaluations, final_at(best)
+    return replace(best, evaluations=evaluations), final
 
 
 @dataclass(frozen=True, eq=False)
@@ -396,8 +464,8 @@ def fit_whitened(
     if model.of_fitted:
         best = _fixed_point(search, design, best, report)
         model = search.model
-    point = best.point if search.fewer is None else WhitenedPoint(search, best.x, best.point.estimate.theta)
-    final = search.finished(point, point.estimate.theta if search.structures else None)
-    convergence = residual_verdict(final.convergence, model, best, deeper)
+    best, final = _finished(search, best, report)
+    point = best.point
+    convergence = residual_verdict(final.convergence, model, best, deeper, search.control.max_evaluations)
     final = replace(final, convergence=convergence, starts=starts, agreed=agreed)
     return WhitenedEstimate(Whitened(best.x, model, point.design), point.cross, final)

@@ -56,11 +56,10 @@ def vcov_varpar(fit: Fit, *, scale: Scale = "sd", joint: bool = False) -> pd.Dat
     """
     check_one_of("scale", scale, _SCALES)
     if fit.residual is not None:
-        if scale != "sd" or joint:
-            refuse_residual(
-                fit.design, "this scale, or the joint covariance with fixed effects, is", 'Use scale="sd".'
-            )
-        return structured_vcov(fit)
+        if scale == "cholesky":
+            refuse_residual(fit.design, "the Cholesky scale is", 'Use scale="sd" or scale="variance".')
+            raise AssertionError("refused")
+        return structured_vcov(fit, scale=scale, joint=joint)
     parameters = variance_parameters(fit.design, with_sigma=fit.held_sigma is None)
     information = Information(fit)
     inner = information.parameter_covariance
@@ -134,11 +133,10 @@ def _diagonals(fit: Fit) -> set[int]:
 def _coefficient_slopes(information: Information) -> Array:
     """Return ∂β̂/∂η = −Φ Σ_j H_jᵀ E_a w_j of the estimated columns of X, in units of y and x, shape (p, n_theta)."""
     fit = information.fit
+    three = zip(information.fixed_scores, information.directions, fit.evaluation.scores, strict=True)
     parts = [
-        np.einsum("jas,dab,jb->sd", h, e, s, optimize=True)
-        for h, e, s in zip(
-            information.fixed_scores, information.directions, fit.evaluation.scores, strict=True
-        )
+        np.einsum("jas,dab,jb->sd", h, e, fit.cross.related(f, s), optimize=True)
+        for f, (h, e, s) in enumerate(three)
     ]
     if not parts:
         return np.zeros((fit.cross.p, 0))

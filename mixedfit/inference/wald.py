@@ -18,7 +18,7 @@ from .coefficients import coefficient_table
 from .ddf import Ddf
 from .vcov_varpar import standard_errors
 
-__all__ = ["wald_intervals", "wald_limit"]
+__all__ = ["bounded_limit", "wald_intervals", "wald_limit"]
 
 
 def wald_intervals(
@@ -64,7 +64,7 @@ def wald_intervals(
             if p.kind == "residual" and fit.residual is not None:
                 own = fit.residual.model.natural(fit.residual.x)[p.first]
                 if np.isfinite(error):
-                    limits[row] = (_bounded_limit(own, error, -z), _bounded_limit(own, error, z))
+                    limits[row] = (bounded_limit(own, error, -z), bounded_limit(own, error, z))
                 continue
             if p.kind != "fixed" and np.isfinite(error):
                 if p.kind == "correlation" and p.lower > -1.0:  # Fisher's z on the parameter's own interval
@@ -83,7 +83,7 @@ def wald_intervals(
     return interval_table(chosen, limits, names)
 
 
-def _bounded_limit(parameter: Natural, error: float, z: float) -> float:
+def bounded_limit(parameter: Natural, error: float, z: float) -> float:
     """Return estimate + z · error for the logit of the place between two limits, or the logarithm above one."""
     value, lower, upper = parameter.value, parameter.lower, parameter.upper
     if not np.isfinite(lower):

@@ -192,10 +192,11 @@ def spaghetti(
 
 
 def _by_mean(fit: Fit, block: RandomBlock) -> IntArray:
-    """Return levels ordered by the mean of their fitted values."""
-    counts = np.maximum(np.bincount(block.codes, minlength=block.levels), 1)
+    """Return levels that have rows, ordered by the mean of their fitted values."""
+    counts = np.bincount(block.codes, minlength=block.levels)
     sums = np.bincount(block.codes, weights=fit.fitted, minlength=block.levels)
-    return np.argsort(sums / counts, kind="stable")
+    order = np.argsort(sums / np.maximum(counts, 1), kind="stable")
+    return np.asarray(order[counts[order] > 0])
 
 
 def _chosen_levels(fit: Fit, block: RandomBlock, groups: int | list[Any]) -> list[int]:
@@ -213,4 +214,8 @@ def _chosen_levels(fit: Fit, block: RandomBlock, groups: int | list[Any]) -> lis
         if str(label) not in known:
             hint = nearest(str(label), known)
             raise ModelError(f"{shown(label)} is not a level of {block.name!r}. {hint}".rstrip())
-    return [known[str(label)] for label in chosen]
+    levels = [known[str(label)] for label in chosen]
+    empty = [label for label, level in zip(chosen, levels, strict=True) if not np.any(block.codes == level)]
+    if empty:
+        raise ModelError(f"{shown(empty[0])} of {block.name!r} has no rows to show; choose levels with rows.")
+    return levels

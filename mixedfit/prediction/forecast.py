@@ -7,7 +7,7 @@ Assoc. 57:369), at the estimated variances.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from mixedfit.inference.structured.blocks import VarianceParameters
 
 from .rows import fixed_mean, further_multipliers, further_weights, rows_of
 
-__all__ = ["forecast"]
+__all__ = ["colour_of_rows", "forecast"]
 
 
 def forecast(
@@ -52,19 +52,71 @@ def forecast(
     return pd.DataFrame(columns, index=rows.index)
 
 
+def colour_of_rows(fit: Fit, newdata: Any, n: int) -> Callable[[Array], Array] | None:
+    """Return the map of independent draws, shape (draws, n), to draws correlated as the residuals of new rows.
+
+    None without a residual correlation. Rows with the same label are one group, of a new label too. Draws of rows
+    without a time or place are NaN.
+
+    Raises
+    ------
+    DataError
+        If two rows of a group have the same time or place, or one that the structure does not know.
+    """
+    if fit.residual is None or fit.residual.model.correlation is None:
+        return None
+    model, x = fit.residual.model, fit.residual.x
+    labels = _group_labels(model, newdata)
+    groups = np.zeros(n, np.int64) if labels is None else pd.factorize(labels)[0]
+    place = _places_in(model, newdata, groups)
+    roots = []
+    for group in np.unique(groups):
+        rows = np.flatnonzero((groups == group) & np.all(np.isfinite(place), axis=1))
+        try:
+            root = np.linalg.cholesky(fit.residual.model.correlation.matrix(x[model.slices[0]], place[rows]))
+        except np.linalg.LinAlgError:
+            raise DataError(
+                f"{model.structure}: two of the new rows of a group are at the same time or place; expected one row a "
+                "time and group."
+            ) from None
+        roots.append((rows, root))
+
+    def colour(drawn: Array) -> Array:
+        out = np.full_like(drawn, np.nan)
+        for rows, root in roots:
+            out[:, rows] = drawn[:, rows] @ root.T
+        return out
+
+    return colour
+
+
+def _group_labels(model: ResidualModel, newdata: Any) -> pd.Series[Any] | None:
+    """Return the label of the group of correlated rows of each new row; None if all rows are one group."""
+    assert model.layout is not None
+    if not model.layout.group_name:
+        return None
+    names = [name.strip() for name in model.layout.group_name.split(":")]
+    table = as_frame(newdata, names)
+    labels = table[names[0]].astype(str)
+    for name in names[1:]:
+        labels = labels + ":" + table[name].astype(str)
+    return labels
+
+
 def _places(model: ResidualModel, newdata: Any, n: int) -> tuple[IntArray, Array]:
     """Return the group of each new row (−1 for a new one) and its place, shapes (n,) and (n, d)."""
-    own, layout = model.structure.correlation, model.layout
-    if own is None or layout is None:
+    if model.layout is None:
         return np.full(n, -1, np.int64), np.zeros((n, 1))
-    groups = np.zeros(n, np.int64)
-    if layout.group_name:
-        names = [name.strip() for name in layout.group_name.split(":")]
-        table = as_frame(newdata, names)
-        labels = table[names[0]].astype(str)
-        for name in names[1:]:
-            labels = labels + ":" + table[name].astype(str)
-        groups = pd.Index([str(g) for g in layout.groups]).get_indexer(pd.Index(labels)).astype(np.int64)
+    labels, groups = _group_labels(model, newdata), np.zeros(n, np.int64)
+    if labels is not None:
+        known = pd.Index([str(g) for g in model.layout.groups])
+        groups = known.get_indexer(pd.Index(labels)).astype(np.int64)
+    return groups, _places_in(model, newdata, groups)
+
+
+def _places_in(model: ResidualModel, newdata: Any, groups: IntArray) -> Array:
+    """Return the place of each new row, shape (n, d)."""
+    own = model.structure.correlation
     if not own.place:
         columns = [_next_positions(model, groups)]
     else:
@@ -74,7 +126,7 @@ def _places(model: ResidualModel, newdata: Any, n: int) -> tuple[IntArray, Array
         known = [str(level) for level in model.correlation.levels]  # type: ignore[union-attr]
         labels = as_frame(newdata, [own.by_name])[own.by_name].astype(str)
         columns.append(_codes(own.by_name, labels, known))
-    return groups, np.column_stack(columns)
+    return np.column_stack(columns)
 
 
 def _next_positions(model: ResidualModel, groups: IntArray) -> Array:

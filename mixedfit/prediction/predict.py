@@ -34,7 +34,16 @@ from mixedfit.inference.kenward_roger import KenwardRoger, KenwardRogerResult, c
 
 from .error_variance import JointCovariance, PredictionTarget, estimation_variance, satterthwaite_df
 from .re_form import ReForm, included_effects
-from .rows import NewLevels, check_levels, fixed_mean, residual_variance, rows_of, some_rows, without_label
+from .rows import (
+    NewLevels,
+    check_levels,
+    check_related,
+    fixed_mean,
+    residual_variance,
+    rows_of,
+    some_rows,
+    without_label,
+)
 from .simulate import simulate_rows
 
 __all__ = ["Interval", "PredictionDdf", "Predictor"]
@@ -102,6 +111,7 @@ class Predictor:
         spread = interval == "prediction" and new_levels != "population"
         rows = rows_of(self.fit, newdata, included, offset=offset, every_effect=spread)
         mean, complete = self._mean(rows, included, new_levels)
+        check_related(self.fit, rows, new_levels)
         if not se and interval is None:
             return pd.Series(mean, index=rows.index, name="mean")
         target = PredictionTarget(some_rows(rows, complete), included, new_levels)

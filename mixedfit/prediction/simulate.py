@@ -11,10 +11,18 @@ import pandas as pd
 from mixedfit.core.arrays import BoolArray, IntArray
 from mixedfit.design.recipe import NewRows
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.estimation.simulate import colour_of
 
-from .rows import NewLevels, check_levels, fixed_mean, residual_variance, rows_of, without_label
+from .forecast import colour_of_rows
+from .rows import (
+    NewLevels,
+    check_levels,
+    check_related,
+    fixed_mean,
+    residual_variance,
+    rows_of,
+    without_label,
+)
 
 __all__ = ["simulate_rows"]
 
@@ -45,17 +53,14 @@ def simulate_rows(
     weights, offset
         As in `residual_variance` and `rows_of`.
     """
-    if newdata is not None:
-        refuse_residual(
-            fit.design, "simulation of new rows is", "Simulate the rows of the fit (without newdata)."
-        )
     blocks = fit.design.blocks
-    colour = colour_of(fit)
     every = [np.ones(block.k, dtype=bool) for block in blocks]
     rows = rows_of(fit, newdata, every, offset=offset)
     check_levels(fit, rows, included, new_levels)
+    check_related(fit, rows, new_levels)
     scale = np.sqrt(np.nan_to_num(residual_variance(fit, newdata, weights, len(rows.X))))  # 0 at weight 0
-    if fit.residual is not None:  # the colour has the multipliers
+    colour = colour_of(fit) if newdata is None else colour_of_rows(fit, newdata, len(rows.X))
+    if fit.residual is not None and newdata is None:  # the colour has the multipliers
         scale = scale / fit.residual.multipliers
     mean = fixed_mean(fit, rows)
     mean[without_label(rows, every)] = np.nan
@@ -65,11 +70,14 @@ def simulate_rows(
         out[r] = mean
         for f, (codes, levels) in enumerate(groups):
             b = fit.sigma * rng.standard_normal((levels, blocks[f].k)) @ fit.lam[f].T
+            known = blocks[f].known
+            if known is not None:
+                b[: len(known)] = known.root_times(b[: len(known)])
             if included[f].any():
-                known = len(fit.modes[f])
-                b[:known, included[f]] = fit.modes[f][:, included[f]]
+                seen = len(fit.modes[f])
+                b[:seen, included[f]] = fit.modes[f][:, included[f]]
                 if new_levels == "population":
-                    b[known:, included[f]] = 0.0
+                    b[seen:, included[f]] = 0.0
             out[r] += np.einsum("ik,ik->i", rows.z[f], b[codes])
         noise = rng.standard_normal((1, len(rows.X)))
         out[r] += scale * (noise if colour is None else colour(noise))[0]

@@ -25,11 +25,11 @@ from mixedfit.core.format import (
 from mixedfit.core.notebook import NotebookTable, html_table
 from mixedfit.core.tables import Table
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.residual_quantiles import residual_quartiles
 from mixedfit.estimation.residual_words import residual_lines, residual_table
 from mixedfit.estimation.tables import (
     coefficient_covariance,
     coefficients,
-    scaled_residuals,
     standard_errors,
     variance_table,
 )
@@ -174,7 +174,7 @@ def summarise(fit: Fit, *, correlation: bool = False, ddf: Ddf | Literal["none"]
         kind += " with a residual structure" if fit.ngroups else " by generalised least squares"
     how = "REML" if fit.reml else "maximum likelihood"
     fixed, method = _coefficients(fit, ddf)
-    residuals = np.quantile(scaled_residuals(fit).to_numpy(), [0, 0.25, 0.5, 0.75, 1])
+    residuals = residual_quartiles(fit)
     return Summary(
         title=f"{kind} fit by {how}",
         formula=fit.formula,
@@ -245,6 +245,13 @@ def _notes(fit: Fit) -> tuple[str, ...]:
         notes.append(f"Linearly dependent columns of the fixed effects, dropped: {', '.join(dropped)}.")
     if fit.held_sigma is not None:
         notes.append(f"Residual standard deviation held at {fit.held_sigma:g}.")
+    for block in fit.design.blocks:
+        if block.known is not None:
+            used = np.unique(block.codes[fit.design.counted]).size
+            notes.append(
+                f"{block.name}: {block.levels} levels with a known relationship matrix A, {used} of them with rows; "
+                "the variances are those of a level with A_jj = 1."
+            )
     return tuple(notes)
 
 
@@ -262,12 +269,9 @@ def _text_lines(s: Summary) -> list[str]:
         shared = format_numbers([round(v, 1) for k, v in s.criteria.items() if k != "df.resid"], 7)
         texts = [*(t.strip() for t in shared), str(int(s.criteria["df.resid"]))]
         lines += [*text_columns(list(s.criteria), [[t] for t in texts]), ""]
-    quantiles = format_numbers(zap_small(s.residuals.tolist(), 5), 4)
-    lines += [
-        "Scaled residuals:",
-        *text_columns(list(s.residuals.index), [[t.strip()] for t in quantiles]),
-        "",
-    ]
+    if quantiles := _quantiles(s):
+        columns = text_columns(list(s.residuals.index), [[t.strip()] for t in quantiles])
+        lines += ["Scaled residuals:", *columns, ""]
     lines += ["Random effects:", *_random_lines(s), *_residual_lines(s)]
     groups = "; ".join(f"{name}, {count}" for name, count in s.ngroups.items())
     lines += [f"Number of obs: {s.nobs}" + (f", groups:  {groups}" if groups else ""), ""]
@@ -396,14 +400,20 @@ def _correlation_lines(correlation: pd.DataFrame) -> list[str]:
     return lines
 
 
+def _quantiles(s: Summary) -> list[str]:
+    """Return the quantiles of the scaled residuals as text; none if the rows are not known."""
+    values = s.residuals.tolist()
+    return [] if np.isnan(values).all() else format_numbers(zap_small(values, 5), 4)
+
+
 def _html(s: Summary) -> str:
     """Return the summary as an HTML fragment with a table for each part."""
     criteria = ", ".join(f"{name} {_one_decimal(value)}" for name, value in s.criteria.items())
     groups = "; ".join(f"{name}: {count}" for name, count in s.ngroups.items())
     size = f"{s.nobs} rows, {groups}" if groups else f"{s.nobs} rows"
-    quantiles = format_numbers(zap_small(s.residuals.tolist(), 5), 4)
+    quantiles = tuple(_quantiles(s))
     tables = [
-        Table("Scaled residuals", tuple(s.residuals.index), (tuple(quantiles),), 0),
+        *([Table("Scaled residuals", tuple(s.residuals.index), (quantiles,), 0)] if quantiles else []),
         _fixed_table(s.coefficients[:LONG_TABLE], s.ddf),
         _random_table(s.varcorr),
         *_residual_table(s),

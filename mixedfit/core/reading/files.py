@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -147,6 +148,13 @@ def read_table(
     if decimal is not None:
         check_one_of("decimal", decimal, (".", ","), error=DataError)
     _check_file(place)
+    if not place.is_file():  # a pipe, which can be read once only
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, place.name)
+            copy.write_bytes(place.read_bytes())
+            return read_table(
+                copy, sep=sep, decimal=decimal, encoding=encoding, na=na, skip=skip, sheet=sheet
+            )
     kind = _kind(place)
     try:
         if kind in _BOOKS:
@@ -166,11 +174,11 @@ def _check_file(place: Path) -> None:
     """Refuse what is not a file, with the nearest name of the folder."""
     if place.is_dir():
         raise DataError(f"{str(place)!r} is a folder; expected a file.")
-    if not place.is_file():
+    if not place.exists():
         folder = place.parent
         names = [file.name for file in folder.iterdir() if file.is_file()] if folder.is_dir() else []
         raise DataError(f"no file {str(place)!r}. {nearest(place.name, names)}".rstrip())
-    if place.stat().st_size == 0:
+    if place.is_file() and place.stat().st_size == 0:
         raise DataError(f"{place} is empty.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,30 @@ from mixedfit.core.lazy import lazy
 from .parts import CorrelationLaw, Layout, Natural, Root, VarianceLaw
 from .structure import ResidualStructure
 
-__all__ = ["ResidualModel", "ResidualRoot"]
+__all__ = ["ResidualModel", "ResidualRoot", "Tie"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """A variance parameter that the design does not tell from others.
+
+    Attributes
+    ----------
+    kind : {"effects", "structure", "sigma", "residual"}
+        An element of a covariance of random effects, a parameter of a structure such as ``ar1``, σ², or a parameter of
+        the residual structure.
+    words : str
+    block : int
+        Position of the grouping factor, −1 for residual parameters.
+    first, second : int
+        Effects of an element; position of another parameter.
+    """
+
+    kind: Literal["effects", "structure", "sigma", "residual"]
+    words: str
+    block: int = -1
+    first: int = -1
+    second: int = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +55,8 @@ class ResidualModel:
         In the order of the structure's variance functions.
     default_group : bool
         Whether the group was not given, but taken from the random terms.
+    tied : (tuple of Tie, tuple of Tie)
+        Parameters that the design does not tell apart, with σ estimated and with σ held.
     columns : mapping of str to pandas.Series
         The columns that the structure needs, on the rows.
     """
@@ -41,6 +66,7 @@ class ResidualModel:
     correlation: CorrelationLaw | None
     variances: tuple[VarianceLaw, ...]
     default_group: bool = False
+    tied: tuple[tuple[Tie, ...], tuple[Tie, ...]] = ((), ())
     columns: Mapping[str, Any] = field(default_factory=dict)
 
     @lazy

@@ -143,7 +143,7 @@ class PatternRoot:
             inner = _less_products(own, white)
             outer = root.transpose(0, 2, 1) @ inner @ root
             slopes = self.slopes(place)
-            own_part = slopes.reshape(len(slopes), -1) @ outer.reshape(-1)
+            own_part = slopes.reshape(len(slopes), outer.size) @ outer.reshape(-1)
             total = own_part if total is None else total + own_part
         return np.zeros(0) if total is None else total
 

@@ -18,6 +18,7 @@ from mixedfit.core.options import check_one_of
 from mixedfit.core.progress import Progress
 from mixedfit.core.tables import Table, frame_table
 from mixedfit.diagnostics.leverages import RowLeverages
+from mixedfit.diagnostics.structured_rows import StructuredRows
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Names, labels_of, parameters_of, values_of
 from mixedfit.inference.bootstrap.replicates import Replicates, count_reasons, natural_values
@@ -26,6 +27,7 @@ from .level_cases import cases_by_level
 from .refits import Report, held_levels, held_one_by_one, held_rows, refits
 from .removal import DeletionEstimates, Measures, measures
 from .sets import Sets, of_sets, union_cases
+from .structured_cases import structured_cases
 
 __all__ = ["Influence", "influence"]
 
@@ -61,7 +63,7 @@ class Influence(NotebookTable):
         Standard deviations, correlations and σ without each case.
     variance_changes : pandas.DataFrame
         Relative changes of standard deviations and σ, estimate without the case over estimate with all cases, less 1;
-        differences of correlations.
+        differences of correlations and of parameters of the residual structure.
     criterion : pandas.Series
         Deviance or REML criterion without each case; NaN unless refitted.
     reasons : pandas.Series
@@ -155,7 +157,7 @@ class Influence(NotebookTable):
 
 
 def influence(
-    rows: RowLeverages,
+    rows: RowLeverages | StructuredRows,
     group: str | None,
     *,
     sets: Sets | None = None,
@@ -173,36 +175,39 @@ def influence(
             what = "rows" if group is None else f"levels of {group}"
             shown.count(done, total, what if sets is None else "sets")
 
-        found = (
-            _estimates(rows, group, cases, refit, report)
-            if sets is None
-            else iter([of_sets(rows.fit, cases, refit, report)])
-        )
+        if isinstance(rows, StructuredRows):
+            found = iter([structured_cases(rows, cases, refit, report)])
+        elif sets is None:
+            found = _estimates(rows, group, cases, refit, report)
+        else:
+            found = iter([of_sets(rows.fit, cases, refit, report)])
         parts = [(d, measures(rows.fit, d)) for d in found]
     table = pd.DataFrame({"rows": [case.size for case in cases]}, index=labels)
     return replace(_record(rows.fit, group, refit, table, parts, names), sets=sets is not None)
 
 
-def _cases(rows: RowLeverages, group: str | None) -> tuple[pd.Index[Any], list[IntArray]]:
+def _cases(rows: RowLeverages | StructuredRows, group: str | None) -> tuple[pd.Index[Any], list[IntArray]]:
     """Return labels and rows of the cases; rows of weight 0 belong to no case."""
     fit = rows.fit
     counted = np.flatnonzero(rows.counted)
     if group is None:
         return fit.design.index[counted], list(counted[:, None])
-    known = [block.name for block in fit.design.blocks]
+    known = {block.name: (block.codes, block.grouping.levels) for block in fit.design.blocks}
+    residual = fit.design.residual
+    if residual is not None and residual.layout is not None and residual.layout.group_name:
+        known.setdefault(residual.layout.group_name, (residual.groups, pd.Index(residual.layout.groups)))
     if group not in known:
         have = f"grouping factors: {', '.join(known)}" if known else "it has no random effects"
         raise ModelError(
             f"{group!r} is not a grouping factor of the model ({have}); expected one of them, or None for the "
             f"influence of single rows. {nearest(str(group), known)}".rstrip()
         )
-    block = fit.design.blocks[known.index(group)]
-    codes = block.codes[counted]
+    codes, levels = known[group][0][counted], known[group][1]
     order = np.argsort(codes, kind="stable")
     ordered = counted[order]
     bounds = [0, *(np.flatnonzero(np.diff(codes[order])) + 1).tolist(), codes.size]
     cases = [ordered[a:b] for a, b in pairwise(bounds)]
-    return block.grouping.levels[np.unique(codes)].rename(group), cases
+    return levels[np.unique(codes)].rename(group), cases
 
 
 def _estimates(
@@ -264,13 +269,13 @@ def _natural(fit: Fit, deleted: DeletionEstimates, varying: Sequence[Any]) -> Ar
     """Return standard deviations, correlations and σ without each case."""
     out = Replicates.empty(deleted.variance.size, fit, 0)
     out.sigma[:] = np.sqrt(deleted.variance) * fit.cross.fixed.scale
-    out.theta[:] = deleted.theta
+    out.theta[:], out.residual[:] = deleted.theta, deleted.residual
     structures = [block.structure for block in fit.design.blocks]
     return natural_values(varying, list(zip(structures, fit.design.theta_slices, strict=True)), out)
 
 
 def _relative(values: Array, estimates: Array, kinds: Sequence[str]) -> Array:
-    """Return values over estimates less 1, NaN where the estimate is 0; differences of correlations."""
-    correlation = np.array([kind == "correlation" for kind in kinds], dtype=bool)
+    """Return values over estimates less 1, NaN where the estimate is 0; differences for correlations and x."""
+    correlation = np.array([kind in ("correlation", "residual") for kind in kinds], dtype=bool)
     scale = np.where(correlation, 1.0, np.where(estimates > 0, estimates, np.nan))
     return np.asarray(values / scale - np.where(correlation, estimates, 1.0))

@@ -84,15 +84,15 @@ def held_one_by_one(fit: Fit, cases: Sequence[IntArray], report: Report) -> Dele
         evaluation = criterion_of(fit.design, cross, fit.reml, fit.held_sigma)(fit.theta)
         if not evaluation.tail.ok:
             raise ModelError(NOT_ESTIMABLE)
-        _write_evaluation(fit, cross, evaluation, out, c)
+        write_evaluation(fit, cross, evaluation, out, c)
         out.variance[c] = fit.evaluation.sigma_squared
         out.theta[c], out.criterion[c] = fit.theta, np.nan
 
-    _one_by_one(list(range(len(cases))), estimate, out, report)
+    one_by_one(list(range(len(cases))), estimate, out, report)
     return out
 
 
-def _one_by_one(
+def one_by_one(
     left: Sequence[int], estimate: Callable[[int], None], out: DeletionEstimates, report: Report
 ) -> None:
     """Estimate without one case after the other; an interrupt keeps what is done, unless nothing is."""
@@ -114,7 +114,7 @@ def _one_by_one(
                 return
 
 
-def _write_evaluation(
+def write_evaluation(
     fit: Fit, cross: CrossProducts, evaluation: Evaluation, out: DeletionEstimates, c: int
 ) -> None:
     """Store β̃, information, σ² and criterion of one case, in the basis of the fit."""
@@ -156,7 +156,7 @@ def refits(
     left = np.flatnonzero(~done).tolist()
     if len(left) < COMPILED_FROM:
         search = None
-    _one_by_one(left, lambda c: _refit(fit, search, cases[c], out, c), out, report)
+    one_by_one(left, lambda c: _refit(fit, search, cases[c], out, c), out, report)
     return out
 
 
@@ -172,5 +172,5 @@ def _refit(fit: Fit, search: BatchSearch | None, rows: IntArray, out: DeletionEs
             out.theta[c] = search.thetas(batch.x)[0]
             return
     refit = refitted(fit, cross, fit.design)
-    _write_evaluation(fit, cross, refit.evaluation, out, c)
+    write_evaluation(fit, cross, refit.evaluation, out, c)
     out.theta[c] = refit.theta

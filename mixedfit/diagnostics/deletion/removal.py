@@ -96,7 +96,7 @@ def _check_levels(fit: Fit, rows: IntArray) -> None:
         levels = int(np.count_nonzero(np.bincount(block.codes[left], minlength=block.levels)))
         if levels < 2:
             raise ModelError(f"one level of {block.name} left")
-        if levels >= n and design.weights is None and fit.held_sigma is None:
+        if levels >= n and design.weights is None and fit.held_sigma is None and block.known is None:
             raise ModelError(f"one row a level of {block.name} left")
 
 
@@ -110,6 +110,7 @@ def _subset(design: Design, rows: IntArray) -> Design:
             block.structure,
             block.term_sizes,
             block.sources,
+            block.known,
         )
         for block in design.blocks
     )
@@ -141,6 +142,8 @@ class DeletionEstimates:
     theta : ndarray, shape (cases, n_theta)
         In the formula's basis.
     criterion : ndarray, shape (cases,)
+    residual : ndarray, shape (cases, parameters)
+        Parameters of the residual structure.
     reasons : dict of int to str
         Why a case has no estimates, by its position.
     """
@@ -150,6 +153,7 @@ class DeletionEstimates:
     variance: Array
     theta: Array
     criterion: Array
+    residual: Array
     reasons: dict[int, str] = field(default_factory=dict)
 
     @classmethod
@@ -162,11 +166,13 @@ class DeletionEstimates:
             np.full(count, nan),
             np.full((count, fit.theta.size), nan),
             np.full(count, nan),
+            np.full((count, 0 if fit.residual is None else fit.residual.model.n_parameters), nan),
         )
 
     def forget(self, case: int) -> None:
         """Set the estimates without a case to NaN."""
-        for array in (self.solution, self.information, self.variance, self.theta, self.criterion):
+        arrays = (self.solution, self.information, self.variance, self.theta, self.criterion, self.residual)
+        for array in arrays:
             array[case] = np.nan
 
 

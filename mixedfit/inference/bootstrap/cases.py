@@ -17,10 +17,11 @@ from mixedfit.core.errors import ModelError, nearest
 from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
 from mixedfit.design.design import Design, RandomBlock
 from mixedfit.design.grouping import Grouping
+from mixedfit.design.residual_rows import bind_to_rows
 from mixedfit.estimation.fit import Fit
 from mixedfit.kernels.accumulate import sum_levels
 
-__all__ = ["LevelSource", "RowSource", "cases_source", "outermost"]
+__all__ = ["LevelSource", "RowSource", "cases_source", "outermost", "rows_of_design"]
 
 TOO_FEW_LEVELS = "the groups drawn cannot determine all fixed effects"
 
@@ -156,15 +157,52 @@ class RowSource:
             _resampled(block, rows, draw if nested else None)
             for block, nested in zip(design.blocks, self.nested, strict=True)
         )
+        weights = None if design.weights is None else design.weights[rows]
+        residual = design.residual
+        if residual is not None:
+            groups = None if residual.layout is None else _drawn_groups(residual.groups[rows], draw)
+            residual = bind_to_rows(residual, rows, [b.grouping for b in blocks], weights, groups)
         return replace(
             design,
             y=design.y[rows],
             X=design.X[rows],
             blocks=blocks,
-            weights=None if design.weights is None else design.weights[rows],
+            weights=weights,
             offset=None if design.offset is None else design.offset[rows],
             index=pd.RangeIndex(rows.size),
+            residual=residual,
         )
+
+
+def rows_of_design(design: Design, rows: IntArray) -> Design:
+    """Return the design of some rows, residual structure included.
+
+    Raises
+    ------
+    ModelError
+        If the rows do not determine all parameters of the residual structure.
+    """
+    blocks = tuple(_resampled(block, rows, np.zeros(rows.size, np.int64)) for block in design.blocks)
+    weights = None if design.weights is None else design.weights[rows]
+    residual = design.residual
+    if residual is not None:
+        residual = bind_to_rows(residual, rows, [b.grouping for b in blocks], weights)
+    return replace(
+        design,
+        y=design.y[rows],
+        X=design.X[rows],
+        blocks=blocks,
+        weights=weights,
+        offset=None if design.offset is None else design.offset[rows],
+        index=design.index[rows],
+        excluded=None,
+        residual=residual,
+    )
+
+
+def _drawn_groups(groups: IntArray, draw: IntArray) -> IntArray:
+    """Return groups of correlated rows, those of another draw being other groups."""
+    return np.unique(draw * (groups.max() + 1) + groups, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def _resampled(block: RandomBlock, rows: IntArray, draw: IntArray | None) -> RandomBlock:
@@ -191,9 +229,11 @@ def cases_source(fit: Fit, resample: str | None, *, rows_wanted: bool) -> LevelS
             "random."
         )
     blocks = fit.design.blocks
+    residual = fit.design.residual
     if not blocks:
-        return RowSource(fit, np.arange(fit.design.n))
-    if len(blocks) == 1 and resample in (None, blocks[0].name) and not rows_wanted:
+        correlated = residual is not None and residual.layout is not None
+        return RowSource(fit, residual.groups if residual and correlated else np.arange(fit.design.n))
+    if len(blocks) == 1 and residual is None and resample in (None, blocks[0].name) and not rows_wanted:
         return LevelSource(fit)
     return RowSource(fit, _resampled_factor(blocks, resample).codes)
 

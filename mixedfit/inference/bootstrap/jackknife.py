@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.crossproducts.crossprod import cross_products
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.known_support import refuse_known
 from mixedfit.estimation.parameters import parameters_of, values_of
-from mixedfit.estimation.residual_support import refuse_residual
 
-from .cases import outermost
+from .cases import outermost, rows_of_design
 from .intervals import acceleration_of
-from .replicates import REFIT_ERRORS, refitted
+from .replicates import REFIT_ERRORS, refitted, refitted_structure
 from .statistic import Statistic
 
 __all__ = ["MOST_GROUPS", "Jackknife", "jackknife_groups"]
@@ -29,11 +29,14 @@ def jackknife_groups(fit: Fit) -> IntArray:
     """Return the group of each row, shape (rows,), −1 for rows of weight 0.
 
     Groups are the levels of the outermost factor, which are independent. If factors are crossed, they are the levels
-    of the factor with most levels; without random effects, the rows. Level j belongs to group j modulo 100.
+    of the factor with most levels; without random effects the groups of correlated rows, or the rows. Level j belongs
+    to group j modulo 100.
     """
     blocks = fit.design.blocks
+    residual = fit.design.residual
     if not blocks:
-        codes = np.arange(fit.design.n)
+        correlated = residual is not None and residual.layout is not None
+        codes = residual.groups if residual and correlated else np.arange(fit.design.n)
     else:
         block = outermost(blocks)
         codes = (max(blocks, key=lambda b: b.levels) if block is None else block).codes
@@ -60,7 +63,7 @@ class Jackknife:
     @lazy
     def values(self) -> Array:
         """Parameters, then the statistic, without each group, shape (groups, count); NaN where a refit failed."""
-        refuse_residual(self.fit.design, "the acceleration of BCa intervals is", "Take percentile intervals.")
+        refuse_known(self.fit.design, "the acceleration of BCa intervals is", "Take percentile intervals.")
         groups = jackknife_groups(self.fit)
         parameters = parameters_of(self.fit)
         count = len(parameters) + (0 if self.statistic is None else self.statistic.estimate.size)
@@ -75,9 +78,14 @@ class Jackknife:
                         out[g, own.size :] = self.statistic.of_refit(refit, f"group {g} left out")[0]
         return out
 
-    def _without(self, rows: Array) -> Fit | None:
+    def _without(self, rows: BoolArray) -> Fit | None:
         """Return the refit with weight 0 for some rows, or None if it fails."""
         design = self.fit.design
+        if self.fit.residual is not None:
+            try:
+                return refitted_structure(self.fit, rows_of_design(design, np.flatnonzero(~rows)))
+            except REFIT_ERRORS:
+                return None
         weights = np.ones(design.n) if design.weights is None else design.weights
         smaller = replace(design, weights=np.where(rows, 0.0, weights))
         try:

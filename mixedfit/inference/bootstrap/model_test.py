@@ -25,9 +25,14 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import Responder
 from mixedfit.estimation.batch import BatchSearch, batch_search
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.estimation.simulate import simulate_response
-from mixedfit.inference.likelihood_ratio.tests import by_ml, check_same_data, chi_square_tail, same_fixed
+from mixedfit.inference.likelihood_ratio.tests import (
+    by_ml,
+    check_same_data,
+    chi_square_tail,
+    model_name,
+    same_fixed,
+)
 
 from .replicates import (
     REFIT_ERRORS,
@@ -35,6 +40,7 @@ from .replicates import (
     count_reasons,
     reason_of,
     refitted,
+    refitted_structure,
     run_with_progress,
     stoppable,
 )
@@ -186,8 +192,6 @@ def parametric_bootstrap_test(
     """
     check_count("n", n, 1)
     threads = threads_of(n_jobs)
-    for fit in (null, larger):
-        refuse_residual(fit.design, "the parametric bootstrap test is", "Use mixedfit.anova.")
     sequence = seed_sequence(seed)
     pair, notes = _comparable(null, larger)
     statistic = pair[0].evaluation.value - pair[1].evaluation.value
@@ -213,8 +217,8 @@ def parametric_bootstrap_test(
         df=df,
         replicates=draws.statistics(),
         reml=pair[0].reml,
-        null=null.design.formula.source,
-        larger=larger.design.formula.source,
+        null=model_name(null),
+        larger=model_name(larger),
         requested=n,
         seed=sequence.entropy,
         reasons=count_reasons(draws.reasons),
@@ -238,20 +242,25 @@ class _Draws:
         self.criteria = np.full((n, 2), np.nan)
         self.finished = np.zeros(n, dtype=bool)
         self.reasons: dict[int, str] = {}
-        self.responders = [Responder(fit.cross, fit.design) for fit in pair]
-        self.searches = [batch_search(fit) for fit in pair]
+        self.responders = [None if fit.residual else Responder(fit.cross, fit.design) for fit in pair]
+        self.searches = [None if fit.residual else batch_search(fit) for fit in pair]
 
     def work(self, rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
         """Fill in a range of replicates."""
         y = simulate_response(self.pair[0], len(these), rng).T
+        own = [y if fit.design.offset is None else y - fit.design.offset for fit in self.pair]
         products = [
-            responder.products(y if fit.design.offset is None else y - fit.design.offset)
-            for responder, fit in zip(self.responders, self.pair, strict=True)
+            None if responder is None else responder.products(values)
+            for responder, values in zip(self.responders, own, strict=True)
         ]
         for r, i in stoppable(these, stop):
             try:
-                for side, fit in enumerate(self.pair):
-                    cross = products[side].cross_products(r)
+                for side, (fit, drawn) in enumerate(zip(self.pair, products, strict=True)):
+                    if drawn is None:
+                        design = fit.design.with_response(own[side][r])
+                        self.criteria[i, side] = refitted_structure(fit, design, stop).evaluation.value
+                        continue
+                    cross = drawn.cross_products(r)
                     self.criteria[i, side] = _criterion(fit, self.searches[side], cross, stop)
             except Stopped:
                 return

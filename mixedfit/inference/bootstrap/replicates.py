@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from time import sleep
 
@@ -24,7 +25,7 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
 from mixedfit.estimation.batch import BatchSearch
 from mixedfit.estimation.estimate import Control, estimate
-from mixedfit.estimation.fit import Fit, refit_design
+from mixedfit.estimation.fit import Fit, fit_design
 from mixedfit.estimation.parameters import Parameter
 from mixedfit.estimation.structures import has_structures
 
@@ -41,6 +42,8 @@ __all__ = [
     "refit_block",
     "refit_one",
     "refitted",
+    "refitted_structure",
+    "residual_values",
     "run",
     "run_with_progress",
     "stoppable",
@@ -101,7 +104,7 @@ class Replicates:
             np.full((n, p), np.nan),
             np.full((n, p), np.nan),
             np.full((n, count), np.nan),
-            residual=np.full((n, len(_residual_values(fit))), np.nan),
+            residual=np.full((n, len(residual_values(fit))), np.nan),
         )
 
     def fail(self, i: int, reason: str) -> None:
@@ -130,11 +133,6 @@ def refitted(fit: Fit, cross: CrossProducts, design: Design, stop: Callable[[], 
     Stopped
         If `stop` returns True.
     """
-
-    def report(*_: object) -> None:
-        if stop():
-            raise Stopped
-
     outcome = estimate(
         cross,
         [block.structure for block in design.blocks],
@@ -143,7 +141,7 @@ def refitted(fit: Fit, cross: CrossProducts, design: Design, stop: Callable[[], 
         start=warm_start(fit),
         control=Control(starts=1),
         names=[block.name for block in design.blocks],
-        report=report,
+        report=partial(_leave, stop),
     )
     if not outcome.convergence.converged:
         raise ModelError("no optimum was reached")
@@ -152,7 +150,13 @@ def refitted(fit: Fit, cross: CrossProducts, design: Design, stop: Callable[[], 
     )
 
 
-def _residual_values(fit: Fit) -> list[float]:
+def _leave(stop: Callable[[], bool], *_: object) -> None:
+    """Raise `Stopped` between two evaluations if the run was stopped."""
+    if stop():
+        raise Stopped
+
+
+def residual_values(fit: Fit) -> list[float]:
     """Return the natural parameters of the residual structure."""
     own = fit.residual
     return [] if own is None else [float(p.value) for p in own.model.natural(own.x)]
@@ -161,9 +165,32 @@ def _residual_values(fit: Fit) -> list[float]:
 def _refit(fit: Fit, sample: Sample, r: int, stop: Callable[[], bool]) -> Fit:
     if fit.residual is None:
         return refitted(fit, sample.cross_products(r), sample.design(r), stop)
-    refit = refit_design(fit, sample.design(r).y)
+    return refitted_structure(fit, sample.design(r), stop)
+
+
+def refitted_structure(fit: Fit, design: Design, stop: Callable[[], bool] = lambda: False) -> Fit:
+    """Return the refit of a model with a residual structure to other responses or rows, from the estimates.
+
+    Raises
+    ------
+    ModelError
+        If there is no optimum, or the search does not converge.
+    Stopped
+        If `stop`, which is asked after each evaluation, returns True.
+    """
+    assert fit.residual is not None
+    refit = fit_design(
+        design,
+        reml=fit.reml,
+        start=warm_start(fit),
+        start_residual=fit.residual.x,
+        sigma=fit.held_sigma,
+        report=partial(_leave, stop),
+    )
     if not refit.convergence.converged:
         raise ModelError("no optimum was reached")
+    if not np.array_equal(refit.kept, fit.kept):
+        raise ModelError("the groups drawn cannot determine all fixed effects")
     return refit
 
 
@@ -235,7 +262,7 @@ def refit_one(
     out.criterion[i], out.sigma[i] = refit.evaluation.value, refit.sigma
     out.theta[i], out.beta[i], out.errors[i] = refit.theta, beta, errors
     if refit.residual is not None:
-        out.residual[i] = _residual_values(refit)
+        out.residual[i] = residual_values(refit)
     out.status[i] = SINGULAR if refit.convergence.singular else REGULAR
 
 

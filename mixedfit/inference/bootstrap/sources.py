@@ -17,8 +17,8 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import Responder, Responses
 from mixedfit.design.design import Design
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.residual_support import refuse_residual
-from mixedfit.estimation.simulate import residual_scale, response_from, simulate_response
+from mixedfit.estimation.known_support import refuse_known
+from mixedfit.estimation.simulate import colour_of, residual_scale, response_from, simulate_response
 
 from .cases import cases_source
 
@@ -150,10 +150,12 @@ class ResidualSource:
 
     def __init__(self, fit: Fit) -> None:
         self.fit = fit
-        self.responder = Responder(fit.cross, fit.design)
-        self.scale = residual_scale(fit)
+        self.responder = None if fit.residual is not None else Responder(fit.cross, fit.design)
+        self.scale, self.colour = residual_scale(fit), colour_of(fit)
         counted = fit.design.counted
         residuals = (fit.response - fit.fitted)[counted] / self.scale[counted]
+        if fit.residual is not None:  # independent ones, by the residual structure
+            residuals = fit.residual.root.whiten(residuals[:, None])[:, 0]
         residuals -= residuals.mean()
         self.residuals = residuals / np.sqrt(np.mean(residuals**2))
         self.effects = [
@@ -161,7 +163,7 @@ class ResidualSource:
             for block, modes, omega in zip(fit.design.blocks, fit.modes, fit.omega, strict=True)
         ]
 
-    def draw(self, rng: np.random.Generator, count: int) -> ResponseSample:
+    def draw(self, rng: np.random.Generator, count: int) -> ResponseSample | StructuredSample:
         """Return a block of responses, drawn one replicate after the other: a smaller block has the same first ones."""
         effects = [np.empty((count, b.levels, b.k)) for b in self.fit.design.blocks]
         residuals = np.empty((count, self.scale.size))
@@ -169,7 +171,11 @@ class ResidualSource:
             for pool, out in zip(self.effects, effects, strict=True):
                 out[r] = pool[rng.integers(len(pool), size=out.shape[1])]
             residuals[r] = self.residuals[rng.integers(self.residuals.size, size=self.scale.size)]
+        if self.colour is not None:
+            residuals = self.colour(residuals)
         y = response_from(self.fit, effects, residuals * self.scale)
+        if self.responder is None:
+            return StructuredSample(self.fit.design, y)
         return ResponseSample(self.fit.design, y, self.responder.products(y))
 
 
@@ -221,7 +227,11 @@ def source_of(fit: Fit, kind: str, resample: str | None, *, rows_wanted: bool) -
         )
     if kind == "parametric":
         return ParametricSource(fit) if fit.residual is None else StructuredSource(fit)
-    refuse_residual(fit.design, f"the bootstrap of type {kind!r} is", 'Take type="parametric".')
+    refuse_known(
+        fit.design,
+        f"the bootstrap of type {kind!r} is",
+        'Levels are not independent: take type="parametric".',
+    )
     if kind == "residual":
         return ResidualSource(fit)
     return cases_source(fit, resample, rows_wanted=rows_wanted)

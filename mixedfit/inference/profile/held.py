@@ -1,4 +1,4 @@
-"""The likelihood with σ or a fixed effect held, and the choice of the held problem of a parameter."""
+"""The likelihood with σ or a fixed effect held, and the choice of the held problem of an ordinary fit."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from mixedfit.core.lazy import lazy, memo
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.held_coefficient import HeldCoefficient, held_coefficient
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.optimize import Optimum
 from mixedfit.estimation.parameters import Parameter
 from mixedfit.estimation.structures import has_structures
 from mixedfit.likelihood.criterion import Criterion
 
 from .held_natural import HeldNatural
 from .held_state import (
-    Held,
+    OrdinaryHeld,
     State,
     beta_at,
     canonical_diagonal,
     canonical_theta,
+    minimum_of,
     off_zero,
     roots_of,
     state_of,
@@ -27,11 +29,11 @@ from .held_state import (
 )
 from .held_variance import HeldCorrelation, HeldDeviation
 
-__all__ = ["held_problem"]
+__all__ = ["AllFree", "ordinary_problem"]
 
 
-def held_problem(fit: Fit, parameter: Parameter) -> Held:
-    """Return the problem of one parameter of a maximum-likelihood fit."""
+def ordinary_problem(fit: Fit, parameter: Parameter) -> OrdinaryHeld:
+    """Return the problem of one parameter of a maximum-likelihood fit, with residual parameters as they are."""
     if parameter.kind == "fixed":
         return _HeldFixed(fit, int(np.flatnonzero(fit.cross.fixed.kept == parameter.first)[0]))
     if parameter.kind == "sigma":
@@ -57,11 +59,35 @@ class _CanonicalSearch:
     def _criterion(self, cross: CrossProducts, sigma: float | None) -> Criterion:
         return Criterion(cross, structures_of(self.fit), False, sigma, canonical=True)
 
+    def criterion(self, value: float) -> Criterion:
+        raise NotImplementedError
+
+    def minimum(self, value: float, start: Array, tolerance: float) -> Optimum:
+        return minimum_of(self.criterion(value), start, tolerance)
+
     def start(self, state: State, value: float) -> Array:
         return canonical_theta(self.fit, state)
 
     def lifted(self, value: float, x: Array) -> Array:
         return x if has_structures(self.fit.design) else off_zero(x, canonical_diagonal(self.fit))
+
+
+class AllFree(_CanonicalSearch):
+    """No parameter held: the likelihood at known residual parameters."""
+
+    low, high = -np.inf, np.inf
+
+    def criterion(self, value: float) -> Criterion:
+        """Return the criterion of θ̃."""
+        return self._criterion(self.fit.cross, self.fit.held_sigma)
+
+    def slope(self, value: float, x: Array) -> float:
+        """Return 0."""
+        return 0.0
+
+    def state(self, value: float, x: Array) -> State:
+        """Return the values of all parameters at x."""
+        return state_of(self.fit, self.criterion(value)(x))
 
 
 class _HeldSigma(_CanonicalSearch):

@@ -17,11 +17,12 @@ from mixedfit.core.linalg import inverse
 from mixedfit.covariance import CovarianceStructure, ScaledCorrelation
 from mixedfit.covariance.scaled_correlation import LEAST_LOG_SD
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.optimize import Optimum
 from mixedfit.estimation.parameters import Parameter
 from mixedfit.likelihood.criterion import Criterion, Evaluation
 
 from .held_point import HeldPoint
-from .held_state import State, canonical_theta, state_of, structures_of
+from .held_state import State, canonical_theta, minimum_of, state_of, structures_of
 
 __all__ = ["HeldNatural", "natural_value", "place_of"]
 
@@ -138,6 +139,10 @@ class HeldNatural:
             return HeldPoint(self.evaluate(value, x), self.at, self.moves, slopes)
 
         return lambda x: at(np.asarray(x, dtype=float))
+
+    def minimum(self, value: float, start: Array, tolerance: float) -> Optimum:
+        """Return the minimum over the other parameters."""
+        return minimum_of(self.criterion(value), start, tolerance)
 
     def start(self, state: State, value: float) -> Array:
         """Return the x nearest to a state."""

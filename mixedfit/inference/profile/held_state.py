@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.linalg import inverse
 from mixedfit.covariance import BlockDiagonal
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.optimize import Optimum, minimise
+from mixedfit.estimation.search import minimise_criterion
 from mixedfit.estimation.structures import has_structures
 from mixedfit.likelihood.criterion import Criterion, Evaluation
 
 __all__ = [
     "OFF_BOUNDARY",
     "Held",
+    "OrdinaryHeld",
     "State",
     "beta_at",
     "canonical_diagonal",
     "canonical_theta",
+    "in_basis",
+    "minimum_of",
     "off_zero",
     "roots_of",
     "state_of",
     "state_of_fit",
     "structures_of",
+    "theta_of",
 ]
 
 
@@ -43,12 +50,15 @@ class State:
         Coefficients of the estimated columns of X.
     theta : ndarray or None
         θ̃ of all blocks, in models with covariance structures that are not linear.
+    residual : ndarray or None
+        Parameters x of the residual structure.
     """
 
     lams: tuple[Array, ...]
     sigma: float
     beta: Array
     theta: Array | None = None
+    residual: Array | None = None
 
 
 class Held(Protocol):
@@ -63,8 +73,11 @@ class Held(Protocol):
     low: float
     high: float
 
-    def criterion(self, value: float) -> Callable[[Array], Any]:
-        """Return the function to minimise: other parameters x → a point with value, gradient and curvature."""
+    def minimum(self, value: float, start: Array, tolerance: float) -> Optimum:
+        """Return the minimum over the other parameters from a start.
+
+        Raises FloatingPointError if the criterion is not finite there.
+        """
         ...
 
     def start(self, state: State, value: float) -> Array:
@@ -82,6 +95,20 @@ class Held(Protocol):
     def state(self, value: float, x: Array) -> State:
         """Return the values of all parameters at a minimum x."""
         ...
+
+
+class OrdinaryHeld(Held, Protocol):
+    """A held problem of a fit whose residual parameters, if there are any, are known."""
+
+    def criterion(self, value: float) -> Callable[[Array], Any]:
+        """Return the function to minimise: other parameters x → a point with value, gradient and curvature."""
+        ...
+
+
+def minimum_of(function: Callable[[Array], Any], start: Array, tolerance: float) -> Optimum:
+    """Return the minimum of a criterion or of another function with derivatives; see `Held.minimum`."""
+    search: Callable[..., Optimum] = minimise_criterion if isinstance(function, Criterion) else minimise
+    return search(function, start, tolerance=tolerance, negligible=tolerance, max_evaluations=80, report=None)
 
 
 OFF_BOUNDARY = 0.02
@@ -142,7 +169,35 @@ def state_of_fit(fit: Fit) -> State:
                 )
             ]
         )
-    return State(fit.chart.lams, fit.sigma, fit.beta[fit.cross.fixed.kept], theta)
+    residual = None if fit.residual is None else fit.residual.x
+    return State(fit.chart.lams, fit.sigma, fit.beta[fit.cross.fixed.kept], theta, residual)
+
+
+def theta_of(fit: Fit, state: State) -> Array:
+    """Return θ in the formula's basis of a state of the fit, shape (n_theta,)."""
+    blocks = zip(fit.design.blocks, fit.cross.basis, strict=True)
+    if state.theta is not None:
+        parts = [
+            block.structure.change_units(state.theta[here], inverse(basis))
+            for (block, basis), here in zip(blocks, fit.design.theta_slices, strict=True)
+        ]
+    else:
+        parts = [
+            block.structure.theta_from_root(inverse(basis) @ lam)
+            for (block, basis), lam in zip(blocks, state.lams, strict=True)
+        ]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def in_basis(fit: Fit, state: State, other: Fit) -> State:
+    """Return a state of one fit in the basis of another of the same model with other cross-products."""
+    turns = [new @ inverse(old) for old, new in zip(fit.cross.basis, other.cross.basis, strict=True)]
+    lams = tuple(turn @ lam for turn, lam in zip(turns, state.lams, strict=True))
+    theta = state.theta
+    if theta is not None:
+        blocks = zip(fit.design.blocks, fit.design.theta_slices, turns, strict=True)
+        theta = np.concatenate([b.structure.change_units(theta[here], turn) for b, here, turn in blocks])
+    return replace(state, lams=lams, theta=theta)
 
 
 def roots_of(evaluation: Evaluation) -> tuple[Array, ...]:

@@ -18,11 +18,12 @@ from mixedfit.covariance.constrained_root import (
     working_basis,
 )
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.optimize import Optimum
 from mixedfit.estimation.parameters import Parameter
 from mixedfit.likelihood.criterion import Criterion, Evaluation
 
 from .held_point import HeldPoint
-from .held_state import State, off_zero, state_of, structures_of
+from .held_state import State, minimum_of, off_zero, state_of, structures_of
 
 __all__ = ["HeldCorrelation", "HeldDeviation"]
 
@@ -49,6 +50,12 @@ class _HeldRoot:
     def _before(self) -> int:
         """Number of parameters of the blocks before this one."""
         return sum(s.n_theta for s in structures_of(self.fit)[: self.block])
+
+    def criterion(self, value: float) -> Callable[[Array], Any]:
+        raise NotImplementedError
+
+    def minimum(self, value: float, start: Array, tolerance: float) -> Optimum:
+        return minimum_of(self.criterion(value), start, tolerance)
 
     def _criterion(self, root: LinearRoot, sigma: float | None) -> Criterion:
         structures: list[Any] = list(structures_of(self.fit))

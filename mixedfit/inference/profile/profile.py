@@ -32,13 +32,12 @@ from mixedfit.estimation.parameters import (
     parameters_of,
     values_of,
 )
-from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.estimation.structures import has_structures
 from mixedfit.inference.vcov_varpar import standard_errors
 
 from .curve import Curve
 from .held_natural import natural_value, place_of
-from .held_state import State
+from .held_state import State, theta_of
 from .tracing import LowerDevianceError, Point, Tracer
 
 __all__ = ["Profile", "profile"]
@@ -215,9 +214,6 @@ def profile(
     -----
     If a refit has a lower deviance than the fit, the model is refitted from there and profiled anew.
     """
-    refuse_residual(
-        fit.design, "profiles are", "Use conf_int(delta=True), or compare models with mixedfit.anova."
-    )
     targets = sorted(float(ndtri(0.5 + 0.5 * check_level(level))) for level in levels)
     every = parameters_of(fit)
     chosen = [every[i] for i in choose(every, parameters)]
@@ -299,6 +295,8 @@ def _reason_without_profile(fit: Fit, parameter: Parameter, estimate: float) -> 
             return "it is a level of a factor that is kept as codes"
         if not fit.kept[parameter.first]:
             return "the coefficient was dropped for rank"
+    elif parameter.kind == "residual":
+        return "" if np.isfinite(estimate) else "it is not finite"
     elif parameter.kind != "sigma" and has_structures(fit.design) and place_of(fit, parameter) is None:
         return "it is not profiled beside a covariance structure such as ar1"
     elif parameter.place >= 0 and not np.isfinite(estimate):
@@ -326,20 +324,13 @@ def _traced(tracer: Tracer, targets: Sequence[float], notes: list[str]) -> Curve
 
 def _improved(fit: Fit, state: State) -> Fit:
     """Return the maximum-likelihood fit with a state of lower deviance as starting point."""
-    if state.theta is not None:
-        parts = [
-            block.structure.change_units(state.theta[here], inverse(basis))
-            for block, here, basis in zip(
-                fit.design.blocks, fit.design.theta_slices, fit.cross.basis, strict=True
-            )
-        ]
-    else:
-        parts = [
-            block.structure.theta_from_root(inverse(basis) @ lam)
-            for block, lam, basis in zip(fit.design.blocks, state.lams, fit.cross.basis, strict=True)
-        ]
-    theta = np.concatenate(parts)
-    return fit_design(fit.design, reml=False, start=theta, sigma=fit.held_sigma)
+    return fit_design(
+        fit.design,
+        reml=False,
+        start=theta_of(fit, state),
+        start_residual=state.residual,
+        sigma=fit.held_sigma,
+    )
 
 
 def _value(fit: Fit, parameter: Parameter, state: State, beta: Array) -> float:
@@ -348,6 +339,8 @@ def _value(fit: Fit, parameter: Parameter, state: State, beta: Array) -> float:
         return float(beta[parameter.first])
     if parameter.kind == "sigma":
         return state.sigma
+    if parameter.kind == "residual" and fit.residual is not None and state.residual is not None:
+        return float(fit.residual.model.natural(state.residual)[parameter.first].value)
     if parameter.place >= 0:
         return natural_value(fit, parameter, state)
     root = inverse(fit.cross.basis[parameter.block]) @ state.lams[parameter.block]

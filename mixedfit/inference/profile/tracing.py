@@ -6,7 +6,7 @@ theorem gives its slope, ζ' = d'(ψ) / 2ζ. A target takes two or three refits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,16 +14,16 @@ import numpy as np
 from mixedfit.core.arrays import Array
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import inverse
+from mixedfit.design.columns import effect_columns
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.optimize import Optimum, minimise
+from mixedfit.estimation.optimize import Optimum
 from mixedfit.estimation.parameters import Parameter
-from mixedfit.estimation.search import minimise_criterion
-from mixedfit.inference.wald import wald_limit
-from mixedfit.likelihood.criterion import Criterion
+from mixedfit.estimation.residual_verdict import limit_side
+from mixedfit.inference.wald import bounded_limit, wald_limit
 
-from .held import held_problem
 from .held_state import Held, State, state_of_fit, structures_of
 from .held_variance import HeldCorrelation
+from .held_whitened import HeldWhitened, held_problem, natural_residual
 
 __all__ = ["LowerDevianceError", "Point", "Side", "Tracer"]
 
@@ -36,7 +36,7 @@ ON_TARGET = 1e-4
 LOWER = 1e-5
 """Decrease of the deviance that counts as a better fit."""
 
-OPEN = ("sigma", "range", "smoothness")
+OPEN = ("sigma", "range", "smoothness", "residual")
 """Kinds of parameters that cannot be held at the end of their interval."""
 
 MOST_REFITS = 25
@@ -138,6 +138,10 @@ class Tracer:
         """Return an approximate standard error of a parameter on its boundary."""
         if self.parameter.kind == "correlation":
             return 0.3
+        if self.parameter.kind == "residual":
+            own = natural_residual(self.fit, self.parameter)
+            width = own.upper - own.lower
+            return 0.1 * width if np.isfinite(width) else 0.3 * max(abs(own.value), 0.1)
         if self.parameter.kind in ("range", "decay", "smoothness"):
             part = next(
                 p for p in self.fit.design.blocks[self.parameter.block].structure.parts if not p.linear
@@ -145,7 +149,8 @@ class Tracer:
             unit = float(getattr(part, "unit", 1.0))
             return 0.1 / unit if self.parameter.kind == "decay" else unit
         block = self.fit.design.blocks[self.parameter.block]
-        size = float(np.sqrt(np.mean(block.z[:, self.parameter.first] ** 2)))
+        column = effect_columns(self.fit.design, self.parameter.block)[:, self.parameter.first]
+        size = float(np.linalg.norm(column) / np.sqrt(self.fit.cross.n))
         rows = self.fit.cross.n / block.levels
         return float(0.5 * self.fit.sigma / (max(size, 1e-12) * rows**0.5 * block.levels**0.25))
 
@@ -153,7 +158,7 @@ class Tracer:
         """Return the points at which ±ζ reaches each of the ascending targets."""
         end = self.problem.high if sign > 0 else self.problem.low
         points: list[Point] = [self.middle]
-        if self.middle.value == end:
+        if self.middle.value == end or self._stands_at(end):
             return Side((), True, "")
         for target in targets:
             if target >= self._plateau:
@@ -169,20 +174,40 @@ class Tracer:
                 return Side(tuple(points[1:]), False, f"no refit reached ζ = {sign * target:.3g}")
         return Side(tuple(points[1:]), False, "")
 
+    def _stands_at(self, end: float) -> bool:
+        """Return whether a residual parameter is estimated at an open end of its range."""
+        if self.parameter.kind != "residual":
+            return False
+        side = limit_side(natural_residual(self.fit, self.parameter))
+        return side == (1 if end == self.problem.high else -1)
+
     @property
     def _is_open(self) -> bool:
         """Whether ζ may approach a limit at an end of the interval that cannot be reached: σ → 0 or a range → ∞.
 
         Only beside structures that contain effects of single rows does the likelihood have a limit as σ → 0.
         """
-        return self.parameter.kind in OPEN and self.middle.state.theta is not None
+        of_residual = self.parameter.kind == "residual"
+        return of_residual or (self.parameter.kind in OPEN and self.middle.state.theta is not None)
+
+    def _way(self, value: float) -> float:
+        """Return a value over the estimate; between two limits the odds of its place over those of the estimate's."""
+        if self.parameter.kind != "residual":
+            return value / self.middle.value
+        low, high = self.problem.low, self.problem.high
+        if not np.isfinite(low):
+            return 1.0
+        if not np.isfinite(high):
+            return (value - low) / (self.middle.value - low)
+        odds = [(v - low) / max(high - v, 1e-300) for v in (value, self.middle.value)]
+        return odds[0] / odds[1]
 
     def _levels_off(self, points: Sequence[Point]) -> bool:
         """Return whether ζ approaches a limit at an open end."""
         if not self._is_open or len(points) < 4:
             return False
         last, before = points[-1], points[-3]
-        far = last.value < 0.1 * self.middle.value or last.value > 10.0 * self.middle.value
+        far = not 0.1 < self._way(last.value) < 10.0
         return bool(far and abs(last.zeta - before.zeta) < 0.02 * max(abs(last.zeta), 0.1))
 
     def _reach(
@@ -196,7 +221,7 @@ class Tracer:
         trail = list(known)
         value = self._guess(sign, target, trail, inside, outside, end)
         for _ in range(MOST_REFITS):
-            if self._is_open and not 0.01 * self.middle.value < value < 1e4 * self.middle.value:
+            if self._is_open and not 0.01 < self._way(value) < 1e4:
                 return None, refits
             point = self.solve(value, trail)
             if point is None:
@@ -273,6 +298,8 @@ class Tracer:
     def _first_guess(self, zeta: float) -> float:
         """Return the Wald limit at ζ, on the scale of the parameter itself near its boundary."""
         kind, at = self.parameter.kind, self.middle.value
+        if kind == "residual":
+            return bounded_limit(natural_residual(self.fit, self.parameter), self.error, zeta)
         inside = abs(at) < 1.0 if kind == "correlation" else at > self.error
         return wald_limit(kind if inside else "fixed", at, self.error, zeta)
 
@@ -287,17 +314,26 @@ class Tracer:
 
     def _valid_point(self, value: float, optimum: Optimum) -> Point | None:
         """Return the point of a minimum, or for a correlation its plateau if that is lower."""
-        if isinstance(self.problem, HeldCorrelation):
+        own = self._as_correlation
+        if own is not None:
             deviance = optimum.point.value - optimum.decrement
             plateau = np.inf if self._zero_minimum is None else self._zero_minimum[0]
-            if self.problem.is_reversed(value, optimum.x) or plateau < deviance - 1e-9:
+            if own.is_reversed(value, optimum.x) or plateau < deviance - 1e-9:
                 return self._plateau_point(value)
         return self._minimum_point(value, optimum)
+
+    @property
+    def _as_correlation(self) -> HeldCorrelation | HeldWhitened | None:
+        """The problem, if a correlation is held that a standard deviation of 0 leaves undefined."""
+        own = self.problem
+        if isinstance(own, HeldWhitened):
+            return own if own.is_correlation else None
+        return own if isinstance(own, HeldCorrelation) else None
 
     @lazy
     def _plateau(self) -> float:
         """Largest |ζ| of a correlation: the deviance with a standard deviation at 0 is the same for all its values."""
-        if not isinstance(self.problem, HeldCorrelation) or self._zero_minimum is None:
+        if self._as_correlation is None or self._zero_minimum is None:
             return float("inf")
         return float(np.sqrt(max(self._zero_minimum[0] - self.floor, 0.0)))
 
@@ -331,17 +367,8 @@ class Tracer:
 
     def _minimum(self, problem: Held, value: float, start: Array) -> Optimum | None:
         """Return the minimum over the other parameters, or None if the search does not converge."""
-        function = problem.criterion(value)
-        search: Callable[..., Optimum] = minimise_criterion if isinstance(function, Criterion) else minimise
         try:
-            optimum = search(
-                function,
-                start,
-                tolerance=TOLERANCE,
-                negligible=TOLERANCE,
-                max_evaluations=80,
-                report=None,
-            )
+            optimum = problem.minimum(value, start, TOLERANCE)
         except FloatingPointError:
             return None
         return optimum if optimum.reached and np.isfinite(optimum.point.value) else None

@@ -1,6 +1,6 @@
 """Independent blocks of rows, their covariance V and its derivatives in the variance parameters.
 
-V = Σ_f Z_f Ω_f Z_fᵀ + σ² S C S with S = diag(s_i/√w_i). Parameters: the free elements of Ω_f, log σ², and x of the
+V = Σ_f Z_f Ω_f Z_fᵀ + σ² S C S with S = diag(s_i/√w_i). Parameters: those of Ω_f (`random_part`), log σ², and x of the
 correlation and of the variance functions. For unstructured visits the elements of their covariance matrix replace
 log σ² and x, so that V is linear in all parameters.
 """
@@ -18,7 +18,8 @@ from scipy.sparse.csgraph import connected_components
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.lazy import lazy
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.residual_support import free_elements
+
+from .random_part import directions_of
 
 __all__ = ["Block", "VarianceParameters"]
 
@@ -57,11 +58,7 @@ class VarianceParameters:
     def __init__(self, fit: Fit) -> None:
         assert fit.residual is not None
         self.fit, self.model, self.x = fit, fit.residual.model, fit.residual.x
-        self.random = [
-            (f, first, second)
-            for f in range(len(fit.design.blocks))
-            for first, second in zip(*_covariance_slopes(fit, f), strict=True)
-        ]
+        self.random = directions_of(fit)
         own = self.model.structure.correlation
         names = [type(v).__name__ for v in self.model.structure.variances]
         self.linear = (
@@ -76,7 +73,7 @@ class VarianceParameters:
     @property
     def is_linear(self) -> bool:
         """Whether all second derivatives of V are 0."""
-        return self.linear and all(root is None for _, _, root in self.random)
+        return self.linear and not any(direction.bends for direction in self.random)
 
     @lazy
     def visits(self) -> int:
@@ -154,7 +151,7 @@ class VarianceParameters:
             parts += [block.z[rows], _numbers(block.codes[rows])]
         return b"|".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
-    def _correlation(self, rows: IntArray, x: Array) -> Array:
+    def correlation(self, rows: IntArray, x: Array) -> Array:
         """Return C of some rows; 0 between groups."""
         if self.model.correlation is None:
             return np.eye(rows.size)
@@ -168,7 +165,7 @@ class VarianceParameters:
     def covariance(self, rows: IntArray) -> Array:
         """Return V of some rows, in units of y², shape (m, m)."""
         s = self.fit.sigma * self.sd[rows]
-        out = np.outer(s, s) * self._correlation(rows, self.x[self.model.slices[0]])
+        out = np.outer(s, s) * self.correlation(rows, self.x[self.model.slices[0]])
         for block, omega in zip(self.fit.design.blocks, self.fit.omega, strict=True):
             z, codes = block.z[rows], block.codes[rows]
             out += np.where(codes[:, None] == codes, z @ omega @ z.T, 0.0)
@@ -183,12 +180,10 @@ class VarianceParameters:
             same = block.codes[rows][:, None] == block.codes[rows]
             z = block.z[rows]
             V += np.where(same, z @ fit.omega[f] @ z.T, 0.0)
-            for g, change, _ in self.random:
-                if g == f:
-                    first.append(np.where(same, z @ change @ z.T, 0.0))
+            first += [np.where(same, z @ d.first @ z.T, 0.0) for d in self.random if d.block == f]
         if self.linear:
             own, second = self._by_visit(rows)
-            V += fit.sigma**2 * np.outer(s, s) * self._correlation(rows, self.x[self.model.slices[0]])
+            V += fit.sigma**2 * np.outer(s, s) * self.correlation(rows, self.x[self.model.slices[0]])
         else:
             residual = _ResidualPart(self, rows)
             V += residual.V
@@ -203,14 +198,13 @@ class VarianceParameters:
         return Block(sets, V, np.array([*first, *own]).reshape(-1, rows.size, rows.size), second_of)
 
     def _random_bend(self, rows: IntArray, a: int, b: int) -> Array | None:
-        """Return the second derivative of V in two parameters of singular Ω; None for elements of a regular one."""
-        (f, _, one), (g, _, other) = self.random[a], self.random[b]
-        if f != g or one is None or other is None:
+        """Return the second derivative of V in two parameters of Ω; None where it is 0."""
+        bend = self.random[a].second(self.random[b])
+        if bend is None:
             return None
-        block = self.fit.design.blocks[f]
+        block = self.fit.design.blocks[self.random[a].block]
         z, codes = block.z[rows], block.codes[rows]
-        product = (z @ one) @ (z @ other).T
-        return np.where(codes[:, None] == codes, product + product.T, 0.0)
+        return np.where(codes[:, None] == codes, z @ bend @ z.T, 0.0)
 
     def _by_visit(self, rows: IntArray) -> tuple[list[Array], None]:
         """Return the derivatives in the elements of the covariance matrix of visits."""
@@ -221,24 +215,6 @@ class VarianceParameters:
             unit = np.outer(codes == i, codes == j).astype(float)
             out.append(same * (unit if i == j else unit + unit.T))
         return out, None
-
-
-def _covariance_slopes(fit: Fit, f: int) -> tuple[list[Array], list[Array | None]]:
-    """Return ∂Ω of each parameter of one block and, where Ω is singular, ∂L with Ω = LLᵀ (None elsewhere).
-
-    The parameters are Ω's free elements, or, where it has no full rank, those of a root that keeps the rank.
-    """
-    block, omega = fit.design.blocks[f], fit.omega[f]
-    if np.all(np.diag(fit.lam[f]) != 0):
-        out = []
-        for a, b in free_elements(block.structure):
-            unit = np.zeros_like(omega)
-            unit[a, b] = unit[b, a] = 1.0
-            out.append(unit)
-        return out, [None] * len(out)
-    root, slopes = fit.sigma * fit.chart.formula_roots[f], fit.sigma * fit.chart.root_slopes[f]
-    moving = [slope for slope in slopes if np.any(slope @ root.T != 0)]
-    return [s @ root.T + root @ s.T for s in moving], list(moving)
 
 
 def _numbers(codes: IntArray) -> Array:
@@ -262,7 +238,7 @@ class _ResidualPart:
         self.logs = np.concatenate(slopes, axis=1) if slopes else np.zeros((rows.size, 0))
 
     def _matrix(self, c: Array) -> Array:
-        return self.parameters._correlation(self.rows, c)
+        return self.parameters.correlation(self.rows, c)
 
     def _moved(self, **steps: float) -> Array:
         c = self.c.copy()

@@ -11,6 +11,7 @@ from mixedfit.core.arrays import Array
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import row_basis
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.structures import has_structures
 from mixedfit.inference.kenward_roger import KenwardRoger, f_scale
 from mixedfit.inference.satterthwaite import AS_GOOD_AS_NORMAL, joint_df
 
@@ -25,7 +26,7 @@ class StructuredDegrees:
 
     Satterthwaite's method with the observed information, as SAS and mmrm; Kenward and Roger's in SAS's convention:
     natural parameters, observed information, and by default second derivatives of V, but for laws of distance or
-    continuous time, of which SAS takes none.
+    continuous time, of which SAS takes none, and models with structures such as ``ar1`` of random effects.
 
     Parameters
     ----------
@@ -47,8 +48,11 @@ class StructuredDegrees:
 
     @property
     def _second_order(self) -> bool:
-        """Whether second derivatives of V enter: SAS has none of its spatial laws."""
+        """Whether second derivatives of V enter: not beside structures such as ``ar1`` of effects; SAS has none of its
+        spatial laws."""
         assert self.fit.residual is not None
+        if has_structures(self.fit.design):
+            return False
         own = self.fit.residual.model.structure.correlation
         spatial = own is not None and own.kind in ("time", "coordinates")
         return isinstance(self.method, KenwardRoger) and self.method.order == 2 and not spatial

@@ -162,6 +162,11 @@ class StructuredInformation:
         scaled = vectors[:, keep] / size[:, None]
         return np.asarray(2.0 * (scaled / values[keep]) @ scaled.T)
 
+    @property
+    def coefficient_slopes(self) -> Array:
+        """∂β̃/∂(variance parameters) = −ΦXᵀV⁻¹V_aV⁻¹e, shape (p, parameters)."""
+        return np.asarray(-self.phi @ self._sums[0][:, :-1, -1].T)
+
     @lazy
     def curvature(self) -> Array:
         """The second derivative of the criterion, shape (parameters, parameters)."""

@@ -12,6 +12,7 @@ from mixedfit.core.format import count_noun, join_words, number, signed, without
 from mixedfit.covariance import ScaledCorrelation
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.parameters import on_boundary, variance_parameters
+from mixedfit.estimation.residual_verdict import at_limit
 from mixedfit.estimation.tables import scaled_residuals
 
 __all__ = ["Checks", "checks_of", "verdict_in_words"]
@@ -35,11 +36,12 @@ def verdict_in_words(results: Fitted) -> tuple[str, list[str]]:
     if c.status == "boundary":
         return "The fit converged, on the boundary", [
             *_boundary_words(fit, c.singular),
+            *_residual_limits(fit),
             "This is a valid result: the data show no more variation of this kind than chance would, or are too few to "
             "show it. The other estimates can be used, and a simpler random part fits equally well. Use profile or "
             "bootstrap intervals here instead of Wald intervals.",
         ]
-    if not fit.ngroups:
+    if not fit.ngroups and fit.residual is None:
         return "The fit is exact", [
             "A model without random effects is fitted by least squares, without a search."
         ]
@@ -85,6 +87,13 @@ def _boundary_words(fit: Fit, singular: tuple[str, ...]) -> list[str]:
                 "0, but some combination of them is the same for every level."
             )
     return out
+
+
+def _residual_limits(fit: Fit) -> list[str]:
+    """Return a sentence on the parameters of the residual structure that are at their limits."""
+    own = fit.residual
+    limits = [] if own is None else [text for text in map(at_limit, own.model.natural(own.x)) if text]
+    return [f"Of the residual structure {join_words(limits)}."] if limits else []
 
 
 def _rank(lam: Array) -> int:

@@ -164,8 +164,17 @@ def _matrix(rows: Sequence[Sequence[str]]) -> str:
 
 
 def residual_math(results: Fitted) -> str:
-    """Return the distribution of a residual."""
+    """Return the distribution of a residual; with a residual structure that of all, with R its covariance over σ²."""
     fit = fit_of(results)
+    if fit.residual is not None:
+        variance = f"{_number(fit.sigma**2)}<mi>R</mi>"
+        spoken = (
+            f"ε is normal with mean 0 and covariance {number(fit.sigma**2)} times R, the residual structure"
+        )
+        return _wrap(
+            f"<mrow>{_letter('ε')}<mo>∼</mo><mi>N</mi><mo>(</mo><mn>0</mn><mo>,</mo>{variance}<mo>)</mo></mrow>",
+            spoken,
+        )
     left = _sub(_letter("ε"), _letter("i"))
     variance = _number(fit.sigma**2)
     spoken = f"ε is normal with mean 0 and variance {number(fit.sigma**2)}"

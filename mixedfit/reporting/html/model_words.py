@@ -10,10 +10,12 @@ import pandas as pd
 
 from mixedfit.core.format import count_noun, join_words, number, without_quotes
 from mixedfit.covariance import ScaledCorrelation
+from mixedfit.design.columns import fixed_columns
 from mixedfit.design.recipe import FixedTerm, Recipe, Variable
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.diagnostics.variance_shares import Shares
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
+from mixedfit.estimation.residual_words import residual_lines
 from mixedfit.estimation.tables import coefficients, response_name
 
 __all__ = [
@@ -212,6 +214,8 @@ def variable_of(results: Fitted, at: int, effect: str) -> str:
 
 
 def _residual_words(fit: Fit) -> str:
+    if fit.residual is not None:
+        return f"The residual is normal, with a covariance between rows. {' '.join(residual_lines(fit))}"
     out = "The residual is independent between rows and normal, "
     out += (
         "with one variance"
@@ -256,8 +260,9 @@ def _aliases(fit: Fit) -> dict[str, list[str] | None]:
     out: dict[str, list[str] | None] = {n: None for n, ok in zip(names, kept, strict=True) if not ok}
     if not out or design.many or fit.design.n * kept.sum() > MOST_NUMBERS:
         return out
-    size = np.linalg.norm(design.X, axis=0)
-    X = design.X / np.where(size > 0, size, 1.0)
+    X = fixed_columns(design)
+    size = np.linalg.norm(X, axis=0)
+    X = X / np.where(size > 0, size, 1.0)
     shares = np.linalg.lstsq(X[:, kept], X[:, ~kept], rcond=None)[0]
     own = [name for name, ok in zip(names, kept, strict=True) if ok]
     for column, name in zip(shares.T, list(out), strict=True):
@@ -332,7 +337,7 @@ def shares_in_words(results: Fitted) -> list[str]:
     shares = [f"{100 * v / parts.sum():.1f}% {name}" for v, name in zip(parts, names, strict=True)]
     shares[0] = re.sub("% ", "% lies ", shares[0], count=1)
     out = [f"Of the variance that the fixed part leaves, {join_words(shares)}."]
-    if len(parts) == 2 and fit.design.weights is None:
+    if len(parts) == 2 and fit.design.weights is None and fit.residual is None:
         out.append(
             f"In other words, two rows of the same level of {fit.design.blocks[0].name} have a correlation of "
             f"{parts[0] / parts.sum():.2f} (the intraclass correlation)."

@@ -19,8 +19,8 @@ from mixedfit.core.progress import Progress
 from mixedfit.core.tables import Table, tables_of
 from mixedfit.core.version import __version__
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
+from mixedfit.estimation.known_support import refuse_known
 from mixedfit.estimation.parameters import parameters_of, values_of
-from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.inference.anova.anova import term_anova
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.profile.profile import Profile
@@ -118,14 +118,14 @@ def report_html(
 ) -> str:
     """Return the page of `report` as HTML text."""
     fit = fit_of(fitted, "report")
-    refuse_residual(fit.design, "the HTML report is", "Print fit.summary(), or take mixedfit.to_html of it.")
+    refuse_known(fit.design, "the HTML report is", "Print fit.summary(), or take mixedfit.to_html of it.")
     check_level(level)
     profiles, reason = _profiles(fit, profile)
     heading = title or f"{model_words.response_of(fit)}: a {'mixed' if fit.ngroups else 'linear'} model"
     sections = [
         _model(fit),
         _fixed(fit, level, profiles),
-        *([_random(fit, level, profiles, reason)] if fit.ngroups else []),
+        *([_random(fit, level, profiles, reason)] if fit.ngroups or fit.residual else []),
         _checks(fit),
         _technical(fit, level, profiles),
     ]
@@ -153,13 +153,18 @@ def _profiles(fit: Fit, profile: bool | Literal["auto"]) -> tuple[Profile | None
         return profile_of(fit, report=shown.say), ""
 
 
+WHITENED = 30
+"""Time of a profile with a residual structure over that of one without, per evaluation of the criterion."""
+
+
 def _seconds(fit: Fit, count: int) -> float:
     """Return the approximate time of the profiles of `count` parameters, in seconds."""
     criterion = fit.criterion(False)
     criterion(fit.theta)
     begun = perf_counter()
     criterion(fit.theta)
-    return EVALUATIONS * count * (perf_counter() - begun + 2e-8 * fit.nobs * count)
+    once = perf_counter() - begun + 2e-8 * fit.nobs * count
+    return EVALUATIONS * count * once * (1 if fit.residual is None else WHITENED)
 
 
 def _pictures(pictures: list[figures.Picture]) -> str:
@@ -284,7 +289,8 @@ def _random(fit: Fit, level: float, profiles: Profile | None, reason: str) -> Se
     own = None if profiles is None else profiles.conf_int(level, [p.name for p in chosen])
     rows = []
     for p, value in zip(chosen, values, strict=True):
-        decimals = 2 if p.kind == "correlation" else int(np.clip(3 - np.floor(np.log10(value or 1.0)), 1, 8))
+        size = np.floor(np.log10(abs(value) or 1.0)) if np.isfinite(value) else 0.0
+        decimals = {"correlation": 2, "residual": 3}.get(p.kind, int(np.clip(3 - size, 1, 8)))
         variance = number(value**2) if p.kind in ("sd", "sigma") else ""
         shown = "not defined" if np.isnan(value) else f"{value:,.{decimals}f}"
         row = [p.words[0].upper() + p.words[1:], shown, variance]
@@ -298,18 +304,26 @@ def _random(fit: Fit, level: float, profiles: Profile | None, reason: str) -> Se
     body += paragraphs([reason] if own is None else _likelihood_note(fit))
     body += paragraphs(figures.zero_effects(fit))
     body += _pictures([*figures.effect_pictures(fit), *figures.slope_pictures(fit)])
-    return Section("random", "Random effects", body)
+    return Section("random", "Random effects" if fit.ngroups else "Residual variance and correlation", body)
 
 
 def _checks(fit: Fit) -> Section:
     influence = figures.influence_picture(fit)
     body = (
-        "<p>The model assumes that residuals are normal with mean 0 and constant variance. Small departures are usual "
-        "and harmless; clear patterns are not.</p>"
+        f"<p>{_assumption(fit)} Small departures are usual and harmless; clear patterns are not.</p>"
         + list_of([*checks_of(fit).sentences(), *figures.no_fitted_plots(fit)])
         + _pictures([*figures.residual_pictures(fit), *([influence] if influence else [])])
     )
     return Section("checks", "Does the model fit the data?", body)
+
+
+def _assumption(fit: Fit) -> str:
+    if fit.residual is None:
+        return "The model assumes that residuals are normal with mean 0 and constant variance."
+    return (
+        "The model assumes that residuals are normal with mean 0 and with the variances and correlations of the "
+        "residual structure; here they are divided by their standard deviations."
+    )
 
 
 def _technical(fit: Fit, level: float, profiles: Profile | None) -> Section:
