@@ -164,6 +164,7 @@ def _start(cell: Cell, problem: Problem, path: Path, limits: Limits) -> Runner |
 
 
 def _compile(start: Start, problem: Problem, path: Path, limits: Limits) -> None:
+    start = replace(start, environment={**start.environment, "MIXEDFIT_COMPILE": "always"})
     worker = Worker(start, timeout=limits.timeout, memory=limits.memory)
     try:
         if not _load(worker, problem, path):

@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _chosen(text: str | None, known: Sequence[str], what: str) -> list[str]:
+def chosen(text: str | None, known: Sequence[str], what: str) -> list[str]:
     """Return the names asked for, in the order of `known`."""
     if text is None:
         return list(known)
@@ -50,7 +50,7 @@ def _chosen(text: str | None, known: Sequence[str], what: str) -> list[str]:
     return [name for name in known if name in names]
 
 
-def _limits(options: argparse.Namespace) -> Limits:
+def limits_of(options: argparse.Namespace) -> Limits:
     if options.rounds < 1:
         sys.exit("--rounds must be at least 1")
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
@@ -75,12 +75,12 @@ def _run(name: str, programs: Sequence[Program], limits: Limits, *, out: Path, n
 def main() -> int:
     """Run the command line; return the exit code."""
     options = _parser().parse_args()
-    programs = [PROGRAMS[name] for name in _chosen(options.programs, list(PROGRAMS), "program")]
+    programs = [PROGRAMS[name] for name in chosen(options.programs, list(PROGRAMS), "program")]
     if options.setup:
         set_up(programs)
         return 0
-    limits = _limits(options)
-    names = _chosen(options.problems, [*STARTUPS, *PROBLEMS], "problem")
+    limits = limits_of(options)
+    names = chosen(options.problems, [*STARTUPS, *PROBLEMS], "problem")
     print("  ".join(f"{key}: {value}" for key, value in machine().items()) + "\n", flush=True)
     new = True
     for name in names:

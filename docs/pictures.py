@@ -45,6 +45,24 @@ def sleep_posterior() -> mf.Posterior:
     return mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).gibbs(seed=1)
 
 
+def ovary() -> mf.MixedResults:
+    waves = "follicles ~ sin(2*np.pi*Time) + cos(2*np.pi*Time) + (1 | Mare)"
+    return mf.lmm(waves, mf.load_dataset("Ovary")).fit()
+
+
+def in_time() -> mf.MixedResults:
+    law = mf.residuals.Exponential("Days", "Subject", nugget=True)
+    return mf.lmm("Reaction ~ Days", mf.load_dataset("sleepstudy"), residual=law).fit()
+
+
+def trial() -> mf.MixedResults:
+    return mf.lmm(
+        "distance ~ Sex * factor(age)",
+        mf.load_dataset("Orthodont"),
+        residual=mf.residuals.Unstructured("age", "Subject"),
+    ).fit()
+
+
 def seedlings_side_by_side() -> Any:
     model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
     cauchy = mf.priors.HalfCauchy(1)
@@ -69,6 +87,9 @@ SHIPPED: dict[str, Callable[[], Any]] = {
     "profile_pairs": lambda: plots.profile_pairs(sleep_profile(), [".sig01", ".sig02", ".sig03", ".sigma"]),
     "bootstrap_density": lambda: plots.bootstrap_density(sleep().bootstrap(1000, seed=1)),
     "influence": lambda: plots.influence(sleep().diagnostics.influence("Subject")),
+    "autocorrelation": lambda: ovary().plot.autocorrelation(),
+    "variogram": lambda: in_time().plot.variogram(),
+    "residual_correlation": lambda: trial().plot.residual_correlation(),
     "matrix_pattern": lambda: penicillin().plot.matrix_pattern(),
 }
 

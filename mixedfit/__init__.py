@@ -28,17 +28,24 @@ if TYPE_CHECKING:
         PredictionWarning,
         PriorWarning,
         RankWarning,
+        ReadingWarning,
         SamplingWarning,
     )
+    from .core.reading.files import read
     from .covariance import residual as residuals
+    from .covariance.known import Known
+    from .design.stream.agreement import SiteRecipe
     from .estimation.convergence import Convergence
     from .estimation.estimate import Control
     from .inference.kenward_roger import KenwardRoger
+    from .inference.many_responses import ManyFits
     from .inference.power.api import power, simulate_lmm
     from .model.fit_and_posterior import Comparison, compare
     from .model.likelihood_ratio import anova, parametric_bootstrap_test
     from .model.lmm import LinearMixedModel, lmm
     from .model.results import MixedResults, load
+    from .model.row_products import RowProducts
+    from .model.sites import agree, lmm_from, site_recipe
     from .reporting.compare_models import ModelComparison, compare_models
     from .reporting.html import report
     from .reporting.marginaleffects import for_marginaleffects
@@ -55,7 +62,9 @@ __all__ = [
     "GroupingWarning",
     "IdentifiabilityWarning",
     "KenwardRoger",
+    "Known",
     "LinearMixedModel",
+    "ManyFits",
     "MissingRowsWarning",
     "MixedResults",
     "MixedfitError",
@@ -65,7 +74,11 @@ __all__ = [
     "PredictionWarning",
     "PriorWarning",
     "RankWarning",
+    "ReadingWarning",
+    "RowProducts",
     "SamplingWarning",
+    "SiteRecipe",
+    "agree",
     "anova",
     "compare",
     "compare_models",
@@ -73,15 +86,18 @@ __all__ = [
     "distributions",
     "for_marginaleffects",
     "lmm",
+    "lmm_from",
     "load",
     "load_dataset",
     "parametric_bootstrap_test",
     "plots",
     "power",
     "priors",
+    "read",
     "report",
     "residuals",
     "simulate_lmm",
+    "site_recipe",
     "to_html",
     "to_latex",
     "to_markdown",
@@ -99,7 +115,9 @@ _MODULES = {
     "GroupingWarning": "core.errors",
     "IdentifiabilityWarning": "core.errors",
     "KenwardRoger": "inference.kenward_roger",
+    "Known": "covariance.known",
     "LinearMixedModel": "model.lmm",
+    "ManyFits": "inference.many_responses",
     "MissingRowsWarning": "core.errors",
     "MixedResults": "model.results",
     "MixedfitError": "core.errors",
@@ -109,7 +127,11 @@ _MODULES = {
     "PredictionWarning": "core.errors",
     "PriorWarning": "core.errors",
     "RankWarning": "core.errors",
+    "ReadingWarning": "core.errors",
+    "RowProducts": "model.row_products",
     "SamplingWarning": "core.errors",
+    "SiteRecipe": "design.stream.agreement",
+    "agree": "model.sites",
     "anova": "model.likelihood_ratio",
     "compare": "model.fit_and_posterior",
     "compare_models": "reporting.compare_models",
@@ -117,14 +139,17 @@ _MODULES = {
     "distributions": "bayes.distributions",
     "for_marginaleffects": "reporting.marginaleffects",
     "lmm": "model.lmm",
+    "lmm_from": "model.sites",
     "load": "model.results",
     "load_dataset": "core.datasets",
     "parametric_bootstrap_test": "model.likelihood_ratio",
     "power": "inference.power.api",
     "priors": "bayes.priors",
+    "read": "core.reading.files",
     "report": "reporting.html",
     "residuals": "covariance.residual",
     "simulate_lmm": "inference.power.api",
+    "site_recipe": "model.sites",
     "to_html": "reporting.markup",
     "to_latex": "reporting.markup",
     "to_markdown": "reporting.markup",
@@ -136,11 +161,27 @@ _PUBLIC_MODULES = {"distributions", "plots", "priors", "residuals"}
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(_unknown(name))
     module = import_module(f"{__name__}.{_MODULES[name]}")
     value = module if name in _PUBLIC_MODULES else getattr(module, name)
     globals()[name] = value
     return value
+
+
+def _unknown(name: str) -> str:
+    """Return the message that the package has no such name, with the one to use."""
+    if name.startswith("_"):
+        return f"module {__name__!r} has no attribute {name!r}"
+    from .core.other_programs import MODULE, name_hint, names_for
+    from .model.lmm import LinearMixedModel
+    from .model.results import MixedResults
+
+    own = [public for public in __all__ if public.lower() == name.lower()] or MODULE.get(name.lower(), [])
+    ours = [own] if isinstance(own, str) else own
+    if not ours:
+        owners = {"lmm(...)": LinearMixedModel, "lmm(...).fit()": MixedResults}
+        ours = [f"{text}.{found}" for text, owner in owners.items() for found in names_for(owner, name)][:1]
+    return name_hint(__name__, name, ours, __all__)
 
 
 def __dir__() -> list[str]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import scipy.linalg  # noqa: F401  loads the BLAS whose threads are held to one
 from paths import ROOT, SHARED_FOLDER
 from published import published_fits
+from threadpoolctl import threadpool_limits
+
+from mixedfit.kernels import compiled
 
 KERNELS = ROOT / "mixedfit" / "kernels"
 
@@ -20,6 +25,20 @@ def pytest_configure() -> None:
     if any(path.stat().st_mtime < newest for path in kept):
         for path in kept:
             path.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread, as fits do: with small matrices its threads cost three times the time they save."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_kernels() -> Iterator[None]:
+    """Compile all kernels, so that equal calls give equal digits whatever ran before."""
+    with compiled():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,9 @@ def textbook(structure: Any, p: Mapping[str, float], one: Any, other: Any, label
     name = type(structure).__name__
     if name == "CompoundSymmetry":
         return p["rho"]
+    if name == "Known":
+        V, i, j = structure.matrix.covariance, one[structure.row], other[structure.row]
+        return float(V.loc[i, j] / np.sqrt(V.loc[i, i] * V.loc[j, j]))
     if name in ("AR1", "CAR1"):
         return float(p["phi"] ** abs(one[structure.time] - other[structure.time]))
     if name == "ARMA":
@@ -70,7 +73,7 @@ def textbook(structure: Any, p: Mapping[str, float], one: Any, other: Any, label
 
 def of_level(structure: Any, p: Mapping[str, float], row: Any) -> Mapping[str, float]:
     """Return the parameters of a row's level of `by`."""
-    if structure.by is None:
+    if getattr(structure, "by", None) is None:
         return p
     end = f"[{row[structure.by]}]"
     return {name.removesuffix(end): value for name, value in p.items() if name.endswith(end)}
@@ -82,6 +85,9 @@ def multiplier(structure: Any, p: Mapping[str, float], row: Any, baseline: str) 
     if name == "VarIdent":
         level = ":".join(str(row[column]) for column in structure.own_columns)
         return 1.0 if level == baseline else p[f"ratio({level})"]
+    if name == "KnownVariances":
+        label = row[structure.row]
+        return float(np.sqrt(structure.matrix.covariance.loc[label, label]))
     v = row[structure.of]
     values = {
         "VarPower": lambda: abs(v) ** p["power"],
@@ -100,7 +106,7 @@ def residual_covariance(structure: Any, data: Any, group: str | None, p: Mapping
     if own is not None:
         labels: list[str] = []
         if own.kind == "visit":
-            labels = [str(v) for v in sorted(data[own.visit].unique())]
+            labels = [str(v) for v in sorted(data[own.place[0]].unique())]
         for a, one in enumerate(rows):
             for b, other in enumerate(rows[:a]):
                 if group is None or one[group] == other[group]:

@@ -217,7 +217,7 @@ def test_interrupt_must_exit_with_130(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mixedfit.cli.lmm", interrupted)
+    monkeypatch.setattr("mixedfit.cli.model.lmm", interrupted)
     code, _, err = run(capsys, "fit", "sleepstudy", MODEL)
     assert code == 130
     assert "interrupted" in err
@@ -332,3 +332,34 @@ def test_picture_that_cannot_be_written_must_be_refused_before_sampling(
     code, out, err = run(capsys, "compare", "sleepstudy", MODEL, "--plot", str(tmp_path / name))
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_messy_file_must_be_fitted_and_what_was_found_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "sleep.csv"
+    data = mf.load_dataset("sleepstudy")
+    text = data.to_csv(index=False, sep=";", decimal=",")
+    path.write_bytes(("Schlafstudie für alle\n\n" + text).encode("latin-1"))
+    code, out, err = run(capsys, "fit", str(path), MODEL, "--factors", "Subject")
+    assert code == 0
+    assert "REML criterion at convergence: 1743.6" in out
+    for said in ("semicolons", "decimal comma", "Latin-1", "1 line above the names skipped"):
+        assert said in err
+    options = [
+        "--sep",
+        ";",
+        "--decimal",
+        ",",
+        "--encoding",
+        "latin-1",
+        "--skip",
+        "2",
+        "--na",
+        "-9",
+        "--na",
+        "x",
+    ]
+    code, out, err = run(capsys, "fit", str(path), MODEL, "--factors", "Subject", *options)
+    assert (code, err) == (0, "")
+    assert "1743.6" in out

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from .errors import DataError, nearest
+from .other_programs import hinted
 
 __all__ = ["dataset_names", "load_dataset"]
 
@@ -50,6 +51,7 @@ def dataset_names() -> list[str]:
     return sorted({path.name.split(".")[0] for path in _folder().glob("*.csv*")}, key=str.lower)
 
 
+@hinted
 def load_dataset(name: str) -> pd.DataFrame:
     """Return a data set of the package, with factors as categories in the order of the source.
 

@@ -24,6 +24,7 @@ __all__ = [
     "PredictionWarning",
     "PriorWarning",
     "RankWarning",
+    "ReadingWarning",
     "SamplingWarning",
     "nearest",
     "shown",
@@ -124,6 +125,10 @@ class PriorWarning(UserWarning):
 
 class SamplingWarning(UserWarning):
     """Draws from a posterior are too few, were interrupted, or have not mixed."""
+
+
+class ReadingWarning(UserWarning):
+    """A file was read with options that were found in it, or has values that were taken as missing."""
 
 
 class RankWarning(UserWarning):

@@ -9,11 +9,13 @@ from textwrap import fill
 import numpy as np
 
 __all__ = [
+    "TABLE_WIDTH",
     "abbreviate",
     "coefficient_columns",
     "count_noun",
     "decimals_of_error",
     "decimals_of_size",
+    "equals_p",
     "format_by_error",
     "format_column",
     "format_fixed",
@@ -34,6 +36,9 @@ MOST_DECIMALS = 5
 
 MOST_DIGITS = 1e15
 """Size from which a number is written with an exponent: floats know no further digits before the point."""
+
+TABLE_WIDTH = 100
+"""Characters in a line of a printed table, where its columns can be arranged to fit."""
 
 NOTE_WIDTH = 88
 """Characters in a line of a printed note."""
@@ -128,13 +133,31 @@ def text_columns(heads: Sequence[str], columns: Sequence[Sequence[str]], left: i
     return [line(heads), *(line(row) for row in zip(*columns, strict=True))]
 
 
-def format_p_value(p: float, digits: int = 3) -> str:
-    """Return a p-value as text, as R's ``format.pval``."""
+def format_p_value(p: float, missing: str = "NA") -> str:
+    """Return a p-value as text: four decimals, below 1e-4 three significant digits, at least ``<2e-16``.
+
+    Examples
+    --------
+    >>> format_p_value(0.04321), format_p_value(3.2638e-6), format_p_value(1e-30)
+    ('0.0432', '3.26e-06', '<2e-16')
+    """
     if not np.isfinite(p):
-        return "NA"
+        return missing
     if p < 2.2e-16:
         return "<2e-16"
-    return f"{p:.{digits - 1}e}" if p < 1e-4 else f"{p:.{digits}g}"
+    return f"{p:.2e}" if p < 1e-4 else f"{p:.4f}"
+
+
+def equals_p(p: float) -> str:
+    """Return a p-value as a clause.
+
+    Examples
+    --------
+    >>> equals_p(0.04321), equals_p(0.0)
+    ('p = 0.0432', 'p < 2e-16')
+    """
+    text = format_p_value(p, "NaN")
+    return f"p {text[0]} {text[1:]}" if text.startswith("<") else f"p = {text}"
 
 
 def format_fixed(
@@ -214,14 +237,8 @@ def format_column(values: Sequence[float], digits: int) -> list[str]:
 
 
 def format_p_values(values: Sequence[float], missing: str = "") -> list[str]:
-    """Return p-values with four decimals, or ``<.0001``.
-
-    Examples
-    --------
-    >>> format_p_values([0.04321, 3e-9, float("nan")])
-    ['0.0432', '<.0001', '']
-    """
-    return [missing if v != v else "<.0001" if v < 1e-4 else f"{v:.4f}" for v in values]
+    """Return p-values as `format_p_value`, with `missing` for NaN."""
+    return [format_p_value(p, missing) for p in values]
 
 
 def wrapped(notes: Sequence[str]) -> list[str]:

@@ -9,11 +9,12 @@ from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from threadpoolctl import ThreadpoolController
 
 from .arrays import Array
 
-__all__ = ["blas_threads", "inverse", "paged_zeros", "row_basis", "symmetric", "triangle"]
+__all__ = ["blas_threads", "inverse", "paged_zeros", "row_basis", "symmetric", "triangle", "upper_inverse"]
 
 PAGED = 1 << 22
 """Size in bytes from which numpy asks Linux for pages of 2 MB; a few scattered numbers then take much memory."""
@@ -27,6 +28,11 @@ def triangle(matrix: Any) -> Array:
 def inverse(matrix: Any) -> Array:
     """Return the inverse of small square matrices, shape (…, k, k)."""
     return cast(Array, np.linalg.inv(matrix))
+
+
+def upper_inverse(upper: Array) -> Array:
+    """Return the inverse of an upper triangular matrix, by back substitution."""
+    return np.asarray(solve_triangular(upper, np.eye(len(upper)))) if len(upper) else np.zeros((0, 0))
 
 
 def paged_zeros(shape: tuple[int, int]) -> Array:

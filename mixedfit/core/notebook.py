@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Sequence
 
+from .other_programs import Hinted
 from .tables import Table, tables_of
 
 __all__ = ["NotebookTable", "html_table", "minus"]
@@ -46,7 +47,7 @@ def html_table(table: Table, caption: str) -> str:
     return "\n".join([*lines, *(f"<p>{html.escape(note)}</p>" for note in table.notes)])
 
 
-class NotebookTable:
+class NotebookTable(Hinted):
     """A record that notebooks show as HTML tables.
 
     The tables are those of `tables_of`; a record whose tables are too long for the screen, or whose print says more,

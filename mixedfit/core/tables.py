@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import ModelError
-from .format import decimals_of_error, decimals_of_size, format_fixed, format_p_value
+from .format import decimals_of_error, decimals_of_size, format_fixed, format_p_values
 
 __all__ = ["Table", "frame_table", "one_row", "tables_of", "text_table"]
 
@@ -173,9 +173,7 @@ def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
     for name in names:
         values = [float(v) for v in frame[name]]
         if name.startswith(("p_", "p.")):
-            out[name] = [
-                "" if np.isnan(v) else f"{v:.4f}" if v >= 1e-4 else format_p_value(v) for v in values
-            ]
+            out[name] = format_p_values(values)
             continue
         if pd.api.types.is_integer_dtype(frame[name]) or _whole(values):
             decimals = 0

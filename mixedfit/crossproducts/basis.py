@@ -25,7 +25,15 @@ from mixedfit.design.design import Design, RandomBlock
 
 from .level_span import LevelSpan, level_span
 
-__all__ = ["FixedBasis", "check_scale", "effect_basis", "fixed_basis", "row_chunks"]
+__all__ = [
+    "FixedBasis",
+    "basis_of_effects",
+    "basis_of_triangle",
+    "check_scale",
+    "effect_basis",
+    "fixed_basis",
+    "row_chunks",
+]
 
 RANK_TOLERANCE = 1e-10
 """A column is dropped if its residual on earlier columns is shorter than this share of its norm."""
@@ -103,16 +111,42 @@ def fixed_basis(design: Design, root_weights: Array | None) -> FixedBasis:
     DataError
         If the numbers are too large or too small for their squares.
     """
-    n, p = design.X.shape
     span = level_span(design) if design.many else None
     means = _span_coefficients(design, span)
     upper, norms = _triangle(design, span, means, root_weights)
+    count = design.n if root_weights is None else int(np.count_nonzero(root_weights))
+    return basis_of_triangle(design, upper, norms, count, span, means)
+
+
+def basis_of_triangle(
+    design: Design, upper: Array, norms: Array, count: int, span: LevelSpan | None, means: Array
+) -> FixedBasis:
+    """Return the basis of X and y from R of a QR factorisation.
+
+    Parameters
+    ----------
+    design : Design
+    upper : ndarray, shape (any, p + 1)
+        R of [X y], after projection off the many-level factors.
+    norms : ndarray, shape (p + 1,)
+        Norms of the columns of [X y].
+    count : int
+        Number of rows with a positive weight.
+    span : LevelSpan or None
+    means : ndarray, shape (columns of M, p + 1)
+        Coefficients of [X y] on the many-level factors.
+
+    Raises
+    ------
+    ModelError, DataError
+        As `fixed_basis`.
+    """
+    p = norms.size - 1
     kept = independent_columns(upper[:, :p], norms[:p])
     reduced = triangle(upper[:, [*kept, p]]) if kept.size < p else upper
     size = kept.size
     root = reduced[:size, :size]
     centre = np.asarray(np.linalg.solve(root, reduced[:size, size]) if size else np.zeros(0), dtype=float)
-    count = n if root_weights is None else int(np.count_nonzero(root_weights))
     with np.errstate(over="ignore"):
         rest = float(np.linalg.norm(reduced[size:, size]))
     total = size + (0 if span is None else span.columns)
@@ -211,17 +245,21 @@ def independent_columns(upper: Array, norms: Array) -> IntArray:
 
 def effect_basis(design: Design, block: RandomBlock, fixed: FixedBasis, root_weights: Array | None) -> Array:
     """Return R of Z = Z̃R for one grouping factor, shape (k, k), block diagonal over its terms."""
-    k = block.k
     count = design.n if root_weights is None else int(np.count_nonzero(root_weights))
-    if block.structure.invariance == "linear" and block.z is design.X and fixed.kept.size == k:
+    if block.structure.invariance == "linear" and block.z is design.X and fixed.kept.size == block.k:
         return inverse(fixed.transform)
-    if k == 1 and root_weights is None and block.effects == ("(Intercept)",):
+    if block.k == 1 and root_weights is None and block.effects == ("(Intercept)",):
         return np.ones((1, 1))
-    upper = np.zeros((0, k))
+    upper = np.zeros((0, block.k))
     for rows in row_chunks(design.n):
         part = block.z[rows] if root_weights is None else block.z[rows] * root_weights[rows, None]
         upper = triangle(np.concatenate([upper, part]) if upper.size else part)
-    basis = np.zeros((k, k))
+    return basis_of_effects(block, upper, count)
+
+
+def basis_of_effects(block: RandomBlock, upper: Array, count: int) -> Array:
+    """Return R of Z = Z̃R for one grouping factor from R of a QR factorisation of Z, shape (any, k)."""
+    basis = np.zeros((block.k, block.k))
     at = 0
     for structure in block.structure.parts:
         here = slice(at, at + structure.k)

@@ -1,18 +1,20 @@
 """Cross-products of a design, in one pass over the rows.
 
-The *first factor* is the grouping factor with most effects. The *tail* has the effects of the other grouping factors,
-then the columns of fixed factors with many levels. The *border* is [X y]. The products are, for each level j of the
-first factor, Z_jᵀZ_j and Z_jᵀ[tail, X, y]; and those of [tail, X, y] with itself. All are in the basis of `basis`.
+The *first factor* is the grouping factor with most effects, of those without known relationships between levels. The
+*tail* has the effects of the other grouping factors, then the columns of fixed factors with many levels. The *border*
+is [X y]. The products are, for each level j of the first factor, Z_jᵀZ_j and Z_jᵀ[tail, X, y]; and those of [tail, X,
+y] with itself. All are in the basis of `basis`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.linalg import inverse, paged_zeros
+from mixedfit.covariance.known import Known
 from mixedfit.design.design import Design
 from mixedfit.kernels.accumulate import (
     accumulate_border,
@@ -24,8 +26,9 @@ from mixedfit.kernels.accumulate import (
 
 from .basis import FixedBasis, effect_basis, fixed_basis, row_chunks
 from .level_span import LevelSpan
+from .related_pattern import check_dense, is_sparse, related_pattern
 from .ridges import unidentified_elements
-from .sparse_products import SparseGram, sparse_pattern
+from .sparse_products import SparseGram, SparsePattern, sparse_pattern
 
 __all__ = [
     "CrossProducts",
@@ -33,7 +36,12 @@ __all__ = [
     "TailBlock",
     "add_rows",
     "cross_products",
+    "empty_first",
+    "largest_block",
+    "pattern_of",
     "tail_codes",
+    "tail_layout",
+    "tail_rows",
     "weight_rows",
 ]
 
@@ -92,7 +100,7 @@ class CrossProducts:
     n, p : int
         Number of rows with a positive weight, and of linearly independent columns of X (without many-level factors).
     first_block : int
-        Index in `design.blocks` of the first factor, −1 without random effects.
+        Index in `design.blocks` of the first factor, −1 if all levels have known relationships or there are no effects.
     first : FirstFactor
     tail : tuple of TailBlock
         Random factors, then fixed ones.
@@ -107,6 +115,8 @@ class CrossProducts:
         Σ log w over positive weights.
     unidentified : tuple of ndarray of bool, shape (k, k)
         Elements of each block's Ω that are not identified.
+    known : tuple of Known or None
+        Relationships A of the levels of each block, b ~ N(0, Ω ⊗ A); None for independent levels.
     """
 
     n: int
@@ -120,6 +130,28 @@ class CrossProducts:
     basis: tuple[Array, ...]
     log_weights: float
     unidentified: tuple[BoolArray, ...]
+    known: tuple[Known | None, ...]
+
+    @property
+    def has_known(self) -> bool:
+        """Whether the levels of a block have known relationships."""
+        return any(known is not None for known in self.known)
+
+    def related(self, block: int, values: Array) -> Array:
+        """Return A times values of the levels of a block, shape (levels, …); `values` if levels are independent."""
+        known = self.known[block]
+        return values if known is None else known.times(values)
+
+    def as_dense(self) -> CrossProducts:
+        """Return the same products with a dense tail, for a sparse one without a first factor."""
+        if self.sparse is None:
+            return self
+        q = self.q_tail
+        gram = np.zeros((q + len(self.gram),) * 2)
+        gram[:q, :q] = self.sparse.matrix()
+        gram[q:, :q] = self.sparse.sides.T
+        gram[q:, q:] = self.gram
+        return replace(self, gram=gram, sparse=None)
 
     def place(self, block: int) -> TailBlock:
         """Return the position in the tail of a block of the design."""
@@ -169,21 +201,8 @@ def cross_products(design: Design) -> CrossProducts:
     root_weights = None if design.weights is None else np.sqrt(design.weights)
     fixed = fixed_basis(design, root_weights)
     basis = tuple(effect_basis(design, block, fixed, root_weights) for block in design.blocks)
-    first_block = max(
-        range(len(design.blocks)), key=lambda f: design.blocks[f].levels * design.blocks[f].k, default=-1
-    )
-    tail = _tail_layout(design, first_block, fixed)
+    first_block, tail, first, pattern = _layout(design, fixed)
     width = fixed.kept.size + 1
-    first = _empty_first(design, first_block, tail, fixed)
-    pattern = None
-    if first_block >= 0 and tail:
-        pattern = sparse_pattern(
-            first.indptr,
-            first.indices,
-            [b.levels for b in tail],
-            [b.k for b in tail],
-            [b.block >= 0 for b in tail],
-        )
     q = tail[-1].stop if tail else 0
     sparse = None if pattern is None else SparseGram.zeros(pattern, q, width)
     gram = paged_zeros((width, width) if sparse else (q + width, q + width))
@@ -200,12 +219,50 @@ def cross_products(design: Design) -> CrossProducts:
         basis=basis,
         log_weights=0.0 if positive is None else float(np.sum(np.log(positive))),
         unidentified=unidentified_elements(design),
+        known=tuple(block.known for block in design.blocks),
     )
     add_rows(cross, design, root_weights)
     return cross
 
 
-def _tail_layout(design: Design, first_block: int, fixed: FixedBasis) -> tuple[TailBlock, ...]:
+def _layout(
+    design: Design, fixed: FixedBasis
+) -> tuple[int, tuple[TailBlock, ...], FirstFactor, SparsePattern | None]:
+    """Return the first factor, the tail, empty products of the first factor, and the pattern of a sparse tail."""
+    width = fixed.kept.size + 1
+    if is_sparse(design.blocks):
+        tail = tail_layout(design, -1, fixed.span)
+        pattern = _related_pattern(design, tail, fixed)
+        if pattern is not None:
+            return -1, tail, empty_first(design, -1, tail, fixed.span, width), pattern
+    check_dense(design.blocks)
+    first_block = largest_block(design)
+    tail = tail_layout(design, first_block, fixed.span)
+    first = empty_first(design, first_block, tail, fixed.span, width)
+    if first_block < 0 or not tail or any(block.known is not None for block in design.blocks):
+        return first_block, tail, first, None
+    return first_block, tail, first, pattern_of(first, tail)
+
+
+def _related_pattern(design: Design, tail: tuple[TailBlock, ...], fixed: FixedBasis) -> SparsePattern | None:
+    codes = tail_codes(design, tail, fixed.span, slice(0, design.n))
+    numbers = np.array([(b.offset, b.levels, b.k, b.block) for b in tail], np.int64)
+    return related_pattern(design, codes, *numbers.T)
+
+
+def pattern_of(first: FirstFactor, tail: tuple[TailBlock, ...]) -> SparsePattern | None:
+    """Return the sparsity pattern of a tail, or None if a dense matrix is faster."""
+    random = [b.block >= 0 for b in tail]
+    return sparse_pattern(first.indptr, first.indices, [b.levels for b in tail], [b.k for b in tail], random)
+
+
+def largest_block(design: Design) -> int:
+    """Return the index of the block of independent levels with most effects, −1 if there is none."""
+    independent = [f for f, block in enumerate(design.blocks) if block.known is None]
+    return max(independent, key=lambda f: design.blocks[f].levels * design.blocks[f].k, default=-1)
+
+
+def tail_layout(design: Design, first_block: int, span: LevelSpan | None) -> tuple[TailBlock, ...]:
     """Return the positions of the tail factors: random factors, then many-level fixed factors."""
     tail: list[TailBlock] = []
     at = 0
@@ -213,7 +270,7 @@ def _tail_layout(design: Design, first_block: int, fixed: FixedBasis) -> tuple[T
         if f != first_block:
             tail.append(TailBlock(f, at, block.levels, block.k))
             at = tail[-1].stop
-    for columns in fixed.span.kept if fixed.span else ():
+    for columns in span.kept if span else ():
         if columns.size:
             tail.append(TailBlock(-1, at, columns.size, 1))
             at = tail[-1].stop
@@ -232,11 +289,10 @@ def tail_codes(design: Design, tail: tuple[TailBlock, ...], span: LevelSpan | No
     return np.stack(columns, axis=1) if columns else np.zeros((rows.stop - rows.start, 0), np.int64)
 
 
-def _empty_first(
-    design: Design, first_block: int, tail: tuple[TailBlock, ...], fixed: FixedBasis
+def empty_first(
+    design: Design, first_block: int, tail: tuple[TailBlock, ...], span: LevelSpan | None, width: int
 ) -> FirstFactor:
     """Return products of 0 for the first factor, with the sparsity pattern of the design."""
-    width = fixed.kept.size + 1
     if first_block < 0:
         none = np.zeros(0, np.int64)
         return FirstFactor(
@@ -244,7 +300,7 @@ def _empty_first(
         )
     block = design.blocks[first_block]
     indptr, indices = np.zeros(block.levels + 1, np.int64), np.zeros(0, np.int64)
-    codes = tail_codes(design, tail, fixed.span, slice(0, design.n))
+    codes = tail_codes(design, tail, span, slice(0, design.n))
     for f, place in enumerate(tail):
         other = np.ascontiguousarray(codes[:, f])
         rows = other >= 0
@@ -285,7 +341,7 @@ def add_rows(cross: CrossProducts, design: Design, root_weights: Array | None) -
             first = block.codes[rows], weight_rows(block.z[rows] @ inverses[cross.first_block], weight)
             accumulate_first(*first, border, cross.first.gram, cross.first.border)
         if cross.tail:
-            codes, z = _tail_rows(design, cross.tail, inverses, rows, cross.fixed.span)
+            codes, z = tail_rows(design, cross.tail, inverses, rows, cross.fixed.span)
             _add_tail(cross, (codes, weight_rows(z, weight)), first, border)
     gram = cross.first.gram
     for a in range(gram.shape[1]):
@@ -319,7 +375,7 @@ def _border(design: Design, fixed: FixedBasis, rows: slice) -> Array:
     return border
 
 
-def _tail_rows(
+def tail_rows(
     design: Design, tail: tuple[TailBlock, ...], inverses: list[Array], rows: slice, span: LevelSpan | None
 ) -> tuple[IntArray, Array]:
     """Return the tail's levels and effects for some rows; a level without a column becomes level 0 with effect 0."""

@@ -2,7 +2,8 @@
 
 Consider grouping factors with the same groups of rows, such as id and name of the same subjects. Their covariances Ω
 enter the likelihood only through z Ω zᵀ, where z has the columns of all their effects. If these columns are linearly
-dependent, there may be changes E ≠ 0 of Ω with z E zᵀ = 0. The likelihood is constant along them.
+dependent, there may be changes E ≠ 0 of Ω with z E zᵀ = 0. The likelihood is constant along them. Factors of which one
+has known relationships between its levels are told apart by these.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
+from mixedfit.core.errors import ModelError
 from mixedfit.core.linalg import triangle
 from mixedfit.covariance import CovarianceStructure, ScaledCorrelation
+from mixedfit.design.columns import counted_rows, effect_columns
 from mixedfit.design.design import Design, RandomBlock
 
 __all__ = ["confounded_with_residual", "unidentified_elements"]
@@ -28,11 +31,11 @@ DEPENDENT = 1e-12
 def unidentified_elements(design: Design) -> tuple[BoolArray, ...]:
     """Return which elements of the covariance Ω of each block are not identified, shape (k, k) each."""
     out = tuple(np.zeros((block.k, block.k), dtype=bool) for block in design.blocks)
-    rows = slice(None) if design.weights is None else np.flatnonzero(design.counted)
-    for members in _same_partitions(design.blocks, rows):
+    for members in _partitions(design):
         blocks = [design.blocks[f] for f in members]
         if sum(block.k for block in blocks) > 1:
-            for f, elements in zip(members, _unidentified(blocks, rows), strict=True):
+            columns = [effect_columns(design, f) for f in members]
+            for f, elements in zip(members, _unidentified(blocks, columns), strict=True):
                 out[f][:] = elements
     for f in range(len(design.blocks)):
         for part, here in confounded_with_residual(design, f):
@@ -47,7 +50,10 @@ def confounded_with_residual(design: Design, f: int) -> list[tuple[ScaledCorrela
     identity matrix is among the changes of the covariance that the structure allows.
     """
     block = design.blocks[f]
-    if block.structure.linear:
+    if block.structure.linear or block.known is not None:
+        return []
+    if design.absent is not None:
+        _refuse_few_rows(design, block)
         return []
     rows = np.flatnonzero(design.counted)
     if design.weights is not None and np.ptp(design.weights[rows]) > 0.0:
@@ -70,6 +76,32 @@ def confounded_with_residual(design: Design, f: int) -> list[tuple[ScaledCorrela
     return out
 
 
+def _refuse_few_rows(design: Design, block: RandomBlock) -> None:
+    """Refuse structures that may have an effect for each row, if the rows are not in memory to check it."""
+    most = max(part.k for part in block.structure.parts)
+    if counted_rows(design) <= block.levels * most:
+        raise ModelError(
+            f"{block.name!r} has as many effects as rows, and whether each row has an effect of its own cannot be seen "
+            "without the rows. Give the rows as one frame."
+        )
+
+
+def _partitions(design: Design) -> list[list[int]]:
+    """Return the positions of blocks in lists, one for each distinct partition of the counted rows into groups."""
+    if design.absent is None:
+        rows = slice(None) if design.weights is None else np.flatnonzero(design.counted)
+        return _same_partitions(design.blocks, rows)
+    same = design.absent.known_totals().same
+    classes: list[list[int]] = []
+    for f in range(len(design.blocks)):
+        known = next((own for own in classes if same[own[0], f]), None)
+        if known is None:
+            classes.append([f])
+        else:
+            known.append(f)
+    return classes
+
+
 def _same_partitions(blocks: Sequence[RandomBlock], rows: slice | IntArray) -> list[list[int]]:
     """Return the positions of blocks in lists, one for each distinct partition of the rows into groups."""
     if len(blocks) == 1:
@@ -79,7 +111,7 @@ def _same_partitions(blocks: Sequence[RandomBlock], rows: slice | IntArray) -> l
     for f, block in enumerate(blocks):
         for known in classes:
             first = blocks[known[0]]
-            if used[f] == used[known[0]]:
+            if used[f] == used[known[0]] and _same_relationships(first, block):
                 pairs = first.codes[rows] * np.int64(block.levels) + block.codes[rows]
                 if np.unique(pairs).size == used[f]:
                     known.append(f)
@@ -89,10 +121,17 @@ def _same_partitions(blocks: Sequence[RandomBlock], rows: slice | IntArray) -> l
     return classes
 
 
-def _unidentified(blocks: Sequence[RandomBlock], rows: slice | IntArray) -> list[BoolArray]:
-    """Return the elements of Ω that differ from 0 in some E with z E zᵀ = 0, for blocks with the same partition."""
+def _same_relationships(one: RandomBlock, other: RandomBlock) -> bool:
+    """Return whether the levels of two blocks are independent, or have the same relationships, in both."""
+    return one.known is None if other.known is None else other.known.equals(one.known)
+
+
+def _unidentified(blocks: Sequence[RandomBlock], parts: Sequence[Array]) -> list[BoolArray]:
+    """Return the elements of Ω that differ from 0 in some E with z E zᵀ = 0, for blocks with the same partition.
+
+    `parts` are the columns of each block on the counted rows, or others with the same inner products.
+    """
     out = [np.zeros((block.k, block.k), dtype=bool) for block in blocks]
-    parts = [block.z[rows] for block in blocks]
     columns = parts[0] if len(parts) == 1 else np.hstack(parts)
     gram = columns.T @ columns
     norms = np.sqrt(np.diag(gram))

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.lazy import lazy
 from mixedfit.kernels.accumulate import accumulate_blocks
 from mixedfit.kernels.block_sparse import fill_pattern, locate_pairs
@@ -45,6 +45,9 @@ class SparsePattern:
         Nodes that occur with each level of the first factor, as compressed sparse rows.
     slot_ptr, slots : ndarray of int64
         Block of each pair of these nodes.
+    prior : (ndarray of int64, ndarray) or None
+        Places and values of the lower triangle of D, the inverse of the relative covariance of all random effects but
+        for λ; None for the identity.
     """
 
     ptr: IntArray
@@ -58,6 +61,17 @@ class SparsePattern:
     cells: IntArray
     slot_ptr: IntArray
     slots: IntArray
+    prior: tuple[IntArray, Array] | None = None
+
+    def places(self) -> tuple[IntArray, IntArray, BoolArray]:
+        """Return row and column of each stored value, and whether it is in a diagonal block."""
+        node = np.repeat(np.arange(self.ptr.size - 1), np.diff(self.ptr))
+        height, width = self.size[self.rows], self.size[node]
+        area = height * width
+        inside = np.arange(self.length) - np.repeat(self.start[:-1], area)
+        rows = np.repeat(self.offset[self.rows], area) + inside // np.repeat(width, area)
+        columns = np.repeat(self.offset[node], area) + inside % np.repeat(width, area)
+        return rows, columns, np.repeat(self.rows == node, area)
 
     @property
     def length(self) -> int:
@@ -87,6 +101,18 @@ class SparseGram:
         """Return products of 0."""
         return cls(pattern, np.zeros(pattern.length), np.zeros((columns, width)))
 
+    @classmethod
+    def of(cls, pattern: SparsePattern, pairs: sparse.csr_array, sides: Array) -> SparseGram:
+        """Return the products of a tail that are given as a sparse matrix, shape (q, q), and those with [X y]."""
+        rows, columns, _ = pattern.places()
+        q = np.int64(pairs.shape[0])
+        own = sparse.coo_array(pairs)
+        keys = own.row.astype(np.int64) * q + own.col
+        order = np.argsort(keys)
+        wanted = rows * q + columns
+        at = order[np.minimum(np.searchsorted(keys[order], wanted), keys.size - 1)]
+        return cls(pattern, np.where(keys[at] == wanted, own.data[at], 0.0), sides.copy())
+
     def add(self, tail_codes: IntArray, tail_z: Array, border: Array) -> None:
         """Add the products of some rows."""
         p = self.pattern
@@ -111,6 +137,12 @@ class SparseGram:
             self.sides,
         )
 
+    def matrix(self) -> Array:
+        """Return the products of the tail with itself, shape (q, q)."""
+        indptr, indices, source = self.layout
+        shape = (indptr.size - 1,) * 2
+        return np.asarray(sparse.csr_array((self.blocks[source], indices, indptr), shape=shape).toarray())
+
     def diagonal(self) -> Array:
         """Return the squared norms of all tail columns, shape (q,)."""
         indptr, indices, source = self.layout
@@ -120,14 +152,8 @@ class SparseGram:
     @lazy
     def layout(self) -> tuple[IntArray, IntArray, IntArray]:
         """Row pointers and columns of the symmetric matrix as compressed sparse rows, and positions in `blocks`."""
-        p = self.pattern
-        node = np.repeat(np.arange(p.ptr.size - 1), np.diff(p.ptr))
-        height, width = p.size[p.rows], p.size[node]
-        area = height * width
-        inside = np.arange(p.length) - np.repeat(p.start[:-1], area)
-        rows = np.repeat(p.offset[p.rows], area) + inside // np.repeat(width, area)
-        columns = np.repeat(p.offset[node], area) + inside % np.repeat(width, area)
-        lower = np.repeat(p.rows != node, area) | (rows >= columns)
+        rows, columns, diagonal = self.pattern.places()
+        lower = ~diagonal | (rows >= columns)
         strict = lower & (rows != columns)
         source = np.concatenate([np.flatnonzero(lower), np.flatnonzero(strict)])
         all_rows = np.concatenate([rows[lower], columns[strict]])

@@ -16,12 +16,15 @@ from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import GroupingWarning, IdentifiabilityWarning, MissingRowsWarning, ModelError, warn
 from mixedfit.core.lazy import lazy
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
+from mixedfit.covariance.known import Known
 from mixedfit.covariance.residual import ResidualStructure
 from mixedfit.covariance.residual.model import ResidualModel
 from mixedfit.formula.parse import GroupingFactor, ParsedFormula, RandomTerm, random_key
 
+from .absent import AbsentRows
 from .excluded import Excluded, Table
 from .grouping import Grouping, interact, warn_of_measurements
+from .known_levels import check_known, check_tells_apart, on_known_levels
 from .model_frame import Missing, ModelFrame, build_frame, names_by_part
 from .model_matrix import Matrices, evaluate
 from .one_level import one_level_grouping
@@ -31,7 +34,17 @@ from .residual_rows import bind_residual, check_beside_random_terms
 from .residual_ties import tied_parameters
 from .wrong_values import listed_counts, numbers_as_text, stray_text
 
-__all__ = ["Design", "ManyLevelFactor", "RandomBlock", "build_design"]
+__all__ = [
+    "Design",
+    "ManyLevelFactor",
+    "RandomBlock",
+    "add_offsets",
+    "build_design",
+    "check_effect_names",
+    "check_identifiable",
+    "random_blocks",
+    "warn_of_missing",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +66,8 @@ class RandomBlock:
     sources : tuple of str, length k or 0
         Term left of the bar that each effect is a column of; the columns of a factor or polynomial have the same.
         Empty: each effect is a term of its own.
+    known : Known or None
+        Relationships of the levels, which `grouping` then has in the same order, with and without rows.
     """
 
     grouping: Grouping
@@ -61,6 +76,7 @@ class RandomBlock:
     structure: BlockDiagonal
     term_sizes: tuple[int, ...]
     sources: tuple[str, ...] = ()
+    known: Known | None = None
 
     @property
     def name(self) -> str:
@@ -132,6 +148,8 @@ class Design:
         Warnings that are given once the model could be fitted.
     residual : ResidualModel or None
         Structure of the residual covariance; None for independent residuals of variance σ²/w.
+    absent : AbsentRows or None
+        What is known of the rows if they are not in memory; arrays with a row each are then placeholders.
     """
 
     formula: ParsedFormula
@@ -148,6 +166,7 @@ class Design:
     excluded: Excluded | None = None
     advice: tuple[str, ...] = ()
     residual: ResidualModel | None = None
+    absent: AbsentRows | None = None
 
     @property
     def n(self) -> int:
@@ -159,6 +178,11 @@ class Design:
         """Labels of the rows of row-wise answers."""
         return self.index if self.excluded is None else self.excluded.index
 
+    @property
+    def observed(self) -> Array:
+        """The response, offset included, shape (n,)."""
+        return self.y if self.offset is None else self.y + self.offset
+
     def on_all_rows(self, table: Table) -> Table:
         """Return a column or table of the rows kept as it is shown: with ``missing="exclude"`` on all rows."""
         return table if self.excluded is None else self.excluded.padded(table)
@@ -166,6 +190,8 @@ class Design:
     @lazy
     def counted(self) -> BoolArray:
         """Whether each row has a positive weight, shape (n,)."""
+        if self.absent is not None:
+            raise ModelError(self.absent.refusal)
         return np.ones(self.n, dtype=bool) if self.weights is None else np.asarray(self.weights > 0)
 
     @lazy
@@ -198,6 +224,7 @@ def build_design(
     missing: Missing = "drop",
     context: Mapping[str, Any] | None = None,
     residual: ResidualStructure | None = None,
+    known: Mapping[str, Known] | None = None,
 ) -> Design:
     """Return the design of a parsed formula and data.
 
@@ -214,6 +241,8 @@ def build_design(
         Additional functions and constants for the formula.
     residual : ResidualStructure, optional
         Structure of the residual covariance.
+    known : mapping of str to Known, optional
+        Relationships of the levels of grouping factors.
 
     Returns
     -------
@@ -235,20 +264,16 @@ def build_design(
     GroupingWarning
         If a grouping column holds fractional numbers.
     """
+    related = check_known(known, parsed, residual)
     further = () if residual is None else residual.columns
     frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing, further=further)
-    if frame.dropped and missing == "drop":
-        warn(
-            f"{frame.dropped} of {frame.dropped + len(frame.index)} rows {'was' if frame.dropped == 1 else 'were'} "
-            "dropped for missing values (by column: "
-            f"{listed_counts(frame.missing)}).",
-            MissingRowsWarning,
-        )
+    if missing == "drop":
+        warn_of_missing(frame.dropped, frame.dropped + len(frame.index), frame.missing)
     advice = _warn_of_stray_text(parsed, frame)
     values = evaluate(parsed, frame, context or {})
-    _check_names("the fixed part", values.x_names)
-    total_offset = _add_offsets(frame.offset, values.offsets)
-    blocks, groups = _random_blocks(parsed, frame, values)
+    check_effect_names("the fixed part", values.x_names)
+    total_offset = add_offsets(frame.offset, values.offsets)
+    blocks, groups = random_blocks(parsed, frame, values, related)
     recipe = make_recipe(parsed, frame, values, groups, offset=offset, context=context or {})
     return Design(
         formula=parsed,
@@ -271,6 +296,16 @@ def build_design(
     )
 
 
+def warn_of_missing(dropped: int, rows: int, missing: Mapping[str, int]) -> None:
+    """Issue a `MissingRowsWarning` if rows were dropped."""
+    if dropped:
+        warn(
+            f"{dropped} of {rows} rows {'was' if dropped == 1 else 'were'} dropped for missing values (by column: "
+            f"{listed_counts(missing)}).",
+            MissingRowsWarning,
+        )
+
+
 def _warn_of_stray_text(parsed: ParsedFormula, frame: ModelFrame) -> tuple[str, ...]:
     """Warn of text columns among the effects that are numbers but for a few values; return advice on others."""
     parts, advice = names_by_part(parsed), []
@@ -283,7 +318,7 @@ def _warn_of_stray_text(parsed: ParsedFormula, frame: ModelFrame) -> tuple[str, 
     return tuple(filter(None, advice))
 
 
-def _check_names(where: str, names: Sequence[str]) -> None:
+def check_effect_names(where: str, names: Sequence[str]) -> None:
     """Raise `ModelError` where two columns have one name, by which no result could tell them apart."""
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
@@ -308,13 +343,14 @@ def _residual(
     return replace(model, tied=tied_parameters(model, blocks, frame.weights, int(values.y.size)))
 
 
-def _add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:
+def add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:
+    """Return the sum of an offset and offset terms, None without any."""
     parts = ([offset] if offset is not None else []) + list(terms)
     return np.sum(parts, axis=0) if parts else None
 
 
-def _random_blocks(
-    parsed: ParsedFormula, frame: ModelFrame, values: Matrices
+def random_blocks(
+    parsed: ParsedFormula, frame: ModelFrame, values: Matrices, known: Mapping[str, Known]
 ) -> tuple[tuple[RandomBlock, ...], list[tuple[GroupingFactor, Grouping, list[Any]]]]:
     """Return the blocks by decreasing number of levels, one for all terms of a grouping factor.
 
@@ -323,13 +359,29 @@ def _random_blocks(
     terms: dict[frozenset[str], list[RandomTerm]] = {}
     for term in parsed.random:
         terms.setdefault(frozenset(term.group.columns), []).append(term)
-    blocks = [(_one_block(group, frame, values, parsed.source), group) for group in terms.values()]
+    alone = len(terms) == 1
+    blocks = [
+        (
+            _one_block(group, frame, values, parsed.source, known.get(group[0].group.name), alone=alone),
+            group,
+        )
+        for group in terms.values()
+    ]
     blocks.sort(key=lambda pair: -pair[0].levels)
     groups = [(g[0].group, b.grouping, [part for term in g for part in term.parts]) for b, g in blocks]
     return tuple(block for block, _ in blocks), groups
 
 
-def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices, source: str) -> RandomBlock:
+def _one_block(
+    terms: Sequence[RandomTerm],
+    frame: ModelFrame,
+    values: Matrices,
+    source: str,
+    known: Known | None,
+    *,
+    alone: bool,
+) -> RandomBlock:
+    """Return the block of all terms of one grouping factor; `alone`: there is no other one."""
     group = terms[0].group
     for column in group.columns:
         warn_of_measurements(column, frame.columns[column])
@@ -348,14 +400,16 @@ def _one_block(terms: Sequence[RandomTerm], frame: ModelFrame, values: Matrices,
             sources += own
             arrays.append(z)
             if term.structure:
-                parts.append(structure_of(term, z, frame.columns, grouping, source))
+                parts.append(structure_of(term, z, frame.columns, grouping, source, alone=alone))
                 continue
             widths = [len(names)] if term.correlated else [len(list(run)) for _, run in groupby(own)]
             parts += [Unstructured(k) if term.correlated else Diagonal(k) for k in widths]
-    _check_names(f"the random effects of {group.name!r}", effects)
+    check_effect_names(f"the random effects of {group.name!r}", effects)
     z = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
     sizes = tuple(part.k for part in parts)
-    return RandomBlock(grouping, tuple(effects), z, BlockDiagonal(tuple(parts)), sizes, tuple(sources))
+    if known is not None:
+        grouping = on_known_levels(grouping, known)
+    return RandomBlock(grouping, tuple(effects), z, BlockDiagonal(tuple(parts)), sizes, tuple(sources), known)
 
 
 def check_identifiable(design: Design, sigma: float | None) -> None:
@@ -379,16 +433,16 @@ def check_identifiable(design: Design, sigma: float | None) -> None:
     IdentifiabilityWarning
         If a term has at least as many random effects as there are rows.
     """
-    counted = design.counted
-    n = int(counted.sum())
+    n, used, unequal = _counts(design)
     fixed = design.X.shape[1] + sum(len(factor.names) for factor in design.many)
     if fixed >= n and (note := _labels_like_numbers(design, ["X"])):
         raise ModelError(f"{n} rows cannot determine {fixed} fixed effects and a residual variance. {note}")
     if sigma is not None:
         return
-    unequal = design.weights is not None and np.ptp(design.weights[counted]) > 0
-    for block in design.blocks:
-        levels = block.levels if n == design.n else int(np.unique(block.codes[counted]).size)
+    for block, levels in zip(design.blocks, used, strict=True):
+        if block.known is not None:
+            check_tells_apart(block.grouping, block.known, design.counted, equal_weights=not unequal)
+            continue
         most = max((p.k for p in block.structure.parts if p.linear), default=1)
         if levels >= n and unequal:
             warn(
@@ -414,6 +468,19 @@ def check_identifiable(design: Design, sigma: float | None) -> None:
                 "arbitrary. Hold sigma fixed or simplify the random effects.",
                 IdentifiabilityWarning,
             )
+
+
+def _counts(design: Design) -> tuple[int, tuple[int, ...], bool]:
+    """Return the number of counted rows, that of levels of each block with one, and whether weights differ."""
+    if design.absent is not None:
+        totals = design.absent.known_totals()
+        return totals.counted, totals.levels, not totals.equal_weights
+    counted = design.counted
+    n = int(counted.sum())
+    unequal = design.weights is not None and bool(np.ptp(design.weights[counted]) > 0)
+    if n == design.n:
+        return n, tuple(block.levels for block in design.blocks), unequal
+    return n, tuple(int(np.unique(block.codes[counted]).size) for block in design.blocks), unequal
 
 
 def _parts_of(design: Design, group: str) -> list[str]:

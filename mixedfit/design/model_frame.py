@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -35,10 +35,16 @@ __all__ = [
     "Missing",
     "ModelFrame",
     "build_frame",
+    "check_weight_range",
+    "check_weight_values",
+    "missing_by_column",
     "missing_values",
     "names_by_part",
     "names_in_factor",
     "names_of",
+    "needed_columns",
+    "no_rows",
+    "per_row",
 ]
 
 Missing: TypeAlias = Literal["drop", "raise", "exclude"]
@@ -114,18 +120,18 @@ def build_frame(
     """
     check_one_of("missing", missing, get_args(Missing), error=DataError)
     names = column_names(data)
-    needed = _needed_columns(parsed, names, getattr(data, "index", None))
+    needed = needed_columns(parsed, names, getattr(data, "index", None))
     extra = [v for v in (weights, offset) if isinstance(v, str)]
     extra += [name for name in further if name not in needed]
     table = as_frame(data, [*needed, *extra])
     rows = len(table)
-    weight_values = _per_row("weights", weights, table, rows)
-    offset_values = _per_row("offset", offset, table, rows)
+    weight_values = per_row("weights", weights, table, rows)
+    offset_values = per_row("offset", offset, table, rows)
     absent = np.zeros(rows, dtype=bool) if offset_values is None else np.isnan(offset_values)
     columns = {name: table[name] for name in dict.fromkeys([*needed, *extra])}
     columns.update({name: days(table[name]) for name in further if name not in needed})
     columns.update({name: days(columns[name]) for term in parsed.random for name in term.places})
-    per_column = _missing_by_column(columns, absent)
+    per_column = missing_by_column(columns, absent)
     whole = columns
     if offset_values is not None and not isinstance(offset, str) and np.isnan(offset_values).any():
         per_column["offset"] = int(np.isnan(offset_values).sum())
@@ -133,7 +139,7 @@ def build_frame(
     if count and missing == "raise":
         raise _incomplete(table.index[absent], per_column)
     if count == rows:
-        raise _no_rows(rows, needed, per_column)
+        raise no_rows(rows, needed, per_column)
     if count:
         columns = {name: column[~absent] for name, column in columns.items()}
         weight_values = None if weight_values is None else weight_values[~absent]
@@ -165,7 +171,7 @@ def _incomplete(labels: pd.Index[Any], missing: dict[str, int]) -> DataError:
     )
 
 
-def _no_rows(rows: int, needed: list[str], missing: dict[str, int]) -> DataError:
+def no_rows(rows: int, needed: list[str], missing: Mapping[str, int]) -> DataError:
     """Return the error for data without a complete row, with the columns at fault."""
     if rows == 0:
         return DataError(
@@ -184,7 +190,7 @@ def _no_rows(rows: int, needed: list[str], missing: dict[str, int]) -> DataError
     )
 
 
-def _missing_by_column(columns: dict[str, pd.Series[Any]], absent: AnyArray) -> dict[str, int]:
+def missing_by_column(columns: dict[str, pd.Series[Any]], absent: AnyArray) -> dict[str, int]:
     """Check the types of columns, set `absent` in rows with missing values, and return their number by column."""
     counts = {}
     for name, column in columns.items():
@@ -208,7 +214,7 @@ def missing_values(column: pd.Series[Any]) -> AnyArray | None:
     return column.isna().to_numpy()
 
 
-def _needed_columns(parsed: ParsedFormula, columns: list[str], index: Any) -> list[str]:
+def needed_columns(parsed: ParsedFormula, columns: list[str], index: Any) -> list[str]:
     """Return the columns in the formula, in order of appearance.
 
     Raises
@@ -305,7 +311,7 @@ def names_in_factor(factor: Any) -> list[tuple[str, bool]]:
     return found
 
 
-def _per_row(what: str, value: Any, table: pd.DataFrame, rows: int) -> Array | None:
+def per_row(what: str, value: Any, table: pd.DataFrame, rows: int) -> Array | None:
     """Return weights or offset as floats, shape (rows,)."""
     if value is None:
         return None
@@ -344,8 +350,13 @@ def _aligned(what: str, values: Any, table: pd.DataFrame) -> Any:
 
 
 def _check_weights(weights: Array | None, index: pd.Index[Any]) -> None:
-    if weights is None:
-        return
+    if weights is not None:
+        check_weight_values(weights, index)
+        check_weight_range(float(weights[weights > 0].min(initial=np.inf)), float(weights.max()))
+
+
+def check_weight_values(weights: Array, index: pd.Index[Any]) -> None:
+    """Raise `DataError` for weights that are not finite or are negative."""
     bad = ~(np.isfinite(weights) & (weights >= 0))
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
@@ -353,7 +364,11 @@ def _check_weights(weights: Array | None, index: pd.Index[Any]) -> None:
             f"weights must be finite and not negative; {int(bad.sum())} are not (first: {weights[row]} in row "
             f"{shown(index[row])}). A weight of 0 leaves a row out of the fit."
         )
-    if not weights.any():
+
+
+def check_weight_range(low: float, high: float) -> None:
+    """Raise `DataError` if no weight is positive, or the lowest positive and the highest are beyond 1e±100."""
+    if high == 0.0:
         raise DataError("all weights are 0; at least one row needs a positive weight.")
-    if weights.max() > 1e100 or weights[weights > 0].min() < 1e-100:
+    if high > 1e100 or low < 1e-100:
         raise DataError("weights are beyond 1e±100; divide them by their mean.")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-from formulaic import Formula
+from formulaic import Formula, ModelSpec
 from formulaic.errors import FormulaicError
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import DataError, FormulaError, ModelError, nearest, shown
+from mixedfit.core.format import count_noun
 from mixedfit.formula.parse import ParsedFormula, random_key
 from mixedfit.formula.r_syntax import hint
 
@@ -26,7 +28,7 @@ from .r_names import r_names
 from .splines import bs, ns
 from .wrong_values import response_error
 
-__all__ = ["MANY_LEVELS", "Matrices", "evaluate"]
+__all__ = ["MANY_LEVELS", "Matrices", "check_finite", "evaluate", "plain_matrices"]
 
 MANY_LEVELS = 200
 """Largest number of levels of a fixed main effect in X; one with more levels is stored as codes."""
@@ -107,8 +109,22 @@ def _factor_widths(
     return widths
 
 
-def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any]) -> Matrices:
+def evaluate(
+    parsed: ParsedFormula,
+    frame: ModelFrame,
+    context: Mapping[str, Any],
+    states: Mapping[str, Any] | None = None,
+) -> Matrices:
     """Return the matrices of a formula on a model frame.
+
+    Parameters
+    ----------
+    parsed : ParsedFormula
+    frame : ModelFrame
+    context : mapping
+        Additional functions and constants for the formula.
+    states : mapping, optional
+        State of transforms by call, if it is not learnt from these rows.
 
     Raises
     ------
@@ -122,7 +138,7 @@ def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any
     formula, many = _split_many(parsed, frame)
     matrices, specs = plain_matrices(formula, frame.columns, len(frame.index)), None
     if matrices is None:
-        matrices, specs = _by_formulaic(parsed, formula, frame, context)
+        matrices, specs = _by_formulaic(parsed, formula, frame, context, states)
     y_names, y = matrices["y"]
     if y.shape[1] != 1:
         raise DataError(
@@ -134,17 +150,17 @@ def evaluate(parsed: ParsedFormula, frame: ModelFrame, context: Mapping[str, Any
     random = {key: value for key, value in matrices.items() if key.startswith("Z:")}
     if not many:
         random[random_key(parsed.matrices.X)] = (x_names, X)
-    _check_finite(y_names, y, frame, "the response")
-    _check_finite(x_names, X, frame, "a fixed-effect column")
+    check_finite(y_names, y, frame, "the response")
+    check_finite(x_names, X, frame, "a fixed-effect column")
     for names, z in random.values():
-        _check_finite(names, z, frame, "a random effect's column")
+        check_finite(names, z, frame, "a random effect's column")
     offsets = [value for key, value in matrices.items() if key.startswith("O")]
     for names, values in offsets:
         if values.shape[1] != 1:
             raise DataError(
                 f"an offset gives {values.shape[1]} columns ({', '.join(names)}); expected one column of numbers."
             )
-        _check_finite(names, values, frame, "an offset")
+        check_finite(names, values, frame, "an offset")
     return Matrices(
         y=np.ascontiguousarray(y[:, 0]),
         X=X,
@@ -163,17 +179,15 @@ Columns: TypeAlias = tuple[tuple[str, ...], Array]
 
 
 def _by_formulaic(
-    parsed: ParsedFormula, formula: Any, frame: ModelFrame, context: Mapping[str, Any]
+    parsed: ParsedFormula,
+    formula: Any,
+    frame: ModelFrame,
+    context: Mapping[str, Any],
+    states: Mapping[str, Any] | None,
 ) -> tuple[dict[str, Columns], dict[str, Any]]:
     try:
         with np.errstate(all="ignore"):
-            made = formula.get_model_matrix(
-                pd.DataFrame(frame.columns, copy=False),
-                context={**CONTEXT, **context},
-                materializer=Materializer,
-                output="numpy",
-                na_action="ignore",
-            )
+            parts = _materialized(formula, frame, {**CONTEXT, **context}, states)
     except FormulaicError as error:
         raise _evaluation_error(parsed, error) from None
     except OneLevelError as found:
@@ -187,9 +201,26 @@ def _by_formulaic(
             advice=hint(parsed.source),
         ) from error
     power = "^" in parsed.source and "**" not in parsed.source
-    parts = made._to_dict()
     arrays = {key: _array(matrix, power) for key, matrix in parts.items()}
     return arrays, {key: matrix.model_spec for key, matrix in parts.items()}
+
+
+def _materialized(
+    formula: Any, frame: ModelFrame, context: Mapping[str, Any], states: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return formulaic's matrix of each part of a formula."""
+    data = pd.DataFrame(frame.columns, copy=False)
+    if states is None:
+        options = {"materializer": Materializer, "output": "numpy", "na_action": "ignore"}
+        made = formula.get_model_matrix(data, context=context, **options)
+        return dict(made._to_dict())
+    out = {}
+    for key, part in formula._to_dict().items():
+        texts = [factor.expr for term in part for factor in term.factors]
+        own = {call: deepcopy(states[call]) for call in states if any(call in text for text in texts)}
+        spec = ModelSpec(formula=part, output="numpy", na_action="ignore", transform_state=own)
+        out[key] = spec.get_model_matrix(data, context=context, materializer=Materializer)
+    return out
 
 
 def plain_matrices(
@@ -327,7 +358,8 @@ def _array(matrix: Any, power: bool) -> Columns:
     return names, np.ascontiguousarray(np.asarray(matrix.__wrapped__), dtype=np.float64)
 
 
-def _check_finite(names: tuple[str, ...], values: Array, frame: ModelFrame, what: str) -> None:
+def check_finite(names: tuple[str, ...], values: Array, frame: ModelFrame, what: str) -> None:
+    """Raise `DataError` if a column, `what` in words, is not finite."""
     if np.isfinite(np.sum(values)):
         return
     bad = ~np.isfinite(values)
@@ -335,8 +367,9 @@ def _check_finite(names: tuple[str, ...], values: Array, frame: ModelFrame, what
         return
     row, column = (int(i[0]) for i in np.nonzero(bad))
     raise DataError(
-        f"{what}, {names[column]!r}, is {values[row, column]} in {int(bad.any(axis=1).sum())} row(s) (first: row "
-        f"{shown(frame.index[row])}); expected finite numbers. Check the transformation or remove these rows."
+        f"{what}, {names[column]!r}, is {values[row, column]} in {count_noun(int(bad.any(axis=1).sum()), 'row')} "
+        f"(first: row {shown(frame.index[row])}); expected finite numbers. Check the transformation or "
+        "remove these rows."
     )
 
 
@@ -348,8 +381,12 @@ def _evaluation_error(parsed: ParsedFormula, error: Exception) -> FormulaError:
     missing = re.search(r"name '(\w+)' is not defined", message)
     known = [*CONTEXT, "log", "exp", "poly", "bs", "ns", "scale", "center", "C", "I", "Q"]
     advice = hint(found.group(1)) if found else ""
-    if missing and not advice:
-        advice = nearest(missing.group(1), known)
+    if missing:
+        name = missing.group(1)
+        message = f"{name!r} is not a column of the data, nor a known function."
+        advice = advice or (f"{nearest(name, known)} " if nearest(name, known) else "") + (
+            f"A function or constant of your own is given to lmm as context={{{name!r}: {name}}}."
+        )
     return FormulaError(
         f"the formula cannot be evaluated: {message}",
         source=parsed.source,

@@ -21,11 +21,17 @@ __all__ = ["numFactor", "place_effects", "structure_of"]
 MOST_WORK = 5e8
 """Largest product of levels and cubed number of distinct places: one evaluation then takes some seconds."""
 
+MOST_NUMBERS = 2e7
+"""Largest product of levels and squared number of distinct places: the cross-products then take 160 MB."""
+
 GRID = ("ar1", "hetar1", "toep", "homtoep")
 """Structures of times on a grid."""
 
 EQUAL = ("toep", "homtoep")
 """Those whose times must follow each other in equal steps."""
+
+WITH_NUGGET = {"ou": "Exponential", "exp": "Exponential", "gau": "Gaussian"}
+"""Laws of residuals with a nugget, which are those of the structure plus independent residuals."""
 
 _PAIR = re.compile(r"\(?\s*([^()]*?)\s*\)?")
 
@@ -53,7 +59,13 @@ def place_effects(term: RandomTerm, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def structure_of(
-    term: RandomTerm, z: Array, columns: dict[str, pd.Series[Any]], grouping: Grouping, source: str
+    term: RandomTerm,
+    z: Array,
+    columns: dict[str, pd.Series[Any]],
+    grouping: Grouping,
+    source: str,
+    *,
+    alone: bool = False,
 ) -> CovarianceStructure:
     """Return the covariance structure of a term that is written as a call.
 
@@ -66,6 +78,8 @@ def structure_of(
     grouping : Grouping
     source : str
         Text of the formula.
+    alone : bool
+        Whether there is no other grouping factor; levels with few of many places are then cheap.
 
     Raises
     ------
@@ -77,7 +91,7 @@ def structure_of(
     k = z.shape[1]
     places: list[Any] = []
     if term.places:
-        _check_places(term, z, grouping)
+        _check_places(term, z, grouping, alone)
         points = _points(term, z, columns, source)
         places = list(_steps(term, points, source)) if term.structure in GRID else points
     elif k < 2 and term.structure in ("cs", "homcs"):
@@ -85,22 +99,36 @@ def structure_of(
     return STRUCTURES[term.structure](k, places)
 
 
-def _check_places(term: RandomTerm, z: Array, grouping: Grouping) -> None:
-    k = z.shape[1]
-    if len(grouping.levels) * float(k) ** 3 > MOST_WORK:
-        raise ModelError(
-            f"the covariance structure '{term}' has {k} distinct places in {len(grouping.levels)} levels of "
-            f"{grouping.name!r}: a matrix of that size for each level would take too long. Round "
-            f"{term.places[0]!r}, or use a residual structure, which has a matrix of each level's own rows only."
-        )
+def _check_places(term: RandomTerm, z: Array, grouping: Grouping, alone: bool) -> None:
+    k, levels = z.shape[1], len(grouping.levels)
     pairs = np.unique(grouping.codes * np.int64(k) + z.argmax(axis=1))
-    most = np.bincount(pairs // k).max()
-    if most < 2:
+    counts = np.bincount(pairs // k)
+    work, memory = levels * float(k) ** 3, levels * float(k) ** 2
+    if alone and memory <= MOST_NUMBERS:
+        work = float((counts.astype(float) ** 3).sum()) + float(k) ** 3
+    if work > MOST_WORK:
+        raise ModelError(
+            f"the covariance structure '{term}' has {k} distinct places in {levels} levels of "
+            f"{grouping.name!r}: a matrix of that size for each level would take too long. Round "
+            f"{term.places[0]!r}, or use a residual structure, which has a matrix of each level's own rows only"
+            f"{_as_residual(term, grouping)}."
+        )
+    if counts.max() < 2:
         raise ModelError(
             f"the covariance structure '{term}' is not identified: no level of {grouping.name!r} has rows at two "
             f"different values of {', '.join(term.places)}. Choose a grouping factor whose levels have several, or "
             f"write (1 | {grouping.name})."
         )
+
+
+def _as_residual(term: RandomTerm, grouping: Grouping) -> str:
+    """Return the residual structure of the same model, in words; empty if there is none."""
+    law = WITH_NUGGET.get(term.structure)
+    if law is None:
+        return ""
+    places = repr(term.places[0] if len(term.places) == 1 else tuple(term.places))
+    call = f"{law}({places}, {grouping.name!r}, nugget=True)"
+    return f": without this term, residual=mf.residuals.{call} is the same model"
 
 
 def _points(

@@ -167,7 +167,10 @@ def _check_order(structure: CorrelationStructure, frame: ModelFrame) -> None:
     """Raise `DataError` if alphabetical order puts numbers in text labels in another one: "week 10" before "week 2"."""
     name = structure.place[0]
     column = frame.columns[name]
-    if not isinstance(column.dtype, pd.CategoricalDtype) or type(structure).__name__ == "Unstructured":
+    if not isinstance(column.dtype, pd.CategoricalDtype) or type(structure).__name__ in (
+        "Unstructured",
+        "Known",
+    ):
         return
     labels = [str(label) for label in column.cat.categories]
     found = [re.search(r"-?\d+(\.\d+)?", label) for label in labels]
@@ -281,6 +284,9 @@ def _variance_law(structure: VarianceStructure, frame: ModelFrame, n: int) -> Va
                 f"{structure}: level {level!s} has {int(counts.min())} row; an SD of its own needs at least two. "
                 "Merge levels, or remove the row."
             )
+        return structure.law((grouping.codes, grouping.levels.tolist()))
+    if getattr(structure, "of_labels", False):
+        grouping = frame.grouping(structure.own_columns[0])
         return structure.law((grouping.codes, grouping.levels.tolist()))
     if getattr(structure, "of_fitted", False):
         return structure.law(np.exp(np.linspace(0.0, 1.0, n)))

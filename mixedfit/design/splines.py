@@ -18,6 +18,7 @@ from scipy.linalg import qr
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import FormulaError
+from mixedfit.core.format import count_noun
 
 __all__ = ["EXTRAPOLATIONS", "bs", "ns"]
 
@@ -192,7 +193,7 @@ def _numbers(call: str, x: Any) -> Array:
         raise FormulaError(f"{call}(…) takes one column of numbers; its first argument is not one.")
     if np.isinf(values).any():
         raise FormulaError(
-            f"{call}(…): its first argument is infinite in {int(np.isinf(values).sum())} row(s)."
+            f"{call}(…): its first argument is infinite in {count_noun(int(np.isinf(values).sum()), 'row')}."
         )
     return values
 
@@ -251,8 +252,8 @@ def _beyond(x: Array, low: float, high: float, mode: str) -> tuple[Array, Any]:
     beyond = (x < low) | (x > high)
     if mode == "raise" and beyond.any():
         raise FormulaError(
-            f"{int(beyond.sum())} value(s) lie beyond the boundary knots of bs(…), {low:g} and {high:g}; say by "
-            "extrapolation= what to do with them, such as extrapolation='extend'."
+            f"bs(…) has {count_noun(int(beyond.sum()), 'value')} beyond the boundary knots, {low:g} and {high:g}; say "
+            "by extrapolation= what to do with them, such as extrapolation='extend'."
         )
     if mode in ("clip", "zero"):
         return np.clip(x, low, high), beyond

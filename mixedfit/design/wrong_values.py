@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mixedfit.core.arrays import BoolArray
 from mixedfit.core.errors import shown
+from mixedfit.core.format import count_noun
+from mixedfit.core.reading.missing import ALWAYS
 
-__all__ = ["listed_counts", "not_numbers", "numbers_as_text", "response_error", "stray_text"]
+__all__ = ["listed_counts", "not_numbers", "numbers_as_text", "response_error", "stray_counts", "stray_text"]
 
 MOSTLY = 0.8
 """Share of rows with numbers from which a column of text is taken for numbers with stray text."""
@@ -67,7 +70,7 @@ def response_error(name: str, column: pd.Series[Any]) -> str:
 
 
 def stray_text(name: str, column: pd.Series[Any]) -> str:
-    """Return a warning about a column of text that is mostly numbers, or an empty string.
+    """Return a warning about a column of text that is mostly numbers or has marks of missing values, or nothing.
 
     Parameters
     ----------
@@ -75,16 +78,41 @@ def stray_text(name: str, column: pd.Series[Any]) -> str:
     column : pandas.Series
         Of categories that the package made of text, without missing values.
     """
-    counts = column.value_counts()
+    return stray_counts(name, column.value_counts(), lambda: not_numbers(column))
+
+
+def stray_counts(name: str, counts: pd.Series[Any], clause: Callable[[], str] | None = None) -> str:
+    """Return the warning of `stray_text` from the number of rows of each level, or an empty string.
+
+    `clause` returns what is at fault and in which row; without it the row is not named.
+    """
     read = pd.to_numeric(counts.index.astype(str).to_series(), errors="coerce").notna().to_numpy()
     rows = counts.to_numpy()
     if read.all() or read.sum() < 3 or rows[read].sum() < MOSTLY * rows.sum():
-        return ""
+        marks = [label for label in counts.index if str(label).strip() in ALWAYS and counts[label] > 0]
+        return _marks(name, marks[0], int(counts[marks[0]])) if marks else ""
+    fault = _fault(counts, read) if clause is None else clause()
     return (
         f"column {name!r} is text and therefore a factor with {len(counts)} levels, but most of its values are "
-        f"numbers: {not_numbers(column)}. If it is a number, correct the value or make it missing: data[{name!r}] = "
+        f"numbers: {fault}. If it is a number, correct the value or make it missing: data[{name!r}] = "
         f"pd.to_numeric(data[{name!r}], errors='coerce'); if it is a factor, make it a category."
     )
+
+
+def _marks(name: str, mark: str, rows: int) -> str:
+    """Return the warning that a level of a factor is a mark of missing values."""
+    data = f"data[{name!r}]"
+    return (
+        f"column {name!r} is text and therefore a factor, and {mark!r} is one of its levels "
+        f"({count_noun(rows, 'row')}), usually a mark of missing values. Make it missing: {data} = "
+        f"{data}.replace({mark!r}, None); if it is a level, make the column a category. mixedfit.read finds such marks "
+        "in files."
+    )
+
+
+def _fault(counts: pd.Series[Any], read: BoolArray) -> str:
+    strays = counts[~read]
+    return f"{shown(strays.index[0])} is not a number ({int(strays.sum())} of {int(counts.sum())} are not)"
 
 
 def numbers_as_text(name: str, column: pd.Series[Any]) -> str:

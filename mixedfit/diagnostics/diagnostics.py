@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.lazy import lazy
+from mixedfit.core.other_programs import Hinted
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Names
 
@@ -15,6 +16,7 @@ from .deletion.influence import Influence, influence
 from .deletion.sets import Sets
 from .leverages import RowLeverages
 from .residuals import normality_table, residual_table, scaled_residuals, simulated_residuals, spread_table
+from .serial import Kind, autocorrelations, semivariogram
 from .structured_rows import StructuredRows
 from .variance_shares import Interval, Shares, share_table
 
@@ -27,6 +29,8 @@ CONTENTS = {
     "simulated_residuals()": "ranks among responses simulated from the fit",
     "normality": "skewness, kurtosis, Shapiro-Wilk, of residuals and random effects",
     "spread": "correlation of the size of residuals with fitted values and predictors",
+    "autocorrelation()": "of residuals within groups, by lag",
+    "variogram()": "semivariances of residuals within groups, by distance",
     "leverages": "overall, of the fixed effects, of the random effects",
     "effective_parameters": "trace of the hat matrix",
     "cooks_distance": "of each row, fixed and random effects together",
@@ -39,7 +43,7 @@ CONTENTS = {
 }
 
 
-class Diagnostics:
+class Diagnostics(Hinted):
     """Diagnostics of a fit, computed on first use; returned by `MixedResults.diagnostics`.
 
     Tables of rows have the index of the data, without the rows dropped for missing values.
@@ -142,6 +146,85 @@ class Diagnostics:
         rows.
         """
         return spread_table(self._fit, self._residuals["conditional_studentized"].to_numpy())
+
+    def autocorrelation(
+        self, kind: Kind = "normalised", *, lags: int | None = None, level: float = 0.95
+    ) -> pd.DataFrame:
+        """Autocorrelations of residuals within groups, by lag.
+
+        r_l is the mean product of pairs of rows at lag l over the mean square of all residuals. Lags count whole times
+        and visits where the residual structure has them, and rows otherwise. Groups are those of the structure; without
+        one, the levels of the grouping factor with most levels. nlme's `ACF`; Pinheiro & Bates (2000), section 5.3.
+
+        Parameters
+        ----------
+        kind : {"normalised", "scaled"}
+            Residuals made independent by the fitted structure, whose autocorrelations are near 0 if it holds, or
+            residuals over their standard deviation.
+        lags : int, optional
+            Largest lag; by default 10 log10 of the size of the largest group.
+        level : float
+            Of the limits.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Rows are lags with a pair of rows; columns autocorrelation, pairs, limit: z/√pairs, which independent
+            residuals exceed in absolute value with probability 1 − level.
+
+        Raises
+        ------
+        ModelError
+            If the rows have coordinates in several dimensions, or an option is not valid.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> data = mf.load_dataset("Ovary")
+        >>> fit = mf.lmm("follicles ~ sin(2*np.pi*Time) + cos(2*np.pi*Time) + (1 | Mare)", data).fit()
+        >>> fit.diagnostics.autocorrelation(lags=2)["autocorrelation"].round(3).tolist()
+        [0.503, 0.329]
+        """
+        return autocorrelations(self._fit, kind, lags, level)
+
+    def variogram(self, kind: Kind = "scaled", *, bins: int = 20) -> pd.DataFrame:
+        """Semivariances of residuals within groups, by distance, with those of the fitted structure.
+
+        The semivariance of two rows is half of the squared difference of their residuals; its mean is 1 − the
+        correlation of residuals over their standard deviation. nlme's `Variogram`; Pinheiro & Bates (2000), section
+        5.3.
+
+        Parameters
+        ----------
+        kind : {"scaled", "normalised"}
+            Residuals over their standard deviation, or made independent by the fitted structure, whose semivariances
+            are near 1 if it holds.
+        bins : int
+            Number of classes of distances with equal numbers of pairs; fewer distinct distances are a class each.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns distance (mean of the class), semivariance, pairs, and fitted: 1 − the fitted correlation, NaN if
+            levels of a factor have their own.
+
+        Raises
+        ------
+        ModelError
+            If every group has one row, or an option is not valid.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> data = mf.load_dataset("sleepstudy")
+        >>> fit = mf.lmm("Reaction ~ Days", data, residual=mf.residuals.AR1("Days", "Subject")).fit()
+        >>> fit.diagnostics.variogram().head(3).round(3)
+           distance  semivariance  pairs  fitted
+        0       1.0         0.198    162   0.200
+        1       2.0         0.299    144   0.360
+        2       3.0         0.375    126   0.488
+        """
+        return semivariogram(self._fit, kind, bins)
 
     @property
     def leverages(self) -> pd.DataFrame:

@@ -14,6 +14,7 @@ No n × n matrix is formed: only the entries of C whose levels occur together on
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -109,7 +110,7 @@ class RowLeverages:
             whole = tail.whole_inverse()
             columns, effects = self._tail
             if cross.first_block < 0:
-                return _forms_of_fixed(whole, columns, effects)
+                return _forms_of_tail(whole, columns, effects, cross.q_random)
             codes, first = design.blocks[cross.first_block].codes, cross.first
             order = np.argsort(codes, kind="stable")
             start = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=first.gram.shape[0]))])
@@ -223,18 +224,21 @@ class RowLeverages:
         out = self.variance_ratio.copy()
         for block, lam in zip(self.fit.design.blocks, self.fit.lam, strict=True):
             spread = block.z @ lam
-            out += np.einsum("ik,ik->i", spread, spread)
+            own = np.einsum("ik,ik->i", spread, spread)
+            out += own if block.known is None else own * block.known.diagonal[block.codes]
         return out
 
 
-def _forms_of_fixed(whole: Array, columns: IntArray, effects: Array) -> Array:
-    """Return the forms of a model without random effects: all tail columns are fixed."""
-    full = symmetric(whole)
-    form = np.zeros(columns.shape[0])
+def _forms_of_tail(whole: Any, columns: IntArray, effects: Array, random: int) -> Array:
+    """Return the forms of a model without a first factor; tail columns from `random` on are fixed."""
+    full = whole if sparse.issparse(whole) else symmetric(whole)
+    out = np.zeros((columns.shape[0], 3))
     for s in range(columns.shape[1]):
         for t in range(columns.shape[1]):
-            form += effects[:, s] * full[columns[:, s], columns[:, t]] * effects[:, t]
-    return np.column_stack([form, form, form])
+            form = effects[:, s] * np.asarray(full[columns[:, s], columns[:, t]]).reshape(-1) * effects[:, t]
+            one, other = columns[:, s] >= random, columns[:, t] >= random
+            out += form[:, None] * np.column_stack([np.ones(one.size), one, one & other])
+    return out
 
 
 def _as_arrays(whole: Array | sparse.csr_array) -> tuple[Array, IntArray, IntArray, Array]:

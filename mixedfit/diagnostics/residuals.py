@@ -59,7 +59,7 @@ def scaled_residuals(fit: Fit) -> Array:
     Raises
     ------
     ModelError
-        If there are several factors with more than 2,000 effects.
+        If there are several factors, or levels with known relationships, with more than 2,000 effects.
     """
     blocks = fit.working.blocks
     weights = np.ones(fit.design.n) if fit.working.weights is None else fit.working.weights
@@ -70,7 +70,7 @@ def scaled_residuals(fit: Fit) -> Array:
     out = np.full(fit.design.n, np.nan)
     if not blocks:
         np.multiply(residuals, np.sqrt(weights), out=out, where=weights > 0)
-    elif len(blocks) == 1:
+    elif len(blocks) == 1 and blocks[0].known is None:
         block = blocks[0]
         order = np.argsort(block.codes, kind="stable")
         start = np.concatenate([[0], np.cumsum(np.bincount(block.codes, minlength=block.levels))])
@@ -94,7 +94,8 @@ def _filter_all(fit: Fit, weights: Array, residuals: Array, out: Array) -> None:
     spread, columns, at = np.zeros((total, total)), [], 0
     for block, lam in zip(blocks, fit.lam, strict=True):
         here = slice(at, at + block.levels * block.k)
-        spread[here, here] = np.kron(np.eye(block.levels), lam @ lam.T)
+        related = np.eye(block.levels) if block.known is None else block.known.values
+        spread[here, here] = np.kron(related, lam @ lam.T)
         columns.append(at + block.codes[:, None] * block.k + np.arange(block.k))
         at = here.stop
     places, effects = np.concatenate(columns, axis=1), np.concatenate([b.z for b in blocks], axis=1)

@@ -17,6 +17,13 @@ from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.lazy import lazy
 from mixedfit.core.options import check_level, check_one_of
 from mixedfit.covariance import ScaledCorrelation
+from mixedfit.design.columns import (
+    centred_fixed,
+    counted_rows,
+    effect_columns,
+    fixed_columns,
+    mean_inverse_weight,
+)
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import Parameter, parameters_of
 from mixedfit.inference.bootstrap.bootstrap import bootstrap
@@ -54,6 +61,12 @@ class Shares:
     def fixed(self) -> float:
         """Variance of Xβ̂ (without offset) over the rows, with divisor n − 1, as R's var."""
         fit = self.fit
+        if fit.design.absent is not None:
+            kept = fit.cross.fixed.kept
+            spread = centred_fixed(fit.design)[:, kept] @ fit.beta[kept]
+            variance = float(spread @ spread) / (counted_rows(fit.design) - 1)
+            size = np.linalg.norm(fixed_columns(fit.design)[:, kept] @ fit.beta[kept])
+            return variance if variance > ROUNDING**2 * size**2 / counted_rows(fit.design) else 0.0
         mean = fit.fixed_part if fit.design.offset is None else fit.fixed_part - fit.design.offset
         mean = mean[self._counted]
         variance = float(np.var(mean, ddof=1))
@@ -62,18 +75,18 @@ class Shares:
     @lazy
     def products(self) -> tuple[Array, ...]:
         """Mean of z_i z_iᵀ over the rows, for every factor, shape (k, k) each."""
-        count = int(self._counted.sum())
-        rows = [block.z[self._counted] for block in self.fit.design.blocks]
-        return tuple(z.T @ z / count for z in rows)
+        design = self.fit.design
+        rows = [effect_columns(design, f) for f in range(len(design.blocks))]
+        return tuple(z.T @ z / counted_rows(design) for z in rows)
 
     @lazy
     def residual_factor(self) -> float:
         """Mean of Var(ε_i)/σ² over the rows: 1 without weights and variance functions."""
-        weights = self.fit.design.weights
         if self.fit.residual is not None:
+            weights = self.fit.design.weights
             squares = self.fit.residual.multipliers**2
             return float(np.mean(squares if weights is None else squares / weights))
-        return 1.0 if weights is None else float(np.mean(1.0 / weights[self._counted]))
+        return mean_inverse_weight(self.fit.design)
 
     @lazy
     def _factor_slopes(self) -> Array:
@@ -123,9 +136,8 @@ class Shares:
                 own = self.products[p.block]
                 out[1 + p.block, i] = own[p.first, p.second] * (1.0 if p.first == p.second else 2.0)
         kept = fit.cross.fixed.kept
-        X = fit.design.X[np.ix_(self._counted, kept)]
-        X = X - X.mean(axis=0)
-        gradient = 2.0 * X.T @ (X @ fit.beta[kept]) / max(X.shape[0] - 1, 1)
+        X = centred_fixed(fit.design)[:, kept]
+        gradient = 2.0 * X.T @ (X @ fit.beta[kept]) / max(counted_rows(fit.design) - 1, 1)
         out[0, len(parameters) + kept] = gradient
         if fit.design.many:
             out[0] = np.nan

@@ -61,6 +61,7 @@ def minimise_bfgs(
     start: Array,
     *,
     scale: float,
+    metric: Callable[[_Point], Array | None] | None = None,
     inverse: Array | None = None,
     tolerance: float = 1e-10,
     max_evaluations: int = 500,
@@ -76,8 +77,10 @@ def minimise_bfgs(
     start : ndarray
     scale : float
         Rough inverse curvature, for the first step.
+    metric : callable, optional
+        Point → approximate inverse Hessian there, or None to start from `scale`.
     inverse : ndarray, shape (start.size, start.size), optional
-        Inverse curvature, if it is known from a search nearby.
+        Inverse Hessian, if it is known from a search nearby.
     tolerance : float
         Decrement at which the search stops, in units of the function.
     max_evaluations : int
@@ -96,8 +99,9 @@ def minimise_bfgs(
         raise FloatingPointError("the criterion is not finite at the start")
     if not x.size:
         return Minimum(x, point, 0.0, 1, True)
-    fresh, count, small, decrement = inverse is None, 1, 0, np.inf
-    inverse = scale * np.eye(x.size) if inverse is None else inverse
+    count, small, decrement, fresh, known = 1, 0, np.inf, inverse is None, True
+    if inverse is None:
+        inverse, known = _first_inverse(metric and metric(point), scale, x.size)
     while count < max_evaluations:
         if report is not None:
             report(count, point.value)
@@ -113,16 +117,22 @@ def minimise_bfgs(
         if moved is None:
             if fresh:
                 return Minimum(x, point, decrement, count, decrement < 1e-6, inverse)
-            inverse, fresh = scale * np.eye(x.size), True
+            fresh = True
+            inverse, known = _first_inverse(metric and metric(point), scale, x.size)
             continue
         gain = point.value - moved.value
         change = moved.gradient - point.gradient
-        inverse, fresh = _updated(inverse, length * step, change, fresh), False
+        inverse, fresh = _updated(inverse, length * step, change, fresh and not known), False
         x, point = x + length * step, moved
         small = small + 1 if gain < tolerance else 0
         if small >= 3:
             return Minimum(x, point, max(gain, 0.0), count, True, inverse)
     return Minimum(x, point, decrement, count, False, inverse)
+
+
+def _first_inverse(metric: Array | None, scale: float, size: int) -> tuple[Array, bool]:
+    """Return the inverse Hessian to start from, and whether it is more than a rough scale."""
+    return (scale * np.eye(size), False) if metric is None else (metric, True)
 
 
 def _line_search(

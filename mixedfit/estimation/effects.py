@@ -8,8 +8,8 @@ from mixedfit.core.arrays import Array
 from mixedfit.core.linalg import inverse
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
-from mixedfit.kernels.first_factor_products import solve_first
 from mixedfit.likelihood.criterion import Evaluation
+from mixedfit.likelihood.first_factor import modes
 
 __all__ = ["coefficients_of", "modes_of"]
 
@@ -25,18 +25,7 @@ def modes_of(design: Design, cross: CrossProducts, evaluation: Evaluation) -> tu
     out = []
     for f, block in enumerate(design.blocks):
         if f == cross.first_block:
-            inner = np.empty((block.levels, block.k))
-            first = cross.first
-            solve_first(
-                evaluation.tail.lams[f],
-                first.gram,
-                first.indptr,
-                first.indices,
-                first.values,
-                first.border,
-                evaluation.solution,
-                inner,
-            )
+            inner = modes(cross, evaluation.tail.lams[f], evaluation.solution)
         else:
             place = cross.place(f)
             inner = evaluation.solution[place.offset : place.stop].reshape(block.levels, block.k)

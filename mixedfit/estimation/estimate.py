@@ -42,6 +42,9 @@ MOST_STARTS = 30
 FURTHER_EVALUATIONS = 40
 """Evaluations from a further start, as long as the criterion is above that of the optimum known."""
 
+SEARCHED_STARTS = 3
+"""Starts of a model without compiled search that are searched by default: those with the lowest values."""
+
 LOST_DIGITS = 1e-2
 """Difference of the criterion from cross-products and by rows beyond which standard errors have lost digits too."""
 
@@ -52,7 +55,8 @@ STRUCTURED_EXACT_FIT = (
 """Message for models whose structure leaves no residual variance."""
 
 STRUCTURED_SHARES = (1e-14, 1e-5)
-"""Shares of the least-squares residual variance between which it counts as 0 beside a structure that is not linear."""
+"""Shares of the least-squares residual variance between which it counts as 0 where the criterion is not evaluated by
+rows: beside a structure that is not linear, and with known relationships of many levels."""
 
 SAME = 1e-4
 """Difference of the criterion up to which two starts count as having reached the same optimum."""
@@ -172,7 +176,8 @@ def estimate(
         evaluation.set_precise(result.by_rows.value, result.by_rows.tail_factor())
     share = evaluation.tail.prss / cross.n if evaluation.tail.ok else 0.0
     least, vanishing = STRUCTURED_SHARES
-    if not linear and sigma is None and least < share < vanishing and optimum.decrement < 1e-3:
+    unseen = not linear or (cross.has_known and result.by_rows is None)
+    if unseen and sigma is None and least < share < vanishing and optimum.decrement < 1e-3:
         optimum = replace(optimum, reached=True)
         result = Settled(optimum, None, "zero")
     elif share < (1e-18 if optimum.reached else 1e-9) and (sigma is None or not evaluation.tail.ok):
@@ -208,10 +213,11 @@ def _search(
     wanted = control.starts or (min(2 + 4 * criterion.n_theta, MOST_STARTS) if few else 1)
     if criterion.n_theta == 0 or wanted == 1:
         return optimum, found
-    optimum = _further(
-        criterion, search, further_starts(criterion, wanted - 1), found, control.max_evaluations
-    )
-    mirrored = mirrored_starts(criterion, optimum.x)
+    all_of = control.starts is not None or searchable_model(criterion) is not None
+    chosen = list if all_of else partial(_lowest, criterion)
+    starts = chosen(further_starts(criterion, wanted - 1))
+    optimum = _further(criterion, search, starts, found, control.max_evaluations)
+    mirrored = chosen(mirrored_starts(criterion, optimum.x))
     return _further(criterion, search, mirrored, found, control.max_evaluations), found
 
 
@@ -232,6 +238,13 @@ def _further(
             found.append(result)
             optimum = _better(optimum, result)
     return optimum
+
+
+def _lowest(criterion: Criterion, starts: Iterable[Array]) -> list[Array]:
+    """Return the starts with the lowest values of the criterion, for models of which each search takes long."""
+    valued = [(criterion(start).value, start) for start in starts]
+    valued.sort(key=lambda pair: pair[0])
+    return [start for value, start in valued[:SEARCHED_STARTS] if np.isfinite(value)]
 
 
 def _from_structured_starts(

@@ -14,9 +14,10 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import DataError, ModelError, shown
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads, inverse
-from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
+from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import with_response
 from mixedfit.crossproducts.ridges import confounded_with_residual
+from mixedfit.crossproducts.summed import products_of
 from mixedfit.design.design import Design, check_identifiable
 from mixedfit.likelihood.by_rows import rows_of
 from mixedfit.likelihood.criterion import Criterion, Evaluation
@@ -50,6 +51,8 @@ class Fit:
         Seconds spent on each stage, the number of starts of the search, and how many reached the optimum.
     residual : Whitened or None
         Parameters of the residual structure, and the whitened rows whose cross-products `cross` has.
+    quantiles : tuple of float, length 5, or None
+        Least, quartiles and greatest of the scaled residuals, of a fit that was saved without its rows.
     """
 
     design: Design
@@ -61,6 +64,7 @@ class Fit:
     evaluation: Evaluation
     timing: Mapping[str, float] = field(default_factory=dict)
     residual: Whitened | None = None
+    quantiles: tuple[float, ...] | None = None
 
     @property
     def working(self) -> Design:
@@ -205,32 +209,62 @@ class Fit:
             self.evaluation.tail.release()
         return tuple(out)
 
-    @lazy
+    @property
     def fixed_part(self) -> Array:
         """Xβ plus offset on the rows kept, shape (n,)."""
-        design = self.design
+        return self._fixed_part if self.design.absent is None else self.by_rows(self.fixed_part_of)
+
+    @property
+    def fitted(self) -> Array:
+        """Xβ + Zb plus offset on the rows kept, shape (n,)."""
+        return self._fitted if self.design.absent is None else self.by_rows(self.fitted_of)
+
+    @lazy
+    def _fixed_part(self) -> Array:
+        return self.fixed_part_of(self.design)
+
+    @lazy
+    def _fitted(self) -> Array:
+        return self.fitted_of(self.design)
+
+    @property
+    def response(self) -> Array:
+        """The observed response, offset included, shape (n,)."""
+        return self.by_rows(lambda rows: rows.observed)
+
+    def by_rows(self, values: Callable[[Design], Array]) -> Array:
+        """Return a value for each row; rows that are not in memory are read.
+
+        Raises
+        ------
+        ModelError
+            If they cannot be read again.
+        """
+        absent = self.design.absent
+        if absent is None:
+            return values(self.design)
+        if absent.read is None:
+            raise ModelError(absent.refusal)
+        return np.concatenate([values(batch) for batch in absent.read()])
+
+    def fixed_part_of(self, rows: Design) -> Array:
+        """Return Xβ plus offset on the rows of a design of the same model, shape (n,)."""
         kept = self.cross.fixed.kept
-        out = design.X[:, kept] @ self.beta[kept]
-        at = len(design.x_names)
-        for factor in design.many:
+        out = rows.X[:, kept] @ self.beta[kept]
+        at = len(rows.x_names)
+        for factor in rows.many:
             own = np.nan_to_num(self.beta[at : at + len(factor.names)])  # dropped columns: 0
             effects = np.concatenate([np.zeros(factor.first), own])
             out += effects[factor.grouping.codes]
             at += len(factor.names)
-        return out if design.offset is None else out + design.offset
+        return out if rows.offset is None else out + rows.offset
 
-    @lazy
-    def fitted(self) -> Array:
-        """Xβ + Zb plus offset on the rows kept, shape (n,)."""
-        out = self.fixed_part.copy()
-        for block, modes in zip(self.design.blocks, self.modes, strict=True):
+    def fitted_of(self, rows: Design) -> Array:
+        """Return Xβ + Zb plus offset on the rows of a design of the same model, shape (n,)."""
+        out = np.array(self.fixed_part if rows is self.design else self.fixed_part_of(rows))
+        for block, modes in zip(rows.blocks, self.modes, strict=True):
             out += np.einsum("ik,ik->i", block.z, modes[block.codes])
         return out
-
-    @lazy
-    def response(self) -> Array:
-        """The observed response, offset included, shape (n,)."""
-        return self.design.y if self.design.offset is None else self.design.y + self.design.offset
 
     @lazy
     def n_parameters(self) -> int:
@@ -336,12 +370,15 @@ def fit_design(
         raise ModelError(
             f"sigma is {sigma}; a residual standard deviation held fixed must be a positive number."
         )
+    begun = perf_counter()
+    if design.absent is not None:
+        products_of(design)  # sums the rows, if that has not been done yet
     check_identifiable(design, sigma)
     if design.residual is not None:
         return _fit_residual(design, reml, sigma, control, (start, start_residual), report, seconds)
-    begun = perf_counter()
-    with blas_threads(1, design.n * (design.X.shape[1] + 1)):
-        cross = cross_products(design)
+    columns = design.X.shape[1] + 1 + sum(block.k for block in design.blocks)
+    with blas_threads(1, design.n * columns):
+        cross = products_of(design)
     timing = {"design": seconds, "cross_products": perf_counter() - begun}
     return _estimated(design, cross, reml, start, sigma, control, report, timing)
 
@@ -428,7 +465,10 @@ def _estimated(
     timing: dict[str, float],
 ) -> Fit:
     begun = perf_counter()
-    largest = max(cross.gram.size, cross.first.border.size) if cross.sparse is None else np.inf
+    compiled = (
+        cross.sparse is None and not cross.has_known
+    )  # LAPACK's inverses use threads for smaller matrices too
+    largest = max(cross.gram.size, cross.first.border.size) if compiled else np.inf
     with blas_threads((control or Control()).blas_threads, largest):
         outcome = estimate(
             cross,

@@ -1,8 +1,9 @@
 """Information on the variance parameters, and derivatives of the covariance of β̂.
 
 Everything in units where σ = 1 and in the basis of the cross-products: V = I + ZΛΛᵀZᵀ, Φ = (XᵀV⁻¹X)⁻¹,
-H_j = Z_jᵀV⁻¹X, and for a direction E_a = ∂(λλᵀ)/∂η_a of one factor M_a = Σ_j H_jᵀE_aH_j = −∂Φ⁻¹/∂η_a, η the
-coordinates of `chart`. A fixed factor with many levels is projected out of V⁻¹ throughout.
+H_j = Z_jᵀV⁻¹X, and for a direction E_a = ∂(λλᵀ)/∂η_a of one factor M_a = Σ_j H_jᵀE_aH_j = −∂Φ⁻¹/∂η_a, of levels with
+known relationships A Σ_jl A_jl H_jᵀE_aH_l, η the coordinates of `chart`. A fixed factor with many levels is projected
+out of V⁻¹ throughout.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from mixedfit.core.arrays import Array
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.covariance import BlockDiagonal
-from mixedfit.kernels.first_factor_products import project_first, variates_first
 from mixedfit.likelihood.criterion import Criterion, Evaluation, add_tail_variates
+from mixedfit.likelihood.first_factor import project, variates
 
 from .fit import Fit
 from .residual_support import refuse_residual
@@ -44,19 +45,7 @@ class Information:
         out = []
         for f, block in enumerate(self.fit.design.blocks):
             if f == cross.first_block:
-                first = cross.first
-                scores = np.empty_like(first.border)
-                slopes = np.ascontiguousarray(tail.slopes)
-                project_first(
-                    tail.lams[f],
-                    first.gram,
-                    first.indptr,
-                    first.indices,
-                    first.values,
-                    first.border,
-                    slopes,
-                    scores,
-                )
+                scores = project(cross, tail.lams[f], tail.slopes)
             else:
                 place = cross.place(f)
                 scores = tail.fixed_scores(place)
@@ -88,9 +77,10 @@ class Information:
 
     def spreads(self, directions: Sequence[Array]) -> Array:
         """Return M_a of all directions, block by block, shape (directions, p, p)."""
+        cross = self.fit.cross
         parts = [
-            np.einsum("jas,dab,jbt->dst", h, e, h, optimize=True)
-            for h, e in zip(self.fixed_scores, directions, strict=True)
+            np.einsum("jas,dab,jbt->dst", h, e, cross.related(f, h), optimize=True)
+            for f, (h, e) in enumerate(zip(self.fixed_scores, directions, strict=True))
         ]
         return np.concatenate(parts) if parts else np.zeros((0, *self.phi.shape))
 
@@ -129,18 +119,7 @@ class Information:
         rest = np.zeros((count, cross.q_tail))
         for f, c in enumerate(coefficients):
             if f == cross.first_block:
-                first = cross.first
-                variates_first(
-                    tail.lams[f],
-                    first.gram,
-                    first.indptr,
-                    first.indices,
-                    first.values,
-                    first.border,
-                    np.ascontiguousarray(c),
-                    products,
-                    crossed,
-                )
+                variates(cross, tail.lams[f], c, products, crossed)
             else:
                 place = cross.place(f)
                 rest[:, place.offset : place.stop] = c.reshape(place.stop - place.offset, count).T

@@ -11,8 +11,9 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import DataError
-from mixedfit.core.json_index import pack_index, unpack_index
+from mixedfit.core.json_index import pack_index, pack_labels, unpack_index
 from mixedfit.covariance import residual as structures
+from mixedfit.covariance.known import Known
 from mixedfit.covariance.residual import Product, ResidualStructure
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
@@ -48,7 +49,24 @@ def pack_residual(residual: Whitened | None) -> tuple[dict[str, Any] | None, dic
 
 
 def _packed(part: ResidualStructure) -> dict[str, Any]:
-    return {"name": type(part).__name__, "options": {f.name: getattr(part, f.name) for f in fields(part)}}
+    return {
+        "name": type(part).__name__,
+        "options": {f.name: _option(getattr(part, f.name)) for f in fields(part)},
+    }
+
+
+def _option(value: Any) -> Any:
+    """Return an option as JSON values; a known matrix as labels and rows."""
+    if not isinstance(value, Known):
+        return value
+    labels = pack_labels("the labels of V", value.labels, "Take text labels")
+    return {"labels": labels, "values": value.values.tolist()}
+
+
+def _read_option(stored: Any) -> Any:
+    if isinstance(stored, dict):
+        return Known(np.array(stored["values"]), unpack_index(stored["labels"]).tolist())
+    return tuple(stored) if isinstance(stored, list) else stored
 
 
 def _structure(stored: Mapping[str, Any]) -> ResidualStructure:
@@ -65,7 +83,7 @@ def _structure(stored: Mapping[str, Any]) -> ResidualStructure:
             raise DataError(
                 f"the file has a residual structure {part['name']!r} that this version does not know."
             )
-        options = {k: tuple(v) if isinstance(v, list) else v for k, v in part["options"].items()}
+        options = {k: _read_option(v) for k, v in part["options"].items()}
         parts.append(getattr(structures, part["name"])(**options))
     made: ResidualStructure = parts[0] if len(parts) == 1 else Product(tuple(parts))
     return made

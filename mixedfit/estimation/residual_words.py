@@ -93,7 +93,9 @@ def _baselines(fit: Fit) -> list[str]:
     """Return of which rows sigma is the standard deviation."""
     assert fit.residual is not None
     model = fit.residual.model
-    out = []
+    out: list[str] = []
+    if any(getattr(factor, "of_labels", False) for factor in model.structure.variances):
+        return ["sigma^2 multiplies V."]
     for factor, law in zip(model.structure.variances, model.variances, strict=True):
         levels = getattr(law, "levels", None)
         if levels is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mixedfit.core.arrays import Array
+from mixedfit.covariance.known import Known
 from mixedfit.design.design import Design
 from mixedfit.kernels.accumulate import add_effects
 
@@ -83,7 +84,8 @@ def marginal_draws(
     drawn = rng.standard_normal((n, sum(sizes) + design.n))
     effects, at = [], 0
     for block, root, size in zip(blocks, roots, sizes, strict=True):
-        effects.append(drawn[:, at : at + size].reshape(n, block.levels, block.k) @ root.T)
+        own = drawn[:, at : at + size].reshape(n, block.levels, block.k) @ root.T
+        effects.append(own if block.known is None else _related(block.known, own))
         at += size
     noise = drawn[:, at:]
     out = (noise if colour is None else colour(noise)) * scale
@@ -91,6 +93,11 @@ def marginal_draws(
     for block, b in zip(blocks, effects, strict=True):
         add_effects(block.codes, np.ascontiguousarray(block.z), np.ascontiguousarray(b), out)
     return out.T
+
+
+def _related(known: Known, drawn: Array) -> Array:
+    """Return independent draws, shape (n, levels, k), with the relationships of the levels."""
+    return np.moveaxis(known.root_times(np.moveaxis(drawn, 1, 0)), 0, 1)
 
 
 def residual_scale(fit: Fit) -> Array:

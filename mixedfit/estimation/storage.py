@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import DataError
+from mixedfit.core.errors import DataError, ModelError
 from mixedfit.core.json_index import pack_labels, unpack_index
 from mixedfit.covariance import (
     STRUCTURES,
@@ -25,7 +26,9 @@ from mixedfit.covariance import (
     structure_from,
     structure_record,
 )
-from mixedfit.crossproducts.crossprod import cross_products
+from mixedfit.covariance.known import Known
+from mixedfit.crossproducts.summed import SummedRows, products_of, settled_design, sum_rows
+from mixedfit.design.absent import AbsentRows
 from mixedfit.design.design import Design, ManyLevelFactor, RandomBlock
 from mixedfit.design.excluded import Excluded
 from mixedfit.design.grouping import Grouping
@@ -34,17 +37,44 @@ from mixedfit.formula.parse import parse_formula
 
 from .convergence import Convergence
 from .fit import Fit, criterion_of
+from .residual_quantiles import residual_quartiles
 from .residual_storage import pack_residual, unpack_residual
 
-__all__ = ["Rebuild", "design_arrays", "design_header", "read", "read_design", "write", "write_file"]
+__all__ = [
+    "Rebuild",
+    "design_arrays",
+    "design_header",
+    "pack_summed",
+    "read",
+    "read_design",
+    "unpack_summed",
+    "write",
+    "write_file",
+]
 
 FORMAT = "mixedfit 1"
 
 Rebuild: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
 
 
-def write(fit: Fit, path: str | Path) -> None:
-    """Write a fit and its design to a file."""
+def write(fit: Fit, path: str | Path, *, rows: bool = True) -> None:
+    """Write a fit to a file: its design, or with `rows` false the cross-products in place of the rows.
+
+    Raises
+    ------
+    ModelError
+        If the rows are not in memory and are to be written.
+    """
+    if not rows:
+        summed = sum_rows(fit.design)
+        header, arrays = pack_summed(summed)
+        header |= {**_outcome(fit), "kind": "fit", "quantiles": residual_quartiles(fit).tolist()}
+        write_file(path, header, {**arrays, "theta": fit.theta})
+        return
+    if fit.design.absent is not None:
+        raise ModelError(
+            f"{fit.design.absent.refusal} To save the fit without them: fit.save(path, rows=False)."
+        )
     residual, arrays = pack_residual(fit.residual)
     header = _header(fit) | ({} if residual is None else {"residual": residual})
     write_file(path, header, {**design_arrays(fit.design), "theta": fit.theta, **arrays})
@@ -76,6 +106,8 @@ def design_arrays(design: Design) -> dict[str, Any]:
     for f, block in enumerate(design.blocks):
         arrays[f"codes{f}"] = block.codes
         arrays[f"z{f}"] = block.z
+        if block.known is not None:
+            arrays |= _known_arrays(f, block.known)
     for f, factor in enumerate(design.many):
         arrays[f"many{f}"] = factor.grouping.codes
     return arrays
@@ -83,8 +115,12 @@ def design_arrays(design: Design) -> dict[str, Any]:
 
 def _header(fit: Fit) -> dict[str, Any]:
     """Return the part of a fit that is stored as JSON: names, levels, options, convergence."""
+    return {**design_header(fit.design), **_outcome(fit)}
+
+
+def _outcome(fit: Fit) -> dict[str, Any]:
+    """Return the options and the convergence of a fit."""
     return {
-        **design_header(fit.design),
         "reml": fit.reml,
         "sigma": fit.held_sigma,
         "convergence": asdict(fit.convergence),
@@ -97,12 +133,14 @@ def design_header(design: Design) -> dict[str, Any]:
     blocks = [
         {
             **_named(block.grouping),
+            "parts": [_packed_levels(block.grouping, part) for part in block.grouping.parts],
             "effects": block.effects,
             "terms": [
                 structure_record(part) if isinstance(part, ScaledCorrelation) else [part.invariance, part.k]
                 for part in block.structure.parts
             ],
             "sources": block.sources,
+            **_known_header(block.known),
         }
         for block in design.blocks
     ]
@@ -127,13 +165,24 @@ def design_header(design: Design) -> dict[str, Any]:
     }
 
 
+def _known_header(known: Known | None) -> dict[str, Any]:
+    if known is None:
+        return {}
+    own = {} if known.inbreeding is None else {"inbreeding": known.inbreeding.tolist()}
+    return {"known": known.is_inverse, **own}
+
+
 def _pack_rows(index: pd.Index[Any]) -> dict[str, Any]:
     return pack_labels("the labels of the rows", index, "Fit to data.reset_index(drop=True)")
 
 
 def _named(grouping: Grouping) -> dict[str, Any]:
+    return {"name": grouping.name, "levels": _packed_levels(grouping, grouping.levels)}
+
+
+def _packed_levels(grouping: Grouping, levels: pd.Index[Any]) -> dict[str, Any]:
     what, advice = f"the levels of {grouping.name!r}", "Fit to data with text labels, .astype(str)"
-    return {"name": grouping.name, "levels": pack_labels(what, grouping.levels, advice)}
+    return pack_labels(what, levels, advice)
 
 
 def read(path: str | Path, others: Mapping[str, Rebuild] | None = None) -> Any:
@@ -175,11 +224,32 @@ def _structure(record: Sequence[Any]) -> CovarianceStructure:
     return Unstructured(record[1]) if record[0] == "linear" else Diagonal(record[1])
 
 
-def _block(stored: Mapping[str, Any], codes: Array, z: Array) -> RandomBlock:
+def _known_arrays(f: int, known: Known) -> dict[str, Any]:
+    """Return the arrays of the relationships of a block."""
+    if not known.is_sparse:
+        return {f"known{f}": known.given}
+    own = known.given
+    return {f"known{f}_{name}": getattr(own, name) for name in ("data", "indices", "indptr")}
+
+
+def _known_matrix(f: int, arrays: Mapping[str, Array]) -> Any:
+    """Return the matrix that `_known_arrays` stored, or None."""
+    if f"known{f}_data" not in arrays:
+        return arrays.get(f"known{f}")
+    parts = tuple(arrays[f"known{f}_{name}"] for name in ("data", "indices", "indptr"))
+    return sparse.csc_array(parts, shape=(parts[2].size - 1,) * 2)
+
+
+def _block(stored: Mapping[str, Any], codes: Array, z: Array, known: Any) -> RandomBlock:
     parts = tuple(_structure(record) for record in stored["terms"])
-    grouping = Grouping(stored["name"], codes.astype(np.int64), unpack_index(stored["levels"]))
+    own = codes.astype(np.int64) if isinstance(codes, np.ndarray) else codes
+    labels = tuple(map(unpack_index, stored.get("parts", ())))
+    grouping = Grouping(stored["name"], own, unpack_index(stored["levels"]), labels)
     sizes, sources = tuple(p.k for p in parts), tuple(stored.get("sources", ()))
-    return RandomBlock(grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), sizes, sources)
+    related = None if known is None else Known(known, grouping.levels.tolist(), inverse=stored["known"])
+    if related is not None and "inbreeding" in stored:
+        related.inbreeding = pd.Series(stored["inbreeding"], index=grouping.levels, name="inbreeding")
+    return RandomBlock(grouping, tuple(stored["effects"]), z, BlockDiagonal(parts), sizes, sources, related)
 
 
 def _many(stored: Mapping[str, Any], codes: Array) -> ManyLevelFactor:
@@ -187,9 +257,75 @@ def _many(stored: Mapping[str, Any], codes: Array) -> ManyLevelFactor:
     return ManyLevelFactor(grouping, stored["first"], tuple(stored["names"]))
 
 
+def pack_summed(summed: SummedRows) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the header and the arrays of cross-products without rows."""
+    design, pairs = summed.design, sparse.coo_array(summed.pairs)
+    header = design_header(design) | {
+        "kind": "products",
+        "summed": {
+            "n": design.n,
+            "count": summed.count,
+            "rows": summed.rows,
+            "digest": str(summed.digest),
+            "log_weights": summed.log_weights,
+            "weights": summed.weights,
+            "offset": design.offset is not None,
+            "parts": summed.parts,
+        },
+    }
+    arrays: dict[str, Any] = {
+        "plain": summed.plain,
+        "own": summed.own,
+        "U": summed.U,
+        "sides": summed.sides,
+        "border": summed.border,
+    }
+    arrays |= {"pairs_row": pairs.row, "pairs_column": pairs.col, "pairs": pairs.data}
+    arrays |= {f"P{f}": own for f, own in enumerate(summed.P)}
+    arrays |= {f"used{f}": own for f, own in enumerate(summed.used)}
+    return header, arrays
+
+
+def unpack_summed(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> SummedRows:
+    """Return the cross-products stored in a header and arrays."""
+    own = header["summed"]
+    n, absent = int(own["n"]), AbsentRows("a file has their cross-products only.")
+    stand_ins: dict[str, Any] = {"y": absent.array(n), "X": absent.array(n, len(header["x_names"]))}
+    if own["weights"] is not None:
+        stand_ins["weights"] = absent.array(n)
+    if own["offset"]:
+        stand_ins["offset"] = absent.array(n)
+    for f, block in enumerate(header["blocks"]):
+        stand_ins |= {f"codes{f}": absent.array(n), f"z{f}": absent.array(n, len(block["effects"]))}
+    design = replace(read_design(header, stand_ins), absent=absent)
+    q = len(arrays["sides"])
+    places = (arrays["pairs_row"], arrays["pairs_column"])
+    count = len(design.blocks)
+    return SummedRows(
+        design=design,
+        plain=arrays["plain"],
+        own=arrays["own"],
+        count=int(own["count"]),
+        U=arrays["U"],
+        P=tuple(arrays[f"P{f}"] for f in range(count)),
+        pairs=sparse.csr_array(sparse.coo_array((arrays["pairs"], places), shape=(q, q))),
+        sides=arrays["sides"],
+        border=arrays["border"],
+        rows=int(own["rows"]),
+        digest=int(own["digest"]),
+        log_weights=float(own["log_weights"]),
+        weights=None if own["weights"] is None else tuple(own["weights"]),
+        used=tuple(arrays[f"used{f}"].astype(bool) for f in range(count)),
+        parts=int(own["parts"]),
+    )
+
+
 def read_design(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Design:
     """Return the design stored in a header and arrays."""
-    blocks = [_block(b, arrays[f"codes{f}"], arrays[f"z{f}"]) for f, b in enumerate(header["blocks"])]
+    blocks = [
+        _block(b, arrays[f"codes{f}"], arrays[f"z{f}"], _known_matrix(f, arrays))
+        for f, b in enumerate(header["blocks"])
+    ]
     many = [_many(m, arrays[f"many{f}"]) for f, m in enumerate(header["many"])]
     parsed = parse_formula(header["formula"], expand=header.get("expand", "levels"))
     x_names = tuple(header["x_names"])
@@ -219,12 +355,15 @@ def read_design(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Desig
 
 
 def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
-    design = read_design(header, arrays)
+    if "summed" in header:
+        design = settled_design(unpack_summed(header, arrays), "the file of the fit was saved without them.")
+    else:
+        design = read_design(header, arrays)
     residual = None
     if "residual" in header:
         design, residual, cross = unpack_residual(header["residual"], arrays, design)
     else:
-        cross = cross_products(design)
+        cross = products_of(design)
     convergence = dict(header["convergence"])
     convergence["singular"] = tuple(convergence["singular"])
     theta = arrays["theta"]
@@ -239,4 +378,5 @@ def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
         evaluation,
         header["timing"],
         residual,
+        tuple(header["quantiles"]) if "quantiles" in header else None,
     )

@@ -11,6 +11,7 @@ import pandas as pd
 from mixedfit.core.arrays import Array
 from mixedfit.core.names import same_effect
 from mixedfit.covariance import ScaledCorrelation
+from mixedfit.design.design import Design
 
 from .fit import Fit
 
@@ -27,6 +28,7 @@ __all__ = [
     "random_effects",
     "response_name",
     "scaled_residuals",
+    "scaled_residuals_of",
     "standard_errors",
     "structure_rows",
     "variance_table",
@@ -172,12 +174,17 @@ def effect_places(effects: Sequence[str], columns: Sequence[str]) -> list[int]:
 
 def scaled_residuals(fit: Fit) -> pd.Series[float]:
     """Return residuals over their standard deviation σ s_i/√w_i, on the rows of the fit; s_i of a variance function."""
-    values = (fit.response - fit.fitted) / fit.sigma
+    values = fit.by_rows(lambda rows: scaled_residuals_of(fit, rows))
+    return pd.Series(values, index=fit.design.index, name="scaled_resid")
+
+
+def scaled_residuals_of(fit: Fit, rows: Design) -> Array:
+    """Return residuals over their standard deviation on the rows of a design of the same model, shape (n,)."""
+    fitted = fit.fitted if rows is fit.design else fit.fitted_of(rows)
+    values = (rows.observed - fitted) / fit.sigma
     if fit.residual is not None:
         values = values / fit.residual.multipliers
-    if fit.design.weights is not None:
-        values = values * np.sqrt(fit.design.weights)
-    return pd.Series(values, index=fit.design.index, name="scaled_resid")
+    return values if rows.weights is None else values * np.sqrt(rows.weights)
 
 
 def normalised_residuals(fit: Fit) -> pd.Series[float]:

@@ -25,6 +25,7 @@ from mixedfit.likelihood.criterion import Criterion
 from mixedfit.likelihood.row_roots import row_roots
 
 from .bfgs import Minimum, minimise_bfgs
+from .condensed_rows import condensed
 from .effects import coefficients_of, modes_of
 from .estimate import Control, Estimate, estimate
 from .residual_verdict import residual_verdict
@@ -112,6 +113,10 @@ class Whitened:
         return np.exp(logs) if logs.ndim else np.ones(self.design.n)
 
 
+FLAT = 1e-6
+"""Share of the information in a direction, relative to single parameters, below which it says nothing about steps."""
+
+
 class WhitenedPoint:
     """The criterion at one x, minimised over θ.
 
@@ -121,11 +126,16 @@ class WhitenedPoint:
         Infinite where R is not positive definite.
     """
 
-    def __init__(self, search: WhitenedSearch, x: Array, start: Array | None) -> None:
+    def __init__(
+        self, search: WhitenedSearch, x: Array, start: Array | None, *, condensed: bool = False
+    ) -> None:
         self.search, self.x, self.value = search, x, float("inf")
+        raw, model = (search.raw, search.model) if not condensed or search.fewer is None else search.fewer
+        self.raw = raw
         try:
-            self.root = search.model.root(x)
-            self.design, self.cross = whitened_rows(search.raw, self.root, search.log_weights)
+            self.root = model.root(x)
+            self.design, cross = whitened_rows(raw, self.root, search.log_weights)
+            self.cross = replace(cross, n=search.raw.n)
         except (FloatingPointError, ModelError, np.linalg.LinAlgError):
             return
         try:
@@ -146,10 +156,28 @@ class WhitenedPoint:
         """∂d/∂x, shape (parameters,)."""
         search, cross = self.search, self.cross
         evaluation = Criterion(cross, search.structures, search.reml, search.sigma)(self.estimate.theta)
-        rest = search.raw.y - search.raw.X[:, cross.fixed.kept] @ coefficients_of(cross, evaluation)
-        for block, own in zip(search.raw.blocks, modes_of(search.raw, cross, evaluation), strict=True):
+        raw = self.raw
+        rest = raw.y - raw.X[:, cross.fixed.kept] @ coefficients_of(cross, evaluation)
+        for block, own in zip(raw.blocks, modes_of(raw, cross, evaluation), strict=True):
             rest = rest - np.einsum("ik,ik->i", block.z, own[block.codes])
-        return self.root.slope(row_roots(search.raw, cross, evaluation, rest))
+        return self.root.slope(row_roots(raw, cross, evaluation, rest))
+
+    @lazy
+    def metric(self) -> Array | None:
+        """Inverse of the information on x of rows without random effects; None where it is not positive definite."""
+        information = self.search.model.root(self.x).information(self.search.sigma is None)
+        size = np.sqrt(np.abs(np.diag(information)))
+        if not (np.all(np.isfinite(information)) and np.all(size > 0)):
+            return None
+        values, vectors = np.linalg.eigh(information / np.outer(size, size))
+        if values[0] < FLAT:
+            return None
+        scaled = vectors / size[:, None]
+        return np.asarray((scaled / values) @ scaled.T)
+
+
+def _metric(point: WhitenedPoint) -> Array | None:
+    return point.metric
 
 
 class WhitenedSearch:
@@ -169,6 +197,7 @@ class WhitenedSearch:
     ) -> None:
         self.model, self.reml, self.sigma, self.control = model, reml, sigma, control
         self.raw = raw_design(design)
+        self.fewer = condensed(self.raw, model)
         self.log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
         self.structures = tuple(block.structure for block in design.blocks)
         self.names = [block.name for block in design.blocks]
@@ -198,7 +227,7 @@ class WhitenedSearch:
 
     def __call__(self, x: Array) -> WhitenedPoint:
         """Return the criterion at x, searching θ from the best found so far."""
-        point = WhitenedPoint(self, x, self.theta)
+        point = WhitenedPoint(self, x, self.theta, condensed=True)
         if point.value < self.lowest:
             self.lowest, self.theta = point.value, point.estimate.theta
         return point
@@ -295,6 +324,7 @@ def _minima(
                     search,
                     own,
                     scale=2.0 / search.raw.n,
+                    metric=_metric,
                     max_evaluations=search.control.max_evaluations,
                     beyond=search.runs_away,
                     report=report,
@@ -339,13 +369,22 @@ def _fixed_point(
     for _ in range(ROUNDS):
         search.model = with_fitted(search.model, held)
         search.lowest = np.inf
-        found = minimise_bfgs(search, found.x, scale=2.0 / search.raw.n, tolerance=1e-12, report=report)
+        found = minimise_bfgs(
+            search, found.x, scale=2.0 / search.raw.n, metric=_metric, tolerance=1e-12, report=report
+        )
         evaluations += found.evaluations
         fresh = _fitted(design, found.point)
         if float(np.abs(fresh - held).max()) <= SETTLED * max(float(np.std(fresh)), 1e-300):
             return replace(found, evaluations=evaluations)
         held = fresh
     return replace(found, evaluations=evaluations, reached=False)
+
+
+def _on_all_rows(search: WhitenedSearch, best: Minimum[WhitenedPoint]) -> Minimum[WhitenedPoint]:
+    """Return the minimum with the point of all rows, where the search used condensed ones."""
+    if search.fewer is None:
+        return best
+    return replace(best, point=WhitenedPoint(search, best.x, best.point.estimate.theta))
 
 
 def _finished(
@@ -360,6 +399,7 @@ def _finished(
         found = search.finished(minimum.point, known.theta if search.structures else None)
         return known if known.evaluation.value < found.evaluation.value - 1e-6 else found
 
+    best = _on_all_rows(search, best)
     evaluations, final = best.evaluations, final_at(best)
     for _ in range(0 if search.model.of_fitted or not best.x.size else ROUNDS_OF_STARTS):
         if not final.evaluation.value < best.point.value - 1e-6:
@@ -369,6 +409,7 @@ def _finished(
         best = minimise_bfgs(
             search, best.x, scale=scale, max_evaluations=most, beyond=search.runs_away, report=report
         )
+        best = _on_all_rows(search, best)
         evaluations, final = evaluations + best.evaluations, final_at(best)
     return replace(best, evaluations=evaluations), final
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
@@ -20,7 +20,15 @@ from .satterthwaite import satterthwaite_df, satterthwaite_f_df
 from .structured.degrees import StructuredDegrees
 from .structured.information import affordable
 
-__all__ = ["Ddf", "Degrees", "degrees_of_freedom", "failed_note", "method_named", "unknown_note"]
+__all__ = [
+    "Ddf",
+    "Degrees",
+    "degrees_of_freedom",
+    "failed_note",
+    "failed_notes",
+    "method_named",
+    "unknown_note",
+]
 
 Ddf: TypeAlias = Literal["satterthwaite", "kenward-roger", "residual", "normal"] | KenwardRoger
 """Methods for the denominator degrees of freedom."""
@@ -163,6 +171,13 @@ def failed_note(method: str, names: Sequence[str]) -> str:
         "approximation gives a negative variance or F. Use ddf='satterthwaite', or test with "
         "mixedfit.parametric_bootstrap_test."
     )
+
+
+def failed_notes(degrees: Degrees, errors: Any, names: Iterable[object], estimable: Any) -> list[str]:
+    """Return `failed_note` for the estimable rows of a table that have no standard error; nothing if all have one."""
+    lost = np.isnan(np.asarray(errors, dtype=float)) & np.asarray(estimable, dtype=bool)
+    failed = dict.fromkeys(str(name) for name, gone in zip(names, lost, strict=True) if gone)
+    return [failed_note(degrees.name, list(failed))] if failed else []
 
 
 def unknown_note(fit: Fit) -> str:

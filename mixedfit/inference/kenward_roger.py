@@ -97,7 +97,8 @@ def check_kenward_roger(fit: Fit, *, pairs: bool = True) -> None:
             f"{len(factor.levels)}, and the method adjusts the covariance of all of them. Use ddf='satterthwaite', or "
             f"make {factor.name!r} a random effect."
         )
-    if len(design.blocks) > 1 and _effects(design) > LARGEST_CROSSED:
+    dense = len(design.blocks) > 1 or any(block.known is not None for block in design.blocks)
+    if dense and _effects(design) > LARGEST_CROSSED:
         raise too_many_pairs(design)
 
 
@@ -108,8 +109,9 @@ def _effects(design: Design) -> int:
 def too_many_pairs(design: Design) -> ModelError:
     """Return the error for crossed factors with too many random effects."""
     return ModelError(
-        f"Kenward-Roger needs products of all pairs of random effects of several factors, {_effects(design)} here; it "
-        f"is computed up to {LARGEST_CROSSED}. Use ddf='satterthwaite', whose sums stay small."
+        f"Kenward-Roger needs products of all pairs of random effects of several factors, or of related levels, "
+        f"{_effects(design)} here; it is computed up to {LARGEST_CROSSED}. Use ddf='satterthwaite', whose sums stay "
+        "small."
     )
 
 
@@ -157,10 +159,11 @@ class KenwardRogerResult:
 
     def _coefficients(self, columns: Sequence[Array]) -> list[Array]:
         """Return E_i times the columns of its block, 0 in other blocks: one array (levels, k, d · columns) a block."""
-        directions = self.elements[0]
+        directions, cross = self.elements[0], self.information.fit.cross
         total = sum(len(d) for d in directions)
         out, at = [], 0
-        for e, h in zip(directions, columns, strict=True):
+        for f, (e, own) in enumerate(zip(directions, columns, strict=True)):
+            h = cross.related(f, own)
             c = np.zeros((*h.shape[:2], total, h.shape[2]))
             c[:, :, at : at + len(e)] = np.einsum("dab,jbs->jads", e, h)
             at += len(e)
@@ -209,7 +212,9 @@ class KenwardRogerResult:
             return single, np.einsum("ilac,jlca->ij", left, left, optimize=True)
         tail = fit.evaluation.tail
         if not isinstance(tail, DenseTail):
-            raise too_many_pairs(fit.design)
+            if fit.cross.first_block >= 0:
+                raise too_many_pairs(fit.design)
+            tail = DenseTail(fit.cross.as_dense(), tail.lams)
         tail.prepare(reml=False)
         psi = tail.psi()
         tail.release()
@@ -217,7 +222,8 @@ class KenwardRogerResult:
 
     def _dense_traces(self, psi: Array) -> tuple[Array, Array]:
         fit = self.information.fit
-        order = [fit.cross.first_block] + [b.block for b in fit.cross.tail]
+        first = [fit.cross.first_block] if fit.cross.first_block >= 0 else []
+        order = first + [b.block for b in fit.cross.tail]
         starts = np.cumsum([0] + [fit.design.blocks[f].levels * fit.design.blocks[f].k for f in order])
         place = {f: slice(int(starts[i]), int(starts[i + 1])) for i, f in enumerate(order)}
         rows = []
@@ -305,8 +311,8 @@ class KenwardRogerResult:
         d = own.shape[0]
         along = np.concatenate(
             [
-                np.einsum("dab,ab->d", e, s[:, :, 0].T @ s[:, :, 0]) / scale
-                for e, s in zip(self.elements[0], scores, strict=True)
+                np.einsum("dab,ab->d", e, s[:, :, 0].T @ fit.cross.related(f, s[:, :, 0])) / scale
+                for f, (e, s) in enumerate(zip(self.elements[0], scores, strict=True))
             ]
         )
         out = np.empty((d + 1, d + 1))

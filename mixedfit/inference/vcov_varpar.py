@@ -133,11 +133,10 @@ def _diagonals(fit: Fit) -> set[int]:
 def _coefficient_slopes(information: Information) -> Array:
     """Return ∂β̂/∂η = −Φ Σ_j H_jᵀ E_a w_j of the estimated columns of X, in units of y and x, shape (p, n_theta)."""
     fit = information.fit
+    three = zip(information.fixed_scores, information.directions, fit.evaluation.scores, strict=True)
     parts = [
-        np.einsum("jas,dab,jb->sd", h, e, s, optimize=True)
-        for h, e, s in zip(
-            information.fixed_scores, information.directions, fit.evaluation.scores, strict=True
-        )
+        np.einsum("jas,dab,jb->sd", h, e, fit.cross.related(f, s), optimize=True)
+        for f, (h, e, s) in enumerate(three)
     ]
     if not parts:
         return np.zeros((fit.cross.p, 0))

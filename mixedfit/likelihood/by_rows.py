@@ -22,6 +22,7 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import inverse, triangle
 from mixedfit.crossproducts.crossprod import CrossProducts
+from mixedfit.design.collected import collected
 from mixedfit.design.design import Design
 
 from .criterion import Criterion
@@ -44,29 +45,41 @@ class Rows:
         Effects of every block.
     codes : tuple of ndarray of int, shape (n,)
         Level of every row in every block.
+    roots : tuple of ndarray or None
+        L of every block whose levels have known relationships A = LLᵀ: its effects are Lu ⊗ λ, u independent.
     """
 
     X: Array
     y: Array
     z: tuple[Array, ...]
     codes: tuple[IntArray, ...]
+    roots: tuple[Array | None, ...]
+
+    def levels(self, f: int) -> int:
+        """Return the number of levels of a block."""
+        root = self.roots[f]
+        return int(self.codes[f].max()) + 1 if root is None else len(root)
+
+    def shares(self, f: int) -> Array:
+        """Return the share of every level in every row of a block: indicators, times L, shape (n, levels)."""
+        root = self.roots[f]
+        return (np.eye(self.levels(f)) if root is None else root)[self.codes[f]]
 
     def effects(self, lams: Sequence[Array]) -> Array:
         """Return ZΛ, shape (n, q), levels in order and effects within levels, block after block."""
         parts = []
-        for z, codes, lam in zip(self.z, self.codes, lams, strict=True):
-            own = np.zeros((z.shape[0], int(codes.max()) + 1, z.shape[1]))
-            own[np.arange(z.shape[0]), codes] = z @ lam
+        for f, (z, lam) in enumerate(zip(self.z, lams, strict=True)):
+            own = self.shares(f)[:, :, None] * (z @ lam)[:, None]
             parts.append(own.reshape(z.shape[0], -1))
         return np.hstack(parts) if parts else np.zeros((self.y.size, 0))
 
     def sums(self, lams: Sequence[Array], products: Array) -> list[Array]:
         """Return Σ_j Z_jᵀ C_j of every block, shape (k, k), for C with the columns of `effects`."""
         out, at = [], 0
-        for z, codes, lam in zip(self.z, self.codes, lams, strict=True):
-            levels, k = int(codes.max()) + 1, lam.shape[0]
+        for f, (z, lam) in enumerate(zip(self.z, lams, strict=True)):
+            levels, k = self.levels(f), lam.shape[0]
             own = products[:, at : at + levels * k].reshape(z.shape[0], levels, k)
-            out.append(np.asarray(z.T @ own[np.arange(z.shape[0]), codes]))
+            out.append(np.asarray(z.T @ np.einsum("nl,nlk->nk", self.shares(f), own)))
             at += levels * k
         return out
 
@@ -77,8 +90,12 @@ def rows_of(design: Design, cross: CrossProducts) -> Rows | None:
     None with fixed factors of many levels, and if a factorisation would take more than `LARGEST` numbers.
     """
     effects = sum(block.levels * block.k for block in design.blocks)
+    if design.absent is not None and design.absent.read is None:
+        return None
     if design.many or (design.n + effects) * (effects + cross.p + 1) > LARGEST:
         return None
+    if design.absent is not None:
+        design = collected(design)
     fixed = cross.fixed
     root = np.ones(design.n) if design.weights is None else np.sqrt(design.weights)
     counted = root > 0
@@ -92,6 +109,7 @@ def rows_of(design: Design, cross: CrossProducts) -> Rows | None:
             for block, basis in zip(design.blocks, cross.basis, strict=True)
         ),
         tuple(block.codes[counted] for block in design.blocks),
+        tuple(None if block.known is None else block.known.root for block in design.blocks),
     )
 
 
@@ -204,29 +222,49 @@ class RowEvaluation:
         It is the transposed last block of R, from columns in the order first factor, tail, X, y; see `dense_tail`.
         """
         cross, rows = self.criterion.cross, self.rows
-        order = [cross.first_block, *(place.block for place in cross.tail)]
-        own = Rows(rows.X, rows.y, tuple(rows.z[f] for f in order), tuple(rows.codes[f] for f in order))
-        effects = own.effects([self.lams[f] for f in order])
+        order = [f for f in (cross.first_block, *(place.block for place in cross.tail)) if f >= 0]
+        roots = tuple(rows.roots[f] for f in order)
+        levels = [rows.levels(f) for f in order]
+        plain = tuple(np.eye(count) for count in levels)
+        own = Rows(
+            rows.X, rows.y, tuple(rows.z[f] for f in order), tuple(rows.codes[f] for f in order), plain
+        )
+        lams = [self.lams[f] for f in order]
+        effects = own.effects(lams)
         n, q = effects.shape
         stacked = np.zeros((n + q, q + rows.X.shape[1] + 1))
         stacked[:n] = np.column_stack([effects, rows.X, rows.y])
-        stacked[n:, :q] = np.eye(q)
+        stacked[n:, :q] = _prior_root(levels, lams, roots)
         upper = triangle(stacked)
-        levels, k = cross.first.gram.shape[:2]
-        lower = upper[levels * k :, levels * k :].T
+        first = int(np.prod(cross.first.gram.shape[:2]))
+        lower = upper[first:, first:].T
         return np.ascontiguousarray(lower * np.where(np.diag(lower) < 0, -1.0, 1.0))
 
     def slope(self, f: int) -> Array:
         """Return ∂d/∂(λλᵀ) of block f, symmetric, shape (k, k); defined at singular λ."""
         n, q = self.effects.shape
         columns = slice(0, q + self.rows.X.shape[1] if self.criterion.reml else q)
-        own, z, codes = self.Q[:n, columns], self.rows.z[f], self.rows.codes[f]
+        own, z, shares = self.Q[:n, columns], self.rows.z[f], self.rows.shares(f)
         out = np.zeros((z.shape[1], z.shape[1]))
-        for level in range(int(codes.max()) + 1):
-            at = codes == level
-            projected, score = own[at].T @ z[at], z[at].T @ self.residual[at]
-            out += z[at].T @ z[at] - projected.T @ projected - np.outer(score, score) / self.variance
+        for level in range(self.rows.levels(f)):
+            at = shares[:, level] != 0.0
+            mine = z[at] * shares[at, level][:, None]
+            projected, score = own[at].T @ mine, mine.T @ self.residual[at]
+            out += mine.T @ mine - projected.T @ projected - np.outer(score, score) / self.variance
         return out
 
     def discard(self) -> None:
         """Do nothing: the matrices are small."""
+
+
+def _prior_root(levels: Sequence[int], lams: Sequence[Array], roots: Sequence[Array | None]) -> Array:
+    """Return R with RᵀR = D of all blocks: the identity, or L⁻¹ ⊗ I with known relationships A = LLᵀ."""
+    parts = [
+        np.eye(count * len(lam)) if root is None else np.kron(inverse(root), np.eye(len(lam)))
+        for count, lam, root in zip(levels, lams, roots, strict=True)
+    ]
+    ends = np.cumsum([0, *(len(part) for part in parts)])
+    out = np.zeros((ends[-1], ends[-1]))
+    for part, start in zip(parts, ends[:-1], strict=True):
+        out[start : start + len(part), start : start + len(part)] = part
+    return out

@@ -2,7 +2,8 @@
 
 d(θ) = log|ΛᵀZᵀZΛ + I| (+ log|XᵀV⁻¹X| under REML) + ν (1 + log(2π PRSS/ν)), ν = n or n − p.
 Bates, Mächler, Bolker & Walker (2015), equations 34 and 41. Gradient: ∂d/∂λ = 2 (Q − H λ) with
-Q = Σ_j [Zᵀ V⁻¹ Z]_jj λ and H = (ν/PRSS) Σ_j (Z_jᵀV⁻¹r)(Z_jᵀV⁻¹r)ᵀ. Curvature: the average information
+Q = Σ_j [Zᵀ V⁻¹ Z]_jj λ and H = (ν/PRSS) Σ_j (Z_jᵀV⁻¹r)(Z_jᵀV⁻¹r)ᵀ. Of levels with known relationships A the sums are
+Σ_jl A_jl [ZᵀV⁻¹Z]_lj and so on. Curvature: the average information
 of Gilmour, Thompson & Cullis (1995), Biometrics 51:1440, for the profiled criterion, plus the second
 derivative of λλᵀ.
 """
@@ -25,7 +26,7 @@ from mixedfit.crossproducts.crossprod import CrossProducts, TailBlock
 
 from .compiled import Derived, SmallModel, SmallTail, small_model
 from .dense_tail import LARGE_TAIL, DenseTail
-from .first_factor import FirstSums
+from .first_sums import FirstSums
 from .sparse_tail import SparseTail
 
 __all__ = ["Criterion", "Evaluation", "add_tail_variates"]
@@ -295,7 +296,8 @@ class Evaluation:
     def _score_part(self, f: int) -> Array:
         """Return H_f, shape (k, k)."""
         scores = self.scores[f]
-        return np.asarray(scores.T @ scores / self.sigma_squared)
+        related = self.criterion.cross.related(f, scores)
+        return np.asarray(scores.T @ related / self.sigma_squared)
 
     def slope(self, f: int) -> Array:
         """Return ∂d/∂(λλᵀ) of block f, symmetric, shape (k, k); defined at singular λ."""
@@ -354,10 +356,7 @@ class Evaluation:
     @lazy
     def along(self) -> Array:
         """−∂PRSS/∂θ over σ², equal to ∂²d/∂θ∂log σ² if σ is not profiled out, shape (n_theta,)."""
-        parts = [
-            np.einsum("aik,ik->a", d, s.T @ s) / self.sigma_squared
-            for s, d in zip(self.scores, self.directions, strict=True)
-        ]
+        parts = [np.einsum("aik,ik->a", d, self._score_part(f)) for f, d in enumerate(self.directions)]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     @lazy
@@ -434,7 +433,8 @@ class Evaluation:
                 products[here, here] = self._variates.products
                 crossed[here] = self._variates.crossed
             else:
-                variates = np.einsum("aik,jk->aji", directions[f], self.scores[f])
+                related = c.cross.related(f, self.scores[f])
+                variates = np.einsum("aik,jk->aji", directions[f], related)
                 coefficients[here, place.offset : place.stop] = variates.reshape(
                     len(variates), place.levels * place.k
                 )

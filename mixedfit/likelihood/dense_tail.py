@@ -1,7 +1,8 @@
 """Factorisation of the tail, the columns left after elimination of the first factor, as one dense matrix.
 
 Notation: S̃ are the products of [tail, X, y] left by the first factor; Λ = blockdiag(I ⊗ λ_f) over the
-tail, identity on fixed columns; S = ΛᵀS̃Λ + D with D = I on random columns, 0 on fixed ones. S = L Lᵀ.
+tail, identity on fixed columns; S = ΛᵀS̃Λ + D with D = I on random columns, A⁻¹ ⊗ I on those of a factor whose levels
+have the known relationships A, 0 on fixed ones. S = L Lᵀ.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.lazy import lazy
 from mixedfit.crossproducts.crossprod import CrossProducts, TailBlock
 from mixedfit.kernels.dense_tail import mirror, pair_sums, scale_lower
-from mixedfit.kernels.first_factor import conditional_blocks
 
-from .first_factor import FirstSums, derive, eliminate
+from .first_factor import conditional, derive, eliminate
+from .first_sums import FirstSums
 
-__all__ = ["LARGE_TAIL", "DenseTail"]
+__all__ = ["LARGE_TAIL", "DenseTail", "prior_logdet"]
 
 SMALL_SHARE = 0.7
 """Share of columns to invert below which the inverse is computed in a separate matrix."""
@@ -72,7 +73,7 @@ class DenseTail:
         self.ok = self._factorise() and bool(np.isfinite(logdet))
         if self.ok:
             logs = np.log(self._own[:-1])
-            self.logdet_random = float(logdet + 2.0 * logs[: cross.q_random].sum())
+            self.logdet_random = float(logdet + 2.0 * logs[: cross.q_random].sum() + prior_logdet(cross))
             self.logdet_fixed = float(2.0 * logs[cross.q_random :].sum())
             self.prss = float(self.matrix[-1, -1] ** 2)
 
@@ -96,10 +97,22 @@ class DenseTail:
         if self.places:
             start, stop, width, lams = self._layout
             scale_lower(self.matrix, start, stop, width, lams, False)
-            self._own[: self.cross.q_random] += 1.0
+            self._add_prior()
         # LAPACK stores by columns, so it sees the transpose: `lower=0` is the lower triangle here
         _, info = lapack.dpotrf(self.matrix.T, lower=0, clean=0, overwrite_a=1)
         return bool(info == 0)
+
+    def _add_prior(self) -> None:
+        """Add D to the lower triangle."""
+        for place in self.places:
+            known = self.cross.known[place.block]
+            if known is None:
+                self._own[place.offset : place.stop] += 1.0
+                continue
+            lower = np.tril(known.precision)
+            for a in range(place.k):
+                here = slice(place.offset + a, place.stop, place.k)
+                self.matrix[here, here] += lower
 
     def set_factor(self, factor: Array) -> None:
         """Replace L, shape (m, m), lower triangular, by a more precise one before anything is solved with it."""
@@ -203,7 +216,7 @@ class DenseTail:
     def release(self) -> None:
         """Free the inverse if it is a separate matrix."""
         self.__dict__.pop("scaled", None)
-        if self.__dict__.get("inverse") is not self.matrix:
+        if self.__dict__.get("inverse") is not self.__dict__.get("matrix"):  # neither after `discard`
             self.__dict__.pop("inverse", None)
 
     def discard(self) -> None:
@@ -234,14 +247,21 @@ class DenseTail:
         return np.asarray(self._sums[self.places.index(place), : place.k, : place.k])
 
     def tail_information(self, place: TailBlock) -> Array:
-        """Return Σ_j [S̃ − S̃ΛTΛᵀS̃]_jj of one tail factor, defined at any λ, shape (k, k)."""
+        """Return Σ_jl A_jl [S̃ − S̃ΛTΛᵀS̃]_lj of one tail factor, defined at any λ, shape (k, k).
+
+        A is the identity for independent levels.
+        """
         out = np.zeros((place.k, place.k))
+        known = self.cross.known[place.block]
         for first in range(0, place.levels, CHUNK):
             count = min(CHUNK, place.levels - first)
             columns = place.offset + first * place.k + np.arange(count * place.k)
             unit = np.zeros((self.size + 1, columns.size))
             unit[columns, np.arange(columns.size)] = 1.0
             products = self._times_products(unit)
+            if known is not None:
+                out += self._related_information(place, products, known.values[:, first : first + count])
+                continue
             left = products.copy()
             left[self.inner :] = 0.0
             solved = blas.dsymm(1.0, self.inverse.T, left, lower=0)  # rows after `inner` are not needed
@@ -250,6 +270,25 @@ class DenseTail:
             own = products[columns].reshape(count, place.k, count, place.k)
             out += np.einsum("jajb->ab", own)
         return out
+
+    def _related_information(self, place: TailBlock, products: Array, related: Array) -> Array:
+        """Return the part of `tail_information` of some levels of a factor with known relationships, shape (k, k).
+
+        Parameters
+        ----------
+        place : TailBlock
+        products : ndarray, shape (m, count k)
+            Columns of S̃ of these levels.
+        related : ndarray, shape (levels, count)
+            Columns of A.
+        """
+        left = products.copy()
+        left[self.inner :] = 0.0
+        solved = blas.dsymm(1.0, self.inverse.T, left, lower=0)
+        solved[self.inner :] = 0.0
+        own = (products - self._times_products(solved))[place.offset : place.stop]
+        shaped = own.reshape(place.levels, place.k, related.shape[1], place.k)
+        return np.asarray(np.einsum("lajb,lj->ab", shaped, related, optimize=True))
 
     @lazy
     def _scores(self) -> Array:
@@ -304,18 +343,7 @@ class DenseTail:
         """Return the diagonal blocks of Λ (ΛᵀZᵀZΛ + I)⁻¹ Λᵀ of a block of random effects."""
         self.prepare(reml=False)
         if f == self.cross.first_block:
-            first = self.cross.first
-            out = np.empty_like(first.gram)
-            conditional_blocks(
-                self.lams[f],
-                first.gram,
-                first.indptr,
-                first.indices,
-                first.values,
-                self.inverse[: self.inner],
-                out,
-            )
-            return out
+            return conditional(self.cross, self.lams[f], self.inverse[: self.inner])
         place = self.cross.place(f)
         rows = place.offset + np.arange(place.levels * place.k).reshape(place.levels, place.k)
         blocks = np.tril(self.inverse[rows[:, :, None], rows[:, None, :]])
@@ -332,10 +360,13 @@ class DenseTail:
         return np.asarray(np.tril(self.inverse[:q, :q]) - fixed_part)
 
     def psi(self) -> Array:
-        """Return ZᵀPZ (ZᵀV⁻¹Z under ML) of all random effects: first factor, then tail; for small models."""
+        """Return ZᵀPZ (ZᵀV⁻¹Z under ML) of all random effects: first factor, then tail; for small models.
+
+        Z of a factor with known relationships A = LLᵀ is ZL here, whose effects are independent.
+        """
         cross, first = self.cross, self.cross.first
-        lam = self.lams[cross.first_block]
         levels, k = first.gram.shape[:2]
+        lam = self.lams[cross.first_block] if cross.first_block >= 0 else np.eye(k)
         left = first.gram @ lam
         inverse = np.linalg.inv(lam.T @ left + np.eye(k))
         dense = np.zeros((levels, k, self.size))
@@ -343,7 +374,7 @@ class DenseTail:
         dense[rows, :, first.indices] = first.values
         dense[:, :, cross.q_tail :] = first.border[:, :, :-1]
         within = first.gram - left @ inverse @ left.transpose(0, 2, 1)
-        crossed = (dense - left @ inverse @ (lam.T @ dense)).reshape(levels * k, -1)
+        crossed = (dense - left @ inverse @ (lam.T @ dense)).reshape(levels * k, self.size)
         size, q = self.inner, cross.q_random
         products = np.triu(self.matrix, 1)
         products += products.T + np.diag(self.diagonal)
@@ -354,6 +385,18 @@ class DenseTail:
         psi[levels * k :, : levels * k] += crossed[:, :q].T
         for j in range(levels):
             psi[j * k : (j + 1) * k, j * k : (j + 1) * k] += within[j]
+        return self._to_independent(psi, levels * k)
+
+    def _to_independent(self, psi: Array, at: int) -> Array:
+        """Return LᵀΨL over the columns, from `at` on, of tail factors with known relationships A = LLᵀ."""
+        for place in self.places:
+            known = self.cross.known[place.block]
+            if known is None:
+                continue
+            for a in range(place.k):
+                here = slice(at + place.offset + a, at + place.stop, place.k)
+                psi[here] = known.root.T @ psi[here]
+                psi[:, here] = psi[:, here] @ known.root
         return np.asarray(psi)
 
     def pair_traces(self, directions: Sequence[Array], slices: Sequence[slice]) -> Array:
@@ -380,6 +423,12 @@ def _pair_traces(psi: Array, one: Array, other: Array) -> Array:
     pairs = np.tensordot(part, part, axes=([0, 2], [0, 2]))
     left = np.tensordot(one, pairs, axes=([1, 2], [0, 2]))
     return np.asarray(np.tensordot(left, other, axes=([1, 2], [1, 2])))
+
+
+def prior_logdet(cross: CrossProducts) -> float:
+    """Return log|A ⊗ I| of all factors with known relationships A, which is −log|D|."""
+    places = [(place.k, cross.known[place.block]) for place in cross.tail if place.block >= 0]
+    return sum(k * known.log_determinant for k, known in places if known is not None)
 
 
 @lru_cache

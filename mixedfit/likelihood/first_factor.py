@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import TypeVar
@@ -14,9 +13,13 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.crossproducts.crossprod import CrossProducts
-from mixedfit.kernels.first_factor import derive_first, eliminate_first
+from mixedfit.kernels.first_factor import conditional_blocks, derive_first, eliminate_first
+from mixedfit.kernels.first_factor_products import project_first, solve_first, variates_first
 
-__all__ = ["FirstSums", "derive", "eliminate"]
+from .first_sums import FirstSums
+from .present_effects import level_classes
+
+__all__ = ["conditional", "derive", "eliminate", "modes", "project", "variates"]
 
 _T = TypeVar("_T")
 
@@ -25,40 +28,6 @@ LEVELS_PER_THREAD = 1000
 
 SMALL_TAIL = 200
 """Largest number of tail columns for which threads are used: each thread needs its own copy of the tail."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FirstSums:
-    """Sums over the levels of the first factor; see `kernels.first_factor.derive_first`.
-
-    Attributes
-    ----------
-    scores : ndarray, shape (levels, k)
-    sums : ndarray, shape (4, k, k)
-    products : ndarray, shape (d, d)
-    crossed : ndarray, shape (d, m − 1)
-    traces : ndarray, shape (d, d)
-    spreads : ndarray, shape (d, p, p)
-    """
-
-    scores: Array
-    sums: Array
-    products: Array
-    crossed: Array
-    traces: Array
-    spreads: Array
-
-    @classmethod
-    def zeros(cls, levels: int, k: int, count: int, columns: int, p: int) -> FirstSums:
-        """Return sums of zero, to be added to."""
-        return cls(
-            np.empty((levels, k)),
-            np.zeros((4, k, k)),
-            np.zeros((count, count)),
-            np.zeros((count, columns)),
-            np.zeros((count, count)),
-            np.zeros((count, p, p)),
-        )
 
 
 @lru_cache(maxsize=1)
@@ -88,6 +57,10 @@ def _run(work: Callable[[int, int], _T], ranges: Sequence[tuple[int, int]]) -> l
 def eliminate(cross: CrossProducts, lams: Sequence[Array], tail: Array) -> float:
     """Subtract the first factor from the lower triangle of `tail`; return its log-determinant."""
     first, lam = cross.first, lams[cross.first_block]
+    classes = level_classes(cross)
+    if classes:
+        omega = lam @ lam.T
+        return sum(own.eliminate(omega, tail) for own in classes)
     ranges = _level_ranges(first.gram.shape[0], tail.shape[0])
     parts = [tail] + [np.zeros_like(tail) for _ in ranges[1:]]
 
@@ -116,6 +89,14 @@ def derive(
     levels, k = first.gram.shape[:2]
     count, p = directions.shape[0], 0 if covariance is None else covariance.shape[0]
     whole = FirstSums.zeros(levels, k, count, solution.size, p)
+    classes = level_classes(cross)
+    if classes:
+        whole.scores[...] = 0.0
+        for own in classes:
+            own.derive(lam @ lam.T, scaled_inverse, solution, directions, covariance, whole)
+        whole.sums[0] = whole.sums[2] @ lam  # AλP⁻¹ = Wλ
+        whole.sums[3] = whole.scores.T @ whole.scores
+        return whole
     inner = np.zeros((0, 0)) if covariance is None else np.ascontiguousarray(covariance)
 
     def work(start: int, stop: int) -> FirstSums:
@@ -148,3 +129,56 @@ def derive(
         for name in ("sums", "products", "crossed", "traces", "spreads"):
             getattr(whole, name)[...] += getattr(part, name)
     return whole
+
+
+def modes(cross: CrossProducts, lam: Array, solution: Array) -> Array:
+    """Return the modes b_j = λu_j, given the coefficients of the tail and of X, shape (levels, k)."""
+    first, classes, omega = cross.first, level_classes(cross), lam @ lam.T
+    out = np.zeros(first.border.shape[:2])
+    for own in classes:
+        F = own.projected(omega)[1]
+        out[own.levels[:, None], own.effects] = F[:, :, -1] - F[:, :, :-1] @ solution
+    if classes:
+        return np.asarray(out @ omega)
+    solve_first(lam, first.gram, first.indptr, first.indices, first.values, first.border, solution, out)
+    return out
+
+
+def project(cross: CrossProducts, lam: Array, slopes: Array) -> Array:
+    """Return Z_jᵀV⁻¹[X y], shape (levels, k, p + 1), given the slopes of [X y] on the tail."""
+    first, classes = cross.first, level_classes(cross)
+    out = np.zeros_like(first.border)
+    for own in classes:
+        out[own.levels[:, None], own.effects] = own.projected(lam @ lam.T)[1]
+    if not classes:
+        inner = np.ascontiguousarray(slopes)
+        project_first(lam, first.gram, first.indptr, first.indices, first.values, first.border, inner, out)
+    return out
+
+
+def variates(cross: CrossProducts, lam: Array, coefficients: Array, products: Array, crossed: Array) -> None:
+    """Add t_aᵀV₀⁻¹t_b to `products` and t_aᵀV₀⁻¹[tail X] to `crossed`, t_a = Z c_a, c (levels, k, count)."""
+    first, classes = cross.first, level_classes(cross)
+    for own in classes:
+        within, F = own.projected(lam @ lam.T)
+        c = coefficients[own.levels[:, None], own.effects].transpose(0, 2, 1)
+        products += np.einsum("jam,jmn,jbn->ab", c, within, c, optimize=True)
+        crossed += np.einsum("jam,jms->as", c, F[:, :, :-1], optimize=True)
+    if not classes:
+        c = np.ascontiguousarray(coefficients)
+        variates_first(
+            lam, first.gram, first.indptr, first.indices, first.values, first.border, c, products, crossed
+        )
+
+
+def conditional(cross: CrossProducts, lam: Array, inverse: Array) -> Array:
+    """Return the diagonal blocks of ΛTΛᵀ, shape (levels, k, k), given those of the tail, `inverse` (t, t)."""
+    first, classes = cross.first, level_classes(cross)
+    out = np.empty_like(first.gram)
+    if not classes:
+        conditional_blocks(lam, first.gram, first.indptr, first.indices, first.values, inverse, out)
+        return out
+    out[...] = lam @ lam.T  # of levels without rows
+    for own in classes:
+        out[own.levels] = own.conditional(lam @ lam.T)
+    return out

@@ -2,6 +2,7 @@
 
 Z is the inverse of S over the random nodes (ML), or over random and many-level fixed nodes (REML), on the
 pattern of the factor. The contribution of the columns of X under REML follows from H = [Z X]ᵀV⁻¹X and (XᵀV⁻¹X)⁻¹.
+With known relationships, whose sparse inverses are in S, there is no first factor.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from mixedfit.kernels.first_factor_sparse import (
     eliminate_first_sparse,
 )
 
-from .first_factor import FirstSums
+from .dense_tail import prior_logdet
+from .first_sums import FirstSums
 
 __all__ = ["SparseTail"]
 
@@ -47,8 +49,8 @@ class SparseTail:
         self.blocks, self.sides = cross.sparse.blocks.copy(), cross.sparse.sides.copy()
         self.corner = cross.gram.copy()
         first, pattern = cross.first, self.pattern
-        logdet = eliminate_first_sparse(
-            lams[cross.first_block],
+        logdet = prior_logdet(cross) + eliminate_first_sparse(
+            lams[cross.first_block] if cross.first_block >= 0 else np.eye(1),
             first.gram,
             first.indptr,
             first.indices,
@@ -76,12 +78,16 @@ class SparseTail:
         return out
 
     def _factorise(self, logdet: float) -> bool:
-        pattern, cross = self.pattern, self.cross
+        pattern = self.pattern
         self.chol = np.empty_like(self.blocks)
         self._scale(self.blocks, True, self.chol)
         diagonal = self._diagonal_places
         random = int(np.sum(pattern.size[: pattern.random_nodes]))
-        self.chol[diagonal[:random]] += 1.0
+        if pattern.prior is None:
+            self.chol[diagonal[:random]] += 1.0
+        else:
+            places, values = pattern.prior
+            self.chol[places] += values
         if not block_cholesky(pattern.ptr, pattern.rows, pattern.start, pattern.size, self.chol):
             return False
         self.half = self._times(self.sides, transposed=True)[self.order]
@@ -95,7 +101,7 @@ class SparseTail:
         self.logdet_random = float(logdet + 2.0 * logs[:random].sum())
         self.logdet_fixed = float(2.0 * logs[random:].sum() + 2.0 * np.log(np.diag(root)[:-1]).sum())
         self.prss = float(root[-1, -1] ** 2)
-        return bool(np.isfinite(logdet) and cross.first_block >= 0)
+        return bool(np.isfinite(logdet))
 
     @lazy
     def _diagonal_places(self) -> IntArray:
@@ -239,7 +245,9 @@ class SparseTail:
                 out[a, b] = rows_a.multiply(rows_b).sum()
         if self.reml and self.cross.p:
             h = self._slope_products[place.offset : place.stop].reshape(place.levels, place.k, -1)
-            out -= np.einsum("jas,st,jbt->ab", h, self._covariance, h, optimize=True) @ self.lams[place.block]
+            related = self.cross.related(place.block, h) if place.block >= 0 else h
+            spread = np.einsum("jas,st,jbt->ab", h, self._covariance, related, optimize=True)
+            out -= spread @ self.lams[place.block]
         return out
 
     def tail_information(self, place: TailBlock) -> Array:

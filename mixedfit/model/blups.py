@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mixedfit.core.lazy import lazy
+from mixedfit.core.other_programs import Hinted
 from mixedfit.estimation.fit import Fit
 from mixedfit.prediction.joint import (
     Effects,
@@ -23,7 +24,7 @@ from mixedfit.prediction.rows import NewLevels
 __all__ = ["BlupMethods"]
 
 
-class BlupMethods:
+class BlupMethods(Hinted):
     """Covariances and differences of predictions; `MixedResults` inherits them."""
 
     _fit: Fit
@@ -118,6 +119,9 @@ class BlupMethods:
     def heritability(self, group: str, effect: str = "(Intercept)") -> pd.Series[float]:
         """Return Cullis's heritability of the levels of a grouping factor, 1 − v̄/(2σ²_g).
 
+        With known relationships 2σ²_g is replaced by the mean variance of a difference before the data are seen. The
+        heritability of an animal model, a share of variances, is in `diagnostics.icc`.
+
         v̄ is the mean variance of a difference of two BLUPs and σ²_g the variance of the levels (Cullis, Smith & Coombes
         2006, J. Agric. Biol. Environ. Stat. 11:381).
 
@@ -131,7 +135,8 @@ class BlupMethods:
         -------
         pandas.Series
             variance (σ²_g), mean_variance_of_difference (v̄), cullis, and mean_reliability (1 − the mean variance of a
-            prediction error over σ²_g). Heritabilities are 0 if the variance is.
+            prediction error over σ²_g, or over A_jj σ²_g with known relationships). Heritabilities are 0 if the
+            variance is.
 
         Examples
         --------

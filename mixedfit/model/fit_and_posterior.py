@@ -16,6 +16,7 @@ from mixedfit.core.format import text_columns
 from mixedfit.core.lazy import lazy
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level
+from mixedfit.core.other_programs import hinted
 from mixedfit.estimation.parameters import variance_parameters
 from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.inference.profile.profile import Profile
@@ -159,7 +160,7 @@ def _shrinkage_lines(table: pd.DataFrame) -> list[str]:
     labels = [f"{effect} | {group}" for group, effect in known.index]
     numbers = [[f"{value:.2f}" for value in known[column]] for column in ("shrunk_mode", "shrunk_mean")]
     rows = text_columns(["", " BLUPs", " posterior means"], [labels, *numbers], left=1)
-    return ["", "Share of the way to the mean, from what each level says alone", *rows]
+    return ["", "Shrinkage of the levels towards the mean: 0 is none, 1 is complete", *rows]
 
 
 def _heading(column: str) -> tuple[str, str]:
@@ -173,6 +174,7 @@ def _heading(column: str) -> tuple[str, str]:
     return kinds.get(kind, kind), "SD" if what == "sd" else what
 
 
+@hinted
 def compare(
     fit: MixedResults,
     posterior: Posterior,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mixedfit.core.errors import ModelError
+from mixedfit.core.other_programs import hinted
 from mixedfit.estimation.fit import Fit
 from mixedfit.inference.bootstrap import model_test
 from mixedfit.inference.bootstrap.model_test import ParametricBootstrapTest
@@ -13,6 +14,7 @@ from .results import MixedResults
 __all__ = ["anova", "parametric_bootstrap_test"]
 
 
+@hinted
 def anova(*fits: MixedResults, refit: bool = True) -> LikelihoodRatioTable:
     """Return the likelihood-ratio tests of nested models.
 
@@ -50,6 +52,7 @@ def _fit_of(fit: object) -> Fit:
     raise ModelError(f"a {type(fit).__name__} is no fitted model; expected what .fit() returns.{advice}")
 
 
+@hinted
 def parametric_bootstrap_test(
     fit0: MixedResults,
     fit1: MixedResults,

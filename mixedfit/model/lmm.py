@@ -6,33 +6,47 @@ text → ParsedFormula → Design → CrossProducts → Criterion → optimum �
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from mixedfit.bayes.distributions import Distribution, Normal
 from mixedfit.core.errors import ConvergenceWarning, GroupingWarning, ModelError, RankWarning, warn
+from mixedfit.core.linalg import blas_threads
+from mixedfit.core.other_programs import Hinted, hinted, names_for
 from mixedfit.core.progress import Progress
-from mixedfit.covariance.residual import ResidualStructure
+from mixedfit.covariance.known import Known
+from mixedfit.covariance.residual import ResidualStructure, VarIdent
+from mixedfit.crossproducts.streamed import summed_rows
+from mixedfit.crossproducts.summed import sum_rows, summed_part
 from mixedfit.design.design import Design, build_design
 from mixedfit.design.model_frame import Missing
 from mixedfit.design.residual_rows import check_structure
+from mixedfit.design.stream.agreement import SiteRecipe, with_recipe
+from mixedfit.design.stream.build import row_report, streamed_design
+from mixedfit.design.stream.source import RowSource, is_source, open_source
 from mixedfit.estimation.estimate import Control
 from mixedfit.estimation.fit import Fit, fit_design
+from mixedfit.estimation.known_support import refuse_known
 from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
 
 from .results import MixedResults
+from .row_products import RowProducts
 
 if TYPE_CHECKING:
     from mixedfit.bayes.posterior import Posterior
     from mixedfit.bayes.prior_predictive import PriorPredictive
+    from mixedfit.inference.many_responses import ManyFits
+    from mixedfit.reporting.explain import Explanation
 
 __all__ = ["LinearMixedModel", "lmm"]
 
 
-class LinearMixedModel:
+class LinearMixedModel(Hinted):
     """A linear mixed model on data, ready to be fitted: y = Xβ + Zb + ε.
 
     Made by `lmm`.
@@ -54,11 +68,15 @@ class LinearMixedModel:
         self._seconds = seconds
         self._data = data
 
-    def __getattr__(self, name: str) -> Any:
-        advice = ""
-        if not name.startswith("_") and hasattr(MixedResults, name):
-            advice = " The model is not fitted yet: call .fit() first."
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.{advice}")
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if not name.startswith("_") and (ours := names_for(MixedResults, name)):
+                raise AttributeError(
+                    f"LinearMixedModel has no {name!r}. The model is not fitted yet: call .fit() first, then "
+                    f".{ours[0]}."
+                )
+            return super().__getattr__(name)
 
     def __repr__(self) -> str:
         return f"<LinearMixedModel: {self.formula.source!r}, {self.design.n} rows>"
@@ -118,6 +136,122 @@ class LinearMixedModel:
         _warn(fit)
         return MixedResults(fit)
 
+    def fit_many(
+        self,
+        Y: Any,
+        reml: bool = True,
+        *,
+        sigma: float | None = None,
+        ddf: Literal["satterthwaite"] | None = None,
+        n_jobs: int = 1,
+        progress: bool | None = None,
+    ) -> ManyFits:
+        """Return the fits of the model to many responses, such as genes or voxels.
+
+        The products of X and Z are computed once, those with blocks of responses in one product; θ of small models is
+        found in compiled code. The model's own response is fitted first, for a start.
+
+        Parameters
+        ----------
+        Y : pandas.DataFrame, or array or memory-mapped array of numbers, shape (n, responses)
+            A column for each response. A frame is matched by the data's index, an array has the rows of the fit.
+        reml : bool
+        sigma : float, optional
+            Residual standard deviation to hold fixed, in units of the responses.
+        ddf : {"satterthwaite"}, optional
+            Whether to compute Satterthwaite's degrees of freedom, which take several times as long as the fits.
+        n_jobs : int
+            Number of threads; −1 for one a core.
+        progress : bool, optional
+            Whether to show progress; by default on a terminal. An interrupt keeps what has been fitted.
+
+        Returns
+        -------
+        ManyFits
+
+        Raises
+        ------
+        DataError
+            If Y has other rows than the model, or is not numbers.
+        ModelError
+            If the model's own response cannot be fitted, or its rows are not in memory.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If fits failed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import mixedfit as mf
+        >>> data = mf.load_dataset("sleepstudy")
+        >>> noise = np.random.default_rng(1).normal(size=(180, 3))
+        >>> Y = data["Reaction"].to_numpy()[:, None] + 10 * noise
+        >>> mf.lmm("Reaction ~ Days + (Days | Subject)", data).fit_many(Y)
+        <ManyFits: 'Reaction ~ Days + (Days | Subject)' by REML, 3 responses: 3 regular>
+        """
+        from mixedfit.inference.many_responses import fit_many
+
+        _check_options(reml, None, sigma, None)
+        fit = fit_design(self.design, reml=bool(reml), sigma=sigma)
+        return fit_many(fit, Y, ddf=ddf, n_jobs=n_jobs, progress=progress)
+
+    def cross_products(self) -> RowProducts:
+        """Return the cross-products of the rows, which can be saved, sent and merged with those of other rows.
+
+        They are all that estimation needs: `mixedfit.lmm_from` fits the model of the rows of several parts. They hold
+        no rows, but sums by level of the grouping factors; see `RowProducts`.
+
+        Returns
+        -------
+        RowProducts
+
+        Raises
+        ------
+        ModelError
+            If the model has a residual structure or a fixed factor with more than 200 levels, or its rows can be read
+            no more.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).cross_products()
+        <RowProducts: 'Yield ~ 1 + (1 | Batch)', 30 rows>
+        """
+        with blas_threads(1):
+            return RowProducts(sum_rows(self.design))
+
+    def explain(self, reml: bool = True, *, sigma: float | None = None) -> Explanation:
+        """Return the model in words and as equations; nothing is fitted.
+
+        Parameters
+        ----------
+        reml, sigma
+            As of `fit`.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).explain()
+        Formula: Yield ~ 1 + (1 | Batch)
+        <BLANKLINE>
+        The response is Yield, in 30 rows, 6 levels of Batch. The fixed part is one mean for all rows.
+        Each level of Batch has its own mean, which differs from the common one by a random intercept. The
+        residual is independent between rows and normal, with one variance. Parameters are estimated by
+        restricted maximum likelihood (REML). To be estimated: 1 fixed effect, 1 parameter of random
+        effects and σ.
+        <BLANKLINE>
+          Yield[i] = β0
+          + b0[Batch[i]]
+          + ε[i]
+          b0 of each Batch ~ N(0, ω²)
+          ε[i] ~ N(0, σ²)
+        """
+        from mixedfit.reporting.explain import explain
+
+        return explain(self.design, reml=reml, sigma=sigma)
+
     def gibbs(
         self,
         priors: Mapping[str, Any] | None = None,
@@ -163,7 +297,8 @@ class LinearMixedModel:
             Distribution of each level's effects, of scale Ω; what a mapping leaves out is normal.
         sigma : str
             "common", or "by:g": the levels of a column g have a residual variance each, and those a distribution,
-            1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2), of which ν₀ and σ₀ are learnt (keys "nu0" and "sigma0" of the priors).
+            1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2), of which ν₀ and σ₀ are learnt (keys "nu0" and "sigma0" of the priors). A
+            model with the residual structure ``VarIdent("g")`` alone is sampled so; other structures are not sampled.
         progress : bool, optional
             Whether to show progress of more than two seconds; by default on a terminal. An interrupt keeps what has
             been drawn.
@@ -189,13 +324,10 @@ class LinearMixedModel:
         """
         from mixedfit.bayes.sampler.gibbs import gibbs
 
-        refuse_residual(
-            self.design,
-            "the sampler is",
-            'For an SD of each level of a column, leave it out and take sigma="by:column".',
-        )
+        refuse_known(self.design, "the sampler is", "It draws the levels' effects one by one. Fit by REML.")
+        design, sigma = self._by_level(sigma, "the sampler is")
         return gibbs(
-            self.design,
+            design,
             priors,
             draws=draws,
             tune=tune,
@@ -210,6 +342,27 @@ class LinearMixedModel:
             data=self._data,
             progress=progress,
         )
+
+    def _by_level(self, sigma: str, what: str) -> tuple[Design, str]:
+        """Return the design without residual structure and the option ``sigma``: ``VarIdent("g")`` alone is "by:g".
+
+        Raises
+        ------
+        ModelError
+            If the structure is another one, or `sigma` is given besides.
+        """
+        if self.design.residual is None:
+            return self.design, sigma
+        structure = self.design.residual.structure
+        if isinstance(structure, VarIdent):
+            if sigma == "common":
+                return replace(self.design, residual=None), f"by:{structure.by}"
+            raise ModelError(
+                f"sigma={sigma!r} is given beside {structure}, which has an SD for each level already; leave one out."
+            )
+        advice = "VarIdent, an SD for each level of a column, is sampled; fit() has the other structures."
+        refuse_residual(self.design, what, advice)
+        return self.design, sigma
 
     def prior_predictive(
         self,
@@ -252,9 +405,10 @@ class LinearMixedModel:
         """
         from mixedfit.bayes.prior_predictive import prior_predictive
 
-        refuse_residual(self.design, "prior predictive draws are")
+        refuse_known(self.design, "prior predictive draws are", "Use fit.simulate().")
+        design, sigma = self._by_level(sigma, "prior predictive draws are")
         return prior_predictive(
-            self.design,
+            design,
             priors,
             draws=draws,
             seed=seed,
@@ -265,6 +419,7 @@ class LinearMixedModel:
         )
 
 
+@hinted
 def lmm(
     formula: str,
     data: Any,
@@ -275,6 +430,10 @@ def lmm(
     expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
     residual: ResidualStructure | None = None,
+    known: Mapping[str, Known] | None = None,
+    batch_rows: int | None = None,
+    progress: bool | None = None,
+    recipe: SiteRecipe | str | Path | None = None,
 ) -> LinearMixedModel:
     """Return the linear mixed model of an lme4 formula on data.
 
@@ -283,8 +442,10 @@ def lmm(
     formula : str
         Such as ``"y ~ x + (x | g)"``. It is code: functions that it calls are called. Do not build it from
         text that you do not trust.
-    data : pandas or polars frame, pyarrow table or mapping of arrays
-        Not changed.
+    data : pandas or polars frame, pyarrow table, mapping of arrays, or a source of rows
+        Not changed. A source is read in batches, twice, and its rows are not kept: the path of a CSV or Parquet file
+        or of a folder of Parquet files, a pyarrow Dataset, a polars LazyFrame, a list or other iterable of frames, or
+        a function that returns a new iterator of frames at each call.
     weights : str or array, optional
         Column, or one value a row: Var(ε_i) = σ²/w_i. Rows of weight 0 are left out of the likelihood.
     offset : str or array, optional
@@ -305,6 +466,16 @@ def lmm(
         Structure of the residual covariance: a correlation within groups such as ``AR1("time", "g")``, variance
         functions such as ``VarIdent("arm")``, or their product. By default residuals are independent with variance
         σ²/w. With weights the covariance is W^(−1/2) R W^(−1/2).
+    known : mapping of str to `mixedfit.Known`, optional
+        Known relationships between the levels of grouping factors, such as ``{"animal": mixedfit.Known(A)}``: their
+        random effects are b ~ N(0, Ω ⊗ A). Levels of A without rows, such as the ancestors in a pedigree, get BLUPs.
+    batch_rows : int, optional
+        Rows of a batch of a source; by default 262,144.
+    progress : bool, optional
+        Whether to show progress of passes over a source that take longer than two seconds; by default on a terminal.
+    recipe : SiteRecipe or path, optional
+        Levels and state of transforms that several places agreed on, from `mixedfit.agree`, in place of those of these
+        rows. The rows are then read in batches and not kept; a frame is one batch.
 
     Raises
     ------
@@ -319,6 +490,28 @@ def lmm(
     """
     begun = perf_counter()
     parsed = parse_formula(formula, expand=expand)
+    if recipe is not None or is_source(data):
+        if known:
+            raise ModelError(
+                "known relationships between levels need the rows as one frame; here they are read in batches. Give "
+                "the frame, without recipe=."
+            )
+        if residual is not None:
+            raise ModelError(
+                f"{residual}: residual structures need all rows of a group together, and rows are read in batches. "
+                "Give the rows as one frame."
+            )
+        design = design_of_source(
+            parsed,
+            open_source(data if is_source(data) else [data], batch_rows),
+            weights=weights,
+            offset=offset,
+            missing=missing,
+            context=context or {},
+            progress=progress,
+            recipe=with_recipe(recipe),
+        )
+        return LinearMixedModel(parsed, design, perf_counter() - begun)
     design = build_design(
         parsed,
         data,
@@ -327,8 +520,36 @@ def lmm(
         missing=missing,
         context=context,
         residual=check_structure(residual),
+        known=known,
     )
     return LinearMixedModel(parsed, design, perf_counter() - begun, data)
+
+
+def design_of_source(
+    parsed: ParsedFormula,
+    source: RowSource,
+    *,
+    weights: Any,
+    offset: Any,
+    missing: Missing,
+    context: Mapping[str, Any],
+    progress: bool | None,
+    recipe: SiteRecipe | None,
+) -> Design:
+    """Return the design of a source and its cross-products, from two passes over its rows."""
+    with Progress(progress) as shown, blas_threads(1):
+        made = streamed_design(
+            parsed,
+            source,
+            weights=weights,
+            offset=offset,
+            missing=missing,
+            context=context,
+            progress=shown,
+            recipe=recipe,
+        )
+        sum_up = summed_rows if recipe is None else summed_part
+        return sum_up(made, row_report(shown, source.total, "summed"))
 
 
 def _check_options(reml: Any, start: Any, sigma: Any, control: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mixedfit.core.other_programs import Hinted
 from mixedfit.estimation.fit import Fit
 from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.emmeans.averages import Weights
@@ -17,7 +18,7 @@ from mixedfit.inference.emmeans.trends import marginal_trends
 __all__ = ["MeansMethods"]
 
 
-class MeansMethods:
+class MeansMethods(Hinted):
     """Marginal means, slopes and joint tests of a fit; `MixedResults` inherits them."""
 
     _fit: Fit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -39,6 +39,7 @@ from mixedfit.reporting.summary import Summary, summarise
 
 from .blups import BlupMethods
 from .means import MeansMethods
+from .row_products import read_products
 
 if TYPE_CHECKING:
     from mixedfit.plots._methods import Pictures
@@ -360,7 +361,7 @@ class MixedResults(MeansMethods, BlupMethods):
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, rows: bool = True) -> None:
         """Write the fit, its data included, to a file that holds numbers and text only (npz).
 
         The fit that `mixedfit.load` reads answers as this one does. Labels keep their types: numbers, text, dates,
@@ -370,12 +371,16 @@ class MixedResults(MeansMethods, BlupMethods):
         ----------
         path : str or Path
             Any name; ``.npz`` is usual. Read it with `mixedfit.load`.
+        rows : bool
+            Whether to write the rows. Without them the file has the cross-products: sums over all rows and by level.
+            The fit that is read prints, tests, and predicts further rows; questions about its rows are refused.
 
         Raises
         ------
         ModelError
-            If the formula calls functions of ``context=`` or others that a formula from a file may not call: further
-            rows could not be built.
+            If the rows are to be written and are not in memory; if the model needs its rows and they are not to be
+            written; if the formula calls functions of ``context=`` or others that a formula from a file may not call:
+            further rows could not be built.
         DataError
             If labels are of other types, or the file cannot be written.
 
@@ -390,7 +395,7 @@ class MixedResults(MeansMethods, BlupMethods):
         >>> bool(abs(loaded.predict() - fit.predict()).max() < 1e-9)
         True
         """
-        storage.write(self._fit, path)
+        storage.write(self._fit, path, rows=rows)
 
     # -- tests, intervals, means -------------------------------------------------------------------------
 
@@ -520,7 +525,7 @@ class MixedResults(MeansMethods, BlupMethods):
         ----------
         hypotheses : str, sequence, mapping or array
             Such as ``"Days"``, ``"Days = 10"``, ``"recipeB - recipeC"``, ``{"temp": 10}``, or a matrix with a column
-            for each fixed effect.
+            for each fixed effect. The name of a term, such as a factor, stands for all its coefficients.
         ddf : optional
             "satterthwaite" (default for REML), "kenward-roger", "residual", "normal" (default for ML), or
             `KenwardRoger` with its setting.
@@ -1018,6 +1023,32 @@ class MixedResults(MeansMethods, BlupMethods):
         """
         return tidy.augment(self._fit, data)
 
+    def augment_batches(self) -> Iterator[pd.DataFrame]:
+        """Yield tables of fitted values and residuals, one for each batch of rows of a fit to a source.
+
+        A fit to a frame gives one table. Only one batch is in memory at a time.
+
+        Yields
+        ------
+        pandas.DataFrame
+            The response, the grouping factors, .fitted, .resid, .fixed (Xβ plus offset), .scaled (residuals over their
+            standard deviation) and .weights.
+
+        Raises
+        ------
+        ModelError
+            If the rows cannot be read again.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> data = mf.load_dataset("sleepstudy")
+        >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", [data[:100], data[100:]]).fit()
+        >>> [len(table) for table in fit.augment_batches()]
+        [100, 80]
+        """
+        return tidy.augment_batches(self._fit)
+
     @property
     def plot(self) -> Pictures:
         """Pictures: ``fit.plot()`` draws four, ``fit.plot.shrinkage()`` and its like one; see `mixedfit.plots`.
@@ -1035,7 +1066,7 @@ class MixedResults(MeansMethods, BlupMethods):
 
 
 def load(path: str | Path) -> Any:
-    """Return a fit that `MixedResults.save` wrote, or a posterior that `Posterior.save` wrote.
+    """Return a fit that `MixedResults.save` wrote, or a posterior or cross-products that their `save` wrote.
 
     Parameters
     ----------
@@ -1048,5 +1079,5 @@ def load(path: str | Path) -> Any:
     """
     from mixedfit.bayes.posterior import read_posterior
 
-    found = storage.read(path, {"posterior": read_posterior})
+    found = storage.read(path, {"posterior": read_posterior, "products": read_products})
     return MixedResults(found) if isinstance(found, Fit) else found

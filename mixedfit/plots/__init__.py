@@ -3,6 +3,7 @@
 matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``.
 
 - ``_residuals``: residuals against fitted values, Q–Q plots, the overview
+- ``_serial``: autocorrelations, semivariogram and correlation matrix of residuals
 - ``_caterpillar``, ``_shrinkage``: random effects of every level, and least squares of each group
 - ``_fitted_lines``, ``_x_axis``, ``_variables``: lines of groups along a variable of the formula
 - ``_within_group``: variance and correlation that random slopes imply
@@ -33,6 +34,7 @@ from ._residuals import (
     residuals_fitted,
     scale_location,
 )
+from ._serial import autocorrelation, residual_correlation, variogram
 from ._shrinkage import shrinkage, shrinkage_by_size
 from ._within_group import (
     ImpliedCovariance,
@@ -46,6 +48,7 @@ __all__ = [
     "GroupFits",
     "ImpliedCovariance",
     "Pictures",
+    "autocorrelation",
     "bootstrap_density",
     "caterpillar",
     "effects_of_both",
@@ -64,11 +67,13 @@ __all__ = [
     "qq_random_effect",
     "qq_random_effects",
     "qq_residuals",
+    "residual_correlation",
     "residuals_fitted",
     "scale_location",
     "shrinkage",
     "shrinkage_by_size",
     "spaghetti",
+    "variogram",
     "within_group",
     "within_group_correlation",
     "within_group_variance",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from mixedfit.diagnostics.group_fits import zero_variance
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.tables import response_name
 
+from ._held_lines import HeldLines, held_lines
 from ._text import level_words, set_categories, width_in_points
 from ._x_axis import Along, group_lines, horizontal, population_line
 from .style import (
@@ -48,8 +50,9 @@ def fitted_lines(
     """Draw data and fitted values of groups in small panels, and return the figure; it takes no ``ax=``.
 
     Each panel has the rows of one level: the response as points, the fitted values as a line, and the population's
-    mean for these rows (random effects 0) dashed. Where a level has several rows at one x, the lines join means. Panels
-    are ordered by the level's mean and are labelled with the level.
+    mean for these rows (random effects 0) dashed. Where a level has several rows at one x, the lines join means; if
+    other variables vary within levels, they are held at the level's mean or most frequent value, and the title says
+    so. Panels are ordered by the level's mean and are labelled with the level.
 
     Parameters
     ----------
@@ -82,7 +85,8 @@ def fitted_lines(
     labels = [str(label) for label in block.grouping.levels[shown]]
     figure = grid(labels, columns, width=width, height=height, share=True)
     words = level_words(block.grouping.levels[shown])
-    averaged = [_panel(ax, fit, along, np.flatnonzero(block.codes == level))
+    held = held_lines(fit, at, along)
+    averaged = [_panel(ax, fit, along, held, np.flatnonzero(block.codes == level))
                 for ax, level in zip(figure.axes, shown, strict=True)]  # fmt: skip
     for ax, title in zip(figure.axes, words, strict=True):
         ax.set_title(title, fontsize=9, loc="left", pad=2, color=INK)
@@ -93,26 +97,28 @@ def fitted_lines(
     figure.supylabel(without_quotes(response_name(fit)), fontsize=10)
     some = "" if len(shown) == block.levels else f": {len(shown)} of {block.levels:,}"
     zero = "; estimated variance 0" if zero_variance(fit, at) else ""
-    _above(figure, f"{block.name}{some}{zero}", means=any(averaged))
+    _above(figure, f"{block.name}{some}{zero}", "" if held is None else held.note, means=any(averaged))
     return figure
 
 
-def _panel(ax: Any, fit: Fit, along: Along, rows: IntArray) -> bool:
+def _panel(ax: Any, fit: Fit, along: Along, held: HeldLines | None, rows: IntArray) -> bool:
     """Draw the rows of one level; return whether the lines join means of several rows."""
     x, own = along.values[rows], fit.response[rows]
-    places, fitted, population = group_lines(
-        x, fit.fitted[rows], fit.fixed_part[rows], labels=bool(along.labels)
-    )
+    if held is None:
+        lines = group_lines(x, fit.fitted[rows], fit.fixed_part[rows], labels=bool(along.labels))
+    else:
+        lines = held.line(rows)
+    places, fitted, population = lines
     dot = {"marker": "o", "ms": 3.0} if places.size == 1 else {}
     ax.plot(places, population, color=ORANGE, lw=1.2, ls=(0, (4, 2)), zorder=2.5, **dot)
     ax.plot(places, fitted, color=BLUE, lw=2.2, **dot)
     ax.scatter(
         x, own, s=9, color=INK, linewidths=0, zorder=3, alpha=max(0.25, thinned_alpha(max(rows.size, 100)))
     )
-    return bool(places.size < rows.size)
+    return held is None and bool(places.size < rows.size)
 
 
-def _above(figure: Any, title: str, *, means: bool) -> None:
+def _above(figure: Any, title: str, note: str, *, means: bool) -> None:
     """Put a title and the legend above the panels, in one row if there is room and else in two."""
     line, dashed, points = pyplot().Line2D, (0, (4, 2)), {"marker": "o", "ls": "", "ms": 3.0}
     handles = [
@@ -122,9 +128,9 @@ def _above(figure: Any, title: str, *, means: bool) -> None:
     ]
     labels = [f"population{', means' * means}", f"fitted{', means' * means}", "data"]
     needed = width_in_points(title, 11.0) + width_in_points("".join(labels), 8.5) + 110.0
-    figure.suptitle(
-        ("\n" if needed > 72.0 * figure.get_figwidth() else "") + title, x=0.01, ha="left", fontsize=11
-    )
+    begins = "\n" if needed > 72.0 * figure.get_figwidth() else ""
+    below = f"\n{textwrap.fill(note, max(30, int(12 * figure.get_figwidth())))}" if note else ""
+    figure.suptitle(f"{begins}{title}{below}", x=0.01, ha="left", fontsize=11)
     figure.legend(handles, labels, loc="outside upper right", ncols=3, fontsize=8.5, frameon=False)
 
 
@@ -133,7 +139,8 @@ def spaghetti(
 ) -> Any:
     """Draw the fitted line of every group over each other, with the population's mean; return the axes.
 
-    A group's line joins its fitted values, or their means where it has several rows at one x. The population's line is
+    A group's line joins its fitted values, or their means where it has several rows at one x; variables that vary
+    within groups are held at the group's mean or most frequent value, as the title says. The population's line is
     the mean of the fixed part over all rows with x moved and all other variables as in the data (Friedman's partial
     dependence), if x is a variable of the formula and no other variable goes along with it; otherwise it is the mean
     over the rows at each x.
@@ -162,10 +169,14 @@ def spaghetti(
     order = _by_mean(fit, block)
     shown = order[spread(order.size, lines)]
     ax = new_axes(ax, 6.0, 4.2)
+    held = held_lines(fit, at, along)
     opacity = float(np.clip(12.0 / np.sqrt(len(shown)) / 4.0, 0.08, 0.7))
     for level in shown:
         rows = np.flatnonzero(block.codes == level)
-        line = group_lines(along.values[rows], fit.fitted[rows], labels=bool(along.labels))
+        if held is None:
+            line = group_lines(along.values[rows], fit.fitted[rows], labels=bool(along.labels))
+        else:
+            line = held.line(rows)[:2]
         ax.plot(*line, color=BLUE, lw=0.9, alpha=opacity, marker="." if line[0].size == 1 else None)
     places, mean, others = population_line(fit, along)
     ax.plot(places, mean, color=ORANGE, lw=2.2, label="population")
@@ -173,17 +184,19 @@ def spaghetti(
     if along.labels:
         set_categories(ax, "x", along.labels)
     some = f"{block.levels:,}" if len(shown) == block.levels else f"{len(shown)} of {block.levels:,}"
-    notes = [f"population: mean over {', '.join(others)}"] if others else []
+    notes = [f"lines: {held.note}"] if held is not None else []
+    notes += [f"population: mean over {', '.join(others)}"] if others else []
     notes += [note for note in [zero_variance(fit, at)] if note]
     title = "\n".join([f"Fitted lines of {some} levels of {block.name}", *notes])
     return finish(ax, x=along.name, y=without_quotes(response_name(fit)), title=title)
 
 
 def _by_mean(fit: Fit, block: RandomBlock) -> IntArray:
-    """Return levels ordered by the mean of their fitted values."""
-    counts = np.maximum(np.bincount(block.codes, minlength=block.levels), 1)
+    """Return levels that have rows, ordered by the mean of their fitted values."""
+    counts = np.bincount(block.codes, minlength=block.levels)
     sums = np.bincount(block.codes, weights=fit.fitted, minlength=block.levels)
-    return np.argsort(sums / counts, kind="stable")
+    order = np.argsort(sums / np.maximum(counts, 1), kind="stable")
+    return np.asarray(order[counts[order] > 0])
 
 
 def _chosen_levels(fit: Fit, block: RandomBlock, groups: int | list[Any]) -> list[int]:
@@ -201,4 +214,8 @@ def _chosen_levels(fit: Fit, block: RandomBlock, groups: int | list[Any]) -> lis
         if str(label) not in known:
             hint = nearest(str(label), known)
             raise ModelError(f"{shown(label)} is not a level of {block.name!r}. {hint}".rstrip())
-    return [known[str(label)] for label in chosen]
+    levels = [known[str(label)] for label in chosen]
+    empty = [label for label, level in zip(chosen, levels, strict=True) if not np.any(block.codes == level)]
+    if empty:
+        raise ModelError(f"{shown(empty[0])} of {block.name!r} has no rows to show; choose levels with rows.")
+    return levels

@@ -7,11 +7,21 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from mixedfit.core.other_programs import Hinted
 from mixedfit.core.progress import Progress
 from mixedfit.estimation.fit import Fitted, fit_of
 from mixedfit.inference.profile.profile import Profile, profile
 
-from . import _caterpillar, _fitted_lines, _matrix_pattern, _profiles, _residuals, _shrinkage, _within_group
+from . import (
+    _caterpillar,
+    _fitted_lines,
+    _matrix_pattern,
+    _profiles,
+    _residuals,
+    _serial,
+    _shrinkage,
+    _within_group,
+)
 from .style import PARAMETER_AXES, whole_figure
 
 __all__ = ["Pictures"]
@@ -33,7 +43,7 @@ def _method(draw: Callable[Concatenate[Fitted, _P], _T]) -> Callable[Concatenate
     return method
 
 
-class Pictures:
+class Pictures(Hinted):
     """Pictures of one fit: ``fit.plot()`` draws an overview; the methods are functions of `mixedfit.plots`.
 
     Methods that draw on one axes take ``ax=`` and return it. ``fit.plot()``, `fitted_lines`, `qq_random_effects`,
@@ -55,6 +65,9 @@ class Pictures:
     qq_residuals = _method(_residuals.qq_residuals)
     qq_random_effects = _method(_residuals.qq_random_effects)
     within_group = _method(_within_group.within_group)
+    autocorrelation = _method(_serial.autocorrelation)
+    variogram = _method(_serial.variogram)
+    residual_correlation = _method(_serial.residual_correlation)
     matrix_pattern = _method(_matrix_pattern.matrix_pattern)
 
     @whole_figure(PARAMETER_AXES)

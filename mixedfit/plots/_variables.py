@@ -17,7 +17,18 @@ from mixedfit.design.recipe import NewRows, Recipe, Variable, usable
 from mixedfit.estimation.fit import Fit
 from mixedfit.prediction.rows import fixed_mean
 
-__all__ = ["held_frame", "held_value", "levels_of", "population_mean", "values_of", "variable_of"]
+__all__ = [
+    "CLOSE",
+    "fixed_part_of",
+    "goes_along",
+    "held_frame",
+    "held_value",
+    "in_offset",
+    "levels_of",
+    "population_mean",
+    "values_of",
+    "variable_of",
+]
 
 GRID = 257
 """Values, from the lowest to the highest, at which the columns of a numeric variable are computed."""
@@ -197,26 +208,30 @@ def population_mean(fit: Fit, name: str, at: Any) -> tuple[Array, tuple[str, ...
     (ndarray, shape (m,), tuple of str) or None
     """
     recipe = usable(fit.design.recipe)
-    in_offset = any(re.search(rf"(?<![\w.]){re.escape(name)}\b", str(part)) for part in recipe.parsed.offsets)
-    own = values_of(fit, name) if name in recipe.fixed_names and not in_offset else None
+    own = values_of(fit, name) if name in recipe.fixed_names and not in_offset(recipe, name) else None
     if own is None:
         return None
     read = {other: values_of(fit, other) for other in recipe.fixed_names if other != name}
-    if any(values is None or _goes_along(values, own) for values in read.values()):
+    if any(values is None or goes_along(values, own) for values in read.values()):
         return None
     others = pd.DataFrame(read, index=range(fit.design.n))
     rows, counts = _combinations(others, max(50, MOST_ROWS // len(at)))
     offset = 0.0 if fit.design.offset is None else fit.design.offset
-    here = _fixed(fit, others.loc[rows].assign(**{name: own.loc[rows]}))
+    here = fixed_part_of(fit, others.loc[rows].assign(**{name: own.loc[rows]}))
     if not np.allclose(here, (fit.fixed_part - offset)[rows], rtol=CLOSE, atol=CLOSE * fit.sigma):
         return None
     tall = others.loc[np.tile(rows, len(at))].reset_index(drop=True)
     tall[name] = pd.Series(list(at)).repeat(len(rows)).reset_index(drop=True)
-    means = _fixed(fit, tall).reshape(len(at), len(rows)) @ (counts / counts.sum())
+    means = fixed_part_of(fit, tall).reshape(len(at), len(rows)) @ (counts / counts.sum())
     return means + np.mean(offset), tuple(read)
 
 
-def _goes_along(other: pd.Series[Any], own: pd.Series[Any]) -> bool:
+def in_offset(recipe: Recipe, name: str) -> bool:
+    """Return whether a variable enters an offset of the formula."""
+    return any(re.search(rf"(?<![\w.]){re.escape(name)}\b", str(part)) for part in recipe.parsed.offsets)
+
+
+def goes_along(other: pd.Series[Any], own: pd.Series[Any]) -> bool:
     """Return whether a variable depends on another in the data.
 
     If either is a number, more than half of its variance is explained (R² of two numbers, adjusted R² of a number by
@@ -236,7 +251,7 @@ def _goes_along(other: pd.Series[Any], own: pd.Series[Any]) -> bool:
     return within / max(n - by.nunique(), 1) < 0.5 * float(number.var())
 
 
-def _fixed(fit: Fit, data: pd.DataFrame) -> Array:
+def fixed_part_of(fit: Fit, data: pd.DataFrame) -> Array:
     """Return Xβ̂ of rows."""
     X, many = usable(fit.design.recipe).fixed_rows(data if data.shape[1] else data.assign(**{" ": 0.0}))
     return fixed_mean(fit, NewRows(X, many, None, (), (), (), data.index))

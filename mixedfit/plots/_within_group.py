@@ -13,6 +13,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.design.design import Design, RandomBlock
 from mixedfit.design.recipe import Recipe, usable
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
+from mixedfit.estimation.known_support import refuse_known
 from mixedfit.estimation.residual_support import refuse_residual
 
 from ._text import level_word, set_categories
@@ -99,6 +100,9 @@ def implied_covariance(
     """
     fit = fit_of(results)
     refuse_residual(fit.design, "pictures of the covariance within groups are", "See fit.residual_cov().")
+    refuse_known(
+        fit.design, "pictures of the covariance within groups are", "Rows of different groups vary together."
+    )
     at = _block_with_slopes(fit, group)
     block = fit.design.blocks[at]
     if _is_one_column(fit.design, at):

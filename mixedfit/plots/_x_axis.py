@@ -16,7 +16,7 @@ from mixedfit.estimation.fit import Fit
 from ._text import level_word
 from ._variables import levels_of, population_mean, values_of, variable_of
 
-__all__ = ["Along", "group_lines", "horizontal", "means_at", "population_line"]
+__all__ = ["PLACES", "Along", "group_lines", "horizontal", "means_at", "population_line"]
 
 PLACES = 100
 """Largest number of vertices of a population's line along a number."""

@@ -193,7 +193,11 @@ class PredictionTarget:
             if self.new_levels == "marginal":
                 out += np.where(new, np.sum(own * own, axis=1), 0.0)
             if self.excluded_vary:
-                out += np.sum(rest * rest, axis=1) + np.where(new, 2.0 * np.sum(rest * own, axis=1), 0.0)
+                known = joint.fit.design.blocks[f].known
+                own_size = 1.0 if known is None else known.diagonal[rows.codes[f]]
+                out += own_size * np.sum(rest * rest, axis=1) + np.where(
+                    new, 2.0 * np.sum(rest * own, axis=1), 0.0
+                )
         return np.asarray(out)
 
 

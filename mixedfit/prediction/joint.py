@@ -23,7 +23,7 @@ from mixedfit.likelihood.dense_tail import DenseTail
 from .error_variance import JointCovariance, PredictionTarget
 from .predict import Predictor
 from .re_form import ReForm, included_effects
-from .rows import NewLevels, check_levels, rows_of, some_rows, without_label
+from .rows import NewLevels, check_levels, check_related, rows_of, some_rows, without_label
 
 __all__ = ["Effects", "blup_covariance", "blup_differences", "heritability", "prediction_covariance"]
 
@@ -151,6 +151,7 @@ def prediction_covariance(
     rows = rows_of(fit, newdata, included, offset=offset)
     _check_size(len(rows.X), "predictions")
     check_levels(fit, rows, included, new_levels)
+    check_related(fit, rows, new_levels)
     complete = ~np.asarray(np.isnan(rows.X).any(axis=1)) & ~without_label(rows, included)
     complete &= predictor.estimable(rows)
     for own, z in zip(included, rows.z, strict=True):
@@ -231,17 +232,26 @@ def heritability(fit: Fit, joint: JointCovariance, group: str, effect: str) -> p
     effects = Effects.of(fit, group, effect, None)
     place, m = effects.effects[0], effects.codes.size
     variance = float(fit.omega[effects.block][place, place])
+    prior, known = variance * np.eye(m), fit.design.blocks[effects.block].known
+    if known is not None:
+        prior = variance * known.values
     own = blup_covariance(fit, joint, effects)
-    own_mean = float(np.trace(own)) / m
-    between = (float(own.sum()) - m * own_mean) / (m * (m - 1))
-    difference = 2.0 * (own_mean - between)
-    known = variance > 0
+    difference, positive = _mean_difference(own), variance > 0
+    unreliable = float(np.mean(np.diag(own) / np.diag(prior))) if positive else 1.0
     return pd.Series(
         {
             "variance": variance,
             "mean_variance_of_difference": difference,
-            "cullis": 1.0 - difference / (2.0 * variance) if known else 0.0,
-            "mean_reliability": 1.0 - own_mean / variance if known else 0.0,
+            "cullis": 1.0 - difference / _mean_difference(prior) if positive else 0.0,
+            "mean_reliability": 1.0 - unreliable,
         },
         name=group,
     )
+
+
+def _mean_difference(covariance: Array) -> float:
+    """Return the mean variance of a difference of two effects."""
+    m = len(covariance)
+    own = float(np.trace(covariance)) / m
+    between = (float(covariance.sum()) - m * own) / (m * (m - 1))
+    return 2.0 * (own - between)

@@ -18,6 +18,7 @@ import pandas as pd
 from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.distributions import t_quantiles
 from mixedfit.core.errors import PredictionWarning, warn
+from mixedfit.core.format import count_noun
 from mixedfit.core.lazy import lazy
 from mixedfit.core.options import check_count, check_level, check_one_of
 from mixedfit.core.seeds import seed_sequence
@@ -33,7 +34,16 @@ from mixedfit.inference.kenward_roger import KenwardRoger, KenwardRogerResult, c
 
 from .error_variance import JointCovariance, PredictionTarget, estimation_variance, satterthwaite_df
 from .re_form import ReForm, included_effects
-from .rows import NewLevels, check_levels, fixed_mean, residual_variance, rows_of, some_rows, without_label
+from .rows import (
+    NewLevels,
+    check_levels,
+    check_related,
+    fixed_mean,
+    residual_variance,
+    rows_of,
+    some_rows,
+    without_label,
+)
 from .simulate import simulate_rows
 
 __all__ = ["Interval", "PredictionDdf", "Predictor"]
@@ -101,6 +111,7 @@ class Predictor:
         spread = interval == "prediction" and new_levels != "population"
         rows = rows_of(self.fit, newdata, included, offset=offset, every_effect=spread)
         mean, complete = self._mean(rows, included, new_levels)
+        check_related(self.fit, rows, new_levels)
         if not se and interval is None:
             return pd.Series(mean, index=rows.index, name="mean")
         target = PredictionTarget(some_rows(rows, complete), included, new_levels)
@@ -209,8 +220,8 @@ class Predictor:
         lost = known & ~self.estimable(rows)
         if lost.any():
             warn(
-                f"{int(lost.sum())} of {mean.size} rows are not predicted (NaN): columns of X were dropped because "
-                "others span them, and the data do not determine the mean of these rows.",
+                f"no prediction (NaN) for {int(lost.sum())} of {count_noun(mean.size, 'row')}: columns of X were "
+                "dropped because others span them, and the data do not determine the mean of these rows.",
                 PredictionWarning,
             )
             mean[lost] = np.nan

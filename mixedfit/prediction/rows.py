@@ -21,6 +21,7 @@ from mixedfit.estimation.whitening import Whitened
 __all__ = [
     "NewLevels",
     "check_levels",
+    "check_related",
     "check_types",
     "fixed_mean",
     "further_offset",
@@ -76,7 +77,10 @@ def rows_of(
             labels=(),
             index=design.index,
         )
-    own = [f for f, effects in enumerate(included) if effects.any()]
+    related = [
+        every_effect and block.known is not None for block in design.blocks
+    ]  # variances differ by level
+    own = [f for f, effects in enumerate(included) if effects.any() or related[f]]
     given = further_offset(design, newdata, offset)
     return usable(design.recipe).rows(
         newdata, levels_of=own, effects_of=None if every_effect else own, offset=given
@@ -154,6 +158,8 @@ def check_levels(fit: Fit, rows: NewRows, included: Sequence[BoolArray], new_lev
         if not own.any():
             continue
         unseen = [label for label in pd.unique(labels[codes < 0]).tolist() if label is not None]
+        if unseen and block.known is not None:
+            raise _unrelated(block.name, unseen, block.grouping.levels)
         if unseen:
             raise _unseen(block.name, unseen, block.grouping.levels)
 
@@ -165,6 +171,27 @@ def _unseen(name: str, unseen: Sequence[Any], known: pd.Index[Any]) -> DataError
         f"{_new_levels(name, unseen)}. Take new_levels='marginal' to predict for a group "
         "drawn at random, with its variance in the errors, 'population' to set its random effects to 0, or leave "
         "these rows out."
+    )
+
+
+def check_related(fit: Fit, rows: NewRows, new_levels: NewLevels) -> None:
+    """Raise `DataError` for new levels of factors with known relationships, unless `new_levels` is "population"."""
+    if new_levels == "population":
+        return
+    for block, labels, codes in zip(fit.design.blocks, rows.labels, rows.codes, strict=False):
+        if block.known is not None:
+            unseen = [label for label in pd.unique(labels[codes < 0]).tolist() if label is not None]
+            if unseen:
+                raise _unrelated(block.name, unseen, block.grouping.levels)
+
+
+def _unrelated(name: str, unseen: Sequence[Any], known: pd.Index[Any]) -> DataError:
+    """Return the error for new levels of a factor with known relationships."""
+    check_types(name, unseen, known)
+    return DataError(
+        f"{_new_levels(name, unseen)}, and their relationships to its levels are not known. Fit the model with a "
+        "matrix that has them: levels without rows are predicted. new_levels='population' sets their random effects "
+        "to 0."
     )
 
 

@@ -14,7 +14,15 @@ from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.simulate import colour_of
 
 from .forecast import colour_of_rows
-from .rows import NewLevels, check_levels, fixed_mean, residual_variance, rows_of, without_label
+from .rows import (
+    NewLevels,
+    check_levels,
+    check_related,
+    fixed_mean,
+    residual_variance,
+    rows_of,
+    without_label,
+)
 
 __all__ = ["simulate_rows"]
 
@@ -49,6 +57,7 @@ def simulate_rows(
     every = [np.ones(block.k, dtype=bool) for block in blocks]
     rows = rows_of(fit, newdata, every, offset=offset)
     check_levels(fit, rows, included, new_levels)
+    check_related(fit, rows, new_levels)
     scale = np.sqrt(np.nan_to_num(residual_variance(fit, newdata, weights, len(rows.X))))  # 0 at weight 0
     colour = colour_of(fit) if newdata is None else colour_of_rows(fit, newdata, len(rows.X))
     if fit.residual is not None and newdata is None:  # the colour has the multipliers
@@ -61,11 +70,14 @@ def simulate_rows(
         out[r] = mean
         for f, (codes, levels) in enumerate(groups):
             b = fit.sigma * rng.standard_normal((levels, blocks[f].k)) @ fit.lam[f].T
+            known = blocks[f].known
+            if known is not None:
+                b[: len(known)] = known.root_times(b[: len(known)])
             if included[f].any():
-                known = len(fit.modes[f])
-                b[:known, included[f]] = fit.modes[f][:, included[f]]
+                seen = len(fit.modes[f])
+                b[:seen, included[f]] = fit.modes[f][:, included[f]]
                 if new_levels == "population":
-                    b[known:, included[f]] = 0.0
+                    b[seen:, included[f]] = 0.0
             out[r] += np.einsum("ik,ik->i", rows.z[f], b[codes])
         noise = rng.standard_normal((1, len(rows.X)))
         out[r] += scale * (noise if colour is None else colour(noise))[0]

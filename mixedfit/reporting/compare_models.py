@@ -12,7 +12,9 @@ import pandas as pd
 from mixedfit.core.errors import ModelError
 from mixedfit.core.format import decimals_of_error, decimals_of_size, text_columns
 from mixedfit.core.notebook import NotebookTable
+from mixedfit.core.other_programs import hinted
 from mixedfit.core.tables import Table
+from mixedfit.design.same_rows import first_difference
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.parameters import parameters_of, values_of
 from mixedfit.estimation.tables import coefficients, standard_errors
@@ -113,6 +115,7 @@ def _formatted(name: str, values: list[float]) -> list[str]:
     return ["" if not np.isfinite(v) else f"{v:.{decimals}f}" for v in values]
 
 
+@hinted
 def compare_models(
     models: Iterable[Fitted] | Mapping[str, Fitted], *, names: Iterable[str] | None = None
 ) -> ModelComparison:
@@ -220,9 +223,10 @@ def _warnings(fits: list[Fit], heads: list[str]) -> tuple[str, ...]:
     """Return notes on comparisons that are not valid, and on singular fits."""
     first = fits[0]
     invalid = "their likelihoods and criteria cannot be compared."
-    if any(fit.nobs != first.nobs or not fit.design.index.equals(first.design.index) for fit in fits):
+    differ = first_difference([fit.design for fit in fits])
+    if differ == "rows" or any(fit.nobs != first.nobs for fit in fits):
         notes = [f"The models were fitted to different rows: {invalid}"]
-    elif any(not np.array_equal(fit.response, first.response) for fit in fits):
+    elif differ == "response":
         notes = [f"The models have different responses: {invalid}"]
     elif len({fit.reml for fit in fits}) > 1:
         notes = ["Criteria of REML and ML fits cannot be compared with each other."]

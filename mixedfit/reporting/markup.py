@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mixedfit.core.notebook import html_table, minus
+from mixedfit.core.other_programs import hinted
 from mixedfit.core.tables import Table, tables_of
 
 __all__ = ["to_html", "to_latex", "to_markdown"]
@@ -54,6 +55,7 @@ def _latex_text(text: str) -> str:
     return "".join(_LATEX.get(letter, letter) for letter in minus(flat))
 
 
+@hinted
 def to_latex(what: Any, *, caption: str | None = None, label: str = "") -> str:
     r"""Return the tables of a result as LaTeX, for the package booktabs.
 
@@ -124,6 +126,7 @@ def _markdown_text(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
 
 
+@hinted
 def to_markdown(what: Any, *, caption: str | None = None) -> str:
     """Return the tables of a result as Markdown, with aligned columns.
 
@@ -180,6 +183,7 @@ def _markdown(table: Table, caption: str) -> str:
 # -- HTML ------------------------------------------------------------------------------------------
 
 
+@hinted
 def to_html(what: Any, *, caption: str | None = None) -> str:
     """Return the tables of a result as HTML, with captions, and header scopes for screen readers.
 

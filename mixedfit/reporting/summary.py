@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.format import (
+    TABLE_WIDTH,
     abbreviate,
     coefficient_columns,
+    count_noun,
     format_numbers,
     format_p_value,
     text_columns,
@@ -23,11 +25,11 @@ from mixedfit.core.format import (
 from mixedfit.core.notebook import NotebookTable, html_table
 from mixedfit.core.tables import Table
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.residual_quantiles import residual_quartiles
 from mixedfit.estimation.residual_words import residual_lines, residual_table
 from mixedfit.estimation.tables import (
     coefficient_covariance,
     coefficients,
-    scaled_residuals,
     standard_errors,
     variance_table,
 )
@@ -172,7 +174,7 @@ def summarise(fit: Fit, *, correlation: bool = False, ddf: Ddf | Literal["none"]
         kind += " with a residual structure" if fit.ngroups else " by generalised least squares"
     how = "REML" if fit.reml else "maximum likelihood"
     fixed, method = _coefficients(fit, ddf)
-    residuals = np.quantile(scaled_residuals(fit).to_numpy(), [0, 0.25, 0.5, 0.75, 1])
+    residuals = residual_quartiles(fit)
     return Summary(
         title=f"{kind} fit by {how}",
         formula=fit.formula,
@@ -224,7 +226,8 @@ def _criteria(fit: Fit) -> dict[str, float]:
 
 
 def _correlation(fit: Fit) -> pd.DataFrame:
-    covariance = coefficient_covariance(fit)
+    kept = fit.kept.astype(bool)
+    covariance = coefficient_covariance(fit).loc[kept, kept]
     errors = np.sqrt(np.diag(covariance))
     values = covariance.to_numpy() / np.outer(errors, errors)
     return pd.DataFrame(values, index=covariance.index, columns=covariance.columns)
@@ -233,15 +236,22 @@ def _correlation(fit: Fit) -> pd.DataFrame:
 def _notes(fit: Fit) -> tuple[str, ...]:
     notes = []
     if fit.design.dropped:
-        notes.append(f"{fit.design.dropped} rows dropped for missing values.")
+        notes.append(f"{count_noun(fit.design.dropped, 'row')} dropped for missing values.")
     zero = fit.design.n - fit.cross.n
     if zero:
-        notes.append(f"{zero} rows have weight 0 and are not used.")
+        notes.append(f"{count_noun(zero, 'row')} of weight 0 not used.")
     dropped = [str(name) for name, value in coefficients(fit).items() if not np.isfinite(value)]
     if dropped:
         notes.append(f"Linearly dependent columns of the fixed effects, dropped: {', '.join(dropped)}.")
     if fit.held_sigma is not None:
         notes.append(f"Residual standard deviation held at {fit.held_sigma:g}.")
+    for block in fit.design.blocks:
+        if block.known is not None:
+            used = np.unique(block.codes[fit.design.counted]).size
+            notes.append(
+                f"{block.name}: {block.levels} levels with a known relationship matrix A, {used} of them with rows; "
+                "the variances are those of a level with A_jj = 1."
+            )
     return tuple(notes)
 
 
@@ -259,12 +269,9 @@ def _text_lines(s: Summary) -> list[str]:
         shared = format_numbers([round(v, 1) for k, v in s.criteria.items() if k != "df.resid"], 7)
         texts = [*(t.strip() for t in shared), str(int(s.criteria["df.resid"]))]
         lines += [*text_columns(list(s.criteria), [[t] for t in texts]), ""]
-    quantiles = format_numbers(zap_small(s.residuals.tolist(), 5), 4)
-    lines += [
-        "Scaled residuals:",
-        *text_columns(list(s.residuals.index), [[t.strip()] for t in quantiles]),
-        "",
-    ]
+    if quantiles := _quantiles(s):
+        columns = text_columns(list(s.residuals.index), [[t.strip()] for t in quantiles])
+        lines += ["Scaled residuals:", *columns, ""]
     lines += ["Random effects:", *_random_lines(s), *_residual_lines(s)]
     groups = "; ".join(f"{name}, {count}" for name, count in s.ngroups.items())
     lines += [f"Number of obs: {s.nobs}" + (f", groups:  {groups}" if groups else ""), ""]
@@ -382,7 +389,21 @@ def _correlation_lines(correlation: pd.DataFrame) -> list[str]:
     (table,) = _correlation_table(correlation)
     names, *columns = ([*column] for column in zip(*table.rows, strict=True))
     rows = [abbreviate(name, 11) for name in names]
-    return text_columns([abbreviate(head, 6) for head in table.heads], [rows, *columns], left=1)
+    heads = [abbreviate(head, 6) for head in table.heads]
+    fit = max(1, (TABLE_WIDTH - max(map(len, rows))) // 7)  # columns of at most six characters and a blank
+    lines: list[str] = []
+    for first in range(1, len(heads), fit):
+        here = slice(first, first + fit)
+        start = first - 1  # rows above have no entry in these columns
+        part = [column[start:] for column in (rows, *columns[first - 1 : first - 1 + fit])]
+        lines += text_columns([heads[0], *heads[here]], part, left=1)
+    return lines
+
+
+def _quantiles(s: Summary) -> list[str]:
+    """Return the quantiles of the scaled residuals as text; none if the rows are not known."""
+    values = s.residuals.tolist()
+    return [] if np.isnan(values).all() else format_numbers(zap_small(values, 5), 4)
 
 
 def _html(s: Summary) -> str:
@@ -390,9 +411,9 @@ def _html(s: Summary) -> str:
     criteria = ", ".join(f"{name} {_one_decimal(value)}" for name, value in s.criteria.items())
     groups = "; ".join(f"{name}: {count}" for name, count in s.ngroups.items())
     size = f"{s.nobs} rows, {groups}" if groups else f"{s.nobs} rows"
-    quantiles = format_numbers(zap_small(s.residuals.tolist(), 5), 4)
+    quantiles = tuple(_quantiles(s))
     tables = [
-        Table("Scaled residuals", tuple(s.residuals.index), (tuple(quantiles),), 0),
+        *([Table("Scaled residuals", tuple(s.residuals.index), (quantiles,), 0)] if quantiles else []),
         _fixed_table(s.coefficients[:LONG_TABLE], s.ddf),
         _random_table(s.varcorr),
         *_residual_table(s),

@@ -5,6 +5,7 @@ Columns have the names of broom.mixed, with dots, so that tables of both program
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -14,19 +15,26 @@ from scipy.special import ndtri
 from mixedfit.core.distributions import t_quantile
 from mixedfit.core.errors import DataError, ModelError, nearest
 from mixedfit.core.options import check_level, check_one_of
+from mixedfit.core.printed_frame import PrintedFrame
 from mixedfit.covariance import ScaledCorrelation
 from mixedfit.design.frames import as_frame, column_names
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import variance_parameters
 from mixedfit.estimation.residual_words import residual_table
-from mixedfit.estimation.tables import group_coefficients, response_name, structure_rows, variance_table
+from mixedfit.estimation.tables import (
+    group_coefficients,
+    response_name,
+    scaled_residuals_of,
+    structure_rows,
+    variance_table,
+)
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.profile.profile import profile
 from mixedfit.inference.wald import wald_intervals
 
-__all__ = ["EFFECTS", "Effects", "Scale", "augment", "glance", "rows_of", "tidy"]
+__all__ = ["EFFECTS", "Effects", "Scale", "augment", "augment_batches", "glance", "rows_of", "tidy"]
 
 Effects = Literal["fixed", "ran_pars", "ran_vals", "ran_coefs"]
 
@@ -94,7 +102,7 @@ def _stacked(tables: list[pd.DataFrame]) -> pd.DataFrame:
         values = [table[name].tolist() if name in table else [missing] * len(table) for table in tables]
         flat = [value for part in values for value in part]
         out[name] = pd.Series(flat, dtype=object if text else float)
-    return pd.DataFrame(out)
+    return PrintedFrame(out)
 
 
 def _fixed(fit: Fit, level: float | None, method: str, ddf: Ddf | Literal["none"] | None) -> pd.DataFrame:
@@ -247,7 +255,7 @@ def glance(fit: Fit) -> pd.DataFrame:
         **criterion,
         "df.residual": fit.df_resid,
     }
-    return pd.DataFrame([row])
+    return PrintedFrame([row])
 
 
 def augment(fit: Fit, data: object = None) -> pd.DataFrame:
@@ -268,6 +276,26 @@ def augment(fit: Fit, data: object = None) -> pd.DataFrame:
     for name in own:
         table[name] = own[name].to_numpy()
     return table
+
+
+def augment_batches(fit: Fit) -> Iterator[pd.DataFrame]:
+    """Yield a table of the rows of each batch; see `MixedResults.augment_batches`."""
+    absent = fit.design.absent
+    if absent is not None and absent.read is None:
+        raise ModelError(absent.refusal)
+    batches = [fit.design] if absent is None or absent.read is None else absent.read()
+    for rows in batches:
+        fitted, observed = fit.fitted_of(rows), rows.observed
+        table = pd.DataFrame({response_name(fit): observed}, index=rows.index)
+        for block in rows.blocks:
+            own = pd.Categorical.from_codes(block.codes, categories=block.grouping.levels)
+            table[block.name] = pd.Series(own, index=rows.index)
+        table[".fitted"] = fitted
+        table[".resid"] = observed - fitted
+        table[".fixed"] = fit.fixed_part_of(rows)
+        table[".scaled"] = scaled_residuals_of(fit, rows)
+        table[".weights"] = np.ones(rows.n) if rows.weights is None else rows.weights
+        yield table
 
 
 def _row_columns(fit: Fit) -> pd.DataFrame:

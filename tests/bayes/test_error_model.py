@@ -388,3 +388,41 @@ def test_missing_group_must_be_refused_where_a_residual_needs_it() -> None:
         posterior.predict({"g": ["a", None]}, seed=1)
     with pytest.raises(mf.DataError, match="no column 'g'"):
         posterior.predict({"x": [1.0]}, seed=1)
+
+
+# -- VarIdent ------------------------------------------------------------------------------------------------------
+
+
+def arms() -> pd.DataFrame:
+    """Return 3 × 80 rows with SDs 1, 2 and 0.5."""
+    rng = np.random.default_rng(8)
+    arm = np.repeat(["a", "b", "c"], 80)
+    sd = np.repeat([1.0, 2.0, 0.5], 80)
+    return pd.DataFrame({"arm": arm, "x": rng.normal(size=240), "y": 3 + sd * rng.normal(size=240)})
+
+
+def test_var_ident_must_be_sampled_as_sigma_by_level() -> None:
+    model = mf.lmm("y ~ x", arms(), residual=mf.residuals.VarIdent("arm"))
+    posterior = model.gibbs(draws=2000, seed=1)
+    same = mf.lmm("y ~ x", arms()).gibbs(draws=2000, seed=1, sigma="by:arm")
+    np.testing.assert_array_equal(posterior["sigma[b]"], same["sigma[b]"])
+    fit = model.fit()
+    ratio = np.median(posterior["sigma[b]"] / posterior["sigma[a]"])
+    expected, se = (
+        fit.residual_params.estimate["ratio(b)"],
+        np.sqrt(2 / 160) * 2,
+    )  # SE of a ratio of SDs of 80 rows each
+    assert abs(ratio - expected) < 0.3 * se
+    np.testing.assert_allclose(posterior["x"].std(), fit.bse["x"], rtol=0.15)
+    assert model.prior_predictive(draws=5, seed=1).replicate(5, seed=2).shape == (5, 240)
+
+
+def test_structures_that_are_not_sampled_must_be_refused_in_words() -> None:
+    frame = arms().assign(t=np.tile(np.arange(80), 3))
+    series = mf.lmm("y ~ x", frame, residual=mf.residuals.AR1("t", "arm") * mf.residuals.VarIdent("arm"))
+    with pytest.raises(mf.ModelError, match="VarIdent, an SD for each level of a column, is sampled"):
+        series.gibbs()
+    with pytest.raises(mf.ModelError, match="prior predictive draws are not available yet"):
+        series.prior_predictive()
+    with pytest.raises(mf.ModelError, match="an SD for each level already"):
+        mf.lmm("y ~ x", frame, residual=mf.residuals.VarIdent("arm")).gibbs(sigma="by:arm")

@@ -14,6 +14,8 @@ from scipy import stats
 
 import mixedfit as mf
 from mixedfit.inference.bootstrap.intervals import INTERVALS, acceleration_of, monte_carlo_error
+from mixedfit.inference.bootstrap.replicates import Replicates, refit_one
+from mixedfit.inference.bootstrap.sources import ParametricSource
 
 # -- intervals -----------------------------------------------------------------------------------------
 
@@ -143,7 +145,9 @@ def test_statistic_that_raises_must_be_nan_there_and_lose_nothing_else(n_jobs: i
     pd.testing.assert_frame_equal(drawn.replicates[parameters], plain.replicates[parameters])
     pd.testing.assert_frame_equal(drawn.conf_int().loc[parameters], plain.conf_int().loc[parameters])
     assert drawn.undefined == {"the statistic raised KeyError: 'nothing'": 1}
-    assert "1 × the statistic raised KeyError: 'nothing': left out for the statistic alone" in str(drawn)
+    assert "1 × the statistic raised KeyError: 'nothing': left out for the statistic alone" in " ".join(
+        str(drawn).split()
+    )
 
 
 @pytest.mark.parametrize("numbers", ["one", "array", "series"])
@@ -203,6 +207,22 @@ def test_interrupt_must_keep_what_was_done(n_jobs: int) -> None:
     assert 29 <= drawn.n < 200
     pd.testing.assert_frame_equal(drawn.replicates.iloc[:, :6], whole.replicates.loc[drawn.replicates.index])
     assert f"Stopped after {drawn.n} of 200" in str(drawn)
+
+
+def test_refit_must_be_left_between_evaluations_when_the_run_is_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An evaluation takes seconds in large models, and a refit many of them. The rival finishes the refit."""
+    monkeypatch.setattr("mixedfit.estimation.search.searchable_model", lambda _: None)  # as in large models
+    fit = FITS["slopes"]()._fit
+    sample = ParametricSource(fit).draw(np.random.default_rng(1), 1)
+    for after in (1, 2, 500):
+        asked = iter(range(1, 1000))
+        out = Replicates.empty(1, fit, 0)
+        refit_one(fit, sample, 0, 0, out, stop=lambda asked=asked, after=after: next(asked) >= after)
+        assert out.done().size == (after == 500)
+        assert not out.reasons
+        assert next(asked) == after + 1 or after == 500
 
 
 def test_groups_that_determine_too_little_must_count_as_failed() -> None:

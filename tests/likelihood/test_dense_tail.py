@@ -150,6 +150,16 @@ def test_value_gradient_and_curvature_must_take_one_matrix_when_the_tail_is_larg
     assert (peak < 1.25 * one, left < 0.1 * one) == (True, True)
 
 
+def test_large_point_may_be_discarded_twice() -> None:
+    """A trust region comes back to its best point, of which the matrices are gone."""
+    cross, structures = crossed(300)
+    point = Criterion(cross, structures, True)(np.array([0.8, 0.5, 0.1, 0.4]))
+    assert point.tail.size > dense_tail.LARGE_TAIL
+    point.discard()
+    point.discard()
+    assert np.isfinite(point.gradient).all()
+
+
 def test_paged_zeros_must_be_writable_zeros_in_rows() -> None:
     side = int(np.sqrt(PAGED / 8)) + 1
     zeros = paged_zeros((side, side))

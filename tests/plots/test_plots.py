@@ -42,6 +42,12 @@ def crossed() -> mf.MixedResults:
     return mf.lmm("diameter ~ 1 + (1 | plate) + (1 | sample)", mf.load_dataset("Penicillin")).fit()
 
 
+@lru_cache
+def series() -> mf.MixedResults:
+    data = mf.load_dataset("sleepstudy")
+    return mf.lmm("Reaction ~ Days", data, residual=mf.residuals.AR1("Days", "Subject")).fit()
+
+
 def least_squares(results: mf.MixedResults) -> pd.DataFrame:
     """Per-subject straight lines, by numpy's polynomial fits."""
     data = mf.load_dataset("sleepstudy")
@@ -63,6 +69,9 @@ ON_AXES = {
     "residuals_fitted": lambda ax: plots.residuals_fitted(slopes(), ax=ax),
     "scale_location": lambda ax: plots.scale_location(slopes(), ax=ax),
     "qq_residuals": lambda ax: plots.qq_residuals(slopes(), ax=ax),
+    "autocorrelation": lambda ax: plots.autocorrelation(slopes(), ax=ax),
+    "variogram": lambda ax: plots.variogram(series(), ax=ax),
+    "residual_correlation": lambda ax: plots.residual_correlation(series(), ax=ax),
     "within_group_correlation": lambda ax: plots.within_group_correlation(slopes(), ax=ax),
     "influence": lambda ax: plots.influence(
         pd.DataFrame({"cooks_distance": [0.1, 2.0]}, index=["a", "b"]), ax=ax
@@ -425,3 +434,65 @@ def test_method_must_have_the_signature_and_docstring_of_its_function(name: str)
     assert documented[0] == function.__doc__.splitlines()[0]
     assert not any(line.startswith("results :") for line in documented)
     assert all(any(line.lstrip().startswith((k, "group, effect")) for line in documented) for k in own)
+
+
+# -- dependence of residuals ---------------------------------------------------------------------------------------
+
+
+def test_autocorrelation_must_be_drawn_with_its_limits() -> None:
+    ax = plots.autocorrelation(series(), "scaled", lags=5, level=0.9)
+    table = series().diagnostics.autocorrelation("scaled", lags=5, level=0.9)
+    np.testing.assert_allclose(ax.lines[-1].get_xydata(), table["autocorrelation"].reset_index())
+    band = ax.collections[0].get_paths()[0].vertices
+    assert band[:, 1].max() == pytest.approx(table["limit"].max())
+    assert ax.get_legend().get_texts()[0].get_text().startswith("90% limits")
+    assert ax.get_xlabel() == "lag of Days"
+
+
+def test_variogram_must_show_classes_and_the_fitted_curve() -> None:
+    ax = plots.variogram(series())
+    table = series().diagnostics.variogram()
+    np.testing.assert_allclose(ax.collections[0].get_offsets(), table[["distance", "semivariance"]])
+    x, y = ax.lines[-1].get_data()
+    np.testing.assert_allclose(y, 1 - series().residual_params["estimate"]["phi"] ** x)
+    assert ax.get_xlabel() == "difference of Days"
+    flat = plots.variogram(series(), "normalised").lines[-1].get_ydata()
+    np.testing.assert_array_equal(flat, 1.0)
+
+
+def test_residual_correlation_must_be_the_matrix_of_a_group_with_its_times() -> None:
+    ax = plots.residual_correlation(series(), "309")
+    matrix = series().residual_cov("309").to_numpy()
+    np.testing.assert_allclose(ax.images[0].get_array(), matrix / matrix[0, 0])
+    assert [t.get_text() for t in ax.get_yticklabels()] == [str(day) for day in range(10)]
+    assert ax.texts[1].get_text() == f"{matrix[0, 1] / matrix[0, 0]:.2f}"
+    assert ax.get_title("left") == "Residual correlation of Subject 309"
+    covariance = plots.residual_correlation(series(), what="covariance").images[0]
+    np.testing.assert_allclose(covariance.get_array(), series().residual_cov())
+
+
+def test_residual_correlation_must_be_refused_where_there_is_none() -> None:
+    data = mf.load_dataset("sleepstudy")
+    alone = mf.lmm("Reaction ~ Days", data, residual=mf.residuals.VarIdent("Subject")).fit()
+    for fit in (slopes(), alone):
+        with pytest.raises(mf.ModelError, match="no residual correlation"):
+            plots.residual_correlation(fit)
+    with pytest.raises(mf.ModelError, match="expected 'correlation' or 'covariance'"):
+        plots.residual_correlation(series(), what="cov")
+    with pytest.raises(mf.ModelError, match="is not a group"):
+        plots.residual_correlation(series(), "999")
+
+
+def test_visits_and_large_groups_must_have_labels_that_can_be_read() -> None:
+    data = mf.load_dataset("Orthodont").assign(
+        visit=lambda d: "age " + d["age"].astype(int).astype(str).str.zfill(2)
+    )
+    fit = mf.lmm("distance ~ 1", data, residual=mf.residuals.Unstructured("visit", "Subject")).fit()
+    ax = plots.residual_correlation(fit)
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["age 08", "age 10", "age 12", "age 14"]
+    assert plots.variogram(fit).get_xlabel() == "visits apart"
+    long = pd.DataFrame({"t": range(100), "y": np.random.default_rng(1).normal(size=100)})
+    ax = plots.residual_correlation(mf.lmm("y ~ 1", long, residual=mf.residuals.AR1("t")).fit())
+    assert not ax.texts
+    assert sum(t.get_text() != "" for t in ax.get_yticklabels()) == 34
+    assert ax.get_title("left") == "Residual correlation"

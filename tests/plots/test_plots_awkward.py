@@ -242,7 +242,7 @@ def test_population_must_be_averaged_over_other_variables_at_each_x() -> None:
         assert value == pytest.approx(moved, rel=1e-6)
 
 
-def test_population_must_follow_the_rows_where_another_variable_goes_along_with_x() -> None:
+def test_population_must_follow_the_rows_where_another_variablegoes_along_with_x() -> None:
     """temp and temperature are one thing: moving one without the other makes a flat line."""
     data = mf.load_dataset("cake")
     fit = fitted("angle ~ recipe * temperature + (1 + temp | recipe:replicate)", data)
@@ -267,14 +267,14 @@ def test_population_must_follow_the_rows_where_another_variable_goes_along_with_
     ],
 )
 def test_variables_must_be_told_that_go_along(other: Any, along: bool) -> None:
-    from mixedfit.plots._variables import _goes_along
+    from mixedfit.plots._variables import goes_along
 
     own = pd.Series(np.tile(np.arange(6.0), 10))
-    assert _goes_along(pd.Series(other * 10), own) == along
+    assert goes_along(pd.Series(other * 10), own) == along
     label = own.astype(str).astype("category")
-    assert _goes_along(pd.Series(other * 10), label)
-    assert not _goes_along(pd.Series(np.repeat(other, 10)), label)
-    assert not _goes_along(pd.Series(["no"] * 59 + ["yes"]), label)
+    assert goes_along(pd.Series(other * 10), label)
+    assert not goes_along(pd.Series(np.repeat(other, 10)), label)
+    assert not goes_along(pd.Series(["no"] * 59 + ["yes"]), label)
 
 
 def test_population_must_count_an_offset() -> None:
@@ -301,8 +301,32 @@ def test_lines_must_be_smooth_where_another_covariate_goes_up_and_down() -> None
     data["g"] = np.arange(400) // 100
     data["y"] = data["x"] + 10 * data["c"] + data["g"] + rng.normal(size=400)
     ax = fitted("y ~ x + c + (1 | g)", data).plot.fitted_lines().axes[0]
-    assert ax.lines[0].get_xdata().size <= 20
+    for line in ax.lines[:2]:
+        slopes = np.diff(line.get_ydata()) / np.diff(line.get_xdata())
+        assert np.ptp(slopes) < 1e-6
     assert ax.figure.get_supxlabel() == "x"
+    assert "c at the mean of each level" in ax.figure.get_suptitle()
+
+
+def test_lines_must_be_predictions_with_the_other_variables_held_in_each_group() -> None:
+    """The rival holds them at their means over all rows."""
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"x": rng.uniform(0, 10, 240), "g": np.arange(240) // 40, "h": np.arange(240) % 8})
+    data["c"] = rng.normal(size=240) + data["g"]
+    data["f"] = rng.choice(["u", "u", "v"], 240)
+    data["y"] = data["x"] * (1 + 0.2 * data["g"]) + 3 * data["c"] + (data["f"] == "v") + rng.normal(size=240)
+    fit = fitted("y ~ x * f + c + (x | g) + (1 | h)", data)
+    ax = fit.plot.spaghetti("x", "g")
+    assert "c at the mean and f at the most frequent value of each level" in ax.get_title("left").replace(
+        "\n", " "
+    )
+    lines = {line.get_xdata()[0]: line for line in ax.lines[:-1]}
+    others = fit.random_effects["h"]["(Intercept)"]
+    for level, rows in data.groupby("g"):
+        line = lines[rows["x"].min()]
+        new = {"x": line.get_xdata(), "c": rows["c"].mean(), "f": rows["f"].mode()[0], "g": level}
+        expected = fit.predict(pd.DataFrame(new), re_form="~ (x | g)") + others.loc[rows["h"]].mean()
+        np.testing.assert_allclose(line.get_ydata(), expected)
 
 
 @pytest.mark.parametrize(
@@ -651,3 +675,19 @@ def test_influence_must_be_drawn_without_names() -> None:
 def test_axes_that_cannot_be_used_must_be_refused_in_words(draw: Any, words: str) -> None:
     with pytest.raises(mf.ModelError, match=words):
         draw()
+
+
+def test_levels_without_rows_must_be_left_out_of_fitted_lines() -> None:
+    """Ancestors in a pedigree have BLUPs, but no rows."""
+    pedigree = {"animal": ["c", "d", "e", "f"], "sire": ["a", "a", "c", "c"], "dam": ["b", "b", "", "d"]}
+    known = mf.Known.from_pedigree(pedigree)
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"animal": list("cdef") * 5, "x": rng.normal(size=20)})
+    frame["y"] = (
+        frame["x"] + frame["animal"].map({"c": 0.0, "d": 1.0, "e": 2.0, "f": 1.0}) + rng.normal(size=20)
+    )
+    fit = mf.lmm("y ~ x + (1 | animal)", frame, known={"animal": known}).fit()
+    assert len(fit.plot.fitted_lines().axes) == 4
+    fit.plot.caterpillar()
+    with pytest.raises(mf.ModelError, match="'a' of 'animal' has no rows"):
+        fit.plot.fitted_lines(groups=["a"])

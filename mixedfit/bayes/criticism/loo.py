@@ -13,7 +13,7 @@ import pandas as pd
 
 from mixedfit.bayes.draws.convergence import ess_mean
 from mixedfit.bayes.draws.record import PosteriorDraws, factor_position
-from mixedfit.bayes.draws.row_density import observed_response, pieces, row_log_density
+from mixedfit.bayes.draws.row_density import pieces, row_log_density
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, SamplingWarning, shown, warn
 from mixedfit.core.linalg import blas_threads
@@ -90,7 +90,7 @@ def expected_density(
         pd.Series(khat, index=index, name="pareto_k"),
         float("nan"),
         draws,
-        observed_response(posterior.design),
+        posterior.design.observed,
         tuple(index[refitted]),
     )
     if method == "loo" and not out.high.size:

@@ -11,7 +11,6 @@ import pandas as pd
 
 from mixedfit.bayes.draws.record import PosteriorDraws, factor_position
 from mixedfit.bayes.draws.row_density import (
-    observed_response,
     pieces,
     residual_draws,
     row_means,
@@ -246,7 +245,7 @@ def check(
     """Return a predictive check; see `Posterior.check`."""
     design = posterior.design
     statistics = named_statistics(design, statistic, group)
-    response = observed_response(design)
+    response = design.observed
     observed = {name: float(function(response[None, :])[0]) for name, function in statistics.items()}
     values: dict[str, list[Array]] = {name: [] for name in statistics}
     kept: list[Array] = []

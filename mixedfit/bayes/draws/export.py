@@ -13,7 +13,7 @@ from mixedfit.core.seeds import generator
 from mixedfit.estimation.storage import design_arrays, design_header, write_file
 
 from .record import PosteriorDraws
-from .row_density import log_likelihood, observed_response, residual_draws, row_means, row_scale
+from .row_density import log_likelihood, residual_draws, row_means, row_scale
 
 __all__ = ["to_arviz", "write_posterior"]
 
@@ -50,7 +50,7 @@ def to_arviz(
         from arviz_base import from_dict
     except ImportError:
         raise ModelError('ArviZ is not installed; install it with: pip install "mixedfit[bayes]".') from None
-    label, response = posterior.design.formula.response, observed_response(posterior.design)
+    label, response = posterior.design.formula.response, posterior.design.observed
     rng = generator(seed)
     groups: Groups = {posterior.kind: _parameter_draws(posterior), "observed_data": {label: response}}
     if posterior.acceptance is not None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mixedfit.core.arrays import AnyArray, Array, IntArray
 from mixedfit.core.errors import DataError, shown
+from mixedfit.core.format import count_noun
 from mixedfit.core.seeds import generator
 from mixedfit.design.design import Design
 from mixedfit.design.recipe import NewRows, usable
@@ -63,8 +64,8 @@ def _check_complete(rows: NewRows, X: Array) -> None:
         missing |= ~np.isfinite(z).all(axis=1) | np.array([label is None for label in labels], dtype=bool)
     if missing.any():
         raise DataError(
-            f"{int(missing.sum())} rows have missing values in variables of the model, the first with index "
-            f"{shown(rows.index[int(np.argmax(missing))])}; leave them out."
+            f"missing values in variables of the model in {count_noun(int(missing.sum()), 'row')}, the first with "
+            f"index {shown(rows.index[int(np.argmax(missing))])}; leave them out."
         )
 
 
@@ -74,9 +75,10 @@ def _inverse_root_weights(design: Design, data: Any, weights: Any, n: int) -> Ar
     if w is None:
         return np.ones(n)
     if not np.all(w > 0):
+        without = count_noun(int(np.sum(~(w > 0))), "row")
         raise DataError(
-            f"{int(np.sum(~(w > 0)))} rows have a weight of 0, or none, and so no residual variance; leave them out, "
-            "or ask for kind='mean'."
+            f"a weight of 0, or none, and so no residual variance in {without}; leave them out, or ask "
+            "for kind='mean'."
         )
     return np.asarray(1.0 / np.sqrt(w))
 

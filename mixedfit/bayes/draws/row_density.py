@@ -16,7 +16,6 @@ from .scale_draws import ScaleDraws, log_density
 
 __all__ = [
     "log_likelihood",
-    "observed_response",
     "pieces",
     "residual_draws",
     "row_log_density",
@@ -35,12 +34,7 @@ def row_log_density(posterior: PosteriorDraws, rows: slice = ALL) -> Array:
     design, scales = posterior.design, posterior.scales
     means = row_means(design, posterior.kept, posterior.beta, posterior.effects, rows)
     scale = row_scale(design, posterior.sigma, scales, rows)
-    return log_likelihood(observed_response(design)[rows], means, scale, scales)
-
-
-def observed_response(design: Design) -> Array:
-    """Return the response as observed, offset included, shape (n,)."""
-    return design.y if design.offset is None else design.y + design.offset
+    return log_likelihood(design.observed[rows], means, scale, scales)
 
 
 def pieces(rows: int, draws: int) -> Iterator[slice]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mixedfit.core.arrays import AnyArray, IntArray
 from mixedfit.core.errors import DataError, GroupingWarning, ModelError, nearest, shown, warn
+from mixedfit.core.format import count_noun
 from mixedfit.design.design import Design
 from mixedfit.design.frames import as_frame, check_column, column_names, plain_column
 from mixedfit.design.grouping import Grouping, encode, interact
@@ -66,8 +67,8 @@ class ResidualGroups:
         missing = [label is None for label in labels]
         if any(missing):
             raise DataError(
-                f"{self.name!r} is missing in {sum(missing)} rows, whose residual variance depends on it (first: row "
-                f"{missing.index(True)}); leave them out, or ask for kind='mean'."
+                f"{self.name!r} is missing in {count_noun(sum(missing), 'row')}, whose residual variance depends on it "
+                f"(first: row {missing.index(True)}); leave them out, or ask for kind='mean'."
             )
         return codes, labels
 

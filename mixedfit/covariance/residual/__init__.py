@@ -11,6 +11,7 @@ from .ar1 import AR1
 from .arma import ARMA
 from .car1 import CAR1
 from .compound_symmetry import CompoundSymmetry
+from .known_rows import Known
 from .spatial import Exponential, Gaussian, Linear, Matern, RationalQuadratic, Spherical
 from .structure import Product, ResidualStructure
 from .toeplitz import Toeplitz
@@ -25,6 +26,7 @@ __all__ = [
     "CompoundSymmetry",
     "Exponential",
     "Gaussian",
+    "Known",
     "Linear",
     "Matern",
     "Product",

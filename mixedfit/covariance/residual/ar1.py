@@ -10,6 +10,7 @@ C_st = φ^|s − t| for whole numbers s and t; −1 < φ < 1. With four times:
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -64,6 +65,12 @@ class AR1Law:
         usual = float(np.median(gaps)) if gaps.size else 1.0
         self.start = np.arctanh([0.25 ** (1.0 / usual)])  # a correlation of 0.25 at the usual gap
         self.further_starts = (np.arctanh([0.8 ** (1.0 / usual)]),)
+
+    def on_gaps(self, layout: Layout) -> AR1Law:
+        """Return the same function of x on other rows; correlations of neighbours depend on their gap only."""
+        moved = copy(self)
+        moved.layout = layout
+        return moved
 
     def root(self, x: Array) -> NeighbourRoot:
         """Return the factor at x."""

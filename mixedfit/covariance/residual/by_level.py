@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from mixedfit.core.arrays import Array
 
@@ -105,3 +106,15 @@ class ByLevelRoot:
             for root, (a, b) in zip(self.roots, pairwise(self.ends), strict=True)
         ]
         return np.concatenate(parts)
+
+    def information(self) -> Array:
+        """Return tr(C⁻¹C_a C⁻¹C_b), block diagonal over the levels."""
+        return np.asarray(block_diag(*(root.information() for root in self.roots)))
+
+    def own_slopes(self) -> Array:
+        """Return the diagonals of C⁻¹C_a."""
+        return np.asarray(block_diag(*(root.own_slopes() for root in self.roots)))
+
+    def by_elements(self, rows: Array) -> Array:
+        """Return (C ∘ C⁻¹) rows."""
+        return self._each("by_elements", rows)

@@ -5,6 +5,7 @@ C_st = φ^|s − t| for any times s and t; 0 < φ < 1, the correlation of rows o
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -67,6 +68,12 @@ class RateLaw:
         ends = layout.place[:, 0]
         self.farthest = float(np.max(ends[layout.start[1:] - 1] - ends[layout.start[:-1]]))
         self.as_range = as_range
+
+    def on_gaps(self, layout: Layout) -> RateLaw:
+        """Return the same function of x on other rows; correlations of neighbours depend on their gap only."""
+        moved = copy(self)
+        moved.layout = layout
+        return moved
 
     def root(self, x: Array) -> NeighbourRoot:
         """Return the factor at x."""

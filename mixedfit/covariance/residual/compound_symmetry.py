@@ -116,3 +116,22 @@ class CompoundSymmetryRoot:
         change = within / self.own**2 - float(np.sum(sums * (sizes - 1) / self.all**2))
         change += float(np.sum((sizes - 1) / self.all) - np.sum(sizes - 1) / self.own)
         return np.array([change * self.rho_slope])
+
+    def information(self) -> Array:
+        """Return tr(C⁻¹C_ρ C⁻¹C_ρ) from the eigenvalues 1 − ρ and 1 + (m − 1)ρ of each group."""
+        others = self.layout.sizes - 1
+        total = float(np.sum(others / self.own**2 + (others / self.all) ** 2))
+        return np.array([[total * self.rho_slope**2]])
+
+    def own_slopes(self) -> Array:
+        """Return the diagonal of C⁻¹C_ρ, the same for all rows of a group."""
+        sizes = self.layout.sizes
+        own = (sizes - 1) / sizes * (1.0 / self.all - 1.0 / self.own)
+        return np.asarray(np.repeat(own * self.rho_slope, sizes)[:, None])
+
+    def by_elements(self, rows: Array) -> Array:
+        """Return (C ∘ C⁻¹) rows; C⁻¹ = I/(1 − ρ) + bJ."""
+        sizes, rho = self.layout.sizes, 1.0 - self.own
+        b = np.repeat((1.0 / self.all - 1.0 / self.own) / sizes, sizes)[:, None]
+        sums = np.repeat(self._sums(rows), sizes, axis=0)
+        return np.asarray((1.0 / self.own + b * self.own) * rows + rho * b * sums)

@@ -192,7 +192,9 @@ class ResidualRoot:
         if not np.all(np.isfinite(self.log_sd)) or np.any(np.abs(self.log_sd) > 200.0):
             raise FloatingPointError("a residual SD is not finite")
         self.inner: Root | None = None
-        self.logdet = 2.0 * float(self.log_sd.sum()) if self.log_sd.ndim else 0.0
+        counts = None if model.layout is None else model.layout.counts
+        self.counts = np.ones(self.log_sd.shape) if counts is None else counts
+        self.logdet = 2.0 * float((self.log_sd * self.counts).sum()) if self.log_sd.ndim else 0.0
         if model.correlation is not None:
             with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
                 self.inner = model.correlation.root(x[model.slices[0]])
@@ -243,7 +245,41 @@ class ResidualRoot:
                 back = self._unsorted(self.inner.back(inner))
         parts = [first]
         if model.variances:
-            along = 2.0 - 2.0 * np.einsum("ij,ij->i", back, scaled)
+            along = 2.0 * self.counts - 2.0 * np.einsum("ij,ij->i", back, scaled)
             for law, here in zip(model.variances, model.slices[1:], strict=True):
                 parts.append(along @ law.slopes(self.x[here]))
         return np.concatenate(parts)
+
+    def information(self, free_sigma: bool) -> Array:
+        """Return the expected second derivative of log|R| + yᵀR⁻¹y/σ² in x for y with variance σ²R.
+
+        tr(R⁻¹R_a R⁻¹R_b), less t_a t_b/n with t_a = tr(R⁻¹R_a) if σ² is estimated too. With R = SCS, R_a = S_aR + RS_a
+        for the parameters of variance functions.
+
+        Parameters
+        ----------
+        free_sigma : bool
+            Whether σ is estimated.
+
+        Returns
+        -------
+        ndarray, shape (parameters, parameters)
+        """
+        model = self.model
+        n = self.log_sd.size if self.log_sd.ndim or model.layout is None else model.layout.n
+        along = [
+            law.slopes(self.x[here]) for law, here in zip(model.variances, model.slices[1:], strict=True)
+        ]
+        logs = self._sorted(np.concatenate([np.zeros((n, 0)), *along], axis=1))
+        if self.inner is None:
+            own, total, turned = np.zeros((n, 0)), np.zeros((0, 0)), logs
+        else:
+            own, total, turned = (
+                self.inner.own_slopes(),
+                self.inner.information(),
+                self.inner.by_elements(logs),
+            )
+        crossed = 2.0 * own.T @ logs
+        total = np.block([[total, crossed], [crossed.T, 2.0 * logs.T @ (logs + turned)]])
+        traces = np.concatenate([own.sum(axis=0), 2.0 * logs.sum(axis=0)])
+        return np.asarray(total - np.outer(traces, traces) / n if free_sigma else total)

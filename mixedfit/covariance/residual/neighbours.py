@@ -38,17 +38,20 @@ class NeighbourRoot:
         if not np.all(self.rest > 1e-14):
             raise FloatingPointError("neighbouring residuals have a correlation of 1")
         self.root = np.sqrt(self.rest)
+        self.counts = np.ones(self.rest.size) if layout.counts is None else layout.counts
 
     @lazy
     def logdet(self) -> float:
         """log|C| of all groups."""
-        return float(np.log(self.rest).sum())
+        return float(np.log(self.rest) @ self.counts)
 
     def whiten(self, rows: Array) -> Array:
         """Return L⁻¹ rows."""
         out = np.array(rows)
         out[1:] -= self.phi[1:, None] * rows[:-1]
         out /= self.root[:, None]
+        if self.layout.counts is not None:
+            out[self.counts == 0.0] = 0.0
         return out
 
     def back(self, rows: Array) -> Array:
@@ -71,5 +74,27 @@ class NeighbourRoot:
         own = np.einsum("ij,ij->i", white, white)
         crossed = np.zeros(own.size)
         crossed[1:] = np.einsum("ij,ij->i", white[1:], rows[:-1])
-        along = 2.0 * (self.phi / self.rest * (own - 1.0) - crossed / self.root)
+        along = 2.0 * (self.phi / self.rest * (own - self.counts) - crossed / self.root)
         return np.asarray(along @ self.slopes)
+
+    def information(self) -> Array:
+        """Return tr(C⁻¹C_a C⁻¹C_b): a row has 2(1 + φ²)/(1 − φ²)² for its φ."""
+        weights = 2.0 * (1.0 + self.phi**2) / self.rest**2
+        return np.asarray(self.slopes.T @ (weights[:, None] * self.slopes))
+
+    def own_slopes(self) -> Array:
+        """Return the diagonals of C⁻¹C_a."""
+        own = -(self.phi / self.rest)[:, None] * self.slopes
+        out = own.copy()
+        out[:-1] += own[1:]
+        return out
+
+    def by_elements(self, rows: Array) -> Array:
+        """Return (C ∘ C⁻¹) rows; C⁻¹ has three diagonals."""
+        beside = self.phi**2 / self.rest
+        diagonal = 1.0 / self.rest
+        diagonal[:-1] += beside[1:]
+        out = diagonal[:, None] * rows
+        out[1:] -= beside[1:, None] * rows[:-1]
+        out[:-1] -= beside[1:, None] * rows[1:]
+        return out

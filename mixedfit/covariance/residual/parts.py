@@ -59,6 +59,8 @@ class Layout:
         Labels of the groups.
     group_name : str
         Name of the grouping, empty if all rows are one group.
+    counts : ndarray, shape (n,), or None
+        Rows of the data that each row stands for; 0 for a row that only the next one is conditioned on. None: one each.
     """
 
     order: IntArray
@@ -67,6 +69,7 @@ class Layout:
     labels: Sequence[Any] = ()
     groups: Sequence[Any] = ()
     group_name: str = ""
+    counts: Array | None = None
 
     @property
     def n(self) -> int:
@@ -119,6 +122,18 @@ class Root(Protocol):
 
     def slope(self, white: Array, rows: Array) -> Array:
         """Return ∂(log|C| + Σ|L⁻¹ rows|²)/∂x with `rows` held, shape (parameters,); `white` is `whiten` of them."""
+        ...
+
+    def information(self) -> Array:
+        """Return tr(C⁻¹C_a C⁻¹C_b) with C_a = ∂C/∂x_a, shape (parameters, parameters)."""
+        ...
+
+    def own_slopes(self) -> Array:
+        """Return the diagonals of C⁻¹C_a, shape (n, parameters)."""
+        ...
+
+    def by_elements(self, rows: Array) -> Array:
+        """Return (C ∘ C⁻¹) rows, the product element by element, shape (n, m)."""
         ...
 
 

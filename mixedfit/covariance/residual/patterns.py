@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -143,9 +143,40 @@ class PatternRoot:
             inner = _less_products(own, white)
             outer = root.transpose(0, 2, 1) @ inner @ root
             slopes = self.slopes(place)
-            own_part = slopes.reshape(len(slopes), -1) @ outer.reshape(-1)
+            own_part = slopes.reshape(len(slopes), outer.size) @ outer.reshape(-1)
             total = own_part if total is None else total + own_part
         return np.zeros(0) if total is None else total
+
+    def _relative_slopes(self, place: int) -> Array:
+        """Return L⁻¹C_aL⁻ᵀ of the patterns of a class, shape (parameters, patterns, m, m)."""
+        root = self.inverses[place]
+        return np.asarray(root @ self.slopes(place) @ root.transpose(0, 2, 1))
+
+    def information(self) -> Array:
+        """Return tr(C⁻¹C_a C⁻¹C_b)."""
+        total: Any = 0.0
+        for place, own in enumerate(self.patterns.classes):
+            inner = self._relative_slopes(place) * np.sqrt(own.counts)[:, None, None]
+            flat = inner.reshape(len(inner), -1)
+            total = total + flat @ flat.T
+        return np.asarray(total)
+
+    def own_slopes(self) -> Array:
+        """Return the diagonals of C⁻¹C_a."""
+        parts: list[Array] = []
+        for place, root in enumerate(self.inverses):
+            turned = root.transpose(0, 2, 1) @ self._relative_slopes(place)
+            parts.append(np.einsum("apij,pij->pia", turned, self.factors[place]))
+        out = np.empty((self.patterns.layout.n, parts[0].shape[2]))
+        for own, part in zip(self.patterns.classes, parts, strict=True):
+            out[own.rows] = np.repeat(part, own.counts, axis=0)
+        return out
+
+    def by_elements(self, rows: Array) -> Array:
+        """Return (C ∘ C⁻¹) rows."""
+        both = zip(self.factors, self.inverses, strict=True)
+        products = [(f @ f.transpose(0, 2, 1)) * (i.transpose(0, 2, 1) @ i) for f, i in both]
+        return self._times(products, rows)
 
 
 def _cholesky(matrices: Array) -> Array:

@@ -30,7 +30,7 @@ from .cells import CALLED, Cells, count_cells
 from .terms import FixedTerm, GroupRecipe, ManyRecipe, NewRows, fixed_terms
 from .variables import Variable, column_values, group_codes, level_codes, summarise, unseen_levels
 
-__all__ = ["Recipe", "make_recipe", "usable"]
+__all__ = ["Recipe", "evaluate_spec", "make_recipe", "usable"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,7 +289,7 @@ class Recipe:
         _check_called(spec, columns)
         index = next(iter(columns.values())).index if columns else pd.RangeIndex(n)
         frame = pd.DataFrame(columns, index=index, copy=False)
-        return _evaluate(spec, frame, {**CONTEXT, **self.context}, self.parsed)
+        return evaluate_spec(spec, frame, {**CONTEXT, **self.context}, self.parsed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +303,7 @@ class _Single:
         return {self.key: self.part}
 
 
-def _evaluate(spec: Any, frame: pd.DataFrame, context: Mapping[str, Any], parsed: ParsedFormula) -> Array:
+def evaluate_spec(spec: Any, frame: pd.DataFrame, context: Mapping[str, Any], parsed: ParsedFormula) -> Array:
     """Return the matrix of a part on complete rows, with the state of its transforms."""
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():

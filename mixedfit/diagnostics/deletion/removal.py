@@ -96,7 +96,7 @@ def _check_levels(fit: Fit, rows: IntArray) -> None:
         levels = int(np.count_nonzero(np.bincount(block.codes[left], minlength=block.levels)))
         if levels < 2:
             raise ModelError(f"one level of {block.name} left")
-        if levels >= n and design.weights is None and fit.held_sigma is None:
+        if levels >= n and design.weights is None and fit.held_sigma is None and block.known is None:
             raise ModelError(f"one row a level of {block.name} left")
 
 
@@ -110,6 +110,7 @@ def _subset(design: Design, rows: IntArray) -> Design:
             block.structure,
             block.term_sizes,
             block.sources,
+            block.known,
         )
         for block in design.blocks
     )

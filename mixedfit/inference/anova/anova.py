@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import format_numbers, format_p_value, text_columns, wrapped, zap_small
+from mixedfit.core.format import format_numbers, format_p_values, text_columns, wrapped, zap_small
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.design.recipe import usable
 from mixedfit.estimation.fit import Fit
@@ -81,7 +81,7 @@ class AnovaTable(NotebookTable):
             [str(int(v)) for v in t["df_num"]],
             ["Inf" if np.isinf(v) else text for v, text in zip(t["df_denom"], denominators, strict=True)],
             format_numbers(t["statistic"].round(4).tolist(), 9),
-            [format_p_value(v, 4) for v in t["p_value"]],
+            format_p_values(t["p_value"].tolist(), "NA"),
         ]
         heads = ["", "Sum Sq", "Mean Sq", "NumDF", "DenDF", "F value", "Pr(>F)"]
         return "\n".join([head, *text_columns(heads, cells, left=1), *wrapped(self.notes)])

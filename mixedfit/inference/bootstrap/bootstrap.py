@@ -95,7 +95,7 @@ def bootstrap(
             refit_block(search, sample, these, replicates, stop)
         for r, i in stoppable(these, stop):
             if replicates.status[i] == UNDONE:
-                refit_one(fit, sample, r, i, replicates, own)
+                refit_one(fit, sample, r, i, replicates, statistic=own, stop=stop)
 
     run_with_progress(
         work,

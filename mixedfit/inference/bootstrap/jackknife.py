@@ -11,6 +11,7 @@ from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.crossproducts.crossprod import cross_products
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.known_support import refuse_known
 from mixedfit.estimation.parameters import parameters_of, values_of
 
 from .cases import outermost, rows_of_design
@@ -62,6 +63,7 @@ class Jackknife:
     @lazy
     def values(self) -> Array:
         """Parameters, then the statistic, without each group, shape (groups, count); NaN where a refit failed."""
+        refuse_known(self.fit.design, "the acceleration of BCa intervals is", "Take percentile intervals.")
         groups = jackknife_groups(self.fit)
         parameters = parameters_of(self.fit)
         count = len(parameters) + (0 if self.statistic is None else self.statistic.estimate.size)

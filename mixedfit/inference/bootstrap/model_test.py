@@ -36,6 +36,7 @@ from mixedfit.inference.likelihood_ratio.tests import (
 
 from .replicates import (
     REFIT_ERRORS,
+    Stopped,
     count_reasons,
     reason_of,
     refitted,
@@ -256,11 +257,13 @@ class _Draws:
             try:
                 for side, (fit, drawn) in enumerate(zip(self.pair, products, strict=True)):
                     if drawn is None:
-                        refit = refitted_structure(fit, fit.design.with_response(own[side][r]))
-                        self.criteria[i, side] = refit.evaluation.value
+                        design = fit.design.with_response(own[side][r])
+                        self.criteria[i, side] = refitted_structure(fit, design, stop).evaluation.value
                         continue
                     cross = drawn.cross_products(r)
-                    self.criteria[i, side] = _criterion(fit, self.searches[side], cross)
+                    self.criteria[i, side] = _criterion(fit, self.searches[side], cross, stop)
+            except Stopped:
+                return
             except REFIT_ERRORS as error:
                 self.reasons[i] = reason_of(error)
             self.finished[i] = True
@@ -271,14 +274,14 @@ class _Draws:
         return np.asarray(np.maximum(done[:, 0] - done[:, 1], 0.0))
 
 
-def _criterion(fit: Fit, search: BatchSearch | None, cross: CrossProducts) -> float:
+def _criterion(fit: Fit, search: BatchSearch | None, cross: CrossProducts, stop: Callable[[], bool]) -> float:
     """Return the minimum of the criterion for other cross-products, by the compiled search if it converges."""
     if search is not None:
         found = search.empty(1)
         search.refit(cross, found, 0)
         if found.settled[0]:
             return float(found.criterion[0])
-    return refitted(fit, cross, fit.design).evaluation.value
+    return refitted(fit, cross, fit.design, stop).evaluation.value
 
 
 def _comparable(null: Fit, larger: Fit) -> tuple[tuple[Fit, Fit], tuple[str, ...]]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import BootstrapWarning, ModelError, nearest, warn
-from mixedfit.core.format import format_by_error, text_columns
+from mixedfit.core.format import format_by_error, text_columns, wrapped
 from mixedfit.core.lazy import lazy
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level, check_one_of
@@ -248,7 +248,7 @@ class Bootstrap(NotebookTable):
         return [text_table(title, text, [how, *_notes(self)])]
 
     def __str__(self) -> str:
-        return "\n".join([*self._title, "", *_rows(self), "", *_notes(self)])
+        return "\n".join([*self._title, "", *_rows(self), "", *wrapped(_notes(self))])
 
     __repr__ = __str__
 

@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from time import sleep
 
@@ -34,6 +35,7 @@ from .statistic import Statistic
 __all__ = [
     "REFIT_ERRORS",
     "Replicates",
+    "Stopped",
     "count_reasons",
     "natural_values",
     "reason_of",
@@ -115,13 +117,21 @@ class Replicates:
         return np.flatnonzero(self.status != UNDONE)
 
 
-def refitted(fit: Fit, cross: CrossProducts, design: Design) -> Fit:
+class Stopped(Exception):  # noqa: N818 (no error: the user ended the run)
+    """A refit that was left because the run was stopped."""
+
+
+def refitted(fit: Fit, cross: CrossProducts, design: Design, stop: Callable[[], bool] = lambda: False) -> Fit:
     """Return the refit of a model to other cross-products.
+
+    `stop` is asked after each evaluation, of which one takes seconds in large models.
 
     Raises
     ------
     ModelError
         If there is no optimum, or the search does not converge.
+    Stopped
+        If `stop` returns True.
     """
     outcome = estimate(
         cross,
@@ -131,6 +141,7 @@ def refitted(fit: Fit, cross: CrossProducts, design: Design) -> Fit:
         start=warm_start(fit),
         control=Control(starts=1),
         names=[block.name for block in design.blocks],
+        report=partial(_leave, stop),
     )
     if not outcome.convergence.converged:
         raise ModelError("no optimum was reached")
@@ -139,29 +150,42 @@ def refitted(fit: Fit, cross: CrossProducts, design: Design) -> Fit:
     )
 
 
+def _leave(stop: Callable[[], bool], *_: object) -> None:
+    """Raise `Stopped` between two evaluations if the run was stopped."""
+    if stop():
+        raise Stopped
+
+
 def residual_values(fit: Fit) -> list[float]:
     """Return the natural parameters of the residual structure."""
     own = fit.residual
     return [] if own is None else [float(p.value) for p in own.model.natural(own.x)]
 
 
-def _refit(fit: Fit, sample: Sample, r: int) -> Fit:
+def _refit(fit: Fit, sample: Sample, r: int, stop: Callable[[], bool]) -> Fit:
     if fit.residual is None:
-        return refitted(fit, sample.cross_products(r), sample.design(r))
-    return refitted_structure(fit, sample.design(r))
+        return refitted(fit, sample.cross_products(r), sample.design(r), stop)
+    return refitted_structure(fit, sample.design(r), stop)
 
 
-def refitted_structure(fit: Fit, design: Design) -> Fit:
+def refitted_structure(fit: Fit, design: Design, stop: Callable[[], bool] = lambda: False) -> Fit:
     """Return the refit of a model with a residual structure to other responses or rows, from the estimates.
 
     Raises
     ------
     ModelError
         If there is no optimum, or the search does not converge.
+    Stopped
+        If `stop`, which is asked after each evaluation, returns True.
     """
     assert fit.residual is not None
     refit = fit_design(
-        design, reml=fit.reml, start=warm_start(fit), start_residual=fit.residual.x, sigma=fit.held_sigma
+        design,
+        reml=fit.reml,
+        start=warm_start(fit),
+        start_residual=fit.residual.x,
+        sigma=fit.held_sigma,
+        report=partial(_leave, stop),
     )
     if not refit.convergence.converged:
         raise ModelError("no optimum was reached")
@@ -212,11 +236,22 @@ def reason_of(error: Exception) -> str:
     return str(error).split(":")[0].rstrip(".")
 
 
-def refit_one(fit: Fit, sample: Sample, r: int, i: int, out: Replicates, statistic: Statistic | None) -> None:
-    """Refit replicate i, the r-th of its block, and store the results."""
+def refit_one(
+    fit: Fit,
+    sample: Sample,
+    r: int,
+    i: int,
+    out: Replicates,
+    *,
+    statistic: Statistic | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Refit replicate i, the r-th of its block, and store the results; it stays undone if `stop` returns True."""
     try:
-        refit = _refit(fit, sample, r)
+        refit = _refit(fit, sample, r, stop)
         beta, errors = refit.beta, np.sqrt(np.diag(refit.beta_covariance))
+    except Stopped:
+        return
     except REFIT_ERRORS as error:
         out.fail(i, reason_of(error))
         return
@@ -319,7 +354,7 @@ def _on_threads(
     stopped: Event,
     tick: Callable[[], None],
 ) -> None:
-    """Run blocks on threads; after an error or interrupt each thread ends with its current replicate.
+    """Run blocks on threads; after an error or interrupt each thread leaves its current replicate.
 
     Each thread takes the next block when it is done with one. Futures of all blocks would take long to cancel, and an
     interrupt in the middle of that could leave one of them locked.

@@ -17,6 +17,7 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import Responder, Responses
 from mixedfit.design.design import Design
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.known_support import refuse_known
 from mixedfit.estimation.simulate import colour_of, residual_scale, response_from, simulate_response
 
 from .cases import cases_source
@@ -226,6 +227,11 @@ def source_of(fit: Fit, kind: str, resample: str | None, *, rows_wanted: bool) -
         )
     if kind == "parametric":
         return ParametricSource(fit) if fit.residual is None else StructuredSource(fit)
+    refuse_known(
+        fit.design,
+        f"the bootstrap of type {kind!r} is",
+        'Levels are not independent: take type="parametric".',
+    )
     if kind == "residual":
         return ResidualSource(fit)
     return cases_source(fit, resample, rows_wanted=rows_wanted)

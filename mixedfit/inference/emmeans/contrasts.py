@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array, BoolArray
-from mixedfit.core.format import format_fixed, format_p_values, text_columns
+from mixedfit.core.format import format_fixed, format_p_values, text_columns, wrapped
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.inference.ddf import Degrees
 from mixedfit.inference.hypotheses.tests import t_rows
@@ -131,7 +131,7 @@ def printed(table: pd.DataFrame, names: list[str], by: tuple[str, ...], notes: t
             out += ([""] if out else []) + ([f"{block}:"] if by else []) + [heads]
             previous = block
         out.append(line)
-    return "\n".join([*out, "", *notes])
+    return "\n".join([*out, "", *wrapped(notes)])
 
 
 def _numbers(columns: dict[str, list[float]]) -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
+from mixedfit.design.columns import counted_rows, effect_columns, mean_inverse_weight
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import variance_parameters
 from mixedfit.inference.vcov_varpar import vcov_varpar
@@ -87,16 +88,14 @@ def _degrees(fit: Fit, sigma: str) -> float:
 def _slope(fit: Fit, sigma: str) -> Array:
     """Return the derivative of the variance with respect to variances, covariances and σ²."""
     design = fit.design
-    rows = design.counted
     parameters = variance_parameters(design, with_sigma=fit.held_sigma is None)
     out = np.zeros(len(parameters))
-    factor = (
-        1.0 if sigma == "residual" or design.weights is None else float(np.mean(1.0 / design.weights[rows]))
-    )
+    factor = 1.0 if sigma == "residual" else mean_inverse_weight(design)
     for i, p in enumerate(parameters):
         if p.kind == "sigma":
             out[i] = factor
         elif sigma == "total":
-            z = design.blocks[p.block].z[rows]
-            out[i] = float(np.mean(z[:, p.first] * z[:, p.second])) * (1.0 if p.first == p.second else 2.0)
+            z = effect_columns(design, p.block)
+            product = float(z[:, p.first] @ z[:, p.second]) / counted_rows(design)
+            out[i] = product * (1.0 if p.first == p.second else 2.0)
     return out

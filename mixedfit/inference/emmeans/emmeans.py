@@ -16,7 +16,7 @@ from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level, check_one_of
 from mixedfit.design.recipe import Recipe, usable
 from mixedfit.estimation.fit import Fit
-from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom
+from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom, failed_notes
 from mixedfit.inference.hypotheses.estimable import ColumnSpace
 from mixedfit.inference.hypotheses.tests import t_rows
 
@@ -123,8 +123,8 @@ class MarginalMeans(NotebookTable):
             "pairwise" (all pairs) and "revpairwise"; "trt.vs.ctrl", each mean against the first, and "trt.vs.ctrlk",
             against the last; "consec", each mean less the one before; "mean_chg", the mean of those after less the
             mean of those before; "eff", each mean less the mean of all, and "del.eff", of the others; "poly",
-            orthogonal polynomials in the order of the means; "identity", the means; or custom contrasts with a
-            weight for each mean.
+            orthogonal polynomials in the order of the means; "identity", the means; or custom contrasts: for
+            each name a weight for each mean, or a mapping of means to weights, ``{"A - C": {"A": 1, "C": -1}}``.
         adjust : str, optional
             Adjustment of p-values and intervals for multiple tests: "tukey", "dunnett" or "mvt" (the exact
             distribution of the largest statistic), "scheffe", "bonferroni", "sidak", "holm", "hochberg", "hommel",
@@ -157,7 +157,8 @@ class MarginalMeans(NotebookTable):
         <BLANKLINE>
         Held at: nitro = 0.3.
         Degrees of freedom: Satterthwaite.
-        P-values adjusted by Dunnett's method for 2 tests, from the joint t distribution. Joint confidence level: 0.95.
+        P-values adjusted by Dunnett's method for 2 tests, from the joint t distribution. Joint
+        confidence level: 0.95.
         """
         level = check_level(self.level if level is None else level)
         chosen = _adjustment(adjust, "none" if interaction is not False else method)
@@ -179,6 +180,9 @@ class MarginalMeans(NotebookTable):
             sizes.append(len(rows))
         table = pd.concat(parts, ignore_index=True)
         missing = ["NaN: not estimable."] if table["estimate"].isna().any() else []
+        missing += failed_notes(
+            self._degrees, table["std_error"], table["contrast"], table["estimate"].notna()
+        )
         tests = [int(part["estimate"].notna().sum()) for part in parts]
         single = max(len(part) for part in parts) == 1
         last = adjustment_note("none" if single else chosen, tests, max(sizes), level)
@@ -187,7 +191,7 @@ class MarginalMeans(NotebookTable):
 
     def _notes_of_contrasts(self) -> list[str]:
         """Return the notes of the means that hold for their contrasts."""
-        own = [note for note in self.notes if not note.startswith(("Confidence", "NaN", "They", "Back"))]
+        own = [note for note in self.notes if not note.startswith(_OF_MEANS)]
         if self.type == "response" and self._scale is not None:
             ratios = self._scale.ratios
             own.append(
@@ -308,6 +312,10 @@ class MarginalMeans(NotebookTable):
     __repr__ = __str__
 
 
+_OF_MEANS = ("Confidence", "NaN", "They", "Back", "Kenward-Roger has failed")
+"""How the notes begin that hold for the means only, not for their contrasts."""
+
+
 def _adjustment(adjust: AdjustOption, method: Any) -> Adjust:
     """Return the adjustment that an option names; None is "none", as in R's p.adjust."""
     if adjust is None:
@@ -368,6 +376,7 @@ def means_of(
         *notes,
         *response_notes(fit, scale, options.type, variance=variance),
         *_fit_notes(degrees, grid, estimable),
+        *failed_notes(degrees, rows["std_error"], cell_names(grid.cells), estimable),
         f"Confidence level: {level:g}.",
     ]
     table = pd.concat([grid.cells, rows], axis=1)

@@ -38,7 +38,7 @@ Method: TypeAlias = (
         "tukey",
         "dunnett",
     ]
-    | Mapping[str, Sequence[float]]
+    | Mapping[str, Sequence[float] | Mapping[Any, float]]
 )
 """Name of a family of contrasts, or weights by name."""
 
@@ -147,8 +147,8 @@ def contrast_weights(
         return _custom(method, labels)
     if not isinstance(method, str) or method not in _FAMILIES:
         raise ModelError(
-            f"method={method!r} is not known; expected one of {', '.join(map(repr, _FAMILIES))}, or a mapping of "
-            f"names to weights. {nearest(str(method), _FAMILIES)}".rstrip()
+            f"method={method!r} is not known; expected one of {', '.join(map(repr, _FAMILIES))}, or a mapping "
+            f"of names to weights such as {{'first': {_example(labels)}}}. {nearest(str(method), _FAMILIES)}".rstrip()
         )
     if ref is not None and method not in _CONTROL:
         raise ModelError(
@@ -163,13 +163,18 @@ def contrast_weights(
     return made(labels, reverse)
 
 
+def _example(labels: Sequence[str]) -> list[int]:
+    """Return the weights of the first mean less the last."""
+    return [1, *[0] * (len(labels) - 2), -1][-len(labels) :]
+
+
 def _controls(labels: Sequence[str], ref: Any, *, last: bool) -> list[int]:
     """Return the positions of the control, or of several controls."""
     if ref is None:
         return [len(labels) - 1 if last else 0]
     known = [str(label) for label in labels]
     wanted = [ref] if isinstance(ref, str) or np.ndim(ref) == 0 else list(ref)
-    texts = [f"{value:.6g}" if isinstance(value, float) else str(value) for value in wanted]
+    texts = [_label(value) for value in wanted]
     for text in texts:
         if text not in known:
             raise ModelError(
@@ -193,14 +198,41 @@ def _against(labels: Sequence[str], controls: list[int]) -> _Made:
     )
 
 
-def _custom(method: Mapping[str, Sequence[float]], labels: Sequence[str]) -> _Made:
-    for name, weights in method.items():
-        if len(weights) != len(labels):
-            raise ModelError(
-                f"contrast {name!r} has {len(weights)} weights for {len(labels)} means ({', '.join(labels)}); give "
-                "one for each."
-            )
-    return [str(name) for name in method], np.array([list(w) for w in method.values()], dtype=np.float64)
+def _label(value: Any) -> str:
+    """Return a level as the means are labelled."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _custom(method: Mapping[str, Any], labels: Sequence[str]) -> _Made:
+    return [str(name) for name in method], np.array([_weights(n, w, labels) for n, w in method.items()])
+
+
+def _weights(name: str, weights: Any, labels: Sequence[str]) -> Array:
+    """Return the weights of one contrast, given in the order of the means or by their labels."""
+    if isinstance(weights, Mapping):
+        for label in weights:
+            if _label(label) not in labels:
+                raise ModelError(
+                    f"contrast {name!r} has a weight for {_label(label)!r}, which is not one of the means "
+                    f"({', '.join(labels)}). {nearest(_label(label), labels)}".rstrip()
+                )
+        given = {_label(label): weight for label, weight in weights.items()}
+        weights = [given.get(label, 0.0) for label in labels]
+    try:
+        row = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError):
+        row = np.array(np.nan)
+    if row.ndim != 1 or not np.isfinite(row).all():
+        raise ModelError(
+            f"contrast {name!r} is {weights!r}; expected a number for each mean ({', '.join(labels)}), or a mapping "
+            f"of means to numbers such as {{{labels[0]!r}: 1, {labels[-1]!r}: -1}}."
+        )
+    if len(row) != len(labels):
+        raise ModelError(
+            f"contrast {name!r} has {len(row)} weights for {len(labels)} means ({', '.join(labels)}); give one for "
+            "each, or a mapping of means to weights."
+        )
+    return row
 
 
 def interaction_weights(

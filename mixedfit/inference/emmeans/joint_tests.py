@@ -16,7 +16,7 @@ from mixedfit.core.format import format_fixed, format_p_values, text_columns
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.design.recipe import Recipe, usable
 from mixedfit.estimation.fit import Fit
-from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom
+from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom, failed_notes
 from mixedfit.inference.hypotheses.estimable import ColumnSpace
 from mixedfit.inference.hypotheses.tests import joint_f_test
 
@@ -112,6 +112,7 @@ def joint_tests(
     if whole.by:
         table = table.iloc[np.concatenate(_groups(table, whole.by))].reset_index(drop=True)
     lost = [REDUCED.format(", ".join(reduced))] if reduced else []
+    lost += failed_notes(degrees, table["statistic"], table["term"], table["df_num"] > 0)
     notes = [n for n in (nesting_note(whole.nesting),) if n]
     return JointTests(table, whole.by, degrees.name, (*notes, *lost, f"Degrees of freedom: {degrees.name}."))
 

@@ -231,7 +231,8 @@ def _hommel(p: Array) -> Array:
     return out
 
 
-def _false_discovery(p: Array, method: str) -> Array:
+def false_discovery(p: Array, method: str) -> Array:
+    """Return p-values adjusted for the false discovery rate: by "bh" (Benjamini & Hochberg 1995) or "by"."""
     from scipy.stats import false_discovery_control
 
     return np.asarray(false_discovery_control(p, method=method))
@@ -241,9 +242,9 @@ _BY_P_VALUE: dict[str, Callable[[Array], Array]] = {
     "holm": _holm,
     "hochberg": _hochberg,
     "hommel": _hommel,
-    "fdr": lambda p: _false_discovery(p, "bh"),
-    "BH": lambda p: _false_discovery(p, "bh"),
-    "BY": lambda p: _false_discovery(p, "by"),
+    "fdr": lambda p: false_discovery(p, "bh"),
+    "BH": lambda p: false_discovery(p, "bh"),
+    "BY": lambda p: false_discovery(p, "by"),
 }
 """Adjustments that depend on the p-values alone; their intervals are Bonferroni's."""
 

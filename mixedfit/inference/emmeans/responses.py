@@ -9,6 +9,7 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
+from mixedfit.design.columns import counted_rows, effect_columns, mean_inverse_weight
 from mixedfit.estimation.fit import Fit
 from mixedfit.formula.tokens import is_column
 
@@ -35,14 +36,15 @@ def total_variance(fit: Fit, sigma: float | None = None) -> float:
             )
         return float(sigma) ** 2
     design = fit.design
+    total = 0.0
+    for f, omega in enumerate(fit.omega):
+        z = effect_columns(design, f)
+        total += float(np.sum((z.T @ z) * omega)) / counted_rows(design)
+    if fit.residual is None:
+        return total + fit.sigma**2 * mean_inverse_weight(design)
     rows = design.counted
-    total = sum(
-        float(np.einsum("ij,jk,ik->i", block.z[rows], omega, block.z[rows], optimize=True).mean())
-        for block, omega in zip(design.blocks, fit.omega, strict=True)
-    )
     weights = np.ones(1) if design.weights is None else design.weights[rows]
-    squares = np.ones(1) if fit.residual is None else fit.residual.multipliers[rows] ** 2
-    return total + fit.sigma**2 * float(np.mean(squares / weights))
+    return total + fit.sigma**2 * float(np.mean(fit.residual.multipliers[rows] ** 2 / weights))
 
 
 def as_responses(

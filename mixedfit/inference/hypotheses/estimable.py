@@ -15,6 +15,7 @@ from scipy.sparse import csr_array, hstack
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import triangle
+from mixedfit.design.columns import fixed_columns
 from mixedfit.estimation.fit import Fit
 
 __all__ = ["ColumnSpace"]
@@ -42,9 +43,8 @@ class ColumnSpace:
 
     @lazy
     def counted(self) -> Array:
-        """X on the rows with a positive weight, shape (n, p)."""
-        design = self.fit.design
-        return design.X if design.weights is None else design.X[design.weights > 0]
+        """X on the rows with a positive weight, shape (any, p), or columns with the same inner products."""
+        return fixed_columns(self.fit.design)
 
     @lazy
     def _scale(self) -> Array:

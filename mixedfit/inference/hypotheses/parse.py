@@ -10,11 +10,12 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
+from mixedfit.core.names import same_effect
 from mixedfit.estimation.fit import Fit
 
 from .equations import position, read_equations
 
-__all__ = ["read_hypotheses"]
+__all__ = ["read_hypotheses", "term_coefficients"]
 
 
 def read_hypotheses(fit: Fit, hypotheses: Any) -> tuple[Array, Array, list[str]]:
@@ -24,9 +25,10 @@ def read_hypotheses(fit: Fit, hypotheses: Any) -> tuple[Array, Array, list[str]]
     ----------
     fit : Fit
     hypotheses : str, sequence, mapping, Series, DataFrame or array
-        The name of a coefficient; text such as ``"Days = 10"``, ``"(recipeB + recipeC)/2"`` or ``"a = b = 0"``
-        (several separated by commas); a mapping or Series from coefficients to weights; a sequence of these; or a
-        matrix with a column for each coefficient, or a DataFrame whose columns name coefficients.
+        The name of a coefficient, or of a term for all its estimated coefficients; text such as ``"Days = 10"``,
+        ``"(recipeB + recipeC)/2"`` or ``"a = b = 0"`` (several separated by commas); a mapping or Series from
+        coefficients to weights; a sequence of these; or a matrix with a column for each coefficient, or a DataFrame
+        whose columns name coefficients.
 
     Raises
     ------
@@ -39,6 +41,8 @@ def read_hypotheses(fit: Fit, hypotheses: Any) -> tuple[Array, Array, list[str]]
         raise ModelError(
             "the model has no fixed effects, so that there are no hypotheses about them to test."
         )
+    if isinstance(hypotheses, str) and (own := term_coefficients(fit, hypotheses)):
+        hypotheses = own
     if isinstance(hypotheses, str):
         found = read_equations(hypotheses, names)
         return (
@@ -68,6 +72,17 @@ def read_hypotheses(fit: Fit, hypotheses: Any) -> tuple[Array, Array, list[str]]
             [label for _, _, labels in read for label in labels],
         )
     return _matrix(fit, hypotheses, None)
+
+
+def term_coefficients(fit: Fit, name: str) -> list[str]:
+    """Return the estimated coefficients of a term of the fixed part; none of a coefficient's name or another text."""
+    names, recipe = fit.coefficient_names, fit.design.recipe
+    if name.strip() in names or recipe is None or recipe.refusal:
+        return []
+    wanted = same_effect(name.strip())
+    terms = (term for term in recipe.terms if term.variables and same_effect(term.name) == wanted)
+    columns = next((term.columns for term in terms), ())
+    return [names[column] for column in columns if fit.kept[column]]
 
 
 _ROWS = (str, Mapping, pd.Series)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,25 @@ from scipy.linalg import qr
 from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.distributions import f_probability, t_probability, t_quantile
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import format_by_error, format_fixed, format_p_value, text_columns, wrapped
+from mixedfit.core.format import (
+    equals_p,
+    format_by_error,
+    format_fixed,
+    format_p_value,
+    format_p_values,
+    text_columns,
+    wrapped,
+)
+from mixedfit.core.names import same_effect
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level
 from mixedfit.core.tables import Table, one_row
+from mixedfit.design.recipe import usable
 from mixedfit.estimation.fit import Fit
-from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom, failed_note, unknown_note
+from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom, failed_note, failed_notes, unknown_note
 
 from .estimable import ColumnSpace
-from .parse import read_hypotheses
+from .parse import read_hypotheses, term_coefficients
 
 __all__ = [
     "FTest",
@@ -64,7 +74,7 @@ class TTest(NotebookTable):
             format_by_error(t["std_error"].tolist(), t["std_error"]),
             format_fixed(t["df"].tolist(), 2, whole=True),
             format_fixed(t["statistic"].tolist(), 3),
-            [format_p_value(p, 4) for p in t["p_value"]],
+            format_p_values(t["p_value"].tolist(), "NA"),
             *(format_by_error(t[side].tolist(), t["std_error"]) for side in ("lower", "upper")),
         ]
         lines = text_columns(["", *t.columns], [[*map(str, t.index)], *columns], left=1)
@@ -88,7 +98,7 @@ class FTest(NotebookTable):
     mean_square : float
         The statistic before the Kenward–Roger scaling, times σ².
     notes : tuple of str
-        Why the statistic is NaN, if so.
+        The coefficients of a term that was named; why the statistic is NaN, if so.
     """
 
     statistic: float
@@ -108,7 +118,11 @@ class FTest(NotebookTable):
         return "\n".join(lines)
 
     def _tables(self) -> list[Table]:
-        return [one_row("F test", _f_cells(self, self.df_num), [f"Degrees of freedom: {self.method}."])]
+        return [
+            one_row(
+                "F test", _f_cells(self, self.df_num), [f"Degrees of freedom: {self.method}.", *self.notes]
+            )
+        ]
 
     __repr__ = __str__
 
@@ -131,7 +145,7 @@ class WaldTest(NotebookTable):
     method : str
         Method for the denominator degrees of freedom.
     notes : tuple of str
-        Why the statistic is NaN, if so.
+        The coefficients of a term that was named; why the statistic is NaN, if so.
     """
 
     statistic: float
@@ -144,22 +158,26 @@ class WaldTest(NotebookTable):
 
     def __str__(self) -> str:
         if self.distribution == "chi2":
-            line = f"Wald test: chi2({self.df}) = {self.statistic:.4f}, p = {self.p_value:.4g}"
+            line = f"Wald test: chi2({self.df}) = {self.statistic:.4f}, {equals_p(self.p_value)}"
         else:
             line = f"Wald test, degrees of freedom: {self.method}\n" + _f_line(self, self.df)
         return "\n".join([line, *wrapped(self.notes)])
 
     def _tables(self) -> list[Table]:
         if self.distribution != "chi2":
-            return [one_row("Wald test", _f_cells(self, self.df), [f"Degrees of freedom: {self.method}."])]
-        cells = {"χ²": f"{self.statistic:.4f}", "df": f"{self.df}", "p": format_p_value(self.p_value, 4)}
-        return [one_row("Wald test", cells)]
+            return [
+                one_row(
+                    "Wald test", _f_cells(self, self.df), [f"Degrees of freedom: {self.method}.", *self.notes]
+                )
+            ]
+        cells = {"χ²": f"{self.statistic:.4f}", "df": f"{self.df}", "p": format_p_value(self.p_value)}
+        return [one_row("Wald test", cells, self.notes)]
 
     __repr__ = __str__
 
 
 def _f_line(test: FTest | WaldTest, df_num: int) -> str:
-    return f"F({df_num}, {test.df_denom:.2f}) = {test.statistic:.4f}, p = {test.p_value:.4g}"
+    return f"F({df_num}, {test.df_denom:.2f}) = {test.statistic:.4f}, {equals_p(test.p_value)}"
 
 
 def _f_cells(test: FTest | WaldTest, df_num: int) -> dict[str, str]:
@@ -167,7 +185,7 @@ def _f_cells(test: FTest | WaldTest, df_num: int) -> dict[str, str]:
         "F": f"{test.statistic:.4f}",
         "Num. df": f"{df_num}",
         "Den. df": format_fixed([test.df_denom], 2, whole=True, infinite="∞")[0],
-        "p": format_p_value(test.p_value, 4),
+        "p": format_p_value(test.p_value),
     }
 
 
@@ -202,9 +220,7 @@ def t_test(
         notes.append(
             f"No coefficient has a weight in {'; '.join(np.array(labels)[empty])}: nothing is tested."
         )
-    lost = rows["std_error"].isna().to_numpy() & (estimable | single)
-    if lost.any():
-        notes.append(failed_note(degrees.name, [label for label, ok in zip(labels, lost, strict=True) if ok]))
+    notes += failed_notes(degrees, rows["std_error"], labels, estimable | single)
     return TTest(rows.set_axis(labels), degrees.name, level, tuple(notes))
 
 
@@ -258,7 +274,21 @@ def f_test(fit: Fit, hypotheses: Any, *, ddf: Ddf | None = None) -> FTest:
             f"{_not_estimable(fit, labels, estimable)} Test functions that the data determine, such as differences of "
             "cells that occur."
         )
-    return joint_f_test(degrees_of_freedom(fit, ddf), L, r)
+    test = joint_f_test(degrees_of_freedom(fit, ddf), L, r)
+    return replace(test, notes=(*test.notes, *_term_note(fit, hypotheses)))
+
+
+def _term_note(fit: Fit, hypotheses: Any) -> list[str]:
+    """Return the note on the test of a term that is a part of others: its hypothesis depends on the coding."""
+    own = term_coefficients(fit, hypotheses) if isinstance(hypotheses, str) else []
+    if not own:
+        return []
+    wanted = set(same_effect(hypotheses.strip()))
+    larger = [t.name for t in usable(fit.design.recipe).terms if wanted < set(same_effect(t.name))]
+    tested = f"{hypotheses.strip()}: tests that {', '.join(own)} are 0"
+    if not larger:
+        return [f"{tested}."]
+    return [f"{tested}, which depends on the coding of {', '.join(larger)}; see anova()."]
 
 
 def joint_f_test(degrees: Degrees, L: Array, r: Array) -> FTest:

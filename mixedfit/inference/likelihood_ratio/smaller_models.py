@@ -9,6 +9,7 @@ unstructured covariance).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -26,6 +27,8 @@ TOLERANCE = 1e-7
 
 def not_nested(smaller: Design, larger: Design) -> str:
     """Return the first part of the smaller model that the larger one does not contain; an empty string if nested."""
+    if smaller.absent is not None or larger.absent is not None:
+        return _not_nested_by_name(smaller, larger)
     counted = smaller.counted
     if not _fixed_within(smaller, larger, counted):
         return "fixed effects"
@@ -34,6 +37,23 @@ def not_nested(smaller: Design, larger: Design) -> str:
             if not any(_term_within(block, part, places, other, counted) for other in larger.blocks):
                 return f"random effects of {block.name}"
     return _residual_not_nested(smaller.residual, larger.residual)
+
+
+def _not_nested_by_name(smaller: Design, larger: Design) -> str:
+    """Return the first part of the smaller model whose columns, by name, the larger one does not have."""
+    if not set(smaller.x_names) <= set(larger.x_names):
+        return "fixed effects"
+    for block in smaller.blocks:
+        for part, places in _parts(block):
+            own = set(block.effects[places])
+            others = (other for other in larger.blocks if other.name == block.name)
+            if not any(
+                own <= set(other.effects[theirs]) and (part.name in SPECIAL_CASES[whole.name])
+                for other in others
+                for whole, theirs in _parts(other)
+            ):
+                return f"random effects of {block.name}"
+    return ""
 
 
 GENERAL = {
@@ -154,6 +174,9 @@ def _term_within(
 ) -> bool:
     """Return whether a part of one block is a special case of a part of the other."""
     z, codes, groups = block.z[counted, places], block.codes[counted], other.codes[counted]
+    related = block.known is not None or other.known is not None
+    if related and not (block.known is not None and block.known.equals(other.known)):
+        return False
     same = _same_partition(codes, groups)
     if same and part.k > 1 and _diagonal_within(part, z, other, counted):
         return True
@@ -161,7 +184,7 @@ def _term_within(
         space = other.z[counted, theirs]
         if same and _inside(z, space) and _is_special(part, larger, z, space):
             return True
-        if not same and larger.linear and _cells(z, codes, groups, space):
+        if not same and not related and larger.linear and _cells(z, codes, groups, space):
             return True
     return False
 
@@ -223,17 +246,24 @@ def reductions(design: Design) -> list[Reduction]:
     a part consists of all indicators of a factor, they are replaced by their sum, an intercept.
     """
     out = []
-    for block in design.blocks:
+    for f, block in enumerate(design.blocks):
         for name, effects in _droppable(block):
-            summed = _sum_to_intercept(block, effects)
-            smaller = _without(block, effects, summed=summed)
-            blocks = (smaller if b is block else b for b in design.blocks)
-            kept = tuple(b for b in blocks if b is not None)
+            summed = _sum_to_intercept(design, f, effects)
+            smaller = _reduced(design, f, effects, summed=summed)
+            if design.absent is not None:
+                reduce = partial(_reduced, f=f, effects=effects, summed=summed)
+                smaller = replace(smaller, absent=design.absent.derived(reduce))
             dropped = len(effects) - int(summed)
             structures = [p for p, _, e in block.structure.slices() if not p.linear and e.start == effects[0]]
             dropped = structures[0].diagonal[-1] + 1 if structures else dropped
-            out.append(Reduction(f"{name} | {block.name}", replace(design, blocks=kept), dropped))
+            out.append(Reduction(f"{name} | {block.name}", smaller, dropped))
     return out
+
+
+def _reduced(design: Design, f: int, effects: IntArray, *, summed: bool) -> Design:
+    """Return a design without some effects of a block, or with their sum in their place."""
+    blocks = (_without(b, effects, summed=summed) if i == f else b for i, b in enumerate(design.blocks))
+    return replace(design, blocks=tuple(b for b in blocks if b is not None))
 
 
 def _droppable(block: RandomBlock) -> list[tuple[str, IntArray]]:
@@ -261,10 +291,18 @@ def _contains(larger: str, term: str) -> bool:
     return term in INTERCEPTS or set(term.split(":")) < set(larger.split(":"))
 
 
-def _sum_to_intercept(block: RandomBlock, effects: IntArray) -> bool:
+def _sum_to_intercept(design: Design, f: int, effects: IntArray) -> bool:
     """Return whether effects are a whole correlated part, with columns that add up to 1, and no other column is 1."""
+    block = design.blocks[f]
     for part, _, here in block.structure.slices():
         if part.k == len(effects) > 1 and effects[0] == here.start and part.invariance == "linear":
+            if design.absent is not None:
+                totals = design.absent.known_totals()
+                one, z = totals.columns[:, 0], totals.columns[:, list(totals.effects[f])]
+                rest = z - one[:, None]
+                gone = np.linalg.norm(np.delete(rest, effects, axis=1), axis=0) == 0.0
+                left = np.linalg.norm(z[:, effects].sum(axis=1) - one)
+                return bool(left <= 1e-10 * np.linalg.norm(one)) and not gone.any()
             others = np.delete(block.z, effects, axis=1)
             adds_up = bool(np.allclose(block.z[:, effects].sum(axis=1), 1.0, rtol=0.0, atol=1e-12))
             return adds_up and not np.any(np.all(others == 1.0, axis=0))
@@ -276,10 +314,11 @@ def _without(block: RandomBlock, effects: IntArray, *, summed: bool) -> RandomBl
     keep = np.setdiff1d(np.arange(block.k), effects[1:] if summed else effects)
     if not keep.size:
         return None
-    z = block.z[:, keep]
+    z = block.z[:, keep] if isinstance(block.z, np.ndarray) else block.z.columns(keep.size)
     names, sources = list(block.effects), list(block.sources or block.effects)
-    if summed:
+    if summed and isinstance(z, np.ndarray):
         z[:, keep == effects[0]] = 1.0
+    if summed:
         names[effects[0]], sources[effects[0]] = "(Intercept)", "1"
     parts: list[CovarianceStructure] = []
     for part, _, here in block.structure.slices():
@@ -291,8 +330,9 @@ def _without(block: RandomBlock, effects: IntArray, *, summed: bool) -> RandomBl
     return RandomBlock(
         block.grouping,
         tuple(names[i] for i in keep),
-        np.ascontiguousarray(z),
+        np.ascontiguousarray(z) if isinstance(z, np.ndarray) else z,
         BlockDiagonal(tuple(parts)),
         tuple(part.k for part in parts),
         tuple(sources[i] for i in keep),
+        block.known,
     )

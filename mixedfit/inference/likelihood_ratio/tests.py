@@ -15,8 +15,9 @@ import pandas as pd
 from scipy.special import chdtrc
 
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import format_column, format_p_values, text_columns, wrapped
+from mixedfit.core.format import TABLE_WIDTH, format_column, format_p_values, text_columns, wrapped
 from mixedfit.core.notebook import NotebookTable
+from mixedfit.design.same_rows import first_difference
 from mixedfit.estimation.fit import Fit, fit_design
 
 from .smaller_models import not_nested, reductions
@@ -45,8 +46,13 @@ class LikelihoodRatioTable(NotebookTable):
             for name, values in self.table.to_dict("list").items()
         ]
         index = [str(name) for name in self.table.index]
-        shown = text_columns(["", *self.table.columns], [index, *cells], left=1)
-        return "\n".join([*shown, *wrapped(self.notes)])
+        heads = ["", *self.table.columns]
+        shown = text_columns(heads, [index, *cells], left=1)
+        if max(map(len, shown)) <= TABLE_WIDTH:
+            return "\n".join([*shown, *wrapped(self.notes)])
+        short = [f"model {i}" for i in range(1, len(index) + 1)]  # long formulas stand above, as in R
+        named = [f"{label}: {name}" for label, name in zip(short, index, strict=True)]
+        return "\n".join([*named, *text_columns(heads, [short, *cells], left=1), *wrapped(self.notes)])
 
     __repr__ = __str__
 
@@ -128,23 +134,29 @@ def check_same_data(fits: Sequence[Fit]) -> None:
                 f"{fit.residual.model.structure}: the variance depends on fitted values, which differ between models, "
                 "so that their likelihoods cannot be compared. Let it depend on a column."
             )
-    for fit in fits[1:]:
-        if not fit.design.index.equals(first.design.index):
-            raise ModelError(
-                f"the models are on different rows ({first.design.n} and {fit.design.n} of the data): their "
-                "likelihoods cannot be compared. Fit them to the same complete rows."
-            )
-        if not np.array_equal(fit.response, first.response):
-            raise ModelError("the models have different responses: their likelihoods cannot be compared.")
-        one, other = (np.ones(1) if w is None else w for w in (first.design.weights, fit.design.weights))
-        if not np.array_equal(one, other):
-            raise ModelError("the models have different weights: their likelihoods cannot be compared.")
+    what = first_difference([fit.design for fit in fits])
+    if what == "rows":
+        sizes = ", ".join(str(fit.design.n) for fit in fits)
+        raise ModelError(
+            f"the models are on different rows ({sizes} of the data): their likelihoods cannot be compared. Fit them "
+            "to the same complete rows."
+        )
+    if what == "response" and first.design.absent is not None:
+        raise ModelError(
+            "the models have different rows, responses or weights: their likelihoods cannot be compared."
+        )
+    if what:
+        name = "responses" if what == "response" else what
+        raise ModelError(f"the models have different {name}: their likelihoods cannot be compared.")
 
 
 def same_fixed(one: Fit, other: Fit) -> bool:
     """Return whether the fixed parts of two models have the same column space."""
     if one.cross.p_total != other.cross.p_total or len(one.design.many) != len(other.design.many):
         return False
+    if one.design.absent is not None or other.design.absent is not None:
+        names = [{n for n, k in zip(f.coefficient_names, f.kept, strict=True) if k} for f in (one, other)]
+        return names[0] == names[1]
     a, b = one.design.X[:, one.cross.fixed.kept], other.design.X[:, other.cross.fixed.kept]
     both = np.hstack([a, b])
     if not both.size:

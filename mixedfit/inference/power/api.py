@@ -10,13 +10,14 @@ import pandas as pd
 
 from mixedfit.core.errors import ModelError
 from mixedfit.core.options import check_count, threads_of
+from mixedfit.core.other_programs import hinted
 from mixedfit.core.progress import Progress
 from mixedfit.core.seeds import seed_sequence
 from mixedfit.formula.parse import Expand
 from mixedfit.inference.bootstrap.replicates import count_reasons, warn_stopped
 from mixedfit.inference.ddf import Ddf
 
-from .power import SampleSize, SimulationSetting, draw_and_test, resized, sample_sizes
+from .power import SampleSize, SimulatedTests, SimulationSetting, draw_and_test, resized, sample_sizes
 from .record import Power
 from .study import arm_counts, drawn_table, read_parameters, study_of
 
@@ -55,6 +56,7 @@ def simulate_lmm(
     """Return several responses."""
 
 
+@hinted
 def simulate_lmm(
     formula: str,
     data: Any,
@@ -116,6 +118,7 @@ def simulate_lmm(
     return table if n is not None else table["sim_1"].rename(study.response)
 
 
+@hinted
 def power(
     formula: str,
     data: Any,
@@ -203,30 +206,42 @@ def power(
     study = study_of(formula, data, weights=weights, offset=offset, expand=expand, context=context)
     sizes = sample_sizes(study, along or {}, within or {})
     sequence = seed_sequence(seed)
-    outcomes, arms = [], []
+    outcomes: list[SimulatedTests] = []
+    arms: list[dict[str, str]] = []
     with Progress(progress) as shown:
         for number, size in enumerate(sizes):
 
             def tick(done: int, number: int = number) -> None:
                 shown.count(number * n + done, n * len(sizes), "data sets")
 
-            changed = resized(study, size)
-            arms.append(arm_counts(changed, size))
-            setting = SimulationSetting.of(changed, params, test, ddf=ddf, reml=reml)
             # one seed for all sizes would correlate their Monte-Carlo errors
             child = np.random.SeedSequence(sequence.entropy, spawn_key=(*sequence.spawn_key, number))
-            outcomes.append(draw_and_test(setting, n, seed=child, n_jobs=threads, tick=tick))
-            if not outcomes[-1].finished:
-                warn_stopped(int(outcomes[-1].done.size), n)
+            try:
+                changed = resized(study, size)
+                setting = SimulationSetting.of(changed, params, test, ddf=ddf, reml=reml)
+                outcome = draw_and_test(setting, n, seed=child, n_jobs=threads, tick=tick)
+            except KeyboardInterrupt:
+                if not outcomes:
+                    raise
+                warn_stopped(0, n)
                 break
-    columns = [_columns(size) for size in sizes[: len(outcomes)]]
+            arms.append(arm_counts(changed, size))
+            outcomes.append(outcome)
+            if not outcome.finished:
+                warn_stopped(int(outcome.done.size), n)
+                break
+    columns = [_columns(size) for size in sizes]
     labels = [", ".join(f"{k} = {v}" for k, v in size.items()) or "p_value" for size in columns]
+    begun = len(outcomes)
     return Power(
         table=pd.DataFrame(
-            [{**o.row(size, alpha), **own} for size, own, o in zip(columns, arms, outcomes, strict=False)]
+            [
+                {**o.row(size, alpha), **own}
+                for size, own, o in zip(columns[:begun], arms, outcomes, strict=True)
+            ]
         ),
-        p_values=pd.DataFrame({k: o.p_values for k, o in zip(labels, outcomes, strict=True)}),
-        estimates=pd.DataFrame({k: o.estimates for k, o in zip(labels, outcomes, strict=True)}),
+        p_values=pd.DataFrame({k: o.p_values for k, o in zip(labels[:begun], outcomes, strict=True)}),
+        estimates=pd.DataFrame({k: o.estimates for k, o in zip(labels[:begun], outcomes, strict=True)}),
         test=_test_text(test),
         formula=study.design.formula.source,
         alpha=float(alpha),
@@ -235,6 +250,7 @@ def power(
         reml=reml,
         seed=sequence.entropy,
         reasons=count_reasons(dict(enumerate(r for o in outcomes for r in o.reasons.values()))),
+        left_out=tuple(labels[begun:]),
     )
 
 

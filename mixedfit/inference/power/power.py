@@ -27,6 +27,7 @@ from mixedfit.inference.bootstrap.replicates import (
     SINGULAR,
     UNDONE,
     Replicates,
+    Stopped,
     reason_of,
     refit_block,
     refitted,
@@ -128,15 +129,8 @@ class SimulationSetting:
 
 
 def _hypotheses(fit: Fit, test: Any) -> tuple[Array, Array]:
-    """Return L and r of a test, which may be the name of a term for all its columns."""
-    names, recipe = fit.coefficient_names, fit.design.recipe
-    terms = {} if recipe is None or recipe.refusal else {term.name: term for term in recipe.terms}
-    if isinstance(test, str) and test in terms and test not in names:
-        L = np.eye(len(names))[list(terms[test].columns)]
-        L = L[fit.kept[list(terms[test].columns)].astype(bool)]
-        r = np.zeros(len(L))
-    else:
-        L, r, _ = read_hypotheses(fit, test)
+    """Return L and r of a test."""
+    L, r, _ = read_hypotheses(fit, test)
     if not len(L) or not ColumnSpace(fit).estimable(L).all():
         raise ModelError(
             f"the design does not determine the test {test!r}: columns of X are linear combinations of others. Test "
@@ -209,7 +203,7 @@ def draw_and_test(
             _test_block(setting, search, sample, these, out, stop)
         for r, i in stoppable(these, stop):
             if out.status[i] == UNDONE:
-                _test_one(setting, sample, r, i, out)
+                _test_one(setting, sample, r, i, out, stop)
 
     finished = run(work, n, rows=design.n, seed=seed, n_jobs=n_jobs, tick=lambda: tick(out.done.size))
     return replace(out, finished=finished)
@@ -237,13 +231,20 @@ def _test_block(
 
 
 def _test_one(
-    setting: SimulationSetting, sample: ResponseSample, r: int, i: int, out: SimulatedTests
+    setting: SimulationSetting,
+    sample: ResponseSample,
+    r: int,
+    i: int,
+    out: SimulatedTests,
+    stop: Callable[[], bool],
 ) -> None:
-    """Fit and test data set i, the r-th of its block."""
+    """Fit and test data set i, the r-th of its block; it stays undone if `stop` returns True."""
     try:
-        refit = refitted(setting.fit, sample.cross_products(r), sample.design(r))
+        refit = refitted(setting.fit, sample.cross_products(r), sample.design(r), stop)
         out.estimates[i], out.p_values[i] = _test(setting, refit)
         out.status[i] = SINGULAR if refit.convergence.singular else REGULAR
+    except Stopped:
+        return
     except REFIT_ERRORS as error:
         out.reasons[i], out.status[i] = reason_of(error), FAILED
 

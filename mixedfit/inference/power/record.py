@@ -41,6 +41,8 @@ class Power(NotebookTable):
         Seed that reproduces the data.
     reasons : mapping of str to int
         Reasons of failed refits, with their counts.
+    left_out : tuple of str
+        Sample sizes that a run that was stopped did not begin.
     """
 
     table: pd.DataFrame
@@ -54,6 +56,7 @@ class Power(NotebookTable):
     reml: bool
     seed: Any
     reasons: Mapping[str, int]
+    left_out: tuple[str, ...] = ()
 
     @property
     def power(self) -> float:
@@ -70,15 +73,30 @@ class Power(NotebookTable):
     @property
     def notes(self) -> tuple[str, ...]:
         """Method of the simulation, and meaning of the columns."""
-        draws = f"{self.requested} data set{'s' * (self.requested != 1)}"
+        stopped = self._interrupted()
+        draws = f"{'up to ' if stopped else ''}{self.requested} data set{'s' * (self.requested != 1)}"
         how = f"{draws} drawn and refitted by {'REML' if self.reml else 'ML'}; degrees of freedom: {self.method}"
-        out = [how, "lower, upper: 95% interval (Wilson) for what more data sets would show."]
+        out = [
+            how,
+            *self._interrupted(),
+            "lower, upper: 95% interval (Wilson) for what more data sets would show.",
+        ]
         if self.table["singular"].any():
             out.append("singular: refits with a variance of 0 or a correlation of ±1; they count.")
         if self.table["failed"].any():
             why = "; ".join(f"{count} × {reason}" for reason, count in self.reasons.items())
             out.append(f"failed: refits without a result, left out ({why}).")
         return tuple(out)
+
+    def _interrupted(self) -> list[str]:
+        """Return the note on a run that was stopped: how far it came."""
+        last = self.table.iloc[-1]
+        done = int(last["n"] + last["failed"])
+        if done == self.requested and not self.left_out:
+            return []
+        row = "the last row" if len(self.table) > 1 else "this row"
+        rest = f"; not begun: {'; '.join(self.left_out)}" if self.left_out else ""
+        return [f"Stopped by an interrupt: {row} has {done} of {self.requested} data sets{rest}."]
 
     def cells(self) -> pd.DataFrame:
         """Return the table as text, without columns singular and failed if they are 0."""

@@ -14,6 +14,7 @@ import numpy as np
 from mixedfit.core.arrays import Array
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import inverse
+from mixedfit.design.columns import effect_columns
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.optimize import Optimum
 from mixedfit.estimation.parameters import Parameter
@@ -148,7 +149,8 @@ class Tracer:
             unit = float(getattr(part, "unit", 1.0))
             return 0.1 / unit if self.parameter.kind == "decay" else unit
         block = self.fit.design.blocks[self.parameter.block]
-        size = float(np.sqrt(np.mean(block.z[:, self.parameter.first] ** 2)))
+        column = effect_columns(self.fit.design, self.parameter.block)[:, self.parameter.first]
+        size = float(np.linalg.norm(column) / np.sqrt(self.fit.cross.n))
         rows = self.fit.cross.n / block.levels
         return float(0.5 * self.fit.sigma / (max(size, 1e-12) * rows**0.5 * block.levels**0.25))
 

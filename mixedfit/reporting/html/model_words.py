@@ -10,6 +10,7 @@ import pandas as pd
 
 from mixedfit.core.format import count_noun, join_words, number, without_quotes
 from mixedfit.covariance import ScaledCorrelation
+from mixedfit.design.columns import fixed_columns
 from mixedfit.design.recipe import FixedTerm, Recipe, Variable
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.diagnostics.variance_shares import Shares
@@ -259,8 +260,9 @@ def _aliases(fit: Fit) -> dict[str, list[str] | None]:
     out: dict[str, list[str] | None] = {n: None for n, ok in zip(names, kept, strict=True) if not ok}
     if not out or design.many or fit.design.n * kept.sum() > MOST_NUMBERS:
         return out
-    size = np.linalg.norm(design.X, axis=0)
-    X = design.X / np.where(size > 0, size, 1.0)
+    X = fixed_columns(design)
+    size = np.linalg.norm(X, axis=0)
+    X = X / np.where(size > 0, size, 1.0)
     shares = np.linalg.lstsq(X[:, kept], X[:, ~kept], rcond=None)[0]
     own = [name for name, ok in zip(names, kept, strict=True) if ok]
     for column, name in zip(shares.T, list(out), strict=True):

@@ -1,0 +1,243 @@
+"""`ProductSums`: cross-products that grow with each batch of rows, in a basis that may change."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.linalg import inverse, symmetric
+from mixedfit.design.design import Design
+from mixedfit.kernels.accumulate import accumulate_border, accumulate_first, accumulate_tail
+
+from .basis import row_chunks
+from .crossprod import (
+    FirstFactor,
+    empty_first,
+    largest_block,
+    pattern_of,
+    tail_layout,
+    tail_rows,
+    weight_rows,
+)
+from .sparse_products import SMALLEST, SparseGram
+
+__all__ = ["ProductSums"]
+
+
+class ProductSums:
+    """Cross-products of [Z₁, tail, X, y] with themselves, summed over batches.
+
+    Parameters
+    ----------
+    design : Design
+        Of all rows; its rows are not used.
+    """
+
+    def __init__(self, design: Design) -> None:
+        self.width = len(design.x_names) + 1
+        self.first_block = largest_block(design)
+        self.tail = tail_layout(design, self.first_block, None)
+        self.q = self.tail[-1].stop if self.tail else 0
+        self.sizes = np.array([b.k for b in self.tail], np.int64)
+        self.offsets = np.array([b.offset for b in self.tail], np.int64)
+        levels, k = 0, 1
+        if self.first_block >= 0:
+            block = design.blocks[self.first_block]
+            levels, k = block.levels, block.k
+        self.levels = levels
+        self.gram = np.zeros((levels, k, k))
+        self.first_border = np.zeros((levels, k, self.width))
+        self.keys = np.zeros(0, np.int64)
+        self.values = np.zeros((0, k))
+        self.indptr, self.indices = np.zeros(levels + 1, np.int64), self.keys
+        self.border = np.zeros((self.width, self.width))
+        self.is_dense = self.q < SMALLEST
+        size = self.q + self.width if self.is_dense else 0
+        self.dense = np.zeros((size, size))
+        self.pairs = sparse.csr_array((self.q, self.q) if not self.is_dense else (0, 0))
+        self.sides = np.zeros((0 if self.is_dense else self.q, self.width))
+
+    def add(
+        self, batch: Design, root_weights: Array | None, border: Array, effects: tuple[Array, ...]
+    ) -> None:
+        """Add the products of the rows of a batch, in a basis T of [X y] and P of each Z."""
+        if self.tail and self.first_block >= 0:
+            self._extend(batch)
+        inverses = [inverse(basis) for basis in effects]
+        for rows in row_chunks(batch.n):
+            weight = None if root_weights is None else root_weights[rows]
+            own = weight_rows(np.column_stack([batch.X[rows], batch.y[rows]]) @ border, weight)
+            self.border += own.T @ own
+            if self.first_block < 0:
+                continue
+            block = batch.blocks[self.first_block]
+            z = weight_rows(block.z[rows] @ inverses[self.first_block], weight)
+            codes = np.ascontiguousarray(block.codes[rows])
+            accumulate_first(codes, z, own, self.gram, self.first_border)
+            if self.tail:
+                others, effect = tail_rows(batch, self.tail, inverses, rows, None)
+                self._add_tail(codes, z, others, weight_rows(effect, weight), own)
+        for a in range(self.gram.shape[1]):
+            self.gram[:, :a, a] = self.gram[:, a, :a]
+
+    def _extend(self, batch: Design) -> None:
+        """Make room for pairs of levels that occur in a batch for the first time."""
+        own = empty_first(batch, self.first_block, self.tail, None, self.width)
+        keys = np.repeat(np.arange(self.levels), np.diff(own.indptr)) * np.int64(self.q) + own.indices
+        places = np.minimum(np.searchsorted(self.keys, keys), max(self.keys.size - 1, 0))
+        new = keys if not self.keys.size else keys[self.keys[places] != keys]
+        if not new.size:
+            return
+        every = np.union1d(self.keys, new)
+        values = np.zeros((every.size, self.values.shape[1]))
+        values[np.searchsorted(every, self.keys)] = self.values
+        self.keys, self.values = every, values
+        counts = np.bincount(every // self.q, minlength=self.levels)
+        self.indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        self.indices = every % self.q
+
+    def _add_tail(self, codes: IntArray, z: Array, others: IntArray, effects: Array, border: Array) -> None:
+        accumulate_border(
+            codes, z, others, effects, self.sizes, self.offsets, self.indptr, self.indices, self.values
+        )
+        if self.is_dense:
+            accumulate_tail(others, effects, self.sizes, self.offsets, border, self.dense)
+            return
+        columns = np.concatenate(
+            [
+                b.offset + others[:, [f]] * b.k + np.arange(b.k, dtype=np.int64)
+                for f, b in enumerate(self.tail)
+            ],
+            axis=1,
+        )
+        n, width = columns.shape
+        rows = sparse.csr_array(
+            (effects.ravel(), columns.ravel(), np.arange(n + 1, dtype=np.int64) * width), shape=(n, self.q)
+        )
+        self.pairs = self.pairs + rows.T @ rows
+        self.sides += rows.T @ border
+
+    def change(self, border: Array, effects: tuple[Array, ...]) -> None:
+        """Change the basis: [X̃ ỹ] becomes [X̃ ỹ] M and each Z̃ becomes Z̃ M_f."""
+        if self.first_block >= 0:
+            own = effects[self.first_block]
+            self.gram = np.einsum("ai,jab,bl->jil", own, self.gram, own, optimize=True)
+            self.first_border = np.einsum("ai,jas,st->jit", own, self.first_border, border, optimize=True)
+            self.values = self.values @ own
+            self._change_cells(effects)
+        self.border = border.T @ self.border @ border
+        if self.is_dense:
+            whole = symmetric(self.dense)
+            matrix = np.zeros((self.q + self.width, self.q + border.shape[1]))
+            matrix[: self.q, : self.q] = self._tail_change(effects).toarray()
+            matrix[self.q :, self.q :] = border
+            self.dense = matrix.T @ whole @ matrix
+        else:
+            change = self._tail_change(effects)
+            self.pairs = change.T @ self.pairs @ change
+            self.sides = (change.T @ self.sides) @ border
+        self.width = border.shape[1]
+
+    def _change_cells(self, effects: tuple[Array, ...]) -> None:
+        for b in self.tail:
+            here = np.flatnonzero((self.indices >= b.offset) & (self.indices < b.stop))
+            own = self.values[here].reshape(-1, b.k, self.values.shape[1])
+            self.values[here] = np.einsum("be,cba->cea", effects[b.block], own).reshape(here.size, -1)
+
+    def _tail_change(self, effects: tuple[Array, ...]) -> sparse.csr_array:
+        """Return the change of the tail's columns, shape (q, q), block diagonal."""
+        parts = [sparse.kron(sparse.eye_array(b.levels), effects[b.block]) for b in self.tail]
+        return sparse.csr_array(sparse.block_diag(parts)) if parts else sparse.csr_array((0, 0))
+
+    @classmethod
+    def of_pairs(cls, design: Design, pairs: sparse.csr_array, sides: Array, border: Array) -> ProductSums:
+        """Return the sums that have given products.
+
+        Parameters
+        ----------
+        design : Design
+        pairs : sparse array, shape (q, q)
+            Products of the columns of all blocks, one block after the other.
+        sides : ndarray, shape (q, any)
+            Their products with [X y].
+        border : ndarray, shape (any, any)
+        """
+        out = cls(design)
+        out.width, out.border = border.shape[1], border
+        if out.first_block < 0:
+            out.dense = border
+            out.first_border = np.zeros((0, 1, out.width))
+            return out
+        order = out._order(design)
+        levels, k = out.gram.shape[:2]
+        size = levels * k
+        own = sparse.csr_array(pairs[order][:, order])
+        for a in range(k):
+            for b in range(k):
+                out.gram[:, a, b] = own[a:size:k, b:size:k].diagonal()
+        out.first_border = np.ascontiguousarray(sides[order[:size]]).reshape(levels, k, -1)
+        out._fill_cells(sparse.coo_array(own[:size, size:]))
+        tail, beside = own[size:, size:], sides[order[size:]]
+        if out.is_dense:
+            out.dense = np.block([[tail.toarray(), beside], [beside.T, border]])
+        else:
+            out.pairs, out.sides = sparse.csr_array(tail), beside
+        return out
+
+    def _order(self, design: Design) -> IntArray:
+        """Return the places of the first factor's columns, then of the tail's, among those of all blocks in order."""
+        starts = np.cumsum([0, *(block.levels * block.k for block in design.blocks)])
+        blocks = [self.first_block, *(b.block for b in self.tail)]
+        return np.concatenate([np.arange(starts[f], starts[f + 1]) for f in blocks]).astype(np.int64)
+
+    def _fill_cells(self, products: sparse.coo_array) -> None:
+        """Set the products of the first factor with the tail; a pair of levels has all of its columns."""
+        k = self.gram.shape[1]
+        rows, columns = products.row.astype(np.int64), products.col.astype(np.int64)
+        heads = [np.zeros(0, np.int64)]
+        for b in self.tail:
+            here = (columns >= b.offset) & (columns < b.stop)
+            head = b.offset + (columns[here] - b.offset) // b.k * b.k
+            keys = np.unique(rows[here] // k * self.q + head)
+            heads.append((keys[:, None] + np.arange(b.k)).ravel())
+        self.keys = np.sort(np.concatenate(heads))
+        self.values = np.zeros((self.keys.size, k))
+        self.values[np.searchsorted(self.keys, rows // k * self.q + columns), rows % k] = products.data
+        counts = np.bincount(self.keys // max(self.q, 1), minlength=self.levels)
+        self.indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        self.indices = self.keys % max(self.q, 1)
+
+    def all_pairs(self, design: Design) -> tuple[sparse.csr_array, Array]:
+        """Return the products of the columns of all blocks, one block after the other, and those with [X y]."""
+        if self.first_block < 0:
+            return sparse.csr_array((0, 0)), np.zeros((0, self.width))
+        levels, k = self.gram.shape[:2]
+        size = levels * k
+        own = sparse.bsr_array((self.gram, np.arange(levels), np.arange(levels + 1)), shape=(size, size))
+        rows = np.repeat(np.arange(levels), np.diff(self.indptr))[:, None] * k + np.arange(k)
+        columns = np.repeat(self.indices[:, None], k, axis=1)
+        cells = sparse.coo_array((self.values.ravel(), (rows.ravel(), columns.ravel())), shape=(size, self.q))
+        tail, beside = self.pairs, self.sides
+        if self.is_dense:
+            whole = symmetric(self.dense)
+            tail, beside = sparse.csr_array(whole[: self.q, : self.q]), whole[: self.q, self.q :]
+        every = sparse.csr_array(sparse.block_array([[own, cells], [cells.T, tail]], format="csr"))
+        sides = np.concatenate([self.first_border.reshape(size, -1), beside])
+        back = np.argsort(self._order(design))
+        return sparse.csr_array(every[back][:, back]), sides[back]
+
+    def first(self) -> FirstFactor:
+        """Return the products of the first factor."""
+        return FirstFactor(self.gram, self.indptr, self.indices, self.values, self.first_border)
+
+    def tail_products(self) -> tuple[Array, SparseGram | None]:
+        """Return `gram` and `sparse` of `CrossProducts`."""
+        if self.is_dense:
+            out = np.tril(self.dense)
+            out[self.q :, self.q :] = self.border
+            return out, None
+        pattern = pattern_of(self.first(), self.tail)
+        if pattern is None:
+            return np.block([[self.pairs.toarray(), self.sides], [self.sides.T, self.border]]), None
+        return self.border.copy(), SparseGram.of(pattern, self.pairs, self.sides)

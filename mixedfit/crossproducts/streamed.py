@@ -1,0 +1,220 @@
+"""Cross-products of rows that are read in batches, in one pass over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mixedfit.core.arrays import Array, BoolArray, IntArray
+from mixedfit.core.linalg import inverse
+from mixedfit.design.absent import RowTotals
+from mixedfit.design.design import Design
+from mixedfit.design.recipe.cell_sums import CellSums
+from mixedfit.design.recipe.recipe import usable
+from mixedfit.design.stream.batches import BatchDesigns
+from mixedfit.design.stream.digest import row_digest
+from mixedfit.design.stream.reader import RowCounts
+
+from .basis import FixedBasis, basis_of_triangle
+from .crossprod import CrossProducts
+from .product_sums import ProductSums
+from .ridges import unidentified_elements
+from .running_basis import ColumnPlaces, RunningBasis
+
+__all__ = [
+    "RowSums",
+    "Sums",
+    "cells_of",
+    "final_border",
+    "final_effects",
+    "products_from",
+    "summed_rows",
+]
+
+
+def summed_rows(made: BatchDesigns, report: Callable[[RowCounts], None] | None = None) -> Design:
+    """Return the design of a source with the cross-products of its rows.
+
+    Parameters
+    ----------
+    made : BatchDesigns
+    report : callable, optional
+        Called with the number of rows read after each batch.
+
+    Raises
+    ------
+    DataError
+        If the rows are not those of the first pass.
+    ModelError
+        If there are not more rows than fixed effects, or the fixed effects reproduce the response exactly.
+    """
+    design = made.design
+    recipe = usable(design.recipe)
+    sums, cells = Sums(design), cells_of(made)
+    for batch, frame in made.walk(report):
+        sums.add(batch)
+        cells.add(frame.columns, batch.weights)
+    sums.settle()
+    assert design.absent is not None
+    design.absent.read = lambda: (batch for batch, _ in made.walk())
+    return replace(design, recipe=replace(recipe, cells=cells.cells()))
+
+
+def cells_of(made: BatchDesigns) -> CellSums:
+    """Return what counts the combinations of fixed factors in batches."""
+    scans = made.scan.columns.items()
+    distinct = {name: scan.distinct_values for name, scan in scans if scan.distinct and not scan.labels}
+    return CellSums(usable(made.design.recipe), distinct)
+
+
+class Sums:
+    """Cross-products and `RowTotals` of a design whose rows come in batches."""
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+        plain = design.recipe is not None and design.recipe.specs is None
+        places = ColumnPlaces.of(design, by_name=plain)
+        self.running = RunningBasis(design, places, weighted=design.weights is not None)
+        self.sums, self.rows = ProductSums(design), RowSums(design)
+        self.shared = [False] * len(design.blocks)
+
+    def add(self, batch: Design) -> None:
+        """Add the rows of a batch."""
+        root = None if batch.weights is None else np.sqrt(batch.weights)
+        self.shared = [block.z is batch.X for block in batch.blocks]
+        self.running.add(batch, root)
+        changes = self.running.renew()
+        if changes is not None:
+            self.sums.change(*changes)
+        self.sums.add(batch, root, self.running.inverse_border(), self.running.effects)
+        self.rows.add(batch)
+
+    def settle(self) -> None:
+        """Keep the sums of all rows in the design's `absent`, in the basis of all rows."""
+        design, running = self.design, self.running
+        absent = design.absent
+        assert absent is not None
+        upper, norms = running.border_triangle()
+        fixed = basis_of_triangle(design, upper, norms, running.count, None, np.zeros((0, norms.size)))
+        basis = final_effects(running, fixed, self.shared)
+        self.sums.change(*running.changes(final_border(fixed, norms.size), basis))
+        absent.totals = self.rows.totals(running)
+        absent.products = products_from(design, self.sums, fixed, basis, running.count, self.rows.log_weights)
+
+
+def final_effects(running: RunningBasis, fixed: FixedBasis, shared: Sequence[bool]) -> tuple[Array, ...]:
+    """Return R of each block as `effect_basis` does; `shared` says whether Z has the columns of X."""
+    out = list(running.fresh_effects())
+    for f, block in enumerate(running.design.blocks):
+        if block.structure.invariance == "linear" and shared[f] and fixed.kept.size == block.k:
+            out[f] = inverse(fixed.transform)
+        elif block.k == 1 and not running.weighted and block.effects == ("(Intercept)",):
+            out[f] = np.ones((1, 1))
+    return tuple(out)
+
+
+def final_border(fixed: FixedBasis, size: int) -> Array:
+    """Return T with [X̃ ỹ] = [X y] T of a basis of X and y, shape (p + 1, kept + 1)."""
+    out = np.zeros((size, fixed.kept.size + 1))
+    out[fixed.kept, :-1] = fixed.transform
+    out[fixed.kept, -1] = -fixed.centre / fixed.scale
+    out[-1, -1] = 1.0 / fixed.scale
+    return out
+
+
+def products_from(
+    design: Design,
+    sums: ProductSums,
+    fixed: FixedBasis,
+    basis: tuple[Array, ...],
+    count: int,
+    log_weights: float,
+) -> CrossProducts:
+    """Return the record of sums in the final basis."""
+    gram, tail = sums.tail_products()
+    return CrossProducts(
+        n=count,
+        p=int(fixed.kept.size),
+        first_block=sums.first_block,
+        first=sums.first(),
+        tail=sums.tail,
+        gram=gram,
+        sparse=tail,
+        fixed=fixed,
+        basis=basis,
+        log_weights=log_weights,
+        unidentified=unidentified_elements(design),
+        known=tuple(block.known for block in design.blocks),
+    )
+
+
+class RowSums:
+    """Sums over the rows of `RowTotals`, added up over batches."""
+
+    def __init__(self, design: Design) -> None:
+        self.rows = 0
+        self.digest = 0
+        self.log_weights = 0.0
+        self.weights: tuple[float, float, float, float] | None = None
+        self.used: list[BoolArray] = [np.zeros(block.levels, dtype=bool) for block in design.blocks]
+        self.partners: dict[tuple[int, int], IntArray | None] = {
+            (f, g): np.full(one.levels, -1, dtype=np.int64)
+            for f, one in enumerate(design.blocks)
+            for g in range(f + 1, len(design.blocks))
+        }
+
+    def add(self, batch: Design) -> None:
+        """Add the rows of a batch."""
+        self.rows += batch.n
+        y = batch.y if batch.offset is None else batch.y + batch.offset
+        columns = [y] if batch.weights is None else [y, batch.weights]
+        self.digest = (self.digest + row_digest(columns, batch.n)) % 2**64
+        counted = slice(None) if batch.weights is None else np.flatnonzero(batch.weights > 0)
+        if batch.weights is not None:
+            self._add_weights(batch.weights[counted])
+        codes = [block.codes[counted] for block in batch.blocks]
+        for used, own in zip(self.used, codes, strict=True):
+            used[own] = True
+        for (f, g), known in self.partners.items():
+            if known is not None and not _extended(known, codes[f], codes[g]):
+                self.partners[f, g] = None
+
+    def _add_weights(self, w: Array) -> None:
+        if not w.size:
+            return
+        low, high, total, inverses = self.weights or (np.inf, 0.0, 0.0, 0.0)
+        self.log_weights += float(np.sum(np.log(w)))
+        self.weights = (
+            min(low, float(w.min())),
+            max(high, float(w.max())),
+            total + float(w.sum()),
+            inverses + float(np.sum(1.0 / w)),
+        )
+
+    def totals(self, running: RunningBasis) -> RowTotals:
+        """Return the sums over all rows."""
+        levels = tuple(int(used.sum()) for used in self.used)
+        same = np.eye(len(levels), dtype=bool)
+        for (f, g), known in self.partners.items():
+            same[f, g] = same[g, f] = known is not None and levels[f] == levels[g]
+        places = running.places
+        return RowTotals(
+            self.rows,
+            running.count,
+            running.plain,
+            places.fixed,
+            places.effects,
+            self.weights,
+            levels,
+            same,
+            self.digest,
+        )
+
+
+def _extended(partners: IntArray, codes: IntArray, others: IntArray) -> bool:
+    """Set the level of another factor that occurs with each level; return whether each has one only."""
+    known = partners[codes]
+    partners[codes] = others
+    return bool(np.all((known < 0) | (known == others)) and np.all(partners[codes] == others))
