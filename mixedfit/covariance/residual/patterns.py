@@ -157,8 +157,7 @@ class PatternRoot:
         total: Any = 0.0
         for place, own in enumerate(self.patterns.classes):
             inner = self._relative_slopes(place) * np.sqrt(own.counts)[:, None, None]
-            flat = inner.reshape(len(inner), -1)
-            total = total + flat @ flat.T
+            total = total + np.tensordot(inner, inner, axes=([1, 2, 3], [1, 2, 3]))
         return np.asarray(total)
 
     def own_slopes(self) -> Array:
