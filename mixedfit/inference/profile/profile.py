@@ -224,6 +224,8 @@ def profile(
             best = fit_design(fit.design, reml=False, start=fit.theta, sigma=fit.held_sigma)
         if fit.reml:
             notes.append("REML fit: profiles are of the likelihood, at its maximum-likelihood estimates.")
+        if fit.residual is not None and fit.residual.model.of_fitted:
+            notes.append("The fitted values that the variance depends on stay those of the estimates.")
         first = best.evaluation.value if fit.reml else fit.evaluation.value
         best, traced = _traced_at_optimum(best, chosen, targets, notes, report)
     gain = first - best.evaluation.value
