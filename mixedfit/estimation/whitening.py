@@ -16,7 +16,6 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.covariance.residual.model import ResidualModel, ResidualRoot
-from mixedfit.covariance.residual.unstructured import UnstructuredLaw
 from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
 from mixedfit.design.design import Design, RandomBlock
 from mixedfit.design.residual_rows import with_fitted
@@ -28,6 +27,7 @@ from .bfgs import Minimum, minimise_bfgs
 from .condensed_rows import condensed
 from .effects import coefficients_of, modes_of
 from .estimate import Control, Estimate, estimate
+from .residual_start import moment_start
 from .residual_verdict import residual_verdict
 
 __all__ = ["Whitened", "WhitenedPoint", "WhitenedSearch", "fit_whitened", "raw_design", "whitened_rows"]
@@ -246,38 +246,6 @@ class WhitenedSearch:
         )
 
 
-def _first_start(search: WhitenedSearch) -> Array:
-    """Return the starting parameters: moments of least-squares residuals for unstructured visits, else the model's."""
-    model, raw = search.model, search.raw
-    law, layout = model.correlation, model.layout
-    kinds = [type(v).__name__ for v in model.structure.variances]
-    if (
-        not isinstance(law, UnstructuredLaw)
-        or layout is None
-        or raw.blocks
-        or kinds not in ([], ["VarIdent"])
-    ):
-        return model.start
-    rest = (raw.y - raw.X @ np.linalg.lstsq(raw.X, raw.y, rcond=None)[0] if raw.X.size else raw.y)[
-        layout.order
-    ]
-    visits, table = len(layout.labels), np.zeros((layout.sizes.size, len(layout.labels)))
-    here = np.zeros_like(table)
-    at = np.repeat(np.arange(layout.sizes.size), layout.sizes), layout.place[:, 0].astype(np.int64)
-    table[at], here[at] = rest, 1.0
-    covariance = table.T @ table / np.maximum(here.T @ here, 1.0)
-    sd = np.sqrt(np.diag(covariance))
-    if not np.all(sd > 0):
-        return model.start
-    correlation = covariance / np.outer(sd, sd)
-    least = float(np.linalg.eigvalsh(correlation)[0])
-    if least < 0.02:  # pairs of visits have different groups: shrink to a positive definite matrix
-        share = min((0.02 - least) / (1.0 - least), 1.0)
-        correlation = (1.0 - share) * correlation + share * np.eye(visits)
-    ratios = np.log(sd[1:] / sd[0]) if kinds else np.zeros(0)
-    return np.concatenate([law.start_from(correlation), ratios])
-
-
 def _lowest(
     search: WhitenedSearch, start: Array | None, report: Callable[[int, float], None] | None
 ) -> tuple[Minimum[WhitenedPoint], tuple[int, int], float]:
@@ -293,7 +261,7 @@ def _lowest(
     """
     model = search.model
     further = model.further_starts if search.raw.n <= MANY_ROWS else []
-    starts = [start] if start is not None else [_first_start(search), *further]
+    starts = [start] if start is not None else [moment_start(search.raw, model), *further]
     found = _minima(search, starts, report)
     if found and not any(m.point.has_residual for m in found):
         moves = FAR * np.eye(model.n_parameters)
