@@ -206,10 +206,11 @@ class WhitenedSearch:
         self.lowest = np.inf
 
     def runs_away(self, x: Array) -> bool:
-        """Return whether a range is beyond what the data can tell from infinity, or a ratio of SDs from 0."""
+        """Return whether a range is beyond what the data can tell from infinity, or a ratio from 0 or infinity."""
         return any(
-            p.value >= p.runaway or (p.lower == 0.0 and np.isinf(p.upper) and p.value < VANISHED)
+            p.value < VANISHED or p.value >= (p.runaway if np.isfinite(p.runaway) else 1.0 / VANISHED)
             for p in self.model.natural(x)
+            if p.lower == 0.0 and np.isinf(p.upper)
         )
 
     def inner(self, design: Design, cross: CrossProducts, start: Array | None) -> Estimate:
