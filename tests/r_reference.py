@@ -12,7 +12,6 @@ import pandas as pd
 from paths import REFERENCE_FOLDER
 
 import mixedfit as mf
-from mixedfit.inference.ddf import degrees_of_freedom
 
 FOLDER = REFERENCE_FOLDER
 
@@ -62,17 +61,3 @@ def formula_of(record: dict[str, Any]) -> str:
 def fitted(formula: str, data: str) -> mf.MixedResults:
     """Return our REML fit."""
     return mf.lmm(formula, data_of(data)).fit()
-
-
-def fai_cornelius(fit: mf.MixedResults, L: np.ndarray) -> float:
-    """Return lmerTest's denominator degrees of freedom of Lβ = 0: of the t tests of the eigenvectors of L Φ Lᵀ.
-
-    Fai & Cornelius (1996), J. Stat. Comput. Simul. 54:363. They depend on the rows of L.
-    """
-    degrees = degrees_of_freedom(fit._fit, "satterthwaite")
-    vectors = np.linalg.eigh(degrees.covariance_of(L))[1]
-    dfs = np.array([degrees.df(row) for row in vectors.T @ L])
-    if len(dfs) == 1 or np.allclose(dfs, dfs[0], rtol=1e-8):
-        return float(dfs[0])
-    expected = float(np.sum(dfs / (dfs - 2.0)))
-    return 2.0 * expected / (expected - len(dfs)) if np.all(dfs > 2) else 2.0

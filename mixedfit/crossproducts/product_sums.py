@@ -89,7 +89,7 @@ class ProductSums:
         new = keys if not self.keys.size else keys[self.keys[places] != keys]
         if not new.size:
             return
-        every = np.union1d(self.keys, new)
+        every = np.sort(np.concatenate([self.keys, new]), kind="stable")  # two ascending runs
         values = np.zeros((every.size, self.values.shape[1]))
         values[np.searchsorted(every, self.keys)] = self.values
         self.keys, self.values = every, values

@@ -13,7 +13,7 @@ from mixedfit.covariance.residual.parts import Natural
 from .bfgs import Minimum
 from .convergence import Convergence
 
-__all__ = ["at_limit", "limit_side", "residual_verdict"]
+__all__ = ["NEAR", "at_limit", "limit_side", "residual_verdict"]
 
 NEAR = 1e-5
 """Distance from a limit, as a share of the parameter's space, at which a parameter counts as being there."""

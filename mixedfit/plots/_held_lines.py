@@ -16,7 +16,7 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.design.recipe import Recipe
 from mixedfit.estimation.fit import Fit
 
-from ._variables import CLOSE, fixed_part_of, goes_along, in_offset, values_of
+from ._variables import CLOSE, fixed_part_of, goes_along, in_offset, is_labels, values_of
 from ._x_axis import PLACES, Along
 
 __all__ = ["HeldLines", "held_lines"]
@@ -48,7 +48,7 @@ class HeldLines:
     @property
     def note(self) -> str:
         """What is held where, for a title."""
-        numbers = [name for name in self.varying if _is_number(self.others[name])]
+        numbers = [name for name in self.varying if not is_labels(self.recipe, name)]
         labels = [name for name in self.varying if name not in numbers]
         parts = [f"{', '.join(numbers)} at the mean"] if numbers else []
         parts += [f"{', '.join(labels)} at the most frequent value"] if labels else []
@@ -67,7 +67,7 @@ class HeldLines:
         if places.size > PLACES:
             places = np.linspace(places[0], places[-1], PLACES)
         moved = [self.along.levels[int(p)] for p in places] if self.along.labels else places
-        held = {name: _centre(self.others[name].iloc[rows]) for name in self.others}
+        held: dict[Any, Any] = {str(name): self._held(str(name), rows) for name in self.others}
         data = pd.DataFrame({self.along.variable: pd.Series(list(moved)), **held}, index=range(places.size))
         offset = 0.0 if fit.design.offset is None else float(fit.design.offset[rows].mean())
         population = fixed_part_of(fit, data) + offset
@@ -76,6 +76,11 @@ class HeldLines:
         inside = np.einsum("ik,ik->i", own.z[rows], modes[own.codes[rows]])
         others = float(np.mean(fit.fitted[rows] - fit.fixed_part[rows] - inside))
         return places, population + effects + others, population
+
+    def _held(self, name: str, rows: IntArray) -> Any:
+        """Return the value at which a variable is held: the mean of numbers, the most frequent label."""
+        values = self.others[name].iloc[rows]
+        return values.mode().iloc[0] if is_labels(self.recipe, name) else float(values.mean())
 
 
 def held_lines(fit: Fit, block: int, along: Along) -> HeldLines | None:
@@ -102,12 +107,3 @@ def held_lines(fit: Fit, block: int, along: Along) -> HeldLines | None:
     if not np.allclose(here, fit.fixed_part - offset, rtol=CLOSE, atol=CLOSE * fit.sigma):
         return None
     return HeldLines(fit, recipe, block, along, others, varying)
-
-
-def _is_number(values: pd.Series[Any]) -> bool:
-    return pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype)
-
-
-def _centre(values: pd.Series[Any]) -> Any:
-    """Return the value at which a variable is held: the mean of numbers, the most frequent label."""
-    return float(values.mean()) if _is_number(values) else values.mode().iloc[0]

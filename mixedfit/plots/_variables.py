@@ -24,6 +24,7 @@ __all__ = [
     "held_frame",
     "held_value",
     "in_offset",
+    "is_labels",
     "levels_of",
     "population_mean",
     "values_of",
@@ -51,6 +52,11 @@ def levels_of(recipe: Recipe, name: str) -> pd.Index[Any] | None:
     if levels is None and variable.two_valued:
         levels = pd.Index([variable.low, variable.high])
     return levels
+
+
+def is_labels(recipe: Recipe, name: str) -> bool:
+    """Return whether a variable enters the formula as labels, which may be numbers."""
+    return _categories(recipe, name) is not None
 
 
 def _categories(recipe: Recipe, name: str) -> pd.Index[Any] | None:

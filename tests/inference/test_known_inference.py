@@ -106,6 +106,16 @@ def test_bootstrap_must_refit_with_the_relationships() -> None:
     assert np.all(np.isfinite(replicates.replicates.to_numpy(dtype=float)))
 
 
+def test_fits_to_many_responses_must_have_the_relationships() -> None:
+    fit = fitted("y ~ x + (1 | animal)")
+    responses = fit.simulate(2, seed=5)
+    many = mf.lmm("y ~ x + (1 | animal)", animals()[1], known=known_animals()).fit_many(responses)
+    for name in responses:
+        assert many.table.loc[name, "criterion"] == pytest.approx(
+            fit.refit(responses[name]).reml_criterion, abs=1e-6
+        )
+
+
 def test_models_must_be_nested_only_with_the_same_relationships() -> None:
     frame = animals()[1]
     smaller = fitted("y ~ x + (1 | animal)", reml=False)

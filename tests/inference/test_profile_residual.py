@@ -157,3 +157,24 @@ def test_limits_must_be_where_the_deviance_has_risen_by_chi_square(name: str) ->
     inside = limits.notna().all(axis=1) & wald.notna().all(axis=1)
     share = (limits["upper"] - limits["lower"]) / (wald["upper"] - wald["lower"])
     assert share[inside].between(0.6, 1.7).all()
+
+
+def test_interval_must_end_at_the_limit_of_a_parameter_that_the_data_do_not_exclude() -> None:
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"g": np.repeat(np.arange(20), 6), "t": np.tile(np.arange(6), 20)})
+    data["y"] = rng.normal(size=120)
+    fit = mf.lmm("y ~ 1", data, residual=R.CAR1("t", "g")).fit()
+    low, high = fit.conf_int(method="profile", parameters="phi").loc["phi"]
+    assert low == 0.0
+    assert 0.0 < high < 0.5
+
+
+def test_profile_of_a_parameter_on_its_limit_must_have_the_other_end() -> None:
+    rng = np.random.default_rng(8)
+    data = pd.DataFrame({"g": np.repeat(np.arange(20), 6), "t": np.tile(np.arange(6), 20)})
+    data["y"] = np.cumsum(rng.normal(size=(20, 6)), axis=1).ravel()
+    fit = mf.lmm("y ~ t", data, residual=R.Exponential("t", "g", nugget=True)).fit()
+    assert fit.convergence.status == "boundary"
+    low, high = fit.conf_int(method="profile", parameters="nugget").loc["nugget"]
+    assert low == pytest.approx(0.0, abs=1e-6)
+    assert 0.0 < high < 1.0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -49,13 +52,16 @@ def test_resampled_residuals_must_have_mean_zero_and_the_estimated_variance() ->
     ],
 )
 def test_joint_degrees_of_freedom_must_be_two_when_one_of_them_is_two_or_less(
-    dfs: tuple[float, float], expected: float
+    monkeypatch: pytest.MonkeyPatch, dfs: tuple[float, float], expected: float
 ) -> None:
     """Fai & Cornelius (1996): E = Σ df/(df − 2), and the F test gets 2E/(E − q)."""
-    spreads = np.array(
-        [np.diag([1.0, 0.0]), np.diag([0.0, 0.5])]
-    )  # each t has a variance of its own, 1 and 2
-    df = satterthwaite.joint_df(np.eye(2), np.diag([1.0, 2.0]), spreads, np.diag(2.0 / np.array(dfs)))
+    found = iter(dfs)
+    monkeypatch.setattr(satterthwaite, "satterthwaite_df", lambda *_: next(found))
+    identity = SimpleNamespace(
+        phi=np.diag([1.0, 2.0]),
+        fit=SimpleNamespace(cross=SimpleNamespace(fixed=SimpleNamespace(transform=np.eye(2)))),
+    )
+    df = satterthwaite.satterthwaite_f_df(cast(Any, identity), np.eye(2))
     assert df == pytest.approx(expected)
 
 

@@ -329,6 +329,15 @@ def test_lines_must_be_predictions_with_the_other_variables_held_in_each_group()
         np.testing.assert_allclose(line.get_ydata(), expected)
 
 
+def test_categories_of_integers_must_be_held_as_labels() -> None:
+    rng = np.random.default_rng(6)
+    data = pd.DataFrame({"x": rng.uniform(0, 10, 120), "g": np.arange(120) % 6})
+    data["f"] = pd.Categorical(rng.choice([1, 2, 6], 120))
+    data["y"] = data["x"] * data["f"].astype(int) + data["g"] + rng.normal(size=120)
+    title = fitted("y ~ x * f + (1 | g)", data).plot.fitted_lines().axes[0].figure.get_suptitle()
+    assert "f at the most frequent value of each level" in title.replace("\n", " ")
+
+
 @pytest.mark.parametrize(
     ("formula", "data", "name", "labels"),
     [

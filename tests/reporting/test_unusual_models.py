@@ -61,9 +61,10 @@ def test_every_picture_must_be_drawn_or_refused_with_a_reason(formula: str) -> N
             reasons.append(str(error))
         plt.close("all")
     assert len(names) - len(reasons) >= 5
-    assert all(re.search("no random effects|no random slope|two are needed", reason) for reason in reasons), (
-        reasons
-    )
+    assert all(
+        re.search("no random effects|no random slope|two are needed|no residual correlation", reason)
+        for reason in reasons
+    ), reasons
 
 
 @pytest.mark.parametrize("formula", FORMULAS[:9])

@@ -20,6 +20,9 @@ SEPARATORS = ("\t", ";", "|", ",")
 BLANKS = r"\s+"
 """Separator of columns that are aligned by blanks."""
 
+LOOKED_AT = 1000
+"""Lines from which the separator is found."""
+
 MOST = 0.6
 """Share of lines with the same number of values from which a separator is believed."""
 
@@ -139,7 +142,7 @@ def dialect_of(
         raise DataError(
             f"there is no text below the first {count_noun(skip, 'line')}." if skip else "the file is blank."
         )
-    chosen = separator_named(sep) if sep is not None else _separator(lines)
+    chosen = separator_named(sep) if sep is not None else _separator(lines[:LOOKED_AT])
     rows = _rows(lines, chosen)
     first = 0 if skip else header_row([fields for _, fields in rows])
     above = rows[first][0]

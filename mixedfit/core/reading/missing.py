@@ -39,9 +39,11 @@ def mend(
         column = frame[name]
         if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column) or not weak:
             continue
+        if not {value.strip() for value in column.dropna().unique() if isinstance(value, str)} & set(weak):
+            continue
         texts = column.astype(object).map(lambda v: v.strip() if isinstance(v, str) else v)
         rest = texts.where(~texts.isin(weak), np.nan)
-        if rest.isna().all() or not texts.isin(weak).any():
+        if rest.isna().all():
             continue
         numbers = pd.to_numeric(_plain(rest, decimal, thousands), errors="coerce")
         if numbers.notna().equals(rest.notna()):

@@ -36,6 +36,7 @@ class ColumnScan:
         self.order: pd.Index[Any] | None = None
         self.mixed = False
         self.values: Any = None
+        self.known: set[Any] = set()
         self.counts: pd.Series[Any] | None = None
         self.low, self.high = np.inf, -np.inf
         self.sums: list[float] = []
@@ -78,7 +79,11 @@ class ColumnScan:
             self._add_order(given.dtype.categories, appended)
         else:
             self.text = True
-        self.values = used if self.values is None else _united(self.values, used)
+        new = [label for label in used.tolist() if label not in self.known]
+        if new:
+            own_labels = pd.Index(new, dtype=used.dtype)
+            self.values = own_labels if self.values is None else self.values.append(own_labels)
+            self.known.update(new)
         if self.text:
             own = column.value_counts()
             own.index = pd.Index(own.index.astype(used.dtype))

@@ -13,8 +13,8 @@ of several dependent columns were dropped:
 A term contains another if it has all its variables, further factors, and the same covariates. What other terms span of
 a term is not tested: nothing is left of a covariate beside a factor that has a level for each of its values.
 
-The rows that stand for such a space are lmerTest's under treatment contrasts with the first level as reference. Tests
-do not depend on them, degrees of freedom included.
+Satterthwaite's df of an F test also depend on the rows that stand for such a space. They are lmerTest's under treatment
+contrasts with the first level as reference, whatever the contrasts of the model.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from mixedfit.design.columns import effect_columns
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.optimize import Optimum
 from mixedfit.estimation.parameters import Parameter
-from mixedfit.estimation.residual_verdict import limit_side
+from mixedfit.estimation.residual_verdict import NEAR, limit_side
 from mixedfit.inference.wald import bounded_limit, wald_limit
 
 from .held_state import Held, State, state_of_fit, structures_of
@@ -171,8 +171,18 @@ class Tracer:
                 last = points[-1]
                 if (last.value == end and np.isfinite(last.zeta)) or self._levels_off(points):
                     return Side(tuple(points[1:]), True, "")
+                if (near := self._near_end(end)) is not None and sign * near.zeta < target:
+                    return Side((*points[1:], near), True, "")
                 return Side(tuple(points[1:]), False, f"no refit reached ζ = {sign * target:.3g}")
         return Side(tuple(points[1:]), False, "")
+
+    def _near_end(self, end: float) -> Point | None:
+        """Return the point next to a finite end of the range of a residual parameter, where it cannot be held."""
+        if self.parameter.kind != "residual" or not np.isfinite(end):
+            return None
+        width = self.problem.high - self.problem.low
+        step = NEAR * (width if np.isfinite(width) else 1.0)
+        return self.solve(end + step if end == self.problem.low else end - step)
 
     def _stands_at(self, end: float) -> bool:
         """Return whether a residual parameter is estimated at an open end of its range."""
@@ -195,8 +205,11 @@ class Tracer:
         if self.parameter.kind != "residual":
             return value / self.middle.value
         low, high = self.problem.low, self.problem.high
-        if not np.isfinite(low):
+        stands = limit_side(natural_residual(self.fit, self.parameter)) != 0
+        if not np.isfinite(low) or (stands and np.isfinite(high)):
             return 1.0
+        if stands:
+            return 1.0 + (value - low) / (10.0 * self.error)
         if not np.isfinite(high):
             return (value - low) / (self.middle.value - low)
         odds = [(v - low) / max(high - v, 1e-300) for v in (value, self.middle.value)]
@@ -299,7 +312,8 @@ class Tracer:
         """Return the Wald limit at ζ, on the scale of the parameter itself near its boundary."""
         kind, at = self.parameter.kind, self.middle.value
         if kind == "residual":
-            return bounded_limit(natural_residual(self.fit, self.parameter), self.error, zeta)
+            own = natural_residual(self.fit, self.parameter)
+            return at + zeta * self.error if limit_side(own) else bounded_limit(own, self.error, zeta)
         inside = abs(at) < 1.0 if kind == "correlation" else at > self.error
         return wald_limit(kind if inside else "fixed", at, self.error, zeta)
 

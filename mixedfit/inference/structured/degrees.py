@@ -13,7 +13,7 @@ from mixedfit.core.linalg import row_basis
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.structures import has_structures
 from mixedfit.inference.kenward_roger import KenwardRoger, f_scale
-from mixedfit.inference.satterthwaite import AS_GOOD_AS_NORMAL, joint_df
+from mixedfit.inference.satterthwaite import AS_GOOD_AS_NORMAL, combined_df
 
 from .information import StructuredInformation
 
@@ -122,4 +122,7 @@ class StructuredDegrees:
         own = self.information
         if isinstance(self.method, KenwardRoger):
             return f_scale(row_basis(rows), own.phi, own.spreads, own.parameter_covariance)
-        return joint_df(rows, own.phi, own.spreads, own.parameter_covariance), 1.0
+        values, vectors = np.linalg.eigh(rows @ own.phi @ rows.T)
+        keep = values > 1e-10 * max(float(values.max(initial=0.0)), 1e-300)
+        dfs = np.array([self._satterthwaite(row) for row in vectors[:, keep].T @ rows])
+        return combined_df(dfs), 1.0
