@@ -19,7 +19,8 @@ from mixedfit.design.grouping import Grouping
 from mixedfit.design.recipe import Cells, Recipe, Variable
 from mixedfit.design.recipe.recipe import usable
 
-from .summed import SummedRows, places_of
+from .running_basis import ColumnPlaces
+from .summed import SummedRows
 
 __all__ = ["merged"]
 
@@ -102,9 +103,9 @@ def _selection(
 
 def _stacked(triangles: Sequence[Any], designs: Sequence[Design], united: Design) -> Any:
     """Return R of the rows of all parts, with the columns in the united design's order."""
-    wanted, out = places_of(united), []
+    wanted, out = ColumnPlaces.of(united), []
     for upper, design in zip(triangles, designs, strict=True):
-        own = places_of(design)
+        own = ColumnPlaces.of(design)
         order = np.zeros(wanted.size, np.int64)
         order[-1] = own.size - 1
         order[list(wanted.fixed)] = own.fixed

@@ -43,8 +43,9 @@ class ColumnPlaces:
     size: int
 
     @classmethod
-    def of(cls, design: Design, *, by_name: bool) -> ColumnPlaces:
-        """Return the places of a design's columns; columns of one name are the same one if `by_name`."""
+    def of(cls, design: Design) -> ColumnPlaces:
+        """Return the places of a design's columns."""
+        by_name = _names_are_columns(design)
         known = {"(Intercept)": 0}
         count = 1
 
@@ -68,6 +69,17 @@ class ColumnPlaces:
             out[:, list(places)] = block.z[rows]
         out[:, -1] = design.y[rows]
         return out
+
+
+def _names_are_columns(design: Design) -> bool:
+    """Return whether columns of one name are equal: products of numbers and levels of factors of different names."""
+    recipe = design.recipe
+    if recipe is None or recipe.specs is not None:
+        return False
+    variables = recipe.variables.values()
+    labels = [f"{v.name}{level}" for v in variables if v.levels is not None for level in v.levels]
+    names = [*recipe.variables, *labels]
+    return len(set(names)) == len(names)
 
 
 class RunningBasis:
@@ -120,14 +132,12 @@ class RunningBasis:
         size = norms.size
         root = np.zeros((size, size))
         root[: upper.shape[0]] = upper[:size]
-        start = int(
-            self.places.fixed[:1] == (0,)
-        )  # after an intercept, columns are compared about their means
+        start = int(self.places.fixed[:1] == (0,))  # columns after an intercept count about their means
         about = np.linalg.norm(root[start:], axis=0)
         unit = np.where(about > RANK_TOLERANCE * norms, about, norms)
         unit = np.where(unit > 0, unit, np.sqrt(max(self.count, 1)))
         weak = np.abs(np.diag(root)) <= WEAK * unit
-        weak[:start] = False
+        weak[:start] = norms[:start] == 0.0
         root[np.diag_indices(size)] = np.where(weak, unit, np.diag(root))
         return np.asarray(np.triu(root) / np.sqrt(max(self.count, 1)))
 

@@ -74,8 +74,7 @@ class Sums:
 
     def __init__(self, design: Design) -> None:
         self.design = design
-        plain = design.recipe is not None and design.recipe.specs is None
-        places = ColumnPlaces.of(design, by_name=plain)
+        places = ColumnPlaces.of(design)
         self.running = RunningBasis(design, places, weighted=design.weights is not None)
         self.sums, self.rows = ProductSums(design), RowSums(design)
         self.shared = [False] * len(design.blocks)

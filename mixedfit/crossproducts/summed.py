@@ -31,7 +31,6 @@ from .streamed import Sums, cells_of, final_border, final_effects, products_from
 
 __all__ = [
     "SummedRows",
-    "places_of",
     "products_of",
     "refuse_parts",
     "settled_design",
@@ -89,7 +88,7 @@ class SummedRows:
     @property
     def places(self) -> ColumnPlaces:
         """Places of the design's columns in `plain` and `own`."""
-        return places_of(self.design)
+        return ColumnPlaces.of(self.design)
 
     def running(self) -> RunningBasis:
         """Return the triangles, with the basis of the products in use."""
@@ -105,11 +104,6 @@ class SummedRows:
         change = sparse.csr_array(sparse.block_diag(parts)) if parts else sparse.csr_array((0, 0))
         pairs = sparse.csr_array(change.T @ self.pairs @ change)
         return pairs, (change.T @ self.sides) @ border, border.T @ self.border @ border
-
-
-def places_of(design: Design) -> ColumnPlaces:
-    """Return the places of a design's columns among the distinct ones."""
-    return ColumnPlaces.of(design, by_name=design.recipe is not None and design.recipe.specs is None)
 
 
 def refuse_parts(design: Design) -> None:

@@ -74,6 +74,8 @@ class AbsentArray:
 
     __array__ = __array_ufunc__ = __array_function__ = __getitem__ = __iter__ = _refuse
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
+    __eq__ = __ne__ = _refuse
+    __hash__ = object.__hash__
     __matmul__ = __rmatmul__ = __neg__ = __gt__ = __ge__ = __lt__ = __le__ = _refuse
 
 

@@ -32,6 +32,10 @@ ENDED = 1e-2
 """Decrement up to which the end of a search beyond what the data tell counts as a minimum."""
 
 
+OUTSIDE = 20
+"""Steps beyond what the data tell in which the other parameters may still reach their minimum."""
+
+
 @dataclass(frozen=True, eq=False)
 class Minimum(Generic[_Point]):
     """The end of a search.
@@ -85,7 +89,7 @@ def minimise_bfgs(
         Decrement at which the search stops, in units of the function.
     max_evaluations : int
     beyond : callable, optional
-        Whether x lies beyond what the data can tell; the search ends there.
+        Whether x lies beyond what the data can tell; the search ends there once a step promises little.
     report : callable, optional
         Called with the number of evaluations and the value.
 
@@ -99,7 +103,7 @@ def minimise_bfgs(
         raise FloatingPointError("the criterion is not finite at the start")
     if not x.size:
         return Minimum(x, point, 0.0, 1, True)
-    count, small, decrement, fresh, known = 1, 0, np.inf, inverse is None, True
+    count, small, outside, decrement, fresh, known = 1, 0, 0, np.inf, inverse is None, True
     if inverse is None:
         inverse, known = _first_inverse(metric and metric(point), scale, x.size)
     while count < max_evaluations:
@@ -109,7 +113,8 @@ def minimise_bfgs(
         decrement = -0.5 * float(point.gradient @ step)
         if decrement < tolerance and not fresh:
             return Minimum(x, point, decrement, count, True, inverse)
-        if beyond is not None and beyond(x):
+        outside = outside + 1 if beyond is not None and beyond(x) else 0
+        if outside and (decrement < ENDED or outside > OUTSIDE):
             return Minimum(x, point, decrement, count, decrement < ENDED, inverse)
         step *= min(1.0, LONGEST / max(float(np.abs(step).max()), 1e-300))
         moved, length, tried = _line_search(function, x, point, step)

@@ -16,7 +16,6 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.covariance.residual.model import ResidualModel, ResidualRoot
-from mixedfit.covariance.residual.unstructured import UnstructuredLaw
 from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
 from mixedfit.design.design import Design, RandomBlock
 from mixedfit.design.residual_rows import with_fitted
@@ -28,6 +27,7 @@ from .bfgs import Minimum, minimise_bfgs
 from .condensed_rows import condensed
 from .effects import coefficients_of, modes_of
 from .estimate import Control, Estimate, estimate
+from .residual_start import moment_start
 from .residual_verdict import residual_verdict
 
 __all__ = ["Whitened", "WhitenedPoint", "WhitenedSearch", "fit_whitened", "raw_design", "whitened_rows"]
@@ -206,10 +206,11 @@ class WhitenedSearch:
         self.lowest = np.inf
 
     def runs_away(self, x: Array) -> bool:
-        """Return whether a range is beyond what the data can tell from infinity, or a ratio of SDs from 0."""
+        """Return whether a range is beyond what the data can tell from infinity, or a ratio from 0 or infinity."""
         return any(
-            p.value >= p.runaway or (p.lower == 0.0 and np.isinf(p.upper) and p.value < VANISHED)
+            p.value < VANISHED or p.value >= (p.runaway if np.isfinite(p.runaway) else 1.0 / VANISHED)
             for p in self.model.natural(x)
+            if p.lower == 0.0 and np.isinf(p.upper)
         )
 
     def inner(self, design: Design, cross: CrossProducts, start: Array | None) -> Estimate:
@@ -246,38 +247,6 @@ class WhitenedSearch:
         )
 
 
-def _first_start(search: WhitenedSearch) -> Array:
-    """Return the starting parameters: moments of least-squares residuals for unstructured visits, else the model's."""
-    model, raw = search.model, search.raw
-    law, layout = model.correlation, model.layout
-    kinds = [type(v).__name__ for v in model.structure.variances]
-    if (
-        not isinstance(law, UnstructuredLaw)
-        or layout is None
-        or raw.blocks
-        or kinds not in ([], ["VarIdent"])
-    ):
-        return model.start
-    rest = (raw.y - raw.X @ np.linalg.lstsq(raw.X, raw.y, rcond=None)[0] if raw.X.size else raw.y)[
-        layout.order
-    ]
-    visits, table = len(layout.labels), np.zeros((layout.sizes.size, len(layout.labels)))
-    here = np.zeros_like(table)
-    at = np.repeat(np.arange(layout.sizes.size), layout.sizes), layout.place[:, 0].astype(np.int64)
-    table[at], here[at] = rest, 1.0
-    covariance = table.T @ table / np.maximum(here.T @ here, 1.0)
-    sd = np.sqrt(np.diag(covariance))
-    if not np.all(sd > 0):
-        return model.start
-    correlation = covariance / np.outer(sd, sd)
-    least = float(np.linalg.eigvalsh(correlation)[0])
-    if least < 0.02:  # pairs of visits have different groups: shrink to a positive definite matrix
-        share = min((0.02 - least) / (1.0 - least), 1.0)
-        correlation = (1.0 - share) * correlation + share * np.eye(visits)
-    ratios = np.log(sd[1:] / sd[0]) if kinds else np.zeros(0)
-    return np.concatenate([law.start_from(correlation), ratios])
-
-
 def _lowest(
     search: WhitenedSearch, start: Array | None, report: Callable[[int, float], None] | None
 ) -> tuple[Minimum[WhitenedPoint], tuple[int, int], float]:
@@ -293,7 +262,7 @@ def _lowest(
     """
     model = search.model
     further = model.further_starts if search.raw.n <= MANY_ROWS else []
-    starts = [start] if start is not None else [_first_start(search), *further]
+    starts = [start] if start is not None else [moment_start(search.raw, model), *further]
     found = _minima(search, starts, report)
     if found and not any(m.point.has_residual for m in found):
         moves = FAR * np.eye(model.n_parameters)

@@ -166,6 +166,27 @@ def test_basis_must_follow_a_covariate_that_drifts() -> None:
     same_criterion(one, other, np.array([1.0, 1e-10, 1e-9]))
 
 
+def test_columns_of_one_name_must_not_be_taken_for_one_column() -> None:
+    """A number is named as a level of a factor among the effects."""
+    frame = crossed(120).rename(columns={"z": "hq"})
+    one, other = both("y ~ x + hq + (0 + h | g)", frame, in_batches(frame, [30, 60]))
+    theta = 0.2 + 0.1 * np.cos(np.arange(one.n_theta))
+    same_criterion(one, other, theta)
+    totals = other.absent.known_totals()
+    np.testing.assert_allclose(
+        np.linalg.norm(totals.columns[:, totals.fixed[2]]), np.linalg.norm(frame["hq"]), rtol=1e-10
+    )
+
+
+def test_batches_without_weight_must_count_for_nothing() -> None:
+    """The first batch has no row of positive weight, and another lacks some effects."""
+    frame = crossed(120)
+    frame.loc[:29, "w"] = 0.0
+    frame.loc[60:80, "z"] = 0.0
+    one, other = both("y ~ x + f + (z | g) + (1 | h)", frame, in_batches(frame, [30, 60, 81]), weights="w")
+    same_criterion(one, other, np.array([0.7, 0.1, 0.5, 0.3]))
+
+
 def test_rows_must_be_those_of_the_frame_when_they_are_read_again() -> None:
     frame = crossed(60)
     one, other = both("y ~ x + f + (z | g) + (1 | h)", frame, in_batches(frame, [7, 30]))

@@ -265,3 +265,19 @@ def test_text_among_numbers_must_be_warned_of() -> None:
         mf.GroupingWarning, match=r"most of its values are numbers: 'n/a' is not .*2 of 300 are not"
     ):
         mf.lmm("y ~ f + (1 | g)", parts(frame))
+
+
+def test_rows_must_be_read_twice_in_batches_of_the_size_asked_for() -> None:
+    """Besides the two passes the first frame is looked at; further fits and tests read nothing."""
+    sizes: list[int] = []
+
+    def frames() -> Iterator[pd.DataFrame]:
+        for part in parts(rows()):
+            sizes.append(len(part))
+            yield part
+
+    model = mf.lmm(FORMULA, frames, batch_rows=20)
+    model.fit()
+    model.fit(reml=False).conf_int()
+    assert sum(sizes) == 2 * 300 + 77
+    assert max(len(batch.y) for batch in model.design.absent.read()) == 20

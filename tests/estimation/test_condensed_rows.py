@@ -11,6 +11,7 @@ import pytest
 import mixedfit as mf
 from mixedfit.estimation import whitening
 from mixedfit.estimation.estimate import Control
+from mixedfit.estimation.residual_start import moment_start
 from mixedfit.estimation.whitening import WhitenedPoint, WhitenedSearch
 
 R = mf.residuals
@@ -82,3 +83,25 @@ def test_fit_must_be_that_of_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(fit.bse, slow.bse, rtol=1e-6)
     assert fit.fittedvalues.shape == (len(data),)
     assert fit._fit.cross.n == len(data)
+
+
+def test_rate_of_many_rows_must_start_from_moments_and_end_where_any_start_ends() -> None:
+    rng = np.random.default_rng(6)
+    g, t = np.repeat(np.arange(1200), 5), np.sort(rng.uniform(0, 6, (1200, 5)), axis=1).ravel()
+    y = np.concatenate(
+        [
+            np.linalg.cholesky(0.5 ** np.abs(np.subtract.outer(own, own))) @ rng.normal(size=5)
+            for own in t.reshape(-1, 5)
+        ]
+    )
+    model = mf.lmm("y ~ 1", pd.DataFrame({"g": g, "t": t, "y": y}), residual=R.CAR1("t", "g"))
+    law = model.design.residual
+    assert law is not None
+    fit = model.fit()
+    own = WhitenedSearch(model.design, law, True, None, Control())
+    start = moment_start(own.raw, law)
+    phi = float(law.natural(start)[0].value)
+    assert phi != pytest.approx(float(law.natural(law.start)[0].value), abs=1e-3)
+    assert phi == pytest.approx(fit.residual_params.estimate["phi"], abs=0.05)
+    assert own(fit._fit.residual.x + 1e-3).value > fit.reml_criterion
+    assert np.abs(own(fit._fit.residual.x).gradient).max() < 1e-3

@@ -240,3 +240,22 @@ def test_summary_of_merged_rows_must_have_no_residuals() -> None:
     text = str(mf.lmm_from([products(part=0), products(part=1)]).fit().summary())
     assert "residuals" not in text
     assert "NA" not in text
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "y ~ x + (x | g) + (1 | h)",
+        "y ~ x + (1 + I(x + 1000) | g)",
+        "y ~ f + (0 + f | g)",
+        "y ~ x + (1 | g)",
+        "y ~ x + (1 | g) + (0 + x | g) + (f | h)",
+    ],
+)
+def test_tests_of_random_terms_must_be_those_of_all_rows(formula: str) -> None:
+    """Models with fewer effects come from the sums of the larger one. Rival: raw products, which lose digits."""
+    recipe = mf.agree([mf.site_recipe(formula, part) for part in sites()])
+    parts = [mf.lmm(formula, part, recipe=recipe).cross_products() for part in sites()]
+    found, expected = mf.lmm_from(parts).fit().ranova().table, mf.lmm(formula, rows()).fit().ranova().table
+    assert found.index.tolist() == expected.index.tolist()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)

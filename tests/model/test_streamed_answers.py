@@ -120,6 +120,7 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "influence": lambda fit: fit.diagnostics.influence("g"),
     "leverages": lambda fit: fit.diagnostics.leverages,
     "lines of groups": lambda fit: fit.plot.fitted_lines(),
+    "pattern of the matrices": lambda fit: fit.plot.matrix_pattern(),
     "rows with leverages": lambda fit: fit.augment(),
 }
 

@@ -17,6 +17,8 @@ from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.covariance import STRUCTURES, BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from mixedfit.covariance.residual.correlation import CorrelationStructure
 from mixedfit.covariance.residual.model import ResidualModel
+from mixedfit.crossproducts.fewer_effects import with_fewer_effects
+from mixedfit.design.absent import AbsentRows
 from mixedfit.design.design import Design, ManyLevelFactor, RandomBlock
 
 __all__ = ["Reduction", "not_nested", "reductions"]
@@ -251,13 +253,26 @@ def reductions(design: Design) -> list[Reduction]:
             summed = _sum_to_intercept(design, f, effects)
             smaller = _reduced(design, f, effects, summed=summed)
             if design.absent is not None:
-                reduce = partial(_reduced, f=f, effects=effects, summed=summed)
-                smaller = replace(smaller, absent=design.absent.derived(reduce))
+                smaller = replace(smaller, absent=_reduced_rows(design, smaller, f, effects, summed=summed))
             dropped = len(effects) - int(summed)
             structures = [p for p, _, e in block.structure.slices() if not p.linear and e.start == effects[0]]
             dropped = structures[0].diagonal[-1] + 1 if structures else dropped
             out.append(Reduction(f"{name} | {block.name}", smaller, dropped))
     return out
+
+
+def _reduced_rows(design: Design, smaller: Design, f: int, effects: IntArray, *, summed: bool) -> AbsentRows:
+    """Return what is known of the rows of a smaller model: sums from those of the larger one, or a way to read them."""
+    absent = design.absent
+    assert absent is not None
+    if absent.summed is None:
+        return absent.derived(partial(_reduced, f=f, effects=effects, summed=summed))
+    k = design.blocks[f].k
+    keep = np.setdiff1d(np.arange(k), effects[1:] if summed else effects)
+    change = np.eye(k)[:, keep]
+    if summed:
+        change[effects, keep == effects[0]] = 1.0
+    return AbsentRows(absent.where, summed=with_fewer_effects(absent.summed, smaller, f, change))
 
 
 def _reduced(design: Design, f: int, effects: IntArray, *, summed: bool) -> Design:
