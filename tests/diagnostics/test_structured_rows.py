@@ -14,6 +14,7 @@ from dense_diagnostics import DenseDiagnostics
 from residual_oracle import residual_covariance
 
 import mixedfit as mf
+from mixedfit.diagnostics.variance_shares import Shares
 from mixedfit.estimation.parameters import parameters_of, values_of
 
 matplotlib.use("Agg")
@@ -137,3 +138,17 @@ def test_shares_of_variance_must_have_intervals_by_the_delta_method() -> None:
     for table in (fit.diagnostics.r_squared("delta"), fit.diagnostics.icc("delta")):
         assert np.all(table["lower"] < table["estimate"])
         assert np.all(table["estimate"] < table["upper"])
+
+
+def test_slopes_of_shares_must_be_those_of_the_structure_of_effects() -> None:
+    """The rival takes the first effect's variance for that of all effects."""
+    data = mf.load_dataset("sleepstudy")
+    fit = mf.lmm("Reaction ~ Days + ar1(0 + Days | Subject)", data).fit()._fit
+    shares = Shares(fit)
+    s, rho = values_of(fit, [p for p in parameters_of(fit) if p.place >= 0])
+    lags = np.abs(np.subtract.outer(np.arange(10), np.arange(10)))
+    slopes = shares.slopes[0][1]
+    assert shares.components[1] == pytest.approx(s**2 * np.sum(shares.products[0] * rho**lags), rel=1e-10)
+    assert slopes[0] == pytest.approx(shares.components[1] / s**2, rel=1e-8)
+    expected = s**2 * np.sum(shares.products[0] * lags * rho ** np.maximum(lags - 1, 0))
+    assert slopes[1] == pytest.approx(expected, rel=1e-8, abs=1e-8)
