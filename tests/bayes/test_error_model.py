@@ -384,7 +384,7 @@ def test_missing_group_must_be_refused_where_a_residual_needs_it() -> None:
     with pytest.raises(mf.DataError, match="'k' is missing in 1 of the rows"):
         model.gibbs(sigma="by:k")
     posterior = mf.lmm("y ~ 1", sample()).gibbs(sigma="by:g", draws=10, tune=5, seed=1)
-    with pytest.raises(mf.DataError, match="missing in 1 rows"):
+    with pytest.raises(mf.DataError, match="missing in 1 row, whose"):
         posterior.predict({"g": ["a", None]}, seed=1)
     with pytest.raises(mf.DataError, match="no column 'g'"):
         posterior.predict({"x": [1.0]}, seed=1)

@@ -277,6 +277,6 @@ def test_tables_must_be_copies() -> None:
 def test_diagnostics_must_list_what_they_have() -> None:
     diagnostics = fitted("slopes").diagnostics
     lines = str(diagnostics).split("\n")[1:]
-    assert len(lines) == 14
+    assert len(lines) == 16
     for line in lines:
         assert hasattr(diagnostics, line.split()[0].removesuffix("()"))
