@@ -122,9 +122,11 @@ class ProductSums:
         """Change the basis: [X̃ ỹ] becomes [X̃ ỹ] M and each Z̃ becomes Z̃ M_f."""
         if self.first_block >= 0:
             own = effects[self.first_block]
-            self.gram = np.einsum("ai,jab,bl->jil", own, self.gram, own, optimize=True)
-            self.first_border = np.einsum("ai,jas,st->jit", own, self.first_border, border, optimize=True)
-            self.values = self.values @ own
+            # kernels take C-contiguous arrays, which einsum does not always return
+            gram = np.einsum("ai,jab,bl->jil", own, self.gram, own, optimize=True)
+            beside = np.einsum("ai,jas,st->jit", own, self.first_border, border, optimize=True)
+            self.gram, self.first_border = np.ascontiguousarray(gram), np.ascontiguousarray(beside)
+            self.values = np.ascontiguousarray(self.values @ own)
             self._change_cells(effects)
         self.border = border.T @ self.border @ border
         if self.is_dense:
@@ -132,7 +134,7 @@ class ProductSums:
             matrix = np.zeros((self.q + self.width, self.q + border.shape[1]))
             matrix[: self.q, : self.q] = self._tail_change(effects).toarray()
             matrix[self.q :, self.q :] = border
-            self.dense = matrix.T @ whole @ matrix
+            self.dense = np.ascontiguousarray(matrix.T @ whole @ matrix)
         else:
             change = self._tail_change(effects)
             self.pairs = change.T @ self.pairs @ change

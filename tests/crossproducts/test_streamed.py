@@ -208,3 +208,16 @@ def test_two_names_of_the_same_groups_must_be_seen(formula: str, unidentified: b
     frame["twin"] = frame["g"].astype(str)
     _, other = both(formula, frame, in_batches(frame, [50, 51, 200]))
     assert any(moved.any() for moved in products_of(other).unidentified) == unidentified
+
+
+def test_arrays_must_be_contiguous_as_kernels_take_them() -> None:
+    """With arrays of another layout, kernels of numba 0.60 computed wrong numbers."""
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame(
+        {"x": rng.normal(5, 2, 300), "g": rng.integers(0, 9, 300), "h": rng.integers(0, 4, 300)}
+    )
+    frame["y"] = frame["x"] + rng.normal(size=300)
+    cross = mf.lmm("y ~ x + (x | g) + (1 | h)", [frame[:100], frame[100:]]).fit()._fit.cross
+    first = cross.first
+    for array in (first.gram, first.border, first.values, first.indptr, first.indices, cross.gram):
+        assert array.flags.c_contiguous
