@@ -16,7 +16,7 @@ from mixedfit.estimation.fit import Fit
 from mixedfit.inference.emmeans.emmeans import MarginalMeans
 
 from ._text import level_word, name_categories, points_wide
-from ._variables import values_of
+from ._variables import factors_on_rows, levels_of, values_of
 from .style import BLUE, GREEN, GREY, INK, ORANGE, SKY, pyplot
 
 __all__ = [
@@ -130,15 +130,16 @@ def variables_on_rows(fit: Fit, names: Sequence[str]) -> pd.DataFrame | None:
     """Return variables on the counted rows of a fit; None if its columns do not determine them or are not in memory."""
     if fit.design.absent is not None:
         return None
-    own: dict[str, Any] = {name: values_of(fit, name) for name in names if name in _known(fit)}
-    if len(own) < len(names) or any(values is None for values in own.values()):
+    recipe = fit.design.recipe
+    if recipe is None or recipe.refusal or not set(names) <= set(recipe.variables):
+        return None
+    own: dict[str, Any] = {name: values_of(fit, name) for name in names}
+    if any(values is None for values in own.values()):
+        factors = factors_on_rows(fit, [name for name in names if levels_of(recipe, name) is not None])
+        own |= {} if factors is None else {str(name): values for name, values in factors.items()}
+    if any(values is None for values in own.values()):
         return None
     return pd.DataFrame(own, index=range(fit.design.n)).loc[np.arange(fit.design.n)[fit.design.counted]]
-
-
-def _known(fit: Fit) -> Sequence[str]:
-    recipe = fit.design.recipe
-    return () if recipe is None or recipe.refusal else list(recipe.variables)
 
 
 def place_of_rows(values: pd.Series[Any], levels: pd.Index[Any]) -> IntArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from itertools import combinations, pairwise
 from typing import Any
@@ -111,6 +112,21 @@ def test_points_must_stand_at_their_own_category_and_series() -> None:
         for place, (_, rows) in enumerate(own.groupby("temperature", observed=True)):
             near = cloud[np.abs(cloud[:, 0] - place) < 0.5, 1]
             np.testing.assert_allclose(np.sort(near), np.sort(rows["angle"]))
+
+
+@pytest.mark.parametrize(
+    "fixed", ["0 + recipe:temperature", "recipe / temperature", "temp * recipe:temperature"]
+)
+def test_points_must_be_known_of_factors_that_have_no_main_effect(fixed: str) -> None:
+    data = mf.load_dataset("cake")[:200]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mf.RankWarning)
+        fit = mf.lmm(f"angle ~ {fixed} + (1 | replicate)", data).fit()
+        ax = fit.plot.means(["temperature"], by="recipe", nesting=False)
+    clouds = [c.get_offsets() for c in ax.collections if c.get_zorder() == 1]
+    wanted = data.groupby("recipe", observed=True)["angle"]
+    for cloud, (_, rows) in zip(clouds, wanted, strict=True):
+        np.testing.assert_allclose(np.sort(cloud[:, 1]), np.sort(rows))
 
 
 def test_means_of_a_transformed_response_must_be_transformed_back_with_their_points() -> None:
