@@ -110,12 +110,19 @@ def _word(value: Any) -> str:
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
-def cells_of(means: MarginalMeans) -> Cells:
-    """Return the cells of means: the first of `specs` on the axis, the others and `by` in series."""
+def cells_of(fit: Fit, means: MarginalMeans) -> Cells:
+    """Return the cells of means: the first of `specs` on the axis, the others and `by` in series.
+
+    Levels on the axis have the order of the factor, which tables of nested factors do not have.
+    """
     x, *rest = means.specs
     others = (*rest, *means.by)
     table = means.table
     levels = pd.Index(table[x].astype(object).unique())
+    recipe = fit.design.recipe
+    own = None if recipe is None or x not in recipe.variables else recipe.variables[x].levels
+    if any(note.startswith("Nested") for note in means.notes) and own is not None:
+        levels = pd.Index([level for level in own.astype(object) if level in levels], dtype=object)
     rows = list(table[list(others)].astype(object).itertuples(index=False, name=None))
     keys = tuple(dict.fromkeys(rows))
     series = np.array([keys.index(row) for row in rows], dtype=np.int64)

@@ -93,7 +93,7 @@ def effect(
     places = {x: np.linspace(recipe.variables[x].low, recipe.variables[x].high, PLACES)} if curve else {}
     grid = GridOptions({**places, **spread, **(at or {})}, weights, nesting)
     found = marginal_means(fit, [x], by=within, grid=grid, options=MeansOptions(ddf, level))
-    cells = cells_of(found)
+    cells = cells_of(fit, found)
     notes = [f"{name} at its mean and 1 SD below and above." for name in spread if name not in (at or {})]
     if curve:
         ax = new_axes(ax, 6.0 + 1.4 * (len(cells.keys) > 1), max(4.4, cells.legend_height))

@@ -81,7 +81,7 @@ def means(
     block = _largest(fit) if group is None else find_block(fit, group)
     grid, options = GridOptions(dict(at or {}), weights, nesting), MeansOptions(ddf, level, type)
     found = marginal_means(fit, specs, by=by, grid=grid, options=options)
-    cells = cells_of(found)
+    cells = cells_of(fit, found)
     behind = points_behind(fit, cells, block) if points and cells.x != OVERALL else None
     scale = response_scale(fit.design.formula.response) if found.type == "response" else None
     if behind is not None and scale is not None:
@@ -166,7 +166,7 @@ def slopes(
     fit = fit_of(results)
     grid = GridOptions(dict(at or {}), weights, nesting)
     found = marginal_trends(fit, specs, var, by=by, grid=grid, options=MeansOptions(ddf, level))
-    cells = cells_of(found)
+    cells = cells_of(fit, found)
     ax = axes_of_cells(ax, cells)
     reference_line(ax, y=0.0)
     draw_cells(ax, cells, None)

@@ -129,6 +129,23 @@ def test_points_must_be_known_of_factors_that_have_no_main_effect(fixed: str) ->
         np.testing.assert_allclose(np.sort(cloud[:, 1]), np.sort(rows))
 
 
+def test_levels_of_a_nested_factor_must_have_their_own_order() -> None:
+    """The table lists the hot temperatures before the mild ones."""
+    data = mf.load_dataset("cake")
+    data["oven"] = np.where(data["temp"] > 195, "hot", "mild")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mf.RankWarning)
+        fit = mf.lmm("angle ~ oven / temperature + (1 | recipe:replicate)", data).fit()
+    ax = fit.plot.means("temperature")
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["175", "185", "195", "205", "215", "225"]
+    places = np.concatenate([c.get_offsets()[:, 0] for c in ax.collections if c.get_zorder() == 4])
+    table = fit.emmeans("temperature").table
+    drawn = dict(zip(estimates(ax), np.round(places), strict=True))
+    assert all(
+        drawn[e] == (int(t) - 175) / 10 for t, e in zip(table["temperature"], table["estimate"], strict=True)
+    )
+
+
 def test_means_of_a_transformed_response_must_be_transformed_back_with_their_points() -> None:
     ax = logs().plot.means("recipe", type="response")
     table = logs().emmeans("recipe", type="response").table
