@@ -26,6 +26,9 @@ __all__ = ["forest"]
 LONGEST = 34
 """Letters in a line of a name, if there is room for several lines."""
 
+SMALLEST = 6.5
+"""Smallest distance of two names, in points, at which they can be read; at smaller ones none are written."""
+
 LINE = 13.0
 """Height of a line of a name in points."""
 
@@ -78,14 +81,17 @@ def forest(
         own = table[chosen.to_numpy()]
         ax.hlines(places[chosen.to_numpy()], own["lower"], own["upper"], color=colour, lw=2.0)
         ax.scatter(own["estimate"], places[chosen.to_numpy()], s=38, color=fill, edgecolors=colour, zorder=3)
-    ax.set_yticks(places, _names_that_fit(names, points_high(ax) / len(names)))
+    spacing = points_high(ax) / (len(names) + 1)
+    size = float(np.clip(0.8 * spacing, 5.5, 9.0))
+    named = spacing >= SMALLEST
+    ax.set_yticks(places if named else [], _names_that_fit(names, spacing) if named else [])
     ax.set_ylim(-0.6, len(table) - 0.4)
-    if numbers if numbers is not None else ax.figure.get_layout_engine() is not None:
-        _write_numbers(ax, table, places)
+    if named and (numbers if numbers is not None else ax.figure.get_layout_engine() is not None):
+        _write_numbers(ax, table, places, size)
     title = f"{100 * level:g}% intervals (blue, filled: those without 0)"
     finish(ax, x=f"difference in {without_quotes(response_name(fit))}", title=title)
-    ax.set_ylabel("fixed effect", color=INK)
-    ax.tick_params(axis="y", length=0)
+    ax.set_ylabel("fixed effect" if named else f"{len(names)} fixed effects", color=INK)
+    ax.tick_params(axis="y", length=0, labelsize=size)
     return ax
 
 
@@ -115,17 +121,17 @@ def _names_that_fit(names: list[str], high: float) -> list[str]:
     """Return names in lines that need at most `high` points each; shortened ones in one line if they cannot."""
     for letters in (LONGEST, LONGEST + 10, LONGEST + 20):
         lines = [_in_lines(name, letters) for name in names]
-        if max(map(len, lines)) * LINE <= high:
+        if max(map(len, lines)) == 1 or max(map(len, lines)) * LINE <= high:
             return ["\n".join(own) for own in lines]
     return level_words(names)
 
 
-def _write_numbers(ax: Any, table: pd.DataFrame, places: Any) -> None:
+def _write_numbers(ax: Any, table: pd.DataFrame, places: Any, size: float) -> None:
     """Write each estimate with its interval on the right of the axes."""
     columns = [format_by_error(table[n].tolist(), table["std_error"]) for n in ("estimate", "lower", "upper")]
     for place, texts in zip(places, zip(*columns, strict=True), strict=True):
         estimate, lower, upper = (text.strip().replace("-", "−") for text in texts)
         ax.annotate(
             f"{estimate} [{lower}, {upper}]", (1.0, place), xycoords=("axes fraction", "data"), xytext=(6, 0),
-            textcoords="offset points", va="center", fontsize=9, color=INK, annotation_clip=False,
+            textcoords="offset points", va="center", fontsize=size, color=INK, annotation_clip=False,
         )  # fmt: skip

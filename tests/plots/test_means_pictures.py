@@ -56,6 +56,18 @@ def words() -> mf.MixedResults:
     return mf.lmm(formula, data).fit()
 
 
+@lru_cache
+def conditions() -> mf.MixedResults:
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame(
+        {"condition": [f"condition {i:02d}" for i in range(25)] * 8, "g": np.repeat(range(8), 25)}
+    )
+    data["y"], data["half"] = rng.normal(size=200), np.where(data["g"] < 4, "first", "second")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return mf.lmm("y ~ condition * half + (1 | g)", data).fit()
+
+
 def estimates(ax: Any) -> np.ndarray[Any, Any]:
     """Return the heights of the large markers, in the order of drawing: series by series."""
     return np.concatenate([c.get_offsets()[:, 1] for c in ax.collections if c.get_zorder() == 4])
@@ -97,6 +109,11 @@ def test_points_behind_means_must_be_the_means_of_each_level_of_the_largest_fact
     assert "means of each" in ax.texts[0].get_text()
     wanted = data.groupby(["Variety", "Block"], observed=True)["yield"].mean()
     np.testing.assert_allclose(np.sort(points(ax)[:, 1]), np.sort(wanted))
+    for ax, levels in (
+        (oats().plot.means("~ nitro", at={"nitro": [0.2]}), 18),
+        (oats().plot.means("~ Variety"), 18),
+    ):
+        assert len(points(ax)) == levels
     blocks = oats().plot.means("~ nitro", at={"nitro": [0.0, 0.2, 0.4, 0.6]}, group="Block")
     wanted = data.groupby(["nitro", "Block"], observed=True)["yield"].mean()
     np.testing.assert_allclose(np.sort(points(blocks)[:, 1]), np.sort(wanted))
@@ -241,6 +258,8 @@ DRAWN = {
     "effect": lambda **o: words().plot.effect("age of participant", by=["prime type", "word frequency"], **o),
     "effect of a factor": lambda **o: words().plot.effect("prime type", **o),
     "slopes": lambda **o: oats().plot.slopes("Variety", "nitro", **o),
+    "means of 25 series": lambda **o: conditions().plot.means("half", by="condition", **o),
+    "forest of 49": lambda **o: conditions().plot.forest(**o),
     "forest": lambda **o: words().plot.forest(**o),
     "forest of one": lambda **o: sleep().plot.forest(**o),
     "short names": lambda **o: cake().plot.means("~ temperature | recipe", **o),
