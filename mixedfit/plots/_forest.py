@@ -13,7 +13,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.format import format_by_error, without_quotes
 from mixedfit.core.options import check_level
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.tables import response_name
+from mixedfit.estimation.tables import readable_names, response_name
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.wald import wald_intervals
@@ -71,7 +71,8 @@ def forest(
     """
     fit = fit_of(results)
     table = _table(fit, parameters, intercept=intercept, ddf=ddf, level=check_level(level))
-    names = [without_quotes(str(name)).replace(":", " × ") for name in table.index]
+    words = dict(zip(map(str, fit.coefficient_names), readable_names(fit), strict=True))
+    names = [words[str(name)] for name in table.index]
     most = max(len(_in_lines(name, LONGEST + 10)) for name in names)
     ax = new_axes(ax, 7.0, 1.2 + (0.12 + 0.2 * most) * max(len(names), 2))
     places = np.arange(len(table))[::-1]

@@ -21,6 +21,7 @@ from mixedfit.core.format import (
 from mixedfit.core.names import same_effect
 from mixedfit.core.options import check_level, check_one_of
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
+from mixedfit.estimation.tables import readable_names
 from mixedfit.inference.anova.anova import AnovaTable, term_anova
 from mixedfit.inference.anova.effect_sizes import partial_effect_sizes
 from mixedfit.inference.ddf import Ddf
@@ -174,9 +175,9 @@ def _hypothesis_words(fit: Fit, name: str) -> tuple[str, str]:
     """Return the subject and the symbol of a row of a table of t tests."""
     if name == "(Intercept)":
         return "The intercept", "b"
-    known = {same_effect(without_quotes(known)) for known in fit.coefficient_names}
-    if same_effect(without_quotes(name)) in known:
-        return f"The coefficient of {without_quotes(name).replace(':', ' × ')}", "b"
+    known = [same_effect(without_quotes(str(known))) for known in fit.coefficient_names]
+    if (wanted := same_effect(without_quotes(name))) in known:
+        return f"The coefficient of {readable_names(fit)[known.index(wanted)]}", "b"
     if "=" in name:
         return f"For the hypothesis {_signs(without_quotes(name))}, the estimate", ""
     return f"The estimate of {_signs(without_quotes(name))}", ""

@@ -241,3 +241,29 @@ def test_small_numbers_must_keep_their_digits() -> None:
 def test_wrong_queries_must_be_refused_in_words(ask: Any, message: str) -> None:
     with pytest.raises(mf.ModelError, match=message):
         ask()
+
+
+@pytest.mark.parametrize(
+    ("formula", "names"),
+    [
+        (
+            "angle ~ recipe * temp",
+            ["(Intercept)", "recipe B", "recipe C", "temp", "recipe B × temp", "recipe C × temp"],
+        ),
+        ("angle ~ 0 + `the recipe`", ["the recipe A", "the recipe B", "the recipe C"]),
+        ("angle ~ poly(temp, 2)", ["(Intercept)", "poly(temp, 2) 1", "poly(temp, 2) 2"]),
+        ("angle ~ C(temp > 200) : log(temp)", None),
+        ("angle ~ I(temp**2) + np.log(temp)", ["(Intercept)", "I(temp ** 2)", "np.log(temp)"]),
+    ],
+)
+def test_names_of_coefficients_must_have_factor_and_level_apart(
+    formula: str, names: list[str] | None
+) -> None:
+    from mixedfit.estimation.tables import readable_names
+
+    data = mf.load_dataset("cake").assign(**{"the recipe": lambda d: d["recipe"]})
+    fit = mf.lmm(f"{formula} + (1 | recipe:replicate)", data).fit()
+    found = readable_names(fit._fit)
+    assert len(found) == len(fit.params)
+    assert len(set(found)) == len(found)
+    assert names is None or found == names
