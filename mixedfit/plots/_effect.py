@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mixedfit.core.errors import ModelError
 from mixedfit.core.format import without_quotes
 from mixedfit.design.recipe import Recipe, usable
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
@@ -84,6 +85,8 @@ def effect(
     """
     fit = fit_of(results)
     recipe = usable(fit.design.recipe)
+    if not recipe.fixed_names:
+        raise ModelError("the fixed part has no variables, so there is no effect to draw.")
     check_name(x, recipe.fixed_names, "a variable of the fixed part")
     within = [by] if isinstance(by, str) else list(by)
     for name in within:
