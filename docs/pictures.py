@@ -55,6 +55,14 @@ def in_time() -> mf.MixedResults:
     return mf.lmm("Reaction ~ Days", mf.load_dataset("sleepstudy"), residual=law).fit()
 
 
+def oats() -> mf.MixedResults:
+    return mf.lmm("yield ~ C(nitro) * Variety + (1 | Block/Variety)", mf.load_dataset("Oats")).fit()
+
+
+def growth() -> mf.MixedResults:
+    return mf.lmm("distance ~ age * Sex + (age | Subject)", mf.load_dataset("Orthodont")).fit()
+
+
 def trial() -> mf.MixedResults:
     return mf.lmm(
         "distance ~ Sex * factor(age)",
@@ -90,6 +98,10 @@ SHIPPED: dict[str, Callable[[], Any]] = {
     "autocorrelation": lambda: ovary().plot.autocorrelation(),
     "variogram": lambda: in_time().plot.variogram(),
     "residual_correlation": lambda: trial().plot.residual_correlation(),
+    "means": lambda: oats().plot.means("nitro", by="Variety"),
+    "effect": lambda: growth().plot.effect("age", by="Sex"),
+    "slopes": lambda: growth().plot.slopes("Sex", "age"),
+    "forest": lambda: oats().plot.forest(),
     "matrix_pattern": lambda: penicillin().plot.matrix_pattern(),
 }
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.names import same_effect
+from mixedfit.core.format import without_quotes
+from mixedfit.core.names import factors_of, same_effect
 from mixedfit.covariance import ScaledCorrelation
 from mixedfit.design.design import Design
 
@@ -26,6 +27,7 @@ __all__ = [
     "mode_covariances",
     "normalised_residuals",
     "random_effects",
+    "readable_names",
     "response_name",
     "scaled_residuals",
     "scaled_residuals_of",
@@ -40,6 +42,29 @@ _Row = tuple[str, str | None, str | None, float, float]
 def response_name(fit: Fit) -> str:
     """Return the response as written in the formula."""
     return fit.formula.split("~", 1)[0].strip()
+
+
+def readable_names(fit: Fit) -> list[str]:
+    """Return names of the fixed effects for pictures and sentences: ``recipe B × temp`` for ``recipeB:temp``.
+
+    A blank stands between a factor and its level, × between the parts of an interaction, and quotes are left out.
+    """
+    recipe, names = fit.design.recipe, [str(name) for name in fit.coefficient_names]
+    out = [_in_words(factors_of(name), []) for name in names]
+    for term in () if recipe is None or recipe.refusal else recipe.terms:
+        for column in term.columns:
+            out[column] = _in_words(factors_of(names[column]), factors_of(term.name))
+    return out
+
+
+def _in_words(parts: Sequence[str], factors: Sequence[str]) -> str:
+    """Return the parts of a coefficient's name, apart from the factors that they begin with."""
+    whole = list(factors) if len(factors) == len(parts) else [""] * len(parts)
+    words = []
+    for part, factor in zip(parts, whole, strict=True):
+        level = part.removeprefix(factor) if factor and part.startswith(factor) else ""
+        words.append(f"{without_quotes(factor)} {level}" if level else without_quotes(part))
+    return " × ".join(words)
 
 
 def coefficients(fit: Fit) -> pd.Series[float]:

@@ -35,6 +35,7 @@ from mixedfit.prediction.predict import Interval, PredictionDdf
 from mixedfit.prediction.re_form import ReForm
 from mixedfit.prediction.rows import NewLevels
 from mixedfit.reporting import tidy
+from mixedfit.reporting.sentence import SentenceStyle, sentence
 from mixedfit.reporting.summary import Summary, summarise
 
 from .blups import BlupMethods
@@ -1048,6 +1049,53 @@ class MixedResults(MeansMethods, BlupMethods):
         [100, 80]
         """
         return tidy.augment_batches(self._fit)
+
+    def sentence(
+        self,
+        what: Any = None,
+        row: Any = None,
+        *,
+        style: SentenceStyle = "apa",
+        ddf: Ddf | None = None,
+        level: float | None = None,
+    ) -> str:
+        """Return a result as a sentence for a paper, with the numbers of its table rounded.
+
+        Parameters
+        ----------
+        what : optional
+            A coefficient, ``"Days"``, or another hypothesis of `t_test`, ``"Days = 10"``; a term with several
+            coefficients, for its F test of type III; or a table of `anova`, `joint_tests`, `t_test`, `emmeans`,
+            `emtrends` or their contrasts. By default, the model.
+        row : str or int, optional
+            A row of the table, by its name or position. By default all rows, a sentence in each line.
+        style : {"apa", "plain"}
+            As the American Psychological Association has it, such as "p < .001", or plainly.
+        ddf : optional
+            As in `t_test`, if `what` is not a table.
+        level : float, optional
+            Coverage of the interval, if `what` is not a table; 0.95 by default.
+
+        Returns
+        -------
+        str
+            With estimate, standard error, interval, t and p; or F, p and partial η². Differences of means have
+            Cohen's d over the total standard deviation, as in `MarginalMeans.effect_sizes`.
+
+        Raises
+        ------
+        ModelError
+            If a name is not known, a row is not in the table, or an option is invalid.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+        >>> print(fit.sentence("Days").replace(" (", "\\n("))
+        The coefficient of Days was b = 10.47, SE = 1.55, 95% CI [7.21, 13.73], t(17) = 6.77, p < .001
+        (Satterthwaite's degrees of freedom).
+        """
+        return sentence(self._fit, what, row, style=style, ddf=ddf, level=level)
 
     @property
     def plot(self) -> Pictures:

@@ -7,6 +7,7 @@ matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``
 - ``_caterpillar``, ``_shrinkage``: random effects of every level, and least squares of each group
 - ``_fitted_lines``, ``_x_axis``, ``_variables``: lines of groups along a variable of the formula
 - ``_within_group``: variance and correlation that random slopes imply
+- ``_means``, ``_effect``, ``_forest``, ``_cells``: marginal means and slopes, predictions, fixed effects
 - ``_profiles``, ``_bootstrap``: uncertainty of parameters
 - ``_fit_and_posterior``, ``_predictive_check``: posteriors
 - ``_influence``, ``_matrix_pattern``: influence of rows and groups; nonzero entries of X, Z and the factor
@@ -19,10 +20,13 @@ from mixedfit.diagnostics.group_fits import GroupFits, group_fits
 
 from ._bootstrap import bootstrap_density
 from ._caterpillar import caterpillar
+from ._effect import effect
 from ._fit_and_posterior import effects_of_both, fit_and_posterior
 from ._fitted_lines import fitted_lines, spaghetti
+from ._forest import forest
 from ._influence import influence
 from ._matrix_pattern import matrix_pattern
+from ._means import means, slopes
 from ._methods import Pictures
 from ._predictive_check import predictive_responses, predictive_statistics
 from ._profiles import profile_density, profile_pairs, profile_zeta
@@ -51,13 +55,16 @@ __all__ = [
     "autocorrelation",
     "bootstrap_density",
     "caterpillar",
+    "effect",
     "effects_of_both",
     "fit_and_posterior",
     "fitted_lines",
+    "forest",
     "group_fits",
     "implied_covariance",
     "influence",
     "matrix_pattern",
+    "means",
     "overview",
     "predictive_responses",
     "predictive_statistics",
@@ -72,6 +79,7 @@ __all__ = [
     "scale_location",
     "shrinkage",
     "shrinkage_by_size",
+    "slopes",
     "spaghetti",
     "variogram",
     "within_group",

@@ -21,6 +21,7 @@ from ._text import level_words
 from .style import (
     BLUE,
     FAINT,
+    GREEN,
     GREY,
     INK,
     ORANGE,
@@ -34,8 +35,6 @@ from .style import (
 )
 
 __all__ = ["effects_of_both", "fit_and_posterior"]
-
-GREEN = "#009E73"
 
 BARS = {
     "wald": ("Wald", GREY),

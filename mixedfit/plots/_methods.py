@@ -14,8 +14,11 @@ from mixedfit.inference.profile.profile import Profile, profile
 
 from . import (
     _caterpillar,
+    _effect,
     _fitted_lines,
+    _forest,
     _matrix_pattern,
+    _means,
     _profiles,
     _residuals,
     _serial,
@@ -69,6 +72,10 @@ class Pictures(Hinted):
     variogram = _method(_serial.variogram)
     residual_correlation = _method(_serial.residual_correlation)
     matrix_pattern = _method(_matrix_pattern.matrix_pattern)
+    means = _method(_means.means)
+    effect = _method(_effect.effect)
+    slopes = _method(_means.slopes)
+    forest = _method(_forest.forest)
 
     @whole_figure(PARAMETER_AXES)
     def profile_zeta(

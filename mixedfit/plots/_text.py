@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
@@ -16,7 +17,9 @@ __all__ = [
     "level_word",
     "level_words",
     "moved_apart",
+    "name_categories",
     "points_high",
+    "points_wide",
     "set_categories",
     "width_in_points",
 ]
@@ -91,6 +94,27 @@ def set_categories(
         return
     ax.set_xticks(places, shown, fontsize=size, rotation=90 if turned else 0)
     ax.set_xlim(-0.5, len(words) - 0.5)
+
+
+def name_categories(ax: Any, labels: Sequence[str], *, size: float = 9.0) -> None:
+    """Label 0, 1, … of the horizontal axis with categories, in several lines where one is too long.
+
+    Words that are too long for that are shortened and turned by `set_categories`.
+    """
+    wide = points_wide(ax)
+    letters = int((wide / max(len(labels), 1) - 6.0) / (0.6 * size))
+    longest = max((len(word) for label in labels for word in label.split()), default=0)
+    if longest > letters:
+        set_categories(ax, "x", labels, size=size, room=wide / 72.0)
+        return
+    lines = [textwrap.fill(label, letters, break_on_hyphens=False) for label in labels]
+    ax.set_xticks(range(len(labels)), lines, fontsize=size)
+    ax.set_xlim(-0.5, len(labels) - 0.5)
+
+
+def points_wide(ax: Any) -> float:
+    """Return the approximate width of axes in points."""
+    return float(ax.get_window_extent().width / ax.figure.dpi * 72.0)
 
 
 def points_high(ax: Any) -> float:

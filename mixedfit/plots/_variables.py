@@ -6,7 +6,7 @@ A fit keeps columns such as ``poly(x, 2)[1]`` and the recipe that made them, not
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +19,7 @@ from mixedfit.prediction.rows import fixed_mean
 
 __all__ = [
     "CLOSE",
+    "factors_on_rows",
     "fixed_part_of",
     "goes_along",
     "held_frame",
@@ -113,6 +114,29 @@ def values_of(fit: Fit, name: str) -> pd.Series[Any] | None:
         if found is not None:
             return found
     return None
+
+
+def factors_on_rows(fit: Fit, names: Sequence[str]) -> pd.DataFrame | None:
+    """Return factors on the rows of the fit, from the columns of all terms that are made of them; else None.
+
+    It finds factors that the formula has in interactions only. Their combinations are those that occur in the fit.
+    """
+    recipe = usable(fit.design.recipe)
+    cells, wanted = recipe.cells, set(names)
+    if cells is None or not wanted or not wanted <= set(cells.names):
+        return None
+    own = [cells.names.index(name) for name in names]
+    codes = np.unique(cells.codes[:, own][cells.counts > 0], axis=0)
+    frame = pd.DataFrame(
+        {n: cells.values[f][codes[:, k]] for k, (n, f) in enumerate(zip(names, own, strict=True))}
+    )
+    terms = [t for t in recipe.terms if t.variables and set(t.variables) <= wanted]
+    columns = [c for t in terms for c in t.columns if c < fit.design.X.shape[1]]
+    if not columns:
+        return None
+    table = recipe.fixed_rows(held_frame(recipe, {n: frame[n] for n in names}, len(frame)))[0][:, columns]
+    found = _labels(lambda _: np.asarray(table), fit.design.X[:, columns], pd.RangeIndex(len(frame)))
+    return None if found is None else frame.iloc[found.to_numpy()].reset_index(drop=True)
 
 
 def _places(fit: Fit, name: str) -> Iterator[tuple[Array, Built]]:

@@ -19,6 +19,7 @@ from mixedfit.estimation.fit import Fit
 __all__ = [
     "BLUE",
     "FAINT",
+    "GREEN",
     "GREY",
     "INK",
     "ORANGE",
@@ -51,6 +52,8 @@ BLUE = "#0072B2"
 SKY = "#56B4E9"
 
 ORANGE = "#D55E00"
+
+GREEN = "#009E73"
 
 
 def pyplot() -> Any:

@@ -72,6 +72,10 @@ ON_AXES = {
     "autocorrelation": lambda ax: plots.autocorrelation(slopes(), ax=ax),
     "variogram": lambda ax: plots.variogram(series(), ax=ax),
     "residual_correlation": lambda ax: plots.residual_correlation(series(), ax=ax),
+    "means": lambda ax: plots.means(slopes(), "~ 1", ax=ax),
+    "effect": lambda ax: plots.effect(slopes(), "Days", ax=ax),
+    "slopes": lambda ax: plots.slopes(slopes(), "~ 1", "Days", ax=ax),
+    "forest": lambda ax: plots.forest(slopes(), ax=ax),
     "within_group_correlation": lambda ax: plots.within_group_correlation(slopes(), ax=ax),
     "influence": lambda ax: plots.influence(
         pd.DataFrame({"cooks_distance": [0.1, 2.0]}, index=["a", "b"]), ax=ax

@@ -16,6 +16,7 @@ from typing import TypeAlias
 import numpy as np
 
 from mixedfit.core.arrays import Array
+from mixedfit.core.format import without_quotes
 from mixedfit.formula.tokens import is_column
 
 __all__ = ["ResponseScale", "response_scale"]
@@ -93,12 +94,15 @@ class ResponseScale:
         b if η is log_b of the response times or plus constants, so that differences of η are ratios; else NaN.
     log_slope : float
         Factor of that logarithm.
+    column : str
+        The column of the data that is transformed.
     """
 
     text: str
     steps: tuple[Step, ...]
     log_base: float = float("nan")
     log_slope: float = 1.0
+    column: str = ""
 
     @property
     def ratios(self) -> bool:
@@ -156,7 +160,9 @@ def response_scale(text: str) -> ResponseScale | None:
         else:
             outside *= factor
     ratios = np.isfinite([base, outside, inside]).all()
-    return ResponseScale(text, tuple(steps), base if ratios else np.nan, outside) if steps else None
+    quoted = _COLUMN.search(text)
+    column = node.id if quoted is None else without_quotes(quoted.group())
+    return ResponseScale(text, tuple(steps), base if ratios else np.nan, outside, column) if steps else None
 
 
 def _outermost(node: ast.expr) -> tuple[str, Step | None, float, ast.expr] | None:

@@ -1,0 +1,68 @@
+"""A fitted model as one sentence: response, fixed and random effects, rows, method, shares of variance."""
+
+from __future__ import annotations
+
+from mixedfit.core.format import count_noun, join_words, without_quotes
+from mixedfit.design.design import RandomBlock
+from mixedfit.diagnostics import Diagnostics
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.tables import response_name
+
+__all__ = ["model_sentence"]
+
+MOST_TERMS = 8
+"""Largest number of terms that the sentence names."""
+
+
+def model_sentence(fit: Fit, style: str = "apa") -> str:
+    """Return the sentence on a model; `style` is "apa" or "plain" and decides how R² is written."""
+    method = "restricted maximum likelihood (REML)" if fit.reml else "maximum likelihood"
+    random = [_random_words(block) for block in fit.design.blocks]
+    parts = [f"A linear mixed model of {without_quotes(response_name(fit))} with {_fixed_words(fit)}"]
+    parts[0] += f" and {join_words(random)}" if random else ""
+    if fit.design.residual is not None:
+        parts[0] += f" and residuals with the structure {fit.design.residual.structure}"
+    parts[0] += f" was fitted by {method} to {count_noun(fit.nobs, 'observation')}"
+    if fit.convergence.status not in ("converged", "boundary"):
+        return f"{parts[0]}, but the search did not end at an optimum of the likelihood: {fit.convergence.status}."
+    if fit.convergence.status == "boundary":
+        parts.append(f"the fit is singular in {join_words(list(fit.convergence.singular))}")
+    if fit.design.absent is None and fit.design.blocks:
+        parts.append(_share_words(fit, style))
+    return f"{'; '.join(parts)}."
+
+
+def _fixed_words(fit: Fit) -> str:
+    recipe = fit.design.recipe
+    if recipe is None or recipe.refusal:
+        names = [str(name) for name in fit.coefficient_names if name != "(Intercept)"]
+    else:
+        names = [term.name for term in recipe.terms if term.name != "(Intercept)"]
+        names += [str(factor.column) for factor in recipe.many]
+    if not names:
+        return "no fixed effects but the intercept" if fit.coefficient_names else "no fixed effects"
+    words = [without_quotes(name).replace(":", " × ") for name in dict.fromkeys(names)]
+    rest = len(words) - MOST_TERMS
+    words = [*words[:MOST_TERMS], *([f"{rest} more"] if rest > 0 else [])]
+    return f"{'fixed effects' if len(words) > 1 else 'a fixed effect'} of {join_words(words)}"
+
+
+def _random_words(block: RandomBlock) -> str:
+    """Return the random effects of a grouping factor."""
+    others = [
+        without_quotes(effect).replace(":", " × ") for effect in block.effects if effect != "(Intercept)"
+    ]
+    rest = len(others) - MOST_TERMS
+    others = [*others[:MOST_TERMS], *([f"{rest} more"] if rest > 0 else [])]
+    parts = ["intercepts"] if "(Intercept)" in block.effects else []
+    parts += [f"effects of {join_words(others)}"] if others else []
+    levels = count_noun(block.levels, "level")
+    return f"random {' and '.join(parts)} for {without_quotes(block.name)} ({levels})"
+
+
+def _share_words(fit: Fit, style: str) -> str:
+    r = Diagnostics(fit).r_squared(None)["estimate"]
+    marginal, conditional = (f"{r[name]:.2f}" for name in ("marginal", "conditional"))
+    if style == "apa":
+        marginal, conditional = (text.removeprefix("0") for text in (marginal, conditional))
+    return f"marginal R² = {marginal}, conditional R² = {conditional}"

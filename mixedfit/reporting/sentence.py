@@ -1,0 +1,327 @@
+"""Results as sentences for a paper: estimates and tests with their numbers, in APA style or plainly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import pandas as pd
+
+from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.format import (
+    MOST_DECIMALS,
+    decimals_of_error,
+    equals_p,
+    format_fixed,
+    join_words,
+    without_quotes,
+)
+from mixedfit.core.names import same_effect
+from mixedfit.core.options import check_level, check_one_of
+from mixedfit.estimation.fit import Fit, Fitted, fit_of
+from mixedfit.estimation.tables import readable_names
+from mixedfit.inference.anova.anova import AnovaTable, term_anova
+from mixedfit.inference.anova.effect_sizes import partial_effect_sizes
+from mixedfit.inference.ddf import Ddf
+from mixedfit.inference.emmeans.contrasts import MarginalContrasts
+from mixedfit.inference.emmeans.emmeans import MarginalMeans
+from mixedfit.inference.emmeans.joint_tests import JointTests
+from mixedfit.inference.emmeans.responses import total_variance
+from mixedfit.inference.hypotheses.parse import term_coefficients
+from mixedfit.inference.hypotheses.tests import TTest, t_test
+
+from .model_sentence import model_sentence
+
+__all__ = ["SentenceStyle", "sentence"]
+
+SentenceStyle: TypeAlias = Literal["apa", "plain"]
+"""Style of sentences: "apa" (American Psychological Association, 7th edition) or "plain"."""
+
+Table: TypeAlias = AnovaTable | JointTests | TTest | MarginalMeans | MarginalContrasts
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """What a sentence says of an estimate.
+
+    Attributes
+    ----------
+    subject : str
+        Words before the verb.
+    symbol : str
+        Symbol of the estimate in APA style, such as "b"; empty if it has none.
+    row : pandas.Series
+        estimate, std_error, df, lower, upper, and statistic and p_value if it is tested.
+    level : float
+    remarks : tuple of str
+        Methods, in the order of the sentence.
+    d : float
+        The estimate over the standard deviation of a response; NaN if this is not defined.
+    """
+
+    subject: str
+    symbol: str
+    row: pd.Series[Any]
+    level: float
+    remarks: tuple[str, ...]
+    d: float = float("nan")
+
+
+def sentence(
+    results: Fitted,
+    what: Any = None,
+    row: Any = None,
+    *,
+    style: SentenceStyle = "apa",
+    ddf: Ddf | None = None,
+    level: float | None = None,
+) -> str:
+    """Return a result as a sentence; see `MixedResults.sentence`.
+
+    Raises
+    ------
+    ModelError
+        If a name is not known, a row is not in the table, or an option is invalid.
+    """
+    fit = fit_of(results)
+    check_one_of("style", style, get_args(SentenceStyle))
+    if what is None:
+        return model_sentence(fit, style)
+    if isinstance(what, Table):
+        if ddf is not None or level is not None:
+            raise ModelError("ddf and level are those of the table; make the table with others.")
+        return _of_table(fit, what, row, style)
+    if row is not None:
+        raise ModelError(f"row={row!r} chooses a row of a table, and {what!r} is none; leave it out.")
+    if isinstance(what, str) and term_coefficients(fit, what):
+        table = term_anova(fit, ddf=ddf)
+        wanted = same_effect(what.strip())
+        return _of_table(
+            fit, table, next(n for n in table.table.index if same_effect(str(n)) == wanted), style
+        )
+    level = check_level(0.95 if level is None else level)
+    return _of_table(fit, t_test(fit, what, ddf=ddf, level=level), None, style)
+
+
+def _of_table(fit: Fit, table: Table, row: Any, style: SentenceStyle) -> str:
+    """Return the sentences of the rows of a table, one in each line."""
+    rows = _rows(table, row)
+    if isinstance(table, AnovaTable | JointTests):
+        return "\n".join(_f_sentence(table, at, style) for at in rows)
+    say = _apa_estimate if style == "apa" else _plain_estimate
+    return "\n".join(say(_estimate(fit, table, at)) for at in rows)
+
+
+def _rows(table: Table, row: Any) -> list[int]:
+    """Return the positions of the rows that are named, or of all."""
+    names = _names(table)
+    if row is None:
+        return list(range(len(names)))
+    if isinstance(row, int | np.integer) and not isinstance(row, bool) and -len(names) <= row < len(names):
+        return [int(row) % len(names)]
+    found = [i for i, name in enumerate(names) if name == str(row)]
+    if not found:
+        known = list(dict.fromkeys(names))
+        raise ModelError(
+            f"{row!r} is not a row of the table ({', '.join(known[:12])}{', …' * (len(known) > 12)}). "
+            f"{nearest(str(row), known)}".rstrip()
+        )
+    return found
+
+
+def _names(table: Table) -> list[str]:
+    """Return the names by which rows are chosen."""
+    if isinstance(table, AnovaTable | TTest):
+        return [str(name) for name in table.table.index]
+    if isinstance(table, MarginalMeans):
+        cells = table.table[list(table.specs)].itertuples(index=False, name=None)
+        return [" ".join(_value(value) for value in cell) for cell in cells]
+    return [str(name) for name in table.table["term" if isinstance(table, JointTests) else "contrast"]]
+
+
+def _value(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+# -- estimates -------------------------------------------------------------------------------------
+
+
+def _estimate(fit: Fit, table: TTest | MarginalMeans | MarginalContrasts, at: int) -> _Estimate:
+    """Return what is to be said of a row."""
+    row, remarks = table.table.iloc[at], [_degrees_words(table.method)]
+    if isinstance(table, TTest):
+        name = _names(table)[at]
+        subject, symbol = _hypothesis_words(fit, name)
+        return _Estimate(subject, symbol, row, table.level, tuple(remarks))
+    if isinstance(table, MarginalMeans):
+        subject, symbol = _mean_words(table, row)
+        return _Estimate(subject, symbol, row, table.level, (*remarks, *_scale_words(table.notes)))
+    name, ratios = _signs(str(row["contrast"])), any(note.startswith("Ratios") for note in table.notes)
+    subject = f"The {'ratio' if ratios and ' / ' in name else 'contrast'} {name}{_within(table.by, row)}"
+    if "p_value" not in row:
+        return _Estimate(f"{subject} in standard deviations", "d", row, table.level, tuple(remarks))
+    remarks += [*_adjustment_words(table.notes), *_scale_words(table.notes)]
+    slopes = any(note.startswith("Slopes") for note in table.notes)
+    d = float("nan")
+    if name.count(" − ") == 1 and not slopes:
+        d = float(row["estimate"]) / float(np.sqrt(total_variance(fit)))
+        remarks.append("d is the difference over the total standard deviation")
+    return _Estimate(subject, "", row, table.level, tuple(remarks), d)
+
+
+def _hypothesis_words(fit: Fit, name: str) -> tuple[str, str]:
+    """Return the subject and the symbol of a row of a table of t tests."""
+    if name == "(Intercept)":
+        return "The intercept", "b"
+    known = [same_effect(without_quotes(str(known))) for known in fit.coefficient_names]
+    if (wanted := same_effect(without_quotes(name))) in known:
+        return f"The coefficient of {readable_names(fit)[known.index(wanted)]}", "b"
+    if "=" in name:
+        return f"For the hypothesis {_signs(without_quotes(name))}, the estimate", ""
+    return f"The estimate of {_signs(without_quotes(name))}", ""
+
+
+def _mean_words(table: MarginalMeans, row: pd.Series[Any]) -> tuple[str, str]:
+    """Return the subject and the symbol of a row of marginal means or slopes."""
+    slopes = next((note for note in table.notes if note.startswith("Slopes of ")), None)
+    what = (
+        "estimated marginal mean" if slopes is None else f"slope{slopes.removeprefix('Slopes').rstrip('.')}"
+    )
+    named = [name for name in (*table.specs, *table.by) if name != "1"]
+    cell = join_words([f"{without_quotes(name)} = {_value(row[name])}" for name in named])
+    return f"The {what}{' for ' * bool(cell)}{cell}", "M" if slopes is None else "b"
+
+
+def _within(by: Sequence[str], row: pd.Series[Any]) -> str:
+    if not by:
+        return ""
+    return f" at {join_words([f'{without_quotes(name)} = {_value(row[name])}' for name in by])}"
+
+
+def _signs(text: str) -> str:
+    """Return an expression with minus signs for hyphens between blanks."""
+    return text.replace(" - ", " − ")
+
+
+def _apa_estimate(own: _Estimate) -> str:
+    if not np.isfinite(own.row["estimate"]):
+        return f"{own.subject} is not estimable from these data."
+    estimate, error, lower, upper = _by_error(own.row, 2)
+    parts = [f"{own.symbol} = {estimate}" if own.symbol else estimate, f"SE = {error}"]
+    parts.append(f"{100 * own.level:g}% CI [{lower}, {upper}]")
+    if "p_value" in own.row:
+        parts += [_t_text(own.row), _apa_p(float(own.row["p_value"]))]
+    elif own.symbol in ("M", "b"):
+        parts.append(f"df = {_df(own.row['df'])}")
+    parts += [f"d = {_fixed(own.d)}"] if np.isfinite(own.d) else []
+    return f"{own.subject} was {', '.join(parts)} ({'; '.join(own.remarks)})."
+
+
+def _plain_estimate(own: _Estimate) -> str:
+    if not np.isfinite(own.row["estimate"]):
+        return f"{own.subject} is not estimable from these data."
+    estimate, error, lower, upper = _by_error(own.row, 3)
+    text = (
+        f"{own.subject} is {estimate}, with a standard error of {error} and a {100 * own.level:g}% confidence interval "
+        f"from {lower} to {upper}"
+    )
+    if "p_value" in own.row:
+        kind = "t" if np.isfinite(own.row["df"]) else "z"
+        on = f" on {_df(own.row['df'])} degrees of freedom" if kind == "t" else ""
+        p = equals_p(float(own.row["p_value"]))
+        text += f"; its test gives {kind} = {_fixed(own.row['statistic'])}{on} and {p}"
+    if np.isfinite(own.d):
+        text += f"; Cohen's d is {_fixed(own.d)}"
+    return f"{text} ({'; '.join(own.remarks)})."
+
+
+def _by_error(row: pd.Series[Any], digits: int) -> list[str]:
+    """Return estimate, standard error and limits with common decimals.
+
+    They are at least two, and show the standard error to `digits` significant digits, two or three.
+    """
+    values = [float(row[name]) for name in ("estimate", "std_error", "lower", "upper")]
+    three = decimals_of_error([values[1]])
+    decimals = 2 if three is None else max(three - (3 - digits), 2)
+    if decimals > MOST_DECIMALS:
+        return [f"{v:.3g}".replace("-", "−") for v in values]
+    return [_fixed(v, decimals) for v in values]
+
+
+def _fixed(value: float, decimals: int = 2) -> str:
+    return format_fixed([float(value)], decimals, missing="not known", infinite="∞")[0].replace("-", "−")
+
+
+def _df(value: float) -> str:
+    return format_fixed([float(value)], 2, whole=True, missing="not known", infinite="∞")[0]
+
+
+def _t_text(row: pd.Series[Any]) -> str:
+    if np.isinf(row["df"]):
+        return f"z = {_fixed(row['statistic'])}"
+    return f"t({_df(row['df'])}) = {_fixed(row['statistic'])}"
+
+
+def _apa_p(p: float) -> str:
+    """Return a p-value with three decimals and without the zero before the point."""
+    if np.isnan(p):
+        return "p not known"
+    if p < 0.001:
+        return "p < .001"
+    text = f"{p:.3f}"
+    return "p > .999" if text == "1.000" else f"p = {text[1:]}"
+
+
+# -- F tests ---------------------------------------------------------------------------------------
+
+
+def _f_sentence(table: AnovaTable | JointTests, at: int, style: SentenceStyle) -> str:
+    row = table.table.iloc[at]
+    name = without_quotes(_names(table)[at]).replace(":", " × ")
+    where = _within(table.by, row) if isinstance(table, JointTests) else ""
+    if not np.isfinite(row["statistic"]):
+        return f"The effect of {name}{where} is not estimable from these data."
+    effect = float(partial_effect_sizes(table.table.iloc[[at]])["partial_eta_sq"].iloc[0])
+    top, below = f"{int(row['df_num'])}", _df(row["df_denom"])
+    remarks = [_degrees_words(table.method)]
+    if isinstance(table, AnovaTable):
+        remarks.insert(0, f"type {'I' * table.type} test")
+    if style == "apa":
+        parts = [f"F({top}, {below}) = {_fixed(row['statistic'])}", _apa_p(float(row["p_value"]))]
+        parts += [f"partial η² = {_fixed(effect).removeprefix('0')}"] if np.isfinite(effect) else []
+        return f"The test of the effect of {name}{where} gave {', '.join(parts)} ({'; '.join(remarks)})."
+    text = f"The test of the effect of {name}{where} gives F = {_fixed(row['statistic'])} on {top} and {below} degrees "
+    text += f"of freedom and {equals_p(float(row['p_value']))}"
+    text += f"; partial η² is {_fixed(effect)}" if np.isfinite(effect) else ""
+    return f"{text} ({'; '.join(remarks)})."
+
+
+# -- methods ---------------------------------------------------------------------------------------
+
+
+def _degrees_words(method: str) -> str:
+    """Return the method of the degrees of freedom as a phrase."""
+    if method == "normal":
+        return "normal approximation"
+    if method == "Satterthwaite":
+        return "Satterthwaite's degrees of freedom"
+    name, _, rest = method.partition(" (")
+    which = f", {rest.removesuffix(')')}" if rest else ""
+    return f"{name.replace('-', '–')} degrees of freedom{which}"
+
+
+def _adjustment_words(notes: Sequence[str]) -> list[str]:
+    """Return how p-values and intervals are adjusted for several tests."""
+    begins = "P-values adjusted by "
+    found = [note.removeprefix(begins).split(". Joint")[0] for note in notes if note.startswith(begins)]
+    return [
+        f"p and interval adjusted by {text}" if ";" not in text else f"p adjusted by {text}" for text in found
+    ]
+
+
+def _scale_words(notes: Sequence[str]) -> list[str]:
+    """Return the scale of estimates of a transformed response."""
+    begins = ("On the scale of", "Back-transformed: intervals", "Ratios: tests", "Contrasts are on")
+    return [note.rstrip(".")[0].lower() + note.rstrip(".")[1:] for note in notes if note.startswith(begins)]
