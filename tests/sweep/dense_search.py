@@ -291,7 +291,7 @@ class DenseSearch:
             Vq, Vy = np.linalg.solve(V, Q), np.linalg.solve(V, y)
         except np.linalg.LinAlgError:  # SDs beyond all digits
             return 0.0
-        prss = float(y @ (Vy - Vq @ np.linalg.solve(Q.T @ Vq, Q.T @ Vy)))
+        prss = float(y @ (Vy - Vq @ np.linalg.lstsq(Q.T @ Vq, Q.T @ Vy, rcond=None)[0]))
         return float(np.sqrt(max(prss, 0.0) / max(self.nu, 1)))
 
 
