@@ -12,6 +12,7 @@ import pandas as pd
 from mixedfit.bayes.priors.statements import Statements, prior_table
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
+from mixedfit.core.format import seconds_text
 from mixedfit.core.lazy import lazy
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_one_of
@@ -27,7 +28,7 @@ from .draws.draws import Draws, Probability, format_summary, summary_cells, summ
 from .draws.export import to_arviz, write_posterior
 from .draws.group_draws import ByFactor, GroupDraws, with_fixed
 from .draws.predict import predict
-from .draws.queries import derived_draws, event_probability, stuck_warning
+from .draws.queries import derived_draws, event_probability, mixing_of, stuck_warning
 from .draws.record import PosteriorDraws
 from .draws.row_density import row_log_density
 
@@ -394,13 +395,24 @@ class Posterior(PosteriorDraws, NotebookTable):
     @lazy
     def warnings(self) -> tuple[str, ...]:
         """Warnings about the convergence of the chains; empty if there are none."""
-        return convergence_warnings(self.summary(), self._stuck, self.chains)
+        return convergence_warnings(self.summary(), self._stuck, self.chains, self.draws, self.ess)
 
     @property
     def _sampled(self) -> str:
         sampled = f"{self.chains} chain{'s' if self.chains > 1 else ''} of {self.draws} draws"
         every = f", 1 of every {self.thin} sweeps," if self.thin > 1 else ""
-        return f"{sampled}{every} after {self.tune} of tuning, {self.seconds:.2g} s"
+        return f"{sampled}{every} after {self.tune} of tuning, {seconds_text(self.seconds)}"
+
+    @property
+    def _reached(self) -> list[str]:
+        """Return the effective draws wanted and reached, as a line of the printout, if `gibbs` was given `ess`."""
+        if self.ess is None:
+            return []
+        least = mixing_of(self)
+        early = f"; {self.limit} ended the run" if self.limit else ""
+        return [
+            f"Effective draws: {least.ess:.0f} for {least.name}, which has the fewest; wanted: {self.ess:.0f}{early}"
+        ]
 
     def _remarks(self) -> list[str]:
         """Return the lines below the summary."""
@@ -412,7 +424,7 @@ class Posterior(PosteriorDraws, NotebookTable):
 
     def _tables(self) -> list[Table]:
         text, rest = summary_cells(self.summary())
-        notes = [*([rest] if rest else []), self._sampled, *self._remarks()]
+        notes = [*([rest] if rest else []), self._sampled, *self._reached, *self._remarks()]
         source = self.design.formula.source
         return [prior_table(self.priors), text_table(f"Posterior of {source}", text, notes)]
 
@@ -421,6 +433,7 @@ class Posterior(PosteriorDraws, NotebookTable):
             "Linear mixed model, Gibbs sampler",
             f"Formula: {self.design.formula.source}",
             self._sampled,
+            *self._reached,
             "",
             "Priors:",
             *(f"  {statement}" for statement in self.priors),
@@ -451,4 +464,6 @@ def read_posterior(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Post
         acceptance=arrays.get("acceptance"),
         held=frozenset(header["held"]),
         given=tuple(header["given"]),
+        ess=header.get("ess"),
+        limit=header.get("limit", ""),
     )

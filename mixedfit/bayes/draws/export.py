@@ -35,6 +35,8 @@ def write_posterior(posterior: PosteriorDraws, path: str | Path) -> None:
         "seconds": posterior.seconds,
         "held": sorted(posterior.held),
         "given": posterior.given,
+        "ess": posterior.ess,
+        "limit": posterior.limit,
     }
     write_file(path, header, arrays)
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from mixedfit.core.errors import ModelError
 
-from .convergence import is_stuck
+from .convergence import Mixing, ess_bulk, ess_tail, is_stuck, rhat
 from .draws import Draws, Probability, probability_of
 from .expressions import evaluate
 from .record import PosteriorDraws
 
-__all__ = ["derived_draws", "event_probability", "stuck_warning"]
+__all__ = ["derived_draws", "event_probability", "mixing_of", "stuck_warning"]
 
 _P = TypeVar("_P", bound=PosteriorDraws)
 
@@ -51,6 +51,18 @@ def derived_draws(posterior: _P, function: str | Callable[[_P], Any], name: str 
     if not np.isfinite(values).any():
         raise ModelError(f"{label!r} is not a finite number in any draw.")
     return Draws((label,), values[:, :, None])
+
+
+def mixing_of(posterior: PosteriorDraws) -> Mixing:
+    """Return the fewest effective draws, bulk or tail, and the largest R̂ of all parameters that are not known."""
+    sizes: dict[str, float] = {}
+    largest = 1.0
+    for name in posterior.names:
+        if name not in posterior.held:
+            draws = posterior[name]
+            sizes[name] = min(ess_bulk(draws), ess_tail(draws))
+            largest = float(np.fmax(largest, rhat(draws)))
+    return Mixing.worst(sizes, largest)
 
 
 def stuck_warning(posterior: PosteriorDraws) -> str:
