@@ -326,6 +326,12 @@ class LinearMixedModel(Hinted):
             If a prior is about nothing in the model, does not fit what it is about, or makes the posterior improper; if
             an option is not known.
 
+        Warns
+        -----
+        SamplingWarning
+            If R̂ exceeds 1.01, a parameter has few effective draws or did not move, or a limit ended the run; short runs
+            are excepted, see ``docs/bayes.md``.
+
         Examples
         --------
         >>> import mixedfit as mf

@@ -373,6 +373,7 @@ def test_printed_posterior_must_count_its_chains_and_draws(options: dict[str, in
     assert text in str(seedlings().gibbs(draws=60, tune=5, seed=1, **options))
 
 
+@pytest.mark.filterwarnings("ignore::mixedfit.SamplingWarning")  # short chains on purpose
 def test_level_for_every_row_must_be_sampled_under_proper_priors_that_are_given() -> None:
     """The data determine only τ² + σ²; integration over a grid shows how the priors split it."""
     y = np.random.default_rng(1).normal(0, 2, 12)

@@ -45,6 +45,7 @@ def rivals_apart(z: np.ndarray, size: int) -> float:
     return float(np.abs((rival - own) / (own * np.sqrt(2 / size))).max())
 
 
+@pytest.mark.filterwarnings("ignore::mixedfit.SamplingWarning")  # short chains on purpose
 def test_predicted_means_of_a_new_group_must_have_the_covariance_of_its_effects(
     posterior: mf.Posterior,
 ) -> None:
@@ -57,6 +58,7 @@ def test_predicted_means_of_a_new_group_must_have_the_covariance_of_its_effects(
     assert rivals_apart(z, len(drawn)) > 50
 
 
+@pytest.mark.filterwarnings("ignore::mixedfit.SamplingWarning")  # short chains on purpose
 def test_replicates_of_new_groups_must_have_the_covariance_of_their_effects(posterior: mf.Posterior) -> None:
     """The rival draws b = Lᵀz for Lz."""
     drawn = posterior.replicate(4000, groups="new", seed=1)

@@ -27,6 +27,7 @@ MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::mixedfit.SamplingWarning")  # short chains on purpose
 @pytest.mark.parametrize("name", MODELS)
 def test_draws_must_be_those_of_a_fixed_number_when_the_run_is_extended(
     name: str, monkeypatch: pytest.MonkeyPatch
@@ -113,3 +114,22 @@ def test_number_of_draws_advised_must_be_enough_nearly_always(correlation: float
         tau = (1 + correlation) / (1 - correlation)
         enough.append(4 * needed / tau >= 400)
     assert np.mean(enough) > 0.9
+
+
+def test_one_warning_must_state_what_the_printout_says_when_draws_are_worth_few() -> None:
+    """Only the printout said so, which a script does not show."""
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    errors = mf.distributions.StudentT("estimate")
+    with pytest.warns(mf.SamplingWarning) as caught:
+        posterior = model.gibbs(draws=100, seed=1, errors=errors, sigma="by:Subject")
+    assert len(caught) == 1
+    assert str(caught[0].message) == " ".join(posterior.warnings)
+    least = mixing_of(posterior)
+    assert least.ess < 100  # of 400 draws
+    assert f"{least.name} has {least.ess:.0f} effective draws, fewer than 400; take draws=" in str(posterior)
+
+
+@pytest.mark.parametrize("options", [{"draws": 99, "tune": 20}, {"draws": 120}])
+def test_nothing_must_be_warned_when_few_draws_were_wanted(options: dict[str, Any]) -> None:
+    posterior = seedlings().gibbs(seed=1, **options)
+    assert posterior.warnings  # fewer than 400 effective draws, or R̂ by chance: the printout has it

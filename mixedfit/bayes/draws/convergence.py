@@ -147,9 +147,9 @@ def advice(name: str, needed: str, share: float, names: Sequence[str]) -> str:
     Examples
     --------
     >>> advice("Days", "draws=9000", 0.19, ["Days", "sigma"])
-    'take about draws=9000'
+    'take draws=9000'
     """
-    text = f"take about {needed}"
+    text = f"take {needed}"
     group = name[name.find("|") :]
     if share < 0.25 and "|" in name and any(n.startswith("cor_") and n.endswith(group) for n in names):
         text += ". Correlated effects of little variance mix slowly, and better without correlations: Diagonal(...)"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mixedfit.bayes.distributions import Normal
-from mixedfit.bayes.draws.queries import mixing_of
+from mixedfit.bayes.draws.queries import mixing_of, sampling_warning
 from mixedfit.bayes.draws.scale_draws import ScaleDraws
 from mixedfit.bayes.model.error_model import ErrorModel, place_error_model
 from mixedfit.bayes.posterior import Posterior
@@ -106,8 +106,9 @@ def gibbs(
         ess=length.ess,
         limit=outcome.limit,
     )
-    if posterior._stuck:
-        warn(posterior._stuck, SamplingWarning)
+    text = sampling_warning(posterior, posterior.warnings) if keep_partial else ""
+    if text or posterior._stuck:
+        warn(text or posterior._stuck, SamplingWarning)
     return posterior
 
 
