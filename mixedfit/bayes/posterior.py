@@ -24,6 +24,7 @@ from .criticism.elpd import ExpectedDensity
 from .criticism.loo import expected_density
 from .criticism.predictive_check import PredictiveCheck, check, replicate
 from .draws.convergence import convergence_warnings
+from .draws.counted_rows import on_counted_rows
 from .draws.draws import Draws, Probability, format_summary, summary_cells, summary_table
 from .draws.export import to_arviz, write_posterior
 from .draws.group_draws import ByFactor, GroupDraws, with_fixed
@@ -176,19 +177,20 @@ class Posterior(PosteriorDraws, NotebookTable):
             If a variable is missing or has a level that was not in the fit, or a group's label equals a label of the
             fit but for its type, such as 308 for '308'.
         ModelError
-            If the fit has weights and `weights` is missing.
+            If the fit has weights and `weights` is missing, or a row is in a group of the fit whose effects were not
+            kept (``keep_effects=False``).
         """
         check_one_of("kind", kind, ("response", "mean"))
-        self.require_effects()
         return predict(self, data, kind=kind, weights=weights, offset=offset, seed=seed)
 
     def log_likelihood(self) -> Array:
         """Return log p(y_i | β, b, σ) of each draw and row of the fit, shape (chains, draws, n).
 
-        The density is conditional on b, and that of the t or Laplace distribution if residuals have one.
+        Rows of weight 0 have no density and are left out, here and in `loo`, `check`, `replicate` and `to_arviz`. The
+        density is conditional on b, and that of the t or Laplace distribution if residuals have one.
         """
         self.require_effects()
-        return row_log_density(self)
+        return row_log_density(on_counted_rows(self))
 
     def to_arviz(self, *, rows: bool = True, prior: Posterior | None = None, seed: object = None) -> Any:
         """Return the draws as an ArviZ DataTree (``pip install "mixedfit[bayes]"``).

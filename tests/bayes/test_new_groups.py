@@ -67,3 +67,16 @@ def test_replicates_of_new_groups_must_have_the_covariance_of_their_effects(post
     covariance = np.where(codes[:, None] == codes, z @ OMEGA @ z.T, 0.0) + SIGMA**2 * np.eye(9)
     moments_must_be(drawn, design.X @ BETA, covariance)
     assert rivals_apart(z, len(drawn)) > 50
+
+
+def test_new_groups_must_be_predicted_without_the_draws_of_effects() -> None:
+    model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+    options = {"draws": 50, "tune": 20, "seed": 1}
+    without = model.gibbs(keep_effects=False, **options)
+    rows = {"Genotype": ["A", "B"], "Tray": ["new", "new"]}
+    expected = model.gibbs(**options).predict(rows, seed=2)
+    np.testing.assert_array_equal(without.predict(rows, seed=2).values, expected.values)
+    with pytest.raises(
+        mf.ModelError, match=r"Tray '1' \(row with index 1\) is in the fit.*keep_effects=True"
+    ):
+        without.predict({"Genotype": ["A", "B"], "Tray": ["new", 1]}, seed=2)

@@ -7,6 +7,7 @@
 * `convergence`: R̂, effective sample sizes, Monte-Carlo errors;
 * `expressions`, `queries`: functions and probabilities of parameters, as expressions or callables;
 * `row_density`: means, log densities and replicated residuals of the rows of the fit;
+* `counted_rows`: the posterior on the rows of positive weight;
 * `predict`: predictions for new rows;
 * `export`: files and ArviZ.
 """

@@ -32,6 +32,7 @@ from . import arrays
 from .arrays import sampling_order, sampling_problem
 from .chain import Chain, Plan
 from .crossed_chain import CrossedChain, factors_of
+from .exact_fit import check_residual_variance
 from .run_length import run_chains, run_length
 from .weighted_chain import WeightedChain, weighted_rows
 
@@ -77,6 +78,8 @@ def gibbs(
     error_model, others = place_error_model(design, priors, **model)
     restricted, cross, placement = _placed(design, others)
     order = sampling_order(restricted, cross)
+    sigma_prior = ("σ", placement.sigma) if error_model.groups is None else ("σ₀", error_model.sigma0)
+    check_residual_variance(restricted, cross, order, *sigma_prior)
     begun = perf_counter()
     make = _chain_maker(
         restricted, cross, placement, error_model, Plan.of(length.draws, tune, thin, keep_effects)
