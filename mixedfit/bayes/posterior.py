@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from mixedfit.bayes.priors.statements import Statements, prior_table
@@ -86,7 +87,7 @@ class Posterior(PosteriorDraws, NotebookTable):
         self,
         *,
         quantiles: tuple[float, ...] = (0.025, 0.5, 0.975),
-        interval: Literal["quantiles", "hpd"] = "quantiles",
+        interval: Literal["quantiles", "hpd", "hdi"] = "quantiles",
         level: float = 0.95,
     ) -> pd.DataFrame:
         """Return a table with a row for each parameter.
@@ -94,8 +95,8 @@ class Posterior(PosteriorDraws, NotebookTable):
         Parameters
         ----------
         quantiles : tuple of float
-        interval : {"quantiles", "hpd"}
-            Quantiles, or the shortest interval, hpd_lower to hpd_upper.
+        interval : {"quantiles", "hpd", "hdi"}
+            Quantiles, or the shortest interval, hpd_lower to hpd_upper; "hdi" is the same, hdi_lower to hdi_upper.
         level : float
             Probability inside the shortest interval.
 
@@ -106,7 +107,7 @@ class Posterior(PosteriorDraws, NotebookTable):
             split R̂), ess_bulk and ess_tail; Vehtari et al. (2021), Bayesian Analysis 16:667.
         """
         return summary_table(
-            map(self.__getitem__, self.names),
+            np.stack([self[name] for name in self.names], axis=2),
             pd.Index(self.names),
             quantiles=quantiles,
             interval=interval,
