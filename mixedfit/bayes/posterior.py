@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,8 @@ from mixedfit.core.options import check_one_of
 from mixedfit.core.tables import Table, text_table
 from mixedfit.estimation.storage import read_design
 from mixedfit.estimation.tables import group_columns
+from mixedfit.inference.emmeans.averages import Weights
+from mixedfit.inference.emmeans.reference_grid import GridOptions
 
 from .criticism.elpd import ExpectedDensity
 from .criticism.loo import expected_density
@@ -29,10 +31,12 @@ from .draws.counted_rows import on_counted_rows
 from .draws.draws import Draws, Probability, format_summary, summary_cells, summary_table
 from .draws.export import to_arviz, write_posterior
 from .draws.group_draws import ByFactor, GroupDraws, with_fixed
+from .draws.marginal import MarginalDraws, marginal_draws
 from .draws.predict import predict
 from .draws.queries import derived_draws, event_probability, mixing_of, stuck_warning
 from .draws.record import PosteriorDraws
 from .draws.row_density import row_log_density
+from .draws.tables import hypothesis_table, interval_table, tidy_table
 
 __all__ = ["Posterior", "read_posterior"]
 
@@ -139,6 +143,133 @@ class Posterior(PosteriorDraws, NotebookTable):
         name : str, optional
         """
         return derived_draws(self, function, name)
+
+    def conf_int(
+        self,
+        level: float = 0.95,
+        parameters: str | Iterable[str] | None = None,
+        *,
+        interval: Literal["quantiles", "hpd", "hdi"] = "quantiles",
+    ) -> pd.DataFrame:
+        """Return credible intervals, columns lower and upper, with a row for each parameter.
+
+        Parameters
+        ----------
+        level : float
+            Posterior probability inside, at least 0.5 and below 1.
+        parameters : str or sequence of str, optional
+            Names, or "fixed" or "variances" for all of a kind.
+        interval : {"quantiles", "hpd", "hdi"}
+            Between quantiles, or the shortest.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> posterior = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).gibbs(seed=1)
+        >>> posterior.conf_int(parameters="variances").index.tolist()
+        ['sd_(Intercept)|Batch', 'sigma']
+        """
+        return interval_table(self, level, parameters, interval)
+
+    def tidy(
+        self,
+        effects: str | Sequence[str] = ("ran_pars", "fixed"),
+        *,
+        conf_int: bool = False,
+        level: float = 0.95,
+        interval: Literal["quantiles", "hpd", "hdi"] = "quantiles",
+    ) -> pd.DataFrame:
+        """Return a row for each term, in the columns and with the names of `MixedResults.tidy`.
+
+        Parameters
+        ----------
+        effects : str or sequence of str
+            "fixed" for fixed effects, "ran_pars" for standard deviations, correlations and other parameters.
+        conf_int : bool
+            Whether to add conf.low and conf.high.
+        level, interval
+            As in `conf_int`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns effect, group, term, estimate (posterior mean), std.error (posterior SD), conf.low, conf.high.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> posterior = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).gibbs(seed=1)
+        >>> posterior.tidy()["term"].tolist()
+        ['sd__(Intercept)', 'sd__Observation', '(Intercept)']
+        """
+        return tidy_table(self, effects, conf_int=conf_int, level=level, interval=interval)
+
+    def hypothesis(self, hypotheses: str | Sequence[str], *, level: float = 0.95) -> pd.DataFrame:
+        """Return the posterior probability of hypotheses such as ``"GenotypeB > 0"``.
+
+        Parameters
+        ----------
+        hypotheses : str or sequence of str
+            Each is one comparison by < or > of expressions in the parameters.
+        level : float
+            Probability inside the interval of the difference.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each hypothesis: mean, sd and quantiles of left side − right side (difference, sd, lower, upper),
+            probability of the hypothesis with its Monte-Carlo error (mcse), and odds, P/(1 − P).
+
+        Raises
+        ------
+        ModelError
+            If a text is not one comparison.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> posterior = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).gibbs(seed=1)
+        >>> table = posterior.hypothesis(["sigma < 60", "sd_(Intercept)|Batch > sigma"])
+        >>> bool(table.loc["sigma < 60", "probability"] > 0.8)
+        True
+        """
+        return hypothesis_table(self, hypotheses, level)
+
+    def emmeans(
+        self,
+        specs: str | Sequence[str],
+        *,
+        by: str | Sequence[str] = (),
+        at: Mapping[str, Any] | None = None,
+        weights: Weights = "equal",
+        nesting: Any = None,
+    ) -> MarginalDraws:
+        """Return draws of marginal means: averages of the fixed part over a reference grid.
+
+        Parameters
+        ----------
+        specs, by, at, weights, nesting
+            As in `MixedResults.emmeans`.
+
+        Returns
+        -------
+        MarginalDraws
+            One quantity for each cell, with ``summary()``, and ``contrasts("pairwise")`` to compare them.
+
+        Raises
+        ------
+        ModelError
+            If a name is not a variable of the fixed part, or a mean is not estimable.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+        >>> means = model.gibbs(seed=1).emmeans("Genotype")
+        >>> means.names, means.contrasts("pairwise").names
+        (('A', 'B'), ('A - B',))
+        """
+        return marginal_draws(self, specs, by, GridOptions(dict(at or {}), weights, nesting))
 
     def predict(
         self,

@@ -9,6 +9,8 @@
 * `expressions`, `queries`: functions and probabilities of parameters, as expressions or callables;
 * `row_density`: means, log densities and replicated residuals of the rows of the fit;
 * `counted_rows`: the posterior on the rows of positive weight;
+* `marginal`: marginal means and their contrasts;
+* `tables`: intervals, tidy rows and hypotheses, with the names of a fit;
 * `predict`: predictions for new rows;
 * `export`: files and ArviZ.
 """
