@@ -169,22 +169,57 @@ def _effective(chains: Array | BoolArray) -> Array:
     if n < 3:
         return np.full(len(chains), np.nan)
     means = chains.mean(axis=2, keepdims=True)
-    size = fft.next_fast_len(2 * n)
-    transform = fft.rfft(chains - means, size, axis=2)
-    spectrum = (transform.real**2 + transform.imag**2).mean(axis=1)
-    covariance = fft.irfft(spectrum, size, axis=1)[:, :n] / n
-    within = covariance[:, :1] * n / (n - 1)
-    total = covariance[:, :1] + (np.var(means, axis=1, ddof=1) if m > 1 else 0.0)
-    rho = 1.0 - (within - covariance) / total
-    rho[:, 0] = 1.0
-    tau = _integrated_times(rho)
+    between = np.var(means, axis=1, ddof=1) if m > 1 else np.zeros((len(chains), 1))
+    centred = chains - means
+    tau = np.empty(len(chains))
+    rest = np.ones(len(chains), dtype=bool)
+    if n > 4 * LAGS:
+        first = _autocorrelations(_covariances(centred), between, n)
+        rest = ~(_pairs(first) < 0.0).any(axis=1)
+        tau[~rest] = _integrated_times(first[~rest])
+    if rest.any():
+        tau[rest] = _integrated_times(_autocorrelations(_all_covariances(centred[rest]), between[rest], n))
     return np.asarray(m * n / np.maximum(tau, 1.0 / np.log10(m * n)))
+
+
+LAGS = 14
+"""Lags, an even number, whose autocovariances are computed as sums; where these do not suffice, all by a transform."""
+
+
+def _covariances(centred: Array) -> Array:
+    """Return the autocovariances of the first `LAGS` lags, the mean of all chains."""
+    _, m, n = centred.shape
+    sums = [np.einsum("kmi,kmi->k", centred[:, :, : n - lag], centred[:, :, lag:]) for lag in range(LAGS)]
+    return np.asarray(np.stack(sums, axis=1) / (m * n))
+
+
+def _all_covariances(centred: Array) -> Array:
+    """Return the autocovariances of all lags, the mean of all chains."""
+    n = centred.shape[2]
+    size = fft.next_fast_len(2 * n)
+    transform = fft.rfft(centred, size, axis=2)
+    spectrum = (transform.real**2 + transform.imag**2).mean(axis=1)
+    return np.asarray(fft.irfft(spectrum, size, axis=1)[:, :n] / n)
+
+
+def _autocorrelations(covariance: Array, between: Array, n: int) -> Array:
+    """Return 1 − (W − covariance)/V of several chains; Vehtari et al. (2021), equation 10."""
+    within = covariance[:, :1] * n / (n - 1)
+    rho = 1.0 - (within - covariance) / (covariance[:, :1] + between)
+    rho[:, 0] = 1.0
+    return np.asarray(rho)
+
+
+def _pairs(rho: Array) -> Array:
+    """Return the sums of pairs of autocorrelations, as many as may count."""
+    n = rho.shape[1]
+    return np.asarray((rho[:, : n - n % 2 : 2] + rho[:, 1::2])[:, : max((n - 3) // 2, 1)])
 
 
 def _integrated_times(rho: Array) -> Array:
     """Return −1 + 2 Σ of the monotone positive sums of pairs of autocorrelations, of each quantity."""
     n = rho.shape[1]
-    pairs = rho[:, : n - n % 2].reshape(len(rho), -1, 2).sum(axis=2)[:, : max((n - 3) // 2, 1)]
+    pairs = _pairs(rho)
     negative = pairs < 0.0
     stop: IntArray = np.where(negative.any(axis=1), np.argmax(negative, axis=1), pairs.shape[1])
     longest = int(stop.max(initial=0))
