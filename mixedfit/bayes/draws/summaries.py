@@ -172,10 +172,10 @@ def _effective(chains: Array | BoolArray) -> Array:
     between = np.var(means, axis=1, ddof=1) if m > 1 else np.zeros((len(chains), 1))
     centred = chains - means
     tau = np.empty(len(chains))
-    rest = np.ones(len(chains), dtype=bool)
+    rest: BoolArray = np.ones(len(chains), dtype=bool)
     if n > 4 * LAGS:
         first = _autocorrelations(_covariances(centred), between, n)
-        rest = ~(_pairs(first) < 0.0).any(axis=1)
+        rest = np.asarray(~(_pairs(first) < 0.0).any(axis=1))
         tau[~rest] = _integrated_times(first[~rest])
     if rest.any():
         tau[rest] = _integrated_times(_autocorrelations(_all_covariances(centred[rest]), between[rest], n))
