@@ -75,6 +75,10 @@ PRIORS = {
     "inverse-gamma": (pr.InverseGamma(0.5, 1000.0), lambda t: -2.0 * np.log(t) - 1000.0 / t**2),
     "half-normal": (pr.HalfNormal(30), lambda t: -0.5 * (t / 30) ** 2),
     "exponential": (pr.Exponential(30), lambda t: -t / 30),
+    "log-normal": (
+        pr.LogNormal(30, 0.8),
+        lambda t: -0.5 * (np.log(t / 30) / 0.8) ** 2 - np.log(t),
+    ),
     "uniform": (pr.UniformSD(100), lambda t: np.where(t <= 100, 0.0, -np.inf)),
     "half-t": (pr.HalfT(3, 30), lambda t: -2.0 * np.log1p((t / 30) ** 2 / 3)),
 }

@@ -1,7 +1,7 @@
 """Responses that fixed and random effects reproduce exactly: the posterior then has all of its mass at σ = 0.
 
 With y in the span of [X Z], of rank r, the marginal likelihood grows as σ^−(n − r) for σ → 0. The posterior is improper
-unless the prior of σ vanishes there fast enough, as an inverse gamma does.
+unless the prior of σ vanishes there fast enough, as inverse gamma and log-normal distributions do.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import lsmr
 
-from mixedfit.bayes.priors import Gamma, InverseGamma, Known, VariancePrior
+from mixedfit.bayes.priors import Gamma, InverseGamma, Known, LogNormal, VariancePrior
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError
 from mixedfit.crossproducts.crossprod import CrossProducts
@@ -48,7 +48,7 @@ def check_residual_variance(
     ModelError
         If the posterior is improper.
     """
-    if isinstance(prior, InverseGamma | Known):
+    if isinstance(prior, InverseGamma | LogNormal | Known):
         return
     _, border, codes, z = sampling_rows(design, cross, order)
     columns = _columns(border[:, :-1], codes, z)
