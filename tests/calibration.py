@@ -34,6 +34,8 @@ def sd_drawer(prior: Any) -> Callable[[np.random.Generator], float]:
             return lambda rng: float(abs(scale * rng.standard_normal()))
         case pr.Exponential(mean):
             return lambda rng: float(rng.exponential(mean))
+        case pr.LogNormal(median, log_sd):
+            return lambda rng: float(median * rng.lognormal(0.0, log_sd))
         case pr.UniformSD(upper):
             return lambda rng: float(rng.uniform(0, upper))
         case pr.Known(sd):

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from mixedfit.bayes.priors.statements import Statements, prior_table
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
+from mixedfit.core.format import seconds_text
 from mixedfit.core.lazy import lazy
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_one_of
 from mixedfit.core.tables import Table, text_table
 from mixedfit.estimation.storage import read_design
 from mixedfit.estimation.tables import group_columns
+from mixedfit.inference.emmeans.averages import Weights
+from mixedfit.inference.emmeans.reference_grid import GridOptions
 
 from .criticism.elpd import ExpectedDensity
 from .criticism.loo import expected_density
 from .criticism.predictive_check import PredictiveCheck, check, replicate
 from .draws.convergence import convergence_warnings
+from .draws.counted_rows import on_counted_rows
 from .draws.draws import Draws, Probability, format_summary, summary_cells, summary_table
 from .draws.export import to_arviz, write_posterior
 from .draws.group_draws import ByFactor, GroupDraws, with_fixed
+from .draws.marginal import MarginalDraws, marginal_draws
 from .draws.predict import predict
-from .draws.queries import derived_draws, event_probability, stuck_warning
+from .draws.queries import derived_draws, event_probability, mixing_of, stuck_warning
 from .draws.record import PosteriorDraws
 from .draws.row_density import row_log_density
+from .draws.tables import hypothesis_table, interval_table, tidy_table
 
 __all__ = ["Posterior", "read_posterior"]
 
@@ -84,7 +91,7 @@ class Posterior(PosteriorDraws, NotebookTable):
         self,
         *,
         quantiles: tuple[float, ...] = (0.025, 0.5, 0.975),
-        interval: Literal["quantiles", "hpd"] = "quantiles",
+        interval: Literal["quantiles", "hpd", "hdi"] = "quantiles",
         level: float = 0.95,
     ) -> pd.DataFrame:
         """Return a table with a row for each parameter.
@@ -92,8 +99,8 @@ class Posterior(PosteriorDraws, NotebookTable):
         Parameters
         ----------
         quantiles : tuple of float
-        interval : {"quantiles", "hpd"}
-            Quantiles, or the shortest interval, hpd_lower to hpd_upper.
+        interval : {"quantiles", "hpd", "hdi"}
+            Quantiles, or the shortest interval, hpd_lower to hpd_upper; "hdi" is the same, hdi_lower to hdi_upper.
         level : float
             Probability inside the shortest interval.
 
@@ -104,7 +111,7 @@ class Posterior(PosteriorDraws, NotebookTable):
             split R̂), ess_bulk and ess_tail; Vehtari et al. (2021), Bayesian Analysis 16:667.
         """
         return summary_table(
-            map(self.__getitem__, self.names),
+            np.stack([self[name] for name in self.names], axis=2),
             pd.Index(self.names),
             quantiles=quantiles,
             interval=interval,
@@ -136,6 +143,133 @@ class Posterior(PosteriorDraws, NotebookTable):
         name : str, optional
         """
         return derived_draws(self, function, name)
+
+    def conf_int(
+        self,
+        level: float = 0.95,
+        parameters: str | Iterable[str] | None = None,
+        *,
+        interval: Literal["quantiles", "hpd", "hdi"] = "quantiles",
+    ) -> pd.DataFrame:
+        """Return credible intervals, columns lower and upper, with a row for each parameter.
+
+        Parameters
+        ----------
+        level : float
+            Posterior probability inside, at least 0.5 and below 1.
+        parameters : str or sequence of str, optional
+            Names, or "fixed" or "variances" for all of a kind.
+        interval : {"quantiles", "hpd", "hdi"}
+            Between quantiles, or the shortest.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> posterior = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).gibbs(seed=1)
+        >>> posterior.conf_int(parameters="variances").index.tolist()
+        ['sd_(Intercept)|Batch', 'sigma']
+        """
+        return interval_table(self, level, parameters, interval)
+
+    def tidy(
+        self,
+        effects: str | Sequence[str] = ("ran_pars", "fixed"),
+        *,
+        conf_int: bool = False,
+        level: float = 0.95,
+        interval: Literal["quantiles", "hpd", "hdi"] = "quantiles",
+    ) -> pd.DataFrame:
+        """Return a row for each term, in the columns and with the names of `MixedResults.tidy`.
+
+        Parameters
+        ----------
+        effects : str or sequence of str
+            "fixed" for fixed effects, "ran_pars" for standard deviations, correlations and other parameters.
+        conf_int : bool
+            Whether to add conf.low and conf.high.
+        level, interval
+            As in `conf_int`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns effect, group, term, estimate (posterior mean), std.error (posterior SD), conf.low, conf.high.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> posterior = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).gibbs(seed=1)
+        >>> posterior.tidy()["term"].tolist()
+        ['sd__(Intercept)', 'sd__Observation', '(Intercept)']
+        """
+        return tidy_table(self, effects, conf_int=conf_int, level=level, interval=interval)
+
+    def hypothesis(self, hypotheses: str | Sequence[str], *, level: float = 0.95) -> pd.DataFrame:
+        """Return the posterior probability of hypotheses such as ``"GenotypeB > 0"``.
+
+        Parameters
+        ----------
+        hypotheses : str or sequence of str
+            Each is one comparison by < or > of expressions in the parameters.
+        level : float
+            Probability inside the interval of the difference.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each hypothesis: mean, sd and quantiles of left side − right side (difference, sd, lower, upper),
+            probability of the hypothesis with its Monte-Carlo error (mcse), and odds, P/(1 − P).
+
+        Raises
+        ------
+        ModelError
+            If a text is not one comparison.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> posterior = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).gibbs(seed=1)
+        >>> table = posterior.hypothesis(["sigma < 60", "sd_(Intercept)|Batch > sigma"])
+        >>> bool(table.loc["sigma < 60", "probability"] > 0.8)
+        True
+        """
+        return hypothesis_table(self, hypotheses, level)
+
+    def emmeans(
+        self,
+        specs: str | Sequence[str],
+        *,
+        by: str | Sequence[str] = (),
+        at: Mapping[str, Any] | None = None,
+        weights: Weights = "equal",
+        nesting: Any = None,
+    ) -> MarginalDraws:
+        """Return draws of marginal means: averages of the fixed part over a reference grid.
+
+        Parameters
+        ----------
+        specs, by, at, weights, nesting
+            As in `MixedResults.emmeans`.
+
+        Returns
+        -------
+        MarginalDraws
+            One quantity for each cell, with ``summary()``, and ``contrasts("pairwise")`` to compare them.
+
+        Raises
+        ------
+        ModelError
+            If a name is not a variable of the fixed part, or a mean is not estimable.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+        >>> means = model.gibbs(seed=1).emmeans("Genotype")
+        >>> means.names, means.contrasts("pairwise").names
+        (('A', 'B'), ('A - B',))
+        """
+        return marginal_draws(self, specs, by, GridOptions(dict(at or {}), weights, nesting))
 
     def predict(
         self,
@@ -175,19 +309,20 @@ class Posterior(PosteriorDraws, NotebookTable):
             If a variable is missing or has a level that was not in the fit, or a group's label equals a label of the
             fit but for its type, such as 308 for '308'.
         ModelError
-            If the fit has weights and `weights` is missing.
+            If the fit has weights and `weights` is missing, or a row is in a group of the fit whose effects were not
+            kept (``keep_effects=False``).
         """
         check_one_of("kind", kind, ("response", "mean"))
-        self.require_effects()
         return predict(self, data, kind=kind, weights=weights, offset=offset, seed=seed)
 
     def log_likelihood(self) -> Array:
         """Return log p(y_i | β, b, σ) of each draw and row of the fit, shape (chains, draws, n).
 
-        The density is conditional on b, and that of the t or Laplace distribution if residuals have one.
+        Rows of weight 0 have no density and are left out, here and in `loo`, `check`, `replicate` and `to_arviz`. The
+        density is conditional on b, and that of the t or Laplace distribution if residuals have one.
         """
         self.require_effects()
-        return row_log_density(self)
+        return row_log_density(on_counted_rows(self))
 
     def to_arviz(self, *, rows: bool = True, prior: Posterior | None = None, seed: object = None) -> Any:
         """Return the draws as an ArviZ DataTree (``pip install "mixedfit[bayes]"``).
@@ -394,13 +529,24 @@ class Posterior(PosteriorDraws, NotebookTable):
     @lazy
     def warnings(self) -> tuple[str, ...]:
         """Warnings about the convergence of the chains; empty if there are none."""
-        return convergence_warnings(self.summary(), self._stuck, self.chains)
+        return convergence_warnings(self.summary(), self._stuck, self.chains, self.draws, self.ess)
 
     @property
     def _sampled(self) -> str:
         sampled = f"{self.chains} chain{'s' if self.chains > 1 else ''} of {self.draws} draws"
         every = f", 1 of every {self.thin} sweeps," if self.thin > 1 else ""
-        return f"{sampled}{every} after {self.tune} of tuning, {self.seconds:.2g} s"
+        return f"{sampled}{every} after {self.tune} of tuning, {seconds_text(self.seconds)}"
+
+    @property
+    def _reached(self) -> list[str]:
+        """Return the effective draws wanted and reached, as a line of the printout, if `gibbs` was given `ess`."""
+        if self.ess is None:
+            return []
+        least = mixing_of(self)
+        early = f"; {self.limit} ended the run" if self.limit else ""
+        return [
+            f"Effective draws: {least.ess:.0f} for {least.name}, which has the fewest; wanted: {self.ess:.0f}{early}"
+        ]
 
     def _remarks(self) -> list[str]:
         """Return the lines below the summary."""
@@ -412,7 +558,7 @@ class Posterior(PosteriorDraws, NotebookTable):
 
     def _tables(self) -> list[Table]:
         text, rest = summary_cells(self.summary())
-        notes = [*([rest] if rest else []), self._sampled, *self._remarks()]
+        notes = [*([rest] if rest else []), self._sampled, *self._reached, *self._remarks()]
         source = self.design.formula.source
         return [prior_table(self.priors), text_table(f"Posterior of {source}", text, notes)]
 
@@ -421,6 +567,7 @@ class Posterior(PosteriorDraws, NotebookTable):
             "Linear mixed model, Gibbs sampler",
             f"Formula: {self.design.formula.source}",
             self._sampled,
+            *self._reached,
             "",
             "Priors:",
             *(f"  {statement}" for statement in self.priors),
@@ -451,4 +598,6 @@ def read_posterior(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Post
         acceptance=arrays.get("acceptance"),
         held=frozenset(header["held"]),
         given=tuple(header["given"]),
+        ess=header.get("ess"),
+        limit=header.get("limit", ""),
     )

@@ -34,6 +34,7 @@ from .priors import (
     InverseWishart,
     Jeffreys,
     Known,
+    LogNormal,
     Prior,
     UniformSD,
 )
@@ -217,6 +218,8 @@ def _deviations(prior: Prior, statement: str, draws: int, rng: np.random.Generat
             return np.asarray(scale * np.abs(rng.standard_normal(draws)))
         case Exponential(mean):
             return np.asarray(rng.exponential(mean, draws))
+        case LogNormal(median, log_sd):
+            return np.asarray(median * rng.lognormal(0.0, log_sd, draws))
         case UniformSD(upper) if np.isfinite(upper):
             return np.asarray(rng.uniform(0.0, upper, draws))
         case UniformSD():

@@ -24,6 +24,7 @@ __all__ = [
     "format_p_values",
     "join_words",
     "number",
+    "seconds_text",
     "signed",
     "text_columns",
     "without_quotes",
@@ -291,6 +292,17 @@ def number(value: float, digits: int = 4) -> str:
         return f"{value:.{digits - 1}e}".replace("-", "−").replace("e+", "e")
     decimals = max(0, digits - 1 - int(np.floor(np.log10(size))))
     return f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def seconds_text(seconds: float) -> str:
+    """Return a time in seconds with two significant digits, from 100 seconds on in whole seconds.
+
+    Examples
+    --------
+    >>> seconds_text(0.524), seconds_text(12.3), seconds_text(134.2)
+    ('0.52 s', '12 s', '134 s')
+    """
+    return f"{seconds:.0f} s" if seconds >= 99.5 else f"{seconds:.2g} s"
 
 
 def signed(value: float) -> str:

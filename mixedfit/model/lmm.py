@@ -256,7 +256,10 @@ class LinearMixedModel(Hinted):
         self,
         priors: Mapping[str, Any] | None = None,
         *,
-        draws: int = 1000,
+        draws: int | None = None,
+        ess: float | None = None,
+        max_draws: int = 10_000,
+        max_seconds: float | None = None,
         tune: int = 1000,
         chains: int = 4,
         thin: int = 1,
@@ -280,8 +283,18 @@ class LinearMixedModel(Hinted):
             Keys: "fixed" or a coefficient's name, a grouping factor, a term such as ``"(Days | Subject)"``, one
             standard deviation such as ``"sd_Days|Subject"``, and "sigma". Whatever is not given has a default: proper,
             weak, on the scale of the data, and stated by the posterior's printout.
-        draws, tune : int
-            Draws kept of every chain, and sweeps thrown away before them.
+        draws : int, optional
+            Draws kept of each chain, by default 1000.
+        ess : float, optional
+            Draw until every parameter has this many effective draws, bulk and tail, of all chains together, in place of
+            a fixed number of draws. From 100 for each chain on, R̂ must be at most 1.01 as well. The draws are the
+            first of those with a larger number and the same seed.
+        max_draws : int
+            With `ess`, the largest number of draws of each chain.
+        max_seconds : float, optional
+            Time after which sampling stops and keeps the draws so far. The result then depends on the machine.
+        tune : int
+            Sweeps discarded at the start of each chain.
         chains : int
         thin : int
             Sweeps for each draw kept.
@@ -313,6 +326,12 @@ class LinearMixedModel(Hinted):
             If a prior is about nothing in the model, does not fit what it is about, or makes the posterior improper; if
             an option is not known.
 
+        Warns
+        -----
+        SamplingWarning
+            If R̂ exceeds 1.01, a parameter has few effective draws or did not move, or a limit ended the run; short runs
+            are excepted, see ``docs/bayes.md``.
+
         Examples
         --------
         >>> import mixedfit as mf
@@ -330,6 +349,9 @@ class LinearMixedModel(Hinted):
             design,
             priors,
             draws=draws,
+            ess=ess,
+            max_draws=max_draws,
+            max_seconds=max_seconds,
             tune=tune,
             chains=chains,
             thin=thin,

@@ -25,6 +25,8 @@ WISHART = pr.InverseWishart(5, [[2, 0.5], [0.5, 1]])
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"{name} for τ": ("y ~ x + (1 | g)", {"g": prior, "sigma": HALF}) for name, prior in SCALARS.items()},
     **{f"{name} for σ": ("y ~ x + (1 | g)", {"g": HALF, "sigma": prior}) for name, prior in SCALARS.items()},
+    "log-normal for τ": ("y ~ x + (1 | g)", {"g": pr.LogNormal(1, 0.6), "sigma": HALF}),
+    "log-normal for σ": ("y ~ x + (1 | g)", {"g": HALF, "sigma": pr.LogNormal(1, 0.6)}),
     "known σ": ("y ~ x + (1 | g)", {"g": HALF, "sigma": pr.Known(1)}),
     "inverse-Wishart": ("y ~ x + (x | g)", {"g": WISHART, "sigma": HALF}),
     "Huang–Wand": ("y ~ x + (x | g)", {"g": pr.HuangWand((1, 0.5)), "sigma": HALF}),

@@ -51,6 +51,7 @@ DENSITIES: dict[str, tuple[int, float, float, Callable[[float], float]]] = {
     "half-normal": (k.HALF_NORMAL, 0.0, 0.7, lambda t: np.exp(-t * t / 0.98)),
     "exponential": (k.EXPONENTIAL, 0.0, 0.7, lambda t: np.exp(-t / 0.7)),
     "uniform": (k.UNIFORM, 0.0, 1.7, lambda t: float(t <= 1.7)),
+    "log-normal": (k.LOG_NORMAL, 0.5, 0.7, lambda t: np.exp(-2.0 * np.log(t / 0.7) ** 2) / t),
     "inverse-gamma": (k.INVERSE_GAMMA, 2.0, 1.5, lambda t: t**-5.0 * np.exp(-1.5 / t**2)),
 }
 
@@ -73,6 +74,7 @@ def test_variance_given_effects_must_have_prior_times_likelihood_as_density(name
 FAR: dict[str, tuple[int, float, Callable[[float], float]]] = {
     "half-normal": (k.HALF_NORMAL, 0.05, lambda t: np.exp(-t * t / 0.005)),
     "exponential": (k.EXPONENTIAL, 0.01, lambda t: np.exp(-t / 0.01)),
+    "log-normal": (k.LOG_NORMAL, 0.05, lambda t: np.exp(-0.5 * (np.log(t / 0.05) / 0.2) ** 2) / t),
     "uniform": (k.UNIFORM, 0.2, lambda t: float(t <= 0.2)),
 }
 
@@ -84,7 +86,7 @@ def test_variance_must_be_drawn_under_a_prior_far_from_its_effects(name: str) ->
     rng, variance, draws = np.random.default_rng(3), 0.02, np.empty(1500)
     for i in range(draws.size):
         for _ in range(10):
-            variance = k.draw_variance(rng, kind, 0.0, second, COUNT, SQUARES, variance)
+            variance = k.draw_variance(rng, kind, 0.2, second, COUNT, SQUARES, variance)
         draws[i] = np.sqrt(variance)
     peak, top = (0.2, 0.2) if name == "uniform" else (0.5, 2.0)
 

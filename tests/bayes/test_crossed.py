@@ -61,6 +61,7 @@ def test_effects_must_have_the_dense_moments_when_variances_are_known(
         assert values[:, :, i].std() == pytest.approx(sd[i], rel=0.15)
 
 
+@pytest.mark.filterwarnings("ignore::mixedfit.SamplingWarning")  # short chains on purpose
 @pytest.mark.parametrize(
     "formula", ["y ~ x + (x | g) + (1 | h)", "y ~ x + (1 | g) + (1 | outer)", "y ~ 1 + (1 | g) + (x | outer)"]
 )
@@ -77,6 +78,7 @@ def test_posterior_must_be_that_of_the_joint_chain(formula: str, monkeypatch: py
         assert second.std() == pytest.approx(first.std(), rel=0.3), name
 
 
+@pytest.mark.filterwarnings("ignore::mixedfit.SamplingWarning")  # short chains on purpose
 @pytest.mark.usefixtures("any_tail")
 def test_chain_must_move_along_the_shared_part_of_nested_factors(monkeypatch: pytest.MonkeyPatch) -> None:
     """With 40 rows a level b_a + b_b is well determined, its parts are not; without the shift mixing is slow."""

@@ -296,6 +296,7 @@ def test_new_levels_must_have_effects_of_their_distribution() -> None:
         assert stats.kstest(z.ravel(), law.cdf).pvalue > 1e-3
 
 
+@pytest.mark.filterwarnings("ignore::mixedfit.SamplingWarning")  # short chains on purpose
 def test_fit_beside_such_a_posterior_must_say_that_it_is_normal() -> None:
     model = mf.lmm("y ~ 1 + (1 | h)", sample())
     posterior = model.gibbs(draws=100, seed=1, errors=ds.Laplace(), sigma="by:g")

@@ -30,6 +30,8 @@ Case = tuple[str, dict[str, Any], dict[str, Any]]
 PRIORS: dict[str, Case] = {
     **{f"{name} for τ": (ONE, BASE | {"g": prior}, {}) for name, prior in SCALARS.items()},
     **{f"{name} for σ": (ONE, BASE | {"sigma": prior}, {}) for name, prior in SCALARS.items()},
+    "log-normal for τ": (ONE, BASE | {"g": pr.LogNormal(1, 0.6)}, {}),
+    "log-normal for σ": (ONE, BASE | {"sigma": pr.LogNormal(1, 0.6)}, {}),
     "inverse-Wishart": (SLOPES, BASE | {"g": WISHART}, {}),
     "Huang–Wand": (SLOPES, BASE | {"g": pr.HuangWand((1, 0.5))}, {}),
     "diagonal": (SLOPES, BASE | {"g": pr.Diagonal(pr.HalfT(3, 1), HALF)}, {}),
@@ -56,6 +58,8 @@ SHAPES: dict[str, Case] = {
     "σ by the first factor": (ONE, BY, {"sigma": "by:g"}),
     "σ by a column, gamma": (ONE, BY | {"sigma0": pr.Gamma(2, 2)}, {"sigma": "by:h"}),
     "σ by a column, half-t": (ONE, BY | {"sigma0": pr.HalfT(3, 1)}, {"sigma": "by:h"}),
+    "log-normal for σ of t": (ONE, BASE | {"sigma": pr.LogNormal(1, 0.6)}, {"errors": NU}),
+    "σ by a column, log-normal": (ONE, BY | {"sigma0": pr.LogNormal(1, 0.6)}, {"sigma": "by:h"}),
     "σ by a column, known": (ONE, BY | {"sigma0": pr.Known(1)}, {"sigma": "by:h"}),
     "all at once": (CROSSED, BY | {"h": HALF}, {"errors": NU, "random_effects": NU, "sigma": "by:h"}),
     "Laplace by group": (ONE, BY, {"errors": LAPLACE, "sigma": "by:h", "weights": "w"}),

@@ -45,6 +45,7 @@ def rivals_apart(z: np.ndarray, size: int) -> float:
     return float(np.abs((rival - own) / (own * np.sqrt(2 / size))).max())
 
 
+@pytest.mark.filterwarnings("ignore::mixedfit.SamplingWarning")  # short chains on purpose
 def test_predicted_means_of_a_new_group_must_have_the_covariance_of_its_effects(
     posterior: mf.Posterior,
 ) -> None:
@@ -57,6 +58,7 @@ def test_predicted_means_of_a_new_group_must_have_the_covariance_of_its_effects(
     assert rivals_apart(z, len(drawn)) > 50
 
 
+@pytest.mark.filterwarnings("ignore::mixedfit.SamplingWarning")  # short chains on purpose
 def test_replicates_of_new_groups_must_have_the_covariance_of_their_effects(posterior: mf.Posterior) -> None:
     """The rival draws b = Lᵀz for Lz."""
     drawn = posterior.replicate(4000, groups="new", seed=1)
@@ -65,3 +67,16 @@ def test_replicates_of_new_groups_must_have_the_covariance_of_their_effects(post
     covariance = np.where(codes[:, None] == codes, z @ OMEGA @ z.T, 0.0) + SIGMA**2 * np.eye(9)
     moments_must_be(drawn, design.X @ BETA, covariance)
     assert rivals_apart(z, len(drawn)) > 50
+
+
+def test_new_groups_must_be_predicted_without_the_draws_of_effects() -> None:
+    model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+    options = {"draws": 50, "tune": 20, "seed": 1}
+    without = model.gibbs(keep_effects=False, **options)
+    rows = {"Genotype": ["A", "B"], "Tray": ["new", "new"]}
+    expected = model.gibbs(**options).predict(rows, seed=2)
+    np.testing.assert_array_equal(without.predict(rows, seed=2).values, expected.values)
+    with pytest.raises(
+        mf.ModelError, match=r"Tray '1' \(row with index 1\) is in the fit.*keep_effects=True"
+    ):
+        without.predict({"Genotype": ["A", "B"], "Tray": ["new", 1]}, seed=2)

@@ -185,6 +185,7 @@ LAWS = [
     (pr.HalfCauchy(1.5), stats.halfcauchy(scale=1.5), abs),
     (pr.HalfNormal(2.5), stats.halfnorm(scale=2.5), abs),
     (pr.Exponential(2.0), stats.expon(scale=2.0), abs),
+    (pr.LogNormal(2.0, 0.7), stats.lognorm(0.7, scale=2.0), abs),
     (pr.UniformSD(4.0), stats.uniform(0, 4.0), abs),
     (pr.InverseGamma(2.0, 3.0), stats.invgamma(2.0, scale=3.0), lambda tau: tau**2),
 ]

@@ -196,3 +196,38 @@ def test_unbounded_uniform_prior_must_be_warned_about_with_few_groups(
 ) -> None:
     with pytest.warns(mf.PriorWarning, match="more than 5"):
         run(few(groups), priors={"fixed": fixed, "g": pr.UniformSD()})
+
+
+def test_two_priors_of_the_same_effects_must_be_refused() -> None:
+    """One of the two was taken without a word."""
+    wide, cauchy = pr.HuangWand((100, 10)), pr.HalfCauchy(1)
+    same = {
+        "Subject.*Days . Subject": (sleep(), {"Subject": wide, "(Days | Subject)": wide}),
+        "school.*sd_": (schools(), {"school": cauchy, "sd_(Intercept)|school": cauchy}),
+        "Subject.*Days .. Subject": (
+            sleep("Reaction ~ Days + (Days || Subject)"),
+            {"Subject": cauchy, "(Days || Subject)": cauchy},
+        ),
+    }
+    for text, (model, priors) in same.items():
+        with pytest.raises(mf.ModelError, match=f"{text}.* are the same in this model; give one prior"):
+            run(model, priors=priors)
+
+
+def test_prior_of_one_term_must_replace_that_of_its_factor() -> None:
+    model = sleep("Reaction ~ Days + (1 | Subject) + (0 + Days | Subject)")
+    priors = {"Subject": pr.HalfCauchy(1), "(0 + Days | Subject)": pr.HalfNormal(2)}
+    statements = run(model, priors=priors).priors
+    assert "τ[(Intercept) | Subject] ~ half-Cauchy(1)" in statements
+    assert "τ[Days | Subject] ~ half-normal(2)" in statements
+
+
+def test_names_of_priors_must_not_depend_on_spaces() -> None:
+    model = sleep("Reaction ~ I(Days - 2) + (I(Days - 2) | Subject)")
+    statements = run(
+        model, priors={"I(Days-2)": pr.Normal(0, 5), "(I(Days-2)|Subject)": pr.HuangWand((9, 9))}
+    )
+    assert "β[I(Days - 2)] ~ N(0, 5²)" in statements.priors
+    assert "Ω[(Intercept), I(Days - 2) | Subject] ~ Huang–Wand(2; 9, 9)" in statements.priors
+    with pytest.raises(mf.ModelError, match="are the same"):
+        run(model, priors={"I(Days-2)": pr.Flat(), "I(Days - 2)": pr.Flat()})

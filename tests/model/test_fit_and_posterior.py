@@ -107,6 +107,7 @@ def test_notes_must_say_that_sigma_was_held(sleep: tuple[mf.MixedResults, mf.Pos
     assert row == ["sigma", "25.59", "20.00", "0.00", "20.00", "20.00"]
 
 
+@pytest.mark.filterwarnings("ignore::mixedfit.SamplingWarning")  # short chains on purpose
 @pytest.mark.parametrize(
     "options",
     [

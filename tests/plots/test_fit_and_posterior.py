@@ -253,6 +253,7 @@ def texts(ax: Any) -> list[str]:
     return [text.get_text() for text in ax.texts]
 
 
+@pytest.mark.filterwarnings("ignore::mixedfit.SamplingWarning")  # short chains on purpose
 def test_picture_must_say_why_an_interval_is_missing() -> None:
     own = panels(sleep().plot())
     assert texts(own["cor_Days.(Intercept)|Subject"]) == ["none for correlations"]

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.bayes.draws.convergence import ess_mean
+from mixedfit.bayes.draws.counted_rows import on_counted_rows
 from mixedfit.bayes.draws.record import PosteriorDraws, factor_position
 from mixedfit.bayes.draws.row_density import pieces, row_log_density
 from mixedfit.core.arrays import Array, IntArray
@@ -66,6 +67,7 @@ def expected_density(
     progress: bool | None = None,
 ) -> ExpectedDensity:
     """Return an estimate of elpd; see `Posterior.loo` and `Posterior.waic`."""
+    posterior = on_counted_rows(posterior)
     draws = posterior.sigma.size
     efficiency = _efficiency(posterior, method, efficiency)
     index, densities = _units(posterior, by, method)

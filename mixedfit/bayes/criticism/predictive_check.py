@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from mixedfit.bayes.draws.counted_rows import on_counted_rows
 from mixedfit.bayes.draws.record import PosteriorDraws, factor_position
 from mixedfit.bayes.draws.row_density import (
     pieces,
@@ -243,6 +244,7 @@ def check(
     seed: object,
 ) -> PredictiveCheck:
     """Return a predictive check; see `Posterior.check`."""
+    posterior = on_counted_rows(posterior)
     design = posterior.design
     statistics = named_statistics(design, statistic, group)
     response = design.observed
@@ -285,7 +287,7 @@ def _table(observed: dict[str, float], replicated: pd.DataFrame) -> pd.DataFrame
 
 def replicate(posterior: PosteriorDraws, draws: int, groups: str, seed: object) -> Array:
     """Return replicated responses, shape (draws, n); see `Posterior.replicate`."""
-    return np.concatenate(list(_replicates(posterior, draws, groups, seed)))
+    return np.concatenate(list(_replicates(on_counted_rows(posterior), draws, groups, seed)))
 
 
 def _replicates(posterior: PosteriorDraws, draws: int, groups: str, seed: object) -> Iterator[Array]:

@@ -6,7 +6,8 @@ effective sample sizes, standard errors of means and quantiles. Draws have shape
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,10 @@ from mixedfit.core.arrays import Array
 from mixedfit.core.distributions import shortest_interval
 
 __all__ = [
+    "Mixing",
     "advice",
     "convergence_warnings",
+    "draws_needed",
     "ess_bulk",
     "ess_mean",
     "ess_quantile",
@@ -34,6 +37,31 @@ MIXED = 1.01
 
 ENOUGH = 100
 """Effective draws for each chain below which estimates of R̂ and quantiles are not reliable; Vehtari et al. (2021)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mixing:
+    """The parameter with the fewest effective draws.
+
+    Attributes
+    ----------
+    name : str
+    ess : float
+        The smaller of its bulk and tail effective sample sizes.
+    rhat : float
+        Largest R̂ of all parameters.
+    """
+
+    name: str
+    ess: float
+    rhat: float
+
+    @classmethod
+    def worst(cls, sizes: Mapping[str, float], rhat: float) -> Mixing:
+        """Return the parameter with the smallest of `sizes`, those that are NaN left out."""
+        known = {name: size for name, size in sizes.items() if np.isfinite(size)}
+        name = min(known, key=known.__getitem__, default="")
+        return cls(name, known.get(name, float("inf")), rhat)
 
 
 def _split(draws: Array) -> Array:
@@ -87,23 +115,50 @@ def is_stuck(draws: Array) -> bool:
     return bool(np.any(np.ptp(draws, axis=1) == 0.0))
 
 
-def advice(name: str, share: float, names: Sequence[str]) -> str:
+def draws_needed(draws: int, ess: float, wanted: float) -> int:
+    """Return a number of draws with which a parameter has `wanted` effective draws with a probability of about 97%.
+
+    The estimated autocorrelation time τ̂ has a relative SD of about √(2(2M + 1)/n), with a window M ≈ 5τ of n draws;
+    Sokal (1997), Monte Carlo methods in statistical mechanics, section 3. With ess = n/τ this is √(20/ess), and the
+    result allows for two of these.
+
+    Parameters
+    ----------
+    draws : int
+        Draws of each chain.
+    ess : float
+        Effective draws in these.
+    wanted : float
+
+    Examples
+    --------
+    >>> draws_needed(1000, 200, 400)
+    3300
+    """
+    margin = 1.0 + 2.0 * np.sqrt(20.0 / max(ess, 1.0))
+    needed = draws * margin * wanted / max(ess, 1.0)
+    unit = 10.0 ** np.floor(np.log10(needed) - 1.0)
+    return int(np.ceil(needed / unit) * unit)
+
+
+def advice(name: str, needed: str, share: float, names: Sequence[str]) -> str:
     """Return advice for a parameter that has only a share of the effective draws needed.
 
     Examples
     --------
-    >>> advice("Days", 0.19, ["Days", "sigma"])
-    'draw about 5 times as many'
+    >>> advice("Days", "draws=9000", 0.19, ["Days", "sigma"])
+    'take draws=9000'
     """
-    times = max(2.0, float(f"{1.0 / share:.1g}")) if share > 0 else 100.0
-    text = f"draw about {times:g} times as many"
+    text = f"take {needed}"
     group = name[name.find("|") :]
     if share < 0.25 and "|" in name and any(n.startswith("cor_") and n.endswith(group) for n in names):
         text += ". Correlated effects of little variance mix slowly, and better without correlations: Diagonal(...)"
     return text
 
 
-def convergence_warnings(table: pd.DataFrame, stuck: str, chains: int) -> tuple[str, ...]:
+def convergence_warnings(
+    table: pd.DataFrame, stuck: str, chains: int, draws: int, ess: float | None = None
+) -> tuple[str, ...]:
     """Return warnings about parameters that did not move, high R̂, and too few effective draws.
 
     Parameters
@@ -112,20 +167,29 @@ def convergence_warnings(table: pd.DataFrame, stuck: str, chains: int) -> tuple[
         With columns rhat, ess_bulk and ess_tail.
     stuck : str
         Warning about parameters that did not move, empty if there are none.
-    chains : int
+    chains, draws : int
+        Number of chains, and of the draws of each.
+    ess : float, optional
+        Effective draws that the user asked for, by default 100 for each chain.
     """
     out = [stuck] if stuck else []
+    least, wanted = table[["ess_bulk", "ess_tail"]].min(axis=1), ess or ENOUGH * chains
+    few = bool(least.min() < wanted)
     if table["rhat"].max() > MIXED:
+        more = "" if few else f", such as draws={2 * draws}"
         out.append(
-            f"the chains have not mixed (R̂ up to {table['rhat'].max():.3f}, of {table['rhat'].idxmax()}); draw more, "
-            "or give a stronger prior."
+            f"the chains have not mixed (R̂ up to {table['rhat'].max():.3f}, of {table['rhat'].idxmax()}); draw "
+            f"more{more}, or give a stronger prior."
         )
-    least, wanted = table[["ess_bulk", "ess_tail"]].min(axis=1), ENOUGH * chains
-    if least.min() < wanted:
-        name = str(least.idxmin())
+    if few:
+        name, size = str(least.idxmin()), float(least.min())
+        needed = draws_needed(draws, size, wanted)
+        options = f"draws={needed}, or ess={wanted:g}, which draws until there are enough"
+        if ess is not None:
+            options = f"max_draws={needed}, and enough max_seconds if you give them"
         out.append(
-            f"{name} has {least.min():.0f} effective draws, fewer than {wanted}; "
-            f"{advice(name, least.min() / wanted, [str(n) for n in table.index])}."
+            f"{name} has {size:.0f} effective draws, fewer than {wanted:g}; "
+            f"{advice(name, options, size / wanted, [str(n) for n in table.index])}."
         )
     return tuple(out)
 

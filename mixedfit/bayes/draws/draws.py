@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,8 +18,10 @@ from mixedfit.core.tables import Table, text_table
 
 from . import convergence
 from .expressions import evaluate
+from .summaries import summarise
 
 __all__ = [
+    "INTERVALS",
     "Draws",
     "Probability",
     "format_summary",
@@ -30,35 +32,20 @@ __all__ = [
 ]
 
 
+INTERVALS = ("quantiles", "hpd", "hdi")
+"""Kinds of intervals of a summary; "hdi" is another name of "hpd"."""
+
+
 def summary_table(
-    quantities: Iterable[Array],
-    index: pd.Index[Any],
-    *,
-    quantiles: tuple[float, ...],
-    interval: str,
-    level: float,
+    draws: Array, index: pd.Index[Any], *, quantiles: tuple[float, ...], interval: str, level: float
 ) -> pd.DataFrame:
-    """Return a summary with a row for each quantity, draws of shape (chains, draws); see `Posterior.summary`."""
-    check_one_of("interval", interval, ("quantiles", "hpd"))
+    """Return a summary of draws, shape (chains, draws, quantities), with a row for each; see `Posterior.summary`."""
+    check_one_of("interval", interval, INTERVALS)
     _check_probabilities(quantiles)
     check_level(level)
-    return pd.DataFrame([_summarise(draws, quantiles, interval, level) for draws in quantities], index=index)
-
-
-def _summarise(draws: Array, quantiles: tuple[float, ...], interval: str, level: float) -> dict[str, float]:
-    """Return one row of a summary of draws, shape (chains, draws)."""
-    row = {
-        "mean": float(np.mean(draws)),
-        "sd": float(np.std(draws, ddof=1)),
-        "mcse": convergence.mcse_mean(draws),
-    }
-    if interval == "hpd":
-        row["hpd_lower"], row["hpd_upper"] = convergence.hpd(draws, level)
-    else:
-        row |= {f"{100 * p:.4g}%": float(np.quantile(draws, p)) for p in quantiles}
-    row["rhat"] = convergence.rhat(draws)
-    row["ess_bulk"], row["ess_tail"] = convergence.ess_bulk(draws), convergence.ess_tail(draws)
-    return row
+    if not len(index):
+        return pd.DataFrame(index=index)
+    return pd.DataFrame(summarise(draws, quantiles, interval, level), index=index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +203,7 @@ class Draws(NotebookTable):
     ) -> pd.DataFrame:
         """Return a summary with a row for each quantity; options as in `Posterior.summary`."""
         index = pd.Index(self.names, dtype=None if self.names else object)
-        quantities = (self.values[:, :, i] for i in range(len(self.names)))
-        return summary_table(quantities, index, quantiles=quantiles, interval=interval, level=level)
+        return summary_table(self.values, index, quantiles=quantiles, interval=interval, level=level)
 
     def quantiles(self, probabilities: Sequence[float] | float = (0.025, 0.5, 0.975)) -> pd.DataFrame:
         """Return quantiles with their Monte-Carlo standard errors, columns quantile and mcse.

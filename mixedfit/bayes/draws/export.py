@@ -12,6 +12,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.seeds import generator
 from mixedfit.estimation.storage import design_arrays, design_header, write_file
 
+from .counted_rows import on_counted_rows
 from .record import PosteriorDraws
 from .row_density import log_likelihood, residual_draws, row_means, row_scale
 
@@ -35,6 +36,8 @@ def write_posterior(posterior: PosteriorDraws, path: str | Path) -> None:
         "seconds": posterior.seconds,
         "held": sorted(posterior.held),
         "given": posterior.given,
+        "ess": posterior.ess,
+        "limit": posterior.limit,
     }
     write_file(path, header, arrays)
 
@@ -50,20 +53,22 @@ def to_arviz(
         from arviz_base import from_dict
     except ImportError:
         raise ModelError('ArviZ is not installed; install it with: pip install "mixedfit[bayes]".') from None
-    label, response = posterior.design.formula.response, posterior.design.observed
+    counted = on_counted_rows(posterior)
+    label, response = posterior.design.formula.response, counted.design.observed
     rng = generator(seed)
     groups: Groups = {posterior.kind: _parameter_draws(posterior), "observed_data": {label: response}}
     if posterior.acceptance is not None:
         shares = np.repeat(posterior.acceptance[:, None], posterior.draws, axis=1)
         groups["sample_stats"] = {"acceptance_rate": shares}
     if rows:
-        groups |= _row_draws(posterior, label, response, rng)
+        groups |= _row_draws(counted, label, response, rng)
     if prior is not None:
         _check_prior(posterior, prior)
         groups["prior"] = _parameter_draws(prior)
         if rows:
-            groups |= _row_draws(prior, label, response, rng)
+            groups |= _row_draws(on_counted_rows(prior), label, response, rng)
     coords, dims = _coordinates(posterior, label)
+    coords["row"] = np.asarray(counted.design.index)
     return from_dict(groups, coords=coords, dims=dims)
 
 
@@ -88,9 +93,9 @@ def _row_draws(posterior: PosteriorDraws, label: str, response: Array, rng: np.r
 
 
 def _coordinates(posterior: PosteriorDraws, label: str) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """Return the labels of rows, levels and effects, and the names of the dimensions of each variable."""
+    """Return the labels of levels and effects, and the names of the dimensions of each variable."""
     design = posterior.design
-    coords: dict[str, Any] = {"row": np.asarray(design.index)}
+    coords: dict[str, Any] = {}
     dims: dict[str, list[str]] = {label: ["row"]}
     for block in design.blocks:
         coords[block.name] = np.asarray(block.grouping.levels)

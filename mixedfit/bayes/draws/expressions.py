@@ -12,7 +12,7 @@ import numpy as np
 
 from mixedfit.core.errors import ModelError, nearest
 
-__all__ = ["evaluate"]
+__all__ = ["compared_sides", "evaluate"]
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -43,6 +43,28 @@ def _with_identifiers(text: str, known: Sequence[str]) -> tuple[str, dict[str, s
     pattern = "|".join(rf"(?<![\w.]){re.escape(name)}(?![\w.])" for name in identifiers)
     replaced = re.sub(pattern, lambda match: identifiers[match.group(0)], text)
     return replaced, {identifier: name for name, identifier in identifiers.items()}
+
+
+def compared_sides(text: str, known: Sequence[str]) -> tuple[str, str]:
+    """Return the left and the right side of one comparison, such as ``"GenotypeB > 0"``.
+
+    Raises
+    ------
+    ModelError
+        If there is not exactly one comparison by <, <=, > or >=.
+    """
+    if not isinstance(text, str):
+        raise ModelError(f"the hypothesis is {text!r}; expected text such as 'x > 0'.")
+    replaced, names = _with_identifiers(text, known)
+    parts = re.split(r"([<>]=?)", replaced)
+    if len(parts) != 3 or "=" in parts[0] + parts[2]:
+        raise ModelError(
+            f"{text!r} is not one comparison by < or >; expected such as 'x > 0' or 'x / sigma < 2 * y'. A hypothesis "
+            "x = 0 has posterior probability 0: look at conf_int() instead."
+        )
+    pattern = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
+    left, right = (pattern.sub(lambda match: names[match.group(0)], part) for part in parts[::2])
+    return left, right
 
 
 def evaluate(text: str, known: Sequence[str], values: Callable[[str], Any]) -> Any:

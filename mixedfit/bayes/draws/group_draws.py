@@ -71,8 +71,8 @@ class GroupDraws:
     ) -> pd.DataFrame:
         """Return a summary with a row for each level and effect; options as in `Posterior.summary`."""
         index = pd.MultiIndex.from_product([self.levels, list(self.effects)], names=["level", "effect"])
-        quantities = (self.values[:, :, j, a] for j, a in np.ndindex(self.values.shape[2:]))
-        return summary_table(quantities, index, quantiles=quantiles, interval=interval, level=level)
+        draws = self.values.reshape(*self.values.shape[:2], -1)
+        return summary_table(draws, index, quantiles=quantiles, interval=interval, level=level)
 
     def __repr__(self) -> str:
         return f"<GroupDraws: {len(self.levels)} levels of {self.name!r}, effects {', '.join(self.effects)}>"

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.arrays import AnyArray, Array, IntArray
-from mixedfit.core.errors import DataError, shown
+from mixedfit.core.arrays import AnyArray, Array, BoolArray, IntArray
+from mixedfit.core.errors import DataError, ModelError, shown
 from mixedfit.core.format import count_noun
 from mixedfit.core.seeds import generator
 from mixedfit.design.design import Design
@@ -92,12 +92,27 @@ def _new_labels(name: str, codes: IntArray, labels: AnyArray, levels: pd.Index[A
 
 def _effects_part(posterior: PosteriorDraws, f: int, rows: NewRows, rng: np.random.Generator) -> Array:
     """Return Zb of one grouping factor, shape (chains, draws, rows); rows of one new label share its effects."""
-    effects, codes = posterior.effects[f], rows.codes[f]
+    codes, omega = rows.codes[f], posterior.omega[f]
     unseen = codes < 0
+    if len(posterior.effects) <= f:
+        _require_new(posterior, f, unseen, rows)
+    effects = posterior.effects[f] if posterior.effects else np.zeros((*omega.shape[:2], 0, omega.shape[2]))
     if unseen.any():
         own, distinct = pd.factorize(np.asarray(rows.labels[f], dtype=object)[unseen])
-        new = new_effects(posterior.omega[f], f, len(distinct), rng, posterior.scales)
+        new = new_effects(omega, f, len(distinct), rng, posterior.scales)
         codes = codes.copy()
         codes[unseen] = effects.shape[2] + own
         effects = np.concatenate([effects, new], axis=2)
     return np.asarray(np.einsum("cdra,ra->cdr", effects[:, :, codes], rows.z[f]))
+
+
+def _require_new(posterior: PosteriorDraws, f: int, unseen: BoolArray, rows: NewRows) -> None:
+    """Raise if a row has a level of the fit, whose draws of effects were not kept."""
+    if unseen.all():
+        return
+    first = int(np.argmax(~unseen))
+    level, name = shown(rows.labels[f][first]), posterior.design.blocks[f].name
+    raise ModelError(
+        f"{name} {level} (row with index {shown(rows.index[first])}) is in the fit, and the draws of its effects were "
+        "not kept; sample with keep_effects=True. Rows of new groups can be predicted."
+    )

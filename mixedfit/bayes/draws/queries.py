@@ -9,12 +9,12 @@ import numpy as np
 
 from mixedfit.core.errors import ModelError
 
-from .convergence import is_stuck
+from .convergence import ENOUGH, MIXED, Mixing, ess_bulk, ess_tail, is_stuck, rhat
 from .draws import Draws, Probability, probability_of
 from .expressions import evaluate
 from .record import PosteriorDraws
 
-__all__ = ["derived_draws", "event_probability", "stuck_warning"]
+__all__ = ["derived_draws", "event_probability", "mixing_of", "sampling_warning", "stuck_warning"]
 
 _P = TypeVar("_P", bound=PosteriorDraws)
 
@@ -53,6 +53,18 @@ def derived_draws(posterior: _P, function: str | Callable[[_P], Any], name: str 
     return Draws((label,), values[:, :, None])
 
 
+def mixing_of(posterior: PosteriorDraws) -> Mixing:
+    """Return the fewest effective draws, bulk or tail, and the largest R̂ of all parameters that are not known."""
+    sizes: dict[str, float] = {}
+    largest = 1.0
+    for name in posterior.names:
+        if name not in posterior.held:
+            draws = posterior[name]
+            sizes[name] = min(ess_bulk(draws), ess_tail(draws))
+            largest = float(np.fmax(largest, rhat(draws)))
+    return Mixing.worst(sizes, largest)
+
+
 def stuck_warning(posterior: PosteriorDraws) -> str:
     """Return a warning about parameters that did not move in a chain, an empty string if all did."""
     names = [name for name in posterior.names if name not in posterior.held and is_stuck(posterior[name])]
@@ -62,3 +74,34 @@ def stuck_warning(posterior: PosteriorDraws) -> str:
         f"{', '.join(names)} did not move in at least one chain, so that the draws are not the posterior's. The "
         "prior may be far from what the data say; give one with room for them."
     )
+
+
+FEWEST = 100
+"""Draws of each chain below which `gibbs` does not warn: such short runs are trials, and the printout warns of them."""
+
+RELIABLE = 400
+"""Draws of each chain from which `gibbs` warns of R̂ > 1.01, which fewer independent draws exceed by chance."""
+
+
+def sampling_warning(posterior: PosteriorDraws, warnings: tuple[str, ...]) -> str:
+    """Return the text of the warning of `gibbs`, empty if the draws are worth about what their number suggests.
+
+    It is not empty if R̂ exceeds 1.01 in chains of at least `RELIABLE` draws, or a parameter has fewer effective draws
+    than wanted and than one in four draws. It is always empty for chains of fewer than `FEWEST` draws.
+
+    Parameters
+    ----------
+    posterior : PosteriorDraws
+    warnings : tuple of str
+        Those of the printout.
+    """
+    if (
+        not warnings
+        or posterior.draws < FEWEST
+        or posterior.limit.startswith(("max_seconds", "an interrupt"))
+    ):
+        return ""
+    mixing = mixing_of(posterior)
+    unmixed = posterior.draws >= RELIABLE and mixing.rhat > MIXED
+    wanted = posterior.ess or min(float(ENOUGH * posterior.chains), posterior.sigma.size / 4)
+    return " ".join(warnings) if unmixed or mixing.ess < wanted else ""

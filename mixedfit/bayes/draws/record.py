@@ -60,6 +60,10 @@ class PosteriorDraws:
         Names of the parameters that are known.
     given : tuple of str
         Statements of the user's priors.
+    ess : float or None
+        Effective draws that `gibbs` was asked for; None if it was given a number of draws.
+    limit : str
+        What ended sampling early, such as "max_draws=10000"; empty if nothing did.
     """
 
     kind: ClassVar[Literal["posterior", "prior"]] = "posterior"
@@ -79,6 +83,8 @@ class PosteriorDraws:
     scales: ScaleDraws | None = None
     held: frozenset[str] = frozenset()
     given: tuple[str, ...] = ()
+    ess: float | None = None
+    limit: str = ""
 
     @property
     def chains(self) -> int:

@@ -27,6 +27,7 @@ from .variance import (
     InverseGamma,
     Jeffreys,
     Known,
+    LogNormal,
     UniformSD,
     VariancePrior,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "InverseWishart",
     "Jeffreys",
     "Known",
+    "LogNormal",
     "Normal",
     "Prior",
     "UniformSD",

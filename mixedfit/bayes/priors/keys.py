@@ -9,7 +9,7 @@ from typing import Any
 from mixedfit.core.errors import ModelError, nearest
 from mixedfit.design.design import Design, RandomBlock
 
-__all__ = ["check_known", "known_keys", "plain_key", "term_keys", "with_known_keys"]
+__all__ = ["check_known", "check_scopes", "known_keys", "plain_key", "term_keys", "with_known_keys"]
 
 
 def plain_key(key: str) -> str:
@@ -31,6 +31,30 @@ def term_keys(design: Design, block: RandomBlock) -> list[str]:
     return [plain_key(str(term)) for term in terms for _ in range(term.n_structures)]
 
 
+def check_scopes(design: Design, block: RandomBlock, priors: Mapping[str, Any]) -> None:
+    """Raise if two keys of the priors stand for the same effects of a block: its factor, a term, or a single SD."""
+    scopes: dict[str, set[int]] = {block.name: set(range(block.k))}
+    for key, (_, _, here) in zip(term_keys(design, block), block.structure.slices(), strict=True):
+        scopes.setdefault(key, set()).update(range(block.k)[here])
+    scopes |= {f"sd_{effect}|{block.name}": {i} for i, effect in enumerate(block.effects)}
+    given: dict[frozenset[int], str] = {}
+    for key, effects in scopes.items():
+        if key in priors:
+            other = given.setdefault(frozenset(effects), key)
+            if other != key:
+                raise ModelError(
+                    f"{_as_term(other)!r} and {_as_term(key)!r} are the same in this model; give one prior."
+                )
+
+
+def _as_term(key: str) -> str:
+    """Return a key with the brackets and spaces of a term, if it is one."""
+    head, bar, group = key.partition("|")
+    if not bar or key.startswith("sd_"):
+        return key
+    return f"({head} {'||' if group.startswith('|') else '|'} {group.lstrip('|')})"
+
+
 def known_keys(design: Design, names: list[str]) -> list[str]:
     """Return all keys of a design: fixed effects, grouping factors, terms, standard deviations and σ."""
     keys = ["fixed", "sigma", *names, *(block.name for block in design.blocks)]
@@ -42,7 +66,8 @@ def known_keys(design: Design, names: list[str]) -> list[str]:
 def with_known_keys(priors: Mapping[str, Any], known: list[str]) -> dict[str, Any]:
     """Return priors by the keys of the model.
 
-    ``(1 + Days | Subject)`` becomes ``(Days | Subject)``, and ``b:a`` becomes ``a:b``, if that is the model's key.
+    ``(1 + Days | Subject)`` becomes ``(Days | Subject)``, ``b:a`` becomes ``a:b``, and ``I(day-22)`` becomes
+    ``I(day - 22)``, if that is the model's key.
 
     Raises
     ------
@@ -65,7 +90,8 @@ def with_known_keys(priors: Mapping[str, Any], known: list[str]) -> dict[str, An
 
 
 def _canonical(key: str) -> Hashable:
-    """Return a form of a key in which order does not count and the implied intercept is explicit."""
+    """Return a form of a key in which order and spaces do not count and the implied intercept is explicit."""
+    key = re.sub(r"\s*([^\w\s])\s*", r"\1", key)
     head, bar, group = key.partition("|")
     if not bar:
         return frozenset(part.strip() for part in key.split(":")) if ":" in key else key

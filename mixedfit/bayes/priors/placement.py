@@ -29,7 +29,7 @@ from . import (
     Prior,
     VariancePrior,
 )
-from .keys import check_known, known_keys, term_keys, with_known_keys
+from .keys import check_known, check_scopes, known_keys, term_keys, with_known_keys
 from .variance import Gamma
 
 __all__ = ["Placement", "Unit", "place_priors", "residual_scale", "without_correlations"]
@@ -280,6 +280,7 @@ def _default_fixed(
 def _units(design: Design, by_key: Mapping[str, Prior], used: set[str], y_scale: float) -> Iterator[Unit]:
     """Yield the units of a design with their priors; add the keys of these to `used`."""
     for f, block in enumerate(design.blocks):
+        check_scopes(design, block, by_key)
         for key, (part, _, here) in zip(term_keys(design, block), block.structure.slices(), strict=True):
             names = [f"sd_{effect}|{block.name}" for effect in block.effects[here]]
             used.update((key, block.name, *names))

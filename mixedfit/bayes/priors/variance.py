@@ -20,6 +20,7 @@ __all__ = [
     "InverseGamma",
     "Jeffreys",
     "Known",
+    "LogNormal",
     "UniformSD",
     "VariancePrior",
 ]
@@ -250,6 +251,30 @@ class Exponential(Distributed):
         return f"exponential(mean {self.mean:.4g})"
 
 
+@dataclass(frozen=True, slots=True)
+class LogNormal(Distributed):
+    """log τ ~ N(log median, log_sd²): the SD of the logarithm has no unit, and τ = 0 is excluded.
+
+    Parameters
+    ----------
+    median, log_sd : float
+
+    Examples
+    --------
+    >>> print(LogNormal(2, 0.5))
+    log-normal(median 2, SD of the logarithm 0.5)
+    """
+
+    median: float
+    log_sd: float
+
+    def __post_init__(self) -> None:
+        check_positive(self, median=self.median, log_sd=self.log_sd)
+
+    def __str__(self) -> str:
+        return f"log-normal(median {self.median:.4g}, SD of the logarithm {self.log_sd:.4g})"
+
+
 VariancePrior: TypeAlias = (
-    Known | InverseGamma | Jeffreys | UniformSD | HalfT | HalfCauchy | HalfNormal | Exponential
+    Known | InverseGamma | Jeffreys | UniformSD | HalfT | HalfCauchy | HalfNormal | Exponential | LogNormal
 )

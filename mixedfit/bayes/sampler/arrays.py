@@ -17,6 +17,7 @@ from mixedfit.bayes.priors import (
     InverseWishart,
     Jeffreys,
     Known,
+    LogNormal,
     Prior,
     UniformSD,
 )
@@ -215,6 +216,8 @@ def prior_numbers(prior: Prior, scale: float) -> tuple[int, float, float]:
             return kinds.HALF_NORMAL, 0.0, size / scale
         case Exponential(mean):
             return kinds.EXPONENTIAL, 0.0, mean / scale
+        case LogNormal(median, log_sd):
+            return kinds.LOG_NORMAL, log_sd, median / scale
         case Jeffreys():
             return kinds.JEFFREYS, 0.0, 0.0
         case InverseWishart():

@@ -34,19 +34,22 @@ class Plan:
         Index of the draw at which the state after each sweep is stored, −1 for states that are not.
     draws, tune : int
     keep_effects : bool
+    thin : int
+        Sweeps for each draw.
     """
 
     places: IntArray
     draws: int
     tune: int
     keep_effects: bool
+    thin: int = 1
 
     @classmethod
     def of(cls, draws: int, tune: int, thin: int, keep_effects: bool) -> Plan:
         """Return the plan that stores every `thin`-th state after `tune` sweeps."""
         places = np.full(tune + draws * thin, -1, np.int64)
         places[tune + thin - 1 :: thin] = np.arange(draws)
-        return cls(places, draws, tune, keep_effects)
+        return cls(places, draws, tune, keep_effects, thin)
 
 
 class Chain:
@@ -56,7 +59,8 @@ class Chain:
     """Sweeps in the next call of `advance`."""
 
     def __init__(self, problem: Problem, plan: Plan, rng: np.random.Generator) -> None:
-        self.problem, self.rng, self.places, self.tune = problem, rng, plan.places, plan.tune
+        self.problem, self.rng, self.places = problem, rng, plan.places
+        self.tune, self.thin = plan.tune, plan.thin
         p, count = problem.fixed[1].size, problem.gram.shape[0] - 1
         self.state = initial_state(problem, rng, count)
         effects = problem.blocks.shape[:2] if plan.keep_effects else (0, problem.blocks.shape[1])
@@ -79,6 +83,14 @@ class Chain:
     def kept(self) -> int:
         """Number of stored draws."""
         return int(np.sum(self.places[: self.done] >= 0))
+
+    def extend(self, draws: int) -> None:
+        """Make room for further draws after those planned so far."""
+        before = len(self.out[1])
+        further = np.full(draws * self.thin, -1, np.int64)
+        further[self.thin - 1 :: self.thin] = before + np.arange(draws)
+        self.places = np.concatenate([self.places, further])
+        self.out = tuple(np.concatenate([out, np.zeros((draws, *out.shape[1:]))]) for out in self.out)
 
     def sweep(self, places: IntArray) -> int:
         """Run one sweep for each of `places`; return the number of sweeps that succeeded."""

@@ -147,7 +147,8 @@ class CrossedChain(Chain):
     """A chain that draws the effects of one factor at a time."""
 
     def __init__(self, factors: Factors, plan: Plan, rng: np.random.Generator) -> None:
-        self.rng, self.places, self.tune, self.done = rng, plan.places, plan.tune, 0
+        self.rng, self.places, self.done = rng, plan.places, 0
+        self.tune, self.thin = plan.tune, plan.thin
         self.border = factors.border
         self.variance = initial_state(factors.factors[0].problem, rng, 0)[1]
         self.steps = [_Step(factor, self.variance, rng) for factor in factors.factors]

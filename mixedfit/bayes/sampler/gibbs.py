@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mixedfit.bayes.distributions import Normal
+from mixedfit.bayes.draws.queries import mixing_of, sampling_warning
 from mixedfit.bayes.draws.scale_draws import ScaleDraws
 from mixedfit.bayes.model.error_model import ErrorModel, place_error_model
 from mixedfit.bayes.posterior import Posterior
@@ -24,7 +24,6 @@ from mixedfit.core.arrays import IntArray
 from mixedfit.core.errors import GroupingWarning, ModelError, PriorWarning, SamplingWarning, warn
 from mixedfit.core.linalg import blas_threads, inverse
 from mixedfit.core.options import check_count, threads_of
-from mixedfit.core.progress import Progress
 from mixedfit.core.seeds import seed_sequence
 from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
 from mixedfit.design.design import Design
@@ -33,6 +32,8 @@ from . import arrays
 from .arrays import sampling_order, sampling_problem
 from .chain import Chain, Plan
 from .crossed_chain import CrossedChain, factors_of
+from .exact_fit import check_residual_variance
+from .run_length import run_chains, run_length
 from .weighted_chain import WeightedChain, weighted_rows
 
 __all__ = ["gibbs"]
@@ -42,7 +43,10 @@ def gibbs(
     design: Design,
     priors: Mapping[str, Any] | None = None,
     *,
-    draws: int = 1000,
+    draws: int | None = None,
+    ess: float | None = None,
+    max_draws: int = 10_000,
+    max_seconds: float | None = None,
     tune: int = 1000,
     chains: int = 4,
     thin: int = 1,
@@ -65,46 +69,50 @@ def gibbs(
     ModelError
         If a prior or an option is not valid, or the posterior is improper.
     """
-    _check_counts(draws, tune, chains, thin)
+    check_count("tune", tune, 0)
+    check_count("chains", chains, 1)
+    check_count("thin", thin, 1)
+    length = run_length(draws, ess, max_draws, max_seconds, chains)
     workers = min(chains, threads_of(n_jobs))
     model = {"errors": errors, "random_effects": random_effects, "sigma": sigma, "data": data}
     error_model, others = place_error_model(design, priors, **model)
     restricted, cross, placement = _placed(design, others)
     order = sampling_order(restricted, cross)
+    sigma_prior = ("σ", placement.sigma) if error_model.groups is None else ("σ₀", error_model.sigma0)
+    check_residual_variance(restricted, cross, order, *sigma_prior)
     begun = perf_counter()
-    make = _chain_maker(restricted, cross, placement, error_model, Plan.of(draws, tune, thin, keep_effects))
+    make = _chain_maker(
+        restricted, cross, placement, error_model, Plan.of(length.draws, tune, thin, keep_effects)
+    )
     runs = [make(np.random.default_rng(child)) for child in seed_sequence(seed).spawn(chains)]
-    kept = _sampled(runs, draws, workers, progress, keep_partial)
-    settings = {"tune": tune, "thin": thin, "seconds": perf_counter() - begun}
-    posterior = _posterior(restricted, cross, placement, error_model, order, runs, kept, settings)
-    if posterior._stuck:
-        warn(posterior._stuck, SamplingWarning)
-    sampling = {"draws": draws, "tune": tune, "chains": chains, "thin": thin, "n_jobs": n_jobs}
+
+    def drawn(kept: int, *, with_effects: bool) -> Posterior:
+        return _posterior(restricted, cross, placement, error_model, order, runs, kept, with_effects)
+
+    outcome = run_chains(
+        runs,
+        length,
+        lambda kept: mixing_of(drawn(kept, with_effects=False)),
+        workers=workers,
+        progress=progress,
+        keep_partial=keep_partial,
+    )
+    sampling = {"draws": outcome.kept, "tune": tune, "chains": chains, "thin": thin, "n_jobs": n_jobs}
     options = {"priors": _fixed_defaults(priors, placement, error_model), **sampling, **model}
-    return replace(
-        posterior,
+    posterior = replace(
+        drawn(outcome.kept, with_effects=True),
+        tune=tune,
+        thin=thin,
+        seconds=perf_counter() - begun,
         without=partial(_sample_without, design, options),
         given=Statements(placement.user_statements(priors)),
+        ess=length.ess,
+        limit=outcome.limit,
     )
-
-
-def _check_counts(draws: int, tune: int, chains: int, thin: int) -> None:
-    check_count("draws", draws, 4)
-    check_count("tune", tune, 0)
-    check_count("chains", chains, 1)
-    check_count("thin", thin, 1)
-
-
-def _sampled(runs: list[Chain], draws: int, workers: int, progress: bool | None, keep_partial: bool) -> int:
-    """Run the chains and return the number of draws kept of each: fewer than `draws` after an interrupt."""
-    with blas_threads(1), Progress(progress) as shown:
-        finished = _run_all(runs, workers, shown)
-    kept = min(run.kept for run in runs)
-    if not finished:
-        if kept < 4 or not keep_partial:
-            raise KeyboardInterrupt
-        warn(f"stopped after {kept} of {draws} draws a chain; these are kept.", SamplingWarning)
-    return kept
+    text = sampling_warning(posterior, posterior.warnings) if keep_partial else ""
+    if text or posterior._stuck:
+        warn(text or posterior._stuck, SamplingWarning)
+    return posterior
 
 
 def _fixed_defaults(
@@ -162,27 +170,6 @@ def _chain_maker(
     return lambda rng: WeightedChain(problem, plan, rng, rows)
 
 
-def _run_all(runs: list[Chain], workers: int, shown: Progress) -> bool:
-    """Advance chains in turn on threads until all are done; return False if the user interrupts them."""
-    total = sum(run.places.size for run in runs)
-    pending: dict[Future[bool], Chain] = {}
-    with ThreadPoolExecutor(workers, thread_name_prefix="mixedfit-gibbs") as pool:
-        try:
-            pending |= {pool.submit(run.advance): run for run in runs}
-            while pending:
-                for future in wait(pending, timeout=0.1, return_when=FIRST_COMPLETED).done:
-                    run = pending.pop(future)
-                    if future.result():
-                        pending[pool.submit(run.advance)] = run
-                shown.count(sum(run.done for run in runs), total, "sweeps")
-        except KeyboardInterrupt:
-            return False
-        finally:
-            for future in pending:
-                future.cancel()
-    return True
-
-
 def _posterior(
     design: Design,
     cross: CrossProducts,
@@ -191,17 +178,18 @@ def _posterior(
     order: list[int],
     runs: list[Chain],
     kept: int,
-    settings: Mapping[str, float],
+    with_effects: bool,
 ) -> Posterior:
-    """Return the draws of all chains in the units of the formula."""
+    """Return the draws of all chains in the units of the formula, without the numbers of sweeps and seconds."""
     fixed = cross.fixed
-    omega, variance, effects, beta = (np.stack([run.out[i][:kept] for run in runs]) for i in range(4))
+    omega, variance, beta = (np.stack([run.out[i][:kept] for run in runs]) for i in (0, 1, 3))
+    effects = np.stack([run.out[2][: kept if with_effects else 0] for run in runs])
     stops = np.cumsum([design.blocks[f].levels for f in order])
     omegas, modes = [], []
     for f, block in enumerate(design.blocks):
         i, k = order.index(f), block.k
         omegas.append(fixed.scale**2 * omega[:, :, i, :k, :k])
-        if effects.shape[2]:
+        if with_effects and effects.shape[2]:
             own = effects[:, :, stops[i] - block.levels : stops[i], :k]
             modes.append(fixed.scale * own @ inverse(cross.basis[f]).T)
     scales = None if error_model.is_normal else _scale_draws(error_model, order, runs, kept, fixed.scale)
@@ -214,9 +202,9 @@ def _posterior(
         sigma=scales.sigma0 if scales is not None and error_model.groups is not None else sigma,
         omega=tuple(omegas),
         effects=tuple(modes),
-        tune=int(settings["tune"]),
-        thin=int(settings["thin"]),
-        seconds=float(settings["seconds"]),
+        tune=0,
+        thin=1,
+        seconds=0.0,
         acceptance=np.array([run.acceptance for run in runs]),
         scales=scales,
         held=placement.known_names(design) | ({"sigma0"} if isinstance(error_model.sigma0, Known) else set()),

@@ -24,6 +24,7 @@ __all__ = [
     "INVERSE_WISHART",
     "JEFFREYS",
     "KNOWN",
+    "LOG_NORMAL",
     "UNIFORM",
     "draw_covariance",
     "draw_scale",
@@ -34,6 +35,9 @@ __all__ = [
 KNOWN, INVERSE_GAMMA, HALF_T, UNIFORM, HALF_NORMAL, EXPONENTIAL, JEFFREYS, INVERSE_WISHART, HUANG_WAND = (
     range(9)
 )
+
+LOG_NORMAL = 10
+"""9 is the gamma prior of σ₀² in `mixtures`."""
 
 STEPS = 100
 """Largest number of widths by which a slice is extended, and of times that it is shrunk."""
@@ -63,6 +67,8 @@ def log_sd_density(kind: int, first: float, second: float, tau: float) -> float:
         value = -tau / second
     elif kind == JEFFREYS:
         value = -np.log(tau)
+    elif kind == LOG_NORMAL:
+        value = -np.log(tau) - 0.5 * (np.log(tau / second) / first) ** 2
     return value
 
 
@@ -162,7 +168,7 @@ def draw_scale(
     if not (precision > 0.0 and precision < np.inf):
         return tau
     proposal = linear / precision + rng.standard_normal() / np.sqrt(precision)
-    if kind in (UNIFORM, INVERSE_GAMMA):
+    if kind in (UNIFORM, INVERSE_GAMMA, LOG_NORMAL):
         gain = log_sd_density(kind, first, second, abs(proposal)) - log_sd_density(kind, first, second, tau)
         if not np.log(rng.random()) < gain:
             return tau
