@@ -123,7 +123,8 @@ def cells_of(fit: Fit, means: MarginalMeans) -> Cells:
     own = None if recipe is None or x not in recipe.variables else recipe.variables[x].levels
     if any(note.startswith("Nested") for note in means.notes) and own is not None:
         levels = pd.Index([level for level in own.astype(object) if level in levels], dtype=object)
-    rows = list(table[list(others)].astype(object).itertuples(index=False, name=None))
+    columns = [table[name].astype(object) for name in others]
+    rows: list[tuple[Any, ...]] = list(zip(*columns, strict=True)) if columns else [()] * len(table)
     keys = tuple(dict.fromkeys(rows))
     series = np.array([keys.index(row) for row in rows], dtype=np.int64)
     along = levels.get_indexer(table[x].astype(object)).astype(np.int64)
