@@ -66,7 +66,7 @@ def test_table_must_have_the_fit_of_each_response(formula: str, options: dict[st
                 own = [row[f"df_{name}"] for name in df.index]
                 np.testing.assert_allclose(own, df, rtol=1e-3)
                 np.testing.assert_allclose(
-                    [row[f"theta_{name}"] for name in fit.theta.index], fit.theta, rtol=1e-4, atol=1e-3
+                    [row[f"theta_{name}"] for name in fit.theta.index], fit.theta, rtol=1e-5, atol=1e-3
                 )
 
 
