@@ -7,12 +7,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from mixedfit.core.errors import DataError
-from mixedfit.core.tasks import Pool
 from mixedfit.design.design import Design
 from mixedfit.design.recipe import Cells
 from mixedfit.design.stream.batches import SAME, BatchDesigns
 from mixedfit.design.stream.in_parts import part_reader, parts_of
 from mixedfit.design.stream.reader import PartRows
+from mixedfit.tasks import Pool
 
 from .merging import added, united_cells
 from .streamed import Sums, cells_of

@@ -18,7 +18,6 @@ from mixedfit.core.errors import ConvergenceWarning, GroupingWarning, ModelError
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.other_programs import Hinted, hinted, names_for
 from mixedfit.core.progress import Progress
-from mixedfit.core.tasks import pool_of
 from mixedfit.covariance.known import Known
 from mixedfit.covariance.residual import ResidualStructure, VarIdent
 from mixedfit.crossproducts.in_parts import summed_parts
@@ -35,6 +34,7 @@ from mixedfit.estimation.fit import Fit, fit_design
 from mixedfit.estimation.known_support import refuse_known
 from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
+from mixedfit.tasks import pool_of
 
 from .results import MixedResults
 from .row_products import RowProducts
