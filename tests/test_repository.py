@@ -21,7 +21,9 @@ WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 RECIPE = ROOT / ".ci" / "conda-forge" / "recipe.yaml"
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "data/README.md",
          "benchmarks/README.md", "tests/README.md"]  # fmt: skip
-PAGES += sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
+PAGES += sorted(
+    str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts
+)
 
 
 def load(path: Path) -> Any:
@@ -42,7 +44,9 @@ def test_citation_must_have_what_the_format_requires() -> None:
 
 def test_recipe_must_require_what_the_package_requires() -> None:
     recipe = load(RECIPE)
-    required = {line.replace(" ", "") for line in recipe["requirements"]["run"] if not line.startswith("python ")}
+    required = {
+        line.replace(" ", "") for line in recipe["requirements"]["run"] if not line.startswith("python ")
+    }
     assert required == set(PROJECT["dependencies"])
     assert f">={recipe['context']['python_min']}" == PROJECT["requires-python"]
     scripts = {f"{name} = {target}" for name, target in PROJECT["scripts"].items()}
