@@ -33,8 +33,8 @@ class MixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     formula : str, optional
         lme4's formula, whose names are columns of X: ``"~ Days + (Days | Subject)"``. A left side is allowed; it must
-        be one name, and y takes it. By default all columns of X are fixed effects and there are no random ones. Columns of
-        an X without names are x0, x1, ….
+        be one name, and y takes it. By default all columns of X are fixed effects and there are no random ones.
+        Columns of an X without names are x0, x1, ….
     reml : bool
         Whether to estimate variances by REML, or by maximum likelihood.
     re_form : {"all", "none"} or str
