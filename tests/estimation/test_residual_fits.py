@@ -160,6 +160,18 @@ def test_autoregression_of_independent_rows_must_be_near_an_ordinary_fit() -> No
     assert structured.deviance == pytest.approx(plain.deviance, abs=1e-9)
 
 
+def test_fitted_values_must_include_the_offset_when_variances_depend_on_them() -> None:
+    """An offset of 3x moves the coefficient of x by 3, and no fitted value. Rival: |fitted less offset|^δ."""
+    data = panel().assign(y=lambda d: d["y"] + 4 * d["x"] + 20, o=lambda d: 3 * d["x"])
+    plain, shifted = (
+        mf.lmm("y ~ x + (1 | g)", data, residual=R.VarPower("fitted"), offset=offset).fit()
+        for offset in (None, "o")
+    )
+    assert shifted.reml_criterion == pytest.approx(plain.reml_criterion, abs=1e-6)
+    np.testing.assert_allclose(shifted.residual_params, plain.residual_params, rtol=1e-4)
+    np.testing.assert_allclose(shifted.params + np.array([0.0, 3.0]), plain.params, rtol=1e-6)
+
+
 def test_unstructured_of_two_visits_must_equal_heterogeneous_compound_symmetry() -> None:
     data = panel().query("t <= 2")
     one = mf.lmm("y ~ x", data, residual=R.Unstructured("visit", "g")).fit()
