@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numba
@@ -78,6 +79,70 @@ def test_calls_after_the_budget_must_be_compiled_for(toy: Any) -> None:
 def test_time_that_python_takes_must_count(toy: Any) -> None:
     toy(np.ones(1000))
     assert _compile._Account.left < 1.0
+
+
+def test_numbers_in_tuples_must_count(toy: Any) -> None:
+    assert _compile._elements((np.ones(3), (np.ones(4), (np.ones(5), 2.0)))) == 12
+    assert _compile._elements(((np.random.default_rng(1),),)) == np.inf
+
+
+def test_few_numbers_must_take_the_compiled_version_once_there_is_one(toy: Any) -> None:
+    """Rival: Python runs small calls until the budget is spent."""
+    toy(np.ones(_compile.FEW + 1))
+    toy(np.ones(1000))
+    assert _compile._Account.left == 1.0
+
+
+def test_kernel_must_call_others_in_python_while_python_runs_it(toy: Any) -> None:
+    """Rival: the inner kernel has more numbers than Python takes, and is compiled for one small call."""
+
+    def repeated(values: Any) -> float:
+        return float(toy(np.repeat(values, _compile.FEW)))
+
+    outer = Kernel(repeated, numba.njit(lambda values: 0.0))
+    assert outer(np.ones(2)) == 2.0 * _compile.FEW
+    assert not toy.dispatcher.signatures
+    assert not _compile._mode.inside
+    toy(np.ones(_compile.FEW + 1))
+    assert toy.dispatcher.signatures
+
+
+def test_error_in_a_kernel_must_end_the_run_in_python(toy: Any) -> None:
+    def failing(values: Any) -> float:
+        raise ValueError("inside")
+
+    with pytest.raises(ValueError, match="inside"):
+        Kernel(failing, numba.njit(failing))(np.ones(1))
+    assert not _compile._mode.inside
+
+
+@pytest.mark.parametrize(
+    ("ages", "expected"), [([], False), ([-10.0], False), ([10.0], True), ([-10.0, 10.0], True)]
+)
+def test_compiled_version_must_count_unless_it_is_older_than_the_source(
+    ages: list[float], expected: bool, tmp_path: Path
+) -> None:
+    """`ages` are the seconds after the source at which index files were written. Rivals: any file; the oldest one."""
+    source = tmp_path / "source.py"
+    source.write_text("def twice(values):\n    return 2.0 * values.sum()\n")
+    names: dict[str, Any] = {}
+    exec(compile(source.read_text(), str(source), "exec"), names)
+    made = Kernel(names["twice"], numba.njit(names["twice"]))
+    written = source.stat().st_mtime
+    for number, age in enumerate(ages):
+        path = tmp_path / f"source.twice-1.py31{number}.nbi"
+        path.touch()
+        os.utime(path, (written + age, written + age))
+    (tmp_path / "source.twice_more-1.py311.nbi").touch()
+    (tmp_path / "source.twice-7.py311.nbi").touch()
+    made.dispatcher = SimpleNamespace(stats=SimpleNamespace(cache_path=str(tmp_path)))
+    assert made.is_cached() == expected
+
+
+def test_few_numbers_must_take_the_version_on_disk(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Kernel, "is_cached", lambda self: True)
+    assert toy(np.ones(3)) == 3.0
+    assert toy.dispatcher.signatures
 
 
 def test_loops_that_draw_must_be_compiled_for(toy: Any) -> None:
