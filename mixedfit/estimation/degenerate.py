@@ -22,7 +22,7 @@ from mixedfit.likelihood.criterion import Criterion
 
 from .boundary import boundary_search
 from .optimize import Optimum, minimise
-from .reproducing import could_reproduce, reproducing_roots
+from .reproducing import could_nearly_reproduce, could_reproduce, nearly_reproducing, reproducing_roots
 
 __all__ = ["Settled", "residual_share", "settled"]
 
@@ -34,6 +34,9 @@ LOST_SHARE = 1e-13
 
 ZERO_SHARE = 1e-7
 """Share at which estimates stand for the limit σ → 0."""
+
+NEAR = 20.0
+"""Largest height of the criterion above the lowest optimum from which a direction is searched."""
 
 MOST_REFINED = 3
 """Largest number of optima with a small share that are refined."""
@@ -88,13 +91,11 @@ def settled(
         If there is no optimum with a residual variance that the data determine.
     """
     best, suspects = found[0], _suspects(criterion, found)
-    many_effects = could_reproduce(criterion)
-    rows = rows_of_model() if suspects or many_effects else None
+    many_effects, nearly = could_reproduce(criterion), could_nearly_reproduce(criterion, SMALL_SHARE)
+    rows = rows_of_model() if suspects or many_effects or nearly else None
     if rows is None:
         return Settled(best, None, "positive")
     unbounded = many_effects and reproducing_roots(criterion, rows) is not None
-    if not unbounded and not suspects:
-        return Settled(best, None, "positive")
     if unbounded:
         local = _local(criterion, found, suspects, partial(minimise, criterion, tolerance=tolerance))
         if local is not None:
@@ -102,6 +103,10 @@ def settled(
     by_rows = RowCriterion(
         criterion.cross, criterion.structures, criterion.reml, criterion.sigma, canonical=True, rows=rows
     )
+    if nearly and not unbounded:
+        suspects += _in_near_directions(by_rows, float(best.point.value))
+    if not suspects:
+        return Settled(best, None, "positive")
     known = [] if best in suspects else [Settled(best, None, "positive")]
     for suspect in sorted(suspects, key=lambda o: by_rows(o.x).value):
         lowest = min(
@@ -128,6 +133,12 @@ def settled(
     if lowest_of_all.lost:
         raise ModelError(LOST_RESIDUAL)
     return replace(lowest_of_all, residual="unbounded") if unbounded else lowest_of_all
+
+
+def _in_near_directions(criterion: RowCriterion, value: float) -> list[Optimum]:
+    """Return points to search from, in directions of the effects that nearly reproduce the response."""
+    near = nearly_reproducing(criterion, SMALL_SHARE)[:1]
+    return [Optimum(p.theta, p, np.inf, 0, False) for p in near if p.value < value + NEAR]
 
 
 def _local(

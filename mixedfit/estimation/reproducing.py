@@ -20,10 +20,10 @@ from scipy.optimize import least_squares
 
 from mixedfit.core.arrays import Array
 from mixedfit.covariance import BlockDiagonal
-from mixedfit.likelihood.by_rows import Rows
+from mixedfit.likelihood.by_rows import RowCriterion, RowEvaluation, Rows
 from mixedfit.likelihood.criterion import Criterion
 
-__all__ = ["could_reproduce", "reproducing_roots"]
+__all__ = ["could_nearly_reproduce", "could_reproduce", "nearly_reproducing", "reproducing_roots"]
 
 EXACT = 1e-11
 """Norm of a residual, as a share of the response's, below which the response counts as reproduced."""
@@ -36,6 +36,9 @@ STARTS = 12
 
 FEW_ROWS = 60
 """Rows up to which subspaces that depend on the response or on single levels are looked for: 10 ms to 1 s."""
+
+SIZES = tuple(10.0 ** np.arange(1.0, 10.0))
+"""Relative SDs at which effects start in directions that nearly reproduce the response."""
 
 MOST_KINDS = 200
 """Largest number of combinations of kinds of subspaces that are looked at."""
@@ -119,6 +122,47 @@ def could_reproduce(criterion: Criterion) -> bool:
     effects = cross.p_total + levels * k + cross.q_random
     turns = sum(s.k * s.k for s in criterion.structures) // 4
     return criterion.sigma is None and effects + turns >= cross.n
+
+
+def could_nearly_reproduce(criterion: Criterion, share: float) -> bool:
+    """Return whether a small model with correlated effects leaves less than a share of the residual variance."""
+    turns = any(p.invariance == "linear" and p.k > 1 for s in criterion.structures for p, _, _ in s.slices())
+    if not turns or criterion.cross.n > FEW_ROWS or criterion.sigma is not None:
+        return False
+    theta = np.concatenate([structure.start for structure in criterion.structures])
+    tail = criterion(1e6 * theta).tail
+    return bool(tail.ok and tail.prss < share * criterion.cross.n)
+
+
+def nearly_reproducing(criterion: RowCriterion, share: float) -> list[RowEvaluation]:
+    """Return points whose effects vary in the directions that reproduce the response best, the lowest first.
+
+    Parameters
+    ----------
+    criterion : RowCriterion
+        In the basis of the cross-products.
+    share : float
+        Largest share of the least-squares residual variance that is left by the directions.
+    """
+    assert criterion.rows is not None
+    rows, rng = criterion.rows, np.random.default_rng(1)
+    parts = _parts(criterion.structures, rows)
+    out = []
+    for kinds in islice(product(*(list(_plain_kinds(part)) for part in parts)), MOST_KINDS):
+        if not any(kind.coordinates for kind in kinds):
+            continue
+        for _ in range(STARTS // 2):
+            bases = _nearest(rows, parts, [kind.turned(rng) for kind in kinds])
+            residual = _projected(rows, parts, bases)[0]
+            if residual @ residual < share * rows.y.size:
+                roots = _roots(criterion.structures, parts, bases)
+                out.append(min((_point(criterion, roots, size) for size in SIZES), key=lambda p: p.value))
+    return sorted(out, key=lambda point: point.value)
+
+
+def _point(criterion: RowCriterion, roots: Sequence[Array], size: float) -> RowEvaluation:
+    pairs = zip(criterion.structures, roots, strict=True)
+    return criterion(np.concatenate([structure.theta_from_root(size * root) for structure, root in pairs]))
 
 
 def reproducing_roots(criterion: Criterion, rows: Rows) -> list[Array] | None:
