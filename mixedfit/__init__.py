@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from .reporting.compare_models import ModelComparison, compare_models
     from .reporting.html import report
     from .reporting.marginaleffects import for_marginaleffects
-    from .reporting.markup import to_html, to_latex, to_markdown
+    from .reporting.markup import to_docx, to_html, to_latex, to_markdown
+    from .reporting.model_table import ModelTable, table
 
 __all__ = [
     "BootstrapWarning",
@@ -72,6 +73,7 @@ __all__ = [
     "MixedfitError",
     "ModelComparison",
     "ModelError",
+    "ModelTable",
     "Posterior",
     "PredictionWarning",
     "PriorWarning",
@@ -100,6 +102,8 @@ __all__ = [
     "residuals",
     "simulate_lmm",
     "site_recipe",
+    "table",
+    "to_docx",
     "to_html",
     "to_latex",
     "to_markdown",
@@ -126,6 +130,7 @@ _MODULES = {
     "MixedfitError": "core.errors",
     "ModelComparison": "reporting.compare_models",
     "ModelError": "core.errors",
+    "ModelTable": "reporting.model_table",
     "Posterior": "bayes.posterior",
     "PredictionWarning": "core.errors",
     "PriorWarning": "core.errors",
@@ -153,6 +158,8 @@ _MODULES = {
     "residuals": "covariance.residual",
     "simulate_lmm": "inference.power.api",
     "site_recipe": "model.sites",
+    "table": "reporting.model_table",
+    "to_docx": "reporting.markup",
     "to_html": "reporting.markup",
     "to_latex": "reporting.markup",
     "to_markdown": "reporting.markup",

@@ -115,6 +115,12 @@ def refuse_parts(design: Design) -> None:
         raise ModelError(
             f"{design.residual.structure}: a model with a residual structure has no cross-products without its rows."
         )
+    related = next((block.name for block in design.blocks if block.known is not None), None)
+    if related is not None:
+        raise ModelError(
+            f"{related!r} has known relationships between its levels, and cross-products without rows lack them. "
+            "Keep the rows: fit to one frame, and save the fit with them."
+        )
     response, specs = design.formula.response, None if design.recipe is None else design.recipe.specs
     if specs and "y" in specs and any(call in response for call in specs["y"].transform_state):
         raise ModelError(

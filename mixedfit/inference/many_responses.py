@@ -54,8 +54,8 @@ class ManyFits:
     table : pandas.DataFrame
         A row for each response: "status" ("regular", "singular" for a variance of 0 or a correlation of ±1, "failed"),
         the REML criterion or deviance "criterion", "sigma", for each coefficient its estimate and, with the prefix
-        "se_", its standard error, and θ, with the prefix "theta_"; with ``ddf="satterthwaite"`` degrees of freedom with
-        the prefix "df_". NaN where a fit failed.
+        ``"se_"``, its standard error, and θ, with the prefix ``"theta_"``; with ``ddf="satterthwaite"`` degrees of
+        freedom with the prefix ``"df_"``. NaN where a fit failed.
     reasons : dict of str to int
         Reasons of failed fits with their counts.
     formula : str

@@ -32,7 +32,6 @@ from mixedfit.design.stream.source import RowSource, is_source, open_source
 from mixedfit.estimation.estimate import Control
 from mixedfit.estimation.fit import Fit, fit_design
 from mixedfit.estimation.known_support import refuse_known
-from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
 from mixedfit.tasks import pool_of
 
@@ -287,7 +286,8 @@ class LinearMixedModel(Hinted):
         ----------
         priors : mapping of str to values of `mixedfit.priors`, optional
             Keys: "fixed" or a coefficient's name, a grouping factor, a term such as ``"(Days | Subject)"``, one
-            standard deviation such as ``"sd_Days|Subject"``, and "sigma". Whatever is not given has a default: proper,
+            standard deviation such as ``"sd_Days|Subject"``, and "sigma"; "phi" and "ratio" of a residual structure.
+            Whatever is not given has a default: proper,
             weak, on the scale of the data, and stated by the posterior's printout.
         draws : int, optional
             Draws kept of each chain, by default 1000.
@@ -317,7 +317,8 @@ class LinearMixedModel(Hinted):
         sigma : str
             "common", or "by:g": the levels of a column g have a residual variance each, and those a distribution,
             1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2), of which ν₀ and σ₀ are learnt (keys "nu0" and "sigma0" of the priors). A
-            model with the residual structure ``VarIdent("g")`` alone is sampled so; other structures are not sampled.
+            model with the residual structure ``VarIdent("g")`` alone is sampled so. ``AR1`` and ``CAR1``, and their
+            products with ``VarIdent``, are sampled with one σ; other structures are not.
         progress : bool, optional
             Whether to show progress of more than two seconds; by default on a terminal. An interrupt keeps what has
             been drawn.
@@ -353,7 +354,7 @@ class LinearMixedModel(Hinted):
         from mixedfit.bayes.sampler.gibbs import gibbs
 
         refuse_known(self.design, "the sampler is", "It draws the levels' effects one by one. Fit by REML.")
-        design, sigma = self._by_level(sigma, "the sampler is")
+        design, sigma = self._sampled(sigma, "the sampler is")
         return gibbs(
             design,
             priors,
@@ -375,25 +376,25 @@ class LinearMixedModel(Hinted):
             executor=executor,
         )
 
-    def _by_level(self, sigma: str, what: str) -> tuple[Design, str]:
-        """Return the design without residual structure and the option ``sigma``: ``VarIdent("g")`` alone is "by:g".
+    def _sampled(self, sigma: str, what: str) -> tuple[Design, str]:
+        """Return the design and the option ``sigma`` as the sampler takes them: ``VarIdent("g")`` alone is "by:g".
 
         Raises
         ------
         ModelError
-            If the structure is another one, or `sigma` is given besides.
+            If the residual structure is not sampled, or `sigma` is given besides.
         """
+        from mixedfit.bayes.model.residual_structure import check_sampled
+
         if self.design.residual is None:
             return self.design, sigma
         structure = self.design.residual.structure
+        if sigma != "common":
+            why = "an SD for each level already" if isinstance(structure, VarIdent) else "one σ"
+            raise ModelError(f"sigma={sigma!r} is given beside {structure}, which has {why}; leave one out.")
         if isinstance(structure, VarIdent):
-            if sigma == "common":
-                return replace(self.design, residual=None), f"by:{structure.by}"
-            raise ModelError(
-                f"sigma={sigma!r} is given beside {structure}, which has an SD for each level already; leave one out."
-            )
-        advice = "VarIdent, an SD for each level of a column, is sampled; fit() has the other structures."
-        refuse_residual(self.design, what, advice)
+            return replace(self.design, residual=None), f"by:{structure.by}"
+        check_sampled(self.design.residual, what)
         return self.design, sigma
 
     def prior_predictive(
@@ -438,7 +439,7 @@ class LinearMixedModel(Hinted):
         from mixedfit.bayes.prior_predictive import prior_predictive
 
         refuse_known(self.design, "prior predictive draws are", "Use fit.simulate().")
-        design, sigma = self._by_level(sigma, "prior predictive draws are")
+        design, sigma = self._sampled(sigma, "prior predictive draws are")
         return prior_predictive(
             design,
             priors,
