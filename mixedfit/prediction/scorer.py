@@ -262,7 +262,11 @@ class Scorer:
             with whole_file(path) as file:
                 writer: Any = None
                 for batch in rows.batches(names):
-                    own = as_frame(batch, list(keep)) if keep else pd.DataFrame(index=range(len(batch)))
+                    own = (
+                        as_frame(batch, list(keep))[list(keep)]
+                        if keep
+                        else pd.DataFrame(index=range(len(batch)))
+                    )
                     table = pa.Table.from_pandas(own.assign(mean=self._many(batch)), preserve_index=False)
                     writer = writer or ParquetWriter(file, table.schema)
                     writer.write_table(table.cast(writer.schema))
