@@ -361,12 +361,20 @@ def _pieces(
     for term in terms:
         if not term.products and term.columns:
             return None
+        shift = (
+            term.columns[0] - term.products[0].columns[0] if term.products else 0
+        )  # of the parts of (x || g)
         for own in term.products:
-            piece = _piece(recipe, own, evaluate)
+            at = np.array(own.columns) + shift
+            piece = _piece(recipe, own, partial(_columns_of, evaluate, at))
             if piece is None:
                 return None
-            out.append((piece, np.array(own.columns)))
+            out.append((piece, at))
     return tuple(out)
+
+
+def _columns_of(evaluate: Callable[[pd.DataFrame], Array], at: Any, frame: pd.DataFrame) -> Array:
+    return np.asarray(evaluate(frame)[:, at])
 
 
 def _piece(recipe: Recipe, own: Product, evaluate: Callable[[pd.DataFrame], Array]) -> _Piece | None:
@@ -387,7 +395,7 @@ def _piece(recipe: Recipe, own: Product, evaluate: Callable[[pd.DataFrame], Arra
         frame[name] = 1.0 if variable.kind == "number" else _repeated(variable, count)
     for i, name in enumerate(labels):
         frame[name] = pd.Series([row[i] for row in combinations], dtype=object)
-    values = evaluate(frame)[:, list(own.columns)]
+    values = evaluate(frame)
     return _Piece(own.numbers, tuple(labels), dict(zip(combinations, values, strict=True)))
 
 
