@@ -32,7 +32,7 @@ SMALL_SHARE = 1e-4
 LOST_SHARE = 1e-13
 """Share below which the digits of the data do not determine the residual variance."""
 
-ZERO_SHARE = 1e-7
+ZERO_SHARE = 1e-9
 """Share at which estimates stand for the limit σ → 0."""
 
 NEAR = 20.0

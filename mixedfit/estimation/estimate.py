@@ -19,7 +19,7 @@ from mixedfit.likelihood.dense_tail import LARGE_TAIL
 
 from .boundary import boundary_search
 from .convergence import Convergence, convergence_of
-from .degenerate import Settled, settled
+from .degenerate import Settled, residual_share, settled
 from .optimize import Optimum
 from .search import compiled_search, minimise_criterion, searchable_model
 from .starts import (
@@ -57,6 +57,10 @@ STRUCTURED_EXACT_FIT = (
 STRUCTURED_SHARES = (1e-14, 1e-5)
 """Shares of the least-squares residual variance between which it counts as 0 where the criterion is not evaluated by
 rows: beside a structure that is not linear, and with known relationships of many levels."""
+
+SEARCHED_SHARE = 1e-6
+"""Share of the least-squares residual variance below which a further search of a model with few rows stops, since it
+is by rows that such points are searched: cross-products have few digits there."""
 
 SAME = 1e-4
 """Difference of the criterion up to which two starts count as having reached the same optimum."""
@@ -209,8 +213,7 @@ def _search(
         other = boundary_search(criterion, search, identity_start(criterion), left)
         optimum = replace(_better(optimum, other), evaluations=optimum.evaluations + other.evaluations)
     found = [optimum]
-    few = criterion.cross.n <= FEW_ROWS
-    wanted = control.starts or (min(2 + 4 * criterion.n_theta, MOST_STARTS) if few else 1)
+    wanted = control.starts or (min(2 + 4 * criterion.n_theta, MOST_STARTS) if _few_rows(criterion) else 1)
     if criterion.n_theta == 0 or wanted == 1:
         return optimum, found
     all_of = control.starts is not None or searchable_model(criterion) is not None
@@ -219,6 +222,10 @@ def _search(
     optimum = _further(criterion, search, starts, found, control.max_evaluations)
     mirrored = chosen(mirrored_starts(criterion, optimum.x))
     return _further(criterion, search, mirrored, found, control.max_evaluations), found
+
+
+def _few_rows(criterion: Criterion) -> bool:
+    return criterion.cross.n <= FEW_ROWS
 
 
 def _further(
@@ -282,6 +289,11 @@ def _further_search(
         return None
     if known.reached and not found.point.value < known.point.value - 1e-7:
         return found
+    if _few_rows(criterion):
+        if residual_share(found.point, criterion) < SEARCHED_SHARE:
+            return found
+        if residual_share(known.point, criterion) < SEARCHED_SHARE:
+            max_evaluations = min(max_evaluations, 2 * FURTHER_EVALUATIONS)
     return boundary_search(criterion, search, found.x, max_evaluations)
 
 
