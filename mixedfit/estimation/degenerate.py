@@ -24,7 +24,7 @@ from .boundary import boundary_search
 from .optimize import Optimum, minimise
 from .reproducing import could_nearly_reproduce, could_reproduce, nearly_reproducing, reproducing_roots
 
-__all__ = ["Settled", "residual_share", "settled"]
+__all__ = ["Settled", "falls_without_bound", "residual_share", "settled"]
 
 SMALL_SHARE = 1e-4
 """Share of the least-squares residual variance below which the residual variance is computed by rows."""
@@ -68,6 +68,7 @@ def settled(
     criterion: Criterion,
     rows_of_model: Callable[[], Rows | None],
     found: Sequence[Optimum],
+    unbounded: bool,
     tolerance: float,
     max_evaluations: int,
 ) -> Settled:
@@ -82,6 +83,8 @@ def settled(
     found : sequence of Optimum
         Results of all searches, the best first. Those with a small share and those that have not reached an optimum
         are refined by rows.
+    unbounded : bool
+        Whether the criterion is known to fall without a bound.
     tolerance : float
     max_evaluations : int
 
@@ -91,19 +94,18 @@ def settled(
         If there is no optimum with a residual variance that the data determine.
     """
     best, suspects = found[0], _suspects(criterion, found)
-    many_effects, nearly = could_reproduce(criterion), could_nearly_reproduce(criterion, SMALL_SHARE)
-    rows = rows_of_model() if suspects or many_effects or nearly else None
-    if rows is None:
-        return Settled(best, None, "positive")
-    unbounded = many_effects and reproducing_roots(criterion, rows) is not None
     if unbounded:
         local = _local(criterion, found, suspects, partial(minimise, criterion, tolerance=tolerance))
         if local is not None:
             return Settled(local, None, "unbounded")
+    nearly = not unbounded and could_nearly_reproduce(criterion, SMALL_SHARE)
+    rows = rows_of_model() if suspects or nearly else None
+    if rows is None:
+        return Settled(best, None, "positive")
     by_rows = RowCriterion(
         criterion.cross, criterion.structures, criterion.reml, criterion.sigma, canonical=True, rows=rows
     )
-    if nearly and not unbounded:
+    if nearly:
         suspects += _in_near_directions(by_rows, float(best.point.value))
     if not suspects:
         return Settled(best, None, "positive")
@@ -133,6 +135,12 @@ def settled(
     if lowest_of_all.lost:
         raise ModelError(LOST_RESIDUAL)
     return replace(lowest_of_all, residual="unbounded") if unbounded else lowest_of_all
+
+
+def falls_without_bound(criterion: Criterion, rows_of_model: Callable[[], Rows | None]) -> bool:
+    """Return whether the criterion falls without a bound in a direction that `reproducing.py` finds."""
+    rows = rows_of_model() if could_reproduce(criterion) else None
+    return rows is not None and reproducing_roots(criterion, rows) is not None
 
 
 def _in_near_directions(criterion: RowCriterion, value: float) -> list[Optimum]:
