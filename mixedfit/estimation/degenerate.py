@@ -23,6 +23,7 @@ from mixedfit.likelihood.criterion import Criterion
 from .boundary import boundary_search
 from .optimize import Optimum, minimise
 from .reproducing import could_nearly_reproduce, could_reproduce, nearly_reproducing, reproducing_roots
+from .search import minimise_criterion
 
 __all__ = ["Settled", "falls_without_bound", "residual_share", "settled"]
 
@@ -40,6 +41,9 @@ NEAR = 20.0
 
 MOST_REFINED = 3
 """Largest number of optima with a small share that are refined."""
+
+LOCAL_EVALUATIONS = 400
+"""Evaluations of the search for a local minimum of a criterion that falls without a bound."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +99,7 @@ def settled(
     """
     best, suspects = found[0], _suspects(criterion, found)
     if unbounded:
-        local = _local(criterion, found, suspects, partial(minimise, criterion, tolerance=tolerance))
+        local = _local(criterion, found, suspects, tolerance)
         if local is not None:
             return Settled(local, None, "unbounded")
     nearly = not unbounded and could_nearly_reproduce(criterion, SMALL_SHARE)
@@ -150,19 +154,19 @@ def _in_near_directions(criterion: RowCriterion, value: float) -> list[Optimum]:
 
 
 def _local(
-    criterion: Criterion,
-    found: Sequence[Optimum],
-    suspects: Sequence[Optimum],
-    search: Callable[..., Optimum],
+    criterion: Criterion, found: Sequence[Optimum], suspects: Sequence[Optimum], tolerance: float
 ) -> Optimum | None:
     """Return the lowest optimum with a residual variance that cross-products determine, if there is one."""
     sound = [o for o in found if o.reached and o not in suspects]
-    if not sound or sound[0] is found[0]:
-        return found[0] if sound else None
-    lowest = min(sound, key=lambda o: float(o.point.value))
-    polished = boundary_search(criterion, search, lowest.x, 500)
-    stays = polished.reached and residual_share(polished.point, criterion) >= SMALL_SHARE
-    return polished if stays else lowest
+    if sound and sound[0] is found[0]:
+        return found[0]
+    search = partial(minimise_criterion, criterion, tolerance=tolerance, negligible=1e-18, report=None)
+    chosen = sound or [o for o in found if residual_share(o.point, criterion) >= SMALL_SHARE]
+    for start in sorted(chosen, key=lambda o: float(o.point.value))[: 1 if sound else MOST_REFINED]:
+        polished = boundary_search(criterion, search, start.x, LOCAL_EVALUATIONS)
+        if polished.reached and residual_share(polished.point, criterion) >= SMALL_SHARE:
+            return polished
+    return min(sound, key=lambda o: float(o.point.value), default=None)
 
 
 def _suspects(criterion: Criterion, found: Sequence[Optimum]) -> list[Optimum]:
