@@ -171,7 +171,8 @@ def test_totals_must_be_those_of_all_rows_when_levels_have_weight_at_one_site_on
             assert getattr(found, name) == getattr(expected, name), name
         np.testing.assert_allclose(found.weights, expected.weights, rtol=1e-12)
         np.testing.assert_array_equal(found.same, expected.same)
-    assert repr(model.cross_products()).endswith("236 rows, 3 parts>")
+    model.cross_products().save(tmp_path / "all.npz")
+    assert repr(mf.lmm_from([tmp_path / "all.npz"]).cross_products()).endswith("236 rows, 3 parts>")
 
 
 def test_part_with_fewer_rows_than_coefficients_must_be_usable() -> None:
