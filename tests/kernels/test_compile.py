@@ -186,3 +186,21 @@ print(len(list(Path({str(tmp_path)!r}).rglob("*.nbc"))))
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert ran.stdout.split() == ["0"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_whole_and_stepwise_search_must_give_equal_digits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = mf.lmm(MODELS[name], mf.load_dataset(name))
+    found = []
+    for ready in (False, True):
+        monkeypatch.setattr(Kernel, "is_ready", lambda self, ready=ready: ready)
+        found.append(model.fit())
+    assert np.array_equal(found[0].theta, found[1].theta)
+    assert found[0].reml_criterion == found[1].reml_criterion
+
+
+def test_kernel_must_be_ready_once_it_is_compiled(toy: Any) -> None:
+    assert not toy.is_ready()
+    _compile._Account.left = 0.0
+    toy(np.ones(3))
+    assert toy.is_ready()
