@@ -39,8 +39,9 @@ class MixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Whether to estimate variances by REML, or by maximum likelihood.
     re_form : {"all", "none"} or str
         Random effects in predictions: all, none, or those of a formula; see `MixedResults.predict`.
-    new_levels : {"population", "raise"}
-        What to predict for levels that the fit has not seen: the mean of the population, or raise an error.
+    new_levels : {"population", "error", "marginal"}
+        What to predict for levels that the fit has not seen: the mean of the population, or nothing but an error; see
+        `MixedResults.predict`.
 
     Attributes
     ----------
@@ -74,7 +75,7 @@ class MixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         *,
         reml: bool = True,
         re_form: str = "all",
-        new_levels: Literal["population", "raise"] = "population",
+        new_levels: Literal["error", "population", "marginal"] = "population",
     ) -> None:
         self.formula = formula
         self.reml = reml

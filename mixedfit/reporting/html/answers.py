@@ -12,7 +12,7 @@ import pandas as pd
 from mixedfit.core.errors import MixedfitError, ModelError
 from mixedfit.core.format import join_words, without_quotes
 from mixedfit.core.names import factors_of
-from mixedfit.core.tables import Table, tables_of
+from mixedfit.core.tables import Table, frame_table, tables_of
 from mixedfit.core.version import __version__
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit
@@ -109,8 +109,12 @@ def _variable(part: str) -> str:
 
 
 def _table_of(found: MarginalMeans | MarginalContrasts, caption: str) -> str:
+    """Return means or contrasts as HTML; values of numbers are labels."""
+    frame = found.table.copy()
+    for name in found.specs if isinstance(found, MarginalMeans) else ():
+        frame[name] = [f"{value:g}" if isinstance(value, float) else str(value) for value in frame[name]]
     (table,) = tables_of(found)
-    return _one_label(table, caption)
+    return _one_label(frame_table(frame, table.caption, table.notes), caption)
 
 
 def _one_label(table: Table, caption: str) -> str:
