@@ -25,7 +25,7 @@ from mixedfit.inference.structured.blocks import VarianceParameters
 
 from .rows import fixed_mean, further_multipliers, further_weights, rows_of
 
-__all__ = ["colour_of_rows", "forecast"]
+__all__ = ["colour_of_rows", "forecast", "places_of_rows"]
 
 
 def forecast(
@@ -112,6 +112,32 @@ def _places(model: ResidualModel, newdata: Any, n: int) -> tuple[IntArray, Array
         known = pd.Index([str(g) for g in model.layout.groups])
         groups = known.get_indexer(pd.Index(labels)).astype(np.int64)
     return groups, _places_in(model, newdata, groups)
+
+
+def places_of_rows(model: ResidualModel, newdata: Any, n: int) -> tuple[IntArray, Array]:
+    """Return the group of each new row and its place, shapes (n,) and (n, d).
+
+    Groups of the fit have their numbers; new ones, numbered by label, follow.
+
+    Raises
+    ------
+    DataError
+        If a row has no time or place, or one that the structure does not know.
+    """
+    assert model.layout is not None
+    labels, groups = _group_labels(model, newdata), np.zeros(n, np.int64)
+    if labels is not None:
+        known = [str(group) for group in model.layout.groups]
+        unseen = pd.Index(labels[~labels.isin(known)].unique())
+        groups = pd.Index([*known, *unseen]).get_indexer(pd.Index(labels)).astype(np.int64)
+    place = _places_in(model, newdata, groups)
+    missing = ~np.isfinite(place).all(axis=1)
+    if missing.any():
+        raise DataError(
+            f"{model.structure}: row {int(np.argmax(missing))} of the new rows has no time; its residual is correlated "
+            "with others by time. Leave it out, or ask for means."
+        )
+    return groups, place
 
 
 def _places_in(model: ResidualModel, newdata: Any, groups: IntArray) -> Array:
