@@ -21,6 +21,7 @@ from mixedfit.inference.anova.effect_sizes import partial_effect_sizes
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.emmeans.contrasts import MarginalContrasts
 from mixedfit.inference.emmeans.emmeans import MarginalMeans, MeansOptions, marginal_means
+from mixedfit.inference.hypotheses.tests import t_test
 from mixedfit.reporting.apa import degrees_words
 from mixedfit.reporting.model_sentence import model_sentence
 from mixedfit.reporting.sentence import sentence
@@ -187,7 +188,7 @@ def _results(fit: Fit, found: AnovaTable | None) -> list[str]:
             lines = sentence(fit, found).split("\n")
         else:
             names = [str(name) for name in fit.coefficient_names if name != "(Intercept)"][:MOST_SENTENCES]
-            lines = [sentence(fit, name) for name in names]
+            lines = sentence(fit, t_test(fit, names)).split("\n") if names else []
     except MixedfitError:
         return []
     rest = len(lines) - MOST_SENTENCES
