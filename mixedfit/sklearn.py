@@ -124,6 +124,17 @@ class MixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         found = self.result_.predict(frame, re_form=self.re_form, new_levels=self.new_levels)
         return np.asarray(found, dtype=float)
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R² of the predictions: 1 less their squared errors over those of the mean of y.
+
+        Parameters
+        ----------
+        X : frame or array, shape (rows, columns)
+        y : array, shape (rows,)
+        sample_weight : array, shape (rows,), optional
+        """
+        return float(super().score(X, y, sample_weight))
+
     def _frame(self, X: Any, y: Any = None) -> tuple[pd.DataFrame, Array | None]:
         """Return X as a frame with names, and y; X and y are checked as scikit-learn does."""
         reset = y is not None
