@@ -248,13 +248,3 @@ def test_summary_must_say_that_levels_are_related() -> None:
 def test_what_is_not_available_must_be_refused_with_the_factor(ask: Callable[[Any], Any]) -> None:
     with pytest.raises(mf.ModelError, match="known relationships between levels, here of 'animal'"):
         ask(fitted("y ~ x + (1 | animal)"))
-
-
-def test_residual_structure_beside_relationships_must_be_refused() -> None:
-    with pytest.raises(mf.ModelError, match="beside known relationships, here of 'animal'"):
-        mf.lmm(
-            "y ~ x + (1 | animal)",
-            animals()[1],
-            known=known_animals(),
-            residual=mf.residuals.VarIdent("herd"),
-        )
