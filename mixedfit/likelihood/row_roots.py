@@ -144,6 +144,7 @@ def _blups_of_columns(design: Design, cross: CrossProducts, tail: Any, z: list[A
     out = np.zeros((design.n, p))
     slopes = tail.slopes[:, :p] if cross.tail else None
     for place in cross.tail:
+        assert slopes is not None
         own = slopes[place.offset : place.stop].reshape(place.levels, place.k, p)
         out += np.einsum("ik,ikp->ip", z[place.block], own[design.blocks[place.block].codes])
     if cross.first_block < 0:

@@ -211,8 +211,8 @@ class _New:
         for f, block in enumerate(fit.design.blocks):
             z = self.rows.z[f][i]
             level, known = self.rows.codes[f][i], block.known
-            own = 1.0 if known is None or level < 0 else float(known.diagonal[level])
-            variance += own * float(z @ fit.omega[f] @ z)
+            size = 1.0 if known is None or level < 0 else float(known.diagonal[level])
+            variance += size * float(z @ fit.omega[f] @ z)
             families = np.arange(block.levels) if known is None else known.families
             touched |= (level >= 0) & (families[block.codes] == families[level])
         near = np.flatnonzero(np.isin(self.component, np.unique(self.component[touched])))
@@ -228,10 +228,12 @@ class _New:
         fit = self.fit
         out = np.zeros(near.size)
         for f, block in enumerate(fit.design.blocks):
-            level, own = self.rows.codes[f][i], block.codes[near]
+            level, codes = self.rows.codes[f][i], block.codes[near]
             if level < 0:
                 continue
-            related = own == level if block.known is None else block.known.among(own, np.array([level]))[:, 0]
+            related = (
+                codes == level if block.known is None else block.known.among(codes, np.array([level]))[:, 0]
+            )
             out += related * (block.z[near] @ fit.omega[f] @ self.rows.z[f][i])
         assert fit.residual is not None
         model = fit.residual.model

@@ -192,7 +192,7 @@ class Predictor:
         newdata: Any,
         complete: BoolArray,
     ) -> Array:
-        """Return the degrees of freedom of each row of a fit with a residual structure; `noise` is Var(ε) of all rows."""
+        """Return the degrees of freedom of each row with a residual structure; `noise` is Var(ε) of all rows."""
         errors = self._errors(method)
         gradient = errors.of_rows(target)[0]
         if noise is not None:

@@ -322,7 +322,6 @@ def test_parametric_bootstrap_must_vary_as_the_delta_method_says() -> None:
 
 REFUSED = {
     "picture": lambda fit: mf.plots.within_group_correlation(fit),
-    "degrees of freedom of predictions": lambda fit: fit.predict(interval="confidence", ddf="satterthwaite"),
     "Cholesky scale": lambda fit: fit.vcov_varpar(scale="cholesky"),
 }
 

@@ -20,15 +20,15 @@ CASES: dict[str, Any] = {
 
 
 def data() -> pd.DataFrame:
-    """Return 20 groups of 6 rows."""
+    """Return 16 groups of 5 rows."""
     rng = np.random.default_rng(4)
     frame = pd.DataFrame(
-        {"g": np.repeat(np.arange(20), 6), "t": np.tile(np.arange(6), 20), "x": rng.normal(size=120)}
+        {"g": np.repeat(np.arange(16), 5), "t": np.tile(np.arange(5), 16), "x": rng.normal(size=80)}
     )
     frame["arm"] = np.where(frame["t"] % 2 == 0, "a", "b")
-    C = np.linalg.cholesky(0.5 ** np.abs(np.subtract.outer(np.arange(6), np.arange(6))))
-    noise = (rng.normal(size=(20, 6)) @ C.T).ravel() * np.where(frame["arm"] == "b", 1.5, 1.0)
-    b = rng.normal(size=(20, 2)) * [1.0, 0.5]
+    C = np.linalg.cholesky(0.5 ** np.abs(np.subtract.outer(np.arange(5), np.arange(5))))
+    noise = (rng.normal(size=(16, 5)) @ C.T).ravel() * np.where(frame["arm"] == "b", 1.5, 1.0)
+    b = rng.normal(size=(16, 2)) * [1.0, 1.2]
     return frame.assign(y=1.0 + b[frame["g"], 0] + (0.5 + b[frame["g"], 1]) * frame["x"] + noise)
 
 
