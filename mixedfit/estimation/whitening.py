@@ -80,8 +80,8 @@ FAINT = 1e-3
 LOST = 1e-5
 """Newton decrement of θ that rounding may hide there."""
 
-NO_RISE = 1e-3
-"""Rise of the criterion up to which a smaller ratio fits as well."""
+NO_RISE = 0.1
+"""Rise of the criterion up to which another ratio fits as well; of a ratio that rows determine it is that of many."""
 
 NO_RESIDUAL = 1e-9
 """Share of the least-squares residual variance below which rounding decides on the criterion."""
@@ -232,14 +232,17 @@ class WhitenedSearch:
         )
 
     def vanishing(self, best: Minimum[WhitenedPoint]) -> list[str]:
-        """Return in words the ratios of VarIdent near 0 of which a tenth fits as well."""
+        """Return in words the ratios of VarIdent near 0 that the data do not tell from ten times as much, or from 0.
+
+        Rounding errors hide the criterion at smaller ratios.
+        """
         out = []
         for law, here in zip(self.model.variances, self.model.slices[1:], strict=True):
             if isinstance(law, VarIdentLaw):
                 for i, p in zip(range(here.start, here.stop), law.natural(best.x[here]), strict=True):
-                    x = best.x - np.log(10.0) * np.eye(best.x.size)[i]
+                    x = best.x + np.log(10.0) * np.eye(best.x.size)[i]
                     if p.value < FAINT and self(x).value <= best.point.value + NO_RISE:
-                        out.append(f"{p.name} goes to 0 (here {p.value:.1e}; a tenth of it fits as well)")
+                        out.append(f"{p.name} goes to 0 (here {p.value:.1e}; ten times as much fits as well)")
         return out
 
     def inner(self, design: Design, cross: CrossProducts, start: Array | None) -> Estimate:
