@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         FormulaError,
         GroupingWarning,
         IdentifiabilityWarning,
+        MemoryWarning,
         MissingRowsWarning,
         MixedfitError,
         ModelError,
@@ -49,7 +50,8 @@ if TYPE_CHECKING:
     from .reporting.compare_models import ModelComparison, compare_models
     from .reporting.html import report
     from .reporting.marginaleffects import for_marginaleffects
-    from .reporting.markup import to_html, to_latex, to_markdown
+    from .reporting.markup import to_docx, to_html, to_latex, to_markdown
+    from .reporting.model_table import ModelTable, table
 
 __all__ = [
     "BootstrapWarning",
@@ -65,11 +67,13 @@ __all__ = [
     "Known",
     "LinearMixedModel",
     "ManyFits",
+    "MemoryWarning",
     "MissingRowsWarning",
     "MixedResults",
     "MixedfitError",
     "ModelComparison",
     "ModelError",
+    "ModelTable",
     "Posterior",
     "PredictionWarning",
     "PriorWarning",
@@ -98,6 +102,8 @@ __all__ = [
     "residuals",
     "simulate_lmm",
     "site_recipe",
+    "table",
+    "to_docx",
     "to_html",
     "to_latex",
     "to_markdown",
@@ -118,11 +124,13 @@ _MODULES = {
     "Known": "covariance.known",
     "LinearMixedModel": "model.lmm",
     "ManyFits": "inference.many_responses",
+    "MemoryWarning": "core.errors",
     "MissingRowsWarning": "core.errors",
     "MixedResults": "model.results",
     "MixedfitError": "core.errors",
     "ModelComparison": "reporting.compare_models",
     "ModelError": "core.errors",
+    "ModelTable": "reporting.model_table",
     "Posterior": "bayes.posterior",
     "PredictionWarning": "core.errors",
     "PriorWarning": "core.errors",
@@ -150,6 +158,8 @@ _MODULES = {
     "residuals": "covariance.residual",
     "simulate_lmm": "inference.power.api",
     "site_recipe": "model.sites",
+    "table": "reporting.model_table",
+    "to_docx": "reporting.markup",
     "to_html": "reporting.markup",
     "to_latex": "reporting.markup",
     "to_markdown": "reporting.markup",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 
@@ -20,9 +23,25 @@ from .crossprod import (
     tail_rows,
     weight_rows,
 )
+from .memory import check_fit_memory
 from .sparse_products import SMALLEST, SparseGram
 
 __all__ = ["ProductSums"]
+
+SUMS = (
+    "width",
+    "gram",
+    "first_border",
+    "keys",
+    "values",
+    "indptr",
+    "indices",
+    "border",
+    "dense",
+    "pairs",
+    "sides",
+)
+"""Attributes of `ProductSums` that grow or change with the rows."""
 
 
 class ProductSums:
@@ -80,6 +99,14 @@ class ProductSums:
                 self._add_tail(codes, z, others, weight_rows(effect, weight), own)
         for a in range(self.gram.shape[1]):
             self.gram[:, :a, a] = self.gram[:, a, :a]
+
+    def state(self) -> dict[str, Any]:
+        """Return the sums, for a file."""
+        return {name: getattr(self, name) for name in SUMS}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the sums from a file."""
+        self.__dict__.update({name: state[name] for name in SUMS})
 
     def _extend(self, batch: Design) -> None:
         """Make room for pairs of levels that occur in a batch for the first time."""
@@ -240,6 +267,7 @@ class ProductSums:
             out[self.q :, self.q :] = self.border
             return out, None
         pattern = pattern_of(self.first(), self.tail)
+        check_fit_memory(self.first(), self.tail, self.width, pattern)
         if pattern is None:
             return np.block([[self.pairs.toarray(), self.sides], [self.sides.T, self.border]]), None
         return self.border.copy(), SparseGram.of(pattern, self.pairs, self.sides)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from mixedfit.design.absent import RowTotals
 from mixedfit.design.design import Design
 from mixedfit.design.recipe.cell_sums import CellSums
 from mixedfit.design.recipe.recipe import usable
-from mixedfit.design.stream.batches import BatchDesigns
+from mixedfit.design.stream.batches import BatchDesigns, Walked
+from mixedfit.design.stream.checkpoint import Checkpoint
 from mixedfit.design.stream.digest import row_digest
 from mixedfit.design.stream.reader import RowCounts
 
@@ -53,13 +55,41 @@ def summed_rows(made: BatchDesigns, report: Callable[[RowCounts], None] | None =
     design = made.design
     recipe = usable(design.recipe)
     sums, cells = Sums(design), cells_of(made)
-    for batch, frame in made.walk(report):
-        sums.add(batch)
-        cells.add(frame.columns, batch.weights)
+    if made.checkpoint is not None:
+        _add_with_checkpoint(made, made.checkpoint, sums, cells, report)
+    else:
+        for batch, frame in made.walk(report):
+            sums.add(batch)
+            cells.add(frame.columns, batch.weights)
     sums.settle()
     assert design.absent is not None
     design.absent.read = lambda: (batch for batch, _ in made.walk())
     return replace(design, recipe=replace(recipe, cells=cells.cells()))
+
+
+def _add_with_checkpoint(
+    made: BatchDesigns,
+    checkpoint: Checkpoint,
+    sums: Sums,
+    cells: CellSums,
+    report: Callable[[RowCounts], None] | None,
+) -> None:
+    """Add all rows of a source to sums, from the checkpoint's state on; remove the checkpoint at the end."""
+    stored, walked = checkpoint.stored, Walked()
+    if stored["parts"]:
+        sums.restore(stored["sums"])
+        cells.restore(stored["cells"])
+        walked.counts, walked.digest = RowCounts(**stored["counts"]), stored["digest"]
+    for number, reader in checkpoint.readers(stored["parts"], walked.digest):
+        for batch, frame in made.walk_part(reader, walked, report):
+            sums.add(batch)
+            cells.add(frame.columns, batch.weights)
+        if checkpoint.is_due():
+            own = {"sums": sums.state(), "cells": cells.state()}
+            rows = {"counts": asdict(walked.counts), "digest": walked.digest}
+            checkpoint.save({**stored, "parts": number + 1, **own, **rows})
+    made.check(walked)
+    checkpoint.remove()
 
 
 def cells_of(made: BatchDesigns) -> CellSums:
@@ -89,6 +119,24 @@ class Sums:
             self.sums.change(*changes)
         self.sums.add(batch, root, self.running.inverse_border(), self.running.effects)
         self.rows.add(batch)
+
+    def state(self) -> dict[str, Any]:
+        """Return the sums, for a file."""
+        running, rows = self.running, self.rows
+        return {
+            "running": [running.plain, running.own, running.count, running.border, running.effects],
+            "sums": self.sums.state(),
+            "rows": [rows.rows, rows.digest, rows.log_weights, rows.weights, rows.used, rows.partners],
+            "shared": self.shared,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the sums from a file."""
+        running, rows = self.running, self.rows
+        running.plain, running.own, running.count, running.border, running.effects = state["running"]
+        self.sums.restore(state["sums"])
+        rows.rows, rows.digest, rows.log_weights, rows.weights, rows.used, rows.partners = state["rows"]
+        self.shared = state["shared"]
 
     def settle(self) -> None:
         """Keep the sums of all rows in the design's `absent`, in the basis of all rows."""

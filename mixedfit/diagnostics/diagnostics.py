@@ -140,7 +140,7 @@ class Diagnostics(Hinted):
 
     @property
     def spread(self) -> pd.DataFrame:
-        """Spearman's correlation of |conditional studentized residual| with fitted values and each column of X.
+        """Spearman's correlation of absolute conditional studentized residuals with fitted values and each column of X.
 
         A correlation far from 0 indicates that the residual variance is not constant. The p-values assume independent
         rows.

@@ -20,6 +20,9 @@ __all__ = ["SMALL", "boundary_search"]
 SMALL = 1e-3
 """A column of λ̃ below this, in units where effects have unit root mean square, is set to exactly 0 on trial."""
 
+HIDDEN = 1e-14
+"""Share of its rounding error's scale from which a slope that λ̃ hides counts."""
+
 ZERO_RISE = 1e-7
 """Largest rise of the criterion at which an element of λ̃ set to 0 stays 0."""
 
@@ -173,8 +176,11 @@ def _escape(criterion: Criterion, optimum: Optimum) -> Array | None:
 
 
 def _escape_root(structure: BlockDiagonal, lam: Array, slope: Array, scale: float) -> Array | None:
-    """Return a root of λ̃λ̃ᵀ plus a small variance along the steepest missing direction, or None."""
-    steps = []
+    """Return a root of λ̃λ̃ᵀ plus a small variance along the steepest missing directions, or None.
+
+    The root is `_turned` where λ̃ hides a slope; it is None if there is neither.
+    """
+    steps, base = [], lam
     for part, _, e in structure.slices():
         own, block = lam[e, e], slope[e, e]
         if part.invariance == "linear":
@@ -182,6 +188,10 @@ def _escape_root(structure: BlockDiagonal, lam: Array, slope: Array, scale: floa
             null = left[:, values <= 1e-12 * max(float(values.max()), 1.0)]
             values, vectors = np.linalg.eigh(null.T @ block @ null)
             directions = (null @ vectors)[:, values < -scale]
+            turned = _turned(own, block)
+            if turned is not None:
+                base = base.copy()
+                base[e, e] = turned
         else:
             zero = (np.diag(own) == 0) & (np.diag(block) < -scale)
             directions = np.eye(part.k)[:, zero]
@@ -189,4 +199,20 @@ def _escape_root(structure: BlockDiagonal, lam: Array, slope: Array, scale: floa
             step = np.zeros(structure.k)
             step[e] = 0.05 * direction
             steps.append(step)
-    return np.column_stack([lam, *steps]) if steps else None
+    return np.column_stack([base, *steps]) if steps or base is not lam else None
+
+
+def _turned(lam: Array, slope: Array) -> Array | None:
+    """Return a root of a singular λ̃λ̃ᵀ in whose lower triangle its slope ∂d/∂λ̃ = 2 slope λ̃ is visible, or None.
+
+    The slope along elements above the diagonal, which are no parameters, vanishes with that along the others unless a
+    row of λ̃ is 0: with λ̃ = [0 0; 0 c] that along λ̃₁₂ is hidden, and λ̃ = [0 0; c 0] shows it.
+    """
+    along = slope @ lam
+    hidden = np.abs(np.triu(along, 1)).max(axis=1)
+    row = int(np.argmax(hidden))
+    if lam[row].any() or not hidden[row] > HIDDEN * np.abs(slope).max() * np.abs(lam).max():
+        return None
+    first = along[row] / np.linalg.norm(along[row])
+    others = np.linalg.svd(first[None])[2][1:]
+    return np.asarray(lam @ np.column_stack([first, *others]))

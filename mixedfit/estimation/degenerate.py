@@ -1,8 +1,8 @@
 """Small models whose residual variance goes to 0: refined by rows, and told from likelihoods without a bound.
 
 As σ → 0 at fixed variances of the effects, λ grows as 1/σ. If X and ZΛ together reproduce y, the criterion then changes
-by −2 (n − r) log(1/σ) with r = rank(ZΛ), or r = rank([X ZΛ]) under REML. Where r < n it has no minimum; where r = n it
-approaches a limit, and if that is lowest, the estimate of σ is 0.
+by −2 (n − r) log(1/σ) with r = rank(ZΛ), or r = rank([X ZΛ]) under REML. Where r < n it has no minimum, which
+`reproducing.py` finds out; where r = n it approaches a limit, and if that is lowest, the estimate of σ is 0.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice, pairwise, product
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.errors import EXACT_FIT, LOST_RESIDUAL, ModelError
-from mixedfit.covariance import BlockDiagonal
 from mixedfit.likelihood.by_rows import RowCriterion, RowEvaluation, Rows
 from mixedfit.likelihood.criterion import Criterion
 
 from .boundary import boundary_search
 from .optimize import Optimum, minimise
+from .reproducing import could_nearly_reproduce, could_reproduce, nearly_reproducing, reproducing_roots
 
-__all__ = ["Settled", "residual_share", "settled", "unbounded_by_design"]
+__all__ = ["Settled", "residual_share", "settled"]
 
 SMALL_SHARE = 1e-4
 """Share of the least-squares residual variance below which the residual variance is computed by rows."""
@@ -34,6 +34,9 @@ LOST_SHARE = 1e-13
 
 ZERO_SHARE = 1e-7
 """Share at which estimates stand for the limit σ → 0."""
+
+NEAR = 20.0
+"""Largest height of the criterion above the lowest optimum from which a direction is searched."""
 
 MOST_REFINED = 3
 """Largest number of optima with a small share that are refined."""
@@ -88,16 +91,22 @@ def settled(
         If there is no optimum with a residual variance that the data determine.
     """
     best, suspects = found[0], _suspects(criterion, found)
-    saturated = criterion.cross.p_total + _number_of_effects(criterion) >= criterion.cross.n
-    rows = rows_of_model() if suspects or saturated else None
+    many_effects, nearly = could_reproduce(criterion), could_nearly_reproduce(criterion, SMALL_SHARE)
+    rows = rows_of_model() if suspects or many_effects or nearly else None
     if rows is None:
         return Settled(best, None, "positive")
-    unbounded = saturated and unbounded_by_design(criterion, rows)
-    if not suspects:
-        return Settled(best, None, "unbounded" if unbounded else "positive")
+    unbounded = many_effects and reproducing_roots(criterion, rows) is not None
+    if unbounded:
+        local = _local(criterion, found, suspects, partial(minimise, criterion, tolerance=tolerance))
+        if local is not None:
+            return Settled(local, None, "unbounded")
     by_rows = RowCriterion(
         criterion.cross, criterion.structures, criterion.reml, criterion.sigma, canonical=True, rows=rows
     )
+    if nearly and not unbounded:
+        suspects += _in_near_directions(by_rows, float(best.point.value))
+    if not suspects:
+        return Settled(best, None, "positive")
     known = [] if best in suspects else [Settled(best, None, "positive")]
     for suspect in sorted(suspects, key=lambda o: by_rows(o.x).value):
         lowest = min(
@@ -126,9 +135,26 @@ def settled(
     return replace(lowest_of_all, residual="unbounded") if unbounded else lowest_of_all
 
 
-def _number_of_effects(criterion: Criterion) -> int:
-    levels, k = criterion.cross.first.gram.shape[:2]
-    return int(levels * k + criterion.cross.q_random)
+def _in_near_directions(criterion: RowCriterion, value: float) -> list[Optimum]:
+    """Return points to search from, in directions of the effects that nearly reproduce the response."""
+    near = nearly_reproducing(criterion, SMALL_SHARE)[:1]
+    return [Optimum(p.theta, p, np.inf, 0, False) for p in near if p.value < value + NEAR]
+
+
+def _local(
+    criterion: Criterion,
+    found: Sequence[Optimum],
+    suspects: Sequence[Optimum],
+    search: Callable[..., Optimum],
+) -> Optimum | None:
+    """Return the lowest optimum with a residual variance that cross-products determine, if there is one."""
+    sound = [o for o in found if o.reached and o not in suspects]
+    if not sound or sound[0] is found[0]:
+        return found[0] if sound else None
+    lowest = min(sound, key=lambda o: float(o.point.value))
+    polished = boundary_search(criterion, search, lowest.x, 500)
+    stays = polished.reached and residual_share(polished.point, criterion) >= SMALL_SHARE
+    return polished if stays else lowest
 
 
 def _suspects(criterion: Criterion, found: Sequence[Optimum]) -> list[Optimum]:
@@ -228,43 +254,3 @@ def _large_parts(criterion: Criterion, x: Array) -> Iterator[BoolArray]:
         for here, is_large in zip(criterion.slices, large, strict=True):
             moved[here] = is_large
         yield moved
-
-
-def unbounded_by_design(criterion: Criterion, rows: Rows) -> bool:
-    """Return whether the deviance has no minimum whatever the response is.
-
-    That is so if, for some Λ, X and ZΛ together have rank n and ZΛ alone has not.
-    """
-    n, p = rows.X.shape
-    if criterion.reml or criterion.sigma is not None:
-        return False
-    rng = np.random.default_rng(0)
-    for lams in islice(product(*(list(_ranks(s, rng)) for s in criterion.structures)), 64):
-        own = rows.effects(lams)
-        rank = _rank(own)
-        if rank < n and p + rank >= n and _rank(np.hstack([rows.X, own])) == n:
-            return True
-    return False
-
-
-def _rank(columns: Array) -> int:
-    norms = np.linalg.norm(columns, axis=0)
-    columns = columns[:, norms > 1e-12]
-    return int(np.linalg.matrix_rank(columns / norms[norms > 1e-12], tol=1e-9)) if columns.size else 0
-
-
-def _ranks(structure: BlockDiagonal, rng: np.random.Generator) -> Iterator[Array]:
-    """Yield generic roots of a structure, of every rank, for each subset of its independent effects."""
-    parts = []
-    for part, _, _ in structure.slices():
-        if part.invariance == "linear":
-            generic = rng.normal(size=(part.k, part.k))
-            parts.append([np.where(np.arange(part.k) < rank, generic, 0.0) for rank in range(part.k, -1, -1)])
-        else:
-            chosen = product((1.0, 0.0), repeat=part.k) if part.k <= 4 else [(1.0,) * part.k]
-            parts.append([np.diag(own) for own in chosen])
-    for combination in product(*parts):
-        root = np.zeros((structure.k, structure.k))
-        for (_, _, e), own in zip(structure.slices(), combination, strict=True):
-            root[e, e] = own
-        yield root

@@ -27,6 +27,7 @@ from mixedfit.core.errors import GroupingWarning, ModelError, PriorWarning, Samp
 from mixedfit.core.linalg import blas_threads, inverse
 from mixedfit.core.options import check_count, threads_of
 from mixedfit.core.seeds import seed_sequence
+from mixedfit.core.tasks import pool_of
 from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
 from mixedfit.design.design import Design
 
@@ -62,6 +63,7 @@ def gibbs(
     data: Any = None,
     progress: bool | None = None,
     keep_partial: bool = True,
+    executor: Any = None,
 ) -> Posterior:
     """Return draws from the posterior of a design's model; see `LinearMixedModel.gibbs`.
 
@@ -76,6 +78,7 @@ def gibbs(
     check_count("chains", chains, 1)
     check_count("thin", thin, 1)
     length = run_length(draws, ess, max_draws, max_seconds, chains)
+    pool = None if executor is None else pool_of(executor)
     workers = min(chains, threads_of(n_jobs))
     model = {"errors": errors, "random_effects": random_effects, "sigma": sigma, "data": data}
     error_model, others = place_error_model(design, priors, **model)
@@ -101,6 +104,7 @@ def gibbs(
         workers=workers,
         progress=progress,
         keep_partial=keep_partial,
+        pool=pool,
     )
     sampling = {"draws": outcome.kept, "tune": tune, "chains": chains, "thin": thin, "n_jobs": n_jobs}
     options = {"priors": _fixed_defaults(priors, placement, error_model), **sampling, **model}

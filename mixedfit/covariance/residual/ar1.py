@@ -28,7 +28,7 @@ __all__ = ["AR1"]
 
 @dataclass(frozen=True)
 class AR1(CorrelationStructure):
-    """First-order autoregression: cor(ε_s, ε_t) = φ^|s − t| for times in whole numbers.
+    """First-order autoregression: ``cor(ε_s, ε_t) = φ^|s − t|`` for times in whole numbers.
 
     Parameters
     ----------
