@@ -1,4 +1,4 @@
-"""Make the pictures of docs/pictures.md: ``python docs/pictures.py`` (needs the extra "plot").
+"""Make the pictures of the pages: ``python docs/pictures.py`` (needs the extra "plot"). The gallery has their code.
 
 Those of the data sets that ship are always made. Those of the NELS pupils are made if ../shared/data/nels.csv lies
 beside the project; the data are not part of it.
@@ -6,8 +6,9 @@ beside the project; the data are not part of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,96 +22,43 @@ HERE = Path(__file__).resolve().parent
 NELS = HERE.parents[1] / "shared" / "data" / "nels.csv"
 DPI = 100
 
+GALLERY = (HERE / "gallery.md").read_text(encoding="utf-8")
+BLOCKS = list(re.finditer(r"^```python( draws)?\n(.*?)^```$", GALLERY, re.DOTALL | re.MULTILINE))
+ROWS = list(re.finditer(r"^\| !\[[^]]*\]\(images/(\w+)\.png\) \| `([^`]+)` \|$", GALLERY, re.MULTILINE))
+
 
 @lru_cache
+def names_of(blocks: int) -> dict[str, Any]:
+    """Return what the first blocks of code of the gallery define."""
+    if blocks == 0:
+        return {}
+    scope = dict(names_of(blocks - 1))
+    exec(BLOCKS[blocks - 1][2], scope)
+    return scope
+
+
+def pictures_of_the_gallery(drawn: bool) -> dict[str, Callable[[], Any]]:
+    """Return the gallery's rows, as functions that draw them: those after a block of random draws, or the others."""
+    found: dict[str, Callable[[], Any]] = {}
+    for row in ROWS:
+        blocks = sum(block.start() < row.start() for block in BLOCKS)
+        if bool(BLOCKS[blocks - 1][1]) == drawn:
+            found[row[1]] = partial(_draw, row[2], blocks)
+    return found
+
+
+def _draw(code: str, blocks: int) -> Any:
+    return eval(code, names_of(blocks))
+
+
 def sleep() -> mf.MixedResults:
-    return mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+    """Return the gallery's fit of the reaction times."""
+    fit: mf.MixedResults = names_of(1)["sleep"]
+    return fit
 
 
-@lru_cache
-def sleep_profile() -> Any:
-    return sleep().profile()
-
-
-def penicillin() -> mf.MixedResults:
-    return mf.lmm("diameter ~ 1 + (1 | plate) + (1 | sample)", mf.load_dataset("Penicillin")).fit()
-
-
-def schools() -> mf.MixedResults:
-    return mf.lmm("mathscore ~ 1 + (1 | school)", mf.load_dataset("school_mathscore")).fit()
-
-
-@lru_cache
-def sleep_posterior() -> mf.Posterior:
-    return mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).gibbs(seed=1)
-
-
-def ovary() -> mf.MixedResults:
-    waves = "follicles ~ sin(2*np.pi*Time) + cos(2*np.pi*Time) + (1 | Mare)"
-    return mf.lmm(waves, mf.load_dataset("Ovary")).fit()
-
-
-def in_time() -> mf.MixedResults:
-    law = mf.residuals.Exponential("Days", "Subject", nugget=True)
-    return mf.lmm("Reaction ~ Days", mf.load_dataset("sleepstudy"), residual=law).fit()
-
-
-def oats() -> mf.MixedResults:
-    return mf.lmm("yield ~ C(nitro) * Variety + (1 | Block/Variety)", mf.load_dataset("Oats")).fit()
-
-
-def growth() -> mf.MixedResults:
-    return mf.lmm("distance ~ age * Sex + (age | Subject)", mf.load_dataset("Orthodont")).fit()
-
-
-def trial() -> mf.MixedResults:
-    return mf.lmm(
-        "distance ~ Sex * factor(age)",
-        mf.load_dataset("Orthodont"),
-        residual=mf.residuals.Unstructured("age", "Subject"),
-    ).fit()
-
-
-def seedlings_side_by_side() -> Any:
-    model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
-    cauchy = mf.priors.HalfCauchy(1)
-    posterior = model.gibbs({"fixed": mf.priors.Flat(), "Tray": cauchy, "sigma": cauchy}, draws=5000, seed=1)
-    return mf.compare(model.fit(), posterior).plot(columns=2)
-
-
-SHIPPED: dict[str, Callable[[], Any]] = {
-    "overview": lambda: sleep().plot(),
-    "caterpillar": lambda: sleep().plot.caterpillar(effect="Days"),
-    "shrinkage": lambda: sleep().plot.shrinkage(),
-    "shrinkage_by_size": lambda: schools().plot.shrinkage_by_size(),
-    "fitted_lines": lambda: sleep().plot.fitted_lines(),
-    "spaghetti": lambda: sleep().plot.spaghetti(),
-    "residuals_fitted": lambda: sleep().plot.residuals_fitted(),
-    "scale_location": lambda: sleep().plot.scale_location(),
-    "qq_residuals": lambda: sleep().plot.qq_residuals(),
-    "qq_random_effects": lambda: sleep().plot.qq_random_effects(),
-    "within_group": lambda: sleep().plot.within_group(),
-    "profile_zeta": lambda: plots.profile_zeta(sleep_profile()),
-    "profile_density": lambda: plots.profile_density(sleep_profile()),
-    "profile_pairs": lambda: plots.profile_pairs(sleep_profile(), [".sig01", ".sig02", ".sig03", ".sigma"]),
-    "bootstrap_density": lambda: plots.bootstrap_density(sleep().bootstrap(1000, seed=1)),
-    "influence": lambda: plots.influence(sleep().diagnostics.influence("Subject")),
-    "autocorrelation": lambda: ovary().plot.autocorrelation(),
-    "variogram": lambda: in_time().plot.variogram(),
-    "residual_correlation": lambda: trial().plot.residual_correlation(),
-    "means": lambda: oats().plot.means("nitro", by="Variety"),
-    "effect": lambda: growth().plot.effect("age", by="Sex"),
-    "slopes": lambda: growth().plot.slopes("Sex", "age"),
-    "forest": lambda: oats().plot.forest(),
-    "matrix_pattern": lambda: penicillin().plot.matrix_pattern(),
-}
-
-DRAWN: dict[str, Callable[[], Any]] = {
-    "predictive_responses": lambda: plots.predictive_responses(sleep_posterior().check(seed=1)),
-    "predictive_statistics": lambda: plots.predictive_statistics(sleep_posterior().check(seed=1)),
-    "fit_and_posterior": seedlings_side_by_side,
-    "effects_of_both": lambda: mf.compare(sleep(), sleep_posterior(), methods=[]).plot_effects(effect="Days"),
-}
+SHIPPED = pictures_of_the_gallery(drawn=False)
+DRAWN = pictures_of_the_gallery(drawn=True)
 """Pictures of random draws, which on another machine are other draws."""
 
 

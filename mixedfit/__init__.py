@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         FormulaError,
         GroupingWarning,
         IdentifiabilityWarning,
+        MemoryWarning,
         MissingRowsWarning,
         MixedfitError,
         ModelError,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from .inference.kenward_roger import KenwardRoger
     from .inference.many_responses import ManyFits
     from .inference.power.api import power, simulate_lmm
+    from .model.coverage import coverage
+    from .model.coverage_table import Coverage
     from .model.fit_and_posterior import Comparison, compare
     from .model.likelihood_ratio import anova, parametric_bootstrap_test
     from .model.lmm import LinearMixedModel, lmm
@@ -49,7 +52,8 @@ if TYPE_CHECKING:
     from .reporting.compare_models import ModelComparison, compare_models
     from .reporting.html import report
     from .reporting.marginaleffects import for_marginaleffects
-    from .reporting.markup import to_html, to_latex, to_markdown
+    from .reporting.markup import to_docx, to_html, to_latex, to_markdown
+    from .reporting.model_table import ModelTable, table
 
 __all__ = [
     "BootstrapWarning",
@@ -57,6 +61,7 @@ __all__ = [
     "Control",
     "Convergence",
     "ConvergenceWarning",
+    "Coverage",
     "DataError",
     "FormulaError",
     "GroupingWarning",
@@ -65,11 +70,13 @@ __all__ = [
     "Known",
     "LinearMixedModel",
     "ManyFits",
+    "MemoryWarning",
     "MissingRowsWarning",
     "MixedResults",
     "MixedfitError",
     "ModelComparison",
     "ModelError",
+    "ModelTable",
     "Posterior",
     "PredictionWarning",
     "PriorWarning",
@@ -82,6 +89,7 @@ __all__ = [
     "anova",
     "compare",
     "compare_models",
+    "coverage",
     "dataset_names",
     "distributions",
     "for_marginaleffects",
@@ -98,6 +106,8 @@ __all__ = [
     "residuals",
     "simulate_lmm",
     "site_recipe",
+    "table",
+    "to_docx",
     "to_html",
     "to_latex",
     "to_markdown",
@@ -110,6 +120,7 @@ _MODULES = {
     "Control": "estimation.estimate",
     "Convergence": "estimation.convergence",
     "ConvergenceWarning": "core.errors",
+    "Coverage": "model.coverage_table",
     "DataError": "core.errors",
     "FormulaError": "core.errors",
     "GroupingWarning": "core.errors",
@@ -118,11 +129,13 @@ _MODULES = {
     "Known": "covariance.known",
     "LinearMixedModel": "model.lmm",
     "ManyFits": "inference.many_responses",
+    "MemoryWarning": "core.errors",
     "MissingRowsWarning": "core.errors",
     "MixedResults": "model.results",
     "MixedfitError": "core.errors",
     "ModelComparison": "reporting.compare_models",
     "ModelError": "core.errors",
+    "ModelTable": "reporting.model_table",
     "Posterior": "bayes.posterior",
     "PredictionWarning": "core.errors",
     "PriorWarning": "core.errors",
@@ -135,6 +148,7 @@ _MODULES = {
     "anova": "model.likelihood_ratio",
     "compare": "model.fit_and_posterior",
     "compare_models": "reporting.compare_models",
+    "coverage": "model.coverage",
     "dataset_names": "core.datasets",
     "distributions": "bayes.distributions",
     "for_marginaleffects": "reporting.marginaleffects",
@@ -150,6 +164,8 @@ _MODULES = {
     "residuals": "covariance.residual",
     "simulate_lmm": "inference.power.api",
     "site_recipe": "model.sites",
+    "table": "reporting.model_table",
+    "to_docx": "reporting.markup",
     "to_html": "reporting.markup",
     "to_latex": "reporting.markup",
     "to_markdown": "reporting.markup",

@@ -75,6 +75,7 @@ def frame() -> pd.DataFrame:
             "x": rng.standard_normal(30),
             "g": np.repeat(list("abcdef"), 5),
             "h": np.tile(list("vwxyz"), 6),
+            "t": np.tile([0, 1, 2, 4, 5], 6),
         }
     )
 
@@ -101,7 +102,10 @@ class Simulator:
     """Draws parameters from their priors and data from the model; what is not normal with one σ comes as options."""
 
     def __init__(self, formula: str, priors: dict[str, Any], options: dict[str, Any], data: pd.DataFrame):
-        self.design = design = mf.lmm(formula, data, weights=options.get("weights")).design
+        self.design = design = mf.lmm(
+            formula, data, weights=options.get("weights"), residual=options.get("residual")
+        ).design
+        self.data, self.residual_priors = data, {k: p for k, p in priors.items() if k in ("phi", "ratio")}
         self.factors = [(block.name, block.k, block.z, block.codes, block.levels) for block in design.blocks]
         self.drawers = {name: covariance_drawer(priors[name], k) for name, k, *_ in self.factors}
         effects = options.get("random_effects", ds.Normal())
@@ -136,14 +140,39 @@ class Simulator:
                 truth[f"nu|{name}"] = nu
         nu = df_drawer(self.errors)(rng)
         weights = 1.0 if design.weights is None else design.weights
-        y += (
+        noise = (
             self._sigma(truth, rng)
             * rng.standard_normal(y.size)
             / np.sqrt(weights * mixing(self.errors, nu, y.size, rng))
         )
+        y += self.correlated(self._structure(truth, rng), noise) if design.residual is not None else noise
         if getattr(self.errors, "prior", None):
             truth["nu"] = nu
         return truth, y
+
+    def _structure(self, truth: dict[str, float], rng: np.random.Generator) -> np.ndarray:
+        """Return φ of an AR1 and the ratios of VarIdent."""
+        model = self.design.residual
+        values = []
+        for name in (p.name for p in model.natural(model.start)):
+            match self.residual_priors[name.split("(")[0]]:
+                case pr.Uniform(lower, upper):
+                    values.append(float(rng.uniform(lower, upper)))
+                case pr.Beta(a, b):
+                    values.append(float(2.0 * rng.beta(a, b) - 1.0))
+                case pr.LogNormal(median, log_sd):
+                    values.append(float(median * rng.lognormal(0.0, log_sd)))
+            truth[name] = values[-1]
+        return np.array(values)
+
+    def correlated(self, values: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Return independent residuals as those of AR1 in groups g at times t, times ratios by h."""
+        group, t = self.data["g"].to_numpy(), self.data["t"].to_numpy(float)
+        same = group[:, None] == group
+        C = np.where(same, values[0] ** np.abs(t[:, None] - t), 0.0)
+        s = np.concatenate([[1.0], values[1:]])
+        own = s[np.unique(self.data["h"], return_inverse=True)[1]] if s.size > 1 else np.ones(t.size)
+        return np.asarray(own * (np.linalg.cholesky(C) @ noise))
 
     def _sigma(self, truth: dict[str, float], rng: np.random.Generator) -> Any:
         """Return each row's residual scale."""
@@ -180,7 +209,7 @@ def ranks(
             n_jobs=1,
             seed=seed + i,
             data=data,
-            **options,
+            **{key: value for key, value in options.items() if key != "residual"},
         )
         rows.append({name: int(np.sum(drawn(posterior, name) < value)) for name, value in truth.items()})
     table = pd.DataFrame(rows)

@@ -15,8 +15,10 @@ from calibration import Simulator, drawn
 
 from mixedfit.bayes.draws import convergence
 from mixedfit.bayes.model.error_model import place_error_model
+from mixedfit.bayes.model.residual_structure import place_residual_priors
 from mixedfit.bayes.sampler.arrays import sampling_problem
 from mixedfit.bayes.sampler.chain import Chain, Plan
+from mixedfit.bayes.sampler.correlated_chain import CorrelatedChain, correlated_rows
 from mixedfit.bayes.sampler.gibbs import _placed, _posterior
 from mixedfit.bayes.sampler.weighted_chain import WeightedChain, weighted_rows
 from mixedfit.kernels.gibbs.weighted_sweep import refill
@@ -32,6 +34,7 @@ def frame() -> pd.DataFrame:
             "g": np.repeat(list("abcd"), 3),
             "h": np.tile(list("xyz"), 4),
             "w": rng.uniform(0.5, 2.0, 12),
+            "t": np.tile([0, 1, 3], 4),
         }
     )
 
@@ -47,14 +50,20 @@ def successive(
     simulator: Simulator, priors: dict[str, Any], options: dict[str, Any], sweeps: int, seed: int
 ) -> Any:
     """Return the posterior record of a chain of `sweeps` steps, each with data drawn anew from its state."""
-    rng, kwargs = np.random.default_rng(seed), {k: v for k, v in options.items() if k != "weights"}
+    rng, kwargs = (
+        np.random.default_rng(seed),
+        {k: v for k, v in options.items() if k not in ("weights", "residual")},
+    )
     defaults = {"errors": simulator.errors, "random_effects": simulator.effects, "sigma": "common"}
     shape, others = place_error_model(simulator.design, priors, **(defaults | kwargs), data=frame())
+    structure, others = place_residual_priors(simulator.design, shape, others)
     design, cross, placement = _placed(simulator.design, others)
     problem, order = sampling_problem(design, cross, placement)
     rows = weighted_rows(design, cross, shape, problem, order)
     plan = Plan(np.arange(sweeps), sweeps, 0, True)
     chain = Chain(problem, plan, rng) if shape.is_normal else WeightedChain(problem, plan, rng, rows)
+    if structure is not None:
+        chain = CorrelatedChain(problem, plan, rng, correlated_rows(design, cross, structure, problem, order))
     codes, z, tail_codes, tail_z, sizes, _, border, _ = rows.rows
     room, ones = tuple(np.zeros_like(a) for a in (z, tail_z, border)), np.ones(len(border))
     _, variance, effects, coefficients = chain.state
@@ -69,8 +78,12 @@ def successive(
             y += np.einsum("ia,ia->i", tail_z[:, at : at + k], own)
             at += k
         precisions = chain.scales[4] if isinstance(chain, WeightedChain) else ones
-        border[:, p] = y + np.sqrt(variance[0] / precisions) * rng.standard_normal(y.size)
-        if not isinstance(chain, WeightedChain):
+        noise = np.sqrt(variance[0] / precisions) * rng.standard_normal(y.size)
+        if isinstance(chain, CorrelatedChain):
+            noise = simulator.correlated(structure.natural(chain.x), noise)
+            chain.rows.columns[:, -1] = chain.raw[6][:, p] = y + noise
+        border[:, p] = y + noise
+        if not isinstance(chain, WeightedChain | CorrelatedChain):
             levels = np.ones(len(effects))
             refill(
                 rows.rows, ones, levels, problem.factors, room, problem.first, problem.gram, problem.blocks
@@ -78,7 +91,7 @@ def successive(
         assert chain.sweep(plan.places[i : i + 1]) == 1
     chain.done = sweeps
     settings = {"tune": 0, "thin": 1, "seconds": 0.0}
-    return _posterior(design, cross, placement, shape, order, [chain], sweeps, settings)
+    return _posterior(design, cross, placement, shape, order, [chain], sweeps, bool(settings), structure)
 
 
 def scores(

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "mixedfit"
 ORDER = [
     "core",
     "kernels",
+    "tasks",
     "formula",
     "covariance",
     "design",
@@ -30,7 +31,7 @@ ORDER = [
 ]
 """The packages of `mixedfit`, as in a textbook: each imports only from itself and from those before it."""
 
-TOP = {"__init__", "__main__", "cli"}
+TOP = {"__init__", "__main__", "cli", "sklearn"}
 """The only modules beside the packages; they may import from all."""
 
 CORE = {"numpy", "scipy", "pandas", "formulaic", "numba", "threadpoolctl"}

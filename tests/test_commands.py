@@ -101,6 +101,38 @@ def test_intervals_and_degrees_of_freedom_must_be_those_asked_for(capsys: pytest
     assert json.loads(out)["intervals"]["parameters"]["residual SD"]["lower"] is None
 
 
+def test_infinite_numbers_must_be_text_in_the_json_of_every_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Degrees of freedom of normal tests. Rival: null, which stands for a missing number."""
+    out = tmp_path / "means.json"
+    assert run(capsys, "emmeans", "cake", CAKE, "recipe", "--ddf", "normal", "--out", str(out))[0] == 0
+    assert {row["df"] for row in json.loads(out.read_text())["rows"]} == {"Infinity"}
+
+
+def test_held_sigma_must_be_that_of_python(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rival: σ is estimated, 25.6."""
+    fit = mf.lmm(SLEEP, mf.load_dataset("sleepstudy")).fit(sigma=40.0)
+    assert run(capsys, "fit", "sleepstudy", SLEEP, "--sigma", "40")[1] == f"{fit.summary()}\n"
+    table = fit.anova().table["statistic"].iloc[0]
+    assert f"{table:.2f}" in run(capsys, "anova", "sleepstudy", SLEEP, "--sigma", "40")[1]
+    _, out, _ = run(capsys, "predict", "sleepstudy", SLEEP, "--sigma", "40")
+    np.testing.assert_allclose(pd.read_csv(io.StringIO(out))["mean"], fit.predict())
+    assert "held at 40" in " ".join(run(capsys, "explain", "sleepstudy", SLEEP, "--sigma", "40")[1].split())
+
+
+def test_limits_of_predictions_must_have_the_level_and_degrees_of_freedom_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Rivals: 95%; normal quantiles."""
+    fit = mf.lmm(SLEEP, mf.load_dataset("sleepstudy")).fit()
+    options = ("--interval", "confidence", "--level", "0.8", "--ddf", "satterthwaite")
+    _, out, _ = run(capsys, "predict", "sleepstudy", SLEEP, *options)
+    expected = fit.predict(interval="confidence", level=0.8, ddf="satterthwaite")
+    found = pd.read_csv(io.StringIO(out))
+    np.testing.assert_allclose(found[["lower", "upper"]], expected[["lower", "upper"]], rtol=1e-8)
+
+
 def test_predictions_must_be_written_beside_new_rows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from mixedfit.core.lazy import lazy
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_one_of
 from mixedfit.core.tables import Table, text_table
+from mixedfit.estimation.residual_storage import unpack_structure
 from mixedfit.estimation.storage import read_design
 from mixedfit.estimation.tables import group_columns
 from mixedfit.inference.emmeans.averages import Weights
@@ -36,6 +37,7 @@ from .draws.predict import predict
 from .draws.queries import derived_draws, event_probability, mixing_of, stuck_warning
 from .draws.record import PosteriorDraws
 from .draws.row_density import row_log_density
+from .draws.structure_draws import StructureDraws
 from .draws.tables import hypothesis_table, interval_table, tidy_table
 
 __all__ = ["Posterior", "read_posterior"]
@@ -288,9 +290,12 @@ class Posterior(PosteriorDraws, NotebookTable):
             The variables of the formula except the response. Rows of a group in the fit have that group's effects.
             Rows of a new group have new draws of effects from N(0, Ω), or the t or Laplace distribution of the model,
             the same for all rows of one label; the printout names such labels. If σ differs by group, the column of
-            these groups is needed, and σ of a new group is drawn from the distribution of σ_g.
+            these groups is needed, and σ of a new group is drawn from the distribution of σ_g. With a residual
+            structure the columns of time and group are needed.
         kind : {"response", "mean"}
             Responses include a new residual for each row, ε ~ N(0, σ²/w) or the t or Laplace distribution of the model.
+            With a residual structure residuals are drawn given those of the fit's rows of the same group, and are
+            correlated with each other.
         weights : str, number or array, optional
             Weights w of the rows: a column, one number for each row, or one for all. Needed for responses if the fit
             has weights.
@@ -319,7 +324,8 @@ class Posterior(PosteriorDraws, NotebookTable):
         """Return log p(y_i | β, b, σ) of each draw and row of the fit, shape (chains, draws, n).
 
         Rows of weight 0 have no density and are left out, here and in `loo`, `check`, `replicate` and `to_arviz`. The
-        density is conditional on b, and that of the t or Laplace distribution if residuals have one.
+        density is conditional on b, and that of the t or Laplace distribution if residuals have one. With a residual
+        structure it is also conditional on all other rows, as leave-one-out needs it: log p(y_i | y_−i, β, b, σ, φ).
         """
         self.require_effects()
         return row_log_density(on_counted_rows(self))
@@ -583,7 +589,12 @@ class Posterior(PosteriorDraws, NotebookTable):
 
 def read_posterior(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Posterior:
     """Return the posterior that `Posterior.save` wrote; it cannot be sampled again."""
-    design = read_design(header, arrays)
+    design, structure = read_design(header, arrays), None
+    if "residual" in header:
+        model = unpack_structure(header["residual"], arrays, design)
+        design = replace(design, residual=model)
+        names = tuple(p.name for p in model.natural(model.start))
+        structure = StructureDraws(names, arrays["structure_x"], arrays["structure_values"])
     return Posterior(
         design=design,
         kept=arrays["kept"],
@@ -600,4 +611,5 @@ def read_posterior(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Post
         given=tuple(header["given"]),
         ess=header.get("ess"),
         limit=header.get("limit", ""),
+        structure=structure,
     )

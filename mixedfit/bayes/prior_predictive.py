@@ -22,7 +22,9 @@ from mixedfit.design.design import Design
 
 from .distributions import Normal, StudentT
 from .draws.scale_draws import ScaleDraws, group_sigmas, new_effects
+from .draws.structure_draws import StructureDraws
 from .model.error_model import ErrorModel, place_error_model
+from .model.residual_structure import ResidualPriors, place_residual_priors
 from .posterior import Posterior
 from .priors import (
     Exponential,
@@ -113,6 +115,7 @@ def prior_predictive(
     begun, rng = perf_counter(), generator(seed)
     model = {"errors": errors, "random_effects": random_effects, "sigma": sigma, "data": data}
     error_model, others = place_error_model(design, priors, **model)
+    structure, others = place_residual_priors(design, error_model, others)
     with blas_threads(1):
         cross = cross_products(design)
     placement = place_priors(design, cross, others)
@@ -128,7 +131,13 @@ def prior_predictive(
     return PriorPredictive(
         design=design,
         kept=cross.fixed.kept,
-        priors=Statements((*placement.statements, *error_model.statements(placement.sigma))),
+        priors=Statements(
+            (
+                *placement.statements,
+                *error_model.statements(placement.sigma),
+                *(structure.statements if structure else ()),
+            )
+        ),
         beta=beta[None],
         sigma=residual_sd,
         omega=omegas,
@@ -137,7 +146,14 @@ def prior_predictive(
         thin=1,
         seconds=perf_counter() - begun,
         scales=scales,
+        structure=None if structure is None else _structure_draws(structure, draws, rng),
     )
+
+
+def _structure_draws(structure: ResidualPriors, draws: int, rng: np.random.Generator) -> StructureDraws:
+    """Return draws of the parameters of a residual structure."""
+    x = structure.draw(draws, rng)[None]
+    return StructureDraws(structure.names, x, structure.natural(x))
 
 
 def _residual_sd(prior: Prior, scales: ScaleDraws | None, draws: int, rng: np.random.Generator) -> Array:

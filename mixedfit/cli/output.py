@@ -146,9 +146,11 @@ def table(table: pd.DataFrame, facts: dict[str, Any], text: str, how: str) -> st
 
 
 def _number(value: Any) -> Any:
-    """Return a value as JSON has it; what is not finite becomes null."""
+    """Return a value as JSON has it: null for NaN, the text "Infinity" or "-Infinity" for infinite numbers."""
     if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
+        if np.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        return None if np.isnan(value) else float(value)
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "FormulaError",
     "GroupingWarning",
     "IdentifiabilityWarning",
+    "MemoryWarning",
     "MissingRowsWarning",
     "MixedfitError",
     "ModelError",
@@ -109,6 +110,10 @@ class GroupingWarning(UserWarning):
 
 class IdentifiabilityWarning(UserWarning):
     """There are so many random effects that their variance is confounded with the residual variance."""
+
+
+class MemoryWarning(UserWarning):
+    """A fit needs more memory than is free."""
 
 
 class MissingRowsWarning(UserWarning):

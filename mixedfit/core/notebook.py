@@ -41,10 +41,21 @@ def html_table(table: Table, caption: str) -> str:
     lines = ["<table>"]
     if caption:
         lines.append(f'<caption style="text-align:left;white-space:nowrap">{html.escape(caption)}</caption>')
-    lines += [f"<thead><tr>{''.join(heads)}</tr></thead>", "<tbody>"]
+    lines += [f"<thead>{_spans(table)}<tr>{''.join(heads)}</tr></thead>", "<tbody>"]
     lines += [f"<tr>{line(row)}</tr>" for row in table.rows]
     lines += ["</tbody>", "</table>"]
     return "\n".join([*lines, *(f"<p>{html.escape(note)}</p>" for note in table.notes)])
+
+
+def _spans(table: Table) -> str:
+    """Return the row above the heads."""
+    cells = [
+        f'<th scope="colgroup" colspan="{columns}" style="text-align:center">{html.escape(text)}</th>'
+        if text
+        else f'<td colspan="{columns}"></td>'
+        for text, columns in table.spans
+    ]
+    return f"<tr>{''.join(cells)}</tr>" if cells else ""
 
 
 class NotebookTable(Hinted):

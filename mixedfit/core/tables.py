@@ -28,6 +28,8 @@ class Table:
     left : int
         Number of leading columns with labels.
     notes : tuple of str
+    spans : tuple of (str, int)
+        A row above the heads: texts, each over a number of columns; together they are over all columns. Empty: no row.
     """
 
     caption: str
@@ -35,6 +37,13 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     left: int = 1
     notes: tuple[str, ...] = ()
+    spans: tuple[tuple[str, int], ...] = ()
+
+    def one_line_heads(self) -> tuple[str, ...]:
+        """Return the heads, each after the text that stands above it."""
+        above = [text for text, columns in self.spans for _ in range(columns)]
+        pairs = zip(above or [""] * len(self.heads), self.heads, strict=True)
+        return tuple(f"{text}: {head}" if text and head else text or head for text, head in pairs)
 
 
 def text_table(caption: str, cells: pd.DataFrame, notes: Sequence[str] = ()) -> Table:

@@ -26,6 +26,7 @@ from mixedfit.kernels.accumulate import (
 
 from .basis import FixedBasis, effect_basis, fixed_basis, row_chunks
 from .level_span import LevelSpan
+from .memory import check_fit_memory
 from .related_pattern import check_dense, is_sparse, related_pattern
 from .ridges import unidentified_elements
 from .sparse_products import SparseGram, SparsePattern, sparse_pattern
@@ -203,6 +204,7 @@ def cross_products(design: Design) -> CrossProducts:
     basis = tuple(effect_basis(design, block, fixed, root_weights) for block in design.blocks)
     first_block, tail, first, pattern = _layout(design, fixed)
     width = fixed.kept.size + 1
+    check_fit_memory(first, tail, width, pattern)
     q = tail[-1].stop if tail else 0
     sparse = None if pattern is None else SparseGram.zeros(pattern, q, width)
     gram = paged_zeros((width, width) if sparse else (q + width, q + width))

@@ -22,7 +22,7 @@ from mixedfit.design.recipe.recipe import usable
 from .running_basis import ColumnPlaces
 from .summed import SummedRows
 
-__all__ = ["merged"]
+__all__ = ["merged", "united_cells"]
 
 
 def merged(parts: Sequence[SummedRows]) -> SummedRows:
@@ -266,7 +266,7 @@ def _united_recipe(recipes: Sequence[Recipe], rows: Sequence[int], blocks: Seque
             name: _united_variable([recipe.variables[name] for recipe in recipes], rows)
             for name in first.variables
         },
-        cells=_united_cells([recipe.cells for recipe in recipes]),
+        cells=united_cells([recipe.cells for recipe in recipes]),
     )
 
 
@@ -281,7 +281,7 @@ def _united_variable(parts: Sequence[Variable], rows: Sequence[int]) -> Variable
     return replace(first, mean=mean, low=low, high=high, two_valued=two)
 
 
-def _united_cells(parts: Sequence[Cells | None]) -> Cells | None:
+def united_cells(parts: Sequence[Cells | None]) -> Cells | None:
     """Return the cells of all parts; None if their factors have different values."""
     first = parts[0]
     if first is None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 
@@ -20,9 +24,25 @@ from .crossprod import (
     tail_rows,
     weight_rows,
 )
+from .memory import check_fit_memory
 from .sparse_products import SMALLEST, SparseGram
 
 __all__ = ["ProductSums"]
+
+SUMS = (
+    "width",
+    "gram",
+    "first_border",
+    "keys",
+    "values",
+    "indptr",
+    "indices",
+    "border",
+    "dense",
+    "pairs",
+    "sides",
+)
+"""Attributes of `ProductSums` that grow or change with the rows."""
 
 
 class ProductSums:
@@ -80,6 +100,14 @@ class ProductSums:
                 self._add_tail(codes, z, others, weight_rows(effect, weight), own)
         for a in range(self.gram.shape[1]):
             self.gram[:, :a, a] = self.gram[:, a, :a]
+
+    def state(self) -> dict[str, Any]:
+        """Return the sums, for a file."""
+        return {name: getattr(self, name) for name in SUMS}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the sums from a file."""
+        self.__dict__.update({name: state[name] for name in SUMS})
 
     def _extend(self, batch: Design) -> None:
         """Make room for pairs of levels that occur in a batch for the first time."""
@@ -140,6 +168,26 @@ class ProductSums:
             self.pairs = change.T @ self.pairs @ change
             self.sides = (change.T @ self.sides) @ border
         self.width = border.shape[1]
+
+    def changed(self, border: Array, effects: tuple[Array, ...]) -> ProductSums:
+        """Return the sums in another basis; see `change`."""
+        out = copy.copy(self)
+        out.change(border, effects)
+        return out
+
+    def plus(self, other: ProductSums) -> ProductSums:
+        """Return the sums of both, which are in one basis and symmetric; neither is changed."""
+        out = copy.copy(self)
+        for name in ("gram", "first_border", "border", "dense", "pairs", "sides"):
+            setattr(out, name, getattr(self, name) + getattr(other, name))
+        out.keys = np.union1d(self.keys, other.keys)
+        out.values = np.zeros((out.keys.size, self.values.shape[1]))
+        for own in (self, other):
+            out.values[np.searchsorted(out.keys, own.keys)] += own.values
+        counts = np.bincount(out.keys // max(self.q, 1), minlength=self.levels)
+        out.indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        out.indices = out.keys % max(self.q, 1)
+        return out
 
     def _change_cells(self, effects: tuple[Array, ...]) -> None:
         for b in self.tail:
@@ -240,6 +288,7 @@ class ProductSums:
             out[self.q :, self.q :] = self.border
             return out, None
         pattern = pattern_of(self.first(), self.tail)
+        check_fit_memory(self.first(), self.tail, self.width, pattern)
         if pattern is None:
             return np.block([[self.pairs.toarray(), self.sides], [self.sides.T, self.border]]), None
         return self.border.copy(), SparseGram.of(pattern, self.pairs, self.sides)

@@ -137,7 +137,7 @@ def _unidentified(blocks: Sequence[RandomBlock], parts: Sequence[Array]) -> list
     norms = np.sqrt(np.diag(gram))
     if not norms.all():
         return out  # the variance of a column of zeros is reported elsewhere
-    if np.linalg.eigvalsh(gram / np.outer(norms, norms))[0] > CLEAR:
+    if _smallest_eigenvalue(gram / np.outer(norms, norms)) > CLEAR:
         return out
     _, values, vectors = np.linalg.svd(triangle(columns / norms))
     rank = int(np.sum(values > DEPENDENT * values[0]))
@@ -160,6 +160,12 @@ def _unidentified(blocks: Sequence[RandomBlock], parts: Sequence[Array]) -> list
         if np.abs(along).max(initial=0.0) > 1e-6:
             out[b][here, here] |= moved
     return out
+
+
+def _smallest_eigenvalue(correlations: Array) -> float:
+    if len(correlations) == 2:
+        return 1.0 - abs(float(correlations[0, 1]))
+    return float(np.linalg.eigvalsh(correlations)[0])
 
 
 def _changes(part: CovarianceStructure) -> Iterator[Array]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +13,11 @@ from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.linalg import inverse
 from mixedfit.design.absent import RowTotals
 from mixedfit.design.design import Design
+from mixedfit.design.recipe import Cells
 from mixedfit.design.recipe.cell_sums import CellSums
 from mixedfit.design.recipe.recipe import usable
-from mixedfit.design.stream.batches import BatchDesigns
+from mixedfit.design.stream.batches import BatchDesigns, Walked
+from mixedfit.design.stream.checkpoint import Checkpoint
 from mixedfit.design.stream.digest import row_digest
 from mixedfit.design.stream.reader import RowCounts
 
@@ -30,6 +34,7 @@ __all__ = [
     "final_border",
     "final_effects",
     "products_from",
+    "settled_sums",
     "summed_rows",
 ]
 
@@ -51,15 +56,48 @@ def summed_rows(made: BatchDesigns, report: Callable[[RowCounts], None] | None =
         If there are not more rows than fixed effects, or the fixed effects reproduce the response exactly.
     """
     design = made.design
-    recipe = usable(design.recipe)
     sums, cells = Sums(design), cells_of(made)
-    for batch, frame in made.walk(report):
-        sums.add(batch)
-        cells.add(frame.columns, batch.weights)
+    if made.checkpoint is not None:
+        _add_with_checkpoint(made, made.checkpoint, sums, cells, report)
+    else:
+        for batch, frame in made.walk(report):
+            sums.add(batch)
+            cells.add(frame.columns, batch.weights)
+    return settled_sums(made, sums, cells.cells())
+
+
+def settled_sums(made: BatchDesigns, sums: Sums, cells: Cells | None) -> Design:
+    """Return the design of a source with the cross-products that sums over all of its rows give."""
+    design = made.design
     sums.settle()
     assert design.absent is not None
     design.absent.read = lambda: (batch for batch, _ in made.walk())
-    return replace(design, recipe=replace(recipe, cells=cells.cells()))
+    return replace(design, recipe=replace(usable(design.recipe), cells=cells))
+
+
+def _add_with_checkpoint(
+    made: BatchDesigns,
+    checkpoint: Checkpoint,
+    sums: Sums,
+    cells: CellSums,
+    report: Callable[[RowCounts], None] | None,
+) -> None:
+    """Add all rows of a source to sums, from the checkpoint's state on; remove the checkpoint at the end."""
+    stored, walked = checkpoint.stored, Walked()
+    if stored["parts"]:
+        sums.restore(stored["sums"])
+        cells.restore(stored["cells"])
+        walked.counts, walked.digest = RowCounts(**stored["counts"]), stored["digest"]
+    for number, reader in checkpoint.readers(stored["parts"], walked.digest):
+        for batch, frame in made.walk_part(reader, walked, report):
+            sums.add(batch)
+            cells.add(frame.columns, batch.weights)
+        if checkpoint.is_due():
+            own = {"sums": sums.state(), "cells": cells.state()}
+            rows = {"counts": asdict(walked.counts), "digest": walked.digest}
+            checkpoint.save({**stored, "parts": number + 1, **own, **rows})
+    made.check(walked)
+    checkpoint.remove()
 
 
 def cells_of(made: BatchDesigns) -> CellSums:
@@ -89,6 +127,35 @@ class Sums:
             self.sums.change(*changes)
         self.sums.add(batch, root, self.running.inverse_border(), self.running.effects)
         self.rows.add(batch)
+
+    def plus(self, other: Sums) -> Sums:
+        """Return the sums over the rows of both, of one design, in the basis of all of them; neither is changed."""
+        out, running = Sums(self.design), self.running.joined(other.running)
+        out.running, out.shared = running, self.shared
+        inverse_border = running.inverse_border()
+        one, two = (
+            own.sums.changed(*own.running.changes(inverse_border, running.effects)) for own in (self, other)
+        )
+        out.sums, out.rows = one.plus(two), self.rows.plus(other.rows)
+        return out
+
+    def state(self) -> dict[str, Any]:
+        """Return the sums, for a file."""
+        running, rows = self.running, self.rows
+        return {
+            "running": [running.plain, running.own, running.count, running.border, running.effects],
+            "sums": self.sums.state(),
+            "rows": [rows.rows, rows.digest, rows.log_weights, rows.weights, rows.used, rows.partners],
+            "shared": self.shared,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the sums from a file."""
+        running, rows = self.running, self.rows
+        running.plain, running.own, running.count, running.border, running.effects = state["running"]
+        self.sums.restore(state["sums"])
+        rows.rows, rows.digest, rows.log_weights, rows.weights, rows.used, rows.partners = state["rows"]
+        self.shared = state["shared"]
 
     def settle(self) -> None:
         """Keep the sums of all rows in the design's `absent`, in the basis of all rows."""
@@ -192,6 +259,20 @@ class RowSums:
             inverses + float(np.sum(1.0 / w)),
         )
 
+    def plus(self, other: RowSums) -> RowSums:
+        """Return the sums over the rows of both; neither is changed."""
+        out = copy.copy(self)
+        out.rows = self.rows + other.rows
+        out.digest = (self.digest + other.digest) % 2**64
+        out.log_weights = self.log_weights + other.log_weights
+        known = [own for own in (self.weights, other.weights) if own is not None]
+        if known:
+            low, high, total, inverses = zip(*known, strict=True)
+            out.weights = min(low), max(high), sum(total), sum(inverses)
+        out.used = [one | two for one, two in zip(self.used, other.used, strict=True)]
+        out.partners = {key: _joined(own, other.partners[key]) for key, own in self.partners.items()}
+        return out
+
     def totals(self, running: RunningBasis) -> RowTotals:
         """Return the sums over all rows."""
         levels = tuple(int(used.sum()) for used in self.used)
@@ -210,6 +291,13 @@ class RowSums:
             same,
             self.digest,
         )
+
+
+def _joined(one: IntArray | None, other: IntArray | None) -> IntArray | None:
+    """Return the level of another factor that occurs with each level in either; None if some have several."""
+    if one is None or other is None or bool(np.any((one >= 0) & (other >= 0) & (one != other))):
+        return None
+    return np.where(one >= 0, one, other)
 
 
 def _extended(partners: IntArray, codes: IntArray, others: IntArray) -> bool:

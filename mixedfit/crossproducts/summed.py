@@ -18,6 +18,7 @@ from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import ModelError
 from mixedfit.design.absent import AbsentRows, RowTotals
 from mixedfit.design.design import Design
+from mixedfit.design.recipe import Cells
 from mixedfit.design.recipe.recipe import usable
 from mixedfit.design.stream.batches import BatchDesigns
 from mixedfit.design.stream.build import blocks_without_rows
@@ -31,7 +32,9 @@ from .streamed import Sums, cells_of, final_border, final_effects, products_from
 
 __all__ = [
     "SummedRows",
+    "design_with_sums",
     "products_of",
+    "recorded",
     "refuse_parts",
     "settled_design",
     "sum_rows",
@@ -112,6 +115,12 @@ def refuse_parts(design: Design) -> None:
         raise ModelError(
             f"{design.residual.structure}: a model with a residual structure has no cross-products without its rows."
         )
+    related = next((block.name for block in design.blocks if block.known is not None), None)
+    if related is not None:
+        raise ModelError(
+            f"{related!r} has known relationships between its levels, and cross-products without rows lack them. "
+            "Keep the rows: fit to one frame, and save the fit with them."
+        )
     response, specs = design.formula.response, None if design.recipe is None else design.recipe.specs
     if specs and "y" in specs and any(call in response for call in specs["y"].transform_state):
         raise ModelError(
@@ -145,10 +154,10 @@ def sum_rows(design: Design) -> SummedRows:
     sums = Sums(design)
     for batch in batches:
         sums.add(batch)
-    return _record(sums)
+    return recorded(sums)
 
 
-def _record(total: Sums) -> SummedRows:
+def recorded(total: Sums) -> SummedRows:
     """Return the sums, in the basis in use."""
     design, running, rows = total.design, total.running, total.rows
     pairs, sides = total.sums.all_pairs(design)
@@ -183,9 +192,13 @@ def summed_part(made: BatchDesigns, report: Callable[[RowCounts], None] | None =
     for batch, frame in made.walk(report):
         sums.add(batch)
         cells.add(frame.columns, batch.weights)
-    recipe = replace(usable(made.design.recipe), cells=cells.cells())
+    return design_with_sums(made, recorded(sums), cells.cells())
+
+
+def design_with_sums(made: BatchDesigns, summed: SummedRows, cells: Cells | None) -> Design:
+    """Return the design of a source with the sums of its rows, which it can read again."""
+    recipe = replace(usable(made.design.recipe), cells=cells)
     design = replace(made.design, recipe=recipe)
-    summed = _record(sums)
     absent = design.absent
     assert absent is not None
     absent.summed = replace(summed, design=replace(summed.design, recipe=recipe))

@@ -74,7 +74,7 @@ def as_frame(data: Any, columns: Iterable[str]) -> pd.DataFrame:
 
 
 def _check_names(wanted: Iterable[str], present: Iterable[Any], index: Any = None) -> None:
-    known = set(present)
+    known = present if isinstance(present, pd.Index) else set(present)
     for name in wanted:
         if name not in known:
             names = [str(other) for other in present]

@@ -140,7 +140,7 @@ class Diagnostics(Hinted):
 
     @property
     def spread(self) -> pd.DataFrame:
-        """Spearman's correlation of |conditional studentized residual| with fitted values and each column of X.
+        """Spearman's correlation of absolute conditional studentized residuals with fitted values and each column of X.
 
         A correlation far from 0 indicates that the residual variance is not constant. The p-values assume independent
         rows.
@@ -155,6 +155,11 @@ class Diagnostics(Hinted):
         r_l is the mean product of pairs of rows at lag l over the mean square of all residuals. Lags count whole times
         and visits where the residual structure has them, and rows otherwise. Groups are those of the structure; without
         one, the levels of the grouping factor with most levels. nlme's `ACF`; Pinheiro & Bates (2000), section 5.3.
+
+        Residuals are conditional, y − Xβ̂ − Zb̂, here and in nlme (``resType="normalized"`` and ``"pearson"``), whose
+        values are the same for data sorted by the levels of the groups. For data in another order `residuals.lme` of
+        nlme 3.1 takes rows in that order with the sizes of the groups in the order of the levels, so that normalized
+        residuals next to the ends of groups, and the autocorrelations, differ. nlme counts lags in rows, not times.
 
         Parameters
         ----------

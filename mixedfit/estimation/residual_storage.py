@@ -15,6 +15,7 @@ from mixedfit.core.json_index import pack_index, pack_labels, unpack_index
 from mixedfit.covariance import residual as structures
 from mixedfit.covariance.known import Known
 from mixedfit.covariance.residual import Product, ResidualStructure
+from mixedfit.covariance.residual.model import ResidualModel
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
 from mixedfit.design.model_frame import ModelFrame
@@ -23,15 +24,20 @@ from mixedfit.design.residual_ties import tied_parameters
 
 from .whitening import Whitened, raw_design, whitened_rows
 
-__all__ = ["pack_residual", "unpack_residual"]
+__all__ = ["pack_residual", "pack_structure", "unpack_residual", "unpack_structure"]
 
 
 def pack_residual(residual: Whitened | None) -> tuple[dict[str, Any] | None, dict[str, Array]]:
     """Return the JSON values and the arrays of a residual structure; None and no arrays without one."""
     if residual is None:
         return None, {}
-    model = residual.model
-    arrays: dict[str, Array] = {"residual_x": residual.x}
+    header, arrays = pack_structure(residual.model)
+    return header, {"residual_x": residual.x, **arrays}
+
+
+def pack_structure(model: ResidualModel) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Return the JSON values and the arrays of a residual structure without its parameters."""
+    arrays: dict[str, Array] = {}
     columns: dict[str, Any] = {}
     for number, name in enumerate(model.columns):
         column = model.columns[name]
@@ -93,6 +99,16 @@ def unpack_residual(
     stored: Mapping[str, Any], arrays: Mapping[str, Any], design: Design
 ) -> tuple[Design, Whitened, CrossProducts]:
     """Return the design with its residual structure, the residual part of the fit, and the whitened cross-products."""
+    model = unpack_structure(stored, arrays, design)
+    design = replace(design, residual=model)
+    log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
+    x = arrays["residual_x"]
+    white, cross = whitened_rows(raw_design(design), model.root(x), log_weights)
+    return design, Whitened(x, model, white), cross
+
+
+def unpack_structure(stored: Mapping[str, Any], arrays: Mapping[str, Any], design: Design) -> ResidualModel:
+    """Return a residual structure on the rows of a design."""
     columns: dict[str, pd.Series[Any]] = {}
     for number, (name, levels) in enumerate(stored["columns"].items()):
         values = arrays[f"residual{number}"]
@@ -103,9 +119,4 @@ def unpack_residual(
     model = bind_residual(_structure(stored), frame, groupings, design.n)
     if "residual_fitted" in arrays:
         model = with_fitted(model, arrays["residual_fitted"])
-    model = replace(model, tied=tied_parameters(model, design.blocks, design.weights, design.n))
-    design = replace(design, residual=model)
-    log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
-    x = arrays["residual_x"]
-    white, cross = whitened_rows(raw_design(design), model.root(x), log_weights)
-    return design, Whitened(x, model, white), cross
+    return replace(model, tied=tied_parameters(model, design.blocks, design.weights, design.n))

@@ -16,6 +16,7 @@ from scipy import sparse
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import DataError, ModelError
 from mixedfit.core.json_index import pack_labels, unpack_index
+from mixedfit.core.whole_file import whole_file
 from mixedfit.covariance import (
     STRUCTURES,
     BlockDiagonal,
@@ -81,14 +82,14 @@ def write(fit: Fit, path: str | Path, *, rows: bool = True) -> None:
 
 
 def write_file(path: str | Path, header: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-    """Write a JSON header and arrays to a file."""
+    """Write a JSON header and arrays to a file; a file that was there stays until the new one is complete."""
     text = np.frombuffer(json.dumps({"format": FORMAT, **header}).encode(), dtype=np.uint8)
     arrays = {**arrays, "header": text}
     objects = [name for name, array in arrays.items() if np.asarray(array).dtype.hasobject]
     if objects:  # numpy would pickle them
         raise DataError(f"cannot write {str(path)!r}: {objects[0]!r} holds Python objects, expected numbers.")
     try:
-        with open(path, "wb") as file:
+        with whole_file(path) as file:
             np.savez_compressed(file, **arrays)
     except (OSError, TypeError) as error:
         raise DataError(f"cannot write {str(path)!r}: {error}") from None

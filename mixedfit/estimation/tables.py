@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ __all__ = [
     "effect_places",
     "group_coefficients",
     "group_columns",
+    "label_of",
     "levels_table",
     "mode_covariances",
     "normalised_residuals",
@@ -44,27 +45,36 @@ def response_name(fit: Fit) -> str:
     return fit.formula.split("~", 1)[0].strip()
 
 
-def readable_names(fit: Fit) -> list[str]:
+def readable_names(fit: Fit, labels: Mapping[str, str] | None = None) -> list[str]:
     """Return names of the fixed effects for pictures and sentences: ``recipe B × temp`` for ``recipeB:temp``.
 
     A blank stands between a factor and its level, × between the parts of an interaction, and quotes are left out.
+    `labels` has texts in place of coefficients, parts of interactions, and variables.
     """
-    recipe, names = fit.design.recipe, [str(name) for name in fit.coefficient_names]
-    out = [_in_words(factors_of(name), []) for name in names]
+    recipe, names, own = fit.design.recipe, [str(name) for name in fit.coefficient_names], labels or {}
+    out = [_in_words(factors_of(name), [], own) for name in names]
     for term in () if recipe is None or recipe.refusal else recipe.terms:
         for column in term.columns:
-            out[column] = _in_words(factors_of(names[column]), factors_of(term.name))
-    return out
+            out[column] = _in_words(factors_of(names[column]), factors_of(term.name), own)
+    return [own.get(name, words) for name, words in zip(names, out, strict=True)]
 
 
-def _in_words(parts: Sequence[str], factors: Sequence[str]) -> str:
+def _in_words(parts: Sequence[str], factors: Sequence[str], labels: Mapping[str, str]) -> str:
     """Return the parts of a coefficient's name, apart from the factors that they begin with."""
     whole = list(factors) if len(factors) == len(parts) else [""] * len(parts)
     words = []
     for part, factor in zip(parts, whole, strict=True):
         level = part.removeprefix(factor) if factor and part.startswith(factor) else ""
-        words.append(f"{without_quotes(factor)} {level}" if level else without_quotes(part))
+        if part in labels or not level:
+            words.append(label_of(part, labels))
+        else:
+            words.append(f"{label_of(factor, labels)} {level}")
     return " × ".join(words)
+
+
+def label_of(name: str, labels: Mapping[str, str] | None) -> str:
+    """Return the label of a variable; without one its name, without quotes."""
+    return (labels or {}).get(name, without_quotes(name))
 
 
 def coefficients(fit: Fit) -> pd.Series[float]:

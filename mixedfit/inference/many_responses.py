@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -22,11 +22,14 @@ from mixedfit.estimation.batch import BatchSearch, batch_search
 from mixedfit.estimation.fit import Fit, criterion_of
 from mixedfit.estimation.information import Information
 from mixedfit.estimation.residual_support import refuse_residual
+from mixedfit.tasks import Pool, check_executor, pool_of
 
+from .bootstrap.blocks import Block, bundles, place_part
 from .bootstrap.replicates import (
     FAILED,
     UNDONE,
     Replicates,
+    blocks_of,
     count_reasons,
     refit_block,
     refit_one,
@@ -51,8 +54,8 @@ class ManyFits:
     table : pandas.DataFrame
         A row for each response: "status" ("regular", "singular" for a variance of 0 or a correlation of ±1, "failed"),
         the REML criterion or deviance "criterion", "sigma", for each coefficient its estimate and, with the prefix
-        "se_", its standard error, and θ, with the prefix "theta_"; with ``ddf="satterthwaite"`` degrees of freedom with
-        the prefix "df_". NaN where a fit failed.
+        ``"se_"``, its standard error, and θ, with the prefix ``"theta_"``; with ``ddf="satterthwaite"`` degrees of
+        freedom with the prefix ``"df_"``. NaN where a fit failed.
     reasons : dict of str to int
         Reasons of failed fits with their counts.
     formula : str
@@ -140,6 +143,7 @@ def fit_many(
     ddf: Literal["satterthwaite"] | None = None,
     n_jobs: int = 1,
     progress: bool | None = None,
+    executor: Any = None,
 ) -> ManyFits:
     """Return the fits of a model to many responses; see `LinearMixedModel.fit_many`.
 
@@ -151,7 +155,10 @@ def fit_many(
     ddf : {"satterthwaite"}, optional
     n_jobs : int
     progress : bool, optional
+    executor : optional
+        Dask client or `concurrent.futures.Executor` whose workers fit blocks of responses, in place of threads.
     """
+    check_executor(executor)
     refuse_residual(fit.design, "fits to many responses are")
     if fit.design.absent is not None:
         raise ModelError(fit.design.absent.refusal)
@@ -160,30 +167,96 @@ def fit_many(
     threads = threads_of(n_jobs)
     names, read = _columns(fit.design, Y)
     with blas_threads(1):
-        responder, search = Responder(fit.cross, fit.design), batch_search(fit)
-    results = Replicates.empty(len(names), fit, 0)
-    degrees = None if ddf is None else np.full((len(names), len(fit.coefficient_names)), np.nan)
+        task = _Fits(fit, ddf is not None, read)
+    results = task.empty(len(names))
 
-    def work(rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
-        sample = _fit_block(fit, responder, search, read(these), these, results, stop)
-        if degrees is not None:
-            for r, i in stoppable(these, stop):
-                if results.status[i] != FAILED:
-                    degrees[i] = _satterthwaite(fit, sample.cross_products(r), results.theta[i])
+    def tick() -> None:
+        if shown.wanted:
+            shown.count(results.replicates.done().size, len(names), "responses")
 
     with Progress(progress) as shown:
-        finished = run(
-            work,
-            len(names),
-            rows=fit.design.n,
-            seed=np.random.SeedSequence(0),
-            n_jobs=threads,
-            tick=lambda: shown.count(results.done().size, len(names), "responses") if shown.wanted else None,
-        )
+        seed, rows = np.random.SeedSequence(0), fit.design.n  # nothing is drawn
+        if executor is None:
+            finished = run(task, results, len(names), rows=rows, seed=seed, n_jobs=threads, tick=tick)
+        else:
+            finished = _run_on_pool(pool_of(executor), task, results, blocks_of(len(names), rows, seed), tick)
     if not finished:
-        for i in np.flatnonzero(results.status == UNDONE):
-            results.fail(int(i), "interrupted")
-    return _record(fit, names, results, degrees)
+        for i in np.flatnonzero(results.replicates.status == UNDONE):
+            results.replicates.fail(int(i), "interrupted")
+    return _record(fit, names, results.replicates, None if ddf is None else results.degrees)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Results:
+    """Fits to some responses, and degrees of freedom of the coefficients, shape (responses, p) or (responses, 0)."""
+
+    replicates: Replicates
+    degrees: Array
+
+
+class _Fits:
+    """Fits of a model to blocks of responses, as `Task`.
+
+    Parameters
+    ----------
+    fit : Fit
+    ddf : bool
+        Whether to compute degrees of freedom.
+    read : callable or None
+        Returns the responses of a range, shape (responses, n).
+    """
+
+    def __init__(self, fit: Fit, ddf: bool, read: Callable[[range], Array] | None) -> None:
+        self.fit, self.ddf, self.read = fit, ddf, read
+        self.responder, self.search = Responder(fit.cross, fit.design), batch_search(fit)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Fits, (self.fit, self.ddf, None)
+
+    def empty(self, count: int) -> _Results:
+        """Return a record for some responses."""
+        width = len(self.fit.coefficient_names) if self.ddf else 0
+        return _Results(Replicates.empty(count, self.fit, 0), np.full((count, width), np.nan))
+
+    def fill(self, rng: np.random.Generator, these: range, out: _Results, stop: Callable[[], bool]) -> None:
+        """Fit a range of responses."""
+        assert self.read is not None
+        self.fit_responses(self.read(these), these, out, stop)
+
+    def fit_responses(self, y: Array, these: range, out: _Results, stop: Callable[[], bool]) -> None:
+        """Fit responses, shape (responses, n), that have a range of places in the record."""
+        fit, found = self.fit, out.replicates
+        sample = _fit_block(fit, self.responder, self.search, y, these, found, stop)
+        if self.ddf:
+            for r, i in stoppable(these, stop):
+                if found.status[i] != FAILED:
+                    out.degrees[i] = _satterthwaite(fit, sample.cross_products(r), found.theta[i])
+
+
+def _run_on_pool(
+    pool: Pool, task: _Fits, out: _Results, blocks: Sequence[Block], tick: Callable[[], None]
+) -> bool:
+    """Fit all responses on the workers of a pool, to which those of a task are sent; return False on interrupt."""
+    assert task.read is not None
+    ranges = [range(part[0][1].start, part[-1][1].stop) for part in bundles(blocks)] if blocks else []
+    size = len(blocks[0][1]) if blocks else 1
+    try:
+        for number, part in pool.mapped(_fit_part, task, ((size, task.read(own)) for own in ranges)):
+            place_part(out.replicates, part.replicates, ranges[number].start)
+            out.degrees[ranges[number].start : ranges[number].stop] = part.degrees
+            tick()
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+def _fit_part(task: _Fits, number: int, item: tuple[int, Array]) -> _Results:
+    size, y = item
+    out = task.empty(len(y))
+    for start in range(0, len(y), size):
+        these = range(start, min(start + size, len(y)))
+        task.fit_responses(y[these.start : these.stop], these, out, lambda: False)
+    return out
 
 
 def _satterthwaite(fit: Fit, cross: CrossProducts, theta: Array) -> Array:

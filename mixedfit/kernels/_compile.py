@@ -65,6 +65,7 @@ class Kernel:
         self.py_func = function
         self.dispatcher = dispatcher
         self._decided = not hasattr(dispatcher, "stats")  # numba is switched off
+        self._looked = False
 
     @property
     def _numba_type_(self) -> Any:
@@ -80,6 +81,13 @@ class Kernel:
             return self._interpreted(arguments)
         self._decided = True
         return self.dispatcher(*arguments)
+
+    def is_ready(self) -> bool:
+        """Return whether a call needs no compilation; the disk is looked at once in a process."""
+        if not self._looked:
+            self._looked = True
+            self._decided = self._decided or self.is_cached()
+        return self._decided
 
     def is_cached(self) -> bool:
         """Return whether a compiled version, newer than the source, is on disk."""

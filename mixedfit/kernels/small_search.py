@@ -120,8 +120,7 @@ def _damped(gradient: Array, hessian: Array, x: Array, shift: float, step: Array
     return predicted, shift
 
 
-@plain
-def search_small(
+def _search(
     static: Any,
     data: Any,
     layout: IntArray,
@@ -223,8 +222,30 @@ def search_small(
             trial[a] = x[a] + step[a]
 
 
-search_once = FunctionType(
-    search_small.py_func.__code__,  # type: ignore[attr-defined]
-    {**globals(), "derive_small": derive_small.py_func},  # type: ignore[attr-defined]
-)
-"""`search_small` run by Python over its compiled steps, which saves a single fit the compilation of the whole."""
+def _named(name: str, **others: Any) -> Any:
+    """Return `_search` under another name, with other functions in place of those that it calls."""
+    return FunctionType(
+        _search.__code__.replace(co_name=name, co_qualname=name), {**globals(), **others}, name
+    )
+
+
+_WHOLE = tuple(plain(_named(f"search_{k}")) for k in ("any", "1", "2"))
+
+_by_steps = _named("search_by_steps", derive_small=derive_small.py_func)  # type: ignore[attr-defined]
+
+
+def search_small(static: Any, *arguments: Any) -> int:
+    """Minimise the criterion by machine code of the whole search; arguments and result as of `_search`.
+
+    There is one kernel for each number of effects of a level that `static` may state.
+    """
+    return int(_WHOLE[len(static)](static, *arguments))
+
+
+def search_once(static: Any, *arguments: Any) -> int:
+    """Minimise the criterion by `search_small` if it is compiled already; otherwise step by step.
+
+    Then Python runs the search over its compiled steps, which saves a single fit the compilation of the whole.
+    """
+    whole = _WHOLE[len(static)]
+    return int((whole if whole.is_ready() else _by_steps)(static, *arguments))

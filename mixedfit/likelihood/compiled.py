@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ class SmallModel:
     def design_orders(self, matrix: Array) -> Array:
         """Return a matrix (n_theta, n_theta) in the design's order of θ."""
         out = np.empty_like(matrix)
-        out[np.ix_(self.places, self.places)] = matrix
+        out[self.places[:, None], self.places] = matrix
         return out
 
 
@@ -105,14 +106,14 @@ def small_model(cross: CrossProducts, structures: Sequence[BlockDiagonal], reml:
     order = [cross.first_block, *(place.block for place in cross.tail if place.block >= 0)]
     sizes = [(k, levels, -1), *((b.k, b.levels, b.offset) for b in cross.tail if b.block >= 0)]
     counts = [structures[f].n_theta for f in order]
-    starts = np.cumsum([0] + [s.n_theta for s in structures])
-    own = np.cumsum([0, *counts])
+    starts = list(accumulate((s.n_theta for s in structures), initial=0))
+    own = list(accumulate(counts, initial=0))
     return SmallModel(
         static=(0,) * k if k <= 2 else (),
         data=small_data(cross),
         layout=np.array([(*size, own[i], counts[i]) for i, size in enumerate(sizes)], np.int64),
         order=tuple(order),
-        places=np.concatenate([np.arange(starts[f], starts[f + 1]) for f in order]),
+        places=np.array([i for f in order for i in range(starts[f], starts[f + 1])], np.int64),
         widest=widest,
         exact=(m - 1 if reml else cross.q_random) * k <= EXACT_SUMS,
     )

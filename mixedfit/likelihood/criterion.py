@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -65,8 +65,8 @@ class Criterion:
     @lazy
     def slices(self) -> tuple[slice, ...]:
         """Place of each block's parameters in θ."""
-        ends = np.cumsum([0] + [s.n_theta for s in self.structures])
-        return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
+        ends = accumulate((s.n_theta for s in self.structures), initial=0)
+        return tuple(slice(a, b) for a, b in pairwise(ends))
 
     @lazy
     def n_theta(self) -> int:

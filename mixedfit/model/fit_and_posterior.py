@@ -258,7 +258,10 @@ def _check_same(fit: MixedResults, posterior: Posterior) -> None:
             "these are draws from the prior, which has not seen the response; sample the posterior by .gibbs()."
         )
     own, other = fit._fit.design, posterior.design
-    refuse_residual(own, "a comparison with a posterior is")
+    structures = [None if d.residual is None else d.residual.structure for d in (own, other)]
+    if structures[0] != structures[1]:
+        refuse_residual(own, "a comparison with a posterior of another residual model is")
+        refuse_residual(other, "a comparison with a fit of another residual model is")
     one, two = own.formula, other.formula
     same = (one.source, one.expand, own.n) == (two.source, two.expand, other.n)
     if not (same and np.array_equal(own.y, other.y) and np.array_equal(own.X, other.X)):

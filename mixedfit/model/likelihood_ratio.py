@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mixedfit.core.errors import ModelError
 from mixedfit.core.other_programs import hinted
 from mixedfit.estimation.fit import Fit
@@ -61,6 +63,7 @@ def parametric_bootstrap_test(
     seed: object = None,
     n_jobs: int = 1,
     progress: bool | None = None,
+    executor: Any = None,
 ) -> ParametricBootstrapTest:
     """Return the likelihood-ratio test of `fit0` against the larger `fit1` by simulation from `fit0`.
 
@@ -81,6 +84,8 @@ def parametric_bootstrap_test(
         Threads; −1 for one a core. They pay where a refit takes milliseconds of compiled code.
     progress : bool, optional
         Whether to show progress of runs that take longer than two seconds; by default on a terminal.
+    executor : dask.distributed.Client or concurrent.futures.Executor, optional
+        Whose workers do the refits, in place of threads; the numbers are the same.
 
     Raises
     ------
@@ -98,5 +103,5 @@ def parametric_bootstrap_test(
     (42.84, 0.01)
     """
     return model_test.parametric_bootstrap_test(
-        _fit_of(fit0), _fit_of(fit1), n=n, seed=seed, n_jobs=n_jobs, progress=progress
+        _fit_of(fit0), _fit_of(fit1), n=n, seed=seed, n_jobs=n_jobs, progress=progress, executor=executor
     )

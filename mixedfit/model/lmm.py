@@ -20,19 +20,20 @@ from mixedfit.core.other_programs import Hinted, hinted, names_for
 from mixedfit.core.progress import Progress
 from mixedfit.covariance.known import Known
 from mixedfit.covariance.residual import ResidualStructure, VarIdent
+from mixedfit.crossproducts.in_parts import summed_parts
 from mixedfit.crossproducts.streamed import summed_rows
 from mixedfit.crossproducts.summed import sum_rows, summed_part
 from mixedfit.design.design import Design, build_design
 from mixedfit.design.model_frame import Missing
 from mixedfit.design.residual_rows import check_structure
 from mixedfit.design.stream.agreement import SiteRecipe, with_recipe
-from mixedfit.design.stream.build import row_report, streamed_design
+from mixedfit.design.stream.build import part_report, row_report, streamed_design
 from mixedfit.design.stream.source import RowSource, is_source, open_source
 from mixedfit.estimation.estimate import Control
 from mixedfit.estimation.fit import Fit, fit_design
 from mixedfit.estimation.known_support import refuse_known
-from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
+from mixedfit.tasks import pool_of
 
 from .results import MixedResults
 from .row_products import RowProducts
@@ -145,6 +146,7 @@ class LinearMixedModel(Hinted):
         ddf: Literal["satterthwaite"] | None = None,
         n_jobs: int = 1,
         progress: bool | None = None,
+        executor: Any = None,
     ) -> ManyFits:
         """Return the fits of the model to many responses, such as genes or voxels.
 
@@ -164,6 +166,8 @@ class LinearMixedModel(Hinted):
             Number of threads; −1 for one a core.
         progress : bool, optional
             Whether to show progress; by default on a terminal. An interrupt keeps what has been fitted.
+        executor : dask.distributed.Client or concurrent.futures.Executor, optional
+            Whose workers fit blocks of responses, in place of threads; the numbers are the same.
 
         Returns
         -------
@@ -195,7 +199,7 @@ class LinearMixedModel(Hinted):
 
         _check_options(reml, None, sigma, None)
         fit = fit_design(self.design, reml=bool(reml), sigma=sigma)
-        return fit_many(fit, Y, ddf=ddf, n_jobs=n_jobs, progress=progress)
+        return fit_many(fit, Y, ddf=ddf, n_jobs=n_jobs, progress=progress, executor=executor)
 
     def cross_products(self) -> RowProducts:
         """Return the cross-products of the rows, which can be saved, sent and merged with those of other rows.
@@ -270,6 +274,7 @@ class LinearMixedModel(Hinted):
         random_effects: Distribution | Mapping[str, Distribution] = Normal(),  # noqa: B008
         sigma: str = "common",
         progress: bool | None = None,
+        executor: Any = None,
     ) -> Posterior:
         """Return draws from the posterior of the model under priors.
 
@@ -281,7 +286,8 @@ class LinearMixedModel(Hinted):
         ----------
         priors : mapping of str to values of `mixedfit.priors`, optional
             Keys: "fixed" or a coefficient's name, a grouping factor, a term such as ``"(Days | Subject)"``, one
-            standard deviation such as ``"sd_Days|Subject"``, and "sigma". Whatever is not given has a default: proper,
+            standard deviation such as ``"sd_Days|Subject"``, and "sigma"; "phi" and "ratio" of a residual structure.
+            Whatever is not given has a default: proper,
             weak, on the scale of the data, and stated by the posterior's printout.
         draws : int, optional
             Draws kept of each chain, by default 1000.
@@ -311,10 +317,14 @@ class LinearMixedModel(Hinted):
         sigma : str
             "common", or "by:g": the levels of a column g have a residual variance each, and those a distribution,
             1/σ_g² ~ gamma(ν₀/2, ν₀σ₀²/2), of which ν₀ and σ₀ are learnt (keys "nu0" and "sigma0" of the priors). A
-            model with the residual structure ``VarIdent("g")`` alone is sampled so; other structures are not sampled.
+            model with the residual structure ``VarIdent("g")`` alone is sampled so. ``AR1`` and ``CAR1``, and their
+            products with ``VarIdent``, are sampled with one σ; other structures are not.
         progress : bool, optional
             Whether to show progress of more than two seconds; by default on a terminal. An interrupt keeps what has
             been drawn.
+        executor : dask.distributed.Client or concurrent.futures.Executor, optional
+            Whose workers run the chains, in place of threads; the draws are the same. What has been drawn of a chain
+            is lost on interrupt.
 
         Returns
         -------
@@ -344,7 +354,7 @@ class LinearMixedModel(Hinted):
         from mixedfit.bayes.sampler.gibbs import gibbs
 
         refuse_known(self.design, "the sampler is", "It draws the levels' effects one by one. Fit by REML.")
-        design, sigma = self._by_level(sigma, "the sampler is")
+        design, sigma = self._sampled(sigma, "the sampler is")
         return gibbs(
             design,
             priors,
@@ -363,27 +373,28 @@ class LinearMixedModel(Hinted):
             sigma=sigma,
             data=self._data,
             progress=progress,
+            executor=executor,
         )
 
-    def _by_level(self, sigma: str, what: str) -> tuple[Design, str]:
-        """Return the design without residual structure and the option ``sigma``: ``VarIdent("g")`` alone is "by:g".
+    def _sampled(self, sigma: str, what: str) -> tuple[Design, str]:
+        """Return the design and the option ``sigma`` as the sampler takes them: ``VarIdent("g")`` alone is "by:g".
 
         Raises
         ------
         ModelError
-            If the structure is another one, or `sigma` is given besides.
+            If the residual structure is not sampled, or `sigma` is given besides.
         """
+        from mixedfit.bayes.model.residual_structure import check_sampled
+
         if self.design.residual is None:
             return self.design, sigma
         structure = self.design.residual.structure
+        if sigma != "common":
+            why = "an SD for each level already" if isinstance(structure, VarIdent) else "one σ"
+            raise ModelError(f"sigma={sigma!r} is given beside {structure}, which has {why}; leave one out.")
         if isinstance(structure, VarIdent):
-            if sigma == "common":
-                return replace(self.design, residual=None), f"by:{structure.by}"
-            raise ModelError(
-                f"sigma={sigma!r} is given beside {structure}, which has an SD for each level already; leave one out."
-            )
-        advice = "VarIdent, an SD for each level of a column, is sampled; fit() has the other structures."
-        refuse_residual(self.design, what, advice)
+            return replace(self.design, residual=None), f"by:{structure.by}"
+        check_sampled(self.design.residual, what)
         return self.design, sigma
 
     def prior_predictive(
@@ -428,7 +439,7 @@ class LinearMixedModel(Hinted):
         from mixedfit.bayes.prior_predictive import prior_predictive
 
         refuse_known(self.design, "prior predictive draws are", "Use fit.simulate().")
-        design, sigma = self._by_level(sigma, "prior predictive draws are")
+        design, sigma = self._sampled(sigma, "prior predictive draws are")
         return prior_predictive(
             design,
             priors,
@@ -456,6 +467,8 @@ def lmm(
     batch_rows: int | None = None,
     progress: bool | None = None,
     recipe: SiteRecipe | str | Path | None = None,
+    executor: Any = None,
+    checkpoint: str | Path | None = None,
 ) -> LinearMixedModel:
     """Return the linear mixed model of an lme4 formula on data.
 
@@ -466,8 +479,8 @@ def lmm(
         text that you do not trust.
     data : pandas or polars frame, pyarrow table, mapping of arrays, or a source of rows
         Not changed. A source is read in batches, twice, and its rows are not kept: the path of a CSV or Parquet file
-        or of a folder of Parquet files, a pyarrow Dataset, a polars LazyFrame, a list or other iterable of frames, or
-        a function that returns a new iterator of frames at each call.
+        or of a folder of Parquet files, a pyarrow Dataset, a polars LazyFrame, a Dask frame, a list or other iterable
+        of frames, or a function that returns a new iterator of frames at each call.
     weights : str or array, optional
         Column, or one value a row: Var(ε_i) = σ²/w_i. Rows of weight 0 are left out of the likelihood.
     offset : str or array, optional
@@ -498,6 +511,13 @@ def lmm(
     recipe : SiteRecipe or path, optional
         Levels and state of transforms that several places agreed on, from `mixedfit.agree`, in place of those of these
         rows. The rows are then read in batches and not kept; a frame is one batch.
+    executor : dask.distributed.Client or concurrent.futures.Executor, optional
+        Whose workers read the parts of a source: groups of row groups of Parquet files with at least `batch_rows` rows,
+        partitions of a Dask frame; of other sources, batches that are sent to them. Results depend on the parts and not
+        on the number of workers.
+    checkpoint : path, optional
+        File that keeps what was read of a source while it is read, so that after an interrupt the same call goes on
+        from there. It is removed when both passes are complete.
 
     Raises
     ------
@@ -512,6 +532,12 @@ def lmm(
     """
     begun = perf_counter()
     parsed = parse_formula(formula, expand=expand)
+    for option, value in (("executor", executor), ("checkpoint", checkpoint)):
+        if value is not None and not is_source(data):
+            raise ModelError(
+                f"{option}= is for sources that are read in parts, and data is a {type(data).__name__} in memory. Give "
+                f"a path, dataset, Dask frame or list of frames, or leave out {option}=."
+            )
     if recipe is not None or is_source(data):
         if known:
             raise ModelError(
@@ -532,6 +558,8 @@ def lmm(
             context=context or {},
             progress=progress,
             recipe=with_recipe(recipe),
+            executor=executor,
+            checkpoint=checkpoint,
         )
         return LinearMixedModel(parsed, design, perf_counter() - begun)
     design = build_design(
@@ -557,8 +585,15 @@ def design_of_source(
     context: Mapping[str, Any],
     progress: bool | None,
     recipe: SiteRecipe | None,
+    executor: Any,
+    checkpoint: str | Path | None,
 ) -> Design:
     """Return the design of a source and its cross-products, from two passes over its rows."""
+    pool = None if executor is None else pool_of(executor)
+    if checkpoint is not None and (pool is not None or recipe is not None):
+        raise ModelError(
+            f"checkpoint= does not go with {'executor' if pool is not None else 'recipe'}=. Leave one of them out."
+        )
     with Progress(progress) as shown, blas_threads(1):
         made = streamed_design(
             parsed,
@@ -569,7 +604,11 @@ def design_of_source(
             context=context,
             progress=shown,
             recipe=recipe,
+            pool=pool,
+            checkpoint=checkpoint,
         )
+        if pool is not None:
+            return summed_parts(pool, made, part_report(shown, "summed"), settled=recipe is None)
         sum_up = summed_rows if recipe is None else summed_part
         return sum_up(made, row_report(shown, source.total, "summed"))
 

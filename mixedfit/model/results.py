@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -34,6 +35,7 @@ from mixedfit.prediction.forecast import forecast
 from mixedfit.prediction.predict import Interval, PredictionDdf
 from mixedfit.prediction.re_form import ReForm
 from mixedfit.prediction.rows import NewLevels
+from mixedfit.prediction.scorer import Scorer
 from mixedfit.reporting import tidy
 from mixedfit.reporting.sentence import SentenceStyle, sentence
 from mixedfit.reporting.summary import Summary, summarise
@@ -46,6 +48,17 @@ if TYPE_CHECKING:
     from mixedfit.plots._methods import Pictures
 
 __all__ = ["MixedResults", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class _OfRefit:
+    """The user's statistic as a function of a `Fit`; it can be sent to other processes."""
+
+    results: Callable[[Fit], Any]
+    statistic: Callable[[Any], object]
+
+    def __call__(self, refit: Fit) -> object:
+        return self.statistic(self.results(refit))
 
 
 class MixedResults(MeansMethods, BlupMethods):
@@ -457,6 +470,7 @@ class MixedResults(MeansMethods, BlupMethods):
         *,
         levels: Sequence[float] = PROFILE_LEVELS,
         progress: bool | None = None,
+        executor: Any = None,
     ) -> Profile:
         """Return likelihood profiles: ζ, the signed root of the rise in deviance, as a function of each parameter.
 
@@ -468,6 +482,8 @@ class MixedResults(MeansMethods, BlupMethods):
             Coverages whose limits are computed exactly; others are interpolated.
         progress : bool, optional
             Whether to show progress; by default on a terminal, after two seconds.
+        executor : dask.distributed.Client or concurrent.futures.Executor, optional
+            Whose workers compute the profiles, one parameter each; the numbers are the same.
 
         Examples
         --------
@@ -479,7 +495,7 @@ class MixedResults(MeansMethods, BlupMethods):
         .sig01   12.2  84.06
         """
         with Progress(progress) as shown:
-            return profile(self._fit, parameters, levels=levels, report=shown.say)
+            return profile(self._fit, parameters, levels=levels, report=shown.say, executor=executor)
 
     def vcov_varpar(
         self, *, scale: Literal["sd", "variance", "cholesky"] = "sd", joint: bool = False
@@ -620,6 +636,7 @@ class MixedResults(MeansMethods, BlupMethods):
         n_jobs: int = 1,
         progress: bool | None = None,
         resample: str | None = None,
+        executor: Any = None,
     ) -> Bootstrap:
         """Return the bootstrap of the fit: data drawn again n times, the model refitted to each.
 
@@ -646,6 +663,8 @@ class MixedResults(MeansMethods, BlupMethods):
             Whether to show progress of runs that take longer than two seconds; by default on a terminal.
         resample : str, optional
             Grouping factor that "cases" resamples; needed where factors are crossed.
+        executor : dask.distributed.Client or concurrent.futures.Executor, optional
+            Whose workers do the refits, in place of threads; the numbers are the same.
 
         Returns
         -------
@@ -672,14 +691,41 @@ class MixedResults(MeansMethods, BlupMethods):
             self._fit,
             n,
             type=type,
-            statistic=None if statistic is None else lambda refit: statistic(self.__class__(refit)),
+            statistic=None if statistic is None else _OfRefit(self.__class__, statistic),
             seed=seed,
             n_jobs=n_jobs,
             progress=progress,
             resample=resample,
+            executor=executor,
         )
 
     # -- predictions and simulated responses -------------------------------------------------------------
+
+    def scorer(self, *, re_form: ReForm = "all", new_levels: NewLevels = "error") -> Scorer:
+        """Return a function that predicts single rows in microseconds, and many rows in batches.
+
+        Its numbers are those of `predict`. It works for a fit that was saved without rows.
+
+        Parameters
+        ----------
+        re_form, new_levels
+            As in `predict`.
+
+        Returns
+        -------
+        Scorer
+            Takes a row as a mapping, a list of rows, or a frame; ``.batches(source)`` and ``.to_parquet(source, path)``
+            read sources as `lmm` does.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+        >>> score = fit.scorer()
+        >>> round(score({"Days": 10, "Subject": "308"}), 1)
+        450.3
+        """
+        return Scorer(self._predictor, re_form, new_levels)
 
     @overload
     def predict(

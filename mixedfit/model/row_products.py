@@ -43,11 +43,11 @@ class RowProducts:
         own, out, at = self._summed, {}, 0
         pairs, _, _ = own.in_basis(own.U, own.P)  # Z̃P = Z
         diagonal = pairs.diagonal()
-        for block in own.design.blocks:
+        for block, used in zip(own.design.blocks, own.used, strict=True):
             if "(Intercept)" in block.effects:
                 j = block.effects.index("(Intercept)")
                 sizes = diagonal[at : at + block.levels * block.k].reshape(-1, block.k)[:, j]
-                out[block.name] = int(sizes[sizes > 0.5].min(initial=sizes.max()) + 1e-6)
+                out[block.name] = int(sizes[used].min(initial=sizes.max()) + 1e-6)
             at += block.levels * block.k
         return out
 

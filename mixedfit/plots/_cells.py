@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pandas as pd
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.format import number, without_quotes
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.tables import label_of
 from mixedfit.inference.emmeans.emmeans import MarginalMeans
 
 from ._text import level_word, name_categories, points_wide
@@ -61,6 +62,8 @@ class Cells:
         Values of these in each series.
     series : ndarray of int, shape (rows,)
         Series of each row.
+    labels : mapping of str to str
+        Texts in place of names of variables.
     """
 
     table: pd.DataFrame
@@ -70,6 +73,7 @@ class Cells:
     others: tuple[str, ...]
     keys: tuple[tuple[Any, ...], ...]
     series: IntArray
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def words(self) -> list[str]:
@@ -80,7 +84,7 @@ class Cells:
     @property
     def title(self) -> str:
         """Names of the variables of the series, in lines."""
-        return textwrap.fill(", ".join(without_quotes(name) for name in self.others), self._letters)
+        return textwrap.fill(", ".join(label_of(name, self.labels) for name in self.others), self._letters)
 
     @property
     def _letters(self) -> int:
@@ -110,7 +114,7 @@ def _word(value: Any) -> str:
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
-def cells_of(fit: Fit, means: MarginalMeans) -> Cells:
+def cells_of(fit: Fit, means: MarginalMeans, labels: Mapping[str, str] | None = None) -> Cells:
     """Return the cells of means: the first of `specs` on the axis, the others and `by` in series.
 
     Levels on the axis have the order of the factor, which tables of nested factors do not have.
@@ -128,7 +132,7 @@ def cells_of(fit: Fit, means: MarginalMeans) -> Cells:
     keys = tuple(dict.fromkeys(rows))
     series = np.array([keys.index(row) for row in rows], dtype=np.int64)
     along = levels.get_indexer(table[x].astype(object)).astype(np.int64)
-    return Cells(table, x, levels, along, others, keys, series)
+    return Cells(table, x, levels, along, others, keys, series, dict(labels or {}))
 
 
 # -- data ------------------------------------------------------------------------------------------

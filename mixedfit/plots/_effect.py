@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import without_quotes
 from mixedfit.design.recipe import Recipe, usable
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.tables import response_name
+from mixedfit.estimation.tables import label_of, response_name
 from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.emmeans.averages import Weights
 from mixedfit.inference.emmeans.emmeans import MeansOptions, marginal_means
@@ -49,6 +48,7 @@ def effect(
     weights: Weights = "equal",
     nesting: Any = None,
     points: bool = True,
+    labels: Mapping[str, str] | None = None,
     ax: Any = None,
 ) -> Any:
     """Draw predictions of the fixed part along a variable with confidence bands, the data behind; return the axes.
@@ -76,6 +76,8 @@ def effect(
         Nested factors, as in `MixedResults.emmeans`.
     points : bool
         Whether to draw the data.
+    labels : mapping of str to str, optional
+        Texts in place of names of variables and of the response.
     ax : matplotlib Axes, optional
 
     Raises
@@ -96,7 +98,7 @@ def effect(
     places = {x: np.linspace(recipe.variables[x].low, recipe.variables[x].high, PLACES)} if curve else {}
     grid = GridOptions({**places, **spread, **(at or {})}, weights, nesting)
     found = marginal_means(fit, [x], by=within, grid=grid, options=MeansOptions(ddf, level))
-    cells = cells_of(fit, found)
+    cells = cells_of(fit, found, labels)
     notes = [f"{name} at its mean and 1 SD below and above." for name in spread if name not in (at or {})]
     if curve:
         ax = new_axes(ax, 6.0 + 1.4 * (len(cells.keys) > 1), max(4.4, cells.legend_height))
@@ -109,7 +111,7 @@ def effect(
         draw_cells(ax, cells, behind)
     legend_of_series(ax, cells, points=not curve)
     caption(ax, _title(curve, level), found.notes, *notes, *["Points: data."] * shown)
-    return finish(ax, x=without_quotes(x), y=without_quotes(response_name(fit)))
+    return finish(ax, x=label_of(x, labels), y=label_of(response_name(fit), labels))
 
 
 def _title(curve: bool, level: float) -> str:

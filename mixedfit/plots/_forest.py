@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import format_by_error, without_quotes
+from mixedfit.core.format import format_by_error
 from mixedfit.core.options import check_level
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.tables import readable_names, response_name
+from mixedfit.estimation.tables import label_of, readable_names, response_name
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.wald import wald_intervals
@@ -41,6 +41,7 @@ def forest(
     ddf: Ddf | None = None,
     level: float = 0.95,
     numbers: bool | None = None,
+    labels: Mapping[str, str] | None = None,
     ax: Any = None,
 ) -> Any:
     """Draw the fixed effects with intervals, and write both beside them; return the axes.
@@ -62,6 +63,8 @@ def forest(
     numbers : bool, optional
         Whether to write estimates and intervals on the right; by default if the figure has a layout engine, which
         makes room for them.
+    labels : mapping of str to str, optional
+        Texts in place of names of coefficients and variables, and of the response.
     ax : matplotlib Axes, optional
 
     Raises
@@ -71,7 +74,7 @@ def forest(
     """
     fit = fit_of(results)
     table = _table(fit, parameters, intercept=intercept, ddf=ddf, level=check_level(level))
-    words = dict(zip(map(str, fit.coefficient_names), readable_names(fit), strict=True))
+    words = dict(zip(map(str, fit.coefficient_names), readable_names(fit, labels), strict=True))
     names = [words[str(name)] for name in table.index]
     most = max(len(_in_lines(name, LONGEST + 10)) for name in names)
     ax = new_axes(ax, 7.0, 1.2 + (0.12 + 0.2 * most) * max(len(names), 2))
@@ -90,7 +93,7 @@ def forest(
     if named and (numbers if numbers is not None else ax.figure.get_layout_engine() is not None):
         _write_numbers(ax, table, places, size)
     title = f"{100 * level:g}% intervals (blue, filled: those without 0)"
-    finish(ax, x=f"difference in {without_quotes(response_name(fit))}", title=title)
+    finish(ax, x=f"difference in {label_of(response_name(fit), labels)}", title=title)
     ax.set_ylabel("fixed effect" if named else f"{len(names)} fixed effects", color=INK)
     ax.tick_params(axis="y", length=0, labelsize=size)
     return ax

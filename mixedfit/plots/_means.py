@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedfit.core.format import without_quotes
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.tables import response_name
+from mixedfit.estimation.tables import label_of, response_name
 from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.emmeans.averages import Weights
 from mixedfit.inference.emmeans.emmeans import MeansOptions, marginal_means
@@ -38,6 +38,7 @@ def means(
     nesting: Any = None,
     type: MeanType = "link",
     points: bool = True,
+    labels: Mapping[str, str] | None = None,
     ax: Any = None,
 ) -> Any:
     """Draw estimated marginal means with intervals and, faint behind them, means of the data; return the axes.
@@ -70,6 +71,8 @@ def means(
         Whether means, limits and points of a transformed response are transformed back.
     points : bool
         Whether to draw the means of the data.
+    labels : mapping of str to str, optional
+        Texts in place of names of variables and of the response.
     ax : matplotlib Axes, optional
 
     Raises
@@ -81,7 +84,7 @@ def means(
     block = _largest(fit) if group is None else find_block(fit, group)
     grid, options = GridOptions(dict(at or {}), weights, nesting), MeansOptions(ddf, level, type)
     found = marginal_means(fit, specs, by=by, grid=grid, options=options)
-    cells = cells_of(fit, found)
+    cells = cells_of(fit, found, labels)
     behind = points_behind(fit, cells, block) if points and cells.x != OVERALL else None
     scale = response_scale(fit.design.formula.response) if found.type == "response" else None
     if behind is not None and scale is not None:
@@ -96,7 +99,9 @@ def means(
         found.notes,
         *([] if behind is None else [f"Points: {each}."]),
     )
-    return finish(ax, x=_axis_name(cells.x), y=_response_name(fit) if scale is None else scale.column)
+    return finish(
+        ax, x=_axis_name(cells), y=label_of(response_name(fit), labels) if scale is None else scale.column
+    )
 
 
 def _largest(fit: Fit) -> int | None:
@@ -105,12 +110,8 @@ def _largest(fit: Fit) -> int | None:
     return int(np.argmax(sizes)) if sizes else None
 
 
-def _axis_name(name: str) -> str:
-    return "mean of the grid" if name == OVERALL else without_quotes(name)
-
-
-def _response_name(fit: Fit) -> str:
-    return without_quotes(response_name(fit))
+def _axis_name(cells: Cells) -> str:
+    return "mean of the grid" if cells.x == OVERALL else label_of(cells.x, cells.labels)
 
 
 def axes_of_cells(ax: Any, cells: Cells) -> Any:
@@ -131,6 +132,7 @@ def slopes(
     level: float = 0.95,
     weights: Weights = "equal",
     nesting: Any = None,
+    labels: Mapping[str, str] | None = None,
     ax: Any = None,
 ) -> Any:
     """Draw the marginal slopes of a covariate with intervals by the levels of factors; return the axes.
@@ -156,6 +158,8 @@ def slopes(
         Weights of the cells that are averaged over, as in `MixedResults.emmeans`.
     nesting : optional
         Nested factors, as in `MixedResults.emmeans`.
+    labels : mapping of str to str, optional
+        Texts in place of names of variables and of the response.
     ax : matplotlib Axes, optional
 
     Raises
@@ -166,11 +170,11 @@ def slopes(
     fit = fit_of(results)
     grid = GridOptions(dict(at or {}), weights, nesting)
     found = marginal_trends(fit, specs, var, by=by, grid=grid, options=MeansOptions(ddf, level))
-    cells = cells_of(fit, found)
+    cells = cells_of(fit, found, labels)
     ax = axes_of_cells(ax, cells)
     reference_line(ax, y=0.0)
     draw_cells(ax, cells, None)
     legend_of_series(ax, cells)
-    caption(ax, f"Slopes of {without_quotes(var)}, {100 * level:g}% intervals", found.notes)
-    words = f"{_response_name(fit)} per unit of {without_quotes(var)}"
-    return finish(ax, x=_axis_name(cells.x), y=words)
+    caption(ax, f"Slopes of {label_of(var, labels)}, {100 * level:g}% intervals", found.notes)
+    words = f"{label_of(response_name(fit), labels)} per unit of {label_of(var, labels)}"
+    return finish(ax, x=_axis_name(cells), y=words)

@@ -25,7 +25,7 @@ from mixedfit.inference.structured.blocks import VarianceParameters
 
 from .rows import fixed_mean, further_multipliers, further_weights, rows_of
 
-__all__ = ["colour_of_rows", "forecast"]
+__all__ = ["colour_of_rows", "forecast", "places_of_rows"]
 
 
 def forecast(
@@ -114,6 +114,32 @@ def _places(model: ResidualModel, newdata: Any, n: int) -> tuple[IntArray, Array
     return groups, _places_in(model, newdata, groups)
 
 
+def places_of_rows(model: ResidualModel, newdata: Any, n: int) -> tuple[IntArray, Array]:
+    """Return the group of each new row and its place, shapes (n,) and (n, d).
+
+    Groups of the fit have their numbers; new ones, numbered by label, follow.
+
+    Raises
+    ------
+    DataError
+        If a row has no time or place, or one that the structure does not know.
+    """
+    assert model.layout is not None
+    labels, groups = _group_labels(model, newdata), np.zeros(n, np.int64)
+    if labels is not None:
+        known = [str(group) for group in model.layout.groups]
+        unseen = pd.Index(labels[~labels.isin(known)].unique())
+        groups = pd.Index([*known, *unseen]).get_indexer(pd.Index(labels)).astype(np.int64)
+    place = _places_in(model, newdata, groups)
+    missing = ~np.isfinite(place).all(axis=1)
+    if missing.any():
+        raise DataError(
+            f"{model.structure}: row {int(np.argmax(missing))} of the new rows has no time; its residual is correlated "
+            "with others by time. Leave it out, or ask for means."
+        )
+    return groups, place
+
+
 def _places_in(model: ResidualModel, newdata: Any, groups: IntArray) -> Array:
     """Return the place of each new row, shape (n, d)."""
     own = model.structure.correlation
@@ -184,8 +210,11 @@ class _New:
             touched |= fit.residual.model.groups == self.groups[i]
         for f, block in enumerate(fit.design.blocks):
             z = self.rows.z[f][i]
-            variance += float(z @ fit.omega[f] @ z)
-            touched |= block.codes == self.rows.codes[f][i]
+            level, known = self.rows.codes[f][i], block.known
+            size = 1.0 if known is None or level < 0 else float(known.diagonal[level])
+            variance += size * float(z @ fit.omega[f] @ z)
+            families = np.arange(block.levels) if known is None else known.families
+            touched |= (level >= 0) & (families[block.codes] == families[level])
         near = np.flatnonzero(np.isin(self.component, np.unique(self.component[touched])))
         if not near.size:
             return 0.0, variance + float(x @ self.covariance @ x)
@@ -199,8 +228,13 @@ class _New:
         fit = self.fit
         out = np.zeros(near.size)
         for f, block in enumerate(fit.design.blocks):
-            same = block.codes[near] == self.rows.codes[f][i]
-            out += np.where(same, block.z[near] @ fit.omega[f] @ self.rows.z[f][i], 0.0)
+            level, codes = self.rows.codes[f][i], block.codes[near]
+            if level < 0:
+                continue
+            related = (
+                codes == level if block.known is None else block.known.among(codes, np.array([level]))[:, 0]
+            )
+            out += related * (block.z[near] @ fit.omega[f] @ self.rows.z[f][i])
         assert fit.residual is not None
         model = fit.residual.model
         if model.correlation is None or self.groups[i] < 0:

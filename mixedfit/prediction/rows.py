@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.arrays import Array, BoolArray
+from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import DataError, ModelError, shown
 from mixedfit.design.design import Design
 from mixedfit.design.frames import as_frame, column_names
@@ -26,6 +26,8 @@ __all__ = [
     "fixed_mean",
     "further_offset",
     "further_weights",
+    "level_codes",
+    "multiplier_slopes",
     "residual_variance",
     "rows_of",
     "some_rows",
@@ -257,23 +259,55 @@ def further_multipliers(residual: Whitened, newdata: Any, n: int) -> Array:
                 "are not available yet."
             )
         table = as_frame(newdata, factor.own_columns)
-        levels = getattr(law, "levels", None)
-        if levels is None:
+        if getattr(law, "levels", None) is None:
             values: Any = per_row(factor.own_columns[0], table[factor.own_columns[0]], newdata, n)
         else:
-            labels = table[factor.own_columns[0]].astype(object)
-            for name in factor.own_columns[1:]:
-                labels = labels.astype(str) + ":" + table[name].astype(str)
-            values = pd.Index(levels).get_indexer(pd.Index(labels))
-            lost = labels[(values < 0) & labels.notna().to_numpy()]
-            if len(lost):
-                check_types(":".join(factor.own_columns), lost.unique().tolist(), pd.Index(levels))
-                raise DataError(
-                    f"{factor}: {lost.iloc[0]!r} is not a level of the fit ({', '.join(map(str, levels[:10]))}), so "
-                    "that its residual SD is not known. Leave these rows out."
-                )
+            values = level_codes(factor, law, newdata)
         logs = logs + law.further(values, residual.x[here])
     return np.asarray(np.exp(logs))
+
+
+def multiplier_slopes(fit: Fit, newdata: Any, n: int) -> Array:
+    """Return the derivatives of the log SD multipliers of rows in the variance functions' parameters, shape (n, …).
+
+    By central differences of closed formulas.
+    """
+    residual = fit.residual
+    assert residual is not None
+    start = residual.model.slices[0].stop
+    out = np.zeros((n, residual.x.size - start))
+    for a in range(out.shape[1]):
+        step = 1e-5 * np.eye(residual.x.size)[start + a]
+        ends = [replace(residual, x=residual.x + sign * step) for sign in (1, -1)]
+        logs = [
+            np.log(own.multipliers if newdata is None else further_multipliers(own, newdata, n))
+            for own in ends
+        ]
+        out[:, a] = (logs[0] - logs[1]) / 2e-5
+    return out
+
+
+def level_codes(factor: Any, law: Any, newdata: Any) -> IntArray:
+    """Return the level of each new row for a variance function of levels, −1 where it is missing, shape (n,).
+
+    Raises
+    ------
+    DataError
+        If the column is missing, or a row has a level that the fit did not have.
+    """
+    table, levels = as_frame(newdata, factor.own_columns), law.levels
+    labels = table[factor.own_columns[0]].astype(object)
+    for name in factor.own_columns[1:]:
+        labels = labels.astype(str) + ":" + table[name].astype(str)
+    values = pd.Index(levels).get_indexer(pd.Index(labels))
+    lost = labels[(values < 0) & labels.notna().to_numpy()]
+    if len(lost):
+        check_types(":".join(factor.own_columns), lost.unique().tolist(), pd.Index(levels))
+        raise DataError(
+            f"{factor}: {lost.iloc[0]!r} is not a level of the fit ({', '.join(map(str, levels[:10]))}), so "
+            "that its residual SD is not known. Leave these rows out."
+        )
+    return np.asarray(values, dtype=np.int64)
 
 
 def further_weights(design: Design, newdata: Any, weights: Any, n: int) -> Array | None:

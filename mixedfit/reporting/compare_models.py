@@ -20,7 +20,7 @@ from mixedfit.estimation.parameters import parameters_of, values_of
 from mixedfit.estimation.tables import coefficients, standard_errors
 from mixedfit.inference.likelihood_ratio.tests import model_name, same_fixed
 
-__all__ = ["ModelComparison", "compare_models"]
+__all__ = ["ModelComparison", "compare_models", "comparison_notes", "named_fits"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +149,7 @@ def compare_models(
     (Intercept)        9.75    6.82
     Days               0.80    1.55
     """
-    fits, heads = _named(models, names)
+    fits, heads = named_fits(models, names)
     facts = pd.DataFrame(
         {
             "method": ["REML" if fit.reml else "ML" for fit in fits],
@@ -172,7 +172,7 @@ def compare_models(
         pd.concat([variances[~residual], variances[residual]]),
         facts,
         _side_by_side([pd.Series(fit.ngroups, dtype=float) for fit in fits], heads),
-        _warnings(fits, heads),
+        comparison_notes(fits, heads),
     )
 
 
@@ -185,8 +185,10 @@ def _standard_deviations(fit: Fit) -> pd.Series[float]:
     return pd.Series(out, dtype=float)
 
 
-def _named(
-    models: Iterable[Fitted] | Mapping[str, Fitted], names: Iterable[str] | None
+def named_fits(
+    models: Iterable[Fitted] | Mapping[str, Fitted],
+    names: Iterable[str] | None,
+    caller: str = "compare_models",
 ) -> tuple[list[Fit], list[str]]:
     """Return the fits and the heads of their columns."""
     if hasattr(models, "_fit"):
@@ -197,10 +199,10 @@ def _named(
         fits = list(models)
         heads = [f"model {number}" for number in range(1, len(fits) + 1)]
     if not fits:
-        raise ModelError("compare_models needs at least one fit.")
+        raise ModelError(f"{caller} needs at least one fit.")
     for fit in fits:
         if not hasattr(fit, "_fit"):
-            raise ModelError(f"compare_models was given a {type(fit).__name__}; expected fits: model.fit().")
+            raise ModelError(f"{caller} was given a {type(fit).__name__}; expected fits: model.fit().")
     if names is not None:
         heads = [str(name) for name in names]
     if len(heads) != len(fits) or len(set(heads)) != len(heads):
@@ -219,7 +221,7 @@ def _side_by_side(columns: list[pd.Series[float]], heads: list[str]) -> pd.DataF
     )
 
 
-def _warnings(fits: list[Fit], heads: list[str]) -> tuple[str, ...]:
+def comparison_notes(fits: list[Fit], heads: list[str]) -> tuple[str, ...]:
     """Return notes on comparisons that are not valid, and on singular fits."""
     first = fits[0]
     invalid = "their likelihoods and criteria cannot be compared."

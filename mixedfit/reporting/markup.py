@@ -1,25 +1,61 @@
-"""Tables of results as LaTeX, Markdown and HTML."""
+"""Tables of results as LaTeX, Markdown, HTML, text and Word documents."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from mixedfit.core.names import factors_of
 from mixedfit.core.notebook import html_table, minus
 from mixedfit.core.other_programs import hinted
 from mixedfit.core.tables import Table, tables_of
 
-__all__ = ["to_html", "to_latex", "to_markdown"]
+__all__ = ["to_docx", "to_html", "to_latex", "to_markdown", "to_text"]
 
 
-def _captioned(what: Any, caption: str | None) -> Iterator[tuple[Table, str]]:
+def _captioned(
+    what: Any, caption: str | None, labels: Mapping[str, str] | None
+) -> Iterator[tuple[Table, str]]:
     """Yield the tables of a result with their captions; `caption` replaces the first."""
     for number, table in enumerate(tables_of(what)):
-        yield table, table.caption if caption is None or number else caption
+        labelled = _labelled(table, labels) if labels else table
+        yield labelled, table.caption if caption is None or number else caption
+
+
+def _labelled(table: Table, labels: Mapping[str, str]) -> Table:
+    """Return a table with labels in place of the names among its heads and in its columns of labels."""
+
+    def text(name: str) -> str:
+        parts = factors_of(name)
+        if name in labels or not any(part in labels for part in parts):
+            return labels.get(name, name)
+        return " × ".join(labels.get(part, part) for part in parts)
+
+    rows = tuple((*map(text, row[: table.left]), *row[table.left :]) for row in table.rows)
+    return replace(table, heads=tuple(map(text, table.heads)), rows=rows)
 
 
 # -- LaTeX -----------------------------------------------------------------------------------------
+
+_GREEK = [
+    "alpha", "beta", "gamma", "delta", "varepsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu",
+    "xi", "o", "pi", "rho", "varsigma", "sigma", "tau", "upsilon", "varphi", "chi", "psi", "omega",
+]  # fmt: skip
+"""Names from α to ω in the order of Unicode; ο is a Latin letter."""
+
+_CAPITALS = {
+    "Γ": "Gamma", "Δ": "Delta", "Θ": "Theta", "Λ": "Lambda", "Ξ": "Xi", "Π": "Pi", "Σ": "Sigma", "Υ": "Upsilon",
+    "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega",
+}  # fmt: skip
+
+_SIGNS = {
+    "−": "-", "∞": r"\infty", "×": r"\times", "≤": r"\leq", "≥": r"\geq", "≈": r"\approx", "±": r"\pm", "≠": r"\neq",
+    "→": r"\rightarrow", "·": r"\cdot", "√": r"\surd", "°": r"^\circ", "∂": r"\partial", "⁻": "^-", "′": "'",
+    "µ": r"\mu", "ϕ": r"\phi", "ϵ": r"\epsilon", "∈": r"\in", "∑": r"\sum",
+}  # fmt: skip
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -35,16 +71,16 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    "²": r"\textsuperscript{2}",
-    "χ": r"$\chi$",
-    "σ": r"$\sigma$",
-    "β": r"$\beta$",
-    "θ": r"$\theta$",
-    "−": r"$-$",
-    "∞": r"$\infty$",
-    "×": r"$\times$",
+    "–": "--",
     "…": r"\dots{}",
+    **{digit: rf"\textsuperscript{{{k}}}" for k, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+    **{digit: rf"\textsubscript{{{k}}}" for k, digit in enumerate("₀₁₂₃₄₅₆₇₈₉")},
+    **{chr(ord("α") + k): "o" if name == "o" else rf"$\{name}$" for k, name in enumerate(_GREEK)},
+    **{letter: rf"$\{name}$" for letter, name in _CAPITALS.items()},
+    **dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΧ", "ABEZHIKMNOPTX", strict=True)),
+    **{sign: f"${code}$" for sign, code in _SIGNS.items()},
 }
+"""What LaTeX reads otherwise, or what its standard fonts lack, by what prints it."""
 
 BREAK = r"\par "
 """Separator of notes; each has its own line, because some are formulas and not sentences."""
@@ -56,7 +92,9 @@ def _latex_text(text: str) -> str:
 
 
 @hinted
-def to_latex(what: Any, *, caption: str | None = None, label: str = "") -> str:
+def to_latex(
+    what: Any, *, caption: str | None = None, label: str = "", labels: Mapping[str, str] | None = None
+) -> str:
     r"""Return the tables of a result as LaTeX, for the package booktabs.
 
     Parameters
@@ -68,6 +106,8 @@ def to_latex(what: Any, *, caption: str | None = None, label: str = "") -> str:
         Replaces the caption of the first table. With "" there is no caption and no table environment.
     label : str
         Label of the first table, for ``\ref``.
+    labels : mapping of str to str, optional
+        Texts in place of names of coefficients, terms and variables; interactions take those of their parts.
 
     Returns
     -------
@@ -93,20 +133,20 @@ def to_latex(what: Any, *, caption: str | None = None, label: str = "") -> str:
     <BLANKLINE>
     {\footnotesize Degrees of freedom: Satterthwaite.\par}
     """
-    tables = enumerate(_captioned(what, caption))
+    tables = enumerate(_captioned(what, caption, labels))
     return "\n\n".join(_latex(table, own, "" if number else label) for number, (table, own) in tables)
 
 
 def _latex(table: Table, caption: str, label: str) -> str:
     columns = "l" * table.left + "r" * (len(table.heads) - table.left)
     lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
-    lines += [" & ".join(map(_latex_text, table.heads)) + r" \\", r"\midrule"]
+    lines += [*_latex_spans(table), _latex_row(table.heads), r"\midrule"]
     for number, row in enumerate(table.rows):
         if len(row) == 1 and len(table.heads) > 1:
             lines += [r"\addlinespace"] if number else []
             lines.append(rf"\multicolumn{{{len(table.heads)}}}{{l}}{{\textit{{{_latex_text(row[0])}}}}} \\")
         else:
-            lines.append(" & ".join(map(_latex_text, row)) + r" \\")
+            lines.append(_latex_row(row))
     lines += [r"\bottomrule", r"\end{tabular}"]
     if table.notes:
         lines += ["", rf"{{\footnotesize {BREAK.join(map(_latex_text, table.notes))}\par}}"]
@@ -115,6 +155,25 @@ def _latex(table: Table, caption: str, label: str) -> str:
     head = [r"\begin{table}", r"\centering", rf"\caption{{{_latex_text(caption)}}}"]
     head += [rf"\label{{{label}}}"] if label else []
     return "\n".join([*head, *lines, r"\end{table}"])
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    first = (
+        "{}" if cells[0].startswith(("[", "*")) else ""
+    )  # after the end of a row they would be its options
+    return first + " & ".join(map(_latex_text, cells)) + r" \\"
+
+
+def _latex_spans(table: Table) -> list[str]:
+    """Return the row above the heads, with a rule below each text."""
+    cells, rules, first = [], [], 1
+    for text, columns in table.spans:
+        cells.append(
+            rf"\multicolumn{{{columns}}}{{c}}{{{_latex_text(text)}}}" if text else " & " * (columns - 1)
+        )
+        rules += [rf"\cmidrule(lr){{{first}-{first + columns - 1}}}"] if text else []
+        first += columns
+    return [" & ".join(cells) + r" \\", " ".join(rules)] if cells else []
 
 
 # -- Markdown --------------------------------------------------------------------------------------
@@ -127,12 +186,12 @@ def _markdown_text(text: str) -> str:
 
 
 @hinted
-def to_markdown(what: Any, *, caption: str | None = None) -> str:
+def to_markdown(what: Any, *, caption: str | None = None, labels: Mapping[str, str] | None = None) -> str:
     """Return the tables of a result as Markdown, with aligned columns.
 
     Parameters
     ----------
-    what, caption
+    what, caption, labels
         As in `to_latex`.
 
     Returns
@@ -153,7 +212,7 @@ def to_markdown(what: Any, *, caption: str | None = None) -> str:
     | :---------- | -------: |
     | (Intercept) |   1527.5 |
     """
-    return "\n\n".join(_markdown(table, own) for table, own in _captioned(what, caption))
+    return "\n\n".join(_markdown(table, own) for table, own in _captioned(what, caption, labels))
 
 
 def _markdown(table: Table, caption: str) -> str:
@@ -164,7 +223,7 @@ def _markdown(table: Table, caption: str) -> str:
         else [_markdown_text(cell) for cell in row]
         for row in table.rows
     ]
-    heads = [_markdown_text(head) for head in table.heads]
+    heads = [_markdown_text(head) for head in table.one_line_heads()]
     sizes = [max([3, len(heads[j]), *(len(row[j]) for row in rows)]) for j in range(width)]
 
     def line(cells: Sequence[str]) -> str:
@@ -184,12 +243,12 @@ def _markdown(table: Table, caption: str) -> str:
 
 
 @hinted
-def to_html(what: Any, *, caption: str | None = None) -> str:
+def to_html(what: Any, *, caption: str | None = None, labels: Mapping[str, str] | None = None) -> str:
     """Return the tables of a result as HTML, with captions, and header scopes for screen readers.
 
     Parameters
     ----------
-    what, caption
+    what, caption, labels
         As in `to_latex`.
 
     Returns
@@ -208,4 +267,67 @@ def to_html(what: Any, *, caption: str | None = None) -> str:
     >>> "<th scope=\\"row\\"" in mf.to_html(fit.params)
     True
     """
-    return "\n".join(html_table(table, own) for table, own in _captioned(what, caption))
+    return "\n".join(html_table(table, own) for table, own in _captioned(what, caption, labels))
+
+
+# -- text ------------------------------------------------------------------------------------------
+
+
+def to_text(what: Any) -> str:
+    """Return the tables of a result as text in columns."""
+    return "\n\n".join(_text(table) for table in tables_of(what))
+
+
+def _text(table: Table) -> str:
+    width = len(table.heads)
+    rows = [[*row, *[""] * (width - len(row))] for row in table.rows]
+    sizes = [
+        max([len(head), *(len(r[j]) for r, full in zip(rows, table.rows, strict=True) if len(full) == width)])
+        for j, head in enumerate(table.heads)
+    ]
+    above, first = "", 0
+    for text, columns in table.spans:
+        here = slice(first, first + columns)
+        room = sum(sizes[here]) + 2 * (columns - 1)
+        sizes[first + columns - 1] += max(len(text) - room, 0)
+        above += text.center(max(room, len(text))) + "  "
+        first += columns
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [
+            c.ljust(s) if j < table.left else c.rjust(s)
+            for j, (c, s) in enumerate(zip(cells, sizes, strict=True))
+        ]
+        return "  ".join(padded).rstrip()
+
+    lines = [table.caption] if table.caption else []
+    lines += [above.rstrip()] if above else []
+    lines += [line(table.heads)]
+    lines += [row[0] if len(row) == 1 < width else line(row) for row in table.rows]
+    return "\n".join([*lines, *(["", *table.notes] if table.notes else [])])
+
+
+# -- Word ------------------------------------------------------------------------------------------
+
+
+@hinted
+def to_docx(
+    what: Any, path: str | Path, *, caption: str | None = None, labels: Mapping[str, str] | None = None
+) -> None:
+    """Write the tables of a result to a Word document, with the three rules of a table in APA style.
+
+    Parameters
+    ----------
+    what, caption, labels
+        As in `to_latex`.
+    path : str or Path
+        A new .docx file; an existing one is replaced.
+
+    Raises
+    ------
+    ModelError
+        If `what` has no table, or python-docx is not installed (extra "word").
+    """
+    from .word import write_tables
+
+    write_tables(list(_captioned(what, caption, labels)), Path(path))

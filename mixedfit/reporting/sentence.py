@@ -10,14 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import ModelError, nearest
-from mixedfit.core.format import (
-    MOST_DECIMALS,
-    decimals_of_error,
-    equals_p,
-    format_fixed,
-    join_words,
-    without_quotes,
-)
+from mixedfit.core.format import equals_p, join_words, without_quotes
 from mixedfit.core.names import same_effect
 from mixedfit.core.options import check_level, check_one_of
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
@@ -32,6 +25,7 @@ from mixedfit.inference.emmeans.responses import total_variance
 from mixedfit.inference.hypotheses.parse import term_coefficients
 from mixedfit.inference.hypotheses.tests import TTest, t_test
 
+from .apa import by_error, degrees_words, df_text, fixed, p_text
 from .model_sentence import model_sentence
 
 __all__ = ["SentenceStyle", "sentence"]
@@ -150,7 +144,7 @@ def _value(value: Any) -> str:
 
 def _estimate(fit: Fit, table: TTest | MarginalMeans | MarginalContrasts, at: int) -> _Estimate:
     """Return what is to be said of a row."""
-    row, remarks = table.table.iloc[at], [_degrees_words(table.method)]
+    row, remarks = table.table.iloc[at], [degrees_words(table.method)]
     if isinstance(table, TTest):
         name = _names(table)[at]
         subject, symbol = _hypothesis_words(fit, name)
@@ -208,70 +202,50 @@ def _signs(text: str) -> str:
 def _apa_estimate(own: _Estimate) -> str:
     if not np.isfinite(own.row["estimate"]):
         return f"{own.subject} is not estimable from these data."
-    estimate, error, lower, upper = _by_error(own.row, 2)
+    estimate, error, lower, upper = _in_units(own.row, 2)
     parts = [f"{own.symbol} = {estimate}" if own.symbol else estimate, f"SE = {error}"]
     parts.append(f"{100 * own.level:g}% CI [{lower}, {upper}]")
     if "p_value" in own.row:
         parts += [_t_text(own.row), _apa_p(float(own.row["p_value"]))]
     elif own.symbol in ("M", "b"):
-        parts.append(f"df = {_df(own.row['df'])}")
-    parts += [f"d = {_fixed(own.d)}"] if np.isfinite(own.d) else []
+        parts.append(f"df = {df_text(own.row['df'])}")
+    parts += [f"d = {fixed(own.d)}"] if np.isfinite(own.d) else []
     return f"{own.subject} was {', '.join(parts)} ({'; '.join(own.remarks)})."
 
 
 def _plain_estimate(own: _Estimate) -> str:
     if not np.isfinite(own.row["estimate"]):
         return f"{own.subject} is not estimable from these data."
-    estimate, error, lower, upper = _by_error(own.row, 3)
+    estimate, error, lower, upper = _in_units(own.row, 3)
     text = (
         f"{own.subject} is {estimate}, with a standard error of {error} and a {100 * own.level:g}% confidence interval "
         f"from {lower} to {upper}"
     )
     if "p_value" in own.row:
         kind = "t" if np.isfinite(own.row["df"]) else "z"
-        on = f" on {_df(own.row['df'])} degrees of freedom" if kind == "t" else ""
+        on = f" on {df_text(own.row['df'])} degrees of freedom" if kind == "t" else ""
         p = equals_p(float(own.row["p_value"]))
-        text += f"; its test gives {kind} = {_fixed(own.row['statistic'])}{on} and {p}"
+        text += f"; its test gives {kind} = {fixed(own.row['statistic'])}{on} and {p}"
     if np.isfinite(own.d):
-        text += f"; Cohen's d is {_fixed(own.d)}"
+        text += f"; Cohen's d is {fixed(own.d)}"
     return f"{text} ({'; '.join(own.remarks)})."
 
 
-def _by_error(row: pd.Series[Any], digits: int) -> list[str]:
-    """Return estimate, standard error and limits with common decimals.
-
-    They are at least two, and show the standard error to `digits` significant digits, two or three.
-    """
+def _in_units(row: pd.Series[Any], digits: int) -> list[str]:
+    """Return estimate, standard error and limits with common decimals."""
     values = [float(row[name]) for name in ("estimate", "std_error", "lower", "upper")]
-    three = decimals_of_error([values[1]])
-    decimals = 2 if three is None else max(three - (3 - digits), 2)
-    if decimals > MOST_DECIMALS:
-        return [f"{v:.3g}".replace("-", "−") for v in values]
-    return [_fixed(v, decimals) for v in values]
-
-
-def _fixed(value: float, decimals: int = 2) -> str:
-    return format_fixed([float(value)], decimals, missing="not known", infinite="∞")[0].replace("-", "−")
-
-
-def _df(value: float) -> str:
-    return format_fixed([float(value)], 2, whole=True, missing="not known", infinite="∞")[0]
+    return by_error(values, values[1], digits)
 
 
 def _t_text(row: pd.Series[Any]) -> str:
     if np.isinf(row["df"]):
-        return f"z = {_fixed(row['statistic'])}"
-    return f"t({_df(row['df'])}) = {_fixed(row['statistic'])}"
+        return f"z = {fixed(row['statistic'])}"
+    return f"t({df_text(row['df'])}) = {fixed(row['statistic'])}"
 
 
 def _apa_p(p: float) -> str:
-    """Return a p-value with three decimals and without the zero before the point."""
-    if np.isnan(p):
-        return "p not known"
-    if p < 0.001:
-        return "p < .001"
-    text = f"{p:.3f}"
-    return "p > .999" if text == "1.000" else f"p = {text[1:]}"
+    text = p_text(p)
+    return f"p {text}" if text[0] in "<>n" else f"p = {text}"
 
 
 # -- F tests ---------------------------------------------------------------------------------------
@@ -284,32 +258,21 @@ def _f_sentence(table: AnovaTable | JointTests, at: int, style: SentenceStyle) -
     if not np.isfinite(row["statistic"]):
         return f"The effect of {name}{where} is not estimable from these data."
     effect = float(partial_effect_sizes(table.table.iloc[[at]])["partial_eta_sq"].iloc[0])
-    top, below = f"{int(row['df_num'])}", _df(row["df_denom"])
-    remarks = [_degrees_words(table.method)]
+    top, below = f"{int(row['df_num'])}", df_text(row["df_denom"])
+    remarks = [degrees_words(table.method)]
     if isinstance(table, AnovaTable):
         remarks.insert(0, f"type {'I' * table.type} test")
     if style == "apa":
-        parts = [f"F({top}, {below}) = {_fixed(row['statistic'])}", _apa_p(float(row["p_value"]))]
-        parts += [f"partial η² = {_fixed(effect).removeprefix('0')}"] if np.isfinite(effect) else []
+        parts = [f"F({top}, {below}) = {fixed(row['statistic'])}", _apa_p(float(row["p_value"]))]
+        parts += [f"partial η² = {fixed(effect).removeprefix('0')}"] if np.isfinite(effect) else []
         return f"The test of the effect of {name}{where} gave {', '.join(parts)} ({'; '.join(remarks)})."
-    text = f"The test of the effect of {name}{where} gives F = {_fixed(row['statistic'])} on {top} and {below} degrees "
+    text = f"The test of the effect of {name}{where} gives F = {fixed(row['statistic'])} on {top} and {below} degrees "
     text += f"of freedom and {equals_p(float(row['p_value']))}"
-    text += f"; partial η² is {_fixed(effect)}" if np.isfinite(effect) else ""
+    text += f"; partial η² is {fixed(effect)}" if np.isfinite(effect) else ""
     return f"{text} ({'; '.join(remarks)})."
 
 
 # -- methods ---------------------------------------------------------------------------------------
-
-
-def _degrees_words(method: str) -> str:
-    """Return the method of the degrees of freedom as a phrase."""
-    if method == "normal":
-        return "normal approximation"
-    if method == "Satterthwaite":
-        return "Satterthwaite's degrees of freedom"
-    name, _, rest = method.partition(" (")
-    which = f", {rest.removesuffix(')')}" if rest else ""
-    return f"{name.replace('-', '–')} degrees of freedom{which}"
 
 
 def _adjustment_words(notes: Sequence[str]) -> list[str]:

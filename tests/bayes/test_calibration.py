@@ -10,6 +10,7 @@ from calibration import p_values, ranks
 
 from mixedfit.bayes import distributions as ds
 from mixedfit.bayes import priors as pr
+from mixedfit.covariance import residual as residuals
 
 FIXED = pr.Normal(0, 2)
 SCALARS = {
@@ -21,6 +22,7 @@ SCALARS = {
     "uniform": pr.UniformSD(3),
 }
 HALF = pr.HalfNormal(1)
+AR1 = residuals.AR1("t", "g")
 WISHART = pr.InverseWishart(5, [[2, 0.5], [0.5, 1]])
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"{name} for τ": ("y ~ x + (1 | g)", {"g": prior, "sigma": HALF}) for name, prior in SCALARS.items()},
@@ -71,6 +73,25 @@ SHAPES |= {
         {"errors": ds.Laplace(), "random_effects": {"h": ds.Laplace()}, "sigma": "by:g"},
     ),
 }
+
+
+STRUCTURES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "AR1": ("y ~ x + (1 | g)", {"g": HALF, "sigma": HALF, "phi": pr.Uniform()}, {"residual": AR1}),
+    "AR1 and σ by level": (
+        "y ~ x",
+        {"sigma": pr.HalfT(3, 1), "phi": pr.Beta(2, 3), "ratio": pr.LogNormal(1, 0.5)},
+        {"residual": AR1 * residuals.VarIdent("h")},
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_ranks_must_be_uniform_for_residual_structures(name: str) -> None:
+    formula, priors, options = STRUCTURES[name]
+    values = p_values(ranks(formula, priors | {"fixed": FIXED}, 150, seed=50_000, options=options))
+    print(name, values.round(4).to_dict())
+    assert values.min() > 1e-3, values.to_dict()
 
 
 MATRICES = {

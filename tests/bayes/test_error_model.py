@@ -420,8 +420,8 @@ def test_var_ident_must_be_sampled_as_sigma_by_level() -> None:
 
 def test_structures_that_are_not_sampled_must_be_refused_in_words() -> None:
     frame = arms().assign(t=np.tile(np.arange(80), 3))
-    series = mf.lmm("y ~ x", frame, residual=mf.residuals.AR1("t", "arm") * mf.residuals.VarIdent("arm"))
-    with pytest.raises(mf.ModelError, match="VarIdent, an SD for each level of a column, is sampled"):
+    series = mf.lmm("y ~ x", frame, residual=mf.residuals.AR1("t", "arm") * mf.residuals.VarExp("x"))
+    with pytest.raises(mf.ModelError, match="and VarIdent, an SD for each level of a column"):
         series.gibbs()
     with pytest.raises(mf.ModelError, match="prior predictive draws are not available yet"):
         series.prior_predictive()

@@ -10,6 +10,7 @@ from geweke import scores
 
 from mixedfit.bayes import distributions as ds
 from mixedfit.bayes import priors as pr
+from mixedfit.covariance import residual as residuals
 
 HALF = pr.HalfNormal(1)
 BASE: dict[str, Any] = {"fixed": pr.Normal(0, 1), "g": HALF, "sigma": HALF}
@@ -64,7 +65,16 @@ SHAPES: dict[str, Case] = {
     "all at once": (CROSSED, BY | {"h": HALF}, {"errors": NU, "random_effects": NU, "sigma": "by:h"}),
     "Laplace by group": (ONE, BY, {"errors": LAPLACE, "sigma": "by:h", "weights": "w"}),
 }
-CASES = PRIORS | SHAPES
+AR1, LEVELS = residuals.AR1("t", "g"), residuals.VarIdent("h")
+PHI, RATIO = {"phi": pr.Uniform()}, {"ratio": pr.LogNormal(1, 0.5)}
+STRUCTURES: dict[str, Case] = {
+    "AR1": (ONE, BASE | PHI, {"residual": AR1}),
+    "AR1 without groups": ("y ~ x", {"fixed": pr.Normal(0, 1), "sigma": HALF} | PHI, {"residual": AR1}),
+    "AR1 of known σ": (ONE, BASE | {"phi": pr.Beta(4, 2), "sigma": pr.Known(1)}, {"residual": AR1}),
+    "AR1 and σ by level": (ONE, BASE | PHI | RATIO | {"sigma": pr.HalfT(3, 1)}, {"residual": AR1 * LEVELS}),
+    "AR1 beside pairs": (SLOPES, BASE | PHI | {"g": WISHART}, {"residual": AR1}),
+}
+CASES = PRIORS | SHAPES | STRUCTURES
 SMALL = ["half-normal for τ", "inverse-Wishart", "t with its ν", "Laplace", "Laplace pairs", "all at once"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from residual_oracle import dense_criterion, residual_covariance
 import mixedfit as mf
 from mixedfit.estimation.estimate import Control
 from mixedfit.estimation.whitening import WhitenedSearch
+from mixedfit.inference.bootstrap.cases import rows_of_design
 
 R = mf.residuals
 
@@ -158,6 +160,18 @@ def test_autoregression_of_independent_rows_must_be_near_an_ordinary_fit() -> No
         reml=False
     )
     assert structured.deviance == pytest.approx(plain.deviance, abs=1e-9)
+
+
+def test_fitted_values_must_include_the_offset_when_variances_depend_on_them() -> None:
+    """An offset of 3x moves the coefficient of x by 3, and no fitted value. Rival: |fitted less offset|^δ."""
+    data = panel().assign(y=lambda d: d["y"] + 4 * d["x"] + 20, o=lambda d: 3 * d["x"])
+    plain, shifted = (
+        mf.lmm("y ~ x + (1 | g)", data, residual=R.VarPower("fitted"), offset=offset).fit()
+        for offset in (None, "o")
+    )
+    assert shifted.reml_criterion == pytest.approx(plain.reml_criterion, abs=1e-6)
+    np.testing.assert_allclose(shifted.residual_params, plain.residual_params, rtol=1e-4)
+    np.testing.assert_allclose(shifted.params + np.array([0.0, 3.0]), plain.params, rtol=1e-6)
 
 
 def test_unstructured_of_two_visits_must_equal_heterogeneous_compound_symmetry() -> None:
@@ -322,7 +336,6 @@ def test_parametric_bootstrap_must_vary_as_the_delta_method_says() -> None:
 
 REFUSED = {
     "picture": lambda fit: mf.plots.within_group_correlation(fit),
-    "degrees of freedom of predictions": lambda fit: fit.predict(interval="confidence", ddf="satterthwaite"),
     "Cholesky scale": lambda fit: fit.vcov_varpar(scale="cholesky"),
 }
 
@@ -389,25 +402,81 @@ def test_sampler_must_refuse_a_residual_structure() -> None:
             draw(draws=2)
 
 
-@pytest.mark.parametrize("name", ["gls", "slopes", "nested", "unstructured", "by arm", "coarser random term"])
+def test_correlation_must_be_within_the_factor_of_most_levels_when_no_group_is_given() -> None:
+    """Rival: the factor of fewest levels, the sites."""
+    for formula in ("y ~ x + (1 | site) + (1 | g)", "y ~ x + (1 | g) + (1 | site)"):
+        model = mf.lmm(formula, panel(), residual=R.AR1()).design.residual
+        assert model is not None
+        assert model.layout is not None
+        assert model.layout.group_name == "g"
+
+
+def test_spread_of_a_new_row_must_be_missing_when_its_level_is() -> None:
+    """Rival: the ratio of the last level, which stands at place −1."""
+    fit, _ = fitted("slopes", True)
+    new = pd.DataFrame({"x": 0.0, "t": 3, "g": 99, "arm": ["b", None]})
+    table = fit.predict(new, interval="prediction", re_form="none")
+    assert table["mean"].notna().all()
+    assert table["lower"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("function", [R.VarPower("fitted"), R.VarIdent("arm")])
+def test_rows_drawn_must_keep_their_deviations(function: Any) -> None:
+    """Rival: the deviations of the first rows."""
+    data = panel().assign(y=lambda d: d["y"] + 20)
+    fit = mf.lmm("y ~ x + (1 | g)", data, residual=function).fit()._fit
+    rows = np.random.default_rng(2).choice(fit.design.n, 80)
+    assert fit.residual is not None
+    drawn = rows_of_design(replace(fit.design, residual=fit.residual.model), rows).residual
+    assert drawn is not None
+    x = fit.residual.x
+    np.testing.assert_allclose(drawn.log_sd(x), fit.residual.model.log_sd(x)[rows], rtol=1e-12)
+
+
+def test_forecast_must_place_rows_after_those_of_their_group_when_there_is_no_time() -> None:
+    """Rival: new rows at the start of their group. Rows of a new group begin at the start."""
+    data = panel(missing=0.0).sort_values(["g", "t"], ignore_index=True)
+    last = (data["t"] >= 5) & (data["g"] % 3 == 0)
+    past, new = data[~last], pd.concat([data[last], data[:3].assign(g=99)])
+    timed, bare = (mf.lmm("y ~ x", past, residual=s).fit() for s in (R.AR1("t", "g"), R.AR1(group="g")))
+    assert bare.reml_criterion == pytest.approx(timed.reml_criterion, abs=1e-9)
+    np.testing.assert_allclose(bare.forecast(new), timed.forecast(new), rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gls",
+        "slopes",
+        "nested",
+        "unstructured",
+        "by arm",
+        "coarser random term",
+        "weights",
+        "crossed, unequal variances",
+    ],
+)
 def test_forecast_must_be_the_conditional_distribution_of_the_dense_density(name: str) -> None:
     data = panel()
     last = (data["t"] >= 5) & (data["g"] % 3 == 0)
     past, new = data[~last], data[last].assign(y=np.nan)
-    formula, structure, _ = MODELS[name]
-    fit = mf.lmm(formula, past, residual=structure).fit()
-    table = fit.forecast(new)
+    formula, structure, options = MODELS[name]
+    fit = mf.lmm(formula, past, residual=structure, **options).fit()
+    table = fit.forecast(new, **options)
     whole = mf.lmm(formula, pd.concat([past, new.assign(y=0.0)]), residual=structure).design
     own = fit._fit.residual
     assert own is not None
     assert whole.residual is not None
-    # the whole data have the same levels and visits, so that x means the same but for the unit of CAR1's gaps
-    x = (
-        own.x
-        if name != "nested"
-        else own.x + np.log(whole.residual.correlation.unit / own.model.correlation.unit)
-    )  # type: ignore[union-attr]
+    # the whole data have the same levels and visits, so that x means the same but for units of gaps and covariates
+    x = own.x.copy()
+    if name == "nested":
+        x += np.log(whole.residual.correlation.unit / own.model.correlation.unit)  # type: ignore[union-attr]
+    if "crossed" in name:
+        x[-1] *= np.std(data["x"]) / np.std(past["x"])
     V = fit.scale * whole.residual.matrix(x, np.arange(whole.n))
+    if options:
+        w = np.concatenate([past["w"], new["w"]])
+        V = V / np.sqrt(np.outer(w, w))
     for block, omega in zip(whole.blocks, fit._fit.omega, strict=True):
         V = V + np.where(block.codes[:, None] == block.codes, block.z @ omega @ block.z.T, 0.0)
     n = len(past)
@@ -518,3 +587,41 @@ def test_summary_must_say_structure_group_and_baseline() -> None:
         assert part in text
     default, _ = fitted("default group", True)
     assert "the innermost grouping factor" in str(default.summary())
+
+
+def strata(seed: int, groups: int, visits: int) -> pd.DataFrame:
+    """Return groups whose first row has no residual."""
+    rng = np.random.default_rng(seed)
+    g, v = np.repeat(np.arange(groups), visits), np.tile(np.arange(visits), groups)
+    noise = np.where(v == 0, 0.0, 1.0) * rng.normal(size=g.size)
+    first = np.where(v == 0, "z", "o")
+    return pd.DataFrame(
+        {"g": g, "s": first, "x": rng.normal(size=g.size), "y": 1 + rng.normal(size=groups)[g] + noise}
+    )
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ x + (x | g)"])
+@pytest.mark.parametrize(("seed", "groups", "visits"), [(1, 20, 6), (2, 60, 3)])
+def test_ratio_that_goes_to_0_must_be_a_verdict_after_few_evaluations(
+    formula: str, seed: int, groups: int, visits: int
+) -> None:
+    """The residual variance of a stratum is 0: rounding hid the end of the search, in minutes or with an error."""
+    fit = mf.lmm(formula, strata(seed, groups, visits), residual=R.VarIdent("s")).fit()
+    assert fit.convergence.status == "boundary"
+    assert "ratio(z) goes to 0" in fit.convergence.message
+    assert fit._fit.convergence.evaluations < 60
+
+
+def test_small_ratio_that_the_data_determine_must_be_found() -> None:
+    """Two rows a group in the stratum: its SD, 2e-4 of the others', is well determined and no boundary."""
+    rng = np.random.default_rng(3)
+    g, v = np.repeat(np.arange(60), 6), np.tile(np.arange(6), 60)
+    sd = np.where(v < 2, 2e-4, 1.0)
+    frame = pd.DataFrame(
+        {"g": g, "s": np.where(v < 2, "z", "o"), "y": rng.normal(size=60)[g] + sd * rng.normal(size=g.size)}
+    )
+    fit = mf.lmm("y ~ 1 + (1 | g)", frame, residual=R.VarIdent("s")).fit()
+    within = frame[frame["s"] == "z"].groupby("g")["y"].var(ddof=1).mean()
+    ratio = fit.residual_params.loc["ratio(z)", "estimate"]
+    assert (ratio * fit.sigma) ** 2 == pytest.approx(within, rel=1e-3)
+    assert fit.convergence.status == "converged"

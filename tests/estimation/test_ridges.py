@@ -108,3 +108,57 @@ def test_rows_of_weight_zero_must_not_tell_terms_apart() -> None:
         mf.lmm("y ~ t + (1 | id) + (1 | name)", data, weights="w").fit().convergence.status == "unidentified"
     )
     assert mf.lmm("y ~ t + (1 | id) + (1 | name)", data).fit().convergence.status != "unidentified"
+
+
+def test_nested_factor_must_not_be_called_one_with_its_outer_factor_when_this_has_levels_without_weight() -> (
+    None
+):
+    """`a` has 12 levels, 4 of them with weight, and `b` two levels in each of these. Rival: counts pairs only."""
+    rng = np.random.default_rng(2)
+    a, b = np.repeat(np.arange(12), 8), np.repeat(np.arange(24), 4)
+    weights = (a < 4) * 1.0
+    y = rng.normal(size=12)[a] + rng.normal(size=24)[b] + rng.normal(size=96)
+    data = pd.DataFrame({"y": y, "a": a, "b": np.where(a < 4, b, 0), "w": weights})
+    fit = mf.lmm("y ~ 1 + (1 | a) + (1 | b)", data, weights="w").fit()
+    assert [block.name for block in fit._fit.design.blocks] == ["a", "b"]
+    assert fit.convergence.status in ("converged", "boundary")
+
+
+def visits() -> pd.DataFrame:
+    """Return one row for each of 3 visits of 30 persons."""
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"id": np.repeat(np.arange(30), 3), "v": np.tile(list("pqr"), 30)})
+    data["w"] = rng.choice([1.0, 4.0], 90)
+    data["y"] = rng.normal(size=30)[data["id"]] + rng.normal(size=90) / np.sqrt(data["w"])
+    return data
+
+
+def test_weights_must_tell_an_effect_of_each_row_from_the_residual_when_they_differ() -> None:
+    """Var(y) has τ²I from the effects and σ²/w from the residuals. Rival: looks at the effects alone."""
+    formula = "y ~ 1 + homcs(0 + v | id)"
+    equal = mf.lmm(formula, visits().assign(w=2.0), weights="w").fit()
+    assert equal.convergence.status == "unidentified"
+    assert mf.lmm(formula, visits(), weights="w").fit().convergence.status in ("converged", "boundary")
+
+
+def test_effects_as_many_as_rows_must_be_refused_when_the_rows_are_not_in_memory() -> None:
+    data = visits()
+    with pytest.raises(mf.ModelError, match="as many effects as rows"):
+        mf.lmm("y ~ 1 + homcs(0 + v | id)", [data[:60], data[60:]]).fit()
+    more = pd.concat([data, data[-1:].assign(y=0.0)], ignore_index=True)
+    fit = mf.lmm("y ~ 1 + homcs(0 + v | id)", [more[:60], more[60:]]).fit()
+    assert fit.convergence.status in ("converged", "boundary")
+
+
+def test_relationships_must_tell_factors_of_the_same_groups_apart_when_they_differ() -> None:
+    """Animals with permanent effects, as `(1 | animal) + (1 | id)`: Ω₁A + Ω₂I. Rival: looks at the groups alone."""
+    data = frame().assign(twin=lambda d: d["id"])
+    near = np.exp(-np.abs(np.subtract.outer(np.arange(20), np.arange(20))) / 3.0)
+    A, other = mf.Known(near, list(range(20))), mf.Known(near**2, list(range(20)))
+
+    def status(known: dict[str, mf.Known]) -> str:
+        return mf.lmm("y ~ t + (1 | id) + (1 | twin)", data, known=known).fit().convergence.status
+
+    assert status({"id": A}) in ("converged", "boundary")
+    assert status({"id": A, "twin": other}) in ("converged", "boundary")
+    assert status({"id": A, "twin": mf.Known(near.copy(), list(range(20)))}) == "unidentified"

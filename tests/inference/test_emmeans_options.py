@@ -139,6 +139,29 @@ def test_weights_must_be_those_of_the_rows(weights: Any) -> None:
     assert got.table["estimate"].to_numpy() == pytest.approx(expected, rel=1e-10)
 
 
+def test_weights_must_be_joint_or_marginal_counts_when_two_factors_are_averaged_over() -> None:
+    """Numbers are given with the first factor varying fastest, as R does. Rivals: the last; the other named scheme."""
+    rng = np.random.default_rng(5)
+    a, b = rng.choice(list("pq"), 300), rng.choice(list("rs"), 300)
+    c = np.where(rng.random(300) < 0.5, b, rng.choice(list("stu"), 300))
+    data = pd.DataFrame({"a": a, "b": b, "c": np.where(c == "r", "u", c), "g": np.arange(300) % 20})
+    data["y"] = rng.normal(size=300) + (data.b == "r") * (data.c == "t") * 3 + (data.c == "u")
+    fit = mf.lmm("y ~ a * b * c + (1 | g)", data).fit()
+    table = fit.emmeans(["a", "b", "c"]).table.sort_values(["a", "b", "c"])
+    cells = table["estimate"].to_numpy().reshape(2, 2, 3)
+    counts = pd.crosstab(data["b"], data["c"]).to_numpy(float)
+    shares = {
+        "proportional": counts,
+        "outer": np.outer(counts.sum(axis=1), counts.sum(axis=0)),
+        (1, 2, 3, 4, 5, 6): np.array([[1.0, 3.0, 5.0], [2.0, 4.0, 6.0]]),
+    }
+    means = [np.average(cells.reshape(2, 6), axis=1, weights=share.ravel()) for share in shares.values()]
+    for weights, expected in zip(shares, means, strict=True):
+        got = fit.emmeans("a", weights=weights)  # type: ignore[arg-type]
+        assert got.table["estimate"].to_numpy() == pytest.approx(expected, rel=1e-10)
+    assert min(np.abs(means[0] - means[1]).max(), np.abs(means[0] - means[2]).max()) > 0.02
+
+
 def test_cell_weighted_means_must_be_raw_means_where_the_model_has_all_cells() -> None:
     data = data_of("uneven")
     fit = mf.lmm("angle ~ recipe * temperature", data).fit()

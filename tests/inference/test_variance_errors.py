@@ -63,6 +63,27 @@ def test_delta_interval_of_a_correlation_must_be_fishers_z(fit: mf.MixedResults)
     assert abs(np.tanh(at[2] - rival) - np.tanh(at[2] - half[2])) > 1e-2
 
 
+def test_delta_interval_of_a_common_correlation_must_be_fishers_z_of_its_own_interval() -> None:
+    """Three effects have one correlation, above −1/2: z = artanh of its place on (−1/2, 1). Rival: that on (−1, 1)."""
+    rng = np.random.default_rng(6)
+    group, level = np.repeat(np.arange(30), 12), np.tile(np.repeat([0, 1, 2], 4), 30)
+    b = 2.0 * rng.multivariate_normal(np.zeros(3), 0.6 * np.eye(3) + 0.4, size=30)
+    y = b[group, level] + rng.normal(size=360)
+    fit = mf.lmm("y ~ 1 + homcs(0 + v | g)", {"y": y, "v": np.array(list("abc"))[level], "g": group}).fit()
+    rho, error = fit.parameters()["cor_homcs|g"], np.sqrt(fit.vcov_varpar().loc[".sig02", ".sig02"])
+
+    def z(value: Any) -> Any:
+        return np.arctanh((value - 0.25) / 0.75)
+
+    slope = (z(rho + 1e-5) - z(rho - 1e-5)) / 2e-5
+    limits = fit.conf_int(delta=True).loc[".sig02"].to_numpy()
+    np.testing.assert_allclose(
+        z(limits), z(rho) + ndtri(0.975) * error * slope * np.array([-1, 1]), rtol=1e-5
+    )
+    plain = np.tanh(np.arctanh(rho) + ndtri(0.975) * error / (1 - rho**2) * np.array([-1, 1]))
+    assert np.abs(plain - limits).max() > 1e-3
+
+
 def test_errors_of_the_covariances_root_must_be_those_of_its_elements(fit: mf.MixedResults) -> None:
     """Elements of σλ and σ². The rival has twice the covariances with σ²."""
     first, rho, second, sigma = natural(fit)

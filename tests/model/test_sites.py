@@ -30,6 +30,7 @@ def rows(n: int = 240) -> pd.DataFrame:
     )
     frame["f"] = frame["f"].where(frame["site"] != "A", frame["f"].replace("c", "a"))
     frame["g"] += np.where(frame["site"] == "B", 15, 0)
+    frame["z"] = np.array(list("abcd"))[np.arange(n) % 4]  # crossed with h, with as many levels
     frame["y"] = frame["x"] / 3 + rng.normal(size=60)[frame["g"] - 100] + rng.normal(size=n)
     return frame
 
@@ -46,7 +47,9 @@ def quiet() -> Any:
 
 
 def same_fit(found: mf.MixedResults, expected: mf.MixedResults) -> None:
-    """Assert that two fits have the same estimates, errors, criterion and random effects."""
+    """Assert that two fits have the same estimates, errors, criterion, verdict and random effects."""
+    assert found.convergence.status == expected.convergence.status
+    assert found.varcorr["grp"].tolist() == expected.varcorr["grp"].tolist()
     assert found.reml_criterion == pytest.approx(expected.reml_criterion, abs=1e-8)
     np.testing.assert_allclose(found.params, expected.params, rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(found.bse, expected.bse, rtol=1e-7)
@@ -65,6 +68,7 @@ def same_fit(found: mf.MixedResults, expected: mf.MixedResults) -> None:
         "y ~ 1 + (1 | h/g)",
         "y ~ x",
         "y ~ x + (0 + x | g) + (1 | g)",
+        "y ~ x + (1 | z) + (1 | h)",
     ],
 )
 @pytest.mark.parametrize("weighted", [False, True])
@@ -112,6 +116,63 @@ def test_fit_must_be_that_of_all_rows_after_an_agreement(formula: str, tmp_path:
     mf.agree([tmp_path / f"{i}.json" for i in range(3)]).save(tmp_path / "agreed.json")
     products = [mf.lmm(formula, part, recipe=tmp_path / "agreed.json").cross_products() for part in parts]
     same_fit(mf.lmm_from(products).fit(), mf.lmm(formula, rows()).fit())
+
+
+def uneven() -> list[pd.DataFrame]:
+    """Return sites of 40, 80 and 120 rows, with missing values, and a level whose rows have a weight at one site only.
+
+    `two` has two values at each site, and three at all of them; `k` is a factor beside `f`.
+    """
+    frame, rng = rows(), np.random.default_rng(3)
+    frame["two"], frame["k"] = rng.choice([0.0, 1.0], 240), rng.choice(list("uvw"), 240)
+    frame.loc[120:, "two"] *= 2
+    frame.loc[[3, 50, 51, 200], "x"] = np.nan
+    frame["w"] = np.where(frame.index < 120, 1.0, 4.0)
+    frame.loc[[0, 1, 130, 131], "g"] = 999
+    frame.loc[[60, 61, 130, 131], "w"] = 0.0
+    return [frame[:40], frame[40:120], frame[120:]]
+
+
+@pytest.mark.parametrize("fixed", ["x + f * k", "f + two"])
+def test_answers_must_count_the_rows_of_all_sites_when_these_differ_in_size(fixed: str) -> None:
+    """Rivals: means of the sites' means, cells and dropped rows of one site, two values for three."""
+    formula = f"y ~ {fixed} + (1 | h)"
+    recipe = mf.agree([mf.site_recipe(formula, part, weights="w") for part in uneven()])
+    parts = [mf.lmm(formula, part, recipe=recipe, weights="w").cross_products() for part in uneven()]
+    found, expected = mf.lmm_from(parts).fit(), mf.lmm(formula, pd.concat(uneven()), weights="w").fit()
+    same_fit(found, expected)
+    ways = [{}] if "two" in fixed else [{}, {"weights": "outer"}, {"weights": "cells"}]
+    for options in ways:
+        ours, theirs = (fit.emmeans("f", **options).table for fit in (found, expected))  # type: ignore[arg-type]
+        pd.testing.assert_frame_equal(ours, theirs, rtol=1e-6)
+    assert str(found.summary()).splitlines()[-2:] == str(expected.summary()).splitlines()[-2:]
+    assert found._fit.design.dropped == (0 if "two" in fixed else 4)
+    names = ("low", "high", "mean", "two_valued")
+    recipes = [fit._fit.design.recipe for fit in (found, expected)]
+    for name in expected._fit.design.recipe.variables:  # type: ignore[union-attr]
+        ours, theirs = ([getattr(r.variables[name], part) for part in names] for r in recipes)  # type: ignore[union-attr]
+        assert ours == pytest.approx(theirs, nan_ok=True), name
+
+
+def test_totals_must_be_those_of_all_rows_when_levels_have_weight_at_one_site_only(tmp_path: Path) -> None:
+    """They decide on identifiability and on which fits have the same rows. Rivals: those of the first or last site."""
+    formula = "y ~ x + (1 | h) + (1 | g)"
+    parts = [mf.lmm(formula, part, weights="w").cross_products() for part in uneven()]
+    parts[1].save(tmp_path / "two.npz")
+    parts[2] = mf.lmm_from(parts[2:]).cross_products()
+    model = mf.lmm_from([parts[0], tmp_path / "two.npz", parts[2]])
+    model.fit().save(tmp_path / "fit.npz", rows=False)
+    streamed = mf.lmm(formula, uneven(), weights="w")
+    for design in (model.design, mf.load(tmp_path / "fit.npz")._fit.design):
+        assert design.absent is not None
+        assert streamed.design.absent is not None
+        found, expected = design.absent.known_totals(), streamed.design.absent.known_totals()
+        for name in ("rows", "counted", "levels", "digest", "equal_weights"):
+            assert getattr(found, name) == getattr(expected, name), name
+        np.testing.assert_allclose(found.weights, expected.weights, rtol=1e-12)
+        np.testing.assert_array_equal(found.same, expected.same)
+    model.cross_products().save(tmp_path / "all.npz")
+    assert repr(mf.lmm_from([tmp_path / "all.npz"]).cross_products()).endswith("236 rows, 3 parts>")
 
 
 def test_part_with_fewer_rows_than_coefficients_must_be_usable() -> None:
@@ -212,6 +273,31 @@ def test_smallest_groups_must_say_how_few_rows_a_level_has() -> None:
     frame = rows()
     counts = frame["h"].value_counts()
     assert mf.lmm("y ~ x + (x | h)", frame).cross_products().smallest_groups == {"h": counts.min()}
+
+
+def test_smallest_groups_must_include_a_level_of_little_weight() -> None:
+    """Three rows of weight 0.1 sum up to 0.3, rounded down 0. Rivals: such a level is left out; unused ones count."""
+    frame = rows()[["y", "x", "h"]].assign(w=1.0)
+    few = pd.DataFrame({"y": [1.0, 2.0, 4.0], "x": 0.0, "h": "z", "w": 0.1})
+    none = few.assign(h="n", w=0.0)
+    model = mf.lmm("y ~ x + (1 | h)", pd.concat([frame, few, none], ignore_index=True), weights="w")
+    assert model.cross_products().smallest_groups == {"h": 0}
+    model = mf.lmm("y ~ x + (1 | h)", pd.concat([frame, none], ignore_index=True), weights="w")
+    assert model.cross_products().smallest_groups == {"h": frame["h"].value_counts().min()}
+
+
+@pytest.mark.parametrize("other", ["", " + (1 | g)"])
+def test_sums_must_be_refused_when_they_would_lose_known_relationships(other: str, tmp_path: Path) -> None:
+    """Rival: a file whose fit has independent levels, and so other estimates."""
+    known = {"h": mf.Known(0.5 * np.eye(4) + 0.5, list("pqrs"))}
+    model = mf.lmm(f"y ~ x + (1 | h){other}", rows(), known=known)
+    with pytest.raises(mf.ModelError, match="'h' has known relationships"):
+        model.fit().save(tmp_path / "fit.npz", rows=False)
+    with pytest.raises(mf.ModelError, match="'h' has known relationships"):
+        model.cross_products()
+    assert not (tmp_path / "fit.npz").exists()
+    model.fit().save(tmp_path / "fit.npz")
+    assert mf.load(tmp_path / "fit.npz").reml_criterion == pytest.approx(model.fit().reml_criterion, abs=1e-9)
 
 
 @pytest.mark.parametrize("formula", ["y ~ x * f + (x | g) + (1 | h)", "y ~ x", "y ~ scale(x) + (1 | g:h)"])

@@ -16,8 +16,14 @@ PAGES = sorted(
 """All but the page of random draws, which `test_bayes_page` holds to their Monte-Carlo error."""
 
 
+NEEDS = {"sklearn.md": "sklearn"}
+"""Optional packages of pages."""
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_page_must_show_what_is_printed(name: str) -> None:
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     page = (DOCS / name).read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     text = "\n".join(block.replace("\n\n", "\n<BLANKLINE>\n") for block in blocks)

@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from paths import ROOT
 
 import mixedfit as mf
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+START = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
+COMING = (ROOT / "docs" / "coming_from.md").read_text(encoding="utf-8")
 
 
-def test_readme_must_show_the_summary_that_is_printed() -> None:
-    shown = re.search(r"```text\n(.*?)```", README, re.DOTALL)
+@pytest.mark.parametrize("page", [README, START], ids=["README", "start"])
+def test_page_must_show_the_summary_that_is_printed(page: str) -> None:
+    shown = re.search(r"```text\n(.*?)```", page, re.DOTALL)
     assert shown is not None
     printed = str(mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit().summary())
     without_verdict = shown.group(1).strip().split("\n")[:-1]
     assert without_verdict == printed.split("\n")[:-1]
 
 
-def test_readme_must_run() -> None:
-    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+@pytest.mark.parametrize("page", [README, START], ids=["README", "start"])
+def test_page_must_run(page: str) -> None:
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
     assert code is not None
     exec(compile(code.group(1), "README.md", "exec"), {})
 
 
-def test_readme_must_name_only_what_exists() -> None:
+@pytest.mark.parametrize("page", [README, START, COMING], ids=["README", "start", "coming_from"])
+def test_page_must_name_only_what_exists(page: str) -> None:
     fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
-    last_cells = [line.rstrip("|").split("|")[-1] for line in README.split("\n") if line.startswith("| `")]
+    last_cells = [line.rstrip("|").split("|")[-1] for line in page.split("\n") if line.startswith("| `")]
     attributes = [name for cell in last_cells for name in re.findall(r"`\.(\w+)", cell) if name != "fit"]
-    assert len(attributes) > 15
-    for name in attributes + re.findall(r"`fit\.(\w+)", README):
+    assert page != COMING or len(attributes) > 15
+    for name in attributes + re.findall(r"`fit\.(\w+)", page):
         assert hasattr(fit, name), name
-    for name in re.findall(r"(?<!\w)mf\.(\w+)", README):
+    for name in re.findall(r"(?<!\w)mf\.(\w+)", page):
         assert hasattr(mf, name), name

@@ -15,6 +15,7 @@ from mixedfit.bayes.draws.convergence import ess_mean
 from mixedfit.bayes.draws.counted_rows import on_counted_rows
 from mixedfit.bayes.draws.record import PosteriorDraws, factor_position
 from mixedfit.bayes.draws.row_density import pieces, row_log_density
+from mixedfit.bayes.draws.structured_residuals import refuse_structure
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, SamplingWarning, shown, warn
 from mixedfit.core.linalg import blas_threads
@@ -69,6 +70,10 @@ def expected_density(
     """Return an estimate of elpd; see `Posterior.loo` and `Posterior.waic`."""
     posterior = on_counted_rows(posterior)
     draws = posterior.sigma.size
+    if method == "waic":
+        refuse_structure(
+            posterior.design, "waic() is", "Its rows are not independent given the parameters; use .loo()."
+        )
     efficiency = _efficiency(posterior, method, efficiency)
     index, densities = _units(posterior, by, method)
 
@@ -171,6 +176,7 @@ def _units(
         draws = posterior.sigma.size
         return design.index, lambda rows: row_log_density(posterior, rows).reshape(draws, -1).T.copy()
     block = factor_position(design, "by", by)
+    refuse_structure(design, f"{method}(by={by!r}) is", f"Leave out one row at a time: .{method}().")
     if posterior.scales is not None:
         raise ModelError(
             f"effects of a whole group can be integrated out exactly where all is normal with one σ; this model has "

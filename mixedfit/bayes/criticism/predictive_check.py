@@ -13,9 +13,8 @@ from mixedfit.bayes.draws.counted_rows import on_counted_rows
 from mixedfit.bayes.draws.record import PosteriorDraws, factor_position
 from mixedfit.bayes.draws.row_density import (
     pieces,
-    residual_draws,
+    replicated_residuals,
     row_means,
-    row_scale,
 )
 from mixedfit.bayes.draws.scale_draws import ScaleDraws, group_sigmas, new_effects
 from mixedfit.core.arrays import Array, IntArray
@@ -309,8 +308,7 @@ def _replicates(posterior: PosteriorDraws, draws: int, groups: str, seed: object
             )
             scales = _new_scales(part, rng)
         means = row_means(design, part.kept, part.beta, effects)
-        scale = row_scale(design, part.sigma, scales)
-        yield (means + residual_draws(means.shape, scale, rng, scales))[0]
+        yield (means + replicated_residuals(part, means.shape, rng, scales))[0]
 
 
 def _new_scales(posterior: PosteriorDraws, rng: np.random.Generator) -> ScaleDraws | None:
@@ -336,6 +334,9 @@ def _subset(posterior: PosteriorDraws, chosen: IntArray) -> PosteriorDraws:
             tuple(map(subset, scales.nu)),
             *map(subset, (scales.nu0, scales.sigma0, scales.sigmas)),
         )
+    structure = posterior.structure
+    if structure is not None:
+        structure = replace(structure, x=subset(structure.x), values=subset(structure.values))
     return replace(
         posterior,
         beta=subset(posterior.beta),
@@ -343,4 +344,5 @@ def _subset(posterior: PosteriorDraws, chosen: IntArray) -> PosteriorDraws:
         omega=tuple(map(subset, posterior.omega)),
         effects=tuple(map(subset, posterior.effects)),
         scales=scales,
+        structure=structure,
     )

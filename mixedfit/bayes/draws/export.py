@@ -10,11 +10,12 @@ import numpy as np
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
 from mixedfit.core.seeds import generator
+from mixedfit.estimation.residual_storage import pack_structure
 from mixedfit.estimation.storage import design_arrays, design_header, write_file
 
 from .counted_rows import on_counted_rows
 from .record import PosteriorDraws
-from .row_density import log_likelihood, residual_draws, row_means, row_scale
+from .row_density import replicated_residuals, row_log_density, row_means
 
 __all__ = ["to_arviz", "write_posterior"]
 
@@ -27,7 +28,16 @@ def write_posterior(posterior: PosteriorDraws, path: str | Path) -> None:
         arrays["acceptance"] = posterior.acceptance
     arrays |= {f"omega{f}": omega for f, omega in enumerate(posterior.omega)}
     arrays |= {f"effects{f}": effects for f, effects in enumerate(posterior.effects)}
+    packed: dict[str, Any] = {}
+    if posterior.structure is not None and posterior.design.residual is not None:
+        packed["residual"], own = pack_structure(posterior.design.residual)
+        arrays |= {
+            **own,
+            "structure_x": posterior.structure.x,
+            "structure_values": posterior.structure.values,
+        }
     header = {
+        **packed,
         **design_header(posterior.design),
         "kind": "posterior",
         "priors": posterior.priors,
@@ -61,12 +71,12 @@ def to_arviz(
         shares = np.repeat(posterior.acceptance[:, None], posterior.draws, axis=1)
         groups["sample_stats"] = {"acceptance_rate": shares}
     if rows:
-        groups |= _row_draws(counted, label, response, rng)
+        groups |= _row_draws(counted, label, rng)
     if prior is not None:
         _check_prior(posterior, prior)
         groups["prior"] = _parameter_draws(prior)
         if rows:
-            groups |= _row_draws(on_counted_rows(prior), label, response, rng)
+            groups |= _row_draws(on_counted_rows(prior), label, rng)
     coords, dims = _coordinates(posterior, label)
     coords["row"] = np.asarray(counted.design.index)
     return from_dict(groups, coords=coords, dims=dims)
@@ -80,15 +90,13 @@ def _parameter_draws(posterior: PosteriorDraws) -> dict[str, Array]:
     return out
 
 
-def _row_draws(posterior: PosteriorDraws, label: str, response: Array, rng: np.random.Generator) -> Groups:
+def _row_draws(posterior: PosteriorDraws, label: str, rng: np.random.Generator) -> Groups:
     """Return replicated responses, and for a posterior the log-likelihood of each row."""
     means = row_means(posterior.design, posterior.kept, posterior.beta, posterior.effects)
-    scales = posterior.scales
-    scale = row_scale(posterior.design, posterior.sigma, scales)
-    noise = residual_draws(means.shape, scale, rng, scales)
+    noise = replicated_residuals(posterior, means.shape, rng, posterior.scales)
     out = {f"{posterior.kind}_predictive": {label: means + noise}}
     if posterior.kind == "posterior":
-        out["log_likelihood"] = {label: log_likelihood(response, means, scale, scales)}
+        out["log_likelihood"] = {label: row_log_density(posterior)}
     return out
 
 

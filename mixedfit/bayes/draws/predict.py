@@ -19,6 +19,7 @@ from .draws import Draws, listed, row_names
 from .record import PosteriorDraws
 from .row_density import residual_draws
 from .scale_draws import new_effects
+from .structured_residuals import new_residuals
 
 __all__ = ["predict"]
 
@@ -48,7 +49,10 @@ def predict(
             codes, labels = groups.codes_of(data)
             new[groups.name] = _new_labels(groups.name, codes, labels, groups.levels)
             scale = scales.row_sigma(codes, labels, rng)
-        out += residual_draws(out.shape, scale * noise, rng, scales)
+        if posterior.structure is None:
+            out += residual_draws(out.shape, scale * noise, rng, scales)
+        else:
+            out += new_residuals(posterior, data, noise, rows.index, rng)
     notes = (
         f"{name} {listed(list(map(shown, labels)), 5)}: not in the fit, drawn anew from the distribution of groups."
         for name, labels in new.items()

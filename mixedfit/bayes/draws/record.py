@@ -16,6 +16,7 @@ from mixedfit.design.design import Design
 from mixedfit.estimation.parameters import Parameter, variance_parameters
 
 from .scale_draws import ScaleDraws
+from .structure_draws import StructureDraws
 
 __all__ = ["PosteriorDraws", "factor_position"]
 
@@ -26,7 +27,8 @@ class PosteriorDraws:
 
     ``draws["GenotypeB"]`` is an array of shape (chains, draws); names are the fixed effects',
     ``sd_(Intercept)|Tray``, ``cor_Days.(Intercept)|Subject`` and ``sigma``; where they are part of the model, ``nu``,
-    ``nu|Tray``, and ``sigma[A]``, ``sigma0`` and ``nu0`` in place of ``sigma``.
+    ``nu|Tray``, and ``sigma[A]``, ``sigma0`` and ``nu0`` in place of ``sigma``; with a residual structure ``phi`` and
+    ``ratio(B)``.
 
     Attributes
     ----------
@@ -62,6 +64,8 @@ class PosteriorDraws:
         Statements of the user's priors.
     ess : float or None
         Effective draws that `gibbs` was asked for; None if it was given a number of draws.
+    structure : StructureDraws or None
+        Draws of the parameters of the residual structure `design.residual`; also available as ``posterior[name]``.
     limit : str
         What ended sampling early, such as "max_draws=10000"; empty if nothing did.
     """
@@ -85,6 +89,7 @@ class PosteriorDraws:
     given: tuple[str, ...] = ()
     ess: float | None = None
     limit: str = ""
+    structure: StructureDraws | None = None
 
     @property
     def chains(self) -> int:
@@ -113,6 +118,9 @@ class PosteriorDraws:
             out[parameter.long_name] = partial(_variance_draws, self, parameter)
         for name, values in self.scales.by_name().items() if self.scales else ():
             out[name] = partial(np.asarray, values)
+        if self.structure is not None:
+            for i, name in enumerate(self.structure.names):
+                out[name] = partial(self.structure.values.__getitem__, (..., i))
         return out
 
     @property

@@ -13,10 +13,12 @@ from mixedfit.design.design import Design
 
 from .record import PosteriorDraws
 from .scale_draws import ScaleDraws, log_density
+from .structured_residuals import coloured, log_density_given_others
 
 __all__ = [
     "log_likelihood",
     "pieces",
+    "replicated_residuals",
     "residual_draws",
     "row_log_density",
     "row_means",
@@ -30,8 +32,14 @@ ALL = slice(None)
 
 
 def row_log_density(posterior: PosteriorDraws, rows: slice = ALL) -> Array:
-    """Return log p(y_i | β, b, σ) of every draw on some rows of the fit, shape (chains, draws, rows)."""
+    """Return log p(y_i | β, b, σ) of every draw on some rows of the fit, shape (chains, draws, rows).
+
+    With a residual structure the density is given the other rows too.
+    """
     design, scales = posterior.design, posterior.scales
+    if posterior.structure is not None:
+        means = row_means(design, posterior.kept, posterior.beta, posterior.effects)
+        return log_density_given_others(posterior, means)[:, :, rows]
     means = row_means(design, posterior.kept, posterior.beta, posterior.effects, rows)
     scale = row_scale(design, posterior.sigma, scales, rows)
     return log_likelihood(design.observed[rows], means, scale, scales)
@@ -78,6 +86,15 @@ def log_likelihood(response: Array, means: Array, scale: Array, scales: ScaleDra
     errors: Distribution = Normal() if scales is None else scales.error_model.errors
     nu = scale if scales is None else scales.nu[0][:, :, None]
     return np.asarray(log_density(errors, nu, (response - means) / scale) - np.log(scale))
+
+
+def replicated_residuals(
+    posterior: PosteriorDraws, shape: tuple[int, ...], rng: np.random.Generator, scales: ScaleDraws | None
+) -> Array:
+    """Return new draws of residuals on the rows of the fit, shape (chains, draws, n), under `scales`."""
+    if posterior.structure is not None:
+        return coloured(posterior, rng.standard_normal(shape))
+    return residual_draws(shape, row_scale(posterior.design, posterior.sigma, scales), rng, scales)
 
 
 def residual_draws(

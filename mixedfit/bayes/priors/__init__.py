@@ -8,6 +8,7 @@ effect's column); τ is a standard deviation.
 * `from_data`: `empirical`, priors from least-squares fits of the groups;
 * `keys`: the keys of a mapping of priors;
 * `placement`: the prior of each parameter of a design, with the defaults;
+* `residual`: the priors of the parameters of residual structures;
 * `propriety`: checks that the posterior is proper.
 """
 
@@ -18,6 +19,7 @@ from typing import TypeAlias
 from .covariance import CovariancePrior, Diagonal, HuangWand, InverseWishart
 from .fixed import FixedPrior, Flat, Normal
 from .from_data import empirical
+from .residual import Beta, ResidualPrior, Uniform
 from .variance import (
     Exponential,
     Gamma,
@@ -33,6 +35,7 @@ from .variance import (
 )
 
 __all__ = [
+    "Beta",
     "CovariancePrior",
     "Diagonal",
     "Exponential",
@@ -50,6 +53,8 @@ __all__ = [
     "LogNormal",
     "Normal",
     "Prior",
+    "ResidualPrior",
+    "Uniform",
     "UniformSD",
     "VariancePrior",
     "empirical",

@@ -120,7 +120,10 @@ def check_known(known: list[str], dropped: list[str], unknown: set[str]) -> None
             f"a prior is given for {key!r}; a correlation has none of its own. The covariance matrix has, such as "
             "mf.priors.HuangWand(scale), by the name of its grouping factor or term."
         )
-    special = "nu, nu|group with StudentT('estimate'); sigma0, nu0 in place of sigma with sigma='by:g'"
+    special = (
+        "nu, nu|group with StudentT('estimate'); sigma0, nu0 in place of sigma with sigma='by:g'; phi, ratio with a "
+        "residual structure"
+    )
     raise ModelError(
         f"a prior is given for {key!r}, which is not in the model (known: {', '.join(known)}; {special}). "
         f"{nearest(key, known)}".rstrip()

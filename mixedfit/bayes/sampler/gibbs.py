@@ -14,7 +14,9 @@ import numpy as np
 from mixedfit.bayes.distributions import Normal
 from mixedfit.bayes.draws.queries import mixing_of, sampling_warning
 from mixedfit.bayes.draws.scale_draws import ScaleDraws
+from mixedfit.bayes.draws.structure_draws import StructureDraws
 from mixedfit.bayes.model.error_model import ErrorModel, place_error_model
+from mixedfit.bayes.model.residual_structure import ResidualPriors, place_residual_priors
 from mixedfit.bayes.posterior import Posterior
 from mixedfit.bayes.priors import Known
 from mixedfit.bayes.priors.placement import Placement, place_priors, without_correlations
@@ -27,10 +29,12 @@ from mixedfit.core.options import check_count, threads_of
 from mixedfit.core.seeds import seed_sequence
 from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
 from mixedfit.design.design import Design
+from mixedfit.tasks import pool_of
 
 from . import arrays
 from .arrays import sampling_order, sampling_problem
 from .chain import Chain, Plan
+from .correlated_chain import CorrelatedChain, correlated_rows
 from .crossed_chain import CrossedChain, factors_of
 from .exact_fit import check_residual_variance
 from .run_length import run_chains, run_length
@@ -59,6 +63,7 @@ def gibbs(
     data: Any = None,
     progress: bool | None = None,
     keep_partial: bool = True,
+    executor: Any = None,
 ) -> Posterior:
     """Return draws from the posterior of a design's model; see `LinearMixedModel.gibbs`.
 
@@ -73,21 +78,24 @@ def gibbs(
     check_count("chains", chains, 1)
     check_count("thin", thin, 1)
     length = run_length(draws, ess, max_draws, max_seconds, chains)
+    pool = None if executor is None else pool_of(executor)
     workers = min(chains, threads_of(n_jobs))
     model = {"errors": errors, "random_effects": random_effects, "sigma": sigma, "data": data}
     error_model, others = place_error_model(design, priors, **model)
+    structure, others = place_residual_priors(design, error_model, others)
     restricted, cross, placement = _placed(design, others)
     order = sampling_order(restricted, cross)
     sigma_prior = ("σ", placement.sigma) if error_model.groups is None else ("σ₀", error_model.sigma0)
     check_residual_variance(restricted, cross, order, *sigma_prior)
     begun = perf_counter()
-    make = _chain_maker(
-        restricted, cross, placement, error_model, Plan.of(length.draws, tune, thin, keep_effects)
-    )
+    plan = Plan.of(length.draws, tune, thin, keep_effects)
+    make = _chain_maker(restricted, cross, placement, error_model, plan, structure)
     runs = [make(np.random.default_rng(child)) for child in seed_sequence(seed).spawn(chains)]
 
     def drawn(kept: int, *, with_effects: bool) -> Posterior:
-        return _posterior(restricted, cross, placement, error_model, order, runs, kept, with_effects)
+        return _posterior(
+            restricted, cross, placement, error_model, order, runs, kept, with_effects, structure
+        )
 
     outcome = run_chains(
         runs,
@@ -96,6 +104,7 @@ def gibbs(
         workers=workers,
         progress=progress,
         keep_partial=keep_partial,
+        pool=pool,
     )
     sampling = {"draws": outcome.kept, "tune": tune, "chains": chains, "thin": thin, "n_jobs": n_jobs}
     options = {"priors": _fixed_defaults(priors, placement, error_model), **sampling, **model}
@@ -104,8 +113,8 @@ def gibbs(
         tune=tune,
         thin=thin,
         seconds=perf_counter() - begun,
-        without=partial(_sample_without, design, options),
-        given=Statements(placement.user_statements(priors)),
+        without=partial(_sample_without, design, options) if structure is None else None,
+        given=Statements((*placement.user_statements(priors), *(structure.given if structure else ()))),
         ess=length.ess,
         limit=outcome.limit,
     )
@@ -151,10 +160,20 @@ def _placed(design: Design, priors: Mapping[str, Any] | None) -> tuple[Design, C
 
 
 def _chain_maker(
-    design: Design, cross: CrossProducts, placement: Placement, error_model: ErrorModel, plan: Plan
+    design: Design,
+    cross: CrossProducts,
+    placement: Placement,
+    error_model: ErrorModel,
+    plan: Plan,
+    structure: ResidualPriors | None = None,
 ) -> Callable[[np.random.Generator], Chain]:
     """Return a function of a generator that makes a chain of the kind that the model needs."""
     if cross.q_random > arrays.LARGEST_TAIL:
+        if structure is not None and design.residual is not None:
+            raise ModelError(
+                f"the grouping factors behind the largest have {cross.q_random} effects; with "
+                f"{design.residual.structure} up to {arrays.LARGEST_TAIL} can be sampled. Leave a factor out."
+            )
         if not error_model.is_normal:
             raise ModelError(
                 f"the grouping factors behind the largest have {cross.q_random} effects; with "
@@ -164,6 +183,9 @@ def _chain_maker(
         factors = factors_of(design, cross, placement, sampling_order(design, cross))
         return lambda rng: CrossedChain(factors, plan, rng)
     problem, order = sampling_problem(design, cross, placement)
+    if structure is not None:
+        correlated = correlated_rows(design, cross, structure, problem, order)
+        return lambda rng: CorrelatedChain(problem, plan, rng, correlated)
     if error_model.is_normal:
         return lambda rng: Chain(problem, plan, rng)
     rows = weighted_rows(design, cross, error_model, problem, order)
@@ -179,6 +201,7 @@ def _posterior(
     runs: list[Chain],
     kept: int,
     with_effects: bool,
+    structure: ResidualPriors | None = None,
 ) -> Posterior:
     """Return the draws of all chains in the units of the formula, without the numbers of sweeps and seconds."""
     fixed = cross.fixed
@@ -197,7 +220,13 @@ def _posterior(
     return Posterior(
         design=design,
         kept=fixed.kept,
-        priors=Statements((*placement.statements, *error_model.statements(placement.sigma))),
+        priors=Statements(
+            (
+                *placement.statements,
+                *error_model.statements(placement.sigma),
+                *(structure.statements if structure else ()),
+            )
+        ),
         beta=fixed.centre + fixed.scale * beta @ fixed.transform.T,
         sigma=scales.sigma0 if scales is not None and error_model.groups is not None else sigma,
         omega=tuple(omegas),
@@ -207,8 +236,15 @@ def _posterior(
         seconds=0.0,
         acceptance=np.array([run.acceptance for run in runs]),
         scales=scales,
+        structure=None if structure is None else _structure_draws(structure, runs, kept),
         held=placement.known_names(design) | ({"sigma0"} if isinstance(error_model.sigma0, Known) else set()),
     )
+
+
+def _structure_draws(structure: ResidualPriors, runs: list[Chain], kept: int) -> StructureDraws:
+    """Return the draws of the residual parameters of all chains."""
+    x = np.stack([run.out[4][:kept] for run in runs])
+    return StructureDraws(structure.names, x, structure.natural(x))
 
 
 def _scale_draws(

@@ -14,6 +14,7 @@ from mixedfit.core.errors import ModelError, SamplingWarning, warn
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.options import check_count
 from mixedfit.core.progress import Progress
+from mixedfit.tasks import Pool
 
 from .chain import Chain
 
@@ -122,6 +123,7 @@ def run_chains(
     workers: int,
     progress: bool | None,
     keep_partial: bool,
+    pool: Pool | None = None,
 ) -> Outcome:
     """Run the chains to the end that `length` sets; chains go on from their states, so the draws do not depend on it.
 
@@ -136,6 +138,8 @@ def run_chains(
     progress : bool or None
     keep_partial : bool
         Whether an interrupt keeps the draws so far; otherwise it is raised.
+    pool : Pool, optional
+        Whose workers run the chains, in place of threads; the list then gets the chains that they return.
 
     Raises
     ------
@@ -145,7 +149,7 @@ def run_chains(
     deadline = perf_counter() + length.max_seconds
     with blas_threads(1), Progress(progress) as shown:
         try:
-            while _run_all(runs, workers, shown, deadline):
+            while _run_all(runs, workers, shown, deadline) if pool is None else _run_on(pool, runs, deadline):
                 drawn = runs[0].kept
                 if length.ess is None or length.is_enough(found := mixing(drawn), len(runs)):
                     return Outcome(drawn, "")
@@ -174,6 +178,22 @@ def _kept_early(runs: list[Chain], length: RunLength, limit: str, keep_partial: 
     why = "" if limit == INTERRUPT else f" by {limit}"
     warn(f"stopped after {kept}{of} draws a chain{why}; these are kept.", SamplingWarning)
     return kept
+
+
+def _run_on(pool: Pool, runs: list[Chain], deadline: float) -> bool:
+    """Run the chains on the workers of a pool until all are done; return False if the deadline passes before."""
+    seconds = deadline - perf_counter()
+    for number, run in pool.mapped(_run_one, seconds, list(runs)):
+        runs[number] = run
+    return all(run.done == run.places.size for run in runs)
+
+
+def _run_one(seconds: float, number: int, run: Chain) -> Chain:
+    deadline = perf_counter() + seconds
+    while run.done < run.places.size and run.advance():
+        if perf_counter() > deadline:
+            break
+    return run
 
 
 def _run_all(runs: list[Chain], workers: int, shown: Progress, deadline: float) -> bool:

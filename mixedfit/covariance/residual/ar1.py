@@ -16,7 +16,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from mixedfit.core.arrays import Array
+from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.lazy import lazy
 
 from .correlation import CorrelationStructure
 from .neighbours import NeighbourRoot
@@ -27,7 +28,7 @@ __all__ = ["AR1"]
 
 @dataclass(frozen=True)
 class AR1(CorrelationStructure):
-    """First-order autoregression: cor(ε_s, ε_t) = φ^|s − t| for times in whole numbers.
+    """First-order autoregression: ``cor(ε_s, ε_t) = φ^|s − t|`` for times in whole numbers.
 
     Parameters
     ----------
@@ -70,17 +71,25 @@ class AR1Law:
         """Return the same function of x on other rows; correlations of neighbours depend on their gap only."""
         moved = copy(self)
         moved.layout = layout
+        moved.__dict__.pop("_distinct", None)
         return moved
 
     def root(self, x: Array) -> NeighbourRoot:
         """Return the factor at x."""
-        phi, lags = float(np.tanh(x[0])), np.where(self.layout.opens, 1.0, self.layout.gaps)
+        phi = float(np.tanh(x[0]))
+        lags, where = self._distinct
         power = np.sign(phi) ** lags * np.abs(phi) ** lags
         with np.errstate(divide="ignore"):
             rest = -np.expm1(2.0 * lags * np.log(abs(phi))) if phi != 0.0 else np.ones(lags.size)
         before = np.sign(phi) ** (lags - 1) * np.abs(phi) ** (lags - 1)
         slopes = lags * np.where(lags == 1.0, 1.0, before) * (1.0 - phi * phi)
-        return NeighbourRoot(self.layout, power, rest, slopes[:, None])
+        return NeighbourRoot(self.layout, power[where], rest[where], slopes[where, None])
+
+    @lazy
+    def _distinct(self) -> tuple[Array, IntArray]:
+        """Distinct gaps, and the position of each row's gap among them; powers are computed once for each."""
+        lags, where = np.unique(np.where(self.layout.opens, 1.0, self.layout.gaps), return_inverse=True)
+        return lags, where.reshape(-1)
 
     def natural(self, x: Array) -> list[Natural]:
         """Return φ."""

@@ -22,7 +22,7 @@ __all__ = ["CAR1", "RateLaw"]
 
 @dataclass(frozen=True)
 class CAR1(CorrelationStructure):
-    """Continuous-time autoregression: cor(ε_s, ε_t) = φ^|s − t|, 0 < φ < 1, for times that need not be whole.
+    """Continuous-time autoregression: ``cor(ε_s, ε_t) = φ^|s − t|``, 0 < φ < 1, for times that need not be whole.
 
     Parameters
     ----------

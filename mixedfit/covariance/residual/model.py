@@ -12,6 +12,7 @@ import numpy as np
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.lazy import lazy
 
+from .neighbours import NeighbourRoot
 from .parts import CorrelationLaw, Layout, Natural, Root, VarianceLaw
 from .structure import ResidualStructure
 
@@ -231,6 +232,12 @@ class ResidualRoot:
         """Return DL rows, shape (n, m)."""
         own = rows if self.inner is None else self._unsorted(self.inner.colour(self._sorted(rows)))
         return self._scaled(own, 1.0)
+
+    def precision_diagonal(self) -> Array:
+        """Return the diagonal of R⁻¹, shape (n,), for correlations with the Markov property."""
+        assert isinstance(self.inner, NeighbourRoot)
+        own = self._unsorted(self.inner.precision_diagonal())
+        return np.asarray(own * np.exp(-2.0 * self.log_sd) if self.log_sd.ndim else own)
 
     def slope(self, rows: Array) -> Array:
         """Return ∂(log|R| + Σ|(DL)⁻¹ rows|²)/∂x with `rows` held, shape (parameters,)."""

@@ -89,12 +89,16 @@ class NeighbourRoot:
         out[:-1] += own[1:]
         return out
 
+    def precision_diagonal(self) -> Array:
+        """Return the diagonal of C⁻¹, shape (n,)."""
+        out = 1.0 / self.rest
+        out[:-1] += (self.phi**2 / self.rest)[1:]
+        return np.asarray(out)
+
     def by_elements(self, rows: Array) -> Array:
         """Return (C ∘ C⁻¹) rows; C⁻¹ has three diagonals."""
         beside = self.phi**2 / self.rest
-        diagonal = 1.0 / self.rest
-        diagonal[:-1] += beside[1:]
-        out = diagonal[:, None] * rows
+        out = self.precision_diagonal()[:, None] * rows
         out[1:] -= beside[1:, None] * rows[:-1]
         out[:-1] -= beside[1:, None] * rows[1:]
         return out

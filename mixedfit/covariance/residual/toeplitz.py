@@ -27,7 +27,7 @@ __all__ = ["LagLaw", "Toeplitz", "from_partials"]
 
 @dataclass(frozen=True)
 class Toeplitz(CorrelationStructure):
-    """A correlation for each number of visits between: cor(ε_s, ε_t) = ρ_|s − t|.
+    """A correlation for each number of visits between: ``cor(ε_s, ε_t) = ρ_|s − t|``.
 
     Parameters
     ----------

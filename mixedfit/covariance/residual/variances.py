@@ -138,7 +138,7 @@ class _OfColumn(VarianceStructure):
 
 @dataclass(frozen=True)
 class VarPower(_OfColumn):
-    """SD = σ |v|^δ of a column v, or of the fitted values.
+    """``SD = σ |v|^δ`` of a column v, or of the fitted values.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ class VarPower(_OfColumn):
 
 @dataclass(frozen=True)
 class VarConstPower(_OfColumn):
-    """SD = σ (c + |v|^δ) of a column v, c > 0.
+    """``SD = σ (c + |v|^δ)`` of a column v, c > 0.
 
     Parameters
     ----------

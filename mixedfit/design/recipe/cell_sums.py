@@ -53,6 +53,14 @@ class CellSums:
         for row, count in zip(codes.tolist(), own.counts.tolist(), strict=True):
             self.counts[tuple(row)] += count
 
+    def state(self) -> dict[str, Any]:
+        """Return the counts, for a file."""
+        return {"counts": dict(self.counts), "names": self.names, "levels": self.levels}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the counts from a file."""
+        self.counts, self.names, self.levels = Counter(state["counts"]), state["names"], state["levels"]
+
     def cells(self) -> Cells:
         """Return the cells of all rows."""
         found = sorted(row for row, count in self.counts.items() if count > 0)

@@ -133,7 +133,7 @@ class Recipe:
         built = [f for f in every if effects_of is None or f in effects_of]
         grouping = [column for f in looked for column in self.groups[f].columns]
         own = [self.offset] if isinstance(self.offset, str) else []
-        table, columns = self._columns(data, self._needed(built), [*grouping, *own])
+        table, columns = self._columns(data, self.needed(built), [*grouping, *own])
         n = len(table)
         nothing = np.full(n, -1, dtype=np.int64), np.full(n, None, dtype=object)
         levels = [
@@ -154,7 +154,7 @@ class Recipe:
             index=table.index,
         )
 
-    def _needed(self, blocks: Iterable[int]) -> list[str]:
+    def needed(self, blocks: Iterable[int]) -> list[str]:
         """Return the variables of the fixed part, of offsets and of the effects of some blocks."""
         offsets = [f"O{i}" for i in range(len(self.parsed.offsets))]
         return self._names(["X", *offsets, *(key for f in blocks for key in self.groups[f].keys)])

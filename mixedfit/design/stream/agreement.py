@@ -18,6 +18,7 @@ import pandas as pd
 
 from mixedfit.core.errors import DataError, ModelError, shown
 from mixedfit.core.json_index import pack_labels, pack_value, unpack_index, unpack_value
+from mixedfit.core.whole_file import whole_file
 from mixedfit.formula.parse import ParsedFormula
 
 from .column_scan import ColumnScan
@@ -98,7 +99,8 @@ class SiteRecipe:
             "states": pack_value(dict(self.states)),
         }
         try:
-            Path(path).write_text(json.dumps(stored, indent=1), encoding="utf-8")
+            with whole_file(path) as file:
+                file.write(json.dumps(stored, indent=1).encode("utf-8"))
         except OSError as error:
             raise DataError(f"cannot write {str(path)!r}: {error}") from None
 

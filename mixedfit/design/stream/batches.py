@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,24 @@ from mixedfit.design.model_matrix import CONTEXT, Matrices, check_finite, plain_
 from mixedfit.design.recipe.recipe import evaluate_spec
 from mixedfit.formula.parse import random_key
 
+from .checkpoint import Checkpoint
 from .digest import row_digest
 from .levels import ColumnCoder, GroupCoder
 from .reader import BatchReader, RowCounts
 from .scan import Scan
 
-__all__ = ["BatchDesigns"]
+__all__ = ["SAME", "BatchDesigns", "Walked"]
+
+SAME = "The source must yield the same rows each time: write them to a file first, or fix the seed of what makes them."
+
+
+@dataclass(eq=False)
+class Walked:
+    """The rows walked so far: their numbers, the sum of their hashes, and whether a batch was checked."""
+
+    counts: RowCounts = field(default_factory=RowCounts)
+    digest: int = 0
+    checked: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +55,7 @@ class BatchDesigns:
     scan : Scan
     reader : BatchReader
     context : mapping
+    checkpoint : Checkpoint or None
     """
 
     design: Design
@@ -52,6 +65,7 @@ class BatchDesigns:
     scan: Scan
     reader: BatchReader
     context: Mapping[str, Any]
+    checkpoint: Checkpoint | None = None
 
     def walk(self, report: Callable[[RowCounts], None] | None = None) -> Iterator[tuple[Design, ModelFrame]]:
         """Yield the design and the model frame of each batch.
@@ -61,25 +75,34 @@ class BatchDesigns:
         DataError
             If the rows are not those of the first pass.
         """
-        counts, digest = RowCounts(), 0
-        for number, raw in enumerate(self.reader.frames(counts, report)):
+        walked = Walked()
+        yield from self.walk_part(self.reader, walked, report)
+        self.check(walked)
+
+    def walk_part(
+        self, reader: BatchReader, walked: Walked, report: Callable[[RowCounts], None] | None = None
+    ) -> Iterator[tuple[Design, ModelFrame]]:
+        """Yield the design and the model frame of each batch of a part; add its rows to those walked."""
+        for raw in reader.frames(walked.counts, report):
             frame = self._frame(raw)
-            digest = (digest + row_digest(self._read_columns(raw), len(raw.index))) % 2**64
+            own = row_digest(self._read_columns(raw), len(raw.index))
+            walked.digest = (walked.digest + own) % 2**64
             arrays = self._arrays(frame)
-            if number == 0:
+            if not walked.checked:
                 self._check_rows_alone(frame, arrays)
+                walked.checked = True
             yield self._design(frame, arrays), frame
-        first = self.scan.counts
-        if (counts.read, counts.dropped, digest) != (first.read, first.dropped, self.scan.digest):
+
+    def check(self, walked: Walked) -> None:
+        """Raise `DataError` if the rows are not those of the first pass."""
+        first, counts = self.scan.counts, walked.counts
+        if (counts.read, counts.dropped, walked.digest) != (first.read, first.dropped, self.scan.digest):
             what = (
                 f"{first.read} rows in the first pass and {counts.read} in this one"
                 if counts.read != first.read
                 else "other values than in the first pass"
             )
-            raise DataError(
-                f"{self.reader.source.name} gave {what}. The source must yield the same rows each time: write them to "
-                "a file first, or fix the seed of what makes them."
-            )
+            raise DataError(f"{self.reader.source.name} gave {what}. {SAME}")
 
     def _read_columns(self, raw: ModelFrame) -> Iterator[pd.Series[Any]]:
         return (raw.columns[name] for name in self.reader.names)

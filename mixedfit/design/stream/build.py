@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -25,15 +26,18 @@ from mixedfit.design.recipe import make_recipe
 from mixedfit.design.recipe.cells import CALLED
 from mixedfit.design.wrong_values import numbers_as_text, stray_counts
 from mixedfit.formula.parse import ParsedFormula, random_key
+from mixedfit.tasks import Pool
 
 from .agreement import SiteRecipe, applied, recipe_of
 from .batches import BatchDesigns
+from .checkpoint import Checkpoint, scan_with_checkpoint
+from .in_parts import scan_parts
 from .levels import ColumnCoder, GroupCoder
 from .reader import BatchReader, RowCounts
 from .scan import Scan, scan_rows
 from .source import RowSource
 
-__all__ = ["blocks_without_rows", "row_report", "site_recipe_of", "streamed_design"]
+__all__ = ["blocks_without_rows", "part_report", "row_report", "site_recipe_of", "streamed_design"]
 
 
 def streamed_design(
@@ -46,10 +50,13 @@ def streamed_design(
     context: Mapping[str, Any],
     progress: Progress,
     recipe: SiteRecipe | None = None,
+    pool: Pool | None = None,
+    checkpoint: str | Path | None = None,
 ) -> BatchDesigns:
     """Return the design of a source without its rows, and what makes the designs of its batches.
 
-    With a recipe the levels and the state of transforms are those that several places agreed on.
+    With a recipe the levels and the state of transforms are those that several places agreed on. With a pool its
+    workers read the rows. With a checkpoint the first pass goes on where an earlier one stopped.
 
     Raises
     ------
@@ -58,7 +65,14 @@ def streamed_design(
     """
     _refuse_places(parsed)
     reader = BatchReader.of(parsed, source, weights, offset, missing)
-    scan = scan_rows(parsed, reader, context, row_report(progress, source.total, "learnt"))
+    report, kept = row_report(progress, source.total, "learnt"), None
+    if pool is not None:
+        scan = scan_parts(pool, parsed, reader, context, part_report(progress, "learnt"))
+    elif checkpoint is not None:
+        kept = Checkpoint(checkpoint, parsed, reader)
+        scan = scan_with_checkpoint(kept, parsed, reader, context, report)
+    else:
+        scan = scan_rows(parsed, reader, context, report)
     if recipe is not None:
         scan = applied(recipe, parsed, scan)
     warn_of_missing(scan.counts.dropped, scan.counts.read, scan.counts.missing)
@@ -95,7 +109,7 @@ def streamed_design(
         for group, grouping, parts in groups
     )
     labels = {name: ColumnCoder(name, own.categories) for name, own in scan.columns.items() if own.labels}
-    return BatchDesigns(design, values, coders, labels, scan, reader, context)
+    return BatchDesigns(design, values, coders, labels, scan, reader, context, kept)
 
 
 def site_recipe_of(
@@ -129,6 +143,11 @@ def row_report(progress: Progress, total: int | None, what: str) -> Callable[[Ro
             progress.say(f"{counts.read:,} rows {what}")
 
     return report
+
+
+def part_report(progress: Progress, what: str) -> Callable[[int], None]:
+    """Return a function that shows how many parts have been read."""
+    return lambda done: progress.say(f"{done:,} parts {what}")
 
 
 def _refuse_places(parsed: ParsedFormula) -> None:

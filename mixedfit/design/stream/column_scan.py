@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,66 @@ class ColumnScan:
             if len(self.ends) <= 2:
                 return
         self.ends = None
+
+    def merged(self, other: ColumnScan, *, appended: bool) -> ColumnScan:
+        """Return what both have learnt, of the rows of this one and then those of the other; neither is changed.
+
+        Raises
+        ------
+        DataError
+            If the kinds differ.
+        """
+        if self.first is None or other.first is None:
+            return other if self.first is None else self
+        if self.labels != other.labels:
+            raise self._kinds(*(("labels", "numbers") if other.labels else ("numbers", "labels")))
+        out = copy.copy(self)
+        if self.labels:
+            out._merge_labels(other, appended)
+        else:
+            out._merge_numbers(other)
+        return out
+
+    def _merge_labels(self, other: ColumnScan, appended: bool) -> None:
+        if other.order is not None:
+            self._add_order(other.order, appended)
+        self.mixed |= other.mixed
+        self.text |= other.text
+        new = [label for label in other.values.tolist() if label not in self.known]
+        if new:
+            self.values = self.values.append(pd.Index(new, dtype=other.values.dtype))
+            self.known = self.known | set(new)
+        if other.counts is not None:
+            known = self.counts
+            self.counts = other.counts if known is None else known.add(other.counts, fill_value=0)
+
+    def _merge_numbers(self, other: ColumnScan) -> None:
+        assert self.dtype is not None
+        assert other.dtype is not None
+        boolean = other.dtype.kind == "b"
+        if boolean != (self.dtype.kind == "b"):
+            raise self._kinds(*(("True and False", "numbers") if boolean else ("numbers", "True and False")))
+        self.dtype = np.result_type(self.dtype, other.dtype)
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        both = None if self.ends is None or other.ends is None else self.ends | other.ends
+        self.ends = both if both is not None and len(both) <= 2 else None
+        self.sums = [*self.sums, *other.sums]
+        total, step = self.count + other.count, other.mean - self.mean
+        self.deviations += other.deviations + step**2 * self.count * other.count / total
+        self.mean += step * other.count / total
+        self.count = total
+        if self.distinct:
+            self.values = pd.unique(np.concatenate([self.values, other.values]))
+
+    def state(self) -> dict[str, Any]:
+        """Return what was learnt, for a file."""
+        constant = ("name", "source", "distinct", "known")
+        return {name: value for name, value in self.__dict__.items() if name not in constant}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take what was learnt from a file."""
+        self.__dict__.update(state)
+        self.known = set(self.values.tolist()) if self.labels else set()
 
     def column(self, values: AnyArray, index: pd.Index[Any] | None = None) -> pd.Series[Any]:
         """Return numbers in the type of all batches."""

@@ -24,7 +24,7 @@ from mixedfit.formula.parse import ParsedFormula
 
 from .source import RowSource
 
-__all__ = ["BatchReader", "RowCounts"]
+__all__ = ["BatchReader", "PartRows", "RowCounts"]
 
 
 @dataclass(eq=False)
@@ -42,6 +42,30 @@ class RowCounts:
     dropped: int = 0
     batches: int = 0
     missing: dict[str, int] = field(default_factory=dict)
+
+    def plus(self, other: RowCounts) -> RowCounts:
+        """Return the numbers of both."""
+        names = {**self.missing, **other.missing}
+        return RowCounts(
+            self.read + other.read,
+            self.dropped + other.dropped,
+            self.batches + other.batches,
+            {name: self.missing.get(name, 0) + other.missing.get(name, 0) for name in names},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PartRows:
+    """Numbers of rows of a part of a source, and the sum of hashes of its complete rows.
+
+    Attributes
+    ----------
+    counts : RowCounts
+    digest : int
+    """
+
+    counts: RowCounts
+    digest: int
 
 
 @dataclass(frozen=True, eq=False)

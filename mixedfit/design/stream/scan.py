@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ from mixedfit.formula.parse import ParsedFormula
 
 from .column_scan import ColumnScan
 from .digest import row_digest
-from .reader import BatchReader, RowCounts
-from .states import Transforms, find_transforms, learn_states
+from .reader import BatchReader, PartRows, RowCounts
+from .states import find_transforms, learn_states
 
-__all__ = ["Scan", "scan_rows"]
+__all__ = ["RowScanner", "Scan", "scan_rows"]
 
 MOST_COLLECTED = 1 << 27
 """Largest number of values that are kept to learn transforms other than scale and center: 1 GB."""
@@ -40,6 +41,8 @@ class Scan:
     counts : RowCounts
     digest : int
         Sum of hashes of the complete rows.
+    parts : tuple of PartRows
+        The rows of each part of a source that was read in parts.
     """
 
     columns: dict[str, ColumnScan]
@@ -47,6 +50,7 @@ class Scan:
     states: dict[str, Any]
     counts: RowCounts
     digest: int
+    parts: tuple[PartRows, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -101,24 +105,30 @@ def scan_rows(
     ModelError
         If a transform cannot be learnt in batches.
     """
-    scanner = _Scanner(parsed, reader, find_transforms(parsed, set(reader.source.columns), context))
-    counts = RowCounts()
-    for frame in reader.frames(counts, report):
+    scanner = RowScanner(parsed, reader, context)
+    for frame in reader.frames(scanner.counts, report):
         scanner.add(frame)
-    if counts.read == counts.dropped:
-        raise no_rows(counts.read, reader.needed, counts.missing)
-    if scanner.weights is not None:
-        check_weight_range(*scanner.weights)
-    values = {name: pd.Series(np.concatenate(parts)) for name, parts in scanner.collected.items()}
-    states = learn_states(scanner.transforms, scanner.columns, values, context, parsed.source)
-    return Scan(scanner.columns, scanner.combinations, states, counts, scanner.digest)
+    return scanner.scan(parsed, reader.needed, context)
 
 
-class _Scanner:
-    """Updates what is known of the columns with each batch."""
+class RowScanner:
+    """What is known of the columns of a model, updated with each batch.
 
-    def __init__(self, parsed: ParsedFormula, reader: BatchReader, transforms: Transforms) -> None:
-        self.reader, self.transforms = reader, transforms
+    Parameters
+    ----------
+    parsed : ParsedFormula
+    reader : BatchReader
+    context : mapping
+
+    Raises
+    ------
+    ModelError
+        If a transform cannot be learnt in batches.
+    """
+
+    def __init__(self, parsed: ParsedFormula, reader: BatchReader, context: Mapping[str, Any]) -> None:
+        self.transforms = find_transforms(parsed, set(reader.source.columns), context)
+        self.appended = reader.source.appended
         grouping = {name for term in parsed.random for name in term.group.columns}
         called = set(CALLED.findall(parsed.source))
         self.columns = {
@@ -128,15 +138,69 @@ class _Scanner:
         several = [term.group.columns for term in parsed.random if len(term.group.columns) > 1]
         self.crossed = list(dict.fromkeys(name for columns in several for name in columns))
         self.combinations: pd.DataFrame | None = None
-        self.collected: dict[str, list[Array]] = {name: [] for name in transforms.columns}
+        self.collected: dict[str, list[Array]] = {name: [] for name in self.transforms.columns}
         self.kept = 0
         self.weights: tuple[float, float] | None = None
         self.digest = 0
+        self.counts = RowCounts()
+
+    def scan(self, parsed: ParsedFormula, needed: Sequence[str], context: Mapping[str, Any]) -> Scan:
+        """Return what all batches have taught.
+
+        Raises
+        ------
+        DataError
+            If no row is complete, or the weights differ too much.
+        """
+        counts = self.counts
+        if counts.read == counts.dropped:
+            raise no_rows(counts.read, list(needed), counts.missing)
+        if self.weights is not None:
+            check_weight_range(*self.weights)
+        values = {name: pd.Series(np.concatenate(parts)) for name, parts in self.collected.items()}
+        states = learn_states(self.transforms, self.columns, values, context, parsed.source)
+        return Scan(self.columns, self.combinations, states, counts, self.digest)
+
+    def merged(self, other: RowScanner) -> RowScanner:
+        """Return what both have learnt, of the rows of this one and then those of the other; neither is changed."""
+        out = copy.copy(self)
+        out.columns = {
+            name: own.merged(other.columns[name], appended=self.appended)
+            for name, own in self.columns.items()
+        }
+        both = [own for own in (self.combinations, other.combinations) if own is not None]
+        if both:
+            out.combinations = pd.concat(both).drop_duplicates(ignore_index=True)
+        out.collected = {name: [*parts, *other.collected[name]] for name, parts in self.collected.items()}
+        out.kept = self.kept + other.kept
+        if out.kept > MOST_COLLECTED:
+            raise self._too_many(next(iter(self.collected)))
+        ranges = [own for own in (self.weights, other.weights) if own is not None]
+        if ranges:
+            lows, highs = zip(*ranges, strict=True)
+            out.weights = min(lows), max(highs)
+        out.digest = (self.digest + other.digest) % 2**64
+        out.counts = self.counts.plus(other.counts)
+        return out
+
+    def state(self) -> dict[str, Any]:
+        """Return what was learnt, for a file."""
+        constant = ("transforms", "appended", "crossed")
+        out = {name: value for name, value in self.__dict__.items() if name not in constant}
+        columns = {name: own.state() for name, own in self.columns.items()}
+        return {**out, "columns": columns, "counts": asdict(self.counts)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take what was learnt from a file."""
+        for name, own in state["columns"].items():
+            self.columns[name].restore(own)
+        self.__dict__.update({name: value for name, value in state.items() if name != "columns"})
+        self.counts = RowCounts(**state["counts"])
 
     def add(self, frame: ModelFrame) -> None:
         """Learn from a batch."""
         for name, scan in self.columns.items():
-            scan.add(frame.columns[name], frame.whole[name], appended=self.reader.source.appended)
+            scan.add(frame.columns[name], frame.whole[name], appended=self.appended)
         if self.crossed:
             self._add_combinations(frame)
         for name, parts in self.collected.items():
@@ -161,13 +225,19 @@ class _Scanner:
         self.combinations = both.drop_duplicates(ignore_index=True)
 
     def _collect(self, name: str, column: pd.Series[Any], parts: list[Array]) -> None:
-        calls = ", ".join(self.transforms.others)
         if isinstance(column.dtype, pd.CategoricalDtype):
-            raise ModelError(f"{calls}: {name!r} holds labels; expected numbers.")
+            raise ModelError(f"{self._calls}: {name!r} holds labels; expected numbers.")
         self.kept += len(column)
         if self.kept > MOST_COLLECTED:
-            raise ModelError(
-                f"{calls}: what the transform learns takes all values of {name!r}, more than {MOST_COLLECTED:,}. Give "
-                "what it learns, such as knots= and Boundary_knots=, or compute the columns before."
-            )
+            raise self._too_many(name)
         parts.append(np.array(column.to_numpy()))
+
+    @property
+    def _calls(self) -> str:
+        return ", ".join(self.transforms.others)
+
+    def _too_many(self, name: str) -> ModelError:
+        return ModelError(
+            f"{self._calls}: what the transform learns takes all values of {name!r}, more than {MOST_COLLECTED:,}. "
+            "Give what it learns, such as knots= and Boundary_knots=, or compute the columns before."
+        )

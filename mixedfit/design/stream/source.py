@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pandas as pd
 
 from mixedfit.core.errors import DataError
 from mixedfit.design.frames import column_names
+
+from .pieces import DatasetRows, Frames, ParquetRows, file_parts, fragment_parts
 
 __all__ = ["BATCH_ROWS", "RowSource", "check_batch_rows", "is_source", "open_source"]
 
@@ -41,6 +44,11 @@ class RowSource:
         Largest number of rows of a batch.
     appended : bool
         Whether categories that differ between batches are kept in the order of appearance, as Arrow does.
+    split : callable or None
+        Takes column names; returns the parts that an executor reads, in order: sources that can be sent to other
+        processes, or Dask's delayed frames. None sends frames of at most `batch_rows` rows.
+    files : tuple of str
+        Paths of the files that the rows are read from, if they are known.
     """
 
     name: str
@@ -49,6 +57,32 @@ class RowSource:
     total: int | None
     batch_rows: int
     appended: bool = False
+    split: Callable[[Sequence[str]], Iterator[Any]] | None = None
+    files: tuple[str, ...] = ()
+
+    def state_of_files(self) -> list[list[Any]]:
+        """Return path, size and time of change of each file; none if the rows come from elsewhere."""
+        try:
+            found = [(path, os.stat(path)) for path in self.files]
+        except OSError:  # a file on another machine
+            return []
+        return [[path, own.st_size, own.st_mtime_ns] for path, own in found]
+
+    def parts(self, columns: Sequence[str]) -> Iterator[Any]:
+        """Yield the parts of the rows that an executor reads, in order; they do not depend on the executor."""
+        yield from self.batches(columns) if self.split is None else self.split(columns)
+
+    def part(self, item: Any) -> RowSource:
+        """Return the source of a part, where it is read."""
+        if isinstance(item, RowSource):
+            return item
+        if _module(item) == "dask":  # elsewhere than on a cluster
+            item = item.compute()
+        return replace(self, read=Frames((item,)), split=None, total=None)
+
+    def unread(self) -> RowSource:
+        """Return the source without what reads it, for messages in other processes."""
+        return replace(self, read=Frames(()), split=None)
 
     def batches(self, columns: Sequence[str]) -> Iterator[Any]:
         """Yield frames of at most `batch_rows` rows, in order.
@@ -120,7 +154,7 @@ def check_batch_rows(batch_rows: Any) -> int:
 
 def is_source(data: Any) -> bool:
     """Return whether data are read in batches: a path, dataset, lazy frame, callable or iterable of frames."""
-    if isinstance(data, str | Path) or _is_dataset(data) or _is_lazy(data):
+    if isinstance(data, str | Path) or _is_dataset(data) or _is_lazy(data) or _is_dask(data):
         return True
     if isinstance(data, pd.DataFrame | Mapping) or hasattr(data, "column_names"):
         return False
@@ -149,6 +183,12 @@ def _is_lazy(data: Any) -> bool:
     return _module(data) == "polars" and hasattr(data, "collect_schema") and hasattr(data, "collect")
 
 
+def _is_dask(data: Any) -> bool:
+    return (
+        _module(data) in ("dask", "dask_expr") and hasattr(data, "npartitions") and hasattr(data, "columns")
+    )
+
+
 def open_source(data: Any, batch_rows: int | None) -> RowSource:
     """Return a source of rows.
 
@@ -167,6 +207,8 @@ def open_source(data: Any, batch_rows: int | None) -> RowSource:
         return _from_path(Path(data), size)
     if _is_dataset(data):
         return _from_dataset("the dataset", data, size)
+    if _is_dask(data):
+        return _from_dask(data, size)
     if _is_lazy(data):
         return _from_lazy(data, size)
     return _from_frames(data, size)
@@ -203,22 +245,23 @@ def _arrow() -> Any:
 
 def _from_files(name: str, dataset: Any, size: int) -> RowSource:
     """Return a source of Parquet files, read one after the other; a scan of the dataset reads ahead of its batches."""
-    from pyarrow.parquet import ParquetFile
+    columns = tuple(dataset.schema.names)
 
-    def read(names: Sequence[str]) -> Iterator[Any]:
-        for path in dataset.files:
-            with ParquetFile(path, pre_buffer=False) as file:
-                for batch in file.iter_batches(batch_size=size, columns=list(names)):
-                    if batch.num_rows:
-                        yield _table(batch)
+    def split(names: Sequence[str]) -> Iterator[Any]:
+        for files in file_parts(dataset.files, size):
+            shown = files.pieces[0][0] if len(files.pieces) == 1 else f"{name}, from {files.pieces[0][0]} on"
+            yield RowSource(shown, columns, files, None, size, appended=True)
 
-    return RowSource(name, tuple(dataset.schema.names), read, _count(name, dataset), size, appended=True)
-
-
-def _table(batch: Any) -> Any:
-    from pyarrow import Table
-
-    return Table.from_batches([batch])
+    return RowSource(
+        name,
+        columns,
+        ParquetRows(tuple((path, None) for path in dataset.files), size),
+        _count(name, dataset),
+        size,
+        appended=True,
+        split=split,
+        files=tuple(dataset.files),
+    )
 
 
 def _count(name: str, dataset: Any) -> int:
@@ -229,25 +272,46 @@ def _count(name: str, dataset: Any) -> int:
 
 
 def _from_dataset(name: str, dataset: Any, size: int) -> RowSource:
-    import pyarrow as pa
+    columns, schema = tuple(dataset.schema.names), dataset.schema
 
-    columns = tuple(dataset.schema.names)
+    def split(names: Sequence[str]) -> Iterator[Any]:
+        try:
+            fragments = list(dataset.get_fragments())
+        except ValueError:  # a filtered dataset gives its rows only
+            fragments = []
+        if not fragments or not all(hasattr(own, "row_groups") for own in fragments):
+            yield from DatasetRows((dataset,), None, size)(names)
+            return
+        for own in fragment_parts(fragments, schema, size):
+            yield RowSource(f"{name}, {own.datasets[0].path}", columns, own, None, size, appended=True)
+
+    return RowSource(
+        name,
+        columns,
+        DatasetRows((dataset,), None, size),
+        _count(name, dataset),
+        size,
+        appended=True,
+        split=split,
+        files=tuple(getattr(dataset, "files", ())),
+    )
+
+
+def _from_dask(frame: Any, size: int) -> RowSource:
+    """Return a source of a Dask frame; without an executor its partitions are computed one after the other."""
+
+    def chosen(names: Sequence[str]) -> Any:
+        return frame[list(names)]
 
     def read(names: Sequence[str]) -> Iterator[Any]:
-        waiting: list[Any] = []
-        rows = 0
-        for batch in dataset.to_batches(columns=list(names), batch_size=size, batch_readahead=1):
-            if not batch.num_rows:
-                continue
-            if waiting and rows + batch.num_rows > size:
-                yield pa.Table.from_batches(waiting)
-                waiting, rows = [], 0
-            waiting.append(batch)
-            rows += batch.num_rows
-        if waiting:
-            yield pa.Table.from_batches(waiting)
+        partitions = chosen(names).partitions
+        for i in range(frame.npartitions):
+            yield partitions[i].compute()
 
-    return RowSource(name, columns, read, _count(name, dataset), size, appended=True)
+    columns = tuple(map(str, frame.columns))
+    return RowSource(
+        "the Dask frame", columns, read, None, size, split=lambda names: iter(chosen(names).to_delayed())
+    )
 
 
 def _from_lazy(frame: Any, size: int) -> RowSource:
@@ -283,7 +347,7 @@ def _from_csv(path: Path, size: int) -> RowSource:
         with pd.read_csv(path, sep=separator, usecols=list(names), chunksize=size) as reader:
             yield from reader
 
-    return RowSource(str(path), columns, read, None, size)
+    return RowSource(str(path), columns, read, None, size, files=(str(path),))
 
 
 def _from_frames(data: Any, size: int) -> RowSource:

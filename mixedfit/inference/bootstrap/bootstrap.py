@@ -7,7 +7,7 @@ Application; for mixed models van der Leeden, Meijer & Busing (2008), in Handboo
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from mixedfit.core.seeds import seed_sequence
 from mixedfit.estimation.batch import batch_search
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import parameters_of, values_of
+from mixedfit.tasks import check_executor
 
 from .cases import RowSource
 from .jackknife import Jackknife
@@ -53,6 +54,7 @@ def bootstrap(
     n_jobs: int = 1,
     progress: bool | None = None,
     resample: str | None = None,
+    executor: Any = None,
 ) -> Bootstrap:
     """Return the estimates of refits to n data sets that are drawn from a fit, or resampled.
 
@@ -73,6 +75,8 @@ def bootstrap(
         Whether to show progress; by default on a terminal.
     resample : str, optional
         Grouping factor whose levels "cases" resamples.
+    executor : optional
+        Dask client or `concurrent.futures.Executor` whose workers do the refits, in place of threads.
 
     Raises
     ------
@@ -81,34 +85,63 @@ def bootstrap(
     """
     check_count("n", n, 1)
     threads = threads_of(n_jobs)
-    with blas_threads(1):
-        source = source_of(fit, type, resample, rows_wanted=statistic is not None)
+    check_executor(executor)
     sequence = seed_sequence(seed)
     own = None if statistic is None else Statistic(statistic, fit)
-    whole = own is not None or fit.residual is not None or isinstance(source, RowSource)
-    search = None if whole else batch_search(fit)
-    replicates = Replicates.empty(n, fit, 0 if own is None else own.estimate.size)
-
-    def work(rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
-        sample = source.draw(rng, len(these))
-        if search is not None:
-            refit_block(search, sample, these, replicates, stop)
-        for r, i in stoppable(these, stop):
-            if replicates.status[i] == UNDONE:
-                refit_one(fit, sample, r, i, replicates, statistic=own, stop=stop)
-
+    with blas_threads(1):
+        task = _Refits(fit, type, resample, own)
+    replicates = task.empty(n)
     run_with_progress(
-        work,
+        task,
+        replicates,
         n,
         rows=fit.design.n,
         seed=sequence,
         n_jobs=threads,
         progress=progress,
         done=lambda: replicates.done().size,
+        executor=executor,
     )
     outcome = _record(fit, type, replicates, own, sequence)
     _warn_of_failures(outcome)
     return outcome
+
+
+class _Refits:
+    """Refits to data of one type of bootstrap, as `Task`.
+
+    Parameters
+    ----------
+    fit : Fit
+    kind : {"parametric", "residual", "cases"}
+    resample : str or None
+    statistic : Statistic or None
+    """
+
+    def __init__(self, fit: Fit, kind: str, resample: str | None, statistic: Statistic | None) -> None:
+        self.arguments = (fit, kind, resample, statistic)
+        self.fit, self.statistic = fit, statistic
+        self.source = source_of(fit, kind, resample, rows_wanted=statistic is not None)
+        whole = statistic is not None or fit.residual is not None or isinstance(self.source, RowSource)
+        self.search = None if whole else batch_search(fit)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Refits, self.arguments
+
+    def empty(self, count: int) -> Replicates:
+        """Return a record for some replicates."""
+        return Replicates.empty(
+            count, self.fit, 0 if self.statistic is None else self.statistic.estimate.size
+        )
+
+    def fill(self, rng: np.random.Generator, these: range, out: Replicates, stop: Callable[[], bool]) -> None:
+        """Fill in a range of replicates."""
+        sample = self.source.draw(rng, len(these))
+        if self.search is not None:
+            refit_block(self.search, sample, these, out, stop)
+        for r, i in stoppable(these, stop):
+            if out.status[i] == UNDONE:
+                refit_one(self.fit, sample, r, i, out, statistic=self.statistic, stop=stop)
 
 
 def _record(

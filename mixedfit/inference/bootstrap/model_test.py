@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.arrays import Array
+from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.errors import ModelError
 from mixedfit.core.format import format_column, format_p_values, text_columns
 from mixedfit.core.lazy import lazy
@@ -33,6 +33,7 @@ from mixedfit.inference.likelihood_ratio.tests import (
     model_name,
     same_fixed,
 )
+from mixedfit.tasks import check_executor
 
 from .replicates import (
     REFIT_ERRORS,
@@ -173,6 +174,7 @@ def parametric_bootstrap_test(
     seed: object = None,
     n_jobs: int = 1,
     progress: bool | None = None,
+    executor: Any = None,
 ) -> ParametricBootstrapTest:
     """Return the test of a null model against a larger model in which it is nested.
 
@@ -182,7 +184,7 @@ def parametric_bootstrap_test(
         Fits to the same rows and response. REML fits with different fixed effects are refitted by ML.
     n : int
         Number of replicates.
-    seed, n_jobs, progress
+    seed, n_jobs, progress, executor
         As for `bootstrap`.
 
     Raises
@@ -192,6 +194,7 @@ def parametric_bootstrap_test(
     """
     check_count("n", n, 1)
     threads = threads_of(n_jobs)
+    check_executor(executor)
     sequence = seed_sequence(seed)
     pair, notes = _comparable(null, larger)
     statistic = pair[0].evaluation.value - pair[1].evaluation.value
@@ -202,15 +205,18 @@ def parametric_bootstrap_test(
             "Compare a model with one that contains it."
         )
     with blas_threads(1):
-        draws = _Draws(pair, n)
+        task = _Refits(pair)
+    draws = task.empty(n)
     run_with_progress(
-        draws.work,
+        task,
+        draws,
         n,
         rows=null.design.n,
         seed=sequence,
         n_jobs=threads,
         progress=progress,
         done=lambda: int(draws.finished.sum()),
+        executor=executor,
     )
     return ParametricBootstrapTest(
         statistic=max(statistic, 0.0),
@@ -226,26 +232,49 @@ def parametric_bootstrap_test(
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class _Draws:
     """Criteria of both models for data drawn from the null model.
+
+    Attributes
+    ----------
+    criteria : ndarray, shape (n, 2)
+    finished : ndarray of bool, shape (n,)
+    reasons : dict of int to str
+    """
+
+    criteria: Array
+    finished: BoolArray
+    reasons: dict[int, str]
+
+    def statistics(self) -> Array:
+        """Return the statistics of completed replicates, NaN where a refit failed."""
+        done = self.criteria[self.finished]
+        return np.asarray(np.maximum(done[:, 0] - done[:, 1], 0.0))
+
+
+class _Refits:
+    """Refits of both models to data drawn from the null model, as `Task`.
 
     Parameters
     ----------
     pair : (Fit, Fit)
         Null model and larger model.
-    n : int
-        Number of replicates.
     """
 
-    def __init__(self, pair: tuple[Fit, Fit], n: int) -> None:
+    def __init__(self, pair: tuple[Fit, Fit]) -> None:
         self.pair = pair
-        self.criteria = np.full((n, 2), np.nan)
-        self.finished = np.zeros(n, dtype=bool)
-        self.reasons: dict[int, str] = {}
         self.responders = [None if fit.residual else Responder(fit.cross, fit.design) for fit in pair]
         self.searches = [None if fit.residual else batch_search(fit) for fit in pair]
 
-    def work(self, rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Refits, (self.pair,)
+
+    def empty(self, count: int) -> _Draws:
+        """Return a record for some replicates."""
+        return _Draws(np.full((count, 2), np.nan), np.zeros(count, dtype=bool), {})
+
+    def fill(self, rng: np.random.Generator, these: range, out: _Draws, stop: Callable[[], bool]) -> None:
         """Fill in a range of replicates."""
         y = simulate_response(self.pair[0], len(these), rng).T
         own = [y if fit.design.offset is None else y - fit.design.offset for fit in self.pair]
@@ -258,20 +287,15 @@ class _Draws:
                 for side, (fit, drawn) in enumerate(zip(self.pair, products, strict=True)):
                     if drawn is None:
                         design = fit.design.with_response(own[side][r])
-                        self.criteria[i, side] = refitted_structure(fit, design, stop).evaluation.value
+                        out.criteria[i, side] = refitted_structure(fit, design, stop).evaluation.value
                         continue
                     cross = drawn.cross_products(r)
-                    self.criteria[i, side] = _criterion(fit, self.searches[side], cross, stop)
+                    out.criteria[i, side] = _criterion(fit, self.searches[side], cross, stop)
             except Stopped:
                 return
             except REFIT_ERRORS as error:
-                self.reasons[i] = reason_of(error)
-            self.finished[i] = True
-
-    def statistics(self) -> Array:
-        """Return the statistics of completed replicates, NaN where a refit failed."""
-        done = self.criteria[self.finished]
-        return np.asarray(np.maximum(done[:, 0] - done[:, 1], 0.0))
+                out.reasons[i] = reason_of(error)
+            out.finished[i] = True
 
 
 def _criterion(fit: Fit, search: BatchSearch | None, cross: CrossProducts, stop: Callable[[], bool]) -> float:

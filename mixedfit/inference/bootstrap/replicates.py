@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
 from time import sleep
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,9 @@ from mixedfit.estimation.estimate import Control, estimate
 from mixedfit.estimation.fit import Fit, fit_design
 from mixedfit.estimation.parameters import Parameter
 from mixedfit.estimation.structures import has_structures
+from mixedfit.tasks import pool_of
 
+from .blocks import Block, Task, run_on_pool
 from .sources import Sample
 from .statistic import Statistic
 
@@ -36,6 +39,7 @@ __all__ = [
     "REFIT_ERRORS",
     "Replicates",
     "Stopped",
+    "blocks_of",
     "count_reasons",
     "natural_values",
     "reason_of",
@@ -275,14 +279,31 @@ Work = Callable[[np.random.Generator, range, Callable[[], bool]], None]
 """Function (generator, range, stop) that fills a range of replicates, and ends when `stop` returns True."""
 
 
+def blocks_of(n: int, rows: int, seed: np.random.SeedSequence) -> list[Block]:
+    """Return the blocks of n replicates for data with so many rows."""
+    size = block_size(rows)
+    ranges = [range(i, min(i + size, n)) for i in range(0, n, size)]
+    return list(zip(seed.spawn(len(ranges)), ranges, strict=True))
+
+
 def run(
-    work: Work, n: int, *, rows: int, seed: np.random.SeedSequence, n_jobs: int, tick: Callable[[], None]
+    task: Task,
+    out: Any,
+    n: int,
+    *,
+    rows: int,
+    seed: np.random.SeedSequence,
+    n_jobs: int,
+    tick: Callable[[], None],
+    executor: Any = None,
 ) -> bool:
     """Run n replicates in blocks; return False if the user interrupted them.
 
     Parameters
     ----------
-    work : callable
+    task : Task
+    out : record
+        Of all replicates, to be filled in.
     n : int
     rows : int
         Number of rows of the data.
@@ -291,10 +312,21 @@ def run(
         Number of threads.
     tick : callable
         Function called often, to show progress.
+    executor : optional
+        Whose workers do the work, in place of threads.
     """
-    size = block_size(rows)
-    ranges = [range(i, min(i + size, n)) for i in range(0, n, size)]
-    seeds = seed.spawn(len(ranges))
+    blocks = blocks_of(n, rows, seed)
+    if executor is not None:
+        try:
+            run_on_pool(pool_of(executor), task, out, blocks, tick)
+        except KeyboardInterrupt:
+            return False
+        return True
+    return _run_here(lambda rng, these, stop: task.fill(rng, these, out, stop), blocks, n_jobs, tick)
+
+
+def _run_here(work: Work, blocks: Sequence[Block], n_jobs: int, tick: Callable[[], None]) -> bool:
+    """Run blocks in this process; return False if the user interrupted them."""
     stopped = Event()
 
     def between() -> bool:
@@ -304,17 +336,18 @@ def run(
     with blas_threads(1):
         try:
             if n_jobs == 1:
-                for these, child in zip(ranges, seeds, strict=True):
+                for child, these in blocks:
                     work(np.random.default_rng(child), these, between)
             else:
-                _on_threads(work, list(zip(seeds, ranges, strict=True)), n_jobs, stopped, tick)
+                _on_threads(work, blocks, n_jobs, stopped, tick)
         except KeyboardInterrupt:
             stopped.set()
     return not stopped.is_set()
 
 
 def run_with_progress(
-    work: Work,
+    task: Task,
+    out: Any,
     n: int,
     *,
     rows: int,
@@ -322,6 +355,7 @@ def run_with_progress(
     n_jobs: int,
     progress: bool | None,
     done: Callable[[], int],
+    executor: Any = None,
 ) -> None:
     """Run n replicates as `run`, with a line of progress, and warn if the user interrupted them.
 
@@ -333,7 +367,7 @@ def run_with_progress(
             if shown.wanted:
                 shown.count(done(), n, "replicates")
 
-        finished = run(work, n, rows=rows, seed=seed, n_jobs=n_jobs, tick=tick)
+        finished = run(task, out, n, rows=rows, seed=seed, n_jobs=n_jobs, tick=tick, executor=executor)
     if not finished:
         warn_stopped(done(), n)
 
@@ -349,7 +383,7 @@ def warn_stopped(done: int, requested: int) -> None:
 
 def _on_threads(
     work: Work,
-    blocks: Sequence[tuple[np.random.SeedSequence, range]],
+    blocks: Sequence[Block],
     n_jobs: int,
     stopped: Event,
     tick: Callable[[], None],

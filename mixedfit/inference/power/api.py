@@ -16,6 +16,7 @@ from mixedfit.core.seeds import seed_sequence
 from mixedfit.formula.parse import Expand
 from mixedfit.inference.bootstrap.replicates import count_reasons, warn_stopped
 from mixedfit.inference.ddf import Ddf
+from mixedfit.tasks import check_executor
 
 from .power import SampleSize, SimulatedTests, SimulationSetting, draw_and_test, resized, sample_sizes
 from .record import Power
@@ -138,6 +139,7 @@ def power(
     offset: Any = None,
     expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
+    executor: Any = None,
 ) -> Power:
     """Return the power of a test of fixed effects for a design, by simulation.
 
@@ -171,6 +173,8 @@ def power(
         Threads; −1 for one a core.
     progress : bool, optional
         Whether to show progress after two seconds; by default on a terminal.
+    executor : dask.distributed.Client or concurrent.futures.Executor, optional
+        Whose workers draw and refit, in place of threads; the numbers are the same.
 
     Returns
     -------
@@ -200,6 +204,7 @@ def power(
     singular: refits with a variance of 0 or a correlation of ±1; they count.
     """
     threads = threads_of(n_jobs)
+    check_executor(executor)
     check_count("n", n, 1)
     if not (isinstance(alpha, int | float) and 0.0 < alpha <= 0.5):
         raise ModelError(f"alpha is {alpha!r}; expected a level of tests between 0 and 0.5, such as 0.05.")
@@ -219,7 +224,7 @@ def power(
             try:
                 changed = resized(study, size)
                 setting = SimulationSetting.of(changed, params, test, ddf=ddf, reml=reml)
-                outcome = draw_and_test(setting, n, seed=child, n_jobs=threads, tick=tick)
+                outcome = draw_and_test(setting, n, seed=child, n_jobs=threads, tick=tick, executor=executor)
             except KeyboardInterrupt:
                 if not outcomes:
                     raise

@@ -189,24 +189,56 @@ def draw_and_test(
     seed: np.random.SeedSequence,
     n_jobs: int,
     tick: Callable[[int], None],
+    executor: Any = None,
 ) -> SimulatedTests:
     """Return the tests of n simulated data sets; `tick` is called with the number done."""
-    fit, design = setting.fit, setting.fit.design
-    responder = Responder(fit.cross, design)
-    out = SimulatedTests(np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.int64), {}, design.n)
-    search = batch_search(fit) if setting.single else None
+    task = _Tests(setting)
+    out = task.empty(n)
+    finished = run(
+        task,
+        out,
+        n,
+        rows=out.rows,
+        seed=seed,
+        n_jobs=n_jobs,
+        tick=lambda: tick(out.done.size),
+        executor=executor,
+    )
+    return replace(out, finished=finished)
 
-    def work(rng: np.random.Generator, these: range, stop: Callable[[], bool]) -> None:
-        y = setting.parameters.draw(design, len(these), rng)
-        sample = ResponseSample(design, y, responder.products(y))
-        if search is not None:
-            _test_block(setting, search, sample, these, out, stop)
+
+class _Tests:
+    """Tests of simulated data sets, as `Task`.
+
+    Parameters
+    ----------
+    setting : SimulationSetting
+    """
+
+    def __init__(self, setting: SimulationSetting) -> None:
+        self.setting, self.design = setting, setting.fit.design
+        self.responder = Responder(setting.fit.cross, self.design)
+        self.search = batch_search(setting.fit) if setting.single else None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Tests, (self.setting,)
+
+    def empty(self, count: int) -> SimulatedTests:
+        """Return a record for some data sets."""
+        p_values, estimates = np.full((2, count), np.nan)
+        return SimulatedTests(p_values, estimates, np.zeros(count, np.int64), {}, self.design.n)
+
+    def fill(
+        self, rng: np.random.Generator, these: range, out: SimulatedTests, stop: Callable[[], bool]
+    ) -> None:
+        """Fill in a range of data sets."""
+        y = self.setting.parameters.draw(self.design, len(these), rng)
+        sample = ResponseSample(self.design, y, self.responder.products(y))
+        if self.search is not None:
+            _test_block(self.setting, self.search, sample, these, out, stop)
         for r, i in stoppable(these, stop):
             if out.status[i] == UNDONE:
-                _test_one(setting, sample, r, i, out, stop)
-
-    finished = run(work, n, rows=design.n, seed=seed, n_jobs=n_jobs, tick=lambda: tick(out.done.size))
-    return replace(out, finished=finished)
+                _test_one(self.setting, sample, r, i, out, stop)
 
 
 def _test_block(

@@ -8,7 +8,8 @@ profiled, also for a REML fit. Bates & Watts (1988), Nonlinear Regression Analys
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,7 @@ from mixedfit.estimation.parameters import (
 )
 from mixedfit.estimation.structures import has_structures
 from mixedfit.inference.vcov_varpar import standard_errors
+from mixedfit.tasks import Pool, pool_of
 
 from .curve import Curve
 from .held_natural import natural_value, place_of
@@ -196,6 +198,7 @@ def profile(
     *,
     levels: Sequence[float] = LEVELS,
     report: Callable[[str], None] | None = None,
+    executor: Any = None,
 ) -> Profile:
     """Return the likelihood profiles of the parameters of a fit.
 
@@ -209,6 +212,8 @@ def profile(
         Coverages whose limits are computed exactly.
     report : callable, optional
         Function called with a message before each parameter.
+    executor : optional
+        Dask client or `concurrent.futures.Executor` whose workers compute the profiles, one parameter each.
 
     Notes
     -----
@@ -218,6 +223,7 @@ def profile(
     every = parameters_of(fit)
     chosen = [every[i] for i in choose(every, parameters)]
     notes: list[str] = []
+    pool = None if executor is None else pool_of(executor)
     with blas_threads(1):
         best = fit
         if fit.reml or not fit.convergence.converged:
@@ -227,7 +233,7 @@ def profile(
         if fit.residual is not None and fit.residual.model.of_fitted:
             notes.append("The fitted values that the variance depends on stay those of the estimates.")
         first = best.evaluation.value if fit.reml else fit.evaluation.value
-        best, traced = _traced_at_optimum(best, chosen, targets, notes, report)
+        best, traced = _traced_at_optimum(best, chosen, targets, notes, report, pool)
     gain = first - best.evaluation.value
     if gain > 1e-6:
         notes.insert(0, f"A deviance lower by {gain:.3g} was found; the profiles are of that better fit.")
@@ -249,11 +255,12 @@ def _traced_at_optimum(
     targets: Sequence[float],
     notes: list[str],
     report: Callable[[str], None] | None,
+    pool: Pool | None,
 ) -> tuple[Fit, dict[Parameter, Curve]]:
     """Return the fit of lowest deviance that profiling finds, and its profiles."""
     for _ in range(4):
         try:
-            return fit, _trace_all(fit, chosen, targets, notes, report)
+            return fit, _trace_all(fit, chosen, targets, notes, report, pool)
         except LowerDevianceError as found:
             fit = _improved(fit, found.state)
     raise ModelError(
@@ -267,14 +274,27 @@ def _trace_all(
     targets: Sequence[float],
     notes: list[str],
     report: Callable[[str], None] | None,
+    pool: Pool | None,
 ) -> dict[Parameter, Curve]:
     """Return the profiles of all parameters; after an interrupt those that are complete."""
     errors = standard_errors(fit)
     out: dict[Parameter, Curve] = {}
-    for number, (parameter, estimate) in enumerate(zip(chosen, values_of(fit, chosen), strict=True)):
-        reason = _reason_without_profile(fit, parameter, estimate)
-        if reason:
-            notes.append(f"{parameter.name}: no profile, {reason}.")
+    values = values_of(fit, chosen)
+    reasons = [_reason_without_profile(fit, p, value) for p, value in zip(chosen, values, strict=True)]
+    if pool is not None:
+        tracers = [
+            (p, float(value), errors[p.name])
+            for p, value, reason in zip(chosen, values, reasons, strict=True)
+            if not reason
+        ]
+        out = _trace_on_pool(pool, fit, tracers, targets, notes)
+        notes += [
+            f"{p.name}: no profile, {reason}." for p, reason in zip(chosen, reasons, strict=True) if reason
+        ]
+        return out
+    for number, (parameter, estimate) in enumerate(zip(chosen, values, strict=True)):
+        if reasons[number]:
+            notes.append(f"{parameter.name}: no profile, {reasons[number]}.")
             continue
         if report is not None:
             report(f"profile of {parameter.name} ({number + 1} of {len(chosen)})")
@@ -288,6 +308,43 @@ def _trace_all(
             warn(notes[-1], ConvergenceWarning)
             break
     return out
+
+
+def _trace_on_pool(
+    pool: Pool,
+    fit: Fit,
+    tracers: Sequence[tuple[Parameter, float, float]],
+    targets: Sequence[float],
+    notes: list[str],
+) -> dict[Parameter, Curve]:
+    """Return the profiles of parameters, given with estimates and standard errors, that workers trace."""
+    found = dict(pool.mapped(_trace_one, (fit, tuple(targets)), tracers))
+    out: dict[Parameter, Curve] = {}
+    for number, tracer in enumerate(tracers):
+        own = found[number]
+        if isinstance(own, State):
+            raise LowerDevianceError(own)
+        sides, remarks = own
+        notes += remarks
+        problem = Tracer(fit, *tracer).problem
+        points = tuple(replace(point, problem=problem) for point in sides.points)
+        out[tracer[0]] = replace(sides, points=points)
+    return out
+
+
+def _trace_one(
+    shared: tuple[Fit, tuple[float, ...]], number: int, item: tuple[Parameter, float, float]
+) -> State | tuple[Curve, list[str]]:
+    """Return the profile of a parameter, with the states of its points, and remarks; or a state of lower deviance."""
+    fit, targets = shared
+    notes: list[str] = []
+    try:
+        curve = _traced(Tracer(fit, *item), targets, notes)
+    except LowerDevianceError as found:
+        return found.state
+    nothing: Any = None  # it holds the fit, and is made again
+    points = tuple(replace(point, problem=nothing, known=point.state) for point in curve.points)
+    return replace(curve, points=points), notes
 
 
 def _reason_without_profile(fit: Fit, parameter: Parameter, estimate: float) -> str:

@@ -28,7 +28,7 @@ __all__ = [
     "Picture",
     "axes_svg",
     "effect_pictures",
-    "influence_picture",
+    "influence_pictures",
     "no_fitted_plots",
     "profile_picture",
     "residual_pictures",
@@ -155,14 +155,18 @@ def _against_fitted(fit: Fit, scaled: Array, fitted: Array) -> list[Picture]:
     ]
 
 
+MOST_EFFECTS = 12
+"""Largest number of random effects that are drawn."""
+
+
 def _effects_to_draw(fit: Fit) -> list[tuple[int, int]]:
-    """Return positions (factor, effect) of the effects to draw: those of the first two of each factor that vary."""
+    """Return positions (factor, effect) of the effects to draw: the first `MOST_EFFECTS` that vary."""
     return [
         (at, j)
         for at, block in enumerate(fit.design.blocks)
-        for j in range(min(block.k, 2))
+        for j in range(block.k)
         if np.ptp(fit.modes[at][:, j]) > 0
-    ]
+    ][:MOST_EFFECTS]
 
 
 def zero_effects(results: Fitted) -> list[str]:
@@ -203,8 +207,8 @@ def _caterpillar(fit: Fit, at: int, j: int) -> Picture:
         axes_svg(lambda ax: plots.caterpillar(fit, block.name, block.effects[j], ax=ax), 5.2, height),
         f"Predicted random {effect} of {block.levels:,} levels of {block.name} with 95% intervals, from "
         f"{number(values.min(), 3)} ({low}) to {number(values.max(), 3)} ({high}).",
-        f"How levels of {block.name} differ in their {effect}. {colours} Predictions are shrunk towards the mean, "
-        "most for levels with few rows.",
+        f"How levels of {block.name} differ in their {effect}. {colours} Predictions are shrunk towards "
+        f"{'the mean' if block.known is None else 'those of relatives'}, most for levels with few rows.",
     )
 
 
@@ -272,13 +276,16 @@ MOST_ROWS = 20_000
 """Largest number of rows for which influence is computed, to limit the time."""
 
 
-def influence_picture(results: Fitted) -> Picture | None:
-    """Return the plot of Cook's distances for the levels of the largest factor with at most 1,000 levels."""
+def influence_pictures(results: Fitted) -> list[Picture]:
+    """Return the plots of Cook's distances for the levels of each factor with 4 to 1,000 levels."""
     fit = fit_of(results)
-    blocks = [block for block in fit.design.blocks if 3 < block.levels <= 1000]
-    if not blocks or fit.nobs > MOST_ROWS:
-        return None
-    name = blocks[0].name
+    if fit.nobs > MOST_ROWS:
+        return []
+    names = [block.name for block in fit.design.blocks if 3 < block.levels <= 1000]
+    return [picture for name in dict.fromkeys(names) if (picture := _influence(fit, name)) is not None]
+
+
+def _influence(fit: Fit, name: str) -> Picture | None:
     found = Diagnostics(fit).influence(name)
     known = found.table["cooks_distance"].dropna()
     if known.empty:

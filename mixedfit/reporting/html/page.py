@@ -17,11 +17,9 @@ from mixedfit.core.options import check_level
 from mixedfit.core.other_programs import hinted
 from mixedfit.core.progress import Progress
 from mixedfit.core.tables import Table, tables_of
-from mixedfit.core.version import __version__
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.known_support import refuse_known
 from mixedfit.estimation.parameters import parameters_of, values_of
-from mixedfit.inference.anova.anova import term_anova
+from mixedfit.inference.anova.anova import AnovaTable
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.profile.profile import Profile
 from mixedfit.inference.profile.profile import profile as profile_of
@@ -29,7 +27,7 @@ from mixedfit.inference.wald import wald_intervals
 from mixedfit.reporting.summary import LONG_TABLE, fixed_cells, summarise
 from mixedfit.reporting.tidy import glance
 
-from . import figures, mathml, model_words
+from . import answers, figures, mathml, model_words
 from .findings import checks_of, verdict_in_words
 from .parts import CSS, list_of, paragraphs, scrolled, stacked
 
@@ -118,15 +116,17 @@ def report_html(
 ) -> str:
     """Return the page of `report` as HTML text."""
     fit = fit_of(fitted, "report")
-    refuse_known(fit.design, "the HTML report is", "Print fit.summary(), or take mixedfit.to_html of it.")
     check_level(level)
     profiles, reason = _profiles(fit, profile)
     heading = title or f"{model_words.response_of(fit)}: a {'mixed' if fit.ngroups else 'linear'} model"
+    found = answers.tests_of_terms(fit)
     sections = [
         _model(fit),
-        _fixed(fit, level, profiles),
+        _fixed(fit, level, profiles, found),
+        *_means(fit, level),
         *([_random(fit, level, profiles, reason)] if fit.ngroups or fit.residual else []),
         _checks(fit),
+        Section("paper", "For a paper", answers.for_a_paper(fit, found)),
         _technical(fit, level, profiles),
     ]
     return _page(heading, _verdict(fit), sections)
@@ -235,7 +235,7 @@ def _likelihood_note(fit: Fit) -> list[str]:
     return ["Estimates are by REML; profile intervals are of the likelihood, around the ML estimates."]
 
 
-def _fixed(fit: Fit, level: float, profiles: Profile | None) -> Section:
+def _fixed(fit: Fit, level: float, profiles: Profile | None, found: AnovaTable | None) -> Section:
     if not fit.coefficient_names:
         return Section("fixed", "Fixed effects", list_of(["The model has none."]))
     source, method = coefficient_table(fit)
@@ -265,17 +265,23 @@ def _fixed(fit: Fit, level: float, profiles: Profile | None) -> Section:
     table = Table("Coefficients", tuple(heads), rows, 1, tuple(notes))
     wald = next(iter(intervals.values()))
     sentences = [*model_words.effects_in_words(fit, wald, level), *model_words.left_out_in_words(fit)]
-    body = list_of(sentences) + stacked(table, "Coefficients") + _terms(fit)
+    body = list_of(sentences) + stacked(table, "Coefficients") + _terms(found) + answers.effect_sizes(found)
     return Section("fixed", "Fixed effects", body)
 
 
-def _terms(fit: Fit) -> str:
+def _means(fit: Fit, level: float) -> list[Section]:
+    """Return the section of estimated means, if the fixed part has factors."""
+    body = answers.means(fit, level)
+    words = (
+        "Means of the response for each level, averaged over the levels of other factors with equal weights, at the "
+        "means of covariates."
+    )
+    return [Section("means", "Estimated means", paragraphs([words]) + body)] if body else []
+
+
+def _terms(found: AnovaTable | None) -> str:
     """Return the F tests of the terms if a term has several columns."""
-    try:
-        found = term_anova(fit)
-    except ModelError:
-        return ""
-    if found.table.empty or not (found.table["df_num"] > 1).any():
+    if found is None or not (found.table["df_num"] > 1).any():
         return ""
     (table,) = tables_of(found)
     return "<h3>Tests of the terms</h3>" + stacked(
@@ -301,6 +307,7 @@ def _random(fit: Fit, level: float, profiles: Profile | None, reason: str) -> Se
     heads = ["", "Estimate", "Variance"] + ([] if own is None else [f"{_percent(level)} interval (profile)"])
     table = Table("Variances", tuple(heads), tuple(rows))
     body = list_of(model_words.shares_in_words(fit)) + stacked(table, "Standard deviations and correlations")
+    body += answers.share_tables(fit, level)
     body += paragraphs([reason] if own is None else _likelihood_note(fit))
     body += paragraphs(figures.zero_effects(fit))
     body += _pictures([*figures.effect_pictures(fit), *figures.slope_pictures(fit)])
@@ -308,11 +315,10 @@ def _random(fit: Fit, level: float, profiles: Profile | None, reason: str) -> Se
 
 
 def _checks(fit: Fit) -> Section:
-    influence = figures.influence_picture(fit)
     body = (
         f"<p>{_assumption(fit)} Small departures are usual and harmless; clear patterns are not.</p>"
         + list_of([*checks_of(fit).sentences(), *figures.no_fitted_plots(fit)])
-        + _pictures([*figures.residual_pictures(fit), *([influence] if influence else [])])
+        + _pictures([*figures.residual_pictures(fit), *figures.influence_pictures(fit)])
     )
     return Section("checks", "Does the model fit the data?", body)
 
@@ -348,7 +354,7 @@ def _technical(fit: Fit, level: float, profiles: Profile | None) -> Section:
             + list_of([note for note in profiles.notes if not note.startswith("REML fit:")])
         )
     body += f"<p>{html.escape(fit.convergence.message)} {html.escape(' '.join(summarise(fit, ddf='none').notes))}</p>"
-    body += f"<p>Made by mixedfit {html.escape(__version__)}.</p>"
+    body += answers.versions()
     return Section("technical", "Technical details", body)
 
 

@@ -66,7 +66,22 @@ figure.wide { grid-column: 1 / -1; }
 figure img { display: block; max-width: 100%; height: auto; }
 .brackets { border-left: 1.5px solid; border-right: 1.5px solid; border-radius: 0.5em; padding: 0 0.3em; }
 figcaption { color: var(--soft); font-size: 0.95rem; max-width: 44rem; margin-top: 0.3rem; }
-@media print { nav { display: none; } figure, table { break-inside: avoid; } }
+@media print {
+  @page { margin: 16mm 14mm; }
+  nav { display: none; }
+  body { font-size: 10.5pt; }
+  main { max-width: none; padding: 0; }
+  h2, h3, caption, thead { break-after: avoid; }
+  tbody tr:first-child { break-before: avoid; }
+  figure img { max-height: 21cm; width: auto; }
+  figure, tr, .verdict { break-inside: avoid; }
+  thead { display: table-header-group; }
+  .scroll { overflow: visible; width: auto; max-width: none; background: none; }
+  .pictures { grid-template-columns: 1fr 1fr; gap: 1rem; }
+  th, td { padding-right: 0.5rem; }
+  td { white-space: normal; }
+  .verdict { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+}
 """
 
 NARROW = 3

@@ -1,0 +1,155 @@
+"""A scorer predicts what `predict` does, row by row and in batches, and says what is wrong as `predict` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import mixedfit as mf
+
+FORMULAS = [
+    "y ~ x + (x | g)",
+    "y ~ x * f + z:f + (x + z | g) + (1 | h)",
+    "y ~ C(f, contr.sum) * b + (0 + f | g) + (1 | g:h)",
+    "y ~ f + C(h) + (x || g)",
+    "y ~ x",
+    "y ~ 0 + f + x:z + (1 | h/g)",
+]
+GENERAL = [
+    "y ~ log(x) + (1 | g)",
+    "y ~ x + C(g)",
+    "y ~ poly(x, 2) + offset(z) + (1 | h)",
+    "y ~ x + t + (1 | g)",
+]
+"""Formulas whose rows take the way of `predict`."""
+
+
+def rows(n: int = 240) -> pd.DataFrame:
+    rng = np.random.default_rng(11)
+    frame = pd.DataFrame(
+        {
+            "x": rng.uniform(1, 4, n),
+            "z": rng.normal(size=n),
+            "f": rng.choice(["a", "b", "c"], n),
+            "b": rng.choice(["no", "yes"], n),
+            "t": rng.random(n) < 0.5,
+            "g": rng.integers(0, 8, n),
+            "h": pd.Categorical(rng.choice(list("uvwx"), n)),
+            "o": rng.normal(size=n),
+        }
+    )
+    frame["y"] = rng.normal(size=n) + rng.normal(size=8)[frame["g"]] * frame["x"] + frame["o"]
+    return frame
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False)]
+
+
+def fitted(formula: str, **options: Any) -> mf.MixedResults:
+    return mf.lmm(formula, rows(), **options).fit()
+
+
+@pytest.mark.parametrize("re_form", ["all", "none"])
+@pytest.mark.parametrize("formula", FORMULAS + GENERAL)
+def test_rows_must_have_the_numbers_of_predict(formula: str, re_form: Any) -> None:
+    fit, new = fitted(formula), rows().sample(25, random_state=1)
+    expected = fit.predict(new, re_form=re_form).to_numpy()
+    score = fit.scorer(re_form=re_form)
+    assert (score._plan is None) == (formula in GENERAL)
+    np.testing.assert_allclose(score(records(new)), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(score(new), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(score({k: v.to_numpy() for k, v in new.items()}), expected, rtol=1e-12)
+    assert isinstance(score(records(new)[0]), float)
+
+
+def test_offset_and_numpy_values_must_count() -> None:
+    fit = fitted("y ~ x + (x | g)", offset="o")
+    row = {"x": np.float32(2.5), "g": np.int64(3), "o": np.int8(2)}
+    expected = fit.predict(pd.DataFrame({k: [v] for k, v in row.items()})).iloc[0]
+    assert fit.scorer()(row) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("rows_kept", [True, False])
+def test_saved_fit_must_score(rows_kept: bool, tmp_path: Path) -> None:
+    fit, new = fitted(FORMULAS[1]), rows()[:10]
+    fit.save(tmp_path / "fit.npz", rows=rows_kept)
+    score = mf.load(tmp_path / "fit.npz").scorer()
+    np.testing.assert_allclose(score(records(new)), fit.predict(new), rtol=1e-8)
+
+
+ROW = {"x": 2.0, "z": 0.5, "f": "a", "b": "no", "g": 1, "h": "u"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"g": 99}, "'g' has levels that the fit did not see: 99"),
+        ({"g": "1"}, "It has 1 of type int, where this is of type str"),
+        ({"f": "new"}, "'f' has values that the fit did not have"),
+        ({"x": "2.0"}, "'x' was numbers in the fit"),
+    ],
+)
+def test_wrong_row_must_be_refused_as_predict_does(change: dict[str, Any], words: str) -> None:
+    score = fitted(FORMULAS[1]).scorer()
+    with pytest.raises(mf.DataError, match=words):
+        score({**ROW, **change})
+
+
+def test_row_without_a_column_must_be_refused() -> None:
+    with pytest.raises(mf.DataError, match="'z'"):
+        fitted(FORMULAS[1]).scorer()({k: v for k, v in ROW.items() if k != "z"})
+
+
+@pytest.mark.parametrize("change", [{"x": np.nan}, {"g": None}, {"f": None}, {"x": None}])
+def test_missing_value_must_give_a_missing_prediction(change: dict[str, Any]) -> None:
+    assert np.isnan(fitted(FORMULAS[1]).scorer()({**ROW, **change}))
+
+
+@pytest.mark.parametrize("new_levels", ["population", "marginal"])
+def test_new_level_must_have_no_effect_where_it_is_allowed(new_levels: Any) -> None:
+    fit, row = fitted(FORMULAS[0]), {"x": 2.0, "g": 99}
+    score = fit.scorer(new_levels=new_levels)
+    expected = fit.predict(pd.DataFrame([row]), new_levels=new_levels).iloc[0]
+    assert score(row) == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(score(pd.DataFrame([row])), expected)
+
+
+def test_columns_that_are_not_needed_may_be_absent() -> None:
+    score = fitted(FORMULAS[0]).scorer(re_form="none")
+    assert score.columns == ("x",)
+    assert np.isfinite(score({"x": 1.0}))
+
+
+def test_sources_must_be_scored_in_batches(tmp_path: Path) -> None:
+    fit, frame = fitted(FORMULAS[1]), rows()
+    expected = fit.predict(frame).to_numpy()
+    path = tmp_path / "rows.csv"
+    frame.to_csv(path, index=False)
+    score = fit.scorer()
+    for source in (path, frame, [frame[:100], frame[100:]]):
+        found = list(score.batches(source, batch_rows=70))
+        assert max(map(len, found)) <= 70
+        np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-9)
+    score.to_parquet(path, tmp_path / "means.parquet", keep=["b", "g"], batch_rows=50)
+    written = pq.read_table(tmp_path / "means.parquet").to_pandas()
+    assert list(written.columns) == ["b", "g", "mean"]
+    assert written["g"].tolist() == frame["g"].tolist()
+    np.testing.assert_allclose(written["mean"], expected, rtol=1e-9)
+
+
+def test_one_row_must_take_less_than_a_millisecond() -> None:
+    """On any machine: it takes some ten microseconds, `predict` takes milliseconds."""
+    score = fitted(FORMULAS[1]).scorer()
+    times = []
+    for _ in range(200):
+        begun = perf_counter()
+        score(ROW)
+        times.append(perf_counter() - begun)
+    assert np.median(times) < 1e-3
