@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +22,7 @@ from mixedfit.estimation.parameters import Names, labels_of, parameters_of, valu
 from mixedfit.estimation.residual_words import residual_covariance, residual_table
 from mixedfit.inference.anova.anova import AnovaTable, term_anova
 from mixedfit.inference.bootstrap.bootstrap import Bootstrap, BootstrapType, bootstrap
+from mixedfit.inference.bootstrap.statistic import OfResults
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.hypotheses import tests
@@ -43,17 +43,6 @@ if TYPE_CHECKING:
     from mixedfit.plots._methods import Pictures
 
 __all__ = ["MixedResults", "load"]
-
-
-@dataclass(frozen=True, slots=True)
-class _OfRefit:
-    """The user's statistic as a function of a `Fit`; it can be sent to other processes."""
-
-    results: Callable[[Fit], Any]
-    statistic: Callable[[Any], object]
-
-    def __call__(self, refit: Fit) -> object:
-        return self.statistic(self.results(refit))
 
 
 class MixedResults(MeansMethods, PredictionMethods):
@@ -686,7 +675,7 @@ class MixedResults(MeansMethods, PredictionMethods):
             self._fit,
             n,
             type=type,
-            statistic=None if statistic is None else _OfRefit(self.__class__, statistic),
+            statistic=None if statistic is None else OfResults(self.__class__, statistic),
             seed=seed,
             n_jobs=n_jobs,
             progress=progress,
