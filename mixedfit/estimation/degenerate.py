@@ -33,8 +33,11 @@ SMALL_SHARE = 1e-4
 LOST_SHARE = 1e-13
 """Share below which the digits of the data do not determine the residual variance."""
 
-ZERO_SHARE = 1e-9
-"""Share at which estimates stand for the limit σ → 0."""
+ZERO_SHARES = (1e-9, 1e-7)
+"""Shares at which estimates stand for the limit σ → 0: the second where cross-products have no digits at the first."""
+
+SAME_DIGITS = 1e-3
+"""Difference of the criterion from cross-products and by rows up to which these have digits."""
 
 NEAR = 20.0
 """Largest height of the criterion above the lowest optimum from which a direction is searched."""
@@ -184,7 +187,7 @@ def _closer_look(
 ) -> Settled:
     """Return the optimum by rows near a suspect, and what the criterion does as σ → 0."""
     refined = _refined(criterion, suspect.x, tolerance, max_evaluations)
-    tail, at = ("rises", refined.x) if criterion.sigma is not None else _tail_along(criterion, refined.x)
+    tail, at = ("rises", refined.x) if criterion.sigma is not None else _limit_along(criterion, refined.x)
     if tail == "falls":
         return Settled(refined, refined.point, "unbounded")
     if tail == "limit":
@@ -231,15 +234,27 @@ def _at_share(criterion: RowCriterion, x: Array, moved: BoolArray, least: float,
     return at
 
 
-def _tail_along(criterion: RowCriterion, x: Array) -> tuple[Literal["rises", "limit", "falls"], Array]:
-    """Return what the criterion does as σ → 0 from x, and a point on the way with a share near `ZERO_SHARE`.
+def _limit_along(criterion: RowCriterion, x: Array) -> tuple[Literal["rises", "limit", "falls"], Array]:
+    """Return what the criterion does as σ → 0 from x, and a point near the limit that cross-products determine."""
+    for share in ZERO_SHARES:
+        tail, at = _tail_along(criterion, x, share)
+        same = abs(Criterion.__call__(criterion, at).value - criterion(at).value) < SAME_DIGITS
+        if tail != "limit" or same:
+            break
+    return tail, at
+
+
+def _tail_along(
+    criterion: RowCriterion, x: Array, share: float
+) -> tuple[Literal["rises", "limit", "falls"], Array]:
+    """Return what the criterion does as σ → 0 from x, and a point on the way with about the given share.
 
     It rises, or approaches a limit from above, or falls by the same amount each time that σ is divided by 10.
     """
     limit: Array | None = None
     for moved in _large_parts(criterion, x):
-        at = _at_share(criterion, x, moved, 0.5 * ZERO_SHARE, 5.0 * ZERO_SHARE)
-        if not residual_share(criterion(at), criterion) < 1e2 * ZERO_SHARE:
+        at = _at_share(criterion, x, moved, 0.5 * share, 5.0 * share)
+        if not residual_share(criterion(at), criterion) < 1e2 * share:
             continue
         points = []
         for t in (1.0, 10.0, 100.0, 1000.0):

@@ -55,7 +55,9 @@ def test_verdict_must_be_unbounded_where_some_direction_reproduces_the_response(
     problem, reml = UNBOUNDED[case]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert problem.fit(reml=reml).convergence.status == "unbounded"
+        verdict = problem.fit(reml=reml).convergence
+    assert verdict.status == "unbounded"
+    assert ("REML may have" in verdict.message) != reml
     criterion, rows = model_of(problem, reml)
     roots = reproducing_roots(criterion, rows)
     assert roots is not None
