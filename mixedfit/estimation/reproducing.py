@@ -268,7 +268,8 @@ def _reproducing(
 
 def _ranks_left(reml: bool, rows: Rows, parts: Sequence[_Part], bases: Sequence[Array]) -> bool:
     columns = _columns(parts, bases)
-    return _orthonormal(np.hstack([rows.X, columns]) if reml else columns).shape[1] < rows.y.size
+    basis = _orthonormal(np.hstack([rows.X, columns]) if reml else columns)
+    return int(basis.shape[1]) < int(rows.y.size)
 
 
 def _is_exact(residual: Array, rows: Rows) -> bool:

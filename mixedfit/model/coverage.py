@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from mixedfit.formula.parse import Expand
 from mixedfit.inference.bootstrap.replicates import REFIT_ERRORS, count_reasons, reason_of
 from mixedfit.inference.power.study import AssumedParameters, Study, read_parameters, study_of
 
-from .coverage_table import Coverage, IntervalMethod
+from .coverage_table import METHODS, Coverage, IntervalMethod
 from .lmm import LinearMixedModel
 from .results import MixedResults
 
@@ -30,7 +30,7 @@ __all__ = ["coverage"]
 _FIXED_ONLY = ("wald", "satterthwaite", "kenward-roger")
 """Methods with intervals of fixed effects only."""
 
-DRAWS = {"draws": 500, "tune": 500, "chains": 2}
+DRAWS: Mapping[str, Any] = {"draws": 500, "tune": 500, "chains": 2}
 """Length of the posterior sample of a data set."""
 
 
@@ -40,7 +40,7 @@ def coverage(
     data: Any,
     params: Any,
     *,
-    methods: Sequence[IntervalMethod] = get_args(IntervalMethod),
+    methods: IntervalMethod | Sequence[IntervalMethod] = METHODS,
     parameters: str | Sequence[str] | None = None,
     level: float = 0.95,
     n: int = 200,
@@ -147,17 +147,16 @@ def _children(sequence: np.random.SeedSequence, n: int) -> list[np.random.SeedSe
 
 def _checked_methods(methods: str | Sequence[str]) -> tuple[IntervalMethod, ...]:
     """Return the methods, each once."""
-    known = get_args(IntervalMethod)
     listed = [methods] if isinstance(methods, str) else list(methods)
     for method in listed:
-        if method not in known:
+        if method not in METHODS:
             raise ModelError(
-                f"methods has {method!r}; expected some of {', '.join(map(repr, known))}. "
-                f"{nearest(str(method), known)}".rstrip()
+                f"methods has {method!r}; expected some of {', '.join(map(repr, METHODS))}. "
+                f"{nearest(str(method), METHODS)}".rstrip()
             )
     if not listed:
-        raise ModelError(f"methods is empty; expected some of {', '.join(map(repr, known))}.")
-    return tuple(dict.fromkeys(listed))
+        raise ModelError(f"methods is empty; expected some of {', '.join(map(repr, METHODS))}.")
+    return tuple(method for method in METHODS if method in listed)
 
 
 def _true_values(design: Design, params: Any, chosen: str | Sequence[str] | None) -> pd.Series[float]:
@@ -242,9 +241,11 @@ class _Runner:
             draws = model.gibbs(self.priors, **DRAWS, seed=seed, n_jobs=1, progress=False, keep_effects=False)
             return draws.conf_int(self.level)
         if method == "profile":
-            return fit.conf_int(self.level, "profile", self.names, names="long")
-        if method == "bootstrap":
+            found = fit.conf_int(self.level, "profile", self.names, names="long")
+        elif method == "bootstrap":
             drawn = fit.bootstrap(self.replicates, seed=seed, progress=False)
-            return drawn.conf_int(self.level, names="long")
-        ddf = "normal" if method == "wald" else method
-        return fit.conf_int(self.level, ddf=ddf, names="long")
+            found = drawn.conf_int(self.level, names="long")
+        else:
+            ddf = "normal" if method == "wald" else method
+            found = fit.conf_int(self.level, ddf=ddf, names="long")
+        return cast(pd.DataFrame, found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,11 @@ from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.tables import Table
 from mixedfit.inference.power.record import wilson
 
-__all__ = ["Coverage", "IntervalMethod"]
+__all__ = ["METHODS", "Coverage", "IntervalMethod"]
 
 IntervalMethod = Literal["wald", "satterthwaite", "kenward-roger", "profile", "bootstrap", "credible"]
+
+METHODS: tuple[IntervalMethod, ...] = get_args(IntervalMethod)
 
 
 @dataclass(frozen=True, eq=False)
