@@ -13,7 +13,7 @@ from typing import Any
 import mixedfit as mf
 from mixedfit.design.stream import checkpoint, pieces
 
-FORMULA = "y ~ x + f + center(x):f + (x | g) + (1 | h) + (1 | g:h)"
+FORMULA = "y ~ f + center(x):f + (x | g) + (1 | h) + (1 | g:h)"
 
 
 def slowly(self: pieces.ParquetRows, names: Sequence[str]) -> Iterator[Any]:
@@ -28,5 +28,5 @@ read = pieces.ParquetRows.__call__
 if __name__ == "__main__":
     pieces.ParquetRows.__call__ = slowly  # type: ignore[method-assign]
     checkpoint.INTERVAL = 0.0
-    fit = mf.lmm(FORMULA, sys.argv[1], batch_rows=20, checkpoint=sys.argv[2]).fit()
+    fit = mf.lmm(FORMULA, sys.argv[1], batch_rows=40, checkpoint=sys.argv[2]).fit()
     print("done", flush=True)

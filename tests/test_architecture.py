@@ -14,6 +14,7 @@ PACKAGE = ROOT / "mixedfit"
 ORDER = [
     "core",
     "kernels",
+    "tasks",
     "formula",
     "covariance",
     "design",

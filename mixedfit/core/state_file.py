@@ -52,11 +52,11 @@ def read_state(path: str | Path) -> dict[str, Any]:
         If the file is of another kind, or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         state: dict[str, Any] = _unpacked(json.loads(arrays["state"].tobytes()), arrays)
         return state
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise DataError(f"{str(path)!r} is no state saved by mixedfit, or is damaged ({error}).") from None
 
 

@@ -3,54 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mixedfit.core.errors import DataError
-from mixedfit.core.tasks import Pool
 from mixedfit.design.design import Design
 from mixedfit.design.recipe import Cells
 from mixedfit.design.stream.batches import SAME, BatchDesigns
 from mixedfit.design.stream.in_parts import part_reader, parts_of
 from mixedfit.design.stream.reader import PartRows
+from mixedfit.tasks import Pool
 
-from .merging import added, united_cells
-from .streamed import Sums, cells_of
-from .summed import SummedRows, design_with_sums, recorded, without_rows
+from .merging import united_cells
+from .streamed import Sums, cells_of, settled_sums
+from .summed import design_with_sums, recorded
 
 __all__ = ["summed_parts"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _PartSums:
-    """Cross-products of some parts, without the design, which all parts share.
+    """Sums over the rows of some parts, without the design, which all parts share.
 
     Attributes
     ----------
     state : mapping of str to values
-        The other fields of `SummedRows`.
+        As of `Sums.state`.
     cells : Cells or None
     """
 
     state: Mapping[str, Any]
     cells: Cells | None
 
-    @classmethod
-    def of(cls, summed: SummedRows, cells: Cells | None) -> _PartSums:
-        names = [own.name for own in fields(summed) if own.name != "design"]
-        return cls({name: getattr(summed, name) for name in names}, cells)
-
-    @property
-    def rows(self) -> int:
-        """Number of complete rows."""
-        return int(self.state["rows"])
-
-    def summed(self, design: Design) -> SummedRows:
-        return SummedRows(design=design, **self.state)
+    def sums(self, design: Design) -> Sums:
+        """Return the sums with the design."""
+        out = Sums(design)
+        out.restore(self.state)
+        return out
 
 
-def summed_parts(pool: Pool, made: BatchDesigns, report: Callable[[int], None]) -> Design:
-    """Return the design of a source with the cross-products of its parts, as `summed_part` does.
+def summed_parts(pool: Pool, made: BatchDesigns, report: Callable[[int], None], *, settled: bool) -> Design:
+    """Return the design of a source with the cross-products of its rows, as `summed_rows` and `summed_part` do.
 
     Parameters
     ----------
@@ -59,6 +52,8 @@ def summed_parts(pool: Pool, made: BatchDesigns, report: Callable[[int], None]) 
         After a first pass with a pool.
     report : callable
         Called with the number of parts read.
+    settled : bool
+        Whether the rows must determine the model; otherwise they are a part of those of several places.
 
     Raises
     ------
@@ -68,13 +63,16 @@ def summed_parts(pool: Pool, made: BatchDesigns, report: Callable[[int], None]) 
     reader = made.reader
     alone = replace(made, checkpoint=None, reader=replace(reader, source=reader.source.unread()))
     total = pool.reduced(_sum, _both, alone, parts_of(reader), report)
-    rows = 0 if total is None else total.rows
-    if rows != made.scan.rows:
+    sums = Sums(made.design) if total is None else total.sums(made.design)
+    if sums.rows.rows != made.scan.rows:
         raise DataError(
-            f"{reader.source.name} gave {made.scan.rows} rows in the first pass and {rows} in this one. {SAME}"
+            f"{reader.source.name} gave {made.scan.rows} rows in the first pass and {sums.rows.rows} in this one. "
+            f"{SAME}"
         )
-    return design_with_sums(
-        made, total.summed(without_rows(made.design, "they were summed up.")), total.cells
+    return (
+        settled_sums(made, sums, total.cells)
+        if settled
+        else design_with_sums(made, recorded(sums), total.cells)
     )
 
 
@@ -94,11 +92,11 @@ def _sum(made: BatchDesigns, number: int, item: Any) -> _PartSums | None:
     for batch, frame in own.walk():
         sums.add(batch)
         cells.add(frame.columns, batch.weights)
-    return _PartSums.of(recorded(sums), cells.cells()) if sums.rows.rows else None
+    return _PartSums(sums.state(), cells.cells()) if sums.rows.rows else None
 
 
 def _both(made: BatchDesigns, one: _PartSums | None, other: _PartSums | None) -> _PartSums | None:
     if one is None or other is None:
         return other if one is None else one
-    both = added(one.summed(made.design), other.summed(made.design))
-    return _PartSums.of(both, united_cells([one.cells, other.cells]))
+    both = one.sums(made.design).plus(other.sums(made.design))
+    return _PartSums(both.state(), united_cells([one.cells, other.cells]))

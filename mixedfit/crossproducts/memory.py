@@ -29,7 +29,7 @@ def fit_bytes(first: Any, q: int, width: int, pattern: SparsePattern | None) -> 
         None for a dense tail.
     """
     tail = (q + width) ** 2 if pattern is None else int(pattern.start[-1]) + q * width
-    return 8 * (2 * first.values.size + 3 * (first.gram.size + first.border.size) + COPIES * tail)
+    return 8 * int(2 * first.values.size + 3 * (first.gram.size + first.border.size) + COPIES * tail)
 
 
 def check_fit_memory(first: Any, tail: Sequence[Any], width: int, pattern: SparsePattern | None) -> None:

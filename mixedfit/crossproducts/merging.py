@@ -22,7 +22,7 @@ from mixedfit.design.recipe.recipe import usable
 from .running_basis import ColumnPlaces
 from .summed import SummedRows
 
-__all__ = ["added", "merged", "united_cells"]
+__all__ = ["merged", "united_cells"]
 
 
 def merged(parts: Sequence[SummedRows]) -> SummedRows:
@@ -59,31 +59,6 @@ def merged(parts: Sequence[SummedRows]) -> SummedRows:
         parts=sum(part.parts for part in parts),
     )
     return _with_products(out, parts, maps)
-
-
-def added(one: SummedRows, other: SummedRows) -> SummedRows:
-    """Return the cross-products of the rows of two parts of one design, in the basis of all of them."""
-    parts = (one, other)
-    out = replace(
-        one,
-        plain=triangle(np.concatenate([part.plain for part in parts])),
-        own=triangle(np.concatenate([part.own for part in parts])),
-        count=one.count + other.count,
-        rows=one.rows + other.rows,
-        digest=(one.digest + other.digest) % 2**64,
-        log_weights=one.log_weights + other.log_weights,
-        weights=_weights(parts),
-        used=tuple(a | b for a, b in zip(one.used, other.used, strict=True)),
-    )
-    running = out.running()
-    U, P = running.fresh_border(), running.fresh_effects()
-    T, inverses = upper_inverse(U), [upper_inverse(own) for own in P]
-    sums = [
-        part.in_basis(part.U @ T, tuple(a @ b for a, b in zip(part.P, inverses, strict=True)))
-        for part in parts
-    ]
-    pairs, sides, border = (sum(own[1:], start=own[0]) for own in zip(*sums, strict=True))
-    return replace(out, U=U, P=P, pairs=sparse.csr_array(pairs), sides=sides, border=border)
 
 
 Places = Sequence[tuple[int, IntArray]]

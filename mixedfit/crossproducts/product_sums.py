@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -167,6 +168,26 @@ class ProductSums:
             self.pairs = change.T @ self.pairs @ change
             self.sides = (change.T @ self.sides) @ border
         self.width = border.shape[1]
+
+    def changed(self, border: Array, effects: tuple[Array, ...]) -> ProductSums:
+        """Return the sums in another basis; see `change`."""
+        out = copy.copy(self)
+        out.change(border, effects)
+        return out
+
+    def plus(self, other: ProductSums) -> ProductSums:
+        """Return the sums of both, which are in one basis and symmetric; neither is changed."""
+        out = copy.copy(self)
+        for name in ("gram", "first_border", "border", "dense", "pairs", "sides"):
+            setattr(out, name, getattr(self, name) + getattr(other, name))
+        out.keys = np.union1d(self.keys, other.keys)
+        out.values = np.zeros((out.keys.size, self.values.shape[1]))
+        for own in (self, other):
+            out.values[np.searchsorted(out.keys, own.keys)] += own.values
+        counts = np.bincount(out.keys // max(self.q, 1), minlength=self.levels)
+        out.indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        out.indices = out.keys % max(self.q, 1)
+        return out
 
     def _change_cells(self, effects: tuple[Array, ...]) -> None:
         for b in self.tail:

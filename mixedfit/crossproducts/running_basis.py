@@ -116,6 +116,15 @@ class RunningBasis:
         if not self.weighted:
             self.own = self.plain
 
+    def joined(self, other: RunningBasis) -> RunningBasis:
+        """Return the triangles of the rows of both, with the basis that they give; neither is changed."""
+        out = RunningBasis(self.design, self.places, weighted=self.weighted)
+        out.plain = triangle(np.concatenate([self.plain, other.plain]))
+        out.own = triangle(np.concatenate([self.own, other.own])) if self.weighted else out.plain
+        out.count = self.count + other.count
+        out.border, out.effects = out.fresh_border(), out.fresh_effects()
+        return out
+
     def border_triangle(self) -> tuple[Array, Array]:
         """Return R of the weighted [X y], and the norms of its columns."""
         columns = self.own[:, [*self.places.fixed, self.places.size - 1]]

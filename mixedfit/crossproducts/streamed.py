@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -12,6 +13,7 @@ from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.linalg import inverse
 from mixedfit.design.absent import RowTotals
 from mixedfit.design.design import Design
+from mixedfit.design.recipe import Cells
 from mixedfit.design.recipe.cell_sums import CellSums
 from mixedfit.design.recipe.recipe import usable
 from mixedfit.design.stream.batches import BatchDesigns, Walked
@@ -32,6 +34,7 @@ __all__ = [
     "final_border",
     "final_effects",
     "products_from",
+    "settled_sums",
     "summed_rows",
 ]
 
@@ -53,7 +56,6 @@ def summed_rows(made: BatchDesigns, report: Callable[[RowCounts], None] | None =
         If there are not more rows than fixed effects, or the fixed effects reproduce the response exactly.
     """
     design = made.design
-    recipe = usable(design.recipe)
     sums, cells = Sums(design), cells_of(made)
     if made.checkpoint is not None:
         _add_with_checkpoint(made, made.checkpoint, sums, cells, report)
@@ -61,10 +63,16 @@ def summed_rows(made: BatchDesigns, report: Callable[[RowCounts], None] | None =
         for batch, frame in made.walk(report):
             sums.add(batch)
             cells.add(frame.columns, batch.weights)
+    return settled_sums(made, sums, cells.cells())
+
+
+def settled_sums(made: BatchDesigns, sums: Sums, cells: Cells | None) -> Design:
+    """Return the design of a source with the cross-products that sums over all of its rows give."""
+    design = made.design
     sums.settle()
     assert design.absent is not None
     design.absent.read = lambda: (batch for batch, _ in made.walk())
-    return replace(design, recipe=replace(recipe, cells=cells.cells()))
+    return replace(design, recipe=replace(usable(design.recipe), cells=cells))
 
 
 def _add_with_checkpoint(
@@ -119,6 +127,17 @@ class Sums:
             self.sums.change(*changes)
         self.sums.add(batch, root, self.running.inverse_border(), self.running.effects)
         self.rows.add(batch)
+
+    def plus(self, other: Sums) -> Sums:
+        """Return the sums over the rows of both, of one design, in the basis of all of them; neither is changed."""
+        out, running = Sums(self.design), self.running.joined(other.running)
+        out.running, out.shared = running, self.shared
+        inverse_border = running.inverse_border()
+        one, two = (
+            own.sums.changed(*own.running.changes(inverse_border, running.effects)) for own in (self, other)
+        )
+        out.sums, out.rows = one.plus(two), self.rows.plus(other.rows)
+        return out
 
     def state(self) -> dict[str, Any]:
         """Return the sums, for a file."""
@@ -240,6 +259,20 @@ class RowSums:
             inverses + float(np.sum(1.0 / w)),
         )
 
+    def plus(self, other: RowSums) -> RowSums:
+        """Return the sums over the rows of both; neither is changed."""
+        out = copy.copy(self)
+        out.rows = self.rows + other.rows
+        out.digest = (self.digest + other.digest) % 2**64
+        out.log_weights = self.log_weights + other.log_weights
+        known = [own for own in (self.weights, other.weights) if own is not None]
+        if known:
+            low, high, total, inverses = zip(*known, strict=True)
+            out.weights = min(low), max(high), sum(total), sum(inverses)
+        out.used = [one | two for one, two in zip(self.used, other.used, strict=True)]
+        out.partners = {key: _joined(own, other.partners[key]) for key, own in self.partners.items()}
+        return out
+
     def totals(self, running: RunningBasis) -> RowTotals:
         """Return the sums over all rows."""
         levels = tuple(int(used.sum()) for used in self.used)
@@ -258,6 +291,13 @@ class RowSums:
             same,
             self.digest,
         )
+
+
+def _joined(one: IntArray | None, other: IntArray | None) -> IntArray | None:
+    """Return the level of another factor that occurs with each level in either; None if some have several."""
+    if one is None or other is None or bool(np.any((one >= 0) & (other >= 0) & (one != other))):
+        return None
+    return np.where(one >= 0, one, other)
 
 
 def _extended(partners: IntArray, codes: IntArray, others: IntArray) -> bool:

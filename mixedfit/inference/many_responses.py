@@ -15,7 +15,6 @@ from mixedfit.core.errors import ConvergenceWarning, DataError, ModelError, near
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.options import check_one_of, threads_of
 from mixedfit.core.progress import Progress
-from mixedfit.core.tasks import Pool, check_executor, pool_of
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import Responder
 from mixedfit.design.design import Design
@@ -23,6 +22,7 @@ from mixedfit.estimation.batch import BatchSearch, batch_search
 from mixedfit.estimation.fit import Fit, criterion_of
 from mixedfit.estimation.information import Information
 from mixedfit.estimation.residual_support import refuse_residual
+from mixedfit.tasks import Pool, check_executor, pool_of
 
 from .bootstrap.blocks import Block, bundles, place_part
 from .bootstrap.replicates import (

@@ -18,12 +18,11 @@ from mixedfit.core.errors import ConvergenceWarning, GroupingWarning, ModelError
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.other_programs import Hinted, hinted, names_for
 from mixedfit.core.progress import Progress
-from mixedfit.core.tasks import pool_of
 from mixedfit.covariance.known import Known
 from mixedfit.covariance.residual import ResidualStructure, VarIdent
 from mixedfit.crossproducts.in_parts import summed_parts
 from mixedfit.crossproducts.streamed import summed_rows
-from mixedfit.crossproducts.summed import products_of, sum_rows, summed_part
+from mixedfit.crossproducts.summed import sum_rows, summed_part
 from mixedfit.design.design import Design, build_design
 from mixedfit.design.model_frame import Missing
 from mixedfit.design.residual_rows import check_structure
@@ -34,6 +33,7 @@ from mixedfit.estimation.estimate import Control
 from mixedfit.estimation.fit import Fit, fit_design
 from mixedfit.estimation.known_support import refuse_known
 from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
+from mixedfit.tasks import pool_of
 
 from .results import MixedResults
 from .row_products import RowProducts
@@ -608,10 +608,7 @@ def design_of_source(
             checkpoint=checkpoint,
         )
         if pool is not None:
-            design = summed_parts(pool, made, part_report(shown, "summed"))
-            if recipe is None:
-                products_of(design)
-            return design
+            return summed_parts(pool, made, part_report(shown, "summed"), settled=recipe is None)
         sum_up = summed_rows if recipe is None else summed_part
         return sum_up(made, row_report(shown, source.total, "summed"))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -187,11 +188,16 @@ class Scorer:
         if not isinstance(row, Mapping):
             raise DataError(f"a row is a {type(row).__name__}; expected a mapping of columns to values.")
         frame = pd.DataFrame({name: [row[name]] for name in self._needed if name in row}, index=[0])
-        return float(self._predictor.predict(frame, **self._options).iloc[0])
+        return float(self._predicted(frame)[0])
 
     def _many(self, frame: Any) -> Array:
         fast = self._fast(frame)
-        return self._predictor.predict(frame, **self._options).to_numpy(float) if fast is None else fast
+        return self._predicted(frame) if fast is None else fast
+
+    def _predicted(self, frame: Any) -> Array:
+        """Return the predictions of `Predictor.predict`."""
+        means: Any = self._predictor.predict(frame, **self._options)
+        return np.asarray(means, dtype=float)
 
     def _fast(self, frame: Any) -> Array | None:
         """Return the predictions of rows whose levels are numbers that the fit has; None for others."""
@@ -214,7 +220,7 @@ class Scorer:
         if plan.offset is not None:
             mean += table[plan.offset].to_numpy(dtype=np.float64, na_value=np.nan)
         for group, codes in zip(plan.groups, coded, strict=True):
-            mean += _product(group, X, codes, lambda group=group: _effects(recipe, fit, group, table))
+            mean += _product(group, X, codes, partial(_effects, recipe, group, table))
         return np.asarray(mean)
 
     def batches(self, source: Any, *, batch_rows: int | None = None) -> Iterator[Array]:
@@ -262,7 +268,11 @@ class Scorer:
             with whole_file(path) as file:
                 writer: Any = None
                 for batch in rows.batches(names):
-                    own = as_frame(batch, list(keep)) if keep else pd.DataFrame(index=range(len(batch)))
+                    own = (
+                        as_frame(batch, list(keep))[list(keep)]
+                        if keep
+                        else pd.DataFrame(index=range(len(batch)))
+                    )
                     table = pa.Table.from_pandas(own.assign(mean=self._many(batch)), preserve_index=False)
                     writer = writer or ParquetWriter(file, table.schema)
                     writer.write_table(table.cast(writer.schema))
@@ -276,7 +286,7 @@ def _opened(source: Any, batch_rows: int | None) -> RowSource:
     return open_source(source if is_source(source) else [source], batch_rows)
 
 
-def _effects(recipe: Recipe, fit: Fit, group: _Group, table: pd.DataFrame) -> Array:
+def _effects(recipe: Recipe, group: _Group, table: pd.DataFrame) -> Array:
     f = next(f for f, own in enumerate(recipe.groups) if own.columns == group.columns)
     return recipe.effect_rows(f, table)
 

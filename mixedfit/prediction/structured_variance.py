@@ -101,7 +101,7 @@ class StructuredErrors:
             own = [self.parameters.components[c] for c in touched]
             rows = np.concatenate([*own, np.zeros(0, np.int64)]).astype(np.int64)
             block = self.parameters.rows_as_block(rows)
-            inverse = np.linalg.inv(block.V) if rows.size else np.zeros((0, 0))
+            inverse = np.asarray(np.linalg.inv(block.V)) if rows.size else np.zeros((0, 0))
             pairs, single = self._weights_of_bends
             bent = np.einsum("a,aij->ij", single, block.first)
             for a, b in zip(*np.nonzero(pairs), strict=True):

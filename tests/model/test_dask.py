@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,9 @@ def test_dask_frame_must_give_the_fit_of_the_rows(parquet: Path, client: Any) ->
     assert_same(one, mf.lmm(FORMULA, dd.read_parquet(parquet), executor=client).fit())
     assert_same(one, mf.lmm(FORMULA, frame.persist(), executor=client).fit())
     assert_same(one, mf.lmm(FORMULA, frame).fit())
+    assert_same(one, mf.lmm(FORMULA, frame, checkpoint=parquet.parent / "kept").fit())
+    with ThreadPoolExecutor(2) as threads:
+        assert_same(one, mf.lmm(FORMULA, frame, executor=threads).fit())
 
 
 def test_killed_worker_must_cost_a_retry_of_a_fit(parquet: Path, client: Any, tmp_path: Path) -> None:

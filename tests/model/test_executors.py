@@ -126,6 +126,18 @@ def test_formula_must_give_the_fit_of_the_frame(
     }
 
 
+def test_factors_with_the_same_groups_must_be_seen_in_all_parts_only(threads: Executor) -> None:
+    """The names differ in the last part alone, or nowhere."""
+    same = rows().assign(k=lambda frame: frame["g"].astype(str))
+    other = same.assign(k=[*same["k"][:280], *["a"] * 20])
+    for frame, expected in ((same, True), (other, False)):
+        parts = [frame[a : a + 50] for a in range(0, 300, 50)]
+        model = mf.lmm("y ~ x + (1 | g) + (0 + x | k)", parts, executor=threads)
+        assert model.design.absent is not None
+        assert bool(model.design.absent.known_totals().same[0, 1]) is expected
+        assert_same(mf.lmm("y ~ x + (1 | g) + (0 + x | k)", parts).fit(), model.fit())
+
+
 def test_parts_without_complete_rows_must_count_for_nothing(threads: Executor) -> None:
     frame = rows()
     frame.loc[64:140, "x"] = np.nan

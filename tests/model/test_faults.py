@@ -142,7 +142,7 @@ def test_checkpoint_must_stay_readable_when_the_disk_is_full(
 ) -> None:
     monkeypatch.setattr(checkpoint, "INTERVAL", 0.0)
     kept = tmp_path / "kept"
-    frames = [rows()[a : a + 10] for a in range(0, 300, 10)]
+    frames = [rows()[a : a + 50] for a in range(0, 300, 50)]
     own, calls = checkpoint.write_state, []
 
     def third_fails(path: Any, state: Any) -> None:

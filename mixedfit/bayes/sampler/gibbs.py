@@ -27,9 +27,9 @@ from mixedfit.core.errors import GroupingWarning, ModelError, PriorWarning, Samp
 from mixedfit.core.linalg import blas_threads, inverse
 from mixedfit.core.options import check_count, threads_of
 from mixedfit.core.seeds import seed_sequence
-from mixedfit.core.tasks import pool_of
 from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
 from mixedfit.design.design import Design
+from mixedfit.tasks import pool_of
 
 from . import arrays
 from .arrays import sampling_order, sampling_problem

@@ -14,7 +14,7 @@ from mixedfit.core.errors import ModelError, SamplingWarning, warn
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.options import check_count
 from mixedfit.core.progress import Progress
-from mixedfit.core.tasks import Pool
+from mixedfit.tasks import Pool
 
 from .chain import Chain
 

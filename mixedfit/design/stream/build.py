@@ -11,7 +11,6 @@ import pandas as pd
 
 from mixedfit.core.errors import GroupingWarning, ModelError, warn
 from mixedfit.core.progress import Progress
-from mixedfit.core.tasks import Pool
 from mixedfit.design.absent import AbsentRows
 from mixedfit.design.design import (
     Design,
@@ -27,6 +26,7 @@ from mixedfit.design.recipe import make_recipe
 from mixedfit.design.recipe.cells import CALLED
 from mixedfit.design.wrong_values import numbers_as_text, stray_counts
 from mixedfit.formula.parse import ParsedFormula, random_key
+from mixedfit.tasks import Pool
 
 from .agreement import SiteRecipe, applied, recipe_of
 from .batches import BatchDesigns

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mixedfit.core.tasks import Pool
 from mixedfit.design.model_frame import no_rows
 from mixedfit.formula.parse import ParsedFormula
+from mixedfit.tasks import Pool
 
 from .reader import BatchReader, PartRows
 from .scan import RowScanner, Scan

@@ -154,7 +154,7 @@ class RowScanner:
         """
         counts = self.counts
         if counts.read == counts.dropped:
-            raise no_rows(counts.read, needed, counts.missing)
+            raise no_rows(counts.read, list(needed), counts.missing)
         if self.weights is not None:
             check_weight_range(*self.weights)
         values = {name: pd.Series(np.concatenate(parts)) for name, parts in self.collected.items()}

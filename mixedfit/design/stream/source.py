@@ -76,6 +76,8 @@ class RowSource:
         """Return the source of a part, where it is read."""
         if isinstance(item, RowSource):
             return item
+        if _module(item) == "dask":  # elsewhere than on a cluster
+            item = item.compute()
         return replace(self, read=Frames((item,)), split=None, total=None)
 
     def unread(self) -> RowSource:

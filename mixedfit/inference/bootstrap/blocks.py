@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mixedfit.core.tasks import Pool
+from mixedfit.tasks import Pool
 
 __all__ = ["Block", "Task", "bundles", "place_part", "run_on_pool"]
 

@@ -16,10 +16,10 @@ from mixedfit.core.errors import BootstrapWarning, warn
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.options import check_count, threads_of
 from mixedfit.core.seeds import seed_sequence
-from mixedfit.core.tasks import check_executor
 from mixedfit.estimation.batch import batch_search
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.parameters import parameters_of, values_of
+from mixedfit.tasks import check_executor
 
 from .cases import RowSource
 from .jackknife import Jackknife

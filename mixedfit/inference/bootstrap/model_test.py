@@ -21,7 +21,6 @@ from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_count, threads_of
 from mixedfit.core.seeds import seed_sequence
 from mixedfit.core.tables import Table, tables_of
-from mixedfit.core.tasks import check_executor
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import Responder
 from mixedfit.estimation.batch import BatchSearch, batch_search
@@ -34,6 +33,7 @@ from mixedfit.inference.likelihood_ratio.tests import (
     model_name,
     same_fixed,
 )
+from mixedfit.tasks import check_executor
 
 from .replicates import (
     REFIT_ERRORS,

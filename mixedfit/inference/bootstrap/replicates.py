@@ -21,7 +21,6 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import BootstrapWarning, MixedfitError, ModelError, warn
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.progress import Progress
-from mixedfit.core.tasks import pool_of
 from mixedfit.covariance import BlockDiagonal, ScaledCorrelation
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
@@ -30,6 +29,7 @@ from mixedfit.estimation.estimate import Control, estimate
 from mixedfit.estimation.fit import Fit, fit_design
 from mixedfit.estimation.parameters import Parameter
 from mixedfit.estimation.structures import has_structures
+from mixedfit.tasks import pool_of
 
 from .blocks import Block, Task, run_on_pool
 from .sources import Sample

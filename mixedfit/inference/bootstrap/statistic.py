@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,27 @@ from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
 from mixedfit.estimation.fit import Fit
 
-__all__ = ["Statistic"]
+__all__ = ["OfResults", "Statistic"]
+
+
+@dataclass(frozen=True, slots=True)
+class OfResults:
+    """A function of the results of a fit as one of the `Fit`; it can be sent to other processes.
+
+    Attributes
+    ----------
+    results : callable
+        Fit → results.
+    function : callable
+        Results → number, array or Series.
+    """
+
+    results: Callable[[Fit], Any]
+    function: Callable[[Any], object]
+
+    def __call__(self, fit: Fit) -> object:
+        """Return the function of a fit's results."""
+        return self.function(self.results(fit))
 
 
 class Statistic:

@@ -13,10 +13,10 @@ from mixedfit.core.options import check_count, threads_of
 from mixedfit.core.other_programs import hinted
 from mixedfit.core.progress import Progress
 from mixedfit.core.seeds import seed_sequence
-from mixedfit.core.tasks import check_executor
 from mixedfit.formula.parse import Expand
 from mixedfit.inference.bootstrap.replicates import count_reasons, warn_stopped
 from mixedfit.inference.ddf import Ddf
+from mixedfit.tasks import check_executor
 
 from .power import SampleSize, SimulatedTests, SimulationSetting, draw_and_test, resized, sample_sizes
 from .record import Power

@@ -23,7 +23,6 @@ from mixedfit.core.linalg import blas_threads, inverse
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level
 from mixedfit.core.tables import Table
-from mixedfit.core.tasks import Pool, pool_of
 from mixedfit.estimation.fit import Fit, fit_design
 from mixedfit.estimation.parameters import (
     Names,
@@ -36,6 +35,7 @@ from mixedfit.estimation.parameters import (
 )
 from mixedfit.estimation.structures import has_structures
 from mixedfit.inference.vcov_varpar import standard_errors
+from mixedfit.tasks import Pool, pool_of
 
 from .curve import Curve
 from .held_natural import natural_value, place_of

@@ -12,8 +12,8 @@ import pytest
 import workers
 
 import mixedfit as mf
-from mixedfit.core.tasks import pool_of
-from mixedfit.core.tasks.tree import Tree
+from mixedfit.tasks import pool_of
+from mixedfit.tasks.tree import Tree
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 6])
