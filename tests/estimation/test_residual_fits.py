@@ -395,8 +395,8 @@ def test_new_rows_must_be_drawn_with_the_covariance_of_the_old(name: str) -> Non
         fit.simulate(newdata=again, **options)
 
 
-def test_sampler_must_refuse_a_residual_structure() -> None:
-    model = mf.lmm("y ~ x + (1 | g)", panel(), residual=R.AR1("t", "g"))
+def test_sampler_must_refuse_a_structure_that_it_does_not_know() -> None:
+    model = mf.lmm("y ~ x + (1 | g)", panel(), residual=R.ARMA(1, 1, "t", "g"))
     for draw in (model.gibbs, model.prior_predictive):
         with pytest.raises(mf.ModelError, match="not available yet"):
             draw(draws=2)
