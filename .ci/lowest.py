@@ -12,6 +12,6 @@ with open(sys.argv[1], "rb") as file:
     project = tomllib.load(file)["project"]
 extras = project["optional-dependencies"]
 for requirement in sorted({*project["dependencies"], *extras["plot"], *extras["stream"], *extras["test"]}):
-    name, lowest = re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement).groups()
+    name, lowest = re.fullmatch(r"([\w-]+(?:\[[\w,]+\])?)>=([\d.]+)", requirement).groups()
     if name not in CHECKERS:
         print(f"{name}=={lowest if '.' in lowest else lowest + '.0'}.*")

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from .inference.kenward_roger import KenwardRoger
     from .inference.many_responses import ManyFits
     from .inference.power.api import power, simulate_lmm
+    from .model.coverage import coverage
+    from .model.coverage_table import Coverage
     from .model.fit_and_posterior import Comparison, compare
     from .model.likelihood_ratio import anova, parametric_bootstrap_test
     from .model.lmm import LinearMixedModel, lmm
@@ -59,6 +61,7 @@ __all__ = [
     "Control",
     "Convergence",
     "ConvergenceWarning",
+    "Coverage",
     "DataError",
     "FormulaError",
     "GroupingWarning",
@@ -86,6 +89,7 @@ __all__ = [
     "anova",
     "compare",
     "compare_models",
+    "coverage",
     "dataset_names",
     "distributions",
     "for_marginaleffects",
@@ -116,6 +120,7 @@ _MODULES = {
     "Control": "estimation.estimate",
     "Convergence": "estimation.convergence",
     "ConvergenceWarning": "core.errors",
+    "Coverage": "model.coverage_table",
     "DataError": "core.errors",
     "FormulaError": "core.errors",
     "GroupingWarning": "core.errors",
@@ -143,6 +148,7 @@ _MODULES = {
     "anova": "model.likelihood_ratio",
     "compare": "model.fit_and_posterior",
     "compare_models": "reporting.compare_models",
+    "coverage": "model.coverage",
     "dataset_names": "core.datasets",
     "distributions": "bayes.distributions",
     "for_marginaleffects": "reporting.marginaleffects",

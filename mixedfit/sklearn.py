@@ -39,8 +39,9 @@ class MixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Whether to estimate variances by REML, or by maximum likelihood.
     re_form : {"all", "none"} or str
         Random effects in predictions: all, none, or those of a formula; see `MixedResults.predict`.
-    new_levels : {"population", "raise"}
-        What to predict for levels that the fit has not seen: the mean of the population, or raise an error.
+    new_levels : {"population", "error", "marginal"}
+        What to predict for levels that the fit has not seen: the mean of the population, or nothing but an error; see
+        `MixedResults.predict`.
 
     Attributes
     ----------
@@ -74,7 +75,7 @@ class MixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         *,
         reml: bool = True,
         re_form: str = "all",
-        new_levels: Literal["population", "raise"] = "population",
+        new_levels: Literal["error", "population", "marginal"] = "population",
     ) -> None:
         self.formula = formula
         self.reml = reml
@@ -122,6 +123,17 @@ class MixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         frame, _ = self._frame(X)
         found = self.result_.predict(frame, re_form=self.re_form, new_levels=self.new_levels)
         return np.asarray(found, dtype=float)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R² of the predictions: 1 less their squared errors over those of the mean of y.
+
+        Parameters
+        ----------
+        X : frame or array, shape (rows, columns)
+        y : array, shape (rows,)
+        sample_weight : array, shape (rows,), optional
+        """
+        return float(super().score(X, y, sample_weight))
 
     def _frame(self, X: Any, y: Any = None) -> tuple[pd.DataFrame, Array | None]:
         """Return X as a frame with names, and y; X and y are checked as scikit-learn does."""

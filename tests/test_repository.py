@@ -112,3 +112,24 @@ def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub and MyST make them."""
     heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+API = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "api").glob("*.md"))
+
+
+def test_reference_must_have_every_public_name() -> None:
+    modules = {"distributions": mixedfit.distributions, "plots": mixedfit.plots, "priors": mixedfit.priors,
+               "residuals": mixedfit.residuals}  # fmt: skip
+    names = set(mixedfit.__all__) - set(modules)
+    names |= set(modules["plots"].__all__)
+    for name in ("distributions", "priors", "residuals"):
+        assert f"currentmodule:: mixedfit.{name}" in API
+    names |= set(modules["residuals"].__all__) - {"Product", "ResidualStructure"}
+    names |= set(modules["priors"].__all__) - {
+        "Prior",
+        "VariancePrior",
+        "CovariancePrior",
+        "FixedPrior",
+        "ResidualPrior",
+    }
+    assert sorted(names - set(re.findall(r"^   (\w+)$", API, re.MULTILINE))) == []

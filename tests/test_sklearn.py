@@ -62,7 +62,7 @@ def test_fit_must_be_that_of_the_formula() -> None:
 
 
 def test_new_level_must_raise_where_the_population_is_not_wanted() -> None:
-    model = MixedRegressor(SLOPES, new_levels="raise").fit(X, Y)
+    model = MixedRegressor(SLOPES, new_levels="error").fit(X, Y)
     with pytest.raises(mf.MixedfitError, match="Subject"):
         model.predict(pd.DataFrame({"Days": [1.0], "Subject": ["new"]}))
 
@@ -112,6 +112,7 @@ def test_search_over_formulas_must_choose_the_better_one() -> None:
     assert search.best_params_["formula"] == "~ Days"
 
 
+@pytest.mark.slow
 def test_processes_must_give_the_same_scores() -> None:
     one, two = (cross_val_score(MixedRegressor("~ Days"), X, Y, n_jobs=jobs) for jobs in (1, 2))
     np.testing.assert_allclose(one, two)

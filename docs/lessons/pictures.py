@@ -50,6 +50,24 @@ def lesson_delta() -> Any:
     return ax
 
 
+def lesson_coverage() -> Any:
+    """Coverage of four intervals of the genotypes' difference in a thousand experiments like this one."""
+    formula, data = "SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight")
+    found = mf.coverage(
+        formula,
+        data,
+        mf.lmm(formula, data).fit(),
+        methods=["wald", "profile", "kenward-roger", "credible"],
+        parameters="GenotypeB",
+        n=1000,
+        seed=1,
+        progress=False,
+    )
+    ax = found.plot(ax=style.new_axes(None, 7.0, 2.6))
+    ax.set_xlabel("coverage of 95% intervals")
+    return ax
+
+
 def lesson_parabolas() -> Any:
     """Ten blocks' parabolas, each alone, and in one model."""
     grass = pd.read_csv(GRASS)
@@ -70,7 +88,7 @@ def lesson_parabolas() -> Any:
     return figure
 
 
-PICTURES: dict[str, Callable[[], Any]] = {"lesson_delta": lesson_delta}
+PICTURES: dict[str, Callable[[], Any]] = {"lesson_delta": lesson_delta, "lesson_coverage": lesson_coverage}
 FROM_GRASS: dict[str, Callable[[], Any]] = {"lesson_parabolas": lesson_parabolas}
 
 

@@ -155,6 +155,13 @@ MODULE: dict[str, str] = {
     "read_stata": "read",
     "load_csv": "read",
     "stan_lmer": "lmm(...).gibbs()",
+    "export_summs": "table",
+    "modelsummary": "table",
+    "stargazer": "table",
+    "summary_col": "table",
+    "tab_model": "table",
+    "texreg": "table",
+    "to_word": "to_docx",
     "ols": "lmm",
     "lm": "lmm",
 }

@@ -264,7 +264,7 @@ def build_design(
     GroupingWarning
         If a grouping column holds fractional numbers.
     """
-    related = check_known(known, parsed, residual)
+    related = check_known(known, parsed)
     further = () if residual is None else residual.columns
     frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing, further=further)
     if missing == "drop":
@@ -339,7 +339,8 @@ def _residual(
             f"Make it random, (1 | {name})."
         )
     model = bind_residual(structure, frame, [block.grouping for block in blocks], int(values.y.size))
-    check_beside_random_terms(model, [(block.grouping, block.effects) for block in blocks])
+    unrelated = [(block.grouping, block.effects) for block in blocks if block.known is None]
+    check_beside_random_terms(model, unrelated)
     return replace(model, tied=tied_parameters(model, blocks, frame.weights, int(values.y.size)))
 
 

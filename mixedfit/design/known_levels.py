@@ -19,14 +19,13 @@ from .grouping import Grouping
 __all__ = ["check_known", "check_tells_apart", "on_known_levels"]
 
 
-def check_known(known: Any, parsed: ParsedFormula, residual: Any) -> Mapping[str, Known]:
+def check_known(known: Any, parsed: ParsedFormula) -> Mapping[str, Known]:
     """Return the relationships by grouping factor, after a check of their names and types.
 
     Raises
     ------
     ModelError
-        If `known` is no mapping of grouping factors of the formula to `Known`, a factor is a combination of columns, or
-        there is a residual structure too.
+        If `known` is no mapping of grouping factors of the formula to `Known`, or a factor is a combination of columns.
     """
     if not known:
         return {}
@@ -53,11 +52,6 @@ def check_known(known: Any, parsed: ParsedFormula, residual: Any) -> Mapping[str
                 f"known[{name!r}] is a {type(own).__name__}; expected mixedfit.Known(matrix, labels), or "
                 "mixedfit.Known(matrix, labels, inverse=True) for the inverse."
             )
-    if residual is not None:
-        raise ModelError(
-            f"{residual}: a residual structure is not available yet beside known relationships, here of "
-            f"{next(iter(known))!r}. Leave one of the two out."
-        )
     return known
 
 

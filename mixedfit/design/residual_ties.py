@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.covariance import BlockDiagonal, ScaledCorrelation
+from mixedfit.covariance.known import Known
 from mixedfit.covariance.residual.model import ResidualModel, Tie
 
 __all__ = ["tied_parameters"]
@@ -47,6 +48,8 @@ class Effects(Protocol):
     def z(self) -> Array: ...
     @property
     def codes(self) -> IntArray: ...
+    @property
+    def known(self) -> Known | None: ...
     @property
     def structure(self) -> BlockDiagonal: ...
     @property
@@ -154,7 +157,7 @@ def _of_block(f: int, block: Effects, random: np.random.Generator) -> Iterator[_
 
 def _samples(model: ResidualModel, blocks: Sequence[Effects], n: int) -> Iterator[tuple[IntArray, bool]]:
     """Yield rows of independent blocks in random order, and whether they are all rows of their block."""
-    codes = [block.codes for block in blocks]
+    codes = [block.codes if block.known is None else block.known.families[block.codes] for block in blocks]
     if model.layout is not None:
         codes.append(model.groups)
     if not codes:
@@ -190,7 +193,9 @@ def _derivatives(
     out = []
     for d in directions:
         z, codes = blocks[d.tie.block].z[rows], blocks[d.tie.block].codes[rows]
-        out.append(np.where(codes[:, None] == codes, z @ d.change @ z.T, 0.0))
+        known = blocks[d.tie.block].known
+        related = codes[:, None] == codes if known is None else known.among(codes, codes)
+        out.append(related * (z @ d.change @ z.T))
     root = np.ones(rows.size) if weights is None else 1.0 / np.sqrt(weights[rows])
     scale = np.outer(root, root)
     out.append(scale * model.matrix(x, rows))

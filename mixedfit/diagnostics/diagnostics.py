@@ -156,6 +156,11 @@ class Diagnostics(Hinted):
         and visits where the residual structure has them, and rows otherwise. Groups are those of the structure; without
         one, the levels of the grouping factor with most levels. nlme's `ACF`; Pinheiro & Bates (2000), section 5.3.
 
+        Residuals are conditional, y − Xβ̂ − Zb̂, here and in nlme (``resType="normalized"`` and ``"pearson"``), whose
+        values are the same for data sorted by the levels of the groups. For data in another order `residuals.lme` of
+        nlme 3.1 takes rows in that order with the sizes of the groups in the order of the levels, so that normalized
+        residuals next to the ends of groups, and the autocorrelations, differ. nlme counts lags in rows, not times.
+
         Parameters
         ----------
         kind : {"normalised", "scaled"}

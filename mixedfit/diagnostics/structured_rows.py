@@ -60,7 +60,8 @@ class StructuredRows:
         out = self.variance_ratio.copy()
         for block, lam in zip(self.fit.design.blocks, self.fit.lam, strict=True):
             spread = block.z @ lam
-            out += np.einsum("ik,ik->i", spread, spread)
+            own = 1.0 if block.known is None else block.known.diagonal[block.codes]
+            out += own * np.einsum("ik,ik->i", spread, spread)
         return out
 
     @lazy

@@ -32,6 +32,9 @@ ENDED = 1e-2
 """Decrement up to which the end of a search beyond what the data tell counts as a minimum."""
 
 
+FAINT = 1e-5
+"""Decrement at which a search ends where rounding hides smaller ones; 0.003 standard errors."""
+
 OUTSIDE = 20
 """Steps beyond what the data tell in which the other parameters may still reach their minimum."""
 
@@ -70,6 +73,7 @@ def minimise_bfgs(
     tolerance: float = 1e-10,
     max_evaluations: int = 500,
     beyond: Callable[[Array], bool] | None = None,
+    faint: Callable[[Array], bool] | None = None,
     report: Callable[[int, float], None] | None = None,
 ) -> Minimum[_Point]:
     """Return a local minimum.
@@ -90,6 +94,8 @@ def minimise_bfgs(
     max_evaluations : int
     beyond : callable, optional
         Whether x lies beyond what the data can tell; the search ends there once a step promises little.
+    faint : callable, optional
+        Whether rounding errors of the function are large at x; the search ends there at a larger decrement.
     report : callable, optional
         Called with the number of evaluations and the value.
 
@@ -112,6 +118,8 @@ def minimise_bfgs(
         step = -inverse @ point.gradient
         decrement = -0.5 * float(point.gradient @ step)
         if decrement < tolerance and not fresh:
+            return Minimum(x, point, decrement, count, True, inverse)
+        if faint is not None and decrement < FAINT and faint(x):
             return Minimum(x, point, decrement, count, True, inverse)
         outside = outside + 1 if beyond is not None and beyond(x) else 0
         if outside and (decrement < ENDED or outside > OUTSIDE):

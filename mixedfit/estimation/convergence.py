@@ -109,11 +109,12 @@ def _failed(optimum: Optimum, found: str) -> str:
 
 
 def _unbounded(criterion: Criterion, found: str) -> str:
-    advice = "Check for a response that the groups reproduce" if criterion.reml else "Use REML"
+    advice = "" if criterion.reml else "REML may have a maximum. "
     return (
         f"The likelihood has no maximum ({found}): it grows without bound as the residual variance goes to 0, since "
-        "fixed and random effects together can reproduce the response. The estimates are a local maximum. "
-        f"{advice}, or simplify the random effects."
+        "the fixed effects and some of the random effects reproduce the response. The estimates are a local maximum. "
+        f"{advice}Simplify the random effects, which are too many for these rows, and check for a response computed "
+        "from the groups."
     )
 
 

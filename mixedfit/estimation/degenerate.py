@@ -23,8 +23,9 @@ from mixedfit.likelihood.criterion import Criterion
 from .boundary import boundary_search
 from .optimize import Optimum, minimise
 from .reproducing import could_nearly_reproduce, could_reproduce, nearly_reproducing, reproducing_roots
+from .search import minimise_criterion
 
-__all__ = ["Settled", "residual_share", "settled"]
+__all__ = ["Settled", "falls_without_bound", "residual_share", "settled"]
 
 SMALL_SHARE = 1e-4
 """Share of the least-squares residual variance below which the residual variance is computed by rows."""
@@ -32,14 +33,20 @@ SMALL_SHARE = 1e-4
 LOST_SHARE = 1e-13
 """Share below which the digits of the data do not determine the residual variance."""
 
-ZERO_SHARE = 1e-7
-"""Share at which estimates stand for the limit σ → 0."""
+ZERO_SHARES = (1e-9, 1e-7)
+"""Shares at which estimates stand for the limit σ → 0: the second where cross-products have no digits at the first."""
+
+SAME_DIGITS = 1e-3
+"""Difference of the criterion from cross-products and by rows up to which these have digits."""
 
 NEAR = 20.0
 """Largest height of the criterion above the lowest optimum from which a direction is searched."""
 
 MOST_REFINED = 3
 """Largest number of optima with a small share that are refined."""
+
+LOCAL_EVALUATIONS = 400
+"""Evaluations of the search for a local minimum of a criterion that falls without a bound."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +75,7 @@ def settled(
     criterion: Criterion,
     rows_of_model: Callable[[], Rows | None],
     found: Sequence[Optimum],
+    unbounded: bool,
     tolerance: float,
     max_evaluations: int,
 ) -> Settled:
@@ -82,6 +90,8 @@ def settled(
     found : sequence of Optimum
         Results of all searches, the best first. Those with a small share and those that have not reached an optimum
         are refined by rows.
+    unbounded : bool
+        Whether the criterion is known to fall without a bound.
     tolerance : float
     max_evaluations : int
 
@@ -91,19 +101,18 @@ def settled(
         If there is no optimum with a residual variance that the data determine.
     """
     best, suspects = found[0], _suspects(criterion, found)
-    many_effects, nearly = could_reproduce(criterion), could_nearly_reproduce(criterion, SMALL_SHARE)
-    rows = rows_of_model() if suspects or many_effects or nearly else None
-    if rows is None:
-        return Settled(best, None, "positive")
-    unbounded = many_effects and reproducing_roots(criterion, rows) is not None
     if unbounded:
-        local = _local(criterion, found, suspects, partial(minimise, criterion, tolerance=tolerance))
+        local = _local(criterion, found, suspects, tolerance)
         if local is not None:
             return Settled(local, None, "unbounded")
+    nearly = not unbounded and could_nearly_reproduce(criterion, SMALL_SHARE)
+    rows = rows_of_model() if suspects or nearly else None
+    if rows is None:
+        return Settled(best, None, "positive")
     by_rows = RowCriterion(
         criterion.cross, criterion.structures, criterion.reml, criterion.sigma, canonical=True, rows=rows
     )
-    if nearly and not unbounded:
+    if nearly:
         suspects += _in_near_directions(by_rows, float(best.point.value))
     if not suspects:
         return Settled(best, None, "positive")
@@ -135,6 +144,12 @@ def settled(
     return replace(lowest_of_all, residual="unbounded") if unbounded else lowest_of_all
 
 
+def falls_without_bound(criterion: Criterion, rows_of_model: Callable[[], Rows | None]) -> bool:
+    """Return whether the criterion falls without a bound in a direction that `reproducing.py` finds."""
+    rows = rows_of_model() if could_reproduce(criterion) else None
+    return rows is not None and reproducing_roots(criterion, rows) is not None
+
+
 def _in_near_directions(criterion: RowCriterion, value: float) -> list[Optimum]:
     """Return points to search from, in directions of the effects that nearly reproduce the response."""
     near = nearly_reproducing(criterion, SMALL_SHARE)[:1]
@@ -142,19 +157,19 @@ def _in_near_directions(criterion: RowCriterion, value: float) -> list[Optimum]:
 
 
 def _local(
-    criterion: Criterion,
-    found: Sequence[Optimum],
-    suspects: Sequence[Optimum],
-    search: Callable[..., Optimum],
+    criterion: Criterion, found: Sequence[Optimum], suspects: Sequence[Optimum], tolerance: float
 ) -> Optimum | None:
     """Return the lowest optimum with a residual variance that cross-products determine, if there is one."""
     sound = [o for o in found if o.reached and o not in suspects]
-    if not sound or sound[0] is found[0]:
-        return found[0] if sound else None
-    lowest = min(sound, key=lambda o: float(o.point.value))
-    polished = boundary_search(criterion, search, lowest.x, 500)
-    stays = polished.reached and residual_share(polished.point, criterion) >= SMALL_SHARE
-    return polished if stays else lowest
+    if sound and sound[0] is found[0]:
+        return found[0]
+    search = partial(minimise_criterion, criterion, tolerance=tolerance, negligible=1e-18, report=None)
+    chosen = sound or [o for o in found if residual_share(o.point, criterion) >= SMALL_SHARE]
+    for start in sorted(chosen, key=lambda o: float(o.point.value))[: 1 if sound else MOST_REFINED]:
+        polished = boundary_search(criterion, search, start.x, LOCAL_EVALUATIONS)
+        if polished.reached and residual_share(polished.point, criterion) >= SMALL_SHARE:
+            return polished
+    return min(sound, key=lambda o: float(o.point.value), default=None)
 
 
 def _suspects(criterion: Criterion, found: Sequence[Optimum]) -> list[Optimum]:
@@ -172,7 +187,7 @@ def _closer_look(
 ) -> Settled:
     """Return the optimum by rows near a suspect, and what the criterion does as σ → 0."""
     refined = _refined(criterion, suspect.x, tolerance, max_evaluations)
-    tail, at = ("rises", refined.x) if criterion.sigma is not None else _tail_along(criterion, refined.x)
+    tail, at = ("rises", refined.x) if criterion.sigma is not None else _limit_along(criterion, refined.x)
     if tail == "falls":
         return Settled(refined, refined.point, "unbounded")
     if tail == "limit":
@@ -219,15 +234,27 @@ def _at_share(criterion: RowCriterion, x: Array, moved: BoolArray, least: float,
     return at
 
 
-def _tail_along(criterion: RowCriterion, x: Array) -> tuple[Literal["rises", "limit", "falls"], Array]:
-    """Return what the criterion does as σ → 0 from x, and a point on the way with a share near `ZERO_SHARE`.
+def _limit_along(criterion: RowCriterion, x: Array) -> tuple[Literal["rises", "limit", "falls"], Array]:
+    """Return what the criterion does as σ → 0 from x, and a point near the limit that cross-products determine."""
+    for share in ZERO_SHARES:
+        tail, at = _tail_along(criterion, x, share)
+        same = abs(Criterion.__call__(criterion, at).value - criterion(at).value) < SAME_DIGITS
+        if tail != "limit" or same:
+            break
+    return tail, at
+
+
+def _tail_along(
+    criterion: RowCriterion, x: Array, share: float
+) -> tuple[Literal["rises", "limit", "falls"], Array]:
+    """Return what the criterion does as σ → 0 from x, and a point on the way with about the given share.
 
     It rises, or approaches a limit from above, or falls by the same amount each time that σ is divided by 10.
     """
     limit: Array | None = None
     for moved in _large_parts(criterion, x):
-        at = _at_share(criterion, x, moved, 0.5 * ZERO_SHARE, 5.0 * ZERO_SHARE)
-        if not residual_share(criterion(at), criterion) < 1e2 * ZERO_SHARE:
+        at = _at_share(criterion, x, moved, 0.5 * share, 5.0 * share)
+        if not residual_share(criterion(at), criterion) < 1e2 * share:
             continue
         points = []
         for t in (1.0, 10.0, 100.0, 1000.0):

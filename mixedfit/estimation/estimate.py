@@ -19,7 +19,7 @@ from mixedfit.likelihood.dense_tail import LARGE_TAIL
 
 from .boundary import boundary_search
 from .convergence import Convergence, convergence_of
-from .degenerate import Settled, settled
+from .degenerate import Settled, falls_without_bound, residual_share, settled
 from .optimize import Optimum
 from .search import compiled_search, minimise_criterion, searchable_model
 from .starts import (
@@ -57,6 +57,10 @@ STRUCTURED_EXACT_FIT = (
 STRUCTURED_SHARES = (1e-14, 1e-5)
 """Shares of the least-squares residual variance between which it counts as 0 where the criterion is not evaluated by
 rows: beside a structure that is not linear, and with known relationships of many levels."""
+
+SEARCHED_SHARE = 1e-6
+"""Share of the least-squares residual variance below which a further search of a model with few rows stops, since it
+is by rows that such points are searched: cross-products have few digits there."""
 
 SAME = 1e-4
 """Difference of the criterion up to which two starts count as having reached the same optimum."""
@@ -162,11 +166,15 @@ def estimate(
     canonical = Criterion(cross, tuple(structures), reml, sigma, canonical=True)
     inner = moment_start(canonical) if start is None else to_canonical(canonical, np.asarray(start, float))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # at trial points far away
-        optimum, found = _search(canonical, inner, control, report)
         linear = all(structure.linear for structure in canonical.structures)
+        looks = rows if rows is not None and canonical.n_theta and linear else None
+        unbounded = looks is not None and falls_without_bound(canonical, looks)
+        optimum, found = _search(canonical, inner, control, report, unbounded)
         result = Settled(optimum, None, "positive")
-        if rows is not None and canonical.n_theta and linear:
-            result = settled(canonical, rows, (optimum, *found), control.tolerance, control.max_evaluations)
+        if looks is not None:
+            result = settled(
+                canonical, looks, (optimum, *found), unbounded, control.tolerance, control.max_evaluations
+            )
     optimum = result.optimum
     theta, singular = _to_formula(canonical, optimum.x)
     evaluation = Criterion(cross, tuple(structures), reml, sigma)(theta)
@@ -188,9 +196,16 @@ def estimate(
 
 
 def _search(
-    criterion: Criterion, start: Array, control: Control, report: Callable[[int, float], None] | None
+    criterion: Criterion,
+    start: Array,
+    control: Control,
+    report: Callable[[int, float], None] | None,
+    unbounded: bool = False,
 ) -> tuple[Optimum, list[Optimum]]:
-    """Return the lowest optimum, and where the searches from all starts ended."""
+    """Return the lowest optimum, and where the searches from all starts ended.
+
+    Only local minima matter where the criterion is known to fall without a bound.
+    """
     linear = all(structure.linear for structure in criterion.structures)
     large = criterion.cross.q_tail > LARGE_TAIL
     search = partial(
@@ -209,16 +224,20 @@ def _search(
         other = boundary_search(criterion, search, identity_start(criterion), left)
         optimum = replace(_better(optimum, other), evaluations=optimum.evaluations + other.evaluations)
     found = [optimum]
-    few = criterion.cross.n <= FEW_ROWS
-    wanted = control.starts or (min(2 + 4 * criterion.n_theta, MOST_STARTS) if few else 1)
+    wanted = control.starts or (min(2 + 4 * criterion.n_theta, MOST_STARTS) if _few_rows(criterion) else 1)
     if criterion.n_theta == 0 or wanted == 1:
         return optimum, found
     all_of = control.starts is not None or searchable_model(criterion) is not None
     chosen = list if all_of else partial(_lowest, criterion)
     starts = chosen(further_starts(criterion, wanted - 1))
-    optimum = _further(criterion, search, starts, found, control.max_evaluations)
+    most = 0 if unbounded else control.max_evaluations
+    optimum = _further(criterion, search, starts, found, most)
     mirrored = chosen(mirrored_starts(criterion, optimum.x))
-    return _further(criterion, search, mirrored, found, control.max_evaluations), found
+    return _further(criterion, search, mirrored, found, most), found
+
+
+def _few_rows(criterion: Criterion) -> bool:
+    return criterion.cross.n <= FEW_ROWS
 
 
 def _further(
@@ -273,15 +292,23 @@ def _further_search(
 ) -> Optimum | None:
     """Minimise from a further start; None if the criterion is not finite there.
 
-    Small models take compiled steps first, and the full search only if these come below the optimum known.
+    Small models take compiled steps first, and the full search only if these come below the optimum known and
+    `max_evaluations` is not 0.
     """
     if searchable_model(criterion) is None:
-        return boundary_search(criterion, search, start, max_evaluations)
+        return boundary_search(criterion, search, start, max_evaluations or FURTHER_EVALUATIONS)
     found = compiled_search(criterion, start, FURTHER_EVALUATIONS)
     if found is None:
         return None
     if known.reached and not found.point.value < known.point.value - 1e-7:
         return found
+    if max_evaluations == 0:
+        return found
+    if _few_rows(criterion):
+        if residual_share(found.point, criterion) < SEARCHED_SHARE:
+            return found
+        if residual_share(known.point, criterion) < SEARCHED_SHARE:
+            max_evaluations = min(max_evaluations, 2 * FURTHER_EVALUATIONS)
     return boundary_search(criterion, search, found.x, max_evaluations)
 
 

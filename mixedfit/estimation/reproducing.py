@@ -120,14 +120,15 @@ def could_reproduce(criterion: Criterion) -> bool:
     cross = criterion.cross
     levels, k = cross.first.gram.shape[:2]
     effects = cross.p_total + levels * k + cross.q_random
-    turns = sum(s.k * s.k for s in criterion.structures) // 4
-    return criterion.sigma is None and effects + turns >= cross.n
+    turns = criterion.n_theta // 2  # at least d (k − d), of which the most is k² / 4
+    return criterion.sigma is None and bool(effects + turns >= cross.n)
 
 
 def could_nearly_reproduce(criterion: Criterion, share: float) -> bool:
     """Return whether a small model with correlated effects leaves less than a share of the residual variance."""
-    turns = any(p.invariance == "linear" and p.k > 1 for s in criterion.structures for p, _, _ in s.slices())
-    if not turns or criterion.cross.n > FEW_ROWS or criterion.sigma is not None:
+    if criterion.cross.n > FEW_ROWS or criterion.sigma is not None:
+        return False
+    if not any(p.invariance == "linear" and p.k > 1 for s in criterion.structures for p, _, _ in s.slices()):
         return False
     theta = np.concatenate([structure.start for structure in criterion.structures])
     tail = criterion(1e6 * theta).tail
@@ -267,7 +268,8 @@ def _reproducing(
 
 def _ranks_left(reml: bool, rows: Rows, parts: Sequence[_Part], bases: Sequence[Array]) -> bool:
     columns = _columns(parts, bases)
-    return _orthonormal(np.hstack([rows.X, columns]) if reml else columns).shape[1] < rows.y.size
+    basis = _orthonormal(np.hstack([rows.X, columns]) if reml else columns)
+    return int(basis.shape[1]) < int(rows.y.size)
 
 
 def _is_exact(residual: Array, rows: Rows) -> bool:

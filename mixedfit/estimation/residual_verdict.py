@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -76,7 +77,12 @@ RUNAWAY = (
 
 
 def residual_verdict(
-    inner: Convergence, model: ResidualModel, found: Minimum[Any], deeper: float = 0.0, most: int = 500
+    inner: Convergence,
+    model: ResidualModel,
+    found: Minimum[Any],
+    deeper: float = 0.0,
+    most: int = 500,
+    vanishing: Sequence[str] = (),
 ) -> Convergence:
     """Return the convergence of a fit with residual parameters.
 
@@ -91,10 +97,13 @@ def residual_verdict(
         How much lower the criterion is where a range runs away.
     most : int
         Evaluations after which a search gives up.
+    vanishing : sequence of str
+        Ratios that go to 0, in words.
     """
     count = f"{found.evaluations} evaluation{'s' * (found.evaluations != 1)} of the residual parameters"
     words = f"{count}, decrement {found.decrement:.1e}"
     limits = [text for text in map(at_limit, model.natural(found.x)) if text]
+    limits += [text for text in vanishing if text.split()[0] not in {known.split()[0] for known in limits}]
     exhausted = found.evaluations >= most
     if not found.reached and (not limits or exhausted):
         return replace(

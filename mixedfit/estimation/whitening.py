@@ -16,6 +16,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.covariance.residual.model import ResidualModel, ResidualRoot
+from mixedfit.covariance.residual.variances import VarIdentLaw
 from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
 from mixedfit.design.design import Design, RandomBlock
 from mixedfit.design.residual_rows import with_fitted
@@ -72,6 +73,15 @@ def whitened_rows(raw: Design, root: ResidualRoot, log_weights: float) -> tuple[
 
 VANISHED = 1e-8
 """Ratio of standard deviations at which a search ends."""
+
+FAINT = 1e-3
+"""Ratio of standard deviations, or its inverse, from which on rounding errors of the criterion are large."""
+
+LOST = 1e-5
+"""Newton decrement of θ that rounding may hide there."""
+
+NO_RISE = 0.1
+"""Rise of the criterion up to which another ratio fits as well; of a ratio that rows determine it is that of many."""
 
 NO_RESIDUAL = 1e-9
 """Share of the least-squares residual variance below which rounding decides on the criterion."""
@@ -213,6 +223,28 @@ class WhitenedSearch:
             if p.lower == 0.0 and np.isinf(p.upper)
         )
 
+    def is_faint(self, x: Array) -> bool:
+        """Return whether a ratio is so near to 0 or infinity that the criterion has large rounding errors."""
+        return any(
+            not FAINT < p.value < 1.0 / FAINT
+            for p in self.model.natural(x)
+            if p.lower == 0.0 and np.isinf(p.upper) and np.isinf(p.runaway)
+        )
+
+    def vanishing(self, best: Minimum[WhitenedPoint]) -> list[str]:
+        """Return in words the ratios of VarIdent near 0 that the data do not tell from ten times as much, or from 0.
+
+        Rounding errors hide the criterion at smaller ratios.
+        """
+        out = []
+        for law, here in zip(self.model.variances, self.model.slices[1:], strict=True):
+            if isinstance(law, VarIdentLaw):
+                for i, p in zip(range(here.start, here.stop), law.natural(best.x[here]), strict=True):
+                    x = best.x + np.log(10.0) * np.eye(best.x.size)[i]
+                    if p.value < FAINT and self(x).value <= best.point.value + NO_RISE:
+                        out.append(f"{p.name} goes to 0 (here {p.value:.1e}; ten times as much fits as well)")
+        return out
+
     def inner(self, design: Design, cross: CrossProducts, start: Array | None) -> Estimate:
         """Return θ̂ for whitened rows."""
         settings = replace(self.control, tolerance=min(INNER, self.control.tolerance), starts=1)
@@ -296,6 +328,7 @@ def _minima(
                     metric=_metric,
                     max_evaluations=search.control.max_evaluations,
                     beyond=search.runs_away,
+                    faint=search.is_faint,
                     report=report,
                 )
             )
@@ -363,7 +396,9 @@ def _finished(
 
     def final_at(minimum: Minimum[WhitenedPoint]) -> Estimate:
         known = minimum.point.estimate
-        if not minimum.point.has_residual:  # rounding would decide between starts
+        if not minimum.point.has_residual or search.is_faint(
+            minimum.x
+        ):  # rounding would decide between starts
             return known
         found = search.finished(minimum.point, known.theta if search.structures else None)
         return known if known.evaluation.value < found.evaluation.value - 1e-6 else found
@@ -376,7 +411,13 @@ def _finished(
         search.theta, search.lowest = final.theta, np.inf
         scale, most = 2.0 / search.raw.n, search.control.max_evaluations
         best = minimise_bfgs(
-            search, best.x, scale=scale, max_evaluations=most, beyond=search.runs_away, report=report
+            search,
+            best.x,
+            scale=scale,
+            max_evaluations=most,
+            beyond=search.runs_away,
+            faint=search.is_faint,
+            report=report,
         )
         best = _on_all_rows(search, best)
         evaluations, final = evaluations + best.evaluations, final_at(best)
@@ -435,6 +476,14 @@ def fit_whitened(
         model = search.model
     best, final = _finished(search, best, report)
     point = best.point
-    convergence = residual_verdict(final.convergence, model, best, deeper, search.control.max_evaluations)
+    inner, vanishing = final.convergence, []
+    if model.variances and search.is_faint(best.x):
+        vanishing = search.vanishing(best)
+        if inner.status == "failed" and inner.decrement < LOST:  # rounding hides smaller decrements
+            inner = replace(
+                inner, status="converged", message=f"Converged ({inner.evaluations} evaluations)."
+            )
+    most = search.control.max_evaluations
+    convergence = residual_verdict(inner, model, best, deeper, most, vanishing)
     final = replace(final, convergence=convergence, starts=starts, agreed=agreed)
     return WhitenedEstimate(Whitened(best.x, model, point.design), point.cross, final)

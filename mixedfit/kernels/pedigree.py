@@ -31,7 +31,7 @@ def inbreeding(sire: IntArray, dam: IntArray, coefficients: Array, sampling: Arr
     older = np.full(sire.size, -1, np.int64)  # next older ancestor in the list of those to visit
     for i in range(sire.size):
         s, d = sire[i], dam[i]
-        known = (s >= 0) + (d >= 0)
+        known = int(s >= 0) + int(d >= 0)  # numpy adds booleans as "or" where Python runs this
         lost = (coefficients[s] if s >= 0 else 0.0) + (coefficients[d] if d >= 0 else 0.0)
         sampling[i] = 1.0 - 0.25 * known - 0.25 * lost
         if known < 2:

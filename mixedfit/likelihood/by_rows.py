@@ -205,7 +205,10 @@ class RowEvaluation:
         own = self.Q[:, : q + rows.X.shape[1] if c.reml else q]
         mean = self.Q[:, :-1]
         moved = list(self._moved_effects())
-        spreads, products, parts, scores = [], [], [], []
+        spreads: list[Array] = []
+        products: list[Array] = []
+        parts: list[Array] = []
+        scores: list[Array] = []
         for A in moved:
             K = np.vstack([A @ own[n:], np.zeros((q, own.shape[1]))])
             products.append(own.T @ K)

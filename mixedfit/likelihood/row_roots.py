@@ -48,7 +48,7 @@ def row_roots(design: Design, cross: CrossProducts, evaluation: Evaluation, resi
     X = design.X[:, fixed.kept] @ fixed.transform
     reml = evaluation.criterion.reml and X.shape[1] > 0
     phi = tail.fixed_covariance() if reml else None
-    if cross.first_block >= 0:
+    if design.blocks:
         z = [block.z @ inverse(basis) for block, basis in zip(design.blocks, cross.basis, strict=True)]
         parts.append(_random_rows(design, cross, tail, z))
         if reml:
@@ -71,21 +71,28 @@ def _first_roots(cross: CrossProducts, tail: Any) -> Array:
 
 def _random_rows(design: Design, cross: CrossProducts, tail: Any, z: list[Array]) -> Array:
     """Return z W^(1/2) of every row, shape (n, effects)."""
-    roots = _first_roots(cross, tail)
-    own, codes = z[cross.first_block], design.blocks[cross.first_block].codes
-    if not cross.tail:
-        return np.asarray(np.einsum("ik,ikl->il", own, roots[codes]))
+    first = [] if cross.first_block < 0 else [cross.first_block]
+    roots = _first_roots(cross, tail) if first else None
+    if roots is not None and not cross.tail:
+        codes = design.blocks[cross.first_block].codes
+        return np.asarray(np.einsum("ik,ikl->il", z[cross.first_block], roots[codes]))
     combos, which = _combinations(design, cross)
     whole = tail.whole_inverse()
     tail.release()
-    local = [_local_root(cross, whole, roots[combo[0]], combo) for combo in combos]
-    stacked = np.concatenate([own, *(z[place.block] for place in cross.tail)], axis=1)
+    local = [
+        _tail_root(cross, whole, combo)
+        if roots is None
+        else _local_root(cross, whole, roots[combo[0]], combo)
+        for combo in combos
+    ]
+    stacked = np.concatenate([z[f] for f in [*first, *(place.block for place in cross.tail)]], axis=1)
     return np.asarray(np.einsum("ik,ikl->il", stacked, np.array(local)[which]))
 
 
 def _combinations(design: Design, cross: CrossProducts) -> tuple[IntArray, IntArray]:
-    """Return the combinations of levels (first factor, then tail) that occur, and the combination of each row."""
-    codes = [design.blocks[cross.first_block].codes, *(design.blocks[p.block].codes for p in cross.tail)]
+    """Return the combinations of levels (first factor, if any, then tail) that occur, and that of each row."""
+    first = [] if cross.first_block < 0 else [cross.first_block]
+    codes = [design.blocks[f].codes for f in [*first, *(p.block for p in cross.tail)]]
     combos, which = np.unique(np.column_stack(codes), axis=0, return_inverse=True)
     return combos, which.reshape(-1)
 
@@ -95,16 +102,31 @@ def _local_root(cross: CrossProducts, whole: Any, root: Array, combo: IntArray) 
     first, level = cross.first, combo[0]
     here = slice(first.indptr[level], first.indptr[level + 1])
     columns, products = first.indices[here], first.values[here]
-    wanted = np.concatenate(
-        [p.offset + c * p.k + np.arange(p.k) for p, c in zip(cross.tail, combo[1:], strict=True)]
-    )
-    at = np.searchsorted(columns, wanted)
+    at = np.searchsorted(columns, _tail_columns(cross, combo[1:]))
     inner = _block(whole, columns)
     own = root @ root.T
     side = own @ products.T
     first_part = own + side @ inner @ side.T
     crossed = -(side @ inner)[:, at]
-    matrix = np.block([[first_part, crossed], [crossed.T, inner[np.ix_(at, at)]]])
+    return _root_of(np.block([[first_part, crossed], [crossed.T, inner[np.ix_(at, at)]]]))
+
+
+def _tail_root(cross: CrossProducts, whole: Any, combo: IntArray) -> Array:
+    """Return a root of the conditional covariance of the effects of one combination, if there is no first factor."""
+    columns = _tail_columns(cross, combo)
+    order = np.argsort(columns)
+    out = np.empty((columns.size, columns.size))
+    out[np.ix_(order, order)] = _block(whole, columns[order])
+    return _root_of(out)
+
+
+def _tail_columns(cross: CrossProducts, combo: IntArray) -> IntArray:
+    """Return the tail columns of a combination of levels."""
+    own = [p.offset + c * p.k + np.arange(p.k) for p, c in zip(cross.tail, combo, strict=True)]
+    return np.concatenate(own)
+
+
+def _root_of(matrix: Array) -> Array:
     values, vectors = np.linalg.eigh(matrix)
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
@@ -118,17 +140,19 @@ def _block(whole: Any, columns: IntArray) -> Array:
 
 def _blups_of_columns(design: Design, cross: CrossProducts, tail: Any, z: list[Array]) -> Array:
     """Return the BLUPs of the columns of X on every row, shape (n, p)."""
-    first, roots = cross.first, _first_roots(cross, tail)
-    border = first.border[:, :, :-1].copy()
-    p = border.shape[2]
+    first, p = cross.first, cross.p
     out = np.zeros((design.n, p))
-    if cross.tail:
-        slopes = tail.slopes[:, :p]
+    slopes = tail.slopes[:, :p] if cross.tail else None
+    for place in cross.tail:
+        assert slopes is not None
+        own = slopes[place.offset : place.stop].reshape(place.levels, place.k, p)
+        out += np.einsum("ik,ikp->ip", z[place.block], own[design.blocks[place.block].codes])
+    if cross.first_block < 0:
+        return out
+    roots, border = _first_roots(cross, tail), first.border[:, :, :-1].copy()
+    if slopes is not None:
         levels = np.repeat(np.arange(len(border)), np.diff(first.indptr))
         np.subtract.at(border, levels, first.values[:, :, None] * slopes[first.indices][:, None, :])
-        for place in cross.tail:
-            own = slopes[place.offset : place.stop].reshape(place.levels, place.k, p)
-            out += np.einsum("ik,ikp->ip", z[place.block], own[design.blocks[place.block].codes])
     effects = roots @ (roots.transpose(0, 2, 1) @ border)
     codes = design.blocks[cross.first_block].codes
     out += np.einsum("ik,ikp->ip", z[cross.first_block], effects[codes])

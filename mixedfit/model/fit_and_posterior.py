@@ -134,15 +134,27 @@ class Comparison(NotebookTable):
             },
             index=self.table.index,
         )
+        of_posterior = np.array([str(column).startswith(("post_", "cred_")) for column in shown])
         shown.columns = pd.MultiIndex.from_tuples([_heading(str(column)) for column in self.table.columns])
         notes = "".join(
             "\n" + fill(note, WIDTH, initial_indent="* ", subsequent_indent="  ") for note in self.notes
         )
         head = f"Fit and posterior side by side, intervals of level {self.level:g}"
-        lines = [head, *(line.rstrip() for line in shown.to_string().split("\n"))]
+        lines = [head, *_table_lines(shown)]
+        if max(map(len, lines)) > WIDTH:
+            lines = [
+                head,
+                *_table_lines(shown.loc[:, ~of_posterior]),
+                "",
+                *_table_lines(shown.loc[:, of_posterior]),
+            ]
         return "\n".join([*lines, *_shrinkage_lines(self.shrinkage), notes]).rstrip()
 
     __repr__ = __str__
+
+
+def _table_lines(table: pd.DataFrame) -> list[str]:
+    return [line.rstrip() for line in table.to_string().split("\n")]
 
 
 def _decimals(sd: float, value: float) -> int:

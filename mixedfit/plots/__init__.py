@@ -8,7 +8,7 @@ matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``
 - ``_fitted_lines``, ``_x_axis``, ``_variables``: lines of groups along a variable of the formula
 - ``_within_group``: variance and correlation that random slopes imply
 - ``_means``, ``_effect``, ``_forest``, ``_cells``: marginal means and slopes, predictions, fixed effects
-- ``_profiles``, ``_bootstrap``: uncertainty of parameters
+- ``_profiles``, ``_bootstrap``, ``_coverage``: uncertainty of parameters, and coverage of intervals
 - ``_fit_and_posterior``, ``_predictive_check``: posteriors
 - ``_influence``, ``_matrix_pattern``: influence of rows and groups; nonzero entries of X, Z and the factor
 - ``_methods``: ``fit.plot``; ``style``, ``_text``: axes, colours and text
@@ -20,6 +20,7 @@ from mixedfit.diagnostics.group_fits import GroupFits, group_fits
 
 from ._bootstrap import bootstrap_density
 from ._caterpillar import caterpillar
+from ._coverage import coverage
 from ._effect import effect
 from ._fit_and_posterior import effects_of_both, fit_and_posterior
 from ._fitted_lines import fitted_lines, spaghetti
@@ -55,6 +56,7 @@ __all__ = [
     "autocorrelation",
     "bootstrap_density",
     "caterpillar",
+    "coverage",
     "effect",
     "effects_of_both",
     "fit_and_posterior",

@@ -210,8 +210,11 @@ class _New:
             touched |= fit.residual.model.groups == self.groups[i]
         for f, block in enumerate(fit.design.blocks):
             z = self.rows.z[f][i]
-            variance += float(z @ fit.omega[f] @ z)
-            touched |= block.codes == self.rows.codes[f][i]
+            level, known = self.rows.codes[f][i], block.known
+            size = 1.0 if known is None or level < 0 else float(known.diagonal[level])
+            variance += size * float(z @ fit.omega[f] @ z)
+            families = np.arange(block.levels) if known is None else known.families
+            touched |= (level >= 0) & (families[block.codes] == families[level])
         near = np.flatnonzero(np.isin(self.component, np.unique(self.component[touched])))
         if not near.size:
             return 0.0, variance + float(x @ self.covariance @ x)
@@ -225,8 +228,13 @@ class _New:
         fit = self.fit
         out = np.zeros(near.size)
         for f, block in enumerate(fit.design.blocks):
-            same = block.codes[near] == self.rows.codes[f][i]
-            out += np.where(same, block.z[near] @ fit.omega[f] @ self.rows.z[f][i], 0.0)
+            level, codes = self.rows.codes[f][i], block.codes[near]
+            if level < 0:
+                continue
+            related = (
+                codes == level if block.known is None else block.known.among(codes, np.array([level]))[:, 0]
+            )
+            out += related * (block.z[near] @ fit.omega[f] @ self.rows.z[f][i])
         assert fit.residual is not None
         model = fit.residual.model
         if model.correlation is None or self.groups[i] < 0:

@@ -25,7 +25,6 @@ from mixedfit.core.seeds import seed_sequence
 from mixedfit.design.recipe import NewRows
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
-from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.estimation.simulate import simulate_response
 from mixedfit.estimation.structures import refuse_structures
 from mixedfit.inference.ddf import Ddf, method_named
@@ -45,6 +44,7 @@ from .rows import (
     without_label,
 )
 from .simulate import simulate_rows
+from .structured_variance import StructuredErrors
 
 __all__ = ["Interval", "PredictionDdf", "Predictor"]
 
@@ -121,11 +121,15 @@ class Predictor:
         table = pd.DataFrame({"mean": mean, "se": error}, index=rows.index)
         if interval is None:
             return table
+        noise = None
         if interval == "prediction":
-            noise = residual_variance(self.fit, newdata, weights, mean.size)[complete]
-            target = replace(target, noise=noise / sigma**2, excluded_vary=spread)
+            noise = residual_variance(self.fit, newdata, weights, mean.size)
+            target = replace(target, noise=noise[complete] / sigma**2, excluded_vary=spread)
             variance = target.variance(self.joint)
-        df = self._df(target, variance, method)
+        if self.fit.residual is not None and method not in ("normal", "residual"):
+            df = self._structured_df(target, variance, method, noise, newdata, complete)
+        else:
+            df = self._df(target, variance, method)
         half = _filled(sigma * np.sqrt(variance + added) * t_quantiles(0.5 + level / 2, df), complete)
         table["lower"], table["upper"] = mean - half, mean + half
         if method != "normal":
@@ -138,7 +142,12 @@ class Predictor:
         if method == "kenward-roger":
             method = KenwardRoger()
         if method not in ("normal", "residual"):
-            refuse_residual(self.fit.design, "degrees of freedom of predictions are", 'Use ddf="normal".')
+            check_one_of(
+                "ddf", "satterthwaite" if isinstance(method, KenwardRoger) else method, ("satterthwaite",)
+            )
+        if isinstance(method, KenwardRoger) and self.fit.residual is not None:
+            check_kenward_roger(self.fit)
+            return method
         if isinstance(method, KenwardRoger):
             check_kenward_roger(self.fit, pairs=method.information == "expected")
             refuse_structures(
@@ -150,6 +159,8 @@ class Predictor:
 
     def _estimation_variance(self, target: PredictionTarget, variance: Array, method: Ddf) -> Array | float:
         """Return the part of the error variance due to estimated variances, over σ²; 0 unless Kenward-Roger."""
+        if isinstance(method, KenwardRoger) and self.fit.residual is not None:
+            return self._errors(method).of_rows(target)[1] / self.fit.sigma**2
         if not isinstance(method, KenwardRoger) or not self.fit.theta.size:
             return 0.0
         size = self.fit.theta.size
@@ -164,6 +175,29 @@ class Predictor:
         if method == "residual" or not fit.design.blocks:
             return np.full(variance.size, float(fit.cross.n - fit.cross.p_total))
         return satterthwaite_df(fit, target, variance, self._parameter_covariance(method))
+
+    def _errors(self, method: Ddf) -> StructuredErrors:
+        """Return the derivatives of variances of a fit with a residual structure; kept for the last method."""
+        kept = self.__dict__.get("_structured")
+        if not isinstance(kept, StructuredErrors) or kept.method != method:
+            kept = self.__dict__["_structured"] = StructuredErrors(self.fit, method)
+        return kept
+
+    def _structured_df(
+        self,
+        target: PredictionTarget,
+        variance: Array,
+        method: Ddf,
+        noise: Array | None,
+        newdata: Any,
+        complete: BoolArray,
+    ) -> Array:
+        """Return the degrees of freedom of each row with a residual structure; `noise` is Var(ε) of all rows."""
+        errors = self._errors(method)
+        gradient = errors.of_rows(target)[0]
+        if noise is not None:
+            gradient = gradient + errors.noise_slopes(newdata, noise)[complete]
+        return errors.df(self.fit.sigma**2 * variance, gradient)
 
     def _parameter_covariance(self, method: Ddf) -> Array:
         """Return the covariance of (η̂, log σ̂²) that a method uses."""

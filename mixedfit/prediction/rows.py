@@ -27,6 +27,7 @@ __all__ = [
     "further_offset",
     "further_weights",
     "level_codes",
+    "multiplier_slopes",
     "residual_variance",
     "rows_of",
     "some_rows",
@@ -264,6 +265,26 @@ def further_multipliers(residual: Whitened, newdata: Any, n: int) -> Array:
             values = level_codes(factor, law, newdata)
         logs = logs + law.further(values, residual.x[here])
     return np.asarray(np.exp(logs))
+
+
+def multiplier_slopes(fit: Fit, newdata: Any, n: int) -> Array:
+    """Return the derivatives of the log SD multipliers of rows in the variance functions' parameters, shape (n, …).
+
+    By central differences of closed formulas.
+    """
+    residual = fit.residual
+    assert residual is not None
+    start = residual.model.slices[0].stop
+    out = np.zeros((n, residual.x.size - start))
+    for a in range(out.shape[1]):
+        step = 1e-5 * np.eye(residual.x.size)[start + a]
+        ends = [replace(residual, x=residual.x + sign * step) for sign in (1, -1)]
+        logs = [
+            np.log(own.multipliers if newdata is None else further_multipliers(own, newdata, n))
+            for own in ends
+        ]
+        out[:, a] = (logs[0] - logs[1]) / 2e-5
+    return out
 
 
 def level_codes(factor: Any, law: Any, newdata: Any) -> IntArray:

@@ -186,7 +186,7 @@ def _standard_deviations(fit: Fit) -> pd.Series[float]:
 
 
 def named_fits(
-    models: Iterable[Fitted] | Mapping[str, Fitted],
+    models: Fitted | Iterable[Fitted] | Mapping[str, Fitted],
     names: Iterable[str] | None,
     caller: str = "compare_models",
 ) -> tuple[list[Fit], list[str]]:
@@ -196,7 +196,7 @@ def named_fits(
     if isinstance(models, Mapping):
         fits, heads = list(models.values()), [str(name) for name in models]
     else:
-        fits = list(models)
+        fits = list(cast("Iterable[Fitted]", models))
         heads = [f"model {number}" for number in range(1, len(fits) + 1)]
     if not fits:
         raise ModelError(f"{caller} needs at least one fit.")

@@ -121,7 +121,11 @@ def _distributions(fit: Fit) -> list[str]:
         names = f"({effects})" if 1 < block.k <= MOST_TERMS else effects
         own = "" if len(fit.design.blocks) == 1 else f"_{_letter(at)}"
         law = f"Ω{own}" if block.k > 1 else f"ω{own}²"
-        out.append(f"{names} of each {block.name} ~ N(0, {law}){_covariance_words(block, law)}")
+        words = _covariance_words(block, law)
+        if block.known is not None:
+            words += f"; levels j and k have covariance A[j, k] {law}, A known"
+            law = f"A[j, j] {law}"
+        out.append(f"{names} of each {block.name} ~ N(0, {law}){words}")
     variance = "σ²" if fit.design.weights is None else "σ² / weight[i]"
     if fit.design.residual is not None:
         return [*out, "ε ~ N(0, σ² R)"]

@@ -206,7 +206,7 @@ def _apa_estimate(own: _Estimate) -> str:
     parts = [f"{own.symbol} = {estimate}" if own.symbol else estimate, f"SE = {error}"]
     parts.append(f"{100 * own.level:g}% CI [{lower}, {upper}]")
     if "p_value" in own.row:
-        parts += [_t_text(own.row), _p_words(float(own.row["p_value"]))]
+        parts += [_t_text(own.row), _apa_p(float(own.row["p_value"]))]
     elif own.symbol in ("M", "b"):
         parts.append(f"df = {df_text(own.row['df'])}")
     parts += [f"d = {fixed(own.d)}"] if np.isfinite(own.d) else []
@@ -243,7 +243,7 @@ def _t_text(row: pd.Series[Any]) -> str:
     return f"t({df_text(row['df'])}) = {fixed(row['statistic'])}"
 
 
-def _p_words(p: float) -> str:
+def _apa_p(p: float) -> str:
     text = p_text(p)
     return f"p {text}" if text[0] in "<>n" else f"p = {text}"
 
@@ -263,7 +263,7 @@ def _f_sentence(table: AnovaTable | JointTests, at: int, style: SentenceStyle) -
     if isinstance(table, AnovaTable):
         remarks.insert(0, f"type {'I' * table.type} test")
     if style == "apa":
-        parts = [f"F({top}, {below}) = {fixed(row['statistic'])}", _p_words(float(row["p_value"]))]
+        parts = [f"F({top}, {below}) = {fixed(row['statistic'])}", _apa_p(float(row["p_value"]))]
         parts += [f"partial η² = {fixed(effect).removeprefix('0')}"] if np.isfinite(effect) else []
         return f"The test of the effect of {name}{where} gave {', '.join(parts)} ({'; '.join(remarks)})."
     text = f"The test of the effect of {name}{where} gives F = {fixed(row['statistic'])} on {top} and {below} degrees "

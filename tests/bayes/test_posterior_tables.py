@@ -127,6 +127,34 @@ def test_marginal_means_must_be_those_of_the_fit_at_its_estimates(specs: Any, op
         assert own == table["contrast"].tolist()
 
 
+def test_marginal_means_must_find_their_coefficients_when_a_column_before_them_was_dropped() -> None:
+    """Rival: the coefficient of x for that of f, by position."""
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"x": rng.normal(3, 1, 60), "f": np.tile(list("ab"), 30), "g": np.arange(60) // 10})
+    frame["y"] = frame.x + 5.0 * (frame.f == "b") + rng.normal(size=60)
+    posterior = mf.lmm("y ~ x + I(2 * x) + f + (1 | g)", frame).gibbs(**SHORT)
+    assert posterior.kept.tolist() == [0, 1, 3]
+    means = posterior.emmeans("f", at={"x": 2.0})
+    expected = posterior["(Intercept)"] + 2.0 * posterior["x"]
+    np.testing.assert_allclose(means.values[:, :, 0], expected)
+    np.testing.assert_allclose(means.values[:, :, 1], expected + posterior["fb"])
+
+
+def test_contrasts_must_be_named_by_the_cells_of_their_own_family() -> None:
+    """Sites are nested in regions, two or three in each. Rivals: the names and the region of the first family."""
+    rng = np.random.default_rng(1)
+    sites = {"N": ["n1", "n2"], "S": ["s1", "s2", "s3"]}
+    rows = [(r, s) for r, own in sites.items() for s in own for _ in range(8)]
+    frame = pd.DataFrame(rows, columns=["region", "site"])
+    frame["block"], frame["y"] = np.tile(np.arange(8), 5), rng.normal(size=40)
+    posterior = mf.lmm("y ~ region / site + (1 | block)", frame).gibbs(**SHORT)
+    nested = posterior.emmeans("~ site | region").contrasts("consec").names
+    assert nested == ("n2 - n1, region = N", "s2 - s1, region = S", "s3 - s2, region = S")
+    crossed = model_of("interaction").gibbs(**SHORT).emmeans("recipe", by="temperature").contrasts("consec")
+    assert crossed.names[1:3] == ("C - B, temperature = 175", "B - A, temperature = 185")
+    assert len(set(crossed.names)) == 12
+
+
 def test_marginal_means_must_have_their_posterior_spread_and_notes() -> None:
     posterior = mf.lmm("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy")).gibbs(**SHORT)
     mean = posterior.emmeans("~ 1", at={"Days": 3})

@@ -58,7 +58,7 @@ def test_posterior_of_phi_and_sigma_must_be_that_of_quadrature() -> None:
     frame = series()
     priors = {"fixed": pr.Normal(0, 1), "g": pr.Known(0.7), "sigma": HALF}
     model = mf.lmm("y ~ x + (1 | g)", frame, residual=AR1("t", "g"))
-    posterior = model.gibbs(priors, draws=1000, tune=300, chains=2, seed=1)
+    posterior = model.gibbs(priors, draws=800, tune=200, chains=2, seed=1)
     t, X = frame["t"].to_numpy(float), np.column_stack([np.ones(len(frame)), frame["x"]])
     same, lags = frame["g"].to_numpy()[:, None] == frame["g"].to_numpy(), np.abs(t[:, None] - t)
     phi, sigma = np.linspace(-0.9875, 0.9875, 80), np.linspace(0.02, 3.5, 70)
@@ -79,7 +79,7 @@ def test_posterior_of_phi_and_ratio_must_be_that_of_quadrature() -> None:
         "ratio": pr.LogNormal(1, 0.5),
     }
     model = mf.lmm("y ~ x", frame, residual=CAR1("t", "g") * VarIdent("arm"), weights="w")
-    posterior = model.gibbs(priors, draws=1000, tune=300, chains=2, seed=1)
+    posterior = model.gibbs(priors, draws=800, tune=200, chains=2, seed=1)
     X = np.column_stack([np.ones(len(frame)), frame["x"]])
     t, w = frame["t"].to_numpy(float), frame["w"].to_numpy()
     same, lags = frame["g"].to_numpy()[:, None] == frame["g"].to_numpy(), np.abs(t[:, None] - t)

@@ -10,8 +10,10 @@ from scipy import signal
 
 import mixedfit as mf
 from mixedfit.bayes.draws import convergence
+from mixedfit.bayes.draws.convergence import Mixing
 from mixedfit.bayes.draws.queries import mixing_of
 from mixedfit.bayes.sampler import arrays
+from mixedfit.bayes.sampler.run_length import run_length
 
 SEEDLINGS = "SeedlingWeight ~ Genotype + (1 | Tray)"
 
@@ -58,6 +60,41 @@ def test_every_parameter_must_have_the_effective_draws_wanted() -> None:
     assert f"Effective draws: {least.ess:.0f} for {least.name}, which has the fewest; wanted: 1500" in str(
         posterior
     )
+
+
+@pytest.mark.parametrize(("ess", "limit", "first"), [(400, 9000, 250), (4000, 9000, 1000), (4000, 600, 600)])
+def test_first_check_must_come_when_independent_draws_would_be_enough(
+    ess: float, limit: int, first: int
+) -> None:
+    """Of four chains. Rival: as many draws of each chain as of all together."""
+    length = run_length(None, ess, limit, None, 4)
+    assert (length.draws, length.max_draws) == (first, limit)
+
+
+def test_run_must_go_on_until_chains_have_mixed_when_so_many_draws_tell() -> None:
+    """Below 100 effective draws a chain estimates of R̂ are not reliable, and do not count."""
+    many, few = (run_length(None, ess, 9000, None, 4) for ess in (400, 399))
+    assert many.is_enough(Mixing("x", 400, 1.01), 4)
+    assert not many.is_enough(Mixing("x", 399, 1.0), 4)
+    assert not many.is_enough(Mixing("x", 4000, 1.02), 4)
+    assert few.is_enough(Mixing("x", 399, 1.5), 4)
+
+
+@pytest.mark.parametrize(
+    ("size", "drawn", "limit", "more"),
+    [(200.0, 250, 9000, 300), (399.0, 250, 9000, 63), (1.0, 250, 9000, 750), (1.0, 250, 600, 350)],
+)
+def test_further_draws_must_be_as_predicted_within_limits(
+    size: float, drawn: int, limit: int, more: int
+) -> None:
+    """1.1 × 400/ess × draws so far: at least a quarter more, at most four times, and not beyond the limit."""
+    assert run_length(None, 400, limit, None, 4).more(Mixing("x", size, 1.0), drawn) == more
+
+
+def test_parameter_without_an_effective_size_must_not_be_the_worst() -> None:
+    """A parameter that is constant has none. Rival: NaN, which no number of draws exceeds."""
+    assert Mixing.worst({"a": np.nan, "b": 50.0, "c": 60.0}, 1.0) == Mixing("b", 50.0, 1.0)
+    assert Mixing.worst({"a": np.nan}, 1.0).ess == np.inf
 
 
 def test_limit_must_be_in_the_printout_when_it_ends_the_run(tmp_path: Any) -> None:

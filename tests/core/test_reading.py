@@ -75,6 +75,14 @@ def test_data_must_be_those_meant_and_what_was_found_said(name: str, tmp_path: P
         assert "separated" not in notes
 
 
+def test_empty_cells_must_be_missing_beside_a_code_that_is_given(tmp_path: Path) -> None:
+    """Rival: with a code of one's own, empty cells are text, and their column is none of numbers."""
+    found = of(tmp_path, "g,x\na,1\n,\nc,-99\n", na="-99")
+    assert found.frame["x"].isna().tolist() == [False, True, True]
+    assert found.frame["g"].isna().tolist() == [False, True, False]
+    assert found.missing == {"g": {"": 1}, "x": {"": 1, "-99": 1}}
+
+
 @pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zip", "gz without an ending"])
 def test_packed_files_must_be_read(kind: str, tmp_path: Path) -> None:
     content, name = SEMICOLONS.encode(), f"data.csv.{kind}"

@@ -201,12 +201,21 @@ def test_rows_must_be_those_of_the_frame_when_they_are_read_again() -> None:
 
 @pytest.mark.parametrize(
     ("formula", "unidentified"),
-    [("y ~ 1 + (1 | g) + (1 | twin)", True), ("y ~ 1 + (1 | g) + (1 | h)", False)],
+    [
+        ("y ~ 1 + (1 | g) + (1 | twin)", True),
+        ("y ~ 1 + (1 | g) + (1 | h)", False),
+        ("y ~ 1 + (1 | g) + (1 | shifted)", False),  # crossed, with as many levels
+        ("y ~ 1 + (1 | g) + (1 | outer)", False),  # g nested in it
+    ],
 )
-def test_two_names_of_the_same_groups_must_be_seen(formula: str, unidentified: bool) -> None:
+@pytest.mark.parametrize("cuts", [[50, 51, 200], []])
+def test_two_names_of_the_same_groups_must_be_seen(formula: str, unidentified: bool, cuts: list[int]) -> None:
     frame = crossed()
-    frame["twin"] = frame["g"].astype(str)
-    _, other = both(formula, frame, in_batches(frame, [50, 51, 200]))
+    frame["twin"], frame["outer"] = frame["g"].astype(str), frame["g"].astype("category").cat.codes // 2
+    frame["shifted"] = (frame["g"].astype("category").cat.codes + np.arange(len(frame))) % frame[
+        "g"
+    ].nunique()
+    _, other = both(formula, frame, in_batches(frame, cuts))
     assert any(moved.any() for moved in products_of(other).unidentified) == unidentified
 
 

@@ -152,3 +152,14 @@ def test_groups_of_one_row_must_have_no_semivariogram() -> None:
     frame = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0], "k": ["a", "a", "b", "b"], "id": range(4)})
     fit = mf.lmm("y ~ 1", frame, residual=R.VarIdent("k")).fit()
     assert len(fit.diagnostics.variogram()) == 3  # all rows are one group
+
+
+def test_normalised_autocorrelations_must_be_nlmes_for_sorted_data() -> None:
+    """nlme 3.1-162 on rows sorted by Mare: ACF(lme(…, ~ 1 | Mare, correlation = corAR1()), resType = "normalized").
+
+    Marginal residuals, or lags that cross from one mare to the next, would differ in the second digit.
+    """
+    waves = "follicles ~ sin(2*np.pi*Time) + cos(2*np.pi*Time) + (1 | Mare)"
+    fit = mf.lmm(waves, mf.load_dataset("Ovary"), residual=mf.residuals.AR1()).fit()
+    found = fit.diagnostics.autocorrelation(lags=3)["autocorrelation"]
+    np.testing.assert_allclose(found, [-0.11450874214, 0.04513150490, -0.03828224902], atol=2e-7)

@@ -336,7 +336,6 @@ def test_parametric_bootstrap_must_vary_as_the_delta_method_says() -> None:
 
 REFUSED = {
     "picture": lambda fit: mf.plots.within_group_correlation(fit),
-    "degrees of freedom of predictions": lambda fit: fit.predict(interval="confidence", ddf="satterthwaite"),
     "Cholesky scale": lambda fit: fit.vcov_varpar(scale="cholesky"),
 }
 
@@ -396,8 +395,8 @@ def test_new_rows_must_be_drawn_with_the_covariance_of_the_old(name: str) -> Non
         fit.simulate(newdata=again, **options)
 
 
-def test_sampler_must_refuse_a_residual_structure() -> None:
-    model = mf.lmm("y ~ x + (1 | g)", panel(), residual=R.AR1("t", "g"))
+def test_sampler_must_refuse_a_structure_that_it_does_not_know() -> None:
+    model = mf.lmm("y ~ x + (1 | g)", panel(), residual=R.ARMA(1, 1, "t", "g"))
     for draw in (model.gibbs, model.prior_predictive):
         with pytest.raises(mf.ModelError, match="not available yet"):
             draw(draws=2)
@@ -588,3 +587,41 @@ def test_summary_must_say_structure_group_and_baseline() -> None:
         assert part in text
     default, _ = fitted("default group", True)
     assert "the innermost grouping factor" in str(default.summary())
+
+
+def strata(seed: int, groups: int, visits: int) -> pd.DataFrame:
+    """Return groups whose first row has no residual."""
+    rng = np.random.default_rng(seed)
+    g, v = np.repeat(np.arange(groups), visits), np.tile(np.arange(visits), groups)
+    noise = np.where(v == 0, 0.0, 1.0) * rng.normal(size=g.size)
+    first = np.where(v == 0, "z", "o")
+    return pd.DataFrame(
+        {"g": g, "s": first, "x": rng.normal(size=g.size), "y": 1 + rng.normal(size=groups)[g] + noise}
+    )
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ x + (x | g)"])
+@pytest.mark.parametrize(("seed", "groups", "visits"), [(1, 20, 6), (2, 60, 3)])
+def test_ratio_that_goes_to_0_must_be_a_verdict_after_few_evaluations(
+    formula: str, seed: int, groups: int, visits: int
+) -> None:
+    """The residual variance of a stratum is 0: rounding hid the end of the search, in minutes or with an error."""
+    fit = mf.lmm(formula, strata(seed, groups, visits), residual=R.VarIdent("s")).fit()
+    assert fit.convergence.status == "boundary"
+    assert "ratio(z) goes to 0" in fit.convergence.message
+    assert fit._fit.convergence.evaluations < 60
+
+
+def test_small_ratio_that_the_data_determine_must_be_found() -> None:
+    """Two rows a group in the stratum: its SD, 2e-4 of the others', is well determined and no boundary."""
+    rng = np.random.default_rng(3)
+    g, v = np.repeat(np.arange(60), 6), np.tile(np.arange(6), 60)
+    sd = np.where(v < 2, 2e-4, 1.0)
+    frame = pd.DataFrame(
+        {"g": g, "s": np.where(v < 2, "z", "o"), "y": rng.normal(size=60)[g] + sd * rng.normal(size=g.size)}
+    )
+    fit = mf.lmm("y ~ 1 + (1 | g)", frame, residual=R.VarIdent("s")).fit()
+    within = frame[frame["s"] == "z"].groupby("g")["y"].var(ddof=1).mean()
+    ratio = fit.residual_params.loc["ratio(z)", "estimate"]
+    assert (ratio * fit.sigma) ** 2 == pytest.approx(within, rel=1e-3)
+    assert fit.convergence.status == "converged"

@@ -17,6 +17,8 @@ from scipy.stats import chi2
 
 import mixedfit as mf
 from mixedfit.core.linalg import blas_threads
+from mixedfit.inference.bootstrap.jackknife import Jackknife, jackknife_groups
+from mixedfit.inference.bootstrap.sources import ResidualSource
 
 FORMULAS = ["y ~ x + (1 | animal)", "y ~ x + (1 + x | animal) + (1 | herd)"]
 
@@ -239,8 +241,6 @@ def test_summary_must_say_that_levels_are_related() -> None:
     "ask",
     [
         lambda fit: fit.bootstrap(5, type="cases"),
-        lambda fit: fit.bootstrap(5, type="residual"),
-        lambda fit: mf.report(fit, "page.html"),
         lambda fit: mf.lmm("y ~ x + (1 | animal)", animals()[1], known=known_animals()).gibbs(draws=2),
         lambda fit: mf.lmm("y ~ x + (1 | animal)", animals()[1], known=known_animals()).prior_predictive(),
     ],
@@ -250,11 +250,34 @@ def test_what_is_not_available_must_be_refused_with_the_factor(ask: Callable[[An
         ask(fitted("y ~ x + (1 | animal)"))
 
 
-def test_residual_structure_beside_relationships_must_be_refused() -> None:
-    with pytest.raises(mf.ModelError, match="beside known relationships, here of 'animal'"):
-        mf.lmm(
-            "y ~ x + (1 | animal)",
-            animals()[1],
-            known=known_animals(),
-            residual=mf.residuals.VarIdent("herd"),
-        )
+def test_residual_bootstrap_must_have_the_relationships() -> None:
+    """Effects drawn without the relationships would have no covariance between levels."""
+    fit = fitted("y ~ x + (1 | animal)")
+    source = ResidualSource(fit._fit)
+    y = source.draw(np.random.default_rng(1), 3000).y
+    block, A = fit._fit.design.blocks[0], animals()[2]
+    expected = fit._fit.omega[0][0, 0] * A[np.ix_(block.codes, block.codes)] + fit.scale * np.eye(fit.nobs)
+    error = np.sqrt((np.outer(np.diag(expected), np.diag(expected)) + expected**2) / 3000)
+    assert np.abs((np.cov(y.T) - expected) / error).max() < 6.0
+    drawn = fit.bootstrap(20, type="residual", seed=1)
+    assert not drawn.failed.any()
+
+
+def test_bca_intervals_must_come_from_refits_with_the_relationships() -> None:
+    fit = fitted("y ~ x + (1 | animal)")
+    groups = jackknife_groups(fit._fit)
+    rows = animals()[1][groups != 3]
+    other = mf.lmm("y ~ x + (1 | animal)", rows, known=known_animals()).fit()
+    own = Jackknife(fit._fit, None).values[3]
+    np.testing.assert_allclose(own[-2:], other.params, rtol=1e-5)
+    assert np.isfinite(fit.bootstrap(60, seed=1).conf_int(kind="bca")).all(axis=None)
+
+
+def test_report_must_say_that_levels_are_related(tmp_path: Path) -> None:
+    fit = fitted("y ~ x + (1 | animal)")
+    text = mf.report(fit, tmp_path / "page.html", profile=False).read_text(encoding="utf-8")
+    assert "Levels of animal are related" in text
+    assert "<mi>A</mi>" in text
+    assert "towards those of relatives" in text
+    model = mf.lmm("y ~ x + (1 | animal)", animals()[1], known=known_animals())
+    assert "A[j, k]" in str(model.explain())

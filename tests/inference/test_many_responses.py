@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import false_discovery_control, t
 
 import mixedfit as mf
+from mixedfit.inference.bootstrap import replicates
 
 FORMULA = "y ~ x + f + (x | g)"
 
@@ -98,6 +99,19 @@ def test_failures_must_be_marked_and_counted() -> None:
     }
     assert "3 failed" in repr(many)
     assert many.tests("x")["q_value"].isna().sum() == 3
+
+
+def test_blocks_of_responses_must_give_the_table_of_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With failures in the second block and in the third. Rival: failures counted from the start of a block."""
+    Y = responses()
+    Y[3, 3], Y[:, 4] = np.nan, 7.0
+    tables = []
+    for size in (64, 2):
+        monkeypatch.setattr(replicates, "LARGEST_BLOCK", size)
+        with pytest.warns(mf.ConvergenceWarning, match="2 of 6 fits failed"):
+            tables.append(mf.lmm(FORMULA, rows()).fit_many(Y).table)
+    assert tables[1]["status"].eq("failed").tolist() == [False, False, False, True, True, False]
+    pd.testing.assert_frame_equal(tables[0], tables[1], rtol=1e-5, atol=1e-6)
 
 
 def test_tests_must_have_false_discovery_rates_of_the_fits_that_succeeded() -> None:

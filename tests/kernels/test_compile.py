@@ -59,6 +59,16 @@ def test_python_must_give_the_fit_of_machine_code(name: str, monkeypatch: pytest
     assert ours.convergence.status == theirs.convergence.status
 
 
+@pytest.mark.usefixtures("interpreting")
+def test_python_must_give_the_relationships_of_a_pedigree() -> None:
+    """A child of full sibs has F = 1/4. Rival: numpy's sum of two booleans is a boolean, and each has one parent."""
+    known = mf.Known.from_pedigree({"animal": [3, 4, 5], "sire": [1, 1, 3], "dam": [2, 2, 4]})
+    assert known.inbreeding is not None
+    assert known.inbreeding.to_dict() == {1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0, 5: 0.25}
+    assert known.covariance.loc[3, 4] == pytest.approx(0.5)
+    assert known.covariance.loc[5, 5] == pytest.approx(1.25)
+
+
 def test_few_numbers_must_not_be_compiled_for(toy: Any) -> None:
     assert toy(np.arange(4.0)) == 6.0
     assert not toy.dispatcher.signatures

@@ -41,7 +41,7 @@ def test_value_gradient_and_slope_must_be_those_of_cross_products(
         assert a.gradient == pytest.approx(b.gradient, rel=1e-9, abs=1e-9 * np.abs(b.gradient).max())
         assert b.exact_curvature is not None
         scale = np.abs(b.exact_curvature).max()
-        assert a.curvature == pytest.approx(b.exact_curvature, abs=1e-7 * scale)
+        assert a.curvature == pytest.approx(b.exact_curvature, abs=1e-9 * scale)
         for f in range(len(ours.structures)):
             assert a.slope(f) == pytest.approx(b.slope(f), abs=1e-9 * np.abs(b.slope(f)).max())
 
@@ -68,6 +68,23 @@ def test_criterion_must_keep_its_digits_when_the_residual_is_a_tiny_share(reml: 
     theta = structure.theta_from_root(lam)
     assert ours(theta).value == pytest.approx(exact, abs=1e-6)
     assert not abs(theirs(theta).value - exact) < 1e-2
+
+
+@pytest.mark.parametrize("sigma", [None, 1e-5])
+@pytest.mark.parametrize("reml", [True, False])
+def test_curvature_must_be_that_of_the_gradient_when_the_residual_is_a_tiny_share(
+    reml: bool, sigma: float | None
+) -> None:
+    """With effects 1e5 times as large as the residual, differences of the gradient need steps of their own size."""
+    ours = both(nearly_perfect(1e-5), reml, sigma)[1]
+    theta = 1e5 * np.array([1.0, 0.3, 0.8])
+    steps = np.diag(1e-4 * theta)
+    expected = [
+        (ours(theta + h).gradient - ours(theta - h).gradient) / (2.0 * size)
+        for h, size in zip(steps, np.diag(steps), strict=True)
+    ]
+    curvature = ours(theta).curvature
+    assert curvature == pytest.approx(np.array(expected), abs=1e-6 * np.abs(curvature).max())
 
 
 @pytest.mark.parametrize("small", [True, False])

@@ -35,12 +35,12 @@ def test_printed_comparison_must_fit_a_screen_and_show_three_digits_of_the_sd(
 ) -> None:
     fit, posterior = sleep
     lines = str(mf.compare(fit, posterior)).splitlines()
-    assert max(map(len, lines)) <= 115
-    row = next(line.split() for line in lines if line.startswith("Days"))
+    assert max(map(len, lines)) <= 100
+    row, of_posterior = [line.split() for line in lines if line.startswith("Days ")][:2]
     assert row[1:3] == [f"{fit.params['Days']:.2f}", f"{fit.bse['Days']:.2f}"]
-    assert row[8] == f"{posterior['Days'].std(ddof=1):.2f}"
-    correlation = next(line.split() for line in lines if line.startswith("cor_"))
-    assert len(correlation) == 1 + 1 + 2 + 4  # no standard error and no Wald interval
+    assert of_posterior[2] == f"{posterior['Days'].std(ddof=1):.2f}"
+    correlation = [line.split() for line in lines if line.startswith("cor_")]
+    assert [len(line) for line in correlation] == [1 + 1 + 2, 1 + 4]  # no standard error and no Wald interval
 
 
 def test_blups_must_stand_beside_posterior_means(sleep: tuple[mf.MixedResults, mf.Posterior]) -> None:

@@ -30,6 +30,7 @@ def rows(n: int = 240) -> pd.DataFrame:
     )
     frame["f"] = frame["f"].where(frame["site"] != "A", frame["f"].replace("c", "a"))
     frame["g"] += np.where(frame["site"] == "B", 15, 0)
+    frame["z"] = np.array(list("abcd"))[np.arange(n) % 4]  # crossed with h, with as many levels
     frame["y"] = frame["x"] / 3 + rng.normal(size=60)[frame["g"] - 100] + rng.normal(size=n)
     return frame
 
@@ -46,7 +47,9 @@ def quiet() -> Any:
 
 
 def same_fit(found: mf.MixedResults, expected: mf.MixedResults) -> None:
-    """Assert that two fits have the same estimates, errors, criterion and random effects."""
+    """Assert that two fits have the same estimates, errors, criterion, verdict and random effects."""
+    assert found.convergence.status == expected.convergence.status
+    assert found.varcorr["grp"].tolist() == expected.varcorr["grp"].tolist()
     assert found.reml_criterion == pytest.approx(expected.reml_criterion, abs=1e-8)
     np.testing.assert_allclose(found.params, expected.params, rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(found.bse, expected.bse, rtol=1e-7)
@@ -65,6 +68,7 @@ def same_fit(found: mf.MixedResults, expected: mf.MixedResults) -> None:
         "y ~ 1 + (1 | h/g)",
         "y ~ x",
         "y ~ x + (0 + x | g) + (1 | g)",
+        "y ~ x + (1 | z) + (1 | h)",
     ],
 )
 @pytest.mark.parametrize("weighted", [False, True])
@@ -167,7 +171,8 @@ def test_totals_must_be_those_of_all_rows_when_levels_have_weight_at_one_site_on
             assert getattr(found, name) == getattr(expected, name), name
         np.testing.assert_allclose(found.weights, expected.weights, rtol=1e-12)
         np.testing.assert_array_equal(found.same, expected.same)
-    assert repr(model.cross_products()).endswith("236 rows, 3 parts>")
+    model.cross_products().save(tmp_path / "all.npz")
+    assert repr(mf.lmm_from([tmp_path / "all.npz"]).cross_products()).endswith("236 rows, 3 parts>")
 
 
 def test_part_with_fewer_rows_than_coefficients_must_be_usable() -> None:

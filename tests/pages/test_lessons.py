@@ -109,7 +109,9 @@ def coarse(image: Any) -> Any:
     return np.array([[cell.mean() for cell in np.array_split(row, 40, axis=1)] for row in rows])
 
 
-@pytest.mark.parametrize("name", ["lesson_delta", "lesson_parabolas"])
+@pytest.mark.parametrize(
+    "name", ["lesson_delta", "lesson_parabolas", pytest.param("lesson_coverage", marks=pytest.mark.slow)]
+)
 def test_picture_must_look_like_the_one_on_the_page(name: str, request: pytest.FixtureRequest) -> None:
     """The rival is the picture upside down."""
     if name == "lesson_parabolas":

@@ -24,6 +24,7 @@ if tuple(int(part) for part in matplotlib.__version__.split(".")[:2]) < (3, 10):
     pytest.skip("the images were drawn by a newer matplotlib, whose lines differ", allow_module_level=True)
 import matplotlib.image as mpimg  # noqa: E402
 import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.text  # noqa: E402
 
 SPEC = importlib.util.spec_from_file_location("pictures", DOCS / "pictures.py")
 assert SPEC is not None
@@ -72,9 +73,50 @@ def difference(one: Any, other: Any) -> float:
     return float(np.sqrt((square + outside) / (rows * columns + outside)))
 
 
+def shown_texts(figure: Any) -> list[Any]:
+    """Return the texts of a figure that are drawn: not those of ticks beyond the limits of an axis."""
+    beyond = set()
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            room = 1e-9 * (high - low)
+            for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+                if not low - room <= tick.get_loc() <= high + room or not ax.axison:
+                    beyond |= {tick.label1, tick.label2}
+    texts = figure.findobj(lambda artist: isinstance(artist, matplotlib.text.Text))
+    return [text for text in texts if text.get_visible() and text.get_text().strip() and text not in beyond]
+
+
+def cut_texts(made: Any) -> list[str]:
+    """Return the texts that the figure's edge, or the edge of the axes that clips them, cuts by more than a pixel."""
+    figure = pictures.figure_of(made)
+    cut = []
+    for text in shown_texts(figure):
+        box = text.get_window_extent()
+        frames = [figure.bbox]
+        if text.get_clip_on() and text.get_clip_box() is not None:
+            frames.append(text.get_clip_box())
+        for frame in frames:
+            inside = frame.x0 - 1 <= box.x0 and box.x1 <= frame.x1 + 1
+            if not (inside and frame.y0 - 1 <= box.y0 and box.y1 <= frame.y1 + 1):
+                cut.append(text.get_text())
+    return cut
+
+
+def test_cut_text_must_be_found() -> None:
+    figure, ax = plt.subplots(figsize=(3, 3))
+    ax.text(0.5, 0.5, "inside")
+    ax.text(0.9, 0.2, "beyond the edge of the figure")
+    ax.text(0.98, 0.9, "clipped", clip_on=True)
+    figure.canvas.draw()
+    assert set(cut_texts(figure)) == {"beyond the edge of the figure", "clipped"}
+
+
 @pytest.mark.parametrize("name", list(pictures.SHIPPED))
-def test_picture_must_look_as_in_the_documentation(name: str) -> None:
-    now = drawn(pictures.SHIPPED[name]())
+def test_picture_must_look_as_in_the_documentation_and_cut_no_text(name: str) -> None:
+    made = pictures.SHIPPED[name]()
+    now = drawn(made)
+    assert cut_texts(made) == []
     assert difference(now, kept(name)) < TOLERANCE
     for other in pictures.SHIPPED:
         if other != name:
@@ -83,7 +125,9 @@ def test_picture_must_look_as_in_the_documentation(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(pictures.DRAWN))
 def test_picture_of_random_draws_must_look_more_like_its_own_than_like_any_other(name: str) -> None:
-    now = drawn(pictures.DRAWN[name]())
+    made = pictures.DRAWN[name]()
+    now = drawn(made)
+    assert cut_texts(made) == []
     own = difference(now, kept(name))
     assert own < 12 * TOLERANCE  # other draws make 5 to 9 times
     assert all(

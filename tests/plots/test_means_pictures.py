@@ -227,6 +227,33 @@ def test_effect_must_take_a_number_at_its_mean_and_a_standard_deviation_on_each_
     assert len({str(line.get_linestyle()) + str(line._dash_pattern) for line in lines}) == 3
 
 
+def test_effect_must_take_the_values_and_weights_that_are_given() -> None:
+    """Rivals: the mean and one SD on each side; equal weights."""
+    ax = logs().plot.effect("recipe", by="temp", at={"temp": [180, 200]})
+    wanted = logs().emmeans("recipe", by="temp", at={"temp": [180, 200]}).table
+    np.testing.assert_allclose(estimates(ax), wanted["estimate"])
+    shares = [8, 1, 1, 1, 1, 1, 1, 1]
+    x, y = words().plot.effect("age of participant", weights=shares).lines[0].get_data()
+    at = {"age of participant": [x[0], x[-1]]}
+    means, rival = (
+        words().emmeans("age of participant", at=at, weights=weights).table["estimate"].to_numpy()
+        for weights in (shares, "equal")
+    )
+    np.testing.assert_allclose(y[[0, -1]], means)
+    assert np.abs(means - rival).max() > 1e-3
+
+
+@pytest.mark.parametrize("x", ["t", "f"])
+def test_points_behind_an_effect_must_be_less_the_offset(x: str) -> None:
+    """Marginal means take the offset as 0. Rival: the response."""
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"t": rng.normal(size=60), "f": rng.choice(list("ab"), 60), "g": np.arange(60) % 6})
+    data["o"] = 10.0 * rng.normal(size=60)
+    data["y"] = data["o"] + rng.normal(size=60) + rng.normal(size=6)[data["g"]]
+    ax = mf.lmm("y ~ t + f + (1 | g)", data, offset="o").fit().plot.effect(x)
+    np.testing.assert_allclose(np.sort(points(ax)[:, 1]), np.sort(data["y"] - data["o"]))
+
+
 def test_forest_must_show_the_fixed_effects_with_the_intervals_of_t_tests() -> None:
     ax = cake().plot.forest(level=0.9)
     names = [str(name) for name in cake().params.index][1:]

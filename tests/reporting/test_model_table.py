@@ -175,6 +175,12 @@ def test_latex_must_compile(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout.decode(errors="replace")[-1500:]
 
 
+@pytest.mark.parametrize("name", ["tab_model", "modelsummary", "stargazer"])
+def test_name_of_another_package_must_lead_to_the_table(name: str) -> None:
+    with pytest.raises(AttributeError, match=r"table"):
+        getattr(mf, name)
+
+
 def test_labels_must_stand_in_every_table() -> None:
     rows = mf.to_markdown(oats().anova(), labels={"nitro": "N", "Variety": "Sort"})
     assert "| N × Sort " in rows

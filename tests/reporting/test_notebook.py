@@ -69,6 +69,7 @@ RECORDS: dict[str, Callable[[], Any]] = {
     "bootstrap test": lambda: mf.parametric_bootstrap_test(null(), fit(), n=20, seed=1),
     "power": power,
     "models": lambda: mf.compare_models([null(), fit()]),
+    "table for a paper": lambda: mf.table([null(), fit()]),
     "influence": lambda: fit().diagnostics.influence("recipe:replicate"),
     "fit and posterior": lambda: mf.compare(fit(), posterior()),
     "posterior": posterior,

@@ -165,6 +165,14 @@ def test_differences_of_means_must_have_the_d_of_effect_sizes() -> None:
     assert "d = " not in logs().sentence(TABLES["differences of slopes"]())
 
 
+def test_rows_must_be_counted_from_the_end_when_their_number_is_negative() -> None:
+    contrasts = cake().emmeans("recipe").contrasts()
+    assert cake().sentence(contrasts, -1) == cake().sentence(contrasts, "B - C")
+    assert cake().sentence(contrasts, 1) == cake().sentence(contrasts, "A - C")
+    with pytest.raises(mf.ModelError, match="not a row of the table"):
+        cake().sentence(contrasts, 3)
+
+
 def test_adjustment_must_be_said() -> None:
     means = cake().emmeans("recipe")
     text = cake().sentence(means.contrasts(), "A - B")

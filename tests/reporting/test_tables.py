@@ -133,6 +133,16 @@ def test_latex_must_escape_what_latex_reads() -> None:
     assert r"\textless{}b\textgreater{}\textbar{} & 1e-05 \\" in text
 
 
+def test_label_must_be_that_of_the_first_table_alone() -> None:
+    """A fit has several tables; LaTeX refuses a label that is given twice."""
+    fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+    text = mf.to_latex(fit, caption="First", label="tab:fit")
+    assert text.count(r"\begin{table}") > 1
+    assert text.count(r"\label") == 1
+    assert text.index(r"\label{tab:fit}") < text.index(r"\end{table}")
+    assert text.count(r"\caption{First}") == 1
+
+
 def test_markdown_must_escape_what_markdown_reads() -> None:
     odd = Table("*x*", ("a|b", "c_d"), (("`f` [1]", "<i>"),))
     text = mf.to_markdown(odd)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from problems import Problem, Term
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
+from scipy.optimize import least_squares, minimize
 
 WIDE = 1e12
 """Value of the criterion where it cannot be computed."""
@@ -230,7 +230,7 @@ class DenseSearch:
         Q, _ = self.fixed
         y, _ = self.response
         rng = np.random.default_rng(1)
-        for choice in self._choices(rng):
+        for choice in (own for special in (False, True) for own in self._choices(rng, special)):
             Z = np.hstack(
                 [self._spread(block, root) for block, root in zip(self.blocks, choice, strict=True)]
             )
@@ -247,14 +247,14 @@ class DenseSearch:
         out[np.arange(len(block.codes)), block.codes] = block.z @ root
         return out.reshape(len(block.codes), -1)
 
-    def _choices(self, rng: np.random.Generator) -> Any:
+    def _choices(self, rng: np.random.Generator, special: bool) -> Any:
         kinds = []
         for block in self.blocks:
             k = block.term.k
             if block.term.correlated:
                 generic = rng.normal(size=(k, k))
                 kinds.append([np.where(np.arange(k) < r, generic, 0.0) for r in range(k + 1)])
-                kinds[-1] += self._directions(block)
+                kinds[-1] += self._directions(block) if special else []
             else:
                 kinds.append([np.diag(np.array(c, float)) for c in itertools.product((1, 0), repeat=k)])
         return itertools.product(*kinds)
@@ -262,22 +262,58 @@ class DenseSearch:
     def _directions(self, block: Block) -> list[Any]:
         """Directions in which the rank is lower by chance or y is reproduced.
 
-        They are those in which a level with few rows has no effect, and those of the best fit at large SDs.
+        They are those in which levels with few rows have no effect, those of the best fit at large SDs, and solutions
+        of y = Xβ + Z(S ⊗ b) for b and S, among them S within and around those that levels do not see.
         """
-        out = []
+        k, unseen = block.term.k, []
         for level in range(int(block.codes.max()) + 1):
             _, values, right = np.linalg.svd(block.z[block.codes == level])
             rank = int(np.sum(values > 1e-12 * values.max(initial=1e-300)))
-            if rank < block.term.k:
-                out.append(right[rank:].T)
+            if rank < k:
+                unseen.append(right[rank:].T)
+        out = list(unseen)
         for start in (30.0, 1000.0):
             for seed in range(4):
                 theta = start * np.random.default_rng(seed).normal(size=self.n_theta)
                 result = minimize(self.at, theta, jac=True, method="BFGS", options={"maxiter": 200})
                 lam = block.lam(self.parts(result.x)[self.blocks.index(block)])
                 left, values, _ = np.linalg.svd(lam)
-                out += [left[:, :r] for r in range(1, block.term.k) if values[0] > 0]
+                out += [left[:, :r] for r in range(1, k) if values[0] > 0]
+        none, whole = np.zeros((k, 0)), np.eye(k)
+        pairs = [(none, whole), *((none, own) for own in unseen), *((own, whole) for own in unseen)]
+        for one, other in itertools.combinations(unseen, 2):
+            both = orthonormal(np.hstack([one, other]))[1]
+            common = complement(np.hstack([complement(one), complement(other)]))
+            out += [d for d in (both, common) if 0 < d.shape[1] < k]
+            pairs += [(both, whole), (none, common)]
+        for held, frame in pairs:
+            for r in range(1, frame.shape[1] - held.shape[1] + 1):
+                if held.shape[1] + r < k:
+                    out += self._solutions(block, held, frame, r)
         return [np.hstack([d, np.zeros((d.shape[0], d.shape[0] - d.shape[1]))]) for d in out]
+
+    def _solutions(self, block: Block, held: Any, frame: Any, r: int, starts: int = 12) -> list[Any]:
+        """Bases of subspaces S of the frame, beside `held`, with y = Xβ + Z(S ⊗ b) for some b, by Gauss and Newton."""
+        Q, _ = self.fixed
+        y, _ = self.response
+        levels, m = int(block.codes.max()) + 1, frame.shape[1]
+        out = []
+
+        def basis(unknown: Any) -> Any:
+            return np.hstack([held, frame @ unknown[: m * r].reshape(m, r)])
+
+        def residual(unknown: Any) -> Any:
+            effects = unknown[m * r :].reshape(levels, -1)[block.codes]
+            fitted = np.sum((block.z @ basis(unknown)) * effects, axis=1)
+            return y - (fitted - Q @ (Q.T @ fitted))
+
+        for seed in range(starts):
+            first = np.random.default_rng(seed).normal(size=m * r + levels * (held.shape[1] + r))
+            result = least_squares(residual, first, xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=100)
+            if np.linalg.norm(result.fun) < 1e-9 * np.linalg.norm(y):
+                out.append(orthonormal(basis(result.x))[1])
+                break
+        return out
 
     def _relative_sigma(self, theta: Any) -> float:
         n = len(self.rows)
@@ -301,3 +337,10 @@ def orthonormal(columns: Any) -> tuple[int, Any]:
     left, values, _ = np.linalg.svd(columns[:, norms > 0] / norms[norms > 0], full_matrices=False)
     rank = int(np.sum(values > 1e-9 * values.max(initial=1e-300)))
     return rank, left[:, :rank]
+
+
+def complement(columns: Any) -> Any:
+    """An orthonormal basis of what is orthogonal to the columns."""
+    left, values, _ = np.linalg.svd(columns)
+    rank = int(np.sum(values > 1e-9 * values.max(initial=1e-300)))
+    return left[:, rank:]

@@ -33,6 +33,8 @@ RATIO = LogNormal(1.0, 1.0)
 
 Kind = Literal["AR1", "CAR1", "VarIdent"]
 
+VAR_IDENT: Kind = "VarIdent"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResidualPriors:
@@ -188,7 +190,7 @@ def place_residual_priors(
         )
     names = tuple(p.name for p in model.natural(model.start))
     first: Kind = "AR1" if type(model.structure.correlation).__name__ == "AR1" else "CAR1"
-    kinds: tuple[Kind, ...] = (first, *("VarIdent" for _ in names[1:]))
+    kinds: tuple[Kind, ...] = (first, *([VAR_IDENT] * (len(names) - 1)))
     others = {str(k).strip(): p for k, p in priors.items()} if isinstance(priors, Mapping) else {}
     used, chosen = set(), []
     for name, kind in zip(names, kinds, strict=True):

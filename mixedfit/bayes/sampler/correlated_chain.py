@@ -41,6 +41,9 @@ _run = cast(Callable[..., int], run_sweeps)
 WIDEST = 20
 """Largest number of steps out of a slice."""
 
+KernelRows = tuple[IntArray, Array, IntArray, Array, IntArray, IntArray, Array, IntArray]
+"""Rows as `kernels.gibbs.weighted_sweep.refill` takes them."""
+
 Products = tuple[tuple[Array, IntArray, IntArray, Array, Array], Array, Array]
 """`first`, `gram` and `blocks` of a `Problem`."""
 
@@ -71,7 +74,7 @@ class CorrelatedRows:
     model: ResidualModel
     priors: ResidualPriors
 
-    def arranged(self, columns: Array) -> tuple[Array | IntArray, ...]:
+    def arranged(self, columns: Array) -> KernelRows:
         """Return columns such as `columns` as the kernels take them."""
         first, tail = self.widths
         z, tail_z, border = (
@@ -121,7 +124,7 @@ class CorrelatedChain(Chain):
         self.raw = rows.arranged(rows.columns)
         self.x = self._start()
         self.out = (*self.out, np.empty((plan.draws, self.x.size)))
-        self.room = tuple(np.zeros_like(self.raw[i]) for i in (1, 3, 6))
+        self.room = (np.zeros_like(self.raw[1]), np.zeros_like(self.raw[3]), np.zeros_like(self.raw[6]))
         self.ones, self.lam = np.ones(n), np.ones(problem.blocks.shape[0])
         self.products, self.spare = _copy(problem), _copy(problem)
         layout = rows.model.layout
@@ -143,7 +146,7 @@ class CorrelatedChain(Chain):
         """Return x drawn from its prior, or, if R cannot be factorised there, its usual start."""
         for x in self.rows.priors.draw(20, self.rng):
             if self._root(x) is not None:
-                return x
+                return np.asarray(x)
         return self.rows.model.start.copy()
 
     def _root(self, x: Array) -> ResidualRoot | None:

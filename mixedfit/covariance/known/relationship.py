@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from scipy.linalg import cho_solve, solve_triangular
+from scipy.sparse.csgraph import connected_components
 
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError
@@ -210,6 +211,22 @@ class Known:
             here = np.arange(start, min(start + CHUNK, len(self)))
             out[here] = solved[here, here - start]
         return out
+
+    def among(self, levels: IntArray, others: IntArray) -> Array:
+        """Return A of some levels with others, shape (levels, others); both may repeat."""
+        if not self.is_sparse or len(self) <= LARGEST:
+            return np.asarray(self.values[np.ix_(levels, others)])
+        distinct, where = np.unique(others, return_inverse=True)
+        unit = np.zeros((len(self), distinct.size))
+        unit[distinct, np.arange(distinct.size)] = 1.0
+        return np.asarray(self.times(unit)[np.ix_(levels, where.reshape(-1))])
+
+    @lazy
+    def families(self) -> IntArray:
+        """Number of the set of related levels that each level is in, shape (levels,); 0 in A between sets."""
+        return np.asarray(
+            connected_components(sparse.csr_array(self.given), directed=False)[1], dtype=np.int64
+        )
 
     def times(self, values: Array) -> Array:
         """Return A times values of the levels, shape (levels, …)."""

@@ -11,7 +11,6 @@ from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.crossproducts.crossprod import cross_products
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.known_support import refuse_known
 from mixedfit.estimation.parameters import parameters_of, values_of
 
 from .cases import outermost, rows_of_design
@@ -28,9 +27,9 @@ MOST_GROUPS = 100
 def jackknife_groups(fit: Fit) -> IntArray:
     """Return the group of each row, shape (rows,), −1 for rows of weight 0.
 
-    Groups are the levels of the outermost factor, which are independent. If factors are crossed, they are the levels
-    of the factor with most levels; without random effects the groups of correlated rows, or the rows. Level j belongs
-    to group j modulo 100.
+    Groups are the levels of the outermost factor, which are independent unless they are related. If factors are
+    crossed, they are the levels of the factor with most levels; without random effects the groups of correlated rows,
+    or the rows. Level j belongs to group j modulo 100.
     """
     blocks = fit.design.blocks
     residual = fit.design.residual
@@ -63,7 +62,6 @@ class Jackknife:
     @lazy
     def values(self) -> Array:
         """Parameters, then the statistic, without each group, shape (groups, count); NaN where a refit failed."""
-        refuse_known(self.fit.design, "the acceleration of BCa intervals is", "Take percentile intervals.")
         groups = jackknife_groups(self.fit)
         parameters = parameters_of(self.fit)
         count = len(parameters) + (0 if self.statistic is None else self.statistic.estimate.size)

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
-from mixedfit.core.arrays import Array
+from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.errors import ModelError
 from mixedfit.core.options import check_one_of
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import Responder, Responses
-from mixedfit.design.design import Design
+from mixedfit.design.design import Design, RandomBlock
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.known_support import refuse_known
 from mixedfit.estimation.simulate import colour_of, residual_scale, response_from, simulate_response
@@ -140,7 +141,8 @@ class ParametricSource:
 class ResidualSource:
     """y* from resampled BLUPs and residuals, both rescaled to the estimated variances.
 
-    BLUPs vary less than the effects. They are replaced by û* = û A with AᵀSA = Ω̂, S the covariance of û.
+    BLUPs vary less than the effects. They are replaced by û* = û A with AᵀSA = Ω̂, S the covariance of û. Those of
+    related levels are made independent before, L⁻¹û with LLᵀ the relationships, and related again when drawn.
     Carpenter, Goldstein & Rasbash (2003), J. R. Stat. Soc. C 52:431, section 3.2.
 
     Parameters
@@ -159,7 +161,7 @@ class ResidualSource:
         residuals -= residuals.mean()
         self.residuals = residuals / np.sqrt(np.mean(residuals**2))
         self.effects = [
-            reflated(modes[np.unique(block.codes[counted])], omega)
+            reflated(_exchangeable(block, modes, counted), omega)
             for block, modes, omega in zip(fit.design.blocks, fit.modes, fit.omega, strict=True)
         ]
 
@@ -170,6 +172,9 @@ class ResidualSource:
         for r in range(count):
             for pool, out in zip(self.effects, effects, strict=True):
                 out[r] = pool[rng.integers(len(pool), size=out.shape[1])]
+            for block, out in zip(self.fit.design.blocks, effects, strict=True):
+                if block.known is not None:
+                    out[r] = block.known.root_times(out[r])
             residuals[r] = self.residuals[rng.integers(self.residuals.size, size=self.scale.size)]
         if self.colour is not None:
             residuals = self.colour(residuals)
@@ -177,6 +182,13 @@ class ResidualSource:
         if self.responder is None:
             return StructuredSample(self.fit.design, y)
         return ResponseSample(self.fit.design, y, self.responder.products(y))
+
+
+def _exchangeable(block: RandomBlock, modes: Array, counted: BoolArray) -> Array:
+    """Return BLUPs that are exchangeable: of the levels with rows, or of related levels L⁻¹û with LLᵀ = A."""
+    if block.known is None:
+        return modes[np.unique(block.codes[counted])]
+    return np.asarray(solve_triangular(block.known.root, modes, lower=True))
 
 
 def reflated(modes: Array, omega: Array) -> Array:
@@ -227,11 +239,12 @@ def source_of(fit: Fit, kind: str, resample: str | None, *, rows_wanted: bool) -
         )
     if kind == "parametric":
         return ParametricSource(fit) if fit.residual is None else StructuredSource(fit)
-    refuse_known(
-        fit.design,
-        f"the bootstrap of type {kind!r} is",
-        'Levels are not independent: take type="parametric".',
-    )
     if kind == "residual":
         return ResidualSource(fit)
+    refuse_known(
+        fit.design,
+        "the bootstrap of type 'cases' is",
+        "Related levels are not exchangeable: a sample of them with replacement has other relationships. Take "
+        'type="parametric", or type="residual", which resamples effects made independent by the relationships.',
+    )
     return cases_source(fit, resample, rows_wanted=rows_wanted)

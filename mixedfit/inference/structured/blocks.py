@@ -17,6 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.lazy import lazy
+from mixedfit.design.design import RandomBlock
 from mixedfit.estimation.fit import Fit
 
 from .random_part import directions_of
@@ -107,7 +108,10 @@ class VarianceParameters:
     def components(self) -> list[IntArray]:
         """Rows of each independent block."""
         n = self.fit.design.n
-        codes = [block.codes for block in self.fit.design.blocks]
+        codes = [
+            block.codes if block.known is None else block.known.families[block.codes]
+            for block in self.fit.design.blocks
+        ]
         if self.model.layout is not None:
             codes.append(self.model.groups)
         if not codes:
@@ -148,7 +152,8 @@ class VarianceParameters:
         if self.model.layout is not None:
             parts += [self.place[rows], _numbers(self.model.groups[rows])]
         for block in self.fit.design.blocks:
-            parts += [block.z[rows], _numbers(block.codes[rows])]
+            same = _numbers(block.codes[rows]) if block.known is None else _related(block, rows)
+            parts += [block.z[rows], same]
         return b"|".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
     def correlation(self, rows: IntArray, x: Array) -> Array:
@@ -167,9 +172,15 @@ class VarianceParameters:
         s = self.fit.sigma * self.sd[rows]
         out = np.outer(s, s) * self.correlation(rows, self.x[self.model.slices[0]])
         for block, omega in zip(self.fit.design.blocks, self.fit.omega, strict=True):
-            z, codes = block.z[rows], block.codes[rows]
-            out += np.where(codes[:, None] == codes, z @ omega @ z.T, 0.0)
+            z = block.z[rows]
+            out += _related(block, rows) * (z @ omega @ z.T)
         return out
+
+    def rows_as_block(self, rows: IntArray) -> Block:
+        """Return some rows as one block, with their V and its derivatives."""
+        if not rows.size:
+            return Block(rows[None], np.zeros((0, 0)), np.zeros((self.count, 0, 0)), lambda a, b: None)
+        return self._block(rows[None])
 
     def _block(self, sets: IntArray) -> Block:
         rows = sets[0]
@@ -177,10 +188,9 @@ class VarianceParameters:
         V = np.zeros((rows.size, rows.size))
         first = []
         for f, block in enumerate(fit.design.blocks):
-            same = block.codes[rows][:, None] == block.codes[rows]
-            z = block.z[rows]
-            V += np.where(same, z @ fit.omega[f] @ z.T, 0.0)
-            first += [np.where(same, z @ d.first @ z.T, 0.0) for d in self.random if d.block == f]
+            related, z = _related(block, rows), block.z[rows]
+            V += related * (z @ fit.omega[f] @ z.T)
+            first += [related * (z @ d.first @ z.T) for d in self.random if d.block == f]
         if self.linear:
             own, second = self._by_visit(rows)
             V += fit.sigma**2 * np.outer(s, s) * self.correlation(rows, self.x[self.model.slices[0]])
@@ -203,8 +213,8 @@ class VarianceParameters:
         if bend is None:
             return None
         block = self.fit.design.blocks[self.random[a].block]
-        z, codes = block.z[rows], block.codes[rows]
-        return np.where(codes[:, None] == codes, z @ bend @ z.T, 0.0)
+        z = block.z[rows]
+        return np.asarray(_related(block, rows) * (z @ bend @ z.T))
 
     def _by_visit(self, rows: IntArray) -> tuple[list[Array], None]:
         """Return the derivatives in the elements of the covariance matrix of visits."""
@@ -215,6 +225,14 @@ class VarianceParameters:
             unit = np.outer(codes == i, codes == j).astype(float)
             out.append(same * (unit if i == j else unit + unit.T))
         return out, None
+
+
+def _related(block: RandomBlock, rows: IntArray) -> Array:
+    """Return what multiplies the covariance of two rows' effects: 1 within a level, 0 between, or elements of A."""
+    codes = block.codes[rows]
+    if block.known is not None:
+        return block.known.among(codes, codes)
+    return np.asarray(codes[:, None] == codes, dtype=float)
 
 
 def _numbers(codes: IntArray) -> Array:

@@ -41,13 +41,13 @@ class StructuredDegrees:
     def name(self) -> str:
         """Name of the method, as tables print it."""
         if isinstance(self.method, KenwardRoger):
-            order = "second" if self._second_order else "first"
+            order = "second" if self.second_order else "first"
             return f"Kenward-Roger (SAS's: observed information, natural parameters, {order} order)"
         words = {"satterthwaite": "Satterthwaite (observed information)", "residual": "residual"}
         return words.get(self.method, "normal")
 
     @property
-    def _second_order(self) -> bool:
+    def second_order(self) -> bool:
         """Whether second derivatives of V enter: not beside structures such as ``ar1`` of effects; SAS has none of its
         spatial laws."""
         assert self.fit.residual is not None
@@ -66,7 +66,7 @@ class StructuredDegrees:
     def inner(self) -> Array:
         """Covariance of the coefficients in the basis of the cross-products, in units of y, shape (p, p)."""
         if isinstance(self.method, KenwardRoger):
-            return self.information.adjusted(self._second_order)
+            return self.information.adjusted(self.second_order)
         return np.asarray(self.fit.sigma**2 * self.fit.inner_covariance)
 
     @lazy

@@ -181,6 +181,24 @@ class StructuredInformation:
             out -= np.einsum("st,abts->ab", phi, bends[:, :, :-1, :-1])
         return np.asarray(0.5 * (out + out.T))
 
+    def bend_weights(self, second_order: bool) -> tuple[Array, Array]:
+        """Return weights of V_ab and of V_a whose sum is Σ W_ab ∂²V in SAS's parameters; 0 for the first order."""
+        count = self.parameters.count
+        if not second_order or is_linear(self.parameters):
+            return np.zeros((count, count)), np.zeros(count)
+        at, w = len(self.parameters.random), self.parameter_covariance
+        pairs = np.zeros_like(w)
+        pairs[at:, at:] = w[at:, at:]
+        return pairs, natural_bend(self.parameters, w)
+
+    def bent_spread(self, second_order: bool) -> Array:
+        """Return XᵀV⁻¹BV⁻¹X with B the sum of `bend_weights`, shape (p, p)."""
+        pairs, single = self.bend_weights(second_order)
+        if not pairs.any():
+            return np.zeros_like(self.phi)
+        own = np.einsum("ab,abst->st", pairs, self._bends[0][:, :, :-1, :-1])
+        return np.asarray(own + np.einsum("a,ast->st", single, self.spreads))
+
     def adjusted(self, second_order: bool) -> Array:
         """Return Kenward and Roger's covariance Φ_A of the coefficients in the basis, shape (p, p).
 
@@ -190,9 +208,5 @@ class StructuredInformation:
         middle = np.einsum("ab,abst->st", w, self.pairs) - np.einsum(
             "ab,asr,rt,btu->su", w, M, phi, M, optimize=True
         )
-        if second_order and not is_linear(self.parameters):
-            at = len(self.parameters.random)
-            own = np.einsum("ab,abst->st", w[at:, at:], self._bends[0][at:, at:, :-1, :-1])
-            own += np.einsum("a,ast->st", natural_bend(self.parameters, w), M)
-            middle -= 0.25 * own
+        middle -= 0.25 * self.bent_spread(second_order)
         return np.asarray(phi + 2.0 * phi @ (0.5 * (middle + middle.T)) @ phi)

@@ -12,7 +12,7 @@ import pandas as pd
 from mixedfit.core.errors import MixedfitError, ModelError
 from mixedfit.core.format import join_words, without_quotes
 from mixedfit.core.names import factors_of
-from mixedfit.core.tables import Table, tables_of
+from mixedfit.core.tables import Table, frame_table, tables_of
 from mixedfit.core.version import __version__
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit
@@ -21,6 +21,7 @@ from mixedfit.inference.anova.effect_sizes import partial_effect_sizes
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.emmeans.contrasts import MarginalContrasts
 from mixedfit.inference.emmeans.emmeans import MarginalMeans, MeansOptions, marginal_means
+from mixedfit.inference.hypotheses.tests import t_test
 from mixedfit.reporting.apa import degrees_words
 from mixedfit.reporting.model_sentence import model_sentence
 from mixedfit.reporting.sentence import sentence
@@ -109,8 +110,12 @@ def _variable(part: str) -> str:
 
 
 def _table_of(found: MarginalMeans | MarginalContrasts, caption: str) -> str:
+    """Return means or contrasts as HTML; values of numbers are labels."""
+    frame = found.table.copy()
+    for name in found.specs if isinstance(found, MarginalMeans) else ():
+        frame[name] = [f"{value:g}" if isinstance(value, float) else str(value) for value in frame[name]]
     (table,) = tables_of(found)
-    return _one_label(table, caption)
+    return _one_label(frame_table(frame, table.caption, table.notes), caption)
 
 
 def _one_label(table: Table, caption: str) -> str:
@@ -183,7 +188,7 @@ def _results(fit: Fit, found: AnovaTable | None) -> list[str]:
             lines = sentence(fit, found).split("\n")
         else:
             names = [str(name) for name in fit.coefficient_names if name != "(Intercept)"][:MOST_SENTENCES]
-            lines = [sentence(fit, name) for name in names]
+            lines = sentence(fit, t_test(fit, names)).split("\n") if names else []
     except MixedfitError:
         return []
     rest = len(lines) - MOST_SENTENCES

@@ -207,8 +207,8 @@ def _caterpillar(fit: Fit, at: int, j: int) -> Picture:
         axes_svg(lambda ax: plots.caterpillar(fit, block.name, block.effects[j], ax=ax), 5.2, height),
         f"Predicted random {effect} of {block.levels:,} levels of {block.name} with 95% intervals, from "
         f"{number(values.min(), 3)} ({low}) to {number(values.max(), 3)} ({high}).",
-        f"How levels of {block.name} differ in their {effect}. {colours} Predictions are shrunk towards the mean, "
-        "most for levels with few rows.",
+        f"How levels of {block.name} differ in their {effect}. {colours} Predictions are shrunk towards "
+        f"{'the mean' if block.known is None else 'those of relatives'}, most for levels with few rows.",
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.format import number, without_quotes
+from mixedfit.design.design import RandomBlock
 from mixedfit.estimation.fit import Fitted, fit_of
 from mixedfit.estimation.tables import response_name
 
@@ -140,16 +141,29 @@ def covariance_math(results: Fitted, block: int) -> str:
     if own.k == 1:
         left = _sub(_letter("b"), f"<mn>0</mn><mo>,</mo>{_text(own.name)}")
         variance = float(fit.omega[block][0, 0])
-        body = f"<mrow>{left}<mo>∼</mo><mi>N</mi><mo>(</mo><mn>0</mn><mo>,</mo>{_number(variance)}<mo>)</mo></mrow>"
-        return _wrap(body, f"b0 of {own.name} is normal with mean 0 and variance {number(variance)}")
+        law = _number(variance) + _own_relationship(own)
+        body = f"<mrow>{left}<mo>∼</mo><mi>N</mi><mo>(</mo><mn>0</mn><mo>,</mo>{law}<mo>)</mo></mrow>"
+        times = "" if own.known is None else " times its element of A"
+        return _wrap(body, f"b0 of {own.name} is normal with mean 0 and variance {number(variance)}{times}")
     vector = _matrix([[_sub(_letter("b"), f"<mn>{j}</mn><mo>,</mo>{_text(own.name)}")] for j in range(own.k)])
     omega = _matrix([[_number(float(v)) for v in row] for row in _without_rounding_errors(fit.omega[block])])
-    body = f"<mrow>{vector}<mo>∼</mo><mi>N</mi><mo>(</mo><mn>0</mn><mo>,</mo>{omega}<mo>)</mo></mrow>"
+    law = omega + _own_relationship(own)
+    body = f"<mrow>{vector}<mo>∼</mo><mi>N</mi><mo>(</mo><mn>0</mn><mo>,</mo>{law}<mo>)</mo></mrow>"
     numbers = "; ".join(
         " ".join(number(float(v)) for v in row) for row in _without_rounding_errors(fit.omega[block])
     )
     names = " and ".join(f"b{j}" for j in range(own.k))
-    return _wrap(body, f"{names} of {own.name} are normal with mean 0 and the covariance matrix {numbers}")
+    times = "" if own.known is None else " times the level's element of A"
+    return _wrap(
+        body, f"{names} of {own.name} are normal with mean 0 and the covariance matrix {numbers}{times}"
+    )
+
+
+def _own_relationship(block: RandomBlock) -> str:
+    """Return A_jj, by which the covariance of a level's effects is multiplied where levels are related."""
+    if block.known is None:
+        return ""
+    return f"<mo>&#x2062;</mo>{_sub(_letter('A'), '<mi>j</mi><mi>j</mi>')}"
 
 
 def _without_rounding_errors(omega: Array) -> Array:

@@ -144,6 +144,16 @@ def _offset_words(fit: Fit) -> list[str]:
 
 def _block_words(fit: Fit, at: int) -> str:
     block = fit.design.blocks[at]
+    if block.known is None:
+        return _own_words(fit, at)
+    return (
+        f"{_own_words(fit, at)} Levels of {block.name} are related: the covariance of two levels' effects is that of "
+        "one level times their known relationship, an element of the matrix A."
+    )
+
+
+def _own_words(fit: Fit, at: int) -> str:
+    block = fit.design.blocks[at]
     if list(block.effects) == ["(Intercept)"] and not fit.coefficient_names:
         return f"Each level of {block.name} has its own mean, a random intercept."
     if list(block.effects) == ["(Intercept)"]:

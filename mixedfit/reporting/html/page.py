@@ -18,7 +18,6 @@ from mixedfit.core.other_programs import hinted
 from mixedfit.core.progress import Progress
 from mixedfit.core.tables import Table, tables_of
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.known_support import refuse_known
 from mixedfit.estimation.parameters import parameters_of, values_of
 from mixedfit.inference.anova.anova import AnovaTable
 from mixedfit.inference.coefficients import coefficient_table
@@ -117,7 +116,6 @@ def report_html(
 ) -> str:
     """Return the page of `report` as HTML text."""
     fit = fit_of(fitted, "report")
-    refuse_known(fit.design, "the HTML report is", "Print fit.summary(), or take mixedfit.to_html of it.")
     check_level(level)
     profiles, reason = _profiles(fit, profile)
     heading = title or f"{model_words.response_of(fit)}: a {'mixed' if fit.ngroups else 'linear'} model"
