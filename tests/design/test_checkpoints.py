@@ -105,7 +105,7 @@ def test_formula_must_go_on_to_the_same_fit(formula: str, tmp_path: Path) -> Non
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_killed_and_interrupted_programs_must_go_on(folder: Path, tmp_path: Path) -> None:
-    """SIGKILL in the first pass, SIGINT in the second, by compiled kernels as here; no part is read again before the place where it stopped."""
+    """SIGKILL in the first pass, SIGINT in the second; no part is read again before the place where it stopped."""
     kept, begun = tmp_path / "kept", []
     for sign, count in ((signal.SIGKILL, 4), (signal.SIGINT, 10)):
         with subprocess.Popen(
