@@ -251,9 +251,12 @@ def test_gibbs_must_say_by_its_exit_code_that_draws_are_too_few(capsys: pytest.C
 def test_compare_must_print_fit_and_posterior(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "compare", "sleepstudy", MODEL, "--seed", "1")
     assert (code, err) == (0, "")
-    heads = [line.split() for line in out.splitlines()[1:3]]
-    assert heads[0] == ["Wald", "profile", "posterior", "credible"]
-    assert heads[1][:4] == ["estimate", "SE", "lower", "upper"]
+    lines = [line.split() for line in out.splitlines()]
+    fit, posterior = lines.index(["Wald", "profile"]), lines.index(["posterior", "credible"])
+    assert lines[fit + 1] == ["estimate", "SE", "lower", "upper", "lower", "upper"]
+    assert lines[posterior + 1] == ["mean", "SD", "lower", "upper"]
+    rows = [line[0] for line in lines[fit + 2 : fit + 8]]
+    assert [line[0] for line in lines[posterior + 2 : posterior + 8]] == rows
 
 
 @pytest.mark.parametrize("command", ["gibbs", "compare"])

@@ -6,7 +6,7 @@ the whitened rows plus log|R|. By the envelope theorem its derivative in x is th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.covariance.residual.model import ResidualModel, ResidualRoot
+from mixedfit.covariance.residual.parts import Natural
 from mixedfit.covariance.residual.variances import VarIdentLaw
 from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
 from mixedfit.design.design import Design, RandomBlock
@@ -224,12 +225,14 @@ class WhitenedSearch:
         )
 
     def is_faint(self, x: Array) -> bool:
-        """Return whether a ratio is so near to 0 or infinity that the criterion has large rounding errors."""
-        return any(
-            not FAINT < p.value < 1.0 / FAINT
-            for p in self.model.natural(x)
-            if p.lower == 0.0 and np.isinf(p.upper) and np.isinf(p.runaway)
-        )
+        """Return whether a ratio of VarIdent is so near to 0 or infinity that the criterion loses digits."""
+        return any(not FAINT < p.value < 1.0 / FAINT for _, p in self._ratios(x))
+
+    def _ratios(self, x: Array) -> Iterator[tuple[int, Natural]]:
+        """Yield the ratios of VarIdent with their positions in x."""
+        for law, here in zip(self.model.variances, self.model.slices[1:], strict=True):
+            if isinstance(law, VarIdentLaw):
+                yield from zip(range(here.start, here.stop), law.natural(x[here]), strict=True)
 
     def vanishing(self, best: Minimum[WhitenedPoint]) -> list[str]:
         """Return in words the ratios of VarIdent near 0 that the data do not tell from ten times as much, or from 0.
@@ -237,12 +240,10 @@ class WhitenedSearch:
         Rounding errors hide the criterion at smaller ratios.
         """
         out = []
-        for law, here in zip(self.model.variances, self.model.slices[1:], strict=True):
-            if isinstance(law, VarIdentLaw):
-                for i, p in zip(range(here.start, here.stop), law.natural(best.x[here]), strict=True):
-                    x = best.x + np.log(10.0) * np.eye(best.x.size)[i]
-                    if p.value < FAINT and self(x).value <= best.point.value + NO_RISE:
-                        out.append(f"{p.name} goes to 0 (here {p.value:.1e}; ten times as much fits as well)")
+        for i, p in self._ratios(best.x):
+            x = best.x + np.log(10.0) * np.eye(best.x.size)[i]
+            if p.value < FAINT and self(x).value <= best.point.value + NO_RISE:
+                out.append(f"{p.name} goes to 0 (here {p.value:.1e}; ten times as much fits as well)")
         return out
 
     def inner(self, design: Design, cross: CrossProducts, start: Array | None) -> Estimate:
