@@ -92,7 +92,7 @@ def test_kenward_roger_must_be_that_of_sas(case: Any) -> None:
 def test_kenward_roger_of_a_law_of_distance_must_be_that_of_sas(case: Any) -> None:
     """The first two rows are Satterthwaite's, the others Kenward and Roger's, of first order for such laws."""
     data = data_of("fev_data").dropna(subset=["FEV1"])
-    data["ARMCD"] = pd.Categorical(data["ARMCD"].astype(str), categories=["TRT", "PBO"])
+    data = data.assign(ARMCD=pd.Categorical(data["ARMCD"].astype(str), categories=["TRT", "PBO"]))
     fit = mf.lmm("FEV1 ~ ARMCD", data, residual=STRUCTURES["sp_gau2"]).fit()
     assert fit.reml_criterion == pytest.approx(case["criterion_minus2loglik"], abs=1e-5)
     assert fit.residual_params.loc["range", "estimate"] == pytest.approx(1.3379, abs=1e-4)
