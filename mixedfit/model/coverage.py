@@ -163,7 +163,7 @@ def _true_values(design: Design, params: Any, chosen: str | Sequence[str] | None
     """Return the true values by long name, of the chosen parameters."""
     if callable(getattr(params, "parameters", None)):
         params = params.parameters("long").fillna(0.0)
-    if "beta" in params or "theta" in params:
+    if any(name in params and name not in design.x_names for name in ("beta", "theta")):
         raise ModelError("coverage needs true values by name, such as those of fit.parameters(), not arrays.")
     values = {}
     for parameter in variance_parameters(design):

@@ -361,11 +361,8 @@ def _pieces(
     for term in terms:
         if not term.products and term.columns:
             return None
-        shift = (
-            term.columns[0] - term.products[0].columns[0] if term.products else 0
-        )  # of the parts of (x || g)
         for own in term.products:
-            at = np.array(own.columns) + shift
+            at = np.array(own.columns)
             piece = _piece(recipe, own, partial(_columns_of, evaluate, at))
             if piece is None:
                 return None

@@ -293,3 +293,12 @@ def test_columns_must_know_their_terms() -> None:
     }
     columns = [column for term in recipe.terms for column in term.columns]
     assert columns == list(range(1 + 2 + 2 + 1 + 4 + 3 + 39))
+
+
+def test_effects_of_separate_parts_must_have_positions_among_all_effects() -> None:
+    """(1 + x || g) has a part for each effect; a term and its products are at the effect's own place."""
+    data = mf.load_dataset("sleepstudy")
+    recipe = mf.lmm("Reaction ~ Days + (Days || Subject)", data).design.recipe
+    terms = recipe.effect_terms(0)
+    assert [term.columns for term in terms] == [(0,), (1,)]
+    assert [[own.columns for own in term.products] for term in terms] == [[(0,)], [(1,)]]

@@ -113,7 +113,9 @@ def full_disk(size: int) -> Iterator[None]:
 
 
 # an older numpy leaves an archive that could not be written to the garbage collector
-old_archives = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+old_archives = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. .function ZipFile.__del__:pytest.PytestUnraisableExceptionWarning"
+)
 
 
 @old_archives

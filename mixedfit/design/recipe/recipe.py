@@ -9,7 +9,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -174,7 +174,7 @@ class Recipe:
             spec = None if self.specs is None else self.specs[key]
             part = self.formula._to_dict()[key]
             for term in fixed_terms(part, spec, self.variables, cut=False, power=self._power):
-                out.append(replace(term, columns=tuple(at + c for c in term.columns)))
+                out.append(term.after(at))
             at = max((c + 1 for term in out for c in term.columns), default=0)
         return tuple(out)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -142,6 +142,11 @@ class FixedTerm:
     variables: tuple[str, ...]
     columns: tuple[int, ...]
     products: tuple[Product, ...]
+
+    def after(self, columns: int) -> FixedTerm:
+        """Return the term behind so many other columns."""
+        products = [replace(own, columns=tuple(columns + c for c in own.columns)) for own in self.products]
+        return replace(self, columns=tuple(columns + c for c in self.columns), products=tuple(products))
 
 
 def fixed_terms(
