@@ -33,8 +33,8 @@ SMALL_SHARE = 1e-4
 LOST_SHARE = 1e-13
 """Share below which the digits of the data do not determine the residual variance."""
 
-ZERO_SHARES = (1e-9, 1e-7)
-"""Shares at which estimates stand for the limit σ → 0: the second where cross-products have no digits at the first."""
+ZERO_SHARES = (1e-9, 1e-7, 1e-6)
+"""Shares at which estimates stand for the limit σ → 0: the next where cross-products have no digits at the first."""
 
 SAME_DIGITS = 1e-3
 """Difference of the criterion from cross-products and by rows up to which these have digits."""

@@ -326,12 +326,25 @@ def _to_formula(criterion: Criterion, x: Array) -> tuple[Array, tuple[bool, ...]
                 any_missing |= bool(structure.boundary_words(own))
                 continue
             lam = structure.factor(own)
-            missing = int(np.sum(np.diag(lam) == 0))
+            missing = _missing_rank(lam)
             theta = structure.theta_from_root(back[e, e] @ lam)
             parts.append(_keep_rank(structure, theta, missing) if missing else theta)
             any_missing |= missing > 0
         singular.append(any_missing)
     return (np.concatenate(parts) if parts else np.zeros(0)), tuple(singular)
+
+
+def _missing_rank(lam: Array) -> int:
+    """Return k less the rank of a triangular λ, shape (k, k).
+
+    Zeros on the diagonal may be more: [[0, 0], [1, 0]] has rank 1.
+    """
+    zeros = int(np.sum(np.diag(lam) == 0))
+    if zeros < 2:
+        return zeros
+    rows = np.linalg.norm(lam, axis=1, keepdims=True)
+    scaled = lam / np.where(rows > 0, rows, 1.0)
+    return min(zeros, len(lam) - int(np.linalg.matrix_rank(scaled, tol=1e-13)))
 
 
 def _keep_rank(structure: CovarianceStructure, theta: Array, missing: int) -> Array:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
+from dense_search import DenseSearch
+from hypothesis import given
+from hypothesis import strategies as st
+from problems import Problem, Term
 
 import mixedfit as mf
+from mixedfit.covariance.block_diagonal import BlockDiagonal
+from mixedfit.covariance.unstructured import Unstructured
 from mixedfit.estimation import boundary, estimate
 
 
@@ -77,3 +85,51 @@ def test_zero_variance_must_count_as_determined_when_the_criterion_rises_slowly(
     fit = mf.lmm("y ~ 1 + (1 | g)", balanced(4, 4, ratio)).fit()
     assert fit._fit.convergence.status == "boundary"
     assert "do not determine" not in fit._fit.convergence.message
+
+
+@given(k=st.integers(2, 4), seed=st.integers(0, 2**32 - 1))
+def test_covariance_of_any_rank_must_be_that_of_the_search_in_the_basis_of_the_formula(
+    k: int, seed: int
+) -> None:
+    """λ = [[0, 0], [a, 0]] has rank 1: it lost an effect where the rank was taken from zeros on the diagonal."""
+    rng = np.random.default_rng(seed)
+    structure = Unstructured(k)
+    basis = np.triu(rng.normal(size=(k, k)))
+    basis[np.diag_indices(k)] = rng.choice([-1.0, 1.0], k) * rng.uniform(0.5, 20.0, k)
+    x = rng.normal(size=structure.n_theta)
+    diagonal = list(structure.diagonal)
+    x[diagonal] = np.abs(x[diagonal]) * rng.integers(0, 2, k)
+    x[rng.random(x.size) < 0.2] = 0.0
+    criterion = SimpleNamespace(
+        slices=[slice(0, x.size)],
+        structures=[BlockDiagonal((structure,))],
+        cross=SimpleNamespace(basis=[basis]),
+    )
+    theta, singular = estimate._to_formula(criterion, x)  # type: ignore[arg-type]
+    searched = np.linalg.solve(basis, structure.factor(x))
+    found = structure.factor(theta)
+    expected = searched @ searched.T
+    assert np.allclose(
+        found @ found.T, expected, rtol=1e-9, atol=1e-10 * np.abs(expected).max(initial=1e-300)
+    )
+    assert singular == (bool(np.any(x[diagonal] == 0.0)),)
+    kept = np.linalg.matrix_rank(searched, tol=1e-9 * max(1e-300, float(np.linalg.norm(searched))))
+    assert np.sum(np.diag(found) > 0) <= kept
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_effects_that_vary_in_one_direction_must_keep_their_variances(seed: int, sign: float) -> None:
+    """The lowest point has an intercept of the slope's basis that does not vary: two zeros on the diagonal of λ."""
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(np.arange(6), 5)
+    x = rng.normal(size=30)
+    along = rng.normal(size=6)[codes]
+    data = pd.DataFrame({"g": [f"g{c}" for c in codes], "x": x})
+    data["y"] = 1.0 + x + 3.0 * along * (x - np.mean(x)) * sign + 0.5 * rng.normal(size=30)
+    fit = mf.lmm("y ~ x + (x | g)", data).fit(reml=False)
+    problem = Problem(data.rename(columns={"x": "x1"}), "1 + x1", (Term("g", True, ("x1",), True),))
+    exact = problem.dense().criterion(problem.lams(fit.theta.to_numpy()), reml=False)
+    assert fit.deviance == pytest.approx(exact, abs=1e-7)
+    best = DenseSearch(problem, False).best(4, np.random.default_rng(seed))
+    assert fit.deviance < best.value + 1e-6

@@ -126,6 +126,18 @@ def test_residual_variance_of_zero_must_be_said_when_the_criterion_is_lowest_the
     assert fit.reml_criterion == pytest.approx(values[0], abs=1e-6)
 
 
+@pytest.mark.parametrize("seed", [20, 24])
+def test_residual_variance_of_zero_must_be_said_whatever_the_order_of_rows_and_the_unit(seed: int) -> None:
+    """Cross-products had few digits at the estimates: with some roundings the fit was refused."""
+    case = case_of("tiny", seed)
+    for k in range(10):
+        frame = case.problem.frame.sample(frac=1.0, random_state=k).reset_index(drop=True)
+        frame["y"] *= 3.0 ** (k - 5)
+        fit = case.problem.fit_to(frame, **case.options)
+        assert fit.convergence.status == "boundary"
+        assert "Residual" in fit.convergence.singular
+
+
 @pytest.mark.parametrize("noise", [1e-2, 1e-3, 1e-4])
 def test_nearly_perfect_fit_must_have_the_exact_criterion_and_standard_errors(noise: float) -> None:
     rng = np.random.default_rng(8)
