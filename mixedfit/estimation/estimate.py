@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from .degenerate import Settled, falls_without_bound, residual_share, settled
 from .optimize import Optimum
 from .search import compiled_search, minimise_criterion, searchable_model
 from .starts import (
+    exchanged_starts,
     further_starts,
     identity_start,
     mirrored_starts,
@@ -232,8 +234,8 @@ def _search(
     starts = chosen(further_starts(criterion, wanted - 1))
     most = 0 if unbounded else control.max_evaluations
     optimum = _further(criterion, search, starts, found, most)
-    mirrored = chosen(mirrored_starts(criterion, optimum.x))
-    return _further(criterion, search, mirrored, found, most), found
+    turned = chosen(chain(mirrored_starts(criterion, optimum.x), exchanged_starts(criterion, optimum.x)))
+    return _further(criterion, search, turned, found, most), found
 
 
 def _few_rows(criterion: Criterion) -> bool:

@@ -14,6 +14,9 @@ from mixedfit.core.arrays import Array
 
 __all__ = ["Optimum", "Point", "minimise", "newton_decrement"]
 
+FAINT = 1e-7
+"""Decrement that counts as none where no step lowers the value: 0.0005 standard errors."""
+
 LOCAL = 0.5
 """Newton decrement below which the quadratic model is trusted over a whole step."""
 
@@ -46,7 +49,7 @@ class Optimum:
         Newton decrement ½ gᵀH⁻¹g there: the decrease that a Newton step predicts.
     evaluations : int
     reached : bool
-        Whether the decrement fell below the tolerance.
+        Whether the decrement fell below the tolerance, or to where rounding hides smaller ones.
     """
 
     x: Array
@@ -278,6 +281,5 @@ def _polish(trace: _Trace, tolerance: float, negligible: float) -> Optimum:
         if not following.decrement < model.decrement:
             break
         model = following
-    return Optimum(
-        model.x, model.point, model.decrement, trace.evaluations, bool(model.decrement < 10 * tolerance)
-    )
+    reached = bool(model.decrement < max(10 * tolerance, FAINT))
+    return Optimum(model.x, model.point, model.decrement, trace.evaluations, reached)

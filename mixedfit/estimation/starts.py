@@ -13,6 +13,7 @@ from mixedfit.covariance import CovarianceStructure, ScaledCorrelation
 from mixedfit.likelihood.criterion import Criterion
 
 __all__ = [
+    "exchanged_starts",
     "further_starts",
     "identity_start",
     "mirrored_starts",
@@ -24,6 +25,9 @@ __all__ = [
 START_LIMIT = 1e3
 """Largest relative SD that a search starts from, in units where effects have unit root mean square. Far beyond it,
 rounding loses the identity in λᵀZᵀZλ + I, and values of the criterion are wrong."""
+
+DOMINANT = 1e3
+"""Relative SD of an effect, in the same units, from which outliers may have made it."""
 
 
 def moment_start(criterion: Criterion, number: int = 0) -> Array:
@@ -154,6 +158,23 @@ def mirrored_starts(criterion: Criterion, x: Array) -> Iterator[Array]:
                 yield out
 
 
+def exchanged_starts(criterion: Criterion, x: Array) -> Iterator[Array]:
+    """Yield points at which another effect varies as much as the one that varies most at x, if that is `DOMINANT`.
+
+    Outliers make an effect of their group vary by many decades more than all others, and the criterion has a minimum
+    for each effect that can reproduce them.
+    """
+    roots = [s.factor(x[here]) for s, here in zip(criterion.structures, criterion.slices, strict=True)]
+    sds = np.concatenate([np.zeros(0), *(np.linalg.norm(root, axis=1) for root in roots)])
+    if sds.size < 2 or not sds.max() > DOMINANT:
+        return
+    for effect in range(sds.size):
+        if effect != np.argmax(sds):
+            at = [0.0] * sds.size
+            at[effect] = float(sds.max())
+            yield _theta(criterion, [np.diag(own) for own in _split(criterion, at)])
+
+
 def _of_rank_one(k: int, sign: float, size: float) -> Array:
     """Return a root with SDs `size` and correlations of ±1, those with the first effect `sign`."""
     root = np.zeros((k, k))
@@ -167,7 +188,7 @@ def _theta(criterion: Criterion, roots: Sequence[Array]) -> Array:
     )
 
 
-def _split(criterion: Criterion, values: Sequence[bool]) -> list[Array]:
+def _split(criterion: Criterion, values: Sequence[float]) -> list[Array]:
     """Return one value an effect, by block."""
     ends = np.cumsum([structure.k for structure in criterion.structures])
     return np.split(np.array(values), ends[:-1])

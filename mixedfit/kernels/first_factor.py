@@ -2,9 +2,12 @@
 
 Notation, for level j of the first factor with relative covariance factor λ (any square root of Ω/σ²):
 A = Z_jᵀZ_j, C = Z_jᵀ[tail columns, X, y] (only columns that occur with level j), P = λᵀAλ + I,
-N = P⁻¹λᵀ, and with V₀ = I + Z λλᵀ Zᵀ of this factor alone
+P = L Lᵀ, H = L⁻¹λᵀ, N = L⁻ᵀH = P⁻¹λᵀ, and with V₀ = I + Z λλᵀ Zᵀ of this factor alone
 K = I − AλN, F = Z_jᵀV₀⁻¹[tail X y] = K C, W = Z_jᵀV₀⁻¹Z_j = K A, and elimination of the
-level subtracts CᵀλN C from the products of [tail X y]. Bates, Mächler, Bolker & Walker (2015), section 3.4.
+level subtracts (HC)ᵀHC = CᵀλN C from the products of [tail X y]. Bates, Mächler, Bolker & Walker (2015), section 3.4.
+
+Products are subtracted as squares of HC: the elements of λN are as large as Ω, and their terms cancel in CᵀλN C where
+effects of a level are nearly collinear, so that λN C has fewer digits the larger Ω.
 """
 
 from __future__ import annotations
@@ -15,18 +18,13 @@ from mixedfit.core.arrays import Array, IntArray
 
 from ._compile import kernel
 
-__all__ = ["conditional_blocks", "derive_first", "eliminate_first", "factor_level"]
+__all__ = ["conditional_blocks", "derive_first", "eliminate_first", "factor_level", "half_level"]
 
 
 @kernel
-def factor_level(lam: Array, a_j: Array, work: Array, chol: Array, gain: Array, shrink: Array) -> float:
-    """Fill `gain` with N and `shrink` with K; return log det P, or NaN where P is not positive definite."""
+def half_level(lam: Array, a_j: Array, work: Array, chol: Array, half: Array) -> float:
+    """Fill `work` with Aλ, `chol` with L and `half` with H; return det P, or NaN where P is not positive definite."""
     k = lam.shape[0]
-    if k == 1:
-        p = lam[0, 0] * a_j[0, 0] * lam[0, 0] + 1.0
-        gain[0, 0] = lam[0, 0] / p
-        shrink[0, 0] = 1.0 / p
-        return float(np.log(p)) if p > 0.0 else np.nan
     for a in range(k):
         for b in range(k):
             total = 0.0
@@ -52,8 +50,22 @@ def factor_level(lam: Array, a_j: Array, work: Array, chol: Array, gain: Array, 
         for a in range(k):
             total = lam[b, a]
             for c in range(a):
-                total -= chol[a, c] * gain[c, b]
-            gain[a, b] = total / chol[a, a]
+                total -= chol[a, c] * half[c, b]
+            half[a, b] = total / chol[a, a]
+    return product
+
+
+@kernel
+def factor_level(lam: Array, a_j: Array, work: Array, chol: Array, gain: Array, shrink: Array) -> float:
+    """Fill `gain` with N and `shrink` with K; return log det P, or NaN where P is not positive definite."""
+    k = lam.shape[0]
+    if k == 1:
+        p = lam[0, 0] * a_j[0, 0] * lam[0, 0] + 1.0
+        gain[0, 0] = lam[0, 0] / p
+        shrink[0, 0] = 1.0 / p
+        return float(np.log(p)) if p > 0.0 else np.nan
+    product = half_level(lam, a_j, work, chol, gain)
+    for b in range(k):
         for a in range(k - 1, -1, -1):
             total = gain[a, b]
             for c in range(a + 1, k):
@@ -86,45 +98,44 @@ def eliminate_first(
     widest = 0
     for j in range(start, stop):
         widest = max(widest, indptr[j + 1] - indptr[j])
-    work, chol, gain, shrink = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
+    work, chol, half = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
     part = np.empty((widest + columns, k))
-    image = np.empty(k)
     place = np.empty(widest + columns, np.int64)
     logdet = 0.0
     for j in range(start, stop):
-        logdet += factor_level(lam, gram[j], work, chol, gain, shrink)
-        for a in range(k):
-            for b in range(k):
-                total = 0.0
-                for c in range(k):
-                    total += lam[a, c] * gain[c, b]
-                work[a, b] = total
+        if k == 1:
+            det = lam[0, 0] * gram[j, 0, 0] * lam[0, 0] + 1.0
+            half[0, 0] = lam[0, 0]
+        else:
+            det = half_level(lam, gram[j], work, chol, half)
+        logdet += np.log(det) if det > 0.0 else np.nan
         first = indptr[j]
         count = indptr[j + 1] - first
         for i in range(count):
             place[i] = indices[first + i]
             for a in range(k):
-                part[i, a] = values[first + i, a]
+                total = 0.0
+                for b in range(k):
+                    total += half[a, b] * values[first + i, b]
+                part[i, a] = total
         for s in range(columns):
             place[count + s] = q + s
             for a in range(k):
-                part[count + s, a] = border[j, a, s]
+                total = 0.0
+                for b in range(k):
+                    total += half[a, b] * border[j, b, s]
+                part[count + s, a] = total
         for i in range(count + columns):
             row = tail[place[i]]
             if k == 1:
-                only = work[0, 0] * part[i, 0]
+                only = part[i, 0] / det
                 for h in range(i + 1):
                     row[place[h]] -= only * part[h, 0]
                 continue
-            for a in range(k):
-                total = 0.0
-                for b in range(k):
-                    total += work[a, b] * part[i, b]
-                image[a] = total
             for h in range(i + 1):
                 total = 0.0
                 for a in range(k):
-                    total += image[a] * part[h, a]
+                    total += part[i, a] * part[h, a]
                 row[place[h]] -= total
     return logdet
 

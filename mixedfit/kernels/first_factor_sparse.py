@@ -11,7 +11,7 @@ import numpy as np
 from mixedfit.core.arrays import Array, IntArray
 
 from ._compile import kernel
-from .first_factor import factor_level
+from .first_factor import factor_level, half_level
 
 __all__ = ["conditional_blocks_sparse", "derive_first_sparse", "eliminate_first_sparse"]
 
@@ -36,37 +36,32 @@ def eliminate_first_sparse(
 ) -> float:
     """Subtract CᵀλNC from the tail's `blocks`, its products with [X y] `sides` (q, p + 1) and `corner`."""
     levels, k, columns = border.shape
-    work, chol, gain, shrink = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
+    work, chol, half = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
     widest = 0
     for j in range(levels):
         widest = max(widest, indptr[j + 1] - indptr[j])
     image = np.empty((widest + columns, k))
     logdet = 0.0
     for j in range(levels):
-        logdet += factor_level(lam, gram[j], work, chol, gain, shrink)
-        for a in range(k):
-            for b in range(k):
-                total = 0.0
-                for c in range(k):
-                    total += lam[a, c] * gain[c, b]
-                work[a, b] = total
+        det = half_level(lam, gram[j], work, chol, half)
+        logdet += np.log(det) if det > 0.0 else np.nan
         first, own = indptr[j], indptr[j + 1] - indptr[j]
         for i in range(own + columns):
             for a in range(k):
                 total = 0.0
                 for b in range(k):
-                    total += work[a, b] * (values[first + i, b] if i < own else border[j, b, i - own])
+                    total += half[a, b] * (values[first + i, b] if i < own else border[j, b, i - own])
                 image[i, a] = total
         for s in range(columns):
             for i in range(own):
                 total = 0.0
                 for a in range(k):
-                    total += image[own + s, a] * values[first + i, a]
+                    total += image[own + s, a] * image[i, a]
                 sides[indices[first + i], s] -= total
             for r in range(columns):
                 total = 0.0
                 for a in range(k):
-                    total += image[own + s, a] * border[j, a, r]
+                    total += image[own + s, a] * image[own + r, a]
                 corner[s, r] -= total
         slot = slot_ptr[j]
         at_a = 0
@@ -81,7 +76,7 @@ def eliminate_first_sparse(
                     for c in range(width):
                         total = 0.0
                         for d in range(k):
-                            total += image[row_at + r, d] * values[first + column_at + c, d]
+                            total += image[row_at + r, d] * image[column_at + c, d]
                         blocks[target + r * width + c] -= total
                 slot += 1
                 at_b += size[cells[b]]

@@ -1,9 +1,8 @@
-"""Sums over the levels of the first factor, in terms of Ω = λλᵀ alone.
+"""Sums over the levels of the first factor.
 
 Notation as in `first_factor`: for level j, A = Z_jᵀZ_j, C = Z_jᵀ[tail columns that occur with the level, X, y],
-K = (I + AΩ)⁻¹, W = KA = Z_jᵀV₀⁻¹Z_j, F = KC, M = ΩK, w = Z_jᵀV⁻¹r. With adj the adjugate, for two effects
-det(I + AΩ) = 1 + tr(AΩ) + det A det Ω, K = (I + adj Ω adj A)/det, W = (A + det A adj Ω)/det and
-M = (Ω + det Ω adj A)/det: sums of positive semi-definite terms, without cancellation.
+K = (I + AΩ)⁻¹, W = KA = Z_jᵀV₀⁻¹Z_j, F = KC, H = L⁻¹λᵀ, w = Z_jᵀV⁻¹r. With adj the adjugate, for two effects
+det(I + AΩ) = 1 + tr(AΩ) + det A det Ω, K = (I + adj Ω adj A)/det and W = (A + det A adj Ω)/det.
 
 `static` is a tuple whose length says at compile time that there are 1 or 2 effects; if it is empty, the
 number is read from the arrays.
@@ -18,6 +17,7 @@ import numpy as np
 from mixedfit.core.arrays import Array, IntArray
 
 from ._compile import kernel
+from .first_factor import half_level
 
 __all__ = ["eliminate_levels", "small_inverse", "sum_levels"]
 
@@ -88,32 +88,27 @@ def _shrinkage_any(omega: Array, gram: Array, j: int, room: Array, shrink: Array
 
 
 @kernel
-def _reduction(
-    static: Any, omega: Array, gram: Array, j: int, room: Array, shrink: Array, out: Array
+def _half(
+    static: Any, lam: Array, omega: Array, gram: Array, j: int, work: Array, chol: Array, half: Array
 ) -> float:
-    """Fill `out` with M; return det(I + AΩ)."""
+    """Fill `half` with H; return det(I + AΩ) = det P."""
     if len(static) == 1:
         det = 1.0 + gram[j, 0, 0] * omega[0, 0]
-        out[0, 0] = omega[0, 0] / det
+        half[0, 0] = lam[0, 0] / np.sqrt(det)
         return float(det)
     if len(static) == 2:
         a, b, c = gram[j, 0, 0], gram[j, 1, 0], gram[j, 1, 1]
         det = 1.0 + a * omega[0, 0] + 2.0 * b * omega[1, 0] + c * omega[1, 1] + (a * c - b * b) * omega[2, 0]
-        over = 1.0 / det
-        out[0, 0] = (omega[0, 0] + omega[2, 0] * c) * over
-        out[1, 0] = (omega[1, 0] - omega[2, 0] * b) * over
-        out[0, 1] = out[1, 0]
-        out[1, 1] = (omega[1, 1] + omega[2, 0] * a) * over
+        one, two = a * lam[0, 0] + b * lam[1, 0], b * lam[0, 0] + c * lam[1, 0]
+        pivot = 1.0 + lam[0, 0] * one + lam[1, 0] * two
+        ratio = (lam[0, 1] * one + lam[1, 1] * two) / pivot
+        first, second = 1.0 / np.sqrt(pivot), np.sqrt(pivot / det)
+        half[0, 0], half[0, 1] = first * lam[0, 0], first * lam[1, 0]
+        half[1, 0] = second * (lam[0, 1] - ratio * lam[0, 0])
+        half[1, 1] = second * (lam[1, 1] - ratio * lam[1, 0])
         return float(det)
-    det = _shrinkage_any(omega, gram, j, room, shrink)
     k = gram.shape[1]
-    for a in range(k):
-        for b in range(k):
-            total = 0.0
-            for c in range(k):
-                total += omega[a, c] * shrink[c, b]
-            out[a, b] = total
-    return det
+    return float(half_level(lam[:k, :k], gram[j], work, chol, half))
 
 
 @kernel
@@ -163,7 +158,7 @@ def eliminate_levels(
     start: int,
     stop: int,
 ) -> float:
-    """Subtract CᵀMC of levels `start` to `stop` from the lower triangle of `tail`; return Σ log det(I + AΩ)."""
+    """Subtract (HC)ᵀHC of levels `start` to `stop` from the lower triangle of `tail`; return Σ log det(I + AΩ)."""
     k = len(static) if len(static) > 0 else gram.shape[1]
     columns = border.shape[2]
     q = tail.shape[0] - columns
@@ -171,13 +166,12 @@ def eliminate_levels(
     for j in range(start, stop):
         widest = max(widest, indptr[j + 1] - indptr[j])
     omega = relative_covariance(lam, k)
-    room, shrink, reduction = np.empty((k, k)), np.empty((k, k)), np.empty((k, k))
+    work, chol, half = np.empty((k, k)), np.zeros((k, k)), np.empty((k, k))
     part = np.empty((widest + columns, k))
-    image = np.empty(k)
     place = np.empty(widest + columns, np.int64)
     logdet, product = 0.0, 1.0
     for j in range(start, stop):
-        det = _reduction(static, omega, gram, j, room, shrink, reduction)
+        det = _half(static, lam, omega, gram, j, work, chol, half)
         if not 0.0 < det < _LARGE:
             logdet += np.log(det)  # NaN where the matrix was not positive definite
         else:
@@ -190,22 +184,23 @@ def eliminate_levels(
         for i in range(count):
             place[i] = indices[first + i]
             for a in range(k):
-                part[i, a] = values[first + i, a]
+                total = 0.0
+                for b in range(k):
+                    total += half[a, b] * values[first + i, b]
+                part[i, a] = total
         for s in range(columns):
             place[count + s] = q + s
             for a in range(k):
-                part[count + s, a] = border[j, a, s]
-        for i in range(count + columns):
-            row = tail[place[i]]
-            for a in range(k):
                 total = 0.0
                 for b in range(k):
-                    total += reduction[a, b] * part[i, b]
-                image[a] = total
+                    total += half[a, b] * border[j, b, s]
+                part[count + s, a] = total
+        for i in range(count + columns):
+            row = tail[place[i]]
             for h in range(i + 1):
                 total = 0.0
                 for a in range(k):
-                    total += image[a] * part[h, a]
+                    total += part[i, a] * part[h, a]
                 row[place[h]] -= total
     return float(logdet + np.log(product))
 

@@ -58,7 +58,7 @@ def nearly_perfect(noise: float) -> Problem:
 
 @pytest.mark.parametrize("reml", [True, False])
 def test_criterion_must_keep_its_digits_when_the_residual_is_a_tiny_share(reml: bool) -> None:
-    """At relative SDs of 1e6 cross-products are off by more than 0.01 where rows are right to 1e-6."""
+    """At relative SDs of 1e6 cross-products are off by more than 0.001 where rows are right to 1e-6."""
     problem = nearly_perfect(1e-6)
     ours, theirs = reversed(both(problem, reml))
     basis = ours.cross.basis[0]
@@ -67,7 +67,7 @@ def test_criterion_must_keep_its_digits_when_the_residual_is_a_tiny_share(reml: 
     exact = problem.dense().criterion([np.linalg.solve(basis, lam)], reml=reml)
     theta = structure.theta_from_root(lam)
     assert ours(theta).value == pytest.approx(exact, abs=1e-6)
-    assert not abs(theirs(theta).value - exact) < 1e-2
+    assert not abs(theirs(theta).value - exact) < 1e-3
 
 
 @pytest.mark.parametrize("sigma", [None, 1e-5])

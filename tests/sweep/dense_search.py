@@ -263,7 +263,8 @@ class DenseSearch:
         """Directions in which the rank is lower by chance or y is reproduced.
 
         They are those in which levels with few rows have no effect, those of the best fit at large SDs, and solutions
-        of y = Xβ + Z(S ⊗ b) for b and S, among them S within and around those that levels do not see.
+        of y = Xβ + Z(S ⊗ b) for b and S, among them S within and around those that levels do not see, without and
+        with all effects of the other blocks.
         """
         k, unseen = block.term.k, []
         for level in range(int(block.codes.max()) + 1):
@@ -289,12 +290,21 @@ class DenseSearch:
         for held, frame in pairs:
             for r in range(1, frame.shape[1] - held.shape[1] + 1):
                 if held.shape[1] + r < k:
-                    out += self._solutions(block, held, frame, r)
+                    for span in self._spans_beside(block):
+                        out += self._solutions(block, held, frame, r, span)
         return [np.hstack([d, np.zeros((d.shape[0], d.shape[0] - d.shape[1]))]) for d in out]
 
-    def _solutions(self, block: Block, held: Any, frame: Any, r: int, starts: int = 12) -> list[Any]:
-        """Bases of subspaces S of the frame, beside `held`, with y = Xβ + Z(S ⊗ b) for some b, by Gauss and Newton."""
+    def _spans_beside(self, block: Block) -> list[Any]:
+        """Orthonormal bases of X, and of X and all effects of the other blocks if these leave rows over."""
         Q, _ = self.fixed
+        others = [self._spread(other, np.eye(other.term.k)) for other in self.blocks if other is not block]
+        if not others:
+            return [Q]
+        rank, wider = orthonormal(np.hstack([Q, *others]))
+        return [Q, wider] if rank < len(self.rows) else [Q]
+
+    def _solutions(self, block: Block, held: Any, frame: Any, r: int, Q: Any, starts: int = 12) -> list[Any]:
+        """Bases of subspaces S of the frame, beside `held`, with y = Qβ + Z(S ⊗ b) for some b, by Gauss and Newton."""
         y, _ = self.response
         levels, m = int(block.codes.max()) + 1, frame.shape[1]
         out = []
@@ -304,8 +314,8 @@ class DenseSearch:
 
         def residual(unknown: Any) -> Any:
             effects = unknown[m * r :].reshape(levels, -1)[block.codes]
-            fitted = np.sum((block.z @ basis(unknown)) * effects, axis=1)
-            return y - (fitted - Q @ (Q.T @ fitted))
+            rest = y - np.sum((block.z @ basis(unknown)) * effects, axis=1)
+            return rest - Q @ (Q.T @ rest)
 
         for seed in range(starts):
             first = np.random.default_rng(seed).normal(size=m * r + levels * (held.shape[1] + r))
