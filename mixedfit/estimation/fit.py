@@ -158,15 +158,32 @@ class Fit:
         """(XᵀV⁻¹X)⁻¹ over all fixed columns in the basis of the cross-products, many-level factors first."""
         return self.evaluation.tail.fixed_covariance()
 
+    def inner_covariance_of(self, contrasts: Array) -> Array:
+        """Return L (XᵀV⁻¹X)⁻¹ Lᵀ of contrasts in the basis of the cross-products, shape (q, q).
+
+        By the inverse of the Cholesky factor of XᵀV⁻¹X, in which combinations whose variance is many decades smaller
+        than that of their parts keep their digits; with many-level factors by `inner_covariance`, which is there.
+        """
+        if self.cross.q_tail > self.cross.q_random:
+            return np.asarray(contrasts @ self.inner_covariance @ contrasts.T)
+        own = self._inner_root @ contrasts.T
+        return np.asarray(own.T @ own)
+
+    @lazy
+    def _inner_root(self) -> Array:
+        return self.evaluation.tail.fixed_root()
+
     @lazy
     def beta_covariance(self) -> Array:
         """Covariance of the estimated fixed effects, NaN where dropped, shape (p, p)."""
         cross, T = self.cross, self.cross.fixed.transform
-        inner = self.inner_covariance
-        many = cross.q_tail - cross.q_random
-        p = len(self.coefficient_names)
+        p, many = len(self.coefficient_names), cross.q_tail - cross.q_random
         out = np.full((p, p), np.nan)
         x, m, within = cross.fixed.kept, self._many_columns, cross.fixed.within
+        if many == 0:
+            out[np.ix_(x, x)] = self.inner_covariance_of(T)
+            return self.sigma**2 * out
+        inner = self.inner_covariance
         own, side = T @ inner[many:, many:] @ T.T, inner[:many, many:] @ T.T
         out[np.ix_(x, x)] = own
         out[np.ix_(m, x)] = side - within @ own

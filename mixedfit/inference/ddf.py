@@ -89,10 +89,8 @@ class Degrees:
         """Return `covariance_of` contrasts that `Fit.inner_contrasts` returned."""
         fit = self.fit
         if isinstance(self.method, KenwardRoger) and fit.design.blocks:
-            covariance = self._kenward_roger.adjusted_inner
-        else:
-            covariance = fit.inner_covariance
-        return np.asarray(fit.sigma**2 * inner @ covariance @ inner.T)
+            return np.asarray(fit.sigma**2 * inner @ self._kenward_roger.adjusted_inner @ inner.T)
+        return fit.sigma**2 * fit.inner_covariance_of(inner)
 
     def _estimated(self, contrasts: Array) -> Array | None:
         """Return contrasts over the estimated columns of X, or None if a dropped column has a nonzero weight."""

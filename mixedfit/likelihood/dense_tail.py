@@ -316,6 +316,17 @@ class DenseTail:
         mirror(block, False)
         return block
 
+    def fixed_root(self) -> Array:
+        """Return R with RᵀR = (XᵀV⁻¹X)⁻¹: the inverse of L over all fixed columns.
+
+        Variances of combinations that are many decades smaller than those of their parts keep their digits in it.
+        """
+        q = self.cross.q_random
+        if self.size == q:
+            return np.zeros((0, 0))
+        self._restore_factor()
+        return np.tril(lapack.dtrtri(self.matrix[q:-1, q:-1], lower=1)[0])
+
     @lazy
     def slopes(self) -> Array:
         """Λ S⁻¹ ΛᵀS̃ of the columns [X y]: their best predictions from the tail, shape (q, p + 1)."""

@@ -299,6 +299,10 @@ class SparseTail:
         side = -slopes @ self._covariance
         return np.block([[own, side], [side.T, self._covariance]])
 
+    def fixed_root(self) -> Array:
+        """Return R with RᵀR = (XᵀV⁻¹X)⁻¹ over all fixed columns."""
+        return np.asarray(np.linalg.cholesky(self.fixed_covariance()).T)
+
     def whole_inverse(self) -> sparse.csr_array:
         """Return ΛTΛᵀ over all tail columns (many-level fixed factors included, X not) on its pattern."""
         self.prepare(reml=self.cross.q_tail > self.cross.q_random)

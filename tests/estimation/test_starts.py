@@ -213,3 +213,17 @@ def test_further_starts_must_be_searched_when_the_model_is_not_small() -> None:
     fit = mf.lmm("y ~ x + (1 | g) + (1 | h)", data).fit(control=mf.Control(starts=3))
     assert fit.timing["starts"] > 3
     assert fit.timing["starts_agreed"] > 3
+
+
+@pytest.mark.parametrize("seed", [8000, 8039, 8059])
+def test_standard_errors_decades_smaller_than_others_must_keep_their_digits(seed: int) -> None:
+    """Slopes that vary make their own errors a million times that of the intercept, which was off by up to 6e-4."""
+    case = case_of("nearly_perfect", seed)
+    fit = fitted(case)
+    lams = case.problem.lams(fit.theta.to_numpy())
+    exact = case.problem.dense(exact=True).at(lams, reml=case.options["reml"])
+    errors = np.sqrt(np.diag(exact.beta_covariance).astype(float))
+    assert errors.max() > 1e5 * errors.min()
+    assert fit.bse.to_numpy() == pytest.approx(errors, rel=1e-7)
+    tests = fit.t_test(np.eye(len(errors)), ddf="normal")
+    assert tests.table["std_error"].to_numpy() == pytest.approx(errors, rel=1e-7)
