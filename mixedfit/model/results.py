@@ -780,8 +780,8 @@ class MixedResults(MeansMethods, PredictionMethods):
         Parameters
         ----------
         data : frame, optional
-            The data that the model was fitted to; matched by index. Without it the response and the grouping factors
-            stand in front. Not changed.
+            The data that the model was fitted to; matched by index. Without it the response, the variables of the
+            formula that the model's columns determine and the grouping factors stand in front. Not changed.
 
         Returns
         -------
@@ -800,7 +800,7 @@ class MixedResults(MeansMethods, PredictionMethods):
         >>> import mixedfit as mf
         >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
         >>> list(fit.augment())[:5]
-        ['Reaction', 'Subject', '.fitted', '.resid', '.hat']
+        ['Reaction', 'Days', 'Subject', '.fitted', '.resid']
         """
         return tidy.augment(self._fit, data)
 

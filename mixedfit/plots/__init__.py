@@ -5,7 +5,7 @@ matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``
 - ``_residuals``: residuals against fitted values, Q–Q plots, the overview
 - ``_serial``: autocorrelations, semivariogram and correlation matrix of residuals
 - ``_caterpillar``, ``_shrinkage``: random effects of every level, and least squares of each group
-- ``_fitted_lines``, ``_x_axis``, ``_variables``: lines of groups along a variable of the formula
+- ``_fitted_lines``, ``_x_axis``: lines of groups along a variable of the formula
 - ``_within_group``: variance and correlation that random slopes imply
 - ``_means``, ``_effect``, ``_forest``, ``_cells``: marginal means and slopes, predictions, fixed effects
 - ``_profiles``, ``_bootstrap``, ``_coverage``: uncertainty of parameters, and coverage of intervals

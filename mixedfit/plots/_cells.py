@@ -15,9 +15,9 @@ from mixedfit.core.format import number, without_quotes
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.tables import label_of
 from mixedfit.inference.emmeans.emmeans import MarginalMeans
+from mixedfit.prediction.variables import variables_on_rows
 
 from ._text import level_word, name_categories, points_wide
-from ._variables import factors_on_rows, levels_of, values_of
 from .style import BLUE, GREEN, GREY, INK, ORANGE, SKY, pyplot
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "place_of_rows",
     "points_behind",
     "series_of_rows",
-    "variables_on_rows",
 ]
 
 COLOURS = (BLUE, ORANGE, GREEN, INK, SKY, GREY)
@@ -136,22 +135,6 @@ def cells_of(fit: Fit, means: MarginalMeans, labels: Mapping[str, str] | None = 
 
 
 # -- data ------------------------------------------------------------------------------------------
-
-
-def variables_on_rows(fit: Fit, names: Sequence[str]) -> pd.DataFrame | None:
-    """Return variables on the counted rows of a fit; None if its columns do not determine them or are not in memory."""
-    if fit.design.absent is not None:
-        return None
-    recipe = fit.design.recipe
-    if recipe is None or recipe.refusal or not set(names) <= set(recipe.variables):
-        return None
-    own: dict[str, Any] = {name: values_of(fit, name) for name in names}
-    if any(values is None for values in own.values()):
-        factors = factors_on_rows(fit, [name for name in names if levels_of(recipe, name) is not None])
-        own |= {} if factors is None else {str(name): values for name, values in factors.items()}
-    if any(values is None for values in own.values()):
-        return None
-    return pd.DataFrame(own, index=range(fit.design.n)).loc[np.arange(fit.design.n)[fit.design.counted]]
 
 
 def place_of_rows(values: pd.Series[Any], levels: pd.Index[Any]) -> IntArray:

@@ -15,6 +15,7 @@ from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.emmeans.averages import Weights
 from mixedfit.inference.emmeans.emmeans import MeansOptions, marginal_means
 from mixedfit.inference.emmeans.reference_grid import GridOptions
+from mixedfit.prediction.variables import is_labels, levels_of, values_of, variables_on_rows
 
 from ._cells import (
     DASHES,
@@ -25,10 +26,8 @@ from ._cells import (
     legend_of_series,
     points_behind,
     series_of_rows,
-    variables_on_rows,
 )
 from ._means import axes_of_cells
-from ._variables import is_labels, levels_of, values_of
 from .style import check_name, finish, new_axes, thinned_alpha
 
 __all__ = ["effect"]

@@ -15,8 +15,8 @@ import pandas as pd
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.design.recipe import Recipe
 from mixedfit.estimation.fit import Fit
+from mixedfit.prediction.variables import CLOSE, fixed_part_of, goes_along, in_offset, is_labels, values_of
 
-from ._variables import CLOSE, fixed_part_of, goes_along, in_offset, is_labels, values_of
 from ._x_axis import PLACES, Along
 
 __all__ = ["HeldLines", "held_lines"]

@@ -15,9 +15,9 @@ from mixedfit.design.recipe import Recipe, usable
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.known_support import refuse_known
 from mixedfit.estimation.residual_support import refuse_residual
+from mixedfit.prediction.variables import held_frame, held_value, levels_of
 
 from ._text import level_word, set_categories
-from ._variables import held_frame, held_value, levels_of
 from .style import BLUE, GREY, INK, check_name, find_block, finish, grid, new_axes, whole_figure
 
 __all__ = [

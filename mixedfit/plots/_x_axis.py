@@ -12,9 +12,9 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, nearest
 from mixedfit.design.recipe import Recipe
 from mixedfit.estimation.fit import Fit
+from mixedfit.prediction.variables import levels_of, population_mean, values_of, variable_of
 
 from ._text import level_word
-from ._variables import levels_of, population_mean, values_of, variable_of
 
 __all__ = ["PLACES", "Along", "group_lines", "horizontal", "means_at", "population_line"]
 

@@ -33,6 +33,7 @@ from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.profile.profile import profile
 from mixedfit.inference.wald import wald_intervals
+from mixedfit.prediction.variables import recovered_variables
 
 __all__ = ["EFFECTS", "Effects", "Scale", "augment", "augment_batches", "glance", "rows_of", "tidy"]
 
@@ -266,6 +267,9 @@ def augment(fit: Fit, data: object = None) -> pd.DataFrame:
         table = rows_of(data, design.all_index)
     else:
         table = pd.DataFrame({response_name(fit): fit.response}, index=design.index)
+        names = [] if design.recipe is None else [n for n in design.recipe.variables if n not in table]
+        for variable, values in recovered_variables(fit, names).items():
+            table[variable] = values.to_numpy()
         for block in design.blocks:
             if block.name not in table:
                 table[block.name] = pd.Series(

@@ -185,7 +185,7 @@ def test_shares_of_variance_must_read_as_one_number_when_they_do() -> None:
     ],
 )
 def test_variable_must_be_read_back_from_its_columns(right: str, name: str) -> None:
-    from mixedfit.plots._variables import values_of
+    from mixedfit.prediction.variables import values_of
 
     rng = np.random.default_rng(2)
     data = pd.DataFrame(
@@ -203,7 +203,7 @@ def test_variable_must_be_read_back_from_its_columns(right: str, name: str) -> N
 
 
 def test_variable_must_be_none_where_columns_do_not_tell_it() -> None:
-    from mixedfit.plots._variables import values_of
+    from mixedfit.prediction.variables import values_of
 
     data = mf.load_dataset("sleepstudy")
     data["away"] = data["Days"] - 4.5
@@ -267,7 +267,7 @@ def test_population_must_follow_the_rows_where_another_variablegoes_along_with_x
     ],
 )
 def test_variables_must_be_told_that_go_along(other: Any, along: bool) -> None:
-    from mixedfit.plots._variables import goes_along
+    from mixedfit.prediction.variables import goes_along
 
     own = pd.Series(np.tile(np.arange(6.0), 10))
     assert goes_along(pd.Series(other * 10), own) == along

@@ -90,6 +90,30 @@ def test_augment_must_count_weights_and_offset_when_the_fit_has_them() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("formula", "columns"),
+    [
+        ("Reaction ~ Days + (Days | Subject)", ["Days"]),
+        ("Reaction ~ A * z + (1 | Subject)", ["A", "z"]),
+        ("Reaction ~ poly(Days, 2) + A + (1 | Subject)", ["Days", "A"]),
+        ("log(Reaction) ~ C(A) + log(z + 5) + (1 | Subject)", ["A", "z"]),
+        ("Reaction ~ 1 + (z | Subject)", ["z"]),
+    ],
+)
+def test_augment_must_show_the_variables_of_the_formula_without_the_data(
+    formula: str, columns: list[str]
+) -> None:
+    data = mf.load_dataset("sleepstudy")
+    data["A"], data["z"] = np.where(data.index % 3 == 0, "u", "v"), data["Days"] ** 2 - 3.5
+    table = mf.lmm(formula, data).fit().augment()
+    for name in columns:
+        if name == "A":
+            assert table["A"].tolist() == data["A"].tolist()
+        else:
+            np.testing.assert_allclose(table[name].astype(float), data[name])
+    assert list(table.columns).index(columns[-1]) < list(table.columns).index(".fitted")
+
+
 def test_augment_must_leave_out_rows_that_the_fit_left_out() -> None:
     data = mf.load_dataset("sleepstudy")
     data.loc[[3, 5], "Reaction"] = np.nan

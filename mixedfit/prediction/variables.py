@@ -1,6 +1,7 @@
 """Values of a formula's variables on the rows of a fit, recovered from the columns of the design.
 
-A fit keeps columns such as ``poly(x, 2)[1]`` and the recipe that made them, not x. Pictures along x need x itself.
+A fit keeps columns such as ``poly(x, 2)[1]`` and the recipe that made them, not x. Pictures along x and tables of the
+rows need x itself.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import pandas as pd
 from mixedfit.core.arrays import Array
 from mixedfit.design.recipe import NewRows, Recipe, Variable, usable
 from mixedfit.estimation.fit import Fit
-from mixedfit.prediction.rows import fixed_mean
+
+from .rows import fixed_mean
 
 __all__ = [
     "CLOSE",
@@ -28,8 +30,10 @@ __all__ = [
     "is_labels",
     "levels_of",
     "population_mean",
+    "recovered_variables",
     "values_of",
     "variable_of",
+    "variables_on_rows",
 ]
 
 GRID = 257
@@ -137,6 +141,27 @@ def factors_on_rows(fit: Fit, names: Sequence[str]) -> pd.DataFrame | None:
     table = recipe.fixed_rows(held_frame(recipe, {n: frame[n] for n in names}, len(frame)))[0][:, columns]
     found = _labels(lambda _: np.asarray(table), fit.design.X[:, columns], pd.RangeIndex(len(frame)))
     return None if found is None else frame.iloc[found.to_numpy()].reset_index(drop=True)
+
+
+def recovered_variables(fit: Fit, names: Sequence[str]) -> dict[str, Any]:
+    """Return those of the variables that the columns of a fit determine, with a value for each row."""
+    recipe = fit.design.recipe
+    if fit.design.absent is not None or recipe is None or recipe.refusal:
+        return {}
+    known = [name for name in names if name in recipe.variables]
+    own: dict[str, Any] = {name: values_of(fit, name) for name in known}
+    if any(values is None for values in own.values()):
+        factors = factors_on_rows(fit, [name for name in known if levels_of(recipe, name) is not None])
+        own |= {} if factors is None else {str(name): values for name, values in factors.items()}
+    return {name: values for name, values in own.items() if values is not None}
+
+
+def variables_on_rows(fit: Fit, names: Sequence[str]) -> pd.DataFrame | None:
+    """Return variables on the counted rows of a fit; None if its columns do not determine them or are not in memory."""
+    own = recovered_variables(fit, names)
+    if not set(names) <= set(own):
+        return None
+    return pd.DataFrame(own, index=range(fit.design.n)).loc[np.arange(fit.design.n)[fit.design.counted]]
 
 
 def _places(fit: Fit, name: str) -> Iterator[tuple[Array, Built]]:
