@@ -111,19 +111,32 @@ def _same_partitions(blocks: Sequence[RandomBlock], rows: slice | IntArray) -> l
     for f, block in enumerate(blocks):
         for known in classes:
             first = blocks[known[0]]
-            if used[f] == used[known[0]] and _same_relationships(first, block):
-                pairs = first.codes[rows] * np.int64(block.levels) + block.codes[rows]
-                if np.unique(pairs).size == used[f]:
-                    known.append(f)
-                    break
+            if used[f] != used[known[0]]:
+                continue
+            pairs = np.unique(first.codes[rows] * np.int64(block.levels) + block.codes[rows])
+            if pairs.size == used[f] and _same_relationships(first, block, *np.divmod(pairs, block.levels)):
+                known.append(f)
+                break
         else:
             classes.append([f])
     return classes
 
 
-def _same_relationships(one: RandomBlock, other: RandomBlock) -> bool:
-    """Return whether the levels of two blocks are independent, or have the same relationships, in both."""
-    return one.known is None if other.known is None else other.known.equals(one.known)
+def _same_relationships(one: RandomBlock, other: RandomBlock, places: IntArray, others: IntArray) -> bool:
+    """Return whether levels `places` of one block are related as levels `others` of another, whatever their labels.
+
+    That is seen from the product of both relationship matrices with one vector of random numbers.
+    """
+    if one.known is None and other.known is None:
+        return True
+    values = np.random.default_rng(0).normal(size=places.size)
+    products = []
+    for block, own in ((one, places), (other, others)):
+        vector = np.zeros(block.levels)
+        vector[own] = values
+        products.append((vector if block.known is None else block.known.times(vector))[own])
+    size = max(float(np.abs(products[0]).max()), float(np.abs(products[1]).max()))
+    return bool(np.abs(products[0] - products[1]).max() <= 1e-8 * size)
 
 
 def _unidentified(blocks: Sequence[RandomBlock], parts: Sequence[Array]) -> list[BoolArray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -162,3 +164,29 @@ def test_relationships_must_tell_factors_of_the_same_groups_apart_when_they_diff
     assert status({"id": A}) in ("converged", "boundary")
     assert status({"id": A, "twin": other}) in ("converged", "boundary")
     assert status({"id": A, "twin": mf.Known(near.copy(), list(range(20)))}) == "unidentified"
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_relationships_under_other_labels_must_be_a_verdict(seed: int, inverse: bool) -> None:
+    """The same animals by number and by name; a matrix of other relations, or none, tells the factors apart."""
+    rng = np.random.default_rng(seed)
+    data, numbers = frame(), np.arange(20)
+    names = np.array([f"animal {v}" for v in rng.permutation(20)])
+    data["twin"] = names[data["id"]]
+    near = np.exp(-np.abs(np.subtract.outer(numbers, numbers)) / 3.0)
+    order = rng.permutation(20)
+
+    def known(matrix: Any, labels: Any) -> mf.Known:
+        given = np.linalg.inv(matrix) if inverse else matrix
+        return mf.Known(given, list(labels), inverse=True) if inverse else mf.Known(given, list(labels))
+
+    def status(known: dict[str, mf.Known]) -> str:
+        return mf.lmm("y ~ t + (1 | id) + (1 | twin)", data, known=known).fit().convergence.status
+
+    A = known(near, numbers.tolist())
+    same = known(near[np.ix_(order, order)], names[order])
+    assert status({"id": A, "twin": same}) == "unidentified"
+    assert status({"id": A, "twin": known(near, names[order])}) in ("converged", "boundary")
+    assert status({"id": A, "twin": known(np.eye(20), names)}) in ("converged", "boundary")
+    assert status({"twin": known(np.eye(20), names)}) == "unidentified"
