@@ -265,6 +265,20 @@ class Known:
             raise ModelError(_not_in_the_matrix(name, lost, self.labels))
         return places.astype(np.int64)
 
+    def equals(self, other: Known | None) -> bool:
+        """Return whether another matrix has the same levels and values, to rounding."""
+        if other is None or len(other) != len(self):
+            return False
+        if other is self:
+            return True
+        places = other.labels.get_indexer(self.labels)
+        if np.any(places < 0):
+            return False
+        if self.is_sparse and other.is_sparse:
+            change = abs(other.given[places][:, places] - self.given).max()
+            return bool(change <= 1e-8 * abs(self.given).max())
+        return bool(np.allclose(other.values[np.ix_(places, places)], self.values, rtol=1e-8, atol=1e-10))
+
 
 def _not_in_the_matrix(name: str, lost: Sequence[Any], labels: pd.Index[Any]) -> str:
     """Return the message for levels of the data that are not among the labels of the matrix."""
