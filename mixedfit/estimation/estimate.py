@@ -41,6 +41,9 @@ FEW_ROWS = 100
 MOST_STARTS = 30
 """Largest default number of starts of a model with few rows, which is 2 and 4 for each θ."""
 
+MORE_STARTS = 4
+"""How many times as many starts there are if no two searches reached the lowest optimum."""
+
 FURTHER_EVALUATIONS = 40
 """Evaluations from a further start, as long as the criterion is above that of the optimum known."""
 
@@ -193,8 +196,7 @@ def estimate(
     elif share < (1e-18 if optimum.reached else 1e-9) and (sigma is None or not evaluation.tail.ok):
         raise ModelError(EXACT_FIT if linear else STRUCTURED_EXACT_FIT)
     convergence = convergence_of(canonical, optimum, singular, names, result.residual)
-    agreed = sum(o.reached and o.point.value <= optimum.point.value + SAME for o in found)
-    return Estimate(theta, evaluation, convergence, len(found), agreed)
+    return Estimate(theta, evaluation, convergence, len(found), _agreed(found, optimum))
 
 
 def _search(
@@ -235,7 +237,16 @@ def _search(
     most = 0 if unbounded else control.max_evaluations
     optimum = _further(criterion, search, starts, found, most)
     turned = chosen(chain(mirrored_starts(criterion, optimum.x), exchanged_starts(criterion, optimum.x)))
-    return _further(criterion, search, turned, found, most), found
+    optimum = _further(criterion, search, turned, found, most)
+    if all_of and control.starts is None and not unbounded and _agreed(found, optimum) < 2:
+        more = list(further_starts(criterion, MORE_STARTS * wanted))[len(starts) :]
+        optimum = _further(criterion, search, more, found, most)
+    return optimum, found
+
+
+def _agreed(found: Sequence[Optimum], optimum: Optimum) -> int:
+    """Return how many searches reached the optimum."""
+    return sum(o.reached and o.point.value <= optimum.point.value + SAME for o in found)
 
 
 def _few_rows(criterion: Criterion) -> bool:

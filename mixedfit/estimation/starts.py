@@ -159,20 +159,19 @@ def mirrored_starts(criterion: Criterion, x: Array) -> Iterator[Array]:
 
 
 def exchanged_starts(criterion: Criterion, x: Array) -> Iterator[Array]:
-    """Yield points at which another effect varies as much as the one that varies most at x, if that is `DOMINANT`.
+    """Yield points at which one effect varies as much as the one that varies most at x, if that is `DOMINANT`.
 
-    Outliers make an effect of their group vary by many decades more than all others, and the criterion has a minimum
-    for each effect that can reproduce them.
+    Others have relative SDs of 1, and none is correlated. Outliers make an effect of their group vary by many decades
+    more than all others, and the criterion has a minimum for each effect that can reproduce them.
     """
     roots = [s.factor(x[here]) for s, here in zip(criterion.structures, criterion.slices, strict=True)]
     sds = np.concatenate([np.zeros(0), *(np.linalg.norm(root, axis=1) for root in roots)])
     if sds.size < 2 or not sds.max() > DOMINANT:
         return
     for effect in range(sds.size):
-        if effect != np.argmax(sds):
-            at = [0.0] * sds.size
-            at[effect] = float(sds.max())
-            yield _theta(criterion, [np.diag(own) for own in _split(criterion, at)])
+        at = [1.0] * sds.size
+        at[effect] = float(sds.max())
+        yield _theta(criterion, [np.diag(own) for own in _split(criterion, at)])
 
 
 def _of_rank_one(k: int, sign: float, size: float) -> Array:

@@ -237,9 +237,12 @@ class WhitenedSearch:
     def vanishing(self, best: Minimum[WhitenedPoint]) -> list[str]:
         """Return in words the ratios of VarIdent near 0 that the data do not tell from ten times as much, or from 0.
 
-        Rounding errors hide the criterion at smaller ratios.
+        Rounding errors hide the criterion at smaller ratios. If all ratios are large, it is sigma that goes to 0.
         """
         out = []
+        for law, here in zip(self.model.variances, self.model.slices[1:], strict=True):
+            if isinstance(law, VarIdentLaw) and np.all(best.x[here] > -np.log(VANISHED)):
+                out.append(f"sigma, the residual SD of {law.levels[0]}, is at its lower limit 0")
         for i, p in self._ratios(best.x):
             x = best.x + np.log(10.0) * np.eye(best.x.size)[i]
             if p.value < FAINT and self(x).value <= best.point.value + NO_RISE:

@@ -206,6 +206,15 @@ def test_a_ratio_that_goes_to_0_must_be_a_likelihood_without_maximum() -> None:
     assert "ratio(b) goes to its lower limit 0" in fit.convergence.message
 
 
+@pytest.mark.parametrize("formula", ["y ~ 0 + arm", "y ~ 0 + arm + (1 | g)"])
+def test_a_baseline_that_goes_to_0_must_be_a_likelihood_without_maximum(formula: str) -> None:
+    data = measured().assign(y=lambda d: np.where(d["arm"] == "a", 2.0, d["y"]))
+    with pytest.warns(mf.ConvergenceWarning, match="no maximum"):
+        fit = mf.lmm(formula, data, residual=R.VarIdent("arm")).fit()
+    assert fit.convergence.status == "unbounded"
+    assert "sigma, the residual SD of a, goes to its lower limit 0" in fit.convergence.message
+
+
 def test_correlation_near_1_must_be_on_the_boundary() -> None:
     rng = np.random.default_rng(1)
     data = measured().assign(y=lambda d: rng.normal(size=20)[d["g"]] + 1e-4 * rng.normal(size=len(d)))

@@ -30,6 +30,10 @@ SEVERAL_MINIMA = [
     ("crossed", 16, 1.3),
     ("whole_numbers", 28, 0.06),
     ("outliers", 48, 0.39),
+    ("outliers", 7503, 1.8),
+    ("outliers", 8197, 0.39),
+    ("saturated", 8215, 0.057),
+    ("far_weights", 7193, 5.5),
 ]
 """Families and numbers of designs, and how much higher a search from moment estimates alone ended."""
 
