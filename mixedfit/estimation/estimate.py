@@ -87,7 +87,8 @@ class Control:
     starts : int, optional
         Points to start from; the lowest optimum is kept, and `fit.timing` says how many starts reached it. By default
         2 and 4 for each covariance parameter in models of at most 100 rows, whose criterion may have several minima,
-        beside some with effects left out; 1 for others.
+        beside some with effects left out, and four times as many if only one search reached the lowest optimum; 1 for
+        others.
 
     Examples
     --------
