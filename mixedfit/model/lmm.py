@@ -290,13 +290,14 @@ class LinearMixedModel(Hinted):
             Whatever is not given has a default: proper,
             weak, on the scale of the data, and stated by the posterior's printout.
         draws : int, optional
-            Draws kept of each chain, by default 1000.
+            Draws kept of each chain, a fixed number. By default 1000, and more until every parameter has 100 effective
+            draws for each chain and R̂ is at most 1.01.
         ess : float, optional
             Draw until every parameter has this many effective draws, bulk and tail, of all chains together, in place of
             a fixed number of draws. From 100 for each chain on, R̂ must be at most 1.01 as well. The draws are the
             first of those with a larger number and the same seed.
         max_draws : int
-            With `ess`, the largest number of draws of each chain.
+            Without `draws`, the largest number of draws of each chain.
         max_seconds : float, optional
             Time after which sampling stops and keeps the draws so far. The result then depends on the machine.
         tune : int

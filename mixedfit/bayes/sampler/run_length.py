@@ -21,7 +21,7 @@ from .chain import Chain
 __all__ = ["DEFAULT_DRAWS", "Outcome", "RunLength", "run_chains", "run_length"]
 
 DEFAULT_DRAWS = 1000
-"""Draws of each chain if neither `draws` nor `ess` is given."""
+"""Draws of each chain if neither `draws` nor `ess` is given, or more, until there are `ENOUGH` effective ones."""
 
 FIRST_CHECK = 250
 """Draws of each chain before the first look at effective sample sizes; with fewer these are too noisy."""
@@ -95,15 +95,17 @@ def run_length(
     seconds = np.inf if max_seconds is None else max_seconds
     if not _is_number(seconds) or not seconds > 0:
         raise ModelError(f"max_seconds is {max_seconds!r}; expected a positive number of seconds, or None.")
-    if ess is None:
-        count = DEFAULT_DRAWS if draws is None else draws
-        check_count("draws", count, 4)
-        return RunLength(count, None, count, float(seconds))
+    if ess is None and draws is not None:
+        check_count("draws", draws, 4)
+        return RunLength(draws, None, draws, float(seconds))
     if draws is not None:
         raise ModelError(
             f"draws={draws!r} and ess={ess!r} are both given; give draws for a fixed number, or ess, with max_draws as "
             "the limit."
         )
+    if ess is None:
+        check_count("max_draws", max_draws, 4)
+        return RunLength(min(max_draws, DEFAULT_DRAWS), ENOUGH * chains, int(max_draws), float(seconds))
     if not _is_number(ess) or not 1 <= ess < np.inf:
         raise ModelError(f"ess is {ess!r}; expected a number of effective draws of at least 1, such as 400.")
     check_count("max_draws", max_draws, 4)
