@@ -14,7 +14,7 @@ import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import ModelError
-from mixedfit.core.linalg import triangle
+from mixedfit.core.linalg import inverse, triangle
 from mixedfit.covariance import CovarianceStructure, ScaledCorrelation
 from mixedfit.design.columns import counted_rows, effect_columns
 from mixedfit.design.design import Design, RandomBlock
@@ -27,6 +27,12 @@ CLEAR = 1e-6
 DEPENDENT = 1e-12
 """Relative singular value below which columns of unit length are linearly dependent."""
 
+MOST_EFFECTS = 16
+"""Effects of a level up to which each level is looked at: the work grows with their fourth power."""
+
+UNSEEN = 1e-13
+"""Share of the largest squared change of ZΩZᵀ below which a change of Ω leaves it the same."""
+
 
 def unidentified_elements(design: Design) -> tuple[BoolArray, ...]:
     """Return which elements of the covariance Ω of each block are not identified, shape (k, k) each."""
@@ -35,7 +41,10 @@ def unidentified_elements(design: Design) -> tuple[BoolArray, ...]:
         blocks = [design.blocks[f] for f in members]
         if sum(block.k for block in blocks) > 1:
             columns = [effect_columns(design, f) for f in members]
-            for f, elements in zip(members, _unidentified(blocks, columns), strict=True):
+            codes = None
+            if design.absent is None and not any(block.known for block in blocks):
+                codes = blocks[0].codes if design.weights is None else blocks[0].codes[design.counted]
+            for f, elements in zip(members, _unidentified(blocks, columns, codes), strict=True):
                 out[f][:] = elements
     for f in range(len(design.blocks)):
         for part, here in confounded_with_residual(design, f):
@@ -139,40 +148,94 @@ def _same_relationships(one: RandomBlock, other: RandomBlock, places: IntArray, 
     return bool(np.abs(products[0] - products[1]).max() <= 1e-8 * size)
 
 
-def _unidentified(blocks: Sequence[RandomBlock], parts: Sequence[Array]) -> list[BoolArray]:
-    """Return the elements of Ω that differ from 0 in some E with z E zᵀ = 0, for blocks with the same partition.
+def _unidentified(
+    blocks: Sequence[RandomBlock], parts: Sequence[Array], codes: IntArray | None
+) -> list[BoolArray]:
+    """Return the elements of Ω that differ from 0 in some E that leaves ZΩZᵀ the same, for blocks of one partition.
 
-    `parts` are the columns of each block on the counted rows, or others with the same inner products.
+    `parts` are the columns of each block on the counted rows, or others with the same inner products; `codes` are the
+    levels of these rows: then Z_j E Z_jᵀ = 0 for every level j is asked, which also finds effects that do not vary
+    within levels, such as those of an indicator x: the data tell of Ω_00 and Ω_00 + 2Ω_01 + Ω_11, the variances of two
+    kinds of levels, not of three numbers. Without codes it is asked of all rows together.
     """
     out = [np.zeros((block.k, block.k), dtype=bool) for block in blocks]
     columns = parts[0] if len(parts) == 1 else np.hstack(parts)
+    if codes is not None and _has_clear_level(columns, codes):
+        return out
     gram = columns.T @ columns
     norms = np.sqrt(np.diag(gram))
     if not norms.all():
         return out  # the variance of a column of zeros is reported elsewhere
-    if _smallest_eigenvalue(gram / np.outer(norms, norms)) > CLEAR:
+    if codes is None and _smallest_eigenvalue(gram / np.outer(norms, norms)) > CLEAR:
         return out
     _, values, vectors = np.linalg.svd(triangle(columns / norms))
     rank = int(np.sum(values > DEPENDENT * values[0]))
-    if rank == norms.size:
+    if codes is None and rank == norms.size:
         return out
     reduced = values[:rank, None] * vectors[:rank]
     places, images, at = [], [], 0
     for b, block in enumerate(blocks):
         for part, _, here in block.structure.slices():
-            own = reduced[:, at + here.start : at + here.stop]
+            own, back = _own_basis(reduced[:, at + here.start : at + here.stop], part)
             for change in _changes(part):
-                places.append((b, here, change != 0.0))
-                images.append((own @ change @ own.T).ravel())
+                places.append((b, here, back @ change @ back.T))
+                images.append(own @ change @ own.T)
         at += block.k
-    image = np.array(images).T
-    sizes = np.linalg.norm(image, axis=0)
-    _, values, vectors = np.linalg.svd(image / sizes)
-    rank = int(np.sum(values > 1e-8 * values[0]))
-    for (b, here, moved), along in zip(places, vectors[rank:].T, strict=True):
-        if np.abs(along).max(initial=0.0) > 1e-6:
-            out[b][here, here] |= moved
+    image = np.array([own / max(float(np.linalg.norm(own)), 1e-300) for own in images])
+    if codes is None or rank > MOST_EFFECTS:
+        products = np.tensordot(image, image, axes=([1, 2], [1, 2]))
+    else:
+        rows = (columns / norms) @ (vectors[:rank].T / values[:rank])
+        products = _products_in_levels(image, rows, codes)
+    values, vectors = np.linalg.eigh(products)
+    for along in vectors[:, values <= UNSEEN * values[-1]].T:
+        moves: dict[tuple[int, int, int], Array] = {}
+        for (b, here, change), own, share in zip(places, images, along, strict=True):
+            moved = share / max(float(np.linalg.norm(own)), 1e-300) * change
+            key = (b, here.start, here.stop)
+            moves[key] = moves.get(key, 0.0) + moved
+        largest = max(float(np.abs(moved).max()) for moved in moves.values())
+        for (b, start, stop), moved in moves.items():
+            out[b][start:stop, start:stop] |= np.abs(moved) > 1e-6 * largest
     return out
+
+
+def _own_basis(columns: Array, part: CovarianceStructure) -> tuple[Array, Array]:
+    """Return columns with the span of a term's, and B with columns = `columns` B for the effects b = B c of both.
+
+    For unstructured terms they are orthogonal, since any basis has the same changes of Ω; otherwise those given.
+    """
+    upper = triangle(columns) if part.invariance == "linear" else np.zeros((0, 0))
+    size = np.abs(np.diag(upper))
+    if upper.shape[0] != columns.shape[1] or not size.min(initial=np.inf) > 1e-9 * size.max(initial=0.0):
+        return columns, np.eye(columns.shape[1])
+    back = inverse(upper)
+    return np.asarray(columns @ back), np.asarray(back)
+
+
+def _has_clear_level(columns: Array, codes: IntArray) -> bool:
+    """Return whether one of the largest levels tells all effects apart by its own rows."""
+    sizes = np.bincount(codes)
+    for level in np.argsort(-sizes, kind="stable")[:3]:
+        own = columns[codes == level]
+        gram = own.T @ own
+        norms = np.sqrt(np.diag(gram))
+        if norms.all() and _smallest_eigenvalue(gram / np.outer(norms, norms)) > CLEAR:
+            return True
+    return False
+
+
+def _products_in_levels(images: Array, rows: Array, codes: IntArray) -> Array:
+    """Return Σ_j tr(S_e M_j S_f M_j) of symmetric S, shape (count, r, r), with M_j = R_jᵀR_j of the rows of level j."""
+    rank = rows.shape[1]
+    levels = int(codes.max(initial=-1)) + 1
+    grams = np.empty((levels, rank, rank))
+    for a in range(rank):
+        for b in range(a + 1):
+            grams[:, a, b] = grams[:, b, a] = np.bincount(codes, rows[:, a] * rows[:, b], minlength=levels)
+    grams *= levels
+    pairs = np.tensordot(grams, grams, axes=([0], [0]))  # Σ_j M_ab M_cd
+    return np.asarray(np.einsum("eab,fcd,bcda->ef", images, images, pairs, optimize=True))
 
 
 def _smallest_eigenvalue(correlations: Array) -> float:

@@ -16,7 +16,7 @@ from .optimize import Optimum
 
 Status: TypeAlias = Literal["converged", "boundary", "unidentified", "unbounded", "failed"]
 
-__all__ = ["Convergence", "convergence_of", "undetermined", "unidentified_verdict"]
+__all__ = ["UNSEEN", "Convergence", "convergence_of", "undetermined", "unidentified_verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +126,32 @@ def _zero_residual(found: str) -> str:
     )
 
 
+UNSEEN = "the correlation of "
+"""Start of the name of a correlation of which the data say nothing."""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+
+
 def unidentified_verdict(convergence: Convergence, names: Sequence[str]) -> Convergence:
     """Return the verdict on a fit with a ridge along which the named parameters change and the criterion does not."""
     if convergence.status in ("failed", "unbounded") or not names:
         return convergence
-    listed = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
     found = f"{convergence.evaluations} evaluations, Newton decrement {convergence.decrement:.1e}"
+    unseen = [name for name in names if name.startswith(UNSEEN)]
+    sums = [name for name in names if name not in unseen]
+    reasons = []
+    if sums:
+        reasons.append(
+            "the data determine only the sum of what these contribute, not each of them: " + _listed(sums)
+        )
+    if unseen:
+        reasons.append("no group has rows that tell of " + _listed(unseen))
     message = (
-        f"Not identified ({found}): the data determine only the sum of what these contribute, not each of them: "
-        f"{listed}. Fixed effects, residual variance and fitted values are those of the optimum; the split is "
-        "arbitrary. Remove a term or a column that repeats another."
+        f"Not identified ({found}): {'; '.join(reasons)}. Fixed effects, residual variance and fitted values are those "
+        "of the optimum; the split is arbitrary. Remove a term or a column that repeats another, or an effect that "
+        "does not vary within groups."
     )
     return replace(convergence, status="unidentified", message=message)
 

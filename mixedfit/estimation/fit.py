@@ -23,7 +23,7 @@ from mixedfit.likelihood.by_rows import rows_of
 from mixedfit.likelihood.criterion import Criterion, Evaluation
 
 from .chart import Chart, chart_at
-from .convergence import Convergence, unidentified_verdict
+from .convergence import UNSEEN, Convergence, unidentified_verdict
 from .effects import modes_of
 from .estimate import Control, estimate
 from .whitening import Whitened, fit_whitened
@@ -462,12 +462,17 @@ def _ridge_names(design: Design, cross: CrossProducts, sigma: float | None) -> l
     if design.residual is not None:
         return list(dict.fromkeys(tie.words for tie in design.residual.tied[int(sigma is not None)]))
     for f, (block, moved) in enumerate(zip(design.blocks, cross.unidentified, strict=True)):
-        own = np.diag(moved).copy()
+        own, covered = np.diag(moved).copy(), np.zeros(block.k, dtype=bool)
         for part, here in confounded_with_residual(design, f):
-            own[here] = False
+            own[here], covered[here] = False, True
             if sigma is None:
                 names += [f"{part.name}(… | {block.name})", "residual"]
         names += [f"{e} | {block.name}" for e, is_moved in zip(block.effects, own, strict=True) if is_moved]
+        names += [
+            f"{UNSEEN}{block.effects[b]} and {block.effects[a]} | {block.name}"
+            for a, b in zip(*np.nonzero(np.tril(moved, -1)), strict=True)
+            if not (own[a] or own[b] or covered[a])
+        ]
     return list(dict.fromkeys(names))
 
 

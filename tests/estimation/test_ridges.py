@@ -190,3 +190,68 @@ def test_equal_relationships_under_other_labels_must_be_a_verdict(seed: int, inv
     assert status({"id": A, "twin": known(near, names[order])}) in ("converged", "boundary")
     assert status({"id": A, "twin": known(np.eye(20), names)}) in ("converged", "boundary")
     assert status({"twin": known(np.eye(20), names)}) == "unidentified"
+
+
+def items() -> pd.DataFrame:
+    """Subjects by items, with factors and covariates that are the same in all rows of an item."""
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame({"s": np.repeat(np.arange(20), 24), "i": np.tile(np.arange(24), 20)})
+    data["f"], data["t"] = np.where(data["i"] % 2 == 0, "hi", "lo"), np.array(list("abc"))[data["i"] % 3]
+    data["h"], data["x"] = (data["f"] == "hi") * 1.0, rng.normal(size=24)[data["i"]]
+    data["w"], data["y"] = rng.normal(size=480), rng.normal(size=20)[data["s"]] + rng.normal(size=480)
+    data["y"] += rng.normal(size=24)[data["i"]] * (1.0 + data["h"])
+    return data
+
+
+@pytest.mark.parametrize(
+    ("terms", "named"),
+    [
+        ("(f | i)", ["flo | i"]),
+        ("(h | i)", ["h | i"]),
+        ("(1 | s) + (f | i)", ["flo | i"]),
+        ("(f || i)", ["(Intercept) | i", "fhi | i", "flo | i"]),
+        ("(t | i)", ["tb | i", "tc | i"]),
+        ("(f * w | i)", ["flo | i", "flo:w | i"]),
+        ("(0 + f | i)", ["the correlation of fhi and flo | i"]),
+        ("(C(f, contr.sum) | i)", ["(Intercept) | i", "| i"]),
+    ],
+)
+def test_effects_that_do_not_vary_within_levels_must_be_a_verdict(terms: str, named: list[str]) -> None:
+    """A factor between items has two variances, and `(f | item)` three parameters. Rival: looks at all rows at once."""
+    fit = mf.lmm(f"y ~ f + w + {terms}", items()).fit()
+    assert fit.convergence.status == "unidentified"
+    assert all(name in fit.convergence.message for name in named)
+    errors = fit.vcov_varpar()
+    assert np.isnan(np.diag(errors)).any()
+    assert np.isfinite(fit.bse).all()
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        "(0 + f || i)",
+        "(h || i)",
+        "(x | i)",
+        "(x || i)",
+        "(0 + t || i)",
+        "(w | i)",
+        "(f | s)",
+        "(t * w | s)",
+        "(1 | s) + (x | i)",
+    ],
+)
+def test_effects_that_tell_levels_apart_must_not_be_called_unidentified(terms: str) -> None:
+    """A covariate with many values, and indicators in separate terms, have a variance each, even between groups."""
+    fit = mf.lmm(f"y ~ f + w + {terms}", items()).fit()
+    assert fit.convergence.status in ("converged", "boundary")
+
+
+@pytest.mark.parametrize("origin", [0.0, 1e3, 1e6])
+@pytest.mark.parametrize("within", [0.0, 1e-3])
+def test_a_little_variation_within_levels_must_tell_effects_apart_whatever_the_origin(
+    within: float, origin: float
+) -> None:
+    data = items()
+    data["h"] += within * np.random.default_rng(1).normal(size=len(data)) + origin
+    fit = mf.lmm("y ~ w + (h | i)", data).fit()
+    assert (fit.convergence.status == "unidentified") == (within == 0.0)
