@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 
@@ -26,8 +26,8 @@ START_LIMIT = 1e3
 """Largest relative SD that a search starts from, in units where effects have unit root mean square. Far beyond it,
 rounding loses the identity in λᵀZᵀZλ + I, and values of the criterion are wrong."""
 
-DOMINANT = 1e3
-"""Relative SD of an effect, in the same units, from which outliers may have made it."""
+DOMINANT = 20.0
+"""Relative SD of an effect, in the same units, from which outliers may have made it, or a residual SD held too small."""
 
 
 def moment_start(criterion: Criterion, number: int = 0) -> Array:
@@ -130,7 +130,7 @@ def further_starts(criterion: Criterion, number: int) -> Iterator[Array]:
     for pattern in patterns:
         yield _theta(criterion, [np.diag(np.where(own, 1.0, 0.0)) for own in _split(criterion, pattern)])
     if any(structure.invariance == "linear" and structure.k > 1 for structure in criterion.structures):
-        for sign, size in product((1.0, -1.0), (1.0, 10.0)):
+        for sign, size in product((1.0, -1.0), (1.0, 10.0, 100.0)):
             yield _theta(criterion, [_of_rank_one(s.k, sign, size) for s in criterion.structures])
     spreads = _spreads(criterion)
     for i in range(number):
@@ -159,19 +159,32 @@ def mirrored_starts(criterion: Criterion, x: Array) -> Iterator[Array]:
 
 
 def exchanged_starts(criterion: Criterion, x: Array) -> Iterator[Array]:
-    """Yield points at which one effect varies as much as the one that varies most at x, if that is `DOMINANT`.
+    """Yield points at which effects vary in one direction as much as the one that varies most at x, or ten times so.
 
-    Others have relative SDs of 1, and none is correlated. Outliers make an effect of their group vary by many decades
-    more than all others, and the criterion has a minimum for each effect that can reproduce them.
+    Only if that is `DOMINANT`; in other directions relative SDs are 1. Outliers make an effect of their group vary by
+    many decades more than all others, and the criterion has a minimum for each direction that can reproduce them.
     """
     roots = [s.factor(x[here]) for s, here in zip(criterion.structures, criterion.slices, strict=True)]
     sds = np.concatenate([np.zeros(0), *(np.linalg.norm(root, axis=1) for root in roots)])
     if sds.size < 2 or not sds.max() > DOMINANT:
         return
-    for effect in range(sds.size):
-        at = [1.0] * sds.size
-        at[effect] = float(sds.max())
-        yield _theta(criterion, [np.diag(own) for own in _split(criterion, at)])
+    for direction, share in product(_directions(criterion), (1.0, 10.0)):
+        parts = np.split(direction, np.cumsum([len(root) for root in roots])[:-1])
+        largest = share * float(sds.max())
+        yield _theta(criterion, [np.column_stack([largest * own, np.eye(own.size)]) for own in parts])
+
+
+def _directions(criterion: Criterion) -> list[Array]:
+    """Return each effect, and sums and differences of two effects of one unstructured term, shape (effects,) each."""
+    total = sum(structure.k for structure in criterion.structures)
+    unit, out, at = np.eye(total), list(np.eye(total)), 0
+    for structure in criterion.structures:
+        for part, _, here in structure.slices():
+            pairs = combinations(range(at + here.start, at + here.stop), 2)
+            if part.invariance == "linear":
+                out += [(unit[i] + sign * unit[j]) / np.sqrt(2.0) for i, j in pairs for sign in (1.0, -1.0)]
+        at += structure.k
+    return out
 
 
 def _of_rank_one(k: int, sign: float, size: float) -> Array:
@@ -187,7 +200,7 @@ def _theta(criterion: Criterion, roots: Sequence[Array]) -> Array:
     )
 
 
-def _split(criterion: Criterion, values: Sequence[float]) -> list[Array]:
+def _split(criterion: Criterion, values: Sequence[bool]) -> list[Array]:
     """Return one value an effect, by block."""
     ends = np.cumsum([structure.k for structure in criterion.structures])
     return np.split(np.array(values), ends[:-1])

@@ -33,6 +33,8 @@ SEVERAL_MINIMA = [
     ("outliers", 7503, 1.8),
     ("outliers", 8197, 0.39),
     ("saturated", 8215, 0.057),
+    ("outliers", 9077, 1.8),
+    ("outliers", 9363, 1.3),
     ("far_weights", 7193, 5.5),
 ]
 """Families and numbers of designs, and how much higher a search from moment estimates alone ended."""
