@@ -201,8 +201,8 @@ def _by_formulaic(
             advice=hint(parsed.source),
         ) from error
     power = "^" in parsed.source and "**" not in parsed.source
-    arrays = {key: _array(matrix, power) for key, matrix in parts.items()}
-    return arrays, {key: matrix.model_spec for key, matrix in parts.items()}
+    specs = {key: matrix.model_spec for key, matrix in parts.items()}
+    return {key: _array(matrix, specs, power) for key, matrix in parts.items()}, specs
 
 
 def _materialized(
@@ -351,8 +351,8 @@ def _label_column(term: Any, columns: Mapping[str, pd.Series[Any]]) -> str | Non
     return name if called or labels else None
 
 
-def _array(matrix: Any, power: bool) -> Columns:
-    names = r_names(matrix.model_spec)
+def _array(matrix: Any, specs: Mapping[str, Any], power: bool) -> Columns:
+    names = r_names(matrix.model_spec, specs.values())
     if power:
         names = tuple(name.replace(" ** ", "^").replace("**", "^") for name in names)
     return names, np.ascontiguousarray(np.asarray(matrix.__wrapped__), dtype=np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from formulaic.transforms.contrasts import HelmertContrasts, SumContrasts
@@ -17,12 +18,15 @@ NUMBERED = (SumContrasts, HelmertContrasts)
 _LEVEL = re.compile(r"\[(?:[TSHD]\.)?([^\]]*)\]$")
 
 
-def r_names(spec: Any) -> tuple[str, ...]:
+def r_names(spec: Any, others: Iterable[Any] = ()) -> tuple[str, ...]:
     """Return the names of the columns of formulaic's model specification as R writes them.
 
-    ``(Intercept)``, ``GenotypeB`` for ``Genotype[T.B]``, ``C(f, contr.sum)1`` for ``C(f, contr.sum)[S.a]``.
+    ``(Intercept)``, ``GenotypeB`` for ``Genotype[T.B]``, ``C(f, contr.sum)1`` for ``C(f, contr.sum)[S.a]``. `others`
+    are the specifications of the other parts of the formula: a factor that two parts share is recorded once.
     """
-    known = _coded(spec)
+    known: dict[str, str] = {}
+    for part in (*others, spec):
+        known |= _coded(part)
     return tuple(_r_name(str(name), known) for name in spec.column_names)
 
 

@@ -27,10 +27,16 @@ LISTED = 6
 
 
 def _strays(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Return the values that are present and cannot be read as numbers."""
+    """Return the values that are present and cannot be read as numbers; with decimal commas if most have one."""
     present = values[values.notna().to_numpy()].astype(object)
     read = pd.to_numeric(present.astype(str), errors="coerce")
-    return present[read.isna().to_numpy()]
+    strays = present[read.isna().to_numpy()]
+    commas = np.array([_has_comma(value) for value in strays], dtype=bool)
+    return strays[~commas] if not commas.all() and commas.sum() > 0.5 * len(present) else strays
+
+
+def _has_comma(value: object) -> bool:
+    return re.fullmatch(r"\s*[-+]?\d*,\d+\s*", str(value)) is not None
 
 
 def not_numbers(values: Any) -> str:
@@ -53,10 +59,15 @@ def response_error(name: str, column: pd.Series[Any]) -> str:
             f"the response {name!r} is text, such as {shown(column.iloc[0])}; expected numbers. Convert numbers "
             f"written as text: {data} = pd.to_numeric({data})."
         )
-    if all(re.fullmatch(r"\s*[-+]?\d*,\d+\s*", str(value)) for value in strays):
+    if all(map(_has_comma, strays)):
         return (
             f"the response {name!r} is text: {not_numbers(column)}; expected numbers. Decimal commas? Make numbers of "
             f"them: {data}.str.replace(',', '.').astype(float)."
+        )
+    if any(map(_has_comma, column)):
+        return (
+            f"the response {name!r} is text: {not_numbers(column)}; expected numbers. Correct the value in the file, "
+            f"or make it missing: mixedfit.read(path, na={str(strays.iloc[0])!r})."
         )
     if len(strays) < len(column):
         return (

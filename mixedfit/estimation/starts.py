@@ -27,7 +27,7 @@ START_LIMIT = 1e3
 rounding loses the identity in λᵀZᵀZλ + I, and values of the criterion are wrong."""
 
 DOMINANT = 20.0
-"""Relative SD of an effect, in the same units, from which outliers may have made it, or a residual SD held too small."""
+"""Relative SD of an effect, in the same units, that may be due to outliers or to a residual SD held too small."""
 
 
 def moment_start(criterion: Criterion, number: int = 0) -> Array:

@@ -36,6 +36,14 @@ _IDIOMS = (
         r"\brelevel\s*\(",
         'To choose the reference level write C(x, contr.treatment(base="level")), or order the categories in the data.',
     ),
+    (
+        r"\bC\s*\([^()]*,\s*(['\"]contr\.\w+['\"]|(sum|helmert|poly|treatment)\s*\)|contr\.(sum|helmert|poly)\s*\()",
+        "Write a coding by its name alone, as in C(f, contr.sum).",
+    ),
+    (
+        r"\bcontr\.(?!(treatment|sum|helmert|poly|diff|SAS)\b)\w+",
+        "Codings are contr.treatment, contr.sum, contr.helmert, contr.poly, contr.diff (R's contr.sdif) and contr.SAS.",
+    ),
     (r"\bdummy\s*\(", "For the indicator of a level write I(f == 'level')."),
     (r"[^(\w]\([^()]*[^-<>=!]([<>]=?|[=!]=)[^()]*\)", "Write a comparison in I(...): I(x > 0)."),
     (r"\binteraction\s*\(", "Write a:b for the interaction of two columns."),

@@ -242,3 +242,13 @@ def test_mark_of_a_missing_value_must_not_be_a_level_silently(mark: str) -> None
     data.loc[[3, 9], "f"] = mark
     with pytest.warns(mf.GroupingWarning, match=r"is one of its levels \(2 rows\), usually a mark"):
         mf.lmm("y ~ f + (1 | g)", data)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF-8", "utf8"])
+def test_encoding_that_is_given_must_be_kept_however_it_is_written(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "latin.csv"
+    path.write_bytes("Häufigkeit;y\nhoch;2,5\nniedrig;3,5\n".encode("latin-1"))
+    with pytest.raises(mf.DataError, match="Without encoding= the encoding is found"):
+        mf.read(path, encoding=encoding)
+    with pytest.warns(mf.ReadingWarning, match="Latin-1"):
+        assert list(mf.read(path).columns) == ["Häufigkeit", "y"]

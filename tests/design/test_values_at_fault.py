@@ -240,3 +240,12 @@ def test_one_row_must_be_spoken_of_in_the_singular() -> None:
         mf.lmm(FORMULA, data)
     message = refusal(lambda: mf.lmm(FORMULA, data, missing="raise"), mf.DataError)
     assert f"1 row has missing values (by column: x: 1; first row: {data.index[3]})" in message
+
+
+@pytest.mark.parametrize("stray", ["fehlt", "12.5.1", "n.v."])
+def test_response_with_decimal_commas_must_show_the_value_that_is_no_number(stray: str) -> None:
+    data = pd.DataFrame({"g": np.arange(20) % 5, "y": [f"{i},5" for i in range(20)]})
+    data.loc[7, "y"] = stray
+    with pytest.raises(mf.DataError, match=rf"'{re.escape(stray)}' in row 7 is not a number") as error:
+        mf.lmm("y ~ 1 + (1 | g)", data)
+    assert f"na={stray!r}" in str(error.value)

@@ -91,3 +91,14 @@ def test_file_with_another_order_of_factors_must_refuse_further_rows(
     _parse.cache_clear()
     with pytest.raises(mf.ModelError, match="another order"):
         mf.load(tmp_path / "then.npz").predict(data())
+
+
+@pytest.mark.parametrize("fixed", ["C(A, contr.sum)", "A * B", "C(A, contr.sum) * C(B, contr.sum)", "B", "1"])
+@pytest.mark.parametrize("random", ["C(A, contr.sum)", "C(A, contr.sum) * C(B, contr.sum)"])
+def test_effects_must_have_the_same_names_whatever_the_fixed_part(fixed: str, random: str) -> None:
+    """A factor that two parts share is recorded once: the other part named its effects after levels."""
+    data = mf.load_dataset("sleepstudy")
+    data["A"], data["B"] = np.where(data["Days"] % 2, "u", "v"), np.where(data["Days"] % 3, "p", "q")
+    effects = mf.lmm(f"Reaction ~ {fixed} + ({random} | Subject)", data).design.blocks[0].effects
+    names = ("C(A, contr.sum)1", "C(B, contr.sum)1", "C(A, contr.sum)1:C(B, contr.sum)1")
+    assert effects == ("(Intercept)", *names[: len(effects) - 1])

@@ -99,3 +99,20 @@ def test_advice_on_dates_must_keep_the_time_of_day(rows: pd.DataFrame) -> None:
     t = pd.to_datetime(times)
     days = advised("x", rows.assign(x=(t - t.min()) / pd.Timedelta(days=1)))
     assert same_space(days, np.column_stack([np.ones(120), 7 * np.arange(120)]))
+
+
+@pytest.mark.parametrize(
+    ("coding", "advice"),
+    [
+        ("'contr.sum'", "C(f, contr.sum)"),
+        ("sum", "C(f, contr.sum)"),
+        ("contr.sum(2)", "C(f, contr.sum)"),
+        ("contr.sdif", "contr.diff"),
+    ],
+)
+def test_codings_as_r_writes_them_must_be_answered_with_the_spelling(coding: str, advice: str) -> None:
+    data = mf.load_dataset("sleepstudy")
+    data["A"] = np.where(data["Days"] % 2, "u", "v")
+    with pytest.raises(mf.FormulaError) as error:
+        mf.lmm(f"Reaction ~ C(A, {coding}) + (1 | Subject)", data)
+    assert advice in str(error.value)

@@ -167,6 +167,8 @@ def read_table(
     except (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile, lzma.LZMAError) as error:
         words = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         advice = " Check the separators and quotes of that line." if "tokenizing" in words else ""
+        if isinstance(error, UnicodeDecodeError) and encoding is not None:
+            advice = " Without encoding= the encoding is found."
         raise DataError(f"{place} cannot be read: {words}.{advice}") from None
 
 
@@ -248,22 +250,25 @@ def _text(
         )
         return frame
 
-    frame, notes, missing, code = _both(load, dialect, na)
+    frame, notes, missing, code = _both(load, dialect, na, other=encoding is None)
     if code != dialect.encoding:
         notes.append("encoding Latin-1 (cp1252)")
     return _reading(frame, [*dialect.notes, *notes], missing)
 
 
 def _both(
-    load: Callable[..., pd.DataFrame], dialect: Dialect, na: str | Sequence[str] | None
+    load: Callable[..., pd.DataFrame], dialect: Dialect, na: str | Sequence[str] | None, *, other: bool
 ) -> tuple[pd.DataFrame, list[str], dict[str, dict[str, int]], str]:
-    """Return the frame, notes, the marks of missing values, and the encoding with which it could be read."""
+    """Return the frame, notes, the marks of missing values, and the encoding with which it could be read.
+
+    Where the text is not UTF-8 all through, Windows' Latin-1 is tried if `other` encodings may be.
+    """
     always, weak = marks_of(na)
     code = dialect.encoding
     try:
         raw = load(code, na_values=always)
     except UnicodeDecodeError:
-        if code != "utf-8":
+        if code != "utf-8" or not other:
             raise
         code = "cp1252"
         raw = load(code, na_values=always)
