@@ -33,7 +33,7 @@ SMALL_SHARE = 1e-4
 LOST_SHARE = 1e-13
 """Share below which the digits of the data do not determine the residual variance."""
 
-ZERO_SHARES = (1e-9, 1e-7, 1e-6)
+ZERO_SHARES = (1e-9, 1e-8, 1e-7, 3e-7)
 """Shares at which estimates stand for the limit σ → 0: the next where cross-products have no digits at the first."""
 
 SAME_DIGITS = 1e-3

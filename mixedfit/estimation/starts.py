@@ -161,14 +161,16 @@ def mirrored_starts(criterion: Criterion, x: Array) -> Iterator[Array]:
 def exchanged_starts(criterion: Criterion, x: Array) -> Iterator[Array]:
     """Yield points at which effects vary in one direction as much as the one that varies most at x, or ten times so.
 
-    Only if that is `DOMINANT`; in other directions relative SDs are 1. Outliers make an effect of their group vary by
-    many decades more than all others, and the criterion has a minimum for each direction that can reproduce them.
+    The first direction is that of x. Only if that is `DOMINANT`; in other directions relative SDs are 1. Outliers make
+    an effect of their group vary by many decades more than all others, and the criterion has a minimum for each
+    direction that can reproduce them.
     """
     roots = [s.factor(x[here]) for s, here in zip(criterion.structures, criterion.slices, strict=True)]
     sds = np.concatenate([np.zeros(0), *(np.linalg.norm(root, axis=1) for root in roots)])
     if sds.size < 2 or not sds.max() > DOMINANT:
         return
-    for direction, share in product(_directions(criterion), (1.0, 10.0)):
+    own = np.concatenate([np.linalg.svd(root)[0][:, 0] * np.linalg.norm(root) for root in roots])
+    for direction, share in product([own / np.linalg.norm(own), *_directions(criterion)], (1.0, 10.0)):
         parts = np.split(direction, np.cumsum([len(root) for root in roots])[:-1])
         largest = share * float(sds.max())
         yield _theta(criterion, [np.column_stack([largest * own, np.eye(own.size)]) for own in parts])

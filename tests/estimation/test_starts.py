@@ -35,6 +35,7 @@ SEVERAL_MINIMA = [
     ("saturated", 8215, 0.057),
     ("outliers", 9077, 1.8),
     ("outliers", 9363, 1.3),
+    ("outliers", 10000, 1.1),
     ("far_weights", 7193, 5.5),
 ]
 """Families and numbers of designs, and how much higher a search from moment estimates alone ended."""
