@@ -67,6 +67,9 @@ SEARCHED_SHARE = 1e-6
 """Share of the least-squares residual variance below which a further search of a model with few rows stops, since it
 is by rows that such points are searched: cross-products have few digits there."""
 
+ROUNDING = 1e-14
+"""Rounding error of the criterion as a share of the largest relative variance, by which flat criteria seem to fall."""
+
 SAME = 1e-4
 """Difference of the criterion up to which two starts count as having reached the same optimum."""
 
@@ -296,8 +299,9 @@ def _from_structured_starts(
 
 
 def _better(optimum: Optimum, other: Optimum) -> Optimum:
-    """Return the lower of two optima, the first if they are the same."""
-    lower = other.point.value < optimum.point.value - 1e-7
+    """Return the lower of two optima, the first if they are the same but for rounding."""
+    size = float(np.abs(other.x).max(initial=0.0))
+    lower = other.point.value < optimum.point.value - max(1e-7, ROUNDING * size * size)
     return other if other.reached and (not optimum.reached or lower) else optimum
 
 

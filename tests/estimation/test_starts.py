@@ -234,3 +234,11 @@ def test_standard_errors_decades_smaller_than_others_must_keep_their_digits(seed
     assert fit.bse.to_numpy() == pytest.approx(errors, rel=1e-7)
     tests = fit.t_test(np.eye(len(errors)), ddf="normal")
     assert tests.table["std_error"].to_numpy() == pytest.approx(errors, rel=1e-7)
+
+
+def test_flat_criterion_must_not_be_followed_to_sizes_at_which_rounding_makes_it_fall() -> None:
+    case = case_of("missing", 10349)
+    fit = fitted(case)
+    exact = case.problem.dense().criterion(case.problem.lams(fit.theta.to_numpy()), reml=True)
+    assert fit.reml_criterion == pytest.approx(exact, abs=1e-6)
+    assert np.abs(fit.theta).max() < 1e3
