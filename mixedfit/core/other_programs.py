@@ -73,7 +73,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "marginal_means": ("emmeans",),
     "n_groups": ("ngroups",),
     "normalized_resid": ("normalised_resid",),
-    "pairs": ("emmeans",),
+    "pairs": ("contrasts", "emmeans"),
     "plot_diagnostics": ("plot",),
     "plot_model": ("plot.forest", "plot.effect"),
     "plot_predictions": ("plot.effect",),

@@ -82,7 +82,7 @@ def likelihood_ratio(fits: Sequence[Fit], *, refit: bool = True) -> LikelihoodRa
         If there are fewer than two models, or their rows, responses or weights differ.
     """
     if len(fits) < 2:
-        raise ModelError("a comparison needs at least two fits.")
+        raise ModelError("a comparison needs at least two fits; F tests of the terms of one are fit.anova().")
     check_same_data(fits)
     comparable = fits[0].reml and all(fit.reml and same_fixed(fits[0], fit) for fit in fits[1:])
     notes = []
