@@ -23,7 +23,7 @@ __all__ = ["conditional_blocks", "derive_first", "eliminate_first", "factor_leve
 
 @kernel
 def half_level(lam: Array, a_j: Array, work: Array, chol: Array, half: Array) -> float:
-    """Fill `work` with Aλ, `chol` with L and `half` with H; return det P, or NaN where P is not positive definite."""
+    """Fill `work` with Aλ, `chol` with L and `half` with H; return det P, at least 1, or NaN."""
     k = lam.shape[0]
     for a in range(k):
         for b in range(k):
@@ -40,8 +40,8 @@ def half_level(lam: Array, a_j: Array, work: Array, chol: Array, half: Array) ->
             for c in range(b):
                 total -= chol[a, c] * chol[b, c]
             if a == b:
-                if not total > 0.0:
-                    return np.nan
+                if total < 1.0:  # by rounding: P − I is positive semi-definite
+                    total = 1.0
                 product *= total
                 chol[a, a] = np.sqrt(total)
             else:

@@ -102,6 +102,8 @@ def _half(
         one, two = a * lam[0, 0] + b * lam[1, 0], b * lam[0, 0] + c * lam[1, 0]
         pivot = 1.0 + lam[0, 0] * one + lam[1, 0] * two
         ratio = (lam[0, 1] * one + lam[1, 1] * two) / pivot
+        if det < pivot:  # by rounding: both pivots are at least 1
+            det = pivot
         first, second = 1.0 / np.sqrt(pivot), np.sqrt(pivot / det)
         half[0, 0], half[0, 1] = first * lam[0, 0], first * lam[1, 0]
         half[1, 0] = second * (lam[0, 1] - ratio * lam[0, 0])

