@@ -545,7 +545,7 @@ class Posterior(PosteriorDraws, NotebookTable):
 
     @property
     def _reached(self) -> list[str]:
-        """Return the effective draws wanted and reached, as a line of the printout, if `gibbs` was given `ess`."""
+        """Return the effective draws wanted and reached, as a line of the printout; none with a fixed number."""
         if self.ess is None:
             return []
         least = mixing_of(self)

@@ -9,6 +9,7 @@ has known relationships between its levels are told apart by these.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -172,31 +173,47 @@ def _unidentified(
     rank = int(np.sum(values > DEPENDENT * values[0]))
     if codes is None and rank == norms.size:
         return out
-    reduced = values[:rank, None] * vectors[:rank]
-    places, images, at = [], [], 0
+    changes = _changes_of_terms(blocks, values[:rank, None] * vectors[:rank])
+    images = np.array([change.image for change in changes])
+    if codes is None or rank > MOST_EFFECTS:
+        products = np.tensordot(images, images, axes=([1, 2], [1, 2]))
+    else:
+        rows = (columns / norms) @ (vectors[:rank].T / values[:rank])
+        products = _products_in_levels(images, rows, codes)
+    values, vectors = np.linalg.eigh(products)
+    for along in vectors[:, values <= UNSEEN * values[-1]].T:
+        moved = [np.zeros((block.k, block.k)) for block in blocks]
+        for change, share in zip(changes, along, strict=True):
+            moved[change.block][change.effects, change.effects] += share * change.matrix
+        largest = max(float(np.abs(own).max()) for own in moved)
+        for elements, own in zip(out, moved, strict=True):
+            elements |= np.abs(own) > 1e-6 * largest
+    return out
+
+
+class _Change(NamedTuple):
+    """A change of a term's covariance that its structure allows, scaled so that its image has norm 1.
+
+    `image` is the change seen on orthonormal columns that span those of all blocks.
+    """
+
+    block: int
+    effects: slice
+    matrix: Array
+    image: Array
+
+
+def _changes_of_terms(blocks: Sequence[RandomBlock], reduced: Array) -> list[_Change]:
+    """Return the changes of all terms; `reduced` has the columns of all blocks in orthonormal coordinates."""
+    out, at = [], 0
     for b, block in enumerate(blocks):
         for part, _, here in block.structure.slices():
             own, back = _own_basis(reduced[:, at + here.start : at + here.stop], part)
             for change in _changes(part):
-                places.append((b, here, back @ change @ back.T))
-                images.append(own @ change @ own.T)
+                image = own @ change @ own.T
+                size = max(float(np.linalg.norm(image)), 1e-300)
+                out.append(_Change(b, here, back @ change @ back.T / size, image / size))
         at += block.k
-    image = np.array([own / max(float(np.linalg.norm(own)), 1e-300) for own in images])
-    if codes is None or rank > MOST_EFFECTS:
-        products = np.tensordot(image, image, axes=([1, 2], [1, 2]))
-    else:
-        rows = (columns / norms) @ (vectors[:rank].T / values[:rank])
-        products = _products_in_levels(image, rows, codes)
-    values, vectors = np.linalg.eigh(products)
-    for along in vectors[:, values <= UNSEEN * values[-1]].T:
-        moves: dict[tuple[int, int, int], Array] = {}
-        for (b, here, change), own, share in zip(places, images, along, strict=True):
-            moved = share / max(float(np.linalg.norm(own)), 1e-300) * change
-            key = (b, here.start, here.stop)
-            moves[key] = moves.get(key, 0.0) + moved
-        largest = max(float(np.abs(moved).max()) for moved in moves.values())
-        for (b, start, stop), moved in moves.items():
-            out[b][start:stop, start:stop] |= np.abs(moved) > 1e-6 * largest
     return out
 
 

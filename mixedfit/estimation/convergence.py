@@ -16,7 +16,7 @@ from .optimize import Optimum
 
 Status: TypeAlias = Literal["converged", "boundary", "unidentified", "unbounded", "failed"]
 
-__all__ = ["UNSEEN", "Convergence", "convergence_of", "undetermined", "unidentified_verdict"]
+__all__ = ["Convergence", "convergence_of", "undetermined", "unidentified_verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,28 +126,33 @@ def _zero_residual(found: str) -> str:
     )
 
 
-UNSEEN = "the correlation of "
-"""Start of the name of a correlation of which the data say nothing."""
-
-
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 
 
-def unidentified_verdict(convergence: Convergence, names: Sequence[str]) -> Convergence:
-    """Return the verdict on a fit with a ridge along which the named parameters change and the criterion does not."""
-    if convergence.status in ("failed", "unbounded") or not names:
+def unidentified_verdict(
+    convergence: Convergence, names: Sequence[str], correlations: Sequence[str] = ()
+) -> Convergence:
+    """Return the verdict on a fit with a ridge along which parameters change and the criterion does not.
+
+    Parameters
+    ----------
+    convergence : Convergence
+    names : sequence of str
+        What contributes to a sum that alone is identified.
+    correlations : sequence of str
+        Pairs of effects of whose correlation the data say nothing.
+    """
+    if convergence.status in ("failed", "unbounded") or not (names or correlations):
         return convergence
     found = f"{convergence.evaluations} evaluations, Newton decrement {convergence.decrement:.1e}"
-    unseen = [name for name in names if name.startswith(UNSEEN)]
-    sums = [name for name in names if name not in unseen]
     reasons = []
-    if sums:
+    if names:
         reasons.append(
-            "the data determine only the sum of what these contribute, not each of them: " + _listed(sums)
+            f"the data determine only the sum of what these contribute, not each of them: {_listed(names)}"
         )
-    if unseen:
-        reasons.append("no group has rows that tell of " + _listed(unseen))
+    if correlations:
+        reasons.append(f"no group has rows that tell of the correlation of {_listed(correlations)}")
     message = (
         f"Not identified ({found}): {'; '.join(reasons)}. Fixed effects, residual variance and fitted values are those "
         "of the optimum; the split is arbitrary. Remove a term or a column that repeats another, or an effect that "

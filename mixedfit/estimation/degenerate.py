@@ -25,7 +25,7 @@ from .optimize import Optimum, minimise
 from .reproducing import could_nearly_reproduce, could_reproduce, nearly_reproducing, reproducing_roots
 from .search import minimise_criterion
 
-__all__ = ["Settled", "falls_without_bound", "residual_share", "settled"]
+__all__ = ["SMALL_SHARE", "Settled", "falls_without_bound", "residual_share", "settled"]
 
 SMALL_SHARE = 1e-4
 """Share of the least-squares residual variance below which the residual variance is computed by rows."""

@@ -23,7 +23,7 @@ from mixedfit.likelihood.by_rows import rows_of
 from mixedfit.likelihood.criterion import Criterion, Evaluation
 
 from .chart import Chart, chart_at
-from .convergence import UNSEEN, Convergence, unidentified_verdict
+from .convergence import Convergence, unidentified_verdict
 from .effects import modes_of
 from .estimate import Control, estimate
 from .whitening import Whitened, fit_whitened
@@ -154,24 +154,29 @@ class Fit:
         return beta
 
     @lazy
-    def inner_covariance(self) -> Array:
-        """(XᵀV⁻¹X)⁻¹ over all fixed columns in the basis of the cross-products, many-level factors first."""
-        return self.evaluation.tail.fixed_covariance()
+    def inner_root(self) -> Array:
+        """R with RᵀR = (XᵀV⁻¹X)⁻¹ of the columns of X in the basis of the cross-products, shape (p, p).
 
-    def inner_covariance_of(self, contrasts: Array) -> Array:
-        """Return L (XᵀV⁻¹X)⁻¹ Lᵀ of contrasts in the basis of the cross-products, shape (q, q).
-
-        By the inverse of the Cholesky factor of XᵀV⁻¹X, in which combinations whose variance is many decades smaller
-        than that of their parts keep their digits; with many-level factors by `inner_covariance`, which is there.
+        Combinations whose variance is many decades smaller than that of their parts keep their digits in it.
         """
-        if self.cross.q_tail > self.cross.q_random:
-            return np.asarray(contrasts @ self.inner_covariance @ contrasts.T)
-        own = self._inner_root @ contrasts.T
-        return np.asarray(own.T @ own)
+        many = self.cross.q_tail - self.cross.q_random
+        if many:
+            return np.asarray(np.linalg.cholesky(self.inner_covariance[many:, many:]).T)
+        return self.evaluation.tail.fixed_root()
 
     @lazy
-    def _inner_root(self) -> Array:
-        return self.evaluation.tail.fixed_root()
+    def inner_covariance(self) -> Array:
+        """(XᵀV⁻¹X)⁻¹ over all fixed columns in the basis of the cross-products, many-level factors first."""
+        if self.cross.q_tail > self.cross.q_random:
+            return self.evaluation.tail.fixed_covariance()
+        return np.asarray(self.inner_root.T @ self.inner_root)
+
+    def inner_covariance_of(self, contrasts: Array) -> Array:
+        """Return L (XᵀV⁻¹X)⁻¹ Lᵀ of contrasts of all fixed columns in the basis of the cross-products, (q, q)."""
+        if self.cross.q_tail > self.cross.q_random:
+            return np.asarray(contrasts @ self.inner_covariance @ contrasts.T)
+        own = self.inner_root @ contrasts.T
+        return np.asarray(own.T @ own)
 
     @lazy
     def beta_covariance(self) -> Array:
@@ -422,7 +427,7 @@ def _fit_residual(
         outcome.theta,
         reml,
         sigma,
-        unidentified_verdict(outcome.convergence, _ridge_names(design, found.cross, sigma)),
+        unidentified_verdict(outcome.convergence, *_ridge_names(design, found.cross, sigma)),
         outcome.evaluation,
         timing,
         found.residual,
@@ -456,11 +461,14 @@ def refit_design(fit: Fit, y: Array) -> Fit:
     return _estimated(design, cross, fit.reml, fit.theta, fit.held_sigma, None, None, timing)
 
 
-def _ridge_names(design: Design, cross: CrossProducts, sigma: float | None) -> list[str]:
-    """Return the effects whose variances a ridge of the likelihood moves, such as ``(Intercept) | id``."""
-    names = []
+def _ridge_names(design: Design, cross: CrossProducts, sigma: float | None) -> tuple[list[str], list[str]]:
+    """Return the effects whose variances a ridge of the likelihood moves, such as ``(Intercept) | id``, and pairs.
+
+    The pairs are effects of which only the correlation is moved.
+    """
+    names, pairs = [], []
     if design.residual is not None:
-        return list(dict.fromkeys(tie.words for tie in design.residual.tied[int(sigma is not None)]))
+        return list(dict.fromkeys(tie.words for tie in design.residual.tied[int(sigma is not None)])), []
     for f, (block, moved) in enumerate(zip(design.blocks, cross.unidentified, strict=True)):
         own, covered = np.diag(moved).copy(), np.zeros(block.k, dtype=bool)
         for part, here in confounded_with_residual(design, f):
@@ -468,12 +476,12 @@ def _ridge_names(design: Design, cross: CrossProducts, sigma: float | None) -> l
             if sigma is None:
                 names += [f"{part.name}(… | {block.name})", "residual"]
         names += [f"{e} | {block.name}" for e, is_moved in zip(block.effects, own, strict=True) if is_moved]
-        names += [
-            f"{UNSEEN}{block.effects[b]} and {block.effects[a]} | {block.name}"
+        pairs += [
+            f"{block.effects[b]} and {block.effects[a]} | {block.name}"
             for a, b in zip(*np.nonzero(np.tril(moved, -1)), strict=True)
             if not (own[a] or own[b] or covered[a])
         ]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(names)), pairs
 
 
 def _estimated(
@@ -503,7 +511,7 @@ def _estimated(
             report=report,
             rows=lambda: rows_of(design, cross),
         )
-    convergence = unidentified_verdict(outcome.convergence, _ridge_names(design, cross, sigma))
+    convergence = unidentified_verdict(outcome.convergence, *_ridge_names(design, cross, sigma))
     timing["optimisation"] = perf_counter() - begun
     timing["total"] = sum(timing.values())
     timing["starts"], timing["starts_agreed"] = outcome.starts, outcome.agreed

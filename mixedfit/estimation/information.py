@@ -18,9 +18,11 @@ from mixedfit.core.arrays import Array
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.covariance import BlockDiagonal
+from mixedfit.likelihood.by_rows import RowCriterion, RowEvaluation, rows_of
 from mixedfit.likelihood.criterion import Criterion, Evaluation, add_tail_variates
 from mixedfit.likelihood.first_factor import project, variates
 
+from .degenerate import SMALL_SHARE, residual_share
 from .fit import Fit
 from .residual_support import refuse_residual
 
@@ -77,17 +79,22 @@ class Information:
 
     def spreads(self, directions: Sequence[Array]) -> Array:
         """Return M_a of all directions, block by block, shape (directions, p, p)."""
-        cross = self.fit.cross
+        return self._spreads(self.fixed_scores, directions)
+
+    def _spreads(self, scores: Sequence[Array], directions: Sequence[Array]) -> Array:
         parts = [
-            np.einsum("jas,dab,jbt->dst", h, e, cross.related(f, h), optimize=True)
-            for f, (h, e) in enumerate(zip(self.fixed_scores, directions, strict=True))
+            np.einsum("jas,dab,jbt->dst", h, e, self.fit.cross.related(f, h), optimize=True)
+            for f, (h, e) in enumerate(zip(scores, directions, strict=True))
         ]
         return np.concatenate(parts) if parts else np.zeros((0, *self.phi.shape))
 
     @lazy
-    def own_spreads(self) -> Array:
-        """M_a of η's own directions, shape (n_theta, p, p)."""
-        return self.spreads(self.directions)
+    def root_spreads(self) -> Array:
+        """R M_a Rᵀ of η's own directions, RᵀR = Φ, shape (n_theta, p, p).
+
+        Where Φ is large, ΦM_aΦ is a small difference of its products with M_a; H_jRᵀ is not.
+        """
+        return self._spreads([h @ self.fit.inner_root.T for h in self.fixed_scores], self.directions)
 
     @lazy
     def parameter_covariance(self) -> Array:
@@ -137,20 +144,37 @@ class Information:
 
         σ is not profiled out: d(η, s) = log|…| + ν s + PRSS(η) e⁻ˢ. Where the exact second derivative is
         expensive (crossed factors with many levels), central differences of the gradient replace it. Without σ's row
-        and column where σ is held.
+        and column where σ is held. In small models with a small residual variance it is computed by rows.
         """
         with blas_threads(1):
-            profiled = self._profiled()
+            exact = self._by_rows()
+            profiled = self._profiled() if exact is None else exact.curvature
         if self.fit.held_sigma is not None:
             return profiled
         nu = self._criterion.nu
-        along = self.evaluation.along
+        along = self.evaluation.along if exact is None else exact.along
         size = profiled.shape[0]
         out = np.empty((size + 1, size + 1))
         out[:size, :size] = profiled + np.outer(along, along) / nu
         out[:size, size] = out[size, :size] = along
         out[size, size] = nu
         return out
+
+    def _by_rows(self) -> RowEvaluation | None:
+        """Return the criterion by rows if cross-products have few digits for its curvature and the model is small.
+
+        A small residual variance makes the curvature along the size of the effects that many times smaller than that
+        across.
+        """
+        c, fit = self._criterion, self.fit
+        linear = all(structure.linear for structure in c.structures)
+        if not (c.n_theta and linear and residual_share(self.evaluation, c) < SMALL_SHARE):
+            return None
+        rows = rows_of(fit.design, fit.cross)
+        if rows is None:
+            return None
+        by_rows = RowCriterion(c.cross, c.structures, c.reml, c.sigma, canonical=True, rows=rows)
+        return by_rows(fit.chart.eta)
 
     def _profiled(self) -> Array:
         exact = self.evaluation.exact_curvature

@@ -25,6 +25,7 @@ from mixedfit.core.linalg import row_basis
 from mixedfit.core.options import check_one_of
 from mixedfit.covariance import BlockDiagonal, ScaledCorrelation
 from mixedfit.design.design import Design
+from mixedfit.estimation.degenerate import residual_share
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
 from mixedfit.likelihood.dense_tail import DenseTail
@@ -81,7 +82,8 @@ def check_kenward_roger(fit: Fit, *, pairs: bool = True) -> None:
     Raises
     ------
     ModelError
-        For ML fits, fixed factors stored as codes, and more than `LARGEST_CROSSED` crossed random effects.
+        For ML fits, fixed factors stored as codes, more than `LARGEST_CROSSED` crossed random effects, and residual
+        variances below `LEAST_SHARE` beside several effects of a level.
     """
     design = fit.design
     if not fit.reml:
@@ -90,6 +92,12 @@ def check_kenward_roger(fit: Fit, *, pairs: bool = True) -> None:
         )
     if not pairs:
         return
+    several = any(block.k > 1 for block in design.blocks)
+    if several and residual_share(fit.evaluation, fit.evaluation.criterion) < LEAST_SHARE:
+        raise ModelError(
+            "Kenward-Roger has too few digits here: beside the random effects almost no residual variance is left. Use "
+            "ddf='satterthwaite', and check for a response computed from the groups."
+        )
     if design.blocks and design.many:
         factor = design.many[0].grouping
         raise ModelError(
@@ -113,6 +121,10 @@ def too_many_pairs(design: Design) -> ModelError:
         f"{_effects(design)} here; it is computed up to {LARGEST_CROSSED}. Use ddf='satterthwaite', whose sums stay "
         "small."
     )
+
+
+LEAST_SHARE = 1e-6
+"""Share of the least-squares residual variance below which sums over pairs of effects lose 4 digits and more."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,12 +31,11 @@ def satterthwaite_df(information: Information, contrast: Array) -> float:
         Coefficients of the estimated columns of X.
     """
     fit = information.fit
-    ell = fit.cross.fixed.transform.T @ contrast
-    phi_ell = information.phi @ ell
-    v = float(ell @ phi_ell)
+    ell = fit.inner_root @ (fit.cross.fixed.transform.T @ contrast)
+    v = float(ell @ ell)
     if v <= 0:
         return float("nan")
-    gradient = np.einsum("s,dst,t->d", phi_ell, information.own_spreads, phi_ell)
+    gradient = np.einsum("s,dst,t->d", ell, information.root_spreads, ell)
     if fit.held_sigma is None:
         gradient = np.append(gradient, v)
     spread = float(gradient @ information.parameter_covariance @ gradient)
@@ -50,9 +49,8 @@ def satterthwaite_f_df(information: Information, contrasts: Array) -> float:
     mean of F equals the mean of their squares.
     """
     fit = information.fit
-    transform = fit.cross.fixed.transform
-    covariance = contrasts @ transform @ information.phi @ transform.T @ contrasts.T
-    values, vectors = np.linalg.eigh(covariance)
+    ell = fit.inner_root @ (contrasts @ fit.cross.fixed.transform).T
+    values, vectors = np.linalg.eigh(ell.T @ ell)
     keep = values > 1e-10 * max(float(values.max(initial=0.0)), 1e-300)
     rows = vectors[:, keep].T @ contrasts
     return combined_df(np.array([satterthwaite_df(information, row) for row in rows]))

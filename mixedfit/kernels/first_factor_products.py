@@ -1,4 +1,8 @@
-"""Modes of the first factor, and products of Z c with V⁻¹; notation as in `first_factor`."""
+"""Modes of the first factor, and products of Z c with V⁻¹; notation as in `first_factor`.
+
+F = KC is as small as 1/Ω in the range of λ, where K = I − AλN has only the digits of I. There λᵀF = P⁻¹λᵀC, which the
+Cholesky factor gives to its own digits; `inverse` (k, k) is the pseudoinverse of λᵀ.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,44 @@ import numpy as np
 from mixedfit.core.arrays import Array, IntArray
 
 from ._compile import kernel
-from .first_factor import factor_level
+from .first_factor import factor_level, half_level
 
 __all__ = ["project_first", "solve_first", "variates_first"]
 
 
 @kernel
+def _shrunk(
+    lam: Array, inverse: Array, work: Array, chol: Array, half: Array, column: Array, room: Array, out: Array
+) -> None:
+    """Fill `out` (k,) with K times `column`, given Aλ, L and H of the level; `room` (k,) is work space."""
+    k = lam.shape[0]
+    for a in range(k):
+        total = 0.0
+        for b in range(k):
+            total += half[a, b] * column[b]
+        room[a] = total
+    for a in range(k - 1, -1, -1):
+        total = room[a]
+        for c in range(a + 1, k):
+            total -= chol[c, a] * room[c]
+        room[a] = total / chol[a, a]
+    for a in range(k):
+        total = column[a]
+        for b in range(k):
+            total -= work[a, b] * room[b]
+        out[a] = total
+    for b in range(k):
+        for a in range(k):
+            room[b] -= lam[a, b] * out[a]
+    for a in range(k):
+        for b in range(k):
+            out[a] += inverse[a, b] * room[b]
+
+
+@kernel
 def project_first(
     lam: Array,
+    inverse: Array,
     gram: Array,
     indptr: IntArray,
     indices: IntArray,
@@ -25,10 +59,10 @@ def project_first(
 ) -> None:
     """Fill `out` (levels, k, columns) with Z_jᵀV⁻¹ of the border's columns, given their `slopes` on the tail."""
     levels, k, columns = border.shape
-    work, chol, gain, shrink = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
-    column = np.empty(k)
+    work, chol, half = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
+    column, room = np.empty(k), np.empty(k)
     for j in range(levels):
-        factor_level(lam, gram[j], work, chol, gain, shrink)
+        half_level(lam, gram[j], work, chol, half)
         for s in range(columns):
             for a in range(k):
                 column[a] = border[j, a, s]
@@ -36,16 +70,13 @@ def project_first(
                 at = slopes[indices[i], s]
                 for a in range(k):
                     column[a] -= values[i, a] * at
-            for a in range(k):
-                total = 0.0
-                for b in range(k):
-                    total += shrink[a, b] * column[b]
-                out[j, a, s] = total
+            _shrunk(lam, inverse, work, chol, half, column, room, out[j, :, s])
 
 
 @kernel
 def variates_first(
     lam: Array,
+    inverse: Array,
     gram: Array,
     indptr: IntArray,
     indices: IntArray,
@@ -59,38 +90,31 @@ def variates_first(
     levels, k, columns = border.shape
     count = coefficients.shape[2]
     q = crossed.shape[1] + 1 - columns
-    work, chol, gain, shrink = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
-    shrunk, image = np.empty((k, count)), np.empty((k, count))
+    work, chol, half = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
+    column, room, shrunk = np.empty(k), np.empty(k), np.empty(k)
     for j in range(levels):
-        factor_level(lam, gram[j], work, chol, gain, shrink)
-        for d in range(count):
+        half_level(lam, gram[j], work, chol, half)
+        for e in range(count):
             for a in range(k):
-                total = 0.0
+                column[a] = 0.0
                 for b in range(k):
-                    total += shrink[b, a] * coefficients[j, b, d]
-                shrunk[a, d] = total
-        for d in range(count):
+                    column[a] += gram[j, a, b] * coefficients[j, b, e]
+            _shrunk(lam, inverse, work, chol, half, column, room, shrunk)
+            for d in range(count):
+                for a in range(k):
+                    products[d, e] += coefficients[j, a, d] * shrunk[a]
+        for i in range(indptr[j], indptr[j + 1]):
+            _shrunk(lam, inverse, work, chol, half, values[i], room, shrunk)
+            for d in range(count):
+                for a in range(k):
+                    crossed[d, indices[i]] += coefficients[j, a, d] * shrunk[a]
+        for s in range(columns - 1):
             for a in range(k):
-                total = 0.0
-                for b in range(k):
-                    total += gram[j, a, b] * coefficients[j, b, d]
-                image[a, d] = total
-        for d in range(count):
-            for e in range(count):
-                total = 0.0
+                column[a] = border[j, a, s]
+            _shrunk(lam, inverse, work, chol, half, column, room, shrunk)
+            for d in range(count):
                 for a in range(k):
-                    total += shrunk[a, d] * image[a, e]
-                products[d, e] += total
-            for i in range(indptr[j], indptr[j + 1]):
-                total = 0.0
-                for a in range(k):
-                    total += shrunk[a, d] * values[i, a]
-                crossed[d, indices[i]] += total
-            for s in range(columns - 1):
-                total = 0.0
-                for a in range(k):
-                    total += shrunk[a, d] * border[j, a, s]
-                crossed[d, q + s] += total
+                    crossed[d, q + s] += coefficients[j, a, d] * shrunk[a]
 
 
 @kernel

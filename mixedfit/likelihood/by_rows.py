@@ -224,6 +224,12 @@ class RowEvaluation:
             out -= np.outer(slopes, slopes) / (self.variance * self.prss)
         return np.asarray(0.5 * (out + out.T))
 
+    @lazy
+    def along(self) -> Array:
+        """−∂PRSS/∂θ over σ², shape (n_theta,), as of `Evaluation`."""
+        slopes = [float(self.residual @ (A @ self.spherical)) for A in self._moved_effects()]
+        return np.array(slopes) * (2.0 / self.variance)
+
     def _moved_effects(self) -> Iterator[Array]:
         """Yield Z ∂Λ/∂θ_a of each θ_a, shape (n, q)."""
         zeros = [np.zeros_like(lam) for lam in self.lams]

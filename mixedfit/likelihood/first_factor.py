@@ -152,7 +152,8 @@ def project(cross: CrossProducts, lam: Array, slopes: Array) -> Array:
         out[own.levels[:, None], own.effects] = own.projected(lam @ lam.T)[1]
     if not classes:
         inner = np.ascontiguousarray(slopes)
-        project_first(lam, first.gram, first.indptr, first.indices, first.values, first.border, inner, out)
+        arrays = first.gram, first.indptr, first.indices, first.values, first.border
+        project_first(lam, _inverse_of_transposed(lam), *arrays, inner, out)
     return out
 
 
@@ -166,9 +167,13 @@ def variates(cross: CrossProducts, lam: Array, coefficients: Array, products: Ar
         crossed += np.einsum("jam,jms->as", c, F[:, :, :-1], optimize=True)
     if not classes:
         c = np.ascontiguousarray(coefficients)
-        variates_first(
-            lam, first.gram, first.indptr, first.indices, first.values, first.border, c, products, crossed
-        )
+        arrays = first.gram, first.indptr, first.indices, first.values, first.border
+        variates_first(lam, _inverse_of_transposed(lam), *arrays, c, products, crossed)
+
+
+def _inverse_of_transposed(lam: Array) -> Array:
+    """Return the pseudoinverse of λᵀ, shape (k, k)."""
+    return np.ascontiguousarray(np.linalg.pinv(lam.T, rcond=1e-13))
 
 
 def conditional(cross: CrossProducts, lam: Array, inverse: Array) -> Array:

@@ -7,10 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from dense_search import DenseSearch
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import Problem, Term
 
 import mixedfit as mf
 from mixedfit.covariance.block_diagonal import BlockDiagonal
@@ -115,21 +113,3 @@ def test_covariance_of_any_rank_must_be_that_of_the_search_in_the_basis_of_the_f
     assert singular == (bool(np.any(x[diagonal] == 0.0)),)
     kept = np.linalg.matrix_rank(searched, tol=1e-9 * max(1e-300, float(np.linalg.norm(searched))))
     assert np.sum(np.diag(found) > 0) <= kept
-
-
-@pytest.mark.parametrize("sign", [1.0, -1.0])
-@pytest.mark.parametrize("seed", range(5))
-def test_effects_that_vary_in_one_direction_must_keep_their_variances(seed: int, sign: float) -> None:
-    """The lowest point has an intercept of the slope's basis that does not vary: two zeros on the diagonal of λ."""
-    rng = np.random.default_rng(seed)
-    codes = np.repeat(np.arange(6), 5)
-    x = rng.normal(size=30)
-    along = rng.normal(size=6)[codes]
-    data = pd.DataFrame({"g": [f"g{c}" for c in codes], "x": x})
-    data["y"] = 1.0 + x + 3.0 * along * (x - np.mean(x)) * sign + 0.5 * rng.normal(size=30)
-    fit = mf.lmm("y ~ x + (x | g)", data).fit(reml=False)
-    problem = Problem(data.rename(columns={"x": "x1"}), "1 + x1", (Term("g", True, ("x1",), True),))
-    exact = problem.dense().criterion(problem.lams(fit.theta.to_numpy()), reml=False)
-    assert fit.deviance == pytest.approx(exact, abs=1e-7)
-    best = DenseSearch(problem, False).best(4, np.random.default_rng(seed))
-    assert fit.deviance < best.value + 1e-6

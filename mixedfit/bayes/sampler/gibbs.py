@@ -37,7 +37,7 @@ from .chain import Chain, Plan
 from .correlated_chain import CorrelatedChain, correlated_rows
 from .crossed_chain import CrossedChain, factors_of
 from .exact_fit import check_residual_variance
-from .run_length import DEFAULT_DRAWS, run_chains, run_length
+from .run_length import run_chains, run_length
 from .weighted_chain import WeightedChain, weighted_rows
 
 __all__ = ["gibbs"]
@@ -115,7 +115,7 @@ def gibbs(
         seconds=perf_counter() - begun,
         without=partial(_sample_without, design, options) if structure is None else None,
         given=Statements((*placement.user_statements(priors), *(structure.given if structure else ()))),
-        ess=length.ess if outcome.kept != DEFAULT_DRAWS or outcome.limit else ess,
+        ess=length.ess,
         limit=outcome.limit,
     )
     text = sampling_warning(posterior, posterior.warnings) if keep_partial else ""
