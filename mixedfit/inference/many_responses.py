@@ -230,7 +230,8 @@ class _Fits:
         if self.ddf:
             for r, i in stoppable(these, stop):
                 if found.status[i] != FAILED:
-                    out.degrees[i] = _satterthwaite(fit, sample.cross_products(r), found.theta[i])
+                    products = sample.cross_products(r)
+                    out.degrees[i] = _satterthwaite(fit, sample.design(r), products, found.theta[i])
 
 
 def _run_on_pool(
@@ -259,10 +260,10 @@ def _fit_part(task: _Fits, number: int, item: tuple[int, Array]) -> _Results:
     return out
 
 
-def _satterthwaite(fit: Fit, cross: CrossProducts, theta: Array) -> Array:
-    """Return the degrees of freedom of the coefficients at θ, NaN where dropped, shape (p,)."""
-    evaluation = criterion_of(fit.design, cross, fit.reml, fit.held_sigma)(theta)
-    own = Fit(fit.design, cross, theta, fit.reml, fit.held_sigma, fit.convergence, evaluation)
+def _satterthwaite(fit: Fit, design: Design, cross: CrossProducts, theta: Array) -> Array:
+    """Return the degrees of freedom of a response's coefficients at θ, NaN where dropped, shape (p,)."""
+    evaluation = criterion_of(design, cross, fit.reml, fit.held_sigma)(theta)
+    own = Fit(design, cross, theta, fit.reml, fit.held_sigma, fit.convergence, evaluation)
     information, kept = Information(own), np.flatnonzero(fit.kept)
     out = np.full(fit.kept.size, np.nan)
     if not fit.design.blocks:  # the exact ones of least squares, as in the summary of one fit

@@ -30,7 +30,11 @@ def test_f_must_be_nan_with_the_reason_when_the_approximation_fails(formula: str
             fit = mf.lmm(formula, small(seed)).fit()
         except mf.ModelError:
             continue
-        found = fit.anova(ddf="kenward-roger")
+        try:
+            found = fit.anova(ddf="kenward-roger")
+        except mf.ModelError as error:
+            assert "too few digits" in str(error)
+            continue
         table = found.table
         assert not (table["statistic"] < 0).any()
         assert not (table["mean_sq"] < 0).any()

@@ -58,8 +58,10 @@ def test_joint_degrees_of_freedom_must_be_two_when_one_of_them_is_two_or_less(
     found = iter(dfs)
     monkeypatch.setattr(satterthwaite, "satterthwaite_df", lambda *_: next(found))
     identity = SimpleNamespace(
-        phi=np.diag([1.0, 2.0]),
-        fit=SimpleNamespace(cross=SimpleNamespace(fixed=SimpleNamespace(transform=np.eye(2)))),
+        fit=SimpleNamespace(
+            inner_root=np.diag([1.0, np.sqrt(2.0)]),
+            cross=SimpleNamespace(fixed=SimpleNamespace(transform=np.eye(2))),
+        ),
     )
     df = satterthwaite.satterthwaite_f_df(cast(Any, identity), np.eye(2))
     assert df == pytest.approx(expected)
