@@ -24,6 +24,9 @@ from .summed import SummedRows
 
 __all__ = ["merged", "united_cells"]
 
+FEW_ROWS = 10
+"""Parts of fewer rows may be equal by chance."""
+
 
 def merged(parts: Sequence[SummedRows]) -> SummedRows:
     """Return the cross-products of all rows of several parts.
@@ -36,11 +39,12 @@ def merged(parts: Sequence[SummedRows]) -> SummedRows:
     Raises
     ------
     ModelError
-        If the parts are not of the same model, with what differs and what to do.
+        If the parts are not of the same model, with what differs and what to do, or two are of the same rows.
     """
     first = parts[0]
     for i, part in enumerate(parts[1:], 2):
         _check_same_model(first, part, i)
+    _check_distinct(parts)
     design, maps = _united_design([part.design for part in parts], [part.rows for part in parts])
     out = replace(
         first,
@@ -159,6 +163,33 @@ def _check_same_model(one: SummedRows, other: SummedRows, number: int) -> None:
         if twin is None or twin.effects != block.effects or _structures(twin) != _structures(block):
             raise ModelError(f"{where} have different random effects of {block.name!r}. {advice}")
     _check_states(usable(a.recipe), usable(b.recipe), where, advice)
+
+
+def _check_distinct(parts: Sequence[SummedRows]) -> None:
+    """Raise `ModelError` if two parts have the same responses, levels and products, as one that was given twice.
+
+    A few rows may be equal by chance: they pass.
+    """
+    seen: dict[tuple[int, int], list[int]] = {}
+    for i, part in enumerate(parts):
+        earlier = seen.setdefault((part.digest, part.rows), [])
+        twin = next((j for j in earlier if _same_rows(parts[j], part)), None)
+        if twin is not None and part.rows >= FEW_ROWS:
+            raise ModelError(
+                f"parts {twin + 1} and {i + 1} are of the same {part.rows} rows: their responses, levels and "
+                "cross-products are equal. Give each part once."
+            )
+        earlier.append(i)
+
+
+def _same_rows(one: SummedRows, other: SummedRows) -> bool:
+    """Return whether two parts of one model have equal levels and products."""
+    blocks = zip(one.design.blocks, other.design.blocks, strict=True)
+    if not all(a.name == b.name and a.grouping.levels.equals(b.grouping.levels) for a, b in blocks):
+        return False
+    products = [part.own.T @ part.own for part in (one, other)]
+    scale = np.sqrt(np.diag(products[0]))
+    return bool(np.allclose(*products, rtol=0, atol=1e-9 * np.outer(scale, scale)))
 
 
 def _structures(block: RandomBlock) -> list[Any]:

@@ -26,6 +26,7 @@ __all__ = [
     "fixed_mean",
     "further_offset",
     "further_weights",
+    "label_kind",
     "level_codes",
     "multiplier_slopes",
     "residual_variance",
@@ -153,22 +154,24 @@ def without_label(rows: NewRows, included: Sequence[BoolArray]) -> BoolArray:
 
 
 def check_levels(fit: Fit, rows: NewRows, included: Sequence[BoolArray], new_levels: NewLevels) -> None:
-    """Raise `DataError` for new levels of included factors if `new_levels` is "error"."""
-    if new_levels != "error":
-        return
+    """Raise `DataError` for new labels of included factors.
+
+    Those that are the fit's labels but for their type are always refused, others if `new_levels` is "error".
+    """
     for own, block, labels, codes in zip(included, fit.design.blocks, rows.labels, rows.codes, strict=False):
         if not own.any():
             continue
         unseen = [label for label in pd.unique(labels[codes < 0]).tolist() if label is not None]
-        if unseen and block.known is not None:
-            raise _unrelated(block.name, unseen, block.grouping.levels)
-        if unseen:
-            raise _unseen(block.name, unseen, block.grouping.levels)
+        if not unseen:
+            continue
+        check_types(block.name, unseen, block.grouping.levels)
+        if new_levels == "error":
+            related = block.known is not None
+            raise (_unrelated if related else _unseen)(block.name, unseen)
 
 
-def _unseen(name: str, unseen: Sequence[Any], known: pd.Index[Any]) -> DataError:
+def _unseen(name: str, unseen: Sequence[Any]) -> DataError:
     """Return the error that lists new levels."""
-    check_types(name, unseen, known)
     return DataError(
         f"{_new_levels(name, unseen)}. Take new_levels='marginal' to predict for a group "
         "drawn at random, with its variance in the errors, 'population' to set its random effects to 0, or leave "
@@ -184,12 +187,12 @@ def check_related(fit: Fit, rows: NewRows, new_levels: NewLevels) -> None:
         if block.known is not None:
             unseen = [label for label in pd.unique(labels[codes < 0]).tolist() if label is not None]
             if unseen:
-                raise _unrelated(block.name, unseen, block.grouping.levels)
+                check_types(block.name, unseen, block.grouping.levels)
+                raise _unrelated(block.name, unseen)
 
 
-def _unrelated(name: str, unseen: Sequence[Any], known: pd.Index[Any]) -> DataError:
+def _unrelated(name: str, unseen: Sequence[Any]) -> DataError:
     """Return the error for new levels of a factor with known relationships."""
-    check_types(name, unseen, known)
     return DataError(
         f"{_new_levels(name, unseen)}, and their relationships to its levels are not known. Fit the model with a "
         "matrix that has them: levels without rows are predicted. new_levels='population' sets their random effects "
@@ -198,15 +201,41 @@ def _unrelated(name: str, unseen: Sequence[Any], known: pd.Index[Any]) -> DataEr
 
 
 def check_types(name: str, unseen: Sequence[Any], known: pd.Index[Any]) -> None:
-    """Raise `DataError` for new labels that differ from the fit's in type only, such as 308 for '308'."""
-    texts = {str(level): level for level in known.tolist()}
+    """Raise `DataError` for new labels that are labels of the fit but for their type, such as 308 for '308'.
+
+    So are 308.0 for '308', '308.0' for 308, and the text of a date for the date.
+    """
+    levels = known.tolist()
+    kinds = {label_kind(level) for level in levels}
+    if len(kinds) == 1 and {label_kind(label) for label in unseen} == kinds:
+        return
+    twins: dict[Any, list[Any]] = {}
+    for level in levels:
+        twins.setdefault(_value_of(level), []).append(level)
     for label in unseen:
-        twin = texts.get(str(label))
+        own = label_kind(label)
+        twin = next((one for one in twins.get(_value_of(label), ()) if label_kind(one) is not own), None)
         if twin is not None:
             raise DataError(
-                f"{_new_levels(name, unseen)}. It has {shown(twin)} of type "
-                f"{type(twin).__name__}, where this is of type {type(label).__name__}: convert the column."
+                f"{_new_levels(name, unseen)}. The fit has {shown(twin)} of type {type(twin).__name__}, and "
+                f"{shown(label)} here is of type {type(label).__name__}: convert the column."
             )
+
+
+def label_kind(label: Any) -> type:
+    """Return the type of a label; one for all numbers."""
+    if isinstance(label, int | float | np.integer | np.floating) and not isinstance(label, bool):
+        return float
+    return str if isinstance(label, str) else type(label)
+
+
+def _value_of(label: Any) -> Any:
+    """Return what a label says, whatever its type: a number if it is written as one, else its text."""
+    text = str(label)
+    try:
+        return float(text)
+    except ValueError:
+        return text.removesuffix(" 00:00:00")
 
 
 def _new_levels(name: str, unseen: Sequence[Any]) -> str:

@@ -30,7 +30,7 @@ from mixedfit.estimation.fit import Fit
 
 from .predict import Predictor
 from .re_form import ReForm, included_effects
-from .rows import NewLevels
+from .rows import NewLevels, label_kind
 
 __all__ = ["Scorer"]
 
@@ -81,6 +81,8 @@ class _Group:
         BLUPs; 0 for effects that are not included.
     coder : ColumnCoder or None
         Looks up levels that are numbers.
+    kinds : tuple of frozenset
+        For each column the types of its levels, one for all numbers.
     """
 
     columns: tuple[str, ...]
@@ -88,17 +90,22 @@ class _Group:
     pieces: tuple[tuple[_Piece, Any], ...]
     effects: Array
     coder: ColumnCoder | None
+    kinds: tuple[frozenset[type], ...]
 
     def value(self, row: Mapping[str, Any], new: bool) -> float:
-        """Return zb of a row; 0 for a new level if those are allowed."""
+        """Return zb of a row; 0 for a new level if those are allowed and it is of the type of the others."""
         labels = [_label(row[name]) for name in self.columns]
         place = self.places.get(labels[0] if len(labels) == 1 else tuple(labels))
-        if place is None and not new:
+        if place is None and not (new and self._of_the_type(labels)):
             raise _OtherWayError
         z = np.empty(self.effects.shape[1])
         for piece, at in self.pieces:
             z[at] = piece.value(row)
         return 0.0 if place is None else float(z @ self.effects[place])
+
+    def _of_the_type(self, labels: Sequence[Any]) -> bool:
+        """Return whether each label has the one type of its column's levels."""
+        return all(kinds == {label_kind(label)} for label, kinds in zip(labels, self.kinds, strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -350,7 +357,9 @@ def _group(recipe: Recipe, f: int, effects: Array) -> _Group | None:
     )
     whole = isinstance(group.levels.dtype, np.dtype) and group.levels.dtype.kind == "i"
     coder = ColumnCoder(group.name, group.levels) if whole and not several else None
-    return _Group(group.columns, {label: i for i, label in enumerate(labels)}, pieces, effects, coder)
+    columns = zip(*labels, strict=True) if several else [labels]
+    kinds = tuple(frozenset(map(label_kind, column)) for column in columns)
+    return _Group(group.columns, {label: i for i, label in enumerate(labels)}, pieces, effects, coder, kinds)
 
 
 def _pieces(

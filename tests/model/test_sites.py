@@ -345,3 +345,31 @@ def test_tests_of_random_terms_must_be_those_of_all_rows(formula: str) -> None:
     found, expected = mf.lmm_from(parts).fit().ranova().table, mf.lmm(formula, rows()).fit().ranova().table
     assert found.index.tolist() == expected.index.tolist()
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_site_that_is_given_twice_must_be_refused(written: bool, tmp_path: Path) -> None:
+    """The rival counts its rows twice; it gives standard errors that are too small."""
+    formula = "y ~ x + (x | g)"
+    one, two, three = sites()
+    again = mf.lmm(formula, one.sample(frac=1, random_state=1), batch_rows=17).cross_products()
+    parts: list[Any] = [mf.lmm(formula, part).cross_products() for part in (one, two, three)]
+    parts.append(again)
+    if written:
+        for i, part in enumerate(parts):
+            part.save(tmp_path / f"{i}.npz")
+        parts = [tmp_path / f"{i}.npz" for i in range(4)]
+    with pytest.raises(mf.ModelError, match=r"parts 1 and 4 are of the same 80 rows.*Give each part once"):
+        mf.lmm_from(parts)
+    assert mf.lmm_from(parts[:3]).fit().nobs == 240
+
+
+def test_sites_with_equal_responses_must_not_be_taken_for_one() -> None:
+    """Rows that differ in a predictor or a level only, and a few rows that are equal by chance."""
+    formula, one = "y ~ x + (1 | g)", sites()[0]
+    others = [one.assign(g=one["g"] + 500), one.assign(x=one["x"] + 1e-3 * one["o"])]
+    assert mf.lmm_from([mf.lmm(formula, part).cross_products() for part in (one, *others)]).fit().nobs == 240
+    few = pd.DataFrame({"y": [1.0, 2, 3, 1], "g": [1, 1, 2, 2]})
+    recipe = mf.agree([mf.site_recipe("y ~ 1 + (1 | g)", few)])
+    parts = [mf.lmm("y ~ 1 + (1 | g)", few, recipe=recipe).cross_products() for _ in range(2)]
+    assert mf.lmm_from(parts).fit().nobs == 8

@@ -322,9 +322,8 @@ def test_wrong_options_must_be_refused(options: dict[str, Any], message: str) ->
 def test_labels_of_another_type_must_be_told_apart_from_new_levels() -> None:
     frame = mf.load_dataset("sleepstudy").assign(Subject=lambda d: d["Subject"].astype(str).astype(int))
     fit = mf.lmm("Reaction ~ Days + (1 | Subject)", frame).fit()
-    with pytest.raises(
-        mf.DataError, match="It has 308 of type int, where this is of type str: convert the column"
-    ):
+    words = "The fit has 308 of type int, and '308' here is of type str: convert the column"
+    with pytest.raises(mf.DataError, match=words):
         fit.predict({"Days": [1], "Subject": ["308"]})
     assert not fit.predict({"Days": [1, 2], "Subject": [308.0, np.nan]}).isna()[0]
 

@@ -91,7 +91,7 @@ ROW = {"x": 2.0, "z": 0.5, "f": "a", "b": "no", "g": 1, "h": "u"}
     ("change", "words"),
     [
         ({"g": 99}, "'g' has levels that the fit did not see: 99"),
-        ({"g": "1"}, "It has 1 of type int, where this is of type str"),
+        ({"g": "1"}, "The fit has 1 of type int, and '1' here is of type str"),
         ({"f": "new"}, "'f' has values that the fit did not have"),
         ({"x": "2.0"}, "'x' was numbers in the fit"),
     ],
@@ -119,6 +119,46 @@ def test_new_level_must_have_no_effect_where_it_is_allowed(new_levels: Any) -> N
     expected = fit.predict(pd.DataFrame([row]), new_levels=new_levels).iloc[0]
     assert score(row) == pytest.approx(expected, rel=1e-12)
     np.testing.assert_allclose(score(pd.DataFrame([row])), expected)
+
+
+IDS: dict[str, tuple[list[Any], Any, str]] = {
+    "text for numbers": ([1, 2, 3], "2", "has 2 of type int, and '2' here is of type str"),
+    "float in text": ([1, 2, 3], "2.0", "has 2 of type int"),
+    "numbers for text": (["1", "2", "3"], 2, "has '2' of type str, and 2 here is of type int"),
+    "numbers of a column with gaps": (["1", "2", "3"], 2.0, "has '2' of type str"),
+    "padded": ([7, 8, 9], "007", "has 7 of type int"),
+    "dates": (list(pd.date_range("2020-01-01", periods=3)), "2020-01-02", "of type Timestamp"),
+    "text of truth": ([True, False], "True", "of type bool"),
+}
+
+
+@pytest.mark.parametrize("new_levels", ["error", "population", "marginal"])
+@pytest.mark.parametrize("case", IDS)
+def test_ids_of_another_type_must_not_be_taken_for_new_levels(case: str, new_levels: Any) -> None:
+    """The rival looks labels up and finds none: every row gets the population's mean."""
+    levels, label, words = IDS[case]
+    frame = rows().assign(g=lambda d: pd.Categorical(pd.Series(levels)[np.arange(len(d)) % len(levels)]))
+    fit = mf.lmm("y ~ x + (1 | g)", frame).fit()
+    score = fit.scorer(new_levels=new_levels)
+    row = {"x": 2.0, "g": label}
+    for scored in (
+        lambda: score(row),
+        lambda: score(pd.DataFrame([row])),
+        lambda: fit.predict(pd.DataFrame([row]), new_levels=new_levels),
+        lambda: fit.predict(pd.DataFrame([row]), new_levels=new_levels, se=True),
+        lambda: fit.simulate(1, newdata=pd.DataFrame([row]), re_form="all", new_levels=new_levels),
+    ):
+        with pytest.raises(mf.DataError, match=words):
+            scored()
+    if new_levels != "error":
+        other = {
+            **row,
+            "g": type(levels[0])(5) if not isinstance(levels[0], pd.Timestamp) else pd.Timestamp(0),
+        }
+        if case != "text of truth":
+            assert np.isfinite(score(other))
+    alone = fit.predict(pd.DataFrame([row]), re_form="none", new_levels=new_levels)
+    assert np.isfinite(alone).all()
 
 
 def test_columns_that_are_not_needed_may_be_absent() -> None:
