@@ -187,9 +187,9 @@ def _same_rows(one: SummedRows, other: SummedRows) -> bool:
     blocks = zip(one.design.blocks, other.design.blocks, strict=True)
     if not all(a.name == b.name and a.grouping.levels.equals(b.grouping.levels) for a, b in blocks):
         return False
-    products = [part.own.T @ part.own for part in (one, other)]
-    scale = np.sqrt(np.diag(products[0]))
-    return bool(np.allclose(*products, rtol=0, atol=1e-9 * np.outer(scale, scale)))
+    expected, found = one.own.T @ one.own, other.own.T @ other.own
+    scale = np.sqrt(np.diag(expected))
+    return bool((np.abs(found - expected) <= 1e-9 * np.outer(scale, scale)).all())
 
 
 def _structures(block: RandomBlock) -> list[Any]:

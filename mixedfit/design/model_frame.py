@@ -78,6 +78,8 @@ class ModelFrame:
         Number of missing values of each column that has some.
     text : frozenset of str
         Columns of text, which have become categories.
+    place : str
+        Where the rows of a batch were read, such as the name of a file.
     """
 
     columns: dict[str, pd.Series[Any]]
@@ -89,6 +91,7 @@ class ModelFrame:
     whole: dict[str, pd.Series[Any]] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
     text: frozenset[str] = frozenset()
+    place: str = ""
     _groupings: dict[str, Grouping] = field(default_factory=dict)
 
     def grouping(self, column: str) -> Grouping:

@@ -281,7 +281,7 @@ class Scorer:
                         else pd.DataFrame(index=range(len(batch)))
                     )
                     table = pa.Table.from_pandas(own.assign(mean=self._many(batch)), preserve_index=False)
-                    writer = writer or ParquetWriter(file, table.schema)
+                    writer = writer or ParquetWriter(file, table.schema, write_page_checksum=True)
                     writer.write_table(table.cast(writer.schema))
                 if writer is not None:
                     writer.close()

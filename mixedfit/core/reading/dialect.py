@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mixedfit.core.errors import DataError, shown
 from mixedfit.core.format import count_noun
@@ -77,6 +78,17 @@ class Dialect:
     names: tuple[str, ...]
     row_names: bool
     notes: tuple[str, ...]
+
+    def options(self, *, encoding: str | None = None) -> dict[str, Any]:
+        """Return the options with which `pandas.read_csv` reads such a file; another encoding if one is given."""
+        return {
+            "sep": self.sep,
+            "decimal": self.decimal,
+            "thousands": self.thousands,
+            "encoding": encoding or self.encoding,
+            "skiprows": self.skip,
+            "skipinitialspace": True,
+        }
 
 
 def separator_named(sep: str) -> str:

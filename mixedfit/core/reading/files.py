@@ -21,7 +21,7 @@ from mixedfit.core.other_programs import hinted
 from .dialect import Dialect, check_names, dialect_of, header_row
 from .missing import counted, marks_of, mend, said
 
-__all__ = ["Reading", "read", "read_table"]
+__all__ = ["Reading", "read", "read_table", "text_dialect"]
 
 HEAD = 1 << 16
 """Bytes of a text file from which its dialect is found."""
@@ -225,24 +225,12 @@ def _text(
     na: str | Sequence[str] | None,
     skip: int,
 ) -> Reading:
-    with open(place, "rb") as file:
-        start = file.read(6)
-    packed = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "")
-    compression, head, whole = _head(place, packed)
-    if head.lstrip()[:5].lower() in (b"<html", b"<!doc"):
-        raise DataError("this is a web page, not a table of data; download the file itself.")
-    dialect = dialect_of(head, whole=whole, sep=sep, decimal=decimal, encoding=encoding, skip=skip)
-    check_names(dialect.names)
+    dialect, compression = text_dialect(place, sep=sep, decimal=decimal, encoding=encoding, skip=skip)
 
     def load(code: str, **options: Any) -> pd.DataFrame:
         frame: pd.DataFrame = pd.read_csv(
             place,
-            sep=dialect.sep,
-            decimal=dialect.decimal,
-            thousands=dialect.thousands,
-            encoding=code,
-            skiprows=dialect.skip,
-            skipinitialspace=True,
+            **dialect.options(encoding=code),
             keep_default_na=False,
             compression=cast(Any, compression),
             low_memory=False,
@@ -254,6 +242,38 @@ def _text(
     if code != dialect.encoding:
         notes.append("encoding Latin-1 (cp1252)")
     return _reading(frame, [*dialect.notes, *notes], missing)
+
+
+def text_dialect(
+    place: Path,
+    *,
+    sep: str | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
+    skip: int = 0,
+) -> tuple[Dialect, str | None]:
+    """Return how a text file is written, and pandas' name of its compression.
+
+    Parameters
+    ----------
+    place : Path
+    sep, decimal, encoding, skip
+        As in `read`; what is given is not looked for.
+
+    Raises
+    ------
+    DataError
+        If it is no text, or several columns have the same name.
+    """
+    with open(place, "rb") as file:
+        start = file.read(6)
+    packed = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "")
+    compression, head, whole = _head(place, packed)
+    if head.lstrip()[:5].lower() in (b"<html", b"<!doc"):
+        raise DataError("this is a web page, not a table of data; download the file itself.")
+    dialect = dialect_of(head, whole=whole, sep=sep, decimal=decimal, encoding=encoding, skip=skip)
+    check_names(dialect.names)
+    return dialect, compression
 
 
 def _both(

@@ -156,7 +156,7 @@ class BatchReader:
             absent = np.zeros(rows, dtype=bool) if offset is None else np.isnan(offset)
             missing = missing_by_column(columns, absent)
         except DataError as error:
-            raise DataError(f"{self.source.name}, batch {counts.batches}: {error}") from None
+            raise DataError(f"{self.source.place}, batch {counts.batches}: {error}") from None
         self._count(counts, absent, missing, table.index)
         kept = ~absent if absent.any() else None
         if rows == 0 or (kept is not None and not kept.any()):
@@ -167,7 +167,9 @@ class BatchReader:
         if weights is not None:
             check_weight_values(weights, index)
         plain = {name: plain_column(column) for name, column in columns.items()}
-        return ModelFrame(plain, index, weights, offset, int(absent.sum()), whole=columns)
+        return ModelFrame(
+            plain, index, weights, offset, int(absent.sum()), whole=columns, place=self.source.place
+        )
 
     def _count(
         self, counts: RowCounts, absent: BoolArray, missing: Mapping[str, int], index: pd.Index[Any]
@@ -179,8 +181,8 @@ class BatchReader:
         if absent.any() and self.missing == "raise":
             first = index[int(np.flatnonzero(absent)[0])]
             raise DataError(
-                f"{self.source.name}, batch {counts.batches}: {int(absent.sum())} rows have missing values (first: row "
-                f"{first}) and missing='raise' was asked for. Fill or remove them, or use missing='drop'."
+                f"{self.source.place}, batch {counts.batches}: {int(absent.sum())} rows have missing values "
+                f"(first: row {first}) and missing='raise' was asked for. Fill or remove them, or use missing='drop'."
             )
 
 

@@ -200,6 +200,7 @@ class RowScanner:
     def add(self, frame: ModelFrame) -> None:
         """Learn from a batch."""
         for name, scan in self.columns.items():
+            scan.source = frame.place or scan.source
             scan.add(frame.columns[name], frame.whole[name], appended=self.appended)
         if self.crossed:
             self._add_combinations(frame)
