@@ -53,6 +53,8 @@ class Fit:
         Parameters of the residual structure, and the whitened rows whose cross-products `cross` has.
     quantiles : tuple of float, length 5, or None
         Least, quartiles and greatest of the scaled residuals, of a fit that was saved without its rows.
+    answers : dict of str to ndarray
+        Small results that take long to compute; filled when they are asked for, and saved with the fit.
     """
 
     design: Design
@@ -65,6 +67,13 @@ class Fit:
     timing: Mapping[str, float] = field(default_factory=dict)
     residual: Whitened | None = None
     quantiles: tuple[float, ...] | None = None
+    answers: dict[str, Array] = field(init=False, repr=False, default_factory=dict)
+
+    def remembered(self, name: str, compute: Callable[[], Array]) -> Array:
+        """Return an answer, computed once."""
+        if name not in self.answers:
+            self.answers[name] = compute()
+        return self.answers[name]
 
     @property
     def working(self) -> Design:

@@ -22,6 +22,7 @@ from mixedfit.likelihood.by_rows import RowCriterion, RowEvaluation, rows_of
 from mixedfit.likelihood.criterion import Criterion, Evaluation, add_tail_variates
 from mixedfit.likelihood.first_factor import project, variates
 
+from .answers import parameter_covariance_of
 from .degenerate import SMALL_SHARE, residual_share
 from .fit import Fit
 from .residual_support import refuse_residual
@@ -94,7 +95,10 @@ class Information:
 
         Where Φ is large, ΦM_aΦ is a small difference of its products with M_a; H_jRᵀ is not.
         """
-        return self._spreads([h @ self.fit.inner_root.T for h in self.fixed_scores], self.directions)
+        return self.fit.remembered(
+            "root_spreads",
+            lambda: self._spreads([h @ self.fit.inner_root.T for h in self.fixed_scores], self.directions),
+        )
 
     @lazy
     def parameter_covariance(self) -> Array:
@@ -104,13 +108,7 @@ class Information:
             "this measure of the uncertainty of variances is",
             "Its residual parameters are not in it.",
         )
-        curvature = self.curvature
-        size = np.sqrt(np.abs(np.diag(curvature)))
-        size[size == 0] = 1.0
-        values, vectors = np.linalg.eigh(curvature / np.outer(size, size))
-        keep = values > 1e-8
-        scaled = vectors[:, keep] / size[:, None]
-        return np.asarray(2.0 * (scaled / values[keep]) @ scaled.T)
+        return parameter_covariance_of(self.fit, lambda: _inverse(self.curvature))
 
     def quadratic_forms(self, coefficients: Sequence[Array], *, restricted: bool) -> Array:
         """Return t_aᵀV⁻¹t_b (`restricted`: t_aᵀPt_b) of the variates t_a = Σ_f Z_f c_af.
@@ -189,3 +187,13 @@ class Information:
             columns.append((criterion(eta + shift).gradient - criterion(eta - shift).gradient) / (2 * h))
         out = np.column_stack(columns)
         return np.asarray(0.5 * (out + out.T))
+
+
+def _inverse(curvature: Array) -> Array:
+    """Return twice the inverse of second derivatives, without directions along which there is no information."""
+    size = np.sqrt(np.abs(np.diag(curvature)))
+    size[size == 0] = 1.0
+    values, vectors = np.linalg.eigh(curvature / np.outer(size, size))
+    keep = values > 1e-8
+    scaled = vectors[:, keep] / size[:, None]
+    return np.asarray(2.0 * (scaled / values[keep]) @ scaled.T)

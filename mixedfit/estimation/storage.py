@@ -36,8 +36,10 @@ from mixedfit.design.grouping import Grouping
 from mixedfit.design.recipe import pack, unpack
 from mixedfit.formula.parse import parse_formula
 
+from .answers import packed_answers
 from .convergence import Convergence
 from .fit import Fit, criterion_of
+from .information import Information
 from .residual_quantiles import residual_quartiles
 from .residual_storage import pack_residual, unpack_residual
 
@@ -55,6 +57,9 @@ __all__ = [
 
 FORMAT = "mixedfit 1"
 
+QUICK_TAIL = 500
+"""Effects behind the first factor up to which answers are computed for a file."""
+
 Rebuild: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
 
 
@@ -70,7 +75,7 @@ def write(fit: Fit, path: str | Path, *, rows: bool = True) -> None:
         summed = sum_rows(fit.design)
         header, arrays = pack_summed(summed)
         header |= {**_outcome(fit), "kind": "fit", "quantiles": residual_quartiles(fit).tolist()}
-        write_file(path, header, {**arrays, "theta": fit.theta})
+        write_file(path, header, {**arrays, "theta": fit.theta, **_answers(fit, rows=False)})
         return
     if fit.design.absent is not None:
         raise ModelError(
@@ -78,7 +83,17 @@ def write(fit: Fit, path: str | Path, *, rows: bool = True) -> None:
         )
     residual, arrays = pack_residual(fit.residual)
     header = _header(fit) | ({} if residual is None else {"residual": residual})
-    write_file(path, header, {**design_arrays(fit.design), "theta": fit.theta, **arrays})
+    write_file(path, header, {**design_arrays(fit.design), "theta": fit.theta, **arrays, **_answers(fit)})
+
+
+def _answers(fit: Fit, *, rows: bool = True) -> dict[str, Array]:
+    """Return a fit's answers as arrays of a file.
+
+    Without rows these hold what was, or now is, computed from them, unless that takes long.
+    """
+    if not rows and fit.design.blocks and fit.cross.q_tail <= QUICK_TAIL:
+        _ = Information(fit).parameter_covariance
+    return {f"answer_{name}": own for name, own in packed_answers(fit).items()}
 
 
 def write_file(path: str | Path, header: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
@@ -369,7 +384,7 @@ def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
     convergence["singular"] = tuple(convergence["singular"])
     theta = arrays["theta"]
     evaluation = criterion_of(design, cross, header["reml"], header["sigma"])(theta)
-    return Fit(
+    fit = Fit(
         design,
         cross,
         theta,
@@ -381,3 +396,8 @@ def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Fit:
         residual,
         tuple(header["quantiles"]) if "quantiles" in header else None,
     )
+    own = {
+        name.removeprefix("answer_"): array for name, array in arrays.items() if name.startswith("answer_")
+    }
+    fit.answers.update(own)
+    return fit
