@@ -249,7 +249,7 @@ class ProductSums:
         for b in self.tail:
             here = (columns >= b.offset) & (columns < b.stop)
             head = b.offset + (columns[here] - b.offset) // b.k * b.k
-            keys = np.unique(rows[here] // k * self.q + head)
+            keys = _distinct(rows[here] // k * self.q + head)
             heads.append((keys[:, None] + np.arange(b.k)).ravel())
         self.keys = np.sort(np.concatenate(heads))
         self.values = np.zeros((self.keys.size, k))
@@ -292,3 +292,12 @@ class ProductSums:
         if pattern is None:
             return np.block([[self.pairs.toarray(), self.sides], [self.sides.T, self.border]]), None
         return self.border.copy(), SparseGram.of(pattern, self.pairs, self.sides)
+
+
+def _distinct(keys: IntArray) -> IntArray:
+    """Return the distinct values in increasing order; keys that are nearly so already cost little."""
+    if np.any(keys[1:] < keys[:-1]):
+        keys = np.sort(keys)
+    first = np.ones(keys.size, dtype=bool)
+    first[1:] = keys[1:] != keys[:-1]
+    return keys[first]

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -47,10 +47,12 @@ __all__ = [
     "Rebuild",
     "design_arrays",
     "design_header",
+    "design_without_rows",
     "pack_summed",
     "read",
     "read_design",
     "unpack_summed",
+    "with_design",
     "write",
     "write_file",
 ]
@@ -105,9 +107,25 @@ def write_file(path: str | Path, header: Mapping[str, Any], arrays: Mapping[str,
         raise DataError(f"cannot write {str(path)!r}: {objects[0]!r} holds Python objects, expected numbers.")
     try:
         with whole_file(path) as file:
-            np.savez_compressed(file, **arrays)
+            _write_arrays(file, arrays)
     except (OSError, TypeError) as error:
         raise DataError(f"cannot write {str(path)!r}: {error}") from None
+
+
+def _write_arrays(file: IO[bytes], arrays: Mapping[str, Any]) -> None:
+    """Write an npz file, as `numpy.savez_compressed` with the quickest compression."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, allowZip64=True, compresslevel=1) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+
+
+def compact(values: Array) -> Array:
+    """Return whole numbers of at least 0 in the smallest type that holds them, other numbers as they are."""
+    high = values.max(initial=0)
+    if not (values.size and values.min() >= 0 and high < 2**32 and bool(np.all(values == np.floor(values)))):
+        return values
+    return values.astype(np.min_scalar_type(int(high)))
 
 
 def design_arrays(design: Design) -> dict[str, Any]:
@@ -275,7 +293,7 @@ def _many(stored: Mapping[str, Any], codes: Array) -> ManyLevelFactor:
 
 def pack_summed(summed: SummedRows) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the header and the arrays of cross-products without rows."""
-    design, pairs = summed.design, sparse.coo_array(summed.pairs)
+    design, pairs = summed.design, sparse.csr_array(sparse.triu(summed.pairs))
     header = design_header(design) | {
         "kind": "products",
         "summed": {
@@ -296,7 +314,8 @@ def pack_summed(summed: SummedRows) -> tuple[dict[str, Any], dict[str, Any]]:
         "sides": summed.sides,
         "border": summed.border,
     }
-    arrays |= {"pairs_row": pairs.row, "pairs_column": pairs.col, "pairs": pairs.data}
+    arrays |= {"pairs": compact(pairs.data), "pairs_indptr": compact(pairs.indptr)}
+    arrays["pairs_indices"] = compact(pairs.indices)
     arrays |= {f"P{f}": own for f, own in enumerate(summed.P)}
     arrays |= {f"used{f}": own for f, own in enumerate(summed.used)}
     return header, arrays
@@ -305,17 +324,9 @@ def pack_summed(summed: SummedRows) -> tuple[dict[str, Any], dict[str, Any]]:
 def unpack_summed(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> SummedRows:
     """Return the cross-products stored in a header and arrays."""
     own = header["summed"]
-    n, absent = int(own["n"]), AbsentRows("a file has their cross-products only.")
-    stand_ins: dict[str, Any] = {"y": absent.array(n), "X": absent.array(n, len(header["x_names"]))}
-    if own["weights"] is not None:
-        stand_ins["weights"] = absent.array(n)
-    if own["offset"]:
-        stand_ins["offset"] = absent.array(n)
-    for f, block in enumerate(header["blocks"]):
-        stand_ins |= {f"codes{f}": absent.array(n), f"z{f}": absent.array(n, len(block["effects"]))}
-    design = replace(read_design(header, stand_ins), absent=absent)
-    q = len(arrays["sides"])
-    places = (arrays["pairs_row"], arrays["pairs_column"])
+    n = int(own["n"])
+    given = {"weights": own["weights"] is not None, "offset": bool(own["offset"])}
+    design = _design_of(header, arrays, n, AbsentRows("a file has their cross-products only."), given)
     count = len(design.blocks)
     return SummedRows(
         design=design,
@@ -324,7 +335,7 @@ def unpack_summed(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Sum
         count=int(own["count"]),
         U=arrays["U"],
         P=tuple(arrays[f"P{f}"] for f in range(count)),
-        pairs=sparse.csr_array(sparse.coo_array((arrays["pairs"], places), shape=(q, q))),
+        pairs=_pairs(arrays, len(arrays["sides"])),
         sides=arrays["sides"],
         border=arrays["border"],
         rows=int(own["rows"]),
@@ -334,6 +345,49 @@ def unpack_summed(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Sum
         used=tuple(arrays[f"used{f}"].astype(bool) for f in range(count)),
         parts=int(own["parts"]),
     )
+
+
+def with_design(
+    header: Mapping[str, Any], arrays: Mapping[str, Any], design: Design
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a header and arrays with what predictions need of a design, for `design_without_rows`."""
+    known = [
+        _known_arrays(f, block.known) for f, block in enumerate(design.blocks) if block.known is not None
+    ]
+    own = design_header(design) | {"n": design.n, **header}
+    return own, {**arrays, **{name: array for part in known for name, array in part.items()}}
+
+
+def design_without_rows(header: Mapping[str, Any], arrays: Mapping[str, Array], where: str) -> Design:
+    """Return the design that `with_design` stored; a message about its rows says where they are."""
+    return _design_of(header, arrays, int(header["n"]), AbsentRows(where), {})
+
+
+def _design_of(
+    header: Mapping[str, Any],
+    arrays: Mapping[str, Array],
+    n: int,
+    absent: AbsentRows,
+    given: Mapping[str, bool],
+) -> Design:
+    """Return the design of a header, with placeholders for what has a value for each row."""
+    stand_ins: dict[str, Any] = {"y": absent.array(n), "X": absent.array(n, len(header["x_names"]))}
+    stand_ins |= {name: absent.array(n) for name, present in given.items() if present}
+    for f, block in enumerate(header["blocks"]):
+        stand_ins |= {f"codes{f}": absent.array(n), f"z{f}": absent.array(n, len(block["effects"]))}
+    stand_ins |= {f"many{f}": np.zeros(0, np.int64) for f in range(len(header["many"]))}
+    known = {name: array for name, array in arrays.items() if name.startswith("known")}
+    return replace(read_design(header, {**known, **stand_ins}), absent=absent)
+
+
+def _pairs(arrays: Mapping[str, Array], q: int) -> sparse.csr_array:
+    """Return the products of all pairs of effects, of which a file has those above the diagonal and on it."""
+    data = np.asarray(arrays["pairs"], dtype=np.float64)
+    if "pairs_row" in arrays:  # a file of an earlier version has all
+        return sparse.csr_array((data, (arrays["pairs_row"], arrays["pairs_column"])), shape=(q, q))
+    places = (arrays["pairs_indices"].astype(np.int64), arrays["pairs_indptr"].astype(np.int64))
+    upper = sparse.csr_array((data, *places), shape=(q, q))
+    return sparse.csr_array(upper + sparse.triu(upper, 1).T)
 
 
 def read_design(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Design:

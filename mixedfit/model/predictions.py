@@ -44,7 +44,7 @@ class PredictionMethods(BlupMethods):
         >>> round(score({"Days": 10, "Subject": "308"}), 1)
         450.3
         """
-        return Scorer(self._predictor, re_form, new_levels)
+        return Scorer(self._predictor.means, re_form, new_levels)
 
     @overload
     def predict(

@@ -894,7 +894,7 @@ class MixedResults(MeansMethods, PredictionMethods):
 
 
 def load(path: str | Path) -> Any:
-    """Return a fit that `MixedResults.save` wrote, or a posterior or cross-products that their `save` wrote.
+    """Return a fit that `MixedResults.save` wrote, or a posterior, scorer or cross-products that their `save` wrote.
 
     Parameters
     ----------
@@ -906,6 +906,9 @@ def load(path: str | Path) -> Any:
         If the file is not one of ours or is damaged.
     """
     from mixedfit.bayes.posterior import read_posterior
+    from mixedfit.prediction.scorer import read_scorer
 
-    found = storage.read(path, {"posterior": read_posterior, "products": read_products})
+    found = storage.read(
+        path, {"posterior": read_posterior, "products": read_products, "scorer": read_scorer}
+    )
     return MixedResults(found) if isinstance(found, Fit) else found

@@ -153,7 +153,7 @@ def prediction_covariance(
     check_levels(fit, rows, included, new_levels)
     check_related(fit, rows, new_levels)
     complete = ~np.asarray(np.isnan(rows.X).any(axis=1)) & ~without_label(rows, included)
-    complete &= predictor.estimable(rows)
+    complete &= predictor.means.estimable(rows)
     for own, z in zip(included, rows.z, strict=True):
         complete &= ~np.isnan(np.where(own, z, 0.0)).any(axis=1)
     out = np.full((len(complete), len(complete)), np.nan)

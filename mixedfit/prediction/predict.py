@@ -8,7 +8,6 @@ are treated as known, except by the method of Kenward and Roger (`error_variance
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, cast, get_args
 
@@ -17,12 +16,9 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.distributions import t_quantiles
-from mixedfit.core.errors import PredictionWarning, warn
-from mixedfit.core.format import count_noun
 from mixedfit.core.lazy import lazy
 from mixedfit.core.options import check_count, check_level, check_one_of
 from mixedfit.core.seeds import seed_sequence
-from mixedfit.design.recipe import NewRows
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
 from mixedfit.estimation.simulate import simulate_response
@@ -32,16 +28,14 @@ from mixedfit.inference.hypotheses.estimable import ColumnSpace
 from mixedfit.inference.kenward_roger import KenwardRoger, KenwardRogerResult, check_kenward_roger
 
 from .error_variance import JointCovariance, PredictionTarget, estimation_variance, satterthwaite_df
+from .means import Means
 from .re_form import ReForm, included_effects
 from .rows import (
     NewLevels,
-    check_levels,
     check_related,
-    fixed_mean,
     residual_variance,
     rows_of,
     some_rows,
-    without_label,
 )
 from .simulate import simulate_rows
 from .structured_variance import StructuredErrors
@@ -88,6 +82,11 @@ class Predictor:
         """The estimable combinations of the fixed effects."""
         return ColumnSpace(self.fit)
 
+    @lazy
+    def means(self) -> Means:
+        """What predictions without errors need."""
+        return Means(self.fit.design, self.fit.beta, tuple(self.fit.modes), self.space.null)
+
     def predict(
         self,
         newdata: Any = None,
@@ -110,7 +109,7 @@ class Predictor:
         included = included_effects(self.fit, re_form)
         spread = interval == "prediction" and new_levels != "population"
         rows = rows_of(self.fit, newdata, included, offset=offset, every_effect=spread)
-        mean, complete = self._mean(rows, included, new_levels)
+        mean, complete = self.means.at(rows, included, new_levels)
         check_related(self.fit, rows, new_levels)
         if not se and interval is None:
             return pd.Series(mean, index=rows.index, name="mean")
@@ -235,45 +234,6 @@ class Predictor:
             weights=weights,
             offset=offset,
         )
-
-    def _mean(
-        self, rows: NewRows, included: Sequence[BoolArray], new_levels: NewLevels
-    ) -> tuple[Array, BoolArray]:
-        """Return means, NaN where a value is missing or the mean is not estimable, and a mask of the others."""
-        fit, design = self.fit, self.fit.design
-        mean = fixed_mean(fit, rows)
-        for block, modes, z, codes, own in zip(
-            design.blocks, fit.modes, rows.z, rows.codes, included, strict=True
-        ):
-            if own.any():
-                effects = np.vstack([np.where(own, modes, 0.0), np.zeros((1, block.k))])
-                mean += np.einsum("ik,ik->i", np.where(own, z, 0.0), effects[codes])
-        mean[without_label(rows, included)] = np.nan
-        check_levels(self.fit, rows, included, new_levels)
-        known = ~np.isnan(mean)
-        lost = known & ~self.estimable(rows)
-        if lost.any():
-            warn(
-                f"no prediction (NaN) for {int(lost.sum())} of {count_noun(mean.size, 'row')}: columns of X were "
-                "dropped because others span them, and the data do not determine the mean of these rows.",
-                PredictionWarning,
-            )
-            mean[lost] = np.nan
-        return mean, known & ~lost
-
-    def estimable(self, rows: NewRows) -> BoolArray:
-        """Return which rows have an estimable mean, shape (n,)."""
-        if not self.space.dropped.size:
-            return np.ones(len(rows.X), dtype=bool)
-        X = np.nan_to_num(rows.X)
-        null, at = self.space.null, X.shape[1]
-        inside, size = X @ null[:at], np.abs(X) @ np.abs(null[:at])
-        for factor, codes in zip(self.fit.design.many, rows.many, strict=True):
-            own = np.vstack([np.zeros((factor.first, null.shape[1])), null[at : at + len(factor.names)]])
-            inside += own[codes]
-            size += np.abs(own[codes])
-            at += len(factor.names)
-        return np.asarray(np.all(np.abs(inside) <= 1e-7 * size, axis=1))
 
 
 def _filled(values: Array, complete: BoolArray) -> Array:

@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from mixedfit.core.arrays import BoolArray
 from mixedfit.core.errors import FormulaError, ModelError, nearest
+from mixedfit.design.design import Design
 from mixedfit.design.recipe import FixedTerm, usable
-from mixedfit.estimation.fit import Fit
 from mixedfit.formula.parse import RandomTerm, parse_formula
 from mixedfit.formula.r_syntax import unquoted
 from mixedfit.formula.tokens import at_depth_zero, check_brackets, pieces_of
 
-__all__ = ["ReForm", "included_effects"]
+__all__ = ["HasDesign", "ReForm", "included_effects"]
 
 ReForm: TypeAlias = str | Sequence[str]
 """``"all"``, ``"none"``, text such as ``"~ (1 | g)"``, the name of a grouping factor, or a list of such."""
 
 
-def included_effects(fit: Fit, re_form: ReForm) -> tuple[BoolArray, ...]:
+class HasDesign(Protocol):
+    """A fit, or what predictions need of one."""
+
+    @property
+    def design(self) -> Design:
+        """The model's design."""
+
+
+def included_effects(fit: HasDesign, re_form: ReForm) -> tuple[BoolArray, ...]:
     """Return masks of the included effects of every block, shape (k,) each.
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or Means
     re_form : str or sequence of str
         "all" (lme4's NULL), "none" (NA, ~0), ``"~ (1 | g)"``, the name of a grouping factor, which stands for all its
         effects, or a list of terms and such names.
@@ -90,7 +98,7 @@ def _read(text: str) -> tuple[RandomTerm, ...]:
     return parsed.random
 
 
-def _block_of(fit: Fit, term: RandomTerm) -> int:
+def _block_of(fit: HasDesign, term: RandomTerm) -> int:
     """Return the block of a term's grouping factor."""
     blocks, recipe = fit.design.blocks, usable(fit.design.recipe)
     for f, group in enumerate(recipe.groups):
@@ -103,7 +111,7 @@ def _block_of(fit: Fit, term: RandomTerm) -> int:
     )
 
 
-def _columns(fit: Fit, f: int, term: RandomTerm) -> list[int]:
+def _columns(fit: HasDesign, f: int, term: RandomTerm) -> list[int]:
     """Return the columns of a term's effects among those of its block."""
     known = {one.name: one for one in usable(fit.design.recipe).effect_terms(f)}
     wanted: list[FixedTerm] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from mixedfit.design.recipe import NewRows, usable
 from mixedfit.design.wrong_values import not_numbers
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.whitening import Whitened
+
+from .re_form import HasDesign
 
 __all__ = [
     "NewLevels",
@@ -39,7 +41,15 @@ NewLevels = Literal["error", "population", "marginal"]
 """Treatment of levels that are not in the fit."""
 
 
-def fixed_mean(fit: Fit, rows: NewRows) -> Array:
+class HasMeans(HasDesign, Protocol):
+    """A design with estimates."""
+
+    @property
+    def beta(self) -> Array:
+        """Fixed effects, NaN where dropped, shape (p,)."""
+
+
+def fixed_mean(fit: HasMeans, rows: NewRows) -> Array:
     """Return Xβ̂ plus offset, shape (n,); dropped columns count as 0."""
     design, beta = fit.design, np.nan_to_num(fit.beta)
     at = len(design.x_names)
@@ -52,13 +62,18 @@ def fixed_mean(fit: Fit, rows: NewRows) -> Array:
 
 
 def rows_of(
-    fit: Fit, newdata: Any, included: Sequence[BoolArray], *, offset: Any = None, every_effect: bool = False
+    fit: HasDesign,
+    newdata: Any,
+    included: Sequence[BoolArray],
+    *,
+    offset: Any = None,
+    every_effect: bool = False,
 ) -> NewRows:
     """Return the rows to predict: those of the fit, or new ones built by its recipe.
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or Means
     newdata : frame or None
     included : sequence of ndarray of bool
         Effects that need the level of each row.
@@ -153,7 +168,7 @@ def without_label(rows: NewRows, included: Sequence[BoolArray]) -> BoolArray:
     return out
 
 
-def check_levels(fit: Fit, rows: NewRows, included: Sequence[BoolArray], new_levels: NewLevels) -> None:
+def check_levels(fit: HasDesign, rows: NewRows, included: Sequence[BoolArray], new_levels: NewLevels) -> None:
     """Raise `DataError` for new labels of included factors.
 
     Those that are the fit's labels but for their type are always refused, others if `new_levels` is "error".
@@ -179,7 +194,7 @@ def _unseen(name: str, unseen: Sequence[Any]) -> DataError:
     )
 
 
-def check_related(fit: Fit, rows: NewRows, new_levels: NewLevels) -> None:
+def check_related(fit: HasDesign, rows: NewRows, new_levels: NewLevels) -> None:
     """Raise `DataError` for new levels of factors with known relationships, unless `new_levels` is "population"."""
     if new_levels == "population":
         return

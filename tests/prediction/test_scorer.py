@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -159,6 +161,81 @@ def test_ids_of_another_type_must_not_be_taken_for_new_levels(case: str, new_lev
             assert np.isfinite(score(other))
     alone = fit.predict(pd.DataFrame([row]), re_form="none", new_levels=new_levels)
     assert np.isfinite(alone).all()
+
+
+WAYS: dict[str, Any] = {
+    "file": lambda score, folder: score.save(folder / "s.npz") or mf.load(folder / "s.npz"),
+    "pickle": lambda score, folder: pickle.loads(pickle.dumps(score)),
+    "copy": lambda score, folder: copy.deepcopy(score),
+}
+
+
+@pytest.mark.filterwarnings("ignore::mixedfit.RankWarning")
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "formula", [*FORMULAS, "y ~ poly(x, 2) + (1 | h)", "y ~ x + C(g)", "y ~ f + x + I(2 * x) + (1 | g)"]
+)
+def test_scorer_that_is_read_must_score_as_before(formula: str, way: str, tmp_path: Path) -> None:
+    fit = fitted(formula)
+    for re_form in ("all", "none"):
+        score = fit.scorer(re_form=re_form, new_levels="population")
+        again = WAYS[way](score, tmp_path)
+        assert repr(again) == repr(score)
+        np.testing.assert_array_equal(again(rows()), score(rows()))
+        assert [again(row) for row in records(rows())[:20]] == [score(row) for row in records(rows())[:20]]
+        if "C(g)" not in formula:
+            new = {**records(rows())[0], "g": 99}
+            assert again(new) == score(new)
+
+
+def test_scorer_with_levels_stored_as_codes_must_be_saved(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"m": [f"m{i:03d}" for i in np.arange(900) % 300], "x": rng.normal(size=900)})
+    frame["g"], frame["y"] = rng.integers(0, 8, 900), rng.normal(size=900)
+    fit = mf.lmm("y ~ x + m + (1 | g)", frame).fit()
+    fit.scorer().save(tmp_path / "s.npz")
+    np.testing.assert_allclose(mf.load(tmp_path / "s.npz")(frame[:50]), fit.predict(frame[:50]), rtol=1e-12)
+
+
+def test_scorer_must_hold_the_estimates_and_no_rows(tmp_path: Path) -> None:
+    """The rival keeps the fit, whose rows and factors are many times larger."""
+    rng = np.random.default_rng(1)
+    n = 40_000
+    frame = pd.DataFrame(
+        {"x": rng.normal(size=n), "g": rng.integers(0, 500, n), "h": rng.integers(0, 300, n)}
+    )
+    frame["y"] = rng.normal(size=n) + rng.normal(size=500)[frame["g"]]
+    fit = mf.lmm("y ~ x + (1 | g) + (1 | h)", frame).fit()
+    fit.save(tmp_path / "fit.npz", rows=False)
+    streamed = mf.lmm("y ~ x + (1 | g) + (1 | h)", [frame[:1000], frame[1000:]]).fit()
+    for one in (fit, mf.load(tmp_path / "fit.npz"), streamed):
+        score = one.scorer()
+        score.save(tmp_path / "s.npz")
+        assert (tmp_path / "s.npz").stat().st_size < 20_000
+        assert len(pickle.dumps(score)) < 60_000
+
+
+KEYS = [
+    ({"Days": 1, "subject": 308}, "Did you mean 'subject' for 'Subject'"),
+    ({"days": 1, "SUBJECT": 308}, "has no 'Days', 'Subject'"),
+    ({"Day": 1, "Subject": 308}, "Did you mean 'Day'"),
+    ({"Subject": 308}, "its keys: Subject; needed: Days, Subject"),
+    ({}, "its keys: none"),
+]
+
+
+@pytest.mark.parametrize(("row", "words"), KEYS)
+def test_key_that_is_misspelt_must_be_named_with_the_one_that_is_meant(
+    row: dict[str, Any], words: str
+) -> None:
+    frame = mf.load_dataset("sleepstudy").astype({"Subject": int})
+    score = mf.lmm("Reaction ~ Days + (Days | Subject)", frame).fit().scorer()
+    with pytest.raises(mf.DataError) as error:
+        score(row)
+    assert words in str(error.value)
+    assert "Did you mean 'Subject'" not in str(error.value)
+    with pytest.raises(mf.DataError, match=r"rows\[1\]: the row has no"):
+        score([{"Days": 1, "Subject": 308}, row])
 
 
 def test_columns_that_are_not_needed_may_be_absent() -> None:
