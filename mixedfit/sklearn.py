@@ -21,6 +21,8 @@ except ImportError as error:
 
 from .core.arrays import Array
 from .core.errors import DataError, FormulaError
+from .design.model_frame import needed_columns
+from .formula.parse import parse_formula
 from .model.lmm import lmm
 
 __all__ = ["MixedRegressor"]
@@ -108,8 +110,9 @@ class MixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         weights = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
         if weights is not None and not np.any(weights):
             raise DataError("every sample_weight is zero; expected a positive weight for one row at least.")
-        model = lmm(formula, frame.assign(**{name: response}), weights=weights, missing="raise")
-        self.result_ = model.fit(reml=self.reml)
+        data = frame.assign(**{name: response})
+        _check_complete(X, data, formula, name)
+        self.result_ = lmm(formula, data, weights=weights, missing="raise").fit(reml=self.reml)
         return self
 
     def predict(self, X: Any) -> Array:
@@ -120,6 +123,11 @@ class MixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         X : frame or array, shape (rows, columns)
         """
         check_is_fitted(self)
+        if not hasattr(X, "columns") and hasattr(self, "feature_names_in_"):
+            raise DataError(
+                f"predict was given an array and fit a frame; give a frame with the columns "
+                f"{', '.join(self.feature_names_in_)}."
+            )
         frame, _ = self._frame(X)
         found = self.result_.predict(frame, re_form=self.re_form, new_levels=self.new_levels)
         return np.asarray(found, dtype=float)
@@ -164,6 +172,27 @@ class MixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if not name:
             name = next(text for k in range(len(frame.columns) + 1) if (text := "y" + "_" * k) not in frame)
         return f"{name} ~ {right.strip()}", name
+
+
+def _check_complete(X: Any, data: pd.DataFrame, formula: str, response: str) -> None:
+    """Raise `DataError` if an array lacks the formula's names, or a column of the formula has missing values."""
+    names = [name for name in data.columns if name != response]
+    try:
+        needed = needed_columns(parse_formula(formula), [*names, response], None)
+    except FormulaError:
+        if hasattr(X, "columns"):
+            raise
+        raise DataError(
+            f"X is an array, whose columns are called {', '.join(names)}, and the formula {formula!r} has "
+            "other names. Give a frame with its columns."
+        ) from None
+    lost = {name: int(data[name].isna().sum()) for name in needed if data[name].isna().any()}
+    if lost:
+        listed = ", ".join(f"{'y' if name == response else name}: {count}" for name, count in lost.items())
+        raise DataError(
+            f"missing values ({listed}). A regressor predicts every row, so it drops none: leave these rows out of X "
+            "and y, or put an imputer before it in the pipeline."
+        )
 
 
 def _quoted(name: str) -> str:

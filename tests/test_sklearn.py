@@ -133,8 +133,21 @@ def test_transformed_response_must_raise_with_the_way_out() -> None:
 
 
 def test_missing_value_must_raise() -> None:
-    with pytest.raises(mf.DataError):
+    with pytest.raises(mf.DataError, match=r"missing values \(Days: 18\).*drops none"):
         MixedRegressor("~ Days").fit(X.assign(Days=X["Days"].where(X["Days"] > 0)), Y)
+    with pytest.raises(mf.DataError, match=r"missing values \(y: \d+\)"):
+        MixedRegressor("~ Days").fit(X, Y.where(Y > 210))
+    odd = X.assign(other=np.nan)  # a column that the formula does not have
+    np.testing.assert_allclose(
+        MixedRegressor("~ Days").fit(odd, Y).predict(X.assign(other=0.0)).shape, len(X)
+    )
+
+
+def test_array_in_place_of_a_frame_must_raise_with_the_way_out() -> None:
+    with pytest.raises(mf.DataError, match=r"columns are called x0, x1.*Give a frame"):
+        MixedRegressor(SLOPES).fit(X[["Days", "Subject"]].astype(float).to_numpy(), Y)
+    with pytest.raises(mf.DataError, match="give a frame with the columns Days, Subject"):
+        MixedRegressor(SLOPES).fit(X[["Days", "Subject"]], Y).predict(np.zeros((2, 2)))
 
 
 def test_polars_frame_must_be_taken() -> None:

@@ -57,7 +57,8 @@ def read_state(path: str | Path) -> dict[str, Any]:
         state: dict[str, Any] = _unpacked(json.loads(arrays["state"].tobytes()), arrays)
         return state
     except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{str(path)!r} is no state saved by mixedfit, or is damaged ({error}).") from None
+        reason = "" if "pickle" in str(error) else f" ({error})"
+        raise DataError(f"{str(path)!r} is no state saved by mixedfit, or is damaged{reason}.") from None
 
 
 def _packed(value: Any, arrays: dict[str, Any]) -> Any:

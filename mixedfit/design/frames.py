@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -40,6 +41,10 @@ def column_names(data: Any) -> list[str]:
         raise DataError("the data are a lazy frame; call .collect() first.")
     names = getattr(data, "column_names", None) or getattr(data, "columns", None)
     if names is None:
+        if isinstance(data, str | Path):
+            raise DataError(
+                f"the data are {str(data)!r}; expected a frame here. mf.read reads a file into one."
+            )
         raise DataError(
             f"data of type {type(data).__name__} cannot be read; expected a pandas or polars frame, a pyarrow "
             "table or a dict of arrays (a row of a frame is data.loc[[label]], a frame of one row)."

@@ -171,7 +171,7 @@ class Scorer:
             yield self._many(batch)
 
     def to_parquet(
-        self, source: Any, path: str | Path, *, keep: Sequence[str] = (), batch_rows: int | None = None
+        self, source: Any, path: str | Path, *, keep: str | Sequence[str] = (), batch_rows: int | None = None
     ) -> None:
         """Write the predictions of a source's rows to a Parquet file, column "mean", one batch after the other.
 
@@ -180,13 +180,13 @@ class Scorer:
         source, batch_rows
             As in `batches`.
         path : str or Path
-        keep : sequence of str
-            Columns of the source that are written beside, such as keys.
+        keep : str or sequence of str
+            Columns of the source that are written beside, such as keys; not "mean".
 
         Raises
         ------
         DataError
-            If pyarrow is not installed, or the file cannot be written.
+            If pyarrow is not installed, the rows have no such column, or the file cannot be written.
         """
         try:
             import pyarrow as pa
@@ -195,7 +195,8 @@ class Scorer:
             raise DataError(
                 "Parquet files are written with pyarrow: pip install 'mixedfit[stream]'."
             ) from None
-        rows = _opened(source, batch_rows)
+        rows, keep = _opened(source, batch_rows), [keep] if isinstance(keep, str) else list(keep)
+        _check_kept(keep, rows)
         names = list(dict.fromkeys([*self._needed, *keep])) or list(rows.columns[:1])
         try:
             with whole_file(path) as file:
@@ -233,6 +234,21 @@ def _check_keys(row: Mapping[str, Any], needed: Sequence[str]) -> None:
         f"the row has no {listed} (its keys: {', '.join(map(str, row)) or 'none'}; needed: {', '.join(needed)}). "
         f"{' '.join(filter(None, hints))}".rstrip()
     )
+
+
+def _check_kept(keep: Sequence[str], rows: RowSource) -> None:
+    """Raise `DataError` for columns to keep that the rows lack, or whose name is that of the predictions."""
+    missing = next((name for name in keep if name not in rows.columns), None)
+    if missing is not None:
+        hint = nearest(missing, list(rows.columns))
+        raise DataError(
+            f"keep= has {missing!r}, which is no column of {rows.name} (columns: {', '.join(rows.columns[:20])}). "
+            f"{hint}".rstrip()
+        )
+    if "mean" in keep:
+        raise DataError(
+            "keep= has 'mean', which is the name of the column of predictions. Rename the column of the source."
+        )
 
 
 def _opened(source: Any, batch_rows: int | None) -> RowSource:

@@ -270,3 +270,14 @@ def test_one_row_must_take_less_than_a_millisecond() -> None:
         score(ROW)
         times.append(perf_counter() - begun)
     assert np.median(times) < 1e-3
+
+
+def test_columns_to_keep_must_be_there_and_not_be_called_mean(tmp_path: Path) -> None:
+    """The rival overwrites a column called mean."""
+    score, path = fitted(FORMULAS[0]).scorer(), tmp_path / "means.parquet"
+    with pytest.raises(mf.DataError, match="keep= has 'zz', which is no column of the frames"):
+        score.to_parquet(rows(), path, keep=["x", "zz"])
+    with pytest.raises(mf.DataError, match="'mean', which is the name of the column of predictions"):
+        score.to_parquet(rows().assign(mean=1.0), path, keep="mean")
+    score.to_parquet(rows(), path, keep="x")
+    assert pq.read_table(path).column_names == ["x", "mean"]

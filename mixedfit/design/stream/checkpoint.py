@@ -58,7 +58,10 @@ class Checkpoint:
             self.stored = self._read()
 
     def _read(self) -> dict[str, Any]:
-        stored = read_state(self.path)
+        try:
+            stored = read_state(self.path)
+        except DataError as error:
+            raise DataError(f"checkpoint={str(self.path)!r}: {error} Give the name of a new file.") from None
         if stored.get("format") != FORMAT:
             raise DataError(f"{str(self.path)!r} is no checkpoint of mixedfit. Give the name of a new file.")
         different = [name for name, own in self.model.items() if stored["model"].get(name) != own]

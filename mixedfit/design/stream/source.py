@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import DataError
@@ -31,7 +32,10 @@ def check_batch_rows(batch_rows: Any) -> int:
     """
     if batch_rows is None:
         return BATCH_ROWS
-    if isinstance(batch_rows, bool) or int(batch_rows) != batch_rows or batch_rows < 1:
+    number = isinstance(batch_rows, int | float | np.integer | np.floating) and not isinstance(
+        batch_rows, bool
+    )
+    if not (number and batch_rows >= 1 and batch_rows == batch_rows // 1):
         raise DataError(
             f"batch_rows is {batch_rows!r}; expected a whole number of at least 1, such as {BATCH_ROWS}."
         )
