@@ -8,9 +8,11 @@ y] with itself. All are in the basis of `basis`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.linalg import inverse, paged_zeros
@@ -30,6 +32,7 @@ from .memory import check_fit_memory
 from .related_pattern import check_dense, is_sparse, related_pattern
 from .ridges import unidentified_elements
 from .sparse_products import SparseGram, SparsePattern, sparse_pattern
+from .tail_pairs import Solver, TailPairs, rows_of_tail, summed_pairs
 
 __all__ = [
     "CrossProducts",
@@ -45,6 +48,10 @@ __all__ = [
     "tail_rows",
     "weight_rows",
 ]
+
+
+PAIRED_ROWS = 1 << 20
+"""Rows whose products of a large tail are computed at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +113,7 @@ class CrossProducts:
     tail : tuple of TailBlock
         Random factors, then fixed ones.
     gram : ndarray, shape (m, m)
-        Lower triangle of the products of [tail, X, y]; of [X, y] only if the tail is sparse.
+        Lower triangle of the products of [tail, X, y]; of [X, y] only if the tail is sparse or in `pairs`.
     sparse : SparseGram or None
         Products of a sparse tail.
     fixed : FixedBasis
@@ -118,6 +125,8 @@ class CrossProducts:
         Elements of each block's Ω that are not identified.
     known : tuple of Known or None
         Relationships A of the levels of each block, b ~ N(0, Ω ⊗ A); None for independent levels.
+    pairs : TailPairs or None
+        Products of a tail that is too large to be factorised.
     """
 
     n: int
@@ -132,6 +141,7 @@ class CrossProducts:
     log_weights: float
     unidentified: tuple[BoolArray, ...]
     known: tuple[Known | None, ...]
+    pairs: TailPairs | None = None
 
     @property
     def has_known(self) -> bool:
@@ -160,15 +170,15 @@ class CrossProducts:
 
     def tail_diagonal(self, place: TailBlock) -> Array:
         """Return the squared norms of the columns of a tail factor, shape (levels, k)."""
-        if self.sparse is not None:
-            values = self.sparse.diagonal()[place.offset : place.stop]
-        else:
-            values = np.diagonal(self.gram)[place.offset : place.stop]
+        own = self.sparse or self.pairs
+        diagonal = np.diagonal(self.gram) if own is None else own.diagonal()
+        values = diagonal[place.offset : place.stop]
         return values.reshape(place.levels, place.k)
 
     def tail_response(self, place: TailBlock) -> Array:
         """Return the products of the columns of a tail factor with y, shape (levels, k)."""
-        values = self.gram[-1] if self.sparse is None else self.sparse.sides[:, -1]
+        own = self.sparse or self.pairs
+        values = self.gram[-1] if own is None else own.sides[:, -1]
         return values[place.offset : place.stop].reshape(place.levels, place.k)
 
     @property
@@ -187,12 +197,14 @@ class CrossProducts:
         return self.p + self.q_tail - self.q_random
 
 
-def cross_products(design: Design) -> CrossProducts:
+def cross_products(design: Design, solver: Solver | None = None) -> CrossProducts:
     """Return the cross-products of a design.
 
     Parameters
     ----------
     design : Design
+    solver : Solver, optional
+        Whether the tail is factorised.
 
     Notes
     -----
@@ -202,12 +214,21 @@ def cross_products(design: Design) -> CrossProducts:
     root_weights = None if design.weights is None else np.sqrt(design.weights)
     fixed = fixed_basis(design, root_weights)
     basis = tuple(effect_basis(design, block, fixed, root_weights) for block in design.blocks)
-    first_block, tail, first, pattern = _layout(design, fixed)
+    first_block, tail, first, pattern = _layout(design, fixed, solver)
     width = fixed.kept.size + 1
-    check_fit_memory(first, tail, width, pattern)
     q = tail[-1].stop if tail else 0
+    iterative = (solver or Solver()).is_iterative(tail, pattern, design.blocks)
+    pairs = None
+    if iterative:
+        inverses = [inverse(r) for r in basis]
+        pairs, pattern = (
+            tail_pairs(design, fixed, tail, inverses, root_weights, (solver or Solver()).probes),
+            None,
+        )
+    check_fit_memory(first, tail, width, pattern, pairs)
     sparse = None if pattern is None else SparseGram.zeros(pattern, q, width)
-    gram = paged_zeros((width, width) if sparse else (q + width, q + width))
+    apart = sparse is not None or iterative
+    gram = paged_zeros((width, width) if apart else (q + width, q + width))
     positive = None if design.weights is None else design.weights[design.weights > 0]
     cross = CrossProducts(
         n=design.n if positive is None else int(positive.size),
@@ -222,13 +243,37 @@ def cross_products(design: Design) -> CrossProducts:
         log_weights=0.0 if positive is None else float(np.sum(np.log(positive))),
         unidentified=unidentified_elements(design),
         known=tuple(block.known for block in design.blocks),
+        pairs=pairs,
     )
     add_rows(cross, design, root_weights)
     return cross
 
 
+def tail_pairs(
+    design: Design,
+    fixed: FixedBasis,
+    tail: tuple[TailBlock, ...],
+    inverses: list[Array],
+    root_weights: Array | None,
+    probes: int,
+) -> TailPairs:
+    """Return the products of the tail with itself and with [X y], without fill."""
+    q = tail[-1].stop
+    sides, layout = np.zeros((q, fixed.kept.size + 1)), [(b.offset, b.k) for b in tail]
+
+    def parts() -> Iterator[csr_array]:
+        for rows in row_chunks(design.n, PAIRED_ROWS):
+            weight = None if root_weights is None else root_weights[rows]
+            codes, z = tail_rows(design, tail, inverses, rows, fixed.span)
+            own = rows_of_tail(codes, weight_rows(z, weight), layout, q)
+            np.add(sides, own.T @ weight_rows(_border(design, fixed, rows), weight), out=sides)
+            yield own
+
+    return TailPairs(summed_pairs(parts(), q), sides, probes)
+
+
 def _layout(
-    design: Design, fixed: FixedBasis
+    design: Design, fixed: FixedBasis, solver: Solver | None
 ) -> tuple[int, tuple[TailBlock, ...], FirstFactor, SparsePattern | None]:
     """Return the first factor, the tail, empty products of the first factor, and the pattern of a sparse tail."""
     width = fixed.kept.size + 1
@@ -242,6 +287,8 @@ def _layout(
     tail = tail_layout(design, first_block, fixed.span)
     first = empty_first(design, first_block, tail, fixed.span, width)
     if first_block < 0 or not tail or any(block.known is not None for block in design.blocks):
+        return first_block, tail, first, None
+    if solver is not None and solver.kind == "iterative":
         return first_block, tail, first, None
     return first_block, tail, first, pattern_of(first, tail)
 
@@ -362,10 +409,10 @@ def _add_tail(
     if first is not None:
         own = cross.first
         accumulate_border(*first, *tail, sizes, offsets, own.indptr, own.indices, own.values)
-    if cross.sparse is None:
-        accumulate_tail(*tail, sizes, offsets, border, cross.gram)
-    else:
+    if cross.sparse is not None:
         cross.sparse.add(*tail, border)
+    elif cross.pairs is None:
+        accumulate_tail(*tail, sizes, offsets, border, cross.gram)
 
 
 def _border(design: Design, fixed: FixedBasis, rows: slice) -> Array:

@@ -26,8 +26,10 @@ def rebordered(cross: CrossProducts, columns: Array) -> CrossProducts:
     width = cross.p + 1
     border = cross.gram[-width:, -width:]
     corner = columns.T @ symmetric(border) @ columns
-    sparse = cross.sparse
-    if sparse is None:
+    sparse, pairs = cross.sparse, cross.pairs
+    if pairs is not None:
+        gram, pairs = corner, replace(pairs, sides=np.ascontiguousarray(pairs.sides @ columns))
+    elif sparse is None:
         q = cross.gram.shape[0] - width
         gram = np.zeros((q + columns.shape[1],) * 2)
         gram[:q, :q] = cross.gram[:q, :q]
@@ -37,7 +39,7 @@ def rebordered(cross: CrossProducts, columns: Array) -> CrossProducts:
         gram = corner
         sparse = replace(sparse, sides=np.ascontiguousarray(sparse.sides @ columns))
     first = replace(cross.first, border=np.ascontiguousarray(cross.first.border @ columns))
-    return replace(cross, p=columns.shape[1] - 1, gram=gram, sparse=sparse, first=first)
+    return replace(cross, p=columns.shape[1] - 1, gram=gram, sparse=sparse, pairs=pairs, first=first)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,6 +26,7 @@ from .crossprod import (
 )
 from .memory import check_fit_memory
 from .sparse_products import SMALLEST, SparseGram
+from .tail_pairs import Solver, TailPairs
 
 __all__ = ["ProductSums"]
 
@@ -281,17 +282,22 @@ class ProductSums:
         """Return the products of the first factor."""
         return FirstFactor(self.gram, self.indptr, self.indices, self.values, self.first_border)
 
-    def tail_products(self) -> tuple[Array, SparseGram | None]:
-        """Return `gram` and `sparse` of `CrossProducts`."""
+    def tail_products(self, design: Design) -> tuple[Array, SparseGram | None, TailPairs | None]:
+        """Return `gram`, `sparse` and `pairs` of `CrossProducts`."""
         if self.is_dense:
             out = np.tril(self.dense)
             out[self.q :, self.q :] = self.border
-            return out, None
+            return out, None, None
         pattern = pattern_of(self.first(), self.tail)
-        check_fit_memory(self.first(), self.tail, self.width, pattern)
+        solver, pairs = Solver(), None
+        if solver.is_iterative(self.tail, pattern, design.blocks):
+            pairs = TailPairs(self.pairs, self.sides, solver.probes)
+        check_fit_memory(self.first(), self.tail, self.width, pattern, pairs)
+        if pairs is not None:
+            return self.border.copy(), None, pairs
         if pattern is None:
-            return np.block([[self.pairs.toarray(), self.sides], [self.sides.T, self.border]]), None
-        return self.border.copy(), SparseGram.of(pattern, self.pairs, self.sides)
+            return np.block([[self.pairs.toarray(), self.sides], [self.sides.T, self.border]]), None, None
+        return self.border.copy(), SparseGram.of(pattern, self.pairs, self.sides), None
 
 
 def _distinct(keys: IntArray) -> IntArray:

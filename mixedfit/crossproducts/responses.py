@@ -62,20 +62,13 @@ class Responses:
     def cross_products(self, r: int) -> CrossProducts:
         """Return the cross-products of response `r`."""
         cross = self.cross
-        gram, border, sparse = cross.gram.copy(), cross.first.border.copy(), cross.sparse
+        gram, border = cross.gram.copy(), cross.first.border.copy()
         border[:, :, -1] = self.first[r]
-        if sparse is None:
-            gram[-1, : self.tail.shape[1]] = self.tail[r]
-        else:
-            sides = sparse.sides.copy()
-            sides[:, -1] = self.tail[r]
-            sparse = replace(sparse, sides=sides)
+        cross = _with_tail_response(cross, gram, self.tail[r])
         gram[-1, gram.shape[0] - 1 - cross.p : -1] = self.fixed[r]
         gram[-1, -1] = self.squared[r]
         fixed = replace(cross.fixed, centre=self.centre[r], scale=float(self.scale[r]))
-        return replace(
-            cross, gram=gram, sparse=sparse, first=replace(cross.first, border=border), fixed=fixed
-        )
+        return replace(cross, gram=gram, first=replace(cross.first, border=border), fixed=fixed)
 
 
 class Responder:
@@ -161,14 +154,22 @@ def with_response(cross: CrossProducts, design: Design) -> CrossProducts:
     gram[-1, first_column:-1] = response @ (weight_rows(X, root_weights) @ fixed.transform)
     gram[-1, -1] = response @ response
     border, tail_response = _effects_and_response(cross, design, response, root_weights)
-    sparse = cross.sparse
-    if sparse is None:
-        gram[-1, : cross.q_tail] = tail_response
-    else:
-        sides = sparse.sides.copy()
-        sides[:, -1] = tail_response
-        sparse = replace(sparse, sides=sides)
-    return replace(cross, gram=gram, sparse=sparse, first=replace(cross.first, border=border), fixed=fixed)
+    cross = _with_tail_response(cross, gram, tail_response)
+    return replace(cross, gram=gram, first=replace(cross.first, border=border), fixed=fixed)
+
+
+def _with_tail_response(cross: CrossProducts, gram: Array, response: Array) -> CrossProducts:
+    """Set the products of the tail with y, in `gram` if the tail is in it."""
+    own = cross.sparse or cross.pairs
+    if own is None:
+        gram[-1, : response.size] = response
+        return cross
+    sides = own.sides.copy()
+    sides[:, -1] = response
+    if cross.sparse is not None:
+        return replace(cross, sparse=replace(cross.sparse, sides=sides))
+    assert cross.pairs is not None
+    return replace(cross, pairs=replace(cross.pairs, sides=sides))
 
 
 def _recentred(cross: CrossProducts, design: Design) -> tuple[FixedBasis, Array, Array]:

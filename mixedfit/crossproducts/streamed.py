@@ -199,7 +199,7 @@ def products_from(
     log_weights: float,
 ) -> CrossProducts:
     """Return the record of sums in the final basis."""
-    gram, tail = sums.tail_products()
+    gram, tail, pairs = sums.tail_products(design)
     return CrossProducts(
         n=count,
         p=int(fixed.kept.size),
@@ -213,6 +213,7 @@ def products_from(
         log_weights=log_weights,
         unidentified=unidentified_elements(design),
         known=tuple(block.known for block in design.blocks),
+        pairs=pairs,
     )
 
 

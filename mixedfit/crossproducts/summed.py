@@ -29,6 +29,7 @@ from .crossprod import CrossProducts, cross_products
 from .product_sums import ProductSums
 from .running_basis import ColumnPlaces, RunningBasis
 from .streamed import Sums, cells_of, final_border, final_effects, products_from
+from .tail_pairs import Solver
 
 __all__ = [
     "SummedRows",
@@ -206,8 +207,10 @@ def design_with_sums(made: BatchDesigns, summed: SummedRows, cells: Cells | None
     return design
 
 
-def products_of(design: Design) -> CrossProducts:
+def products_of(design: Design, solver: Solver | None = None) -> CrossProducts:
     """Return the cross-products of a design, also of rows that are not in memory.
+
+    `solver` says whether the tail is factorised.
 
     Raises
     ------
@@ -216,7 +219,7 @@ def products_of(design: Design) -> CrossProducts:
     """
     absent = design.absent
     if absent is None:
-        return cross_products(design)
+        return cross_products(design, solver)
     if absent.products is None and absent.summed is not None:
         own = settled_design(absent.summed, absent.where).absent
         assert own is not None
@@ -229,6 +232,12 @@ def products_of(design: Design) -> CrossProducts:
             sums.add(batch)
         sums.settle()
     products: CrossProducts = absent.products
+    kind = "exact" if products.pairs is None else "iterative"
+    if solver is not None and solver.kind not in ("auto", kind):
+        raise ModelError(
+            f'Control(solver="{solver.kind}") is for rows in memory; for rows that are read in batches the size of the '
+            f"crossed factors decides, here for the {kind} solution. Give a frame, or leave out solver=."
+        )
     return products
 
 

@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from typing import Literal
 
 import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import EXACT_FIT, LOST_RESIDUAL, ModelError
 from mixedfit.core.linalg import inverse
+from mixedfit.core.options import check_one_of
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, ScaledCorrelation
 from mixedfit.crossproducts.crossprod import CrossProducts
+from mixedfit.crossproducts.tail_pairs import Solver
 from mixedfit.likelihood.by_rows import Rows
 from mixedfit.likelihood.criterion import Criterion, Evaluation
 from mixedfit.likelihood.dense_tail import LARGE_TAIL
@@ -21,6 +24,7 @@ from mixedfit.likelihood.dense_tail import LARGE_TAIL
 from .boundary import boundary_search
 from .convergence import Convergence, convergence_of
 from .degenerate import Settled, falls_without_bound, residual_share, settled
+from .gradient_search import gradient_search, with_zeros_kept
 from .optimize import Optimum
 from .search import compiled_search, minimise_criterion, searchable_model
 from .starts import (
@@ -92,6 +96,12 @@ class Control:
         2 and 4 for each covariance parameter in models of at most 100 rows, whose criterion may have several minima,
         beside some with effects left out, and four times as many if only one search reached the lowest optimum; 1 for
         others.
+    solver : {"auto", "exact", "iterative"}
+        For crossed factors: a factorisation, or conjugate gradients with log-determinants and traces from random
+        probes, whose Monte-Carlo error `fit.timing` and the summary state. By default iterative where a factorisation
+        would take several GB: where the smaller factors have more than 10,000 effects that a sparse matrix cannot hold.
+    probes : int
+        Random vectors of an iterative solution; four times as many halve its error.
 
     Examples
     --------
@@ -103,10 +113,20 @@ class Control:
     max_evaluations: int = 500
     blas_threads: int = 1
     starts: int | None = None
+    solver: Literal["auto", "exact", "iterative"] = "auto"
+    probes: int = 20
+
+    @property
+    def of_tail(self) -> Solver:
+        """How systems of the size of the crossed factors are solved."""
+        return Solver(self.solver, self.probes)
 
     def __post_init__(self) -> None:
         if not (self.tolerance > 0 and self.max_evaluations >= 1 and self.blas_threads >= 1):
             raise ModelError("Control needs a tolerance above 0, and at least one evaluation and one thread.")
+        check_one_of("solver", self.solver, ("auto", "exact", "iterative"))
+        if isinstance(self.probes, bool) or not isinstance(self.probes, int) or self.probes < 2:
+            raise ModelError(f"Control(probes={self.probes!r}): expected a whole number of at least 2.")
         if self.starts is not None and not self.starts >= 1:
             raise ModelError(
                 f"Control(starts={self.starts!r}): expected at least one start, or None for the default."
@@ -176,7 +196,7 @@ def estimate(
     inner = moment_start(canonical) if start is None else to_canonical(canonical, np.asarray(start, float))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # at trial points far away
         linear = all(structure.linear for structure in canonical.structures)
-        looks = rows if rows is not None and canonical.n_theta and linear else None
+        looks = rows if rows is not None and canonical.n_theta and linear and cross.pairs is None else None
         unbounded = looks is not None and falls_without_bound(canonical, looks)
         optimum, found = _search(canonical, inner, control, report, unbounded)
         result = Settled(optimum, None, "positive")
@@ -223,7 +243,11 @@ def _search(
         negligible=1e-13 if large else 1e-18,
         report=report,
     )
+    if criterion.cross.pairs is not None:
+        search = partial(gradient_search, criterion, report=report)
     optimum = boundary_search(criterion, search, start, control.max_evaluations)
+    if criterion.cross.pairs is not None and not optimum.reached:
+        optimum = with_zeros_kept(criterion, optimum, control.max_evaluations)
     if not linear:
         return _from_structured_starts(criterion, search, optimum, control)
     inside = bool(np.all(optimum.x[criterion.diagonal] > 0.0))

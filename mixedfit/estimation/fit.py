@@ -26,6 +26,7 @@ from .chart import Chart, chart_at
 from .convergence import Convergence, unidentified_verdict
 from .effects import modes_of
 from .estimate import Control, estimate
+from .monte_carlo import monte_carlo_errors
 from .whitening import Whitened, fit_whitened
 
 __all__ = ["Fit", "Fitted", "HasFit", "criterion_of", "fit_design", "fit_of", "refit_design"]
@@ -403,13 +404,13 @@ def fit_design(
         )
     begun = perf_counter()
     if design.absent is not None:
-        products_of(design)  # sums the rows, if that has not been done yet
+        products_of(design, (control or Control()).of_tail)  # sums the rows, if that has not been done yet
     check_identifiable(design, sigma)
     if design.residual is not None:
         return _fit_residual(design, reml, sigma, control, (start, start_residual), report, seconds)
     columns = design.X.shape[1] + 1 + sum(block.k for block in design.blocks)
     with blas_threads(1, design.n * columns):
-        cross = products_of(design)
+        cross = products_of(design, (control or Control()).of_tail)
     timing = {"design": seconds, "cross_products": perf_counter() - begun}
     return _estimated(design, cross, reml, start, sigma, control, report, timing)
 
@@ -505,7 +506,7 @@ def _estimated(
 ) -> Fit:
     begun = perf_counter()
     compiled = (
-        cross.sparse is None and not cross.has_known
+        cross.sparse is None and cross.pairs is None and not cross.has_known
     )  # LAPACK's inverses use threads for smaller matrices too
     largest = max(cross.gram.size, cross.first.border.size) if compiled else np.inf
     with blas_threads((control or Control()).blas_threads, largest):
@@ -524,4 +525,6 @@ def _estimated(
     timing["optimisation"] = perf_counter() - begun
     timing["total"] = sum(timing.values())
     timing["starts"], timing["starts_agreed"] = outcome.starts, outcome.agreed
+    if cross.pairs is not None:
+        timing |= monte_carlo_errors(outcome.evaluation)
     return Fit(design, cross, outcome.theta, reml, sigma, convergence, outcome.evaluation, timing)

@@ -141,8 +141,9 @@ class Information:
         """Second derivatives of the criterion in (η, log σ²), shape (n_theta + 1, n_theta + 1).
 
         σ is not profiled out: d(η, s) = log|…| + ν s + PRSS(η) e⁻ˢ. Where the exact second derivative is
-        expensive (crossed factors with many levels), central differences of the gradient replace it. Without σ's row
-        and column where σ is held. In small models with a small residual variance it is computed by rows.
+        expensive (crossed factors with many levels), central differences of the gradient replace it, and where the
+        tail is not factorised, the average information. Without σ's row and column where σ is held. In small models
+        with a small residual variance it is computed by rows.
         """
         with blas_threads(1):
             exact = self._by_rows()
@@ -175,6 +176,8 @@ class Information:
         return by_rows(fit.chart.eta)
 
     def _profiled(self) -> Array:
+        if self.fit.cross.pairs is not None:
+            return self.evaluation.curvature
         exact = self.evaluation.exact_curvature
         self.evaluation.release()
         if exact is not None:

@@ -98,6 +98,11 @@ def check_kenward_roger(fit: Fit, *, pairs: bool = True) -> None:
             "Kenward-Roger has too few digits here: beside the random effects almost no residual variance is left. Use "
             "ddf='satterthwaite', and check for a response computed from the groups."
         )
+    if fit.cross.pairs is not None:
+        raise ModelError(
+            "Kenward-Roger needs a factorisation, and this fit was computed by conjugate gradients. Use "
+            "ddf='satterthwaite'."
+        )
     if design.blocks and design.many:
         factor = design.many[0].grouping
         raise ModelError(

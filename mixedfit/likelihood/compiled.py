@@ -97,7 +97,8 @@ class SmallModel:
 def small_model(cross: CrossProducts, structures: Sequence[BlockDiagonal], reml: bool) -> SmallModel | None:
     """Return the arrays of a model, or None if it is not small."""
     m = cross.gram.shape[0]
-    if cross.sparse is not None or cross.has_known or cross.first_block < 0 or m > SMALL_COLUMNS:
+    apart = cross.sparse is not None or cross.pairs is not None
+    if apart or cross.has_known or cross.first_block < 0 or m > SMALL_COLUMNS:
         return None
     levels, k, _ = cross.first.border.shape
     widest = max(s.k for s in structures)

@@ -27,11 +27,12 @@ from mixedfit.crossproducts.crossprod import CrossProducts, TailBlock
 from .compiled import Derived, SmallModel, SmallTail, small_model
 from .dense_tail import LARGE_TAIL, DenseTail
 from .first_sums import FirstSums
+from .iterative_tail import IterativeTail
 from .sparse_tail import SparseTail
 
 __all__ = ["Criterion", "Evaluation", "add_tail_variates"]
 
-Tail: TypeAlias = DenseTail | SparseTail
+Tail: TypeAlias = DenseTail | SparseTail | IterativeTail
 
 EXACT_EFFECTS = 400
 """Largest number of random effects of several factors for which the exact curvature is computed."""
@@ -156,6 +157,8 @@ class Criterion:
         """Return the factorised tail at λ̃ of every block, shape (k, k) each."""
         if self.small is not None:
             return SmallTail(self.cross, lams, self.small)
+        if self.cross.pairs is not None:
+            return IterativeTail(self.cross, lams)
         tail = DenseTail if self.cross.sparse is None else SparseTail
         return tail(self.cross, lams)
 
@@ -194,7 +197,7 @@ class Evaluation:
         factor : ndarray, shape (m, m)
             L, lower triangular.
         """
-        if self.tail.ok and not isinstance(self.tail, SparseTail):
+        if self.tail.ok and isinstance(self.tail, DenseTail):
             self.tail.set_factor(factor)
             self.value = value
 
@@ -317,7 +320,8 @@ class Evaluation:
     def _quick_slope(self, f: int) -> Array:
         """Return `slope` from Q λ⁻¹ where λ is well conditioned, which saves a matrix product."""
         lam = self.tail.lams[f]
-        if self._place(f) is None or np.linalg.cond(lam) > 1e3:
+        largest = 20.0 if isinstance(self.tail, IterativeTail) else 1e3
+        if self._place(f) is None or np.linalg.cond(lam) > largest:
             return self.slope(f)
         trace = np.linalg.solve(lam.T, self._trace_part(f).T).T
         return np.asarray(0.5 * (trace + trace.T) - self._score_part(f))
@@ -448,7 +452,7 @@ def add_tail_variates(tail: Tail, coefficients: Array, products: Array, crossed:
 
     Parameters
     ----------
-    tail : DenseTail or SparseTail
+    tail : DenseTail, SparseTail or IterativeTail
     coefficients : ndarray, shape (count, q)
         c_a on the tail's columns.
     products : ndarray, shape (count, count)

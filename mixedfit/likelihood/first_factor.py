@@ -19,7 +19,7 @@ from mixedfit.kernels.first_factor_products import project_first, solve_first, v
 from .first_sums import FirstSums
 from .present_effects import level_classes
 
-__all__ = ["conditional", "derive", "eliminate", "modes", "project", "variates"]
+__all__ = ["conditional", "cores", "derive", "eliminate", "modes", "project", "run", "variates"]
 
 _T = TypeVar("_T")
 
@@ -32,10 +32,11 @@ SMALL_TAIL = 200
 
 @lru_cache(maxsize=1)
 def _workers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix="mixedfit")
+    return ThreadPoolExecutor(max_workers=cores(), thread_name_prefix="mixedfit")
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -43,12 +44,13 @@ def _level_ranges(levels: int, columns: int) -> list[tuple[int, int]]:
     """Return ranges of levels, one for each thread."""
     if levels < 2 * LEVELS_PER_THREAD or columns > SMALL_TAIL:
         return [(0, levels)]
-    parts = min(_cores(), levels // LEVELS_PER_THREAD)
+    parts = min(cores(), levels // LEVELS_PER_THREAD)
     cuts = np.linspace(0, levels, parts + 1).astype(int).tolist()
     return list(pairwise(cuts))
 
 
-def _run(work: Callable[[int, int], _T], ranges: Sequence[tuple[int, int]]) -> list[_T]:
+def run(work: Callable[[int, int], _T], ranges: Sequence[tuple[int, int]]) -> list[_T]:
+    """Return the results of work on ranges of levels, by a thread for each."""
     if len(ranges) == 1:
         return [work(*ranges[0])]
     return list(_workers().map(work, *zip(*ranges, strict=True)))
@@ -70,7 +72,7 @@ def eliminate(cross: CrossProducts, lams: Sequence[Array], tail: Array) -> float
             lam, first.gram, first.indptr, first.indices, first.values, first.border, own, start, stop
         )
 
-    logdet = sum(_run(work, ranges))
+    logdet = sum(run(work, ranges))
     for part in parts[1:]:
         tail += part
     return logdet
@@ -124,7 +126,7 @@ def derive(
         )
         return out
 
-    parts = _run(work, _level_ranges(levels, solution.size + 1))
+    parts = run(work, _level_ranges(levels, solution.size + 1))
     for part in parts[1:]:
         for name in ("sums", "products", "crossed", "traces", "spreads"):
             getattr(whole, name)[...] += getattr(part, name)

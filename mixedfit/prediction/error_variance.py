@@ -22,6 +22,7 @@ from mixedfit.estimation.fit import Fit
 from mixedfit.kernels.prediction import quadratic_dense, quadratic_sparse
 from mixedfit.likelihood.criterion import Criterion
 from mixedfit.likelihood.dense_tail import DenseTail
+from mixedfit.likelihood.iterative_tail import IterativeTail
 from mixedfit.likelihood.sparse_tail import SparseTail
 
 from .rows import NewLevels
@@ -57,6 +58,8 @@ class JointCovariance:
         ]
         with blas_threads(1):
             tail = Criterion(fit.cross, structures, True, fit.held_sigma, canonical=True).tail_at(lams)
+            if isinstance(tail, IterativeTail):
+                tail.whole_inverse()
             if isinstance(tail, DenseTail):
                 tail.prepare(reml=True)
         return tail

@@ -234,7 +234,7 @@ def _correlation(fit: Fit) -> pd.DataFrame:
 
 
 def _notes(fit: Fit) -> tuple[str, ...]:
-    notes = []
+    notes: list[str] = []
     if fit.design.dropped:
         notes.append(f"{count_noun(fit.design.dropped, 'row')} dropped for missing values.")
     zero = fit.design.n - fit.cross.n
@@ -245,6 +245,8 @@ def _notes(fit: Fit) -> tuple[str, ...]:
         notes.append(f"Linearly dependent columns of the fixed effects, dropped: {', '.join(dropped)}.")
     if fit.held_sigma is not None:
         notes.append(f"Residual standard deviation held at {fit.held_sigma:g}.")
+    if fit.cross.pairs is not None:
+        notes += _monte_carlo(fit)
     for block in fit.design.blocks:
         if block.known is not None:
             used = np.unique(block.codes[fit.design.counted]).size
@@ -253,6 +255,22 @@ def _notes(fit: Fit) -> tuple[str, ...]:
                 "the variances are those of a level with A_jj = 1."
             )
     return tuple(notes)
+
+
+def _monte_carlo(fit: Fit) -> tuple[str, ...]:
+    """Return the notes on the errors of an iterative solution."""
+    own = fit.timing
+    share = (
+        f", of covariance parameters {own['estimate_error']:.2g} standard errors"
+        if "estimate_error" in own
+        else ""
+    )
+    of_criterion = f"{own['criterion_error']:.2g}" if "criterion_error" in own else "unknown"
+    probes = fit.cross.pairs.probes if fit.cross.pairs else 0
+    return (
+        f"Solved by conjugate gradients with {probes} random probes, see Control(probes=…).",
+        f"Monte-Carlo error of the criterion {of_criterion}{share}.",
+    )
 
 
 def _failed(fixed: pd.DataFrame, method: str) -> list[str]:

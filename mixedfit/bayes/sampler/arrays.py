@@ -149,6 +149,11 @@ def sampling_rows(
 
 def dense_products(cross: CrossProducts) -> Array:
     """Return the symmetric products of [tail, X, y]."""
+    if cross.pairs is not None:
+        raise ModelError(
+            f"the crossed factors have {cross.q_tail:,} effects beside the largest factor's, for which the sampler "
+            "would need a dense matrix. Leave out a factor, or sample from fewer levels."
+        )
     if cross.sparse is None:
         return symmetric(cross.gram)
     q, width = cross.q_tail, cross.p + 1

@@ -44,6 +44,10 @@ def cross_products_without(fit: Fit, rows: IntArray) -> CrossProducts:
     _check_levels(fit, rows)
     if design.many:
         return _recomputed(fit, rows)
+    if fit.cross.pairs is not None:
+        raise ModelError(
+            "deletion of rows is not available for a fit by conjugate gradients; its crossed factors are too large."
+        )
     cross, sub = fit.cross, _subset(design, rows)
     root = None if sub.weights is None else np.sqrt(sub.weights)
     first = replace(
