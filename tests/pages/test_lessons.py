@@ -24,8 +24,12 @@ def test_lesson_must_show_what_is_printed(name: str, lesson: Callable[[str], dic
     assert outcome.attempted > 30
 
 
-def test_there_must_be_a_lesson_for_each_of_the_five_notes() -> None:
-    assert [page[:3] for page in PAGES] == ["000", "001", "002", "003", "004"]
+def test_each_lesson_must_stand_in_the_table_and_on_the_site() -> None:
+    assert [page[:3] for page in PAGES] == [f"{number:03d}" for number in range(7)]
+    listed = (ROOT / "docs" / "learn.md").read_text(encoding="utf-8").splitlines()
+    assert [f"lessons/{page.removesuffix('.md')}" for page in PAGES] == [
+        line for line in listed if line.startswith("lessons/0")
+    ]
     index = (LESSONS / "README.md").read_text(encoding="utf-8")
     assert all(f"({page})" in index for page in PAGES)
 
@@ -102,7 +106,16 @@ def coarse(image: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "name", ["lesson_delta", "lesson_parabolas", pytest.param("lesson_coverage", marks=pytest.mark.slow)]
+    "name",
+    [
+        "lesson_delta",
+        "lesson_parabolas",
+        "lesson_eight_schools",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("lesson_coverage", "lesson_rats", "lesson_rats_intervals")
+        ),
+    ],
 )
 def test_picture_must_look_like_the_one_on_the_page(name: str, request: pytest.FixtureRequest) -> None:
     """The rival is the picture upside down."""
