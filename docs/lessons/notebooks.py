@@ -213,7 +213,7 @@ def executed(written: dict[str, Any], *, timeout: int = 600) -> dict[str, Any]:
         raise SystemExit(
             f"{missing.name} is not installed, which executes notebooks: pip install nbclient ipykernel"
         ) from missing
-    node = nbformat.from_dict(written)
+    node = nbformat.reads(json.dumps(written), as_version=4)  # joins the lines of sources
     resources = {"metadata": {"path": str(ROOT)}}
     nbclient.NotebookClient(node, timeout=timeout, kernel_name="python3", resources=resources).execute()
     found: dict[str, Any] = json.loads(nbformat.writes(node))
