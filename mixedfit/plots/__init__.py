@@ -9,7 +9,7 @@ matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``
 - ``_within_group``: variance and correlation that random slopes imply
 - ``_means``, ``_effect``, ``_forest``, ``_cells``: marginal means and slopes, predictions, fixed effects
 - ``_profiles``, ``_bootstrap``, ``_coverage``: uncertainty of parameters, and coverage of intervals
-- ``_fit_and_posterior``, ``_predictive_check``: posteriors
+- ``_fit_and_posterior``, ``_prior_and_posterior``, ``_predictive_check``: posteriors
 - ``_influence``, ``_matrix_pattern``: influence of rows and groups; nonzero entries of X, Z and the factor
 - ``_methods``: ``fit.plot``; ``style``, ``_text``: axes, colours and text
 """
@@ -30,6 +30,7 @@ from ._matrix_pattern import matrix_pattern
 from ._means import means, slopes
 from ._methods import Pictures
 from ._predictive_check import predictive_responses, predictive_statistics
+from ._prior_and_posterior import prior_and_posterior
 from ._profiles import profile_density, profile_pairs, profile_zeta
 from ._residuals import (
     overview,
@@ -70,6 +71,7 @@ __all__ = [
     "overview",
     "predictive_responses",
     "predictive_statistics",
+    "prior_and_posterior",
     "profile_density",
     "profile_pairs",
     "profile_zeta",
