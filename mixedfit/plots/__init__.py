@@ -9,7 +9,8 @@ matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``
 - ``_within_group``: variance and correlation that random slopes imply
 - ``_means``, ``_effect``, ``_forest``, ``_cells``: marginal means and slopes, predictions, fixed effects
 - ``_profiles``, ``_bootstrap``, ``_coverage``: uncertainty of parameters, and coverage of intervals
-- ``_fit_and_posterior``, ``_prior_and_posterior``, ``_predictive_check``, ``_drawn_groups``: posteriors
+- ``_fit_and_posterior``, ``_prior_and_posterior``, ``_predictive_check``, ``_drawn_groups``,
+  ``_credible_bands``: posteriors
 - ``_influence``, ``_matrix_pattern``: influence of rows and groups; nonzero entries of X, Z and the factor
 - ``_methods``: ``fit.plot``; ``style``, ``_text``: axes, colours and text
 """
@@ -21,6 +22,7 @@ from mixedfit.diagnostics.group_fits import GroupFits, group_fits
 from ._bootstrap import bootstrap_density
 from ._caterpillar import caterpillar
 from ._coverage import coverage
+from ._credible_bands import credible_bands
 from ._drawn_groups import drawn_lines, predictive_groups
 from ._effect import effect
 from ._fit_and_posterior import effects_of_both, fit_and_posterior
@@ -59,6 +61,7 @@ __all__ = [
     "bootstrap_density",
     "caterpillar",
     "coverage",
+    "credible_bands",
     "drawn_lines",
     "effect",
     "effects_of_both",

@@ -130,6 +130,26 @@ def test_picture_must_fit_into_given_axes_and_say_that_heights_are_arbitrary() -
     plt.close("all")
 
 
+@pytest.mark.parametrize("bar", ["|", "||"])
+def test_picture_must_take_separate_priors_of_standard_deviations(bar: str) -> None:
+    pytest.importorskip("matplotlib").use("Agg")
+    import matplotlib.pyplot as plt
+
+    model = model_of(f"Reaction ~ Days + (Days {bar} Subject)")
+    one, two = pr.HalfNormal(30), pr.HalfNormal(8)
+    priors = (
+        {"Subject": pr.Diagonal(one, two)}
+        if bar == "|"
+        else {"sd_(Intercept)|Subject": one, "sd_Days|Subject": two}
+    )
+    posterior = model.gibbs(priors, draws=200, chains=1, seed=3)
+    figure = plots.prior_and_posterior(posterior, priors, ["sd_(Intercept)|Subject", "sd_Days|Subject"])
+    for ax, scale in zip(figure.axes, (30, 8), strict=True):
+        x, y = ax.get_lines()[0].get_data()
+        np.testing.assert_allclose(y, 2 * stats.norm(0, scale).pdf(x))
+    plt.close("all")
+
+
 def test_picture_must_refuse_priors_that_are_not_the_posteriors(narrow: tuple[Any, ...]) -> None:
     posterior, priors, _ = narrow
     other = priors | {"Tray": pr.HalfCauchy(5)}
