@@ -72,6 +72,14 @@ def credible_bands(
     ModelError
         If a name is not a variable of the fixed part, `x` is not a number, `by` has no levels, weights are missing,
         or matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import mixedfit as mf
+    >>> model = mf.lmm("distance ~ age * Sex + (age | Subject)", mf.load_dataset("Orthodont"))
+    >>> ax = mf.plots.credible_bands(model.gibbs(seed=1), "age", by="Sex", seed=1)
+    >>> ax.get_xlabel()
+    'age'
     """
     recipe = usable(posterior.design.recipe)
     for name in [x, *([] if by is None else [by]), *(at or {})]:

@@ -67,6 +67,14 @@ def drawn_lines(
     ------
     ModelError
         If a name is not known, the draws of the effects were not kept, or matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import mixedfit as mf
+    >>> model = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    >>> figure = mf.plots.drawn_lines(model.gibbs(seed=1), groups=6, columns=3)
+    >>> len(figure.axes)
+    6
     """
     check_count("groups", groups, 1)
     check_count("lines", lines, 1)
@@ -174,6 +182,14 @@ def predictive_groups(
     ------
     ModelError
         If a name is not known, no group has rows enough, or matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import mixedfit as mf
+    >>> model = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    >>> ax = mf.plots.predictive_groups(model.gibbs(seed=1), "sd", draws=100, seed=1)
+    >>> ax.get_xlabel()
+    'sd of Reaction in each Subject'
     """
     check_one_of("statistic", statistic, tuple(STATISTICS))
     check_level(level)

@@ -66,8 +66,8 @@ def prior_and_posterior(
     >>> import mixedfit as mf
     >>> model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
     >>> priors = {"Tray": mf.priors.HalfCauchy(1), "GenotypeB": mf.priors.Normal(0, 2)}
-    >>> posterior, profile = model.gibbs(priors, draws=500, seed=1), model.fit().profile()
-    >>> figure = mf.plots.prior_and_posterior(posterior, priors, profile=profile)  # doctest: +SKIP
+    >>> posterior, profile = model.gibbs(priors, seed=1), model.fit().profile()
+    >>> figure = mf.plots.prior_and_posterior(posterior, priors, profile=profile)
     """
     densities = _densities_of(posterior, priors)
     known = [name for name in posterior.names if name in densities]
