@@ -6,6 +6,7 @@ pages of `project/`; `links_of_included_pages` makes their links lead to pages o
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "lessons/pictures.py", "images"]
+exclude_patterns = ["_build", "lessons/*.py", "images"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 root_doc = "index"
 nitpicky = False
@@ -51,6 +52,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "mixedfit"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_extra_path = ["_build/extra"]
 html_show_sourcelink = False
 html_copy_source = False
 html_sidebars = {page: [] for page in ("index", "start", "gallery", "benchmarks", "architecture")}
@@ -115,7 +117,29 @@ def links_out_of_the_folder(app: Sphinx, docname: str, content: list[str]) -> No
         )
 
 
+def notebooks_of_lessons(app: Sphinx, config: object) -> None:
+    """Write the notebooks of the lessons, which the site offers for download."""
+    spec = importlib.util.spec_from_file_location(
+        "lesson_notebooks", Path(app.srcdir) / "lessons" / "notebooks.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    notebooks = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = notebooks
+    spec.loader.exec_module(notebooks)
+    notebooks.write(Path(app.srcdir) / "_build" / "extra" / "notebooks", outputs="page")
+
+
+def download_of_the_notebook(app: Sphinx, docname: str, content: list[str]) -> None:
+    """Make the line of a lesson that offers its notebook a download."""
+    name = docname.removeprefix("lessons/")
+    link = f'<a href="../notebooks/{name}.ipynb" download>This lesson as a notebook</a>'
+    content[0] = content[0].replace("[This lesson as a notebook](README.md#notebooks)", link)
+
+
 def setup(app: Sphinx) -> None:
     """Register what is above."""
+    app.connect("config-inited", notebooks_of_lessons)
+    app.connect("source-read", download_of_the_notebook)
     app.connect("include-read", links_of_included_pages)
     app.connect("source-read", links_out_of_the_folder)

@@ -9,7 +9,8 @@ matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``
 - ``_within_group``: variance and correlation that random slopes imply
 - ``_means``, ``_effect``, ``_forest``, ``_cells``: marginal means and slopes, predictions, fixed effects
 - ``_profiles``, ``_bootstrap``, ``_coverage``: uncertainty of parameters, and coverage of intervals
-- ``_fit_and_posterior``, ``_predictive_check``: posteriors
+- ``_fit_and_posterior``, ``_prior_and_posterior``, ``_predictive_check``, ``_drawn_groups``,
+  ``_credible_bands``: posteriors
 - ``_influence``, ``_matrix_pattern``: influence of rows and groups; nonzero entries of X, Z and the factor
 - ``_methods``: ``fit.plot``; ``style``, ``_text``: axes, colours and text
 """
@@ -21,6 +22,8 @@ from mixedfit.diagnostics.group_fits import GroupFits, group_fits
 from ._bootstrap import bootstrap_density
 from ._caterpillar import caterpillar
 from ._coverage import coverage
+from ._credible_bands import credible_bands
+from ._drawn_groups import drawn_lines, predictive_groups
 from ._effect import effect
 from ._fit_and_posterior import effects_of_both, fit_and_posterior
 from ._fitted_lines import fitted_lines, spaghetti
@@ -30,6 +33,7 @@ from ._matrix_pattern import matrix_pattern
 from ._means import means, slopes
 from ._methods import Pictures
 from ._predictive_check import predictive_responses, predictive_statistics
+from ._prior_and_posterior import prior_and_posterior
 from ._profiles import profile_density, profile_pairs, profile_zeta
 from ._residuals import (
     overview,
@@ -57,6 +61,8 @@ __all__ = [
     "bootstrap_density",
     "caterpillar",
     "coverage",
+    "credible_bands",
+    "drawn_lines",
     "effect",
     "effects_of_both",
     "fit_and_posterior",
@@ -68,8 +74,10 @@ __all__ = [
     "matrix_pattern",
     "means",
     "overview",
+    "predictive_groups",
     "predictive_responses",
     "predictive_statistics",
+    "prior_and_posterior",
     "profile_density",
     "profile_pairs",
     "profile_zeta",

@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pages import BLOCK, ROOT, near, run_page
+from lessons import LESSONS, PAGES, ran, run_cells, script
+from pages import BLOCK, near, run_page
+from paths import ROOT
 
 from mixedfit.bayes.draws import convergence
-
-LESSONS = ROOT / "docs" / "lessons"
-PAGES = sorted(page.name for page in LESSONS.glob("0*.md"))
-BORROWED = {"002-planting-density.md": "pdensity.csv", "003-schools-with-slopes.md": "nels.csv"}
-"""Lessons whose data do not ship with the project."""
-
-
-@lru_cache
-def ran(name: str) -> tuple[Any, dict[str, Any]]:
-    """Return a lesson's outcome and the names it defined; each runs once."""
-    return run_page(LESSONS / name)
-
-
-@pytest.fixture
-def lesson(request: pytest.FixtureRequest) -> Callable[[str], dict[str, Any]]:
-    """What a lesson defined, by the beginning of its name; skips where its data are not at hand."""
-
-    def scope(number: str) -> dict[str, Any]:
-        name = next(page for page in PAGES if page.startswith(number))
-        if name in BORROWED:
-            folder = request.getfixturevalue("shared_data")
-            assert (folder / BORROWED[name]).is_file()
-        return ran(name)[1]
-
-    return scope
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -49,8 +24,12 @@ def test_lesson_must_show_what_is_printed(name: str, lesson: Callable[[str], dic
     assert outcome.attempted > 30
 
 
-def test_there_must_be_a_lesson_for_each_of_the_five_notes() -> None:
-    assert [page[:3] for page in PAGES] == ["000", "001", "002", "003", "004"]
+def test_each_lesson_must_stand_in_the_table_and_on_the_site() -> None:
+    assert [page[:3] for page in PAGES] == [f"{number:03d}" for number in range(7)]
+    listed = (ROOT / "docs" / "learn.md").read_text(encoding="utf-8").splitlines()
+    assert [f"lessons/{page.removesuffix('.md')}" for page in PAGES] == [
+        line for line in listed if line.startswith("lessons/0")
+    ]
     index = (LESSONS / "README.md").read_text(encoding="utf-8")
     assert all(f"({page})" in index for page in PAGES)
 
@@ -67,21 +46,38 @@ def test_lesson_must_be_readable_and_lead_somewhere(name: str) -> None:
 # -- the checker itself ------------------------------------------------------------------------------
 
 
-def outcome_of(folder: Path, text: str) -> Any:
+def outcomes_of(folder: Path, text: str) -> set[int]:
+    """Return how many examples of a page failed: of its text, and of its notebook."""
     page = folder / "page.md"
     page.write_text(text, encoding="utf-8")
-    return run_page(page)[0]
+    return {run_page(page)[0].failed, run_cells(script("notebooks").cells_of(text))[0].failed}
 
 
 def test_page_must_fail_when_a_digit_is_wrong(tmp_path: Path) -> None:
-    assert outcome_of(tmp_path, "```python\n>>> 2 / 3\n0.6666666666666666\n```\n").failed == 0
-    assert outcome_of(tmp_path, "```python\n>>> 2 / 3\n0.6666666666666667\n```\n").failed == 1
+    assert outcomes_of(tmp_path, "```python\n>>> 2 / 3\n0.6666666666666666\n```\n") == {0}
+    assert outcomes_of(tmp_path, "```python\n>>> 2 / 3\n0.6666666666666667\n```\n") == {1}
 
 
 def test_page_of_draws_must_fail_when_a_number_is_far_or_a_word_is_wrong(tmp_path: Path) -> None:
-    assert outcome_of(tmp_path, "```python draws\n>>> print('a', 10.2, 4)\na 10.3 4\n```\n").failed == 0
+    assert outcomes_of(tmp_path, "```python draws\n>>> print('a', 10.2, 4)\na 10.3 4\n```\n") == {0}
     for shown in ("a 10.8 4", "b 10.2 4", "a 10.2 5", "a 10.2"):
-        assert outcome_of(tmp_path, f"```python draws\n>>> print('a', 10.2, 4)\n{shown}\n```\n").failed == 1
+        assert outcomes_of(tmp_path, f"```python draws\n>>> print('a', 10.2, 4)\n{shown}\n```\n") == {1}
+
+
+@pytest.mark.parametrize(
+    ("code", "failed"),
+    [
+        (">>> raise ValueError('two')\nTraceback (most recent call last):\nValueError: two\n", 0),
+        (">>> raise ValueError('two')\nTraceback (most recent call last):\nKeyError: two\n", 1),
+        (">>> 1 + 1\nTraceback (most recent call last):\nValueError: two\n", 1),
+        (">>> raise ValueError('two')\n2\n", 1),
+        (">>> 1 + 1\n>>> 2 + 2\n4\n", 1),
+    ],
+)
+def test_page_must_fail_when_it_raises_or_prints_what_it_does_not_show(
+    code: str, failed: int, tmp_path: Path
+) -> None:
+    assert outcomes_of(tmp_path, f"```python\n{code}```\n") == {failed}
 
 
 @pytest.mark.parametrize(
@@ -110,7 +106,16 @@ def coarse(image: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "name", ["lesson_delta", "lesson_parabolas", pytest.param("lesson_coverage", marks=pytest.mark.slow)]
+    "name",
+    [
+        "lesson_delta",
+        "lesson_parabolas",
+        "lesson_eight_schools",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("lesson_coverage", "lesson_rats", "lesson_rats_intervals")
+        ),
+    ],
 )
 def test_picture_must_look_like_the_one_on_the_page(name: str, request: pytest.FixtureRequest) -> None:
     """The rival is the picture upside down."""
@@ -120,11 +125,7 @@ def test_picture_must_look_like_the_one_on_the_page(name: str, request: pytest.F
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    spec = importlib.util.spec_from_file_location("lesson_pictures", LESSONS / "pictures.py")
-    assert spec is not None
-    assert spec.loader is not None
-    pictures = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(pictures)
+    pictures = script("pictures")
     made = (pictures.PICTURES | pictures.FROM_GRASS)[name]()
     figure = made if hasattr(made, "savefig") else made.figure
     figure.set_dpi(100)
