@@ -139,7 +139,10 @@ def tables_of(what: Any) -> list[Table]:
             notes = (f"Degrees of freedom: {method}.", *notes)
         return [
             frame_table(
-                what.table, getattr(what, "_caption", "") or _CAPTIONS.get(type(what).__name__, ""), notes
+                what.table,
+                getattr(what, "_caption", "") or _CAPTIONS.get(type(what).__name__, ""),
+                notes,
+                labels=getattr(what, "_label_columns", ()),
             )
         ]
     if callable(getattr(what, "summary", None)):
@@ -150,20 +153,27 @@ def tables_of(what: Any) -> list[Table]:
     )
 
 
-def frame_table(frame: pd.DataFrame, caption: str, notes: tuple[str, ...]) -> Table:
-    """Return the table of a frame: first labels (the index and columns of text), then numbers."""
-    labels: list[tuple[str, list[str]]] = []
+def frame_table(
+    frame: pd.DataFrame, caption: str, notes: tuple[str, ...], *, labels: Sequence[str] = ()
+) -> Table:
+    """Return the table of a frame: first labels (the index, columns of text and those named), then numbers."""
+    numbers = [str(c) for c in frame.columns if _is_number(frame[c]) and str(c) not in labels]
+    left: list[tuple[str, list[str]]] = []
     if not isinstance(frame.index, pd.RangeIndex):
         for i in range(frame.index.nlevels):
             values = frame.index.get_level_values(i)
-            labels.append(("" if values.name is None else str(values.name), [str(v) for v in values]))
-    texts = _numbers(frame, [str(c) for c in frame.columns if _is_number(frame[c])])
+            left.append(("" if values.name is None else str(values.name), [str(v) for v in values]))
+    texts = _numbers(frame, numbers)
     for name in map(str, frame.columns):
         if name not in texts:
-            labels.append((_HEADS.get(name, name), ["" if _missing(v) else str(v) for v in frame[name]]))
-    columns = [*labels, *((_HEADS.get(name, name), cells) for name, cells in texts.items())]
+            left.append((_HEADS.get(name, name), ["" if _missing(v) else _level(v) for v in frame[name]]))
+    columns = [*left, *((_HEADS.get(name, name), cells) for name, cells in texts.items())]
     rows = tuple(zip(*(cells for _, cells in columns), strict=True)) if len(frame) else ()
-    return Table(caption, tuple(head for head, _ in columns), rows, max(len(labels), 1), notes)
+    return Table(caption, tuple(head for head, _ in columns), rows, max(len(left), 1), notes)
+
+
+def _level(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _is_number(column: pd.Series[Any]) -> bool:

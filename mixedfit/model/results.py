@@ -838,6 +838,7 @@ class MixedResults(MeansMethods, PredictionMethods):
         style: SentenceStyle = "apa",
         ddf: Ddf | None = None,
         level: float | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> str:
         """Return a result as a sentence for a paper, with the numbers of its table rounded.
 
@@ -845,7 +846,8 @@ class MixedResults(MeansMethods, PredictionMethods):
         ----------
         what : optional
             A coefficient, ``"Days"``, or another hypothesis of `t_test`, ``"Days = 10"``; a term with several
-            coefficients, for its F test of type III; or a table of `anova`, `joint_tests`, `t_test`, `emmeans`,
+            coefficients, or the variable of a coded factor (``"f"`` for ``C(f, contr.sum)``), for its F test of type
+            III; or a table of `anova`, `joint_tests`, `t_test`, `emmeans`,
             `emtrends` or their contrasts. By default, the model.
         row : str or int, optional
             A row of the table, by its name or position. By default all rows, a sentence in each line.
@@ -855,6 +857,8 @@ class MixedResults(MeansMethods, PredictionMethods):
             As in `t_test`, if `what` is not a table.
         level : float, optional
             Coverage of the interval, if `what` is not a table; 0.95 by default.
+        labels : mapping of str to str, optional
+            Texts in place of names of variables, levels, coefficients and terms, as in `mixedfit.table`.
 
         Returns
         -------
@@ -875,7 +879,7 @@ class MixedResults(MeansMethods, PredictionMethods):
         The coefficient of Days was b = 10.47, SE = 1.55, 95% CI [7.21, 13.73], t(17) = 6.77, p < .001
         (Satterthwaite's degrees of freedom).
         """
-        return sentence(self._fit, what, row, style=style, ddf=ddf, level=level)
+        return sentence(self._fit, what, row, style=style, ddf=ddf, level=level, labels=labels)
 
     @property
     def plot(self) -> Pictures:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mixedfit.core.names import factors_of
 from mixedfit.core.notebook import html_table, minus
 from mixedfit.core.other_programs import hinted
 from mixedfit.core.tables import Table, tables_of
+
+from .relabelled import document_tables
 
 __all__ = ["to_docx", "to_html", "to_latex", "to_markdown", "to_text"]
 
@@ -20,22 +20,8 @@ def _captioned(
     what: Any, caption: str | None, labels: Mapping[str, str] | None
 ) -> Iterator[tuple[Table, str]]:
     """Yield the tables of a result with their captions; `caption` replaces the first."""
-    for number, table in enumerate(tables_of(what)):
-        labelled = _labelled(table, labels) if labels else table
-        yield labelled, table.caption if caption is None or number else caption
-
-
-def _labelled(table: Table, labels: Mapping[str, str]) -> Table:
-    """Return a table with labels in place of the names among its heads and in its columns of labels."""
-
-    def text(name: str) -> str:
-        parts = factors_of(name)
-        if name in labels or not any(part in labels for part in parts):
-            return labels.get(name, name)
-        return " × ".join(labels.get(part, part) for part in parts)
-
-    rows = tuple((*map(text, row[: table.left]), *row[table.left :]) for row in table.rows)
-    return replace(table, heads=tuple(map(text, table.heads)), rows=rows)
+    for number, table in enumerate(document_tables(what, labels)):
+        yield table, table.caption if caption is None or number else caption
 
 
 # -- LaTeX -----------------------------------------------------------------------------------------
@@ -107,7 +93,8 @@ def to_latex(
     label : str
         Label of the first table, for ``\ref``.
     labels : mapping of str to str, optional
-        Texts in place of names of coefficients, terms and variables; interactions take those of their parts.
+        Texts in place of names of coefficients, terms, variables, levels and random effects, and of other texts in
+        heads and labels of rows; interactions take those of their parts.
 
     Returns
     -------
@@ -116,7 +103,7 @@ def to_latex(
     Raises
     ------
     ModelError
-        If `what` has no table.
+        If `what` has no table, or a key of labels is not a name in it or in its fit.
 
     Examples
     --------
@@ -201,7 +188,7 @@ def to_markdown(what: Any, *, caption: str | None = None, labels: Mapping[str, s
     Raises
     ------
     ModelError
-        If `what` has no table.
+        If `what` has no table, or a key of labels is not a name in it or in its fit.
 
     Examples
     --------
@@ -258,7 +245,7 @@ def to_html(what: Any, *, caption: str | None = None, labels: Mapping[str, str] 
     Raises
     ------
     ModelError
-        If `what` has no table.
+        If `what` has no table, or a key of labels is not a name in it or in its fit.
 
     Examples
     --------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -13,9 +14,11 @@ from mixedfit.core.format import format_numbers, format_p_values, text_columns, 
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.design.recipe import usable
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.labels import FitNames, names_of
 from mixedfit.inference.ddf import Ddf, degrees_of_freedom, failed_note, unknown_note
 from mixedfit.inference.hypotheses.tests import joint_f_test
 
+from .at_zero import at_zero, at_zero_notes
 from .contrasts import TermContrasts
 from .effect_sizes import partial_effect_sizes
 
@@ -44,6 +47,8 @@ class AnovaTable(NotebookTable):
     type: int
     method: str
     notes: tuple[str, ...] = ()
+    _names: FitNames | None = field(default=None, repr=False)
+    _at_zero: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def _caption(self) -> str:
@@ -101,7 +106,8 @@ def term_anova(fit: Fit, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) 
     number = next((n for n, roman in _ROMAN.items() if text in (str(n), roman)), None)
     if number is None:
         raise ModelError(f"type={type!r} is not known; expected 1, 2 or 3 (or 'I', 'II', 'III').")
-    contrasts = TermContrasts(fit, usable(fit.design.recipe))
+    recipe = usable(fit.design.recipe)
+    contrasts = TermContrasts(fit, recipe)
     degrees = degrees_of_freedom(fit, ddf)
     rows, names, notes, failed = [], [], [], []
     hypotheses = contrasts.of_type(number)
@@ -127,4 +133,6 @@ def term_anova(fit: Fit, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) 
         notes.append(unknown_note(fit))
     if not fit.kept.all() and number == 3:
         notes.append("Some cells are empty or columns redundant: interpret type III hypotheses with care.")
-    return AnovaTable(table, number, degrees.name, tuple(notes))
+    held = {} if number == 1 else at_zero(recipe, contrasts.terms)
+    notes += at_zero_notes(recipe, held)
+    return AnovaTable(table, number, degrees.name, tuple(notes), names_of(fit), held)

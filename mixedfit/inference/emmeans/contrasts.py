@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.format import format_fixed, format_p_values, text_columns, wrapped
 from mixedfit.core.notebook import NotebookTable
+from mixedfit.estimation.labels import FitNames
 from mixedfit.inference.ddf import Degrees
 from mixedfit.inference.hypotheses.tests import t_rows
 
@@ -51,6 +52,11 @@ class MarginalContrasts(NotebookTable):
     level: float
     method: str
     notes: tuple[str, ...]
+    _names: FitNames | None = field(default=None, repr=False)
+
+    @property
+    def _label_columns(self) -> tuple[str, ...]:
+        return ("contrast", *self.by)
 
     def __str__(self) -> str:
         return printed(self.table, ["contrast"], self.by, self.notes)

@@ -12,10 +12,12 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import ModelError, RankWarning
+from mixedfit.core.names import plain_name
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level, check_one_of
 from mixedfit.design.recipe import Recipe, usable
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.labels import FitNames, names_of
 from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom, failed_notes
 from mixedfit.inference.hypotheses.estimable import ColumnSpace
 from mixedfit.inference.hypotheses.tests import t_rows
@@ -105,6 +107,14 @@ class MarginalMeans(NotebookTable):
     _grid: Grid = field(repr=False)
     _scale: ResponseScale | None = field(repr=False)
 
+    @property
+    def _names(self) -> FitNames:
+        return names_of(self._degrees.fit)
+
+    @property
+    def _label_columns(self) -> tuple[str, ...]:
+        return (*self.specs, *self.by)
+
     def contrasts(
         self,
         method: Method = "pairwise",
@@ -187,7 +197,7 @@ class MarginalMeans(NotebookTable):
         single = max(len(part) for part in parts) == 1
         last = adjustment_note("none" if single else chosen, tests, max(sizes), level)
         notes = (*missing, *self._notes_of_contrasts(), last)
-        return MarginalContrasts(table, self.by, chosen, level, self.method, notes)
+        return MarginalContrasts(table, self.by, chosen, level, self.method, notes, self._names)
 
     def _notes_of_contrasts(self) -> list[str]:
         """Return the notes of the means that hold for their contrasts."""
@@ -407,7 +417,7 @@ def grid_notes(recipe: Recipe, grid: Grid, weights: Weights, *own: str) -> list[
         t.name for t, rest in zip(recipe.terms, others, strict=True) if rest and set(t.variables) - rest
     ]
     if crossed:
-        notes.append(f"Beware of interactions with these: {', '.join(crossed)}.")
+        notes.append(f"Beware of interactions with these: {', '.join(map(plain_name, crossed))}.")
     return notes
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,10 +28,11 @@ from mixedfit.core.options import check_level
 from mixedfit.core.tables import Table, one_row
 from mixedfit.design.recipe import usable
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.labels import FitNames, names_of
 from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom, failed_note, failed_notes, unknown_note
 
 from .estimable import ColumnSpace
-from .parse import read_hypotheses, term_coefficients
+from .parse import find_term, read_hypotheses, term_coefficients
 
 __all__ = [
     "FTest",
@@ -66,6 +67,7 @@ class TTest(NotebookTable):
     method: str
     level: float
     notes: tuple[str, ...] = ()
+    _names: FitNames | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         t = self.table
@@ -221,7 +223,7 @@ def t_test(
             f"No coefficient has a weight in {'; '.join(np.array(labels)[empty])}: nothing is tested."
         )
     notes += failed_notes(degrees, rows["std_error"], labels, estimable | single)
-    return TTest(rows.set_axis(labels), degrees.name, level, tuple(notes))
+    return TTest(rows.set_axis(labels), degrees.name, level, tuple(notes), names_of(fit))
 
 
 def _not_estimable(fit: Fit, labels: Sequence[str], known: BoolArray) -> str:
@@ -283,9 +285,10 @@ def _term_note(fit: Fit, hypotheses: Any) -> list[str]:
     own = term_coefficients(fit, hypotheses) if isinstance(hypotheses, str) else []
     if not own:
         return []
-    wanted = set(same_effect(hypotheses.strip()))
+    term = find_term(fit, hypotheses)
+    wanted = set(same_effect(hypotheses.strip() if term is None else term.name))
     larger = [t.name for t in usable(fit.design.recipe).terms if wanted < set(same_effect(t.name))]
-    tested = f"{hypotheses.strip()}: tests that {', '.join(own)} are 0"
+    tested = f"{hypotheses.strip()}: tests that {', '.join(own)} {'is' if len(own) == 1 else 'are'} 0"
     if not larger:
         return [f"{tested}."]
     return [f"{tested}, which depends on the coding of {', '.join(larger)}; see anova()."]
