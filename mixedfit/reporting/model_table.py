@@ -142,12 +142,12 @@ def table(
     >>> import mixedfit as mf
     >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
     >>> print(mf.table(fit, labels={"Days": "Days awake"}, show=["estimate", "ci", "p"]))  # doctest: +ELLIPSIS
-                                                     b            95% CI       p
+                                                       b            95% CI       p
     Fixed effects
-    Intercept                                   251.41  [237.01, 265.80]  < .001
-    Days awake                                   10.47     [7.21, 13.73]  < .001
+    Intercept                                     251.41  [237.01, 265.80]  < .001
+    Days awake                                     10.47     [7.21, 13.73]  < .001
     Random effects
-    SD: Intercept | Subject                      24.74
+    SD: Intercept | Subject                        24.74
     ...
     """
     check_one_of("style", style, get_args(TableStyle))
@@ -317,7 +317,8 @@ def _random_label(fit: Fit, parameter: Parameter, labels: Mapping[str, str]) -> 
     block = fit.design.blocks[parameter.block]
     group = _group(block.name, labels)
     words = effect_names(fit, parameter.block, labels)
-    effects = [words[place] for place in (parameter.first, parameter.second) if 0 <= place < len(words)]
+    places = sorted(place for place in (parameter.first, parameter.second) if 0 <= place < len(words))
+    effects = [words[place] for place in dict.fromkeys(places)]
     if parameter.kind == "sd":
         return f"SD: {effects[0]} | {group}"
     if parameter.kind == "correlation" and parameter.place < 0:

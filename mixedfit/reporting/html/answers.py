@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import MixedfitError, ModelError
-from mixedfit.core.format import join_words, without_quotes
-from mixedfit.core.names import factors_of
+from mixedfit.core.format import join_words
+from mixedfit.core.names import factors_of, plain_name
 from mixedfit.core.tables import Table, frame_table, tables_of
 from mixedfit.core.version import __version__
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.labels import term_label
 from mixedfit.inference.anova.anova import AnovaTable, term_anova
 from mixedfit.inference.anova.effect_sizes import partial_effect_sizes
 from mixedfit.inference.coefficients import coefficient_table
@@ -60,7 +61,8 @@ def effect_sizes(found: AnovaTable | None) -> str:
         ["" if np.isnan(value) else f"{value:.3f}" for value in sizes[name]]
         for name in ("partial_eta_sq", "partial_omega_sq")
     ]
-    rows = tuple((str(name), *pair) for name, *pair in zip(sizes.index, *texts, strict=True))
+    names = [term_label(str(name), None) for name in sizes.index]
+    rows = tuple((name, *pair) for name, *pair in zip(names, *texts, strict=True))
     notes = (
         "From F and its degrees of freedom: the share of the variation that the term and its error have.",
     )
@@ -79,7 +81,7 @@ def means(fit: Fit, level: float) -> str:
             found = marginal_means(fit, list(names), options=MeansOptions(None, level, "link"))
         except MixedfitError:
             continue
-        words = " and ".join(without_quotes(name) for name in names)
+        words = " and ".join(plain_name(name) for name in names)
         body.append(_table_of(found, f"Means of {words}"))
         if len(names) == 1 and 1 < len(found.table) <= MOST_COMPARED:
             body.append(_table_of(found.contrasts("pairwise"), f"Differences of {words}"))
@@ -93,20 +95,14 @@ def _cells(fit: Fit) -> list[tuple[str, ...]]:
         return []
     sizes = {name: len(v.levels) for name, v in recipe.variables.items() if v.levels is not None}
     for term in recipe.terms:  # numbers that the formula makes labels of
-        if (name := _variable(term.name)) != term.name and name in recipe.variables:
+        if (name := plain_name(term.name)) != term.name and name in recipe.variables:
             sizes.setdefault(name, len(term.columns) + 1)
     found: list[tuple[str, ...]] = []
     for term in recipe.terms:
-        names = tuple(_variable(part) for part in factors_of(term.name))
+        names = tuple(plain_name(part) for part in factors_of(term.name))
         if all(name in sizes for name in names) and np.prod([sizes[name] for name in names]) <= MOST_CELLS:
             found.append(names)
     return [names for names in dict.fromkeys(found) if len(names) <= 2]
-
-
-def _variable(part: str) -> str:
-    """Return the variable of ``C(x)`` or ``factor(x)``."""
-    inside = part.removesuffix(")").partition("(")[2]
-    return inside.split(",")[0].strip() if part.startswith(("C(", "factor(")) else part
 
 
 def _table_of(found: MarginalMeans | MarginalContrasts, caption: str) -> str:
@@ -180,11 +176,11 @@ def _methods(fit: Fit) -> str:
 
 
 def _results(fit: Fit, found: AnovaTable | None) -> list[str]:
-    """Return a sentence on each term, or on each coefficient if all terms have one."""
+    """Return a sentence on each term, or on each coefficient if there are no factors and all terms have one."""
     if not fit.convergence.converged or not fit.coefficient_names:
         return []
     try:
-        if found is not None and (found.table["df_num"] > 1).any():
+        if found is not None and ((found.table["df_num"] > 1).any() or _has_factors(fit)):
             lines = sentence(fit, found).split("\n")
         else:
             names = [str(name) for name in fit.coefficient_names if name != "(Intercept)"][:MOST_SENTENCES]
@@ -193,6 +189,12 @@ def _results(fit: Fit, found: AnovaTable | None) -> list[str]:
         return []
     rest = len(lines) - MOST_SENTENCES
     return [*lines[:MOST_SENTENCES], *([f"{rest} further results are in the tables."] if rest > 0 else [])]
+
+
+def _has_factors(fit: Fit) -> bool:
+    """Return whether a term of the fixed part is made of labels."""
+    recipe = fit.design.recipe
+    return recipe is not None and any(product.labels for term in recipe.terms for product in term.products)
 
 
 def versions() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -16,14 +17,17 @@ from mixedfit.core.format import decimals_of_error, number
 from mixedfit.core.options import check_level
 from mixedfit.core.other_programs import hinted
 from mixedfit.core.progress import Progress
-from mixedfit.core.tables import Table, tables_of
+from mixedfit.core.tables import Table
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
+from mixedfit.estimation.labels import readable_names
 from mixedfit.estimation.parameters import parameters_of, values_of
 from mixedfit.inference.anova.anova import AnovaTable
 from mixedfit.inference.coefficients import coefficient_table
+from mixedfit.inference.ddf import degrees_of_freedom
 from mixedfit.inference.profile.profile import Profile
 from mixedfit.inference.profile.profile import profile as profile_of
 from mixedfit.inference.wald import wald_intervals
+from mixedfit.reporting.relabelled import document_tables
 from mixedfit.reporting.summary import LONG_TABLE, fixed_cells, summarise
 from mixedfit.reporting.tidy import glance
 
@@ -215,13 +219,29 @@ def _interval(limits: pd.DataFrame, name: str, decimals: int) -> str:
     low, high = limits.loc[name, ["lower", "upper"]].to_numpy(dtype=float).tolist()
     if not (np.isfinite(low) or np.isfinite(high)):
         return "–"
-    ends = [f"{v:,.{decimals}f}" if np.isfinite(v) else "?" for v in (low, high)]
+    ends = [f"{v:,.{decimals}f}" if np.isfinite(v) else NO_LIMIT for v in (low, high)]
     return f"{ends[0]} to {ends[1]}"
+
+
+NO_LIMIT = "…"
+"""What stands for a limit of an interval that is not known."""
+
+
+def _limit_note(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return what a missing limit means, if an interval of a table has one."""
+    if not any(NO_LIMIT in cell for row in rows for cell in row[1:]):
+        return []
+    return [
+        f"{NO_LIMIT}: the likelihood profile does not reach this limit within the range of the parameter, so that the "
+        "interval is open on this side."
+    ]
 
 
 def _intervals(fit: Fit, level: float, profiles: Profile | None) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """Return the intervals of the fixed effects by column head, and notes on them."""
-    out = {f"{_percent(level)} interval (Wald)": wald_intervals(fit, level, "fixed", ddf=None)}
+    method = degrees_of_freedom(fit, None).name
+    kind = "Wald, z" if method == "normal" else f"Wald, t by {method}"
+    out = {f"{_percent(level)} interval ({kind})": wald_intervals(fit, level, "fixed", ddf=None)}
     if profiles is None:
         return out, []
     out[f"{_percent(level)} interval (profile)"] = profiles.conf_int(level, "fixed")
@@ -253,13 +273,13 @@ def _fixed(fit: Fit, level: float, profiles: Profile | None, found: AnovaTable |
     ]
     columns = [numbers[0], *limits, others[-1], numbers[1], *others[:-1]]
     heads = ["", heads[0], *intervals, "p", *heads[1:-1]]
-    rows = tuple((str(name), *row) for name, *row in zip(shown.index, *columns, strict=True))
+    rows = tuple((name, *row) for name, *row in zip(readable_names(fit), *columns, strict=False))
     how = (
         "P-values are from the normal distribution."
         if method == "normal"
         else f"Degrees of freedom: {method}."
     )
-    notes = [how, *notes]
+    notes = [how, *notes, *_limit_note(rows)]
     if len(source) > len(shown):
         notes.append(f"{len(source) - len(shown)} further coefficients are not shown.")
     table = Table("Coefficients", tuple(heads), rows, 1, tuple(notes))
@@ -280,10 +300,10 @@ def _means(fit: Fit, level: float) -> list[Section]:
 
 
 def _terms(found: AnovaTable | None) -> str:
-    """Return the F tests of the terms if a term has several columns."""
-    if found is None or not (found.table["df_num"] > 1).any():
+    """Return the F tests of the terms, if the model has terms."""
+    if found is None:
         return ""
-    (table,) = tables_of(found)
+    (table,) = document_tables(found, None)
     return "<h3>Tests of the terms</h3>" + stacked(
         table, "F tests, each term adjusted for all others (type III)"
     )
@@ -305,7 +325,7 @@ def _random(fit: Fit, level: float, profiles: Profile | None, reason: str) -> Se
         held = ("Residual SD (held, not estimated)", number(fit.sigma), number(fit.sigma**2))
         rows.append(held if own is None else (*held, "–"))
     heads = ["", "Estimate", "Variance"] + ([] if own is None else [f"{_percent(level)} interval (profile)"])
-    table = Table("Variances", tuple(heads), tuple(rows))
+    table = Table("Variances", tuple(heads), tuple(rows), notes=tuple(_limit_note(rows)))
     body = list_of(model_words.shares_in_words(fit)) + stacked(table, "Standard deviations and correlations")
     body += answers.share_tables(fit, level)
     body += paragraphs([reason] if own is None else _likelihood_note(fit))
