@@ -143,6 +143,7 @@ def tables_of(what: Any) -> list[Table]:
                 getattr(what, "_caption", "") or _CAPTIONS.get(type(what).__name__, ""),
                 notes,
                 labels=getattr(what, "_label_columns", ()),
+                decimals=getattr(what, "_decimals", None),
             )
         ]
     if callable(getattr(what, "summary", None)):
@@ -154,16 +155,24 @@ def tables_of(what: Any) -> list[Table]:
 
 
 def frame_table(
-    frame: pd.DataFrame, caption: str, notes: tuple[str, ...], *, labels: Sequence[str] = ()
+    frame: pd.DataFrame,
+    caption: str,
+    notes: tuple[str, ...],
+    *,
+    labels: Sequence[str] = (),
+    decimals: int | None = None,
 ) -> Table:
-    """Return the table of a frame: first labels (the index, columns of text and those named), then numbers."""
+    """Return the table of a frame: first labels (the index, columns of text and those named), then numbers.
+
+    `decimals` are those of estimates; by default as many as show the smallest standard error to three digits.
+    """
     numbers = [str(c) for c in frame.columns if _is_number(frame[c]) and str(c) not in labels]
     left: list[tuple[str, list[str]]] = []
     if not isinstance(frame.index, pd.RangeIndex):
         for i in range(frame.index.nlevels):
             values = frame.index.get_level_values(i)
             left.append(("" if values.name is None else str(values.name), [str(v) for v in values]))
-    texts = _numbers(frame, numbers)
+    texts = _numbers(frame, numbers, decimals)
     for name in map(str, frame.columns):
         if name not in texts:
             left.append((_HEADS.get(name, name), ["" if _missing(v) else _level(v) for v in frame[name]]))
@@ -184,10 +193,10 @@ def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and np.isnan(value))
 
 
-def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
+def _numbers(frame: pd.DataFrame, names: Sequence[str], least: int | None) -> dict[str, list[str]]:
     """Return the cells of numeric columns as text."""
     errors = next((frame[name] for name in ("std_error", "std.error") if name in names), ())
-    shared = decimals_of_error(errors)
+    shared = decimals_of_error(errors) if least is None else least
     out = {}
     for name in names:
         values = [float(v) for v in frame[name]]

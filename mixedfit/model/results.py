@@ -572,7 +572,7 @@ class MixedResults(MeansMethods, PredictionMethods):
         >>> import mixedfit as mf
         >>> fit = mf.lmm("angle ~ recipe + temp + (1 | recipe:replicate)", mf.load_dataset("cake")).fit()
         >>> fit.wald_test("recipeB = recipeC, recipeB = 0", use_f=False)
-        Wald test: chi2(2) = 0.4976, p = 0.7797
+        Wald test: chi2(2) = 0.498, p = 0.7797
         """
         return tests.wald_test(self._fit, hypotheses, use_f=use_f, ddf=ddf)
 
@@ -600,9 +600,9 @@ class MixedResults(MeansMethods, PredictionMethods):
         >>> fit.anova()
         Type III Analysis of Variance Table with Satterthwaite's method
                             Sum Sq Mean Sq NumDF DenDF F value Pr(>F)
-        recipe               10.19    5.09     2    42  0.2488 0.7809
-        temperature        2100.30  420.06     5   210 20.5199 <2e-16
-        recipe:temperature  205.98   20.60    10   210  1.0062 0.4393
+        recipe               10.19    5.09     2    42   0.249 0.7809
+        temperature        2100.30  420.06     5   210  20.520 <2e-16
+        recipe:temperature  205.98   20.60    10   210   1.006 0.4393
         """
         return term_anova(self._fit, type=type, ddf=ddf)
 

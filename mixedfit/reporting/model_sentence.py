@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mixedfit.core.format import count_noun, join_words
+from mixedfit.core.format import count_noun, join_words, share_text
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.labels import label_of, term_label
@@ -69,7 +69,8 @@ def _random_words(fit: Fit, at: int, labels: Mapping[str, str] | None) -> str:
 
 def _share_words(fit: Fit, style: str) -> str:
     r = Diagnostics(fit).r_squared(None)["estimate"]
-    marginal, conditional = (f"{r[name]:.2f}" for name in ("marginal", "conditional"))
+    texts = [f"{r[name]:.2f}" for name in ("marginal", "conditional")]
     if style == "apa":
-        marginal, conditional = (text.removeprefix("0") for text in (marginal, conditional))
-    return f"marginal R² = {marginal}, conditional R² = {conditional}"
+        texts = [share_text(r[name], "NaN") for name in ("marginal", "conditional")]
+    marginal, conditional = (text if text[0] in "<>" else f"= {text}" for text in texts)
+    return f"marginal R² {marginal}, conditional R² {conditional}"

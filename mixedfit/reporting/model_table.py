@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import decimals_of_size, format_by_error, format_p_value
+from mixedfit.core.format import decimals_of_size, format_by_error, format_p_value, share_text
 from mixedfit.core.names import factors_of
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level, check_one_of
@@ -366,8 +366,7 @@ def _shares(fit: Fit) -> dict[str, float]:
 def _share(value: float, style: str) -> str:
     if np.isnan(value):
         return ""
-    text = f"{value:.2f}"
-    return text.removeprefix("0") if style == "apa" else text
+    return share_text(value) if style == "apa" else f"{value:.2f}"
 
 
 # -- notes -----------------------------------------------------------------------------------------

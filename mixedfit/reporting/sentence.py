@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import ModelError, nearest
-from mixedfit.core.format import equals_p, join_words
+from mixedfit.core.format import equals_p, join_words, share_text
 from mixedfit.core.names import plain_name, same_effect
 from mixedfit.core.options import check_level, check_one_of
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
@@ -261,8 +261,15 @@ def _t_text(row: pd.Series[Any]) -> str:
 
 
 def _apa_p(p: float) -> str:
-    text = p_text(p)
-    return f"p {text}" if text[0] in "<>n" else f"p = {text}"
+    return f"p {_equals(p_text(p))}"
+
+
+def _equals(text: str) -> str:
+    return text if text[0] in "<>n" else f"= {text}"
+
+
+def _plain_share(value: float) -> str:
+    return "below 0.01" if value < 0.005 else fixed(value)
 
 
 # -- F tests ---------------------------------------------------------------------------------------
@@ -285,11 +292,11 @@ def _f_sentence(
         remarks += [f"a simple effect, tested at {join_words(held)}"] if held else []
     if style == "apa":
         parts = [f"F({top}, {below}) = {fixed(row['statistic'])}", _apa_p(float(row["p_value"]))]
-        parts += [f"partial η² = {fixed(effect).removeprefix('0')}"] if np.isfinite(effect) else []
+        parts += [f"partial η² {_equals(share_text(effect))}"] if np.isfinite(effect) else []
         return f"The test of the effect of {name}{where} gave {', '.join(parts)} ({'; '.join(remarks)})."
     text = f"The test of the effect of {name}{where} gives F = {fixed(row['statistic'])} on {top} and {below} degrees "
     text += f"of freedom and {equals_p(float(row['p_value']))}"
-    text += f"; partial η² is {fixed(effect)}" if np.isfinite(effect) else ""
+    text += f"; partial η² is {_plain_share(effect)}" if np.isfinite(effect) else ""
     return f"{text} ({'; '.join(remarks)})."
 
 

@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import format_numbers, format_p_values, text_columns, wrapped, zap_small
+from mixedfit.core.format import (
+    format_fixed,
+    format_numbers,
+    format_p_values,
+    text_columns,
+    wrapped,
+    zap_small,
+)
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.design.recipe import usable
 from mixedfit.estimation.fit import Fit
@@ -20,7 +27,7 @@ from mixedfit.inference.hypotheses.tests import joint_f_test
 
 from .at_zero import at_zero, at_zero_notes
 from .contrasts import TermContrasts
-from .effect_sizes import partial_effect_sizes
+from .effect_sizes import EffectSizes, partial_effect_sizes
 
 __all__ = ["AnovaTable", "term_anova"]
 
@@ -54,10 +61,11 @@ class AnovaTable(NotebookTable):
     def _caption(self) -> str:
         return f"Type {_ROMAN[self.type]} tests of the terms of the fixed part"
 
-    def effect_sizes(self) -> pd.DataFrame:
+    def effect_sizes(self) -> EffectSizes:
         """Return partial η², ω² and ε² of every term, from F and its degrees of freedom.
 
-        Columns partial_eta_sq, partial_omega_sq, partial_epsilon_sq; see `partial_effect_sizes`.
+        Columns partial_eta_sq, partial_omega_sq, partial_epsilon_sq; see `partial_effect_sizes`. It prints in APA
+        style, "< .01" for less than .005; the numbers are in full.
 
         Examples
         --------
@@ -78,14 +86,13 @@ class AnovaTable(NotebookTable):
             return "\n".join([head, "(no terms but the intercept)"])
         t = self.table
         squares = zap_small([*t["sum_sq"], *t["mean_sq"]], 6)
-        denominators = format_numbers(t["df_denom"].round(2).tolist(), 6)
         cells = [
             [str(name) for name in t.index],
             format_numbers(squares[: len(t)], 7),
             format_numbers(squares[len(t) :], 7),
             [str(int(v)) for v in t["df_num"]],
-            ["Inf" if np.isinf(v) else text for v, text in zip(t["df_denom"], denominators, strict=True)],
-            format_numbers(t["statistic"].round(4).tolist(), 9),
+            format_fixed(t["df_denom"].tolist(), 2, whole=True, missing="NA"),
+            format_fixed(t["statistic"].tolist(), 3, missing="NA"),
             format_p_values(t["p_value"].tolist(), "NA"),
         ]
         heads = ["", "Sum Sq", "Mean Sq", "NumDF", "DenDF", "F value", "Pr(>F)"]

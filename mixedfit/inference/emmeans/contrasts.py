@@ -58,8 +58,17 @@ class MarginalContrasts(NotebookTable):
     def _label_columns(self) -> tuple[str, ...]:
         return ("contrast", *self.by)
 
+    @property
+    def _caption(self) -> str:
+        return "" if self._decimals is None else "Effect sizes (Cohen's d)"
+
+    @property
+    def _decimals(self) -> int | None:
+        """Decimals of Cohen's d; None of contrasts in the unit of the response."""
+        return 2 if any(note.startswith("Cohen's d") for note in self.notes) else None
+
     def __str__(self) -> str:
-        return printed(self.table, ["contrast"], self.by, self.notes)
+        return printed(self.table, ["contrast"], self.by, self.notes, decimals=self._decimals)
 
     __repr__ = __str__
 
@@ -123,10 +132,17 @@ def adjustment_note(adjust: Adjust, counts: Sequence[int], means: int, level: fl
     return f"P-values adjusted by {method}{intervals}. Joint confidence level: {level:g}."
 
 
-def printed(table: pd.DataFrame, names: list[str], by: tuple[str, ...], notes: tuple[str, ...]) -> str:
+def printed(
+    table: pd.DataFrame,
+    names: list[str],
+    by: tuple[str, ...],
+    notes: tuple[str, ...],
+    *,
+    decimals: int | None = None,
+) -> str:
     """Return a table as text, a block for each combination of `by`, with the notes below."""
     order = [name for name in _COLUMNS if name in table]
-    shown = _numbers({name: table[name].tolist() for name in order})
+    shown = _numbers({name: table[name].tolist() for name in order}, decimals)
     left = [[_text(v) for v in table[name]] for name in names]
     heads, *lines = text_columns([*names, *order], [*left, *(shown[name] for name in order)], left=len(names))
     out: list[str] = []
@@ -140,15 +156,15 @@ def printed(table: pd.DataFrame, names: list[str], by: tuple[str, ...], notes: t
     return "\n".join([*out, "", *wrapped(notes)])
 
 
-def _numbers(columns: dict[str, list[float]]) -> dict[str, list[str]]:
-    """Return columns as text, with decimals that show the smallest standard error to three digits."""
+def _numbers(columns: dict[str, list[float]], decimals: int | None) -> dict[str, list[str]]:
+    """Return columns as text, by default with decimals that show the smallest standard error to three digits."""
     least = [e for e in columns["std_error"] if np.isfinite(e) and e > 0]
-    decimals = max(0, 2 - int(np.floor(np.log10(min(least))))) if least else 4
+    if decimals is None:
+        decimals = max(0, 2 - int(np.floor(np.log10(min(least))))) if least else 4
     out = {
         name: format_fixed(columns[name], decimals) for name in ("estimate", "std_error", "lower", "upper")
     }
-    small = any(v < 100 for v in columns["df"] if np.isfinite(v))
-    out["df"] = format_fixed(columns["df"], 2 if small else 1, whole=True)
+    out["df"] = format_fixed(columns["df"], 2, whole=True)
     if "p_value" in columns:
         out["statistic"] = format_fixed(columns["statistic"], 3)
         out["p_value"] = format_p_values(columns["p_value"], missing="NaN")

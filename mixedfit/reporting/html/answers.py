@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import MixedfitError, ModelError
-from mixedfit.core.format import join_words
+from mixedfit.core.format import join_words, share_text
 from mixedfit.core.names import factors_of, plain_name
 from mixedfit.core.tables import Table, frame_table, tables_of
 from mixedfit.core.version import __version__
@@ -57,10 +57,7 @@ def effect_sizes(found: AnovaTable | None) -> str:
     sizes = partial_effect_sizes(found.table)
     if not np.isfinite(sizes["partial_eta_sq"]).any():
         return ""
-    texts = [
-        ["" if np.isnan(value) else f"{value:.3f}" for value in sizes[name]]
-        for name in ("partial_eta_sq", "partial_omega_sq")
-    ]
+    texts = [[share_text(value) for value in sizes[name]] for name in ("partial_eta_sq", "partial_omega_sq")]
     names = [term_label(str(name), None) for name in sizes.index]
     rows = tuple((name, *pair) for name, *pair in zip(names, *texts, strict=True))
     notes = (
