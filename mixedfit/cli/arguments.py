@@ -93,6 +93,12 @@ def _add_tests(commands: Any) -> None:
     means.add_argument("--by", metavar="A,B", default="", help="factors within whose levels means are taken")
     means.add_argument("--contrasts", metavar="METHOD", help="such as pairwise, trt.vs.ctrl, consec, poly")
     means.add_argument("--adjust", metavar="METHOD", default="default", help="such as tukey, holm, none")
+    means.add_argument(
+        "--family",
+        choices=("group", "all"),
+        default="group",
+        help="tests adjusted together: within --by, or all",
+    )
     means.add_argument("--type", choices=("link", "response"), default="link", help="scale of the means")
     _add_ddf(means)
     _add_level(means)

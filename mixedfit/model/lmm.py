@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mixedfit.bayes.distributions import Distribution, Normal
-from mixedfit.core.errors import ConvergenceWarning, GroupingWarning, ModelError, RankWarning, warn
+from mixedfit.core.errors import (
+    ConvergenceWarning,
+    FormulaWarning,
+    GroupingWarning,
+    ModelError,
+    RankWarning,
+    warn,
+)
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.other_programs import Hinted, hinted, names_for
 from mixedfit.core.progress import Progress
@@ -33,6 +40,7 @@ from mixedfit.estimation.estimate import Control
 from mixedfit.estimation.fit import Fit, fit_design
 from mixedfit.estimation.known_support import refuse_known
 from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
+from mixedfit.formula.unused_codings import unused_codings
 from mixedfit.tasks import pool_of
 
 from .results import MixedResults
@@ -533,6 +541,8 @@ def lmm(
     """
     begun = perf_counter()
     parsed = parse_formula(formula, expand=expand)
+    for message in unused_codings(parsed):
+        warn(message, FormulaWarning)
     for option, value in (("executor", executor), ("checkpoint", checkpoint)):
         if value is not None and not is_source(data):
             raise ModelError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.errors import DataError
+from mixedfit.core.errors import DataError, ModelError
 from mixedfit.core.lazy import lazy
 from mixedfit.core.options import check_one_of
 from mixedfit.core.progress import Progress
@@ -576,11 +576,13 @@ class MixedResults(MeansMethods, PredictionMethods):
         """
         return tests.wald_test(self._fit, hypotheses, use_f=use_f, ddf=ddf)
 
-    def anova(self, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) -> AnovaTable:
+    def anova(self, *others: Any, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) -> AnovaTable:
         """Return an F test for every term of the fixed part, as lmerTest's ``anova``.
 
         Parameters
         ----------
+        *others
+            None: likelihood-ratio tests of several fits are `mixedfit.anova`, and the error says so.
         type : {3, 2, 1}
             Type III tests each term with all others in the model, whatever the contrasts of the factors; type II
             respects marginality: each term is adjusted for all terms that do not contain it; type I adjusts each
@@ -591,7 +593,7 @@ class MixedResults(MeansMethods, PredictionMethods):
         Raises
         ------
         ModelError
-            If the hypotheses cannot be built.
+            If the hypotheses cannot be built, or there is another argument than the two.
 
         Examples
         --------
@@ -604,6 +606,14 @@ class MixedResults(MeansMethods, PredictionMethods):
         temperature        2100.30  420.06     5   210  20.520 <2e-16
         recipe:temperature  205.98   20.60    10   210   1.006 0.4393
         """
+        if others:
+            raise ModelError(
+                "fit.anova() tests the terms of one fit, and compares it with no other. Likelihood-ratio tests of fits "
+                "are mf.anova(fit, other)."
+                if any(isinstance(other, MixedResults) for other in others)
+                else f"fit.anova({others[0]!r}) is not known; name the argument, as in fit.anova(type=2) or "
+                "fit.anova(ddf='kenward-roger')."
+            )
         return term_anova(self._fit, type=type, ddf=ddf)
 
     def ranova(self) -> LikelihoodRatioTable:

@@ -22,6 +22,7 @@ __all__ = [
     "MarginalContrasts",
     "adjustment_note",
     "cell_names",
+    "family_note",
     "family_tests",
     "printed",
 ]
@@ -130,6 +131,16 @@ def adjustment_note(adjust: Adjust, counts: Sequence[int], means: int, level: fl
     )
     intervals = "; intervals: Bonferroni's" if adjust in _WITHOUT_INTERVALS else ""
     return f"P-values adjusted by {method}{intervals}. Joint confidence level: {level:g}."
+
+
+def family_note(by: Sequence[str], tests: Sequence[int], adjust: Adjust) -> str:
+    """Return the note that tests of each combination of `by` are a family of their own; empty without adjustment."""
+    total = sum(tests)
+    if adjust == "none" or total < 2:
+        return ""
+    where = f"combination of {', '.join(by)}" if len(by) > 1 else f"group of {by[0]}" if by else "group"
+    each = ", with one test, so that nothing was adjusted" if max(tests) == 1 else ""
+    return f"Each {where} is a family of its own{each}; contrasts(family='all') adjusts across all {total} tests."
 
 
 def printed(
