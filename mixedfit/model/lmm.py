@@ -33,6 +33,7 @@ from mixedfit.crossproducts.summed import sum_rows, summed_part
 from mixedfit.design.design import Design, build_design
 from mixedfit.design.model_frame import Missing
 from mixedfit.design.residual_rows import check_structure
+from mixedfit.design.spellings import spelling_advice
 from mixedfit.design.stream.agreement import SiteRecipe, with_recipe
 from mixedfit.design.stream.build import part_report, row_report, streamed_design
 from mixedfit.design.stream.source import RowSource, is_source, open_source
@@ -572,6 +573,7 @@ def lmm(
             executor=executor,
             checkpoint=checkpoint,
         )
+        _warn_of_spellings(design)
         return LinearMixedModel(parsed, design, perf_counter() - begun)
     design = build_design(
         parsed,
@@ -583,7 +585,14 @@ def lmm(
         residual=check_structure(residual),
         known=known,
     )
+    _warn_of_spellings(design)
     return LinearMixedModel(parsed, design, perf_counter() - begun, data)
+
+
+def _warn_of_spellings(design: Design) -> None:
+    """Warn of labels that differ only in blanks, case or composition."""
+    if design.recipe is not None and (message := spelling_advice(design.recipe)):
+        warn(message, GroupingWarning)
 
 
 def design_of_source(
