@@ -7,6 +7,8 @@ from typing import Any
 
 from mixedfit.core.version import __version__
 
+from .parsing import HintingParser
+
 __all__ = ["READING", "parser"]
 
 READING = ("sep", "decimal", "encoding", "na", "skip", "sheet")
@@ -15,7 +17,7 @@ READING = ("sep", "decimal", "encoding", "na", "skip", "sheet")
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    main = argparse.ArgumentParser(
+    main = HintingParser(
         prog="mixedfit",
         description="Fit linear mixed models from lme4 formulas.",
         epilog="Exit codes: 0 converged, 1 not converged, 2 bad input, 130 interrupted.",
@@ -169,6 +171,12 @@ def _add_model(parser: argparse.ArgumentParser, *, several: bool = False) -> Non
     parser.add_argument(
         "--factors", metavar="A,B", default="", help="columns to read as labels although they hold numbers"
     )
+    parser.add_argument(
+        "--expand",
+        choices=("levels", "contrasts"),
+        default="levels",
+        help="what || makes of a factor: effects of its levels, or of its contrasts",
+    )
     _add_reading(parser)
 
 
@@ -176,7 +184,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     """Add the options of `read`."""
     group = parser.add_argument_group("the file", "Found in the file unless they are given.")
     group.add_argument("--sep", metavar="MARK", help="separator of values: one character, tab or space")
-    group.add_argument("--decimal", choices=(".", ","), help="decimal mark")
+    group.add_argument("--decimal", choices=(".", ","), metavar="MARK", help="decimal mark, . or ,")
     group.add_argument("--encoding", metavar="NAME", help="encoding of text, such as latin-1")
     group.add_argument(
         "--na",

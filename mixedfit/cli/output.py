@@ -48,12 +48,12 @@ def check_picture(path: str) -> None:
 
 @contextmanager
 def warnings_in_words() -> Iterator[None]:
-    """Print warnings as sentences after the output, unless an error is printed."""
+    """Print warnings as sentences, each once, before the output, unless an error is printed."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    for warning in caught:
-        print(f"mixedfit: {warning.message}", file=sys.stderr)
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        print(f"mixedfit: {message}", file=sys.stderr)
 
 
 def format_of(out: str | None) -> str:
