@@ -86,3 +86,11 @@ def test_expand_must_choose_what_two_bars_mean(file: str, capsys: pytest.Capture
     out, err = capsys.readouterr()
     assert "C(Prime, contr.sum)1" in out
     assert err == ""
+
+
+def test_tests_must_be_written_to_word_by_the_ending_of_the_file(file: str, tmp_path: Path) -> None:
+    docx = pytest.importorskip("docx")
+    out = tmp_path / "anova.docx"
+    assert main(["anova", file, priming_fit().formula, "--out", str(out)]) == 0
+    heads = [cell.text for cell in docx.Document(str(out)).tables[0].rows[0].cells]
+    assert heads[-2:] == ["F", "p"]

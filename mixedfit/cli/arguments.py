@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
 _DDF = ("satterthwaite", "kenward-roger", "residual", "normal")
 
-_OUT = "write to a file instead of the terminal; .json, .html or .csv choose the format"
+_OUT = "write to a file instead of the terminal; .json, .html, .csv or .docx choose the format"
 
 
 def _add_ddf(parser: argparse.ArgumentParser, *, none: bool = False) -> None:

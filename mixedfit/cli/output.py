@@ -20,6 +20,7 @@ from mixedfit.core.format import text_columns
 from mixedfit.core.notebook import html_table
 from mixedfit.core.tables import Table, frame_table
 from mixedfit.plots.style import pyplot
+from mixedfit.reporting.markup import to_docx
 from mixedfit.reporting.summary import Summary
 
 __all__ = [
@@ -107,9 +108,11 @@ def _rows(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def write_frame(record: Any, frame: pd.DataFrame, out: str | None) -> None:
-    """Write a result: its print, or by the ending of the file its table as JSON or CSV, or an HTML page."""
+    """Write a result: its print, or by the ending of the file its table as JSON, CSV, Word or an HTML page."""
     how = format_of(out)
-    if how == "csv":
+    if out is not None and Path(out).suffix.lower() == ".docx":
+        to_docx(record, out)
+    elif how == "csv":
         named = frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex)
         write(frame.to_csv(index=named).rstrip(), out)
     elif how == "html":

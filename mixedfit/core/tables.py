@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import ModelError
-from .format import decimals_of_error, decimals_of_size, format_fixed, format_p_values
+from .format import decimals_of_error, decimals_of_size, format_fixed, format_p_value
 
 __all__ = ["Table", "frame_table", "one_row", "tables_of", "text_table"]
 
@@ -112,12 +112,14 @@ _CAPTIONS = {
 }
 
 
-def tables_of(what: Any) -> list[Table]:
+def tables_of(what: Any, *, p_format: Callable[[float], str] | None = None) -> list[Table]:
     """Return the tables of a result.
 
     Parameters
     ----------
     what : Table, MixedResults, Series, DataFrame, or result with a method `_tables`, a `table` or a `summary`
+    p_format : callable, optional
+        Writes p-values of results with a `table`; by default `format_p_values`.
 
     Raises
     ------
@@ -144,6 +146,7 @@ def tables_of(what: Any) -> list[Table]:
                 notes,
                 labels=getattr(what, "_label_columns", ()),
                 decimals=getattr(what, "_decimals", None),
+                p_format=p_format,
             )
         ]
     if callable(getattr(what, "summary", None)):
@@ -161,6 +164,7 @@ def frame_table(
     *,
     labels: Sequence[str] = (),
     decimals: int | None = None,
+    p_format: Callable[[float], str] | None = None,
 ) -> Table:
     """Return the table of a frame: first labels (the index, columns of text and those named), then numbers.
 
@@ -172,7 +176,7 @@ def frame_table(
         for i in range(frame.index.nlevels):
             values = frame.index.get_level_values(i)
             left.append(("" if values.name is None else str(values.name), [str(v) for v in values]))
-    texts = _numbers(frame, numbers, decimals)
+    texts = _numbers(frame, numbers, decimals, p_format)
     for name in map(str, frame.columns):
         if name not in texts:
             left.append((_HEADS.get(name, name), ["" if _missing(v) else _level(v) for v in frame[name]]))
@@ -193,7 +197,12 @@ def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and np.isnan(value))
 
 
-def _numbers(frame: pd.DataFrame, names: Sequence[str], least: int | None) -> dict[str, list[str]]:
+def _numbers(
+    frame: pd.DataFrame,
+    names: Sequence[str],
+    least: int | None,
+    p_format: Callable[[float], str] | None,
+) -> dict[str, list[str]]:
     """Return the cells of numeric columns as text."""
     errors = next((frame[name] for name in ("std_error", "std.error") if name in names), ())
     shared = decimals_of_error(errors) if least is None else least
@@ -201,7 +210,8 @@ def _numbers(frame: pd.DataFrame, names: Sequence[str], least: int | None) -> di
     for name in names:
         values = [float(v) for v in frame[name]]
         if name.startswith(("p_", "p.")):
-            out[name] = format_p_values(values)
+            write = p_format or format_p_value
+            out[name] = ["" if np.isnan(value) else write(value) for value in values]
             continue
         if pd.api.types.is_integer_dtype(frame[name]) or _whole(values):
             decimals = 0

@@ -21,10 +21,10 @@ __all__ = ["to_docx", "to_html", "to_latex", "to_markdown", "to_text"]
 
 
 def _captioned(
-    what: Any, caption: str | None, labels: Mapping[str, str] | None
+    what: Any, caption: str | None, labels: Mapping[str, str] | None, *, apa: bool = False
 ) -> Iterator[tuple[Table, str]]:
     """Yield the tables of a result with their captions; `caption` replaces the first."""
-    for number, table in enumerate(document_tables(what, labels)):
+    for number, table in enumerate(document_tables(what, labels, apa=apa)):
         yield table, table.caption if caption is None or number else caption
 
 
@@ -337,7 +337,10 @@ def _text(table: Table) -> str:
 def to_docx(
     what: Any, path: str | Path, *, caption: str | None = None, labels: Mapping[str, str] | None = None
 ) -> None:
-    """Write the tables of a result to a Word document, with the three rules of a table in APA style.
+    """Write the tables of a result to a Word document in APA style, on A4 paper.
+
+    Tables have three horizontal rules, symbols are italic, numbers are aligned at the decimal point. Tables of many
+    models are written in blocks; a table that is too wide for the page turns it.
 
     Parameters
     ----------
@@ -353,4 +356,4 @@ def to_docx(
     """
     from .word import write_tables
 
-    write_tables(list(_captioned(what, caption, labels)), Path(path))
+    write_tables(list(_captioned(what, caption, labels, apa=True)), Path(path))

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from mixedfit.core.names import factors_of, plain_name
+from mixedfit.core.notebook import minus
 from mixedfit.core.tables import Table, tables_of
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.labels import (
@@ -19,22 +23,78 @@ from mixedfit.estimation.labels import (
     text_with_labels,
 )
 
+from .apa import p_text
+
 __all__ = ["document_tables", "relabelled", "texts_of"]
 
 
-def document_tables(what: Any, labels: Mapping[Any, str] | None) -> list[Table]:
+def document_tables(what: Any, labels: Mapping[Any, str] | None, *, apa: bool = False) -> list[Table]:
     """Return the tables of a result for a document: names in words, then labels in place of names.
+
+    With `apa`, heads are APA's symbols, p-values are as in `p_text`, and intervals are one column.
 
     Raises
     ------
     ModelError
         If `what` has no table, or a key of labels is neither a name of its fit nor a text of its tables.
     """
-    tables, names = tables_of(what), _names(what)
+    names = _names(what)
+    if apa and names is not None and callable(getattr(what, "summary", None)):
+        what = what.summary()
+    tables = tables_of(what, p_format=p_text if apa else None)
     if labels:
         known = {text for table in tables for text in texts_of(table)} | (names.all if names else frozenset())
         check_labels(labels, known, names.variables if names else ())
-    return [relabelled(table, by_name(labels), names) for table in tables]
+    made = [relabelled(table, by_name(labels), names) for table in tables]
+    return [_in_apa_style(table, what) for table in made] if apa else made
+
+
+def _in_apa_style(table: Table, what: Any) -> Table:
+    """Return a table with APA's symbols in its heads and limits in one column of intervals."""
+    symbols = {**_SYMBOLS, **_statistic(table, what)}
+    heads = [symbols.get(head, head) for head in table.heads]
+    rows = [list(row) for row in table.rows]
+    coefficients = getattr(what, "coefficients", None)
+    if isinstance(coefficients, pd.DataFrame) and "p" in heads:
+        for row, p in zip(rows, coefficients["p_value"], strict=False):
+            row[heads.index("p")] = "" if np.isnan(p) else p_text(float(p))
+    if heads[0] == "Contrast":
+        rows = [[row[0].replace(" - ", " − "), *row[1:]] for row in rows]
+    if "Lower" in heads and heads[heads.index("Lower") :][1:2] == ["Upper"]:
+        at = heads.index("Lower")
+        heads[at : at + 2] = [f"{100 * getattr(what, 'level', 0.95):g}% CI"]
+        for row in rows:
+            if len(row) > 1:
+                low, high = (minus(text) for text in row[at : at + 2])
+                row[at : at + 2] = [f"[{low}, {high}]" if low and high else ""]
+    return replace(table, heads=tuple(heads), rows=tuple(map(tuple, rows)))
+
+
+_SYMBOLS = {
+    "Std. Error": "SE",
+    "Std. Dev.": "SD",
+    "t value": "t",
+    "z value": "z",
+    "Pr(>|t|)": "p",
+    "Pr(>|z|)": "p",
+    "contrast": "Contrast",
+    "term": "Term",
+}
+
+
+def _statistic(table: Table, what: Any) -> dict[str, str]:
+    """Return the symbols of the estimates and of the test statistic of a result."""
+    frame = getattr(what, "table", None)
+    columns = [] if frame is None else [str(name) for name in frame.columns]
+    if "df_num" in columns:
+        return {"Statistic": "F"}
+    slopes = any(note.startswith("Slopes of") for note in table.notes)
+    kind = type(what).__name__
+    estimate = {"MarginalMeans": "b" if slopes else "M", "TTest": "b"}.get(kind, "Estimate")
+    if any(note.startswith("Cohen's d") for note in table.notes):
+        estimate = "d"
+    normal = "df" in columns and bool(np.isinf(frame["df"]).all()) if frame is not None else False
+    return {"Statistic": "z" if normal else "t", "Estimate": estimate}
 
 
 def _names(what: Any) -> FitNames | None:

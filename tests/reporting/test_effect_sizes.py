@@ -32,7 +32,7 @@ def test_effect_sizes_must_print_in_apa_style_and_keep_their_numbers() -> None:
     lines = str(sizes).splitlines()
     assert lines[0].split() == ["Partial", "η²", "Partial", "ω²", "Partial", "ε²"]
     for line, name, values in zip(
-        lines[1:], ["Prime", "Frequency", "Prime:Frequency"], sizes.to_numpy(), strict=True
+        lines[1:], ["Prime", "Frequency", "Prime × Frequency"], sizes.to_numpy(), strict=True
     ):
         assert line.startswith(f"{name} ")
         assert line.removeprefix(name).replace("< ", "<").split() == [

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.format import share_text, text_columns
-from mixedfit.core.names import plain_name
+from mixedfit.core.names import factors_of, plain_name
 from mixedfit.core.printed_frame import PrintedFrame
 from mixedfit.core.tables import Table
 
@@ -43,7 +43,8 @@ class EffectSizes(PrintedFrame):
         names = names if len(set(names)) == len(names) else [str(name) for name in self.index]
         cells = [[share_text(float(value), "NA") for value in self[column]] for column in self.columns]
         heads = ("", *(_HEADS.get(str(column), str(column)) for column in self.columns))
-        return [Table("Effect sizes of the terms", heads, tuple(zip(names, *cells, strict=True)), 1)]
+        words = [" × ".join(factors_of(name)) for name in names]
+        return [Table("Effect sizes of the terms", heads, tuple(zip(words, *cells, strict=True)), 1)]
 
 
 def partial_effect_sizes(table: pd.DataFrame) -> EffectSizes:
