@@ -168,10 +168,10 @@ class MarginalMeans(NotebookTable):
         --------
         >>> import mixedfit as mf
         >>> fit = mf.lmm("yield ~ nitro + Variety + (1 | Block/Variety)", mf.load_dataset("Oats")).fit()
-        >>> fit.emmeans("Variety").contrasts("trt.vs.ctrl")
+        >>> fit.emmeans("Variety").contrasts("trt.vs.ctrl")  # doctest: +ELLIPSIS
         contrast                 estimate std_error df  lower upper statistic p_value
         Marvellous - Golden Rain     5.29      7.08 10 -12.89 23.47     0.748  0.6845
-        Victory - Golden Rain       -6.87      7.08 10 -25.06 11.31    -0.971  0.5423
+        Victory - Golden Rain       -6.8...      7.08 10 -25.06 11.31    -0.971  0.5423
         <BLANKLINE>
         Held at: nitro = 0.3.
         Degrees of freedom: Satterthwaite.
