@@ -179,10 +179,10 @@ _CONTRASTS = "contrasts of the means take it, as in fit.emmeans('a', by='b').con
 
 ARGUMENTS: dict[str, tuple[str, str]] = {
     "adjust": ("", _CONTRASTS.format("adjust='holm'")),
-    "cross_adjust": ("family", _CONTRASTS.format("family='all'")),
-    "p_adjust": ("adjust", _CONTRASTS.format("adjust='holm'")),
-    "p_adjust_method": ("adjust", _CONTRASTS.format("adjust='holm'")),
-    "padjust": ("adjust", _CONTRASTS.format("adjust='holm'")),
+    "cross_adjust": ("", _CONTRASTS.format("family='all'")),
+    "p_adjust": ("", _CONTRASTS.format("adjust='holm'")),
+    "p_adjust_method": ("", _CONTRASTS.format("adjust='holm'")),
+    "padjust": ("", _CONTRASTS.format("adjust='holm'")),
     "alpha": ("level", ""),
     "allow_new_levels": ("new_levels", 'give new_levels="population" or "marginal" to predict'),
     "b": ("n", ""),

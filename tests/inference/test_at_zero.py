@@ -58,3 +58,10 @@ def test_values_must_be_named_when_zero_is_none_of_them() -> None:
 def test_note_must_be_missing_when_terms_are_tested_where_they_should(formula: str) -> None:
     age = priming()["Subject"].str[1:].astype(float) - 6
     assert fitted(formula, age=age).anova().notes == ()
+
+
+def test_factor_stored_as_codes_must_have_no_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mixedfit.design.model_matrix.MANY_LEVELS", 10)
+    data = priming().assign(age=lambda d: d["Subject"].str[1:].astype(float) + 20)
+    fit = mf.lmm("RT ~ age + Item + (1 | Subject)", data).fit()
+    assert not [note for note in fit.anova().notes if "tested at" in note]

@@ -28,6 +28,8 @@ def at_zero(recipe: Recipe, terms: Sequence[FixedTerm]) -> dict[str, tuple[str, 
 
 def _numbers_at_zero(recipe: Recipe, terms: Sequence[FixedTerm], term: FixedTerm) -> list[str]:
     own = set(term.factors)
+    if not own:  # a factor stored as codes, which has no interactions
+        return []
     larger = [other for other in terms if own < set(other.factors)]
     numeric = {n for other in larger for product in other.products for n in product.numbers}
     rest = [factor for other in larger for factor in other.factors if factor not in own and factor in numeric]
