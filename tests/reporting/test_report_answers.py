@@ -101,7 +101,7 @@ def test_every_random_effect_must_be_drawn_and_every_factor_have_its_influence(u
 
 
 def test_model_without_factors_must_have_no_means() -> None:
-    assert answers.means(sleep()._fit, 0.95) == ""
+    assert answers.means(sleep()._fit, 0.95, {}) == ""
 
 
 def test_page_must_suit_paper() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -19,7 +19,7 @@ from mixedfit.core.other_programs import hinted
 from mixedfit.core.progress import Progress
 from mixedfit.core.tables import Table
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.labels import readable_names
+from mixedfit.estimation.labels import label_of, labels_for, readable_names
 from mixedfit.estimation.parameters import parameters_of, values_of
 from mixedfit.inference.anova.anova import AnovaTable
 from mixedfit.inference.coefficients import coefficient_table
@@ -67,6 +67,7 @@ def report(
     title: str | None = None,
     level: float = 0.95,
     profile: bool | Literal["auto"] = "auto",
+    labels: Mapping[str, str] | None = None,
 ) -> Path:
     """Write an HTML page about a fit: the model, convergence, tables, intervals and diagnostics, in plain words.
 
@@ -84,6 +85,9 @@ def report(
         Coverage of the intervals, at least 0.5 and below 1.
     profile : {"auto", True, False}
         Whether to compute profile intervals; "auto" does if the estimated time is less than 20 seconds.
+    labels : mapping of str to str, optional
+        Texts in place of names in the title, the tables of fixed effects and means and the sentences for a paper, as in
+        `mixedfit.table`. The description of the model keeps the names of the data.
 
     Returns
     -------
@@ -107,7 +111,7 @@ def report(
     out = Path(path)
     if not out.parent.is_dir():
         raise DataError(f"cannot write {out}: there is no folder {out.parent}. Create it first.")
-    text = report_html(fit, title=title, level=level, profile=profile)
+    text = report_html(fit, title=title, level=level, profile=profile, labels=labels)
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -116,21 +120,30 @@ def report(
 
 
 def report_html(
-    fitted: Fitted, *, title: str | None = None, level: float = 0.95, profile: bool | Literal["auto"] = "auto"
+    fitted: Fitted,
+    *,
+    title: str | None = None,
+    level: float = 0.95,
+    profile: bool | Literal["auto"] = "auto",
+    labels: Mapping[str, str] | None = None,
 ) -> str:
     """Return the page of `report` as HTML text."""
     fit = fit_of(fitted, "report")
     check_level(level)
+    own = labels_for(fit, labels)
     profiles, reason = _profiles(fit, profile)
-    heading = title or f"{model_words.response_of(fit)}: a {'mixed' if fit.ngroups else 'linear'} model"
+    heading = (
+        title
+        or f"{label_of(model_words.response_of(fit), own)}: a {'mixed' if fit.ngroups else 'linear'} model"
+    )
     found = answers.tests_of_terms(fit)
     sections = [
         _model(fit),
-        _fixed(fit, level, profiles, found),
-        *_means(fit, level),
+        _fixed(fit, level, profiles, found, own),
+        *_means(fit, level, own),
         *([_random(fit, level, profiles, reason)] if fit.ngroups or fit.residual else []),
         _checks(fit),
-        Section("paper", "For a paper", answers.for_a_paper(fit, found)),
+        Section("paper", "For a paper", answers.for_a_paper(fit, found, own)),
         _technical(fit, level, profiles),
     ]
     return _page(heading, _verdict(fit), sections)
@@ -255,7 +268,13 @@ def _likelihood_note(fit: Fit) -> list[str]:
     return ["Estimates are by REML; profile intervals are of the likelihood, around the ML estimates."]
 
 
-def _fixed(fit: Fit, level: float, profiles: Profile | None, found: AnovaTable | None) -> Section:
+def _fixed(
+    fit: Fit,
+    level: float,
+    profiles: Profile | None,
+    found: AnovaTable | None,
+    labels: Mapping[str, str],
+) -> Section:
     if not fit.coefficient_names:
         return Section("fixed", "Fixed effects", list_of(["The model has none."]))
     source, method = coefficient_table(fit)
@@ -273,7 +292,7 @@ def _fixed(fit: Fit, level: float, profiles: Profile | None, found: AnovaTable |
     ]
     columns = [numbers[0], *limits, others[-1], numbers[1], *others[:-1]]
     heads = ["", heads[0], *intervals, "p", *heads[1:-1]]
-    rows = tuple((name, *row) for name, *row in zip(readable_names(fit), *columns, strict=False))
+    rows = tuple((name, *row) for name, *row in zip(readable_names(fit, labels), *columns, strict=False))
     how = (
         "P-values are from the normal distribution."
         if method == "normal"
@@ -285,13 +304,14 @@ def _fixed(fit: Fit, level: float, profiles: Profile | None, found: AnovaTable |
     table = Table("Coefficients", tuple(heads), rows, 1, tuple(notes))
     wald = next(iter(intervals.values()))
     sentences = [*model_words.effects_in_words(fit, wald, level), *model_words.left_out_in_words(fit)]
-    body = list_of(sentences) + stacked(table, "Coefficients") + _terms(found) + answers.effect_sizes(found)
+    body = list_of(sentences) + stacked(table, "Coefficients") + _terms(found, labels)
+    body += answers.effect_sizes(found, labels)
     return Section("fixed", "Fixed effects", body)
 
 
-def _means(fit: Fit, level: float) -> list[Section]:
+def _means(fit: Fit, level: float, labels: Mapping[str, str]) -> list[Section]:
     """Return the section of estimated means, if the fixed part has factors."""
-    body = answers.means(fit, level)
+    body = answers.means(fit, level, labels)
     words = (
         "Means of the response for each level, averaged over the levels of other factors with equal weights, at the "
         "means of covariates."
@@ -299,11 +319,11 @@ def _means(fit: Fit, level: float) -> list[Section]:
     return [Section("means", "Estimated means", paragraphs([words]) + body)] if body else []
 
 
-def _terms(found: AnovaTable | None) -> str:
+def _terms(found: AnovaTable | None, labels: Mapping[str, str]) -> str:
     """Return the F tests of the terms, if the model has terms."""
     if found is None:
         return ""
-    (table,) = document_tables(found, None)
+    (table,) = document_tables(found, labels)
     return "<h3>Tests of the terms</h3>" + stacked(
         table, "F tests, each term adjusted for all others (type III)"
     )
