@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from mixedfit.core.errors import MixedfitError
+from mixedfit.core.options import check_level
 
 from .arguments import parser
 from .commands import COMMANDS, EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     try:
+        if hasattr(options, "level"):
+            check_level(options.level)
         code = COMMANDS[options.command](options)
         sys.stdout.flush()
         return code

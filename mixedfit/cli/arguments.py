@@ -7,6 +7,8 @@ from typing import Any
 
 from mixedfit.core.version import __version__
 
+from .parsing import HintingParser
+
 __all__ = ["READING", "parser"]
 
 READING = ("sep", "decimal", "encoding", "na", "skip", "sheet")
@@ -15,7 +17,7 @@ READING = ("sep", "decimal", "encoding", "na", "skip", "sheet")
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    main = argparse.ArgumentParser(
+    main = HintingParser(
         prog="mixedfit",
         description="Fit linear mixed models from lme4 formulas.",
         epilog="Exit codes: 0 converged, 1 not converged, 2 bad input, 130 interrupted.",
@@ -56,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
 _DDF = ("satterthwaite", "kenward-roger", "residual", "normal")
 
-_OUT = "write to a file instead of the terminal; .json, .html or .csv choose the format"
+_OUT = "write to a file instead of the terminal; .json, .html, .csv or .docx choose the format"
 
 
 def _add_ddf(parser: argparse.ArgumentParser, *, none: bool = False) -> None:
@@ -93,6 +95,12 @@ def _add_tests(commands: Any) -> None:
     means.add_argument("--by", metavar="A,B", default="", help="factors within whose levels means are taken")
     means.add_argument("--contrasts", metavar="METHOD", help="such as pairwise, trt.vs.ctrl, consec, poly")
     means.add_argument("--adjust", metavar="METHOD", default="default", help="such as tukey, holm, none")
+    means.add_argument(
+        "--family",
+        choices=("group", "all"),
+        default="group",
+        help="tests adjusted together: within --by, or all",
+    )
     means.add_argument("--type", choices=("link", "response"), default="link", help="scale of the means")
     _add_ddf(means)
     _add_level(means)
@@ -163,6 +171,12 @@ def _add_model(parser: argparse.ArgumentParser, *, several: bool = False) -> Non
     parser.add_argument(
         "--factors", metavar="A,B", default="", help="columns to read as labels although they hold numbers"
     )
+    parser.add_argument(
+        "--expand",
+        choices=("levels", "contrasts"),
+        default="levels",
+        help="what || makes of a factor: effects of its levels, or of its contrasts",
+    )
     _add_reading(parser)
 
 
@@ -170,7 +184,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     """Add the options of `read`."""
     group = parser.add_argument_group("the file", "Found in the file unless they are given.")
     group.add_argument("--sep", metavar="MARK", help="separator of values: one character, tab or space")
-    group.add_argument("--decimal", choices=(".", ","), help="decimal mark")
+    group.add_argument("--decimal", choices=(".", ","), metavar="MARK", help="decimal mark, . or ,")
     group.add_argument("--encoding", metavar="NAME", help="encoding of text, such as latin-1")
     group.add_argument(
         "--na",

@@ -135,7 +135,7 @@ def emmeans(options: argparse.Namespace) -> int:
         specs = options.specs if "~" in options.specs or "|" in options.specs else options.specs.split(",")
         found: Any = results.emmeans(specs, by=by, ddf=options.ddf, level=options.level, type=options.type)
         if options.contrasts is not None:
-            found = found.contrasts(options.contrasts, options.adjust)
+            found = found.contrasts(options.contrasts, options.adjust, family=options.family)
     write_frame(found, found.table, options.out)
     return _code([results])
 

@@ -40,7 +40,7 @@ def model_of(options: argparse.Namespace) -> LinearMixedModel:
 def model_on(formula: str, data: pd.DataFrame, options: argparse.Namespace) -> LinearMixedModel:
     """Return the model of a formula on a command's data."""
     check_is_plain(formula, [str(c) for c in data.columns])
-    return lmm(formula, data, weights=options.weights)
+    return lmm(formula, data, weights=options.weights, expand=getattr(options, "expand", "levels"))
 
 
 def data_of(options: argparse.Namespace, source: str | None = None) -> pd.DataFrame:
@@ -86,6 +86,9 @@ def read_data(source: str, **options: Any) -> pd.DataFrame:
     if not Path(source).exists():
         if source in dataset_names():
             return load_dataset(source)
-        advice = [nearest(source, dataset_names()), "'mixedfit datasets' lists those that do."]
+        place = Path(source)
+        beside = [path.name for path in place.parent.iterdir()] if place.parent.is_dir() else []
+        near = nearest(place.name, beside) or nearest(source, dataset_names())
+        advice = [near, "'mixedfit datasets' lists the data sets of the package."]
         raise DataError(f"no file {source!r}, and no data set of that name. {' '.join(filter(None, advice))}")
     return read(source, **options)

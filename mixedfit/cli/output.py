@@ -20,6 +20,7 @@ from mixedfit.core.format import text_columns
 from mixedfit.core.notebook import html_table
 from mixedfit.core.tables import Table, frame_table
 from mixedfit.plots.style import pyplot
+from mixedfit.reporting.markup import to_docx
 from mixedfit.reporting.summary import Summary
 
 __all__ = [
@@ -48,12 +49,12 @@ def check_picture(path: str) -> None:
 
 @contextmanager
 def warnings_in_words() -> Iterator[None]:
-    """Print warnings as sentences after the output, unless an error is printed."""
+    """Print warnings as sentences, each once, before the output, unless an error is printed."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    for warning in caught:
-        print(f"mixedfit: {warning.message}", file=sys.stderr)
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        print(f"mixedfit: {message}", file=sys.stderr)
 
 
 def format_of(out: str | None) -> str:
@@ -107,9 +108,11 @@ def _rows(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def write_frame(record: Any, frame: pd.DataFrame, out: str | None) -> None:
-    """Write a result: its print, or by the ending of the file its table as JSON or CSV, or an HTML page."""
+    """Write a result: its print, or by the ending of the file its table as JSON, CSV, Word or an HTML page."""
     how = format_of(out)
-    if how == "csv":
+    if out is not None and Path(out).suffix.lower() == ".docx":
+        to_docx(record, out)
+    elif how == "csv":
         named = frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex)
         write(frame.to_csv(index=named).rstrip(), out)
     elif how == "html":

@@ -16,6 +16,7 @@ __all__ = [
     "ConvergenceWarning",
     "DataError",
     "FormulaError",
+    "FormulaWarning",
     "GroupingWarning",
     "IdentifiabilityWarning",
     "MemoryWarning",
@@ -104,8 +105,12 @@ class ConvergenceWarning(UserWarning):
     """A fit ended at a point that could not be confirmed as an optimum."""
 
 
+class FormulaWarning(UserWarning):
+    """A part of a formula has no effect, or another one than it seems to have."""
+
+
 class GroupingWarning(UserWarning):
-    """A column of labels seems to hold measurements."""
+    """A column of labels seems to hold measurements, or several spellings of the same labels."""
 
 
 class IdentifiabilityWarning(UserWarning):

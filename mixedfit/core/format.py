@@ -25,6 +25,7 @@ __all__ = [
     "join_words",
     "number",
     "seconds_text",
+    "share_text",
     "signed",
     "text_columns",
     "without_quotes",
@@ -292,6 +293,21 @@ def number(value: float, digits: int = 4) -> str:
         return f"{value:.{digits - 1}e}".replace("-", "−").replace("e+", "e")
     decimals = max(0, digits - 1 - int(np.floor(np.log10(size))))
     return f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def share_text(value: float, missing: str = "") -> str:
+    """Return a share such as η² or R² in APA style: two decimals without the zero before the point, never ".00".
+
+    Examples
+    --------
+    >>> share_text(0.1997), share_text(0.0006), share_text(0.9999), share_text(float("nan"))
+    ('.20', '< .01', '> .99', '')
+    """
+    if np.isnan(value):
+        return missing
+    if 0 <= value < 0.005:
+        return "< .01"
+    return "> .99" if 0.995 <= value < 1 else f"{value:.2f}".removeprefix("0")
 
 
 def seconds_text(seconds: float) -> str:

@@ -175,7 +175,14 @@ _FIT = "give it to .fit(), as in lmm(formula, data).fit({})"
 
 _GIBBS = "give it to .gibbs(), as in lmm(formula, data).gibbs({})"
 
+_CONTRASTS = "contrasts of the means take it, as in fit.emmeans('a', by='b').contrasts({})"
+
 ARGUMENTS: dict[str, tuple[str, str]] = {
+    "adjust": ("", _CONTRASTS.format("adjust='holm'")),
+    "cross_adjust": ("", _CONTRASTS.format("family='all'")),
+    "p_adjust": ("", _CONTRASTS.format("adjust='holm'")),
+    "p_adjust_method": ("", _CONTRASTS.format("adjust='holm'")),
+    "padjust": ("", _CONTRASTS.format("adjust='holm'")),
     "alpha": ("level", ""),
     "allow_new_levels": ("new_levels", 'give new_levels="population" or "marginal" to predict'),
     "b": ("n", ""),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import ModelError
-from .format import decimals_of_error, decimals_of_size, format_fixed, format_p_values
+from .format import decimals_of_error, decimals_of_size, format_fixed, format_p_value
 
 __all__ = ["Table", "frame_table", "one_row", "tables_of", "text_table"]
 
@@ -112,12 +112,14 @@ _CAPTIONS = {
 }
 
 
-def tables_of(what: Any) -> list[Table]:
+def tables_of(what: Any, *, p_format: Callable[[float], str] | None = None) -> list[Table]:
     """Return the tables of a result.
 
     Parameters
     ----------
     what : Table, MixedResults, Series, DataFrame, or result with a method `_tables`, a `table` or a `summary`
+    p_format : callable, optional
+        Writes p-values of results with a `table`; by default `format_p_values`.
 
     Raises
     ------
@@ -139,7 +141,12 @@ def tables_of(what: Any) -> list[Table]:
             notes = (f"Degrees of freedom: {method}.", *notes)
         return [
             frame_table(
-                what.table, getattr(what, "_caption", "") or _CAPTIONS.get(type(what).__name__, ""), notes
+                what.table,
+                getattr(what, "_caption", "") or _CAPTIONS.get(type(what).__name__, ""),
+                notes,
+                labels=getattr(what, "_label_columns", ()),
+                decimals=getattr(what, "_decimals", None),
+                p_format=p_format,
             )
         ]
     if callable(getattr(what, "summary", None)):
@@ -150,20 +157,36 @@ def tables_of(what: Any) -> list[Table]:
     )
 
 
-def frame_table(frame: pd.DataFrame, caption: str, notes: tuple[str, ...]) -> Table:
-    """Return the table of a frame: first labels (the index and columns of text), then numbers."""
-    labels: list[tuple[str, list[str]]] = []
+def frame_table(
+    frame: pd.DataFrame,
+    caption: str,
+    notes: tuple[str, ...],
+    *,
+    labels: Sequence[str] = (),
+    decimals: int | None = None,
+    p_format: Callable[[float], str] | None = None,
+) -> Table:
+    """Return the table of a frame: first labels (the index, columns of text and those named), then numbers.
+
+    `decimals` are those of estimates; by default as many as show the smallest standard error to three digits.
+    """
+    numbers = [str(c) for c in frame.columns if _is_number(frame[c]) and str(c) not in labels]
+    left: list[tuple[str, list[str]]] = []
     if not isinstance(frame.index, pd.RangeIndex):
         for i in range(frame.index.nlevels):
             values = frame.index.get_level_values(i)
-            labels.append(("" if values.name is None else str(values.name), [str(v) for v in values]))
-    texts = _numbers(frame, [str(c) for c in frame.columns if _is_number(frame[c])])
+            left.append(("" if values.name is None else str(values.name), [str(v) for v in values]))
+    texts = _numbers(frame, numbers, decimals, p_format)
     for name in map(str, frame.columns):
         if name not in texts:
-            labels.append((_HEADS.get(name, name), ["" if _missing(v) else str(v) for v in frame[name]]))
-    columns = [*labels, *((_HEADS.get(name, name), cells) for name, cells in texts.items())]
+            left.append((_HEADS.get(name, name), ["" if _missing(v) else _level(v) for v in frame[name]]))
+    columns = [*left, *((_HEADS.get(name, name), cells) for name, cells in texts.items())]
     rows = tuple(zip(*(cells for _, cells in columns), strict=True)) if len(frame) else ()
-    return Table(caption, tuple(head for head, _ in columns), rows, max(len(labels), 1), notes)
+    return Table(caption, tuple(head for head, _ in columns), rows, max(len(left), 1), notes)
+
+
+def _level(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _is_number(column: pd.Series[Any]) -> bool:
@@ -174,15 +197,21 @@ def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and np.isnan(value))
 
 
-def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
+def _numbers(
+    frame: pd.DataFrame,
+    names: Sequence[str],
+    least: int | None,
+    p_format: Callable[[float], str] | None,
+) -> dict[str, list[str]]:
     """Return the cells of numeric columns as text."""
     errors = next((frame[name] for name in ("std_error", "std.error") if name in names), ())
-    shared = decimals_of_error(errors)
+    shared = decimals_of_error(errors) if least is None else least
     out = {}
     for name in names:
         values = [float(v) for v in frame[name]]
         if name.startswith(("p_", "p.")):
-            out[name] = format_p_values(values)
+            write = p_format or format_p_value
+            out[name] = ["" if np.isnan(value) else write(value) for value in values]
             continue
         if pd.api.types.is_integer_dtype(frame[name]) or _whole(values):
             decimals = 0

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.format import without_quotes
-from mixedfit.core.names import factors_of, same_effect
+from mixedfit.core.names import same_effect
 from mixedfit.covariance import ScaledCorrelation
 from mixedfit.design.design import Design
 
@@ -23,12 +22,10 @@ __all__ = [
     "effect_places",
     "group_coefficients",
     "group_columns",
-    "label_of",
     "levels_table",
     "mode_covariances",
     "normalised_residuals",
     "random_effects",
-    "readable_names",
     "response_name",
     "scaled_residuals",
     "scaled_residuals_of",
@@ -43,38 +40,6 @@ _Row = tuple[str, str | None, str | None, float, float]
 def response_name(fit: Fit) -> str:
     """Return the response as written in the formula."""
     return fit.formula.split("~", 1)[0].strip()
-
-
-def readable_names(fit: Fit, labels: Mapping[str, str] | None = None) -> list[str]:
-    """Return names of the fixed effects for pictures and sentences: ``recipe B × temp`` for ``recipeB:temp``.
-
-    A blank stands between a factor and its level, × between the parts of an interaction, and quotes are left out.
-    `labels` has texts in place of coefficients, parts of interactions, and variables.
-    """
-    recipe, names, own = fit.design.recipe, [str(name) for name in fit.coefficient_names], labels or {}
-    out = [_in_words(factors_of(name), [], own) for name in names]
-    for term in () if recipe is None or recipe.refusal else recipe.terms:
-        for column in term.columns:
-            out[column] = _in_words(factors_of(names[column]), factors_of(term.name), own)
-    return [own.get(name, words) for name, words in zip(names, out, strict=True)]
-
-
-def _in_words(parts: Sequence[str], factors: Sequence[str], labels: Mapping[str, str]) -> str:
-    """Return the parts of a coefficient's name, apart from the factors that they begin with."""
-    whole = list(factors) if len(factors) == len(parts) else [""] * len(parts)
-    words = []
-    for part, factor in zip(parts, whole, strict=True):
-        level = part.removeprefix(factor) if factor and part.startswith(factor) else ""
-        if part in labels or not level:
-            words.append(label_of(part, labels))
-        else:
-            words.append(f"{label_of(factor, labels)} {level}")
-    return " × ".join(words)
-
-
-def label_of(name: str, labels: Mapping[str, str] | None) -> str:
-    """Return the label of a variable; without one its name, without quotes."""
-    return (labels or {}).get(name, without_quotes(name))
 
 
 def coefficients(fit: Fit) -> pd.Series[float]:

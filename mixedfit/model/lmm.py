@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mixedfit.bayes.distributions import Distribution, Normal
-from mixedfit.core.errors import ConvergenceWarning, GroupingWarning, ModelError, RankWarning, warn
+from mixedfit.core.errors import (
+    ConvergenceWarning,
+    FormulaWarning,
+    GroupingWarning,
+    ModelError,
+    RankWarning,
+    warn,
+)
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.other_programs import Hinted, hinted, names_for
 from mixedfit.core.progress import Progress
@@ -26,6 +33,7 @@ from mixedfit.crossproducts.summed import sum_rows, summed_part
 from mixedfit.design.design import Design, build_design
 from mixedfit.design.model_frame import Missing
 from mixedfit.design.residual_rows import check_structure
+from mixedfit.design.spellings import spelling_advice
 from mixedfit.design.stream.agreement import SiteRecipe, with_recipe
 from mixedfit.design.stream.build import part_report, row_report, streamed_design
 from mixedfit.design.stream.source import RowSource, is_source, open_source
@@ -33,6 +41,7 @@ from mixedfit.estimation.estimate import Control
 from mixedfit.estimation.fit import Fit, fit_design
 from mixedfit.estimation.known_support import refuse_known
 from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
+from mixedfit.formula.unused_codings import unused_codings
 from mixedfit.tasks import pool_of
 
 from .results import MixedResults
@@ -533,6 +542,8 @@ def lmm(
     """
     begun = perf_counter()
     parsed = parse_formula(formula, expand=expand)
+    for message in unused_codings(parsed):
+        warn(message, FormulaWarning)
     for option, value in (("executor", executor), ("checkpoint", checkpoint)):
         if value is not None and not is_source(data):
             raise ModelError(
@@ -562,6 +573,7 @@ def lmm(
             executor=executor,
             checkpoint=checkpoint,
         )
+        _warn_of_spellings(design)
         return LinearMixedModel(parsed, design, perf_counter() - begun)
     design = build_design(
         parsed,
@@ -573,7 +585,14 @@ def lmm(
         residual=check_structure(residual),
         known=known,
     )
+    _warn_of_spellings(design)
     return LinearMixedModel(parsed, design, perf_counter() - begun, data)
+
+
+def _warn_of_spellings(design: Design) -> None:
+    """Warn of labels that differ only in blanks, case or composition."""
+    if design.recipe is not None and (message := spelling_advice(design.recipe)):
+        warn(message, GroupingWarning)
 
 
 def design_of_source(

@@ -26,8 +26,8 @@ class MeansMethods(Hinted):
     def emmeans(
         self,
         specs: str | Sequence[str],
-        *,
         by: str | Sequence[str] = (),
+        *,
         at: Mapping[str, Any] | None = None,
         ddf: Ddf | None = None,
         level: float = 0.95,
@@ -48,7 +48,7 @@ class MeansMethods(Hinted):
             Variables of the fixed part whose combinations are listed, or a formula: ``"~ a"``, ``"~ a * b"``,
             ``"~ a | b"`` (a within b), ``"~ 1"`` (the mean of the grid).
         by : str or sequence of str
-            Variables within which contrasts are taken.
+            Variables within which contrasts are taken; ``emmeans("a", "b")`` is ``emmeans("~ a | b")``.
         at : mapping, optional
             Values of variables in the grid, such as ``{"temp": [180, 200]}``.
         ddf : optional

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.errors import DataError
+from mixedfit.core.errors import DataError, ModelError
 from mixedfit.core.lazy import lazy
 from mixedfit.core.options import check_one_of
 from mixedfit.core.progress import Progress
@@ -572,15 +572,17 @@ class MixedResults(MeansMethods, PredictionMethods):
         >>> import mixedfit as mf
         >>> fit = mf.lmm("angle ~ recipe + temp + (1 | recipe:replicate)", mf.load_dataset("cake")).fit()
         >>> fit.wald_test("recipeB = recipeC, recipeB = 0", use_f=False)
-        Wald test: chi2(2) = 0.4976, p = 0.7797
+        Wald test: chi2(2) = 0.498, p = 0.7797
         """
         return tests.wald_test(self._fit, hypotheses, use_f=use_f, ddf=ddf)
 
-    def anova(self, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) -> AnovaTable:
+    def anova(self, *others: Any, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) -> AnovaTable:
         """Return an F test for every term of the fixed part, as lmerTest's ``anova``.
 
         Parameters
         ----------
+        *others
+            None: likelihood-ratio tests of several fits are `mixedfit.anova`, and the error says so.
         type : {3, 2, 1}
             Type III tests each term with all others in the model, whatever the contrasts of the factors; type II
             respects marginality: each term is adjusted for all terms that do not contain it; type I adjusts each
@@ -591,7 +593,7 @@ class MixedResults(MeansMethods, PredictionMethods):
         Raises
         ------
         ModelError
-            If the hypotheses cannot be built.
+            If the hypotheses cannot be built, or there is another argument than the two.
 
         Examples
         --------
@@ -600,10 +602,18 @@ class MixedResults(MeansMethods, PredictionMethods):
         >>> fit.anova()
         Type III Analysis of Variance Table with Satterthwaite's method
                             Sum Sq Mean Sq NumDF DenDF F value Pr(>F)
-        recipe               10.19    5.09     2    42  0.2488 0.7809
-        temperature        2100.30  420.06     5   210 20.5199 <2e-16
-        recipe:temperature  205.98   20.60    10   210  1.0062 0.4393
+        recipe               10.19    5.09     2    42   0.249 0.7809
+        temperature        2100.30  420.06     5   210  20.520 <2e-16
+        recipe:temperature  205.98   20.60    10   210   1.006 0.4393
         """
+        if others:
+            raise ModelError(
+                "fit.anova() tests the terms of one fit, and compares it with no other. Likelihood-ratio tests of fits "
+                "are mf.anova(fit, other)."
+                if any(isinstance(other, MixedResults) for other in others)
+                else f"fit.anova({others[0]!r}) is not known; name the argument, as in fit.anova(type=2) or "
+                "fit.anova(ddf='kenward-roger')."
+            )
         return term_anova(self._fit, type=type, ddf=ddf)
 
     def ranova(self) -> LikelihoodRatioTable:
@@ -838,6 +848,7 @@ class MixedResults(MeansMethods, PredictionMethods):
         style: SentenceStyle = "apa",
         ddf: Ddf | None = None,
         level: float | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> str:
         """Return a result as a sentence for a paper, with the numbers of its table rounded.
 
@@ -845,7 +856,8 @@ class MixedResults(MeansMethods, PredictionMethods):
         ----------
         what : optional
             A coefficient, ``"Days"``, or another hypothesis of `t_test`, ``"Days = 10"``; a term with several
-            coefficients, for its F test of type III; or a table of `anova`, `joint_tests`, `t_test`, `emmeans`,
+            coefficients, or the variable of a coded factor (``"f"`` for ``C(f, contr.sum)``), for its F test of type
+            III; or a table of `anova`, `joint_tests`, `t_test`, `emmeans`,
             `emtrends` or their contrasts. By default, the model.
         row : str or int, optional
             A row of the table, by its name or position. By default all rows, a sentence in each line.
@@ -855,6 +867,8 @@ class MixedResults(MeansMethods, PredictionMethods):
             As in `t_test`, if `what` is not a table.
         level : float, optional
             Coverage of the interval, if `what` is not a table; 0.95 by default.
+        labels : mapping of str to str, optional
+            Texts in place of names of variables, levels, coefficients and terms, as in `mixedfit.table`.
 
         Returns
         -------
@@ -875,7 +889,7 @@ class MixedResults(MeansMethods, PredictionMethods):
         The coefficient of Days was b = 10.47, SE = 1.55, 95% CI [7.21, 13.73], t(17) = 6.77, p < .001
         (Satterthwaite's degrees of freedom).
         """
-        return sentence(self._fit, what, row, style=style, ddf=ddf, level=level)
+        return sentence(self._fit, what, row, style=style, ddf=ddf, level=level, labels=labels)
 
     @property
     def plot(self) -> Pictures:

@@ -13,7 +13,7 @@ import pandas as pd
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.format import number, without_quotes
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.tables import label_of
+from mixedfit.estimation.labels import label_of, level_label
 from mixedfit.inference.emmeans.emmeans import MarginalMeans
 from mixedfit.prediction.variables import variables_on_rows
 
@@ -62,7 +62,7 @@ class Cells:
     series : ndarray of int, shape (rows,)
         Series of each row.
     labels : mapping of str to str
-        Texts in place of names of variables.
+        Texts in place of names of variables and levels.
     """
 
     table: pd.DataFrame
@@ -77,7 +77,7 @@ class Cells:
     @property
     def words(self) -> list[str]:
         """Names of the series, in lines."""
-        texts = [", ".join(_word(value) for value in key) for key in self.keys]
+        texts = [", ".join(_word(value, self.labels) for value in key) for key in self.keys]
         return [textwrap.fill(text, self._letters, break_on_hyphens=False) for text in texts]
 
     @property
@@ -105,8 +105,10 @@ class Cells:
         return (series - 0.5 * (count - 1)) * min(0.24, 0.72 / count)
 
 
-def _word(value: Any) -> str:
-    """Return a level as text, numbers with four significant digits."""
+def _word(value: Any, labels: Mapping[str, str]) -> str:
+    """Return the label of a level; without one its text, numbers with four significant digits."""
+    if (label := level_label(value, labels)) != level_label(value, None):
+        return label
     if not isinstance(value, float):
         return level_word(value)
     text = number(value).replace(",", "")
@@ -212,7 +214,7 @@ def draw_cells(ax: Any, cells: Cells, behind: pd.DataFrame | None) -> None:
         ax.vlines(x, lower, upper, color=colour, lw=2.0, zorder=3)
         style = {"marker": MARKERS[s % len(MARKERS)], "edgecolors": "white", "linewidths": 0.8}
         ax.scatter(x, estimate, s=46, color=colour, zorder=4, **style)
-    name_categories(ax, [_word(level) for level in cells.levels])
+    name_categories(ax, [_word(level, cells.labels) for level in cells.levels])
 
 
 def _draw_points(ax: Any, cells: Cells, behind: pd.DataFrame) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from mixedfit.core.errors import ModelError
 from mixedfit.design.recipe import Recipe, usable
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.tables import label_of, response_name
+from mixedfit.estimation.labels import label_of, labels_for
+from mixedfit.estimation.tables import response_name
 from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.emmeans.averages import Weights
 from mixedfit.inference.emmeans.emmeans import MeansOptions, marginal_means
@@ -76,7 +77,7 @@ def effect(
     points : bool
         Whether to draw the data.
     labels : mapping of str to str, optional
-        Texts in place of names of variables and of the response.
+        Texts in place of names of variables, their levels and the response, as in `mixedfit.table`.
     ax : matplotlib Axes, optional
 
     Raises
@@ -85,6 +86,7 @@ def effect(
         If a name is not a variable of the fixed part, an option is invalid, or matplotlib is not installed.
     """
     fit = fit_of(results)
+    labels = labels_for(fit, labels)
     recipe = usable(fit.design.recipe)
     if not recipe.fixed_names:
         raise ModelError("the fixed part has no variables, so there is no effect to draw.")

@@ -13,7 +13,8 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.format import format_by_error
 from mixedfit.core.options import check_level
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.tables import label_of, readable_names, response_name
+from mixedfit.estimation.labels import label_of, labels_for, readable_names
+from mixedfit.estimation.tables import response_name
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.wald import wald_intervals
@@ -64,7 +65,7 @@ def forest(
         Whether to write estimates and intervals on the right; by default if the figure has a layout engine, which
         makes room for them.
     labels : mapping of str to str, optional
-        Texts in place of names of coefficients and variables, and of the response.
+        Texts in place of names of coefficients, variables, levels and the response, as in `mixedfit.table`.
     ax : matplotlib Axes, optional
 
     Raises
@@ -73,6 +74,7 @@ def forest(
         If a name is not known, nothing is left to draw, or matplotlib is not installed.
     """
     fit = fit_of(results)
+    labels = labels_for(fit, labels)
     table = _table(fit, parameters, intercept=intercept, ddf=ddf, level=check_level(level))
     words = dict(zip(map(str, fit.coefficient_names), readable_names(fit, labels), strict=True))
     names = [words[str(name)] for name in table.index]

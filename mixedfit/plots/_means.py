@@ -9,7 +9,8 @@ import numpy as np
 
 from mixedfit.core.format import without_quotes
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.tables import label_of, response_name
+from mixedfit.estimation.labels import label_of, labels_for
+from mixedfit.estimation.tables import response_name
 from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.emmeans.averages import Weights
 from mixedfit.inference.emmeans.emmeans import MeansOptions, marginal_means
@@ -72,7 +73,7 @@ def means(
     points : bool
         Whether to draw the means of the data.
     labels : mapping of str to str, optional
-        Texts in place of names of variables and of the response.
+        Texts in place of names of variables, their levels and the response, as in `mixedfit.table`.
     ax : matplotlib Axes, optional
 
     Raises
@@ -81,6 +82,7 @@ def means(
         If a name is not a variable of the fixed part, an option is invalid, or matplotlib is not installed.
     """
     fit = fit_of(results)
+    labels = labels_for(fit, labels)
     block = _largest(fit) if group is None else find_block(fit, group)
     grid, options = GridOptions(dict(at or {}), weights, nesting), MeansOptions(ddf, level, type)
     found = marginal_means(fit, specs, by=by, grid=grid, options=options)
@@ -159,7 +161,7 @@ def slopes(
     nesting : optional
         Nested factors, as in `MixedResults.emmeans`.
     labels : mapping of str to str, optional
-        Texts in place of names of variables and of the response.
+        Texts in place of names of variables, their levels and the response, as in `mixedfit.table`.
     ax : matplotlib Axes, optional
 
     Raises
@@ -168,6 +170,7 @@ def slopes(
         If `var` is not a number of the fixed part, a name is not known, or matplotlib is not installed.
     """
     fit = fit_of(results)
+    labels = labels_for(fit, labels)
     grid = GridOptions(dict(at or {}), weights, nesting)
     found = marginal_trends(fit, specs, var, by=by, grid=grid, options=MeansOptions(ddf, level))
     cells = cells_of(fit, found, labels)

@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mixedfit.core.names import factors_of
+from mixedfit.core.format import TABLE_WIDTH
 from mixedfit.core.notebook import html_table, minus
 from mixedfit.core.other_programs import hinted
 from mixedfit.core.tables import Table, tables_of
+
+from .blocks import in_blocks
+from .relabelled import document_tables
 
 __all__ = ["to_docx", "to_html", "to_latex", "to_markdown", "to_text"]
 
 
 def _captioned(
-    what: Any, caption: str | None, labels: Mapping[str, str] | None
+    what: Any, caption: str | None, labels: Mapping[str, str] | None, *, apa: bool = False
 ) -> Iterator[tuple[Table, str]]:
     """Yield the tables of a result with their captions; `caption` replaces the first."""
-    for number, table in enumerate(tables_of(what)):
-        labelled = _labelled(table, labels) if labels else table
-        yield labelled, table.caption if caption is None or number else caption
-
-
-def _labelled(table: Table, labels: Mapping[str, str]) -> Table:
-    """Return a table with labels in place of the names among its heads and in its columns of labels."""
-
-    def text(name: str) -> str:
-        parts = factors_of(name)
-        if name in labels or not any(part in labels for part in parts):
-            return labels.get(name, name)
-        return " × ".join(labels.get(part, part) for part in parts)
-
-    rows = tuple((*map(text, row[: table.left]), *row[table.left :]) for row in table.rows)
-    return replace(table, heads=tuple(map(text, table.heads)), rows=rows)
+    for number, table in enumerate(document_tables(what, labels, apa=apa)):
+        yield table, table.caption if caption is None or number else caption
 
 
 # -- LaTeX -----------------------------------------------------------------------------------------
@@ -107,7 +97,8 @@ def to_latex(
     label : str
         Label of the first table, for ``\ref``.
     labels : mapping of str to str, optional
-        Texts in place of names of coefficients, terms and variables; interactions take those of their parts.
+        Texts in place of names of coefficients, terms, variables, levels and random effects, and of other texts in
+        heads and labels of rows; interactions take those of their parts.
 
     Returns
     -------
@@ -116,7 +107,7 @@ def to_latex(
     Raises
     ------
     ModelError
-        If `what` has no table.
+        If `what` has no table, or a key of labels is not a name in it or in its fit.
 
     Examples
     --------
@@ -201,7 +192,7 @@ def to_markdown(what: Any, *, caption: str | None = None, labels: Mapping[str, s
     Raises
     ------
     ModelError
-        If `what` has no table.
+        If `what` has no table, or a key of labels is not a name in it or in its fit.
 
     Examples
     --------
@@ -258,7 +249,7 @@ def to_html(what: Any, *, caption: str | None = None, labels: Mapping[str, str] 
     Raises
     ------
     ModelError
-        If `what` has no table.
+        If `what` has no table, or a key of labels is not a name in it or in its fit.
 
     Examples
     --------
@@ -274,23 +265,55 @@ def to_html(what: Any, *, caption: str | None = None, labels: Mapping[str, str] 
 
 
 def to_text(what: Any) -> str:
-    """Return the tables of a result as text in columns."""
-    return "\n\n".join(_text(table) for table in tables_of(what))
+    """Return the tables of a result as text in columns, wide ones of several models in blocks of fewer."""
+    return "\n\n".join(_text(block) for table in tables_of(what) for block in _blocks(table))
+
+
+def _blocks(table: Table) -> list[Table]:
+    """Return a table in blocks that fit a line, with labels in several lines where that is needed."""
+    sizes = _sizes(table)
+    if table.left != 1 or not table.spans or sum(sizes) + 2 * (len(sizes) - 1) <= TABLE_WIDTH:
+        return [table]
+    return [
+        _narrow(block)
+        for block in in_blocks(table, [min(sizes[0], SHORTEST), *sizes[1:]], TABLE_WIDTH, gap=2)
+    ]
+
+
+SHORTEST = 14
+"""Letters in a line of a label, at least."""
+
+
+def _narrow(table: Table) -> Table:
+    """Return a table with long labels in several lines; the numbers stand beside the last."""
+    letters = max(TABLE_WIDTH - sum(_sizes(table)[1:]) - 2 * (len(table.heads) - 1), SHORTEST)
+    rows: list[tuple[str, ...]] = []
+    for row in table.rows:
+        lines = [row[0]] if len(row) == 1 else textwrap.wrap(row[0], letters, subsequent_indent="  ")
+        rows += [(line, *[""] * (len(row) - 1)) for line in lines[:-1]]
+        rows.append((lines[-1] if lines else "", *row[1:]))
+    return replace(table, rows=tuple(rows))
+
+
+def _sizes(table: Table) -> list[int]:
+    """Return the width of each column in letters."""
+    width = len(table.heads)
+    full = [row for row in table.rows if len(row) == width]
+    sizes = [max([len(head), *(len(row[j]) for row in full)]) for j, head in enumerate(table.heads)]
+    first = 0
+    for text, columns in table.spans:
+        room = sum(sizes[first : first + columns]) + 2 * (columns - 1)
+        sizes[first + columns - 1] += max(len(text) - room, 0)
+        first += columns
+    return sizes
 
 
 def _text(table: Table) -> str:
-    width = len(table.heads)
-    rows = [[*row, *[""] * (width - len(row))] for row in table.rows]
-    sizes = [
-        max([len(head), *(len(r[j]) for r, full in zip(rows, table.rows, strict=True) if len(full) == width)])
-        for j, head in enumerate(table.heads)
-    ]
+    width, sizes = len(table.heads), _sizes(table)
     above, first = "", 0
     for text, columns in table.spans:
-        here = slice(first, first + columns)
-        room = sum(sizes[here]) + 2 * (columns - 1)
-        sizes[first + columns - 1] += max(len(text) - room, 0)
-        above += text.center(max(room, len(text))) + "  "
+        room = sum(sizes[first : first + columns]) + 2 * (columns - 1)
+        above += text.center(room) + "  "
         first += columns
 
     def line(cells: Sequence[str]) -> str:
@@ -314,7 +337,10 @@ def _text(table: Table) -> str:
 def to_docx(
     what: Any, path: str | Path, *, caption: str | None = None, labels: Mapping[str, str] | None = None
 ) -> None:
-    """Write the tables of a result to a Word document, with the three rules of a table in APA style.
+    """Write the tables of a result to a Word document in APA style, on A4 paper.
+
+    Tables have three horizontal rules, symbols are italic, numbers are aligned at the decimal point. Tables of many
+    models are written in blocks; a table that is too wide for the page turns it.
 
     Parameters
     ----------
@@ -330,4 +356,4 @@ def to_docx(
     """
     from .word import write_tables
 
-    write_tables(list(_captioned(what, caption, labels)), Path(path))
+    write_tables(list(_captioned(what, caption, labels, apa=True)), Path(path))

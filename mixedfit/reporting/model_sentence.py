@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from mixedfit.core.format import count_noun, join_words, without_quotes
-from mixedfit.design.design import RandomBlock
+from collections.abc import Mapping
+
+from mixedfit.core.format import count_noun, join_words, share_text
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.labels import label_of, term_label
 from mixedfit.estimation.tables import response_name
 
 __all__ = ["model_sentence"]
@@ -14,11 +16,13 @@ MOST_TERMS = 8
 """Largest number of terms that the sentence names."""
 
 
-def model_sentence(fit: Fit, style: str = "apa") -> str:
+def model_sentence(fit: Fit, style: str = "apa", labels: Mapping[str, str] | None = None) -> str:
     """Return the sentence on a model; `style` is "apa" or "plain" and decides how R² is written."""
     method = "restricted maximum likelihood (REML)" if fit.reml else "maximum likelihood"
-    random = [_random_words(block) for block in fit.design.blocks]
-    parts = [f"A linear mixed model of {without_quotes(response_name(fit))} with {_fixed_words(fit)}"]
+    random = [_random_words(fit, at, labels) for at in range(len(fit.design.blocks))]
+    parts = [
+        f"A linear mixed model of {label_of(response_name(fit), labels)} with {_fixed_words(fit, labels)}"
+    ]
     parts[0] += f" and {join_words(random)}" if random else ""
     if fit.design.residual is not None:
         parts[0] += f" and residuals with the structure {fit.design.residual.structure}"
@@ -32,7 +36,7 @@ def model_sentence(fit: Fit, style: str = "apa") -> str:
     return f"{'; '.join(parts)}."
 
 
-def _fixed_words(fit: Fit) -> str:
+def _fixed_words(fit: Fit, labels: Mapping[str, str] | None) -> str:
     recipe = fit.design.recipe
     if recipe is None or recipe.refusal:
         names = [str(name) for name in fit.coefficient_names if name != "(Intercept)"]
@@ -41,28 +45,32 @@ def _fixed_words(fit: Fit) -> str:
         names += [str(factor.column) for factor in recipe.many]
     if not names:
         return "no fixed effects but the intercept" if fit.coefficient_names else "no fixed effects"
-    words = [without_quotes(name).replace(":", " × ") for name in dict.fromkeys(names)]
+    words = list(dict.fromkeys(term_label(name, labels) for name in names))
     rest = len(words) - MOST_TERMS
     words = [*words[:MOST_TERMS], *([f"{rest} more"] if rest > 0 else [])]
     return f"{'fixed effects' if len(words) > 1 else 'a fixed effect'} of {join_words(words)}"
 
 
-def _random_words(block: RandomBlock) -> str:
+def _random_words(fit: Fit, at: int, labels: Mapping[str, str] | None) -> str:
     """Return the random effects of a grouping factor."""
-    others = [
-        without_quotes(effect).replace(":", " × ") for effect in block.effects if effect != "(Intercept)"
-    ]
+    block, recipe = fit.design.blocks[at], fit.design.recipe
+    if recipe is None or recipe.refusal:
+        names = [effect for effect in block.effects if effect != "(Intercept)"]
+    else:
+        names = [term.name for term in recipe.effect_terms(at) if term.variables]
+    others = list(dict.fromkeys(term_label(name, labels) for name in names))
     rest = len(others) - MOST_TERMS
     others = [*others[:MOST_TERMS], *([f"{rest} more"] if rest > 0 else [])]
     parts = ["intercepts"] if "(Intercept)" in block.effects else []
     parts += [f"effects of {join_words(others)}"] if others else []
-    levels = count_noun(block.levels, "level")
-    return f"random {' and '.join(parts)} for {without_quotes(block.name)} ({levels})"
+    levels, group = count_noun(block.levels, "level"), term_label(block.name, labels, sign=":")
+    return f"random {' and '.join(parts)} for {group} ({levels})"
 
 
 def _share_words(fit: Fit, style: str) -> str:
     r = Diagnostics(fit).r_squared(None)["estimate"]
-    marginal, conditional = (f"{r[name]:.2f}" for name in ("marginal", "conditional"))
+    texts = [f"{r[name]:.2f}" for name in ("marginal", "conditional")]
     if style == "apa":
-        marginal, conditional = (text.removeprefix("0") for text in (marginal, conditional))
-    return f"marginal R² = {marginal}, conditional R² = {conditional}"
+        texts = [share_text(r[name], "NaN") for name in ("marginal", "conditional")]
+    marginal, conditional = (text if text[0] in "<>" else f"= {text}" for text in texts)
+    return f"marginal R² {marginal}, conditional R² {conditional}"

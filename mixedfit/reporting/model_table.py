@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import decimals_of_size, format_by_error, format_p_value
+from mixedfit.core.format import decimals_of_size, format_by_error, format_p_value, share_text
 from mixedfit.core.names import factors_of
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level, check_one_of
@@ -19,8 +19,15 @@ from mixedfit.core.other_programs import hinted
 from mixedfit.core.tables import Table
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit, Fitted
+from mixedfit.estimation.labels import (
+    by_name,
+    check_labels,
+    effect_names,
+    label_of,
+    names_of,
+    readable_names,
+)
 from mixedfit.estimation.parameters import Parameter, parameters_of, values_of
-from mixedfit.estimation.tables import label_of, readable_names
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.wald import wald_intervals
@@ -28,6 +35,7 @@ from mixedfit.inference.wald import wald_intervals
 from .apa import by_error, degrees_words, df_text, fixed, p_text
 from .compare_models import comparison_notes, named_fits
 from .markup import to_docx, to_html, to_latex, to_markdown, to_text
+from .relabelled import relabelled, texts_of
 
 __all__ = ["ModelTable", "TableStyle", "table"]
 
@@ -105,8 +113,9 @@ def table(
         "apa": b, SE, 95% CI and p without the zero before the point, and marginal and conditional R² (Nakagawa &
         Schielzeth 2013). "plain": numbers as summaries print them, with degrees of freedom.
     labels : mapping of str to str, optional
-        Texts in place of names: of coefficients ("VarietyVictory"), variables ("Variety"; levels follow the label)
-        and grouping factors. Interactions take the labels of their parts.
+        Texts in place of names: of coefficients ("VarietyVictory"), variables ("Variety"; levels follow the label),
+        levels ("Victory"), terms, random effects and grouping factors, and of other texts of the table
+        ("Observations", "SE"). Interactions take the labels of their parts.
     names : sequence of str, optional
         Heads of the models; by default the keys of the mapping, or "model 1", "model 2", ….
     show : sequence of {"estimate", "std_error", "ci", "df", "statistic", "p"}, optional
@@ -133,12 +142,12 @@ def table(
     >>> import mixedfit as mf
     >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
     >>> print(mf.table(fit, labels={"Days": "Days awake"}, show=["estimate", "ci", "p"]))  # doctest: +ELLIPSIS
-                                                     b            95% CI       p
+                                                       b            95% CI       p
     Fixed effects
-    Intercept                                   251.41  [237.01, 265.80]  < .001
-    Days awake                                   10.47     [7.21, 13.73]  < .001
+    Intercept                                     251.41  [237.01, 265.80]  < .001
+    Days awake                                     10.47     [7.21, 13.73]  < .001
     Random effects
-    SD: Intercept | Subject                      24.74
+    SD: Intercept | Subject                        24.74
     ...
     """
     check_one_of("style", style, get_args(TableStyle))
@@ -148,29 +157,50 @@ def table(
     if not shown:
         raise ModelError("show is empty; expected at least one of 'estimate', 'std_error', 'ci', 'df', 'p'.")
     fits, heads = named_fits(models, names, "table")
-    own = _checked_labels(labels, fits)
-    found = [_coefficients(fit, own, ddf, check_level(level)) for fit in fits]
-    coefficients = {head: frame for head, (frame, _) in zip(heads, found, strict=True)}
-    rows: list[tuple[str, ...]] = [
-        ("Fixed effects",),
-        *_fixed_rows(list(coefficients.values()), shown, style),
-    ]
-    width = len(shown)
-    if any(_random(fit) for fit in fits):
-        rows += [("Random effects",), *_wide(_random_rows(fits, own), width)]
-    rows += [("Model",), *_wide(_size_rows(fits, own, style), width)]
-    words = {"ci": f"{100 * level:g}% CI", **_HEADS[style]}
-    notes = (_method_note([method for _, method in found], shown, style), *_notes(fits, heads))
-    spans = (("", 1), *((head, width) for head in heads)) if len(fits) > 1 else ()
-    cells = Table(
-        caption,
-        ("", *[words[name] for name in shown] * len(fits)),
-        tuple(rows),
-        1,
-        tuple(filter(None, notes)),
-        spans,
-    )
-    return ModelTable(coefficients, cells)
+    level, known = check_level(level), frozenset().union(*(names_of(fit).all for fit in fits))
+    layout = _Layout(tuple(fits), tuple(heads), shown, style, ddf, level, caption)
+    if labels and any(str(key) not in known for key in labels):
+        check_labels(labels, known | texts_of(layout.table({})[1]), _variables(fits))
+    own = {"(Intercept)": "Intercept", **by_name(labels)}
+    coefficients, cells = layout.table(own)
+    others = {key: text for key, text in own.items() if key not in known}
+    return ModelTable(coefficients, relabelled(cells, others) if others else cells)
+
+
+def _variables(fits: Sequence[Fit]) -> list[str]:
+    return list(dict.fromkeys(name for fit in fits for name in names_of(fit).variables))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Fits and options of a table."""
+
+    fits: tuple[Fit, ...]
+    heads: tuple[str, ...]
+    shown: tuple[Shown, ...]
+    style: TableStyle
+    ddf: Ddf | None
+    level: float
+    caption: str
+
+    def table(self, labels: Mapping[str, str]) -> tuple[dict[str, pd.DataFrame], Table]:
+        """Return the coefficients of each model, and the texts of the table."""
+        fits, heads, shown, style = self.fits, self.heads, self.shown, self.style
+        found = [_coefficients(fit, labels, self.ddf, self.level) for fit in fits]
+        coefficients = {head: frame for head, (frame, _) in zip(heads, found, strict=True)}
+        rows: list[tuple[str, ...]] = [
+            ("Fixed effects",),
+            *_fixed_rows(list(coefficients.values()), shown, style),
+        ]
+        width = len(shown)
+        if any(_random(fit) for fit in fits):
+            rows += [("Random effects",), *_wide(_random_rows(fits, labels), width)]
+        rows += [("Model",), *_wide(_size_rows(fits, labels, style), width)]
+        words = {"ci": f"{100 * self.level:g}% CI", **_HEADS[style]}
+        notes = (_method_note([method for _, method in found], shown, style), *_notes(fits, heads))
+        spans = (("", 1), *((head, width) for head in heads)) if len(fits) > 1 else ()
+        own = ("", *[words[name] for name in shown] * len(fits))
+        return coefficients, Table(self.caption, own, tuple(rows), 1, tuple(filter(None, notes)), spans)
 
 
 _HEADS: dict[str, dict[str, str]] = {
@@ -183,29 +213,6 @@ _HEADS: dict[str, dict[str, str]] = {
         "p": "p value",
     },
 }
-
-
-def _checked_labels(labels: Mapping[str, str] | None, fits: Sequence[Fit]) -> dict[str, str]:
-    """Return the labels, with that of the intercept."""
-    own = {str(name): str(text) for name, text in (labels or {}).items()}
-    known: set[str] = {"(Intercept)"}
-    for fit in fits:
-        known |= names_to_label(fit)
-    unknown = [name for name in own if name not in known]
-    if unknown:
-        check_one_of("a name in labels", unknown[0], sorted(known))
-    return {"(Intercept)": "Intercept", **own}
-
-
-def names_to_label(fit: Fit) -> set[str]:
-    """Return the names of a fit that labels may stand for: coefficients, their parts, variables and factors."""
-    names = {str(name) for name in fit.coefficient_names}
-    for block in fit.design.blocks:
-        names |= {block.name, *block.effects}
-    recipe = fit.design.recipe
-    if recipe is not None and not recipe.refusal:
-        names |= {term.name for term in recipe.terms}
-    return names | {part for name in names for part in factors_of(name)}
 
 
 def _coefficients(
@@ -309,11 +316,9 @@ def _random_label(fit: Fit, parameter: Parameter, labels: Mapping[str, str]) -> 
         return f"Residual: {parameter.name}"
     block = fit.design.blocks[parameter.block]
     group = _group(block.name, labels)
-    effects = [
-        label_of(block.effects[place], labels)
-        for place in (parameter.first, parameter.second)
-        if 0 <= place < len(block.effects)
-    ]
+    words = effect_names(fit, parameter.block, labels)
+    places = sorted(place for place in (parameter.first, parameter.second) if 0 <= place < len(words))
+    effects = [words[place] for place in dict.fromkeys(places)]
     if parameter.kind == "sd":
         return f"SD: {effects[0]} | {group}"
     if parameter.kind == "correlation" and parameter.place < 0:
@@ -361,8 +366,7 @@ def _shares(fit: Fit) -> dict[str, float]:
 def _share(value: float, style: str) -> str:
     if np.isnan(value):
         return ""
-    text = f"{value:.2f}"
-    return text.removeprefix("0") if style == "apa" else text
+    return share_text(value) if style == "apa" else f"{value:.2f}"
 
 
 # -- notes -----------------------------------------------------------------------------------------

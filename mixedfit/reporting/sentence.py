@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -10,11 +10,18 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import ModelError, nearest
-from mixedfit.core.format import equals_p, join_words, without_quotes
-from mixedfit.core.names import same_effect
+from mixedfit.core.format import equals_p, join_words, share_text
+from mixedfit.core.names import plain_name, same_effect
 from mixedfit.core.options import check_level, check_one_of
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.tables import readable_names
+from mixedfit.estimation.labels import (
+    label_of,
+    labels_for,
+    level_label,
+    readable_names,
+    term_label,
+    text_with_labels,
+)
 from mixedfit.inference.anova.anova import AnovaTable, term_anova
 from mixedfit.inference.anova.effect_sizes import partial_effect_sizes
 from mixedfit.inference.ddf import Ddf
@@ -22,7 +29,7 @@ from mixedfit.inference.emmeans.contrasts import MarginalContrasts
 from mixedfit.inference.emmeans.emmeans import MarginalMeans
 from mixedfit.inference.emmeans.joint_tests import JointTests
 from mixedfit.inference.emmeans.responses import total_variance
-from mixedfit.inference.hypotheses.parse import term_coefficients
+from mixedfit.inference.hypotheses.parse import find_term, term_coefficients
 from mixedfit.inference.hypotheses.tests import TTest, t_test
 
 from .apa import by_error, degrees_words, df_text, fixed, p_text
@@ -71,6 +78,7 @@ def sentence(
     style: SentenceStyle = "apa",
     ddf: Ddf | None = None,
     level: float | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> str:
     """Return a result as a sentence; see `MixedResults.sentence`.
 
@@ -81,31 +89,28 @@ def sentence(
     """
     fit = fit_of(results)
     check_one_of("style", style, get_args(SentenceStyle))
+    own = labels_for(fit, labels)
     if what is None:
-        return model_sentence(fit, style)
+        return model_sentence(fit, style, own)
     if isinstance(what, Table):
         if ddf is not None or level is not None:
             raise ModelError("ddf and level are those of the table; make the table with others.")
-        return _of_table(fit, what, row, style)
+        return _of_table(fit, what, row, style, own)
     if row is not None:
         raise ModelError(f"row={row!r} chooses a row of a table, and {what!r} is none; leave it out.")
-    if isinstance(what, str) and term_coefficients(fit, what):
-        table = term_anova(fit, ddf=ddf)
-        wanted = same_effect(what.strip())
-        return _of_table(
-            fit, table, next(n for n in table.table.index if same_effect(str(n)) == wanted), style
-        )
+    if isinstance(what, str) and term_coefficients(fit, what) and (term := find_term(fit, what)) is not None:
+        return _of_table(fit, term_anova(fit, ddf=ddf), term.name, style, own)
     level = check_level(0.95 if level is None else level)
-    return _of_table(fit, t_test(fit, what, ddf=ddf, level=level), None, style)
+    return _of_table(fit, t_test(fit, what, ddf=ddf, level=level), None, style, own)
 
 
-def _of_table(fit: Fit, table: Table, row: Any, style: SentenceStyle) -> str:
+def _of_table(fit: Fit, table: Table, row: Any, style: SentenceStyle, labels: Mapping[str, str]) -> str:
     """Return the sentences of the rows of a table, one in each line."""
     rows = _rows(table, row)
     if isinstance(table, AnovaTable | JointTests):
-        return "\n".join(_f_sentence(table, at, style) for at in rows)
+        return "\n".join(_f_sentence(table, at, style, labels) for at in rows)
     say = _apa_estimate if style == "apa" else _plain_estimate
-    return "\n".join(say(_estimate(fit, table, at)) for at in rows)
+    return "\n".join(say(_estimate(fit, table, at, labels)) for at in rows)
 
 
 def _rows(table: Table, row: Any) -> list[int]:
@@ -115,9 +120,11 @@ def _rows(table: Table, row: Any) -> list[int]:
         return list(range(len(names)))
     if isinstance(row, int | np.integer) and not isinstance(row, bool) and -len(names) <= row < len(names):
         return [int(row) % len(names)]
+    plain = [plain_name(name) for name in names]
     found = [i for i, name in enumerate(names) if name == str(row)]
+    found = found or [i for i, name in enumerate(plain) if name == plain_name(str(row)).replace(" × ", ":")]
     if not found:
-        known = list(dict.fromkeys(names))
+        known = list(dict.fromkeys(plain))
         raise ModelError(
             f"{row!r} is not a row of the table ({', '.join(known[:12])}{', …' * (len(known) > 12)}). "
             f"{nearest(str(row), known)}".rstrip()
@@ -142,18 +149,23 @@ def _value(value: Any) -> str:
 # -- estimates -------------------------------------------------------------------------------------
 
 
-def _estimate(fit: Fit, table: TTest | MarginalMeans | MarginalContrasts, at: int) -> _Estimate:
+def _estimate(
+    fit: Fit, table: TTest | MarginalMeans | MarginalContrasts, at: int, labels: Mapping[str, str]
+) -> _Estimate:
     """Return what is to be said of a row."""
     row, remarks = table.table.iloc[at], [degrees_words(table.method)]
     if isinstance(table, TTest):
         name = _names(table)[at]
-        subject, symbol = _hypothesis_words(fit, name)
+        subject, symbol = _hypothesis_words(fit, name, labels)
         return _Estimate(subject, symbol, row, table.level, tuple(remarks))
     if isinstance(table, MarginalMeans):
-        subject, symbol = _mean_words(table, row)
+        subject, symbol = _mean_words(table, row, labels)
         return _Estimate(subject, symbol, row, table.level, (*remarks, *_scale_words(table.notes)))
-    name, ratios = _signs(str(row["contrast"])), any(note.startswith("Ratios") for note in table.notes)
-    subject = f"The {'ratio' if ratios and ' / ' in name else 'contrast'} {name}{_within(table.by, row)}"
+    name = _signs(text_with_labels(str(row["contrast"]), labels))
+    ratios = any(note.startswith("Ratios") for note in table.notes)
+    subject = (
+        f"The {'ratio' if ratios and ' / ' in name else 'contrast'} {name}{_within(table.by, row, labels)}"
+    )
     if "p_value" not in row:
         return _Estimate(f"{subject} in standard deviations", "d", row, table.level, tuple(remarks))
     remarks += [*_adjustment_words(table.notes), *_scale_words(table.notes)]
@@ -165,33 +177,38 @@ def _estimate(fit: Fit, table: TTest | MarginalMeans | MarginalContrasts, at: in
     return _Estimate(subject, "", row, table.level, tuple(remarks), d)
 
 
-def _hypothesis_words(fit: Fit, name: str) -> tuple[str, str]:
+def _hypothesis_words(fit: Fit, name: str, labels: Mapping[str, str]) -> tuple[str, str]:
     """Return the subject and the symbol of a row of a table of t tests."""
     if name == "(Intercept)":
         return "The intercept", "b"
-    known = [same_effect(without_quotes(str(known))) for known in fit.coefficient_names]
-    if (wanted := same_effect(without_quotes(name))) in known:
-        return f"The coefficient of {readable_names(fit)[known.index(wanted)]}", "b"
+    known = [same_effect(plain_name(str(known))) for known in fit.coefficient_names]
+    if (wanted := same_effect(plain_name(name))) in known:
+        return f"The coefficient of {readable_names(fit, labels)[known.index(wanted)]}", "b"
+    text = _signs(text_with_labels(plain_name(name), labels))
     if "=" in name:
-        return f"For the hypothesis {_signs(without_quotes(name))}, the estimate", ""
-    return f"The estimate of {_signs(without_quotes(name))}", ""
+        return f"For the hypothesis {text}, the estimate", ""
+    return f"The estimate of {text}", ""
 
 
-def _mean_words(table: MarginalMeans, row: pd.Series[Any]) -> tuple[str, str]:
+def _mean_words(table: MarginalMeans, row: pd.Series[Any], labels: Mapping[str, str]) -> tuple[str, str]:
     """Return the subject and the symbol of a row of marginal means or slopes."""
     slopes = next((note for note in table.notes if note.startswith("Slopes of ")), None)
     what = (
-        "estimated marginal mean" if slopes is None else f"slope{slopes.removeprefix('Slopes').rstrip('.')}"
+        "estimated marginal mean"
+        if slopes is None
+        else f"slope{text_with_labels(slopes.removeprefix('Slopes').rstrip('.'), labels)}"
     )
     named = [name for name in (*table.specs, *table.by) if name != "1"]
-    cell = join_words([f"{without_quotes(name)} = {_value(row[name])}" for name in named])
+    cell = join_words([_cell(name, row[name], labels) for name in named])
     return f"The {what}{' for ' * bool(cell)}{cell}", "M" if slopes is None else "b"
 
 
-def _within(by: Sequence[str], row: pd.Series[Any]) -> str:
-    if not by:
-        return ""
-    return f" at {join_words([f'{without_quotes(name)} = {_value(row[name])}' for name in by])}"
+def _within(by: Sequence[str], row: pd.Series[Any], labels: Mapping[str, str]) -> str:
+    return f" at {join_words([_cell(name, row[name], labels) for name in by])}" if by else ""
+
+
+def _cell(name: str, value: Any, labels: Mapping[str, str]) -> str:
+    return f"{label_of(name, labels)} = {level_label(value, labels)}"
 
 
 def _signs(text: str) -> str:
@@ -244,17 +261,26 @@ def _t_text(row: pd.Series[Any]) -> str:
 
 
 def _apa_p(p: float) -> str:
-    text = p_text(p)
-    return f"p {text}" if text[0] in "<>n" else f"p = {text}"
+    return f"p {_equals(p_text(p))}"
+
+
+def _equals(text: str) -> str:
+    return text if text[0] in "<>n" else f"= {text}"
+
+
+def _plain_share(value: float) -> str:
+    return "below 0.01" if value < 0.005 else fixed(value)
 
 
 # -- F tests ---------------------------------------------------------------------------------------
 
 
-def _f_sentence(table: AnovaTable | JointTests, at: int, style: SentenceStyle) -> str:
-    row = table.table.iloc[at]
-    name = without_quotes(_names(table)[at]).replace(":", " × ")
-    where = _within(table.by, row) if isinstance(table, JointTests) else ""
+def _f_sentence(
+    table: AnovaTable | JointTests, at: int, style: SentenceStyle, labels: Mapping[str, str]
+) -> str:
+    row, written = table.table.iloc[at], _names(table)[at]
+    name = term_label(written, labels)
+    where = _within(table.by, row, labels) if isinstance(table, JointTests) else ""
     if not np.isfinite(row["statistic"]):
         return f"The effect of {name}{where} is not estimable from these data."
     effect = float(partial_effect_sizes(table.table.iloc[[at]])["partial_eta_sq"].iloc[0])
@@ -262,13 +288,15 @@ def _f_sentence(table: AnovaTable | JointTests, at: int, style: SentenceStyle) -
     remarks = [degrees_words(table.method)]
     if isinstance(table, AnovaTable):
         remarks.insert(0, f"type {'I' * table.type} test")
+        held = [f"{label_of(name, labels)} = 0" for name in table._at_zero.get(written, ())]
+        remarks += [f"a simple effect, tested at {join_words(held)}"] if held else []
     if style == "apa":
         parts = [f"F({top}, {below}) = {fixed(row['statistic'])}", _apa_p(float(row["p_value"]))]
-        parts += [f"partial η² = {fixed(effect).removeprefix('0')}"] if np.isfinite(effect) else []
+        parts += [f"partial η² {_equals(share_text(effect))}"] if np.isfinite(effect) else []
         return f"The test of the effect of {name}{where} gave {', '.join(parts)} ({'; '.join(remarks)})."
     text = f"The test of the effect of {name}{where} gives F = {fixed(row['statistic'])} on {top} and {below} degrees "
     text += f"of freedom and {equals_p(float(row['p_value']))}"
-    text += f"; partial η² is {fixed(effect)}" if np.isfinite(effect) else ""
+    text += f"; partial η² is {_plain_share(effect)}" if np.isfinite(effect) else ""
     return f"{text} ({'; '.join(remarks)})."
 
 

@@ -252,3 +252,54 @@ def test_encoding_that_is_given_must_be_kept_however_it_is_written(tmp_path: Pat
         mf.read(path, encoding=encoding)
     with pytest.warns(mf.ReadingWarning, match="Latin-1"):
         assert list(mf.read(path).columns) == ["Häufigkeit", "y"]
+
+
+BY_SEMICOLON = "y;x;g\n1,5;2,25;a\n2,5;3,75;b\n3,5;4,25;c\n"
+
+
+@pytest.mark.parametrize(
+    ("sep", "says"),
+    [
+        (
+            ",",
+            r"sep=',' gives lines of 1 and 3 values; separated by semicolons all lines have 3.*give sep=';'",
+        ),
+        ("tab", r"sep='tab' leaves each line in one piece; separated by semicolons"),
+        ("|", r"sep='\|' leaves each line in one piece"),
+    ],
+)
+def test_separator_that_breaks_the_lines_must_be_refused_with_the_right_one(
+    sep: str, says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "data.csv").write_text(BY_SEMICOLON, encoding="utf-8")
+    with pytest.raises(mf.DataError, match=says):
+        mf.read(tmp_path / "data.csv", sep=sep)
+
+
+@pytest.mark.parametrize(
+    ("text", "sep"),
+    [
+        ("y,x\n1,a;b\n2,c;d\n", ","),  # semicolons inside values
+        ("a title\ny,x\n1,2\n3,4\n", ","),
+        ("y\n1\n2\n", ";"),
+        ("y;x\n1;2\n3;4\n", ";"),
+        ("y|x\n1|2,5\n2|3,5\n", "|"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::mixedfit.ReadingWarning")
+def test_separator_of_the_file_must_be_taken(text: str, sep: str, tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text(text, encoding="utf-8")
+    frame = mf.read(tmp_path / "data.csv", sep=sep)
+    assert list(frame.columns) == (["y"] if "x" not in text else ["y", "x"])
+    assert len(frame) == 2
+
+
+def test_decimal_mark_that_leaves_numbers_as_text_must_be_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text(BY_SEMICOLON, encoding="utf-8")
+    with pytest.warns(
+        mf.ReadingWarning, match=r"decimal='\.' was given, but numbers are written with ','.*'1,5'"
+    ):
+        mf.read(tmp_path / "data.csv", decimal=".")
+    (tmp_path / "data.csv").write_text(BY_SEMICOLON.replace(",", "."), encoding="utf-8")
+    with pytest.warns(mf.ReadingWarning, match=r"decimal=',' was given, but numbers are written with '\.'"):
+        mf.read(tmp_path / "data.csv", decimal=",")

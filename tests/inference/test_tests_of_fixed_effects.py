@@ -164,7 +164,7 @@ def test_hypotheses_must_be_readable_in_every_way() -> None:
 )
 def test_hypothesis_that_is_not_linear_must_be_refused(bad: str) -> None:
     fit = mf.lmm("angle ~ recipe * temp + (1 | recipe:replicate)", mf.load_dataset("cake")).fit()
-    with pytest.raises(mf.ModelError, match="not a linear equation"):
+    with pytest.raises(mf.ModelError, match=r"not a linear equation|neither a term"):
         fit.t_test(bad)
 
 

@@ -267,7 +267,7 @@ def test_wrong_queries_must_be_refused_in_words(ask: Any, message: str) -> None:
 def test_names_of_coefficients_must_have_factor_and_level_apart(
     formula: str, names: list[str] | None
 ) -> None:
-    from mixedfit.estimation.tables import readable_names
+    from mixedfit.estimation.labels import readable_names
 
     data = mf.load_dataset("cake").assign(**{"the recipe": lambda d: d["recipe"]})
     fit = mf.lmm(f"{formula} + (1 | recipe:replicate)", data).fit()

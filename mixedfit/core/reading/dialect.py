@@ -154,19 +154,60 @@ def dialect_of(
         raise DataError(
             f"there is no text below the first {count_noun(skip, 'line')}." if skip else "the file is blank."
         )
-    chosen = separator_named(sep) if sep is not None else _separator(lines[:LOOKED_AT])
+    found = _separator(lines[:LOOKED_AT])
+    chosen = separator_named(sep) if sep is not None else found
+    if chosen != found:
+        _check_separator(lines[:LOOKED_AT], chosen, found)
     rows = _rows(lines, chosen)
     first = 0 if skip else header_row([fields for _, fields in rows])
     above = rows[first][0]
     cells = [cell for _, fields in rows[first + 1 :] for cell in fields]
     mark, thousands, example = _decimal(cells, decimal)
     notes = _notes(chosen if sep is None else ",", mark if decimal is None else ".", example, code, encoding)
+    notes += _wrong_mark(cells, decimal)
     titles = [fields[0] for _, fields in rows[:first]]
     if titles:
         notes.append(f"{count_noun(len(titles), 'line')} above the names skipped ({shown(titles[0][:30])})")
     names = tuple(rows[first][1])
     own = any(len(fields) == len(names) + 1 for _, fields in rows[first + 1 : first + 2])
     return Dialect(chosen, mark, code, thousands, skip + above, names, own, tuple(notes))
+
+
+def _check_separator(lines: Sequence[str], given: str, found: str) -> None:
+    """Refuse a separator at which the lines fall apart, where another gives all of them the same number of values.
+
+    Raises
+    ------
+    DataError
+        With both.
+    """
+    wrong, right = _rows(lines, given), _rows(lines, found)
+    if len({len(fields) for _, fields in right}) > 1 or len(right[0][1]) < 2:
+        return
+    counts = Counter(len(fields) for _, fields in wrong)
+    usual = counts.most_common(1)[0][0]
+    if len(counts) == 1 and usual > 1:
+        return
+    numbers = " and ".join(map(str, sorted(counts)[:3]))
+    does = "leaves each line in one piece" if usual == 1 else f"gives lines of {numbers} values"
+    said = {"\t": "'tab'", BLANKS: "'space'"}
+    raise DataError(
+        f"sep={said.get(given, repr(given))} {does}; separated by {_SAID[found]} all lines have {len(right[0][1])} "
+        f"values. Leave out sep, or give sep={said.get(found, repr(found))}."
+    )
+
+
+def _wrong_mark(cells: Sequence[str], given: str | None) -> list[str]:
+    """Return a note on numbers with another decimal mark than the one that is given, which stay text."""
+    if given is None:
+        return []
+    own, other = (_POINT, _COMMA) if given == "." else (_COMMA, _POINT)
+    strays = [cell for cell in cells if other.fullmatch(cell) and not own.fullmatch(cell)]
+    if not strays or any(own.fullmatch(cell) for cell in cells):
+        return []
+    mark = "," if given == "." else "."
+    written = f"numbers are written with {mark!r}, such as {shown(strays[0])}"
+    return [f"decimal={given!r} was given, but {written}; they stay text"]
 
 
 def _notes(sep: str, decimal: str, example: str, code: str, given: str | None) -> list[str]:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import format_numbers, format_p_values, text_columns, wrapped, zap_small
+from mixedfit.core.format import (
+    format_fixed,
+    format_numbers,
+    format_p_values,
+    text_columns,
+    wrapped,
+    zap_small,
+)
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.design.recipe import usable
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.labels import FitNames, names_of
 from mixedfit.inference.ddf import Ddf, degrees_of_freedom, failed_note, unknown_note
 from mixedfit.inference.hypotheses.tests import joint_f_test
 
+from .at_zero import at_zero, at_zero_notes
 from .contrasts import TermContrasts
-from .effect_sizes import partial_effect_sizes
+from .effect_sizes import EffectSizes, partial_effect_sizes
 
 __all__ = ["AnovaTable", "term_anova"]
 
@@ -44,15 +54,18 @@ class AnovaTable(NotebookTable):
     type: int
     method: str
     notes: tuple[str, ...] = ()
+    _names: FitNames | None = field(default=None, repr=False)
+    _at_zero: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def _caption(self) -> str:
         return f"Type {_ROMAN[self.type]} tests of the terms of the fixed part"
 
-    def effect_sizes(self) -> pd.DataFrame:
+    def effect_sizes(self) -> EffectSizes:
         """Return partial η², ω² and ε² of every term, from F and its degrees of freedom.
 
-        Columns partial_eta_sq, partial_omega_sq, partial_epsilon_sq; see `partial_effect_sizes`.
+        Columns partial_eta_sq, partial_omega_sq, partial_epsilon_sq; see `partial_effect_sizes`. It prints in APA
+        style, "< .01" for less than .005; the numbers are in full.
 
         Examples
         --------
@@ -73,14 +86,13 @@ class AnovaTable(NotebookTable):
             return "\n".join([head, "(no terms but the intercept)"])
         t = self.table
         squares = zap_small([*t["sum_sq"], *t["mean_sq"]], 6)
-        denominators = format_numbers(t["df_denom"].round(2).tolist(), 6)
         cells = [
             [str(name) for name in t.index],
             format_numbers(squares[: len(t)], 7),
             format_numbers(squares[len(t) :], 7),
             [str(int(v)) for v in t["df_num"]],
-            ["Inf" if np.isinf(v) else text for v, text in zip(t["df_denom"], denominators, strict=True)],
-            format_numbers(t["statistic"].round(4).tolist(), 9),
+            format_fixed(t["df_denom"].tolist(), 2, whole=True, missing="NA"),
+            format_fixed(t["statistic"].tolist(), 3, missing="NA"),
             format_p_values(t["p_value"].tolist(), "NA"),
         ]
         heads = ["", "Sum Sq", "Mean Sq", "NumDF", "DenDF", "F value", "Pr(>F)"]
@@ -101,7 +113,8 @@ def term_anova(fit: Fit, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) 
     number = next((n for n, roman in _ROMAN.items() if text in (str(n), roman)), None)
     if number is None:
         raise ModelError(f"type={type!r} is not known; expected 1, 2 or 3 (or 'I', 'II', 'III').")
-    contrasts = TermContrasts(fit, usable(fit.design.recipe))
+    recipe = usable(fit.design.recipe)
+    contrasts = TermContrasts(fit, recipe)
     degrees = degrees_of_freedom(fit, ddf)
     rows, names, notes, failed = [], [], [], []
     hypotheses = contrasts.of_type(number)
@@ -127,4 +140,6 @@ def term_anova(fit: Fit, *, type: Literal[1, 2, 3] = 3, ddf: Ddf | None = None) 
         notes.append(unknown_note(fit))
     if not fit.kept.all() and number == 3:
         notes.append("Some cells are empty or columns redundant: interpret type III hypotheses with care.")
-    return AnovaTable(table, number, degrees.name, tuple(notes))
+    held = {} if number == 1 else at_zero(recipe, contrasts.terms)
+    notes += at_zero_notes(recipe, held)
+    return AnovaTable(table, number, degrees.name, tuple(notes), names_of(fit), held)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.format import format_fixed, format_p_values, text_columns, wrapped
 from mixedfit.core.notebook import NotebookTable
+from mixedfit.estimation.labels import FitNames
 from mixedfit.inference.ddf import Degrees
 from mixedfit.inference.hypotheses.tests import t_rows
 
@@ -21,6 +22,7 @@ __all__ = [
     "MarginalContrasts",
     "adjustment_note",
     "cell_names",
+    "family_note",
     "family_tests",
     "printed",
 ]
@@ -51,9 +53,23 @@ class MarginalContrasts(NotebookTable):
     level: float
     method: str
     notes: tuple[str, ...]
+    _names: FitNames | None = field(default=None, repr=False)
+
+    @property
+    def _label_columns(self) -> tuple[str, ...]:
+        return ("contrast", *self.by)
+
+    @property
+    def _caption(self) -> str:
+        return "" if self._decimals is None else "Effect sizes (Cohen's d)"
+
+    @property
+    def _decimals(self) -> int | None:
+        """Decimals of Cohen's d; None of contrasts in the unit of the response."""
+        return 2 if any(note.startswith("Cohen's d") for note in self.notes) else None
 
     def __str__(self) -> str:
-        return printed(self.table, ["contrast"], self.by, self.notes)
+        return printed(self.table, ["contrast"], self.by, self.notes, decimals=self._decimals)
 
     __repr__ = __str__
 
@@ -117,10 +133,27 @@ def adjustment_note(adjust: Adjust, counts: Sequence[int], means: int, level: fl
     return f"P-values adjusted by {method}{intervals}. Joint confidence level: {level:g}."
 
 
-def printed(table: pd.DataFrame, names: list[str], by: tuple[str, ...], notes: tuple[str, ...]) -> str:
+def family_note(by: Sequence[str], tests: Sequence[int], adjust: Adjust) -> str:
+    """Return the note that tests of each combination of `by` are a family of their own; empty without adjustment."""
+    total = sum(tests)
+    if adjust == "none" or total < 2:
+        return ""
+    where = f"combination of {', '.join(by)}" if len(by) > 1 else f"group of {by[0]}" if by else "group"
+    each = ", with one test, so that nothing was adjusted" if max(tests) == 1 else ""
+    return f"Each {where} is a family of its own{each}; contrasts(family='all') adjusts across all {total} tests."
+
+
+def printed(
+    table: pd.DataFrame,
+    names: list[str],
+    by: tuple[str, ...],
+    notes: tuple[str, ...],
+    *,
+    decimals: int | None = None,
+) -> str:
     """Return a table as text, a block for each combination of `by`, with the notes below."""
     order = [name for name in _COLUMNS if name in table]
-    shown = _numbers({name: table[name].tolist() for name in order})
+    shown = _numbers({name: table[name].tolist() for name in order}, decimals)
     left = [[_text(v) for v in table[name]] for name in names]
     heads, *lines = text_columns([*names, *order], [*left, *(shown[name] for name in order)], left=len(names))
     out: list[str] = []
@@ -134,15 +167,15 @@ def printed(table: pd.DataFrame, names: list[str], by: tuple[str, ...], notes: t
     return "\n".join([*out, "", *wrapped(notes)])
 
 
-def _numbers(columns: dict[str, list[float]]) -> dict[str, list[str]]:
-    """Return columns as text, with decimals that show the smallest standard error to three digits."""
+def _numbers(columns: dict[str, list[float]], decimals: int | None) -> dict[str, list[str]]:
+    """Return columns as text, by default with decimals that show the smallest standard error to three digits."""
     least = [e for e in columns["std_error"] if np.isfinite(e) and e > 0]
-    decimals = max(0, 2 - int(np.floor(np.log10(min(least))))) if least else 4
+    if decimals is None:
+        decimals = max(0, 2 - int(np.floor(np.log10(min(least))))) if least else 4
     out = {
         name: format_fixed(columns[name], decimals) for name in ("estimate", "std_error", "lower", "upper")
     }
-    small = any(v < 100 for v in columns["df"] if np.isfinite(v))
-    out["df"] = format_fixed(columns["df"], 2 if small else 1, whole=True)
+    out["df"] = format_fixed(columns["df"], 2, whole=True)
     if "p_value" in columns:
         out["statistic"] = format_fixed(columns["statistic"], 3)
         out["p_value"] = format_p_values(columns["p_value"], missing="NaN")

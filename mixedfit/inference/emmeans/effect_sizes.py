@@ -66,6 +66,7 @@ def effect_size_table(
         contrasts.level,
         contrasts.method,
         (*notes, said, f"Confidence level: {contrasts.level:g}."),
+        contrasts._names,
     )
 
 

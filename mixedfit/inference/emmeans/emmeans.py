@@ -9,19 +9,22 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import block_diag
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import ModelError, RankWarning
+from mixedfit.core.names import plain_name
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level, check_one_of
 from mixedfit.design.recipe import Recipe, usable
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.labels import FitNames, names_of
 from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom, failed_notes
 from mixedfit.inference.hypotheses.estimable import ColumnSpace
 from mixedfit.inference.hypotheses.tests import t_rows
 
 from .averages import Weights, check_weights
-from .contrasts import MarginalContrasts, adjustment_note, cell_names, family_tests, printed
+from .contrasts import MarginalContrasts, adjustment_note, cell_names, family_note, family_tests, printed
 from .effect_sizes import Sigma, effect_size_table
 from .families import (
     Interaction,
@@ -31,7 +34,7 @@ from .families import (
     interaction_weights,
     is_all_pairs,
 )
-from .multiplicity import Adjust, letters
+from .multiplicity import Adjust, full_name, letters
 from .nesting import nesting_note
 from .reference_grid import Grid, GridOptions, reference_grid
 from .response_scale import ResponseScale, response_scale
@@ -48,6 +51,9 @@ __all__ = [
 ]
 
 AdjustOption: TypeAlias = Adjust | Literal["default"] | None
+
+FamilyOption: TypeAlias = Literal["group", "all"]
+"""Which tests are adjusted together: those of each combination of `by`, or all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +111,14 @@ class MarginalMeans(NotebookTable):
     _grid: Grid = field(repr=False)
     _scale: ResponseScale | None = field(repr=False)
 
+    @property
+    def _names(self) -> FitNames:
+        return names_of(self._degrees.fit)
+
+    @property
+    def _label_columns(self) -> tuple[str, ...]:
+        return (*self.specs, *self.by)
+
     def contrasts(
         self,
         method: Method = "pairwise",
@@ -114,6 +128,7 @@ class MarginalMeans(NotebookTable):
         ref: Any = None,
         interaction: Interaction = False,
         level: float | None = None,
+        family: FamilyOption = "group",
     ) -> MarginalContrasts:
         """Return contrasts of the means, within each combination of `by`.
 
@@ -130,7 +145,7 @@ class MarginalMeans(NotebookTable):
             distribution of the largest statistic), "scheffe", "bonferroni", "sidak", "holm", "hochberg", "hommel",
             "fdr" ("BH"), "BY", "none". By default Tukey's for pairs, Dunnett's against a control, "mvt" for
             consecutive means, "fdr" for effects, none otherwise. Intervals of the methods that order p-values are
-            Bonferroni's.
+            Bonferroni's. The beginning of a name will do, as in R: "bonf".
         reverse : bool
             Whether to reverse differences; with "trt.vs.ctrl", means are compared with the last one.
         ref : level, or sequence of levels
@@ -140,6 +155,9 @@ class MarginalMeans(NotebookTable):
             variable. `method` and `ref` are then not used.
         level : float, optional
             Joint coverage of the intervals; by default the level of the means.
+        family : {"group", "all"}
+            Which tests are adjusted together: those of each combination of `by`, or all of them. For all, "mvt" takes
+            the place of Tukey's and Dunnett's methods by default.
 
         Raises
         ------
@@ -150,10 +168,10 @@ class MarginalMeans(NotebookTable):
         --------
         >>> import mixedfit as mf
         >>> fit = mf.lmm("yield ~ nitro + Variety + (1 | Block/Variety)", mf.load_dataset("Oats")).fit()
-        >>> fit.emmeans("Variety").contrasts("trt.vs.ctrl")
+        >>> fit.emmeans("Variety").contrasts("trt.vs.ctrl")  # doctest: +ELLIPSIS
         contrast                 estimate std_error df  lower upper statistic p_value
         Marvellous - Golden Rain     5.29      7.08 10 -12.89 23.47     0.748  0.6845
-        Victory - Golden Rain       -6.87      7.08 10 -25.06 11.31    -0.971  0.5423
+        Victory - Golden Rain       -6.8...      7.08 10 -25.06 11.31    -0.971  0.5423
         <BLANKLINE>
         Held at: nitro = 0.3.
         Degrees of freedom: Satterthwaite.
@@ -161,33 +179,67 @@ class MarginalMeans(NotebookTable):
         confidence level: 0.95.
         """
         level = check_level(self.level if level is None else level)
+        check_one_of("family", family, get_args(FamilyOption))
         chosen = _adjustment(adjust, "none" if interaction is not False else method)
-        if chosen == "tukey" and (interaction is not False or not is_all_pairs(method)):
-            raise ModelError("adjust='tukey' is the distribution of all pairs; use it with 'pairwise' only.")
-        parts, sizes = [], []
-        several = any(len(rows) > 1 for rows in self._grid.families)
-        for rows in self._grid.families:
-            if several and len(rows) == 1 and method != "identity":
-                continue  # one level of a nested factor: nothing to compare
-            names, weights = self._weights(rows, method, reverse=reverse, ref=ref, interaction=interaction)
-            part = self._tests(rows, weights, adjust=chosen, level=level)
+        whole = family == "all" and len(self._grid.families) > 1
+        if whole and adjust == "default" and chosen in ("tukey", "dunnett"):
+            chosen = "mvt"
+        if chosen == "tukey" and (whole or interaction is not False or not is_all_pairs(method)):
+            raise ModelError(
+                "adjust='tukey' is the distribution of all pairs; use it with 'pairwise' only"
+                + (" and within groups; across groups take adjust='mvt'." if whole else ".")
+            )
+        made = self._groups(method, reverse=reverse, ref=ref, interaction=interaction)
+        if whole:
+            parts = self._tests_of_all(made, adjust=chosen, level=level)
+        else:
+            parts = [self._tests(rows, weights, adjust=chosen, level=level) for rows, _, weights in made]
+        for part, (rows, names, weights) in zip(parts, made, strict=True):
             if self.type == "response" and self._scale is not None:
                 names = as_ratios(part, names, weights, self._scale)
             part.insert(0, "contrast", names)
             for name in reversed(self.by):
                 part.insert(1, name, self.table[name].iloc[rows[0]])
-            parts.append(part)
-            sizes.append(len(rows))
         table = pd.concat(parts, ignore_index=True)
         missing = ["NaN: not estimable."] if table["estimate"].isna().any() else []
         missing += failed_notes(
             self._degrees, table["std_error"], table["contrast"], table["estimate"].notna()
         )
         tests = [int(part["estimate"].notna().sum()) for part in parts]
-        single = max(len(part) for part in parts) == 1
-        last = adjustment_note("none" if single else chosen, tests, max(sizes), level)
-        notes = (*missing, *self._notes_of_contrasts(), last)
-        return MarginalContrasts(table, self.by, chosen, level, self.method, notes)
+        counts = [sum(tests)] if whole else tests
+        single = max(map(len, parts)) == 1 and not whole
+        last = adjustment_note(
+            "none" if single else chosen, counts, max(len(rows) for rows, *_ in made), level
+        )
+        groups = family_note(self.by, tests, chosen) if len(parts) > 1 and not whole else ""
+        notes = (*missing, *self._notes_of_contrasts(), last, *filter(None, [groups]))
+        return MarginalContrasts(table, self.by, chosen, level, self.method, notes, self._names)
+
+    def _groups(
+        self, method: Method, *, reverse: bool, ref: Any, interaction: Interaction
+    ) -> list[tuple[IntArray, list[str], Array]]:
+        """Return the rows of each group of means with names and weights of their contrasts."""
+        out = []
+        several = any(len(rows) > 1 for rows in self._grid.families)
+        for rows in self._grid.families:
+            if several and len(rows) == 1 and method != "identity":
+                continue  # one level of a nested factor: nothing to compare
+            out.append(
+                (rows, *self._weights(rows, method, reverse=reverse, ref=ref, interaction=interaction))
+            )
+        return out
+
+    def _tests_of_all(
+        self, made: Sequence[tuple[IntArray, list[str], Array]], *, adjust: Adjust, level: float
+    ) -> list[pd.DataFrame]:
+        """Return the tests of each group, adjusted as one family."""
+        rows = np.concatenate([own for own, *_ in made])
+        whole = self._tests(rows, block_diag(*(weights for *_, weights in made)), adjust=adjust, level=level)
+        ends = np.cumsum([len(weights) for *_, weights in made])
+        return [
+            whole.iloc[end - len(weights) : end].reset_index(drop=True)
+            for end, (*_, weights) in zip(ends, made, strict=True)
+        ]
 
     def _notes_of_contrasts(self) -> list[str]:
         """Return the notes of the means that hold for their contrasts."""
@@ -323,7 +375,7 @@ def _adjustment(adjust: AdjustOption, method: Any) -> Adjust:
     if adjust == "default":
         return default_adjustment(method)
     if isinstance(adjust, str):
-        adjust = cast(Adjust, next((n for n in get_args(Adjust) if n.lower() == adjust.lower()), adjust))
+        adjust = cast(Adjust, full_name(adjust))
     check_one_of("adjust", adjust, get_args(Adjust))
     return adjust
 
@@ -407,7 +459,7 @@ def grid_notes(recipe: Recipe, grid: Grid, weights: Weights, *own: str) -> list[
         t.name for t, rest in zip(recipe.terms, others, strict=True) if rest and set(t.variables) - rest
     ]
     if crossed:
-        notes.append(f"Beware of interactions with these: {', '.join(crossed)}.")
+        notes.append(f"Beware of interactions with these: {', '.join(map(plain_name, crossed))}.")
     return notes
 
 

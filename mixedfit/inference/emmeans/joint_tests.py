@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -16,6 +16,7 @@ from mixedfit.core.format import format_fixed, format_p_values, text_columns
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.design.recipe import Recipe, usable
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.labels import FitNames, names_of
 from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom, failed_notes
 from mixedfit.inference.hypotheses.estimable import ColumnSpace
 from mixedfit.inference.hypotheses.tests import joint_f_test
@@ -52,6 +53,11 @@ class JointTests(NotebookTable):
     by: tuple[str, ...]
     method: str
     notes: tuple[str, ...] = ()
+    _names: FitNames | None = field(default=None, repr=False)
+
+    @property
+    def _label_columns(self) -> tuple[str, ...]:
+        return ("term", *self.by)
 
     def __str__(self) -> str:
         t = self.table
@@ -114,7 +120,8 @@ def joint_tests(
     lost = [REDUCED.format(", ".join(reduced))] if reduced else []
     lost += failed_notes(degrees, table["statistic"], table["term"], table["df_num"] > 0)
     notes = [n for n in (nesting_note(whole.nesting),) if n]
-    return JointTests(table, whole.by, degrees.name, (*notes, *lost, f"Degrees of freedom: {degrees.name}."))
+    said = (*notes, *lost, f"Degrees of freedom: {degrees.name}.")
+    return JointTests(table, whole.by, degrees.name, said, names_of(fit))
 
 
 def _terms(recipe: Recipe, whole: Grid, options: GridOptions) -> list[tuple[str, ...]]:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from scipy.optimize import brentq
@@ -25,7 +25,7 @@ from scipy.special import chdtrc, fdtrc, gammaln, ndtr, ndtri
 from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.distributions import f_probability, f_quantile, t_probability, t_quantile
 
-__all__ = ["Adjust", "Family", "adjusted", "critical", "dunnett_tail", "letters", "tukey_tail"]
+__all__ = ["Adjust", "Family", "adjusted", "critical", "dunnett_tail", "full_name", "letters", "tukey_tail"]
 
 Adjust: TypeAlias = Literal[
     "tukey",
@@ -43,6 +43,33 @@ Adjust: TypeAlias = Literal[
     "none",
 ]
 """Adjustments of p-values and intervals for multiple tests."""
+
+_ELSEWHERE = {
+    "benjamini-hochberg": "BH",
+    "dunnettx": "dunnett",
+    "holm-bonferroni": "holm",
+    "no": "none",
+    "single-step": "mvt",
+    "tukeyhsd": "tukey",
+    "unadjusted": "none",
+}
+"""Names of adjustments in other programs."""
+
+
+def full_name(adjust: str) -> str:
+    """Return the adjustment that a name in any case, its beginning, or another program's name stands for.
+
+    Examples
+    --------
+    >>> full_name("bonf"), full_name("Tukey"), full_name("bh"), full_name("ho"), full_name("dunnettx")
+    ('bonferroni', 'tukey', 'BH', 'ho', 'dunnett')
+    """
+    text, known = adjust.lower(), get_args(Adjust)
+    same = [name for name in known if name.lower() == text]
+    begins = [name for name in known if name.lower().startswith(text) and len(text) > 2]
+    found = same or ([_ELSEWHERE[text]] if text in _ELSEWHERE else begins)
+    return found[0] if len(found) == 1 else adjust
+
 
 NODES = 192
 """Quadrature nodes in each dimension (three times as many in s for df < 3): errors below 1e-9."""

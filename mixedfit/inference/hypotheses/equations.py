@@ -15,8 +15,7 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError, nearest
-from mixedfit.core.format import without_quotes
-from mixedfit.core.names import factors_of
+from mixedfit.core.names import factors_of, plain_name
 
 __all__ = ["position", "read_equations"]
 
@@ -31,10 +30,13 @@ _REST = re.compile(
 _PLACE = re.compile(r"_beta(\d+)_")
 
 
-def read_equations(text: str, names: Sequence[str]) -> list[tuple[str, Array, float]]:
+def read_equations(
+    text: str, names: Sequence[str], terms: Sequence[str] = ()
+) -> list[tuple[str, Array, float]]:
     """Return label, weights of shape (p,), and right-hand side of every equation of a text.
 
     ``a = b = 0`` stands for ``a = b`` and ``b = 0``, a text without ``=`` for "= 0"; commas part equations.
+    `terms` are listed in the error for a name that is neither a coefficient nor a term.
 
     Raises
     ------
@@ -42,7 +44,7 @@ def read_equations(text: str, names: Sequence[str]) -> list[tuple[str, Array, fl
         If a name is not a coefficient, or the text is no linear equation.
     """
     out = []
-    for part in _split(_tokens(text, names), ","):
+    for part in _split(_tokens(text, names, terms), ","):
         sides = _split(part, "=")
         read = [_linear(side, names, text) for side in sides]
         if len(sides) == 1:
@@ -77,8 +79,9 @@ def _unknown(name: str, names: Sequence[str]) -> ModelError:
 
 
 def _known(names: Sequence[str]) -> dict[str, int]:
-    """Return the places of coefficients by name: interactions in every order, odd names without quotes too."""
-    out: dict[str, int] = {without_quotes(name): at for at, name in enumerate(names)}
+    """Return the places of coefficients by name: interactions in every order, odd names without quotes too,
+    and the variables of factors in place of the calls that code them."""
+    out: dict[str, int] = {plain_name(name): at for at, name in enumerate(names)}
     for at, name in enumerate(names):
         parts = factors_of(name)
         if 1 < len(parts) <= MOST_PARTS:
@@ -88,7 +91,7 @@ def _known(names: Sequence[str]) -> dict[str, int]:
     return out | {name: at for at, name in enumerate(names)}
 
 
-def _tokens(text: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _tokens(text: str, names: Sequence[str], terms: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield what each piece of a text means to Python, a placeholder for a coefficient, and its characters."""
     known = _known(names)
     patterns = [(_pattern(name), known[name]) for name in sorted(known, key=len, reverse=True)]
@@ -103,18 +106,24 @@ def _tokens(text: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
             rest = _REST.match(text, at)
             assert rest is not None, "every character is matched"
             match = rest
-            yield _meaning(match, text, names), match.group()
+            yield _meaning(match, text, names, terms), match.group()
         at = match.end()
 
 
-def _meaning(match: re.Match[str], text: str, names: Sequence[str]) -> str:
+def _meaning(match: re.Match[str], text: str, names: Sequence[str], terms: Sequence[str]) -> str:
     if match.lastgroup == "quoted":
         return f" _beta{position(match['quoted'], names)}_ "
     if match.lastgroup == "unknown":
         name = match.group()
+        hint = nearest(name, [*names, *terms])
+        if terms and not re.search(r"[\s=+*/,-]", text.strip()):
+            raise ModelError(
+                f"{text.strip()!r} is neither a term ({', '.join(terms)}) nor a coefficient ({', '.join(names)}) of "
+                f"this fit: {name!r} is not a fixed effect. {hint}".rstrip()
+            )
         raise ModelError(
             f"the hypothesis {text!r} is not a linear equation in the fixed effects ({', '.join(names)}). "
-            f"{name!r} is not a fixed effect. {nearest(name, names)}".rstrip()
+            f"{name!r} is not a fixed effect. {hint}".rstrip()
         )
     return "=" if match.lastgroup == "equals" else match.group()
 

@@ -10,12 +10,13 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
-from mixedfit.core.names import same_effect
+from mixedfit.core.names import plain_name, same_effect
+from mixedfit.design.recipe import FixedTerm
 from mixedfit.estimation.fit import Fit
 
 from .equations import position, read_equations
 
-__all__ = ["read_hypotheses", "term_coefficients"]
+__all__ = ["find_term", "read_hypotheses", "term_coefficients"]
 
 
 def read_hypotheses(fit: Fit, hypotheses: Any) -> tuple[Array, Array, list[str]]:
@@ -44,7 +45,7 @@ def read_hypotheses(fit: Fit, hypotheses: Any) -> tuple[Array, Array, list[str]]
     if isinstance(hypotheses, str) and (own := term_coefficients(fit, hypotheses)):
         hypotheses = own
     if isinstance(hypotheses, str):
-        found = read_equations(hypotheses, names)
+        found = read_equations(hypotheses, names, [plain_name(term.name) for term in _terms(fit)])
         return (
             np.array([row for _, row, _ in found]),
             np.array([r for *_, r in found]),
@@ -76,13 +77,28 @@ def read_hypotheses(fit: Fit, hypotheses: Any) -> tuple[Array, Array, list[str]]
 
 def term_coefficients(fit: Fit, name: str) -> list[str]:
     """Return the estimated coefficients of a term of the fixed part; none of a coefficient's name or another text."""
-    names, recipe = fit.coefficient_names, fit.design.recipe
-    if name.strip() in names or recipe is None or recipe.refusal:
-        return []
-    wanted = same_effect(name.strip())
-    terms = (term for term in recipe.terms if term.variables and same_effect(term.name) == wanted)
-    columns = next((term.columns for term in terms), ())
-    return [names[column] for column in columns if fit.kept[column]]
+    term = find_term(fit, name)
+    columns = () if term is None else term.columns
+    return [fit.coefficient_names[column] for column in columns if fit.kept[column]]
+
+
+def find_term(fit: Fit, name: str) -> FixedTerm | None:
+    """Return the term of this name, as written or by its variables; None of a coefficient's name or another text.
+
+    Variables stand for the calls that code them: ``prime`` for ``C(prime, contr.sum)``.
+    """
+    if name.strip() in fit.coefficient_names:
+        return None
+    wanted, terms = same_effect(name.strip().replace(" × ", ":")), _terms(fit)
+    written = [term for term in terms if same_effect(term.name) == wanted]
+    plain = [term for term in terms if same_effect(plain_name(term.name)) == wanted]
+    return next(iter([*written, *(plain if len(plain) == 1 else [])]), None)
+
+
+def _terms(fit: Fit) -> list[FixedTerm]:
+    """Return the terms of the fixed part without the intercept; none if they are not known."""
+    recipe = fit.design.recipe
+    return [] if recipe is None or recipe.refusal else [term for term in recipe.terms if term.variables]
 
 
 _ROWS = (str, Mapping, pd.Series)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,17 @@ from mixedfit.core.format import (
     text_columns,
     wrapped,
 )
-from mixedfit.core.names import same_effect
+from mixedfit.core.names import plain_name, same_effect
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level
 from mixedfit.core.tables import Table, one_row
 from mixedfit.design.recipe import usable
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.labels import FitNames, names_of
 from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom, failed_note, failed_notes, unknown_note
 
 from .estimable import ColumnSpace
-from .parse import read_hypotheses, term_coefficients
+from .parse import find_term, read_hypotheses, term_coefficients
 
 __all__ = [
     "FTest",
@@ -66,6 +67,7 @@ class TTest(NotebookTable):
     method: str
     level: float
     notes: tuple[str, ...] = ()
+    _names: FitNames | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         t = self.table
@@ -158,7 +160,7 @@ class WaldTest(NotebookTable):
 
     def __str__(self) -> str:
         if self.distribution == "chi2":
-            line = f"Wald test: chi2({self.df}) = {self.statistic:.4f}, {equals_p(self.p_value)}"
+            line = f"Wald test: chi2({self.df}) = {self.statistic:.3f}, {equals_p(self.p_value)}"
         else:
             line = f"Wald test, degrees of freedom: {self.method}\n" + _f_line(self, self.df)
         return "\n".join([line, *wrapped(self.notes)])
@@ -170,19 +172,20 @@ class WaldTest(NotebookTable):
                     "Wald test", _f_cells(self, self.df), [f"Degrees of freedom: {self.method}.", *self.notes]
                 )
             ]
-        cells = {"χ²": f"{self.statistic:.4f}", "df": f"{self.df}", "p": format_p_value(self.p_value)}
+        cells = {"χ²": f"{self.statistic:.3f}", "df": f"{self.df}", "p": format_p_value(self.p_value)}
         return [one_row("Wald test", cells, self.notes)]
 
     __repr__ = __str__
 
 
 def _f_line(test: FTest | WaldTest, df_num: int) -> str:
-    return f"F({df_num}, {test.df_denom:.2f}) = {test.statistic:.4f}, {equals_p(test.p_value)}"
+    df = format_fixed([test.df_denom], 2, whole=True)[0]
+    return f"F({df_num}, {df}) = {test.statistic:.3f}, {equals_p(test.p_value)}"
 
 
 def _f_cells(test: FTest | WaldTest, df_num: int) -> dict[str, str]:
     return {
-        "F": f"{test.statistic:.4f}",
+        "F": f"{test.statistic:.3f}",
         "Num. df": f"{df_num}",
         "Den. df": format_fixed([test.df_denom], 2, whole=True, infinite="∞")[0],
         "p": format_p_value(test.p_value),
@@ -221,7 +224,7 @@ def t_test(
             f"No coefficient has a weight in {'; '.join(np.array(labels)[empty])}: nothing is tested."
         )
     notes += failed_notes(degrees, rows["std_error"], labels, estimable | single)
-    return TTest(rows.set_axis(labels), degrees.name, level, tuple(notes))
+    return TTest(rows.set_axis(labels), degrees.name, level, tuple(notes), names_of(fit))
 
 
 def _not_estimable(fit: Fit, labels: Sequence[str], known: BoolArray) -> str:
@@ -283,9 +286,12 @@ def _term_note(fit: Fit, hypotheses: Any) -> list[str]:
     own = term_coefficients(fit, hypotheses) if isinstance(hypotheses, str) else []
     if not own:
         return []
-    wanted = set(same_effect(hypotheses.strip()))
-    larger = [t.name for t in usable(fit.design.recipe).terms if wanted < set(same_effect(t.name))]
-    tested = f"{hypotheses.strip()}: tests that {', '.join(own)} are 0"
+    term = find_term(fit, hypotheses)
+    wanted = set(same_effect(hypotheses.strip() if term is None else term.name))
+    larger = [
+        plain_name(t.name) for t in usable(fit.design.recipe).terms if wanted < set(same_effect(t.name))
+    ]
+    tested = f"{hypotheses.strip()}: tests that {', '.join(own)} {'is' if len(own) == 1 else 'are'} 0"
     if not larger:
         return [f"{tested}."]
     return [f"{tested}, which depends on the coding of {', '.join(larger)}; see anova()."]

@@ -8,7 +8,7 @@ variance and its covariances it is an equal mixture of chi-squares on df and df 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from mixedfit.core.format import TABLE_WIDTH, format_column, format_p_values, te
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.design.same_rows import first_difference
 from mixedfit.estimation.fit import Fit, fit_design
+from mixedfit.estimation.labels import FitNames, names_of
 
 from .smaller_models import not_nested, reductions
 
@@ -39,6 +40,7 @@ class LikelihoodRatioTable(NotebookTable):
 
     table: pd.DataFrame
     notes: tuple[str, ...]
+    _names: FitNames | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         cells = [
@@ -198,7 +200,7 @@ def random_effects_anova(fit: Fit) -> LikelihoodRatioTable:
         names.append(reduced.name)
     columns = ["npar", "llf", "chisq", "df", "p_value", "p_naive"]
     table = pd.DataFrame(rows, index=names, columns=columns)
-    return LikelihoodRatioTable(table, _reference_notes(several, len(rows) - 1))
+    return LikelihoodRatioTable(table, _reference_notes(several, len(rows) - 1), names_of(fit))
 
 
 def _reference_notes(several: list[str], tests: int) -> tuple[str, ...]:

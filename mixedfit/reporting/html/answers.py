@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import html
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 
 import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import MixedfitError, ModelError
-from mixedfit.core.format import join_words, without_quotes
-from mixedfit.core.names import factors_of
-from mixedfit.core.tables import Table, frame_table, tables_of
+from mixedfit.core.format import join_words, share_text
+from mixedfit.core.names import factors_of, plain_name
+from mixedfit.core.tables import Table
 from mixedfit.core.version import __version__
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.labels import label_of, term_label
 from mixedfit.inference.anova.anova import AnovaTable, term_anova
 from mixedfit.inference.anova.effect_sizes import partial_effect_sizes
 from mixedfit.inference.coefficients import coefficient_table
@@ -24,6 +26,7 @@ from mixedfit.inference.emmeans.emmeans import MarginalMeans, MeansOptions, marg
 from mixedfit.inference.hypotheses.tests import t_test
 from mixedfit.reporting.apa import degrees_words
 from mixedfit.reporting.model_sentence import model_sentence
+from mixedfit.reporting.relabelled import document_tables
 from mixedfit.reporting.sentence import sentence
 
 from .parts import paragraphs, stacked
@@ -49,18 +52,16 @@ def tests_of_terms(fit: Fit) -> AnovaTable | None:
     return None if found.table.empty else found
 
 
-def effect_sizes(found: AnovaTable | None) -> str:
+def effect_sizes(found: AnovaTable | None, labels: Mapping[str, str]) -> str:
     """Return partial η² and ω² of the terms as HTML."""
     if found is None:
         return ""
     sizes = partial_effect_sizes(found.table)
     if not np.isfinite(sizes["partial_eta_sq"]).any():
         return ""
-    texts = [
-        ["" if np.isnan(value) else f"{value:.3f}" for value in sizes[name]]
-        for name in ("partial_eta_sq", "partial_omega_sq")
-    ]
-    rows = tuple((str(name), *pair) for name, *pair in zip(sizes.index, *texts, strict=True))
+    texts = [[share_text(value) for value in sizes[name]] for name in ("partial_eta_sq", "partial_omega_sq")]
+    names = [term_label(str(name), labels) for name in sizes.index]
+    rows = tuple((name, *pair) for name, *pair in zip(names, *texts, strict=True))
     notes = (
         "From F and its degrees of freedom: the share of the variation that the term and its error have.",
     )
@@ -71,7 +72,7 @@ def effect_sizes(found: AnovaTable | None) -> str:
 # -- means -----------------------------------------------------------------------------------------
 
 
-def means(fit: Fit, level: float) -> str:
+def means(fit: Fit, level: float, labels: Mapping[str, str]) -> str:
     """Return the estimated means of factors and of their highest interactions as HTML, and pairwise differences."""
     body = []
     for names in _cells(fit):
@@ -79,10 +80,10 @@ def means(fit: Fit, level: float) -> str:
             found = marginal_means(fit, list(names), options=MeansOptions(None, level, "link"))
         except MixedfitError:
             continue
-        words = " and ".join(without_quotes(name) for name in names)
-        body.append(_table_of(found, f"Means of {words}"))
+        words = " and ".join(label_of(name, labels) for name in names)
+        body.append(_table_of(found, f"Means of {words}", labels))
         if len(names) == 1 and 1 < len(found.table) <= MOST_COMPARED:
-            body.append(_table_of(found.contrasts("pairwise"), f"Differences of {words}"))
+            body.append(_table_of(found.contrasts("pairwise"), f"Differences of {words}", labels))
     return "".join(body)
 
 
@@ -93,29 +94,20 @@ def _cells(fit: Fit) -> list[tuple[str, ...]]:
         return []
     sizes = {name: len(v.levels) for name, v in recipe.variables.items() if v.levels is not None}
     for term in recipe.terms:  # numbers that the formula makes labels of
-        if (name := _variable(term.name)) != term.name and name in recipe.variables:
+        if (name := plain_name(term.name)) != term.name and name in recipe.variables:
             sizes.setdefault(name, len(term.columns) + 1)
     found: list[tuple[str, ...]] = []
     for term in recipe.terms:
-        names = tuple(_variable(part) for part in factors_of(term.name))
+        names = tuple(plain_name(part) for part in factors_of(term.name))
         if all(name in sizes for name in names) and np.prod([sizes[name] for name in names]) <= MOST_CELLS:
             found.append(names)
     return [names for names in dict.fromkeys(found) if len(names) <= 2]
 
 
-def _variable(part: str) -> str:
-    """Return the variable of ``C(x)`` or ``factor(x)``."""
-    inside = part.removesuffix(")").partition("(")[2]
-    return inside.split(",")[0].strip() if part.startswith(("C(", "factor(")) else part
-
-
-def _table_of(found: MarginalMeans | MarginalContrasts, caption: str) -> str:
-    """Return means or contrasts as HTML; values of numbers are labels."""
-    frame = found.table.copy()
-    for name in found.specs if isinstance(found, MarginalMeans) else ():
-        frame[name] = [f"{value:g}" if isinstance(value, float) else str(value) for value in frame[name]]
-    (table,) = tables_of(found)
-    return _one_label(frame_table(frame, table.caption, table.notes), caption)
+def _table_of(found: MarginalMeans | MarginalContrasts, caption: str, labels: Mapping[str, str]) -> str:
+    """Return means or contrasts as HTML."""
+    (table,) = document_tables(found, labels)
+    return _one_label(table, caption)
 
 
 def _one_label(table: Table, caption: str) -> str:
@@ -161,38 +153,44 @@ def _limits(low: float, high: float) -> str:
 # -- a paper ---------------------------------------------------------------------------------------
 
 
-def for_a_paper(fit: Fit, found: AnovaTable | None) -> str:
+def for_a_paper(fit: Fit, found: AnovaTable | None, labels: Mapping[str, str]) -> str:
     """Return methods and results in APA style as HTML."""
     return (
         "<h3>Methods</h3>"
-        + paragraphs([_methods(fit)])
+        + paragraphs([_methods(fit, labels)])
         + "<h3>Results</h3>"
-        + paragraphs(_results(fit, found))
+        + paragraphs(_results(fit, found, labels))
     )
 
 
-def _methods(fit: Fit) -> str:
+def _methods(fit: Fit, labels: Mapping[str, str]) -> str:
     """Return the paragraph on methods."""
-    text = model_sentence(fit, "apa")
+    text = model_sentence(fit, "apa", labels)
     if fit.coefficient_names:
         text += f" Fixed effects were tested with {degrees_words(coefficient_table(fit)[1])}."
     return f"{text} Computations were made with mixedfit {__version__} (Python {platform.python_version()})."
 
 
-def _results(fit: Fit, found: AnovaTable | None) -> list[str]:
-    """Return a sentence on each term, or on each coefficient if all terms have one."""
+def _results(fit: Fit, found: AnovaTable | None, labels: Mapping[str, str]) -> list[str]:
+    """Return a sentence on each term, or on each coefficient if there are no factors and all terms have one."""
     if not fit.convergence.converged or not fit.coefficient_names:
         return []
     try:
-        if found is not None and (found.table["df_num"] > 1).any():
-            lines = sentence(fit, found).split("\n")
+        if found is not None and ((found.table["df_num"] > 1).any() or _has_factors(fit)):
+            lines = sentence(fit, found, labels=labels).split("\n")
         else:
             names = [str(name) for name in fit.coefficient_names if name != "(Intercept)"][:MOST_SENTENCES]
-            lines = sentence(fit, t_test(fit, names)).split("\n") if names else []
+            lines = sentence(fit, t_test(fit, names), labels=labels).split("\n") if names else []
     except MixedfitError:
         return []
     rest = len(lines) - MOST_SENTENCES
     return [*lines[:MOST_SENTENCES], *([f"{rest} further results are in the tables."] if rest > 0 else [])]
+
+
+def _has_factors(fit: Fit) -> bool:
+    """Return whether a term of the fixed part is made of labels."""
+    recipe = fit.design.recipe
+    return recipe is not None and any(product.labels for term in recipe.terms for product in term.products)
 
 
 def versions() -> str:

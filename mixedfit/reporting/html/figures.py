@@ -15,7 +15,8 @@ import numpy as np
 from mixedfit import plots
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import number, signed, without_quotes
+from mixedfit.core.format import number, signed
+from mixedfit.core.names import plain_name
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.tables import scaled_residuals
@@ -98,7 +99,7 @@ def _to_svg(figure: Any) -> bytes:
     labels = [label for ax in figure.axes for label in (ax.xaxis.label, ax.yaxis.label, *ax.get_children())]
     for text in (*labels, *figure.get_children()):
         if isinstance(text, Text):
-            text.set_text(without_quotes(text.get_text()))
+            text.set_text(plain_name(text.get_text()))
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "mixedfit", "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", dpi=130, metadata={"Date": None, "Creator": None})

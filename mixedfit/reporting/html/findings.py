@@ -8,7 +8,8 @@ import numpy as np
 from scipy.special import ndtr, pdtr, pdtrc
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.format import count_noun, join_words, number, signed, without_quotes
+from mixedfit.core.format import count_noun, join_words, number, signed
+from mixedfit.core.names import plain_name
 from mixedfit.covariance import ScaledCorrelation
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.parameters import on_boundary, variance_parameters
@@ -67,7 +68,7 @@ def _boundary_words(fit: Fit, singular: tuple[str, ...]) -> list[str]:
             if out:
                 continue
         at_limit = [p for p in variance_parameters(fit.design) if p.block == at and on_boundary(fit, p)]
-        effects = [without_quotes(effect) for effect in block.effects]
+        effects = [plain_name(effect) for effect in block.effects]
         zero = [p.first for p in at_limit if p.kind == "sd"]
         tied = [p for p in at_limit if p.kind == "correlation" and not {p.first, p.second} & set(zero)]
         of = "" if len(zero) == block.k else f" of {join_words([effects[j] for j in zero])}"

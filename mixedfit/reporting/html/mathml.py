@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.format import number, without_quotes
+from mixedfit.core.format import number
+from mixedfit.core.names import plain_name
 from mixedfit.design.design import RandomBlock
 from mixedfit.estimation.fit import Fitted, fit_of
 from mixedfit.estimation.tables import response_name
@@ -32,7 +33,7 @@ MOST_EFFECTS = 4
 
 
 def _text(name: str) -> str:
-    return f"<mtext>{html.escape(without_quotes(name))}</mtext>"
+    return f"<mtext>{html.escape(plain_name(name))}</mtext>"
 
 
 def _letter(letter: str) -> str:
@@ -63,7 +64,7 @@ def _rows(rows: Sequence[tuple[str, str]]) -> str:
 def model_math(results: Fitted) -> str:
     """Return the equation of one row."""
     fit = fit_of(results)
-    named = without_quotes(response_name(fit))
+    named = plain_name(response_name(fit))
     names = list(fit.coefficient_names)
     effects = sum(block.k for block in fit.design.blocks)
     if len(names) > MOST_TERMS or effects > MOST_TERMS:
@@ -94,7 +95,7 @@ def model_math(results: Fitted) -> str:
 
 def _name_width(name: str) -> int:
     """Return the number of characters of a column's name in an equation; 0 for the intercept."""
-    return 0 if name == "(Intercept)" else len(without_quotes(name))
+    return 0 if name == "(Intercept)" else len(plain_name(name))
 
 
 def _lines(parts: Sequence[str], sizes: Sequence[int]) -> list[str]:
@@ -129,7 +130,7 @@ def _times(coefficient: str, name: str) -> str:
 
 
 def _spoken(coefficient: str, name: str) -> str:
-    return coefficient if name == "(Intercept)" else f"{coefficient} times {without_quotes(name)}"
+    return coefficient if name == "(Intercept)" else f"{coefficient} times {plain_name(name)}"
 
 
 def covariance_math(results: Fitted, block: int) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.format import count_noun, join_words, number, without_quotes
+from mixedfit.core.format import count_noun, join_words, number
+from mixedfit.core.names import plain_name
 from mixedfit.covariance import ScaledCorrelation
 from mixedfit.design.columns import fixed_columns
 from mixedfit.design.recipe import FixedTerm, Recipe, Variable
@@ -37,7 +38,7 @@ MOST_NUMBERS = 5e7
 
 def response_of(results: Fitted) -> str:
     """Return the response as written, without the quotes of formulas."""
-    return without_quotes(response_name(fit_of(results)))
+    return plain_name(response_name(fit_of(results)))
 
 
 def _recipe(fit: Fit) -> Recipe | None:
@@ -70,7 +71,7 @@ def _rows_words(fit: Fit) -> str:
 
 
 def _fixed_words(fit: Fit) -> list[str]:
-    names = [without_quotes(str(name)) for name in fit.coefficient_names if name != "(Intercept)"]
+    names = [plain_name(str(name)) for name in fit.coefficient_names if name != "(Intercept)"]
     recipe = _recipe(fit)
     if not fit.coefficient_names:
         mean = "0" if fit.design.offset is None else "the offset"
@@ -92,14 +93,14 @@ def _fixed_words(fit: Fit) -> list[str]:
     if full:
         return [
             *out,
-            f"There is no intercept: coefficients of {without_quotes(full[0].name)} are means of its levels.",
+            f"There is no intercept: coefficients of {plain_name(full[0].name)} are means of its levels.",
         ]
     return [*out, "There is no intercept: the mean is 0 where all of these are 0."]
 
 
 def _term_words(term: FixedTerm, variables: Mapping[str, Variable]) -> str:
     """Return the name of a term, with the number of levels of a factor."""
-    name = without_quotes(term.name)
+    name = plain_name(term.name)
     if len(term.variables) != 1:
         return name
     variable = variables.get(term.variables[0])
@@ -120,7 +121,7 @@ def _interaction_words(terms: list[FixedTerm], singles: int) -> list[str]:
         return ["all their interactions"]
     if singles > 2 and len(terms) == singles * (singles - 1) // 2 and all(len(t.factors) == 2 for t in terms):
         return ["all their two-way interactions"]
-    names = [" × ".join(map(without_quotes, term.name.split(":"))) for term in terms[:MOST_TERMS]]
+    names = [" × ".join(map(plain_name, term.name.split(":"))) for term in terms[:MOST_TERMS]]
     names += [f"{len(terms) - MOST_TERMS} more"] * (len(terms) > MOST_TERMS)
     return [f"the interaction {names[0]}" if len(terms) == 1 else f"the interactions {', '.join(names)}"]
 
@@ -134,7 +135,7 @@ def _offset_words(fit: Fit) -> list[str]:
     design = fit.design
     if design.offset is None:
         return []
-    recipe, names = _recipe(fit), [without_quotes(text) for text in design.formula.offsets]
+    recipe, names = _recipe(fit), [plain_name(text) for text in design.formula.offsets]
     if recipe is not None and isinstance(recipe.offset, str):
         names.append(recipe.offset)
     if names:
@@ -177,15 +178,15 @@ def _effect_phrases(fit: Fit, at: int) -> list[str]:
     has_mean = "(Intercept)" in block.effects
     terms = [] if recipe is None else [t for t in recipe.effect_terms(at) if t.name != "(Intercept)"]
     if recipe is None:
-        plainly = [without_quotes(effect) for effect in block.effects if effect != "(Intercept)"]
+        plainly = [plain_name(effect) for effect in block.effects if effect != "(Intercept)"]
     else:
-        plainly = [without_quotes(t.name) for t in terms if len(t.factors) == 1 and not _is_label(t)]
+        plainly = [plain_name(t.name) for t in terms if len(t.factors) == 1 and not _is_label(t)]
     plainly[4:] = [f"{len(plainly) - 4} more"] * (len(plainly) > 4)
     out = ["mean"] * has_mean
     if plainly:
         out.append(f"effect{'s' * (len(plainly) > 1)} of {join_words(plainly)}")
     for term in terms:
-        name = " × ".join(map(without_quotes, term.name.split(":")))
+        name = " × ".join(map(plain_name, term.name.split(":")))
         if len(term.factors) > 1:
             out.append(f"interaction {name}")
         elif _has_every_level(term):
@@ -209,8 +210,8 @@ def effect_in_words(results: Fitted, at: int, effect: str) -> str:
     terms = () if recipe is None else recipe.effect_terms(at)
     full = any(place in term.columns and _has_every_level(term) for term in terms)
     if full:
-        return f"{'deviation' if '(Intercept)' in block.effects else 'mean'} of {without_quotes(effect)}"
-    return f"effect of {without_quotes(effect)}"
+        return f"{'deviation' if '(Intercept)' in block.effects else 'mean'} of {plain_name(effect)}"
+    return f"effect of {plain_name(effect)}"
 
 
 def variable_of(results: Fitted, at: int, effect: str) -> str:
@@ -220,7 +221,7 @@ def variable_of(results: Fitted, at: int, effect: str) -> str:
     place = list(block.effects).index(effect)
     terms = () if recipe is None else recipe.effect_terms(at)
     names = [name for term in terms if place in term.columns for name in term.variables]
-    return names[0] if len(names) == 1 else without_quotes(effect)
+    return names[0] if len(names) == 1 else plain_name(effect)
 
 
 def _residual_words(fit: Fit) -> str:
@@ -242,7 +243,7 @@ def left_out_in_words(results: Fitted) -> list[str]:
     """Return a sentence for each linearly dependent column, which has no estimate."""
     fit = fit_of(results)
     return [
-        f"{without_quotes(name)} has no estimate (NA): {_alias_words(name, others)}"
+        f"{plain_name(name)} has no estimate (NA): {_alias_words(name, others)}"
         for name, others in _aliases(fit).items()
     ]
 
@@ -253,7 +254,7 @@ def _alias_words(name: str, others: list[str] | None) -> str:
         return "its column follows from others."
     if not others:
         return f"its column is 0 in every row{', as for a combination that no row has' * (':' in name)}."
-    names = [without_quotes(other) for other in others if other != "(Intercept)"]
+    names = [plain_name(other) for other in others if other != "(Intercept)"]
     if not names:
         return "its column is the same in every row."
     words = f"its column follows from {'that' if len(names) == 1 else 'those'} of {join_words(names)}."
@@ -308,7 +309,7 @@ def effects_in_words(results: Fitted, intervals: pd.DataFrame, level: float) -> 
             continue
         name = names[term.columns[0]]
         if (
-            without_quotes(term.name) == term.variables[0]
+            plain_name(term.name) == term.variables[0]
             and name not in unclear
             and np.isfinite(coefficients(fit)[name])
         ):
@@ -325,7 +326,7 @@ def _reading(fit: Fit, name: str, intervals: pd.DataFrame, level: float) -> str:
     within = f" ({100 * level:g}% interval {number(low, 3)} to {number(high, 3)})" if np.isfinite(low) else ""
     unsure = " The interval includes 0: the direction is uncertain." if low < 0 < high else ""
     return (
-        f"One unit more of {without_quotes(name)} goes with {response_of(fit)} {number(abs(value), 3)} {direction} on "
+        f"One unit more of {plain_name(name)} goes with {response_of(fit)} {number(abs(value), 3)} {direction} on "
         f"average, other things equal{within}.{unsure}"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -16,14 +17,17 @@ from mixedfit.core.format import decimals_of_error, number
 from mixedfit.core.options import check_level
 from mixedfit.core.other_programs import hinted
 from mixedfit.core.progress import Progress
-from mixedfit.core.tables import Table, tables_of
+from mixedfit.core.tables import Table
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
+from mixedfit.estimation.labels import label_of, labels_for, readable_names
 from mixedfit.estimation.parameters import parameters_of, values_of
 from mixedfit.inference.anova.anova import AnovaTable
 from mixedfit.inference.coefficients import coefficient_table
+from mixedfit.inference.ddf import degrees_of_freedom
 from mixedfit.inference.profile.profile import Profile
 from mixedfit.inference.profile.profile import profile as profile_of
 from mixedfit.inference.wald import wald_intervals
+from mixedfit.reporting.relabelled import document_tables
 from mixedfit.reporting.summary import LONG_TABLE, fixed_cells, summarise
 from mixedfit.reporting.tidy import glance
 
@@ -63,6 +67,7 @@ def report(
     title: str | None = None,
     level: float = 0.95,
     profile: bool | Literal["auto"] = "auto",
+    labels: Mapping[str, str] | None = None,
 ) -> Path:
     """Write an HTML page about a fit: the model, convergence, tables, intervals and diagnostics, in plain words.
 
@@ -80,6 +85,9 @@ def report(
         Coverage of the intervals, at least 0.5 and below 1.
     profile : {"auto", True, False}
         Whether to compute profile intervals; "auto" does if the estimated time is less than 20 seconds.
+    labels : mapping of str to str, optional
+        Texts in place of names in the title, the tables of fixed effects and means and the sentences for a paper, as in
+        `mixedfit.table`. The description of the model keeps the names of the data.
 
     Returns
     -------
@@ -103,7 +111,7 @@ def report(
     out = Path(path)
     if not out.parent.is_dir():
         raise DataError(f"cannot write {out}: there is no folder {out.parent}. Create it first.")
-    text = report_html(fit, title=title, level=level, profile=profile)
+    text = report_html(fit, title=title, level=level, profile=profile, labels=labels)
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -112,21 +120,30 @@ def report(
 
 
 def report_html(
-    fitted: Fitted, *, title: str | None = None, level: float = 0.95, profile: bool | Literal["auto"] = "auto"
+    fitted: Fitted,
+    *,
+    title: str | None = None,
+    level: float = 0.95,
+    profile: bool | Literal["auto"] = "auto",
+    labels: Mapping[str, str] | None = None,
 ) -> str:
     """Return the page of `report` as HTML text."""
     fit = fit_of(fitted, "report")
     check_level(level)
+    own = labels_for(fit, labels)
     profiles, reason = _profiles(fit, profile)
-    heading = title or f"{model_words.response_of(fit)}: a {'mixed' if fit.ngroups else 'linear'} model"
+    heading = (
+        title
+        or f"{label_of(model_words.response_of(fit), own)}: a {'mixed' if fit.ngroups else 'linear'} model"
+    )
     found = answers.tests_of_terms(fit)
     sections = [
         _model(fit),
-        _fixed(fit, level, profiles, found),
-        *_means(fit, level),
+        _fixed(fit, level, profiles, found, own),
+        *_means(fit, level, own),
         *([_random(fit, level, profiles, reason)] if fit.ngroups or fit.residual else []),
         _checks(fit),
-        Section("paper", "For a paper", answers.for_a_paper(fit, found)),
+        Section("paper", "For a paper", answers.for_a_paper(fit, found, own)),
         _technical(fit, level, profiles),
     ]
     return _page(heading, _verdict(fit), sections)
@@ -215,13 +232,29 @@ def _interval(limits: pd.DataFrame, name: str, decimals: int) -> str:
     low, high = limits.loc[name, ["lower", "upper"]].to_numpy(dtype=float).tolist()
     if not (np.isfinite(low) or np.isfinite(high)):
         return "–"
-    ends = [f"{v:,.{decimals}f}" if np.isfinite(v) else "?" for v in (low, high)]
+    ends = [f"{v:,.{decimals}f}" if np.isfinite(v) else NO_LIMIT for v in (low, high)]
     return f"{ends[0]} to {ends[1]}"
+
+
+NO_LIMIT = "…"
+"""What stands for a limit of an interval that is not known."""
+
+
+def _limit_note(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return what a missing limit means, if an interval of a table has one."""
+    if not any(NO_LIMIT in cell for row in rows for cell in row[1:]):
+        return []
+    return [
+        f"{NO_LIMIT}: the likelihood profile does not reach this limit within the range of the parameter, so that the "
+        "interval is open on this side."
+    ]
 
 
 def _intervals(fit: Fit, level: float, profiles: Profile | None) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """Return the intervals of the fixed effects by column head, and notes on them."""
-    out = {f"{_percent(level)} interval (Wald)": wald_intervals(fit, level, "fixed", ddf=None)}
+    method = degrees_of_freedom(fit, None).name
+    kind = "Wald, z" if method == "normal" else f"Wald, t by {method}"
+    out = {f"{_percent(level)} interval ({kind})": wald_intervals(fit, level, "fixed", ddf=None)}
     if profiles is None:
         return out, []
     out[f"{_percent(level)} interval (profile)"] = profiles.conf_int(level, "fixed")
@@ -235,7 +268,13 @@ def _likelihood_note(fit: Fit) -> list[str]:
     return ["Estimates are by REML; profile intervals are of the likelihood, around the ML estimates."]
 
 
-def _fixed(fit: Fit, level: float, profiles: Profile | None, found: AnovaTable | None) -> Section:
+def _fixed(
+    fit: Fit,
+    level: float,
+    profiles: Profile | None,
+    found: AnovaTable | None,
+    labels: Mapping[str, str],
+) -> Section:
     if not fit.coefficient_names:
         return Section("fixed", "Fixed effects", list_of(["The model has none."]))
     source, method = coefficient_table(fit)
@@ -253,25 +292,26 @@ def _fixed(fit: Fit, level: float, profiles: Profile | None, found: AnovaTable |
     ]
     columns = [numbers[0], *limits, others[-1], numbers[1], *others[:-1]]
     heads = ["", heads[0], *intervals, "p", *heads[1:-1]]
-    rows = tuple((str(name), *row) for name, *row in zip(shown.index, *columns, strict=True))
+    rows = tuple((name, *row) for name, *row in zip(readable_names(fit, labels), *columns, strict=False))
     how = (
         "P-values are from the normal distribution."
         if method == "normal"
         else f"Degrees of freedom: {method}."
     )
-    notes = [how, *notes]
+    notes = [how, *notes, *_limit_note(rows)]
     if len(source) > len(shown):
         notes.append(f"{len(source) - len(shown)} further coefficients are not shown.")
     table = Table("Coefficients", tuple(heads), rows, 1, tuple(notes))
     wald = next(iter(intervals.values()))
     sentences = [*model_words.effects_in_words(fit, wald, level), *model_words.left_out_in_words(fit)]
-    body = list_of(sentences) + stacked(table, "Coefficients") + _terms(found) + answers.effect_sizes(found)
+    body = list_of(sentences) + stacked(table, "Coefficients") + _terms(found, labels)
+    body += answers.effect_sizes(found, labels)
     return Section("fixed", "Fixed effects", body)
 
 
-def _means(fit: Fit, level: float) -> list[Section]:
+def _means(fit: Fit, level: float, labels: Mapping[str, str]) -> list[Section]:
     """Return the section of estimated means, if the fixed part has factors."""
-    body = answers.means(fit, level)
+    body = answers.means(fit, level, labels)
     words = (
         "Means of the response for each level, averaged over the levels of other factors with equal weights, at the "
         "means of covariates."
@@ -279,11 +319,11 @@ def _means(fit: Fit, level: float) -> list[Section]:
     return [Section("means", "Estimated means", paragraphs([words]) + body)] if body else []
 
 
-def _terms(found: AnovaTable | None) -> str:
-    """Return the F tests of the terms if a term has several columns."""
-    if found is None or not (found.table["df_num"] > 1).any():
+def _terms(found: AnovaTable | None, labels: Mapping[str, str]) -> str:
+    """Return the F tests of the terms, if the model has terms."""
+    if found is None:
         return ""
-    (table,) = tables_of(found)
+    (table,) = document_tables(found, labels)
     return "<h3>Tests of the terms</h3>" + stacked(
         table, "F tests, each term adjusted for all others (type III)"
     )
@@ -305,7 +345,7 @@ def _random(fit: Fit, level: float, profiles: Profile | None, reason: str) -> Se
         held = ("Residual SD (held, not estimated)", number(fit.sigma), number(fit.sigma**2))
         rows.append(held if own is None else (*held, "–"))
     heads = ["", "Estimate", "Variance"] + ([] if own is None else [f"{_percent(level)} interval (profile)"])
-    table = Table("Variances", tuple(heads), tuple(rows))
+    table = Table("Variances", tuple(heads), tuple(rows), notes=tuple(_limit_note(rows)))
     body = list_of(model_words.shares_in_words(fit)) + stacked(table, "Standard deviations and correlations")
     body += answers.share_tables(fit, level)
     body += paragraphs([reason] if own is None else _likelihood_note(fit))

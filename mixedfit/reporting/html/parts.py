@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from mixedfit.core.format import without_quotes
+from mixedfit.core.names import plain_name
 from mixedfit.core.tables import Table
 
 __all__ = ["CSS", "list_of", "paragraphs", "scrolled", "stacked"]
@@ -128,7 +128,7 @@ def _head(text: str, is_label: bool) -> str:
 
 
 def _row(table: Table, row: Sequence[str]) -> str:
-    shown = html.escape(without_quotes(row[0])).replace(":", ":<wbr>")
+    shown = html.escape(plain_name(row[0])).replace(":", ":<wbr>")
     name = f'<th role="rowheader" scope="row">{shown}</th>'
     cells = "".join(
         f'<td role="cell" data-head="{html.escape(head)}">{html.escape(text.strip().replace("-", "−"))}</td>'

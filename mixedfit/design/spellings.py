@@ -1,0 +1,95 @@
+"""Labels of a factor that differ only in blanks, case or the composition of letters: often one level, misspelt."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pandas as pd
+
+from .recipe import Recipe
+
+__all__ = ["alike", "spelling_advice"]
+
+MOST_LEVELS = 100_000
+"""Factors with more levels are not looked through."""
+
+SHOWN = 3
+"""Largest number of pairs of labels that the warning names in each column."""
+
+
+def alike(levels: Iterable[Any]) -> list[list[str]]:
+    """Return the groups of labels that are the same but for blanks, case and the composition of letters.
+
+    Examples
+    --------
+    >>> alike(["low", "Low ", "high", "hi gh", 1])
+    [['low', 'Low ']]
+    """
+    groups: dict[str, list[str]] = {}
+    for label in levels:
+        if isinstance(label, str):
+            groups.setdefault(_key(label), []).append(label)
+    return [labels for labels in groups.values() if len(labels) > 1]
+
+
+def _key(label: str) -> str:
+    return unicodedata.normalize("NFC", " ".join(label.split()).casefold())
+
+
+def spelling_advice(recipe: Recipe) -> str:
+    """Return a warning that names the columns with labels that are alike, and what to do; empty if there are none."""
+    found = {name: groups for name, levels in _columns(recipe) if (groups := alike(levels))}
+    if not found:
+        return ""
+    named = "; ".join(f"{name!r}: {_listed(groups)}" for name, groups in found.items())
+    remedies = "; ".join(_remedy(name, groups[0]) for name, groups in found.items())
+    return (
+        "labels that differ only in blanks, in case or in how letters are composed are different levels, in "
+        f"{'column' if len(found) == 1 else 'columns'} {named}. If they are meant to be one level, make them the same "
+        f"before the fit: {remedies}."
+    )
+
+
+def _columns(recipe: Recipe) -> Iterator[tuple[str, pd.Index[Any]]]:
+    """Yield each column of labels once, with its levels."""
+    columns: dict[str, pd.Index[Any]] = {}
+    for name, variable in recipe.variables.items():
+        if variable.levels is not None:
+            columns.setdefault(name, variable.levels)
+    for many in recipe.many:
+        columns.setdefault(many.column, many.levels)
+    for group in recipe.groups:
+        parts = group.parts or (group.levels,)
+        if len(parts) == len(group.columns):
+            for name, part in zip(group.columns, parts, strict=True):
+                columns.setdefault(name, part.unique())
+    yield from ((name, levels) for name, levels in columns.items() if len(levels) <= MOST_LEVELS)
+
+
+def _listed(groups: list[list[str]]) -> str:
+    texts = [" and ".join(map(_shown, labels)) for labels in groups[:SHOWN]]
+    return ", ".join(texts) + (f" and {len(groups) - SHOWN} more" if len(groups) > SHOWN else "")
+
+
+def _shown(label: str) -> str:
+    """Return a label so that its blanks and composed letters can be seen."""
+    return repr(label) if unicodedata.is_normalized("NFC", label) and label.isprintable() else ascii(label)
+
+
+def _remedy(name: str, labels: list[str]) -> str:
+    """Return the code that makes some labels the same."""
+    steps, texts = "", labels
+    if len({unicodedata.normalize("NFC", text) for text in texts}) < len(texts):
+        steps += ".str.normalize('NFC')"
+        texts = [unicodedata.normalize("NFC", text) for text in texts]
+    if len({" ".join(text.split()) for text in texts}) < len(set(texts)):
+        inside = any(" ".join(text.split()) != text.strip() for text in texts)
+        steps += ".str.split().str.join(' ')" if inside else ".str.strip()"
+        texts = [" ".join(text.split()) for text in texts]
+    if len(set(texts)) > 1:
+        steps += (
+            ".str.strip().str.lower()" if not steps and any(t != t.strip() for t in texts) else ".str.lower()"
+        )
+    return f"data[{name!r}] = data[{name!r}].astype(str){steps}"
