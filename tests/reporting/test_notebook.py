@@ -77,6 +77,9 @@ RECORDS: dict[str, Callable[[], Any]] = {
     "draws": lambda: posterior().derive("temp"),
     "loo": lambda: posterior().loo(),
     "difference of loo": lambda: posterior().loo() - posterior().loo(),
+    "evidence": lambda: posterior().log_evidence(),
+    "Bayes factor": lambda: mf.bayes_factor(posterior(), posterior()),
+    "Savage-Dickey ratio": lambda: posterior().savage_dickey("temp"),
     "predictive check": lambda: posterior().check(seed=1, draws=50),
 }
 

@@ -237,6 +237,7 @@ def _posterior(
         acceptance=np.array([run.acceptance for run in runs]),
         scales=scales,
         structure=None if structure is None else _structure_draws(structure, runs, kept),
+        placement=placement,
         held=placement.known_names(design) | ({"sigma0"} if isinstance(error_model.sigma0, Known) else set()),
     )
 
