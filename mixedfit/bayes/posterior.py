@@ -41,6 +41,7 @@ from .draws.structure_draws import StructureDraws
 from .draws.tables import hypothesis_table, interval_table, tidy_table
 from .evidence.evidence import Evidence, Method, log_evidence
 from .evidence.savage_dickey import DensityRatio, savage_dickey
+from .sensitivity.power_scaling import PowerScaling, power_scaling
 
 __all__ = ["Posterior", "read_posterior"]
 
@@ -573,6 +574,38 @@ class Posterior(PosteriorDraws, NotebookTable):
         2.9
         """
         return savage_dickey(self, hypothesis)
+
+    def power_scaling(self, parameters: str | Iterable[str] | None = None) -> PowerScaling:
+        """Return how the posterior changes as all priors, or the likelihood, are raised to a power near 1.
+
+        Computed from the draws by importance weights, without sampling again; Kallioinen, Paananen, Bürkner & Vehtari
+        (2024), Stat. Comput. 34:57. The distribution of the random effects belongs to the likelihood here, which is
+        that of y given β, Ω and σ.
+
+        Parameters
+        ----------
+        parameters : str or sequence of str, optional
+            By default all.
+
+        Returns
+        -------
+        PowerScaling
+            A table of sensitivities to prior and likelihood, with a diagnosis where that to the prior exceeds 0.05.
+
+        Raises
+        ------
+        ModelError
+            If the model is not normal with one σ and independent residuals, or there are fewer than 100 draws.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+        >>> far = model.gibbs({"GenotypeB": mf.priors.Normal(10, 2)}, seed=1)
+        >>> far.power_scaling().table.loc["GenotypeB", "diagnosis"]
+        'potential prior-data conflict'
+        """
+        return power_scaling(self, parameters)
 
     # -- files and print -----------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from scipy import special, stats
 
 import mixedfit as mf
 from mixedfit.bayes import priors as pr
+from mixedfit.bayes.draws import convergence
 from mixedfit.bayes.evidence.constants import log_constant
 from mixedfit.bayes.evidence.quadrature import log_integral
 from mixedfit.bayes.sampler.arrays import prior_numbers
@@ -188,7 +189,14 @@ def test_bridge_sampling_must_agree_with_quadrature_within_its_error() -> None:
     assert abs(bridge.value - exact.value) < 4 * bridge.error
 
 
-@pytest.mark.parametrize("prior", [pr.InverseWishart(4, [[2.0, 0.3], [0.3, 1.0]]), pr.HuangWand((2.0, 1.0))])
+@pytest.mark.parametrize(
+    "prior",
+    [
+        pr.InverseWishart(4, [[2.0, 0.3], [0.3, 1.0]]),
+        pr.HuangWand((2.0, 1.0)),
+        pr.LKJ(2.5, pr.HalfNormal(2), pr.Exponential(2)),
+    ],
+)
 def test_evidence_of_correlated_effects_must_equal_dense_quadrature_within_its_error(prior: Any) -> None:
     posterior = sampled("y ~ x + (x | g)", {"fixed": BETA, "g": prior, "sigma": pr.Known(1.0)}, draws=3000)
     design = posterior.design
@@ -206,13 +214,20 @@ def test_evidence_of_correlated_effects_must_equal_dense_quadrature_within_its_e
     if isinstance(prior, pr.InverseWishart):
         law = stats.invwishart(4, np.array(prior.matrix))
         logs += np.array([law.logpdf(omega) for omega in omegas])
+    elif isinstance(prior, pr.LKJ):  # (ρ + 1)/2 ~ beta(η, η)
+        logs += stats.beta(2.5, 2.5, loc=-1, scale=2).logpdf(rho) - np.log(4 * s**2 * t**2)
+        logs += SD_PRIORS["half-normal"][1](s) + SD_PRIORS["exponential"][1](t)
     else:
         numbers = (kinds.HUANG_WAND, 2.0, np.diag([2.0, 1.0]))
         logs += np.array([kinds.log_covariance_density(*numbers, omega, 2) for omega in omegas])
         logs += log_constant(kinds.HUANG_WAND, 2.0, 0.0, numbers[2])
     levels = Z.reshape(24, 6, 2)
     V = rest + np.einsum("ajk,skl,bjl->sab", levels, omegas, levels, optimize=True)
-    exact = special.logsumexp(logs + log_normal_density(design.y, design.X @ mean, V))
+    logs += log_normal_density(design.y, design.X @ mean, V)
+    exact = special.logsumexp(logs)
+    for name, values in (("cor_x.(Intercept)|g", rho), ("sd_x|g", t)):
+        error = convergence.mcse_mean(posterior[name])
+        assert abs(posterior[name].mean() - np.exp(logs - exact) @ values) < 4 * error
     evidence = posterior.log_evidence(seed=2)
     assert evidence.method == "bridge"
     assert evidence.error < 0.03

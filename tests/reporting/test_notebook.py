@@ -80,6 +80,10 @@ RECORDS: dict[str, Callable[[], Any]] = {
     "evidence": lambda: posterior().log_evidence(),
     "Bayes factor": lambda: mf.bayes_factor(posterior(), posterior()),
     "Savage-Dickey ratio": lambda: posterior().savage_dickey("temp"),
+    "sensitivity": lambda: mf.lmm("angle ~ temp + (1 | recipe:replicate)", data()).sensitivity(
+        {"a": {}, "b": {"temp": mf.priors.Normal(0, 1)}}, "temp > 0", seed=1, draws=200
+    ),
+    "power scaling": lambda: posterior().power_scaling(),
     "predictive check": lambda: posterior().check(seed=1, draws=50),
 }
 

@@ -1,7 +1,8 @@
 """The posterior of the variance parameters with β and b integrated out, in unconstrained coordinates.
 
 A standard deviation has the coordinate log τ, or logit(τ/u) under a uniform prior on (0, u); a covariance matrix the
-log-Cholesky elements of `kernels.gibbs.collapsed`; σ comes last. Known ones have no coordinate.
+log-Cholesky elements of `kernels.gibbs.collapsed`. σ comes next, then log λ of each t or Laplace prior of fixed
+effects. Known ones have no coordinate.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import numpy as np
 from scipy import special
 
 from mixedfit.bayes.draws.record import PosteriorDraws
+from mixedfit.bayes.priors.mixtures import draw_precisions, log_precision_density
 from mixedfit.bayes.priors.placement import Placement
 from mixedfit.bayes.sampler import arrays
 from mixedfit.bayes.sampler.arrays import Problem, sampling_problem
+from mixedfit.bayes.sampler.fixed_mixtures import MixtureUpdate, mixture_update
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
 from mixedfit.core.linalg import blas_threads
@@ -30,6 +33,19 @@ __all__ = ["CollapsedPosterior", "collapsed_posterior", "placement_of", "proper_
 
 _densities = cast(Callable[..., None], log_densities)
 _pack = cast(Callable[..., bool], pack_all)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Evaluated:
+    """What the kernel fills at each point, σ, the prior of β̃, and terms of log p(y, x) that the kernel leaves out."""
+
+    values: Array
+    priors: Array
+    means: Array
+    roots: Array
+    sigma: Array
+    fixed: tuple[Array, Array, Array]
+    added: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +63,8 @@ class CollapsedPosterior:
         What is added to the kernel's values; NaN if a prior is improper.
     uppers : ndarray, shape (d,)
         log u of coordinates under a uniform prior, infinite for others.
+    mixtures : MixtureUpdate or None
+        The fixed effects' priors that are mixtures.
     """
 
     problem: Problem
@@ -54,60 +72,98 @@ class CollapsedPosterior:
     order: list[int]
     constant: float
     uppers: Array
+    mixtures: MixtureUpdate | None
 
     @property
     def _samples_sigma(self) -> bool:
         return self.problem.residual[0] != kinds.KNOWN
 
-    def coordinates(self, posterior: PosteriorDraws) -> Array:
-        """Return the coordinates of the draws, shape (chains, draws, d)."""
+    @property
+    def _places(self) -> tuple[int, int]:
+        """Number of coordinates of Ω, and of Ω and σ."""
+        both = self.uppers.size - (0 if self.mixtures is None else len(self.mixtures.priors))
+        return both - self._samples_sigma, both
+
+    def coordinates(self, posterior: PosteriorDraws, rng: np.random.Generator) -> Array:
+        """Return the coordinates of the draws, shape (chains, draws, d); λ is drawn given β."""
         scale, shape = self.cross.fixed.scale, posterior.sigma.shape
         omegas = np.zeros((posterior.sigma.size, *self.problem.bases.shape))
         for i, f in enumerate(self.order):
             k = posterior.design.blocks[f].k
             omegas[:, i, :k, :k] = posterior.omega[f].reshape(-1, k, k) / scale**2
         x = np.empty((posterior.sigma.size, self.uppers.size))
-        d = self.uppers.size - self._samples_sigma
+        d, both = self._places
         phi = np.empty((len(x), d))
         if d and not _pack(omegas, self.problem.units, self.problem.bases, phi):
             raise ModelError("a drawn covariance matrix is not positive definite to the machine's accuracy.")
         x[:, :d] = phi
         if self._samples_sigma:
-            x[:, -1] = np.log(posterior.sigma.reshape(-1) / scale)
+            x[:, d] = np.log(posterior.sigma.reshape(-1) / scale)
+        if self.mixtures is not None:
+            z = self.mixtures.standardised(self._reduced(posterior))
+            for i, prior in enumerate(self.mixtures.priors):
+                x[:, both + i] = np.log(draw_precisions(prior, z[:, i], rng))
         below = np.minimum(x - self.uppers, -1e-15)
         x = np.where(np.isfinite(self.uppers), below - np.log(-np.expm1(below)), x)
         return x.reshape(*shape, -1)
 
     def log_density(self, x: Array) -> Array:
         """Return log p(y, x) at points of shape (S, d), −∞ outside the support, shape (S,)."""
-        return self._evaluate(x, moments=False)[0]
+        found = self._evaluate(x, moments=False)
+        return found.values + found.added + self.constant
 
     def moments(self, x: Array) -> tuple[Array, Array]:
         """Return mean, shape (S, p), and covariance, shape (S, p, p), of β given y and the point, in its own units."""
-        _, sigma, means, roots = self._evaluate(x, moments=True)
-        fixed = self.cross.fixed
-        inverses = np.linalg.solve(roots, np.eye(roots.shape[1])[None])  # L⁻¹
-        half = fixed.scale * sigma[:, None, None] * (inverses @ fixed.transform.T)
-        return fixed.centre + fixed.scale * means @ fixed.transform.T, half.swapaxes(1, 2) @ half
+        found, fixed = self._evaluate(x, moments=True), self.cross.fixed
+        inverses = np.linalg.solve(found.roots, np.eye(found.roots.shape[1])[None])  # L⁻¹
+        half = fixed.scale * found.sigma[:, None, None] * (inverses @ fixed.transform.T)
+        return fixed.centre + fixed.scale * found.means @ fixed.transform.T, half.swapaxes(1, 2) @ half
 
-    def _evaluate(self, x: Array, *, moments: bool) -> tuple[Array, Array, Array, Array]:
-        """Return log densities, σ, and the moments of β̃ at points of shape (S, d)."""
+    def log_likelihood(self, posterior: PosteriorDraws, x: Array) -> Array:
+        """Return log p(y | β, Ω, σ) of each draw up to a constant, with b integrated out, shape (S,).
+
+        p(y | β, Ω, σ) = p(y | Ω, σ) p(β | y, Ω, σ)/p(β).
+
+        Parameters
+        ----------
+        posterior : PosteriorDraws
+        x : ndarray, shape (S, d)
+            Its coordinates.
+        """
+        beta, found = self._reduced(posterior), self._evaluate(x, moments=True)
+        z = np.einsum("sij,si->sj", found.roots, beta - found.means) / found.sigma[:, None]
+        logdet = np.log(np.diagonal(found.roots, axis1=1, axis2=2)).sum(axis=1)
+        logdet -= beta.shape[1] * np.log(found.sigma)
+        precision, linear, constant = found.fixed
+        quadratic = np.einsum("si,sij,sj->s", beta, np.broadcast_to(precision, found.roots.shape), beta)
+        quadratic += constant - 2.0 * np.einsum("si,si->s", np.broadcast_to(linear, beta.shape), beta)
+        marginal = found.values - found.priors
+        return np.asarray(marginal + logdet - 0.5 * np.sum(z * z, axis=1) + 0.5 * quadratic)
+
+    def _reduced(self, posterior: PosteriorDraws) -> Array:
+        """Return the draws of β̃, β = centre + scale T β̃, shape (S, p)."""
+        fixed = self.cross.fixed
+        beta = posterior.beta.reshape(posterior.sigma.size, -1) - fixed.centre
+        return np.asarray(np.linalg.solve(fixed.scale * fixed.transform, beta.T).T, dtype=float)
+
+    def _evaluate(self, x: Array, *, moments: bool) -> _Evaluated:
+        """Return densities, and the moments of β̃ if wanted, at points of shape (S, d)."""
         problem, count = self.problem, len(x)
         bounded = np.isfinite(self.uppers)
         phi = np.where(bounded, np.where(bounded, self.uppers, 0.0) + special.log_expit(x), x)
-        p = problem.fixed[1].size
-        kept = count if moments else 0
-        values, means, roots = np.empty(count), np.empty((kept, p)), np.empty((kept, p, p))
+        p, kept = problem.fixed[1].size, count if moments else 0
+        d, both = self._places
         known = np.log(problem.residual[1]) if not self._samples_sigma else 0.0
-        log_sigmas = np.ascontiguousarray(phi[:, -1]) if self._samples_sigma else np.full(count, known)
-        d = self.uppers.size - self._samples_sigma
+        log_sigmas = np.ascontiguousarray(phi[:, d]) if self._samples_sigma else np.full(count, known)
+        fixed, added = self._prior(phi[:, both:])
+        out = np.empty(count), np.empty(count), np.empty((kept, p)), np.empty((kept, p, p))
         _densities(
             np.ascontiguousarray(phi[:, :d]),
             log_sigmas,
             self._known_omega(),
             problem.first,
             problem.gram,
-            (problem.fixed[0][None], problem.fixed[1][None], np.array([problem.fixed[2]])),
+            fixed,
             problem.factors,
             problem.bases,
             problem.inverses,
@@ -116,12 +172,24 @@ class CollapsedPosterior:
             problem.matrices,
             problem.rows,
             problem.residual,
-            values,
-            means,
-            roots,
+            *out,
         )
         jacobian = np.where(bounded, special.log_expit(-x), 0.0).sum(axis=1)
-        return values + jacobian + self.constant, np.exp(log_sigmas), means, roots
+        return _Evaluated(*out, np.exp(log_sigmas), fixed, jacobian + added)
+
+    def _prior(self, log_lam: Array) -> tuple[tuple[Array, Array, Array], Array | float]:
+        """Return the prior of β̃ at each point as the kernel takes it, and what its log density adds to the constant."""
+        precision, linear, constant = self.problem.fixed
+        if self.mixtures is None:
+            return (precision[None], linear[None], np.array([constant])), 0.0
+        given = [self.mixtures.given(lam) for lam in np.exp(log_lam)]
+        precisions = np.stack([own[0] for own in given])
+        added = np.zeros(len(given))
+        if np.linalg.slogdet(precision)[0] > 0:  # without it only moments and likelihoods are defined
+            added += 0.5 * (np.linalg.slogdet(precisions)[1] - np.linalg.slogdet(precision)[1])
+        for i, prior in enumerate(self.mixtures.priors):
+            added = added + log_precision_density(prior, log_lam[:, i])
+        return (precisions, np.stack([own[1] for own in given]), np.array([own[2] for own in given])), added
 
     def _known_omega(self) -> Array:
         """Return Ω, shape (factors, K, K), with the variances that are known and 0 for the others."""
@@ -172,7 +240,9 @@ def collapsed_posterior(posterior: PosteriorDraws, what: str) -> CollapsedPoster
             f"{arrays.LARGEST_TAIL} out jointly. Use loo() to compare this model with others."
         )
     problem, order = sampling_problem(design, cross, placement)
-    return CollapsedPosterior(problem, cross, order, _constant(problem, cross), _uppers(problem))
+    mixtures = mixture_update(cross, placement, problem)
+    uppers = np.concatenate([_uppers(problem), np.full(len(placement.mixtures), np.inf)])
+    return CollapsedPosterior(problem, cross, order, _constant(problem, cross), uppers, mixtures)
 
 
 def proper_precision(placement: Placement) -> bool:
@@ -209,7 +279,8 @@ def _constant(problem: Problem, cross: CrossProducts) -> float:
     rows = zip(problem.units.tolist(), problem.hyper, problem.matrices, strict=True)
     for (f, at, size, kind), (first, second), matrix in rows:
         here = slice(at, at + size)
-        value += log_constant(kind, first, second, matrix[:size, :size])
+        width = 3 if kind == kinds.LKJ else size
+        value += log_constant(kind, first, second, matrix[:size, :width])
         if (
             size > 1
         ):  # dΩ/dΛ = 2^k Π Λ_ii^(k−i), of which the kernel has the product, and Ω in the effects' own basis

@@ -20,7 +20,7 @@ def log_constant(kind: int, first: float, second: float, matrix: Array) -> float
     first, second : float
         Numbers of the prior, as `sampler.arrays.prior_numbers` has them.
     matrix : ndarray, shape (k, k)
-        Matrix of a covariance prior of k effects.
+        Matrix of a covariance prior of k effects, as `sampler.arrays.unit_arrays` has it.
     """
     k = len(matrix)
     match kind:
@@ -45,6 +45,16 @@ def log_constant(kind: int, first: float, second: float, matrix: Array) -> float
             scales = k * (special.gammaln(0.5 * (first + k)) - 0.5 * np.log(np.pi))
             scales -= np.log(np.diag(matrix)).sum()
             return float(0.5 * df * k * np.log(first) - special.multigammaln(0.5 * df, k) + scales)
+        case kinds.LKJ:
+            sds = sum(log_constant(int(row[0]), row[1], row[2], np.eye(1)) for row in matrix)
+            return float(sds - k * np.log(2.0) - _log_lkj(first, k))
         case kinds.KNOWN:
             return 0.0
     return float("nan")
+
+
+def _log_lkj(eta: float, k: int) -> float:
+    """Return log ∫|R|^(η−1) dR; Lewandowski, Kurowicka & Joe (2009), equation 16."""
+    i = np.arange(1, k)
+    beta = special.betaln(eta + 0.5 * (k - i - 1), eta + 0.5 * (k - i - 1))
+    return float(np.sum((2.0 * eta - 2.0 + k - i) * (k - i) * np.log(2.0) + (k - i) * beta))

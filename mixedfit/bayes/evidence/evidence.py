@@ -44,7 +44,8 @@ class Evidence(NotebookTable):
         Bound of the error of quadrature, or standard error of bridge sampling.
     method : {"exact", "quadrature", "bridge"}
     parameters : int
-        Number of variance parameters that were integrated out numerically; all else was integrated out exactly.
+        Number of variance parameters (and scales λ of t and Laplace priors) that were integrated out numerically; all
+        else was integrated out exactly.
     draws : int
         Draws used by bridge sampling; 0 otherwise.
     priors : tuple of str
@@ -111,11 +112,12 @@ def _integral(
     collapsed: CollapsedPosterior, posterior: PosteriorDraws, used: str, seed: object
 ) -> tuple[float, float]:
     """Return the log integral of the collapsed posterior and its error."""
-    x = collapsed.coordinates(posterior)
+    rng = generator(seed)
+    x = collapsed.coordinates(posterior, rng)
     if used == "exact":
         return float(collapsed.log_density(x[0, :1])[0]), 0.0
     if used == "bridge":
-        return bridge_estimate(collapsed.log_density, x, generator(seed))
+        return bridge_estimate(collapsed.log_density, x, rng)
     points = x.reshape(-1, x.shape[2])
     width = np.clip(points.std(axis=0), 1e-4, 3.0)
     return log_integral(collapsed.log_density, np.median(points, axis=0), width)

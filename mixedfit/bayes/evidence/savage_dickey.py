@@ -9,6 +9,7 @@ from scipy import special
 
 from mixedfit.bayes.draws.convergence import ess_mean
 from mixedfit.bayes.draws.record import PosteriorDraws
+from mixedfit.bayes.priors.mixtures import log_density
 from mixedfit.bayes.priors.placement import Placement
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
@@ -101,11 +102,10 @@ def savage_dickey(posterior: PosteriorDraws, hypothesis: str) -> DensityRatio:
     label = ", ".join(text if "=" in text else f"{text} = 0" for text, *_ in equations)
     if np.linalg.matrix_rank(L) < len(L):
         raise ModelError(f"the equations of {label!r} depend on each other; leave out those that follow.")
-    mean, covariance = _prior_moments(placement, L, label)
-    prior = _normal_density(r - mean, covariance[None])[0]
+    prior = _log_prior(placement, L, r, label)
     collapsed = collapsed_posterior(posterior, "a Savage–Dickey ratio")
-    x = collapsed.coordinates(posterior)
-    means, covariances = collapsed.moments(x.reshape(-1, x.shape[2]))
+    x = collapsed.coordinates(posterior, np.random.default_rng(0))
+    means, covariances = collapsed.moments(x.reshape(posterior.sigma.size, x.shape[2]))
     logs = _normal_density(r - means @ L.T, L @ covariances @ L.T)
     top = float(logs.max())
     densities = np.exp(logs - top).reshape(posterior.sigma.shape)
@@ -122,6 +122,36 @@ def _normal_density(distance: Array, covariance: Array) -> Array:
     z = np.linalg.solve(root, distance[:, :, None])[:, :, 0]
     logdet = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
     return np.asarray(-0.5 * np.sum(z * z, axis=1) - logdet - 0.5 * z.shape[1] * np.log(2.0 * np.pi))
+
+
+def _log_prior(placement: Placement, L: Array, r: Array, label: str) -> float:
+    """Return the log prior density of Lβ at r.
+
+    Raises
+    ------
+    ModelError
+        If the prior of Lβ is flat, or involves several coefficients some of which have t or Laplace priors.
+    """
+    mean, covariance = _prior_moments(placement, L, label)
+    mixed = [m for m in placement.mixtures if np.any(np.abs(L @ _covariance(placement) @ m.direction) > 0)]
+    if not mixed:
+        return float(_normal_density(r - mean, covariance[None])[0])
+    own, factor = mixed[0], float(L[0] @ mixed[0].direction) / float(mixed[0].direction @ mixed[0].direction)
+    if len(L) > 1 or len(mixed) > 1 or not np.allclose(L[0], factor * own.direction, atol=1e-12):
+        raise ModelError(
+            f"{label!r} involves coefficients with t, Cauchy or Laplace priors, whose joint prior density is not known "
+            "in closed form. Test one coefficient at a time, or compare both models by mf.bayes_factor."
+        )
+    scale = abs(factor) * own.scale
+    return log_density(own.prior, (r[0] - factor * own.mean) / scale) - float(np.log(scale))
+
+
+def _covariance(placement: Placement) -> Array:
+    """Return the prior covariance of β given λ = 1, 0 along flat directions."""
+    sizes = np.diag(placement.precision)
+    root = 1.0 / np.sqrt(np.where(sizes > 0, sizes, 1.0))
+    scaled = np.linalg.pinv(root[:, None] * placement.precision * root, rcond=1e-12, hermitian=True)
+    return np.asarray(root[:, None] * np.where(np.abs(scaled) > 1e-12, scaled, 0.0) * root)
 
 
 def _prior_moments(placement: Placement, L: Array, label: str) -> tuple[Array, Array]:

@@ -47,6 +47,7 @@ def log_densities(
     rows: int,
     residual: tuple[int, float, float],
     values: Array,
+    priors: Array,
     means: Array,
     roots: Array,
 ) -> None:
@@ -65,6 +66,8 @@ def log_densities(
         As in `sweep.run_sweeps`.
     values : ndarray, shape (S,)
         Filled; −inf outside the support of a prior or where a matrix is not positive definite.
+    priors : ndarray, shape (S,)
+        Filled with the part log p(φ, log σ) of `values`.
     means : ndarray, shape (S or 0, p)
         Filled with E(β | φ, σ, y).
     roots : ndarray, shape (S or 0, p, p)
@@ -80,6 +83,7 @@ def log_densities(
         if residual[0] != KNOWN:
             value = log_sd_density(residual[0], residual[1], residual[2], sigma) + log_sigmas[s]
         value += unpack(phis[s], units, hyper, matrices, inverses, omega)
+        priors[s] = value
         if not (value > -np.inf and value < np.inf):
             continue
         at = s if fixed[1].shape[0] > 1 else 0
