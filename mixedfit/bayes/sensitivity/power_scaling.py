@@ -190,7 +190,7 @@ def log_prior(posterior: PosteriorDraws, placement: Placement) -> Array:
             value += 0.5 * unit.size * np.log(np.diagonal(own, axis1=1, axis2=2)).sum(axis=1)
     if not isinstance(placement.sigma, Known):
         value += _log_sd(placement.sigma, posterior.sigma.ravel())
-    return value
+    return np.asarray(value)
 
 
 def _log_sd(prior: object, tau: Array) -> Array:
