@@ -234,6 +234,29 @@ def test_evidence_of_correlated_effects_must_equal_dense_quadrature_within_its_e
     assert abs(evidence.value - exact) < 4 * evidence.error + 0.002
 
 
+def test_evidence_of_crossed_factors_must_equal_dense_quadrature_within_its_error() -> None:
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame({"g": np.repeat(list("abcd"), 3), "h": np.tile(list("xyz"), 4)})
+    frame["y"] = rng.standard_normal(12) + np.repeat(rng.standard_normal(4), 3)
+    half = pr.HalfNormal(2)
+    priors = {"fixed": pr.Normal(0, 2), "g": half, "h": half, "sigma": half}
+    posterior = sampled("y ~ 1 + (1 | g) + (1 | h)", priors, frame, draws=4000)
+    design = posterior.design
+    parts = [dense_z(b.codes, b.z, b.levels) for b in design.blocks]
+    exact = dense_evidence(
+        design.y,
+        design.X,
+        np.zeros(1),
+        np.array([[4.0]]),
+        [*(Z @ Z.T for Z in parts), np.eye(12)],
+        [SD_PRIORS["half-normal"][1]] * 3,
+        [(-9.0, 2.5, 6), (-9.0, 2.5, 6), (-2.0, 2.0, 4)],
+    )
+    evidence = posterior.log_evidence(seed=1)
+    assert evidence.parameters == 3
+    assert abs(evidence.value - exact) < 4 * evidence.error + 0.001
+
+
 def test_bridge_sampling_must_agree_with_quadrature_under_a_bounded_prior() -> None:
     posterior = sampled("y ~ x + (1 | g)", {"fixed": BETA, "g": pr.UniformSD(1.5)}, draws=2000)
     exact, bridge = posterior.log_evidence(), posterior.log_evidence(method="bridge", seed=1)
