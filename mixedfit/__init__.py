@@ -13,6 +13,8 @@ from .core.version import __version__ as __version__
 if TYPE_CHECKING:
     from . import plots
     from .bayes import distributions, priors
+    from .bayes.evidence.bayes_factor import BayesFactor, bayes_factor
+    from .bayes.evidence.evidence import Evidence
     from .bayes.posterior import Posterior
     from .core.datasets import dataset_names, load_dataset
     from .core.errors import (
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from .reporting.model_table import ModelTable, table
 
 __all__ = [
+    "BayesFactor",
     "BootstrapWarning",
     "Comparison",
     "Control",
@@ -64,6 +67,7 @@ __all__ = [
     "ConvergenceWarning",
     "Coverage",
     "DataError",
+    "Evidence",
     "FormulaError",
     "FormulaWarning",
     "GroupingWarning",
@@ -89,6 +93,7 @@ __all__ = [
     "SiteRecipe",
     "agree",
     "anova",
+    "bayes_factor",
     "compare",
     "compare_models",
     "coverage",
@@ -117,6 +122,7 @@ __all__ = [
 
 _MODULES = {
     "plots": "plots",
+    "BayesFactor": "bayes.evidence.bayes_factor",
     "BootstrapWarning": "core.errors",
     "Comparison": "model.fit_and_posterior",
     "Control": "estimation.estimate",
@@ -124,6 +130,7 @@ _MODULES = {
     "ConvergenceWarning": "core.errors",
     "Coverage": "model.coverage_table",
     "DataError": "core.errors",
+    "Evidence": "bayes.evidence.evidence",
     "FormulaError": "core.errors",
     "FormulaWarning": "core.errors",
     "GroupingWarning": "core.errors",
@@ -149,6 +156,7 @@ _MODULES = {
     "SiteRecipe": "design.stream.agreement",
     "agree": "model.sites",
     "anova": "model.likelihood_ratio",
+    "bayes_factor": "bayes.evidence.bayes_factor",
     "compare": "model.fit_and_posterior",
     "compare_models": "reporting.compare_models",
     "coverage": "model.coverage",

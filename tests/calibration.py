@@ -59,6 +59,15 @@ def covariance_drawer(prior: Any, k: int) -> Callable[[np.random.Generator], np.
                 )
 
             return draw
+        case pr.LKJ():
+            sds = [sd_drawer(p) for p in prior.sds]
+
+            def drawn_lkj(rng: np.random.Generator) -> np.ndarray:
+                """Two effects: (ρ + 1)/2 ~ beta(η, η)."""
+                s, rho = np.array([d(rng) for d in sds]), 2.0 * rng.beta(prior.eta, prior.eta) - 1.0
+                return np.outer(s, s) * np.array([[1.0, rho], [rho, 1.0]])
+
+            return drawn_lkj
         case pr.Diagonal():
             drawers = [sd_drawer(p) for p in prior.priors]
             return lambda rng: np.diag([d(rng) ** 2 for d in drawers])
@@ -98,6 +107,18 @@ def df_drawer(distribution: Any) -> Callable[[np.random.Generator], float]:
     return lambda rng: float(rng.gamma(prior.shape, 1 / prior.rate))
 
 
+def standard_draws(prior: Any, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Return independent draws of a prior of fixed effects with mean 0 and scale 1."""
+    match prior:
+        case pr.StudentT(df, _, _):
+            return rng.standard_t(df, size)
+        case pr.Cauchy():
+            return rng.standard_cauchy(size)
+        case pr.Laplace():
+            return rng.laplace(size=size)
+    return rng.standard_normal(size)
+
+
 class Simulator:
     """Draws parameters from their priors and data from the model; what is not normal with one σ comes as options."""
 
@@ -113,7 +134,7 @@ class Simulator:
         self.effects = effects if isinstance(effects, dict) else dict.fromkeys(names, effects)
         self.errors = options.get("errors", ds.Normal())
         self.moments = priors["fixed"].moments(design.X.shape[1])
-        self.root = np.linalg.cholesky(self.moments[1])
+        self.root, self.law = np.linalg.cholesky(self.moments[1]), priors["fixed"]
         self.groups = None
         if "sigma" in options:
             self.levels, self.groups = np.unique(data[options["sigma"][3:]], return_inverse=True)
@@ -124,7 +145,7 @@ class Simulator:
     def draw(self, rng: np.random.Generator) -> tuple[dict[str, float], np.ndarray]:
         """Return parameters by name and a response."""
         design = self.design
-        beta = self.moments[0] + self.root @ rng.standard_normal(len(self.root))
+        beta = self.moments[0] + self.root @ standard_draws(self.law, len(self.root), rng)
         y = design.X @ beta
         truth = dict(zip(design.x_names, beta, strict=True))
         for name, k, z, codes, levels in self.factors:

@@ -6,6 +6,8 @@
 * `sampler/`: the Gibbs sampler;
 * `draws/`: draws of parameters, random effects and predictions, with summaries and export;
 * `criticism/`: leave-one-out cross-validation, WAIC and predictive checks;
+* `evidence/`: marginal likelihoods, Bayes factors and Savage–Dickey ratios;
+* `sensitivity/`: variants of priors side by side, power-scaling sensitivity;
 * `posterior`: `Posterior`, the result of the sampler, whose methods call the above;
 * `prior_predictive`: draws from the prior.
 """

@@ -39,6 +39,9 @@ from .draws.record import PosteriorDraws
 from .draws.row_density import row_log_density
 from .draws.structure_draws import StructureDraws
 from .draws.tables import hypothesis_table, interval_table, tidy_table
+from .evidence.evidence import Evidence, Method, log_evidence
+from .evidence.savage_dickey import DensityRatio, savage_dickey
+from .sensitivity.power_scaling import PowerScaling, power_scaling
 
 __all__ = ["Posterior", "read_posterior"]
 
@@ -504,6 +507,105 @@ class Posterior(PosteriorDraws, NotebookTable):
         seed : int, SeedSequence, Generator or None
         """
         return replicate(self, draws, groups, seed)
+
+    # -- evidence ------------------------------------------------------------------------------------
+
+    def log_evidence(self, *, method: Method = "auto", seed: object = None) -> Evidence:
+        """Return the log marginal likelihood of the model under its priors, log p(y), with its error.
+
+        β and b are integrated out exactly, and the variance parameters numerically: up to two by quadrature, with an
+        error below 1e-6, more by bridge sampling from the draws (Meng & Wong 1996, Statistica Sinica 6:831; Gronau et
+        al. 2017, J. Math. Psychol. 81:80).
+
+        Parameters
+        ----------
+        method : {"auto", "quadrature", "bridge"}
+        seed : int, SeedSequence, Generator or None
+            Seed of the proposals of bridge sampling.
+
+        Returns
+        -------
+        Evidence
+            `value`, `error` and `method`; `mixedfit.bayes_factor` compares two.
+
+        Raises
+        ------
+        ModelError
+            If a prior is improper, the model is not normal with one σ and independent residuals, the posterior was read
+            from a file, or there are too few draws.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> posterior = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).gibbs(seed=1)
+        >>> evidence = posterior.log_evidence()
+        >>> round(evidence.value, 4), evidence.method
+        (-168.6742, 'quadrature')
+        """
+        return log_evidence(self, method, seed)
+
+    def savage_dickey(self, hypothesis: str) -> DensityRatio:
+        """Return the Bayes factor of a value of fixed effects: posterior density over prior density at this value.
+
+        It is that of the model with these coefficients held at the value against this one, if the priors of the other
+        parameters are the same in both (Dickey 1971, Ann. Math. Stat. 42:204). The posterior density is a mean over the
+        draws of normal densities given the variances, which is precise far into the tails.
+
+        Parameters
+        ----------
+        hypothesis : str
+            A coefficient, which stands for ``= 0``, or linear equations such as ``"GenotypeB = -1"`` or
+            ``"a = b = 0"``.
+
+        Returns
+        -------
+        DensityRatio
+
+        Raises
+        ------
+        ModelError
+            If the prior of the coefficients is flat, or as `log_evidence`.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+        >>> round(model.gibbs(seed=1).savage_dickey("GenotypeB").value, 1)
+        2.9
+        """
+        return savage_dickey(self, hypothesis)
+
+    def power_scaling(self, parameters: str | Iterable[str] | None = None) -> PowerScaling:
+        """Return how the posterior changes as all priors, or the likelihood, are raised to a power near 1.
+
+        Computed from the draws by importance weights, without sampling again; Kallioinen, Paananen, Bürkner & Vehtari
+        (2024), Stat. Comput. 34:57. The distribution of the random effects belongs to the likelihood here, which is
+        that of y given β, Ω and σ.
+
+        Parameters
+        ----------
+        parameters : str or sequence of str, optional
+            By default all.
+
+        Returns
+        -------
+        PowerScaling
+            A table of sensitivities to prior and likelihood, with a diagnosis where that to the prior exceeds 0.05.
+
+        Raises
+        ------
+        ModelError
+            If the model is not normal with one σ and independent residuals, or there are fewer than 100 draws.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+        >>> far = model.gibbs({"GenotypeB": mf.priors.Normal(10, 2)}, seed=1)
+        >>> far.power_scaling().table.loc["GenotypeB", "diagnosis"]
+        'potential prior-data conflict'
+        """
+        return power_scaling(self, parameters)
 
     # -- files and print -----------------------------------------------------------------------------
 

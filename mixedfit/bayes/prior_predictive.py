@@ -27,6 +27,7 @@ from .model.error_model import ErrorModel, place_error_model
 from .model.residual_structure import ResidualPriors, place_residual_priors
 from .posterior import Posterior
 from .priors import (
+    LKJ,
     Exponential,
     HalfCauchy,
     HalfNormal,
@@ -40,6 +41,7 @@ from .priors import (
     Prior,
     UniformSD,
 )
+from .priors.mixtures import free_precisions, given_mixtures
 from .priors.placement import Placement, place_priors, without_correlations
 from .priors.variance import Gamma
 
@@ -199,7 +201,7 @@ def _scales(error_model: ErrorModel, draws: int, rng: np.random.Generator) -> Sc
 
 
 def _coefficients(placement: Placement, draws: int, rng: np.random.Generator) -> Array:
-    """Return draws of β ~ N(mean, precision⁻¹), shape (draws, p)."""
+    """Return draws of β ~ N(mean, precision⁻¹), or its mixture over λ, shape (draws, p)."""
     precision = placement.precision
     if not precision.size:
         return np.zeros((draws, 0))
@@ -207,9 +209,15 @@ def _coefficients(placement: Placement, draws: int, rng: np.random.Generator) ->
     if np.any(np.diag(precision) <= 0) or np.linalg.eigvalsh(sizes[:, None] * precision * sizes)[0] < 1e-12:
         flat = next((text for text in placement.fixed if "∝" in text), "p(β) ∝ 1")
         raise _improper(flat, "mf.priors.Normal(mean, sd)")
-    root = np.linalg.cholesky(precision)
-    noise = rng.standard_normal((len(precision), draws))
-    return placement.mean + np.linalg.solve(root.T, noise).T
+    noise = rng.standard_normal((draws, len(precision), 1))
+    if not placement.mixtures:
+        root = np.linalg.cholesky(precision)
+        return placement.mean + np.linalg.solve(root.T, noise[:, :, 0].T).T
+    lam = np.stack([free_precisions(m.prior, draws, rng) for m in placement.mixtures], axis=1)
+    precisions, linear = given_mixtures(placement, lam)
+    roots = np.linalg.cholesky(precisions)
+    centred = noise + np.linalg.solve(roots, linear[:, :, None])
+    return np.asarray(np.linalg.solve(roots.swapaxes(1, 2), centred)[:, :, 0])
 
 
 def _improper(statement: str, instead: str) -> ModelError:
@@ -255,7 +263,28 @@ def _covariances(prior: Prior, k: int, statement: str, draws: int, rng: np.rando
             sizes = np.broadcast_to(np.asarray(prior.scale, dtype=float), k)
             rates = rng.standard_gamma(0.5, (draws, k)) * sizes**2
             return _inverse_wishart(prior.df + k - 1, 2.0 * prior.df * rates[:, :, None] * np.eye(k), rng)
+        case LKJ():
+            sds = np.stack([_deviations(sd, statement, draws, rng) for sd in prior.sds], axis=1)
+            root = sds[:, :, None] * _correlation_root(prior.eta, k, draws, rng)
+            return np.asarray(root @ root.swapaxes(-1, -2))
     return _deviations(prior, statement, draws, rng)[:, None, None] ** 2
+
+
+def _correlation_root(eta: float, k: int, draws: int, rng: np.random.Generator) -> Array:
+    """Return Cholesky factors of R ~ LKJ(η), shape (draws, k, k), from independent partial correlations.
+
+    Those given the first j effects are 2 beta(b, b) − 1, b = η + (k − 2 − j)/2; Lewandowski, Kurowicka & Joe (2009).
+    """
+    root = np.zeros((draws, k, k))
+    rest = np.ones((draws, k))
+    for j in range(k - 1):
+        b = eta + 0.5 * (k - 2 - j)
+        partial = 2.0 * rng.beta(b, b, (draws, k - 1 - j)) - 1.0
+        root[:, j, j] = np.sqrt(rest[:, j])
+        root[:, j + 1 :, j] = partial * np.sqrt(rest[:, j + 1 :])
+        rest[:, j + 1 :] *= 1.0 - partial**2
+    root[:, k - 1, k - 1] = np.sqrt(rest[:, k - 1])
+    return root
 
 
 def _inverse_wishart(df: float, scale: Array, rng: np.random.Generator) -> Array:

@@ -25,6 +25,7 @@ from mixedfit.core.errors import (
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.other_programs import Hinted, hinted, names_for
 from mixedfit.core.progress import Progress
+from mixedfit.core.seeds import seed_sequence
 from mixedfit.covariance.known import Known
 from mixedfit.covariance.residual import ResidualStructure, VarIdent
 from mixedfit.crossproducts.in_parts import summed_parts
@@ -50,6 +51,7 @@ from .row_products import RowProducts
 if TYPE_CHECKING:
     from mixedfit.bayes.posterior import Posterior
     from mixedfit.bayes.prior_predictive import PriorPredictive
+    from mixedfit.bayes.sensitivity.variants import Sensitivity
     from mixedfit.inference.many_responses import ManyFits
     from mixedfit.reporting.explain import Explanation
 
@@ -384,6 +386,57 @@ class LinearMixedModel(Hinted):
             data=self._data,
             progress=progress,
             executor=executor,
+        )
+
+    def sensitivity(
+        self,
+        variants: Mapping[str, Mapping[str, Any] | None],
+        *quantities: str,
+        level: float = 0.95,
+        seed: object = None,
+        **options: Any,
+    ) -> Sensitivity:
+        """Return posterior quantities under several priors side by side.
+
+        Parameters
+        ----------
+        variants : mapping of str to mapping of priors
+            Names of the variants, and the priors of each as in `gibbs`; ``{}`` or None for the default priors.
+        *quantities : str
+            Parameters or expressions such as ``"GenotypeB"`` and ``"GenotypeB / sigma"``, or hypotheses such as
+            ``"GenotypeB > 0"``.
+        level : float
+            Probability inside the intervals.
+        seed : int, SeedSequence, Generator or None
+            The same for all variants, so that their differences have little Monte-Carlo error.
+        **options
+            Of `gibbs`, such as ``draws=5000``.
+
+        Returns
+        -------
+        Sensitivity
+            Its `table` has a row for each variant, and each quantity if there are several: mean, sd, lower, upper,
+            probability, mcse, rhat, ess.
+
+        Raises
+        ------
+        ModelError
+            As `gibbs`, or if a quantity is not an expression of the parameters.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+        >>> variants = {"default": {}, "narrow": {"GenotypeB": mf.priors.Normal(0, 1)}}
+        >>> sensitivity = model.sensitivity(variants, "GenotypeB > 0", seed=1)
+        >>> sensitivity.table["probability"].round(1).to_dict()
+        {'default': 0.1, 'narrow': 0.3}
+        """
+        from mixedfit.bayes.sensitivity.variants import prior_sensitivity
+
+        fixed_seed = seed_sequence(seed)
+        return prior_sensitivity(
+            lambda priors: self.gibbs(priors, seed=fixed_seed, **options), variants, quantities, level
         )
 
     def _sampled(self, sigma: str, what: str) -> tuple[Design, str]:

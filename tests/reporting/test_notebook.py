@@ -77,6 +77,13 @@ RECORDS: dict[str, Callable[[], Any]] = {
     "draws": lambda: posterior().derive("temp"),
     "loo": lambda: posterior().loo(),
     "difference of loo": lambda: posterior().loo() - posterior().loo(),
+    "evidence": lambda: posterior().log_evidence(),
+    "Bayes factor": lambda: mf.bayes_factor(posterior(), posterior()),
+    "Savage-Dickey ratio": lambda: posterior().savage_dickey("temp"),
+    "sensitivity": lambda: mf.lmm("angle ~ temp + (1 | recipe:replicate)", data()).sensitivity(
+        {"a": {}, "b": {"temp": mf.priors.Normal(0, 1)}}, "temp > 0", seed=1, draws=200
+    ),
+    "power scaling": lambda: posterior().power_scaling(),
     "predictive check": lambda: posterior().check(seed=1, draws=50),
 }
 

@@ -60,7 +60,7 @@ def compared_sides(text: str, known: Sequence[str]) -> tuple[str, str]:
     if len(parts) != 3 or "=" in parts[0] + parts[2]:
         raise ModelError(
             f"{text!r} is not one comparison by < or >; expected such as 'x > 0' or 'x / sigma < 2 * y'. A hypothesis "
-            "x = 0 has posterior probability 0: look at conf_int() instead."
+            "x = 0 has posterior probability 0: look at conf_int(), or at savage_dickey('x = 0') for its Bayes factor."
         )
     pattern = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
     left, right = (pattern.sub(lambda match: names[match.group(0)], part) for part in parts[::2])

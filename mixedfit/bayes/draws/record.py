@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from mixedfit.bayes.priors.placement import Placement
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.lazy import lazy
@@ -66,6 +67,8 @@ class PosteriorDraws:
         Effective draws that `gibbs` was asked for; None if it was given a number of draws.
     structure : StructureDraws or None
         Draws of the parameters of the residual structure `design.residual`; also available as ``posterior[name]``.
+    placement : Placement or None
+        The priors as values, for `log_evidence`; None if the draws were read from a file.
     limit : str
         What ended sampling early, such as "max_draws=10000"; empty if nothing did.
     """
@@ -90,6 +93,7 @@ class PosteriorDraws:
     ess: float | None = None
     limit: str = ""
     structure: StructureDraws | None = None
+    placement: Placement | None = None
 
     @property
     def chains(self) -> int:

@@ -6,8 +6,9 @@ effect's column); τ is a standard deviation.
 
 * `fixed`, `variance`, `covariance`: the priors of fixed effects, variances and covariance matrices;
 * `from_data`: `empirical`, priors from least-squares fits of the groups;
+* `other_programs`: `like`, the default priors of other programs;
 * `keys`: the keys of a mapping of priors;
-* `placement`: the prior of each parameter of a design, with the defaults;
+* `placement`, `fixed_placement`: the prior of each parameter of a design, with the defaults;
 * `residual`: the priors of the parameters of residual structures;
 * `propriety`: checks that the posterior is proper.
 """
@@ -16,9 +17,10 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from .covariance import CovariancePrior, Diagonal, HuangWand, InverseWishart
-from .fixed import FixedPrior, Flat, Normal
+from .covariance import LKJ, CovariancePrior, Diagonal, HuangWand, InverseWishart
+from .fixed import Cauchy, FixedPrior, Flat, Laplace, Normal, StudentT
 from .from_data import empirical
+from .other_programs import like
 from .residual import Beta, ResidualPrior, Uniform
 from .variance import (
     Exponential,
@@ -35,7 +37,9 @@ from .variance import (
 )
 
 __all__ = [
+    "LKJ",
     "Beta",
+    "Cauchy",
     "CovariancePrior",
     "Diagonal",
     "Exponential",
@@ -50,14 +54,17 @@ __all__ = [
     "InverseWishart",
     "Jeffreys",
     "Known",
+    "Laplace",
     "LogNormal",
     "Normal",
     "Prior",
     "ResidualPrior",
+    "StudentT",
     "Uniform",
     "UniformSD",
     "VariancePrior",
     "empirical",
+    "like",
 ]
 
 Prior: TypeAlias = VariancePrior | CovariancePrior | FixedPrior

@@ -29,7 +29,7 @@ def check_positive(owner: object, **numbers: Any) -> None:
         if not (good and np.isfinite(value) and value > 0):
             units = (
                 ""
-                if name in ("df", "rate")
+                if name in ("df", "rate", "eta")
                 else " Scales are standard deviations in the units of the response."
             )
             raise ModelError(

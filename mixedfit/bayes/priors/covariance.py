@@ -11,9 +11,9 @@ import numpy as np
 from mixedfit.core.errors import ModelError
 
 from ._checks import Distributed, as_numbers, check_covariance, check_positive, matrix_text
-from .variance import VariancePrior
+from .variance import Jeffreys, Known, UniformSD, VariancePrior
 
-__all__ = ["CovariancePrior", "Diagonal", "HuangWand", "InverseWishart"]
+__all__ = ["LKJ", "CovariancePrior", "Diagonal", "HuangWand", "InverseWishart"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,4 +118,48 @@ class Diagonal:
         return f"{name} = {self}"
 
 
-CovariancePrior: TypeAlias = InverseWishart | HuangWand | Diagonal
+@dataclass(frozen=True, slots=True, init=False)
+class LKJ(Distributed):
+    """Correlations R ~ LKJ(η), p(R) ∝ |R|^(η−1), and a prior for each standard deviation.
+
+    η = 1 is uniform over correlation matrices, larger η prefers correlations near 0. Lewandowski, Kurowicka & Joe
+    (2009), J. Multivar. Anal. 100:1989. It has no conjugate update: Ω takes a Metropolis step and slice steps.
+
+    Parameters
+    ----------
+    eta : float
+        η.
+    *sds : variance priors
+        Proper; one for each effect, or one for all. Without them each SD has the prior of its own key, such as
+        ``"sd_Days|Subject"``, or the default half-t.
+
+    Examples
+    --------
+    >>> from mixedfit.bayes.priors import HalfNormal, HalfT
+    >>> print(LKJ(2, HalfT(3, 50), HalfNormal(10)))
+    LKJ(2) with SDs half-t(3, 50), half-normal(10)
+    """
+
+    eta: float
+    sds: tuple[VariancePrior, ...]
+
+    def __init__(self, eta: float, *sds: VariancePrior) -> None:
+        check_positive(self, eta=eta)
+        for prior in sds:
+            improper = isinstance(prior, Jeffreys | Known) or (
+                isinstance(prior, UniformSD) and np.isinf(prior.upper)
+            )
+            if improper or not isinstance(prior, VariancePrior):
+                raise ModelError(
+                    f"LKJ: the prior of a standard deviation is {prior}; expected a proper one that is estimated, "
+                    "such as HalfT(3, 10)."
+                )
+        object.__setattr__(self, "eta", eta)
+        object.__setattr__(self, "sds", sds)
+
+    def __str__(self) -> str:
+        listed = ", ".join(str(prior) for prior in self.sds)
+        return f"LKJ({self.eta:.4g})" + (f" with SDs {listed}" if listed else "")
+
+
+CovariancePrior: TypeAlias = InverseWishart | HuangWand | LKJ | Diagonal

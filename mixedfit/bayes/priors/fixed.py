@@ -12,7 +12,7 @@ from mixedfit.core.errors import ModelError
 
 from ._checks import Distributed, as_numbers, check_covariance, check_positive, matrix_text
 
-__all__ = ["FixedPrior", "Flat", "Normal"]
+__all__ = ["Cauchy", "FixedPrior", "Flat", "Laplace", "Normal", "ScaleMixture", "StudentT"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,4 +117,117 @@ def _vector_text(values: Any) -> str:
     return "(" + ", ".join(f"{float(v):.4g}" for v in values) + ")"
 
 
-FixedPrior: TypeAlias = Flat | Normal
+class ScaleMixture(Distributed):
+    """Base of the priors β | λ ~ N(mean, scale²/λ) with a distribution of λ, so that the sampler stays Gibbs."""
+
+    __slots__ = ()
+
+    mean: Any
+    scale: Any
+
+    def _check(self) -> None:
+        if not np.all(np.isfinite(as_numbers("mean", self.mean))):
+            raise ModelError(f"{type(self).__name__}: mean is {self.mean!r}; expected finite numbers.")
+        for value in np.ravel(as_numbers("scale", self.scale)):
+            check_positive(self, scale=float(value))
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether the prior is of one coefficient."""
+        return np.ndim(self.mean) == 0 and np.ndim(self.scale) == 0
+
+    def moments(self, p: int) -> tuple[Array, Array]:
+        """Return mean, shape (p,), and covariance given λ = 1, shape (p, p)."""
+        return Normal(self.mean, self.scale).moments(p)
+
+    def _numbers(self) -> str:
+        return f"{_vector_text(self.mean)}, {_vector_text(self.scale)}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudentT(ScaleMixture):
+    """β ~ t_df(mean, scale²), independent coefficients: λ ~ gamma(df/2, df/2).
+
+    Parameters
+    ----------
+    df : float
+    mean, scale : float or sequence
+        One number, or one for each of the fixed effects.
+
+    Examples
+    --------
+    >>> print(StudentT(3, 0, 2.5))
+    t(3, 0, 2.5)
+    """
+
+    df: float
+    mean: Any
+    scale: Any
+
+    def __post_init__(self) -> None:
+        check_positive(self, df=self.df)
+        self._check()
+
+    def __str__(self) -> str:
+        return f"t({self.df:.4g}, {self._numbers()})"
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cauchy(ScaleMixture):
+    """β ~ Cauchy(mean, scale), independent coefficients: t with one degree of freedom.
+
+    Parameters
+    ----------
+    mean, scale : float or sequence
+        One number, or one for each of the fixed effects.
+
+    Examples
+    --------
+    >>> print(Cauchy(0, 2.5))
+    Cauchy(0, 2.5)
+    """
+
+    mean: Any
+    scale: Any
+
+    def __post_init__(self) -> None:
+        self._check()
+
+    def __str__(self) -> str:
+        return f"Cauchy({self._numbers()})"
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Laplace(ScaleMixture):
+    """β ~ Laplace(mean, scale), p(β) ∝ exp(−|β − mean|/scale): 1/λ ~ exponential with mean 2.
+
+    The prior of the Bayesian lasso if the scale is known; Park & Casella (2008), J. Am. Stat. Assoc. 103:681.
+
+    Parameters
+    ----------
+    mean, scale : float or sequence
+        One number, or one for each of the fixed effects.
+
+    Examples
+    --------
+    >>> print(Laplace(0, 1))
+    Laplace(0, 1)
+    """
+
+    mean: Any
+    scale: Any
+
+    def __post_init__(self) -> None:
+        self._check()
+
+    def __str__(self) -> str:
+        return f"Laplace({self._numbers()})"
+
+    __repr__ = __str__
+
+
+FixedPrior: TypeAlias = Flat | Normal | StudentT | Cauchy | Laplace

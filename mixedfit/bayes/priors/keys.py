@@ -9,12 +9,26 @@ from typing import Any
 from mixedfit.core.errors import ModelError, nearest
 from mixedfit.design.design import Design, RandomBlock
 
-__all__ = ["check_known", "check_scopes", "known_keys", "plain_key", "term_keys", "with_known_keys"]
+__all__ = [
+    "CENTRED",
+    "check_known",
+    "check_scopes",
+    "known_keys",
+    "plain_key",
+    "term_keys",
+    "with_known_keys",
+]
+
+
+CENTRED = "centred (Intercept)"
+"""Key of the prior of the mean response at the means of the predictors, also spelt "centered"."""
 
 
 def plain_key(key: str) -> str:
     """Return a term without the spaces and brackets around it."""
     text = key.strip()
+    if text == "centered (Intercept)":
+        return CENTRED
     if "|" not in text:
         return text
     if text.startswith("(") and text.endswith(")"):
@@ -57,7 +71,8 @@ def _as_term(key: str) -> str:
 
 def known_keys(design: Design, names: list[str]) -> list[str]:
     """Return all keys of a design: fixed effects, grouping factors, terms, standard deviations and σ."""
-    keys = ["fixed", "sigma", *names, *(block.name for block in design.blocks)]
+    centred = [CENTRED] if "(Intercept)" in names else []
+    keys = ["fixed", "sigma", *names, *centred, *(block.name for block in design.blocks)]
     keys += [plain_key(str(term)) for term in design.formula.random]
     keys += [f"sd_{effect}|{block.name}" for block in design.blocks for effect in block.effects]
     return list(dict.fromkeys(keys))
@@ -118,7 +133,7 @@ def check_known(known: list[str], dropped: list[str], unknown: set[str]) -> None
     if key.startswith("cor_"):
         raise ModelError(
             f"a prior is given for {key!r}; a correlation has none of its own. The covariance matrix has, such as "
-            "mf.priors.HuangWand(scale), by the name of its grouping factor or term."
+            "mf.priors.LKJ(2) or mf.priors.HuangWand(scale), by the name of its grouping factor or term."
         )
     special = (
         "nu, nu|group with StudentT('estimate'); sigma0, nu0 in place of sigma with sigma='by:g'; phi, ratio with a "

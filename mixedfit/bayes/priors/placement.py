@@ -10,7 +10,6 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
-from mixedfit.core.linalg import inverse
 from mixedfit.covariance import BlockDiagonal
 from mixedfit.covariance import Diagonal as DiagonalStructure
 from mixedfit.crossproducts.crossprod import CrossProducts
@@ -18,24 +17,20 @@ from mixedfit.design.design import Design
 from mixedfit.estimation.structures import refuse_structures
 
 from . import (
+    LKJ,
     Diagonal,
-    FixedPrior,
-    Flat,
     HalfT,
     HuangWand,
     InverseWishart,
     Known,
-    Normal,
     Prior,
     VariancePrior,
 )
+from .fixed_placement import CENTRED, Mixture, place_fixed, rounded, spread, symbol_of
 from .keys import check_known, check_scopes, known_keys, term_keys, with_known_keys
 from .variance import Gamma
 
 __all__ = ["Placement", "Unit", "place_priors", "residual_scale", "without_correlations"]
-
-WIDE = 2.5
-"""Default prior SD of a slope, in SDs of the response per SD of the predictor."""
 
 DEFAULT_DF = 3.0
 """Degrees of freedom of the default half-t; Gelman (2006) recommends a small number."""
@@ -78,10 +73,12 @@ class Placement:
     fixed : tuple of str
         Statements of the priors of the fixed effects.
     precision : ndarray, shape (p, p)
-        Prior precision of the coefficients of full rank; zeros where flat.
+        Prior precision of the coefficients of full rank; zeros where flat. Of mixtures, that at λ = 1.
     mean : ndarray, shape (p,)
     units : tuple of Unit
     sigma : VariancePrior
+    mixtures : tuple of Mixture
+        Directions of β whose prior is t or Laplace.
     """
 
     fixed: tuple[str, ...]
@@ -89,6 +86,7 @@ class Placement:
     mean: Array
     units: tuple[Unit, ...]
     sigma: VariancePrior
+    mixtures: tuple[Mixture, ...] = ()
 
     @property
     def statements(self) -> tuple[str, ...]:
@@ -104,7 +102,7 @@ class Placement:
             Checked by `place_priors` and `place_error_model`.
         """
         by_key = {str(key).strip(): prior for key, prior in (priors or {}).items()}
-        fixed = [prior.about("β" if key == "fixed" else f"β[{key}]") for key, prior in by_key.items()]
+        fixed = [prior.about(symbol_of(key)) for key, prior in by_key.items()]
         out = [text for text in fixed if text in self.fixed]
         out += [str(unit) for unit in self.units if unit.from_user]
         typical = "σ₀²" if isinstance(by_key.get("sigma0"), Gamma) else "σ₀"
@@ -141,9 +139,9 @@ def place_priors(design: Design, cross: CrossProducts, priors: Mapping[str, Any]
     names = [design.x_names[i] for i in cross.fixed.kept]
     known = known_keys(design, names)
     by_key = with_known_keys(_checked(priors), known)
-    used = {"fixed", "sigma", *names}
+    used = {"fixed", "sigma", CENTRED, *names}
     y_scale = float(np.std(design.y))
-    fixed, precision, mean = _fixed(design, cross, names, by_key, y_scale)
+    fixed = place_fixed(design, cross, names, by_key, y_scale)
     units = tuple(_units(design, by_key, used, y_scale))
     sigma = by_key.get("sigma", HalfT(DEFAULT_DF, residual_scale(design)))
     if not isinstance(sigma, VariancePrior):
@@ -152,7 +150,7 @@ def place_priors(design: Design, cross: CrossProducts, priors: Mapping[str, Any]
         )
     dropped = [name for name in design.x_names if name not in names]
     check_known(known, dropped, set(by_key) - used)
-    return Placement(fixed, precision, mean, units, sigma)
+    return Placement(fixed.statements, fixed.precision, fixed.mean, units, sigma, fixed.mixtures)
 
 
 def _checked(priors: Mapping[str, Any] | None) -> dict[str, Prior]:
@@ -172,109 +170,15 @@ def _checked(priors: Mapping[str, Any] | None) -> dict[str, Prior]:
     return {str(key): prior for key, prior in priors.items()}
 
 
-def _rounded(value: float) -> float:
-    """Return a number with three significant digits, so that statements of default priors are short."""
-    return float(f"{value:.3g}")
-
-
 def residual_scale(design: Design) -> float:
     """Return the scale of the default priors of σ and σ₀: the SD of the response times the root of the mean weight.
 
     σ is the SD of a row of weight 1. The factor makes the posterior independent of the unit of the weights.
     """
-    scale = _rounded(float(np.std(design.y)))
+    scale = rounded(float(np.std(design.y)))
     if design.weights is None:
         return scale
     return scale * float(np.sqrt(np.mean(design.weights[design.weights > 0])))
-
-
-def _spread(column: Array) -> float:
-    """Return the SD of a column; of a constant column its root mean square, or 1 if it is zero."""
-    sd, size = float(np.std(column)), float(np.sqrt(np.mean(column**2)))
-    return sd if sd > 1e-8 * size else size or 1.0
-
-
-def _fixed(
-    design: Design,
-    cross: CrossProducts,
-    names: list[str],
-    by_key: Mapping[str, Prior],
-    y_scale: float,
-) -> tuple[tuple[str, ...], Array, Array]:
-    """Return statements, prior precision and prior mean of the fixed effects."""
-    priors: dict[str, FixedPrior] = {}
-    for key in ("fixed", *names):
-        prior = by_key.get(key)
-        if isinstance(prior, Flat | Normal):
-            priors[key] = prior
-        elif prior is not None:
-            raise ModelError(f"the prior of {key!r} is {prior}; expected Flat() or Normal(mean, sd).")
-    joint = priors.pop("fixed", None)
-    if joint is None:
-        statements, precision, mean = _default_fixed(design, cross, names, set(priors), y_scale)
-    else:
-        statements = [] if len(priors) == len(names) else [joint.about("β")]
-        precision, mean = _joint(joint, len(names))
-    for name, prior in priors.items():
-        i = names.index(name)
-        _marginalise(precision, i)
-        if isinstance(prior, Normal):
-            if not prior.is_scalar:
-                raise ModelError(f"the prior of {name!r} is {prior}; expected one mean and one sd.")
-            mean[i], precision[i, i] = float(prior.mean), float(prior.sd) ** -2.0
-        statements.append(prior.about(f"β[{name}]"))
-    return tuple(statements), precision, mean
-
-
-def _marginalise(precision: Array, i: int) -> None:
-    """Integrate one coefficient out of a joint precision and leave it flat, in place."""
-    rest = np.delete(np.arange(len(precision)), i)
-    if precision[i, i] > 0:
-        column = precision[rest, i].copy()
-        precision[np.ix_(rest, rest)] -= np.outer(column, column) / precision[i, i]
-    precision[i, :] = precision[:, i] = 0.0
-
-
-def _joint(prior: FixedPrior, p: int) -> tuple[Array, Array]:
-    """Return precision and mean of a joint prior of p coefficients."""
-    if isinstance(prior, Flat):
-        return np.zeros((p, p)), np.zeros(p)
-    mean, covariance = prior.moments(p)
-    return inverse(covariance), mean
-
-
-def _default_fixed(
-    design: Design, cross: CrossProducts, names: list[str], replaced: set[str], y_scale: float
-) -> tuple[list[str], Array, Array]:
-    """Return statements, precision and mean of the default: weak normal priors of the mean response and the slopes.
-
-    With an intercept, slopes are N(0, (2.5 s_y/s_x)²), and the response at the columns' means is
-    N(ȳ, (2.5 s_y)²). Without one, coefficients are N(m, (2.5 s_y/s_x)²), where Xm is the least-squares fit to ȳ.
-    Coefficients in `replaced` have a prior of their own and are not stated.
-    """
-    X = design.X[:, cross.fixed.kept]
-    if not names:
-        return [], np.zeros((0, 0)), np.zeros(0)
-    centre = _rounded(float(np.mean(design.y)))
-    scales = np.array([_rounded(WIDE * y_scale / _spread(X[:, j])) for j in range(len(names))])
-    directions, labels = np.eye(len(names)), [f"β[{name}]" for name in names]
-    if "(Intercept)" in names:
-        at = names.index("(Intercept)")
-        directions[at] = X.mean(axis=0)
-        scales[at] = _rounded(WIDE * y_scale)
-        mean = np.zeros(len(names))
-        mean[at] = centre
-        labels[at] += " + Σ β x̄" if len(names) > 1 else ""
-    else:
-        mean = np.asarray(np.linalg.lstsq(X, np.full(len(X), centre), rcond=None)[0], dtype=float)
-    statements = [
-        Normal(float(m), float(s)).about(label)
-        for name, label, m, s in zip(names, labels, mean, scales, strict=True)
-        if name not in replaced
-    ]
-    weighted = directions / scales[:, None]
-    centres = np.asarray(np.linalg.solve(directions, mean), dtype=float)
-    return statements, weighted.T @ weighted, centres
 
 
 def _units(design: Design, by_key: Mapping[str, Prior], used: set[str], y_scale: float) -> Iterator[Unit]:
@@ -285,13 +189,16 @@ def _units(design: Design, by_key: Mapping[str, Prior], used: set[str], y_scale:
             names = [f"sd_{effect}|{block.name}" for effect in block.effects[here]]
             used.update((key, block.name, *names))
             prior = by_key.get(key, by_key.get(block.name))
-            scales = [_rounded(y_scale / _spread(column)) for column in block.z[:, here].T]
+            scales = [rounded(y_scale / spread(column)) for column in block.z[:, here].T]
             correlated = part.invariance == "linear" and part.k > 1 and not isinstance(prior, Diagonal)
             if correlated:
                 label = f"{', '.join(block.effects[here])} | {block.name}"
-                matrix = HuangWand(tuple(scales)) if prior is None else _matrix_prior(prior, part.k, label)
-                if any(name in by_key for name in names):
+                given = {i: by_key[name] for i, name in enumerate(names) if name in by_key}
+                if given and not isinstance(prior, LKJ):
                     raise _one_prior(block.name, key, names, scales)
+                matrix = HuangWand(tuple(scales)) if prior is None else _matrix_prior(prior, part.k, label)
+                if isinstance(matrix, LKJ):
+                    matrix = _with_sds(matrix, given, names, scales)
                 yield Unit(f, here.start, part.k, label, matrix, prior is not None)
                 continue
             for i, (name, scale) in enumerate(zip(names, scales, strict=True)):
@@ -310,22 +217,35 @@ def _one_prior(group: str, key: str, names: list[str], scales: list[float]) -> M
     listed = ", ".join(f"{scale:g}" for scale in scales)
     return ModelError(
         f"the effects of {key!r} are correlated, and their covariance matrix has one prior: {', '.join(names)} cannot "
-        f"have their own. Give {group!r} a mf.priors.HuangWand(({listed})), the scale of each SD's half-t, or a "
-        f"mf.priors.InverseWishart; or, for no correlations, a mf.priors.Diagonal(...) of {len(names)} priors in this "
-        "order."
+        f"have their own. Give {group!r} a mf.priors.LKJ(1), with which they can, a mf.priors.HuangWand(({listed})), "
+        "the scale of each SD's half-t, or a mf.priors.InverseWishart; or, for no correlations, a "
+        f"mf.priors.Diagonal(...) of {len(names)} priors in this order."
     )
+
+
+def _with_sds(prior: LKJ, own: Mapping[int, Prior], names: list[str], scales: list[float]) -> LKJ:
+    """Return an LKJ prior with a prior for each standard deviation: that of its key, of the LKJ, or the default."""
+    sds: list[Any] = list(prior.sds) or [HalfT(DEFAULT_DF, scale) for scale in scales]
+    sds = sds * len(names) if len(sds) == 1 else sds
+    for i, value in own.items():
+        if not isinstance(value, VariancePrior):
+            raise ModelError(f"the prior of {names[i]!r} is {value}; expected one of a standard deviation.")
+        sds[i] = value
+    return LKJ(prior.eta, *sds)
 
 
 def _matrix_prior(prior: Prior, k: int, label: str) -> Prior:
     """Return a covariance prior if it fits k correlated effects."""
-    if not isinstance(prior, HuangWand | InverseWishart):
+    if not isinstance(prior, HuangWand | InverseWishart | LKJ):
         raise ModelError(
             f"the prior of {label} is {prior}, but its {k} effects are correlated and need a covariance matrix's: "
-            "mf.priors.HuangWand(scale), mf.priors.InverseWishart(df, matrix), or, for no correlations, "
-            "mf.priors.Diagonal(...)."
+            "mf.priors.LKJ(2), mf.priors.HuangWand(scale), mf.priors.InverseWishart(df, matrix), or, for no "
+            "correlations, mf.priors.Diagonal(...)."
         )
     if isinstance(prior, HuangWand) and np.size(prior.scale) not in (1, k):
         raise ModelError(f"{label} has {k} effects; HuangWand has {np.size(prior.scale)} scales.")
+    if isinstance(prior, LKJ) and len(prior.sds) not in (0, 1, k):
+        raise ModelError(f"{label} has {k} effects; LKJ has {len(prior.sds)} priors of standard deviations.")
     if isinstance(prior, InverseWishart) and prior.k != k:
         raise ModelError(f"{label} has {k} effects; InverseWishart has a matrix of {prior.k} rows.")
     return prior

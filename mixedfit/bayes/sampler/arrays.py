@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mixedfit.bayes.priors import (
+    LKJ,
     Exponential,
     HalfCauchy,
     HalfNormal,
@@ -186,7 +187,7 @@ def unit_arrays(
     units: tuple[Unit, ...], order: list[int], widest: int, scale: float
 ) -> tuple[IntArray, Array, Array]:
     """Return positions and kinds, numbers and matrices of the variances' priors, in units of the response's scale."""
-    rows, hyper, matrices = [], [], np.zeros((len(units), widest, widest))
+    rows, hyper, matrices = [], [], np.zeros((len(units), widest, max(widest, 3)))
     for v, unit in enumerate(sorted(units, key=lambda u: (order.index(u.block), u.start))):
         kind, first, second = prior_numbers(unit.prior, scale)
         rows.append((order.index(unit.block), unit.start, unit.size, kind))
@@ -196,6 +197,8 @@ def unit_arrays(
         elif isinstance(unit.prior, HuangWand):
             scales = np.broadcast_to(np.asarray(unit.prior.scale, dtype=float), unit.size) / scale
             matrices[v, range(unit.size), range(unit.size)] = scales
+        elif isinstance(unit.prior, LKJ):
+            matrices[v, : unit.size, :3] = [prior_numbers(sd, scale) for sd in unit.prior.sds]
     # kernels read the matrices of units with several effects only
     return (
         np.array(rows, np.int64).reshape(len(units), 4),
@@ -229,4 +232,6 @@ def prior_numbers(prior: Prior, scale: float) -> tuple[int, float, float]:
             return kinds.INVERSE_WISHART, float(prior.df), 0.0
         case HuangWand():
             return kinds.HUANG_WAND, float(prior.df), 0.0
+        case LKJ():
+            return kinds.LKJ, float(prior.eta), 0.0
     raise AssertionError(f"{prior} is a prior of fixed effects")

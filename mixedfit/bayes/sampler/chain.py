@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import cast
 
@@ -15,6 +15,7 @@ from mixedfit.kernels.gibbs import variances as kinds
 from mixedfit.kernels.gibbs.sweep import run_sweeps
 
 from .arrays import Problem
+from .fixed_mixtures import MixtureUpdate
 
 __all__ = ["Chain", "Plan", "initial_state", "initial_walk"]
 
@@ -58,6 +59,9 @@ class Chain:
     pace: int = 1
     """Sweeps in the next call of `advance`."""
 
+    mixtures: MixtureUpdate | None = None
+    """Update of the scale mixtures that are priors of fixed effects."""
+
     def __init__(self, problem: Problem, plan: Plan, rng: np.random.Generator) -> None:
         self.problem, self.rng, self.places = problem, rng, plan.places
         self.tune, self.thin = plan.tune, plan.thin
@@ -96,11 +100,22 @@ class Chain:
         """Run one sweep for each of `places`; return the number of sweeps that succeeded."""
         return _run(self.rng, *self.problem.arguments, self.state, self.out, places, self.walk, self.tune)
 
+    def run(self, places: IntArray) -> int:
+        """Run one sweep for each of `places`, each with the fixed effects' mixtures updated after it."""
+        if self.mixtures is None:
+            return self.sweep(places)
+        for i in range(places.size):
+            if not self.sweep(places[i : i + 1]):
+                return i
+            fixed = self.mixtures.drawn(self.state[3], self.rng)
+            self.problem = replace(self.problem, fixed=fixed)
+        return places.size
+
     def advance(self) -> bool:
         """Run sweeps for about `SLICE` seconds; return whether any are left."""
         places = self.places[self.done : self.done + self.pace]
         begun = perf_counter()
-        succeeded = self.sweep(places)
+        succeeded = self.run(places)
         self.done += succeeded
         if succeeded < places.size:
             raise ModelError(
@@ -125,15 +140,24 @@ def initial_state(
 ) -> tuple[Array, Array, Array, Array]:
     """Return the first state of a chain: random variances of the size of the response's, effects 0."""
     omega = np.zeros_like(problem.bases)
-    for (f, at, size, kind), hyper in zip(problem.units.tolist(), problem.hyper, strict=True):
-        here = slice(at, at + size)
+    for v, (f, at, size, kind) in enumerate(problem.units.tolist()):
+        here, hyper = slice(at, at + size), problem.hyper[v]
         own = problem.inverses[f, here, here]
         omega[f, here, here] = 0.3 * own @ own.T * np.exp(rng.standard_normal())
-        omega[f, here, here] = _inside(kind, hyper, omega[f, here, here])
+        if kind == kinds.LKJ:
+            omega[f, here, here] *= _shrinkage(problem.matrices[v, :size], np.diag(omega[f, here, here]))
+        else:
+            omega[f, here, here] = _inside(kind, hyper, omega[f, here, here])
     kind = problem.residual[0]
     first = np.full((1, 1), 0.5 * np.exp(0.5 * rng.standard_normal()))
     variance = _inside(kind, np.array(problem.residual[1:]), first)[0]
     return omega, variance, np.zeros(problem.blocks.shape[:2]), np.zeros(count)
+
+
+def _shrinkage(numbers: Array, variances: Array) -> float:
+    """Return a factor of Ω that brings its variances within the ranges of their priors, rows of kind and numbers."""
+    bounded = numbers[:, 0] == kinds.UNIFORM
+    return float(np.min(0.5 * numbers[bounded, 2] ** 2 / variances[bounded], initial=1.0))
 
 
 def _inside(kind: int, hyper: Array, variance: Array) -> Array:

@@ -37,6 +37,7 @@ from .chain import Chain, Plan
 from .correlated_chain import CorrelatedChain, correlated_rows
 from .crossed_chain import CrossedChain, factors_of
 from .exact_fit import check_residual_variance
+from .fixed_mixtures import MixtureUpdate, mixture_update
 from .run_length import run_chains, run_length
 from .weighted_chain import WeightedChain, weighted_rows
 
@@ -169,27 +170,48 @@ def _chain_maker(
 ) -> Callable[[np.random.Generator], Chain]:
     """Return a function of a generator that makes a chain of the kind that the model needs."""
     if cross.q_random > arrays.LARGEST_TAIL:
-        if structure is not None and design.residual is not None:
-            raise ModelError(
-                f"the grouping factors behind the largest have {cross.q_random} effects; with "
-                f"{design.residual.structure} up to {arrays.LARGEST_TAIL} can be sampled. Leave a factor out."
-            )
-        if not error_model.is_normal:
-            raise ModelError(
-                f"the grouping factors behind the largest have {cross.q_random} effects; with "
-                f"{'; '.join(error_model.differences)} up to {arrays.LARGEST_TAIL} can be sampled. Leave a factor "
-                "out, or sample the model with normal residuals and effects and one σ."
-            )
+        _check_crossed(design, cross, placement, error_model, structure)
         factors = factors_of(design, cross, placement, sampling_order(design, cross))
         return lambda rng: CrossedChain(factors, plan, rng)
     problem, order = sampling_problem(design, cross, placement)
+    mixtures = mixture_update(cross, placement, problem)
     if structure is not None:
         correlated = correlated_rows(design, cross, structure, problem, order)
-        return lambda rng: CorrelatedChain(problem, plan, rng, correlated)
+        return lambda rng: _with(mixtures, CorrelatedChain(problem, plan, rng, correlated))
     if error_model.is_normal:
-        return lambda rng: Chain(problem, plan, rng)
+        return lambda rng: _with(mixtures, Chain(problem, plan, rng))
     rows = weighted_rows(design, cross, error_model, problem, order)
-    return lambda rng: WeightedChain(problem, plan, rng, rows)
+    return lambda rng: _with(mixtures, WeightedChain(problem, plan, rng, rows))
+
+
+def _with(mixtures: MixtureUpdate | None, chain: Chain) -> Chain:
+    """Return the chain with an update of the fixed effects' mixtures."""
+    chain.mixtures = mixtures
+    return chain
+
+
+def _check_crossed(
+    design: Design,
+    cross: CrossProducts,
+    placement: Placement,
+    error_model: ErrorModel,
+    structure: ResidualPriors | None,
+) -> None:
+    """Raise if a model with large crossed factors has what `CrossedChain` does not sample."""
+    what, instead = "", "Leave a factor out"
+    if structure is not None and design.residual is not None:
+        what = str(design.residual.structure)
+    elif not error_model.is_normal:
+        what = "; ".join(error_model.differences)
+        instead += ", or sample the model with normal residuals and effects and one σ"
+    elif placement.mixtures:
+        what = "t, Cauchy or Laplace priors of fixed effects"
+        instead += ", or use mf.priors.Normal(mean, sd)"
+    if what:
+        raise ModelError(
+            f"the grouping factors behind the largest have {cross.q_random} effects; with {what} up to "
+            f"{arrays.LARGEST_TAIL} can be sampled. {instead}."
+        )
 
 
 def _posterior(
@@ -237,6 +259,7 @@ def _posterior(
         acceptance=np.array([run.acceptance for run in runs]),
         scales=scales,
         structure=None if structure is None else _structure_draws(structure, runs, kept),
+        placement=placement,
         held=placement.known_names(design) | ({"sigma0"} if isinstance(error_model.sigma0, Known) else set()),
     )
 

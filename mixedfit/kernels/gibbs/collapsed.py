@@ -72,7 +72,7 @@ def unpack(
                     value += (size - i + 1) * phi[at]
                 at += 1
         new = change_basis(inverses, f, start, times_transpose(root))
-        value += log_covariance_density(kind, hyper[v, 0], block_of(matrices, v, 0, size), new, size)
+        value += log_covariance_density(kind, hyper[v, 0], matrices[v], new, size)
         put_block(omega, f, start, new)
     return value
 

@@ -11,7 +11,7 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.kernels._compile import plain
 from mixedfit.kernels.triangle import cholesky, solve_lower, solve_upper
 
-from .variances import draw_covariance, draw_scale, draw_variance, log_covariance_density
+from .variances import LKJ, draw_covariance, draw_scale, draw_variance, log_covariance_density
 
 __all__ = ["block_of", "change_basis", "draw_unit", "put_block", "rescale", "rescale_term", "times_transpose"]
 
@@ -46,7 +46,7 @@ def draw_unit(
         )
         return
     drawn = block_of(omega, f, start, size)
-    draw_covariance(rng, kind, hyper[v, 0], block_of(matrices, v, 0, size), levels, sums, drawn)
+    draw_covariance(rng, kind, hyper[v, 0], matrices[v], levels, sums, drawn)
     put_block(omega, f, start, drawn)
 
 
@@ -100,7 +100,93 @@ def rescale_term(
     omega: Array,
     effects: Array,
 ) -> None:
-    """Draw Λ of one term given u = Λ⁻¹b and y: its normal likelihood proposes, its prior accepts; update b = Λu."""
+    """Draw Λ of one term given u = Λ⁻¹b and y; under LKJ(η) then each τ given b/τ and y."""
+    _propose_root(
+        rng, v, units, hyper, matrices, factors, sigma, bases, inverses, blocks, partial, omega, effects
+    )
+    if units[v, 3] == LKJ:
+        _rescale_sds(
+            rng, v, units, matrices, factors, sigma, bases, inverses, blocks, partial, omega, effects
+        )
+
+
+@plain
+def _rescale_sds(
+    rng: np.random.Generator,
+    v: int,
+    units: IntArray,
+    matrices: Array,
+    factors: IntArray,
+    sigma: float,
+    bases: Array,
+    inverses: Array,
+    blocks: Array,
+    partial: Array,
+    omega: Array,
+    effects: Array,
+) -> None:
+    """Draw each τ_i of a term given u = b_i/τ_i, R and y; update b_i = τ_i u.
+
+    The prior of R is its own, and the same if an effect changes its sign. The arrays hold b in another basis, in which
+    b_i lies along a column w of the basis.
+    """
+    f, start, size = units[v, 0], units[v, 1], units[v, 2]
+    first, levels, k = factors[f, 0], factors[f, 2], factors[f, 3]
+    own = np.empty(levels)
+    for i in range(size):
+        tau = np.sqrt(omega[f, start + i, start + i])
+        precision, linear = 0.0, 0.0
+        for j in range(first, first + levels):
+            b = 0.0
+            for c in range(size):
+                b += inverses[f, start + i, start + c] * effects[j, start + c]
+            own[j - first] = b
+            norm, rest = 0.0, 0.0
+            for c in range(size):
+                w, left = bases[f, start + c, start + i], partial[j, start + c]
+                for d in range(k):
+                    left -= blocks[j, start + c, d] * effects[j, d]
+                for d in range(size):
+                    norm += w * blocks[j, start + c, start + d] * bases[f, start + d, start + i]
+                rest += w * left
+            u = b / tau
+            precision += norm * u * u
+            linear += (rest + b * norm) * u
+        drawn = draw_scale(
+            rng,
+            int(matrices[v, i, 0]),
+            matrices[v, i, 1],
+            matrices[v, i, 2],
+            tau,
+            precision / sigma**2,
+            linear / sigma**2,
+        )
+        ratio = drawn / tau
+        for c in range(size):
+            omega[f, start + i, start + c] *= ratio
+            omega[f, start + c, start + i] *= ratio
+        for j in range(levels):
+            for c in range(size):
+                effects[first + j, start + c] += (ratio - 1.0) * own[j] * bases[f, start + c, start + i]
+
+
+@plain
+def _propose_root(
+    rng: np.random.Generator,
+    v: int,
+    units: IntArray,
+    hyper: Array,
+    matrices: Array,
+    factors: IntArray,
+    sigma: float,
+    bases: Array,
+    inverses: Array,
+    blocks: Array,
+    partial: Array,
+    omega: Array,
+    effects: Array,
+) -> None:
+    """Draw Λ given u = Λ⁻¹b and y: its normal likelihood proposes, its prior accepts; update b = Λu."""
     f, start, size = units[v, 0], units[v, 1], units[v, 2]
     first, levels = factors[f, 0], factors[f, 2]
     root = change_basis(bases, f, start, block_of(omega, f, start, size))
@@ -125,7 +211,7 @@ def rescale_term(
         for c in range(a + 1):
             proposal[a, c] = linear[e]
             e += 1
-    kind, first_number, matrix = units[v, 3], hyper[v, 0], block_of(matrices, v, 0, size)
+    kind, first_number, matrix = units[v, 3], hyper[v, 0], matrices[v]
     new = change_basis(inverses, f, start, times_transpose(proposal))
     gain = log_covariance_density(kind, first_number, matrix, new, size)
     gain -= log_covariance_density(kind, first_number, matrix, block_of(omega, f, start, size), size)

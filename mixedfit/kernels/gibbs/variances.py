@@ -24,6 +24,7 @@ __all__ = [
     "INVERSE_WISHART",
     "JEFFREYS",
     "KNOWN",
+    "LKJ",
     "LOG_NORMAL",
     "UNIFORM",
     "draw_covariance",
@@ -36,7 +37,7 @@ KNOWN, INVERSE_GAMMA, HALF_T, UNIFORM, HALF_NORMAL, EXPONENTIAL, JEFFREYS, INVER
     range(9)
 )
 
-LOG_NORMAL = 10
+LOG_NORMAL, LKJ = 10, 11
 """9 is the gamma prior of σ₀² in `mixtures`."""
 
 STEPS = 100
@@ -210,7 +211,8 @@ def _precision_diagonal(omega: Array, size: int, out: Array) -> float:
 def log_covariance_density(kind: int, first: float, matrix: Array, omega: Array, size: int) -> float:
     """Return the logarithm of a prior's density in Ω, up to a constant; −inf where Ω is not positive definite.
 
-    `matrix` holds S₀ of an inverse Wishart with `first` = η₀, or A_i on the diagonal and `first` = ν.
+    `matrix` holds S₀ of an inverse Wishart with `first` = η₀, or A_i on the diagonal and `first` = ν; for LKJ(η) with
+    `first` = η, row i holds kind and two numbers of the prior of τ_i: p(Ω) ∝ |R|^(η−1) Π p(τ_i) τ_i^−k.
     """
     diagonal = np.empty(size)
     logdet = _precision_diagonal(omega, size, diagonal)
@@ -221,15 +223,29 @@ def log_covariance_density(kind: int, first: float, matrix: Array, omega: Array,
         for i in range(size):
             value -= 0.5 * (first + size) * np.log(first * diagonal[i] + 1.0 / matrix[i, i] ** 2)
         return value
-    chol, lower = omega.copy(), np.empty((size, size))
+    if kind == LKJ:
+        value = (first - 1.0) * logdet
+        for i in range(size):
+            tau = np.sqrt(omega[i, i])
+            value += log_sd_density(int(matrix[i, 0]), matrix[i, 1], matrix[i, 2], tau)
+            value -= (2.0 * (first - 1.0) + size) * np.log(tau)
+        return value
+    chol = omega.copy()
     cholesky(chol)
+    return -0.5 * (first + size + 1.0) * logdet - 0.5 * _trace_of_ratio(chol, matrix, size)
+
+
+@plain
+def _trace_of_ratio(chol: Array, matrix: Array, size: int) -> float:
+    """Return tr(M Ω⁻¹) of M = `matrix` and Ω = LLᵀ with L = `chol`."""
+    lower = np.empty((size, size))
     _inverse_lower(chol, size, lower)
     trace = 0.0
     for h in range(size):
         for i in range(h + 1):
             for j in range(h + 1):
                 trace += lower[h, i] * matrix[i, j] * lower[h, j]
-    return -0.5 * (first + size + 1.0) * logdet - 0.5 * trace
+    return trace
 
 
 @plain
@@ -257,6 +273,102 @@ def _inverse_wishart(rng: np.random.Generator, df: float, scale: Array, size: in
 
 
 @plain
+def _log_root_density(
+    kind: int, first: float, matrix: Array, count: int, sums: Array, root: Array, size: int
+) -> float:
+    """Return the logarithm of the density of Λ, log diagonal and rest, given the effects, up to a constant."""
+    omega, value = np.zeros((size, size)), 0.0
+    for i in range(size):
+        if not (root[i, i] > 0.0 and root[i, i] < np.inf):
+            return -np.inf
+        value += (size - i + 1.0 - count) * np.log(root[i, i])
+        for j in range(size):
+            for h in range(min(i, j) + 1):
+                omega[i, j] += root[i, h] * root[j, h]
+    value += log_covariance_density(kind, first, matrix, omega, size)
+    return value - 0.5 * _trace_of_ratio(root, sums, size) if value > -np.inf else value
+
+
+@plain
+def _slice_root(
+    rng: np.random.Generator, kind: int, first: float, matrix: Array, count: int, sums: Array, root: Array
+) -> None:
+    """Update Λ by one step of slice sampling in each element, with the logarithm of those on the diagonal.
+
+    Neal (2003), Ann. Statist. 31:705. The width of a step does not depend on the element itself.
+    """
+    size = root.shape[0]
+    for i in range(size):
+        for j in range(i + 1):
+            at = np.log(root[i, i]) if i == j else root[i, j]
+            height = _log_root_density(kind, first, matrix, count, sums, root, size) + np.log(
+                1.0 - rng.random()
+            )
+            width = min(1.0, 4.0 / np.sqrt(max(count, 1)))
+            if i != j:
+                width *= root[i, i]
+            left = at - width * rng.random()
+            right = left + width
+            steps = int(STEPS * rng.random())
+            for _ in range(steps):
+                root[i, j] = np.exp(left) if i == j else left
+                if not _log_root_density(kind, first, matrix, count, sums, root, size) > height:
+                    break
+                left -= width
+            for _ in range(STEPS - 1 - steps):
+                root[i, j] = np.exp(right) if i == j else right
+                if not _log_root_density(kind, first, matrix, count, sums, root, size) > height:
+                    break
+                right += width
+            found = False
+            for _ in range(STEPS):
+                moved = left + (right - left) * rng.random()
+                root[i, j] = np.exp(moved) if i == j else moved
+                if _log_root_density(kind, first, matrix, count, sums, root, size) > height:
+                    found = True
+                    break
+                if moved < at:
+                    left = moved
+                else:
+                    right = moved
+            if not found:
+                root[i, j] = np.exp(at) if i == j else at
+
+
+@plain
+def _draw_by_steps(
+    rng: np.random.Generator, kind: int, first: float, matrix: Array, count: int, sums: Array, omega: Array
+) -> None:
+    """Update Ω given the effects by a Metropolis step, proposed as if the prior were weak, and slice steps."""
+    size = omega.shape[0]
+    if count >= size:  # proposed from the conditional under p(Ω) ∝ |Ω|^−(k+1)/2
+        proposal, scale = np.zeros((size, size)), sums.copy()
+        _inverse_wishart(rng, float(count), scale, size, proposal)
+        gain = log_covariance_density(kind, first, matrix, proposal, size)
+        gain -= log_covariance_density(kind, first, matrix, omega, size)
+        new, old = proposal.copy(), omega.copy()
+        if cholesky(new) and cholesky(old):
+            for i in range(size):
+                gain += (size + 1.0) * np.log(new[i, i] / old[i, i])
+            if np.log(rng.random()) < gain:
+                for i in range(size):
+                    for j in range(size):
+                        omega[i, j] = proposal[i, j]
+    root = omega.copy()
+    if not cholesky(root):
+        return
+    for i in range(size):
+        for j in range(i + 1, size):
+            root[i, j] = 0.0
+    _slice_root(rng, kind, first, matrix, count, sums, root)
+    for i in range(size):
+        for j in range(size):
+            omega[i, j] = 0.0
+            for h in range(min(i, j) + 1):
+                omega[i, j] += root[i, h] * root[j, h]
+
+
+@plain
 def draw_covariance(
     rng: np.random.Generator, kind: int, first: float, matrix: Array, count: int, scale: Array, omega: Array
 ) -> None:
@@ -267,6 +379,9 @@ def draw_covariance(
             for j in range(size):
                 scale[i, j] += matrix[i, j]
         _inverse_wishart(rng, first + count, scale, size, omega)
+        return
+    if kind == LKJ:
+        _draw_by_steps(rng, kind, first, matrix, count, scale, omega)
         return
     diagonal = np.empty(size)
     if not np.isfinite(_precision_diagonal(omega, size, diagonal)):
