@@ -25,6 +25,7 @@ from .boundary import boundary_search
 from .convergence import Convergence, convergence_of
 from .degenerate import Settled, falls_without_bound, residual_share, settled
 from .gradient_search import gradient_search, with_zeros_kept
+from .monte_carlo import monte_carlo_errors
 from .optimize import Optimum
 from .search import compiled_search, minimise_criterion, searchable_model
 from .starts import (
@@ -219,6 +220,9 @@ def estimate(
         result = Settled(optimum, None, "zero")
     elif share < (1e-18 if optimum.reached else 1e-9) and (sigma is None or not evaluation.tail.ok):
         raise ModelError(EXACT_FIT if linear else STRUCTURED_EXACT_FIT)
+    if cross.pairs is not None and not optimum.reached:
+        error = monte_carlo_errors(evaluation).get("estimate_error", 0.0)
+        optimum = replace(optimum, reached=bool(optimum.decrement <= (2.0 * error) ** 2))
     convergence = convergence_of(canonical, optimum, singular, names, result.residual)
     return Estimate(theta, evaluation, convergence, len(found), _agreed(found, optimum))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -113,7 +114,10 @@ def test_fits_must_agree_within_the_stated_error(seed: int, formula: str, reml: 
     frame = rows(500, seed)
     model = mf.lmm(formula, frame, weights="w" if weighted else None)
     exact = model.fit(reml=reml, control=mf.Control(solver="exact"))
-    found = model.fit(reml=reml, control=mf.Control(solver="iterative", probes=60))
+    with warnings.catch_warnings():  # a variance near 0, whose gradient is smaller than the probes' errors
+        warnings.simplefilter("ignore", mf.ConvergenceWarning)
+        found = model.fit(reml=reml, control=mf.Control(solver="iterative", probes=60))
+    assert found.convergence.decrement < 0.1
     if exact.convergence.status != "converged" or found.convergence.status != "converged":
         return
     evaluation = found._fit.evaluation
