@@ -30,7 +30,7 @@ from .model_matrix import Matrices, evaluate
 from .one_level import one_level_grouping
 from .places import place_effects, structure_of
 from .recipe import Recipe, make_recipe
-from .residual_rows import bind_residual, check_beside_random_terms
+from .residual_rows import bind_residual, check_beside_random_terms, check_covariates
 from .residual_ties import tied_parameters
 from .wrong_values import listed_counts, numbers_as_text, stray_text
 
@@ -292,7 +292,7 @@ def build_design(
         recipe=recipe,
         excluded=frame.excluded,
         advice=advice,
-        residual=None if residual is None else _residual(residual, frame, blocks, values),
+        residual=None if residual is None else _residual(residual, frame, blocks, values, parsed.response),
     )
 
 
@@ -329,9 +329,14 @@ def check_effect_names(where: str, names: Sequence[str]) -> None:
 
 
 def _residual(
-    structure: ResidualStructure, frame: ModelFrame, blocks: Sequence[RandomBlock], values: Matrices
+    structure: ResidualStructure,
+    frame: ModelFrame,
+    blocks: Sequence[RandomBlock],
+    values: Matrices,
+    response: str,
 ) -> ResidualModel:
     """Return the residual structure on the rows."""
+    check_covariates(structure, response)
     if values.many:
         name = values.many[0][0].name
         raise ModelError(
@@ -401,7 +406,9 @@ def _one_block(
             sources += own
             arrays.append(z)
             if term.structure:
-                parts.append(structure_of(term, z, frame.columns, grouping, source, alone=alone))
+                parts.append(
+                    structure_of(term, z, frame.columns, grouping, source, alone=alone, text=frame.text)
+                )
                 continue
             widths = [len(names)] if term.correlated else [len(list(run)) for _, run in groupby(own)]
             parts += [Unstructured(k) if term.correlated else Diagonal(k) for k in widths]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from mixedfit.covariance import STRUCTURES, CovarianceStructure
 from mixedfit.formula.parse import RandomTerm
 
 from .grouping import Grouping
+from .label_order import check_order
 
 __all__ = ["numFactor", "place_effects", "structure_of"]
 
@@ -66,6 +67,7 @@ def structure_of(
     source: str,
     *,
     alone: bool = False,
+    text: Collection[str] = (),
 ) -> CovarianceStructure:
     """Return the covariance structure of a term that is written as a call.
 
@@ -80,10 +82,12 @@ def structure_of(
         Text of the formula.
     alone : bool
         Whether there is no other grouping factor; levels with few of many places are then cheap.
+    text : collection of str
+        Columns that were text.
 
     Raises
     ------
-    FormulaError
+    FormulaError, DataError
         If the times or coordinates are not valid for the structure.
     ModelError
         If they do not determine it.
@@ -91,6 +95,8 @@ def structure_of(
     k = z.shape[1]
     places: list[Any] = []
     if term.places:
+        if term.structure in GRID:
+            check_order(f"'{term}'", term.places[0], columns[term.places[0]], text=term.places[0] in text)
         _check_places(term, z, grouping, alone)
         points = _points(term, z, columns, source)
         places = list(_steps(term, points, source)) if term.structure in GRID else points

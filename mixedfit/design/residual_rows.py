@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array, IntArray
-from mixedfit.core.errors import DataError, ModelError
+from mixedfit.core.errors import DataError, ModelError, shown
+from mixedfit.core.format import count_noun
 from mixedfit.covariance.residual.by_level import ByLevelLaw
 from mixedfit.covariance.residual.correlation import CorrelationStructure
 from mixedfit.covariance.residual.model import ResidualModel
@@ -21,9 +22,17 @@ from mixedfit.covariance.residual.variance_by_level import VarianceByLevel
 
 from .frames import category_codes
 from .grouping import Grouping, interact
+from .label_order import check_order
 from .model_frame import ModelFrame
 
-__all__ = ["bind_residual", "bind_to_rows", "check_beside_random_terms", "check_structure", "with_fitted"]
+__all__ = [
+    "bind_residual",
+    "bind_to_rows",
+    "check_beside_random_terms",
+    "check_covariates",
+    "check_structure",
+    "with_fitted",
+]
 
 
 def check_structure(residual: object) -> ResidualStructure | None:
@@ -155,39 +164,14 @@ def _place(
         position = np.empty(codes.size)
         position[by] = np.arange(codes.size) - np.repeat(first, np.diff([*first, codes.size]))
         return position[:, None], ()
-    _check_order(structure, frame)
+    name = structure.place[0]
+    if type(structure).__name__ not in ("Unstructured", "Known"):
+        check_order(structure, name, frame.columns[name], text=name in frame.text)
     if structure.kind == "visit":
         grouping = frame.grouping(structure.place[0])
         return grouping.codes[:, None].astype(float), grouping.levels.tolist()
     columns = [_numbers(structure, name, frame.columns[name]) for name in structure.place]
     return np.column_stack(columns), ()
-
-
-def _check_order(structure: CorrelationStructure, frame: ModelFrame) -> None:
-    """Raise `DataError` if alphabetical order puts numbers in text labels in another one: "week 10" before "week 2"."""
-    name = structure.place[0]
-    column = frame.columns[name]
-    if not isinstance(column.dtype, pd.CategoricalDtype) or type(structure).__name__ in (
-        "Unstructured",
-        "Known",
-    ):
-        return
-    labels = [str(label) for label in column.cat.categories]
-    found = [re.search(r"-?\d+(\.\d+)?", label) for label in labels]
-    numbers = [float(match.group()) for match in found if match]
-    if (
-        column.cat.ordered
-        or labels != sorted(labels)
-        or len(numbers) < len(labels)
-        or numbers == sorted(numbers)
-    ):
-        return
-    at = next(i for i in range(1, len(numbers)) if numbers[i] < numbers[i - 1])
-    raise DataError(
-        f"{structure}: column {name!r} holds text, whose alphabetical order puts {labels[at - 1]!r} before "
-        f"{labels[at]!r}. Give the order: data[{name!r}] = pd.Categorical(data[{name!r}], categories=[...], "
-        "ordered=True), or take numbers."
-    )
 
 
 def _numbers(structure: CorrelationStructure, name: str, column: pd.Series[Any]) -> Array:
@@ -224,10 +208,16 @@ def _check_duplicates(structure: CorrelationStructure, layout: Layout, frame: Mo
     rows = [frame.index[layout.order[at - 1]], frame.index[layout.order[at]]]
     group = layout.groups[int(np.searchsorted(layout.start, at, side="right")) - 1]
     value = frame.columns[structure.place[0]].iloc[int(layout.order[at])]
+    advice = (
+        "Give the group of the rows, such as the patient: group=."
+        if structure.group_name is None and layout.sizes.size == 1
+        else "Expected one row a time and group: check the group, average such rows, or take a law of distance with "
+        "nugget=True."
+    )
+    repeat = f"{count_noun(int(same.sum()), 'row')} repeat{'s' * (int(same.sum()) == 1)}"
     raise DataError(
-        f"{structure}: {int(same.sum())} rows repeat a {structure.place[0]!r} of their group; the first are rows "
-        f"{rows[0]!r} and {rows[1]!r}, both at {value!s} in group {group!s}. Expected one row a time and group: check "
-        "the group, average such rows, or take a law of distance with nugget=True."
+        f"{structure}: {repeat} a {structure.place[0]!r} of their group; the first are rows {shown(rows[0])} and "
+        f"{shown(rows[1])}, both at {value!s} in group {group!s}. {advice}"
     )
 
 
@@ -271,6 +261,17 @@ def _check_nested(structure: CorrelationStructure, layout: Layout, grouping: Gro
         "Residual correlations are fitted within levels of all random terms; random terms that cross these groups are "
         f"not available yet. Take {grouping.name!r} as the group, or leave its term out."
     )
+
+
+def check_covariates(structure: ResidualStructure, response: str) -> None:
+    """Raise `ModelError` if the response, as the formula writes it, is the covariate of a variance function."""
+    for factor in structure.variances:
+        for name in factor.own_columns:
+            if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", response):
+                raise ModelError(
+                    f"{factor}: {name!r} is the response, whose variance cannot be a function of itself. For a "
+                    'variance that grows with the mean take VarPower(of="fitted").'
+                )
 
 
 def _variance_law(structure: VarianceStructure, frame: ModelFrame, n: int) -> VarianceLaw:

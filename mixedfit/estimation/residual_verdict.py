@@ -113,7 +113,7 @@ def residual_verdict(
             evaluations=found.evaluations,
             message=FAILED.format(words=words, decrement=found.decrement),
         )
-    if not found.reached and found.decrement > STILL_FALLS:
+    if limits and abs(found.decrement) > STILL_FALLS:  # negative where rounding hides the curvature
         return replace(
             inner,
             status="unbounded",

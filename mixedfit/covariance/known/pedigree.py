@@ -69,10 +69,20 @@ def _as_mapping(pedigree: Any) -> Any:
     return pedigree.to_pydict() if hasattr(pedigree, "to_pydict") else pedigree
 
 
+UNKNOWN = frozenset({"", "0", ".", "*", "-", "?", "na", "n/a", "nan", "none", "null", "unknown", "<na>"})
+"""Texts that stand for an unknown parent, in small letters: those of R, SAS, ASReml and pandas."""
+
+
 def _unknown(values: pd.Series[Any]) -> Array:
-    """Return whether each value stands for an unknown animal: missing, 0 or an empty text."""
-    text = values.map(lambda v: v.strip() if isinstance(v, str) else v)
-    return np.asarray(values.isna() | text.isin([0, "", "0"]), dtype=bool)
+    """Return whether each value stands for an unknown animal: missing, 0, or a text that says so."""
+    return np.asarray(values.isna() | values.map(_says_unknown), dtype=bool)
+
+
+def _says_unknown(value: Any) -> bool:
+    if not isinstance(value, str):
+        return bool(value == 0)
+    text = value.strip().lower()
+    return text in UNKNOWN or (text.strip("0") in ("", ".") and "0" in text)  # 00, 0.0
 
 
 def _parents(
@@ -84,8 +94,8 @@ def _parents(
     if empty.any():
         row = int(np.flatnonzero(empty)[0])
         raise DataError(
-            f"row {row} of the pedigree has no animal ({names[0]!r} is {shown(animals[row])}); missing values, 0 and "
-            "'' stand for unknown parents, and cannot be the label of an animal."
+            f"row {row} of the pedigree has no animal ({names[0]!r} is {shown(animals[row])}); missing values, 0, "
+            "'', '.', 'NA' and the like stand for unknown parents, and cannot be the label of an animal."
         )
     twice = animals[animals.duplicated()].tolist()
     if twice:

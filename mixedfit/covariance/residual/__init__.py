@@ -6,6 +6,8 @@ such as ``AR1("time", "g") * VarIdent("arm")`` has a correlation and one or more
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from .antedependence import AnteDependence
 from .ar1 import AR1
 from .arma import ARMA
@@ -41,3 +43,35 @@ __all__ = [
     "VarIdent",
     "VarPower",
 ]
+
+_ELSEWHERE = {
+    "corar1": "AR1",
+    "corcar1": "CAR1",
+    "corarma": "ARMA",
+    "corcompsymm": "CompoundSymmetry",
+    "corsymm": "Unstructured",
+    "corexp": "Exponential",
+    "corgaus": "Gaussian",
+    "corlin": "Linear",
+    "corratio": "RationalQuadratic",
+    "corspher": "Spherical",
+    "cs": "CompoundSymmetry",
+    "csh": 'CompoundSymmetry("group") * VarIdent("visit")',
+    "un": "Unstructured",
+    "us": "Unstructured",
+    "toep": "Toeplitz",
+    "toeph": 'Toeplitz("visit", "group") * VarIdent("visit")',
+    "arh": 'AR1("visit", "group") * VarIdent("visit")',
+    "ar1h": 'AR1("visit", "group") * VarIdent("visit")',
+    "ante": "AnteDependence",
+    "adh": "AnteDependence",
+    "varcomb": "VarIdent(...) * VarPower(...)",
+}
+"""Names in nlme, mmrm and SAS, in small letters."""
+
+
+def __getattr__(name: str) -> NoReturn:
+    ours = {own.lower(): own for own in __all__}
+    found = ours.get(name.lower()) or _ELSEWHERE.get(name.lower())
+    hint = f"; use {found}" if found else f"; it has {', '.join(__all__)}"
+    raise AttributeError(f"mixedfit.residuals has no {name!r}{hint}.")

@@ -48,6 +48,11 @@ class _Spatial(CorrelationStructure):
         if not self.place:
             raise ModelError(f'{name} needs coordinates: one column, or several as ("x", "y").')
         super().__post_init__()
+        if not isinstance(self.nugget, bool):
+            raise ModelError(
+                f"{name}: nugget is {self.nugget!r}; expected True, to estimate a nugget, or False. A nugget cannot be "
+                "held at a value."
+            )
         check_one_of(f"{name}: metric", self.metric, METRICS)
 
     @property

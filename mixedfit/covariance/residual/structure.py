@@ -14,6 +14,11 @@ __all__ = ["Factor", "Product", "ResidualStructure", "VarianceStructure", "check
 
 def check_column_name(structure: str, argument: str, value: object, *, needed: bool = True) -> None:
     """Raise `ModelError` unless an argument is the name of a column (or None, if it is not needed)."""
+    if isinstance(value, str) and "|" in value:
+        place, _, group = (part.strip(" ~") for part in value.partition("|"))
+        raise ModelError(
+            f'{structure}: {argument} is {value!r}; write the columns apart: {structure}("{place}", "{group}").'
+        )
     if (value is None and not needed) or (isinstance(value, str) and value):
         return
     raise ModelError(
@@ -61,6 +66,11 @@ class ResidualStructure:
                 'structure, such as AR1("time", "g") * VarIdent("arm").'
             )
         return Product((*self._given, *other._given))
+
+    def __add__(self, other: object) -> Product:
+        raise ModelError(
+            f"{self} + {other}: structures are multiplied, as a correlation and variances are: {self} * {other}."
+        )
 
     def __str__(self) -> str:
         given = ", ".join(

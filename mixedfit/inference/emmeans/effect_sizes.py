@@ -77,7 +77,8 @@ def _variance(fit: Fit, sigma: str) -> float:
 def _degrees(fit: Fit, sigma: str) -> float:
     """Return 2s⁴/Var(s²) of an estimated variance s² (Satterthwaite 1946); infinite if it is known."""
     variance = _variance(fit, sigma)
-    spread = vcov_varpar(fit, scale="variance").to_numpy()
+    names = [p.name for p in variance_parameters(fit.design, with_sigma=fit.held_sigma is None)]
+    spread = vcov_varpar(fit, scale="variance").reindex(index=names, columns=names).to_numpy()
     slope = _slope(fit, sigma)
     used = (slope != 0) & np.isfinite(np.diag(spread))  # variances of 0 count as known
     if not used.any():

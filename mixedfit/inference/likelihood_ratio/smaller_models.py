@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.covariance import STRUCTURES, BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from mixedfit.covariance.residual.correlation import CorrelationStructure
 from mixedfit.covariance.residual.model import ResidualModel
+from mixedfit.covariance.residual.structure import VarianceStructure
+from mixedfit.covariance.residual.variances import VarIdent
 from mixedfit.crossproducts.fewer_effects import with_fewer_effects
 from mixedfit.design.absent import AbsentRows
 from mixedfit.design.design import Design, ManyLevelFactor, RandomBlock
@@ -73,7 +76,7 @@ def _residual_not_nested(smaller: ResidualModel | None, larger: ResidualModel | 
         return ""
     if larger is None:
         return f"the residual structure {smaller.structure}"
-    missing = [f for f in smaller.structure.variances if f not in larger.structure.variances]
+    missing = [f for f in smaller.structure.variances if not _variance_within(f, larger)]
     if missing:
         return f"the variance function {missing[0]}"
     own, other = smaller.structure.correlation, larger.structure.correlation
@@ -82,15 +85,36 @@ def _residual_not_nested(smaller: ResidualModel | None, larger: ResidualModel | 
     return f"the residual correlation {own}"
 
 
+def _variance_within(own: VarianceStructure, larger: ResidualModel) -> bool:
+    """Return whether a variance function is one of a larger structure, or has ratios by some of a factor's columns."""
+    if own in larger.structure.variances:
+        return True
+    return isinstance(own, VarIdent) and any(
+        isinstance(other, VarIdent) and set(own.own_columns) <= set(other.own_columns)
+        for other in larger.structure.variances
+    )
+
+
+def _with_one_matrix(own: CorrelationStructure, other: CorrelationStructure) -> CorrelationStructure:
+    """Return the other correlation with what it has beyond this one left out: matrices by a factor, SDs by visit."""
+    changes: dict[str, Any] = {}
+    for name, simple in (("by", None), ("homogeneous", True)):
+        if getattr(own, name, simple) == simple and hasattr(other, name):
+            changes[name] = simple
+    return replace(other, **changes) if changes else other
+
+
 def _correlation_within(
     own: CorrelationStructure, smaller: ResidualModel, other: CorrelationStructure, larger: ResidualModel
 ) -> bool:
     """Return whether a correlation is equal to another or a special case of it on the same groups."""
     one, two = smaller.layout, larger.layout
-    if one is None or two is None or not np.array_equal(smaller.groups, larger.groups):
+    if one is None or two is None or not _same_partition(smaller.groups, larger.groups):
         return False
-    if own == other:
+    if own == _with_one_matrix(own, other):
         return True
+    if getattr(own, "by", None) != getattr(other, "by", None):
+        return False
     if type(other).__name__ not in GENERAL.get(type(own).__name__, ()):
         return False
     if type(other).__name__ == "ARMA" and getattr(other, "p", 0) < 1:

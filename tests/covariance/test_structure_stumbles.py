@@ -1,0 +1,173 @@
+"""What users of SAS, nlme and mmrm trip over: orders of text, covariates, matrices by arm, spellings, baseline rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mixedfit as mf
+
+R = mf.residuals
+
+
+def visits() -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    covariance = 0.8 ** np.abs(np.subtract.outer(range(4), range(4)))
+    y = rng.multivariate_normal(np.zeros(4), covariance, 60)
+    frame = pd.DataFrame(
+        {"id": np.repeat(np.arange(60), 4), "t": np.tile(np.arange(1, 5), 60), "y": y.ravel()}
+    )
+    return frame.assign(arm=np.where(frame["id"] % 2, "a", "b"), base=np.repeat(y[:, 0], 4))
+
+
+def fit(residual: Any, formula: str = "y ~ 1", frame: pd.DataFrame | None = None) -> mf.MixedResults:
+    return mf.lmm(formula, visits() if frame is None else frame, residual=residual).fit()
+
+
+TEXTS = {
+    "one without a number": ["baseline", "week 2", "week 4", "week 8"],
+    "numbers out of order": ["week 16", "week 2", "week 4", "week 8"],
+    "words": ["screening", "baseline", "mid", "end"],
+    "months": ["Jan", "Feb", "Mar", "Apr"],
+    "dates": ["2024-01-02", "2024-01-05", "2024-01-10", "2024-01-17"],
+    "dates of another form": ["02.01.2024", "05.01.2024", "10.01.2024", "17.01.2024"],
+}
+STRUCTURES: dict[str, Callable[[str], Any]] = {
+    "AR1": lambda name: {"residual": R.AR1(name, "id")},
+    "Toeplitz": lambda name: {"residual": R.Toeplitz(name, "id")},
+    "AnteDependence": lambda name: {"residual": R.AnteDependence(name, "id")},
+    "ar1": lambda name: {"formula": f"y ~ 1 + ar1(0 + {name} | id)"},
+    "hetar1": lambda name: {"formula": f"y ~ 1 + hetar1(0 + {name} | id)"},
+    "toep": lambda name: {"formula": f"y ~ 1 + toep(0 + {name} | id)"},
+}
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("text", TEXTS)
+def test_times_as_text_must_be_refused_unless_their_order_is_sure(text: str, structure: str) -> None:
+    """The rival takes the order of the alphabet and fits another model."""
+    frame = visits().assign(v=lambda d: d["t"].map(dict(enumerate(TEXTS[text], 1))))
+    options = {"formula": "y ~ 1", **STRUCTURES[structure]("v")}
+    with pytest.raises(mf.DataError, match=r"to_datetime" if "dates" in text else r"ordered=True"):
+        mf.lmm(options["formula"], frame, residual=options.get("residual"))
+
+
+@pytest.mark.parametrize(
+    "labels", [["week 02", "week 04", "week 08", "week 16"], ["a", "b", "c", "d"], ["v1", "v2", "v3", "v4"]]
+)
+def test_text_in_the_order_of_time_must_be_the_numbers(labels: list[str]) -> None:
+    frame = visits().assign(v=lambda d: d["t"].map(dict(enumerate(labels, 1))))
+    expected = fit(R.AR1("t", "id")).reml_criterion
+    assert fit(R.AR1("v", "id"), frame=frame).reml_criterion == pytest.approx(expected, abs=1e-8)
+    ordered = frame.assign(v=pd.Categorical(frame["t"].map({1: "z", 2: "b", 3: "y", 4: "a"}), list("zbya")))
+    assert fit(R.AR1("v", "id"), frame=ordered).reml_criterion == pytest.approx(expected, abs=1e-8)
+    words = frame.assign(v=frame["t"].map({1: "screening", 2: "baseline", 3: "mid", 4: "end"}))
+    assert fit(R.Unstructured("v", "id"), frame=words).converged  # no order is needed
+
+
+@pytest.mark.parametrize("made", [R.VarPower, R.VarExp, R.VarConstPower, R.VarIdent])
+def test_response_must_not_be_the_covariate_of_its_own_variance(made: Any) -> None:
+    frame = visits().assign(y=lambda d: np.abs(d["y"]) + 1)
+    for formula in ("y ~ 1", "log(y) ~ 1"):
+        with pytest.raises(mf.ModelError, match="'y' is the response"):
+            mf.lmm(formula, frame, residual=made("y"))
+
+
+@pytest.mark.parametrize("nugget", [0.2, 1, "yes", None])
+def test_nugget_must_be_true_or_false(nugget: Any) -> None:
+    with pytest.raises(mf.ModelError, match=r"nugget is .*expected True"):
+        R.Exponential("t", "id", nugget=nugget)
+
+
+NESTED = {
+    "one matrix, two": (R.Unstructured("t", "id"), R.Unstructured("t", "id", by="arm"), 10),
+    "one correlation, two": (R.AR1("t", "id"), R.AR1("t", "id", by="arm"), 2),
+    "compound symmetry": (R.CompoundSymmetry("id"), R.CompoundSymmetry("id", by="arm"), 2),
+    "one SD, several": (R.Unstructured("t", "id", homogeneous=True), R.Unstructured("t", "id"), 3),
+    "SDs by one column of two": (R.VarIdent("arm"), R.VarIdent("arm:t"), 6),
+    "AR1 in a matrix by arm": (R.AR1("t", "id"), R.Unstructured("t", "id", by="arm"), 18),
+}
+
+
+@pytest.mark.parametrize("case", NESTED)
+def test_matrices_of_each_arm_must_contain_the_common_one(case: str) -> None:
+    small, large, df = NESTED[case]
+    found = mf.anova(fit(small), fit(large))
+    if case != "AR1 in a matrix by arm":
+        assert not any("Not nested" in note for note in found.notes)
+        assert 0 < found.table["p_value"].iloc[1] < 1
+    assert found.table["df"].iloc[1] == df
+    other = mf.anova(fit(R.AR1("t", "id", by="arm")), fit(R.Unstructured("t", "id")))
+    assert any("Not nested" in note for note in other.notes)
+
+
+@pytest.mark.parametrize(
+    "residual", [R.CompoundSymmetry("id"), R.Unstructured("t", "id"), R.AR1("t", "id") * R.VarIdent("arm")]
+)
+def test_effect_sizes_must_be_available_with_residual_structures(residual: Any) -> None:
+    own = fit(residual, "y ~ arm")
+    means = own.emmeans("arm")
+    table = means.effect_sizes(sigma="residual").table
+    expected = means.contrasts().table["estimate"].iloc[0] / own.sigma
+    assert table["estimate"].iloc[0] == pytest.approx(expected, rel=1e-10)
+    assert 0 < table["std_error"].iloc[0] < 1
+
+
+def test_compound_symmetry_must_have_the_effect_size_of_its_random_intercept() -> None:
+    one = fit(R.CompoundSymmetry("id"), "y ~ arm").emmeans("arm").effect_sizes().table
+    other = mf.lmm("y ~ arm + (1 | id)", visits()).fit().emmeans("arm").effect_sizes().table
+    np.testing.assert_allclose(one[["estimate", "std_error"]], other[["estimate", "std_error"]], rtol=2e-3)
+
+
+@pytest.mark.filterwarnings("ignore::mixedfit.ConvergenceWarning")
+def test_rows_without_change_at_baseline_must_be_a_likelihood_without_a_maximum() -> None:
+    """Changes from baseline with the baseline rows left in: y is 0 there, and so is its variance."""
+    frame = visits().assign(y=lambda d: (d["y"] - d["base"]).where(d["t"] > 1, 0.0))
+    found = fit(R.Unstructured("t", "id"), "y ~ arm * factor(t)", frame).convergence
+    assert found.status == "unbounded"
+    assert "no maximum" in found.message
+    assert "optimum" not in found.message
+
+
+UNKNOWN = [".", "NA", "nan", "*", "-", "unknown", "None", "00", "0.0", " ", "N/A", 0, None, float("nan")]
+
+
+@pytest.mark.parametrize("unknown", UNKNOWN)
+def test_every_way_to_write_an_unknown_parent_must_be_one(unknown: Any) -> None:
+    """The rival makes it an animal, whose offspring are related."""
+    frame = pd.DataFrame({"animal": list("abcd")})
+    frame["sire"], frame["dam"] = [unknown, unknown, "a", "a"], [unknown, unknown, "b", "b"]
+    known = mf.Known.from_pedigree(frame)
+    expected = [[1, 0, 0.5, 0.5], [0, 1, 0.5, 0.5], [0.5, 0.5, 1, 0.5], [0.5, 0.5, 0.5, 1]]
+    np.testing.assert_allclose(known.covariance.loc[list("abcd"), list("abcd")], expected, atol=1e-12)
+    assert len(known) == 4
+
+
+HINTS: dict[str, tuple[Callable[[], Any], str]] = {
+    "nlme": (lambda: R.corAR1, "use AR1"),
+    "SAS": (lambda: R.UN, "use Unstructured"),
+    "case": (lambda: R.varident, "use VarIdent"),
+    "none": (lambda: R.whatever, "it has AR1, ARMA"),
+}
+
+
+@pytest.mark.parametrize("case", HINTS)
+def test_names_of_other_programs_must_be_answered(case: str) -> None:
+    asked, words = HINTS[case]
+    with pytest.raises(AttributeError, match=words):
+        asked()
+
+
+def test_ways_to_write_structures_elsewhere_must_be_answered() -> None:
+    with pytest.raises(mf.ModelError, match=r"multiplied.*AR1\(time='t', group='id'\) \* VarIdent"):
+        R.AR1("t", "id") + R.VarIdent("arm")
+    with pytest.raises(mf.ModelError, match=r'write the columns apart: AR1\("t", "id"\)'):
+        R.AR1("~ t | id")
+    with pytest.raises(mf.DataError, match="Give the group of the rows"):
+        fit(R.Unstructured("t"))
+    with pytest.raises(TypeError, match=r"residual=mixedfit\.residuals\.Unstructured"):
+        mf.lmm("y ~ 1", visits(), repeated="t")  # type: ignore[call-arg]
