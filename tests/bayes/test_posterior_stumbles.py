@@ -53,7 +53,7 @@ def test_offset_of_further_rows_must_be_added_where_that_of_the_fit_was_an_array
 
 
 def test_label_of_another_type_must_be_refused_and_not_become_a_new_group(posterior: mf.Posterior) -> None:
-    with pytest.raises(mf.DataError, match="'308' of type str, where this is of type int"):
+    with pytest.raises(mf.DataError, match="'308' of type str, and 308 here is of type int"):
         posterior.predict({"Days": [1.0, 1.0], "Subject": [0, 308]})
 
 
@@ -210,7 +210,7 @@ def test_two_keys_of_one_term_must_raise(sleep: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("key", "options", "message"),
     [
-        ("sd_Days|Subject", {}, r"one prior: .*Give 'Subject' a mf.priors.HuangWand\(\(.*Diagonal"),
+        ("sd_Days|Subject", {}, r"one prior: .*Give 'Subject' a mf.priors.LKJ\(1\).*HuangWand\(\(.*Diagonal"),
         ("sd_Dayz|Subject", {}, r"known: .*sd_Days\|Subject.*sigma0.*Did you mean 'sd_Days\|Subject'"),
         ("cor_Days.(Intercept)|Subject", {}, "a correlation has none of its own"),
         ("nu", {}, "the residuals are Normal, without degrees of freedom"),
