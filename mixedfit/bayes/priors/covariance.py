@@ -120,7 +120,7 @@ class Diagonal:
 
 @dataclass(frozen=True, slots=True, init=False)
 class LKJ(Distributed):
-    """Correlations R ~ LKJ(η), p(R) ∝ |R|^(η−1), and a prior for each standard deviation.
+    """Correlations R ~ LKJ(η), ``p(R) ∝ |R|^(η−1)``, and a prior for each standard deviation.
 
     η = 1 is uniform over correlation matrices, larger η prefers correlations near 0. Lewandowski, Kurowicka & Joe
     (2009), J. Multivar. Anal. 100:1989. It has no conjugate update: Ω takes a Metropolis step and slice steps.
