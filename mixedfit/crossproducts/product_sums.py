@@ -26,7 +26,7 @@ from .crossprod import (
 )
 from .memory import check_fit_memory
 from .sparse_products import SMALLEST, SparseGram
-from .tail_pairs import Solver, TailPairs
+from .tail_pairs import Solver, TailPairs, rows_of_tail
 
 __all__ = ["ProductSums"]
 
@@ -133,17 +133,7 @@ class ProductSums:
         if self.is_dense:
             accumulate_tail(others, effects, self.sizes, self.offsets, border, self.dense)
             return
-        columns = np.concatenate(
-            [
-                b.offset + others[:, [f]] * b.k + np.arange(b.k, dtype=np.int64)
-                for f, b in enumerate(self.tail)
-            ],
-            axis=1,
-        )
-        n, width = columns.shape
-        rows = sparse.csr_array(
-            (effects.ravel(), columns.ravel(), np.arange(n + 1, dtype=np.int64) * width), shape=(n, self.q)
-        )
+        rows = rows_of_tail(others, effects, [(b.offset, b.k) for b in self.tail], self.q)
         self.pairs = self.pairs + rows.T @ rows
         self.sides += rows.T @ border
 

@@ -227,7 +227,7 @@ class IterativeTail:
         """Do nothing: no inverse is held."""
 
     def discard(self) -> None:
-        for name in ("_probes", "_images", "_fixed", "cells"):
+        for name in ("_probes", "_images", "cells"):
             self.__dict__.pop(name, None)
 
     @lazy
@@ -319,16 +319,18 @@ class IterativeTail:
         return np.asarray(self._scores[place.offset : place.stop].reshape(place.levels, place.k))
 
     @lazy
+    def _fixed(self) -> Array:
+        """Products of the tail with V⁻¹[X y], shape (q, p + 1)."""
+        return np.asarray(self.sides - self._products(self.slopes))
+
+    @lazy
     def _scores(self) -> Array:
-        """Products of the tail with V⁻¹[X y], then with V⁻¹r, shape (q, p + 2)."""
-        rows = self.sides - self._products(self.slopes)
+        """Products of the tail with V⁻¹r, shape (q,)."""
         p = self.cross.p
-        self._fixed = rows
-        return np.asarray(rows[:, p] - rows[:, :p] @ self.solution[self.q :])
+        return np.asarray(self._fixed[:, p] - self._fixed[:, :p] @ self.solution[self.q :])
 
     def fixed_scores(self, place: TailBlock) -> Array:
-        _ = self._scores
-        return np.asarray(self._fixed[place.offset : place.stop].reshape(place.levels, place.k, -1))
+        return np.asarray(self._of(place, self._fixed))
 
     def times(self, coefficients: Array) -> Array:
         return np.hstack([self._products(coefficients.T).T, coefficients @ self.sides[:, :-1]])

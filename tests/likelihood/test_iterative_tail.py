@@ -127,7 +127,7 @@ def test_fits_must_agree_within_the_stated_error(seed: int, formula: str, reml: 
     assert abs(evaluation.value - at) < 6.0 * found.timing["criterion_error"] + 1e-6
     np.testing.assert_allclose(found.bse, exact.bse, rtol=0.05)
     np.testing.assert_allclose(
-        found.params, exact.params, atol=0.3 * float(exact.bse.max()) if len(exact.bse) else 0
+        found.params, exact.params, atol=0.1 * float(exact.bse.max()) if len(exact.bse) else 0
     )
 
 

@@ -18,6 +18,7 @@ from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.covariance import STRUCTURES, BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from mixedfit.covariance.residual.correlation import CorrelationStructure
 from mixedfit.covariance.residual.model import ResidualModel
+from mixedfit.covariance.residual.parts import Layout
 from mixedfit.covariance.residual.structure import VarianceStructure
 from mixedfit.covariance.residual.variances import VarIdent
 from mixedfit.crossproducts.fewer_effects import with_fewer_effects
@@ -113,7 +114,7 @@ def _correlation_within(
         return False
     if own == _with_one_matrix(own, other):
         return True
-    if getattr(own, "by", None) != getattr(other, "by", None):
+    if getattr(own, "by", None) not in (None, getattr(other, "by", None)):
         return False
     if type(other).__name__ not in GENERAL.get(type(own).__name__, ()):
         return False
@@ -121,7 +122,14 @@ def _correlation_within(
         return False
     if type(own).__name__ == "CompoundSymmetry":
         return True
-    return np.array_equal(one.order, two.order) and np.array_equal(one.gaps, two.gaps)
+    return np.array_equal(_gaps_of_rows(one), _gaps_of_rows(two))
+
+
+def _gaps_of_rows(layout: Layout) -> Array:
+    """Return the time since the row before in its group, in the order of the rows; 0 for the first of a group."""
+    out = np.zeros(layout.order.size)
+    out[layout.order] = np.where(layout.opens, 0.0, layout.gaps)
+    return out
 
 
 def _fixed_within(smaller: Design, larger: Design, counted: BoolArray) -> bool:
