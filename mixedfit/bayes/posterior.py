@@ -18,8 +18,8 @@ from mixedfit.core.lazy import lazy
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_one_of
 from mixedfit.core.tables import Table, text_table
+from mixedfit.estimation.design_storage import read_design
 from mixedfit.estimation.residual_storage import unpack_structure
-from mixedfit.estimation.storage import read_design
 from mixedfit.estimation.tables import group_columns
 from mixedfit.inference.emmeans.averages import Weights
 from mixedfit.inference.emmeans.reference_grid import GridOptions

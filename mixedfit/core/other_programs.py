@@ -295,10 +295,10 @@ def name_hint(owner: str, name: str, ours: Iterable[str], known: Iterable[str]) 
     Examples
     --------
     >>> name_hint("MixedResults", "VarCorr", ["varcorr"], [])
-    "MixedResults has no 'VarCorr'; use 'varcorr'."
+    "MixedResults has no 'VarCorr'; use 'varcorr'"
     """
     use = " or ".join(map(repr, ours))
-    hint = f"; use {use}." if use else f". {nearest(name, known)}".rstrip()
+    hint = f"; use {use}" if use else f". {nearest(name, known)}".rstrip()
     return f"{owner} has no {name!r}{hint}"
 
 

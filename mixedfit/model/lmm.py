@@ -39,7 +39,8 @@ from mixedfit.design.stream.agreement import SiteRecipe, with_recipe
 from mixedfit.design.stream.build import part_report, row_report, streamed_design
 from mixedfit.design.stream.source import RowSource, is_source, open_source
 from mixedfit.estimation.estimate import Control
-from mixedfit.estimation.fit import Fit, fit_design
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.fitting import fit_design
 from mixedfit.estimation.known_support import refuse_known
 from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
 from mixedfit.formula.unused_codings import unused_codings

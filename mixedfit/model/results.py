@@ -17,7 +17,8 @@ from mixedfit.design.wrong_values import not_numbers
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation import storage, tables
 from mixedfit.estimation.convergence import Convergence
-from mixedfit.estimation.fit import Fit, refit_design
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.fitting import refit_design
 from mixedfit.estimation.parameters import Names, labels_of, parameters_of, values_of, variance_parameters
 from mixedfit.estimation.residual_words import residual_covariance, residual_table
 from mixedfit.inference.anova.anova import AnovaTable, term_anova

@@ -8,7 +8,7 @@ from typing import Any
 
 from mixedfit.core.arrays import Array
 from mixedfit.crossproducts.summed import SummedRows
-from mixedfit.estimation import storage
+from mixedfit.estimation import design_storage, storage
 
 __all__ = ["RowProducts", "read_products"]
 
@@ -65,9 +65,9 @@ class RowProducts:
         ModelError
             If the formula calls functions that a formula from a file may not call.
         """
-        storage.write_file(path, *storage.pack_summed(self._summed))
+        storage.write_file(path, *design_storage.pack_summed(self._summed))
 
 
 def read_products(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> RowProducts:
     """Return the cross-products in a file that `RowProducts.save` wrote."""
-    return RowProducts(storage.unpack_summed(header, arrays))
+    return RowProducts(design_storage.unpack_summed(header, arrays))

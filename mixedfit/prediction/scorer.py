@@ -21,7 +21,7 @@ from mixedfit.design.design import Design
 from mixedfit.design.frames import as_frame
 from mixedfit.design.recipe import usable
 from mixedfit.design.stream.source import RowSource, is_source, open_source
-from mixedfit.estimation import storage
+from mixedfit.estimation import design_storage, storage
 
 from .means import Means
 from .re_form import ReForm, included_effects
@@ -154,7 +154,7 @@ class Scorer:
         own = self.means
         arrays = {"beta": own.beta, "null": own.null}
         arrays |= {f"modes{f}": modes for f, modes in enumerate(own.modes)}
-        storage.write_file(path, *storage.with_design(header, arrays, own.design))
+        storage.write_file(path, *design_storage.with_design(header, arrays, own.design))
 
     def batches(self, source: Any, *, batch_rows: int | None = None) -> Iterator[Array]:
         """Yield the predictions of a source's rows, an array for each batch.
@@ -267,7 +267,7 @@ def _needed(design: Design, included: Sequence[BoolArray]) -> tuple[str, ...]:
 
 def read_scorer(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Scorer:
     """Return the scorer in a file that `Scorer.save` wrote."""
-    design = storage.design_without_rows(header, arrays, "a scorer has the estimates only.")
+    design = design_storage.design_without_rows(header, arrays, "a scorer has the estimates only.")
     modes = tuple(arrays[f"modes{f}"] for f in range(len(design.blocks)))
     re_form = header["re_form"]
     return Scorer(Means(design, arrays["beta"], modes, arrays["null"]), re_form, header["new_levels"])

@@ -13,12 +13,8 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.format import (
-    TABLE_WIDTH,
-    abbreviate,
-    coefficient_columns,
     count_noun,
     format_numbers,
-    format_p_value,
     text_columns,
     zap_small,
 )
@@ -36,10 +32,17 @@ from mixedfit.estimation.tables import (
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.ddf import Ddf, failed_note, method_named
 
-__all__ = ["Summary", "fixed_cells", "summarise"]
+from .summary_cells import (
+    LONG_TABLE,
+    correlation_lines,
+    correlation_table,
+    fixed_cells,
+    fixed_table,
+    random_rows,
+    random_table,
+)
 
-LONG_TABLE = 60
-"""Largest number of coefficients that are printed."""
+__all__ = ["Summary", "summarise"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +110,9 @@ class Summary(NotebookTable):
         notes = (f"Degrees of freedom: {self.ddf}.",) if self.ddf else ()
         groups = "; ".join(f"{name}, {count}" for name, count in self.ngroups.items())
         size = f"Rows: {self.nobs}" + (f"; levels: {groups}." if groups else ".")
-        fixed = _fixed_table(self.coefficients, self.ddf, notes)
-        random = _random_table(self.varcorr, (size, self.verdict, *self.notes))
-        return [fixed, random, *_residual_table(self), *_correlation_table(self.correlation)]
+        fixed = fixed_table(self.coefficients, self.ddf, notes)
+        random = random_table(self.varcorr, (size, self.verdict, *self.notes))
+        return [fixed, random, *_residual_table(self), *correlation_table(self.correlation)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the contents as JSON values.
@@ -295,7 +298,7 @@ def _text_lines(s: Summary) -> list[str]:
     lines += [f"Number of obs: {s.nobs}" + (f", groups:  {groups}" if groups else ""), ""]
     lines += ["Fixed effects:", *_fixed_lines(s.coefficients, s.ddf)]
     if s.correlation is not None and len(s.correlation) > 1:
-        lines += ["", "Correlation of Fixed Effects:", *_correlation_lines(s.correlation)]
+        lines += ["", "Correlation of Fixed Effects:", *correlation_lines(s.correlation)]
     if s.ddf:
         lines += ["Degrees of freedom: " + s.ddf + "."]
     lines += ["", *textwrap.wrap(s.verdict, 100), *s.notes]
@@ -307,36 +310,8 @@ def _one_decimal(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def _random_rows(varcorr: pd.DataFrame) -> list[list[str]]:
-    """Return group, effect, variance, SD and the correlations with earlier effects, as text."""
-    own = varcorr[varcorr["var2"].isna()]
-    variances, deviations = (format_numbers(own[name].tolist(), 4) for name in ("vcov", "sdcor"))
-    rows = []
-    for group, name, variance, deviation in zip(own["grp"], own["var1"], variances, deviations, strict=True):
-        effect = name if isinstance(name, str) else ""
-        earlier = varcorr[(varcorr["grp"] == group) & (varcorr["var2"] == effect)]["sdcor"]
-        correlations = ["NaN" if np.isnan(v) else f"{v:.2f}" for v in earlier]
-        structure = varcorr[
-            (varcorr["grp"] == group)
-            & (varcorr["var1"] == effect)
-            & varcorr["vcov"].isna()
-            & varcorr["var2"].notna()
-        ]
-        words = [_structure_word(*row) for row in zip(structure["var2"], structure["sdcor"], strict=True)]
-        rows.append([str(group), effect, variance, deviation, *correlations, *words])
-    return rows
-
-
-def _structure_word(name: str, value: float) -> str:
-    """Return a parameter of a structure as text: ``0.81 (ar1)``, ``range 976.3 (exp)``."""
-    kind, structure = name.split(" ", 1)
-    if kind == "correlation":
-        return f"{value:.2f} {structure}"
-    return f"{kind} {value:.4g} {structure}"
-
-
 def _random_lines(s: Summary) -> list[str]:
-    rows = _random_rows(s.varcorr)
+    rows = random_rows(s.varcorr)
     columns = [list(column) for column in zip_longest(*rows, fillvalue="")]
     groups = columns[0]
     columns[0] = ["" if i and groups[i - 1] == group else group for i, group in enumerate(groups)]
@@ -378,46 +353,6 @@ def _fixed_lines(coefficients: pd.DataFrame, method: str) -> list[str]:
     return lines + ([f"… and {rest} more in .params"] if rest else [])
 
 
-def fixed_cells(shown: pd.DataFrame, method: str) -> tuple[list[str], list[list[str]]]:
-    """Return the heads and the columns of the table of fixed effects, as text.
-
-    By the normal distribution they are z; another method's degrees of freedom are shown though all be infinite.
-    """
-    estimates, errors, statistics = coefficient_columns(
-        shown["estimate"].tolist(), shown["std_error"].tolist(), shown["statistic"].tolist()
-    )
-    if "df" not in shown:
-        return ["Estimate", "Std. Error", "t value"], [estimates, errors, statistics]
-    p_values = [format_p_value(p) for p in shown["p_value"]]
-    if method == "normal":
-        return ["Estimate", "Std. Error", "z value", "Pr(>|z|)"], [estimates, errors, statistics, p_values]
-    dfs = [_degrees(df) for df in shown["df"]]
-    heads = ["Estimate", "Std. Error", "df", "t value", "Pr(>|t|)"]
-    return heads, [estimates, errors, dfs, statistics, p_values]
-
-
-def _degrees(df: float) -> str:
-    """Return degrees of freedom as text, with two decimals below 10,000 and none above."""
-    if not np.isfinite(df):
-        return "NA" if np.isnan(df) else "Inf"
-    return f"{df:.2f}" if df < 1e4 else f"{df:.0f}"
-
-
-def _correlation_lines(correlation: pd.DataFrame) -> list[str]:
-    (table,) = _correlation_table(correlation)
-    names, *columns = ([*column] for column in zip(*table.rows, strict=True))
-    rows = [abbreviate(name, 11) for name in names]
-    heads = [abbreviate(head, 6) for head in table.heads]
-    fit = max(1, (TABLE_WIDTH - max(map(len, rows))) // 7)  # columns of at most six characters and a blank
-    lines: list[str] = []
-    for first in range(1, len(heads), fit):
-        here = slice(first, first + fit)
-        start = first - 1  # rows above have no entry in these columns
-        part = [column[start:] for column in (rows, *columns[first - 1 : first - 1 + fit])]
-        lines += text_columns([heads[0], *heads[here]], part, left=1)
-    return lines
-
-
 def _quantiles(s: Summary) -> list[str]:
     """Return the quantiles of the scaled residuals as text; none if the rows are not known."""
     values = s.residuals.tolist()
@@ -432,10 +367,10 @@ def _html(s: Summary) -> str:
     quantiles = tuple(_quantiles(s))
     tables = [
         *([Table("Scaled residuals", tuple(s.residuals.index), (quantiles,), 0)] if quantiles else []),
-        _fixed_table(s.coefficients[:LONG_TABLE], s.ddf),
-        _random_table(s.varcorr),
+        fixed_table(s.coefficients[:LONG_TABLE], s.ddf),
+        random_table(s.varcorr),
         *_residual_table(s),
-        *_correlation_table(s.correlation),
+        *correlation_table(s.correlation),
     ]
     notes = [f"Degrees of freedom: {s.ddf}."] if s.ddf else []
     parts = [
@@ -447,31 +382,3 @@ def _html(s: Summary) -> str:
         "</div>",
     ]
     return "\n".join(parts)
-
-
-def _fixed_table(shown: pd.DataFrame, method: str, notes: tuple[str, ...] = ()) -> Table:
-    heads, cells = fixed_cells(shown, method)
-    rows = tuple((str(name), *row) for name, *row in zip(shown.index, *cells, strict=True))
-    return Table("Fixed effects", ("", *heads), rows, 1, notes)
-
-
-def _random_table(varcorr: pd.DataFrame, notes: tuple[str, ...] = ()) -> Table:
-    heads = ("Group", "Effect", "Variance", "Std. Dev.", "Corr.")
-    rows = tuple(
-        (group, effect, variance.strip(), deviation.strip(), " ".join(correlations))
-        for group, effect, variance, deviation, *correlations in _random_rows(varcorr)
-    )
-    return Table("Random effects", heads, rows, 2, notes)
-
-
-def _correlation_table(correlation: pd.DataFrame | None) -> list[Table]:
-    """Return the lower triangle of a correlation matrix, or nothing for fewer than two fixed effects."""
-    if correlation is None or len(correlation) < 2:
-        return []
-    names = [str(name) for name in correlation.index[:LONG_TABLE]]
-    values = correlation.to_numpy()
-    rows = tuple(
-        (names[i], *(f"{values[i, j]:.3f}" if j < i else "" for j in range(len(names) - 1)))
-        for i in range(1, len(names))
-    )
-    return [Table("Correlation of fixed effects", ("", *names[:-1]), rows)]

@@ -10,8 +10,9 @@ import numpy as np
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
 from mixedfit.core.seeds import generator
+from mixedfit.estimation.design_storage import design_arrays, design_header
 from mixedfit.estimation.residual_storage import pack_structure
-from mixedfit.estimation.storage import design_arrays, design_header, write_file
+from mixedfit.estimation.storage import write_file
 
 from .counted_rows import on_counted_rows
 from .record import PosteriorDraws

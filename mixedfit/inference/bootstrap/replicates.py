@@ -26,7 +26,8 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
 from mixedfit.estimation.batch import BatchSearch
 from mixedfit.estimation.estimate import Control, estimate
-from mixedfit.estimation.fit import Fit, fit_design
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.fitting import fit_design
 from mixedfit.estimation.parameters import Parameter
 from mixedfit.estimation.structures import has_structures
 from mixedfit.tasks import pool_of

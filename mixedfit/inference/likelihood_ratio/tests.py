@@ -18,7 +18,8 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.format import TABLE_WIDTH, format_column, format_p_values, text_columns, wrapped
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.design.same_rows import first_difference
-from mixedfit.estimation.fit import Fit, fit_design
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.fitting import fit_design
 from mixedfit.estimation.labels import FitNames, names_of
 
 from .smaller_models import not_nested, reductions

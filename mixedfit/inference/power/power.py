@@ -19,7 +19,8 @@ from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.options import check_count
 from mixedfit.crossproducts.responses import Responder
 from mixedfit.estimation.batch import BatchSearch, batch_search
-from mixedfit.estimation.fit import Fit, fit_design
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.fitting import fit_design
 from mixedfit.inference.bootstrap.replicates import (
     FAILED,
     REFIT_ERRORS,

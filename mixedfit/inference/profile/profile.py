@@ -23,7 +23,8 @@ from mixedfit.core.linalg import blas_threads, inverse
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level
 from mixedfit.core.tables import Table
-from mixedfit.estimation.fit import Fit, fit_design
+from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.fitting import fit_design
 from mixedfit.estimation.parameters import (
     Names,
     Parameter,

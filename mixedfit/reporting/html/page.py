@@ -28,7 +28,8 @@ from mixedfit.inference.profile.profile import Profile
 from mixedfit.inference.profile.profile import profile as profile_of
 from mixedfit.inference.wald import wald_intervals
 from mixedfit.reporting.relabelled import document_tables
-from mixedfit.reporting.summary import LONG_TABLE, fixed_cells, summarise
+from mixedfit.reporting.summary import summarise
+from mixedfit.reporting.summary_cells import LONG_TABLE, fixed_cells
 from mixedfit.reporting.tidy import glance
 
 from . import answers, figures, mathml, model_words
