@@ -49,12 +49,15 @@ class FitNames:
     groups : tuple of (str, tuple of str)
         Grouping factors with their random effects.
     recipe : Recipe or None
+    group_levels : tuple of pandas.Index
+        Levels of grouping factors that have few.
     """
 
     response: str
     coefficients: tuple[str, ...]
     groups: tuple[tuple[str, tuple[str, ...]], ...]
     recipe: Recipe | None
+    group_levels: tuple[pd.Index[Any], ...] = ()
 
     @property
     def _usable(self) -> Recipe | None:
@@ -69,16 +72,16 @@ class FitNames:
 
     @lazy
     def levels(self) -> tuple[str, ...]:
-        """Levels of the factors of the formula, as text."""
-        if self._usable is None:
-            return ()
-        found = [v.levels for v in self._usable.variables.values() if v.levels is not None]
-        for spec in (self._usable.specs or {}).values():
-            states = [state for _, state in getattr(spec, "encoder_state", {}).values()]
-            found += [pd.Index(state["categories"]) for state in states if "categories" in state]
-        found += [pd.Index([False, True])] * any(v.kind == "boolean" for v in self._usable.variables.values())
-        two = [v for v in self._usable.variables.values() if v.kind == "number" and v.two_valued]
-        found += [pd.Index([v.low, v.high]) for v in two]
+        """Levels of the factors of the formula, grouping factors included, as text."""
+        found = list(self.group_levels)
+        if self._usable is not None:
+            variables = self._usable.variables.values()
+            found += [v.levels for v in variables if v.levels is not None]
+            for spec in (self._usable.specs or {}).values():
+                states = [state for _, state in getattr(spec, "encoder_state", {}).values()]
+                found += [pd.Index(state["categories"]) for state in states if "categories" in state]
+            found += [pd.Index([False, True])] * any(v.kind == "boolean" for v in variables)
+            found += [pd.Index([v.low, v.high]) for v in variables if v.kind == "number" and v.two_valued]
         values = [value for own in found if len(own) <= MOST_LEVELS for value in own]
         return tuple(dict.fromkeys(level_text(value) for value in values))
 
@@ -115,6 +118,7 @@ def names_of(fit: Fit) -> FitNames:
         tuple(str(name) for name in fit.coefficient_names),
         tuple((block.name, tuple(block.effects)) for block in design.blocks),
         design.recipe,
+        tuple(own.grouping.levels for own in design.blocks if own.levels <= MOST_LEVELS),
     )
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.special import ndtri
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.format import without_quotes
 from mixedfit.core.options import check_level
 from mixedfit.diagnostics.group_fits import zero_variance
 from mixedfit.estimation.fit import Fitted, fit_of
 
-from ._text import level_words, moved_apart, points_high
+from ._names import picture_names
+from ._text import moved_apart, points_high
 from .style import BLUE, GREY, INK, effect_place, find_block, finish, new_axes, reference_line
 
 __all__ = ["caterpillar"]
@@ -42,6 +42,7 @@ def caterpillar(
     level: float = 0.95,
     sort: bool = True,
     names: int = 8,
+    labels: Mapping[str, str] | None = None,
     ax: Any = None,
 ) -> Any:
     """Draw the predicted random effects of every level of a grouping factor, with intervals; return the axes.
@@ -62,6 +63,8 @@ def caterpillar(
         Whether levels are ordered by their effect; otherwise by their own order.
     names : int
         Number of levels to name, the lowest and the highest, if there is no room for all names.
+    labels : mapping of str to str, optional
+        Texts in place of names of the response, variables, random effects, grouping factors and levels.
     ax : matplotlib Axes, optional
 
     Raises
@@ -70,6 +73,7 @@ def caterpillar(
         If a name is not known, `ax` is not axes, or matplotlib is not installed.
     """
     fit = fit_of(results)
+    said = picture_names(fit, labels)
     at = find_block(fit, group)
     block = fit.design.blocks[at]
     j = effect_place(block.name, block.effects, effect)
@@ -77,28 +81,30 @@ def caterpillar(
     modes = fit.modes[at][:, j]
     half = z * np.sqrt(np.maximum(fit.mode_covariance[at][:, j, j], 0.0))
     order = np.argsort(modes, kind="stable") if sort else np.arange(modes.size)[::-1]
-    modes, half, labels = modes[order], half[order], block.grouping.levels[order]
+    modes, half = modes[order], half[order]
+    words = said.levels(block.grouping.levels[order])
     ax = new_axes(ax, 6.0, max(2.5, 0.19 * modes.size + 1.0) if modes.size <= NAMED else 6.5)
     reference_line(ax, x=0.0)
     ax.set_ylim(-1, modes.size)
     spacing = points_high(ax) / (modes.size + 1)
     _modes_with_intervals(ax, modes, half, spacing)
     all_named = spacing >= LINE
-    ax.set_yticks(range(modes.size) if all_named else [], level_words(labels) if all_named else [])
-    words = block.name if all_named else f"{modes.size:,} levels of {block.name}{', ordered' if sort else ''}"
+    ax.set_yticks(range(modes.size) if all_named else [], words if all_named else [])
+    name = said.group(at)
+    side = name if all_named else f"{modes.size:,} levels of {name}{', ordered' if sort else ''}"
     zero = zero_variance(fit, at, j)
     title = zero or f"{100 * level:g}% intervals (blue: those without 0)"
     if zero and not half.any():
         ax.set_xlim(-fit.sigma, fit.sigma)
     elif not all_named:
-        _name_ends(ax, modes, half, labels, names, in_margin=not sort)
-    finish(ax, x=f"{without_quotes(block.effects[j])}: difference from the mean", y=words, title=title)
+        _name_ends(ax, modes, half, words, names, in_margin=not sort)
+    finish(ax, x=f"{said.effect(at, j)}: difference from the mean", y=side, title=title)
     ax.tick_params(axis="y", length=0, labelsize=float(np.clip(0.85 * spacing, 5.5, 9.0)))
     return ax
 
 
 def _name_ends(
-    ax: Any, modes: Array, half: Array, labels: pd.Index[Any], names: int, *, in_margin: bool
+    ax: Any, modes: Array, half: Array, words: Sequence[str], names: int, *, in_margin: bool
 ) -> None:
     """Name the lowest and the highest levels, with lines to their intervals.
 
@@ -117,9 +123,9 @@ def _name_ends(
         beside = (rows >= places.min() - gap) & (rows <= places.max() + gap)
         pad = 0.04 * float(np.ptp(modes))
         edge = upper[beside].max() + pad if right else lower[beside].min() - pad
-        for i, place, word in zip(chosen, places, level_words(labels[chosen]), strict=True):
+        for i, place in zip(chosen, places, strict=True):
             ax.annotate(
-                word,
+                words[i],
                 (upper[i] if right else lower[i], i),
                 xytext=(1.02 if in_margin else edge, place),
                 textcoords=("axes fraction", "data") if in_margin else "data",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,15 +11,14 @@ import pandas as pd
 
 from mixedfit.core.arrays import IntArray
 from mixedfit.core.errors import ModelError, nearest, shown
-from mixedfit.core.format import without_quotes
 from mixedfit.core.options import check_count
 from mixedfit.design.design import RandomBlock
 from mixedfit.diagnostics.group_fits import zero_variance
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.tables import response_name
 
 from ._held_lines import HeldLines, held_lines
-from ._text import level_words, set_categories, width_in_points
+from ._names import picture_names
+from ._text import set_categories, width_in_points
 from ._x_axis import Along, group_lines, horizontal, population_line
 from .style import (
     BLUE,
@@ -46,6 +45,7 @@ def fitted_lines(
     *,
     groups: int | list[Any] = 24,
     columns: int = 6,
+    labels: Mapping[str, str] | None = None,
 ) -> Any:
     """Draw data and fitted values of groups in small panels, and return the figure; it takes no ``ax=``.
 
@@ -67,6 +67,8 @@ def fitted_lines(
         Number of levels to show, evenly spaced from the lowest to the highest mean; or a list of levels.
     columns : int
         Panels in a row.
+    labels : mapping of str to str, optional
+        Texts in place of names of the response, variables, random effects, grouping factors and levels.
 
     Raises
     ------
@@ -74,6 +76,7 @@ def fitted_lines(
         If a name is not known, values do not fit the rows, or matplotlib is not installed.
     """
     fit = fit_of(results)
+    said = picture_names(fit, labels)
     at = find_block(fit, group)
     block = fit.design.blocks[at]
     along = horizontal(fit, at, x)
@@ -82,22 +85,22 @@ def fitted_lines(
     columns = min(columns, len(shown))
     width = float(np.clip(6.0 / columns, 1.55, 6.0))
     height = max(float(np.clip(0.75 * width, 1.5, 3.4)), 2.2 if len(shown) <= columns else 0.0)
-    labels = [str(label) for label in block.grouping.levels[shown]]
-    figure = grid(labels, columns, width=width, height=height, share=True)
-    words = level_words(block.grouping.levels[shown])
+    titles = [str(label) for label in block.grouping.levels[shown]]
+    figure = grid(titles, columns, width=width, height=height, share=True)
+    words = said.levels(block.grouping.levels[shown])
     held = held_lines(fit, at, along)
     averaged = [_panel(ax, fit, along, held, np.flatnonzero(block.codes == level))
                 for ax, level in zip(figure.axes, shown, strict=True)]  # fmt: skip
     for ax, title in zip(figure.axes, words, strict=True):
         ax.set_title(title, fontsize=9, loc="left", pad=2, color=INK)
         if along.labels:
-            set_categories(ax, "x", along.labels, size=8.0, room=0.85 * width)
+            set_categories(ax, "x", said.levels(along.labels), size=8.0, room=0.85 * width)
         finish(ax)
-    figure.supxlabel(along.name, fontsize=10)
-    figure.supylabel(without_quotes(response_name(fit)), fontsize=10)
+    figure.supxlabel(said.variable(along.name), fontsize=10)
+    figure.supylabel(said.response, fontsize=10)
     some = "" if len(shown) == block.levels else f": {len(shown)} of {block.levels:,}"
     zero = "; estimated variance 0" if zero_variance(fit, at) else ""
-    _above(figure, f"{block.name}{some}{zero}", "" if held is None else held.note, means=any(averaged))
+    _above(figure, f"{said.group(at)}{some}{zero}", "" if held is None else held.note, means=any(averaged))
     return figure
 
 
@@ -135,7 +138,13 @@ def _above(figure: Any, title: str, note: str, *, means: bool) -> None:
 
 
 def spaghetti(
-    results: Fitted, x: str | Any = None, group: str | None = None, *, lines: int = 400, ax: Any = None
+    results: Fitted,
+    x: str | Any = None,
+    group: str | None = None,
+    *,
+    lines: int = 400,
+    labels: Mapping[str, str] | None = None,
+    ax: Any = None,
 ) -> Any:
     """Draw the fitted line of every group over each other, with the population's mean; return the axes.
 
@@ -154,6 +163,8 @@ def spaghetti(
         Grouping factor; the first by default.
     lines : int
         Largest number of lines; of more groups, some evenly spaced from the lowest to the highest mean are drawn.
+    labels : mapping of str to str, optional
+        Texts in place of names of the response, variables, random effects, grouping factors and levels.
     ax : matplotlib Axes, optional
 
     Raises
@@ -162,6 +173,7 @@ def spaghetti(
         If a name is not known, values do not fit the rows, or matplotlib is not installed.
     """
     fit = fit_of(results)
+    said = picture_names(fit, labels)
     at = find_block(fit, group)
     block = fit.design.blocks[at]
     along = horizontal(fit, at, x)
@@ -182,13 +194,13 @@ def spaghetti(
     ax.plot(places, mean, color=ORANGE, lw=2.2, label="population")
     ax.annotate(" population", (places[-1], mean[-1]), color=ORANGE, va="center", fontsize=9)
     if along.labels:
-        set_categories(ax, "x", along.labels)
+        set_categories(ax, "x", said.levels(along.labels))
     some = f"{block.levels:,}" if len(shown) == block.levels else f"{len(shown)} of {block.levels:,}"
     notes = [f"lines: {held.note}"] if held is not None else []
-    notes += [f"population: mean over {', '.join(others)}"] if others else []
+    notes += [f"population: mean over {', '.join(map(said.variable, others))}"] if others else []
     notes += [note for note in [zero_variance(fit, at)] if note]
-    title = "\n".join([f"Fitted lines of {some} levels of {block.name}", *notes])
-    return finish(ax, x=along.name, y=without_quotes(response_name(fit)), title=title)
+    title = "\n".join([f"Fitted lines of {some} levels of {said.group(at)}", *notes])
+    return finish(ax, x=said.variable(along.name), y=said.response, title=title)
 
 
 def _by_mean(fit: Fit, block: RandomBlock) -> IntArray:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.format import without_quotes
 from mixedfit.diagnostics.group_fits import zero_variance
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.tables import scaled_residuals
 
-from ._text import level_words
+from ._names import picture_names
 from .style import (
     BLUE,
     FAINT,
@@ -145,7 +145,9 @@ def _qq(ax: Any, values: Array, mean: float, sd: float) -> None:
 
 
 @whole_figure("qq_random_effect draws one of its panels on ax=")
-def qq_random_effects(results: Fitted, group: str | None = None) -> Any:
+def qq_random_effects(
+    results: Fitted, group: str | None = None, *, labels: Mapping[str, str] | None = None
+) -> Any:
     """Draw the predicted random effects of a grouping factor, ordered, against normal quantiles; return the figure.
 
     It takes no ``ax=``; `qq_random_effect` does. Predictions are shrunken towards 0, those of small groups most, so
@@ -157,6 +159,8 @@ def qq_random_effects(results: Fitted, group: str | None = None) -> Any:
     results : MixedResults
     group : str, optional
         Grouping factor; the first by default.
+    labels : mapping of str to str, optional
+        Texts in place of names of the response, variables, random effects, grouping factors and levels.
 
     Raises
     ------
@@ -167,12 +171,17 @@ def qq_random_effects(results: Fitted, group: str | None = None) -> Any:
     block = fit.design.blocks[find_block(fit, group)]
     figure = grid(block.effects, min(block.k, 3), width=3.6, height=3.4)
     for ax, effect in zip(figure.axes, block.effects, strict=True):
-        qq_random_effect(fit, block.name, effect, ax=ax)
+        qq_random_effect(fit, block.name, effect, labels=labels, ax=ax)
     return figure
 
 
 def qq_random_effect(
-    results: Fitted, group: str | None = None, effect: str | None = None, *, ax: Any = None
+    results: Fitted,
+    group: str | None = None,
+    effect: str | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+    ax: Any = None,
 ) -> Any:
     """Draw one predicted random effect of every level, ordered, against normal quantiles; return the axes.
 
@@ -181,6 +190,8 @@ def qq_random_effect(
     results : MixedResults
     group, effect : str, optional
         Grouping factor and one of its effects; the first by default.
+    labels : mapping of str to str, optional
+        Texts in place of names of the response, variables, random effects, grouping factors and levels.
     ax : matplotlib Axes, optional
 
     Raises
@@ -189,6 +200,7 @@ def qq_random_effect(
         If a name is not known, or matplotlib is not installed.
     """
     fit = fit_of(results)
+    said = picture_names(fit, labels)
     at = find_block(fit, group)
     block = fit.design.blocks[at]
     j = effect_place(block.name, block.effects, effect)
@@ -198,20 +210,20 @@ def qq_random_effect(
     _qq(ax, values, float(values.mean()), float(values.std()))
     zero = zero_variance(fit, at, j).replace(" of ", "\nof ")
     if values.any():
-        _name_ends(ax, block.grouping.levels[np.argsort(modes, kind="stable")], values)
+        _name_ends(ax, said.levels(block.grouping.levels[np.argsort(modes, kind="stable")[[0, -1]]]), values)
     else:
         ax.set_ylim(-fit.sigma, fit.sigma)
     if zero:
         ax.text(0.5, 0.75, zero, transform=ax.transAxes, ha="center", fontsize=9, color=INK)
-    return finish(ax, x="normal quantile", y=f"{without_quotes(block.effects[j])} | {block.name}")
+    return finish(ax, x="normal quantile", y=f"{said.effect(at, j)} | {said.group(at)}")
 
 
-def _name_ends(ax: Any, labels: Any, values: Array) -> None:
+def _name_ends(ax: Any, words: Sequence[str], values: Array) -> None:
     """Name the lowest level below its point and the highest above, where an ordered cloud has no other points."""
     scores = normal_scores(values.size)
     ends = [0, values.size - 1]
     below_and_above = (((3, -4), "left", "top"), ((-3, 4), "right", "bottom"))
-    for i, word, (shift, side, edge) in zip(ends, level_words(labels[ends]), below_and_above, strict=True):
+    for i, word, (shift, side, edge) in zip(ends, words, below_and_above, strict=True):
         ax.annotate(word, (scores[i], values[i]), textcoords="offset points", xytext=shift, fontsize=8,
                     ha=side, va=edge, color=INK)  # fmt: skip
     ax.margins(y=0.1)

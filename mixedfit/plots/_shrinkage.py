@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.special import chdtri
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.format import without_quotes
 from mixedfit.diagnostics.group_fits import GroupFits, group_fits, pick_effects
 from mixedfit.estimation.fit import Fitted, fit_of
 
-from ._text import level_words
+from ._names import picture_names
 from .style import (
     BLUE,
     FAINT,
@@ -39,6 +39,7 @@ def shrinkage(
     effects: tuple[str, str] | None = None,
     *,
     levels: tuple[float, ...] = (0.5, 0.95),
+    labels: Mapping[str, str] | None = None,
     ax: Any = None,
 ) -> Any:
     """Draw the shrinkage of each group's coefficients from least squares towards the mean; return the axes.
@@ -55,6 +56,8 @@ def shrinkage(
         The two effects shown; the first two by default.
     levels : tuple of float
         Shares of the groups inside the ellipses.
+    labels : mapping of str to str, optional
+        Texts in place of names of the response, variables, random effects, grouping factors and levels.
     ax : matplotlib Axes, optional
 
     Raises
@@ -63,6 +66,7 @@ def shrinkage(
         If the factor has fewer than two effects, a name is not known, or matplotlib is not installed.
     """
     fit = fit_of(results)
+    said = picture_names(fit, labels)
     at = find_block(fit, group)
     if group is None:
         at = next((i for i, block in enumerate(fit.design.blocks) if block.k > 1), at)
@@ -88,14 +92,13 @@ def shrinkage(
         *mean, marker="P", s=90, color=ORANGE, edgecolors="white", linewidths=0.8, zorder=5, label="mean (β)"
     )
     if not many:
-        _name_outliers(ax, fits, alone, moved, ok)
+        _name_outliers(ax, fits, said.levels(fits.alone.index[ok]), alone, moved)
     _limit_to_bulk(ax, np.vstack([alone, ours]))
     _legend(ax, scale=1.3 if many else 1.0, below=own)
-    title = f"Shrinkage of {ours.shape[0]:,} levels of {fits.group}"
+    title = f"Shrinkage of {ours.shape[0]:,} levels of {said.group(at)}"
     note = _lacking(fits)
-    return finish(
-        ax, x=without_quotes(first), y=without_quotes(second), title=f"{title}\n({note})" if note else title
-    )
+    x, y = (said.effect(at, j) for j in here)
+    return finish(ax, x=x, y=y, title=f"{title}\n({note})" if note else title)
 
 
 def _lacking(fits: GroupFits) -> str:
@@ -144,14 +147,13 @@ def _legend(ax: Any, *, scale: float, below: bool) -> None:
               borderaxespad=0.1, labelspacing=0.2)  # fmt: skip
 
 
-def _name_outliers(ax: Any, fits: GroupFits, alone: Array, moved: Array, ok: Any) -> None:
+def _name_outliers(ax: Any, fits: GroupFits, words: Sequence[str], alone: Array, moved: Array) -> None:
     """Name the five groups that move farthest, in units of the SD of each coefficient."""
     if not len(alone):
         return
     sd = np.std(alone, axis=0) + 1e-300
-    labels = level_words(fits.alone.index[ok])
     for i in np.argsort(-np.linalg.norm((alone - moved) / sd, axis=1))[:5]:
-        ax.annotate(labels[i], alone[i], textcoords="offset points", xytext=(5, 4), fontsize=8, color=INK)
+        ax.annotate(words[i], alone[i], textcoords="offset points", xytext=(5, 4), fontsize=8, color=INK)
 
 
 def _limit_to_bulk(ax: Any, points: Array) -> None:
@@ -190,7 +192,12 @@ def ellipse(covariance: Array, share: float, points: int = 200) -> Array:
 
 
 def shrinkage_by_size(
-    results: Fitted, group: str | None = None, effect: str | None = None, *, ax: Any = None
+    results: Fitted,
+    group: str | None = None,
+    effect: str | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+    ax: Any = None,
 ) -> Any:
     """Draw a coefficient of every group against the group's size, by least squares and by the model; return the axes.
 
@@ -204,6 +211,8 @@ def shrinkage_by_size(
         Grouping factor; the first by default.
     effect : str, optional
         One of its effects; the first by default.
+    labels : mapping of str to str, optional
+        Texts in place of names of the response, variables, random effects, grouping factors and levels.
     ax : matplotlib Axes, optional
 
     Raises
@@ -212,14 +221,15 @@ def shrinkage_by_size(
         If a name is not known, or matplotlib is not installed.
     """
     fit = fit_of(results)
-    fits = group_fits(fit, find_block(fit, group))
+    said, at = picture_names(fit, labels), find_block(fit, group)
+    fits = group_fits(fit, at)
     j = effect_place(fits.group, fits.effects, effect)
     name = fits.effects[j]
     ok = fits.determined
     own, ax = ax is None, new_axes(ax, 6.5, 4.2)
     opacity = max(0.25, thinned_alpha(fits.sizes.size))
     alone, ours = fits.alone[name].to_numpy(), fits.shrunken[name].to_numpy()
-    sizes, words = _sizes(ax, fits, alone)
+    sizes, words = _sizes(ax, fits, alone, said.group(at))
     ax.vlines(sizes[ok], alone[ok], ours[ok], color=FAINT, lw=0.7, zorder=1)
     ax.scatter(sizes[ok], alone[ok], s=10, facecolors="none", edgecolors=GREY, linewidths=0.7, alpha=opacity,
                label="each group alone (least squares)", zorder=2)  # fmt: skip
@@ -232,18 +242,18 @@ def shrinkage_by_size(
                 textcoords="offset points", fontsize=8.5, ha="right", va="bottom", color=INK)  # fmt: skip
     _limit_to_bulk(ax, np.column_stack([sizes[ok], alone[ok]]))
     _legend(ax, scale=1.4, below=own)
-    return finish(ax, x=words, y=without_quotes(name), title=_lacking(fits))
+    return finish(ax, x=words, y=said.effect(at, j), title=_lacking(fits))
 
 
-def _sizes(ax: Any, fits: GroupFits, alone: Array) -> tuple[Array, str]:
+def _sizes(ax: Any, fits: GroupFits, alone: Array, group: str) -> tuple[Array, str]:
     """Return the horizontal places of groups, side by side if all have one size, and the label of the axis."""
     from matplotlib.ticker import MaxNLocator
 
     sizes = fits.sizes.astype(float)
     if np.ptp(sizes) > 0:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        return sizes, f"rows of each level of {fits.group}"
+        return sizes, f"rows of each level of {group}"
     ax.set_xticks([])
     size = int(fits.sizes[0])
     sizes += np.linspace(-0.4, 0.4, sizes.size)[np.argsort(np.argsort(alone))]
-    return sizes, f"levels of {fits.group}, ordered: all have {size:,} row{'s' if size > 1 else ''}"
+    return sizes, f"levels of {group}, ordered: all have {size:,} row{'s' if size > 1 else ''}"

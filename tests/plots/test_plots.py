@@ -500,3 +500,26 @@ def test_visits_and_large_groups_must_have_labels_that_can_be_read() -> None:
     assert not ax.texts
     assert sum(t.get_text() != "" for t in ax.get_yticklabels()) == 34
     assert ax.get_title("left") == "Residual correlation"
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "unwanted"),
+    [
+        ("caterpillar", {"Person", "Baseline: difference from the mean", "The first"}, "Subject"),
+        ("shrinkage", {"Baseline", "Nights", "Shrinkage of 18 levels of Person"}, "Days"),
+        ("shrinkage_by_size", {"Baseline", "levels of Person, ordered: all have 10 rows"}, "Subject"),
+        ("fitted_lines", {"Nights", "Reaction time", "Person", "The first"}, "Subject"),
+        ("spaghetti", {"Nights", "Reaction time", "Fitted lines of 18 levels of Person"}, "Days"),
+        ("qq_random_effects", {"Baseline | Person", "Nights | Person"}, "Subject"),
+    ],
+)
+def test_labels_must_stand_in_place_of_names(name: str, wanted: set[str], unwanted: str) -> None:
+    labels = {"Days": "Nights", "Subject": "Person", "(Intercept)": "Baseline", "Reaction": "Reaction time"}
+    drawn = getattr(slopes().plot, name)(labels={**labels, "308": "The first"})
+    figure = drawn if hasattr(drawn, "axes") and hasattr(drawn, "savefig") else drawn.figure
+    figure.canvas.draw()
+    texts = {text.get_text() for text in figure.findobj(matplotlib.text.Text)}
+    assert wanted <= texts
+    assert not any(unwanted in text for text in texts)
+    with pytest.raises(mf.ModelError, match="labels has 'Tage'"):
+        getattr(slopes().plot, name)(labels={"Tage": "Nights"})
