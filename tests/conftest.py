@@ -27,6 +27,21 @@ def pytest_configure() -> None:
             path.unlink(missing_ok=True)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow all but n evenly spaced cases of each test that is marked ``everyday(n)``."""
+    cases: dict[Any, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("everyday") and not item.get_closest_marker("slow"):
+            cases[getattr(item, "function", None)].append(item)
+    for own in cases.values():
+        wanted = own[0].get_closest_marker("everyday").args[0]  # type: ignore[union-attr]
+        kept = {round(i * (len(own) - 1) / max(wanted - 1, 1)) for i in range(wanted)}
+        for i, item in enumerate(own):
+            if i not in kept:
+                item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_blas_thread() -> Iterator[None]:
     """Hold BLAS to one thread, as fits do: with small matrices its threads cost three times the time they save."""

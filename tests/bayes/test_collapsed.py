@@ -49,6 +49,7 @@ def test_density_of_the_step_must_contain_the_jacobian_of_its_parameters() -> No
     assert density(moved) == pytest.approx(density(phi), abs=1e-6)
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("formula", ["y ~ x + (x | g)", "y ~ x + (1 | g) + (x | h)"])
 def test_marginal_likelihood_must_be_the_dense_one(formula: str) -> None:
     rng = np.random.default_rng(4)

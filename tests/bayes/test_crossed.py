@@ -36,6 +36,7 @@ FORMULAS = [
 ]
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.usefixtures("any_tail")
 @pytest.mark.parametrize("weights", [None, "w"])
 @pytest.mark.parametrize("formula", FORMULAS)
@@ -61,6 +62,7 @@ def test_effects_must_have_the_dense_moments_when_variances_are_known(
         assert values[:, :, i].std() == pytest.approx(sd[i], rel=0.15)
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.filterwarnings("ignore::mixedfit.SamplingWarning")  # short chains on purpose
 @pytest.mark.parametrize(
     "formula", ["y ~ x + (x | g) + (1 | h)", "y ~ x + (1 | g) + (1 | outer)", "y ~ 1 + (1 | g) + (x | outer)"]
@@ -94,6 +96,7 @@ def test_chain_must_move_along_the_shared_part_of_nested_factors(monkeypatch: py
     assert convergence.ess_bulk(moving) > 3 * convergence.ess_bulk(crawling)
 
 
+@pytest.mark.slow
 def test_many_crossed_effects_must_be_sampled() -> None:
     rng = np.random.default_rng(1)
     frame = pd.DataFrame({"a": rng.integers(0, 2500, 12000), "b": rng.integers(0, 1600, 12000)})

@@ -98,6 +98,7 @@ def test_quadrature_must_integrate_skewed_and_correlated_densities() -> None:
 # -- quadrature --------------------------------------------------------------------------------------
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize(
     ("tau", "sigma", "weights"),
     [("half-t", "half-Cauchy", None), ("uniform", "inverse-gamma", "w"), ("log-normal", "exponential", None)],
@@ -189,6 +190,7 @@ def test_bridge_sampling_must_agree_with_quadrature_within_its_error() -> None:
     assert abs(bridge.value - exact.value) < 4 * bridge.error
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize(
     "prior",
     [

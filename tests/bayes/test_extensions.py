@@ -73,6 +73,7 @@ def reweighted(shape: ds.Distribution) -> tuple[float, float]:
     return mean, float(np.sqrt(np.sum((weights * (delta - mean)) ** 2)) / weights.sum())
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("shape", [ds.Normal(), ds.Laplace()], ids=["normal", "Laplace"])
 def test_genotypes_must_be_pulled_together_when_their_distribution_is_learnt(shape: ds.Distribution) -> None:
     """Extensions 1 and 3, γ_g ~ N(μ, σ_γ²) and La(μ, σ_γ²): the difference shrinks, by as much as its prior says."""
@@ -110,6 +111,7 @@ def test_new_laplace_trays_must_have_longer_tails() -> None:
     assert share[ds.Laplace] == pytest.approx(np.exp(-3), abs=0.008)
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("errors", [ds.Laplace(), ds.StudentT(4), ds.StudentT("estimate")], ids=str)
 def test_an_outlying_seedling_must_move_the_genotypes_less_when_errors_have_long_tails(
     errors: ds.Distribution,

@@ -84,6 +84,7 @@ PRIORS = {
 }
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("name", PRIORS)
 def test_posterior_must_equal_integration_for_every_prior_of_a_variance(name: str) -> None:
     prior, log_density = PRIORS[name]

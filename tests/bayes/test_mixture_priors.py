@@ -75,6 +75,7 @@ def grid(prior: Any, law: Any) -> tuple[float, float, float]:
     return float(p @ b), float(np.sqrt(p @ b**2 - (p @ b) ** 2)), float(total)
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("name", FIXED)
 def test_posterior_and_evidence_must_equal_integration_under_a_mixture(name: str) -> None:
     prior, law = FIXED[name]

@@ -36,6 +36,7 @@ def test_precision_of_a_laplace_must_be_inverse_gaussian_given_its_residual(q: f
     assert agrees(precisions(mix.LAPLACE, 0.0, 1, q), stats.invgauss(1 / np.sqrt(q)))
 
 
+@pytest.mark.everyday(5)
 @pytest.mark.parametrize("q", [1e-4, 0.5, 3.0, 400.0])
 @pytest.mark.parametrize("count", [2, 3, 4, 7])
 def test_variance_of_a_laplace_vector_must_be_generalised_inverse_gaussian(count: int, q: float) -> None:
@@ -98,6 +99,7 @@ def cdf_of(log_density: Callable[[float], float], low: float, high: float) -> Ca
     return lambda x: np.interp(np.log(x), grid, values / values[-1])
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("count", [1, 2])
 def test_degrees_of_freedom_must_have_prior_times_t_densities(count: int) -> None:
     squares = np.array([0.1, 2.0, 0.4, 30.0, 1.1, 0.9, 5.0])
@@ -131,6 +133,7 @@ def test_nu0_must_have_prior_times_the_groups_density() -> None:
     )
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("prior", ["half-Cauchy", "gamma"])
 def test_typical_sigma_must_have_prior_times_the_groups_density(prior: str) -> None:
     numbers = [kinds.HALF_T, 1.0, 0.7] if prior == "half-Cauchy" else [mix.GAMMA, 1.5, 0.4]
@@ -160,6 +163,7 @@ def test_sigma_must_have_prior_times_the_residuals_density(kind: int) -> None:
     assert stats.kstest(draws, cdf_of(density, 0.01, 100)).pvalue > 1e-3
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("kind", [mix.STUDENT, mix.LAPLACE])
 def test_stretch_of_a_level_must_have_prior_times_likelihood_as_density(kind: int) -> None:
     """b = s c with c given: s² exponential of mean 2, or 1/s² ~ Gamma(ν/2, ν/2), times N(y − …; s zᵀc, σ²/w)."""

@@ -110,6 +110,7 @@ def dense(structure: Any, model: Any, x: Any, data: pd.DataFrame) -> Any:
     return residual_covariance(structure, data, None if own is None else own.group_name, parameters)
 
 
+@pytest.mark.everyday(15)
 def test_matrix_must_be_the_textbooks(structure: Any) -> None:
     data = visits()
     model = bound(structure, data)
@@ -126,6 +127,7 @@ def test_matrix_must_be_positive_definite_anywhere(structure: Any) -> None:
         assert np.linalg.eigvalsh(model.matrix(x, np.arange(len(data)))).min() > 0
 
 
+@pytest.mark.everyday(15)
 def test_whitening_must_be_an_inverse_root_of_the_textbooks_matrix(structure: Any) -> None:
     data = visits()
     model = bound(structure, data)
@@ -136,6 +138,7 @@ def test_whitening_must_be_an_inverse_root_of_the_textbooks_matrix(structure: An
     assert model.root(x).logdet == pytest.approx(np.linalg.slogdet(matrix)[1], rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.everyday(15)
 def test_back_and_colour_must_be_transpose_and_inverse_of_whitening(structure: Any) -> None:
     model = bound(structure)
     root = model.root(somewhere(model))
@@ -159,6 +162,7 @@ def test_slope_must_equal_a_difference_quotient(structure: Any) -> None:
         assert found[a] == pytest.approx((value(x + h) - value(x - h)) / 2e-5, rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.everyday(30)
 @pytest.mark.parametrize("free_sigma", [True, False])
 def test_information_must_be_that_of_the_dense_matrix(structure: Any, free_sigma: bool) -> None:
     """½ the expected second derivative: tr(R⁻¹R_aR⁻¹R_b), with σ² as a further parameter eliminated."""
@@ -176,6 +180,7 @@ def test_information_must_be_that_of_the_dense_matrix(structure: Any, free_sigma
     np.testing.assert_allclose(found, whole, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.everyday(15)
 def test_permuted_rows_must_have_the_permuted_matrix(structure: Any) -> None:
     data = visits()
     order = np.random.default_rng(2).permutation(len(data))

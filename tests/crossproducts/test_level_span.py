@@ -44,6 +44,7 @@ CASES = [
 ]
 
 
+@pytest.mark.everyday(40)
 @pytest.mark.parametrize(("seed", "fixed", "weighted"), CASES)
 def test_kept_columns_must_be_those_that_earlier_ones_do_not_span(
     seed: int, fixed: str, weighted: bool

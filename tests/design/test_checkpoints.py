@@ -80,6 +80,7 @@ def stopped_at(kept: Path, walk: int, after: int, formula: str = FORMULA, **opti
     assert kept.exists()
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize(("walk", "after", "weights"), [(2, 9, None), (3, 1, None), (3, 6, "w")])
 def test_pass_must_go_on_to_the_same_fit(walk: int, after: int, weights: str | None, tmp_path: Path) -> None:
     """Bit for bit: rounding depends on the batches, which are the same."""
@@ -95,6 +96,7 @@ def test_pass_must_go_on_to_the_same_fit(walk: int, after: int, weights: str | N
     pd.testing.assert_frame_equal(other.emmeans("f").table, one.emmeans("f").table)
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("formula", ["y ~ poly(x, 2) + (1 | f)", "y ~ C(g) + (1 | h)", "y ~ x + f"])
 def test_formula_must_go_on_to_the_same_fit(formula: str, tmp_path: Path) -> None:
     for walk in (2, 3):

@@ -22,6 +22,7 @@ def frame() -> pd.DataFrame:
     return data
 
 
+@pytest.mark.everyday(45)
 @pytest.mark.parametrize(
     ("template", "labels"),
     [

@@ -74,6 +74,7 @@ def dense_residual(fit: mf.MixedResults, structure: Any) -> Any:
     return residual_covariance(structure, measured(), "g" if structure.correlation else None, p)
 
 
+@pytest.mark.everyday(5)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("name", list(MODELS))
 def test_criterion_must_be_that_of_the_dense_density(name: str, reml: bool) -> None:
@@ -111,6 +112,7 @@ def test_gradients_must_equal_difference_quotients(name: str, sigma: float | Non
         assert found[a] == pytest.approx(quotient, rel=1e-4, abs=2e-4)
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("name", list(MODELS))
 def test_covariance_of_parameters_must_be_the_inverse_of_a_dense_second_derivative(name: str) -> None:
     fit = fitted(name, True)

@@ -221,6 +221,7 @@ def sparse_matrices() -> Iterator[None]:
         yield
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_sparse_and_dense_matrices_must_answer_alike(formula: str, reml: bool) -> None:

@@ -49,6 +49,7 @@ def dense(fit: mf.MixedResults, structure: Any) -> Any:
     return out
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_fit_must_have_the_dense_criterion_coefficients_and_blups(formula: str, law: str) -> None:

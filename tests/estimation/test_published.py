@@ -56,6 +56,7 @@ def each(cases: Any) -> Any:
 # -- against lme4 with a tight tolerance -------------------------------------------------------------------------
 
 
+@pytest.mark.everyday(60)
 @each(BY_LME4)
 def test_fit_must_be_as_deep_as_lme4s(case: PublishedFit) -> None:
     check_depth(case, case.lme4["criterion"], DEPTH)

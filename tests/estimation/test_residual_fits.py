@@ -72,6 +72,7 @@ def dense_matrix(fit: mf.MixedResults, structure: Any, data: pd.DataFrame) -> An
     return residual_covariance(structure, data, group, p)
 
 
+@pytest.mark.everyday(10)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("name", list(MODELS))
 def test_criterion_must_be_that_of_the_dense_density(name: str, reml: bool) -> None:
@@ -80,6 +81,7 @@ def test_criterion_must_be_that_of_the_dense_density(name: str, reml: bool) -> N
     assert value == pytest.approx(dense_criterion(fit, dense_matrix(fit, structure, panel())), rel=1e-10)
 
 
+@pytest.mark.everyday(5)
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "no fixed effects"])
 def test_coefficients_must_be_generalised_least_squares(name: str) -> None:
     fit, structure = fitted(name, True)
@@ -101,6 +103,7 @@ def test_coefficients_must_be_generalised_least_squares(name: str) -> None:
         np.testing.assert_allclose(fit.random_effects[block.name], sums @ omega, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.everyday(20)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("sigma", [None, 1.3])
 @pytest.mark.parametrize("name", list(MODELS))
@@ -119,6 +122,7 @@ def test_gradient_must_equal_a_difference_quotient(name: str, sigma: float | Non
         assert found[a] == pytest.approx(quotient, rel=1e-4, abs=2e-4)
 
 
+@pytest.mark.everyday(5)
 @pytest.mark.parametrize("name", list(MODELS))
 def test_optimum_must_be_stationary(name: str) -> None:
     fit, _ = fitted(name, True)
@@ -321,6 +325,7 @@ def test_saved_fit_must_load_with_its_residual_structure(name: str, tmp_path: An
     np.testing.assert_allclose(again.normalised_resid, fit.normalised_resid, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_parametric_bootstrap_must_vary_as_the_delta_method_says() -> None:
     data = panel(groups=40)
     fit = mf.lmm("y ~ x", data, residual=R.AR1("t", "g") * R.VarIdent("arm")).fit()
@@ -377,6 +382,7 @@ def test_threads_must_not_change_a_bootstrap() -> None:
     np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("name", ["slopes", "by arm", "weights"])
 def test_new_rows_must_be_drawn_with_the_covariance_of_the_old(name: str) -> None:
     fit, structure = fitted(name, True)
@@ -443,6 +449,7 @@ def test_forecast_must_place_rows_after_those_of_their_group_when_there_is_no_ti
     np.testing.assert_allclose(bare.forecast(new), timed.forecast(new), rtol=1e-7)
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize(
     "name",
     [

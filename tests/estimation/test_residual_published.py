@@ -27,6 +27,7 @@ def each(cases: Any) -> Any:
     return pytest.mark.parametrize("case", rows)
 
 
+@pytest.mark.everyday(18)
 @each(FITS)
 def test_criterion_must_be_as_low_as_the_best_known(case: ReferenceFit) -> None:
     assert case.criterion <= case.expected["criterion"] + 1e-6

@@ -135,6 +135,7 @@ def test_gradient_and_curvature_must_equal_finite_differences(fit: mf.MixedResul
         np.testing.assert_allclose(point.exact_curvature, change, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.everyday(7)
 def test_estimates_must_be_a_minimum_of_the_density_written_out(fit: mf.MixedResults) -> None:
     """A derivative-free search of the dense criterion from the estimates finds nothing lower."""
     own = fit._fit
@@ -300,6 +301,7 @@ QUESTIONS: dict[str, Callable[[mf.MixedResults], Any]] = {
 }
 
 
+@pytest.mark.everyday(8)
 @pytest.mark.parametrize("question", list(QUESTIONS))
 def test_answers_must_equal_those_of_the_unstructured_twin(
     twins: tuple[mf.MixedResults, mf.MixedResults], question: str

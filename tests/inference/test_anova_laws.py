@@ -82,6 +82,7 @@ def plain(terms: Sequence[str]) -> dict[str, str]:
 CASES = [(m, kind, bool((i + kind) % 2)) for i, m in enumerate(MODELS) for kind in (2, 3)]
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize(("model", "kind", "holes"), CASES)
 def test_tests_must_be_the_same_when_terms_stand_in_another_order(model: str, kind: int, holes: bool) -> None:
     terms, frame = MODELS[model], data(1, holes=holes)
@@ -93,6 +94,7 @@ def test_tests_must_be_the_same_when_terms_stand_in_another_order(model: str, ki
         agree(one, other, {t: turned[":".join(sorted(t.split(":")))] for t in terms}, COLUMNS)
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize(("model", "kind", "holes"), CASES)
 def test_tests_must_be_the_same_under_other_contrasts(model: str, kind: int, holes: bool) -> None:
     """Rival: Satterthwaite's df of type II by unit rows of the coefficients, as in lmerTest."""
@@ -104,6 +106,7 @@ def test_tests_must_be_the_same_under_other_contrasts(model: str, kind: int, hol
         agree(one, table(list(names.values()), frame, kind), names, COLUMNS)
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize(("model", "kind", "holes"), CASES)
 def test_f_must_be_the_same_when_levels_have_other_names_and_another_order(
     model: str, kind: int, holes: bool
@@ -115,6 +118,7 @@ def test_f_must_be_the_same_when_levels_have_other_names_and_another_order(
         agree(one, other, plain(terms), columns)
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize(("model", "kind", "holes"), CASES)
 def test_tests_must_be_the_same_when_covariates_have_another_origin_and_unit(
     model: str, kind: int, holes: bool
@@ -127,6 +131,7 @@ def test_tests_must_be_the_same_when_covariates_have_another_origin_and_unit(
         agree(one, table(terms, moved, kind), plain(terms), COLUMNS)
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize(("model", "kind"), [(m, kind) for m in MODELS for kind in (2, 3)])
 def test_tests_must_be_the_same_beside_columns_that_the_model_has_already(model: str, kind: int) -> None:
     """A sum of intercept and a factor's levels, or of covariates that are not in the term, changes no other term."""
@@ -196,6 +201,7 @@ def dense_f(terms: Sequence[str], frame: pd.DataFrame, kind: int, term: str) -> 
     return float(len(L)), float(gap @ np.linalg.solve(L @ cov @ L.T, gap)) / len(L)
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize(("model", "kind", "holes"), CASES)
 def test_f_must_be_that_of_projections_of_the_rows(model: str, kind: int, holes: bool) -> None:
     terms, frame = MODELS[model], data(6, holes=holes)

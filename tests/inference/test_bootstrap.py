@@ -60,6 +60,7 @@ def test_simulation_about_the_blups_must_differ_from_the_marginal_one() -> None:
     assert worst_moment(conditional, mean, cov) > 48
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.filterwarnings("ignore::mixedfit.RankWarning")
 @pytest.mark.parametrize("name", FITS)
 def test_replicates_must_equal_refits_of_the_responses_drawn(name: str) -> None:

@@ -68,6 +68,7 @@ def test_means_must_be_those_of_emmeans(record: dict[str, Any]) -> None:
             assert [str(v).upper() for v in means.table[name]] == [v.upper() for v in np.atleast_1d(values)]
 
 
+@pytest.mark.everyday(7)
 @pytest.mark.parametrize("record", [r for r in STORED if r["contrasts"]], ids=lambda r: r["formula"])
 def test_contrasts_must_be_those_of_emmeans(record: dict[str, Any]) -> None:
     means = ours_of(record)

@@ -76,6 +76,7 @@ def test_means_must_be_those_of_emmeans_whatever_the_grid(record: dict[str, Any]
         assert [f"{v:g}" if isinstance(v, float) else str(v) for v in means.table[name]] == values
 
 
+@pytest.mark.everyday(12)
 @pytest.mark.parametrize(
     "record", [r for r in MEANS if r["contrasts"]], ids=lambda r: f"{r['formula']}-{r['specs']}"
 )

@@ -21,6 +21,7 @@ def small(seed: int) -> pd.DataFrame:
     return frame.assign(y=rng.normal(size=n) + rng.normal(size=groups)[frame["g"]])
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("formula", ["y ~ A + x + (A | g)", "y ~ A*x + (x | g)"])
 def test_f_must_be_nan_with_the_reason_when_the_approximation_fails(formula: str) -> None:
     """The rival is pbkrtest's formula, whose F is negative there."""

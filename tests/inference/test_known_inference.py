@@ -183,6 +183,7 @@ def test_unseen_level_must_be_refused_unless_its_effects_are_set_to_zero() -> No
     assert fit.predict(new, new_levels="population").iloc[0] == pytest.approx(fit.params.iloc[0])
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_leverages_and_residuals_must_be_those_of_the_dense_model(formula: str) -> None:
     fit = fitted(formula)

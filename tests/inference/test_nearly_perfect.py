@@ -54,6 +54,7 @@ def exact_df(case: Case, fit: mf.MixedResults) -> Any:
     return 2.0 * variances(centre) ** 2 / spread
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("seed", [5, 7143, 7500, 7566])
 def test_degrees_of_freedom_must_be_those_of_exact_arithmetic(seed: int) -> None:
     """From cross-products alone they were off by 1 % to six times; 7143 and 5 are on the boundary."""

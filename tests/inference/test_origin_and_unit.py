@@ -73,6 +73,7 @@ def agree(found: Any, expected: Any, relative: float = 1e-6) -> None:
     )
 
 
+@pytest.mark.everyday(12)
 @pytest.mark.parametrize(("model", "shift", "scale"), list(cases()))
 def test_tests_and_means_must_stay_when_the_covariate_is_shifted_and_scaled(
     model: str, shift: float, scale: float
@@ -103,6 +104,7 @@ def joint(fit: mf.MixedResults, shift: float, scale: float, ddf: Any) -> list[fl
     return [test.statistic, test.df_num, test.df_denom]
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize(("shift", "scale"), CHANGES)
 def test_contrasts_and_terms_must_stay_when_the_covariate_is_shifted_and_scaled(
     shift: float, scale: float
@@ -121,6 +123,7 @@ def test_contrasts_and_terms_must_stay_when_the_covariate_is_shifted_and_scaled(
             agree(now, then)
 
 
+@pytest.mark.everyday(25)
 @pytest.mark.parametrize(("model", "shift", "scale"), list(cases()))
 @pytest.mark.parametrize("ddf", ["normal", "satterthwaite", "kenward-roger"])
 def test_prediction_errors_must_stay_when_the_covariate_is_shifted_and_scaled(
@@ -194,6 +197,7 @@ def test_delta_interval_of_a_correlation_near_its_limit_must_hold_the_estimate()
         assert -1.0 <= row["conf.low"] < row["estimate"] < row["conf.high"] < -0.99
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize(("shift", "scale"), CHANGES)
 def test_profile_intervals_must_stay_when_the_covariate_is_shifted_and_scaled(
     shift: float, scale: float

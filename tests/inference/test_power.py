@@ -200,6 +200,7 @@ def test_power_of_a_linear_model_must_be_that_of_the_noncentral_t() -> None:
     assert rival.power > outcome.power + 0.1
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("slope", [0.0, 4.0])
 def test_power_of_a_balanced_growth_study_must_be_that_of_its_slopes(slope: float) -> None:
     """Balanced: the slopes of the subjects are a sample, N(β, ω² + σ²/Sxx); the test is their t test."""

@@ -46,6 +46,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return Kernel(total, numba.njit(total))
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.usefixtures("interpreting")
 def test_python_must_give_the_fit_of_machine_code(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +199,7 @@ print(len(list(Path({str(tmp_path)!r}).rglob("*.nbc"))))
     assert ran.stdout.split() == ["0"]
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("name", MODELS)
 def test_whole_and_stepwise_search_must_give_equal_digits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = mf.lmm(MODELS[name], mf.load_dataset(name))

@@ -50,6 +50,7 @@ def exact_elimination(lam: Any, gram: Any, border: Any, tail: Any) -> Any:
     return out.astype(float)
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("way", ["any", "static", "threads"])
 @settings(deadline=None)
 @given(

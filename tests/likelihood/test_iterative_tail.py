@@ -58,6 +58,7 @@ def evaluations(
     return out[0], out[1]
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("name", FORMULAS)
 def test_solutions_must_be_those_of_the_factorisation(name: str, reml: bool) -> None:

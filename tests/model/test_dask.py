@@ -92,6 +92,7 @@ def test_killed_worker_must_cost_a_retry_of_a_fit(parquet: Path, client: Any, tm
     assert_same(mf.lmm(formula, parquet, batch_rows=50, context=context).fit(), fit)
 
 
+@pytest.mark.slow
 def test_killed_worker_must_cost_a_retry_of_a_bootstrap(client: Any, tmp_path: Path) -> None:
     fit = mf.lmm(SLEEP, mf.load_dataset("sleepstudy")).fit()
     dies = workers.DiesOnce(str(tmp_path / "dead"), os.getpid())

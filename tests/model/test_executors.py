@@ -262,6 +262,7 @@ def test_killed_process_must_cost_a_retry_of_a_fit(
     assert_same(mf.lmm(formula, parquet, batch_rows=64, context=context).fit(), fit)
 
 
+@pytest.mark.slow
 def test_killed_process_must_cost_a_retry_of_a_bootstrap(processes: Executor, tmp_path: Path) -> None:
     fit = mf.lmm(SLEEP, DATA).fit()
     dies = workers.DiesOnce(str(tmp_path / "dead"), os.getpid())

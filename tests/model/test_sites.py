@@ -60,6 +60,7 @@ def same_fit(found: mf.MixedResults, expected: mf.MixedResults) -> None:
         np.testing.assert_allclose(found.random_effects[group], effects, atol=1e-6)
 
 
+@pytest.mark.everyday(5)
 @pytest.mark.parametrize(
     "formula",
     [
@@ -300,6 +301,7 @@ def test_sums_must_be_refused_when_they_would_lose_known_relationships(other: st
     assert mf.load(tmp_path / "fit.npz").reml_criterion == pytest.approx(model.fit().reml_criterion, abs=1e-9)
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("formula", ["y ~ x * f + (x | g) + (1 | h)", "y ~ x", "y ~ scale(x) + (1 | g:h)"])
 @pytest.mark.parametrize("streamed", [False, True])
 def test_fit_saved_without_rows_must_answer(formula: str, streamed: bool, tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ ANSWERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.everyday(14)
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_answer_must_be_that_of_the_frame(answer: str, fits: tuple[Any, Any]) -> None:
     expected, found = (pd.DataFrame(ANSWERS[answer](fit)) for fit in fits)

@@ -319,6 +319,7 @@ def test_text_must_lie_inside_the_figure_and_not_on_other_text(name: str) -> Non
     assert ax.get_window_extent().width > 0.2 * figure.width
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("name", DRAWN)
 def test_text_must_not_overlap_in_small_axes(name: str) -> None:
     axes = plt.subplots(2, 2, figsize=(12, 9), layout="constrained")[1]

@@ -92,6 +92,7 @@ def test_picture_must_be_drawn_on_the_axes_given_and_labelled(name: str) -> None
     assert plt.get_fignums() == [figure.number]
 
 
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize("name", ON_AXES)
 def test_picture_must_be_drawn_without_axes_given(name: str) -> None:
     figure = ON_AXES[name](None).figure

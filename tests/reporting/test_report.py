@@ -99,6 +99,7 @@ def page(name: str) -> tuple[str, Page]:
 NAMES = ["slopes", "singular", "factor", "linear", "crossed"]
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("name", NAMES)
 def test_report_must_need_nothing_from_elsewhere_and_run_nothing(name: str) -> None:
     text, found = page(name)

@@ -36,6 +36,7 @@ def italics(paragraph: Any) -> list[str]:
     return [run.text for run in paragraph.runs if run.italic]
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("name", RESULTS)
 def test_tables_must_fit_a4_in_portrait(name: str, tmp_path: Path) -> None:
     document = written(RESULTS[name](), tmp_path)
@@ -50,6 +51,7 @@ def test_tables_must_fit_a4_in_portrait(name: str, tmp_path: Path) -> None:
             assert sum(cell.width.pt for cell in {c._tc: c for c in row.cells}.values()) <= room + 0.5
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("name", RESULTS)
 def test_numbers_must_not_be_broken_and_points_be_aligned(name: str, tmp_path: Path) -> None:
     """A point's distance from the right side is the indent and half a letter's size for each decimal."""
