@@ -63,6 +63,7 @@ def cdf_of(density: Callable[[float], float], top: float) -> Callable[[np.ndarra
     return lambda x: np.interp(x, grid, values / values[-1])
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("name", DENSITIES)
 def test_variance_given_effects_must_have_prior_times_likelihood_as_density(name: str) -> None:
     kind, first, second, prior = DENSITIES[name]
@@ -96,6 +97,7 @@ def test_variance_must_be_drawn_under_a_prior_far_from_its_effects(name: str) ->
     assert stats.kstest(draws, cdf_of(density, top)).pvalue > 1e-3
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("name", DENSITIES)
 def test_scale_given_standardised_effects_must_have_prior_times_likelihood_as_density(name: str) -> None:
     kind, first, second, prior = DENSITIES[name]
@@ -144,6 +146,7 @@ def test_huang_wand_prior_must_have_half_t_sds_and_uniform_correlations() -> Non
     assert stats.kstest(correlation, stats.uniform(-1, 2).cdf).pvalue > 1e-3
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("kind", ["Huang–Wand", "inverse-Wishart"])
 def test_log_density_of_a_covariance_must_match_scipy_up_to_a_constant(kind: str) -> None:
     scales, S0 = np.array([1.0, 3.0]), np.array([[2.0, 0.5], [0.5, 1.0]])

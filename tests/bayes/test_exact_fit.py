@@ -44,6 +44,7 @@ def test_response_must_be_refused_where_sigma_differs_by_group() -> None:
         constant_within_groups().gibbs(sigma="by:h", **SHORT)
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("prior", [pr.InverseGamma(2, 1), pr.LogNormal(0.1, 1), pr.Known(0.1)])
 def test_prior_that_excludes_zero_must_be_sampled(prior: Any) -> None:
     assert np.all(constant_within_groups().gibbs({"sigma": prior}, **SHORT).sigma > 0)

@@ -188,6 +188,7 @@ def test_group_mean_must_have_the_printed_full_conditional_of_the_schools() -> N
     assert np.allclose(means.var(axis=0) * precision, 1.0, atol=0.1)
 
 
+@pytest.mark.slow
 def test_tail_must_have_the_same_products_when_it_is_kept_sparse() -> None:
     rng = np.random.default_rng(3)
     frame = pd.DataFrame(

@@ -318,6 +318,7 @@ def test_loo_with_variances_by_group_must_use_the_rows_own() -> None:
 # -- sampled again -------------------------------------------------------------------------------------
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("by", [None, "Tray"])
 def test_refits_must_equal_exact_prediction(by: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loo, "khat_threshold", lambda draws: 0.2 if by is None else -1.0)

@@ -109,6 +109,7 @@ def test_prior_of_all_coefficients_must_equal_priors_of_each() -> None:
     assert np.allclose(one["x"], each["x"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_mixture_prior_must_serve_heavy_tails_and_autoregressive_residuals() -> None:
     model = mf.lmm("y ~ x + (1 | g)", FRAME)
     tight = {"x": pr.Laplace(0, 0.01)}

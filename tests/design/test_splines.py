@@ -68,6 +68,7 @@ def ours(number: int) -> str:
     return re.sub(r"bs\((.*?)\)", r"bs(\1, extrapolation='extend')", text)
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("number", range(len(REFERENCE["fits"])))
 def test_fit_with_splines_must_be_lme4s(number: int, tmp_path: Path) -> None:
     """The rival is cr(x, df=3), with knots at quantiles of distinct values and one dimension less."""

@@ -39,6 +39,7 @@ def test_designs_must_be_what_their_names_say() -> None:
     assert [set(fitted(name).ngroups) == set(factors_of(name)) for name in DESIGNS] == [True] * len(DESIGNS)
 
 
+@pytest.mark.everyday(8)
 @everywhere
 def test_leverages_must_be_the_diagonals_of_the_hat_matrices(name: str) -> None:
     slow, table = dense(name), fitted(name).diagnostics.leverages.iloc[dense(name).rows]

@@ -104,6 +104,7 @@ def simulated(levels: int, rows: int, seed: int = 1) -> pd.DataFrame:
     return pd.DataFrame({"y": y, "x": x, "g": g, "w": rng.choice([0.5, 1.0, 2.0], g.size)})
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ x + (x | g)", "y ~ x + (x || g)"])
 @pytest.mark.parametrize("group", ["g", None])

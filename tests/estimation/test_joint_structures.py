@@ -92,6 +92,7 @@ def search_of(name: str, reml: bool, sigma: float | None) -> tuple[WhitenedSearc
     return search, fit.residual.x
 
 
+@pytest.mark.everyday(10)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("sigma", [None, 1.3])
 @pytest.mark.parametrize("name", list(MODELS))

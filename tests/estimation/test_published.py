@@ -62,6 +62,7 @@ def test_fit_must_be_as_deep_as_lme4s(case: PublishedFit) -> None:
     check_depth(case, case.lme4["criterion"], DEPTH)
 
 
+@pytest.mark.everyday(60)
 @each(BY_LME4)
 def test_fit_must_use_the_rows_that_lme4_uses(case: PublishedFit) -> None:
     assert case.fit.nobs == case.lme4["n"]

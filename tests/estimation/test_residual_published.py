@@ -36,6 +36,7 @@ def test_criterion_must_be_as_low_as_the_best_known(case: ReferenceFit) -> None:
 SAME = [case for case in FITS if case.id not in OTHER_MINIMUM]
 
 
+@pytest.mark.everyday(18)
 @each(SAME)
 def test_coefficients_and_errors_must_be_those_published(case: ReferenceFit) -> None:
     tolerance = FLAT.get(case.id, 1e-4)

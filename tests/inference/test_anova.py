@@ -164,6 +164,7 @@ def test_type_3_tests_must_be_those_of_sas(kind: str) -> None:
     assert abs(ours.loc["period", "statistic"] / rival.loc["period", "statistic"] - 1) > 2e-5
 
 
+@pytest.mark.everyday(2)
 @needs_published
 @pytest.mark.parametrize(
     ("name", "types"),

@@ -59,6 +59,7 @@ def plain(names: Any) -> list[str]:
     return [re.sub(r"temperature|nitrof|[()]", "", name).lower() for name in np.atleast_1d(names)]
 
 
+@pytest.mark.everyday(10)
 @pytest.mark.parametrize("record", STORED, ids=IDS)
 def test_means_must_be_those_of_emmeans(record: dict[str, Any]) -> None:
     means = ours_of(record)

@@ -448,6 +448,7 @@ def test_joint_tests_must_refuse_what_leaves_nothing() -> None:
         fit.joint_tests(by="recip")
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("df", [7.0, 40.0, np.inf])
 @pytest.mark.parametrize("method", ["pairwise", "eff", "consec"])
 def test_mvt_must_be_exact_when_contrasts_are_linearly_dependent(method: str, df: float) -> None:

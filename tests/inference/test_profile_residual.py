@@ -110,7 +110,7 @@ CASES = [
 ]
 
 
-@pytest.mark.everyday(6)
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize(("name", "parameter"), CASES)
 def test_points_of_a_profile_must_be_constrained_minima_of_the_dense_density(
     name: str, parameter: str

@@ -129,6 +129,7 @@ def test_kenward_roger_of_both_orders_must_be_sas_convention(case: Any) -> None:
         np.testing.assert_allclose(table["df"], list(case["satterthwaite_df"].values()), rtol=1e-4)
 
 
+@pytest.mark.everyday(10)
 @pytest.mark.parametrize(
     "case",
     [

@@ -87,6 +87,7 @@ def turned(fit: mf.MixedResults) -> Array:
     return out
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("name", list(MODELS))
 def test_errors_must_be_those_of_the_dense_second_derivative(name: str, reml: bool) -> None:

@@ -104,6 +104,7 @@ def assert_same(one: Any, other: Any) -> None:
     assert other.ngroups == one.ngroups
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("kind", SOURCES)
 def test_fit_must_be_that_of_the_stream(kind: str, parquet: Path, threads: Executor) -> None:
     source = SOURCES[kind](parquet)
@@ -113,6 +114,7 @@ def test_fit_must_be_that_of_the_stream(kind: str, parquet: Path, threads: Execu
     pd.testing.assert_frame_equal(fits[1].emmeans("f").table, fits[0].emmeans("f").table, rtol=1e-8)
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("weights", [None, "w"])
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_formula_must_give_the_fit_of_the_frame(
@@ -237,6 +239,7 @@ QUESTIONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.filterwarnings("ignore::mixedfit.SamplingWarning", "ignore::mixedfit.ConvergenceWarning")
 def test_answer_of_workers_must_be_bit_for_bit_that_of_this_process(question: str, threads: Executor) -> None:

@@ -112,7 +112,7 @@ def test_cut_text_must_be_found() -> None:
     assert set(cut_texts(figure)) == {"beyond the edge of the figure", "clipped"}
 
 
-@pytest.mark.everyday(10)
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize("name", list(pictures.SHIPPED))
 def test_picture_must_look_as_in_the_documentation_and_cut_no_text(name: str) -> None:
     made = pictures.SHIPPED[name]()
