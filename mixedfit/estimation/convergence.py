@@ -131,7 +131,10 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def unidentified_verdict(
-    convergence: Convergence, names: Sequence[str], correlations: Sequence[str] = ()
+    convergence: Convergence,
+    names: Sequence[str],
+    correlations: Sequence[str] = (),
+    unseen: Sequence[str] = (),
 ) -> Convergence:
     """Return the verdict on a fit with a ridge along which parameters change and the criterion does not.
 
@@ -142,8 +145,10 @@ def unidentified_verdict(
         What contributes to a sum that alone is identified.
     correlations : sequence of str
         Pairs of effects of whose correlation the data say nothing.
+    unseen : sequence of str
+        Parameters of which the data say nothing.
     """
-    if convergence.status in ("failed", "unbounded") or not (names or correlations):
+    if convergence.status in ("failed", "unbounded") or not (names or correlations or unseen):
         return convergence
     found = f"{convergence.evaluations} evaluations, Newton decrement {convergence.decrement:.1e}"
     reasons = []
@@ -153,10 +158,19 @@ def unidentified_verdict(
         )
     if correlations:
         reasons.append(f"no group has rows that tell of the correlation of {_listed(correlations)}")
+    if unseen:
+        reasons.append(
+            f"the data say nothing of {_listed(unseen)}, since no group has the rows for it, or the fixed effects "
+            "reproduce them"
+        )
+    advice = (
+        "Remove a term or a column that repeats another, or an effect that does not vary within groups."
+        if names or correlations
+        else "Remove these rows, or take a structure with fewer parameters."
+    )
     message = (
         f"Not identified ({found}): {'; '.join(reasons)}. Fixed effects, residual variance and fitted values are those "
-        "of the optimum; the split is arbitrary. Remove a term or a column that repeats another, or an effect that "
-        "does not vary within groups."
+        f"of the optimum; the split is arbitrary. {advice}"
     )
     return replace(convergence, status="unidentified", message=message)
 

@@ -437,7 +437,7 @@ def _fit_residual(
         outcome.theta,
         reml,
         sigma,
-        unidentified_verdict(outcome.convergence, *_ridge_names(design, found.cross, sigma)),
+        unidentified_verdict(outcome.convergence, *_ridge_names(design, found.cross, reml, sigma)),
         outcome.evaluation,
         timing,
         found.residual,
@@ -471,14 +471,18 @@ def refit_design(fit: Fit, y: Array) -> Fit:
     return _estimated(design, cross, fit.reml, fit.theta, fit.held_sigma, None, None, timing)
 
 
-def _ridge_names(design: Design, cross: CrossProducts, sigma: float | None) -> tuple[list[str], list[str]]:
+def _ridge_names(
+    design: Design, cross: CrossProducts, reml: bool, sigma: float | None
+) -> tuple[list[str], list[str], list[str]]:
     """Return the effects whose variances a ridge of the likelihood moves, such as ``(Intercept) | id``, and pairs.
 
-    The pairs are effects of which only the correlation is moved.
+    The pairs are effects of which only the correlation is moved. Last are parameters of which the data say nothing.
     """
     names, pairs = [], []
     if design.residual is not None:
-        return list(dict.fromkeys(tie.words for tie in design.residual.tied[int(sigma is not None)])), []
+        ties = design.residual.ties(reml, sigma is not None)
+        split = [[tie.words for tie in ties if tie.unseen is unseen] for unseen in (False, True)]
+        return list(dict.fromkeys(split[0])), [], list(dict.fromkeys(split[1]))
     for f, (block, moved) in enumerate(zip(design.blocks, cross.unidentified, strict=True)):
         own, covered = np.diag(moved).copy(), np.zeros(block.k, dtype=bool)
         for part, here in confounded_with_residual(design, f):
@@ -491,7 +495,7 @@ def _ridge_names(design: Design, cross: CrossProducts, sigma: float | None) -> t
             for a, b in zip(*np.nonzero(np.tril(moved, -1)), strict=True)
             if not (own[a] or own[b] or covered[a])
         ]
-    return list(dict.fromkeys(names)), pairs
+    return list(dict.fromkeys(names)), pairs, []
 
 
 def _estimated(
@@ -521,7 +525,7 @@ def _estimated(
             report=report,
             rows=lambda: rows_of(design, cross),
         )
-    convergence = unidentified_verdict(outcome.convergence, *_ridge_names(design, cross, sigma))
+    convergence = unidentified_verdict(outcome.convergence, *_ridge_names(design, cross, reml, sigma))
     timing["optimisation"] = perf_counter() - begun
     timing["total"] = sum(timing.values())
     timing["starts"], timing["starts_agreed"] = outcome.starts, outcome.agreed
