@@ -16,7 +16,7 @@ from .optimize import Optimum
 
 Status: TypeAlias = Literal["converged", "boundary", "unidentified", "unbounded", "failed"]
 
-__all__ = ["Convergence", "convergence_of", "undetermined", "unidentified_verdict"]
+__all__ = ["RESIDUAL", "Convergence", "convergence_of", "undetermined", "unidentified_verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,19 @@ def _zero_residual(found: str) -> str:
     )
 
 
+OWN_EFFECTS = (
+    "Each row has a random effect of its own, whose variance adds to that of the residual. Take a residual structure in "
+    "place of these effects, leave them out, or hold the residual with fit(sigma=...)."
+)
+
+REPEATED = "Remove a term or a column that repeats another, or an effect that does not vary within groups."
+
+UNSEEN = "Remove these rows, or take a structure with fewer parameters."
+
+RESIDUAL = "residual"
+"""The residual variance in a list of what is not identified."""
+
+
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 
@@ -163,14 +176,15 @@ def unidentified_verdict(
             f"the data say nothing of {_listed(unseen)}, since no group has the rows for it, or the fixed effects "
             "reproduce them"
         )
-    advice = (
-        "Remove a term or a column that repeats another, or an effect that does not vary within groups."
-        if names or correlations
-        else "Remove these rows, or take a structure with fewer parameters."
+    same, advice = (
+        "Fixed effects, residual variance and fitted values",
+        REPEATED if names or correlations else UNSEEN,
     )
+    if RESIDUAL in names:
+        same, advice = "Fixed effects", OWN_EFFECTS
     message = (
-        f"Not identified ({found}): {'; '.join(reasons)}. Fixed effects, residual variance and fitted values are those "
-        f"of the optimum; the split is arbitrary. {advice}"
+        f"Not identified ({found}): {'; '.join(reasons)}. {same} are those of the optimum; the split is arbitrary. "
+        f"{advice}"
     )
     return replace(convergence, status="unidentified", message=message)
 

@@ -16,6 +16,7 @@ from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads, inverse
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import with_response
+from mixedfit.covariance import ScaledCorrelation
 from mixedfit.crossproducts.ridges import confounded_with_residual
 from mixedfit.crossproducts.summed import products_of
 from mixedfit.design.design import Design, check_identifiable
@@ -23,7 +24,7 @@ from mixedfit.likelihood.by_rows import rows_of
 from mixedfit.likelihood.criterion import Criterion, Evaluation
 
 from .chart import Chart, chart_at
-from .convergence import Convergence, unidentified_verdict
+from .convergence import RESIDUAL, Convergence, unidentified_verdict
 from .effects import modes_of
 from .estimate import Control, estimate
 from .monte_carlo import monte_carlo_errors
@@ -483,18 +484,22 @@ def _ridge_names(
         ties = design.residual.ties(reml, sigma is not None)
         split = [[tie.words for tie in ties if tie.unseen is unseen] for unseen in (False, True)]
         return list(dict.fromkeys(split[0])), [], list(dict.fromkeys(split[1]))
-    for f, (block, moved) in enumerate(zip(design.blocks, cross.unidentified, strict=True)):
+    shared = confounded_with_residual(design)
+    for block, elements, with_residual in zip(design.blocks, cross.unidentified, shared, strict=True):
+        moved = elements & ~with_residual if sigma is not None else elements
         own, covered = np.diag(moved).copy(), np.zeros(block.k, dtype=bool)
-        for part, here in confounded_with_residual(design, f):
-            own[here], covered[here] = False, True
-            if sigma is None:
-                names += [f"{part.name}(… | {block.name})", "residual"]
+        for part, _, here in block.structure.slices():
+            if isinstance(part, ScaledCorrelation) and (with_residual & moved)[here, here].any():
+                own[here], covered[here] = False, True
+                names.append(f"{part.name}(… | {block.name})")
         names += [f"{e} | {block.name}" for e, is_moved in zip(block.effects, own, strict=True) if is_moved]
         pairs += [
             f"{block.effects[b]} and {block.effects[a]} | {block.name}"
             for a, b in zip(*np.nonzero(np.tril(moved, -1)), strict=True)
             if not (own[a] or own[b] or covered[a])
         ]
+    if sigma is None and any(own.any() for own in shared):
+        names.append(RESIDUAL)
     return list(dict.fromkeys(names)), pairs, []
 
 

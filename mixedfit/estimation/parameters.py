@@ -236,7 +236,7 @@ def is_identified(fit: Fit, parameter: Parameter) -> bool:
         ties = fit.design.residual.ties(fit.reml, fit.held_sigma is not None)
         return not any(_is_tied(tie, parameter) for tie in ties)
     if parameter.kind == "sigma" and fit.convergence.status == "unidentified":
-        return not any(confounded_with_residual(fit.design, f) for f in range(len(fit.design.blocks)))
+        return not any(own.any() for own in confounded_with_residual(fit.design))
     if parameter.kind in ("sigma", "fixed") or fit.convergence.status != "unidentified":
         return True
     moved, own = fit.cross.unidentified[parameter.block], [parameter.first, parameter.second]
