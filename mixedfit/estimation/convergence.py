@@ -127,8 +127,8 @@ def _zero_residual(found: str) -> str:
 
 
 OWN_EFFECTS = (
-    "Each row has a random effect of its own, whose variance adds to that of the residual. Take a residual structure in "
-    "place of these effects, leave them out, or hold the residual with fit(sigma=...)."
+    "Each row has a random effect of its own, whose variance adds to that of the residual. Take a residual structure "
+    "in place of these effects, leave them out, or hold the residual with fit(sigma=...)."
 )
 
 REPEATED = "Remove a term or a column that repeats another, or an effect that does not vary within groups."

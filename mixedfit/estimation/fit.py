@@ -14,9 +14,9 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import DataError, ModelError, shown
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads, inverse
+from mixedfit.covariance import ScaledCorrelation
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import with_response
-from mixedfit.covariance import ScaledCorrelation
 from mixedfit.crossproducts.ridges import confounded_with_residual
 from mixedfit.crossproducts.summed import products_of
 from mixedfit.design.design import Design, check_identifiable

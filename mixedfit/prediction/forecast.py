@@ -219,7 +219,7 @@ class _New:
         if not near.size:
             return 0.0, variance + float(x @ self.covariance @ x)
         c = self._covariance(i, near)
-        solved = np.linalg.solve(self.parameters.covariance(near), c)
+        solved = _solved(self.parameters.covariance(near), c)
         d = x - self.X[near].T @ solved
         return float(solved @ self.rest[near]), variance - float(c @ solved) + float(d @ self.covariance @ d)
 
@@ -244,3 +244,11 @@ class _New:
         own = model.correlation.matrix(fit.residual.x[model.slices[0]], places)[-1, :-1]
         out[inside] += self.sd[i] * fit.sigma * self.parameters.sd[near[inside]] * own
         return out
+
+
+def _solved(V: Array, c: Array) -> Array:
+    """Return V⁻¹c; of a V that is singular to rounding the shortest solution, as c lies in its span."""
+    try:
+        return np.asarray(np.linalg.solve(V, c))
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.lstsq(V, c, rcond=None)[0])

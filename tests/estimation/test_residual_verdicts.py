@@ -155,3 +155,16 @@ def test_nearly_equal_visits_must_have_a_maximum_when_noise_tells_them_apart() -
     found = fit.residual_cov(3).to_numpy()
     assert found == pytest.approx(closed_form.to_numpy(), rel=1e-4)
     assert np.linalg.eigvalsh(found)[0] == pytest.approx(np.linalg.eigvalsh(closed_form)[0], rel=1e-2)
+
+
+def test_degrees_of_freedom_must_be_unknown_when_the_covariance_is_singular_to_rounding() -> None:
+    """The rival raises numpy's error."""
+    data = trial(patients=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = mf.lmm("y ~ arm * visit", data, residual=R.Toeplitz("visit", "id") * R.VarIdent("visit")).fit()
+        assert fit.convergence.status == "unbounded"
+        assert np.linalg.eigvalsh(fit.residual_cov(0))[0] <= 1e-15 * fit.sigma**2
+        for ddf in ("satterthwaite", "kenward-roger"):
+            assert "The likelihood has no maximum" in str(fit.summary(ddf=ddf))
+            assert np.all(np.isnan(fit.t_test("visitv2 = 0", ddf=ddf).table["df"]))
