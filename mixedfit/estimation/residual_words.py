@@ -17,14 +17,14 @@ __all__ = ["residual_covariance", "residual_lines", "residual_table"]
 
 
 def residual_table(fit: Fit) -> pd.DataFrame:
-    """Return the natural parameters of the residual structure: columns estimate, lower and upper (their limits)."""
+    """Return the natural parameters of the residual structure: columns estimate, min and max (the limits of their space)."""
     own = fit.residual
     rows = [] if own is None else own.model.natural(own.x)
     return pd.DataFrame(
         {
             "estimate": [float(p.value) for p in rows],
-            "lower": [p.lower for p in rows],
-            "upper": [p.upper for p in rows],
+            "min": [p.lower for p in rows],
+            "max": [p.upper for p in rows],
         },
         index=pd.Index([p.name for p in rows], name="parameter"),
     )
@@ -46,6 +46,9 @@ def residual_lines(fit: Fit) -> list[str]:
         if model.default_group:
             why = ", the innermost grouping factor" if name else ", since no group was given"
         lines.append(f"Correlated {where}{why}.")
+    laws = getattr(model.correlation, "laws", [model.correlation])
+    if any(getattr(law, "even", False) for law in laws):
+        lines.append("All gaps between times are even: phi and -phi have the same likelihood, and phi >= 0 is shown.")
     lines += _baselines(fit)
     return lines
 
@@ -66,8 +69,19 @@ def residual_covariance(fit: Fit, group: Any = None) -> pd.DataFrame:
     if fit.design.weights is not None:
         root = np.sqrt(fit.design.weights[rows])
         matrix = matrix / np.outer(root, root)
-    labels = fit.design.index[rows]
+    labels = _labels(fit, rows)
     return pd.DataFrame(matrix, index=labels, columns=labels)
+
+
+def _labels(fit: Fit, rows: IntArray) -> pd.Index[Any]:
+    """Return the times or visits of rows of a group; their labels in the data where the structure has no place."""
+    assert fit.residual is not None
+    own, columns = fit.residual.model.structure.correlation, fit.residual.model.columns
+    place = () if own is None else own.place
+    if len(place) != 1 or place[0] not in columns:
+        return fit.design.index[rows]
+    labels = pd.Index(columns[place[0]].iloc[rows], name=place[0])
+    return labels if labels.is_unique else fit.design.index[rows]
 
 
 LARGEST = 5000

@@ -260,7 +260,7 @@ class MixedResults(MeansMethods, PredictionMethods):
     def residual_params(self) -> pd.DataFrame:
         """Parameters of the residual structure with the limits of their space; no rows without one.
 
-        Columns estimate, lower, upper. Their number counts in `aic`, `bic` and `n_parameters`.
+        Columns estimate, min, max; `conf_int` has intervals. Their number counts in `aic`, `bic` and `n_parameters`.
         """
         return residual_table(self._fit)
 

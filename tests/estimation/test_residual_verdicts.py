@@ -168,3 +168,22 @@ def test_degrees_of_freedom_must_be_unknown_when_the_covariance_is_singular_to_r
         for ddf in ("satterthwaite", "kenward-roger"):
             assert "The likelihood has no maximum" in str(fit.summary(ddf=ddf))
             assert np.all(np.isnan(fit.t_test("visitv2 = 0", ddf=ddf).table["df"]))
+
+
+@pytest.mark.parametrize("opposite", [False, True])
+def test_sign_of_phi_must_be_said_to_be_open_when_all_gaps_are_even(opposite: bool) -> None:
+    """phi^2 per gap is at least 0: negative correlations of neighbours are on the boundary, as with CAR1 otherwise."""
+    data = trial()
+    data["t"] = 2.0 * data["visit"].str[1:].astype(int)
+    if opposite:
+        data["y"] *= np.where(data["t"] % 4 == 0, 1, -1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        even = mf.lmm("y ~ visit", data, residual=R.AR1("t", "id")).fit()
+        step = mf.lmm("y ~ visit", data.assign(t=data["t"] / 2), residual=R.AR1("t", "id")).fit()
+    assert "phi and -phi have the same likelihood" in str(even.summary())
+    assert "phi and -phi" not in str(step.summary())
+    phi, rho = even.residual_params.loc["phi"], step.residual_params.loc["phi", "estimate"]
+    assert (phi["min"], phi["max"]) == (0.0, 1.0)
+    assert phi["estimate"] ** 2 == pytest.approx(max(rho, 0.0), abs=1e-5)
+    assert even.convergence.status == ("boundary" if opposite else "converged")
