@@ -266,7 +266,10 @@ def build_design(
     """
     related = check_known(known, parsed)
     further = () if residual is None else residual.columns
-    frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing, further=further)
+    labelled = () if residual is None else residual.label_columns
+    frame = build_frame(
+        parsed, data, weights=weights, offset=offset, missing=missing, further=further, labelled=labelled
+    )
     if missing == "drop":
         warn_of_missing(frame.dropped, frame.dropped + len(frame.index), frame.missing)
     advice = _warn_of_stray_text(parsed, frame)

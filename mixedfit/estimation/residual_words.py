@@ -17,7 +17,7 @@ __all__ = ["residual_covariance", "residual_lines", "residual_table"]
 
 
 def residual_table(fit: Fit) -> pd.DataFrame:
-    """Return the natural parameters of the residual structure: columns estimate, min and max (the limits of their space)."""
+    """Return the parameters of the residual structure: columns estimate, min and max (limits of their space)."""
     own = fit.residual
     rows = [] if own is None else own.model.natural(own.x)
     return pd.DataFrame(
@@ -48,7 +48,9 @@ def residual_lines(fit: Fit) -> list[str]:
         lines.append(f"Correlated {where}{why}.")
     laws = getattr(model.correlation, "laws", [model.correlation])
     if any(getattr(law, "even", False) for law in laws):
-        lines.append("All gaps between times are even: phi and -phi have the same likelihood, and phi >= 0 is shown.")
+        lines.append(
+            "All gaps between times are even: phi and -phi have the same likelihood, and phi >= 0 is shown."
+        )
     lines += _baselines(fit)
     return lines
 

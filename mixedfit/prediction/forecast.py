@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from mixedfit.core.arrays import Array, IntArray
-from mixedfit.core.errors import DataError, ModelError
+from mixedfit.core.errors import DataError, ModelError, PredictionWarning, warn
 from mixedfit.core.options import check_level
 from mixedfit.covariance.residual.model import ResidualModel
 from mixedfit.design.frames import as_frame, days
@@ -48,8 +48,25 @@ def forecast(
             change, variance[i] = new.one(i)
             mean[i] += change
     error = np.sqrt(np.maximum(variance, 0.0))
+    _warn_of_known(error < KNOWN * new.sd)
     columns = {"mean": mean, "se": error, "lower": mean - z * error, "upper": mean + z * error}
     return pd.DataFrame(columns, index=rows.index)
+
+
+KNOWN = 1e-5
+"""Error of a forecast, as a share of the residual SD, below which the residual of the row is known from the data."""
+
+
+def _warn_of_known(known: Array) -> None:
+    """Warn of rows of the data: what is known of their residuals leaves no error."""
+    count = int(np.count_nonzero(known))
+    if count:
+        warn(
+            f"{count} of {known.size} rows have a group and time (or place) of the data, so that their residuals are "
+            "known: their forecasts are the responses of the data, with se 0. predict() has their fitted values "
+            "with standard errors.",
+            PredictionWarning,
+        )
 
 
 def colour_of_rows(fit: Fit, newdata: Any, n: int) -> Callable[[Array], Array] | None:
