@@ -79,7 +79,7 @@ def _labels(fit: Fit, rows: IntArray) -> pd.Index[Any]:
     """Return the times or visits of rows of a group; their labels in the data where the structure has no place."""
     assert fit.residual is not None
     own, columns = fit.residual.model.structure.correlation, fit.residual.model.columns
-    place = () if own is None else own.place
+    place: tuple[str, ...] = () if own is None else own.place
     if len(place) != 1 or place[0] not in columns:
         return fit.design.index[rows]
     labels = pd.Index(columns[place[0]].iloc[rows], name=place[0])

@@ -271,7 +271,8 @@ class MixedResults(MeansMethods, PredictionMethods):
         ----------
         group : label, optional
             A level of the structure's grouping; by default the first with most rows. Without a correlation, or with
-            all rows in one group, the rows of all data.
+            all rows in one group, the rows of all data. Labels are the times or visits, of structures with such a
+            column, and otherwise those of the rows.
 
         Returns
         -------

@@ -11,6 +11,7 @@ basis of the cross-products. Kenward & Roger (1997), Biometrics 53:983.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -97,7 +98,7 @@ class StructuredInformation:
         """Return L⁻¹V_aL⁻ᵀ, L⁻¹U of all sets of a block, and L⁻¹V_aV⁻¹U, shape (parameters, rows, columns)."""
         U, count = self.columns, self.parameters.count
         sets, m = block.rows.shape
-        root = _root(block.V)
+        root: Any = _root(block.V)
         solved = np.linalg.solve(root, U[block.rows].transpose(1, 0, 2).reshape(m, -1))
         inner = np.linalg.solve(root, np.linalg.solve(root, block.first).transpose(0, 2, 1))
         C = (inner @ solved).reshape(count, m * sets, U.shape[1])
