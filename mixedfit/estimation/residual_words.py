@@ -13,7 +13,7 @@ from mixedfit.covariance.residual.model import ResidualModel
 
 from .fit import Fit
 
-__all__ = ["residual_covariance", "residual_lines", "residual_table"]
+__all__ = ["labelled_covariance", "residual_covariance", "residual_lines", "residual_table"]
 
 
 def residual_table(fit: Fit) -> pd.DataFrame:
@@ -71,8 +71,17 @@ def residual_covariance(fit: Fit, group: Any = None) -> pd.DataFrame:
     if fit.design.weights is not None:
         root = np.sqrt(fit.design.weights[rows])
         matrix = matrix / np.outer(root, root)
-    labels = _labels(fit, rows)
+    labels = fit.design.index[rows]
     return pd.DataFrame(matrix, index=labels, columns=labels)
+
+
+def labelled_covariance(fit: Fit, group: Any = None) -> pd.DataFrame:
+    """Return `residual_covariance` with the times or visits of the rows as labels, where the structure has such."""
+    out = residual_covariance(fit, group)
+    model = fit.residual.model if fit.residual is not None else None
+    rows = np.arange(fit.design.n) if model is None or model.layout is None else _rows_of_group(model, group)
+    labels = _labels(fit, rows)
+    return out.set_axis(labels, axis=0).set_axis(labels, axis=1)
 
 
 def _labels(fit: Fit, rows: IntArray) -> pd.Index[Any]:

@@ -19,7 +19,7 @@ from mixedfit.estimation import storage, tables
 from mixedfit.estimation.convergence import Convergence
 from mixedfit.estimation.fit import Fit, refit_design
 from mixedfit.estimation.parameters import Names, labels_of, parameters_of, values_of, variance_parameters
-from mixedfit.estimation.residual_words import residual_covariance, residual_table
+from mixedfit.estimation.residual_words import labelled_covariance, residual_table
 from mixedfit.inference.anova.anova import AnovaTable, term_anova
 from mixedfit.inference.bootstrap.bootstrap import Bootstrap, BootstrapType, bootstrap
 from mixedfit.inference.bootstrap.statistic import OfResults
@@ -292,7 +292,7 @@ class MixedResults(MeansMethods, PredictionMethods):
         >>> fit.residual_cov("308").shape
         (10, 10)
         """
-        return residual_covariance(self._fit, group)
+        return labelled_covariance(self._fit, group)
 
     # -- verdict and further work ------------------------------------------------------------------
 
