@@ -47,43 +47,103 @@ def unidentified_elements(design: Design) -> tuple[BoolArray, ...]:
                 codes = blocks[0].codes if design.weights is None else blocks[0].codes[design.counted]
             for f, elements in zip(members, _unidentified(blocks, columns, codes), strict=True):
                 out[f][:] = elements
-    for f in range(len(design.blocks)):
-        for part, here in confounded_with_residual(design, f):
-            out[f][here, here] = np.ones((part.k, part.k), dtype=bool)
+    for elements, own in zip(out, confounded_with_residual(design), strict=True):
+        elements |= own
     return out
 
 
-def confounded_with_residual(design: Design, f: int) -> list[tuple[ScaledCorrelation, slice]]:
-    """Return the structures of a block, with their effects, in which a change equals one of the residual variance.
+def confounded_with_residual(design: Design) -> tuple[BoolArray, ...]:
+    """Return the elements of the covariance Ω of each block that a change of the residual variance moves.
 
-    That is so if each row has an effect of its own, as with ``homcs(0 + visit | id)`` and one row a visit, and the
-    identity matrix is among the changes of the covariance that the structure allows.
+    That is so if ZEZᵀ = W⁻¹ for a change E of Ω that the structure allows, as with ``(0 + visit | id)`` and one row a
+    visit: the likelihood depends only on the sums of each visit's variance and σ². All elements of a structure that is
+    not linear count as moved. Shape (k, k) each.
     """
-    block = design.blocks[f]
-    if block.structure.linear or block.known is not None:
-        return []
+    out = tuple(np.zeros((block.k, block.k), dtype=bool) for block in design.blocks)
     if design.absent is not None:
-        _refuse_few_rows(design, block)
-        return []
+        for block in design.blocks:
+            if not block.structure.linear and block.known is None:
+                _refuse_few_rows(design, block)
+        return out
     rows = np.flatnonzero(design.counted)
-    if design.weights is not None and np.ptp(design.weights[rows]) > 0.0:
-        return []
-    out = []
-    for part, _, here in block.structure.slices():
-        if not isinstance(part, ScaledCorrelation):
+    for members in _partitions(design):
+        blocks = [design.blocks[f] for f in members]
+        codes = blocks[0].codes[rows]
+        if any(block.known for block in blocks) or np.bincount(codes).max(initial=0) > sum(
+            b.k for b in blocks
+        ):
             continue
+        along = _along_residual(design, blocks, rows, codes)
+        for f, block, own in zip(members, blocks, along, strict=True):
+            for part, _, here in block.structure.slices():
+                moved = own[here, here]
+                out[f][here, here] = moved.any() if isinstance(part, ScaledCorrelation) else moved
+    return out
+
+
+def _along_residual(
+    design: Design, blocks: Sequence[RandomBlock], rows: IntArray, codes: IntArray
+) -> list[BoolArray]:
+    """Return the elements of E in ZEZᵀ = W⁻¹, for blocks of one partition of which no level has more rows than effects.
+
+    With S_e the changes in orthonormal coordinates and M_j = R_jᵀR_j of the rows of level j, times roots of weights, E
+    is the projection of the identity, from Σ_f tr(S_e M_j S_f M_j) a_f = tr(S_e M_j), summed over j.
+    """
+    none = [np.zeros((block.k, block.k), dtype=bool) for block in blocks]
+    if sum(block.k for block in blocks) > MOST_EFFECTS:
+        return [_own_effects(design, block, rows) for block in blocks]
+    columns = np.hstack([block.z[rows] for block in blocks])
+    if design.weights is not None:
+        columns = columns * np.sqrt(design.weights[rows])[:, None]
+    norms = np.linalg.norm(columns, axis=0)
+    if not norms.all():
+        return none
+    if any(not block.structure.linear for block in blocks):
+        norms = np.full(norms.size, norms.max())  # these structures depend on the scale of each column
+    _, values, vectors = np.linalg.svd(triangle(columns / norms))
+    rank = int(np.sum(values > DEPENDENT * values[0]))
+    changes = _changes_of_terms(blocks, values[:rank, None] * vectors[:rank])
+    reduced = (columns / norms) @ (vectors[:rank].T / values[:rank])
+    images = np.array([change.image for change in changes])
+    products = _products_in_levels(images, reduced, codes)
+    products /= (int(codes.max()) + 1) ** 2
+    target = np.tensordot(images, reduced.T @ reduced, axes=([1, 2], [0, 1]))
+    size = np.sqrt(np.diag(products))
+    size = np.where(size > 0, size, 1.0)
+    shares = (
+        np.linalg.pinv(products / np.outer(size, size), rcond=1e-11, hermitian=True) @ (target / size) / size
+    )
+    if rows.size - target @ shares > CLEAR * rows.size:
+        return none
+    moved = [np.zeros((block.k, block.k)) for block in blocks]
+    for change, share in zip(changes, shares, strict=True):
+        moved[change.block][change.effects, change.effects] += share * change.matrix
+    largest = max(float(np.abs(own).max()) for own in moved)
+    return [np.abs(own) > CLEAR * largest for own in moved]
+
+
+def _own_effects(design: Design, block: RandomBlock, rows: IntArray) -> BoolArray:
+    """Return the diagonal of parts with an effect of its own for each row, if the identity is among their changes."""
+    out = np.zeros((block.k, block.k), dtype=bool)
+    if design.weights is not None and np.ptp(design.weights[rows]) > 0.0:
+        return out
+    for part, _, here in block.structure.slices():
         z = block.z[rows, here]
         if np.any((z != 0.0).sum(axis=1) != 1) or np.any(z.sum(axis=1) != 1.0):
             continue
         cells = block.codes[rows] * np.int64(part.k) + z.argmax(axis=1)
-        if np.unique(cells).size < rows.size:
-            continue
-        changes = np.array(list(_changes(part))).reshape(part.n_theta, -1).T
-        identity = np.eye(part.k).reshape(-1)
-        left = identity - changes @ np.linalg.lstsq(changes, identity, rcond=None)[0]
-        if np.linalg.norm(left) < 1e-8 * np.sqrt(part.k):
-            out.append((part, here))
+        if np.unique(cells).size == rows.size and _allows_identity(part):
+            out[here, here] = np.eye(part.k, dtype=bool)
     return out
+
+
+def _allows_identity(part: CovarianceStructure) -> bool:
+    if not isinstance(part, ScaledCorrelation):
+        return True
+    changes = np.array(list(_changes(part))).reshape(part.n_theta, -1).T
+    identity = np.eye(part.k).reshape(-1)
+    left = identity - changes @ np.linalg.lstsq(changes, identity, rcond=None)[0]
+    return bool(np.linalg.norm(left) < 1e-8 * np.sqrt(part.k))
 
 
 def _refuse_few_rows(design: Design, block: RandomBlock) -> None:

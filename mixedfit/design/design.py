@@ -31,7 +31,7 @@ from .one_level import one_level_grouping
 from .places import place_effects, structure_of
 from .recipe import Recipe, make_recipe
 from .residual_rows import bind_residual, check_beside_random_terms, check_covariates
-from .residual_ties import tied_parameters
+from .residual_ties import with_ties
 from .wrong_values import listed_counts, numbers_as_text, stray_text
 
 __all__ = [
@@ -266,7 +266,10 @@ def build_design(
     """
     related = check_known(known, parsed)
     further = () if residual is None else residual.columns
-    frame = build_frame(parsed, data, weights=weights, offset=offset, missing=missing, further=further)
+    labelled = () if residual is None else residual.label_columns
+    frame = build_frame(
+        parsed, data, weights=weights, offset=offset, missing=missing, further=further, labelled=labelled
+    )
     if missing == "drop":
         warn_of_missing(frame.dropped, frame.dropped + len(frame.index), frame.missing)
     advice = _warn_of_stray_text(parsed, frame)
@@ -346,7 +349,7 @@ def _residual(
     model = bind_residual(structure, frame, [block.grouping for block in blocks], int(values.y.size))
     unrelated = [(block.grouping, block.effects) for block in blocks if block.known is None]
     check_beside_random_terms(model, unrelated)
-    return replace(model, tied=tied_parameters(model, blocks, frame.weights, int(values.y.size)))
+    return with_ties(model, blocks, frame.weights, values.X)
 
 
 def add_offsets(offset: Array | None, terms: Sequence[Array]) -> Array | None:

@@ -19,6 +19,7 @@ __all__ = [
     "category_codes",
     "check_column",
     "column_names",
+    "date_labels",
     "days",
     "in_index",
     "plain_column",
@@ -222,6 +223,16 @@ def days(column: pd.Series[Any]) -> pd.Series[Any]:
     values = pd.to_datetime(column, utc=True).dt.tz_localize(None)
     since: Any = values - pd.Timestamp(0)
     return cast("pd.Series[Any]", since / pd.Timedelta(days=1))
+
+
+def date_labels(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column of dates or durations as ordered labels, such as "2024-01-31"; another column as it is."""
+    numbers = days(column)
+    if numbers is column:
+        return column
+    text = column.astype(str).where(column.notna().to_numpy())
+    order = pd.Series(text.to_numpy(), index=numbers.to_numpy()).dropna().sort_index(kind="stable").unique()
+    return pd.Series(pd.Categorical(text, categories=list(order), ordered=True), index=column.index)
 
 
 def _times(name: str, what: str, dtype: str) -> DataError:

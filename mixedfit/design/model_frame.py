@@ -24,6 +24,7 @@ from .frames import (
     category_codes,
     check_column,
     column_names,
+    date_labels,
     days,
     in_index,
     plain_column,
@@ -109,10 +110,11 @@ def build_frame(
     offset: Any,
     missing: Missing,
     further: Sequence[str] = (),
+    labelled: Sequence[str] = (),
 ) -> ModelFrame:
     """Return the needed columns of `data` on complete rows; see `build_design` for the arguments.
 
-    `further` are columns of a residual structure, whose dates become days.
+    `further` are columns of a residual structure, whose dates become days, or labels in those of `labelled`.
 
     Raises
     ------
@@ -132,7 +134,8 @@ def build_frame(
     offset_values = per_row("offset", offset, table, rows)
     absent = np.zeros(rows, dtype=bool) if offset_values is None else np.isnan(offset_values)
     columns = {name: table[name] for name in dict.fromkeys([*needed, *extra])}
-    columns.update({name: days(table[name]) for name in further if name not in needed})
+    for name in (own for own in further if own not in needed):
+        columns[name] = date_labels(table[name]) if name in labelled else days(table[name])
     columns.update({name: days(columns[name]) for term in parsed.random for name in term.places})
     per_column = missing_by_column(columns, absent)
     whole = columns

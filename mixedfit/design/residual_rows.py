@@ -350,7 +350,7 @@ def bind_to_rows(
             out = with_fitted(out, law.values[rows])  # type: ignore[attr-defined]
     if [p.name for p in out.natural(out.start)] != [p.name for p in model.natural(model.start)]:
         raise ModelError("a level or visit of the residual structure is left out")
-    return replace(out, tied=model.tied)
+    return replace(out, tied=model.tied, tied_reml=model.tied_reml)
 
 
 def check_beside_random_terms(model: ResidualModel, blocks: Sequence[tuple[Grouping, Sequence[str]]]) -> None:

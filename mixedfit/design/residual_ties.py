@@ -9,19 +9,20 @@ represented by some of their rows, from which independence, but not dependence, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 from scipy.sparse.csgraph import connected_components
 
-from mixedfit.core.arrays import Array, IntArray
+from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.covariance import BlockDiagonal, ScaledCorrelation
 from mixedfit.covariance.known import Known
 from mixedfit.covariance.residual.model import ResidualModel, Tie
+from mixedfit.covariance.residual.variances import VarIdentLaw
 
-__all__ = ["tied_parameters"]
+__all__ = ["tied_parameters", "with_ties"]
 
 DEPENDENT = 1e-9
 """Share of the largest eigenvalue of the scaled Gram matrix of the derivatives below which they are dependent."""
@@ -34,6 +35,9 @@ LARGEST_BLOCK = 150
 
 MOST_NUMBERS = 2e7
 """Elements of derivatives that are computed; with more of them no dependence is claimed."""
+
+UNSEEN = 1e-18
+"""Share of the largest squared derivative below which V does not depend on a parameter."""
 
 STEP = 1e-4
 
@@ -64,8 +68,45 @@ class _Direction:
     change: Array
 
 
+REPRODUCED = 1e-9
+"""1 less the leverage of a row below which the fixed effects reproduce it, whatever the response."""
+
+
+def with_ties(
+    model: ResidualModel, blocks: Sequence[Effects], weights: Array | None, X: Array
+) -> ResidualModel:
+    """Return the model with the parameters that the design does not tell apart.
+
+    REML does not depend on rows with leverage 1: a contrast of the response that is free of the fixed effects has
+    coefficient 0 there. If all rows of a visit are such, its variance is not identified.
+    """
+    tied = tied_parameters(model, blocks, weights, X.shape[0])
+    seen = _seen_by_reml(model, X)
+    if seen is None:
+        return replace(model, tied=tied, tied_reml=tied)
+    return replace(model, tied=tied, tied_reml=tied_parameters(model, blocks, weights, X.shape[0], seen))
+
+
+def _seen_by_reml(model: ResidualModel, X: Array) -> BoolArray | None:
+    """Return which rows have a leverage below 1, shape (n,); None where each visit and level has more rows than p."""
+    n, p = X.shape
+    counts = [np.bincount(law.codes) for law in model.variances if isinstance(law, VarIdentLaw)]
+    if model.layout is not None and len(model.layout.labels):
+        counts.append(np.bincount(model.layout.place[:, 0].astype(np.int64)))
+    if not (p and any(own[own > 0].min(initial=n) <= p for own in counts)):
+        return None
+    Q, R, _ = linalg.qr(X, mode="economic", pivoting=True)
+    size = np.abs(np.diag(R))
+    leverage = (Q[:, size > 1e-10 * size.max()] ** 2).sum(axis=1)
+    return np.asarray(1.0 - leverage > REPRODUCED)
+
+
 def tied_parameters(
-    model: ResidualModel, blocks: Sequence[Effects], weights: Array | None, n: int
+    model: ResidualModel,
+    blocks: Sequence[Effects],
+    weights: Array | None,
+    n: int,
+    seen: BoolArray | None = None,
 ) -> tuple[tuple[Tie, ...], tuple[Tie, ...]]:
     """Return the parameters that cannot be told apart, with σ estimated and with σ held.
 
@@ -76,10 +117,12 @@ def tied_parameters(
     weights : ndarray, shape (n,), or None
     n : int
         Number of rows.
+    seen : ndarray of bool, shape (n,), optional
+        Rows of which the likelihood depends; all by default.
     """
     found: tuple[tuple[Tie, ...], tuple[Tie, ...]] = ((), ())
     for seed, shift in enumerate(SHIFTS):
-        found = _tied_at(model, blocks, weights, n, np.random.default_rng(seed), shift)
+        found = _tied_at(model, blocks, weights, n, np.random.default_rng(seed), shift, seen)
         if not found[0]:
             return (), ()
     return found
@@ -92,18 +135,21 @@ def _tied_at(
     n: int,
     random: np.random.Generator,
     shift: float,
+    seen: BoolArray | None,
 ) -> tuple[tuple[Tie, ...], tuple[Tie, ...]]:
     """Return the parameters whose derivatives are dependent at values around the start of a search."""
     x = model.start + shift + random.uniform(-0.3, 0.3, model.start.size)
     directions = [d for f, block in enumerate(blocks) for d in _of_block(f, block, random)]
     names = [p.name for p in model.natural(x)]
+    natural = np.asarray(np.linalg.pinv(model.natural_slopes(x)), dtype=np.float64)
     ties = [d.tie for d in directions] + [Tie("sigma", "residual variance")]
     ties += [Tie("residual", f"residual {name}", first=i) for i, name in enumerate(names)]
     if len(ties) == 1:
         return (), ()
     gram, used, whole = np.zeros((len(ties), len(ties))), 0.0, True
     for count, (rows, complete) in enumerate(_samples(model, blocks, n), 1):
-        own = _derivatives(model, blocks, weights, directions, x, rows).reshape(len(ties), -1)
+        rows = rows if seen is None else rows[seen[rows]]
+        own = _derivatives(model, blocks, weights, directions, x, natural, rows).reshape(len(ties), -1)
         gram += own @ own.T
         used, whole = used + own.size, whole and complete
         if count & (count - 1) == 0 and not _null(gram).size:
@@ -120,6 +166,7 @@ def _tied_at(
 def _null(gram: Array) -> Array:
     """Return the null directions of a Gram matrix scaled to a unit diagonal, shape (count, parameters)."""
     size = np.sqrt(np.diag(gram))
+    gram = np.where(np.logical_or.outer(_unseen(gram), _unseen(gram)), 0.0, gram)
     size = np.where(size > 0, size, 1.0)
     values, vectors = np.linalg.eigh(gram / np.outer(size, size))
     return np.asarray(vectors[:, values < DEPENDENT * max(float(values[-1]), 1e-300)].T)
@@ -131,7 +178,17 @@ def _members(gram: Array, ties: Sequence[Tie]) -> tuple[Tie, ...]:
     if not null.size:
         return ()
     part = np.abs(null).max(axis=0) > TAKES_PART
-    return tuple(tie for tie, own in zip(ties, part, strict=True) if own)
+    return tuple(
+        replace(tie, unseen=bool(none))
+        for tie, own, none in zip(ties, part, _unseen(gram), strict=True)
+        if own
+    )
+
+
+def _unseen(gram: Array) -> BoolArray:
+    """Return of which parameters the derivatives are 0, to rounding of differences."""
+    size = np.diag(gram)
+    return np.asarray(size <= UNSEEN * size.max(initial=0.0))
 
 
 def _of_block(f: int, block: Effects, random: np.random.Generator) -> Iterator[_Direction]:
@@ -187,9 +244,13 @@ def _derivatives(
     weights: Array | None,
     directions: Sequence[_Direction],
     x: Array,
+    natural: Array,
     rows: IntArray,
 ) -> Array:
-    """Return the derivatives of V of some rows, shape (parameters, rows, rows)."""
+    """Return the derivatives of V of some rows, shape (parameters, rows, rows).
+
+    `natural` has the derivatives of x in the natural parameters, shape (parameters, parameters).
+    """
     out = []
     for d in directions:
         z, codes = blocks[d.tie.block].z[rows], blocks[d.tie.block].codes[rows]
@@ -199,7 +260,10 @@ def _derivatives(
     root = np.ones(rows.size) if weights is None else 1.0 / np.sqrt(weights[rows])
     scale = np.outer(root, root)
     out.append(scale * model.matrix(x, rows))
+    slopes = []
     for a in range(x.size):
         step = STEP * np.eye(x.size)[a]
-        out.append(scale * (model.matrix(x + step, rows) - model.matrix(x - step, rows)) / (2.0 * STEP))
-    return np.array(out)
+        slopes.append(scale * (model.matrix(x + step, rows) - model.matrix(x - step, rows)) / (2.0 * STEP))
+    if not slopes:
+        return np.array(out)
+    return np.concatenate([out, np.tensordot(natural, slopes, axes=([0], [0]))])

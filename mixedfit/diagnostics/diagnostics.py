@@ -18,7 +18,7 @@ from .leverages import RowLeverages
 from .residuals import normality_table, residual_table, scaled_residuals, simulated_residuals, spread_table
 from .serial import Kind, autocorrelations, semivariogram
 from .structured_rows import StructuredRows
-from .variance_shares import Interval, Shares, share_table
+from .variance_shares import Interval, Shares, share_table, with_residual_correlation
 
 __all__ = ["Diagnostics"]
 
@@ -373,7 +373,9 @@ class Diagnostics(Hinted):
     ) -> pd.DataFrame:
         """Return intraclass correlations: shares of the random effects in the variance.
 
-        The variances are those of `r_squared`.
+        The variances are those of `r_squared`. The correlation of residuals with compound symmetry counts as that of a
+        random intercept, without an interval (see ``conf_int(parameters="rho")``). Other residual correlations differ
+        between pairs of rows: without random effects the result is NaN, and beside them they are not counted.
 
         Parameters
         ----------
@@ -402,7 +404,8 @@ class Diagnostics(Hinted):
         below = [*random, len(blocks) + 1]
         members = {"adjusted": (random, below), "conditional": (random, [0, *below])}
         members |= {block.name: ([1 + f], below) for f, block in enumerate(blocks)}
-        return share_table(self._fit, members, interval=interval, level=level, n=n, seed=seed)
+        table = share_table(self._fit, members, interval=interval, level=level, n=n, seed=seed)
+        return with_residual_correlation(self._fit, table)
 
 
 def _component_table(fit: Fit) -> pd.DataFrame:

@@ -30,7 +30,7 @@ from mixedfit.inference.bootstrap.bootstrap import bootstrap
 from mixedfit.inference.structured.random_part import structure_in_units
 from mixedfit.inference.vcov_varpar import vcov_varpar
 
-__all__ = ["Interval", "Shares", "share_table"]
+__all__ = ["Interval", "Shares", "share_table", "with_residual_correlation"]
 
 Interval = Literal["delta", "bootstrap"]
 
@@ -160,6 +160,30 @@ def share_table(
     elif interval == "bootstrap":
         table["lower"], table["upper"] = _bootstrap(fit, members, level, n, seed)
     return table
+
+
+def with_residual_correlation(fit: Fit, table: pd.DataFrame) -> pd.DataFrame:
+    """Return intraclass correlations that count the covariance ρσ² of residuals with compound symmetry.
+
+    NaN if residuals have another correlation, which differs between pairs of rows, and there are no random effects.
+    """
+    model = None if fit.residual is None else fit.residual.model
+    own = None if model is None else model.structure.correlation
+    if fit.residual is None or model is None or own is None:
+        return table
+    if type(own).__name__ != "CompoundSymmetry" or model.variances:
+        return table if fit.design.blocks else table * np.nan
+    components = Shares(fit).components
+    shared = model.natural(fit.residual.x)[0].value * components[-1]
+    random, below = components[1:-1].sum() + shared, components[1:].sum()
+    name = model.layout.group_name if model.layout is not None else ""
+    out = table.copy()
+    out.loc[["adjusted", "conditional"]] = np.nan
+    out.loc["adjusted", "estimate"] = random / below
+    out.loc["conditional", "estimate"] = random / components.sum()
+    key = name if name and name not in out.index else f"residual {name}".strip()
+    out.loc[key, "estimate"] = shared / below
+    return out
 
 
 def _ratios(components: Array, members: Members) -> Array:

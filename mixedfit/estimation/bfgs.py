@@ -74,6 +74,7 @@ def minimise_bfgs(
     max_evaluations: int = 500,
     beyond: Callable[[Array], bool] | None = None,
     faint: Callable[[Array], bool] | None = None,
+    room: Callable[[Array], Array] | None = None,
     report: Callable[[int, float], None] | None = None,
 ) -> Minimum[_Point]:
     """Return a local minimum.
@@ -96,6 +97,8 @@ def minimise_bfgs(
         Whether x lies beyond what the data can tell; the search ends there once a step promises little.
     faint : callable, optional
         Whether rounding errors of the function are large at x; the search ends there at a larger decrement.
+    room : callable, optional
+        How many times as long as `LONGEST` a step may be in each parameter, shape (start.size,).
     report : callable, optional
         Called with the number of evaluations and the value.
 
@@ -124,7 +127,8 @@ def minimise_bfgs(
         outside = outside + 1 if beyond is not None and beyond(x) else 0
         if outside and (decrement < ENDED or outside > OUTSIDE):
             return Minimum(x, point, decrement, count, decrement < ENDED, inverse)
-        step *= min(1.0, LONGEST / max(float(np.abs(step).max()), 1e-300))
+        sizes = np.abs(step) if room is None else np.abs(step) / room(x)
+        step *= min(1.0, LONGEST / max(float(sizes.max()), 1e-300))
         moved, length, tried = _line_search(function, x, point, step)
         count += tried
         if moved is None:

@@ -16,7 +16,7 @@ from .optimize import Optimum
 
 Status: TypeAlias = Literal["converged", "boundary", "unidentified", "unbounded", "failed"]
 
-__all__ = ["Convergence", "convergence_of", "undetermined", "unidentified_verdict"]
+__all__ = ["RESIDUAL", "Convergence", "convergence_of", "undetermined", "unidentified_verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +126,28 @@ def _zero_residual(found: str) -> str:
     )
 
 
+OWN_EFFECTS = (
+    "Each row has a random effect of its own, whose variance adds to that of the residual. Take a residual structure "
+    "in place of these effects, leave them out, or hold the residual with fit(sigma=...)."
+)
+
+REPEATED = "Remove a term or a column that repeats another, or an effect that does not vary within groups."
+
+UNSEEN = "Remove these rows, or take a structure with fewer parameters."
+
+RESIDUAL = "residual"
+"""The residual variance in a list of what is not identified."""
+
+
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 
 
 def unidentified_verdict(
-    convergence: Convergence, names: Sequence[str], correlations: Sequence[str] = ()
+    convergence: Convergence,
+    names: Sequence[str],
+    correlations: Sequence[str] = (),
+    unseen: Sequence[str] = (),
 ) -> Convergence:
     """Return the verdict on a fit with a ridge along which parameters change and the criterion does not.
 
@@ -142,8 +158,10 @@ def unidentified_verdict(
         What contributes to a sum that alone is identified.
     correlations : sequence of str
         Pairs of effects of whose correlation the data say nothing.
+    unseen : sequence of str
+        Parameters of which the data say nothing.
     """
-    if convergence.status in ("failed", "unbounded") or not (names or correlations):
+    if convergence.status in ("failed", "unbounded") or not (names or correlations or unseen):
         return convergence
     found = f"{convergence.evaluations} evaluations, Newton decrement {convergence.decrement:.1e}"
     reasons = []
@@ -153,10 +171,20 @@ def unidentified_verdict(
         )
     if correlations:
         reasons.append(f"no group has rows that tell of the correlation of {_listed(correlations)}")
+    if unseen:
+        reasons.append(
+            f"the data say nothing of {_listed(unseen)}, since no group has the rows for it, or the fixed effects "
+            "reproduce them"
+        )
+    same, advice = (
+        "Fixed effects, residual variance and fitted values",
+        REPEATED if names or correlations else UNSEEN,
+    )
+    if RESIDUAL in names:
+        same, advice = "Fixed effects", OWN_EFFECTS
     message = (
-        f"Not identified ({found}): {'; '.join(reasons)}. Fixed effects, residual variance and fitted values are those "
-        "of the optimum; the split is arbitrary. Remove a term or a column that repeats another, or an effect that "
-        "does not vary within groups."
+        f"Not identified ({found}): {'; '.join(reasons)}. {same} are those of the optimum; the split is arbitrary. "
+        f"{advice}"
     )
     return replace(convergence, status="unidentified", message=message)
 

@@ -10,6 +10,7 @@ import numpy as np
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import DataError, ModelError, shown
 from mixedfit.core.linalg import blas_threads
+from mixedfit.covariance import ScaledCorrelation
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import with_response
 from mixedfit.crossproducts.ridges import confounded_with_residual
@@ -17,7 +18,7 @@ from mixedfit.crossproducts.summed import products_of
 from mixedfit.design.design import Design, check_identifiable
 from mixedfit.likelihood.by_rows import rows_of
 
-from .convergence import unidentified_verdict
+from .convergence import RESIDUAL, unidentified_verdict
 from .estimate import Control, estimate
 from .fit import Fit
 from .monte_carlo import monte_carlo_errors
@@ -85,7 +86,7 @@ def _fit_residual(
         outcome.theta,
         reml,
         sigma,
-        unidentified_verdict(outcome.convergence, *_ridge_names(design, found.cross, sigma)),
+        unidentified_verdict(outcome.convergence, *_ridge_names(design, found.cross, reml, sigma)),
         outcome.evaluation,
         timing,
         found.residual,
@@ -119,27 +120,35 @@ def refit_design(fit: Fit, y: Array) -> Fit:
     return _estimated(design, cross, fit.reml, fit.theta, fit.held_sigma, None, None, timing)
 
 
-def _ridge_names(design: Design, cross: CrossProducts, sigma: float | None) -> tuple[list[str], list[str]]:
+def _ridge_names(
+    design: Design, cross: CrossProducts, reml: bool, sigma: float | None
+) -> tuple[list[str], list[str], list[str]]:
     """Return the effects whose variances a ridge of the likelihood moves, such as ``(Intercept) | id``, and pairs.
 
-    The pairs are effects of which only the correlation is moved.
+    The pairs are effects of which only the correlation is moved. Last are parameters of which the data say nothing.
     """
     names, pairs = [], []
     if design.residual is not None:
-        return list(dict.fromkeys(tie.words for tie in design.residual.tied[int(sigma is not None)])), []
-    for f, (block, moved) in enumerate(zip(design.blocks, cross.unidentified, strict=True)):
+        ties = design.residual.ties(reml, sigma is not None)
+        split = [[tie.words for tie in ties if tie.unseen is unseen] for unseen in (False, True)]
+        return list(dict.fromkeys(split[0])), [], list(dict.fromkeys(split[1]))
+    shared = confounded_with_residual(design)
+    for block, elements, with_residual in zip(design.blocks, cross.unidentified, shared, strict=True):
+        moved = elements & ~with_residual if sigma is not None else elements
         own, covered = np.diag(moved).copy(), np.zeros(block.k, dtype=bool)
-        for part, here in confounded_with_residual(design, f):
-            own[here], covered[here] = False, True
-            if sigma is None:
-                names += [f"{part.name}(… | {block.name})", "residual"]
+        for part, _, here in block.structure.slices():
+            if isinstance(part, ScaledCorrelation) and (with_residual & moved)[here, here].any():
+                own[here], covered[here] = False, True
+                names.append(f"{part.name}(… | {block.name})")
         names += [f"{e} | {block.name}" for e, is_moved in zip(block.effects, own, strict=True) if is_moved]
         pairs += [
             f"{block.effects[b]} and {block.effects[a]} | {block.name}"
             for a, b in zip(*np.nonzero(np.tril(moved, -1)), strict=True)
             if not (own[a] or own[b] or covered[a])
         ]
-    return list(dict.fromkeys(names)), pairs
+    if sigma is None and any(own.any() for own in shared):
+        names.append(RESIDUAL)
+    return list(dict.fromkeys(names)), pairs, []
 
 
 def _estimated(
@@ -169,7 +178,7 @@ def _estimated(
             report=report,
             rows=lambda: rows_of(design, cross),
         )
-    convergence = unidentified_verdict(outcome.convergence, *_ridge_names(design, cross, sigma))
+    convergence = unidentified_verdict(outcome.convergence, *_ridge_names(design, cross, reml, sigma))
     timing["optimisation"] = perf_counter() - begun
     timing["total"] = sum(timing.values())
     timing["starts"], timing["starts_agreed"] = outcome.starts, outcome.agreed

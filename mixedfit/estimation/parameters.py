@@ -233,11 +233,10 @@ def on_boundary(fit: Fit, parameter: Parameter) -> bool:
 def is_identified(fit: Fit, parameter: Parameter) -> bool:
     """Return whether the design tells a standard deviation or correlation apart from the others."""
     if fit.design.residual is not None:
-        return not any(
-            _is_tied(tie, parameter) for tie in fit.design.residual.tied[fit.held_sigma is not None]
-        )
+        ties = fit.design.residual.ties(fit.reml, fit.held_sigma is not None)
+        return not any(_is_tied(tie, parameter) for tie in ties)
     if parameter.kind == "sigma" and fit.convergence.status == "unidentified":
-        return not any(confounded_with_residual(fit.design, f) for f in range(len(fit.design.blocks)))
+        return not any(own.any() for own in confounded_with_residual(fit.design))
     if parameter.kind in ("sigma", "fixed") or fit.convergence.status != "unidentified":
         return True
     moved, own = fit.cross.unidentified[parameter.block], [parameter.first, parameter.second]

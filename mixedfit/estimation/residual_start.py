@@ -16,6 +16,9 @@ __all__ = ["moment_start"]
 MANY_ROWS = 5_000
 """Rows from which a rate starts from moments: in small data these are far off, and searches have several starts."""
 
+REPRODUCED = 1e-6
+"""SD of a visit, as a share of the largest, below which the fixed effects reproduce its rows."""
+
 
 def moment_start(raw: Design, model: ResidualModel) -> Array:
     """Return the starting parameters: moments where the structure has some and there are no random terms.
@@ -52,7 +55,7 @@ def _of_visits(law: UnstructuredLaw, layout: Layout, rest: Array, free_sds: bool
     table[at], here[at] = rest, 1.0
     covariance = table.T @ table / np.maximum(here.T @ here, 1.0)
     sd = np.sqrt(np.diag(covariance))
-    if not np.all(sd > 0):
+    if not np.all(sd > REPRODUCED * sd.max()):
         return otherwise
     correlation = covariance / np.outer(sd, sd)
     least = float(np.linalg.eigvalsh(correlation)[0])

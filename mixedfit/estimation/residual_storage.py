@@ -20,7 +20,7 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
 from mixedfit.design.model_frame import ModelFrame
 from mixedfit.design.residual_rows import bind_residual, with_fitted
-from mixedfit.design.residual_ties import tied_parameters
+from mixedfit.design.residual_ties import with_ties
 
 from .whitening import Whitened, raw_design, whitened_rows
 
@@ -119,4 +119,4 @@ def unpack_structure(stored: Mapping[str, Any], arrays: Mapping[str, Any], desig
     model = bind_residual(_structure(stored), frame, groupings, design.n)
     if "residual_fitted" in arrays:
         model = with_fitted(model, arrays["residual_fitted"])
-    return replace(model, tied=tied_parameters(model, design.blocks, design.weights, design.n))
+    return with_ties(model, design.blocks, design.weights, design.X)

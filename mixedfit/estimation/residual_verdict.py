@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from mixedfit.covariance.residual.parts import Natural
 from .bfgs import Minimum
 from .convergence import Convergence
 
-__all__ = ["NEAR", "at_limit", "limit_side", "residual_verdict"]
+__all__ = ["NEAR", "STILL_FALLS", "Dependent", "at_limit", "limit_side", "residual_verdict"]
 
 NEAR = 1e-5
 """Distance from a limit, as a share of the parameter's space, at which a parameter counts as being there."""
@@ -66,14 +66,52 @@ LOCAL = (
 )
 
 UNBOUNDED = (
-    "The likelihood has no maximum ({words}): it still rises as {limits}. The fixed and random effects reproduce rows "
-    "that this parameter concerns. Remove these rows, or simplify the model or its residual structure."
+    "The likelihood has no maximum ({words}): it still rises as {limits}. The fixed and random effects, or other "
+    "rows, reproduce the rows that this parameter concerns. Remove these rows, or simplify the model or its residual "
+    "structure."
+)
+
+DEPENDENT_VISITS = "The likelihood has no maximum ({words}): it still rises as {limits}. {why}."
+
+SINGULAR_VISITS = (
+    "Converged on the boundary ({words}): {limits}. {why}, or keep the estimates, which are the optimum."
 )
 
 RUNAWAY = (
     "The data do not tell this range from a trend; take the estimates of variances with caution, or add a trend to the "
     "fixed effects."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Dependent:
+    """Visits whose residuals become linearly dependent.
+
+    Attributes
+    ----------
+    limits : list of str
+        Where the criterion goes, in words.
+    why : str
+        What in the rows is the reason, and what to do.
+    falls : bool
+        Whether the criterion falls without a bound on the way.
+    """
+
+    limits: list[str]
+    why: str
+    falls: bool
+
+    def verdict(self, inner: Convergence, found: Minimum[Any], words: str) -> Convergence:
+        """Return the verdict on a search that ends there."""
+        template, limits = (DEPENDENT_VISITS if self.falls else SINGULAR_VISITS), "; ".join(self.limits)
+        return replace(
+            inner,
+            status="unbounded" if self.falls else "boundary",
+            decrement=found.decrement,
+            evaluations=found.evaluations,
+            singular=inner.singular if self.falls else (*inner.singular, "residual structure"),
+            message=template.format(words=words, limits=limits, why=self.why),
+        )
 
 
 def residual_verdict(
@@ -83,6 +121,7 @@ def residual_verdict(
     deeper: float = 0.0,
     most: int = 500,
     vanishing: Sequence[str] = (),
+    dependent: Dependent | None = None,
 ) -> Convergence:
     """Return the convergence of a fit with residual parameters.
 
@@ -99,12 +138,16 @@ def residual_verdict(
         Evaluations after which a search gives up.
     vanishing : sequence of str
         Ratios that go to 0, in words.
+    dependent : Dependent, optional
+        Visits whose residuals become dependent.
     """
     count = f"{found.evaluations} evaluation{'s' * (found.evaluations != 1)} of the residual parameters"
     words = f"{count}, decrement {found.decrement:.1e}"
     limits = [text for text in map(at_limit, model.natural(found.x)) if text]
     limits += [text for text in vanishing if text.split()[0] not in {known.split()[0] for known in limits}]
     exhausted = found.evaluations >= most
+    if dependent is not None and (dependent.falls or (found.reached and inner.converged and not limits)):
+        return dependent.verdict(inner, found, words)
     if not found.reached and (not limits or exhausted):
         return replace(
             inner,

@@ -13,18 +13,18 @@ from mixedfit.covariance.residual.model import ResidualModel
 
 from .fit import Fit
 
-__all__ = ["residual_covariance", "residual_lines", "residual_table"]
+__all__ = ["labelled_covariance", "residual_covariance", "residual_lines", "residual_table"]
 
 
 def residual_table(fit: Fit) -> pd.DataFrame:
-    """Return the natural parameters of the residual structure: columns estimate, lower and upper (their limits)."""
+    """Return the parameters of the residual structure: columns estimate, min and max (limits of their space)."""
     own = fit.residual
     rows = [] if own is None else own.model.natural(own.x)
     return pd.DataFrame(
         {
             "estimate": [float(p.value) for p in rows],
-            "lower": [p.lower for p in rows],
-            "upper": [p.upper for p in rows],
+            "min": [p.lower for p in rows],
+            "max": [p.upper for p in rows],
         },
         index=pd.Index([p.name for p in rows], name="parameter"),
     )
@@ -46,6 +46,11 @@ def residual_lines(fit: Fit) -> list[str]:
         if model.default_group:
             why = ", the innermost grouping factor" if name else ", since no group was given"
         lines.append(f"Correlated {where}{why}.")
+    laws = getattr(model.correlation, "laws", [model.correlation])
+    if any(getattr(law, "even", False) for law in laws):
+        lines.append(
+            "All gaps between times are even: phi and -phi have the same likelihood, and phi >= 0 is shown."
+        )
     lines += _baselines(fit)
     return lines
 
@@ -68,6 +73,26 @@ def residual_covariance(fit: Fit, group: Any = None) -> pd.DataFrame:
         matrix = matrix / np.outer(root, root)
     labels = fit.design.index[rows]
     return pd.DataFrame(matrix, index=labels, columns=labels)
+
+
+def labelled_covariance(fit: Fit, group: Any = None) -> pd.DataFrame:
+    """Return `residual_covariance` with the times or visits of the rows as labels, where the structure has such."""
+    out = residual_covariance(fit, group)
+    model = fit.residual.model if fit.residual is not None else None
+    rows = np.arange(fit.design.n) if model is None or model.layout is None else _rows_of_group(model, group)
+    labels = _labels(fit, rows)
+    return out.set_axis(labels, axis=0).set_axis(labels, axis=1)
+
+
+def _labels(fit: Fit, rows: IntArray) -> pd.Index[Any]:
+    """Return the times or visits of rows of a group; their labels in the data where the structure has no place."""
+    assert fit.residual is not None
+    own, columns = fit.residual.model.structure.correlation, fit.residual.model.columns
+    place: tuple[str, ...] = () if own is None else own.place
+    if len(place) != 1 or place[0] not in columns:
+        return fit.design.index[rows]
+    labels = pd.Index(columns[place[0]].iloc[rows], name=place[0])
+    return labels if labels.is_unique else fit.design.index[rows]
 
 
 LARGEST = 5000

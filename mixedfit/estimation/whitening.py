@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -27,10 +28,11 @@ from mixedfit.likelihood.row_roots import row_roots
 
 from .bfgs import Minimum, minimise_bfgs
 from .condensed_rows import condensed
+from .dependent_visits import dependences, falls, is_nearly_singular, room, why_dependent
 from .effects import coefficients_of, modes_of
 from .estimate import Control, Estimate, estimate
 from .residual_start import moment_start
-from .residual_verdict import residual_verdict
+from .residual_verdict import STILL_FALLS, Dependent, residual_verdict
 
 __all__ = ["Whitened", "WhitenedPoint", "WhitenedSearch", "fit_whitened", "raw_design", "whitened_rows"]
 
@@ -217,8 +219,8 @@ class WhitenedSearch:
         self.lowest = np.inf
 
     def runs_away(self, x: Array) -> bool:
-        """Return whether a range is beyond what the data can tell from infinity, or a ratio from 0 or infinity."""
-        return any(
+        """Return whether the data cannot tell a range from infinity, a ratio from 0 or infinity, or visits apart."""
+        return is_nearly_singular(self.model, x) or any(
             p.value < VANISHED or p.value >= (p.runaway if np.isfinite(p.runaway) else 1.0 / VANISHED)
             for p in self.model.natural(x)
             if p.lower == 0.0 and np.isinf(p.upper)
@@ -248,6 +250,14 @@ class WhitenedSearch:
             if p.value < FAINT and self(x).value <= best.point.value + NO_RISE:
                 out.append(f"{p.name} goes to 0 (here {p.value:.1e}; ten times as much fits as well)")
         return out
+
+    def dependent(self, best: Minimum[WhitenedPoint], design: Design) -> Dependent | None:
+        """Return where visits' residuals become dependent, why, and whether the criterion falls on the way there."""
+        found = dependences(self.model, best.x)
+        if not found:
+            return None
+        falling = best.decrement > STILL_FALLS or falls(self.model, best.x, lambda x: self(x).value)
+        return Dependent([d.words for d in found], why_dependent(self.model, found[0], design), falling)
 
     def inner(self, design: Design, cross: CrossProducts, start: Array | None) -> Estimate:
         """Return θ̂ for whitened rows."""
@@ -333,6 +343,7 @@ def _minima(
                     max_evaluations=search.control.max_evaluations,
                     beyond=search.runs_away,
                     faint=search.is_faint,
+                    room=partial(room, search.model),
                     report=report,
                 )
             )
@@ -421,6 +432,7 @@ def _finished(
             max_evaluations=most,
             beyond=search.runs_away,
             faint=search.is_faint,
+            room=partial(room, search.model),
             report=report,
         )
         best = _on_all_rows(search, best)
@@ -487,7 +499,14 @@ def fit_whitened(
             inner = replace(
                 inner, status="converged", message=f"Converged ({inner.evaluations} evaluations)."
             )
-    most = search.control.max_evaluations
-    convergence = residual_verdict(inner, model, best, deeper, most, vanishing)
+    convergence = residual_verdict(
+        inner,
+        model,
+        best,
+        deeper,
+        search.control.max_evaluations,
+        vanishing,
+        search.dependent(best, design),
+    )
     final = replace(final, convergence=convergence, starts=starts, agreed=agreed)
     return WhitenedEstimate(Whitened(best.x, model, point.design), point.cross, final)

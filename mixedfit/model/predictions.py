@@ -174,7 +174,8 @@ class PredictionMethods(BlupMethods):
         """Return forecasts of new responses that use their residual correlation with the rows of the fit.
 
         `predict` gives the mean Xβ + Zb, to which a residual correlation adds what the residuals of a group's past rows
-        say about its next. New groups have the mean of the population and its variance.
+        say about its next. New groups have the mean of the population and its variance. Rows at a time of their group
+        that is in the data get the response of the data with se 0, and a warning: `predict` has fitted values.
 
         Parameters
         ----------

@@ -20,7 +20,7 @@ from mixedfit.estimation.convergence import Convergence
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.fitting import refit_design
 from mixedfit.estimation.parameters import Names, labels_of, parameters_of, values_of, variance_parameters
-from mixedfit.estimation.residual_words import residual_covariance, residual_table
+from mixedfit.estimation.residual_words import labelled_covariance, residual_table
 from mixedfit.inference.anova.anova import AnovaTable, term_anova
 from mixedfit.inference.bootstrap.bootstrap import Bootstrap, BootstrapType, bootstrap
 from mixedfit.inference.bootstrap.statistic import OfResults
@@ -261,7 +261,7 @@ class MixedResults(MeansMethods, PredictionMethods):
     def residual_params(self) -> pd.DataFrame:
         """Parameters of the residual structure with the limits of their space; no rows without one.
 
-        Columns estimate, lower, upper. Their number counts in `aic`, `bic` and `n_parameters`.
+        Columns estimate, min, max; `conf_int` has intervals. Their number counts in `aic`, `bic` and `n_parameters`.
         """
         return residual_table(self._fit)
 
@@ -272,7 +272,8 @@ class MixedResults(MeansMethods, PredictionMethods):
         ----------
         group : label, optional
             A level of the structure's grouping; by default the first with most rows. Without a correlation, or with
-            all rows in one group, the rows of all data.
+            all rows in one group, the rows of all data. Labels are the times or visits, of structures with such a
+            column, and otherwise those of the rows.
 
         Returns
         -------
@@ -292,7 +293,7 @@ class MixedResults(MeansMethods, PredictionMethods):
         >>> fit.residual_cov("308").shape
         (10, 10)
         """
-        return residual_covariance(self._fit, group)
+        return labelled_covariance(self._fit, group)
 
     # -- verdict and further work ------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from mixedfit.core.arrays import Array, IntArray
-from mixedfit.core.errors import DataError, ModelError
+from mixedfit.core.errors import DataError, ModelError, PredictionWarning, warn
 from mixedfit.core.options import check_level
 from mixedfit.covariance.residual.model import ResidualModel
 from mixedfit.design.frames import as_frame, days
@@ -48,8 +48,25 @@ def forecast(
             change, variance[i] = new.one(i)
             mean[i] += change
     error = np.sqrt(np.maximum(variance, 0.0))
+    _warn_of_known(error < KNOWN * new.sd)
     columns = {"mean": mean, "se": error, "lower": mean - z * error, "upper": mean + z * error}
     return pd.DataFrame(columns, index=rows.index)
+
+
+KNOWN = 1e-5
+"""Error of a forecast, as a share of the residual SD, below which the residual of the row is known from the data."""
+
+
+def _warn_of_known(known: Array) -> None:
+    """Warn of rows of the data: what is known of their residuals leaves no error."""
+    count = int(np.count_nonzero(known))
+    if count:
+        warn(
+            f"{count} of {known.size} rows have a group and time (or place) of the data, so that their residuals are "
+            "known: their forecasts are the responses of the data, with se 0. predict() has their fitted values "
+            "with standard errors.",
+            PredictionWarning,
+        )
 
 
 def colour_of_rows(fit: Fit, newdata: Any, n: int) -> Callable[[Array], Array] | None:
@@ -219,7 +236,7 @@ class _New:
         if not near.size:
             return 0.0, variance + float(x @ self.covariance @ x)
         c = self._covariance(i, near)
-        solved = np.linalg.solve(self.parameters.covariance(near), c)
+        solved = _solved(self.parameters.covariance(near), c)
         d = x - self.X[near].T @ solved
         return float(solved @ self.rest[near]), variance - float(c @ solved) + float(d @ self.covariance @ d)
 
@@ -244,3 +261,11 @@ class _New:
         own = model.correlation.matrix(fit.residual.x[model.slices[0]], places)[-1, :-1]
         out[inside] += self.sd[i] * fit.sigma * self.parameters.sd[near[inside]] * own
         return out
+
+
+def _solved(V: Array, c: Array) -> Array:
+    """Return V⁻¹c; of a V that is singular to rounding the shortest solution, as c lies in its span."""
+    try:
+        return np.asarray(np.linalg.solve(V, c))
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.lstsq(V, c, rcond=None)[0])

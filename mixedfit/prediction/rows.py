@@ -12,7 +12,7 @@ import pandas as pd
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.errors import DataError, ModelError, shown
 from mixedfit.design.design import Design
-from mixedfit.design.frames import as_frame, column_names
+from mixedfit.design.frames import as_frame, column_names, date_labels, days
 from mixedfit.design.recipe import NewRows, usable
 from mixedfit.design.wrong_values import not_numbers
 from mixedfit.estimation.fit import Fit
@@ -340,10 +340,13 @@ def level_codes(factor: Any, law: Any, newdata: Any) -> IntArray:
         If the column is missing, or a row has a level that the fit did not have.
     """
     table, levels = as_frame(newdata, factor.own_columns), law.levels
-    labels = table[factor.own_columns[0]].astype(object)
-    for name in factor.own_columns[1:]:
-        labels = labels.astype(str) + ":" + table[name].astype(str)
-    values = pd.Index(levels).get_indexer(pd.Index(labels))
+    for of_column in (date_labels, days):  # a column that is also a time of the structure has dates as days
+        labels = of_column(table[factor.own_columns[0]]).astype(object)
+        for name in factor.own_columns[1:]:
+            labels = labels.astype(str) + ":" + of_column(table[name]).astype(str)
+        values = pd.Index(levels).get_indexer(pd.Index(labels))
+        if not np.any((values < 0) & labels.notna().to_numpy()):
+            break
     lost = labels[(values < 0) & labels.notna().to_numpy()]
     if len(lost):
         check_types(":".join(factor.own_columns), lost.unique().tolist(), pd.Index(levels))

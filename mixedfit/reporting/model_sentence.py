@@ -10,6 +10,8 @@ from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.labels import label_of, term_label
 from mixedfit.estimation.tables import response_name
 
+from .structure_words import residual_kind, structure_clauses
+
 __all__ = ["model_sentence"]
 
 MOST_TERMS = 8
@@ -20,15 +22,15 @@ def model_sentence(fit: Fit, style: str = "apa", labels: Mapping[str, str] | Non
     """Return the sentence on a model; `style` is "apa" or "plain" and decides how R² is written."""
     method = "restricted maximum likelihood (REML)" if fit.reml else "maximum likelihood"
     random = [_random_words(fit, at, labels) for at in range(len(fit.design.blocks))]
-    parts = [
-        f"A linear mixed model of {label_of(response_name(fit), labels)} with {_fixed_words(fit, labels)}"
-    ]
+    kind, residuals = "linear mixed model" if random else "linear model", residual_kind(fit)
+    parts = [f"A {kind} of {label_of(response_name(fit), labels)} with {_fixed_words(fit, labels)}"]
     parts[0] += f" and {join_words(random)}" if random else ""
-    if fit.design.residual is not None:
-        parts[0] += f" and residuals with the structure {fit.design.residual.structure}"
+    parts[0] += f", with {residuals}," if residuals else ""
     parts[0] += f" was fitted by {method} to {count_noun(fit.nobs, 'observation')}"
+    parts += structure_clauses(fit, labels)
     if fit.convergence.status not in ("converged", "boundary"):
-        return f"{parts[0]}, but the search did not end at an optimum of the likelihood: {fit.convergence.status}."
+        parts.append(f"the search did not end at an optimum of the likelihood: {fit.convergence.status}")
+        return f"{'; '.join(parts)}."
     if fit.convergence.status == "boundary":
         parts.append(f"the fit is singular in {join_words(list(fit.convergence.singular))}")
     if fit.design.absent is None and fit.design.blocks:

@@ -163,3 +163,51 @@ def test_normalised_autocorrelations_must_be_nlmes_for_sorted_data() -> None:
     fit = mf.lmm(waves, mf.load_dataset("Ovary"), residual=mf.residuals.AR1()).fit()
     found = fit.diagnostics.autocorrelation(lags=3)["autocorrelation"]
     np.testing.assert_allclose(found, [-0.11450874214, 0.04513150490, -0.03828224902], atol=2e-7)
+
+
+def test_icc_must_be_that_of_the_random_intercept_when_residuals_have_compound_symmetry() -> None:
+    """rho is the intercept's share of the variance. Rivals: 0, and one number for correlations that fall with time."""
+    data = mf.load_dataset("sleepstudy")
+    R = mf.residuals
+    intercept = mf.lmm("Reaction ~ Days + (1 | Subject)", data).fit().diagnostics.icc()["estimate"]
+    same = (
+        mf.lmm("Reaction ~ Days", data, residual=R.CompoundSymmetry("Subject"))
+        .fit()
+        .diagnostics.icc()["estimate"]
+    )
+    assert same.to_dict() == pytest.approx(intercept.to_dict(), abs=1e-6)
+    falling = mf.lmm("Reaction ~ Days", data, residual=R.AR1("Days", "Subject")).fit().diagnostics.icc()
+    assert falling["estimate"].isna().all()
+    unequal = mf.lmm("Reaction ~ Days", data, residual=R.VarExp("Days")).fit().diagnostics.icc()
+    assert unequal["estimate"].to_list() == [0.0, 0.0]
+
+
+def test_forecast_must_warn_of_rows_that_are_in_the_data() -> None:
+    data = mf.load_dataset("sleepstudy")
+    fit = mf.lmm("Reaction ~ Days", data, residual=mf.residuals.AR1("Days", "Subject")).fit()
+    rows = {"Days": [3.0, 12.0], "Subject": ["308", "308"]}
+    with pytest.warns(mf.PredictionWarning, match="1 of 2 rows have a group and time"):
+        found = fit.forecast(rows)
+    assert found["mean"][0] == pytest.approx(data["Reaction"][3])
+    assert found["se"][0] == pytest.approx(0.0, abs=1e-6)
+    assert fit.predict(rows, interval="confidence")["mean"][0] != pytest.approx(data["Reaction"][3], rel=1e-3)
+
+
+def test_dates_must_be_labels_of_visits_in_parameters_and_new_rows() -> None:
+    """The rival prints days since 1970, and does not know the dates of new rows."""
+    data = mf.load_dataset("sleepstudy")
+    data = data[data["Days"] < 3].assign(
+        day=lambda d: pd.Timestamp("2024-01-30") + pd.to_timedelta(d["Days"], "D")
+    )
+    R = mf.residuals
+    fit = mf.lmm("Reaction ~ Days", data, residual=R.Unstructured("day", "Subject")).fit()
+    twin = mf.lmm("Reaction ~ Days", data, residual=R.Unstructured("Days", "Subject")).fit()
+    assert fit.residual_params.index[0] == "cor(2024-01-30,2024-01-31)"
+    assert fit.residual_params.index[-1] == "ratio(2024-02-01)"
+    np.testing.assert_allclose(fit.residual_params["estimate"], twin.residual_params["estimate"], rtol=1e-6)
+    assert fit.residual_cov().index.to_list() == ["2024-01-30", "2024-01-31", "2024-02-01"]
+    new = {"Days": [2], "day": [pd.Timestamp("2024-02-01")], "Subject": ["new"]}
+    np.testing.assert_allclose(fit.forecast(new), twin.forecast(new), rtol=1e-6)
+    for law in (R.VarIdent("day"), R.AR1("day", "Subject") * R.VarIdent("day")):
+        own = mf.lmm("Reaction ~ Days", data, residual=law).fit()
+        assert np.isfinite(own.predict(new, interval="prediction").to_numpy(dtype=float)).all()

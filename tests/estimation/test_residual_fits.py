@@ -268,7 +268,9 @@ def test_normalised_residuals_must_be_the_whitened_ones() -> None:
 def test_residual_covariance_must_be_that_of_the_group() -> None:
     fit, structure = fitted("slopes", True)
     shown = fit.residual_cov(5)
-    rows = shown.index.to_numpy()
+    own = panel().query("g == 5").sort_values("t")
+    rows = own.index.to_numpy()
+    assert shown.index.to_list() == own["t"].to_list()
     whole = fit.sigma**2 * dense_matrix(fit, structure, panel())
     np.testing.assert_allclose(shown, whole[np.ix_(rows, rows)], rtol=1e-10)
     with pytest.raises(mf.ModelError, match="not a group"):

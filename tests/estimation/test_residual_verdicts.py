@@ -6,7 +6,9 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from residual_oracle import dense_criterion
 
 import mixedfit as mf
 from mixedfit.core.arrays import Array
@@ -72,3 +74,116 @@ def test_search_must_count_as_failed_when_it_gives_up_at_a_limit() -> None:
     assert fit.residual_params["estimate"]["nugget"] < 1e-5
     assert fit.convergence.status == "failed"
     assert not fit.converged
+
+
+def trial(last: str = "own", patients: int = 24) -> pd.DataFrame:
+    """Return responses at four visits; the last is the patient's "own", "carried" forward, or a "sum" of two."""
+    rng = np.random.default_rng(1)
+    y = rng.normal(size=(patients, 4)) @ np.linalg.cholesky(0.5 * np.eye(4) + 0.5).T + np.arange(4)
+    y[:, 3] = {"own": y[:, 3], "carried": y[:, 2], "sum": y[:, 0] + y[:, 1]}[last]
+    ids = np.repeat(np.arange(patients), 4)
+    arm = np.where(ids % 2, "a", "b")
+    return pd.DataFrame(
+        {"id": ids, "visit": [f"v{t % 4 + 1}" for t in range(ids.size)], "arm": arm, "y": y.ravel()}
+    )
+
+
+def with_last_visit_of(*ids: int) -> pd.DataFrame:
+    data = trial()
+    return data[(data["visit"] != "v4") | data["id"].isin(ids)].reset_index(drop=True)
+
+
+def unstructured(data: pd.DataFrame, formula: str, reml: bool = True) -> mf.MixedResults:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return mf.lmm(formula, data, residual=R.Unstructured("visit", "id")).fit(reml=reml)
+
+
+@pytest.mark.parametrize(
+    ("data", "formula", "reml", "freedom", "limit", "reason"),
+    [
+        (trial("carried"), "y ~ arm * visit", True, 22, "v3 and v4 goes to 1", "responses at v4 are those at v3"),
+        (trial("carried"), "y ~ visit", False, 24, "v3 and v4 goes to 1", "carried forward"),
+        (trial("sum"), "y ~ arm * visit", True, 22, "v1, v2 and v4 become", "linear combination"),
+        (with_last_visit_of(3, 4), "y ~ visit", True, 1, "v1, v2, v3 and v4 become", "Only 2 groups of id"),
+        (with_last_visit_of(3, 4, 7), "y ~ visit", True, 2, "v1, v2, v3 and v4 become", "Only 3 groups of id"),
+    ],
+)  # fmt: skip
+def test_dependent_visits_must_be_named_when_the_likelihood_has_no_maximum(
+    data: pd.DataFrame, formula: str, reml: bool, freedom: int, limit: str, reason: str
+) -> None:
+    """The dense criterion falls by r log 100 as the smallest eigenvalue is divided by 100."""
+    fit = unstructured(data, formula, reml)
+    assert fit.convergence.status == "unbounded"
+    assert limit in fit.convergence.message
+    assert reason in fit.convergence.message
+    assert "max_evaluations" not in fit.convergence.message
+    first = data.index[data["id"] == 3]  # a patient with all visits
+    whole = fit.residual_cov(3).to_numpy() / fit.sigma**2
+    codes = data["visit"].str[1:].astype(int).to_numpy() - 1
+    values, vectors = np.linalg.eigh(whole)
+    assert len(first) == 4
+    same = np.equal.outer(data["id"].to_numpy(), data["id"].to_numpy())
+
+    def criterion(least: float) -> float:
+        covariance = (vectors * np.concatenate([[least], values[1:]])) @ vectors.T
+        return dense_criterion(fit, np.where(same, covariance[np.ix_(codes, codes)], 0.0))
+
+    fall = criterion(1e-6) - criterion(1e-8)
+    assert fall == pytest.approx(freedom * np.log(100), rel=0.05, abs=0.3)
+    assert np.all(np.isfinite(fit.bse.drop("visitv4", errors="ignore")))
+
+
+def test_variance_of_a_visit_must_be_unidentified_when_fixed_effects_reproduce_its_rows() -> None:
+    """REML does not depend on rows with leverage 1; the rival reports arbitrary correlations as converged."""
+    fit = unstructured(with_last_visit_of(3, 4), "y ~ arm * visit")
+    assert fit.convergence.status == "unidentified"
+    for name in ("cor(v1,v4)", "cor(v2,v4)", "cor(v3,v4)", "ratio(v4)"):
+        assert name in fit.convergence.message
+    for name in ("cor(v1,v2)", "ratio(v3)"):
+        assert name not in fit.convergence.message
+
+
+def test_nearly_equal_visits_must_have_a_maximum_when_noise_tells_them_apart() -> None:
+    data = trial("carried")
+    data["y"] += 1e-3 * np.random.default_rng(2).normal(size=len(data))
+    fit = unstructured(data, "y ~ arm * visit")
+    assert fit.converged
+    wide = data.pivot(index="id", columns="visit", values="y")
+    rest = wide - wide.groupby(data.groupby("id")["arm"].first()).transform("mean")
+    closed_form = rest.T @ rest / (len(rest) - 2)
+    found = fit.residual_cov(3).to_numpy()
+    assert found == pytest.approx(closed_form.to_numpy(), rel=1e-4)
+    assert np.linalg.eigvalsh(found)[0] == pytest.approx(np.linalg.eigvalsh(closed_form)[0], rel=1e-2)
+
+
+def test_degrees_of_freedom_must_be_unknown_when_the_covariance_is_singular_to_rounding() -> None:
+    """The rival raises numpy's error."""
+    data = trial(patients=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = mf.lmm("y ~ arm * visit", data, residual=R.Toeplitz("visit", "id") * R.VarIdent("visit")).fit()
+        assert fit.convergence.status == "unbounded"
+        assert np.linalg.eigvalsh(fit.residual_cov(0))[0] <= 1e-15 * fit.sigma**2
+        for ddf in ("satterthwaite", "kenward-roger"):
+            assert "The likelihood has no maximum" in str(fit.summary(ddf=ddf))
+            assert np.all(np.isnan(fit.t_test("visitv2 = 0", ddf=ddf).table["df"]))
+
+
+@pytest.mark.parametrize("opposite", [False, True])
+def test_sign_of_phi_must_be_said_to_be_open_when_all_gaps_are_even(opposite: bool) -> None:
+    """phi^2 per gap is at least 0: negative correlations of neighbours are on the boundary, as with CAR1 otherwise."""
+    data = trial()
+    data["t"] = 2.0 * data["visit"].str[1:].astype(int)
+    if opposite:
+        data["y"] *= np.where(data["t"] % 4 == 0, 1, -1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        even = mf.lmm("y ~ visit", data, residual=R.AR1("t", "id")).fit()
+        step = mf.lmm("y ~ visit", data.assign(t=data["t"] / 2), residual=R.AR1("t", "id")).fit()
+    assert "phi and -phi have the same likelihood" in str(even.summary())
+    assert "phi and -phi" not in str(step.summary())
+    phi, rho = even.residual_params.loc["phi"], step.residual_params.loc["phi", "estimate"]
+    assert (phi["min"], phi["max"]) == (0.0, 1.0)
+    assert phi["estimate"] ** 2 == pytest.approx(max(rho, 0.0), abs=1e-5)
+    assert even.convergence.status == ("boundary" if opposite else "converged")

@@ -255,3 +255,75 @@ def test_a_little_variation_within_levels_must_tell_effects_apart_whatever_the_o
     data["h"] += within * np.random.default_rng(1).normal(size=len(data)) + origin
     fit = mf.lmm("y ~ w + (h | i)", data).fit()
     assert (fit.convergence.status == "unidentified") == (within == 0.0)
+
+
+ONE_ROW_EACH = [
+    ("us(0 + visit | id)", {}, np.eye(4)),
+    ("(visit | id)", {}, None),
+    ("diag(0 + visit | id)", {}, np.eye(4)),
+    ("(1 | id) + diag(0 + visit | id)", {}, np.diag([0.0, 1, 1, 1, 1])),
+    ("(0 + visit | id)", {"missing": True}, np.eye(4)),
+    ("us(t | id)", {"visits": 2}, None),
+    ("(0 + visit | id)", {"weights": "w"}, np.diag(1 / np.array([1.0, 2.0, 1.5, 0.5]))),
+]
+
+
+def one_row_a_visit(visits: int = 4, missing: bool = False, weights: str | None = None) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame(
+        {"id": np.repeat(np.arange(40), visits), "t": np.tile(np.arange(1.0, visits + 1), 40)}
+    )
+    data["visit"] = "v" + data["t"].astype(int).astype(str)
+    data["w"] = data["t"].map({1.0: 1.0, 2.0: 2.0, 3.0: 1.5, 4.0: 0.5})
+    data["y"] = rng.standard_normal(40)[data["id"]] + rng.standard_normal(len(data)) * np.sqrt(
+        1.0 + data["t"]
+    )
+    return data[rng.random(len(data)) > 0.2] if missing else data
+
+
+@pytest.mark.filterwarnings("ignore::mixedfit.IdentifiabilityWarning", "ignore::mixedfit.ConvergenceWarning")
+@pytest.mark.parametrize(("random", "options", "along"), ONE_ROW_EACH)
+def test_effects_of_each_row_must_be_named_with_the_residual_unless_sigma_is_held(
+    random: str, options: dict[str, Any], along: Any
+) -> None:
+    """V is the same along E with ZEZᵀ = W⁻¹, written out; the rival reports the split as converged."""
+    data = one_row_a_visit(**options)
+    weights = options.get("weights")
+    model = mf.lmm(f"y ~ t + {random}", data, weights=weights)
+    fit = model.fit()
+    assert fit.convergence.status == "unidentified"
+    assert "residual. Fixed effects" in fit.convergence.message
+    assert "fit(sigma=" in fit.convergence.message
+    assert np.isnan(fit.vcov_varpar().loc[".sigma", ".sigma"])
+    if along is not None:
+        z = np.hstack([block.z for block in fit._fit.design.blocks])
+        same = np.equal.outer(data["id"].to_numpy(), data["id"].to_numpy())
+        inverse = np.diag(1.0 / data["w"]) if weights else np.eye(len(data))
+        assert np.where(same, z @ along @ z.T, 0.0) == pytest.approx(inverse)
+    held = model.fit(sigma=0.5 * fit.sigma)
+    assert held.convergence.status != "unidentified"
+    assert held.reml_criterion == pytest.approx(fit.reml_criterion, abs=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::mixedfit.IdentifiabilityWarning")
+@pytest.mark.parametrize(
+    ("random", "options"),
+    [
+        ("(0 + visit | id)", {"weights": "u"}),
+        ("(t | id)", {}),
+        ("diag(0 + visit | id)", {"twice": True}),
+        ("ar1(0 + visit | id)", {}),
+        ("(1 | id)", {"visits": 2}),
+    ],
+)
+def test_effects_must_be_told_from_the_residual_where_no_sum_is_the_same(
+    random: str, options: dict[str, Any]
+) -> None:
+    data = one_row_a_visit(options.get("visits", 4))
+    data["u"] = np.random.default_rng(0).uniform(0.5, 2.0, len(data))
+    if "twice" in options:
+        data = pd.concat(
+            [data, data.assign(y=data["y"] + np.random.default_rng(1).standard_normal(len(data)))]
+        )
+    fit = mf.lmm(f"y ~ t + {random}", data, weights=options.get("weights")).fit()
+    assert fit.convergence.status != "unidentified"

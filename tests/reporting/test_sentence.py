@@ -206,7 +206,21 @@ def test_model_must_be_described_with_its_shares_of_variance() -> None:
     assert "by maximum likelihood to 30 observations; the fit is singular in Batch" in flat.sentence()
     data = mf.load_dataset("sleepstudy")
     series = mf.lmm("Reaction ~ Days", data, residual=mf.residuals.AR1("Days", "Subject")).fit()
-    assert "residuals with the structure AR1(" in series.sentence()
+    assert series.sentence().startswith(
+        "A linear model of Reaction with a fixed effect of Days, with correlated residuals,"
+    )
+    assert (
+        "residuals within a level of Subject had a first-order autoregressive correlation over Days"
+        in series.sentence()
+    )
+    by_day = mf.residuals.VarIdent("Days")
+    unequal = mf.lmm("Reaction ~ Days + (1 | Subject)", data, residual=by_day).fit().sentence()
+    assert unequal.startswith("A linear mixed model of Reaction")
+    assert "(18 levels), with unequal residual variances, was fitted" in unequal
+    assert "the residual SD differed between levels of Days" in unequal
+    known = {"Subject": mf.Known(np.eye(18), sorted(data["Subject"].unique()))}
+    related = mf.lmm("Reaction ~ Days + (1 | Subject)", data, known=known).fit().sentence()
+    assert "different levels of Subject were correlated by known relationships" in related
     streamed = mf.lmm("Reaction ~ Days + (1 | Subject)", [data[:100], data[100:]]).fit()
     assert streamed.sentence().endswith("to 180 observations.")
 

@@ -67,6 +67,12 @@ class AR1Law:
         self.start = np.arctanh([0.25 ** (1.0 / usual)])  # a correlation of 0.25 at the usual gap
         self.further_starts = (np.arctanh([0.8 ** (1.0 / usual)]),)
 
+    @lazy
+    def even(self) -> bool:
+        """Whether all gaps of the rows are even numbers: φ and −φ then have the same likelihood."""
+        gaps = self.layout.gaps[self.layout.gaps > 0]
+        return bool(gaps.size and np.all(gaps % 2 == 0))
+
     def on_gaps(self, layout: Layout) -> AR1Law:
         """Return the same function of x on other rows; correlations of neighbours depend on their gap only."""
         moved = copy(self)
@@ -92,7 +98,9 @@ class AR1Law:
         return lags, where.reshape(-1)
 
     def natural(self, x: Array) -> list[Natural]:
-        """Return φ."""
+        """Return φ, without its sign where all gaps are even."""
+        if self.even:
+            return [Natural("phi", abs(np.tanh(x[0])), 0.0, 1.0)]
         return [Natural("phi", np.tanh(x[0]), -1.0, 1.0)]
 
     def matrix(self, x: Array, place: Array) -> Array:

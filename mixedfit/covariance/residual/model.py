@@ -33,6 +33,8 @@ class Tie:
         Position of the grouping factor, −1 for residual parameters.
     first, second : int
         Effects of an element; position of another parameter.
+    unseen : bool
+        Whether the likelihood does not depend on it at all, rather than on a sum of it and others.
     """
 
     kind: Literal["effects", "structure", "sigma", "residual"]
@@ -40,6 +42,7 @@ class Tie:
     block: int = -1
     first: int = -1
     second: int = -1
+    unseen: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +61,8 @@ class ResidualModel:
         Whether the group was not given, but taken from the random terms.
     tied : (tuple of Tie, tuple of Tie)
         Parameters that the design does not tell apart, with σ estimated and with σ held.
+    tied_reml : (tuple of Tie, tuple of Tie)
+        The same for REML, to which rows that the fixed effects reproduce say nothing.
     columns : mapping of str to pandas.Series
         The columns that the structure needs, on the rows.
     """
@@ -68,6 +73,7 @@ class ResidualModel:
     variances: tuple[VarianceLaw, ...]
     default_group: bool = False
     tied: tuple[tuple[Tie, ...], tuple[Tie, ...]] = ((), ())
+    tied_reml: tuple[tuple[Tie, ...], tuple[Tie, ...]] = ((), ())
     columns: Mapping[str, Any] = field(default_factory=dict)
 
     @lazy
@@ -97,6 +103,10 @@ class ResidualModel:
                 moved[here] = start
                 out.append(moved)
         return out
+
+    def ties(self, reml: bool, held: bool) -> tuple[Tie, ...]:
+        """Return the parameters that the design does not tell apart; `held` is whether σ is."""
+        return (self.tied_reml if reml else self.tied)[int(held)]
 
     @property
     def n_parameters(self) -> int:

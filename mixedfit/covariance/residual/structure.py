@@ -59,6 +59,16 @@ class ResidualStructure:
         """Names of the columns that the structure needs."""
         return tuple(dict.fromkeys(name for factor in self.factors for name in factor.own_columns))
 
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """Names of the columns of which only the labels count: visits, levels and groups that are no times."""
+        own = self.correlation
+        counted = set() if own is None or own.kind == "visit" else set(own.place)
+        counted |= {
+            name for f in self.variances if type(f).__name__ != "VarIdent" for name in f.own_columns[:1]
+        }
+        return tuple(name for name in self.columns if name not in counted)
+
     def __mul__(self, other: object) -> Product:
         if not isinstance(other, ResidualStructure):
             raise ModelError(

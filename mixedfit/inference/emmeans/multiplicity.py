@@ -276,6 +276,10 @@ _BY_P_VALUE: dict[str, Callable[[Array], Array]] = {
 """Adjustments that depend on the p-values alone; their intervals are Bonferroni's."""
 
 
+FEWEST = 1e-3
+"""Degrees of freedom below which no statistic is significant: where none are, a p-value is 1."""
+
+
 def adjusted(statistics: Array, dfs: Array, adjust: Adjust, family: Family) -> Array:
     """Return adjusted two-sided p-values of a family of tests, shape (m,)."""
     raw = np.array([t_probability(t, df) for t, df in zip(statistics, dfs, strict=True)])
@@ -293,7 +297,10 @@ def adjusted(statistics: Array, dfs: Array, adjust: Adjust, family: Family) -> A
         return out
     tail = _tail(adjust, family)
     return np.array(
-        [tail(abs(t), df) if np.isfinite(t) else np.nan for t, df in zip(statistics, dfs, strict=True)]
+        [
+            np.nan if not np.isfinite(t) else 1.0 if df < FEWEST else tail(abs(t), df)
+            for t, df in zip(statistics, dfs, strict=True)
+        ]
     )
 
 
@@ -314,6 +321,8 @@ def critical(df: float, level: float, adjust: Adjust, family: Family) -> float:
         return float(np.sqrt(family.rank * f_quantile(level, family.rank, df)))
     if adjust == "sidak":
         return t_quantile(0.5 + 0.5 * level ** (1.0 / m), df)
+    if df < FEWEST:
+        return float("inf")
     tail = _tail(adjust, family)
     high = bonferroni
     while tail(high, df) > alpha:

@@ -106,7 +106,7 @@ class StructuredDegrees:
         own = self.information
         turned = own.phi @ row
         v = float(row @ turned)
-        if v <= 0:
+        if v <= 0 or not np.all(np.isfinite(own.parameter_covariance)):
             return float("nan")
         gradient = np.einsum("s,ast,t->a", turned, own.spreads, turned)
         spread = float(gradient @ own.parameter_covariance @ gradient)
@@ -120,6 +120,8 @@ class StructuredDegrees:
         if rows is None:
             return float("nan"), 1.0
         own = self.information
+        if not np.all(np.isfinite(own.parameter_covariance)):
+            return float("nan"), 1.0
         if isinstance(self.method, KenwardRoger):
             return f_scale(row_basis(rows), own.phi, own.spreads, own.parameter_covariance)
         values, vectors = np.linalg.eigh(rows @ own.phi @ rows.T)

@@ -11,6 +11,7 @@ basis of the cross-products. Kenward & Roger (1997), Biometrics 53:983.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ class StructuredInformation:
         """Return UᵀV⁻¹V_aV⁻¹U, eᵀV⁻¹V_aV⁻¹V_bV⁻¹e, tr(ΦQ_ab) and tr(V⁻¹V_aV⁻¹V_b); U = [X̃ e]."""
         U, count = self.columns, self.parameters.count
         size = U.shape[1]
-        root_phi = np.linalg.cholesky(self.phi) if size > 1 else np.zeros((0, 0))
+        root_phi = _root(self.phi) if size > 1 else np.zeros((0, 0))
         single = np.zeros((count, size, size))
         ends, weighted, traces = (np.zeros((count, count)) for _ in range(3))
         with blas_threads(1):
@@ -97,7 +98,7 @@ class StructuredInformation:
         """Return L⁻¹V_aL⁻ᵀ, L⁻¹U of all sets of a block, and L⁻¹V_aV⁻¹U, shape (parameters, rows, columns)."""
         U, count = self.columns, self.parameters.count
         sets, m = block.rows.shape
-        root = np.linalg.cholesky(block.V)
+        root: Any = _root(block.V)
         solved = np.linalg.solve(root, U[block.rows].transpose(1, 0, 2).reshape(m, -1))
         inner = np.linalg.solve(root, np.linalg.solve(root, block.first).transpose(0, 2, 1))
         C = (inner @ solved).reshape(count, m * sets, U.shape[1])
@@ -126,7 +127,7 @@ class StructuredInformation:
         with blas_threads(1):
             for block in self.parameters.blocks():
                 sets, m = block.rows.shape
-                root = np.linalg.cholesky(block.V)
+                root = _root(block.V)
                 solved = np.linalg.solve(root, U[block.rows].transpose(1, 0, 2).reshape(m, -1))
                 white = solved.reshape(m * sets, size)
                 for a in range(count):
@@ -153,8 +154,13 @@ class StructuredInformation:
 
     @lazy
     def parameter_covariance(self) -> Array:
-        """W: twice the inverse of the observed second derivative; directions without information left out."""
+        """W: twice the inverse of the observed second derivative; directions without information left out.
+
+        NaN where V is singular to rounding, as in fits whose likelihood has no maximum.
+        """
         curvature = self.curvature
+        if not np.all(np.isfinite(curvature)):
+            return np.full_like(curvature, np.nan)
         size = np.sqrt(np.abs(np.diag(curvature)))
         size[size == 0] = 1.0
         values, vectors = np.linalg.eigh(curvature / np.outer(size, size))
@@ -205,8 +211,18 @@ class StructuredInformation:
         Φ_A = Φ + 2Φ Σ_ab W_ab (Q_ab − M_aΦM_b − ¼R_ab) Φ in SAS's natural parameters; without R for the first order.
         """
         phi, w, M = self.phi, self.parameter_covariance, self.spreads
+        if not np.all(np.isfinite(w)):
+            return np.full_like(phi, np.nan)
         middle = np.einsum("ab,abst->st", w, self.pairs) - np.einsum(
             "ab,asr,rt,btu->su", w, M, phi, M, optimize=True
         )
         middle -= 0.25 * self.bent_spread(second_order)
         return np.asarray(phi + 2.0 * phi @ (0.5 * (middle + middle.T)) @ phi)
+
+
+def _root(V: Array) -> Array:
+    """Return the Cholesky factor, NaN where a matrix is singular to rounding: what follows from it is not known."""
+    try:
+        return np.asarray(np.linalg.cholesky(V))
+    except np.linalg.LinAlgError:
+        return np.full_like(V, np.nan)
