@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .recipe import Recipe
@@ -19,7 +20,7 @@ SHOWN = 3
 """Largest number of pairs of labels that the warning names in each column."""
 
 
-def alike(levels: Iterable[Any]) -> list[list[str]]:
+def alike(levels: Sequence[Any] | pd.Index[Any]) -> list[list[str]]:
     """Return the groups of labels that are the same but for blanks, case and the composition of letters.
 
     Examples
@@ -27,11 +28,29 @@ def alike(levels: Iterable[Any]) -> list[list[str]]:
     >>> alike(["low", "Low ", "high", "hi gh", 1])
     [['low', 'Low ']]
     """
+    labels = np.asarray(levels, dtype=object).tolist()
+    if _plainly_different(labels):
+        return []
     groups: dict[str, list[str]] = {}
-    for label in levels:
+    for label in labels:
         if isinstance(label, str):
             groups.setdefault(_key(label), []).append(label)
-    return [labels for labels in groups.values() if len(labels) > 1]
+    return [own for own in groups.values() if len(own) > 1]
+
+
+def _plainly_different(labels: list[Any]) -> bool:
+    """Return whether texts without blanks and accents differ in more than case: the quick answer for most columns."""
+    try:
+        whole = "\n".join(labels).lower()
+    except TypeError:  # not all are texts
+        return False
+    if not whole.isascii() or any(blank in whole for blank in _BLANKS):
+        return False
+    words = whole.split("\n")
+    return len(words) == len(labels) == len(set(words))
+
+
+_BLANKS = " \t\r\v\f\x1c\x1d\x1e\x1f"
 
 
 def _key(label: str) -> str:
