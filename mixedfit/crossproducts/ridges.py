@@ -65,13 +65,16 @@ def confounded_with_residual(design: Design) -> tuple[BoolArray, ...]:
             if not block.structure.linear and block.known is None:
                 _refuse_few_rows(design, block)
         return out
-    rows = np.flatnonzero(design.counted)
+    n = design.n if design.weights is None else int(np.count_nonzero(design.counted))
+    rows = None
     for members in _partitions(design):
         blocks = [design.blocks[f] for f in members]
+        effects = sum(block.k for block in blocks)
+        if any(block.known for block in blocks) or n > effects * blocks[0].levels:
+            continue
+        rows = np.flatnonzero(design.counted) if rows is None else rows
         codes = blocks[0].codes[rows]
-        if any(block.known for block in blocks) or np.bincount(codes).max(initial=0) > sum(
-            b.k for b in blocks
-        ):
+        if np.bincount(codes).max(initial=0) > effects:
             continue
         along = _along_residual(design, blocks, rows, codes)
         for f, block, own in zip(members, blocks, along, strict=True):
@@ -293,7 +296,9 @@ def _own_basis(columns: Array, part: CovarianceStructure) -> tuple[Array, Array]
 def _has_clear_level(columns: Array, codes: IntArray) -> bool:
     """Return whether one of the largest levels tells all effects apart by its own rows."""
     sizes = np.bincount(codes)
-    for level in np.argsort(-sizes, kind="stable")[:3]:
+    for _ in range(min(3, sizes.size)):
+        level = int(np.argmax(sizes))
+        sizes[level] = 0
         own = columns[codes == level]
         gram = own.T @ own
         norms = np.sqrt(np.diag(gram))

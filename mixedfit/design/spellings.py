@@ -41,11 +41,14 @@ def alike(levels: Sequence[Any] | pd.Index[Any]) -> list[list[str]]:
 def _plainly_different(labels: list[Any]) -> bool:
     """Return whether texts without blanks and accents differ in more than case: the quick answer for most columns."""
     try:
-        whole = "\n".join(labels).lower()
+        written = "\n".join(labels)
     except TypeError:  # not all are texts
         return False
+    whole = written.lower()
     if not whole.isascii() or any(blank in whole for blank in _BLANKS):
         return False
+    if whole == written:  # no capitals; the labels are distinct
+        return whole.count("\n") == len(labels) - 1
     words = whole.split("\n")
     return len(words) == len(labels) == len(set(words))
 
@@ -80,10 +83,10 @@ def _columns(recipe: Recipe) -> Iterator[tuple[str, pd.Index[Any]]]:
     for many in recipe.many:
         columns.setdefault(many.column, many.levels)
     for group in recipe.groups:
-        parts = group.parts or (group.levels,)
+        parts = tuple(part.unique() for part in group.parts) or (group.levels,)
         if len(parts) == len(group.columns):
             for name, part in zip(group.columns, parts, strict=True):
-                columns.setdefault(name, part.unique())
+                columns.setdefault(name, part)
     yield from ((name, levels) for name, levels in columns.items() if len(levels) <= MOST_LEVELS)
 
 
