@@ -230,7 +230,7 @@ def products_of(design: Design, solver: Solver | None = None) -> CrossProducts:
         sums = Sums(design)
         for batch in absent.read():
             sums.add(batch)
-        sums.settle()
+        sums.settle(absent.read)
     products: CrossProducts = absent.products
     kind = "exact" if products.pairs is None else "iterative"
     if solver is not None and solver.kind not in ("auto", kind):
