@@ -32,6 +32,9 @@ from .tail_pairs import Solver, TailPairs, rows_of_tail
 
 __all__ = ["ProductSums"]
 
+SMALL_MATRIX = 16
+"""Largest number of elements of a level's matrix for which its product with L ⊗ R is faster than two products."""
+
 SUMS = (
     "width",
     "gram",
@@ -171,10 +174,8 @@ class ProductSums:
         """Change the basis: [X̃ ỹ] becomes [X̃ ỹ] M and each Z̃ becomes Z̃ M_f."""
         if self.first_block >= 0:
             own = effects[self.first_block]
-            # kernels take C-contiguous arrays, which einsum does not always return
-            gram = np.einsum("ai,jab,bl->jil", own, self.gram, own, optimize=True)
-            beside = np.einsum("ai,jas,st->jit", own, self.first_border, border, optimize=True)
-            self.gram, self.first_border = np.ascontiguousarray(gram), np.ascontiguousarray(beside)
+            self.gram = _changed(self.gram, own, own)
+            self.first_border = _changed(self.first_border, own, border)
             self.values = np.ascontiguousarray(self.values @ own)
             self._change_cells(effects)
         self.border = border.T @ self.border @ border
@@ -325,6 +326,15 @@ class ProductSums:
         if pattern is None:
             return np.block([[self.pairs.toarray(), self.sides], [self.sides.T, self.border]]), None, None
         return self.border.copy(), SparseGram.of(pattern, self.pairs, self.sides), None
+
+
+def _changed(values: Array, left: Array, right: Array) -> Array:
+    """Return LᵀVR of each matrix V, shape (levels, k, any); small ones by one product with L ⊗ R."""
+    if values.shape[1] * values.shape[2] <= SMALL_MATRIX:
+        out = values.reshape(len(values), -1) @ np.kron(left, right)
+        return out.reshape(len(values), left.shape[1], right.shape[1])
+    # kernels take C-contiguous arrays, which einsum does not always return
+    return np.ascontiguousarray(np.einsum("ai,jas,st->jit", left, values, right, optimize=True))
 
 
 def _distinct(keys: IntArray) -> IntArray:

@@ -133,17 +133,6 @@ class Sums:
         self.sums.add(batch, root, self.running.inverse_border(), self.running.effects)
         self.rows.add(batch)
 
-    def plus(self, other: Sums) -> Sums:
-        """Return the sums over the rows of both, of one design, in the basis of all of them; neither is changed."""
-        out, running = Sums(self.design), self.running.joined(other.running)
-        out.running, out.shared = running, self.shared
-        inverse_border = running.inverse_border()
-        one, two = (
-            own.sums.changed(*own.running.changes(inverse_border, running.effects)) for own in (self, other)
-        )
-        out.sums, out.rows = one.plus(two), self.rows.plus(other.rows)
-        return out
-
     def state(self) -> dict[str, Any]:
         """Return the sums, for a file."""
         running, rows = self.running, self.rows

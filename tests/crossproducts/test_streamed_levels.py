@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import mixedfit as mf
+from mixedfit.crossproducts.present_levels import PresentSums
 from mixedfit.design import model_matrix
 
 
@@ -109,3 +110,25 @@ def test_answers_must_be_those_of_the_frame() -> None:
             lambda one: one.scaled_resid,
         ):
             np.testing.assert_allclose(answer(fit), answer(whole), rtol=1e-7, atol=1e-9)
+
+
+def test_parts_must_hold_their_own_levels_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are sorted by g, so that a part of a quarter of the rows has about 8 of 30 levels."""
+    monkeypatch.setattr("mixedfit.crossproducts.product_sums.SMALLEST", 10)
+    frame, levels = rows().sort_values(["g", "f"], ignore_index=True), []
+    frame.to_parquet(tmp_path / "rows.parquet", row_group_size=100)
+    kept = PresentSums.of.__func__
+
+    def recorded(cls: type[PresentSums], sums: Any) -> PresentSums:
+        own = kept(cls, sums)
+        levels.append((len(own.products.gram), *(b.levels for b in own.products.tail)))
+        return own
+
+    monkeypatch.setattr(PresentSums, "of", classmethod(recorded))
+    for formula in ("y ~ x + (1 + x | g)", "y ~ x + (x | f) + (1 | g) + (1 | h)"):
+        with ThreadPoolExecutor(2) as executor:
+            fit = fitted(formula, tmp_path / "rows.parquet", batch_rows=100, executor=executor, weights="w")
+        check_same(fit, fitted(formula, frame, weights="w"))
+    expected = [part["g"].nunique() for _, part in frame.groupby(frame.index // 100)]
+    assert sorted(own[0] for own in levels if len(own) == 1) == sorted(expected)
+    assert all(own[1] < 30 for own in levels if len(own) == 3)
