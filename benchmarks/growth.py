@@ -124,7 +124,7 @@ def of_workers(workers: int) -> dict[str, Any]:
 DIMENSIONS = {
     "rows": Dimension("rows in memory", of_rows, (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)),
     "file": Dimension("rows in a file", of_file, (300_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000)),
-    "groups": Dimension("groups", of_groups, (1_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)),
+    "groups": Dimension("groups", of_groups, (1_000, 10_000, 30_000, 100_000, 300_000, 600_000)),
     "crossed": Dimension("crossed levels", of_crossed, (250, 500, 1_000, 2_000, 4_000)),
     "columns": Dimension("fixed columns", of_columns, (4, 8, 16, 32, 64, 128)),
     "responses": Dimension("responses", of_responses, (300, 1_000, 3_000, 10_000, 30_000)),
@@ -181,11 +181,11 @@ def draw(results: pd.DataFrame, path: Path) -> None:
             ((DIMENSIONS[name].clock, BLUE, "o", "time"), ("added_mb", ORANGE, "s", "memory"))
         ):
             ax, power = axes[row, column], found.loc[name, kind]
-            ax.loglog(own["size"], np.maximum(own[field], 0.1), marker, color=colour, ms=4)
+            ax.loglog(own["size"], np.maximum(own[field], 1e-2), marker, color=colour, ms=4)
             line = own["size"].to_numpy(dtype=float)[-LARGEST:]
             middle = np.exp(np.log(np.maximum(own[field], 1e-3)).to_numpy()[-LARGEST:].mean())
             ax.loglog(line, middle * (line / np.exp(np.log(line).mean())) ** power, color=colour, lw=1)
-            ax.text(0.06, 0.9, f"exponent {power:.2f}", transform=ax.transAxes, fontsize=8, color=INK)
+            ax.set_title(f"exponent {power:.2f}", fontsize=8, color=INK)
             ax.grid(True, color=FAINT, lw=0.5)
             ax.tick_params(labelsize=7, colors=GREY, which="both")
             ax.minorticks_off()
