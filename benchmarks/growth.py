@@ -45,7 +45,7 @@ class Dimension:
         Figures at a size, in a process of its own.
     sizes : tuple of int
     clock : {"cpu", "seconds"}
-        Other work on the machine does not change CPU seconds, which workers do not shorten.
+        CPU seconds of all processes, which other work on the machine changes little, or seconds on an idle one.
     """
 
     title: str
@@ -128,7 +128,7 @@ DIMENSIONS = {
     "crossed": Dimension("crossed levels", of_crossed, (250, 500, 1_000, 2_000, 4_000)),
     "columns": Dimension("fixed columns", of_columns, (4, 8, 16, 32, 64, 128)),
     "responses": Dimension("responses", of_responses, (300, 1_000, 3_000, 10_000, 30_000)),
-    "workers": Dimension("workers, two cores", of_workers, (1, 2, 3, 4), "seconds"),
+    "workers": Dimension("workers, two cores", of_workers, (1, 2, 3, 4)),
 }
 
 FIELDS = ["dimension", "size", "seconds", "cpu", "peak_mb", "added_mb"]
