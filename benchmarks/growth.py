@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scale import Meter, parquet_file, sleepstudy_responses, timed_fit, warm_frame
+from scale import ENVIRONMENT, Meter, parquet_file, sleepstudy_responses, timed_fit, warm_frame, warm_up
 
 HERE = Path(__file__).resolve().parent
 
@@ -108,13 +108,17 @@ def of_responses(responses: int) -> dict[str, Any]:
 
 
 def of_workers(workers: int) -> dict[str, Any]:
+    import dask
     from dask.distributed import Client, LocalCluster
 
     import mixedfit as mf
 
+    dask.config.set({f"{ENVIRONMENT}.MALLOC_{name}_THRESHOLD_": 1 << 28 for name in ("TRIM", "MMAP")})
+
     path, meter, few = parquet_file(10_000_000, 10_000), Meter(children=True), warm_frame()
     options: dict[str, Any] = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**options) as cluster, Client(cluster) as client:
+        client.run(warm_up)
         mf.lmm(SLOPES, [few[i::8] for i in range(8)], executor=client).fit()
         with meter:
             mf.lmm(SLOPES, path, executor=client).fit()

@@ -167,6 +167,17 @@ def warm_frame() -> pd.DataFrame:
     return mf.load_dataset("sleepstudy").rename(columns={"Reaction": "y", "Days": "x", "Subject": "g"})
 
 
+ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
+"""Environment of Dask's workers, where memory that a batch frees is kept for the next one; see docs/scale.md."""
+
+
+def warm_up() -> None:
+    """Import the package and load compiled code, in a worker."""
+    import mixedfit as mf
+
+    mf.lmm(SLOPES, [warm_frame()]).fit()
+
+
 def read_columns(rows: int, groups: int) -> dict[str, Any]:
     """Read the columns with pyarrow."""
     import pyarrow.parquet as pq
@@ -193,14 +204,17 @@ def fit_from_file(rows: int, groups: int) -> dict[str, Any]:
 
 def fit_by_dask(rows: int, groups: int) -> dict[str, Any]:
     """Fit random slopes to the file with two worker processes."""
+    import dask
     from dask.distributed import Client, LocalCluster
 
     import mixedfit as mf
 
+    dask.config.set({f"{ENVIRONMENT}.MALLOC_{name}_THRESHOLD_": 1 << 28 for name in ("TRIM", "MMAP")})
     path, meter, few = parquet_file(rows, groups), Meter(children=True), warm_frame()
     options: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**options) as cluster, Client(cluster) as client:
-        mf.lmm(SLOPES, [few[:60], few[60:120], few[120:]], executor=client).fit()
+        client.run(warm_up)
+        mf.lmm(SLOPES, [few[i::8] for i in range(8)], executor=client).fit()
         with meter:
             began = perf_counter()
             model = mf.lmm(SLOPES, path, executor=client)
