@@ -331,10 +331,7 @@ def tail_codes(design: Design, tail: tuple[TailBlock, ...], span: LevelSpan | No
     columns = [design.blocks[b.block].codes[rows] for b in tail if b.block >= 0]
     if span is not None:
         for f in span.factors:
-            place = span.places[f]
-            columns.append(
-                np.where(place < 0, -1, place - place.max() + span.kept[f].size - 1)[span.codes[f][rows]]
-            )
+            columns.append(span.columns_of_levels[f][span.codes[f][rows]])
     return np.stack(columns, axis=1) if columns else np.zeros((rows.stop - rows.start, 0), np.int64)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from mixedfit.design.stream.reader import PartRows
 from mixedfit.tasks import Pool
 
 from .merging import united_cells
+from .present_levels import PresentSums
 from .streamed import Sums, cells_of, settled_sums
 from .summed import design_with_sums, recorded
 
@@ -27,19 +28,12 @@ class _PartSums:
 
     Attributes
     ----------
-    state : mapping of str to values
-        As of `Sums.state`.
+    present : PresentSums
     cells : Cells or None
     """
 
-    state: Mapping[str, Any]
+    present: PresentSums
     cells: Cells | None
-
-    def sums(self, design: Design) -> Sums:
-        """Return the sums with the design."""
-        out = Sums(design)
-        out.restore(self.state)
-        return out
 
 
 def summed_parts(pool: Pool, made: BatchDesigns, report: Callable[[int], None], *, settled: bool) -> Design:
@@ -63,7 +57,7 @@ def summed_parts(pool: Pool, made: BatchDesigns, report: Callable[[int], None], 
     reader = made.reader
     alone = replace(made, checkpoint=None, reader=replace(reader, source=reader.source.unread()))
     total = pool.reduced(_sum, _both, alone, parts_of(reader), report)
-    sums = Sums(made.design) if total is None else total.sums(made.design)
+    sums = Sums(made.design) if total is None else total.present.sums(made.design)
     if sums.rows.rows != made.scan.rows:
         raise DataError(
             f"{reader.source.name} gave {made.scan.rows} rows in the first pass and {sums.rows.rows} in this one. "
@@ -92,11 +86,10 @@ def _sum(made: BatchDesigns, number: int, item: Any) -> _PartSums | None:
     for batch, frame in own.walk():
         sums.add(batch)
         cells.add(frame.columns, batch.weights)
-    return _PartSums(sums.state(), cells.cells()) if sums.rows.rows else None
+    return _PartSums(PresentSums.of(sums), cells.cells()) if sums.rows.rows else None
 
 
 def _both(made: BatchDesigns, one: _PartSums | None, other: _PartSums | None) -> _PartSums | None:
     if one is None or other is None:
         return other if one is None else one
-    both = one.sums(made.design).plus(other.sums(made.design))
-    return _PartSums(both.state(), united_cells([one.cells, other.cells]))
+    return _PartSums(one.present.plus(other.present, made.design), united_cells([one.cells, other.cells]))

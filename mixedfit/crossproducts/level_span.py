@@ -21,7 +21,7 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.lazy import lazy
 from mixedfit.design.design import Design
 
-__all__ = ["LevelSpan", "level_span"]
+__all__ = ["LevelSpan", "level_solver", "level_span", "span_of_products", "whole_span"]
 
 PIVOT_TOLERANCE = 1e-9
 """A column of a third or later factor is dropped if its squared residual is below this share of its squared norm."""
@@ -111,8 +111,20 @@ class LevelSpan:
         return tuple(out)
 
     @lazy
+    def columns_of_levels(self) -> tuple[IntArray, ...]:
+        """Position of each level's column among those of its factor, −1 if it has none, shape (levels,) each."""
+        return tuple(
+            np.where(place < 0, -1, place - place.max(initial=-1) + kept.size - 1)
+            for place, kept in zip(self.places, self.kept, strict=True)
+        )
+
+    @lazy
     def _solver(self) -> Callable[[Array], Array]:
-        return _solver(_indicators(self.codes, self._levels), self._levels[0].size, self.weights)
+        columns = _indicators(self.codes, self._levels)
+        weighted = (
+            columns if self.weights is None else sparse.csr_array(sparse.diags_array(self.weights) @ columns)
+        )
+        return level_solver(sparse.csr_array(columns.T @ weighted), self._levels[0].size)
 
     def release(self) -> None:
         """Free the factorisation; it is computed again if needed."""
@@ -133,14 +145,38 @@ def level_span(design: Design) -> LevelSpan:
     counted = design.counted
     codes = [factor.grouping.codes[counted] for factor in design.many]
     sizes = [len(factor.grouping.levels) for factor in design.many]
-    occurs = np.flatnonzero(np.bincount(codes[0], minlength=sizes[0]))
+    if len(sizes) == 1:
+        return span_of_products(
+            design, sparse.diags_array(np.bincount(codes[0], minlength=sizes[0]).astype(float))
+        )
+    columns = _indicators(codes, [np.arange(size) for size in sizes])
+    return span_of_products(design, sparse.csr_array(columns.T @ columns))
+
+
+def span_of_products(design: Design, gram: Any) -> LevelSpan:
+    """Return the linearly independent columns from the products of all indicator columns.
+
+    Parameters
+    ----------
+    design : Design
+        Its rows are not used.
+    gram : sparse array, shape (levels, levels)
+        Products of the indicators of all levels of all many-level factors with each other, weighted or not.
+    """
+    sizes = [len(factor.grouping.levels) for factor in design.many]
+    starts = [int(at) for at in np.cumsum([0, *sizes])]
+    occurs = np.flatnonzero(gram.diagonal()[: sizes[0]] > 0)
     base = -1
     if design.many[0].first:
         base = 0 if occurs[0] == 0 else int(occurs[-1])
     in_span = [occurs]
-    for f in range(1, len(codes)):
-        independent = _second if f == 1 else _later
-        in_span.append(independent(codes[: f + 1], in_span, sizes[f]))
+    for f in range(1, len(sizes)):
+        own = slice(starts[f], starts[f + 1])
+        if f == 1:
+            in_span.append(_second(sparse.csr_array(gram[: starts[1], own])))
+        else:
+            earlier = np.concatenate([start + levels for start, levels in zip(starts, in_span, strict=False)])
+            in_span.append(_later(sparse.csr_array(gram), earlier, occurs.size, own))
     chosen = [occurs[occurs != base], *in_span[1:]]
     places, at = [], 0
     for levels, size in zip(chosen, sizes, strict=True):
@@ -157,18 +193,31 @@ def level_span(design: Design) -> LevelSpan:
     )
 
 
-def _second(codes: list[IntArray], levels: list[IntArray], size: int) -> IntArray:
+def whole_span(design: Design) -> LevelSpan | None:
+    """Return the indicator columns of all levels, dependent or not; None without many-level factors."""
+    if not design.many:
+        return None
+    sizes = [len(factor.grouping.levels) for factor in design.many]
+    every = [np.arange(size) for size in sizes]
+    return LevelSpan(
+        codes=tuple(factor.grouping.codes for factor in design.many),
+        weights=None,
+        kept=tuple(every),
+        places=tuple(at + own for at, own in zip(np.cumsum([0, *sizes[:-1]]), every, strict=True)),
+        base=-1,
+    )
+
+
+def _second(pairs: sparse.csr_array) -> IntArray:
     """Return the levels of the second factor, without the reference, that are linearly independent of the first.
 
     Consider the graph of the levels of both factors, with an edge between two levels that occur in the same row. In a
     connected component the columns of both factors have the same sum. The last level of the second factor in each
-    component without the reference level is therefore linearly dependent.
+    component without the reference level is therefore linearly dependent. `pairs` has the number of rows of each pair.
     """
-    first = int(levels[0][-1]) + 1
-    pairs = sparse.coo_array(
-        (np.ones(codes[0].size), (codes[0], first + codes[1])), shape=(first + size, first + size)
-    )
-    part = connected_components(pairs, directed=False)[1][first:]
+    first, size = pairs.shape
+    graph = sparse.block_array([[None, pairs], [pairs.T, None]], format="csr")
+    part = connected_components(graph, directed=False)[1][first:]
     last = np.zeros(part.max() + 1, np.int64)
     np.maximum.at(last, part, np.arange(size))
     candidates = np.arange(1, size)
@@ -176,23 +225,25 @@ def _second(codes: list[IntArray], levels: list[IntArray], size: int) -> IntArra
     return np.asarray(candidates[~spanned])
 
 
-def _later(codes: list[IntArray], levels: list[IntArray], size: int) -> IntArray:
-    """Return the levels of a third or later factor, without the reference, independent of earlier columns."""
-    own = np.arange(1, size)
-    earlier = _indicators(codes[:-1], levels)
-    mine = _indicators(codes[-1:], [own])
-    crossed = np.asarray((earlier.T @ mine).todense())
-    counts = np.bincount(codes[-1], minlength=size)[1:].astype(float)
-    schur = np.diag(counts) - crossed.T @ _solver(earlier, levels[0].size, None)(crossed)
+def _later(gram: sparse.csr_array, earlier: IntArray, first: int, own: slice) -> IntArray:
+    """Return the levels of a third or later factor, without the reference, independent of earlier columns.
+
+    `earlier` has the columns kept of earlier factors, of which `first` are of the first one.
+    """
+    mine = np.arange(own.start + 1, own.stop)
+    crossed = np.asarray(gram[earlier][:, mine].todense(), dtype=float)
+    counts = np.asarray(gram.diagonal()[mine], dtype=float)
+    solve = level_solver(sparse.csr_array(gram[earlier][:, earlier]), first)
+    schur = np.diag(counts) - crossed.T @ solve(crossed)
     kept: list[int] = []
-    factor = np.zeros((own.size, own.size))
-    for j in range(own.size):
+    factor = np.zeros((mine.size, mine.size))
+    for j in range(mine.size):
         used = len(kept)
         column = schur[:, j] - factor[:, :used] @ factor[j, :used]
         if column[j] > PIVOT_TOLERANCE * counts[j] and counts[j] > 0:
             factor[:, used] = column / np.sqrt(column[j])
             kept.append(j)
-    return own[np.array(kept, np.int64)]
+    return 1 + np.array(kept, np.int64)
 
 
 def _indicators(codes: tuple[IntArray, ...] | list[IntArray], levels: Any) -> sparse.csr_array:
@@ -210,13 +261,12 @@ def _indicators(codes: tuple[IntArray, ...] | list[IntArray], levels: Any) -> sp
     return parts[0] if len(parts) == 1 else sparse.csr_array(sparse.hstack(parts, format="csr"))
 
 
-def _solver(columns: sparse.csr_array, first: int, weights: Array | None) -> Callable[[Array], Array]:
+def level_solver(gram: sparse.csr_array, first: int) -> Callable[[Array], Array]:
     """Return a function that solves the normal equations for right-hand sides, shape (columns, …).
 
-    The columns of the first factor are orthogonal and eliminated; their Schur complement is factorised.
+    The columns of the first factor, `first` in number, are orthogonal and eliminated; their Schur complement is
+    factorised. `gram` has the products of linearly independent columns.
     """
-    weighted = columns if weights is None else sparse.csr_array(sparse.diags_array(weights) @ columns)
-    gram = sparse.csr_array(columns.T @ weighted)
     own = gram.diagonal()[:first]
     crossed = sparse.csr_array(gram[:first, first:])
     inner = _inner_solver(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,15 @@ from .crossprod import (
     tail_rows,
     weight_rows,
 )
+from .level_span import LevelSpan, whole_span
 from .memory import check_fit_memory
 from .sparse_products import SMALLEST, SparseGram
 from .tail_pairs import Solver, TailPairs, rows_of_tail
 
 __all__ = ["ProductSums"]
+
+SMALL_MATRIX = 16
+"""Largest number of elements of a level's matrix for which its product with L ⊗ R is faster than two products."""
 
 SUMS = (
     "width",
@@ -46,6 +51,20 @@ SUMS = (
 """Attributes of `ProductSums` that grow or change with the rows."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _TailRows:
+    """Codes, effects and [X̃ ỹ] of the chunks of a batch, for a sparse tail."""
+
+    codes: list[IntArray]
+    effects: list[Array]
+    border: list[Array]
+
+    def add(self, codes: IntArray, effects: Array, border: Array) -> None:
+        self.codes.append(codes)
+        self.effects.append(effects)
+        self.border.append(border)
+
+
 class ProductSums:
     """Cross-products of [Z₁, tail, X, y] with themselves, summed over batches.
 
@@ -58,7 +77,7 @@ class ProductSums:
     def __init__(self, design: Design) -> None:
         self.width = len(design.x_names) + 1
         self.first_block = largest_block(design)
-        self.tail = tail_layout(design, self.first_block, None)
+        self.tail = tail_layout(design, self.first_block, whole_span(design))
         self.q = self.tail[-1].stop if self.tail else 0
         self.sizes = np.array([b.k for b in self.tail], np.int64)
         self.offsets = np.array([b.offset for b in self.tail], np.int64)
@@ -83,22 +102,26 @@ class ProductSums:
         self, batch: Design, root_weights: Array | None, border: Array, effects: tuple[Array, ...]
     ) -> None:
         """Add the products of the rows of a batch, in a basis T of [X y] and P of each Z."""
+        span = whole_span(batch)
         if self.tail and self.first_block >= 0:
-            self._extend(batch)
-        inverses = [inverse(basis) for basis in effects]
+            self._extend(batch, span)
+        inverses, tail = [inverse(basis) for basis in effects], _TailRows([], [], [])
         for rows in row_chunks(batch.n):
             weight = None if root_weights is None else root_weights[rows]
             own = weight_rows(np.column_stack([batch.X[rows], batch.y[rows]]) @ border, weight)
             self.border += own.T @ own
-            if self.first_block < 0:
-                continue
-            block = batch.blocks[self.first_block]
-            z = weight_rows(block.z[rows] @ inverses[self.first_block], weight)
-            codes = np.ascontiguousarray(block.codes[rows])
-            accumulate_first(codes, z, own, self.gram, self.first_border)
+            first = None
+            if self.first_block >= 0:
+                block = batch.blocks[self.first_block]
+                z = weight_rows(block.z[rows] @ inverses[self.first_block], weight)
+                first = np.ascontiguousarray(block.codes[rows]), z
+                accumulate_first(*first, own, self.gram, self.first_border)
             if self.tail:
-                others, effect = tail_rows(batch, self.tail, inverses, rows, None)
-                self._add_tail(codes, z, others, weight_rows(effect, weight), own)
+                others, effect = tail_rows(batch, self.tail, inverses, rows, span)
+                tail.add(others, weight_rows(effect, weight), own)
+                self._add_tail(first, others, tail.effects[-1], own)
+        if self.tail and not self.is_dense and batch.n:
+            self._add_pairs(tail)
         for a in range(self.gram.shape[1]):
             self.gram[:, :a, a] = self.gram[:, a, :a]
 
@@ -110,9 +133,9 @@ class ProductSums:
         """Take the sums from a file."""
         self.__dict__.update({name: state[name] for name in SUMS})
 
-    def _extend(self, batch: Design) -> None:
+    def _extend(self, batch: Design, span: LevelSpan | None) -> None:
         """Make room for pairs of levels that occur in a batch for the first time."""
-        own = empty_first(batch, self.first_block, self.tail, None, self.width)
+        own = empty_first(batch, self.first_block, self.tail, span, self.width)
         keys = np.repeat(np.arange(self.levels), np.diff(own.indptr)) * np.int64(self.q) + own.indices
         places = np.minimum(np.searchsorted(self.keys, keys), max(self.keys.size - 1, 0))
         new = keys if not self.keys.size else keys[self.keys[places] != keys]
@@ -126,14 +149,24 @@ class ProductSums:
         self.indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         self.indices = every % self.q
 
-    def _add_tail(self, codes: IntArray, z: Array, others: IntArray, effects: Array, border: Array) -> None:
-        accumulate_border(
-            codes, z, others, effects, self.sizes, self.offsets, self.indptr, self.indices, self.values
-        )
+    def _add_tail(
+        self, first: tuple[IntArray, Array] | None, others: IntArray, effects: Array, border: Array
+    ) -> None:
+        if first is not None:
+            accumulate_border(
+                *first, others, effects, self.sizes, self.offsets, self.indptr, self.indices, self.values
+            )
         if self.is_dense:
             accumulate_tail(others, effects, self.sizes, self.offsets, border, self.dense)
-            return
-        rows = rows_of_tail(others, effects, [(b.offset, b.k) for b in self.tail], self.q)
+
+    def _add_pairs(self, tail: _TailRows) -> None:
+        """Add the products of a sparse tail of all rows of a batch."""
+        codes, effects, border = (
+            np.concatenate(tail.codes),
+            np.concatenate(tail.effects),
+            np.concatenate(tail.border),
+        )
+        rows = rows_of_tail(codes, effects, [(b.offset, b.k) for b in self.tail], self.q)
         self.pairs = self.pairs + rows.T @ rows
         self.sides += rows.T @ border
 
@@ -141,10 +174,8 @@ class ProductSums:
         """Change the basis: [X̃ ỹ] becomes [X̃ ỹ] M and each Z̃ becomes Z̃ M_f."""
         if self.first_block >= 0:
             own = effects[self.first_block]
-            # kernels take C-contiguous arrays, which einsum does not always return
-            gram = np.einsum("ai,jab,bl->jil", own, self.gram, own, optimize=True)
-            beside = np.einsum("ai,jas,st->jit", own, self.first_border, border, optimize=True)
-            self.gram, self.first_border = np.ascontiguousarray(gram), np.ascontiguousarray(beside)
+            self.gram = _changed(self.gram, own, own)
+            self.first_border = _changed(self.first_border, own, border)
             self.values = np.ascontiguousarray(self.values @ own)
             self._change_cells(effects)
         self.border = border.T @ self.border @ border
@@ -182,13 +213,20 @@ class ProductSums:
 
     def _change_cells(self, effects: tuple[Array, ...]) -> None:
         for b in self.tail:
+            if b.block < 0:
+                continue
             here = np.flatnonzero((self.indices >= b.offset) & (self.indices < b.stop))
             own = self.values[here].reshape(-1, b.k, self.values.shape[1])
             self.values[here] = np.einsum("be,cba->cea", effects[b.block], own).reshape(here.size, -1)
 
     def _tail_change(self, effects: tuple[Array, ...]) -> sparse.csr_array:
         """Return the change of the tail's columns, shape (q, q), block diagonal."""
-        parts = [sparse.kron(sparse.eye_array(b.levels), effects[b.block]) for b in self.tail]
+        parts = [
+            sparse.eye_array(b.levels)
+            if b.block < 0
+            else sparse.kron(sparse.eye_array(b.levels), effects[b.block])
+            for b in self.tail
+        ]
         return sparse.csr_array(sparse.block_diag(parts)) if parts else sparse.csr_array((0, 0))
 
     @classmethod
@@ -288,6 +326,15 @@ class ProductSums:
         if pattern is None:
             return np.block([[self.pairs.toarray(), self.sides], [self.sides.T, self.border]]), None, None
         return self.border.copy(), SparseGram.of(pattern, self.pairs, self.sides), None
+
+
+def _changed(values: Array, left: Array, right: Array) -> Array:
+    """Return LᵀVR of each matrix V, shape (levels, k, any); small ones by one product with L ⊗ R."""
+    if values.shape[1] * values.shape[2] <= SMALL_MATRIX:
+        out = values.reshape(len(values), -1) @ np.kron(left, right)
+        return out.reshape(len(values), left.shape[1], right.shape[1])
+    # kernels take C-contiguous arrays, which einsum does not always return
+    return np.ascontiguousarray(np.einsum("ai,jas,st->jit", left, values, right, optimize=True))
 
 
 def _distinct(keys: IntArray) -> IntArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from .crossprod import CrossProducts
 from .product_sums import ProductSums
 from .ridges import unidentified_elements
 from .running_basis import ColumnPlaces, RunningBasis
+from .streamed_levels import Projection, project, with_intercept, within_levels
 
 __all__ = [
     "RowSums",
@@ -69,9 +70,13 @@ def summed_rows(made: BatchDesigns, report: Callable[[RowCounts], None] | None =
 def settled_sums(made: BatchDesigns, sums: Sums, cells: Cells | None) -> Design:
     """Return the design of a source with the cross-products that sums over all of its rows give."""
     design = made.design
-    sums.settle()
+
+    def again() -> Iterator[Design]:
+        return (batch for batch, _ in made.walk())
+
+    sums.settle(again)
     assert design.absent is not None
-    design.absent.read = lambda: (batch for batch, _ in made.walk())
+    design.absent.read = again
     return replace(design, recipe=replace(usable(design.recipe), cells=cells))
 
 
@@ -111,14 +116,14 @@ class Sums:
     """Cross-products and `RowTotals` of a design whose rows come in batches."""
 
     def __init__(self, design: Design) -> None:
-        self.design = design
-        places = ColumnPlaces.of(design)
-        self.running = RunningBasis(design, places, weighted=design.weights is not None)
-        self.sums, self.rows = ProductSums(design), RowSums(design)
+        self.design, summed = design, with_intercept(design)
+        self.running = RunningBasis(summed, ColumnPlaces.of(summed), weighted=design.weights is not None)
+        self.sums, self.rows = ProductSums(summed), RowSums(design)
         self.shared = [False] * len(design.blocks)
 
     def add(self, batch: Design) -> None:
         """Add the rows of a batch."""
+        batch = with_intercept(batch)
         root = None if batch.weights is None else np.sqrt(batch.weights)
         self.shared = [block.z is batch.X for block in batch.blocks]
         self.running.add(batch, root)
@@ -127,17 +132,6 @@ class Sums:
             self.sums.change(*changes)
         self.sums.add(batch, root, self.running.inverse_border(), self.running.effects)
         self.rows.add(batch)
-
-    def plus(self, other: Sums) -> Sums:
-        """Return the sums over the rows of both, of one design, in the basis of all of them; neither is changed."""
-        out, running = Sums(self.design), self.running.joined(other.running)
-        out.running, out.shared = running, self.shared
-        inverse_border = running.inverse_border()
-        one, two = (
-            own.sums.changed(*own.running.changes(inverse_border, running.effects)) for own in (self, other)
-        )
-        out.sums, out.rows = one.plus(two), self.rows.plus(other.rows)
-        return out
 
     def state(self) -> dict[str, Any]:
         """Return the sums, for a file."""
@@ -157,17 +151,40 @@ class Sums:
         rows.rows, rows.digest, rows.log_weights, rows.weights, rows.used, rows.partners = state["rows"]
         self.shared = state["shared"]
 
-    def settle(self) -> None:
-        """Keep the sums of all rows in the design's `absent`, in the basis of all rows."""
+    def settle(self, again: Callable[[], Iterable[Design]]) -> None:
+        """Keep the sums of all rows in the design's `absent`, in the basis of all rows.
+
+        `again` reads the batches once more, which fixed factors of many levels may need.
+        """
         design, running = self.design, self.running
         absent = design.absent
         assert absent is not None
         upper, norms = running.border_triangle()
-        fixed = basis_of_triangle(design, upper, norms, running.count, None, np.zeros((0, norms.size)))
+        lead = len(running.places.fixed) - len(design.x_names)  # an intercept that the levels span
+        own, norms, span, means = self, norms[lead:], None, np.zeros((0, norms.size))
+        if design.many:
+            own, found = self.projected(again)
+            upper, span, means = found.upper, found.span, found.means
+        fixed = basis_of_triangle(design, upper, norms, running.count, span, means)
         basis = final_effects(running, fixed, self.shared)
-        self.sums.change(*running.changes(final_border(fixed, norms.size), basis))
+        border = np.vstack([np.zeros((lead, fixed.kept.size + 1)), final_border(fixed, norms.size)])
+        own.sums.change(*own.running.changes(border, basis))
         absent.totals = self.rows.totals(running)
-        absent.products = products_from(design, self.sums, fixed, basis, running.count, self.rows.log_weights)
+        absent.products = products_from(design, own.sums, fixed, basis, running.count, self.rows.log_weights)
+
+    def projected(self, again: Callable[[], Iterable[Design]]) -> tuple[Sums, Projection]:
+        """Return sums with X and y projected off the many-level factors, and the projection.
+
+        They are these sums, or those of another pass if these lost digits.
+        """
+        found = project(self.sums, self.running, self.design)
+        if not found.weak:
+            return self, found
+        second = Sums(self.design)
+        for batch in again():
+            second.add(within_levels(batch, found))
+        rest = project(second.sums, second.running, self.design)
+        return second, replace(rest, means=found.means + rest.means)
 
 
 def final_effects(running: RunningBasis, fixed: FixedBasis, shared: Sequence[bool]) -> tuple[Array, ...]:
@@ -221,7 +238,7 @@ class RowSums:
     """Sums over the rows of `RowTotals`, added up over batches."""
 
     def __init__(self, design: Design) -> None:
-        self.rows = 0
+        self.rows, self.columns = 0, len(design.x_names)
         self.digest = 0
         self.log_weights = 0.0
         self.weights: tuple[float, float, float, float] | None = None
@@ -285,7 +302,7 @@ class RowSums:
             self.rows,
             running.count,
             running.plain,
-            places.fixed,
+            places.fixed[len(places.fixed) - self.columns :],
             places.effects,
             self.weights,
             levels,

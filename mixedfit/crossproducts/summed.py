@@ -230,8 +230,10 @@ def products_of(design: Design, solver: Solver | None = None) -> CrossProducts:
         sums = Sums(design)
         for batch in absent.read():
             sums.add(batch)
-        sums.settle()
+        sums.settle(absent.read)
     products: CrossProducts = absent.products
+    if solver is not None and products.pairs is not None and products.pairs.probes != solver.probes:
+        products = replace(products, pairs=replace(products.pairs, probes=solver.probes))
     kind = "exact" if products.pairs is None else "iterative"
     if solver is not None and solver.kind not in ("auto", kind):
         raise ModelError(

@@ -5,13 +5,37 @@ Where the rows are not in memory, R of a QR factorisation of the columns stands 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from mixedfit.core.arrays import Array
+from mixedfit.core.errors import ModelError
 
 from .design import Design
 
-__all__ = ["centred_fixed", "counted_rows", "effect_columns", "fixed_columns", "mean_inverse_weight"]
+__all__ = [
+    "absent_batches",
+    "centred_fixed",
+    "counted_rows",
+    "effect_columns",
+    "fixed_columns",
+    "mean_inverse_weight",
+]
+
+
+def absent_batches(design: Design) -> Iterator[Design]:
+    """Return the batches of rows that are not in memory, which are read again.
+
+    Raises
+    ------
+    ModelError
+        If they cannot be.
+    """
+    absent = design.absent
+    if absent is None or absent.read is None:
+        raise ModelError("the rows are in memory" if absent is None else absent.refusal)
+    return absent.read()
 
 
 def counted_rows(design: Design) -> int:

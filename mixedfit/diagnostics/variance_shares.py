@@ -18,6 +18,7 @@ from mixedfit.core.lazy import lazy
 from mixedfit.core.options import check_level, check_one_of
 from mixedfit.covariance import ScaledCorrelation
 from mixedfit.design.columns import (
+    absent_batches,
     centred_fixed,
     counted_rows,
     effect_columns,
@@ -61,6 +62,8 @@ class Shares:
     def fixed(self) -> float:
         """Variance of Xβ̂ (without offset) over the rows, with divisor n − 1, as R's var."""
         fit = self.fit
+        if fit.design.absent is not None and fit.design.many:
+            return _variance_in_batches(fit)
         if fit.design.absent is not None:
             kept = fit.cross.fixed.kept
             spread = centred_fixed(fit.design)[:, kept] @ fit.beta[kept]
@@ -143,6 +146,21 @@ class Shares:
             out[0] = np.nan
         needed = np.any(out != 0.0, axis=0)
         return out[:, needed], covariance[np.ix_(needed, needed)]
+
+
+def _variance_in_batches(fit: Fit) -> float:
+    """Return the variance of Xβ̂ over the rows, which are read again, by updates of Chan, Golub & LeVeque (1983)."""
+    count, mean, squares, largest = 0, 0.0, 0.0, 0.0
+    for batch in absent_batches(fit.design):
+        values = fit.fixed_part_of(batch) - (0.0 if batch.offset is None else batch.offset)
+        values = values if batch.weights is None else values[batch.weights > 0]
+        if values.size:
+            total, step = count + values.size, float(values.mean()) - mean
+            squares += float(np.sum((values - values.mean()) ** 2)) + step**2 * count * values.size / total
+            mean, count = mean + step * values.size / total, total
+            largest = max(largest, float(np.abs(values).max()))
+    variance = squares / max(count - 1, 1)
+    return variance if variance > (ROUNDING * largest) ** 2 else 0.0
 
 
 def share_table(

@@ -12,6 +12,7 @@ from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.covariance import ScaledCorrelation
 from mixedfit.likelihood.criterion import Criterion
 
+from .monte_carlo import more_probes
 from .optimize import Optimum
 
 Status: TypeAlias = Literal["converged", "boundary", "unidentified", "unbounded", "failed"]
@@ -79,7 +80,8 @@ def convergence_of(
     found = f"{count}, Newton decrement {optimum.decrement:.1e}"
     status: Status = "boundary" if names_of_singular else "converged"
     if not optimum.reached or not np.isfinite(optimum.point.value):
-        status, message = "failed", _failed(optimum, found)
+        pairs = criterion.cross.pairs
+        status, message = "failed", _failed(optimum, found, None if pairs is None else pairs.probes)
     elif residual == "unbounded":
         status, message = "unbounded", _unbounded(criterion, found)
     elif residual == "zero":
@@ -101,10 +103,15 @@ def convergence_of(
     return Convergence(status, optimum.decrement, optimum.evaluations, names_of_singular, message)
 
 
-def _failed(optimum: Optimum, found: str) -> str:
+def _failed(optimum: Optimum, found: str, probes: int | None) -> str:
+    """Return the verdict on a search that ended early; `probes` of an iterative solution."""
+    reached = f"Not converged ({found}): the criterion could still fall by about {optimum.decrement:.2g}"
+    others = "Control(max_evaluations=...), give another start, or simplify the random effects."
+    if probes is None:
+        return f"{reached}. Raise {others}"
     return (
-        f"Not converged ({found}): the criterion could still fall by about {optimum.decrement:.2g}. Raise "
-        "Control(max_evaluations=...), give another start, or simplify the random effects."
+        f"{reached}, more than the random probes explain from which its gradient is estimated. {more_probes(probes)}; "
+        f"or raise {others}"
     )
 
 

@@ -15,6 +15,7 @@ from mixedfit.core.errors import EXACT_FIT, LOST_RESIDUAL, ModelError
 from mixedfit.core.linalg import inverse
 from mixedfit.core.options import check_one_of
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, ScaledCorrelation
+from mixedfit.crossproducts.absorbed import absorbed
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.tail_pairs import Solver
 from mixedfit.likelihood.by_rows import Rows
@@ -193,7 +194,8 @@ def estimate(
         If the residual variance is 0 or the criterion cannot be computed.
     """
     control = control or Control()
-    canonical = Criterion(cross, tuple(structures), reml, sigma, canonical=True)
+    fewer = absorbed(cross) if reml else None
+    canonical = Criterion(fewer or cross, tuple(structures), reml, sigma, canonical=True)
     inner = moment_start(canonical) if start is None else to_canonical(canonical, np.asarray(start, float))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # at trial points far away
         linear = all(structure.linear for structure in canonical.structures)

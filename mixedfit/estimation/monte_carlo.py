@@ -8,7 +8,15 @@ from mixedfit.core.arrays import Array
 from mixedfit.likelihood.criterion import Evaluation
 from mixedfit.likelihood.iterative_tail import IterativeTail
 
-__all__ = ["monte_carlo_errors", "theta_errors"]
+__all__ = ["LARGE_ERROR", "monte_carlo_errors", "more_probes", "theta_errors"]
+
+LARGE_ERROR = 0.25
+"""Monte-Carlo error of the estimates, in standard errors, from which the summary advises more probes."""
+
+
+def more_probes(probes: int) -> str:
+    """Return the advice to take more probes than a fit did."""
+    return f"Raise Control(probes=...), such as probes={4 * probes}, which halves the Monte-Carlo error of {probes}"
 
 
 def theta_errors(evaluation: Evaluation) -> Array:

@@ -12,6 +12,7 @@ import pandas as pd
 from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.errors import PredictionWarning, warn
 from mixedfit.core.format import count_noun
+from mixedfit.crossproducts.basis import row_chunks
 from mixedfit.crossproducts.summed import without_rows
 from mixedfit.design.design import Design
 from mixedfit.design.recipe import NewRows
@@ -69,7 +70,9 @@ class Means:
         ):
             if own.any():
                 effects = np.vstack([np.where(own, modes, 0.0), np.zeros((1, block.k))])
-                mean += np.einsum("ik,ik->i", np.where(own, z, 0.0), effects[codes])
+                for some in row_chunks(mean.size):
+                    used = z[some] if own.all() else np.where(own, z[some], 0.0)
+                    mean[some] += np.einsum("ik,ik->i", used, effects[codes[some]])
         mean[without_label(rows, included)] = np.nan
         check_levels(self, rows, included, new_levels)
         known = ~np.isnan(mean)

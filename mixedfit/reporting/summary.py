@@ -21,6 +21,7 @@ from mixedfit.core.format import (
 from mixedfit.core.notebook import NotebookTable, html_table
 from mixedfit.core.tables import Table
 from mixedfit.estimation.fit import Fit
+from mixedfit.estimation.monte_carlo import LARGE_ERROR, more_probes
 from mixedfit.estimation.residual_quantiles import residual_quartiles
 from mixedfit.estimation.residual_words import residual_lines, residual_table
 from mixedfit.estimation.tables import (
@@ -270,9 +271,11 @@ def _monte_carlo(fit: Fit) -> tuple[str, ...]:
     )
     of_criterion = f"{own['criterion_error']:.2g}" if "criterion_error" in own else "unknown"
     probes = fit.cross.pairs.probes if fit.cross.pairs else 0
+    large = own.get("estimate_error", 0.0) > LARGE_ERROR
     return (
         f"Solved by conjugate gradients with {probes} random probes, see Control(probes=…).",
         f"Monte-Carlo error of the criterion {of_criterion}{share}.",
+        *([f"{more_probes(probes)}."] if large else []),
     )
 
 

@@ -225,9 +225,10 @@ def test_what_batches_cannot_do_must_be_refused(formula: str, options: Any, word
     assert words in refusal(parts(rows()), formula, **options)
 
 
-def test_fixed_factor_of_many_levels_must_be_refused() -> None:
+def test_fixed_factor_of_many_levels_must_be_refused_with_an_agreed_recipe() -> None:
     frame = rows().assign(m=np.array([f"m{i:03d}" for i in np.arange(300) % 250]))
-    assert "at most 200" in refusal(parts(frame), "y ~ m + (1 | g)")
+    recipe = mf.site_recipe("y ~ m + (1 | g)", parts(frame))
+    assert "at most 200" in refusal(parts(frame), "y ~ m + (1 | g)", recipe=recipe)
 
 
 def test_missing_rows_must_be_refused_where_none_are_allowed() -> None:

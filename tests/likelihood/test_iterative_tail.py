@@ -103,6 +103,18 @@ def test_more_probes_must_have_smaller_errors() -> None:
     assert 2.5 < few / many < 6.0
 
 
+def test_fit_that_did_not_converge_must_advise_more_probes() -> None:
+    """Of an exact fit the message has no probes; the summary of a converged fit with a large error advises them too."""
+    control = mf.Control(solver="iterative", probes=5, max_evaluations=1)
+    model = mf.lmm(FORMULAS["crossed"], rows())
+    with pytest.warns(mf.ConvergenceWarning, match=r"probes=20, which halves the Monte-Carlo error of 5"):
+        model.fit(control=control)
+    with pytest.warns(mf.ConvergenceWarning, match=r"Raise Control\(max_evaluations"):
+        model.fit(control=mf.Control(max_evaluations=1))
+    fit = model.fit(control=mf.Control(solver="iterative", probes=2))
+    assert ("probes=8" in str(fit.summary())) == (fit.timing["estimate_error"] > 0.25)
+
+
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 10_000),
@@ -188,6 +200,8 @@ def test_large_tails_must_be_iterative_from_frames_and_sources(monkeypatch: pyte
     streamed = mf.lmm(FORMULAS["slopes"], [frame[:400], frame[400:]]).fit()
     assert whole.timing["probes"] == streamed.timing["probes"] == 20
     np.testing.assert_allclose(streamed.params, whole.params, rtol=1e-6)
+    more = mf.lmm(FORMULAS["slopes"], [frame[:400], frame[400:]]).fit(control=mf.Control(probes=40))
+    assert more.timing["probes"] == 40
     exact = mf.lmm(FORMULAS["slopes"], frame).fit(control=mf.Control(solver="exact"))
     assert "probes" not in exact.timing
     with pytest.raises(mf.ModelError, match="read in batches"):

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import mixedfit as mf
+from mixedfit.design.recipe.variables import group_codes
 
 LABELS: dict[str, list[Any]] = {
     "colons": ["a", "a:b", "b:a", ":"],
@@ -99,3 +100,16 @@ def test_columns_that_would_bear_one_name_must_be_refused(formula: str, name: st
     data["m"] = factor([2, 1, "1", 3], np.arange(96) % 4)
     with pytest.raises(mf.ModelError, match=f"two columns .* named '{name}'.*Rename"):
         mf.lmm(formula, data.assign(y=np.arange(96.0) % 11))
+
+
+@pytest.mark.parametrize("spread", [1, 3, 10**9])
+def test_integer_levels_must_be_found_whatever_their_distance(spread: int) -> None:
+    """Near ones by a table, others by hashes; rivals: a value between two levels, or beyond the table."""
+    levels = pd.Index(np.array([5, 2, 9]) * spread)
+    values = pd.Series(np.array([9, 9, 2, 5]) * spread)
+    found = group_codes(["g"], ["i"], levels, (), pd.DataFrame({"g": values}))[0]
+    np.testing.assert_array_equal(found, [2, 2, 1, 0])
+    for new in (spread * 9 + 1, spread * 2 - 1, 3 * spread):
+        strange = pd.DataFrame({"g": [2 * spread, new]})
+        codes, labels = group_codes(["g"], ["i"], levels, (), strange)
+        assert (codes.tolist(), labels.tolist()) == ([1, -1], [2 * spread, new])

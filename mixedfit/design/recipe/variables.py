@@ -43,6 +43,10 @@ class Variable:
     two_valued: bool
 
 
+TABLE_SHARE = 8
+"""Largest ratio of the range of integers to their number of levels at which they are looked up in a table."""
+
+
 def summarise(name: str, column: pd.Series[Any]) -> Variable:
     """Return the summary of a column without missing values."""
     dtype = column.dtype
@@ -135,6 +139,21 @@ def _places(values: AnyArray, levels: pd.Index[Any]) -> IntArray:
     return np.array([known.get(label, -1) for label in distinct.tolist()], dtype=np.int64)[codes]
 
 
+def whole_codes(column: pd.Series[Any], levels: pd.Index[Any]) -> IntArray | None:
+    """Return the place of each value among levels, from a table, if all are integers, near each other, and known."""
+    kinds = [own.kind if isinstance(own, np.dtype) else "" for own in (column.dtype, levels.dtype)]
+    if kinds != ["i", "i"] or not len(column) or not len(levels):
+        return None
+    values, known = column.to_numpy(), levels.to_numpy()
+    low, high = int(known.min()), int(known.max())
+    if high - low >= TABLE_SHARE * known.size or int(values.min()) < low or int(values.max()) > high:
+        return None
+    table = np.full(high - low + 1, -1, dtype=np.int64)
+    table[known - low] = np.arange(known.size)
+    codes = table[values - low]
+    return None if bool((codes < 0).any()) else codes
+
+
 def group_codes(
     columns: Sequence[str],
     kinds: Sequence[str],
@@ -153,6 +172,9 @@ def group_codes(
     table : pandas.DataFrame
         With the columns.
     """
+    whole = whole_codes(table[columns[0]], levels) if len(columns) == 1 else None
+    if whole is not None:
+        return whole, table[columns[0]].to_numpy()
     values = [_labels(table[column], kind) for column, kind in zip(columns, kinds, strict=True)]
     missing = np.zeros(len(table), dtype=bool)
     for part in values:

@@ -50,6 +50,8 @@ class BatchDesigns:
         Of the skeleton of the rows, with the specifications of the parts.
     groups : tuple of (GroupCoder, tuple of str, tuple of str)
         Of each block: its codes, the columns of the grouping factor, and the keys of the parts of its effects.
+    many : tuple of (GroupCoder, str)
+        Of each many-level fixed factor: its codes and its column.
     labels : dict of str to ColumnCoder
         Columns of labels.
     scan : Scan
@@ -61,6 +63,7 @@ class BatchDesigns:
     design: Design
     matrices: Matrices
     groups: tuple[tuple[GroupCoder, tuple[str, ...], tuple[str, ...]], ...]
+    many: tuple[tuple[GroupCoder, str], ...]
     labels: dict[str, ColumnCoder]
     scan: Scan
     reader: BatchReader
@@ -139,6 +142,8 @@ class BatchDesigns:
                 key: evaluate_spec(spec, data, context, self.design.formula)
                 for key, spec in values.specs.items()
             }
+        if values.many and not values.many[0][1]:  # the levels span the intercept
+            arrays["X"] = np.ascontiguousarray(arrays["X"][:, 1:])
         self._check(frame, arrays)
         return arrays
 
@@ -183,7 +188,7 @@ class BatchDesigns:
         design = self.design
         X = arrays["X"]
         random = {
-            key: X if key == random_key(design.formula.matrices.X) else arrays[key]
+            key: X if key == random_key(design.formula.matrices.X) and not design.many else arrays[key]
             for _, _, keys in self.groups
             for key in keys
         }
@@ -196,6 +201,10 @@ class BatchDesigns:
             y=y if offset is None else y - offset,
             X=X,
             blocks=blocks,
+            many=tuple(
+                replace(factor, grouping=replace(factor.grouping, codes=coder.codes([frame.columns[name]])))
+                for factor, (coder, name) in zip(design.many, self.many, strict=True)
+            ),
             weights=frame.weights,
             offset=offset,
             index=frame.index,

@@ -14,6 +14,7 @@ from mixedfit.core.progress import Progress
 from mixedfit.design.absent import AbsentRows
 from mixedfit.design.design import (
     Design,
+    ManyLevelFactor,
     RandomBlock,
     check_effect_names,
     random_blocks,
@@ -79,7 +80,7 @@ def streamed_design(
     frame = scan.skeleton()
     values = evaluate(parsed, frame, context, scan.states)
     check_effect_names("the fixed part", values.x_names)
-    _refuse(values)
+    _refuse(values, agreed=recipe is not None)
     blocks, groups = random_blocks(parsed, frame, values, {})
     made = make_recipe(parsed, frame, values, groups, offset=offset, context=context)
     variables = {name: scan.columns[name].variable() for name in made.variables}
@@ -91,7 +92,12 @@ def streamed_design(
         X=absent.array(n, len(values.x_names)),
         x_names=values.x_names,
         blocks=blocks_without_rows(blocks, absent, n),
-        many=(),
+        many=tuple(
+            ManyLevelFactor(
+                replace(own, codes=absent.array(n)), first, tuple(f"{prefix}{x}" for x in own.levels[first:])
+            )
+            for own, first, prefix in values.many
+        ),
         weights=None if weights is None else absent.array(n),
         offset=absent.array(n) if has_offset else None,
         index=pd.RangeIndex(n),
@@ -109,7 +115,8 @@ def streamed_design(
         for group, grouping, parts in groups
     )
     labels = {name: ColumnCoder(name, own.categories) for name, own in scan.columns.items() if own.labels}
-    return BatchDesigns(design, values, coders, labels, scan, reader, context, kept)
+    many = tuple((GroupCoder([own], own), own.name) for own, _, _ in values.many)
+    return BatchDesigns(design, values, coders, many, labels, scan, reader, context, kept)
 
 
 def site_recipe_of(
@@ -159,13 +166,13 @@ def _refuse_places(parsed: ParsedFormula) -> None:
         )
 
 
-def _refuse(values: Matrices) -> None:
-    """Refuse what has been made of the formula and cannot be made in batches."""
-    if values.many:
+def _refuse(values: Matrices, *, agreed: bool) -> None:
+    """Refuse what has been made of the formula and cannot be made in batches, or with an agreed recipe."""
+    if values.many and agreed:
         name, count = values.many[0][0].name, len(values.many[0][0].levels)
         raise ModelError(
-            f"the fixed factor {name!r} has {count} levels; from rows that are read in batches at most 200 are fitted. "
-            f"Make it random, (1 | {name}), or give the rows as one frame."
+            f"the fixed factor {name!r} has {count} levels; cross-products of several places have at most 200. Make it "
+            f"random, (1 | {name}), or read all rows in one place, without recipe=."
         )
     for spec in (values.specs or {}).values():
         for expression, (kind, _) in spec.encoder_state.items():

@@ -57,7 +57,9 @@ class ColumnCoder:
         DataError
             If a value is no level, because the source has changed.
         """
-        if isinstance(column.dtype, pd.CategoricalDtype):
+        if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.categories is self.levels:
+            codes = category_codes(column)
+        elif isinstance(column.dtype, pd.CategoricalDtype):
             places = [self.known.get(label, -1) for label in column.cat.categories.tolist()]
             codes = np.array(places, dtype=np.int64)[category_codes(column)]
         else:

@@ -15,7 +15,8 @@ from scipy.sparse import csr_array, hstack
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import triangle
-from mixedfit.design.columns import fixed_columns
+from mixedfit.design.columns import absent_batches, fixed_columns
+from mixedfit.design.design import Design
 from mixedfit.estimation.fit import Fit
 
 __all__ = ["ColumnSpace"]
@@ -84,18 +85,25 @@ class ColumnSpace:
         design = self.fit.design
         if not design.many:
             return self.triangle
-        rows = slice(None) if design.weights is None else design.weights > 0
-        n = len(self.counted)
+        batches = [design] if design.absent is None else absent_batches(design)
+        gram = np.sum([self._products(batch) for batch in batches], axis=0)
+        values, vectors = np.linalg.eigh(gram)
+        root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
+        return np.asarray(root * np.concatenate([self._scale, np.ones(len(gram) - self._scale.size)]))
+
+    def _products(self, batch: Design) -> Array:
+        """Return XᵀX of some rows, levels of factors stored as codes included, with X in units of `_scale`."""
+        rows = slice(None) if batch.weights is None else np.flatnonzero(batch.weights > 0)
+        X = csr_array(batch.X[rows] / self._scale)
+        n = X.shape[0]
         levels = [
             csr_array((np.ones(n), f.grouping.codes[rows], np.arange(n + 1)), (n, len(f.grouping.levels)))[
                 :, f.first :
             ]
-            for f in design.many
+            for f in batch.many
         ]
-        both = hstack([csr_array(self.counted / self._scale), *levels], format="csr")
-        values, vectors = np.linalg.eigh((both.T @ both).toarray())
-        root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
-        return np.asarray(root * np.concatenate([self._scale, np.ones(both.shape[1] - self._scale.size)]))
+        both = hstack([X, *levels], format="csr")
+        return np.asarray((both.T @ both).toarray())
 
     def estimable(self, L: Array) -> BoolArray:
         """Return whether each row of L, shape (q, p), is estimable, shape (q,)."""
