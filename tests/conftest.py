@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import scipy.linalg  # noqa: F401  loads the BLAS whose threads are held to one
+from hypothesis import settings
 from paths import ROOT, SHARED_FOLDER
 from published import published_fits
 from threadpoolctl import threadpool_limits
@@ -17,6 +18,9 @@ from threadpoolctl import threadpool_limits
 from mixedfit.kernels import compiled
 
 KERNELS = ROOT / "mixedfit" / "kernels"
+
+settings.register_profile("same every day", derandomize=True, database=None)
+settings.load_profile("same every day")
 
 
 def pytest_configure() -> None:

@@ -27,6 +27,9 @@ __all__ = ["NOT_FINITE", "REACHED", "STOPPED", "search_once", "search_small"]
 REACHED, STOPPED, NOT_FINITE = 0, 1, 2
 """The optimum was found; a step failed or evaluations ran out; the criterion is not finite at the start."""
 
+_ROUNDING = 4e-16
+"""Error of the criterion over its size and the root of the number of levels, whose logarithms are added up."""
+
 _LOCAL = 0.5
 """Newton decrement below which a quadratic model is trusted over a whole step (`optimize.LOCAL`)."""
 
@@ -159,6 +162,7 @@ def _search(
     scores = (np.empty(data[0].shape[:2]), np.empty(q))
     gradient, step, trial = np.empty(size), np.empty(size), np.empty(size)
     slope, new, hessian = np.empty(size), np.zeros((2, size, size)), np.zeros((size, size))
+    rounding = _ROUNDING * np.sqrt(layout[0, 1])
     value, decrement, predicted, shift, evaluations, polished = np.inf, np.inf, np.inf, 0.0, 0, 0
     for a in range(size):
         trial[a] = x[a]
@@ -176,10 +180,10 @@ def _search(
         if closing:
             if not found <= value + 1e-12 * abs(value) + 1e-12:
                 return REACHED
-        elif evaluations > 1 and not value - found > 0.2 * predicted:
+        elif evaluations > 1 and not value - found > 0.2 * predicted - rounding * abs(value):
             if evaluations >= max_evaluations or not shift < 1e12:
                 return STOPPED
-            if not value - found > 0.01 * predicted:
+            if not value - found > 0.01 * predicted - rounding * abs(value):
                 predicted, shift = _damped(gradient, hessian, x, max(4.0 * shift, _shift(hessian)), step)
                 for a in range(size):
                     trial[a] = x[a] + step[a]

@@ -28,8 +28,9 @@ SMALL_COLUMNS = 64
 SMALL_EFFECTS = 6
 """Effects per level up to which a model is small: the work per level grows with their fourth power."""
 
-SMALL_CELLS = 1_000_000
-"""Levels of the first factor times columns up to which a model is small: beyond it, several threads are faster."""
+SMALL_CELLS = 100_000_000
+"""Levels of the first factor times columns up to which a model is small; its arrays have twice as many numbers."""
+# 600,000 levels of 2 effects and 3 columns: a search takes 0.6 s, that of the general code 4.2 s (two cores)
 
 EXACT_SUMS = 240
 """Columns times effects per level up to which the exact curvature is computed; beyond, its sums cost too much."""

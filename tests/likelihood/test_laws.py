@@ -408,4 +408,4 @@ def test_fit_must_be_the_same_from_pandas_polars_arrow_and_a_mapping(data: Any) 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(LAWS))
 def test_law_must_hold_on_many_models(name: str) -> None:
-    settings(max_examples=200, **SETTINGS)(given(data=st.data())(LAWS[name]))()
+    settings(max_examples=200, derandomize=False, **SETTINGS)(given(data=st.data())(LAWS[name]))()

@@ -94,4 +94,4 @@ test_errors_must_be_those_of_dense_matrices = settings(max_examples=40, derandom
 
 @pytest.mark.slow
 def test_errors_must_be_those_of_dense_matrices_on_many_models() -> None:
-    settings(max_examples=500, **SETTINGS)(given(data=st.data())(check))()
+    settings(max_examples=500, derandomize=False, **SETTINGS)(given(data=st.data())(check))()
