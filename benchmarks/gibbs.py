@@ -5,8 +5,9 @@
 
 `share` is the bulk ESS of the worst parameter over the number of draws; `per second` divides it by the CPU seconds of
 the sweeps after tuning, on one core. Problems whose data may not be shipped are read from `--data`, by default
-../shared/data, and left out without them. Beside it `Rscript benchmarks/gibbs.R` prints the effective draws a second of rstanarm's stan_lmer (Debian:
-r-cran-rstanarm), with that package's default priors. Run them one after the other on a quiet machine.
+../shared/data, and left out without them. Beside it `Rscript benchmarks/gibbs.R` prints the effective draws a second of
+rstanarm's stan_lmer (Debian: r-cran-rstanarm), with that package's default priors. Run them one after the other on a
+quiet machine.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ PROBLEMS = {
         "Reaction ~ Days + (Days | Subject)", "sleepstudy", {"(Intercept)": mf.priors.Normal(0, 5)}
     ),
     "nels": Problem("mscore ~ ses + (ses | school)", "nels", draws=1000),
-    "kb07": Problem("RTtrunc ~ S*P*C + (S + P + C | subj) + (S + P + C | item)", "kb07", draws=1000, chains=2),
+    "kb07": Problem(
+        "RTtrunc ~ S*P*C + (S + P + C | subj) + (S + P + C | item)", "kb07", draws=1000, chains=2
+    ),
     "10,000 groups": Problem(
         "y ~ x1 + (x1 | g)", lambda: groups_with_slopes(10_000, 5, (1.0, 0.5)), draws=500, tune=300, chains=2
     ),
@@ -117,7 +120,9 @@ def line(name: str, problem: Problem, draws: int, folder: Path) -> str:
 
 def main() -> None:
     """Print one line a problem."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("problems", nargs="*", help=f"of {', '.join(PROBLEMS)}; all by default")
     parser.add_argument("--draws", type=int, help="draws of each chain")
     parser.add_argument("--data", type=Path, default=SHARED, help="folder of data that may not be shipped")
