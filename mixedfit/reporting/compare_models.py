@@ -125,13 +125,15 @@ Sampled = Posterior | ExpectedDensity
 @overload
 def compare_models(
     models: Iterable[Sampled] | Mapping[str, Sampled], *, names: Iterable[str] | None = None
-) -> ElpdComparison: ...
+) -> ElpdComparison:
+    """Return the table of posteriors."""
 
 
 @overload
 def compare_models(
     models: Iterable[Fitted] | Mapping[str, Fitted], *, names: Iterable[str] | None = None
-) -> ModelComparison: ...
+) -> ModelComparison:
+    """Return the table of fits."""
 
 
 @hinted
