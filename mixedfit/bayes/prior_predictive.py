@@ -76,6 +76,7 @@ class PriorPredictive(Posterior):
         )
 
     waic = loo
+    kfold = loo  # type: ignore[assignment]
 
     def _quantiles(self) -> pd.DataFrame:
         return self.summary().filter(regex="%$").map("{:.4g}".format)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast, overload
 
 import numpy as np
 import pandas as pd
 
+from mixedfit.bayes.criticism.comparison import ElpdComparison, compare_densities
+from mixedfit.bayes.criticism.elpd import ExpectedDensity
+from mixedfit.bayes.posterior import Posterior
 from mixedfit.core.errors import ModelError
 from mixedfit.core.format import decimals_of_error, decimals_of_size, text_columns
 from mixedfit.core.notebook import NotebookTable
@@ -115,27 +118,53 @@ def _formatted(name: str, values: list[float]) -> list[str]:
     return ["" if not np.isfinite(v) else f"{v:.{decimals}f}" for v in values]
 
 
-@hinted
+Sampled = Posterior | ExpectedDensity
+"""What is compared by elpd."""
+
+
+@overload
+def compare_models(
+    models: Iterable[Sampled] | Mapping[str, Sampled], *, names: Iterable[str] | None = None
+) -> ElpdComparison:
+    """Return the table of posteriors."""
+
+
+@overload
 def compare_models(
     models: Iterable[Fitted] | Mapping[str, Fitted], *, names: Iterable[str] | None = None
 ) -> ModelComparison:
-    """Return a table of several fits: coefficients with standard errors, variance parameters, sizes and criteria.
+    """Return the table of fits."""
+
+
+@hinted
+def compare_models(
+    models: Iterable[Fitted | Sampled] | Mapping[str, Fitted] | Mapping[str, Sampled],
+    *,
+    names: Iterable[str] | None = None,
+) -> ModelComparison | ElpdComparison:
+    """Return a table of several fits, with coefficients and criteria, or of posteriors, with elpd and weights.
+
+    Posteriors are compared by their expected log predictive densities: differences from the best with standard
+    errors; stacking weights, which mix the predictive distributions best; and pseudo-BMA+ weights (Yao, Vehtari,
+    Simpson & Gelman 2018, Bayesian Analysis 13:917).
 
     Parameters
     ----------
-    models : sequence of MixedResults, or mapping of str to MixedResults
-        In the order of the columns.
+    models : sequence or mapping of str to MixedResults, Posterior or ExpectedDensity
+        Fits, in the order of the columns; or posteriors of the same data, by leave-one-out of rows, or
+        what their `loo`, `waic` or `kfold` returned, such as ``posterior.loo(by="school")``.
     names : sequence of str, optional
-        Column heads; by default the keys of the mapping, or "model 1", "model 2", ….
+        Names of the models; by default the keys of the mapping, or "model 1", "model 2", ….
 
     Returns
     -------
-    ModelComparison
+    ModelComparison or ElpdComparison
 
     Raises
     ------
     ModelError
-        If there is no model, or there is not a different name for each model.
+        If there is no model, or there is not a different name for each model; if fits and posteriors are mixed, or
+        posteriors are of different data.
 
     Examples
     --------
@@ -148,8 +177,18 @@ def compare_models(
                  intercepts  slopes
     (Intercept)        9.75    6.82
     Days               0.80    1.55
+
+    >>> formulas = {"intercepts": "Reaction ~ Days + (1 | Subject)", "slopes": "Reaction ~ Days + (Days | Subject)"}
+    >>> posteriors = {name: mf.lmm(formula, data).gibbs(seed=1) for name, formula in formulas.items()}
+    >>> mf.compare_models(posteriors).table["stacking"].idxmax()
+    'slopes'
     """
-    fits, heads = named_fits(models, names)
+    if not isinstance(models, Mapping) and isinstance(models, Iterable):
+        models = list(models)
+    given = list(models.values()) if isinstance(models, Mapping) else models
+    if isinstance(given, list) and any(isinstance(model, Posterior | ExpectedDensity) for model in given):
+        return compare_densities(_densities(given, _heads(models, len(given), names)))
+    fits, heads = named_fits(cast("Iterable[Fitted]", models), names)
     facts = pd.DataFrame(
         {
             "method": ["REML" if fit.reml else "ML" for fit in fits],
@@ -176,6 +215,18 @@ def compare_models(
     )
 
 
+def _densities(models: list[Any], heads: list[str]) -> dict[str, ExpectedDensity]:
+    """Return the estimate of elpd of each posterior, by leave-one-out where it is not given."""
+    for model in models:
+        if not isinstance(model, Posterior | ExpectedDensity):
+            raise ModelError(
+                f"compare_models was given posteriors and a {type(model).__name__}; compare posteriors with "
+                "each other, or fits with each other."
+            )
+    found = [model.loo() if isinstance(model, Posterior) else model for model in models]
+    return dict(zip(heads, found, strict=True))
+
+
 def _standard_deviations(fit: Fit) -> pd.Series[float]:
     """Return the standard deviations and correlations of a fit, and the residual SD even if it was held."""
     chosen = [p for p in parameters_of(fit) if p.kind != "fixed"]
@@ -193,23 +244,27 @@ def named_fits(
     """Return the fits and the heads of their columns."""
     if hasattr(models, "_fit"):
         models = [cast("Fitted", models)]
-    if isinstance(models, Mapping):
-        fits, heads = list(models.values()), [str(name) for name in models]
-    else:
-        fits = list(cast("Iterable[Fitted]", models))
-        heads = [f"model {number}" for number in range(1, len(fits) + 1)]
+    if not isinstance(models, Mapping):
+        models = list(cast("Iterable[Fitted]", models))
+    fits = list(models.values()) if isinstance(models, Mapping) else models
     if not fits:
         raise ModelError(f"{caller} needs at least one fit.")
     for fit in fits:
         if not hasattr(fit, "_fit"):
             raise ModelError(f"{caller} was given a {type(fit).__name__}; expected fits: model.fit().")
-    if names is not None:
-        heads = [str(name) for name in names]
-    if len(heads) != len(fits) or len(set(heads)) != len(heads):
+    return [fit_of(fit) for fit in fits], _heads(models, len(fits), names)
+
+
+def _heads(models: Any, count: int, names: Iterable[str] | None) -> list[str]:
+    """Return the names given, the keys of a mapping, or numbers of the models."""
+    heads = [f"model {number}" for number in range(1, count + 1)]
+    if names is not None or isinstance(models, Mapping):
+        heads = [str(name) for name in (models if names is None else names)]
+    if len(heads) != count or len(set(heads)) != count:
         raise ModelError(
-            f"there are {len(fits)} models and the names {heads}; expected a different name for each model."
+            f"there are {count} models and the names {heads}; expected a different name for each model."
         )
-    return [fit_of(fit) for fit in fits], heads
+    return heads
 
 
 def _side_by_side(columns: list[pd.Series[float]], heads: list[str]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from mixedfit.bayes.sampler.arrays import sampling_problem
 from mixedfit.crossproducts.crossprod import cross_products
 from mixedfit.kernels.gibbs import collapsed as gibbs_collapsed
 from mixedfit.kernels.gibbs import variances as gibbs_variances
+from mixedfit.kernels.gibbs.scaled import log_scaled_density, matrix_parts
 from mixedfit.kernels.gibbs.sweep import factor_system
 
 UNITS = np.array([[0, 0, 2, gibbs_variances.HUANG_WAND], [0, 2, 1, gibbs_variances.HALF_T]])
@@ -49,14 +50,44 @@ def test_density_of_the_step_must_contain_the_jacobian_of_its_parameters() -> No
     assert density(moved) == pytest.approx(density(phi), abs=1e-6)
 
 
-@pytest.mark.everyday(1)
-@pytest.mark.parametrize("formula", ["y ~ x + (x | g)", "y ~ x + (1 | g) + (x | h)"])
-def test_marginal_likelihood_must_be_the_dense_one(formula: str) -> None:
-    rng = np.random.default_rng(4)
+@pytest.mark.parametrize(
+    ("kind", "first", "matrix"),
+    [
+        (gibbs_variances.HUANG_WAND, 2.0, np.diag([1.0, 0.5, 3.0])),
+        (gibbs_variances.INVERSE_WISHART, 5.0, np.eye(3) + 0.3),
+        (gibbs_variances.LKJ, 1.5, np.array([[gibbs_variances.HALF_T, 3.0, float(s)] for s in (1, 2, 3)])),
+    ],
+)
+@pytest.mark.parametrize("only", [-1, 0, 2])
+def test_density_at_other_scales_must_be_that_of_the_scaled_matrix(
+    kind: int, first: float, matrix: np.ndarray, only: int
+) -> None:
+    root = np.tril(np.random.default_rng(3).uniform(0.3, 1.0, (3, 3)))
+    omega, sds, inverse = root @ root.T, np.empty(3), np.empty((3, 3))
+    assert matrix_parts(omega, sds, inverse) == pytest.approx(np.linalg.slogdet(omega)[1])
+
+    def both(x: float) -> tuple[float, float]:
+        D = np.diag([np.exp(x) if only < 0 or i == only else 1.0 for i in range(3)])
+        dense = gibbs_variances.log_covariance_density(kind, first, matrix, D @ omega @ D, 3)
+        return log_scaled_density(kind, first, matrix, sds, inverse, only, x), dense
+
+    one, other = both(0.7), both(-1.3)
+    assert one[0] - other[0] == pytest.approx(one[1] - other[1], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("formula", "levels"), [("y ~ x + (x | g)", 8), ("y ~ x + (x | g)", 70), ("y ~ x + (1 | g) + (x | h)", 8)]
+)
+def test_marginal_likelihood_must_be_the_dense_one(formula: str, levels: int) -> None:
+    rng, n = np.random.default_rng(4), 5 * levels
     frame = pd.DataFrame(
-        {"x": rng.standard_normal(40), "g": np.repeat(list("abcdefgh"), 5), "h": np.tile(list("vwxyz"), 8)}
+        {
+            "x": rng.standard_normal(n),
+            "g": np.repeat(np.arange(levels), 5),
+            "h": np.tile(list("vwxyz"), levels),
+        }
     )
-    frame["y"] = 3 + frame["x"] + rng.standard_normal(40)
+    frame["y"] = 3 + frame["x"] + rng.standard_normal(n)
     design = mf.lmm(formula, frame).design
     cross = cross_products(design)
     mean, covariance = np.array([2.0, 0.5]), np.array([[4.0, 1.0], [1.0, 2.0]])
@@ -66,7 +97,7 @@ def test_marginal_likelihood_must_be_the_dense_one(formula: str) -> None:
 
     def both(seed: int) -> tuple[float, float]:
         draw = np.random.default_rng(seed)
-        omega, V = np.zeros_like(problem.bases), sigma**2 * np.eye(40) + design.X @ covariance @ design.X.T
+        omega, V = np.zeros_like(problem.bases), sigma**2 * np.eye(n) + design.X @ covariance @ design.X.T
         for i, f in enumerate(order):
             block = design.blocks[f]
             root = np.tril(draw.uniform(0.3, 1.0, (block.k, block.k)))

@@ -35,6 +35,13 @@ PRIORS: dict[str, Case] = {
     "log-normal for σ": (ONE, BASE | {"sigma": pr.LogNormal(1, 0.6)}, {}),
     "inverse-Wishart": (SLOPES, BASE | {"g": WISHART}, {}),
     "Huang–Wand": (SLOPES, BASE | {"g": pr.HuangWand((1, 0.5))}, {}),
+    "LKJ": (SLOPES, BASE | {"g": pr.LKJ(2, HALF, pr.HalfT(3, 1))}, {}),
+    "Huang–Wand, crossed": (
+        "y ~ x + (x | g) + (x | h)",
+        BASE | {"g": pr.HuangWand(1), "h": pr.HuangWand(1)},
+        {},
+    ),
+    "Huang–Wand, N(2, 1²)": (SLOPES, BASE | {"fixed": pr.Normal(2, 1), "g": pr.HuangWand((1, 0.5))}, {}),
     "diagonal": (SLOPES, BASE | {"g": pr.Diagonal(pr.HalfT(3, 1), HALF)}, {}),
     "crossed": (CROSSED, BASE | {"h": pr.HalfT(3, 1)}, {}),
     "weights": (ONE, BASE, {"weights": "w"}),

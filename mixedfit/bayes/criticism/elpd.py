@@ -25,6 +25,9 @@ LARGE_PENALTY = 0.4
 SMALL = 4.0
 """Difference of elpd below which models predict alike; Sivula, Magnusson, Matamoros & Vehtari (2020)."""
 
+MANY = 10
+"""Refits above which K-fold cross-validation is the cheaper remedy."""
+
 FEW = 100
 """Rows or groups below which the standard error of a difference is too small; Sivula et al. (2020)."""
 
@@ -59,7 +62,7 @@ class ExpectedDensity(_Sum):
 
     Attributes
     ----------
-    method : {"loo", "waic"}
+    method : {"loo", "waic", "kfold"}
     unit : str
         The unit that is left out: "row", or a grouping factor.
     pointwise : pandas.Series
@@ -74,9 +77,11 @@ class ExpectedDensity(_Sum):
     response : ndarray, shape (n,)
     refitted : tuple
         Labels of the rows or groups that were predicted from a posterior sampled without them; their k̂ is NaN.
+    folds : pandas.Series of int, optional
+        Part of the data that each row or group is in, kfold only.
     """
 
-    method: Literal["loo", "waic"]
+    method: Literal["loo", "waic", "kfold"]
     unit: str
     pointwise: pd.Series[float]
     penalty: pd.Series[float]
@@ -85,6 +90,7 @@ class ExpectedDensity(_Sum):
     draws: int
     response: Array = field(repr=False)
     refitted: tuple[Any, ...] = ()
+    folds: pd.Series[int] | None = None
 
     @property
     def p(self) -> float:
@@ -114,13 +120,13 @@ class ExpectedDensity(_Sum):
     @property
     def high(self) -> pd.Series[float]:
         """k̂ (or penalty, if WAIC) of the rows or groups whose estimate is not reliable, in decreasing order."""
-        values = self.pareto_k if self.method == "loo" else self.penalty
+        values = self.penalty if self.method == "waic" else self.pareto_k
         return values[self._unreliable].sort_values(ascending=False)
 
     @property
     def _unreliable(self) -> pd.Series[bool]:
         """Whether the estimate of each row or group is not reliable."""
-        return self.pareto_k > self.threshold if self.method == "loo" else self.penalty > LARGE_PENALTY
+        return self.penalty > LARGE_PENALTY if self.method == "waic" else self.pareto_k > self.threshold
 
     def __sub__(self, other: ExpectedDensity) -> ElpdDifference:
         """Return the difference of elpd from another posterior of the same data."""
@@ -146,9 +152,11 @@ class ExpectedDensity(_Sum):
 
     def _content(self) -> tuple[str, list[tuple[str, float, float]]]:
         """Return the title, and rows of label, estimate and standard error."""
-        name = {"loo": "PSIS leave-one-out", "waic": "WAIC"}[self.method]
+        name = {"loo": "PSIS leave-one-out", "waic": "WAIC", "kfold": "K-fold"}[self.method]
         left_out = "one row at a time" if self.unit == "row" else f"one group of {self.unit} at a time"
-        index = "looic" if self.method == "loo" else "waic"
+        if self.folds is not None:
+            left_out = f"{self.folds.nunique()} parts of the {self._units}, left out in turn"
+        index = {"loo": "looic", "waic": "waic", "kfold": "kfoldic"}[self.method]
         return (
             f"{name}: {left_out}, {self.pointwise.size:,} in all; {self.draws:,} draws",
             [
@@ -188,6 +196,8 @@ class ExpectedDensity(_Sum):
                 f"{share} have a penalty above {LARGE_PENALTY:g} ({_first(self.high.index)}): WAIC is not reliable "
                 "here; use loo()."
             )
+        if self.method == "kfold":
+            return "Each part was predicted by sampling without it: the estimate can be trusted."
         top, refitted = f"{self.threshold:.2f}", self.refitted
         if refitted:
             return (
@@ -199,7 +209,8 @@ class ExpectedDensity(_Sum):
         verb, whose, them = ("has a", "its", "it") if count == 1 else ("have a", "their", "them")
         return (
             f"{share} {verb} Pareto k̂ above {top}, up to {self.pareto_k.max():.2f} ({_first(self.high.index)}): "
-            f"{whose} elpd is a guess, mostly too high; refit=True samples again without {them}."
+            f"{whose} elpd is a guess, mostly too high; refit=True samples again without {them}"
+            f"{'; kfold(10) takes ten refits for all' if count > MANY else ''}."
         )
 
 

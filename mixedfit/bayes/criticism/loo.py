@@ -23,9 +23,9 @@ from mixedfit.core.progress import Progress
 
 from .elpd import ExpectedDensity
 from .group_density import group_log_densities
-from .psis import khat_threshold, log_sum, smoothed_weights
+from .psis import khat_threshold, log_mean, log_sum, smoothed_weights
 
-__all__ = ["expected_density", "relative_efficiency"]
+__all__ = ["expected_density", "predictive_densities", "relative_efficiency"]
 
 Pointwise = tuple[Array, Array, Array, Array]
 """elpd, penalty, k̂ and Monte-Carlo variance of each unit."""
@@ -75,7 +75,7 @@ def expected_density(
             posterior.design, "waic() is", "Its rows are not independent given the parameters; use .loo()."
         )
     efficiency = _efficiency(posterior, method, efficiency)
-    index, densities = _units(posterior, by, method)
+    index, densities = predictive_densities(posterior, by, method)
 
     def estimate(some: slice) -> Pointwise:
         logs = densities(some)
@@ -139,9 +139,9 @@ def _refit(posterior: PosteriorDraws, by: str | None, unit: int, label: Any) -> 
             f"without {'row' if by is None else by} {shown(label)} not all coefficients can be "
             "estimated, so that it cannot be predicted; use loo() without refit=True."
         )
-    densities = _units(replace(other, design=design), by, "loo")[1]
+    densities = predictive_densities(replace(other, design=design), by, "loo")[1]
     logs = densities(slice(unit, unit + 1))
-    elpd = float(log_sum(logs)[0] - np.log(logs.size))
+    elpd = float(log_mean(logs)[0])
     deviations = np.expm1(logs[0] - elpd)
     return elpd, float(deviations @ deviations) / logs.size**2
 
@@ -166,7 +166,7 @@ def _in_parallel(
     return parts
 
 
-def _units(
+def predictive_densities(
     posterior: PosteriorDraws, by: str | None, method: str
 ) -> tuple[pd.Index[Any], Callable[[slice], Array]]:
     """Return the labels of the units, and a function that returns log densities of some, shape (units, draws)."""
@@ -192,7 +192,7 @@ def _loo(logs: Array, efficiency: float) -> Pointwise:
     weights, khat = smoothed_weights(-logs, efficiency)
     products = weights + logs
     elpd = log_sum(products)
-    seen = log_sum(logs) - np.log(logs.shape[1])
+    seen = log_mean(logs)
     # delta method: Var(log Ê) = Σ w²(p/Ê − 1)²
     products -= elpd[:, None]
     parts = np.exp(products, out=products)
@@ -203,6 +203,6 @@ def _loo(logs: Array, efficiency: float) -> Pointwise:
 def _waic(logs: Array) -> Pointwise:
     """Return WAIC of each unit, without k̂ and Monte-Carlo variance; Vehtari et al. (2017), equations 11 and 12."""
     penalty = np.var(logs, axis=1, ddof=1)
-    seen = log_sum(logs) - np.log(logs.shape[1])
+    seen = log_mean(logs)
     none = np.full(penalty.shape, np.nan)
     return seen - penalty, penalty, none, none

@@ -43,6 +43,11 @@ def log_sum(logs: Array) -> Array:
     return np.asarray(top + np.log(np.sum(np.exp(logs - top[:, None]), axis=1)))
 
 
+def log_mean(logs: Array) -> Array:
+    """Return log mean exp of each row, the log predictive density of units from the log densities of draws."""
+    return np.asarray(log_sum(logs) - np.log(logs.shape[1]))
+
+
 def tail_length(draws: int, efficiency: float) -> int:
     """Return the number of smoothed ratios, ⌈min(S/5, 3 √(S/r_eff))⌉; Vehtari et al. (2024), section 6."""
     return int(np.ceil(min(0.2 * draws, 3.0 * np.sqrt(draws / efficiency))))

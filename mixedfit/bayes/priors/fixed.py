@@ -125,7 +125,7 @@ class ScaleMixture(Distributed):
     mean: Any
     scale: Any
 
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
         if not np.all(np.isfinite(as_numbers("mean", self.mean))):
             raise ModelError(f"{type(self).__name__}: mean is {self.mean!r}; expected finite numbers.")
         for value in np.ravel(as_numbers("scale", self.scale)):
@@ -140,11 +140,14 @@ class ScaleMixture(Distributed):
         """Return mean, shape (p,), and covariance given λ = 1, shape (p, p)."""
         return Normal(self.mean, self.scale).moments(p)
 
-    def _numbers(self) -> str:
-        return f"{_vector_text(self.mean)}, {_vector_text(self.scale)}"
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({_vector_text(self.mean)}, {_vector_text(self.scale)})"
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StudentT(ScaleMixture):
     """β ~ t_df(mean, scale²), independent coefficients: λ ~ gamma(df/2, df/2).
 
@@ -166,15 +169,13 @@ class StudentT(ScaleMixture):
 
     def __post_init__(self) -> None:
         check_positive(self, df=self.df)
-        self._check()
+        ScaleMixture.__post_init__(self)
 
     def __str__(self) -> str:
-        return f"t({self.df:.4g}, {self._numbers()})"
-
-    __repr__ = __str__
+        return f"t({self.df:.4g}, {_vector_text(self.mean)}, {_vector_text(self.scale)})"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Cauchy(ScaleMixture):
     """β ~ Cauchy(mean, scale), independent coefficients: t with one degree of freedom.
 
@@ -192,16 +193,8 @@ class Cauchy(ScaleMixture):
     mean: Any
     scale: Any
 
-    def __post_init__(self) -> None:
-        self._check()
 
-    def __str__(self) -> str:
-        return f"Cauchy({self._numbers()})"
-
-    __repr__ = __str__
-
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Laplace(ScaleMixture):
     """β ~ Laplace(mean, scale), p(β) ∝ exp(−|β − mean|/scale): 1/λ ~ exponential with mean 2.
 
@@ -220,14 +213,6 @@ class Laplace(ScaleMixture):
 
     mean: Any
     scale: Any
-
-    def __post_init__(self) -> None:
-        self._check()
-
-    def __str__(self) -> str:
-        return f"Laplace({self._numbers()})"
-
-    __repr__ = __str__
 
 
 FixedPrior: TypeAlias = Flat | Normal | StudentT | Cauchy | Laplace

@@ -80,8 +80,8 @@ class Chain:
     @property
     def acceptance(self) -> float:
         """Share of collapsed steps accepted after tuning; NaN if there were none."""
-        sweeps, accepted = self.walk[0][0] - self.tune, self.walk[0][3]
-        return float(accepted / sweeps) if sweeps > 0 else float("nan")
+        steps, accepted = self.walk[0][3:]
+        return float(accepted / steps) if steps > 0 else float("nan")
 
     @property
     def kept(self) -> int:
@@ -132,7 +132,7 @@ def initial_walk(units: IntArray) -> tuple[Array, Array, Array, Array]:
     sizes = units[units[:, 3] != kinds.KNOWN, 2]
     d = int(np.sum(sizes * (sizes + 1) // 2))
     scale = np.log(2.38 / np.sqrt(max(d, 1)))  # Gelman, Roberts & Gilks (1996)
-    return np.array([0.0, 0.0, scale, 0.0]), np.zeros(d), np.zeros((d, d)), 0.1 * np.eye(d)
+    return np.array([0.0, 0.0, scale, 0.0, 0.0]), np.zeros(d), np.zeros((d, d)), 0.1 * np.eye(d)
 
 
 def initial_state(

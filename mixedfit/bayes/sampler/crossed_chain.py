@@ -167,9 +167,8 @@ class CrossedChain(Chain):
     @property
     def acceptance(self) -> float:
         """Share of collapsed steps accepted after tuning, of all factors; NaN if there were none."""
-        done = [(step.walk[0][0] - self.tune, step.walk[0][3]) for step in self.steps]
-        sweeps = sum(count for count, _ in done)
-        return float(sum(accepted for _, accepted in done) / sweeps) if sweeps > 0 else float("nan")
+        steps, accepted = np.sum([step.walk[0][3:] for step in self.steps], axis=0)
+        return float(accepted / steps) if steps > 0 else float("nan")
 
     def sweep(self, places: IntArray) -> int:
         for count, place in enumerate(places):

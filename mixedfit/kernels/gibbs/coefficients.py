@@ -6,13 +6,12 @@ import numpy as np
 
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.kernels._compile import plain
-from mixedfit.kernels.triangle import cholesky, solve_lower, solve_upper
+from mixedfit.kernels.triangle import cholesky, solve_upper
 
 __all__ = [
-    "draw_first",
     "draw_tail",
-    "eliminate",
     "fill_roots",
+    "fixed_partial",
     "scale_tail",
     "tail_partial",
     "tail_squares",
@@ -39,71 +38,6 @@ def fill_roots(omega: Array, basis: Array, factors: IntArray, units: IntArray, l
             for j in range(size):
                 for h in range(j, size):
                     lams[f, start + i, start + j] += basis[f, start + i, start + h] * chol[h, j]
-    return True
-
-
-@plain
-def _first_root(lams: Array, sigma: float, k: int) -> Array:
-    """Return λ̃/σ of the first factor, shape (k, k)."""
-    out = np.empty((k, k))
-    for a in range(k):
-        for b in range(k):
-            out[a, b] = lams[0, a, b] / sigma
-    return out
-
-
-@plain
-def eliminate(
-    lams: Array,
-    sigma: float,
-    first: tuple[Array, IntArray, IntArray, Array, Array],
-    chols: Array,
-    system: Array,
-) -> bool:
-    """Eliminate the first factor from the lower triangle of the system; fill `chols` with the levels' factors."""
-    gram, indptr, indices, values, border = first
-    levels, k, width = border.shape
-    q = system.shape[0] - width
-    scaled = _first_root(lams, sigma, k)
-    cell, half = np.zeros((1, k)), np.zeros((1, k))
-    column = np.zeros(1, np.int64)
-    for j in range(levels):
-        count = indptr[j + 1] - indptr[j] + width
-        if count > half.shape[0]:
-            cell, half = np.zeros((count, k)), np.zeros((count, k))
-            column = np.zeros(count, np.int64)
-        chol = chols[j]
-        for a in range(k):
-            for b in range(a + 1):
-                total = 1.0 if a == b else 0.0
-                for c in range(k):
-                    for d in range(k):
-                        total += scaled[c, a] * gram[j, c, d] * scaled[d, b]
-                chol[a, b] = total
-        if not cholesky(chol):
-            return False
-        for e in range(count):
-            at = indptr[j] + e
-            if at < indptr[j + 1]:
-                column[e] = indices[at]
-                for a in range(k):
-                    cell[e, a] = values[at, a]
-            else:
-                s = at - indptr[j + 1]
-                column[e] = q + s
-                for a in range(k):
-                    cell[e, a] = border[j, a, s]
-            for a in range(k):
-                total = 0.0
-                for c in range(k):
-                    total += scaled[c, a] * cell[e, c]
-                half[e, a] = total
-            solve_lower(chol, half[e], k)
-            for g in range(e + 1):
-                total = 0.0
-                for a in range(k):
-                    total += half[e, a] * half[g, a]
-                system[column[e], column[g]] -= total
     return True
 
 
@@ -182,53 +116,6 @@ def to_coefficients(f: int, factors: IntArray, effects: Array, coefficients: Arr
 
 
 @plain
-def draw_first(
-    rng: np.random.Generator,
-    lams: Array,
-    sigma: float,
-    first: tuple[Array, IntArray, IntArray, Array, Array],
-    chols: Array,
-    coefficients: Array,
-    partial: Array,
-    effects: Array,
-) -> float:
-    """Draw b_j of each level of the first factor; return their contribution to the residual sum of squares.
-
-    `partial` becomes Z_jᵀ(y − Xβ − Z_tail b_tail).
-    """
-    gram, indptr, indices, values, border = first
-    levels, k, width = border.shape
-    q = coefficients.size + 1 - width
-    scaled = _first_root(lams, sigma, k)
-    u, added = np.empty(k), 0.0
-    for j in range(levels):
-        for a in range(k):
-            total = border[j, a, width - 1]
-            for s in range(width - 1):
-                total -= border[j, a, s] * coefficients[q + s]
-            for i in range(indptr[j], indptr[j + 1]):
-                total -= values[i, a] * coefficients[indices[i]]
-            partial[j, a] = total
-        for a in range(k):
-            u[a] = 0.0
-            for c in range(k):
-                u[a] += scaled[c, a] * partial[j, c]
-        solve_lower(chols[j], u, k)
-        for a in range(k):
-            u[a] += sigma * rng.standard_normal()
-        solve_upper(chols[j], u, k)
-        for a in range(k):
-            effects[j, a] = 0.0
-            for c in range(k):
-                effects[j, a] += scaled[a, c] * u[c]
-        for a in range(k):
-            added -= 2.0 * effects[j, a] * partial[j, a]
-            for c in range(k):
-                added += effects[j, a] * gram[j, a, c] * effects[j, c]
-    return added
-
-
-@plain
 def tail_squares(gram: Array, coefficients: Array) -> float:
     """Return ‖y − Xβ − Z_tail b_tail‖² from the products of [tail X y]."""
     m = gram.shape[0]
@@ -273,3 +160,26 @@ def tail_partial(
                 for a in range(values.shape[1]):
                     total += values[i, a] * effects[j, a]
                 partial[start + at // k, at % k] -= total
+
+
+@plain
+def fixed_partial(
+    first: tuple[Array, IntArray, IntArray, Array, Array],
+    gram: Array,
+    effects: Array,
+    coefficients: Array,
+    out: Array,
+) -> None:
+    """Fill in Xᵀ(y − Xβ − Zb), shape (p,)."""
+    size = coefficients.size
+    for s in range(out.size):
+        row = size - out.size + s
+        total = gram[row, size]
+        for c in range(size):
+            total -= gram[row, c] * coefficients[c]
+        out[s] = total
+    border = first[4]
+    for j in range(border.shape[0]):
+        for a in range(border.shape[1]):
+            for s in range(out.size):
+                out[s] -= border[j, a, s] * effects[j, a]

@@ -3,8 +3,9 @@
 (β, b) is drawn jointly given the variances: the levels of the first factor are eliminated one at a time as in the fit,
 S = [tail X y]ᵀ[tail X y] − Σ B_jᵀB_j is factored, the tail and β are drawn from it, and b_j of each level given those.
 Then σ² given the residual sum of squares, which the same products give; each Ω given its b; and, interwoven with it,
-Λ given u = Λ⁻¹b and y, which moves freely where Ω is near 0 (Yu & Meng 2011, J. Comput. Graph. Statist. 20:531).
-Before (β, b) are drawn, all Ω together try a step with both integrated out (`collapsed`).
+Λ given u = Λ⁻¹b and y, which moves freely where Ω is near 0 (`roots`; Yu & Meng 2011, J. Comput. Graph. Statist.
+20:531). Before (β, b) are drawn, all Ω together try steps with both integrated out, and then σ and the roots of all Ω
+are multiplied by one factor (`collapsed`).
 
 Everything is in the units of the cross-products but Ω, which is in the effects' own basis over the response's scale.
 Arrays over the levels of all factors, (N, K), hold one factor after another and are padded to the widest.
@@ -21,18 +22,21 @@ from mixedfit.kernels._compile import plain
 from mixedfit.kernels.triangle import cholesky
 
 from .coefficients import (
-    draw_first,
     draw_tail,
-    eliminate,
     fill_roots,
     scale_tail,
     tail_partial,
     tail_squares,
     to_coefficients,
 )
-from .collapsed import adapt, log_marginal, pack, propose, unpack
-from .scales import draw_unit, rescale, rescale_term
+from .collapsed import adapt, draw_common_scale, log_marginal, pack, propose, unpack
+from .first_factor import draw_first, eliminate
+from .roots import rescale_term
+from .scales import draw_unit, rescale
 from .variances import KNOWN, draw_variance
+
+STEPS = 3
+"""Collapsed steps of a sweep of one factor, whose elimination takes a small part of the sweep's time."""
 
 __all__ = ["factor_system", "run_sweeps", "store_draw"]
 
@@ -143,7 +147,7 @@ def run_sweeps(
         Ω (keep, F, K, K), σ² (keep,), effects (keep, N, K), β (keep, p).
     places : ndarray of int64
     walk : tuple
-        Of the collapsed Metropolis step: numbers (4,), mean (d,), spread (d, d) and root (d, d); see `collapsed.adapt`.
+        Of the collapsed Metropolis step: numbers (5,), mean (d,), spread (d, d) and root (d, d); see `collapsed.adapt`.
     tune : int
         Sweeps in which the walk is adapted.
     """
@@ -151,34 +155,52 @@ def run_sweeps(
     lams, chols, system = np.zeros_like(omega), np.zeros_like(first[0]), np.empty_like(gram)
     other_lams, other_chols, other_system = np.zeros_like(omega), np.zeros_like(first[0]), np.empty_like(gram)
     other, partial = omega.copy(), np.zeros_like(effects)
+    layout, priors = (units, factors, bases, inverses), (hyper, matrices)
+    products = (first, gram, blocks, fixed)
     numbers, mean, spread, root = walk
     phi, moved = np.zeros_like(mean), np.zeros_like(mean)
+    steps = STEPS if gram.shape[0] == fixed[1].size + 1 else 1
     for sweep in range(places.size):
         sigma = np.sqrt(variance[0])
         if not factor_system(omega, sigma, first, gram, fixed, factors, bases, units, lams, chols, system):
             return sweep
         if phi.size > 0 and pack(omega, units, bases, phi):
-            propose(rng, phi, root, np.exp(numbers[2]), moved)
-            gain = unpack(moved, units, hyper, matrices, inverses, other)
-            accepted = False
-            if np.isfinite(gain) and factor_system(
-                other, sigma, first, gram, fixed, factors, bases, units, other_lams, other_chols, other_system
-            ):
-                gain += log_marginal(other_chols, other_system, variance[0])
-                gain -= log_marginal(chols, system, variance[0])
-                gain -= unpack(phi, units, hyper, matrices, inverses, omega)
-                accepted = np.log(rng.random()) < gain
-            if accepted:
-                unpack(moved, units, hyper, matrices, inverses, omega)
-                phi, moved = moved, phi
-                lams, other_lams = other_lams, lams
-                chols, other_chols = other_chols, chols
-                system, other_system = other_system, system
-            if numbers[0] < tune:
-                adapt(phi, accepted, tune, numbers, mean, spread, root)
-            elif accepted:
-                numbers[3] += 1.0
-            numbers[0] += 1.0
+            now = log_marginal(chols, system, variance[0])
+            now += unpack(phi, units, hyper, matrices, inverses, omega)
+            for _ in range(steps):
+                propose(rng, phi, root, np.exp(numbers[2]), moved)
+                value = unpack(moved, units, hyper, matrices, inverses, other)
+                accepted = False
+                if np.isfinite(value) and factor_system(
+                    other,
+                    sigma,
+                    first,
+                    gram,
+                    fixed,
+                    factors,
+                    bases,
+                    units,
+                    other_lams,
+                    other_chols,
+                    other_system,
+                ):
+                    value += log_marginal(other_chols, other_system, variance[0])
+                    accepted = np.log(rng.random()) < value - now
+                if accepted:
+                    now = value
+                    phi, moved = moved, phi
+                    lams, other_lams = other_lams, lams
+                    chols, other_chols = other_chols, chols
+                    system, other_system = other_system, system
+                if numbers[0] < steps * tune:
+                    adapt(phi, accepted, steps * tune, numbers, mean, spread, root)
+                else:
+                    numbers[3] += 1.0
+                    numbers[4] += accepted
+                numbers[0] += 1.0
+            unpack(phi, units, hyper, matrices, inverses, omega)
+        draw_common_scale(rng, rows, residual, omega, variance, units, hyper, matrices, fixed, lams, system)
+        sigma = np.sqrt(variance[0])
         draw_tail(rng, lams, sigma, factors, system, effects, coefficients)
         squares = tail_squares(gram, coefficients)
         if factors.shape[0] > 0:
@@ -198,21 +220,7 @@ def run_sweeps(
             if units[v, 2] == 1:
                 rescale(rng, v, units, hyper, factors, sigma, blocks, partial, omega, effects)
             else:
-                rescale_term(
-                    rng,
-                    v,
-                    units,
-                    hyper,
-                    matrices,
-                    factors,
-                    sigma,
-                    bases,
-                    inverses,
-                    blocks,
-                    partial,
-                    omega,
-                    effects,
-                )
+                rescale_term(rng, v, layout, priors, products, state, partial)
             if f > 0:
                 to_coefficients(f, factors, effects, coefficients)
         if places[sweep] >= 0:
