@@ -16,6 +16,7 @@ from mixedfit.cli import main
 from mixedfit.reporting.explain import explain
 
 CAKE = "angle ~ recipe * temperature + (1 | recipe:replicate)"
+GROWTH = "distance ~ Sex * age"
 SLEEP = "Reaction ~ Days + (Days | Subject)"
 
 
@@ -27,6 +28,12 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 def cake(formula: str = CAKE) -> Any:
     return mf.lmm(formula, mf.load_dataset("cake")).fit()
+
+
+def growth(residual: Any) -> Any:
+    data = mf.load_dataset("Orthodont")
+    data["age"] = data["age"].astype("category").cat.as_ordered()
+    return mf.lmm(GROWTH, data, residual=residual).fit()
 
 
 @pytest.mark.parametrize(
@@ -49,6 +56,21 @@ def cake(formula: str = CAKE) -> Any:
         (
             ["emmeans", "cake", CAKE, "recipe", "--contrasts", "consec", "--adjust", "holm"],
             lambda: cake().emmeans("recipe").contrasts("consec", "holm"),
+        ),
+        (
+            ["fit", "Orthodont", GROWTH, "--factors", "age", "--residual", "us(age | Subject)"],
+            lambda: growth(mf.residuals.Unstructured("age", "Subject")).summary(),
+        ),
+        (
+            [
+                "anova",
+                "Orthodont",
+                GROWTH,
+                "--residual",
+                "AR1(age, Subject) * VarIdent(Sex)",
+                "--factors=age",
+            ],
+            lambda: growth(mf.residuals.AR1("age", "Subject") * mf.residuals.VarIdent("Sex")).anova(),
         ),
     ],
 )

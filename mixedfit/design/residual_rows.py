@@ -18,6 +18,7 @@ from mixedfit.covariance.residual.correlation import CorrelationStructure
 from mixedfit.covariance.residual.model import ResidualModel
 from mixedfit.covariance.residual.parts import CorrelationLaw, Layout, VarianceLaw
 from mixedfit.covariance.residual.structure import ResidualStructure, VarianceStructure
+from mixedfit.covariance.residual.text import check_text
 from mixedfit.covariance.residual.variance_by_level import VarianceByLevel
 
 from .frames import category_codes
@@ -36,13 +37,16 @@ __all__ = [
 
 
 def check_structure(residual: object) -> ResidualStructure | None:
-    """Return the residual structure, or None.
+    """Return the residual structure, read from text if it is that, or None.
 
     Raises
     ------
+    FormulaError
+        If the text is not a structure.
     ModelError
         If it is of another type.
     """
+    residual = check_text(residual)
     if residual is None or isinstance(residual, ResidualStructure):
         return residual
     what = residual.__name__ if isinstance(residual, type) else repr(residual)
