@@ -255,5 +255,11 @@ def test_explanation_must_name_ml_weights_and_a_residual_structure() -> None:
     assert "+ offset[i] + ε[i]" in text
     assert "and σ" not in text.split("To be estimated")[1]
     structured = mf.lmm("Reaction ~ Days", data, residual=mf.residuals.AR1("Days", "Subject"))
-    assert "AR1" in " ".join(explain(structured.design).words)
-    assert explain(structured.design).equations[-1] == "ε ~ N(0, σ² R)"
+    words = " ".join(explain(structured.design).words)
+    assert (
+        "Residuals within a level of Subject have a first-order autoregressive correlation over Days."
+        in words
+    )
+    assert "σ and 1 parameter of the residual structure" in words
+    expected = "ε ~ N(0, σ² R), R = AR1(time='Days', group='Subject')"
+    assert explain(structured.design).equations[-1] == expected

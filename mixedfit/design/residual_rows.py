@@ -85,7 +85,7 @@ def bind_residual(
     if layout is not None and own is not None:
         for grouping in groupings:
             _check_nested(own, layout, grouping)
-    variances = tuple(_variance_law(factor, frame, n) for factor in structure.variances)
+    variances = tuple(_variance_law(f, structure.written(f), frame, n) for f in structure.variances)
     law = None if own is None or layout is None else _law(own, layout, frame)
     default = own is not None and own.group_name is None
     columns = {name: frame.columns[name] for name in structure.columns}
@@ -273,12 +273,13 @@ def check_covariates(structure: ResidualStructure, response: str) -> None:
         for name in factor.own_columns:
             if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", response):
                 raise ModelError(
-                    f"{factor}: {name!r} is the response, whose variance cannot be a function of itself. For a "
-                    'variance that grows with the mean take VarPower(of="fitted").'
+                    f"{structure.written(factor)}: {name!r} is the response, whose variance cannot be a function "
+                    'of itself. For a variance that grows with the mean take VarPower(of="fitted").'
                 )
 
 
-def _variance_law(structure: VarianceStructure, frame: ModelFrame, n: int) -> VarianceLaw:
+def _variance_law(structure: VarianceStructure, words: str, frame: ModelFrame, n: int) -> VarianceLaw:
+    """Return the multipliers of the rows; `words` is what the user wrote, for messages."""
     if type(structure).__name__ == "VarIdent":
         columns = structure.own_columns
         grouping = interact(":".join(columns), [frame.grouping(c) for c in columns])
@@ -286,8 +287,8 @@ def _variance_law(structure: VarianceStructure, frame: ModelFrame, n: int) -> Va
         if counts.min() < 2:
             level = grouping.levels[int(counts.argmin())]
             raise ModelError(
-                f"{structure}: level {level!s} has {int(counts.min())} row; an SD of its own needs at least two. "
-                "Merge levels, or remove the row."
+                f"{words}: level {level!s} of {':'.join(columns)} has {int(counts.min())} row; an SD of its own "
+                "needs at least two. Merge levels, or remove the row."
             )
         return structure.law((grouping.codes, grouping.levels.tolist()))
     if getattr(structure, "of_labels", False):
@@ -299,7 +300,7 @@ def _variance_law(structure: VarianceStructure, frame: ModelFrame, n: int) -> Va
     column = frame.columns[name]
     if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == bool:
         raise DataError(
-            f"{structure}: column {name!r} holds labels; expected numbers. For a factor take VarIdent."
+            f"{words}: column {name!r} holds labels; expected numbers. For a factor take VarIdent."
         )
     values = column.to_numpy().astype(float)
     by = getattr(structure, "by", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -170,3 +171,36 @@ def test_ways_to_write_structures_elsewhere_must_be_answered() -> None:
         fit(R.Unstructured("t"))
     with pytest.raises(TypeError, match=r"residual=mixedfit\.residuals\.Unstructured"):
         mf.lmm("y ~ 1", visits(), repeated="t")  # type: ignore[call-arg]
+
+
+def test_messages_must_name_what_was_typed() -> None:
+    """An unstructured covariance has SDs of its own. Rival: the name of that inner part, ``VarIdent(by='arm:t')``."""
+    frame = visits()
+    frame = frame[(frame["arm"] == "b") | (frame["t"] < 4) | (frame["id"] == 1)]
+    with pytest.raises(mf.ModelError, match=r"^Unstructured\(visit='t'.*: level a:4 of arm:t has 1 row"):
+        fit(R.Unstructured("t", "id", by="arm"), frame=frame)
+
+
+def test_crossed_means_must_be_read_with_or_without_a_tilde() -> None:
+    own = fit("us(t | id)", "y ~ arm * C(t)")
+    for text in ("arm*t", "arm:t"):
+        pd.testing.assert_frame_equal(own.emmeans(text).table, own.emmeans("~ arm * t").table)
+    with pytest.raises(mf.ModelError, match="'arn' is not a variable"):
+        own.emmeans("arn*t")
+
+
+@pytest.mark.parametrize(
+    ("residual", "words"),
+    [
+        ("us(t | id)", r"the standard deviation of a row, [\d.]+, whose variance is averaged over rows"),
+        ("cs(t | id)", r"the standard deviation of a row, [\d.]+\)"),
+    ],
+)
+def test_sentence_must_say_which_standard_deviation_d_has(residual: str, words: str) -> None:
+    own = fit(residual, "y ~ arm")
+    pairs = own.emmeans("arm").contrasts("pairwise")
+    text = own.sentence(pairs)
+    rows = np.concatenate([np.diag(own.residual_cov(group)) for group in range(60)])
+    d = float(pairs.table["estimate"].iloc[0] / np.sqrt(rows.mean()))
+    assert f"d = {d:.2f}".replace("-", "−") in text
+    assert re.search(words, text)
