@@ -21,7 +21,7 @@ from mixedfit.covariance.residual.structure import ResidualStructure, VarianceSt
 from mixedfit.covariance.residual.text import check_text
 from mixedfit.covariance.residual.variance_by_level import VarianceByLevel
 
-from .frames import category_codes
+from .frames import DATES, category_codes, dates_of
 from .grouping import Grouping, interact
 from .label_order import check_order
 from .model_frame import ModelFrame
@@ -282,7 +282,7 @@ def _variance_law(structure: VarianceStructure, words: str, frame: ModelFrame, n
     """Return the multipliers of the rows; `words` is what the user wrote, for messages."""
     if type(structure).__name__ == "VarIdent":
         columns = structure.own_columns
-        grouping = interact(":".join(columns), [frame.grouping(c) for c in columns])
+        grouping = interact(":".join(columns), [_with_dates(frame, c) for c in columns])
         counts = np.bincount(grouping.codes, minlength=len(grouping.levels))
         if counts.min() < 2:
             level = grouping.levels[int(counts.argmin())]
@@ -309,6 +309,13 @@ def _variance_law(structure: VarianceStructure, words: str, frame: ModelFrame, n
     grouping = frame.grouping(by)
     parts = [structure.law(values[grouping.codes == k]) for k in range(len(grouping.levels))]
     return VarianceByLevel(grouping.codes, grouping.levels.tolist(), parts)
+
+
+def _with_dates(frame: ModelFrame, column: str) -> Grouping:
+    """Return the levels of a column; a time in days that was a date has dates as labels."""
+    own = frame.grouping(column)
+    marked = frame.columns[column].attrs.get(DATES, False)
+    return replace(own, levels=dates_of(own.levels)) if marked else own
 
 
 def with_fitted(model: ResidualModel, fitted: Array) -> ResidualModel:

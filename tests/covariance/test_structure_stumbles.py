@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -204,3 +205,19 @@ def test_sentence_must_say_which_standard_deviation_d_has(residual: str, words: 
     d = float(pairs.table["estimate"].iloc[0] / np.sqrt(rows.mean()))
     assert f"d = {d:.2f}".replace("-", "−") in text
     assert re.search(words, text)
+
+
+def test_dates_that_are_times_and_levels_must_print_as_dates(tmp_path: Path) -> None:
+    """Rival: days since 1970. The correlation is that of days in either case."""
+    frame = visits().assign(n=lambda d: 2 * d["t"] + 19_722)
+    frame["day"] = pd.Timestamp("1970-01-01") + pd.to_timedelta(frame["n"], unit="D")
+    own, plain = (fit(R.AR1(name, "id") * R.VarIdent(name), frame=frame) for name in ("day", "n"))
+    expected = [f"ratio(2024-01-{day:02d})" for day in (4, 6, 8)]
+    assert list(own.residual_params.index) == ["phi", *expected]
+    assert "sigma is the residual SD at day = 2024-01-02." in str(own.summary())
+    np.testing.assert_allclose(own.residual_params["estimate"], plain.residual_params["estimate"], rtol=1e-6)
+    own.save(tmp_path / "fit.npz")
+    assert list(mf.load(tmp_path / "fit.npz").residual_params.index) == ["phi", *expected]
+    new = {"day": [pd.Timestamp("2024-01-06")], "id": [1000]}
+    assert own.forecast(new)["se"][0] == pytest.approx(plain.forecast({"n": [19_728], "id": [1000]})["se"][0])
+    assert not own.bootstrap(2, type="cases", seed=1).failed.any()
