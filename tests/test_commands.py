@@ -16,6 +16,7 @@ from mixedfit.cli import main
 from mixedfit.reporting.explain import explain
 
 CAKE = "angle ~ recipe * temperature + (1 | recipe:replicate)"
+GROWTH = "distance ~ Sex * age"
 SLEEP = "Reaction ~ Days + (Days | Subject)"
 
 
@@ -27,6 +28,12 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 def cake(formula: str = CAKE) -> Any:
     return mf.lmm(formula, mf.load_dataset("cake")).fit()
+
+
+def growth(residual: Any) -> Any:
+    data = mf.load_dataset("Orthodont")
+    data["age"] = data["age"].astype("category").cat.as_ordered()
+    return mf.lmm(GROWTH, data, residual=residual).fit()
 
 
 @pytest.mark.parametrize(
@@ -49,6 +56,21 @@ def cake(formula: str = CAKE) -> Any:
         (
             ["emmeans", "cake", CAKE, "recipe", "--contrasts", "consec", "--adjust", "holm"],
             lambda: cake().emmeans("recipe").contrasts("consec", "holm"),
+        ),
+        (
+            ["fit", "Orthodont", GROWTH, "--factors", "age", "--residual", "us(age | Subject)"],
+            lambda: growth(mf.residuals.Unstructured("age", "Subject")).summary(),
+        ),
+        (
+            [
+                "anova",
+                "Orthodont",
+                GROWTH,
+                "--residual",
+                "AR1(age, Subject) * VarIdent(Sex)",
+                "--factors=age",
+            ],
+            lambda: growth(mf.residuals.AR1("age", "Subject") * mf.residuals.VarIdent("Sex")).anova(),
         ),
     ],
 )
@@ -233,5 +255,11 @@ def test_explanation_must_name_ml_weights_and_a_residual_structure() -> None:
     assert "+ offset[i] + ε[i]" in text
     assert "and σ" not in text.split("To be estimated")[1]
     structured = mf.lmm("Reaction ~ Days", data, residual=mf.residuals.AR1("Days", "Subject"))
-    assert "AR1" in " ".join(explain(structured.design).words)
-    assert explain(structured.design).equations[-1] == "ε ~ N(0, σ² R)"
+    words = " ".join(explain(structured.design).words)
+    assert (
+        "Residuals within a level of Subject have a first-order autoregressive correlation over Days."
+        in words
+    )
+    assert "σ and 1 parameter of the residual structure" in words
+    expected = "ε ~ N(0, σ² R), R = AR1(time='Days', group='Subject')"
+    assert explain(structured.design).equations[-1] == expected

@@ -165,6 +165,7 @@ def _add_model(parser: argparse.ArgumentParser, *, several: bool = False) -> Non
     parser.add_argument(
         "--weights", metavar="COLUMN", help="column of weights, Var(error) = sigma^2 / weight"
     )
+    _add_residual(parser)
     parser.add_argument(
         "--sigma", type=float, metavar="NUMBER", help="hold the residual standard deviation fixed"
     )
@@ -178,6 +179,15 @@ def _add_model(parser: argparse.ArgumentParser, *, several: bool = False) -> Non
         help="what || makes of a factor: effects of its levels, or of its contrasts",
     )
     _add_reading(parser)
+
+
+def _add_residual(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the residual covariance."""
+    parser.add_argument(
+        "--residual",
+        metavar="STRUCTURE",
+        help='covariance of residuals, such as "us(visit | subject)" or "AR1(week, id) * VarIdent(arm)"',
+    )
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
@@ -237,6 +247,7 @@ def _add_sampling(commands: Any) -> None:
         command.add_argument(
             "--weights", metavar="COLUMN", help="column of weights, Var(error) = sigma^2 / weight"
         )
+        _add_residual(command)
         command.add_argument("--factors", metavar="A,B", default="", help="columns to read as labels")
         _add_reading(command)
         command.add_argument("--draws", type=int, default=1000, metavar="N", help="draws kept of each chain")

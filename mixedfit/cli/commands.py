@@ -132,7 +132,8 @@ def emmeans(options: argparse.Namespace) -> int:
     with warnings_in_words():
         results = fitted(options)
         by = [name.strip() for name in options.by.split(",") if name.strip()]
-        specs = options.specs if "~" in options.specs or "|" in options.specs else options.specs.split(",")
+        text = options.specs
+        specs = text if "~" in text or "|" in text or "," not in text else text.split(",")
         found: Any = results.emmeans(specs, by=by, ddf=options.ddf, level=options.level, type=options.type)
         if options.contrasts is not None:
             found = found.contrasts(options.contrasts, options.adjust, family=options.family)

@@ -40,7 +40,8 @@ def model_of(options: argparse.Namespace) -> LinearMixedModel:
 def model_on(formula: str, data: pd.DataFrame, options: argparse.Namespace) -> LinearMixedModel:
     """Return the model of a formula on a command's data."""
     check_is_plain(formula, [str(c) for c in data.columns])
-    return lmm(formula, data, weights=options.weights, expand=getattr(options, "expand", "levels"))
+    expand: Any = getattr(options, "expand", "levels")
+    return lmm(formula, data, weights=options.weights, expand=expand, residual=options.residual)
 
 
 def data_of(options: argparse.Namespace, source: str | None = None) -> pd.DataFrame:

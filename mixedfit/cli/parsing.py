@@ -30,6 +30,9 @@ _COMMANDS = {
 
 _OPTIONS = {
     "--alpha": "--level",
+    "--cor": "--residual",
+    "--correlation-structure": "--residual",
+    "--covariance": "--residual",
     "--conf": "--level",
     "--contrast": "--contrasts",
     "--delim": "--sep",

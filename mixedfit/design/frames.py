@@ -15,13 +15,16 @@ from mixedfit.core.errors import DataError, nearest, shown
 from .wrong_values import not_numbers
 
 __all__ = [
+    "DATES",
     "as_frame",
     "category_codes",
     "check_column",
     "column_names",
     "date_labels",
+    "dates_of",
     "days",
     "in_index",
+    "marked_days",
     "plain_column",
 ]
 
@@ -223,6 +226,24 @@ def days(column: pd.Series[Any]) -> pd.Series[Any]:
     values = pd.to_datetime(column, utc=True).dt.tz_localize(None)
     since: Any = values - pd.Timestamp(0)
     return cast("pd.Series[Any]", since / pd.Timedelta(days=1))
+
+
+DATES = "mixedfit_dates"
+"""Mark of a column of days since 1970 that were dates without a time zone, in its ``attrs``."""
+
+
+def marked_days(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return `days` of a column, marked if they were dates, so that its levels can be printed as dates."""
+    out = days(column)
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind == "M":
+        out.attrs[DATES] = True
+    return out
+
+
+def dates_of(numbers: pd.Index[Any]) -> pd.Index[str]:
+    """Return days since 1970 as the text of `date_labels`."""
+    nanoseconds = np.round(numbers.to_numpy(dtype=np.float64) * 86_400e6).astype(np.int64) * 1000
+    return pd.Index(pd.Series(pd.to_datetime(nanoseconds)).astype(str))
 
 
 def date_labels(column: pd.Series[Any]) -> pd.Series[Any]:

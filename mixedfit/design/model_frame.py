@@ -27,6 +27,7 @@ from .frames import (
     date_labels,
     days,
     in_index,
+    marked_days,
     plain_column,
 )
 from .grouping import Grouping, encode
@@ -135,7 +136,7 @@ def build_frame(
     absent = np.zeros(rows, dtype=bool) if offset_values is None else np.isnan(offset_values)
     columns = {name: table[name] for name in dict.fromkeys([*needed, *extra])}
     for name in (own for own in further if own not in needed):
-        columns[name] = date_labels(table[name]) if name in labelled else days(table[name])
+        columns[name] = date_labels(table[name]) if name in labelled else marked_days(table[name])
     columns.update({name: days(columns[name]) for term in parsed.random for name in term.places})
     per_column = missing_by_column(columns, absent)
     whole = columns

@@ -18,9 +18,10 @@ from mixedfit.covariance.residual.correlation import CorrelationStructure
 from mixedfit.covariance.residual.model import ResidualModel
 from mixedfit.covariance.residual.parts import CorrelationLaw, Layout, VarianceLaw
 from mixedfit.covariance.residual.structure import ResidualStructure, VarianceStructure
+from mixedfit.covariance.residual.text import check_text
 from mixedfit.covariance.residual.variance_by_level import VarianceByLevel
 
-from .frames import category_codes
+from .frames import DATES, category_codes, dates_of
 from .grouping import Grouping, interact
 from .label_order import check_order
 from .model_frame import ModelFrame
@@ -36,13 +37,16 @@ __all__ = [
 
 
 def check_structure(residual: object) -> ResidualStructure | None:
-    """Return the residual structure, or None.
+    """Return the residual structure, read from text if it is that, or None.
 
     Raises
     ------
+    FormulaError
+        If the text is not a structure.
     ModelError
         If it is of another type.
     """
+    residual = check_text(residual)
     if residual is None or isinstance(residual, ResidualStructure):
         return residual
     what = residual.__name__ if isinstance(residual, type) else repr(residual)
@@ -81,7 +85,7 @@ def bind_residual(
     if layout is not None and own is not None:
         for grouping in groupings:
             _check_nested(own, layout, grouping)
-    variances = tuple(_variance_law(factor, frame, n) for factor in structure.variances)
+    variances = tuple(_variance_law(f, structure.written(f), frame, n) for f in structure.variances)
     law = None if own is None or layout is None else _law(own, layout, frame)
     default = own is not None and own.group_name is None
     columns = {name: frame.columns[name] for name in structure.columns}
@@ -269,21 +273,22 @@ def check_covariates(structure: ResidualStructure, response: str) -> None:
         for name in factor.own_columns:
             if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", response):
                 raise ModelError(
-                    f"{factor}: {name!r} is the response, whose variance cannot be a function of itself. For a "
-                    'variance that grows with the mean take VarPower(of="fitted").'
+                    f"{structure.written(factor)}: {name!r} is the response, whose variance cannot be a function "
+                    'of itself. For a variance that grows with the mean take VarPower(of="fitted").'
                 )
 
 
-def _variance_law(structure: VarianceStructure, frame: ModelFrame, n: int) -> VarianceLaw:
+def _variance_law(structure: VarianceStructure, words: str, frame: ModelFrame, n: int) -> VarianceLaw:
+    """Return the multipliers of the rows; `words` is what the user wrote, for messages."""
     if type(structure).__name__ == "VarIdent":
         columns = structure.own_columns
-        grouping = interact(":".join(columns), [frame.grouping(c) for c in columns])
+        grouping = interact(":".join(columns), [_with_dates(frame, c) for c in columns])
         counts = np.bincount(grouping.codes, minlength=len(grouping.levels))
         if counts.min() < 2:
             level = grouping.levels[int(counts.argmin())]
             raise ModelError(
-                f"{structure}: level {level!s} has {int(counts.min())} row; an SD of its own needs at least two. "
-                "Merge levels, or remove the row."
+                f"{words}: level {level!s} of {':'.join(columns)} has {int(counts.min())} row; an SD of its own "
+                "needs at least two. Merge levels, or remove the row."
             )
         return structure.law((grouping.codes, grouping.levels.tolist()))
     if getattr(structure, "of_labels", False):
@@ -295,7 +300,7 @@ def _variance_law(structure: VarianceStructure, frame: ModelFrame, n: int) -> Va
     column = frame.columns[name]
     if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == bool:
         raise DataError(
-            f"{structure}: column {name!r} holds labels; expected numbers. For a factor take VarIdent."
+            f"{words}: column {name!r} holds labels; expected numbers. For a factor take VarIdent."
         )
     values = column.to_numpy().astype(float)
     by = getattr(structure, "by", None)
@@ -304,6 +309,13 @@ def _variance_law(structure: VarianceStructure, frame: ModelFrame, n: int) -> Va
     grouping = frame.grouping(by)
     parts = [structure.law(values[grouping.codes == k]) for k in range(len(grouping.levels))]
     return VarianceByLevel(grouping.codes, grouping.levels.tolist(), parts)
+
+
+def _with_dates(frame: ModelFrame, column: str) -> Grouping:
+    """Return the levels of a column; a time in days that was a date has dates as labels."""
+    own = frame.grouping(column)
+    marked = frame.columns[column].attrs.get(DATES, False)
+    return replace(own, levels=dates_of(own.levels)) if marked else own
 
 
 def with_fitted(model: ResidualModel, fitted: Array) -> ResidualModel:

@@ -18,6 +18,7 @@ from mixedfit.covariance.residual import Product, ResidualStructure
 from mixedfit.covariance.residual.model import ResidualModel
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
+from mixedfit.design.frames import DATES
 from mixedfit.design.model_frame import ModelFrame
 from mixedfit.design.residual_rows import bind_residual, with_fitted
 from mixedfit.design.residual_ties import with_ties
@@ -45,7 +46,7 @@ def pack_structure(model: ResidualModel) -> tuple[dict[str, Any], dict[str, Arra
             values: Any = np.asarray(column.cat.codes)
             columns[name] = pack_index(column.cat.categories)
         else:
-            values, columns[name] = column.to_numpy(), None
+            values, columns[name] = column.to_numpy(), "dates" if column.attrs.get(DATES) else None
         arrays[f"residual{number}"] = values
     for factor, law in zip(model.structure.variances, model.variances, strict=True):
         if getattr(factor, "of_fitted", False):
@@ -112,8 +113,10 @@ def unpack_structure(stored: Mapping[str, Any], arrays: Mapping[str, Any], desig
     columns: dict[str, pd.Series[Any]] = {}
     for number, (name, levels) in enumerate(stored["columns"].items()):
         values = arrays[f"residual{number}"]
-        column = values if levels is None else pd.Categorical.from_codes(values, unpack_index(levels))
+        plain = levels in (None, "dates")
+        column = values if plain else pd.Categorical.from_codes(values, unpack_index(levels))
         columns[name] = pd.Series(column, index=design.index)
+        columns[name].attrs.update({DATES: True} if levels == "dates" else {})
     frame = ModelFrame(columns, design.index, design.weights, None, 0)
     groupings = [block.grouping for block in design.blocks]
     model = bind_residual(_structure(stored), frame, groupings, design.n)

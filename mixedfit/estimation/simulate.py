@@ -8,12 +8,13 @@ import numpy as np
 
 from mixedfit.core.arrays import Array
 from mixedfit.covariance.known import Known
+from mixedfit.covariance.residual.model import ResidualRoot
 from mixedfit.design.design import Design
 from mixedfit.kernels.accumulate import add_effects
 
 from .fit import Fit
 
-__all__ = ["colour_of", "marginal_draws", "residual_scale", "response_from", "simulate_response"]
+__all__ = ["colour_by", "colour_of", "marginal_draws", "residual_scale", "response_from", "simulate_response"]
 
 
 def simulate_response(fit: Fit, n: int, rng: np.random.Generator, *, offset: bool = True) -> Array:
@@ -42,9 +43,11 @@ def colour_of(fit: Fit) -> Callable[[Array], Array] | None:
 
     The variance functions of a residual structure are in it too; `residual_scale` has σ̂ and the weights.
     """
-    if fit.residual is None:
-        return None
-    root = fit.residual.root
+    return None if fit.residual is None else colour_by(fit.residual.root)
+
+
+def colour_by(root: ResidualRoot) -> Callable[[Array], Array]:
+    """Return the map of independent draws, shape (n, rows), to draws with covariance R = root rootᵀ."""
     return lambda drawn: np.ascontiguousarray(root.colour(drawn.T).T)
 
 

@@ -9,16 +9,19 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from mixedfit.bayes.model.residual_structure import check_sampled
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import BootstrapWarning, ModelError, nearest, warn
 from mixedfit.core.options import check_count, check_level
 from mixedfit.core.other_programs import hinted
 from mixedfit.core.progress import Progress
 from mixedfit.core.seeds import seed_sequence
+from mixedfit.covariance.residual import ResidualStructure
 from mixedfit.design.design import Design
 from mixedfit.estimation.parameters import variance_parameters
 from mixedfit.formula.parse import Expand
 from mixedfit.inference.bootstrap.replicates import REFIT_ERRORS, count_reasons, reason_of
+from mixedfit.inference.power.assumed_residual import residual_names
 from mixedfit.inference.power.study import AssumedParameters, Study, read_parameters, study_of
 
 from .coverage_table import METHODS, Coverage, IntervalMethod
@@ -53,6 +56,7 @@ def coverage(
     offset: Any = None,
     expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
+    residual: ResidualStructure | str | None = None,
 ) -> Coverage:
     """Return how often intervals of several methods contain the true parameters, and how wide they are.
 
@@ -60,7 +64,7 @@ def coverage(
 
     Parameters
     ----------
-    formula, data, weights, offset, expand, context
+    formula, data, weights, offset, expand, context, residual
         As for `simulate_lmm`.
     params : mapping, Series or fit
         True values by name, as for `simulate_lmm`, without arrays; or a fit, such as one of a pilot study.
@@ -109,7 +113,11 @@ def coverage(
     check_count("n", n, 1)
     check_count("replicates", replicates, 10)
     chosen = _checked_methods(methods)
-    study = study_of(formula, data, weights=weights, offset=offset, expand=expand, context=context)
+    study = study_of(
+        formula, data, weights=weights, offset=offset, expand=expand, context=context, residual=residual
+    )
+    if "credible" in chosen and study.design.residual is not None:
+        check_sampled(study.design.residual, "credible intervals (methods=) are")
     assumed = read_parameters(study.design, params)
     truth = _true_values(study.design, params, parameters)
     sequence = seed_sequence(seed)
@@ -138,6 +146,7 @@ def coverage(
         seed=sequence.entropy,
         requested=n,
         reasons=count_reasons(reasons),
+        residual="" if study.design.residual is None else str(study.design.residual.structure),
     )
 
 
@@ -170,7 +179,7 @@ def _true_values(design: Design, params: Any, chosen: str | Sequence[str] | None
         names = (parameter.long_name, parameter.name, parameter.words)
         given = next((params[name] for name in names if name in params), 0.0)
         values[parameter.long_name] = float(given)
-    values.update({name: float(params[name]) for name in design.x_names})
+    values.update({name: float(params[name]) for name in [*residual_names(design), *design.x_names]})
     truth = pd.Series(values, name="true")
     if chosen is None:
         return truth

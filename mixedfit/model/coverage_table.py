@@ -42,6 +42,8 @@ class Coverage(NotebookTable):
         Seed that reproduces the data.
     reasons : mapping of str to int
         Reasons of methods that failed, with their counts.
+    residual : str
+        The residual structure, empty without one.
     """
 
     table: pd.DataFrame
@@ -52,6 +54,7 @@ class Coverage(NotebookTable):
     requested: int
     seed: Any
     reasons: Mapping[str, int]
+    residual: str = ""
 
     @classmethod
     def of(
@@ -81,6 +84,11 @@ class Coverage(NotebookTable):
     def title(self) -> str:
         """Title of the table."""
         return f"Coverage of {100 * self.level:.4g}% intervals"
+
+    @property
+    def model(self) -> str:
+        """The formula, and the residual structure if there is one."""
+        return f"{self.formula}; residuals: {self.residual}" if self.residual else self.formula
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -135,7 +143,7 @@ class Coverage(NotebookTable):
     def _tables(self) -> list[Table]:
         cells = self.cells()
         rows = tuple(tuple(row) for row in cells.itertuples(index=False))
-        return [Table(f"{self.title}: {self.formula}", tuple(cells.columns), rows, 2, self.notes)]
+        return [Table(f"{self.title}: {self.model}", tuple(cells.columns), rows, 2, self.notes)]
 
     def __str__(self) -> str:
         cells = self.cells()
@@ -144,7 +152,7 @@ class Coverage(NotebookTable):
             cells[column] = cells[column].str.ljust(width)
             cells = cells.rename(columns={column: column.ljust(width)})
         how, *notes = self.notes
-        return "\n".join([self.title, self.formula, how, "", cells.to_string(index=False), "", *notes])
+        return "\n".join([self.title, self.model, how, "", cells.to_string(index=False), "", *notes])
 
     __repr__ = __str__
 

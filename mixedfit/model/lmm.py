@@ -526,7 +526,7 @@ def lmm(
     missing: Missing = "drop",
     expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
-    residual: ResidualStructure | None = None,
+    residual: ResidualStructure | str | None = None,
     known: Mapping[str, Known] | None = None,
     batch_rows: int | None = None,
     progress: bool | None = None,
@@ -561,9 +561,10 @@ def lmm(
         matrix of ``a*b``). No effect is correlated with another.
     context : mapping, optional
         Functions and constants of your own that the formula uses.
-    residual : value of `mixedfit.residuals`, optional
+    residual : value of `mixedfit.residuals` or str, optional
         Structure of the residual covariance: a correlation within groups such as ``AR1("time", "g")``, variance
-        functions such as ``VarIdent("arm")``, or their product. By default residuals are independent with variance
+        functions such as ``VarIdent("arm")``, or their product; or such a product as text, ``"AR1(time, g)"``, which
+        is read and not run. By default residuals are independent with variance
         σ²/w. With weights the covariance is W^(−1/2) R W^(−1/2).
     known : mapping of str to `mixedfit.Known`, optional
         Known relationships between the levels of grouping factors, such as ``{"animal": mixedfit.Known(A)}``: their

@@ -306,7 +306,7 @@ def further_multipliers(residual: Whitened, newdata: Any, n: int) -> Array:
         if getattr(law, "levels", None) is None:
             values: Any = per_row(factor.own_columns[0], table[factor.own_columns[0]], newdata, n)
         else:
-            values = level_codes(factor, law, newdata)
+            values = level_codes(factor, law, newdata, model.structure.written(factor))
         logs = logs + law.further(values, residual.x[here])
     return np.asarray(np.exp(logs))
 
@@ -331,8 +331,10 @@ def multiplier_slopes(fit: Fit, newdata: Any, n: int) -> Array:
     return out
 
 
-def level_codes(factor: Any, law: Any, newdata: Any) -> IntArray:
+def level_codes(factor: Any, law: Any, newdata: Any, words: str) -> IntArray:
     """Return the level of each new row for a variance function of levels, −1 where it is missing, shape (n,).
+
+    `words` is the structure as the user wrote it, for messages.
 
     Raises
     ------
@@ -351,7 +353,7 @@ def level_codes(factor: Any, law: Any, newdata: Any) -> IntArray:
     if len(lost):
         check_types(":".join(factor.own_columns), lost.unique().tolist(), pd.Index(levels))
         raise DataError(
-            f"{factor}: {lost.iloc[0]!r} is not a level of the fit ({', '.join(map(str, levels[:10]))}), so "
+            f"{words}: {lost.iloc[0]!r} is not a level of the fit ({', '.join(map(str, levels[:10]))}), so "
             "that its residual SD is not known. Leave these rows out."
         )
     return np.asarray(values, dtype=np.int64)

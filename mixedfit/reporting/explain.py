@@ -17,6 +17,7 @@ from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.tables import response_name
 
 from .html.model_words import model_in_words
+from .structure_words import residual_sentence
 
 __all__ = ["Explanation", "explain"]
 
@@ -69,7 +70,7 @@ def explain(design: Design, *, reml: bool = True, sigma: float | None = None) ->
         for sentence in model_in_words(fit)
     ]
     if design.residual is not None:
-        words[-2] = f"The residuals are normal with the structure {design.residual.structure}."
+        words[-2] = f"The residuals are normal. {residual_sentence(design)}"
     return Explanation(design.formula.source, (*words, _count(fit)), tuple(_equations(fit)))
 
 
@@ -86,6 +87,9 @@ def _count(fit: Fit) -> str:
     names = [str(name) for name in fit.design.theta_names]
     variances = count_noun(len(names), "parameter") + " of random effects"
     parts = [fixed, *([variances] if names else []), *(["σ"] if fit.held_sigma is None else [])]
+    model = fit.design.residual
+    if model is not None and model.n_parameters:
+        parts.append(f"{count_noun(model.n_parameters, 'parameter')} of the residual structure")
     return f"To be estimated: {join_words(parts)}."
 
 
@@ -128,7 +132,7 @@ def _distributions(fit: Fit) -> list[str]:
         out.append(f"{names} of each {block.name} ~ N(0, {law}){words}")
     variance = "σ²" if fit.design.weights is None else "σ² / weight[i]"
     if fit.design.residual is not None:
-        return [*out, "ε ~ N(0, σ² R)"]
+        return [*out, f"ε ~ N(0, σ² R), R = {fit.design.residual.structure}"]
     return [*out, f"ε[i] ~ N(0, {variance})"]
 
 

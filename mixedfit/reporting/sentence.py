@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.errors import ModelError, nearest
-from mixedfit.core.format import equals_p, join_words, share_text
+from mixedfit.core.format import equals_p, join_words, number, share_text
 from mixedfit.core.names import plain_name, same_effect
 from mixedfit.core.options import check_level, check_one_of
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
@@ -172,9 +172,24 @@ def _estimate(
     slopes = any(note.startswith("Slopes") for note in table.notes)
     d = float("nan")
     if name.count(" − ") == 1 and not slopes:
-        d = float(row["estimate"]) / float(np.sqrt(total_variance(fit)))
-        remarks.append("d is the difference over the total standard deviation")
+        d, remark = _cohens_d(fit, float(row["estimate"]))
+        remarks.append(remark)
     return _Estimate(subject, "", row, table.level, tuple(remarks), d)
+
+
+def _cohens_d(fit: Fit, estimate: float) -> tuple[float, str]:
+    """Return a difference over the standard deviation of a row, and which one that is.
+
+    With a residual structure the variances of rows may differ; their mean over the rows is taken. NaN if it is no
+    positive number.
+    """
+    sd = float(np.sqrt(total_variance(fit)))
+    if not (np.isfinite(sd) and sd > 0):
+        return float("nan"), "d is left out, since the standard deviation of a row is not a positive number"
+    if fit.design.residual is None:
+        return estimate / sd, "d is the difference over the total standard deviation"
+    mean = ", whose variance is averaged over rows" if fit.design.residual.structure.variances else ""
+    return estimate / sd, f"d is the difference over the standard deviation of a row, {number(sd)}{mean}"
 
 
 def _hypothesis_words(fit: Fit, name: str, labels: Mapping[str, str]) -> tuple[str, str]:

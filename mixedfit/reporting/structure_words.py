@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from mixedfit.core.format import join_words
+from mixedfit.covariance.residual.model import ResidualModel
+from mixedfit.design.design import Design
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.labels import term_label
 
-__all__ = ["residual_kind", "structure_clauses"]
+__all__ = ["residual_clauses", "residual_kind", "residual_sentence", "structure_clauses"]
 
 CORRELATIONS = {
     "AR1": "a first-order autoregressive correlation{over}",
@@ -27,12 +29,12 @@ CORRELATIONS = {
 }
 
 VARIANCES = {
-    "VarIdent": "the residual SD differed between levels of {of}",
-    "VarPower": "the residual SD was a power of {of}",
-    "VarConstPower": "the residual SD was a constant plus a power of {of}",
-    "VarExp": "the residual SD was an exponential function of {of}",
-    "VarFixed": "the residual variance was proportional to {of}",
-    "Known": "the residual covariance was known up to a factor",
+    "VarIdent": "the residual SD {differed} between levels of {of}",
+    "VarPower": "the residual SD {was} a power of {of}",
+    "VarConstPower": "the residual SD {was} a constant plus a power of {of}",
+    "VarExp": "the residual SD {was} an exponential function of {of}",
+    "VarFixed": "the residual variance {was} proportional to {of}",
+    "Known": "the residual covariance {was} known up to a factor",
 }
 
 
@@ -49,12 +51,7 @@ def residual_kind(fit: Fit) -> str:
 
 def structure_clauses(fit: Fit, labels: Mapping[str, str] | None = None) -> list[str]:
     """Return a clause on each part of the residual structure, and on each factor with known relationships."""
-    out = []
-    if fit.design.residual is not None:
-        for part in fit.design.residual.structure._given:
-            out.append(
-                _correlation(fit, part, labels) if part.role == "correlation" else _variance(part, labels)
-            )
+    out = residual_clauses(fit.design, labels, tense="past")
     for block in fit.design.blocks:
         if block.known is not None:
             group = term_label(block.name, labels, sign=":")
@@ -62,9 +59,39 @@ def structure_clauses(fit: Fit, labels: Mapping[str, str] | None = None) -> list
     return out
 
 
-def _correlation(fit: Fit, part: Any, labels: Mapping[str, str] | None) -> str:
-    assert fit.design.residual is not None
-    layout, name = fit.design.residual.layout, type(part).__name__
+def residual_clauses(
+    design: Design, labels: Mapping[str, str] | None = None, *, tense: Literal["past", "present"] = "present"
+) -> list[str]:
+    """Return a clause on each part of the residual structure; none without one."""
+    if design.residual is None:
+        return []
+    model, verbs = design.residual, _VERBS[tense]
+    return [
+        _correlation(model, part, labels, verbs)
+        if part.role == "correlation"
+        else _variance(part, labels, verbs)
+        for part in model.structure._given
+    ]
+
+
+def residual_sentence(design: Design) -> str:
+    """Return the clauses on the residual structure as one sentence, empty without one."""
+    text = "; ".join(residual_clauses(design))
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+_VERBS = {
+    "past": {"had": "had", "differed": "differed", "was": "was"},
+    "present": {"had": "have", "differed": "differs", "was": "is"},
+}
+
+
+def _correlation(
+    model: ResidualModel, part: Any, labels: Mapping[str, str] | None, verbs: Mapping[str, str]
+) -> str:
+    layout, name = model.layout, type(part).__name__
+    if name == "Known":
+        return VARIANCES["Known"].format(**verbs)
     place = [term_label(column, labels) for column in part.place]
     over = f" over {join_words(place)}" if place else " in the order of the rows"
     if name == "ARMA":
@@ -76,10 +103,10 @@ def _correlation(fit: Fit, part: Any, labels: Mapping[str, str] | None) -> str:
     words += " and a nugget" if getattr(part, "nugget", False) else ""
     words += f", of its own for each level of {term_label(part.by_name, labels)}" if part.by_name else ""
     group = "" if layout is None or not layout.group_name else term_label(layout.group_name, labels, sign=":")
-    return f"residuals{f' within a level of {group}' if group else ''} had {words}"
+    return f"residuals{f' within a level of {group}' if group else ''} {verbs['had']} {words}"
 
 
-def _variance(part: Any, labels: Mapping[str, str] | None) -> str:
+def _variance(part: Any, labels: Mapping[str, str] | None, verbs: Mapping[str, str]) -> str:
     names = [
         "the fitted values" if getattr(part, "of_fitted", False) else term_label(column, labels)
         for column in (part.own_columns or ("fitted",))
@@ -87,7 +114,8 @@ def _variance(part: Any, labels: Mapping[str, str] | None) -> str:
     text = VARIANCES[type(part).__name__].format(
         of=" and ".join(
             names[:1] if getattr(part, "by", None) and type(part).__name__ != "VarIdent" else names
-        )
+        ),
+        **verbs,
     )
     if getattr(part, "by", None) and type(part).__name__ != "VarIdent":
         text += f", with parameters of their own for levels of {term_label(part.by, labels)}"

@@ -33,6 +33,7 @@ from mixedfit.estimation.tables import (
 from mixedfit.inference.coefficients import coefficient_table
 from mixedfit.inference.ddf import Ddf, failed_note, method_named
 
+from .structure_words import residual_sentence
 from .summary_cells import (
     LONG_TABLE,
     correlation_lines,
@@ -203,7 +204,7 @@ def summarise(fit: Fit, *, correlation: bool = False, ddf: Ddf | Literal["none"]
         },
         notes=(*_notes(fit), *_failed(fixed, method)),
         residual=residual_table(fit),
-        structure=tuple(residual_lines(fit)),
+        structure=tuple(filter(None, [residual_sentence(fit.design), *residual_lines(fit)])),
     )
 
 

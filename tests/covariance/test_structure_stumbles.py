@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -170,3 +172,52 @@ def test_ways_to_write_structures_elsewhere_must_be_answered() -> None:
         fit(R.Unstructured("t"))
     with pytest.raises(TypeError, match=r"residual=mixedfit\.residuals\.Unstructured"):
         mf.lmm("y ~ 1", visits(), repeated="t")  # type: ignore[call-arg]
+
+
+def test_messages_must_name_what_was_typed() -> None:
+    """An unstructured covariance has SDs of its own. Rival: the name of that inner part, ``VarIdent(by='arm:t')``."""
+    frame = visits()
+    frame = frame[(frame["arm"] == "b") | (frame["t"] < 4) | (frame["id"] == 1)]
+    with pytest.raises(mf.ModelError, match=r"^Unstructured\(visit='t'.*: level a:4 of arm:t has 1 row"):
+        fit(R.Unstructured("t", "id", by="arm"), frame=frame)
+
+
+def test_crossed_means_must_be_read_with_or_without_a_tilde() -> None:
+    own = fit("us(t | id)", "y ~ arm * C(t)")
+    for text in ("arm*t", "arm:t"):
+        pd.testing.assert_frame_equal(own.emmeans(text).table, own.emmeans("~ arm * t").table)
+    with pytest.raises(mf.ModelError, match="'arn' is not a variable"):
+        own.emmeans("arn*t")
+
+
+@pytest.mark.parametrize(
+    ("residual", "words"),
+    [
+        ("us(t | id)", r"the standard deviation of a row, [\d.]+, whose variance is averaged over rows"),
+        ("cs(t | id)", r"the standard deviation of a row, [\d.]+\)"),
+    ],
+)
+def test_sentence_must_say_which_standard_deviation_d_has(residual: str, words: str) -> None:
+    own = fit(residual, "y ~ arm")
+    pairs = own.emmeans("arm").contrasts("pairwise")
+    text = own.sentence(pairs)
+    rows = np.concatenate([np.diag(own.residual_cov(group)) for group in range(60)])
+    d = float(pairs.table["estimate"].iloc[0] / np.sqrt(rows.mean()))
+    assert f"d = {d:.2f}".replace("-", "−") in text
+    assert re.search(words, text)
+
+
+def test_dates_that_are_times_and_levels_must_print_as_dates(tmp_path: Path) -> None:
+    """Rival: days since 1970. The correlation is that of days in either case."""
+    frame = visits().assign(n=lambda d: 2 * d["t"] + 19_722)
+    frame["day"] = pd.Timestamp("1970-01-01") + pd.to_timedelta(frame["n"], unit="D")
+    own, plain = (fit(R.AR1(name, "id") * R.VarIdent(name), frame=frame) for name in ("day", "n"))
+    expected = [f"ratio(2024-01-{day:02d})" for day in (4, 6, 8)]
+    assert list(own.residual_params.index) == ["phi", *expected]
+    assert "sigma is the residual SD at day = 2024-01-02." in str(own.summary())
+    np.testing.assert_allclose(own.residual_params["estimate"], plain.residual_params["estimate"], rtol=1e-6)
+    own.save(tmp_path / "fit.npz")
+    assert list(mf.load(tmp_path / "fit.npz").residual_params.index) == ["phi", *expected]
+    new = {"day": [pd.Timestamp("2024-01-06")], "id": [1000]}
+    assert own.forecast(new)["se"][0] == pytest.approx(plain.forecast({"n": [19_728], "id": [1000]})["se"][0])
+    assert not own.bootstrap(2, type="cases", seed=1).failed.any()

@@ -532,7 +532,7 @@ BAD: dict[str, tuple[str, Any, Any, str]] = {
     "two rows beside an intercept": ("y ~ x + (1 | g)", R.AR1("t", "g"), "t <= 2", "not identified"),
     "level within groups": ("y ~ x", R.AR1("t", "g", by="visit"), None, "varies within groups"),
     "one level of by": ("y ~ x", R.AR1("t", "g", by="one"), None, "one level"),
-    "not a structure": ("y ~ x", "ar1", None, "not a residual structure"),
+    "not a structure": ("y ~ x", 1, None, "not a residual structure"),
     "a class": ("y ~ x", R.AR1, None, "not a residual structure"),
 }
 

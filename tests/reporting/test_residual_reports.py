@@ -28,7 +28,11 @@ def test_report_must_describe_the_residual_structure(tmp_path: Path) -> None:
     data = mf.load_dataset("sleepstudy")
     fit = mf.lmm("Reaction ~ Days + (1 | Subject)", data, residual=R.AR1("Days", "Subject")).fit()
     text = words(fit, tmp_path, profile=True)
-    assert "normal, with a covariance between rows. AR1(time='Days', group='Subject')" in text
+    assert (
+        "normal, with a covariance between rows. Residuals within a level of Subject have a first-order"
+        in text
+    )
+    assert "autoregressive correlation over Days. AR1(time='Days', group='Subject')" in text
     assert "Correlated within Subject (18 groups)." in text
     assert "Residual phi" in text
     assert "independent between rows" not in text

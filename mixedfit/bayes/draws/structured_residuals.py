@@ -107,7 +107,7 @@ def new_residuals(
     groups, place = places_of_rows(model, data, n)
     logs = np.zeros((_all_x(draws).shape[0], n))
     for factor, law, here in zip(model.structure.variances, model.variances, model.slices[1:], strict=True):
-        codes = level_codes(factor, law, data)
+        codes = level_codes(factor, law, data, model.structure.written(factor))
         if (codes < 0).any():
             raise DataError(
                 f"{factor}: the level of row {shown(index[int(np.argmax(codes < 0))])} is missing."

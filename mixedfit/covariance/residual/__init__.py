@@ -14,6 +14,7 @@ from .arma import ARMA
 from .car1 import CAR1
 from .compound_symmetry import CompoundSymmetry
 from .known_rows import Known
+from .names import in_python
 from .spatial import Exponential, Gaussian, Linear, Matern, RationalQuadratic, Spherical
 from .structure import Product, ResidualStructure
 from .toeplitz import Toeplitz
@@ -44,34 +45,9 @@ __all__ = [
     "VarPower",
 ]
 
-_ELSEWHERE = {
-    "corar1": "AR1",
-    "corcar1": "CAR1",
-    "corarma": "ARMA",
-    "corcompsymm": "CompoundSymmetry",
-    "corsymm": "Unstructured",
-    "corexp": "Exponential",
-    "corgaus": "Gaussian",
-    "corlin": "Linear",
-    "corratio": "RationalQuadratic",
-    "corspher": "Spherical",
-    "cs": "CompoundSymmetry",
-    "csh": 'CompoundSymmetry("group") * VarIdent("visit")',
-    "un": "Unstructured",
-    "us": "Unstructured",
-    "toep": "Toeplitz",
-    "toeph": 'Toeplitz("visit", "group") * VarIdent("visit")',
-    "arh": 'AR1("visit", "group") * VarIdent("visit")',
-    "ar1h": 'AR1("visit", "group") * VarIdent("visit")',
-    "ante": "AnteDependence",
-    "adh": "AnteDependence",
-    "varcomb": "VarIdent(...) * VarPower(...)",
-}
-"""Names in nlme, mmrm and SAS, in small letters."""
-
 
 def __getattr__(name: str) -> NoReturn:
     ours = {own.lower(): own for own in __all__}
-    found = ours.get(name.lower()) or _ELSEWHERE.get(name.lower())
+    found = ours.get(name.lower()) or in_python(name)
     hint = f"; use {found}" if found else f"; it has {', '.join(__all__)}"
     raise AttributeError(f"mixedfit.residuals has no {name!r}{hint}.")

@@ -54,6 +54,10 @@ class ResidualStructure:
         """The variance functions."""
         return tuple(f for f in self.factors if f.role == "variance")
 
+    def written(self, factor: object) -> str:
+        """Return the part that the user wrote which has a factor, such as an unstructured one with SDs of visits."""
+        return str(next((part for part in self._given if factor in part.factors), factor))
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that the structure needs."""

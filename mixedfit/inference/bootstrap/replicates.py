@@ -173,8 +173,12 @@ def _refit(fit: Fit, sample: Sample, r: int, stop: Callable[[], bool]) -> Fit:
     return refitted_structure(fit, sample.design(r), stop)
 
 
-def refitted_structure(fit: Fit, design: Design, stop: Callable[[], bool] = lambda: False) -> Fit:
-    """Return the refit of a model with a residual structure to other responses or rows, from the estimates.
+def refitted_structure(
+    fit: Fit, design: Design, stop: Callable[[], bool] = lambda: False, start: Array | None = None
+) -> Fit:
+    """Return the refit of a model with a residual structure to other responses or rows.
+
+    The search starts from the estimates, or from `start`, unconstrained parameters of the structure.
 
     Raises
     ------
@@ -188,7 +192,7 @@ def refitted_structure(fit: Fit, design: Design, stop: Callable[[], bool] = lamb
         design,
         reml=fit.reml,
         start=warm_start(fit),
-        start_residual=fit.residual.x,
+        start_residual=fit.residual.x if start is None else start,
         sigma=fit.held_sigma,
         report=partial(_leave, stop),
     )

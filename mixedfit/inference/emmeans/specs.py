@@ -26,7 +26,7 @@ def read_specs(
     ----------
     specs : str or sequence of str
         Names, or a formula: ``"~ a"``, ``"~ a * b"`` or ``"~ a:b"`` (cells of both), ``"~ a | b"`` (a within b),
-        ``"~ 1"`` (the mean of the grid).
+        ``"~ 1"`` (the mean of the grid). The tilde may be left out: ``"a * b"``.
     by : str or sequence of str
         Further variables within which means are compared.
     known : sequence of str
@@ -40,7 +40,7 @@ def read_specs(
     within = [by] if isinstance(by, str) else list(by)
     if not isinstance(specs, str):
         names = list(specs)
-    elif specs in known or not re.search(r"[~|]", specs):
+    elif specs in known or not re.search(r"[~|]" if "(" in specs else r"[~|*:+]", specs):
         names = [specs]
     else:
         names, bar = _formula(specs)

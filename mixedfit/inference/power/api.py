@@ -13,6 +13,7 @@ from mixedfit.core.options import check_count, threads_of
 from mixedfit.core.other_programs import hinted
 from mixedfit.core.progress import Progress
 from mixedfit.core.seeds import seed_sequence
+from mixedfit.covariance.residual import ResidualStructure
 from mixedfit.formula.parse import Expand
 from mixedfit.inference.bootstrap.replicates import count_reasons, warn_stopped
 from mixedfit.inference.ddf import Ddf
@@ -37,6 +38,7 @@ def simulate_lmm(
     offset: Any = None,
     expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
+    residual: ResidualStructure | str | None = None,
 ) -> pd.Series[float]:
     """Return one response."""
 
@@ -53,6 +55,7 @@ def simulate_lmm(
     offset: Any = None,
     expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
+    residual: ResidualStructure | str | None = None,
 ) -> pd.DataFrame:
     """Return several responses."""
 
@@ -69,6 +72,7 @@ def simulate_lmm(
     offset: Any = None,
     expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
+    residual: ResidualStructure | str | None = None,
 ) -> pd.Series[float] | pd.DataFrame:
     """Return responses drawn from a mixed model with assumed parameters, without a fit.
 
@@ -82,11 +86,12 @@ def simulate_lmm(
     params : mapping, Series or fit
         Fixed effects by name, standard deviations as ``"sd_Days|Subject"``, correlations as
         ``"cor_Days.(Intercept)|Subject"`` (0 by default) and ``"sigma"``: the names of
-        ``fit.conf_int(names="long")``. Or, as in lme4, arrays ``"beta"`` and ``"theta"``, and ``"sigma"``.
+        ``fit.conf_int(names="long")``, such as ``"phi"`` of a residual structure. Or, as in lme4, arrays
+        ``"beta"`` and ``"theta"``, and ``"sigma"``.
     n : int, optional
         Number of draws; by default one, returned as a Series.
     seed : int, numpy.random.SeedSequence or numpy.random.Generator, optional
-    weights, offset, expand, context
+    weights, offset, expand, context, residual
         As for `lmm`.
 
     Returns
@@ -110,7 +115,9 @@ def simulate_lmm(
     (20, 3)
     """
     check_count("n", 1 if n is None else n, 1)
-    study = study_of(formula, data, weights=weights, offset=offset, expand=expand, context=context)
+    study = study_of(
+        formula, data, weights=weights, offset=offset, expand=expand, context=context, residual=residual
+    )
     rng = np.random.default_rng(seed_sequence(seed))
     drawn = read_parameters(study.design, params).draw(study.design, n or 1, rng)
     if study.design.offset is not None:
@@ -139,6 +146,7 @@ def power(
     offset: Any = None,
     expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
+    residual: ResidualStructure | str | None = None,
     executor: Any = None,
 ) -> Power:
     """Return the power of a test of fixed effects for a design, by simulation.
@@ -148,7 +156,7 @@ def power(
 
     Parameters
     ----------
-    formula, data, params, weights, offset, expand, context
+    formula, data, params, weights, offset, expand, context, residual
         As for `simulate_lmm`; ``params`` may be a pilot fit, or ``{**fit.parameters(), "Days": 5}``.
     test : str, mapping, sequence or array
         A coefficient (``"Days"``), an equation (``"Days = 5"``), several of these (tested jointly by F), or the name
@@ -163,7 +171,7 @@ def power(
         Whether the model is fitted by REML.
     along : mapping of str to int or sequence of int, optional
         Numbers of levels of grouping columns, such as ``{"Subject": [10, 20, 40]}``. Levels of the data are copied,
-        or evenly left out, with all their rows.
+        or evenly left out, with all their rows. Columns of the groups of the residual structure count too.
     within : mapping of str to int or sequence of int, optional
         Numbers of rows in each level, such as ``{"Subject": [5, 10]}``. Rows of a level are copied, or evenly left
         out. With `along`, every combination.
@@ -208,7 +216,9 @@ def power(
     check_count("n", n, 1)
     if not (isinstance(alpha, int | float) and 0.0 < alpha <= 0.5):
         raise ModelError(f"alpha is {alpha!r}; expected a level of tests between 0 and 0.5, such as 0.05.")
-    study = study_of(formula, data, weights=weights, offset=offset, expand=expand, context=context)
+    study = study_of(
+        formula, data, weights=weights, offset=offset, expand=expand, context=context, residual=residual
+    )
     sizes = sample_sizes(study, along or {}, within or {})
     sequence = seed_sequence(seed)
     outcomes: list[SimulatedTests] = []
@@ -256,6 +266,7 @@ def power(
         seed=sequence.entropy,
         reasons=count_reasons(dict(enumerate(r for o in outcomes for r in o.reasons.values()))),
         left_out=tuple(labels[begun:]),
+        residual="" if study.design.residual is None else str(study.design.residual.structure),
     )
 
 

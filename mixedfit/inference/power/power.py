@@ -32,10 +32,11 @@ from mixedfit.inference.bootstrap.replicates import (
     reason_of,
     refit_block,
     refitted,
+    refitted_structure,
     run,
     stoppable,
 )
-from mixedfit.inference.bootstrap.sources import ResponseSample
+from mixedfit.inference.bootstrap.sources import ResponseSample, Sample, StructuredSample
 from mixedfit.inference.ddf import Ddf, Degrees, degrees_of_freedom
 from mixedfit.inference.hypotheses.estimable import ColumnSpace
 from mixedfit.inference.hypotheses.parse import read_hypotheses
@@ -69,7 +70,11 @@ def sample_sizes(study: Study, along: Mapping[str, Any], within: Mapping[str, An
 
 
 def _grouping(study: Study) -> list[str]:
-    return list(dict.fromkeys(c for t in study.design.formula.random for c in t.group.columns))
+    """Return the columns of the grouping factors, and of the groups of correlated rows."""
+    names = [c for t in study.design.formula.random for c in t.group.columns]
+    model = study.design.residual
+    own = None if model is None else model.structure.correlation
+    return list(dict.fromkeys([*names, *(() if own is None else own.group_columns)]))
 
 
 def resized(study: Study, size: SampleSize) -> Study:
@@ -118,7 +123,7 @@ class SimulationSetting:
         y = parameters.draw(study.design, 1, np.random.default_rng(1))[0]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            fit = fit_design(study.design.with_response(y), reml=reml)
+            fit = fit_design(study.design.with_response(y), reml=reml, start_residual=parameters.residual)
         start = replace(fit, theta=parameters.theta(study.design))
         L, r = _hypotheses(fit, test)
         return cls(start, parameters, L, r, degrees_of_freedom(fit, ddf))
@@ -126,7 +131,8 @@ class SimulationSetting:
     @property
     def single(self) -> bool:
         """Whether one coefficient is tested by the normal distribution."""
-        return self.degrees.method == "normal" and len(self.L) == 1 and np.count_nonzero(self.L) == 1
+        plain = self.degrees.method == "normal" and self.fit.residual is None
+        return plain and len(self.L) == 1 and np.count_nonzero(self.L) == 1
 
 
 def _hypotheses(fit: Fit, test: Any) -> tuple[Array, Array]:
@@ -218,7 +224,7 @@ class _Tests:
 
     def __init__(self, setting: SimulationSetting) -> None:
         self.setting, self.design = setting, setting.fit.design
-        self.responder = Responder(setting.fit.cross, self.design)
+        self.responder = None if setting.fit.residual else Responder(setting.fit.cross, self.design)
         self.search = batch_search(setting.fit) if setting.single else None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -234,6 +240,11 @@ class _Tests:
     ) -> None:
         """Fill in a range of data sets."""
         y = self.setting.parameters.draw(self.design, len(these), rng)
+        if self.responder is None:
+            structured = StructuredSample(self.design, y)
+            for r, i in stoppable(these, stop):
+                _test_one(self.setting, structured, r, i, out, stop)
+            return
         sample = ResponseSample(self.design, y, self.responder.products(y))
         if self.search is not None:
             _test_block(self.setting, self.search, sample, these, out, stop)
@@ -265,7 +276,7 @@ def _test_block(
 
 def _test_one(
     setting: SimulationSetting,
-    sample: ResponseSample,
+    sample: Sample,
     r: int,
     i: int,
     out: SimulatedTests,
@@ -273,13 +284,20 @@ def _test_one(
 ) -> None:
     """Fit and test data set i, the r-th of its block; it stays undone if `stop` returns True."""
     try:
-        refit = refitted(setting.fit, sample.cross_products(r), sample.design(r), stop)
+        refit = _refit(setting, sample, r, stop)
         out.estimates[i], out.p_values[i] = _test(setting, refit)
         out.status[i] = SINGULAR if refit.convergence.singular else REGULAR
     except Stopped:
         return
     except REFIT_ERRORS as error:
         out.reasons[i], out.status[i] = reason_of(error), FAILED
+
+
+def _refit(setting: SimulationSetting, sample: Sample, r: int, stop: Callable[[], bool]) -> Fit:
+    """Return the fit to a data set, by a search from the assumed parameters."""
+    if setting.fit.residual is None:
+        return refitted(setting.fit, sample.cross_products(r), sample.design(r), stop)
+    return refitted_structure(setting.fit, sample.design(r), stop, setting.parameters.residual)
 
 
 def _test(setting: SimulationSetting, refit: Fit) -> tuple[float, float]:

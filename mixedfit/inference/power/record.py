@@ -43,6 +43,8 @@ class Power(NotebookTable):
         Reasons of failed refits, with their counts.
     left_out : tuple of str
         Sample sizes that a run that was stopped did not begin.
+    residual : str
+        The residual structure, empty without one.
     """
 
     table: pd.DataFrame
@@ -57,6 +59,7 @@ class Power(NotebookTable):
     seed: Any
     reasons: Mapping[str, int]
     left_out: tuple[str, ...] = ()
+    residual: str = ""
 
     @property
     def power(self) -> float:
@@ -69,6 +72,11 @@ class Power(NotebookTable):
     def title(self) -> str:
         """Title of the table."""
         return f"Power of the test {self.test} at level {self.alpha:g}"
+
+    @property
+    def model(self) -> str:
+        """The formula, and the residual structure if there is one."""
+        return f"{self.formula}; residuals: {self.residual}" if self.residual else self.formula
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -111,12 +119,12 @@ class Power(NotebookTable):
     def _tables(self) -> list[Table]:
         cells = self.cells()
         rows = tuple(tuple(row) for row in cells.itertuples(index=False))
-        return [Table(f"{self.title}: {self.formula}", tuple(cells.columns), rows, 1, self.notes)]
+        return [Table(f"{self.title}: {self.model}", tuple(cells.columns), rows, 1, self.notes)]
 
     def __str__(self) -> str:
         how, *notes = self.notes
         table = self.cells().to_string(index=False)
-        return "\n".join([self.title, self.formula, how, "", table, "", *notes])
+        return "\n".join([self.title, self.model, how, "", table, "", *notes])
 
     __repr__ = __str__
 

@@ -12,13 +12,17 @@ import pandas as pd
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import DataError, FormulaError, ModelError, nearest
 from mixedfit.covariance import ScaledCorrelation
+from mixedfit.covariance.residual import ResidualStructure
 from mixedfit.design.design import Design, RandomBlock, build_design
 from mixedfit.design.frames import as_frame, column_names
 from mixedfit.design.model_frame import names_by_part, names_of
+from mixedfit.design.residual_rows import check_structure
 from mixedfit.estimation.parameters import Parameter, variance_parameters
-from mixedfit.estimation.simulate import marginal_draws
+from mixedfit.estimation.simulate import colour_by, marginal_draws
 from mixedfit.formula.parse import Expand, ParsedFormula, parse_formula
 from mixedfit.formula.tokens import plain_name
+
+from .assumed_residual import residual_names, residual_parameters, with_means
 
 __all__ = [
     "AssumedParameters",
@@ -47,12 +51,15 @@ class AssumedParameters:
         Residual standard deviation.
     thetas : tuple of ndarray or None
         θ of the blocks with a structure such as ``ar1``; None for others.
+    residual : ndarray or None
+        Unconstrained parameters of the residual structure.
     """
 
     beta: Array
     roots: tuple[Array, ...]
     sigma: float
     thetas: tuple[Array | None, ...] = ()
+    residual: Array | None = None
 
     def mean(self, design: Design) -> Array:
         """Return Xβ for the rows of a design, without its offset, shape (n,)."""
@@ -70,7 +77,11 @@ class AssumedParameters:
         if design.weights is not None:
             positive = design.weights > 0
             scale = np.where(positive, self.sigma / np.sqrt(np.where(positive, design.weights, 1.0)), 0.0)
-        return marginal_draws(design, self.mean(design), self.roots, scale, n=n, rng=rng).T
+        mean, colour = self.mean(design), None
+        structure = with_means(design, mean)
+        if structure is not None and self.residual is not None:
+            colour = colour_by(structure.root(self.residual))
+        return marginal_draws(design, mean, self.roots, scale, n=n, rng=rng, colour=colour).T
 
     def theta(self, design: Design) -> Array:
         """Return θ, shape (n_theta,)."""
@@ -99,7 +110,7 @@ class Study:
     index : pandas.Index
         Labels of the rows of the data.
     options : mapping
-        Weights, offset and context.
+        Weights, offset, context and residual structure.
     """
 
     design: Design
@@ -124,6 +135,7 @@ def study_of(
     offset: Any = None,
     expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
+    residual: ResidualStructure | str | None = None,
 ) -> Study:
     """Return the design of a formula, for data with or without the response, which is ignored.
 
@@ -131,13 +143,14 @@ def study_of(
     ----------
     formula : str
         The left side may be missing.
-    data, weights, offset, expand, context
+    data, weights, offset, expand, context, residual
         As in `lmm`.
     """
+    structure = check_structure(residual)
     if isinstance(formula, str) and formula.lstrip().startswith("~"):
         formula = f"response {formula.lstrip()}"
     parsed = parse_formula(formula, expand=expand)
-    names = _predictors(parsed, column_names(data))
+    names = [*_predictors(parsed, column_names(data)), *_residual_columns(structure, column_names(data))]
     columns = [v for v in (weights, offset) if isinstance(v, str)]
     table = as_frame(data, [*names, *columns] or column_names(data)[:1])
     frame = table[[*dict.fromkeys([*names, *columns])]].reset_index(drop=True)
@@ -150,9 +163,20 @@ def study_of(
             f"the response {response!r} is also a predictor; the response is drawn. Rename one of them."
         )
     frame[response] = np.zeros(len(frame))
-    options = {"weights": weights, "offset": offset, "context": context}
+    options = {"weights": weights, "offset": offset, "context": context, "residual": structure}
     design = build_design(parse_formula(text, expand=expand), frame, **options)
     return Study(design, frame, text, parsed.response, table.index, options)
+
+
+def _residual_columns(structure: ResidualStructure | None, columns: Sequence[str]) -> list[str]:
+    """Return the columns that a residual structure needs; raise for a name without a column."""
+    names = [] if structure is None else list(structure.columns)
+    for name in (name for name in names if name not in columns):
+        raise DataError(
+            f"{structure}: no column {name!r} in the data (columns: {', '.join(columns[:20])}). "
+            f"{nearest(name, columns)}".rstrip()
+        )
+    return names
 
 
 def _predictors(parsed: ParsedFormula, columns: Sequence[str]) -> list[str]:
@@ -214,15 +238,18 @@ def read_parameters(design: Design, params: Any) -> AssumedParameters:
             if not block.structure.linear:
                 thetas[f] = _structured_theta(design, f, parameters[:-1], values, sigma)
         roots = _roots(design, parameters[:-1], values, thetas, sigma)
+    inner = residual_names(design)
+    own = np.array([_number(name, values.pop(name, None), design) for name in inner])
+    x = None if design.residual is None else residual_parameters(design.residual, own)
     if values:
-        every = [*names, *(p.long_name for p in parameters), "beta", "theta"]
+        every = [*names, *(p.long_name for p in parameters), *inner, "beta", "theta"]
         wrong = next(iter(values))
         also = " beside theta" if theta is not None else ""
         raise ModelError(
             f"params has {wrong!r}{also}, which is not a parameter of this model; expected "
             f"{_template(design)}. {nearest(wrong, every)}".rstrip()
         )
-    return AssumedParameters(beta, tuple(roots), sigma, tuple(thetas))
+    return AssumedParameters(beta, tuple(roots), sigma, tuple(thetas), x)
 
 
 def _coefficient_names(design: Design) -> list[str]:
@@ -343,6 +370,8 @@ def _template(design: Design) -> str:
     names = _coefficient_names(design)
     shown = [*names[:12], *(["…"] if len(names) > 12 else [])]
     shown += [p.long_name for p in variance_parameters(design)]
+    inner = residual_names(design)
+    shown += [*inner[:12], *(["…"] if len(inner) > 12 else [])]
     return "{" + ", ".join(f"'{name}': …" if name != "…" else name for name in shown) + "}"
 
 

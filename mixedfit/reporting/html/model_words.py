@@ -18,6 +18,7 @@ from mixedfit.diagnostics.variance_shares import Shares
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.residual_words import residual_lines
 from mixedfit.estimation.tables import coefficients, response_name
+from mixedfit.reporting.structure_words import residual_sentence
 
 __all__ = [
     "effect_in_words",
@@ -226,7 +227,8 @@ def variable_of(results: Fitted, at: int, effect: str) -> str:
 
 def _residual_words(fit: Fit) -> str:
     if fit.residual is not None:
-        return f"The residual is normal, with a covariance between rows. {' '.join(residual_lines(fit))}"
+        words = [residual_sentence(fit.design), *residual_lines(fit)]
+        return f"The residual is normal, with a covariance between rows. {' '.join(words)}"
     out = "The residual is independent between rows and normal, "
     out += (
         "with one variance"
