@@ -14,7 +14,8 @@ from scipy.stats import nct, t
 import mixedfit as mf
 from mixedfit.inference.power import api as studies
 from mixedfit.inference.power.record import Power, wilson
-from mixedfit.inference.power.study import read_parameters, study_of, with_levels, with_rows
+from mixedfit.inference.power.sizes import with_levels, with_rows
+from mixedfit.inference.power.study import read_parameters, study_of
 from mixedfit.model import results as predictions
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import mixedfit as mf
-from mixedfit.inference.power.study import with_levels, with_rows
+from mixedfit.inference.power.sizes import with_levels, with_rows
 
 ORDERS = {
     "blocks": lambda j: (j >= 12) * 1,

@@ -21,7 +21,8 @@ from mixedfit.tasks import check_executor
 
 from .power import SampleSize, SimulatedTests, SimulationSetting, draw_and_test, resized, sample_sizes
 from .record import Power
-from .study import arm_counts, drawn_table, read_parameters, study_of
+from .sizes import arm_counts
+from .study import drawn_table, read_parameters, study_of
 
 __all__ = ["power", "simulate_lmm"]
 

@@ -43,7 +43,8 @@ from mixedfit.inference.hypotheses.parse import read_hypotheses
 from mixedfit.inference.hypotheses.tests import joint_f_test, t_statistic
 
 from .record import wilson
-from .study import AssumedParameters, Study, arms_of, read_parameters, with_levels, with_rows
+from .sizes import arms_of, with_levels, with_rows
+from .study import AssumedParameters, Study, read_parameters
 
 __all__ = ["SampleSize", "SimulatedTests", "SimulationSetting", "draw_and_test", "resized", "sample_sizes"]
 
