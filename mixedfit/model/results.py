@@ -859,10 +859,11 @@ class MixedResults(MeansMethods, PredictionMethods):
         what : optional
             A coefficient, ``"Days"``, or another hypothesis of `t_test`, ``"Days = 10"``; a term with several
             coefficients, or the variable of a coded factor (``"f"`` for ``C(f, contr.sum)``), for its F test of type
-            III; or a table of `anova`, `joint_tests`, `t_test`, `emmeans`,
+            III; or a table of `anova` (of terms or of models), `ranova`, `joint_tests`, `t_test`, `emmeans`,
             `emtrends` or their contrasts. By default, the model.
         row : str or int, optional
-            A row of the table, by its name or position. By default all rows, a sentence in each line.
+            A row of the table, by its name or position; with groups of `by` also ``"a - b at g = 1"``. By default all
+            rows, a sentence in each line.
         style : {"apa", "plain"}
             As the American Psychological Association has it, such as "p < .001", or plainly.
         ddf : optional

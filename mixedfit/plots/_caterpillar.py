@@ -48,7 +48,7 @@ def caterpillar(
     """Draw the predicted random effects of every level of a grouping factor, with intervals; return the axes.
 
     Intervals are mode ± quantile × conditional standard deviation, given the estimated parameters. Those that do not
-    cover 0 are drawn darker.
+    cover 0 are blue.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ import pandas as pd
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.format import number, without_quotes
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.labels import label_of, level_label
+from mixedfit.estimation.labels import label_of, level_label, text_with_labels
 from mixedfit.inference.emmeans.emmeans import MarginalMeans
 from mixedfit.prediction.variables import variables_on_rows
 
@@ -255,9 +255,9 @@ def legend_of_series(ax: Any, cells: Cells, *, points: bool = True) -> None:
 _CAPTIONS = ("Averaged", "Held", "Nested", "Back-transformed")
 
 
-def caption(ax: Any, title: str, notes: Sequence[str], *own: str) -> None:
+def caption(ax: Any, title: str, notes: Sequence[str], labels: Mapping[str, str], *own: str) -> None:
     """Write a title and, smaller and below it, remarks: those of means on averaged and held variables, then `own`."""
-    chosen = [note for note in notes if note.startswith(_CAPTIONS)]
+    chosen = [text_with_labels(note, labels) for note in notes if note.startswith(_CAPTIONS)]
     wide = points_wide(ax)
     lines = textwrap.wrap(without_quotes(" ".join([*chosen, *own])), max(24, int(wide / 4.4)))
     title = textwrap.fill(title, max(20, int(wide / 5.8)))

@@ -111,7 +111,7 @@ def effect(
         shown = behind is not None
         draw_cells(ax, cells, behind)
     legend_of_series(ax, cells, points=not curve)
-    caption(ax, _title(curve, level), found.notes, *notes, *["Points: data."] * shown)
+    caption(ax, _title(curve, level), found.notes, labels, *notes, *["Points: data."] * shown)
     return finish(ax, x=label_of(x, labels), y=label_of(response_name(fit), labels))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedfit.core.format import without_quotes
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.labels import label_of, labels_for
+from mixedfit.estimation.labels import label_of, labels_for, term_label
 from mixedfit.estimation.tables import response_name
 from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.emmeans.averages import Weights
@@ -94,16 +94,22 @@ def means(
     ax = axes_of_cells(ax, cells)
     draw_cells(ax, cells, behind)
     legend_of_series(ax, cells)
-    each = "rows" if block is None else f"means of each {without_quotes(fit.design.blocks[block].name)}"
+    each = "rows" if block is None else f"means of each {_group_name(fit, block, labels)}"
     caption(
         ax,
         f"Estimated marginal means, {100 * level:g}% intervals",
         found.notes,
+        labels,
         *([] if behind is None else [f"Points: {each}."]),
     )
     return finish(
         ax, x=_axis_name(cells), y=label_of(response_name(fit), labels) if scale is None else scale.column
     )
+
+
+def _group_name(fit: Fit, block: int, labels: Mapping[str, str]) -> str:
+    name = fit.design.blocks[block].name
+    return term_label(name, labels) if labels else without_quotes(name)
 
 
 def _largest(fit: Fit) -> int | None:
@@ -178,6 +184,6 @@ def slopes(
     reference_line(ax, y=0.0)
     draw_cells(ax, cells, None)
     legend_of_series(ax, cells)
-    caption(ax, f"Slopes of {label_of(var, labels)}, {100 * level:g}% intervals", found.notes)
+    caption(ax, f"Slopes of {label_of(var, labels)}, {100 * level:g}% intervals", found.notes, labels)
     words = f"{label_of(response_name(fit), labels)} per unit of {label_of(var, labels)}"
     return finish(ax, x=_axis_name(cells), y=words)

@@ -42,7 +42,7 @@ def document_tables(what: Any, labels: Mapping[Any, str] | None, *, apa: bool = 
     if apa and names is not None and callable(getattr(what, "summary", None)):
         what = what.summary()
     tables = tables_of(what, p_format=p_text if apa else None)
-    if labels:
+    if labels and (names is not None or type(what) in (pd.DataFrame, pd.Series)):
         known = {text for table in tables for text in texts_of(table)} | (names.all if names else frozenset())
         check_labels(labels, known, names.variables if names else ())
     made = [relabelled(table, by_name(labels), names) for table in tables]
@@ -138,6 +138,8 @@ def relabelled(table: Table, labels: Mapping[str, str], names: FitNames | None =
             return labels[text]
         if text in words and (labels or plain_name(text) != text or len(factors_of(text)) > 1):
             return words[text]
+        if " × " in text:
+            return " × ".join(map(cell, text.split(" × ")))
         if " | " in text:
             return " | ".join(map(cell, text.split(" | ")))
         if any(label_of(part, others) != plain_name(part) for part in factors_of(text)):

@@ -31,6 +31,7 @@ from mixedfit.inference.emmeans.joint_tests import JointTests
 from mixedfit.inference.emmeans.responses import total_variance
 from mixedfit.inference.hypotheses.parse import find_term, term_coefficients
 from mixedfit.inference.hypotheses.tests import TTest, t_test
+from mixedfit.inference.likelihood_ratio.tests import LikelihoodRatioTable
 
 from .apa import by_error, degrees_words, df_text, fixed, p_text
 from .model_sentence import model_sentence
@@ -40,7 +41,7 @@ __all__ = ["SentenceStyle", "sentence"]
 SentenceStyle: TypeAlias = Literal["apa", "plain"]
 """Style of sentences: "apa" (American Psychological Association, 7th edition) or "plain"."""
 
-Table: TypeAlias = AnovaTable | JointTests | TTest | MarginalMeans | MarginalContrasts
+Table: TypeAlias = AnovaTable | JointTests | TTest | MarginalMeans | MarginalContrasts | LikelihoodRatioTable
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,13 @@ def sentence(
 def _of_table(fit: Fit, table: Table, row: Any, style: SentenceStyle, labels: Mapping[str, str]) -> str:
     """Return the sentences of the rows of a table, one in each line."""
     rows = _rows(table, row)
+    if isinstance(table, LikelihoodRatioTable):
+        tested = [at for at in rows if np.isfinite(table.table["chisq"].iloc[at])]
+        if not tested:
+            raise ModelError(
+                "the table has no likelihood-ratio test in these rows, so there is nothing to say."
+            )
+        return "\n".join(_likelihood_ratio(table, at, style, labels) for at in tested)
     if isinstance(table, AnovaTable | JointTests):
         return "\n".join(_f_sentence(table, at, style, labels) for at in rows)
     say = _apa_estimate if style == "apa" else _plain_estimate
@@ -121,10 +129,17 @@ def _rows(table: Table, row: Any) -> list[int]:
     if isinstance(row, int | np.integer) and not isinstance(row, bool) and -len(names) <= row < len(names):
         return [int(row) % len(names)]
     plain = [plain_name(name) for name in names]
-    found = [i for i, name in enumerate(names) if name == str(row)]
-    found = found or [i for i, name in enumerate(plain) if name == plain_name(str(row)).replace(" × ", ":")]
+    by = tuple(getattr(table, "by", ())) if isinstance(table, MarginalMeans | MarginalContrasts) else ()
+    whole = [f"{name}{_within(by, table.table.iloc[i], {})}" for i, name in enumerate(names)]
+    wanted = plain_name(str(row)).replace(" × ", ":").replace(" − ", " - ")
+    found = [i for i, (name, long) in enumerate(zip(names, whole, strict=True)) if str(row) in (name, long)]
+    found = found or [
+        i
+        for i, (name, long) in enumerate(zip(plain, whole, strict=True))
+        if wanted in (name, plain_name(long))
+    ]
     if not found:
-        known = list(dict.fromkeys(plain))
+        known = list(dict.fromkeys(whole if by else plain))
         raise ModelError(
             f"{row!r} is not a row of the table ({', '.join(known[:12])}{', …' * (len(known) > 12)}). "
             f"{nearest(str(row), known)}".rstrip()
@@ -134,7 +149,7 @@ def _rows(table: Table, row: Any) -> list[int]:
 
 def _names(table: Table) -> list[str]:
     """Return the names by which rows are chosen."""
-    if isinstance(table, AnovaTable | TTest):
+    if isinstance(table, AnovaTable | TTest | LikelihoodRatioTable):
         return [str(name) for name in table.table.index]
     if isinstance(table, MarginalMeans):
         cells = table.table[list(table.specs)].itertuples(index=False, name=None)
@@ -313,6 +328,25 @@ def _f_sentence(
     text += f"of freedom and {equals_p(float(row['p_value']))}"
     text += f"; partial η² is {_plain_share(effect)}" if np.isfinite(effect) else ""
     return f"{text} ({'; '.join(remarks)})."
+
+
+def _likelihood_ratio(
+    table: LikelihoodRatioTable, at: int, style: SentenceStyle, labels: Mapping[str, str]
+) -> str:
+    """Return the sentence on a test of a model against the one above it, or of a random effect that is left out."""
+    row, names = table.table.iloc[at], _names(table)
+    p, df = float(row["p_value"]), f"{int(row['df'])}"
+    if names[0] == "<none>":
+        effect, _, group = names[at].partition(" | ")
+        subject = (
+            f"of {term_label(effect, labels)} | {term_label(group, labels)}" if group else f"of {names[at]}"
+        )
+    else:
+        subject = f"of {names[at - 1]} against {names[at]}"
+    start = f"The likelihood-ratio test {subject}"
+    if style == "apa":
+        return f"{start} gave χ²({df}) = {fixed(row['chisq'])}, {_apa_p(p)}."
+    return f"{start} gives χ² = {fixed(row['chisq'])} on {df} degree{'s' * (df != '1')} of freedom and {equals_p(p)}."
 
 
 # -- methods ---------------------------------------------------------------------------------------

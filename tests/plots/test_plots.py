@@ -524,3 +524,13 @@ def test_labels_must_stand_in_place_of_names(name: str, wanted: set[str], unwant
     assert not any(unwanted in text for text in texts)
     with pytest.raises(mf.ModelError, match="labels has 'Tage'"):
         getattr(slopes().plot, name)(labels={"Tage": "Nights"})
+
+
+def test_caption_of_means_must_have_labels_and_the_only_column_of_a_factor_its_name() -> None:
+    sleep = mf.load_dataset("sleepstudy").assign(late=lambda d: np.where(d["Days"] > 4, "yes", "no"))
+    fit = mf.lmm("Reaction ~ C(late, contr.sum) + Days + (C(late, contr.sum) | Subject)", sleep).fit()
+    ax = fit.plot.means("late", labels={"Subject": "Person", "Days": "Nights"})
+    shown = " ".join(text.get_text() for text in ax.texts).replace("\n", " ")
+    assert "Held at: Nights = 4.5. Points: means of each Person." in shown
+    axes = [fit.plot.caterpillar("Subject", name) for name in ("late", "C(late, contr.sum)1")]
+    assert axes[0].get_xlabel() == axes[1].get_xlabel()

@@ -183,3 +183,15 @@ def test_unknown_term_must_list_the_terms_with_the_nearest() -> None:
         mf.ModelError, match=r"\(Prime, Frequency, Prime:Frequency\).*Did you mean 'Frequency'"
     ):
         priming_fit().sentence(priming_fit().anova(), "Freqency")
+
+
+def test_one_dict_must_serve_tables_of_several_fits_and_of_no_fit() -> None:
+    oats = mf.load_dataset("Oats")
+    small = mf.lmm("yield ~ nitro + (1 | Block)", oats).fit()
+    large = mf.lmm("yield ~ nitro * Variety + (1 | Block)", oats).fit()
+    labels = {"nitro": "Nitrogen", "Variety": "Sort", "Block": "Field", "Victory": "Winner", "yield": "Crop"}
+    assert "(1" in mf.to_markdown(mf.anova(small, large, refit=True), labels=labels)
+    assert "SD of (Intercept) \\| Field" in mf.to_markdown(mf.compare_models([small, large]), labels=labels)
+    assert "| Nitrogen × Sort |" in mf.to_markdown(large.anova().effect_sizes(), labels=labels)
+    with pytest.raises(mf.ModelError, match="labels has 'Nitro'"):
+        mf.to_markdown(large.anova(), labels={"Nitro": "Nitrogen"})

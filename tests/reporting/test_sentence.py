@@ -289,3 +289,29 @@ def test_names_of_coefficients_must_have_factor_and_level_apart(
     assert len(found) == len(fit.params)
     assert len(set(found)) == len(found)
     assert names is None or found == names
+
+
+def test_comparison_of_models_and_dropped_effects_must_have_sentences() -> None:
+    oats = mf.load_dataset("Oats")
+    small = mf.lmm("yield ~ nitro + (1 | Block)", oats).fit(reml=False)
+    large = mf.lmm("yield ~ nitro * Variety + (1 | Block)", oats).fit(reml=False)
+    table = mf.anova(small, large)
+    chisq, p = table.table["chisq"].iloc[1], table.table["p_value"].iloc[1]
+    said = large.sentence(table)
+    assert f"gave χ²(4) = {chisq:.2f}, p = {f'{p:.3f}'[1:]}." in said
+    assert "yield ~ nitro + (1 | Block) against yield ~ nitro * Variety + (1 | Block)" in said
+    assert "χ² = 8.28 on 4 degrees of freedom" in large.sentence(table, style="plain")
+    dropped = large.sentence(large.ranova(), labels={"Block": "Field"})
+    assert dropped.startswith("The likelihood-ratio test of (Intercept) | Field gave χ²(1) = 31.79, p < .001")
+    with pytest.raises(mf.ModelError, match="no likelihood-ratio test"):
+        large.sentence(table, 0)
+
+
+def test_contrast_of_one_group_must_be_chosen_by_its_whole_name() -> None:
+    fit = mf.lmm("yield ~ nitro * Variety + (1 | Block)", mf.load_dataset("Oats")).fit()
+    contrasts = fit.emmeans("Variety", by="nitro", at={"nitro": [0, 0.2]}).contrasts("pairwise")
+    both = fit.sentence(contrasts, "Golden Rain - Victory").split("\n")
+    assert len(both) == 2
+    assert fit.sentence(contrasts, "Golden Rain − Victory at nitro = 0.2") == both[1]
+    with pytest.raises(mf.ModelError, match=r"Golden Rain - Victory at nitro = 0\.2"):
+        fit.sentence(contrasts, "Golden Rain - Victory at nitro = 3")
