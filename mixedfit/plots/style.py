@@ -236,11 +236,7 @@ def effect_place(group: str, effects: Sequence[str], effect: str | None) -> int:
     if effect is None:
         return 0
     if effect not in effects:
-        own = [
-            at
-            for at, name in enumerate(effects)
-            if name.startswith((f"C({effect},", f"C({effect})", f"{effect}["))
-        ]
+        own = [at for at, name in enumerate(effects) if name.startswith((f"C({effect},", f"C({effect})"))]
         if len(own) == 1:  # the only column of a coded factor, under the name of its variable
             return own[0]
     check_name(effect, effects, f"a random effect of {group!r}")

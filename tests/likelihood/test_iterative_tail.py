@@ -115,13 +115,7 @@ def test_fit_that_did_not_converge_must_advise_more_probes() -> None:
     assert ("probes=8" in str(fit.summary())) == (fit.timing["estimate_error"] > 0.25)
 
 
-@settings(
-    max_examples=10,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 10_000),
     formula=st.sampled_from(sorted(FORMULAS.values())),
