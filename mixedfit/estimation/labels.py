@@ -15,6 +15,7 @@ from mixedfit.core.names import factors_of, plain_name
 from mixedfit.design.recipe import FixedTerm, Recipe
 
 from .fit import Fit
+from .parameters import variance_words
 from .tables import response_name
 
 __all__ = [
@@ -25,10 +26,12 @@ __all__ = [
     "label_of",
     "labels_for",
     "level_label",
+    "level_text",
     "names_of",
     "readable_names",
     "term_label",
     "text_with_labels",
+    "variance_labels",
 ]
 
 MOST_LEVELS = 1000
@@ -213,6 +216,15 @@ def effect_names(fit: Fit, block: int, labels: Mapping[str, str] | None = None) 
     recipe, effects = fit.design.recipe, fit.design.blocks[block].effects
     terms = () if recipe is None or recipe.refusal else recipe.effect_terms(block)
     return readable(terms, effects, labels or {})
+
+
+def variance_labels(fit: Fit, labels: Mapping[str, str]) -> dict[str, str]:
+    """Return standard deviations, correlations and σ in words, by their names (``.sig01``)."""
+    names = [
+        (term_label(block.name, labels), effect_names(fit, at, labels))
+        for at, block in enumerate(fit.design.blocks)
+    ]
+    return variance_words(fit.design, names)
 
 
 def readable(terms: Sequence[FixedTerm], names: Sequence[str], labels: Mapping[str, str]) -> list[str]:

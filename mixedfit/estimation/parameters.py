@@ -40,6 +40,7 @@ __all__ = [
     "parameters_of",
     "values_of",
     "variance_parameters",
+    "variance_words",
 ]
 
 Kind = Literal["sd", "correlation", "range", "decay", "smoothness", "sigma", "residual", "fixed"]
@@ -85,17 +86,31 @@ class Parameter:
 
 def variance_parameters(design: Design, *, with_sigma: bool = True) -> tuple[Parameter, ...]:
     """Return the standard deviations and correlations of a design and, by default, σ."""
+    names = [(block.name, list(block.effects)) for block in design.blocks]
+    return _named_parameters(design, names, with_sigma)
+
+
+def variance_words(design: Design, names: Sequence[tuple[str, Sequence[str]]]) -> dict[str, str]:
+    """Return the parameters of `variance_parameters` in words, by their names.
+
+    `names` holds the text of the grouping factor and the texts of the random effects of each block.
+    """
+    return {p.name: p.words for p in _named_parameters(design, names, True)}
+
+
+def _named_parameters(
+    design: Design, names: Sequence[tuple[str, Sequence[str]]], with_sigma: bool
+) -> tuple[Parameter, ...]:
+    """Return the variance parameters of a design whose factors and effects have the given names."""
     out: list[Parameter] = []
-    for f, block in enumerate(design.blocks):
+    for f, (block, (group, effects)) in enumerate(zip(design.blocks, names, strict=True)):
         for part, t, here in block.structure.slices():
             if isinstance(part, ScaledCorrelation):
-                for i, own in enumerate(part.natural_parameters(block.effects[here])):
-                    out.append(_natural_parameter(len(out) + 1, block.name, own, f, t.start + i, here.start))
+                for i, own in enumerate(part.natural_parameters(effects[here])):
+                    out.append(_natural_parameter(len(out) + 1, group, own, f, t.start + i, here.start))
                 continue
             for i, j in _pairs(part.k, part.invariance == "linear"):
-                out.append(
-                    _random_parameter(len(out) + 1, block.name, block.effects[here], f, here.start, i, j)
-                )
+                out.append(_random_parameter(len(out) + 1, group, effects[here], f, here.start, i, j))
     if with_sigma:
         out.append(Parameter(".sigma", "sigma", "residual SD", "sigma", -1, 0, 0))
     return tuple(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 
 from mixedfit.core.errors import DataError
 from mixedfit.diagnostics.deletion.influence import Influence
+from mixedfit.estimation.labels import check_labels, label_of, level_label, level_text
 
 from ._text import label_points, level_words
 from .style import BLUE, GREY, INK, finish, new_axes
@@ -17,7 +19,12 @@ __all__ = ["influence"]
 
 
 def influence(
-    table: Influence | pd.DataFrame, column: str | None = None, *, names: int = 8, ax: Any = None
+    table: Influence | pd.DataFrame,
+    column: str | None = None,
+    *,
+    names: int = 8,
+    labels: Mapping[str, str] | None = None,
+    ax: Any = None,
 ) -> Any:
     """Draw a measure of influence of each row or group and name the largest; return the axes.
 
@@ -30,6 +37,8 @@ def influence(
         first column of numbers.
     names : int
         Number of cases to name, those with the largest values.
+    labels : mapping of str to str, optional
+        Texts in place of names of the grouping factor and of its levels.
     ax : matplotlib Axes, optional
 
     Raises
@@ -37,7 +46,7 @@ def influence(
     DataError
         If the table lacks the column.
     ModelError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or a key of labels is not a name of the factor or of one of its levels.
     """
     shown = column
     if not isinstance(table, pd.DataFrame):
@@ -62,7 +71,11 @@ def influence(
     ax.scatter(places[largest], values[largest], s=16, color=BLUE, zorder=3)
     ax.axhline(0.0, color=GREY, lw=0.8)
     ax.set_xlim(-0.03 * values.size - 0.5, 1.03 * values.size - 0.5)
-    label_points(ax, places[order].astype(float), values[order], level_words(table.index[order]), colour=INK)
+    factor = str(table.index.name or "")
+    if labels:
+        check_labels(labels, {factor, *map(level_text, table.index)}, [factor])
+    texts = [level_label(case, labels) if labels else case for case in table.index[order]]
+    label_points(ax, places[order].astype(float), values[order], level_words(texts), colour=INK)
     ax.set_xticks([])
-    cases = f"{len(table):,} " + (f"levels of {table.index.name}" if table.index.name else "cases")
+    cases = f"{len(table):,} " + (f"levels of {label_of(factor, labels)}" if factor else "cases")
     return finish(ax, x=cases, y=(shown or column).replace("_", " ").replace("cooks", "Cook's"))

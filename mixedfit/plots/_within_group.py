@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from mixedfit.estimation.known_support import refuse_known
 from mixedfit.estimation.residual_support import refuse_residual
 from mixedfit.prediction.variables import held_frame, held_value, levels_of
 
+from ._names import picture_names
 from ._text import level_word, set_categories
 from .style import BLUE, GREY, INK, check_name, find_block, finish, grid, new_axes, whole_figure
 
@@ -188,8 +190,31 @@ def _name_of(recipe: Recipe, at: int, block: RandomBlock, effect: str | None) ->
     return next((name for name in names if levels_of(recipe, name) is None), names[0])
 
 
+def _labelled(
+    results: Fitted, implied: ImpliedCovariance, labels: Mapping[str, str] | None
+) -> ImpliedCovariance:
+    """Return an implied covariance with labels in place of the names of the group, variables and levels."""
+    if not labels:
+        return implied
+    fit = fit_of(results)
+    said = picture_names(fit, labels)
+    at = [block.name for block in fit.design.blocks].index(implied.group)
+    return replace(
+        implied,
+        group=said.group(at),
+        variable=said.variable(implied.variable),
+        categories=tuple(str(said.level(level)) for level in implied.categories),
+        held={said.variable(name): said.level(value) for name, value in implied.held.items()},
+    )
+
+
 def within_group_correlation(
-    results: Fitted, group: str | None = None, effect: str | None = None, *, ax: Any = None
+    results: Fitted,
+    group: str | None = None,
+    effect: str | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+    ax: Any = None,
 ) -> Any:
     """Draw the correlation of two rows of one group by their values of the covariate; return the axes.
 
@@ -198,6 +223,8 @@ def within_group_correlation(
     results : MixedResults
     group, effect : str, optional
         As in `implied_covariance`.
+    labels : mapping of str to str, optional
+        Texts in place of names of variables, factors and levels.
     ax : matplotlib Axes, optional
 
     Raises
@@ -205,14 +232,20 @@ def within_group_correlation(
     ModelError
         If there is no random slope, a name is not known, or matplotlib is not installed.
     """
-    implied = implied_covariance(results, group, effect)
+    implied = _labelled(results, implied_covariance(results, group, effect), labels)
     ax = new_axes(ax, 5.0, 4.4)
     _map(ax, implied)
     return ax
 
 
 @whole_figure("within_group_variance and within_group_correlation draw its halves on ax=")
-def within_group(results: Fitted, group: str | None = None, effect: str | None = None) -> Any:
+def within_group(
+    results: Fitted,
+    group: str | None = None,
+    effect: str | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+) -> Any:
     """Draw the variance and correlation that a random slope implies; return the figure. It takes no ``ax=``.
 
     The first axes, "variation", shows the variance of a row along the covariate, split into variance between groups and
@@ -223,6 +256,8 @@ def within_group(results: Fitted, group: str | None = None, effect: str | None =
     results : MixedResults
     group, effect : str, optional
         As in `implied_covariance`.
+    labels : mapping of str to str, optional
+        Texts in place of names of variables, factors and levels.
 
     Raises
     ------
@@ -231,13 +266,18 @@ def within_group(results: Fitted, group: str | None = None, effect: str | None =
     """
     figure = grid(["variation", "correlation"], 2, width=4.8, height=4.0)
     left, right = figure.axes
-    within_group_variance(results, group, effect, ax=left)
-    within_group_correlation(results, group, effect, ax=right)
+    within_group_variance(results, group, effect, labels=labels, ax=left)
+    within_group_correlation(results, group, effect, labels=labels, ax=right)
     return figure
 
 
 def within_group_variance(
-    results: Fitted, group: str | None = None, effect: str | None = None, *, ax: Any = None
+    results: Fitted,
+    group: str | None = None,
+    effect: str | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+    ax: Any = None,
 ) -> Any:
     """Draw the variance of a row along a covariate with a random slope, between groups and residual; return the axes.
 
@@ -246,6 +286,8 @@ def within_group_variance(
     results : MixedResults
     group, effect : str, optional
         As in `implied_covariance`.
+    labels : mapping of str to str, optional
+        Texts in place of names of variables, factors and levels.
     ax : matplotlib Axes, optional
 
     Raises
@@ -253,7 +295,7 @@ def within_group_variance(
     ModelError
         If there is no random slope, a name is not known, or matplotlib is not installed.
     """
-    implied = implied_covariance(results, group, effect)
+    implied = _labelled(results, implied_covariance(results, group, effect), labels)
     ax = new_axes(ax, 5.0, 4.2)
     residual = float(fit_of(results).sigma ** 2)
     if implied.categories:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import numpy as np
@@ -46,6 +47,34 @@ def test_limit_that_is_not_known_must_be_explained() -> None:
     (note,) = page._limit_note(rows)
     assert "does not reach this limit" in note
     assert page._limit_note(rows[1:]) == []
+
+
+def test_labels_must_stand_everywhere_but_in_the_description_of_the_model() -> None:
+    labels = {
+        "Days": "Nights",
+        "Subject": "Driver",
+        "Reaction": "RT",
+        "308": "Driver A",
+        "(Intercept)": "Start",
+    }
+    data = mf.load_dataset("sleepstudy")
+    fit = mf.lmm("Reaction ~ Days + (Days | Subject)", data).fit()
+    text = html.unescape(report_html(fit, profile=False, labels=labels))
+    begin, end = text.index('<section id="model"'), text.index('<section id="fixed"')
+    rest = re.sub("<code>.*?</code>", "", re.sub('base64,[^"]*', "", text[:begin] + text[end:]))
+    for name in ("Days", "Subject", "Reaction", "(Intercept)"):
+        assert name not in rest, rest[rest.index(name) - 100 : rest.index(name) + 40]
+    for words in ("SD of Nights | Driver", "Correlation of Nights and Start | Driver", "ICC of Driver"):
+        assert words in rest
+    variances = fit.plot.within_group(labels=labels).axes[0]
+    assert variances.get_xlabel() == "Nights"
+    assert "levels of Driver" in variances.texts[0].get_text()
+    influence = fit.diagnostics.influence("Subject")
+    cases = mf.plots.influence(influence, labels={"Subject": "Driver", "308": "Driver A"})
+    assert cases.get_xlabel() == "18 levels of Driver"
+    assert "Driver A" in {text.get_text() for text in cases.texts}
+    with pytest.raises(mf.ModelError, match=r"'Sbject'.*Did you mean 'Subject'"):
+        mf.plots.influence(influence, labels={"Sbject": "x"})
 
 
 def test_labels_must_stand_in_tables_means_and_sentences() -> None:

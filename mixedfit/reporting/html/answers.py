@@ -120,7 +120,7 @@ def _one_label(table: Table, caption: str) -> str:
 # -- shares ----------------------------------------------------------------------------------------
 
 
-def share_tables(fit: Fit, level: float) -> str:
+def share_tables(fit: Fit, level: float, labels: Mapping[str, str]) -> str:
     """Return R² and intraclass correlations with intervals as HTML."""
     if not fit.design.blocks or fit.design.absent is not None:
         return ""
@@ -132,7 +132,7 @@ def share_tables(fit: Fit, level: float) -> str:
     words = {"marginal": "R², marginal", "conditional": "R², conditional"}
     kinds = {"adjusted": "ICC, adjusted", "conditional": "ICC, conditional"}
     names = [words.get(str(name), str(name)) for name in found[0].index]
-    names += [kinds.get(str(name), f"ICC of {name}") for name in found[1].index]
+    names += [kinds.get(str(name), f"ICC of {term_label(str(name), labels)}") for name in found[1].index]
     table = pd.concat(found)
     rows = tuple(
         (name, f"{row['estimate']:.3f}", _limits(float(row["lower"]), float(row["upper"])))

@@ -6,7 +6,7 @@ import base64
 import html
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from mixedfit.core.format import number, signed
 from mixedfit.core.names import plain_name
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
+from mixedfit.estimation.labels import level_label, level_text, term_label
 from mixedfit.estimation.tables import scaled_residuals
 from mixedfit.inference.profile.profile import Profile
 from mixedfit.plots.style import pyplot, smooth
@@ -170,26 +171,30 @@ def _effects_to_draw(fit: Fit) -> list[tuple[int, int]]:
     ][:MOST_EFFECTS]
 
 
-def zero_effects(results: Fitted) -> list[str]:
+def zero_effects(results: Fitted, labels: Mapping[str, str] | None = None) -> list[str]:
     """Return a sentence for each random effect that is not drawn because its variance is 0."""
     fit = fit_of(results)
-    return [
-        f"The random {effect_in_words(fit, at, effect)} of {block.name} is predicted as 0 at every level, since "
-        "its variance is estimated as 0: there is nothing to draw."
+    own = [
+        (term_label(block.name, labels), effect_in_words(fit, at, effect, labels), variance)
         for at, (block, omega) in enumerate(zip(fit.design.blocks, fit.omega, strict=True))
         for effect, variance in zip(block.effects, np.diag(omega), strict=True)
+    ]
+    return [
+        f"The random {effect} of {group} is predicted as 0 at every level, since its variance is estimated as 0: there "
+        "is nothing to draw."
+        for group, effect, variance in own
         if variance == 0
     ]
 
 
-def effect_pictures(results: Fitted) -> list[Picture]:
+def effect_pictures(results: Fitted, labels: Mapping[str, str] | None = None) -> list[Picture]:
     """Return the plots of random effects: a caterpillar plot and a Q–Q plot of each."""
     fit = fit_of(results)
     out = []
     for at, j in _effects_to_draw(fit):
-        out.append(_caterpillar(fit, at, j))
+        out.append(_caterpillar(fit, at, j, labels))
         if fit.design.blocks[at].levels >= 8:
-            out.append(_qq_picture(fit, at, j))
+            out.append(_qq_picture(fit, at, j, labels))
     return out
 
 
@@ -197,33 +202,42 @@ MOST_NAMED = 60
 """Largest number of levels that a caterpillar plot names, each on its own line."""
 
 
-def _caterpillar(fit: Fit, at: int, j: int) -> Picture:
+def _caterpillar(fit: Fit, at: int, j: int, labels: Mapping[str, str] | None) -> Picture:
     block, values = fit.design.blocks[at], fit.modes[at][:, j]
-    effect = effect_in_words(fit, at, block.effects[j])
-    low, high = block.grouping.levels[[int(values.argmin()), int(values.argmax())]]
+    effect = effect_in_words(fit, at, block.effects[j], labels)
+    group = term_label(block.name, labels)
+    ends = block.grouping.levels[[int(values.argmin()), int(values.argmax())]]
+    low, high = (level_label(level, labels) for level in ends)
     height = max(2.6, 0.19 * block.levels + 1.0) if block.levels <= MOST_NAMED else 6.0
     clear = np.abs(values) > 1.96 * np.sqrt(np.maximum(fit.mode_covariance[at][:, j, j], 0.0))
     colours = "Blue intervals do not include 0." if clear.any() else "Every interval includes 0."
     return Picture(
-        axes_svg(lambda ax: plots.caterpillar(fit, block.name, block.effects[j], ax=ax), 5.2, height),
-        f"Predicted random {effect} of {block.levels:,} levels of {block.name} with 95% intervals, from "
+        axes_svg(
+            lambda ax: plots.caterpillar(fit, block.name, block.effects[j], ax=ax, labels=labels), 5.2, height
+        ),
+        f"Predicted random {effect} of {block.levels:,} levels of {group} with 95% intervals, from "
         f"{number(values.min(), 3)} ({low}) to {number(values.max(), 3)} ({high}).",
-        f"How levels of {block.name} differ in their {effect}. {colours} Predictions are shrunk towards "
+        f"How levels of {group} differ in their {effect}. {colours} Predictions are shrunk towards "
         f"{'the mean' if block.known is None else 'those of relatives'}, most for levels with few rows.",
     )
 
 
-def _qq_picture(fit: Fit, at: int, j: int) -> Picture:
+def _qq_picture(fit: Fit, at: int, j: int, labels: Mapping[str, str] | None) -> Picture:
     block = fit.design.blocks[at]
-    effect = effect_in_words(fit, at, block.effects[j])
+    effect = effect_in_words(fit, at, block.effects[j], labels)
+    group = term_label(block.name, labels)
     return Picture(
-        axes_svg(lambda ax: plots.qq_random_effect(fit, block.name, block.effects[j], ax=ax), 5.2, 3.6),
-        f"Ordered predictions of the random {effect} of the levels of {block.name} against normal quantiles.",
-        f"Is the random {effect} normal across levels of {block.name}? Check a single level far from the line.",
+        axes_svg(
+            lambda ax: plots.qq_random_effect(fit, block.name, block.effects[j], ax=ax, labels=labels),
+            5.2,
+            3.6,
+        ),
+        f"Ordered predictions of the random {effect} of the levels of {group} against normal quantiles.",
+        f"Is the random {effect} normal across levels of {group}? Check a single level far from the line.",
     )
 
 
-def slope_pictures(results: Fitted) -> list[Picture]:
+def slope_pictures(results: Fitted, labels: Mapping[str, str] | None = None) -> list[Picture]:
     """Return the plots of random slopes: fitted lines, shrinkage, and the implied variances and correlations."""
     fit = fit_of(results)
     blocks = fit.design.blocks
@@ -232,43 +246,49 @@ def slope_pictures(results: Fitted) -> list[Picture]:
         return []
     block = blocks[at]
     slope = next(name for j, name in enumerate(block.effects) if np.ptp(block.z[:, j]) > 0)
-    along = variable_of(fit, at, slope)
+    along, group = variable_of(fit, at, slope, labels), term_label(block.name, labels)
     lines = Picture(
-        _figure_svg(lambda: plots.fitted_lines(fit, slope, block.name, groups=16, columns=4)),
-        f"Data and fitted lines of {min(16, block.levels)} of {block.levels:,} levels of {block.name} along {along}.",
-        f"Points are data, blue lines the fitted lines of the levels of {block.name}, dashed lines that of the "
+        _figure_svg(lambda: plots.fitted_lines(fit, slope, block.name, groups=16, columns=4, labels=labels)),
+        f"Data and fitted lines of {min(16, block.levels)} of {block.levels:,} levels of {group} along {along}.",
+        f"Points are data, blue lines the fitted lines of the levels of {group}, dashed lines that of the "
         "population. Lines should go through their points.",
         wide=True,
     )
     shrinkage = Picture(
-        axes_svg(lambda ax: plots.shrinkage(fit, block.name, ax=ax), 5.2, 5.0),
-        f"Coefficients of each level of {block.name} by least squares on its own rows, and in the model, nearer to the "
+        axes_svg(lambda ax: plots.shrinkage(fit, block.name, ax=ax, labels=labels), 5.2, 5.0),
+        f"Coefficients of each level of {group} by least squares on its own rows, and in the model, nearer to the "
         "mean.",
         "Each arrow leads from the least-squares estimate of a level's own rows to its estimate in the model, which "
         "also uses the other levels. Levels with uncertain estimates move most.",
     )
-    return [lines, shrinkage, *_implied_pictures(fit, block.name, slope, along)]
+    return [lines, shrinkage, *_implied_pictures(fit, block.name, slope, along, labels)]
 
 
-def _implied_pictures(fit: Fit, group: str, slope: str, along: str) -> list[Picture]:
+def _implied_pictures(
+    fit: Fit, group: str, slope: str, along: str, labels: Mapping[str, str] | None
+) -> list[Picture]:
     """Return the plots of implied variances and correlations, or none if they cannot be computed."""
     try:
         implied = plots.implied_covariance(fit, group, slope)
     except ModelError:
         return []
-    off = implied.correlation
+    off, name = implied.correlation, term_label(group, labels)
     return [
         Picture(
-            axes_svg(lambda ax: plots.within_group_variance(fit, group, slope, ax=ax), 5.2, 4.2),
+            axes_svg(
+                lambda ax: plots.within_group_variance(fit, group, slope, labels=labels, ax=ax), 5.2, 4.2
+            ),
             f"Variance of a row along {along}, from {number(implied.variance.min())} to "
             f"{number(implied.variance.max())}.",
-            f"The variance of a row along {along} that random slopes imply, and its part between levels of {group}.",
+            f"The variance of a row along {along} that random slopes imply, and its part between levels of {name}.",
         ),
         Picture(
-            axes_svg(lambda ax: plots.within_group_correlation(fit, group, slope, ax=ax), 5.2, 4.2),
+            axes_svg(
+                lambda ax: plots.within_group_correlation(fit, group, slope, labels=labels, ax=ax), 5.2, 4.2
+            ),
             f"Correlation of two rows of one level along {along}, from {number(off.min(), 2)} to "
             f"{number(off.max(), 2)}.",
-            f"The correlation of two rows of the same level of {group}, by their values of {along}.",
+            f"The correlation of two rows of the same level of {name}, by their values of {along}.",
         ),
     ]
 
@@ -277,25 +297,30 @@ MOST_ROWS = 20_000
 """Largest number of rows for which influence is computed, to limit the time."""
 
 
-def influence_pictures(results: Fitted) -> list[Picture]:
+def influence_pictures(results: Fitted, labels: Mapping[str, str] | None = None) -> list[Picture]:
     """Return the plots of Cook's distances for the levels of each factor with 4 to 1,000 levels."""
     fit = fit_of(results)
     if fit.nobs > MOST_ROWS:
         return []
     names = [block.name for block in fit.design.blocks if 3 < block.levels <= 1000]
-    return [picture for name in dict.fromkeys(names) if (picture := _influence(fit, name)) is not None]
+    return [
+        picture for name in dict.fromkeys(names) if (picture := _influence(fit, name, labels)) is not None
+    ]
 
 
-def _influence(fit: Fit, name: str) -> Picture | None:
+def _influence(fit: Fit, name: str, labels: Mapping[str, str] | None) -> Picture | None:
     found = Diagnostics(fit).influence(name)
     known = found.table["cooks_distance"].dropna()
     if known.empty:
         return None
-    top = ", ".join(f"{label} ({value:.2g})" for label, value in known.nlargest(3).items())
+    top = ", ".join(f"{level_label(own, labels)} ({value:.2g})" for own, value in known.nlargest(3).items())
+    words = term_label(name, labels)
+    known_names = {name, *map(level_text, found.table.index)}
+    own = {key: text for key, text in (labels or {}).items() if key in known_names}
     return Picture(
-        axes_svg(lambda ax: plots.influence(found, ax=ax), 5.2, 3.4),
-        f"Cook's distance of each level of {name}; the largest are those of {top}.",
-        f"How far the fixed effects move when a level of {name} is left out, relative to their uncertainty. Values "
+        axes_svg(lambda ax: plots.influence(found, ax=ax, labels=own), 5.2, 3.4),
+        f"Cook's distance of each level of {words}; the largest are those of {top}.",
+        f"How far the fixed effects move when a level of {words} is left out, relative to their uncertainty. Values "
         "near 1 are large; check a level far above the others.",
     )
 

@@ -16,6 +16,7 @@ from mixedfit.design.recipe import FixedTerm, Recipe, Variable
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.diagnostics.variance_shares import Shares
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
+from mixedfit.estimation.labels import effect_names, label_of, term_label
 from mixedfit.estimation.residual_words import residual_lines
 from mixedfit.estimation.tables import coefficients, response_name
 from mixedfit.reporting.structure_words import residual_sentence
@@ -201,8 +202,8 @@ def _is_label(term: FixedTerm) -> bool:
     return any(p.labels for p in term.products)
 
 
-def effect_in_words(results: Fitted, at: int, effect: str) -> str:
-    """Return a phrase for a random effect: "intercept", "effect of Days", "mean of MachineA"."""
+def effect_in_words(results: Fitted, at: int, effect: str, labels: Mapping[str, str] | None = None) -> str:
+    """Return a phrase for a random effect: "intercept", "effect of Days", "mean of Machine A"."""
     fit = fit_of(results)
     block, recipe = fit.design.blocks[at], _recipe(fit)
     if effect == "(Intercept)":
@@ -210,19 +211,20 @@ def effect_in_words(results: Fitted, at: int, effect: str) -> str:
     place = list(block.effects).index(effect)
     terms = () if recipe is None else recipe.effect_terms(at)
     full = any(place in term.columns and _has_every_level(term) for term in terms)
+    name = effect_names(fit, at, labels)[place]
     if full:
-        return f"{'deviation' if '(Intercept)' in block.effects else 'mean'} of {plain_name(effect)}"
-    return f"effect of {plain_name(effect)}"
+        return f"{'deviation' if '(Intercept)' in block.effects else 'mean'} of {name}"
+    return f"effect of {name}"
 
 
-def variable_of(results: Fitted, at: int, effect: str) -> str:
+def variable_of(results: Fitted, at: int, effect: str, labels: Mapping[str, str] | None = None) -> str:
     """Return the variable of a random effect; the name of the effect if it has several variables."""
     fit = fit_of(results)
     block, recipe = fit.design.blocks[at], _recipe(fit)
     place = list(block.effects).index(effect)
     terms = () if recipe is None else recipe.effect_terms(at)
     names = [name for term in terms if place in term.columns for name in term.variables]
-    return names[0] if len(names) == 1 else plain_name(effect)
+    return label_of(names[0], labels) if len(names) == 1 else effect_names(fit, at, labels)[place]
 
 
 def _residual_words(fit: Fit) -> str:
@@ -283,7 +285,9 @@ def _aliases(fit: Fit) -> dict[str, list[str] | None]:
     return out
 
 
-def effects_in_words(results: Fitted, intervals: pd.DataFrame, level: float) -> list[str]:
+def effects_in_words(
+    results: Fitted, intervals: pd.DataFrame, level: float, labels: Mapping[str, str] | None = None
+) -> list[str]:
     """Return a sentence for each slope of a numeric variable that is in one term only, untransformed; at most eight.
 
     Parameters
@@ -293,6 +297,8 @@ def effects_in_words(results: Fitted, intervals: pd.DataFrame, level: float) -> 
         Columns lower and upper, indexed by coefficient.
     level : float
         Coverage of the intervals.
+    labels : mapping of str to str, optional
+        Texts in place of the names of the response and of variables.
     """
     fit = fit_of(results)
     recipe = _recipe(fit)
@@ -315,11 +321,13 @@ def effects_in_words(results: Fitted, intervals: pd.DataFrame, level: float) -> 
             and name not in unclear
             and np.isfinite(coefficients(fit)[name])
         ):
-            out.append(_reading(fit, name, intervals, level))
+            out.append(_reading(fit, name, intervals, level, labels))
     return out[:8]
 
 
-def _reading(fit: Fit, name: str, intervals: pd.DataFrame, level: float) -> str:
+def _reading(
+    fit: Fit, name: str, intervals: pd.DataFrame, level: float, labels: Mapping[str, str] | None
+) -> str:
     """Return a sentence on a slope: the difference between two rows that differ by one unit."""
     value = float(coefficients(fit)[name])
     low, high = intervals.loc[[name], ["lower", "upper"]].to_numpy(dtype=float)[0].tolist()
@@ -327,13 +335,14 @@ def _reading(fit: Fit, name: str, intervals: pd.DataFrame, level: float) -> str:
     low, high = (low, high) if value >= 0 else (-high, -low)
     within = f" ({100 * level:g}% interval {number(low, 3)} to {number(high, 3)})" if np.isfinite(low) else ""
     unsure = " The interval includes 0: the direction is uncertain." if low < 0 < high else ""
+    variable, response = label_of(name, labels), label_of(response_of(fit), labels)
     return (
-        f"One unit more of {plain_name(name)} goes with {response_of(fit)} {number(abs(value), 3)} {direction} on "
-        f"average, other things equal{within}.{unsure}"
+        f"One unit more of {variable} goes with {response} {number(abs(value), 3)} {direction} on average, other "
+        f"things equal{within}.{unsure}"
     )
 
 
-def shares_in_words(results: Fitted) -> list[str]:
+def shares_in_words(results: Fitted, labels: Mapping[str, str] | None = None) -> list[str]:
     """Return sentences on the shares of variance: by grouping factor if all effects are intercepts, otherwise R²."""
     fit = fit_of(results)
     if not fit.design.blocks:
@@ -346,13 +355,14 @@ def shares_in_words(results: Fitted) -> list[str]:
             f"effects together {100 * r['conditional']:.1f}% (Nakagawa & Schielzeth's marginal and conditional R²)."
         ]
     parts = Shares(fit).components[1:]
-    names = [f"between levels of {block.name}" for block in fit.design.blocks] + ["in the residuals"]
+    groups = [term_label(block.name, labels) for block in fit.design.blocks]
+    names = [f"between levels of {group}" for group in groups] + ["in the residuals"]
     shares = [f"{100 * v / parts.sum():.1f}% {name}" for v, name in zip(parts, names, strict=True)]
     shares[0] = re.sub("% ", "% lies ", shares[0], count=1)
     out = [f"Of the variance that the fixed part leaves, {join_words(shares)}."]
     if len(parts) == 2 and fit.design.weights is None and fit.residual is None:
         out.append(
-            f"In other words, two rows of the same level of {fit.design.blocks[0].name} have a correlation of "
+            f"In other words, two rows of the same level of {groups[0]} have a correlation of "
             f"{parts[0] / parts.sum():.2f} (the intraclass correlation)."
         )
     return out

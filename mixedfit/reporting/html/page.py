@@ -19,7 +19,7 @@ from mixedfit.core.other_programs import hinted
 from mixedfit.core.progress import Progress
 from mixedfit.core.tables import Table
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.labels import label_of, labels_for, readable_names
+from mixedfit.estimation.labels import label_of, labels_for, readable_names, variance_labels
 from mixedfit.estimation.parameters import parameters_of, values_of
 from mixedfit.inference.anova.anova import AnovaTable
 from mixedfit.inference.coefficients import coefficient_table
@@ -87,8 +87,8 @@ def report(
     profile : {"auto", True, False}
         Whether to compute profile intervals; "auto" does if the estimated time is less than 20 seconds.
     labels : mapping of str to str, optional
-        Texts in place of names in the title, the tables of fixed effects and means and the sentences for a paper, as in
-        `mixedfit.table`. The description of the model keeps the names of the data.
+        Texts in place of names in the title, tables, pictures and sentences for a paper, as in `mixedfit.table`. The
+        description of the model keeps the names of the data.
 
     Returns
     -------
@@ -142,8 +142,8 @@ def report_html(
         _model(fit),
         _fixed(fit, level, profiles, found, own),
         *_means(fit, level, own),
-        *([_random(fit, level, profiles, reason)] if fit.ngroups or fit.residual else []),
-        _checks(fit),
+        *([_random(fit, level, profiles, reason, own)] if fit.ngroups or fit.residual else []),
+        _checks(fit, own),
         Section("paper", "For a paper", answers.for_a_paper(fit, found, own)),
         _technical(fit, level, profiles),
     ]
@@ -304,7 +304,7 @@ def _fixed(
         notes.append(f"{len(source) - len(shown)} further coefficients are not shown.")
     table = Table("Coefficients", tuple(heads), rows, 1, tuple(notes))
     wald = next(iter(intervals.values()))
-    sentences = [*model_words.effects_in_words(fit, wald, level), *model_words.left_out_in_words(fit)]
+    sentences = [*model_words.effects_in_words(fit, wald, level, labels), *model_words.left_out_in_words(fit)]
     body = list_of(sentences) + stacked(table, "Coefficients") + _terms(found, labels)
     body += answers.effect_sizes(found, labels)
     return Section("fixed", "Fixed effects", body)
@@ -330,36 +330,42 @@ def _terms(found: AnovaTable | None, labels: Mapping[str, str]) -> str:
     )
 
 
-def _random(fit: Fit, level: float, profiles: Profile | None, reason: str) -> Section:
+def _random(
+    fit: Fit, level: float, profiles: Profile | None, reason: str, labels: Mapping[str, str]
+) -> Section:
     chosen = [p for p in parameters_of(fit) if p.kind != "fixed"]
     values = values_of(fit, chosen)
     own = None if profiles is None else profiles.conf_int(level, [p.name for p in chosen])
+    words = variance_labels(fit, labels)
     rows = []
     for p, value in zip(chosen, values, strict=True):
         size = np.floor(np.log10(abs(value) or 1.0)) if np.isfinite(value) else 0.0
         decimals = {"correlation": 2, "residual": 3}.get(p.kind, int(np.clip(3 - size, 1, 8)))
         variance = number(value**2) if p.kind in ("sd", "sigma") else ""
         shown = "not defined" if np.isnan(value) else f"{value:,.{decimals}f}"
-        row = [p.words[0].upper() + p.words[1:], shown, variance]
+        name = words.get(p.name, p.words)
+        row = [name[0].upper() + name[1:], shown, variance]
         rows.append(tuple(row if own is None else [*row, _interval(own, p.name, decimals)]))
     if fit.held_sigma is not None:
         held = ("Residual SD (held, not estimated)", number(fit.sigma), number(fit.sigma**2))
         rows.append(held if own is None else (*held, "–"))
     heads = ["", "Estimate", "Variance"] + ([] if own is None else [f"{_percent(level)} interval (profile)"])
     table = Table("Variances", tuple(heads), tuple(rows), notes=tuple(_limit_note(rows)))
-    body = list_of(model_words.shares_in_words(fit)) + stacked(table, "Standard deviations and correlations")
-    body += answers.share_tables(fit, level)
+    body = list_of(model_words.shares_in_words(fit, labels)) + stacked(
+        table, "Standard deviations and correlations"
+    )
+    body += answers.share_tables(fit, level, labels)
     body += paragraphs([reason] if own is None else _likelihood_note(fit))
-    body += paragraphs(figures.zero_effects(fit))
-    body += _pictures([*figures.effect_pictures(fit), *figures.slope_pictures(fit)])
+    body += paragraphs(figures.zero_effects(fit, labels))
+    body += _pictures([*figures.effect_pictures(fit, labels), *figures.slope_pictures(fit, labels)])
     return Section("random", "Random effects" if fit.ngroups else "Residual variance and correlation", body)
 
 
-def _checks(fit: Fit) -> Section:
+def _checks(fit: Fit, labels: Mapping[str, str]) -> Section:
     body = (
         f"<p>{_assumption(fit)} Small departures are usual and harmless; clear patterns are not.</p>"
         + list_of([*checks_of(fit).sentences(), *figures.no_fitted_plots(fit)])
-        + _pictures([*figures.residual_pictures(fit), *figures.influence_pictures(fit)])
+        + _pictures([*figures.residual_pictures(fit), *figures.influence_pictures(fit, labels)])
     )
     return Section("checks", "Does the model fit the data?", body)
 
