@@ -150,11 +150,16 @@ def by_name(labels: Mapping[Any, str] | None) -> dict[str, str]:
 
 
 def check_labels(labels: Mapping[Any, str], known: Iterable[str], first: Sequence[str] = ()) -> None:
-    """Raise `ModelError` if a key of labels is not one of the names; `first` of these are listed in the message."""
+    """Raise `ModelError` if a key of labels is a misspelt name, or if no key is a name.
+
+    One mapping may serve all models of a paper: a key that is like none of the names here belongs to another model.
+    `first` of the names are listed in the message.
+    """
     names = {*known, *(key.replace(" × ", ":") for key in known)}
-    for key in labels:
-        text = level_text(key)
-        if text in names or plain_name(text).replace(" × ", ":") in names:
+    texts = [level_text(key) for key in labels]
+    unknown = [text for text in texts if not {text, plain_name(text).replace(" × ", ":")} & names]
+    for text in unknown:
+        if len(unknown) < len(texts) and not nearest(text, names):
             continue
         listed = list(first) or sorted(names)
         shown = ", ".join(listed[:12]) + ", …" * (len(listed) > 12)

@@ -245,13 +245,15 @@ def named_fits(
     if hasattr(models, "_fit"):
         models = [cast("Fitted", models)]
     if not isinstance(models, Mapping):
-        models = list(cast("Iterable[Fitted]", models))
+        models = list(models) if isinstance(models, Iterable) else [cast("Fitted", models)]
     fits = list(models.values()) if isinstance(models, Mapping) else models
     if not fits:
         raise ModelError(f"{caller} needs at least one fit.")
     for fit in fits:
         if not hasattr(fit, "_fit"):
-            raise ModelError(f"{caller} was given a {type(fit).__name__}; expected fits: model.fit().")
+            own = " Its own table is written by mf.to_docx, mf.to_latex, mf.to_markdown and mf.to_html."
+            own = own if hasattr(fit, "table") else ""
+            raise ModelError(f"{caller} was given a {type(fit).__name__}; expected fits: model.fit().{own}")
     return [fit_of(fit) for fit in fits], _heads(models, len(fits), names)
 
 

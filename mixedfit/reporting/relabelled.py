@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -58,6 +58,9 @@ def _in_apa_style(table: Table, what: Any) -> Table:
     if isinstance(coefficients, pd.DataFrame) and "p" in heads:
         for row, p in zip(rows, coefficients["p_value"], strict=False):
             row[heads.index("p")] = "" if np.isnan(p) else p_text(float(p))
+    _round_statistics(heads, rows, what)
+    for row in rows:
+        row[0] = "Model as fitted" if row[0] == "<none>" else row[0]
     if heads[0] == "Contrast":
         rows = [[row[0].replace(" - ", " − "), *row[1:]] for row in rows]
     if "Lower" in heads and heads[heads.index("Lower") :][1:2] == ["Upper"]:
@@ -67,7 +70,20 @@ def _in_apa_style(table: Table, what: Any) -> Table:
             if len(row) > 1:
                 low, high = (minus(text) for text in row[at : at + 2])
                 row[at : at + 2] = [f"[{low}, {high}]" if low and high else ""]
-    return replace(table, heads=tuple(heads), rows=tuple(map(tuple, rows)))
+    notes = tuple(note.replace("p_value:", "p:").replace("p_naive:", "p (χ²):") for note in table.notes)
+    return replace(table, heads=tuple(heads), rows=tuple(map(tuple, rows)), notes=notes)
+
+
+def _round_statistics(heads: Sequence[str], rows: Sequence[list[str]], what: Any) -> None:
+    """Write the test statistics of a table with two decimals."""
+    frame = getattr(what, "coefficients", getattr(what, "table", None))
+    if not isinstance(frame, pd.DataFrame) or len(frame) != len(rows):
+        return
+    for name in frame.columns.intersection(["statistic", "t_value", "z_value", "F", "chisq"]):
+        at = next((heads.index(head) for head in ("t", "z", "F", "χ²") if head in heads), None)
+        for row, value in zip(rows, frame[name], strict=True):
+            if at is not None and np.isfinite(value) and len(row) == len(heads):
+                row[at] = f"{value:,.2f}"
 
 
 _SYMBOLS = {
@@ -79,6 +95,7 @@ _SYMBOLS = {
     "Pr(>|z|)": "p",
     "contrast": "Contrast",
     "term": "Term",
+    "p_naive": "p (χ²)",
 }
 
 

@@ -9,6 +9,7 @@ from experiments import priming, priming_fit, session_fit
 
 import mixedfit as mf
 from mixedfit.core.names import plain_name
+from mixedfit.reporting.relabelled import document_tables
 
 LABELS = {
     "Prime": "Priming",
@@ -193,5 +194,22 @@ def test_one_dict_must_serve_tables_of_several_fits_and_of_no_fit() -> None:
     assert "(1" in mf.to_markdown(mf.anova(small, large, refit=True), labels=labels)
     assert "SD of (Intercept) \\| Field" in mf.to_markdown(mf.compare_models([small, large]), labels=labels)
     assert "| Nitrogen × Sort |" in mf.to_markdown(large.anova().effect_sizes(), labels=labels)
-    with pytest.raises(mf.ModelError, match="labels has 'Nitro'"):
-        mf.to_markdown(large.anova(), labels={"Nitro": "Nitrogen"})
+    assert "Nitrogen" in mf.to_markdown(
+        large.anova(), labels={**labels, "dose": "Dose", "placebo": "Placebo"}
+    )
+    for wrong in ({"Nitro": "Nitrogen"}, {**labels, "Varety": "Sort"}, {"dose": "Dose"}):
+        with pytest.raises(
+            mf.ModelError, match=f"labels has '{next(key for key in wrong if key not in labels)}'"
+        ):
+            mf.to_markdown(large.anova(), labels=wrong)
+    with pytest.raises(mf.ModelError, match=r"given a AnovaTable.*mf\.to_docx"):
+        mf.table(large.anova())
+
+
+def test_tests_must_have_two_decimals_and_words_in_apa_style() -> None:
+    fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
+    (ranova,) = document_tables(fit.ranova(), None, apa=True)
+    assert ranova.heads == ("", "Parameters", "logLik", "χ²", "df", "p", "p (χ²)")
+    assert [row[0] for row in ranova.rows] == ["Model as fitted", "Days | Subject"]
+    cells = [document_tables(own, None, apa=True)[0].rows[-1] for own in (fit, fit.anova(), fit.ranova())]
+    assert {"6.77", "45.85", "42.84"} <= {cell for row in cells for cell in row}  # lmerTest 3.1-3
