@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +264,22 @@ def test_explanation_must_name_ml_weights_and_a_residual_structure() -> None:
     assert "σ and 1 parameter of the residual structure" in words
     expected = "ε ~ N(0, σ² R), R = AR1(time='Days', group='Subject')"
     assert explain(structured.design).equations[-1] == expected
+
+
+def test_labels_must_stand_in_documents_and_text_but_not_in_numbers_for_programs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["emmeans", "cake", CAKE, "recipe", "--label", "recipe=Batter", "--label", "A = First"]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "Batter" in shown
+    assert "First" in shown
+    assert "recipe" not in shown.replace("recipe:temperature", "")
+    for ending, has in ((".html", True), (".docx", True), (".csv", False)):
+        path = tmp_path / f"means{ending}"
+        assert main([*command, "--out", str(path)]) == 0
+        assert capsys.readouterr().err.strip() == f"Written to {path}"
+        text = zipfile.ZipFile(path).read("word/document.xml") if ending == ".docx" else path.read_bytes()
+        assert (b"Batter" in text) == has
+    assert main([*command[:-2], "--label", "First"]) == 2
+    assert "is not of the form NAME=TEXT" in capsys.readouterr().err

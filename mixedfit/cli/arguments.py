@@ -72,6 +72,16 @@ def _add_level(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_labels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--label",
+        metavar="NAME=TEXT",
+        action="append",
+        default=[],
+        help="a text in place of a name of the data, in tables for documents and on pages; repeatable",
+    )
+
+
 def _add_tests(commands: Any) -> None:
     """Add the commands of F tests and of marginal means."""
     tests = commands.add_parser(
@@ -83,6 +93,7 @@ def _add_tests(commands: Any) -> None:
     _add_model(tests, several=True)
     tests.add_argument("--type", type=int, choices=(1, 2, 3), help="type of the F tests (3)")
     _add_ddf(tests)
+    _add_labels(tests)
     tests.add_argument("--out", metavar="FILE", help=_OUT)
     means = commands.add_parser(
         "emmeans",
@@ -104,6 +115,7 @@ def _add_tests(commands: Any) -> None:
     means.add_argument("--type", choices=("link", "response"), default="link", help="scale of the means")
     _add_ddf(means)
     _add_level(means)
+    _add_labels(means)
     means.add_argument("--out", metavar="FILE", help=_OUT)
 
 
@@ -219,6 +231,7 @@ def _add_report(commands: Any) -> None:
     _add_model(page)
     page.add_argument("--out", metavar="FILE", default="report.html", help="the file to write (report.html)")
     page.add_argument("--title", metavar="TEXT", help="heading of the page")
+    _add_labels(page)
     page.add_argument(
         "--level", type=float, default=0.95, metavar="NUMBER", help="coverage of intervals (0.95)"
     )

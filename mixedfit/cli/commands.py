@@ -17,7 +17,17 @@ from mixedfit.reporting.explain import explain as explained
 from mixedfit.reporting.html import report
 
 from .model import data_of, fitted, fitted_all, model_of, model_on, new_rows
-from .output import Limits, check_picture, format_of, rendered, table, warnings_in_words, write, write_frame
+from .output import (
+    Limits,
+    check_picture,
+    format_of,
+    labels_of,
+    rendered,
+    table,
+    warnings_in_words,
+    write,
+    write_frame,
+)
 
 __all__ = ["COMMANDS", "EXIT_BAD_INPUT", "EXIT_INTERRUPTED", "EXIT_OK"]
 
@@ -58,7 +68,12 @@ def write_report(options: argparse.Namespace) -> int:
         results = fitted(options)
         wanted: dict[str, bool | Literal["auto"]] = {"auto": "auto", "yes": True, "no": False}
         path = report(
-            results, options.out, title=options.title, level=options.level, profile=wanted[options.profile]
+            results,
+            options.out,
+            title=options.title,
+            level=options.level,
+            profile=wanted[options.profile],
+            labels=labels_of(options.label),
         )
     print(f"{results.convergence.message}\nWritten to {path}")
     return EXIT_OK if results.converged else EXIT_NOT_CONVERGED
@@ -113,6 +128,7 @@ def _intervals(results: MixedResults, options: argparse.Namespace) -> Limits:
 
 def anova(options: argparse.Namespace) -> int:
     """Print F tests of the terms of one model, or likelihood-ratio tests of several."""
+    labels = labels_of(options.label)
     with warnings_in_words():
         fits = fitted_all(options)
         if len(fits) > 1:
@@ -123,12 +139,13 @@ def anova(options: argparse.Namespace) -> int:
             found: Any = likelihood_ratios(*fits)
         else:
             found = fits[0].anova(type=options.type or 3, ddf=options.ddf)
-    write_frame(found, found.table, options.out)
+    write_frame(found, found.table, options.out, labels)
     return _code(fits)
 
 
 def emmeans(options: argparse.Namespace) -> int:
     """Print marginal means, and contrasts of them if they are asked for."""
+    labels = labels_of(options.label)
     with warnings_in_words():
         results = fitted(options)
         by = [name.strip() for name in options.by.split(",") if name.strip()]
@@ -137,7 +154,7 @@ def emmeans(options: argparse.Namespace) -> int:
         found: Any = results.emmeans(specs, by=by, ddf=options.ddf, level=options.level, type=options.type)
         if options.contrasts is not None:
             found = found.contrasts(options.contrasts, options.adjust, family=options.family)
-    write_frame(found, found.table, options.out)
+    write_frame(found, found.table, options.out, labels)
     return _code([results])
 
 

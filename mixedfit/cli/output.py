@@ -6,7 +6,7 @@ import html as markup
 import json
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +15,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.errors import DataError
+from mixedfit.core.errors import DataError, ModelError
 from mixedfit.core.format import text_columns
 from mixedfit.core.notebook import html_table
 from mixedfit.core.tables import Table, frame_table
 from mixedfit.plots.style import pyplot
-from mixedfit.reporting.markup import to_docx
+from mixedfit.reporting.markup import to_docx, to_html, to_text
+from mixedfit.reporting.relabelled import document_tables
 from mixedfit.reporting.summary import Summary
 
 __all__ = [
     "Limits",
     "check_picture",
     "format_of",
+    "labels_of",
     "rendered",
     "table",
     "warnings_in_words",
@@ -107,16 +109,41 @@ def _rows(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return {str(name): {str(k): _number(v) for k, v in row.items()} for name, row in frame.iterrows()}
 
 
-def write_frame(record: Any, frame: pd.DataFrame, out: str | None) -> None:
-    """Write a result: its print, or by the ending of the file its table as JSON, CSV, Word or an HTML page."""
+def labels_of(pairs: Sequence[str]) -> dict[str, str]:
+    """Return the labels that ``--label NAME=TEXT`` gives; a name may hold signs of equality in brackets.
+
+    Raises
+    ------
+    ModelError
+        If one has no sign of equality, or no name before it.
+    """
+    out = {}
+    for pair in pairs:
+        name, sign, text = pair.rpartition("=")
+        if not (sign and name.strip()):
+            raise ModelError(
+                f"--label {pair!r} is not of the form NAME=TEXT, such as --label prime='Related prime'."
+            )
+        out[name.strip()] = text.strip()
+    return out
+
+
+def write_frame(
+    record: Any, frame: pd.DataFrame, out: str | None, labels: Mapping[str, str] | None = None
+) -> None:
+    """Write a result: its print, or by the ending of the file its table as JSON, CSV, Word or an HTML page.
+
+    Labels stand in place of names in Word, HTML and text; JSON and CSV keep the names of the data.
+    """
     how = format_of(out)
     if out is not None and Path(out).suffix.lower() == ".docx":
-        to_docx(record, out)
+        to_docx(record, out, labels=labels)
+        print(f"Written to {out}", file=sys.stderr)
     elif how == "csv":
         named = frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex)
         write(frame.to_csv(index=named).rstrip(), out)
     elif how == "html":
-        write(_page(record._repr_html_()), out)
+        write(_page(to_html(record, labels=labels) if labels else record._repr_html_()), out)
     elif how == "json":
         index = frame.index.name or "row"
         rows = [
@@ -127,7 +154,8 @@ def write_frame(record: Any, frame: pd.DataFrame, out: str | None) -> None:
         notes = list(getattr(record, "notes", ()))
         write(json.dumps({"rows": rows, "notes": notes}, indent=2, ensure_ascii=False, allow_nan=False), out)
     else:
-        write(str(record), out)
+        made = document_tables(record, labels) if labels else []
+        write("\n\n".join(map(to_text, made)) or str(record), out)
 
 
 def _page(body: str) -> str:
@@ -158,7 +186,7 @@ def _number(value: Any) -> Any:
 
 
 def write(text: str, out: str | None) -> None:
-    """Write text to a file, or print it."""
+    """Write text to a file and say so on standard error, or print it."""
     if out is None:
         print(text)
         return
@@ -166,3 +194,4 @@ def write(text: str, out: str | None) -> None:
         Path(out).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot write {out}: {error.strerror or error}") from None
+    print(f"Written to {out}", file=sys.stderr)

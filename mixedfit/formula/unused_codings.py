@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 
+from mixedfit.core.format import join_words
+
 from .parse import ParsedFormula
 
 __all__ = ["unused_codings"]
 
 _CODED = re.compile(r"(?<![\w.])C\(\s*(?P<factor>[^(),]+?)\s*,\s*(?P<coding>(?:contr\.)?[^(),\s]+)")
+
+_CALL = re.compile(_CODED.pattern + r"\s*(?:\([^()]*\))?[^()]*\)")
+"""The whole call that codes a factor."""
 
 
 def unused_codings(parsed: ParsedFormula) -> list[str]:
@@ -21,13 +26,15 @@ def unused_codings(parsed: ParsedFormula) -> list[str]:
     for term in parsed.random:
         if term.correlated or term.structure or parsed.expand == "contrasts":
             continue
-        found = _CODED.search(term.effects)
+        found = [(one["factor"], one["coding"]) for one in _CODED.finditer(term.effects)]
         if found:
-            factor, coding = found["factor"], found["coding"]
+            factors = join_words(list(dict.fromkeys(factor for factor, _ in found)))
+            codings = list(dict.fromkeys(coding for _, coding in found))
+            plain = _CALL.sub(lambda one: one["factor"], term.effects)
             out.append(
-                f"{term}: || makes an effect of every level of {factor}, each with its own variance, whatever the "
-                f"coding; {coding} is not used. For uncorrelated effects of the contrasts give mixedfit.lmm(..., "
-                "expand='contrasts'), as afex does; for the effects of the levels write "
-                f"({factor} || {term.group.name})."
+                f"{term}: || makes an effect of every level of {factors}, each with its own variance, whatever the "
+                f"coding; {join_words(codings)} {'is' if len(codings) == 1 else 'are'} not used. For uncorrelated "
+                "effects of the contrasts give mixedfit.lmm(..., expand='contrasts'), as afex does; for the effects of "
+                f"the levels write ({plain} || {term.group.name})."
             )
     return list(dict.fromkeys(out))
