@@ -23,6 +23,7 @@ __all__ = [
     "by_name",
     "check_labels",
     "effect_names",
+    "group_label",
     "label_of",
     "labels_for",
     "level_label",
@@ -193,6 +194,11 @@ def term_label(name: str, labels: Mapping[str, str] | None, *, sign: str = " × 
     return sign.join(label_of(part, own) for part in parts) if whole is None else whole
 
 
+def group_label(name: str, labels: Mapping[str, str] | None) -> str:
+    """Return a grouping factor: the labels of its parts, or without labels its name as written, such as ``a:b``."""
+    return term_label(name, labels) if labels else name
+
+
 def text_with_labels(text: str, labels: Mapping[str, str]) -> str:
     """Return a text such as ``low - high`` with labels in place of whole words and levels in it."""
     keys = [re.escape(key) for key in sorted(labels, key=len, reverse=True) if key.strip()]
@@ -226,7 +232,7 @@ def effect_names(fit: Fit, block: int, labels: Mapping[str, str] | None = None) 
 def variance_labels(fit: Fit, labels: Mapping[str, str]) -> dict[str, str]:
     """Return standard deviations, correlations and σ in words, by their names (``.sig01``)."""
     names = [
-        (term_label(block.name, labels), effect_names(fit, at, labels))
+        (group_label(block.name, labels), effect_names(fit, at, labels))
         for at, block in enumerate(fit.design.blocks)
     ]
     return variance_words(fit.design, names)

@@ -8,7 +8,7 @@ from typing import Any
 
 from mixedfit.core.format import without_quotes
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.labels import effect_names, label_of, labels_for, level_label, term_label
+from mixedfit.estimation.labels import effect_names, group_label, label_of, labels_for, level_label
 from mixedfit.estimation.tables import response_name
 
 from ._text import level_words
@@ -41,8 +41,7 @@ class PictureNames:
 
     def group(self, block: int) -> str:
         """Return the name of a grouping factor, given the position of its block."""
-        name = self.fit.design.blocks[block].name
-        return term_label(name, self.labels) if self.labels else name
+        return group_label(self.fit.design.blocks[block].name, self.labels)
 
     def effect(self, block: int, effect: int) -> str:
         """Return the name of a random effect, given the positions of its block and of the effect."""

@@ -59,6 +59,13 @@ def test_means_must_be_those_of_emmeans_for_factors_and_for_numbers_that_are_lab
     )
     pairs = oats().emmeans("Variety").contrasts("pairwise").table
     assert f"{pairs['p_value'].iloc[0]:.4f}" in page
+    within = oats().emmeans("Variety", by="nitro").contrasts("pairwise").table
+    assert "Differences of Variety within levels of nitro" in page
+    assert row(
+        page,
+        f"{within['contrast'].iloc[-1]}, {within['nitro'].iloc[-1]:g}",
+        f"{within['estimate'].iloc[-1]:.2f}",
+    )
 
 
 def test_shares_must_be_those_of_the_diagnostics(page: str) -> None:

@@ -17,7 +17,7 @@ from mixedfit.core.tables import Table
 from mixedfit.core.version import __version__
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.labels import label_of, term_label
+from mixedfit.estimation.labels import group_label, label_of, term_label
 from mixedfit.inference.anova.anova import AnovaTable, term_anova
 from mixedfit.inference.anova.effect_sizes import partial_effect_sizes
 from mixedfit.inference.coefficients import coefficient_table
@@ -73,7 +73,10 @@ def effect_sizes(found: AnovaTable | None, labels: Mapping[str, str]) -> str:
 
 
 def means(fit: Fit, level: float, labels: Mapping[str, str]) -> str:
-    """Return the estimated means of factors and of their highest interactions as HTML, and pairwise differences."""
+    """Return the estimated means of factors and of their highest interactions as HTML, and pairwise differences.
+
+    Differences of a factor in an interaction are those within the levels of the other: simple effects.
+    """
     body = []
     for names in _cells(fit):
         try:
@@ -84,7 +87,19 @@ def means(fit: Fit, level: float, labels: Mapping[str, str]) -> str:
         body.append(_table_of(found, f"Means of {words}", labels))
         if len(names) == 1 and 1 < len(found.table) <= MOST_COMPARED:
             body.append(_table_of(found.contrasts("pairwise"), f"Differences of {words}", labels))
+        if len(names) == 2:
+            body += [_simple_effects(fit, one, other, level, labels) for one, other in (names, names[::-1])]
     return "".join(body)
+
+
+def _simple_effects(fit: Fit, name: str, within: str, level: float, labels: Mapping[str, str]) -> str:
+    """Return the pairwise differences of a factor within the levels of another, or nothing where these are many."""
+    found = marginal_means(fit, name, by=within, options=MeansOptions(None, level, "link"))
+    if not 1 < found.table[name].nunique() <= MOST_COMPARED:
+        return ""
+    pairs = found.contrasts("pairwise")
+    words = f"Differences of {label_of(name, labels)} within levels of {label_of(within, labels)}"
+    return _table_of(pairs, words, labels) if len(pairs.table) <= MOST_CELLS else ""
 
 
 def _cells(fit: Fit) -> list[tuple[str, ...]]:
@@ -132,7 +147,7 @@ def share_tables(fit: Fit, level: float, labels: Mapping[str, str]) -> str:
     words = {"marginal": "R², marginal", "conditional": "R², conditional"}
     kinds = {"adjusted": "ICC, adjusted", "conditional": "ICC, conditional"}
     names = [words.get(str(name), str(name)) for name in found[0].index]
-    names += [kinds.get(str(name), f"ICC of {term_label(str(name), labels)}") for name in found[1].index]
+    names += [kinds.get(str(name), f"ICC of {group_label(str(name), labels)}") for name in found[1].index]
     table = pd.concat(found)
     rows = tuple(
         (name, f"{row['estimate']:.3f}", _limits(float(row["lower"]), float(row["upper"])))

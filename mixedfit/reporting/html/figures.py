@@ -19,7 +19,7 @@ from mixedfit.core.format import number, signed
 from mixedfit.core.names import plain_name
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.labels import level_label, level_text, term_label
+from mixedfit.estimation.labels import group_label, level_label, level_text
 from mixedfit.estimation.tables import scaled_residuals
 from mixedfit.inference.profile.profile import Profile
 from mixedfit.plots.style import pyplot, smooth
@@ -175,7 +175,7 @@ def zero_effects(results: Fitted, labels: Mapping[str, str] | None = None) -> li
     """Return a sentence for each random effect that is not drawn because its variance is 0."""
     fit = fit_of(results)
     own = [
-        (term_label(block.name, labels), effect_in_words(fit, at, effect, labels), variance)
+        (group_label(block.name, labels), effect_in_words(fit, at, effect, labels), variance)
         for at, (block, omega) in enumerate(zip(fit.design.blocks, fit.omega, strict=True))
         for effect, variance in zip(block.effects, np.diag(omega), strict=True)
     ]
@@ -205,7 +205,7 @@ MOST_NAMED = 60
 def _caterpillar(fit: Fit, at: int, j: int, labels: Mapping[str, str] | None) -> Picture:
     block, values = fit.design.blocks[at], fit.modes[at][:, j]
     effect = effect_in_words(fit, at, block.effects[j], labels)
-    group = term_label(block.name, labels)
+    group = group_label(block.name, labels)
     ends = block.grouping.levels[[int(values.argmin()), int(values.argmax())]]
     low, high = (level_label(level, labels) for level in ends)
     height = max(2.6, 0.19 * block.levels + 1.0) if block.levels <= MOST_NAMED else 6.0
@@ -225,7 +225,7 @@ def _caterpillar(fit: Fit, at: int, j: int, labels: Mapping[str, str] | None) ->
 def _qq_picture(fit: Fit, at: int, j: int, labels: Mapping[str, str] | None) -> Picture:
     block = fit.design.blocks[at]
     effect = effect_in_words(fit, at, block.effects[j], labels)
-    group = term_label(block.name, labels)
+    group = group_label(block.name, labels)
     return Picture(
         axes_svg(
             lambda ax: plots.qq_random_effect(fit, block.name, block.effects[j], ax=ax, labels=labels),
@@ -246,7 +246,7 @@ def slope_pictures(results: Fitted, labels: Mapping[str, str] | None = None) -> 
         return []
     block = blocks[at]
     slope = next(name for j, name in enumerate(block.effects) if np.ptp(block.z[:, j]) > 0)
-    along, group = variable_of(fit, at, slope, labels), term_label(block.name, labels)
+    along, group = variable_of(fit, at, slope, labels), group_label(block.name, labels)
     lines = Picture(
         _figure_svg(lambda: plots.fitted_lines(fit, slope, block.name, groups=16, columns=4, labels=labels)),
         f"Data and fitted lines of {min(16, block.levels)} of {block.levels:,} levels of {group} along {along}.",
@@ -272,7 +272,7 @@ def _implied_pictures(
         implied = plots.implied_covariance(fit, group, slope)
     except ModelError:
         return []
-    off, name = implied.correlation, term_label(group, labels)
+    off, name = implied.correlation, group_label(group, labels)
     return [
         Picture(
             axes_svg(
@@ -314,7 +314,7 @@ def _influence(fit: Fit, name: str, labels: Mapping[str, str] | None) -> Picture
     if known.empty:
         return None
     top = ", ".join(f"{level_label(own, labels)} ({value:.2g})" for own, value in known.nlargest(3).items())
-    words = term_label(name, labels)
+    words = group_label(name, labels)
     known_names = {name, *map(level_text, found.table.index)}
     own = {key: text for key, text in (labels or {}).items() if key in known_names}
     return Picture(

@@ -16,7 +16,7 @@ from mixedfit.design.recipe import FixedTerm, Recipe, Variable
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.diagnostics.variance_shares import Shares
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.labels import effect_names, label_of, term_label
+from mixedfit.estimation.labels import effect_names, group_label, label_of
 from mixedfit.estimation.residual_words import residual_lines
 from mixedfit.estimation.tables import coefficients, response_name
 from mixedfit.reporting.structure_words import residual_sentence
@@ -355,7 +355,7 @@ def shares_in_words(results: Fitted, labels: Mapping[str, str] | None = None) ->
             f"effects together {100 * r['conditional']:.1f}% (Nakagawa & Schielzeth's marginal and conditional R²)."
         ]
     parts = Shares(fit).components[1:]
-    groups = [term_label(block.name, labels) for block in fit.design.blocks]
+    groups = [group_label(block.name, labels) for block in fit.design.blocks]
     names = [f"between levels of {group}" for group in groups] + ["in the residuals"]
     shares = [f"{100 * v / parts.sum():.1f}% {name}" for v, name in zip(parts, names, strict=True)]
     shares[0] = re.sub("% ", "% lies ", shares[0], count=1)
