@@ -49,7 +49,7 @@ def evaluate_small(
         for h in range(i + 1):
             products[i, h] = tail[i, h]
     logdet = eliminate_levels(
-        static, lams[0], gram, indptr, indices, values, border, products, 0, gram.shape[0]
+        static, lams[0], gram, indptr, indices, values, border, products, 0 * m, gram.shape[0]
     )
     for i in range(m):
         for h in range(i + 1):
@@ -270,7 +270,7 @@ def derive_small(
     spreads = np.zeros((width, width, k, k))
     sum_levels(
         static, lams[0], gram, indptr, indices, values, border, scaled, solution, exact,
-        first_scores, sums, pairs, sides, traces, spreads, 0, gram.shape[0],
+        first_scores, sums, pairs, sides, traces, spreads, 0 * count, gram.shape[0],
     )  # fmt: skip
     image = _tail_scores(products, scaled, solution, tail_scores)
     directions = directions_of(layout, lams, slopes)

@@ -56,6 +56,7 @@ def sampled(
 def test_density_of_a_standard_deviation_must_be_that_of_scipy(name: str) -> None:
     prior, log_density = SD_PRIORS[name]
     kind, first, second = prior_numbers(prior, 1.0)
+    assert type(first) is type(second) is float  # an integer would have the sampler compiled once more
     tau = np.array([0.2, 1.0, 3.3])
     ours = [kinds.log_sd_density(kind, first, second, t) for t in tau]
     assert np.allclose(

@@ -208,7 +208,15 @@ def unit_arrays(
 
 
 def prior_numbers(prior: Prior, scale: float) -> tuple[int, float, float]:
-    """Return a prior's kind and two numbers, in units of the response's scale."""
+    """Return a prior's kind and two numbers, in units of the response's scale.
+
+    The numbers are floats whatever the user wrote: the sampler is compiled once more for integers.
+    """
+    kind, first, second = _kind_and_numbers(prior, scale)
+    return kind, float(first), float(second)
+
+
+def _kind_and_numbers(prior: Prior, scale: float) -> tuple[int, float, float]:
     match prior:
         case Known(sd):
             return kinds.KNOWN, sd / scale, 0.0
@@ -229,9 +237,9 @@ def prior_numbers(prior: Prior, scale: float) -> tuple[int, float, float]:
         case Jeffreys():
             return kinds.JEFFREYS, 0.0, 0.0
         case InverseWishart():
-            return kinds.INVERSE_WISHART, float(prior.df), 0.0
+            return kinds.INVERSE_WISHART, prior.df, 0.0
         case HuangWand():
-            return kinds.HUANG_WAND, float(prior.df), 0.0
+            return kinds.HUANG_WAND, prior.df, 0.0
         case LKJ():
-            return kinds.LKJ, float(prior.eta), 0.0
+            return kinds.LKJ, prior.eta, 0.0
     raise AssertionError(f"{prior} is a prior of fixed effects")

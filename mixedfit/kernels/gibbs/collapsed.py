@@ -127,13 +127,14 @@ def _log_scale_density(
 ) -> float:
     """Return the logarithm of the density of x, by whose exponential σ and the roots of all Ω are multiplied."""
     p, factor = fixed[1].size, np.exp(x)
+    every = 0 * p - 1  # a variable: for a constant, numba compiles the function once more
     value = log_sd_density(residual[0], residual[1], residual[2], factor * sigma) + (1.0 + p - rows) * x
     for v in range(units.shape[0]):
         size, kind = units[v, 2], units[v, 3]
         if size == 1:
             value += log_sd_density(kind, hyper[v, 0], hyper[v, 1], factor * sds[v, 0]) + x
         else:
-            value += log_scaled_density(kind, hyper[v, 0], matrices[v], sds[v, :size], inverses[v], -1, x)
+            value += log_scaled_density(kind, hyper[v, 0], matrices[v], sds[v, :size], inverses[v], every, x)
             value += size * (size + 1.0) * x
     variance = (factor * sigma) ** 2
     if not (value > -np.inf and _at_scale(corner, fixed, variance - sigma**2, out)):
