@@ -26,6 +26,9 @@ DEFAULT_DRAWS = 1000
 FIRST_CHECK = 250
 """Draws of each chain before the first look at effective sample sizes; with fewer these are too noisy."""
 
+LAST_FIRST = 10_000
+"""Most draws of each chain at the first look: room in memory is made for draws that may never come."""
+
 MARGIN = 1.1
 """Factor on the draws that the effective draws so far predict, so that the next check is mostly the last."""
 
@@ -109,7 +112,7 @@ def run_length(
     if not _is_number(ess) or not 1 <= ess < np.inf:
         raise ModelError(f"ess is {ess!r}; expected a number of effective draws of at least 1, such as 400.")
     check_count("max_draws", max_draws, 4)
-    first = min(max_draws, max(FIRST_CHECK, int(np.ceil(ess / chains))))
+    first = min(max_draws, max(FIRST_CHECK, min(LAST_FIRST, int(np.ceil(ess / chains)))))
     return RunLength(first, float(ess), int(max_draws), float(seconds))
 
 
