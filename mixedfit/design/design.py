@@ -13,7 +13,15 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
-from mixedfit.core.errors import GroupingWarning, IdentifiabilityWarning, MissingRowsWarning, ModelError, warn
+from mixedfit.core.errors import (
+    GroupingWarning,
+    IdentifiabilityWarning,
+    MissingRowsWarning,
+    ModelError,
+    shown,
+    warn,
+)
+from mixedfit.core.format import count_noun
 from mixedfit.core.lazy import lazy
 from mixedfit.covariance import BlockDiagonal, CovarianceStructure, Diagonal, Unstructured
 from mixedfit.covariance.known import Known
@@ -271,7 +279,7 @@ def build_design(
         parsed, data, weights=weights, offset=offset, missing=missing, further=further, labelled=labelled
     )
     if missing == "drop":
-        warn_of_missing(frame.dropped, frame.dropped + len(frame.index), frame.missing)
+        warn_of_missing(frame.dropped, frame.dropped + len(frame.index), frame.missing, frame.lost)
     advice = _warn_of_stray_text(parsed, frame)
     values = evaluate(parsed, frame, context or {})
     check_effect_names("the fixed part", values.x_names)
@@ -299,14 +307,24 @@ def build_design(
     )
 
 
-def warn_of_missing(dropped: int, rows: int, missing: Mapping[str, int]) -> None:
-    """Issue a `MissingRowsWarning` if rows were dropped."""
-    if dropped:
-        warn(
-            f"{dropped} of {rows} rows {'was' if dropped == 1 else 'were'} dropped for missing values (by column: "
-            f"{listed_counts(missing)}).",
-            MissingRowsWarning,
-        )
+def warn_of_missing(
+    dropped: int, rows: int, missing: Mapping[str, int], lost: Mapping[str, Sequence[Any]] | None = None
+) -> None:
+    """Issue a `MissingRowsWarning` if rows were dropped; `lost` are levels of grouping factors without a row left."""
+    if not dropped:
+        return
+    message = (
+        f"{dropped} of {rows} rows {'was' if dropped == 1 else 'were'} dropped for missing values (by column: "
+        f"{listed_counts(missing)})."
+    )
+    for name, levels in (lost or {}).items():
+        few = ", ".join(map(shown, levels[:LISTED])) + ", …" * (len(levels) > LISTED)
+        message += f" No row is left of {count_noun(len(levels), 'level')} of {name}: {few}."
+    warn(message, MissingRowsWarning)
+
+
+LISTED = 6
+"""Largest number of levels that a warning lists."""
 
 
 def _warn_of_stray_text(parsed: ParsedFormula, frame: ModelFrame) -> tuple[str, ...]:

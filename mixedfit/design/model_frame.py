@@ -78,6 +78,8 @@ class ModelFrame:
         The needed columns of all rows, as given.
     missing : dict of str to int
         Number of missing values of each column that has some.
+    lost : dict of str to list
+        Levels of grouping columns that only rows with missing values have.
     text : frozenset of str
         Columns of text, which have become categories.
     place : str
@@ -92,6 +94,7 @@ class ModelFrame:
     excluded: Excluded | None = None
     whole: dict[str, pd.Series[Any]] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, list[Any]] = field(default_factory=dict)
     text: frozenset[str] = frozenset()
     place: str = ""
     _groupings: dict[str, Grouping] = field(default_factory=dict)
@@ -147,7 +150,9 @@ def build_frame(
         raise _incomplete(table.index[absent], per_column)
     if count == rows:
         raise no_rows(rows, needed, per_column)
+    lost = {}
     if count:
+        lost = _lost_levels(parsed, columns, absent) if missing == "drop" else {}
         columns = {name: column[~absent] for name, column in columns.items()}
         weight_values = None if weight_values is None else weight_values[~absent]
         offset_values = None if offset_values is None else offset_values[~absent]
@@ -160,8 +165,30 @@ def build_frame(
     _check_weights(weight_values, index)
     kept = Excluded(table.index, np.flatnonzero(~absent)) if count and missing == "exclude" else None
     return ModelFrame(
-        columns, index, weight_values, offset_values, count, kept, whole, missing=per_column, text=text
+        columns,
+        index,
+        weight_values,
+        offset_values,
+        count,
+        kept,
+        whole,
+        missing=per_column,
+        lost=lost,
+        text=text,
     )
+
+
+def _lost_levels(
+    parsed: ParsedFormula, columns: Mapping[str, pd.Series[Any]], absent: AnyArray
+) -> dict[str, list[Any]]:
+    """Return the levels of each grouping column of which no row is left without the `absent` rows."""
+    out = {}
+    for name in dict.fromkeys(name for term in parsed.random for name in term.group.columns):
+        kept = set(columns[name][~absent].unique())
+        lost = [level for level in columns[name][absent].dropna().unique() if level not in kept]
+        if lost:
+            out[name] = lost
+    return out
 
 
 def _is_labels(own: pd.Series[Any], given: pd.Series[Any]) -> bool:

@@ -26,7 +26,7 @@ from .one_level import OneLevelError, check_coded_columns, one_level_factor
 from .places import numFactor
 from .r_names import r_names
 from .splines import bs, ns
-from .wrong_values import response_error
+from .wrong_values import argument_error, response_error
 
 __all__ = ["MANY_LEVELS", "Matrices", "check_finite", "evaluate", "plain_matrices"]
 
@@ -189,7 +189,7 @@ def _by_formulaic(
         with np.errstate(all="ignore"):
             parts = _materialized(formula, frame, {**CONTEXT, **context}, states)
     except FormulaicError as error:
-        raise _evaluation_error(parsed, error) from None
+        raise _evaluation_error(parsed, error, frame) from None
     except OneLevelError as found:
         raise one_level_factor(found, frame) from None
     except (ModelError, DataError):
@@ -373,7 +373,7 @@ def check_finite(names: tuple[str, ...], values: Array, frame: ModelFrame, what:
     )
 
 
-def _evaluation_error(parsed: ParsedFormula, error: Exception) -> FormulaError:
+def _evaluation_error(parsed: ParsedFormula, error: Exception, frame: ModelFrame) -> FormulaError:
     own = error.__cause__ if isinstance(error.__cause__, FormulaError) else None
     message = str(own or error).split("\n")[0]
     found = re.search(r"factor `(.*)`\.", str(error))
@@ -387,6 +387,11 @@ def _evaluation_error(parsed: ParsedFormula, error: Exception) -> FormulaError:
         advice = advice or (f"{nearest(name, known)} " if nearest(name, known) else "") + (
             f"A function or constant of your own is given to lmm as context={{{name!r}: {name}}}."
         )
+    text = [
+        name for name in frame.text if found and re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", found[1])
+    ]
+    if found and text and not missing and not advice and own is None and not found[1].startswith("C("):
+        message, advice = argument_error(found[1], text[0], frame.columns[text[0]]), ""
     return FormulaError(
         f"the formula cannot be evaluated: {message}",
         source=parsed.source,

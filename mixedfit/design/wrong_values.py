@@ -14,7 +14,15 @@ from mixedfit.core.errors import shown
 from mixedfit.core.format import count_noun
 from mixedfit.core.reading.missing import ALWAYS
 
-__all__ = ["listed_counts", "not_numbers", "numbers_as_text", "response_error", "stray_counts", "stray_text"]
+__all__ = [
+    "argument_error",
+    "listed_counts",
+    "not_numbers",
+    "numbers_as_text",
+    "response_error",
+    "stray_counts",
+    "stray_text",
+]
 
 MOSTLY = 0.8
 """Share of rows with numbers from which a column of text is taken for numbers with stray text."""
@@ -53,30 +61,41 @@ def not_numbers(values: Any) -> str:
 
 def response_error(name: str, column: pd.Series[Any]) -> str:
     """Return the message about a response that is not numbers."""
+    labels = "A linear mixed model has no response of labels."
+    return _text_error(f"the response {name!r} is text", name, column, labels)
+
+
+def argument_error(expression: str, name: str, column: pd.Series[Any]) -> str:
+    """Return the message about a column of text in an expression that needs numbers."""
+    labels = f"{expression} has no value for labels; the column alone is a factor."
+    return _text_error(f"in {expression}, the column {name!r} is text", name, column, labels)
+
+
+def _text_error(what: str, name: str, column: pd.Series[Any], labels: str) -> str:
+    """Return the message about text where numbers are needed; `labels` ends it where no value is a number."""
     data, strays = f"data[{name!r}]", _strays(column)
     if strays.empty:
         return (
-            f"the response {name!r} is text, such as {shown(column.iloc[0])}; expected numbers. Convert numbers "
-            f"written as text: {data} = pd.to_numeric({data})."
+            f"{what}, such as {shown(column.iloc[0])}; expected numbers. Convert numbers written as text: {data} = "
+            f"pd.to_numeric({data})."
         )
     if all(map(_has_comma, strays)):
         return (
-            f"the response {name!r} is text: {not_numbers(column)}; expected numbers. Decimal commas? Make numbers of "
-            f"them: {data}.str.replace(',', '.').astype(float)."
+            f"{what}: {not_numbers(column)}; expected numbers. Decimal commas? Make numbers of them: "
+            f"{data}.str.replace(',', '.').astype(float)."
         )
     if any(map(_has_comma, column)):
         return (
-            f"the response {name!r} is text: {not_numbers(column)}; expected numbers. Correct the value in the file, "
-            f"or make it missing: mixedfit.read(path, na={str(strays.iloc[0])!r})."
+            f"{what}: {not_numbers(column)}; expected numbers. Correct the value in the file, or make it missing: "
+            f"mixedfit.read(path, na={str(strays.iloc[0])!r})."
         )
     if len(strays) < len(column):
         return (
-            f"the response {name!r} is text: {not_numbers(column)}; expected numbers. Correct the value, or make such "
-            f"values missing: {data} = pd.to_numeric({data}, errors='coerce')."
+            f"{what}: {not_numbers(column)}; expected numbers. Correct the value, or make such values missing: {data} "
+            f"= pd.to_numeric({data}, errors='coerce')."
         )
     return (
-        f"the response {name!r} is text, such as {shown(strays.iloc[0])} in row {shown(strays.index[0])}; expected "
-        "numbers. A linear mixed model has no response of labels."
+        f"{what}, such as {shown(strays.iloc[0])} in row {shown(strays.index[0])}; expected numbers. {labels}"
     )
 
 

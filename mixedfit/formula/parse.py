@@ -21,6 +21,7 @@ from mixedfit.core.options import check_one_of
 from .groupings import GroupingFactor, read_groupings
 from .order import in_order_of_appearance
 from .r_syntax import as_call, hint, readable, refuse_bare_bar
+from .slips import refuse_arithmetic, slips
 from .structures import NAMES, StructureCall, places_of, read_structure
 from .tokens import Piece, at_depth_zero, check_brackets, closing, first_line, join, pieces_of, strip_brackets
 
@@ -94,6 +95,8 @@ class ParsedFormula:
         part ``X``, random parts under `random_key` (unless equal to the fixed part), offsets ``O0``, ``O1``, ….
     expand : {"levels", "contrasts"}
         How ``||`` treats factors.
+    slips : tuple of str
+        Warnings about parts that mean something else than they seem to.
     """
 
     source: str
@@ -103,6 +106,7 @@ class ParsedFormula:
     offsets: tuple[str, ...]
     matrices: Any
     expand: Expand = "levels"
+    slips: tuple[str, ...] = ()
 
     def locate(self, name: str) -> tuple[int, int] | None:
         """Return the first and one-past-last character of `name` in the text, or None."""
@@ -170,6 +174,7 @@ def _parse(text: str, expand: Expand) -> ParsedFormula:
         raise FormulaError(f"nothing stands on the {side} of '~'.", source=text, start=pieces[tilde[0]].start)
     check_brackets(pieces, text)
     fixed, bars, offsets = _split_right(right, text)
+    refuse_arithmetic(fixed, text)
     random = tuple(
         term
         for bar in bars
@@ -187,6 +192,7 @@ def _parse(text: str, expand: Expand) -> ParsedFormula:
         offsets=offsets,
         matrices=_matrices(join(left), fixed_text, random, offsets, text),
         expand=expand,
+        slips=tuple(slips(fixed, random=bool(random))),
     )
 
 
@@ -291,6 +297,7 @@ def _read_bar(pieces: Sequence[Piece], text: str, expand: Expand) -> list[Random
             end=bars[0].end,
             advice="Write (1 | g) for random intercepts by g, (x | g) for intercepts and slopes.",
         )
+    refuse_arithmetic(left, text)
     span = (pieces[0].start, pieces[-1].end)
     correlated = bars[0].text == "|"
     effects = join(left)

@@ -597,7 +597,7 @@ def lmm(
     """
     begun = perf_counter()
     parsed = parse_formula(formula, expand=expand)
-    for message in unused_codings(parsed):
+    for message in (*unused_codings(parsed), *parsed.slips):
         warn(message, FormulaWarning)
     for option, value in (("executor", executor), ("checkpoint", checkpoint)):
         if value is not None and not is_source(data):

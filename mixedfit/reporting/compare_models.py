@@ -245,7 +245,7 @@ def named_fits(
     if hasattr(models, "_fit"):
         models = [cast("Fitted", models)]
     if not isinstance(models, Mapping):
-        models = list(models) if isinstance(models, Iterable) else [cast("Fitted", models)]
+        models = list(models) if isinstance(models, Iterable) else [models]
     fits = list(models.values()) if isinstance(models, Mapping) else models
     if not fits:
         raise ModelError(f"{caller} needs at least one fit.")
