@@ -70,20 +70,19 @@ def _write(document: Any, layout: Layout) -> None:
     top = 1 if table.spans else 0
     grid = document.add_table(rows=top + 1 + len(table.rows), cols=width)
     _set_widths(grid, layout)
+    cells = [list(row.cells) for row in grid.rows]  # once: to look up one cell, python-docx walks through all
     if table.spans:
-        _spans(grid, layout)
+        _spans(cells[0], layout)
     for column, head in enumerate(table.heads):
-        _text(
-            grid.cell(top, column), head, layout, "CENTER" if column >= table.left else "LEFT", symbols=True
-        )
+        _text(cells[top][column], head, layout, "CENTER" if column >= table.left else "LEFT", symbols=True)
     for number, line in enumerate(table.rows, start=top + 1):
         if len(line) == 1 < width:
-            cell = grid.cell(number, 0).merge(grid.cell(number, width - 1))
+            cell = cells[number][0].merge(cells[number][width - 1])
             _text(cell, line[0], layout, "LEFT", italic=True)
             continue
         for column in range(table.left):
-            _text(grid.cell(number, column), line[column], layout, "LEFT", label=True)
-    _numbers(grid, layout, top + 1)
+            _text(cells[number][column], line[column], layout, "LEFT", label=True)
+    _numbers(cells[top + 1 :], layout)
     _rule(grid, 0, "top")
     _rule(grid, top, "bottom")
     _rule(grid, len(grid.rows) - 1, "bottom")
@@ -103,7 +102,7 @@ def _set_widths(grid: Any, layout: Layout) -> None:
             cell.width = Pt(width)
 
 
-def _numbers(grid: Any, layout: Layout, first: int) -> None:
+def _numbers(cells: Sequence[Sequence[Any]], layout: Layout) -> None:
     """Write the columns of numbers, aligned at the decimal point below the middle of their heads."""
     from docx.shared import Pt
 
@@ -114,16 +113,16 @@ def _numbers(grid: Any, layout: Layout, first: int) -> None:
         for at, text, indent in zip(
             places, texts, indents(texts, layout.widths[column], layout.size), strict=True
         ):
-            paragraph = _text(grid.cell(first + at, column), text, layout, "RIGHT")
+            paragraph = _text(cells[at][column], text, layout, "RIGHT")
             paragraph.paragraph_format.right_indent = Pt(round(indent, 1))
 
 
-def _spans(grid: Any, layout: Layout) -> None:
+def _spans(cells: Sequence[Any], layout: Layout) -> None:
     """Write the row above the heads, with a rule below each text."""
     first = 0
     for text, columns in layout.table.spans:
-        cell = grid.cell(0, first)
-        cell = cell.merge(grid.cell(0, first + columns - 1)) if columns > 1 else cell
+        cell = cells[first]
+        cell = cell.merge(cells[first + columns - 1]) if columns > 1 else cell
         _text(cell, text, layout, "CENTER")
         if text:
             _border(cell, "bottom", "4")

@@ -606,7 +606,8 @@ def test_natural_parameters_must_simulate_the_structure_they_name() -> None:
     np.testing.assert_allclose(wide.cov(), expected, atol=0.35)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_report_must_say_the_structure_in_words(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    mf.report(fitted(*FORMULAS["ar1"]), path)
+    mf.report(fitted(*FORMULAS["ar1"]), path, profile=False)
     assert "autoregression of order 1" in path.read_text()

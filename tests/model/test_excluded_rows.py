@@ -163,8 +163,8 @@ def test_deletions_bootstraps_posteriors_and_pictures_must_be_of_the_rows_of_the
     fit.plot()
     fit.plot.fitted_lines(x=data["Days"])
     fit.plot.fitted_lines(x=data["Days"].to_numpy())
-    mf.report(fit, tmp_path / "report.html")
-    posterior = mf.lmm(FORMULA, data, missing="exclude").gibbs(draws=50, tune=50, seed=1)
+    mf.report(fit, tmp_path / "report.html", profile=False)
+    posterior = mf.lmm(FORMULA, data, missing="exclude").gibbs(draws=20, tune=20, seed=1)
     posterior.save(tmp_path / "posterior.npz")
     for asked in (posterior, mf.load(tmp_path / "posterior.npz")):
         assert np.asarray(asked.replicate(2, seed=1)).shape == (2, 175)
