@@ -28,17 +28,33 @@ __all__ = [
 
 @kernel
 def accumulate_first(codes: IntArray, z: Array, border: Array, gram: Array, cross: Array) -> None:
-    """Add z zᵀ to `gram` (levels, k, k), lower triangle, and z cᵀ to `cross` (levels, k, columns)."""
+    """Add z zᵀ to `gram` (levels, k, k) and z cᵀ to `cross` (levels, k, columns)."""
     n, k = z.shape
     columns = border.shape[1]
     for i in range(n):
-        j = codes[i]
+        own, into, row = gram[codes[i]], cross[codes[i]], border[i]
+        if k == 1:
+            first = z[i, 0]
+            own[0, 0] += first * first
+            for s in range(columns):
+                into[0, s] += first * row[s]
+            continue
+        if k == 2:
+            first, second = z[i, 0], z[i, 1]
+            own[0, 0] += first * first
+            own[0, 1] += first * second
+            own[1, 0] += first * second
+            own[1, 1] += second * second
+            for s in range(columns):
+                into[0, s] += first * row[s]
+                into[1, s] += second * row[s]
+            continue
         for a in range(k):
             za = z[i, a]
-            for b in range(a + 1):
-                gram[j, a, b] += za * z[i, b]
+            for b in range(k):
+                own[a, b] += za * z[i, b]
             for s in range(columns):
-                cross[j, a, s] += za * border[i, s]
+                into[a, s] += za * row[s]
 
 
 @kernel
