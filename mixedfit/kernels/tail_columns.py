@@ -19,21 +19,20 @@ __all__ = ["eliminate_columns", "quadratic_columns"]
 
 
 @kernel
-def _by_column(indptr: IntArray, indices: IntArray, q: int) -> tuple[IntArray, AnyArray, AnyArray]:
-    """Return the cells in the order of their columns, where each column starts, and the first cell of their level."""
+def _levels_by_column(indptr: IntArray, indices: IntArray, q: int) -> tuple[IntArray, AnyArray]:
+    """Return where each tail column starts in the levels that have it, and these levels, in order."""
     starts = np.zeros(q + 1, np.int64)
     for i in range(indices.size):
         starts[indices[i] + 1] += 1
     for i in range(q):
         starts[i + 1] += starts[i]
     at = starts[:-1].copy()
-    cell, head = np.empty(indices.size, np.int32), np.empty(indices.size, np.int32)
+    level = np.empty(indices.size, np.int32)
     for j in range(indptr.size - 1):
         for c in range(indptr[j], indptr[j + 1]):
-            place = at[indices[c]]
-            cell[place], head[place] = c, indptr[j]
-            at[indices[c]] = place + 1
-    return starts, cell, head
+            level[at[indices[c]]] = j
+            at[indices[c]] += 1
+    return starts, level
 
 
 @kernel
@@ -56,12 +55,16 @@ def eliminate_columns(
     levels, k, columns = border.shape
     q = tail.shape[0] - columns
     work, chol, half = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
-    cells, sides = np.empty_like(values), np.empty((columns, k))
+    cells = values if k == 1 else np.empty_like(values)
+    scales, sides = np.ones(levels), np.empty((columns, k))
     logdet = 0.0
     for j in range(levels):
         det = half_level(lam, gram[j], work, chol, half)
         logdet += np.log(det) if det > 0.0 else np.nan
-        _scaled(half, values, cells, indptr[j], indptr[j + 1])
+        if k == 1:
+            scales[j] = half[0, 0]
+        else:
+            _scaled(half, values, cells, indptr[j], indptr[j + 1])
         for s in range(columns):
             for a in range(k):
                 sides[s, a] = 0.0
@@ -72,28 +75,31 @@ def eliminate_columns(
             row = tail[q + s]
             for a in range(k):
                 at = sides[s, a]
+                scaled = at * scales[j]
                 for h in range(places.size):
-                    row[places[h]] -= at * own[h, a]
+                    row[places[h]] -= scaled * own[h, a]
                 for r in range(s + 1):
                     row[q + r] -= at * sides[r, a]
-    _subtract_squares(indptr, indices, cells, tail)
+    _subtract_squares(indptr, indices, cells, scales, tail)
     return logdet
 
 
 @kernel
-def _subtract_squares(indptr: IntArray, indices: IntArray, cells: Array, tail: Array) -> None:
-    """Subtract the products of the cells of each level from the lower triangle of `tail`."""
+def _subtract_squares(indptr: IntArray, indices: IntArray, cells: Array, scales: Array, tail: Array) -> None:
+    """Subtract the products of the cells of each level, times its scale, from the lower triangle of `tail`."""
     k, q = cells.shape[1], tail.shape[0]
-    starts, cell, head = _by_column(indptr, indices, q)
-    narrow = indices.astype(np.uint32)
+    starts, level = _levels_by_column(indptr, indices, q)
+    narrow, following = indices.astype(np.uint32), indptr.copy()
     for i in range(q):
         row = tail[i]
         for s in range(starts[i], starts[i + 1]):
-            own = cells[head[s] : cell[s] + 1]
-            places = narrow[head[s] : cell[s] + 1]
-            last = places.size - 1
+            j = level[s]
+            last = following[j] - indptr[j]
+            following[j] += 1
+            own = cells[indptr[j] : indptr[j] + last + 1]
+            places = narrow[indptr[j] : indptr[j] + last + 1]
             if k == 1:
-                at = own[last, 0]
+                at = scales[j] * scales[j] * own[last, 0]
                 for h in range(places.size):
                     row[places[h]] -= at * own[h, 0]
                 continue
@@ -122,11 +128,15 @@ def quadratic_columns(
     levels, k = gram.shape[0], lam.shape[0]
     fixed = max(inverse.shape[0] - q, 0)
     work, chol, gain, shrink = np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k)), np.zeros((k, k))
-    cells, sides, image = np.empty_like(values), np.empty((fixed, k)), np.empty(k)
+    cells = values if k == 1 else np.empty_like(values)
+    scales, sides, image = np.ones(levels), np.empty((fixed, k)), np.empty(k)
     out = np.zeros((k, k))
     for j in range(levels):
         factor_level(lam, gram[j], work, chol, gain, shrink)
-        _scaled(shrink, values, cells, indptr[j], indptr[j + 1])
+        if k == 1:
+            scales[j] = shrink[0, 0]
+        else:
+            _scaled(shrink, values, cells, indptr[j], indptr[j + 1])
         own, places = cells[indptr[j] : indptr[j + 1]], indices[indptr[j] : indptr[j + 1]]
         for s in range(fixed):
             row = inverse[q + s]
@@ -135,13 +145,14 @@ def quadratic_columns(
                 for b in range(k):
                     sides[s, a] += shrink[a, b] * border[j, b, s]
             for a in range(k):
-                image[a] = 0.5 * row[q + s] * sides[s, a]
+                image[a] = 0.0
                 for h in range(places.size):
                     image[a] += row[places[h]] * own[h, a]
+                image[a] = scales[j] * image[a] + 0.5 * row[q + s] * sides[s, a]
                 for r in range(s):
                     image[a] += row[q + r] * sides[r, a]
             _add_symmetric(sides[s], image, out)
-    _add_quadratic_forms(indptr, indices, cells, q, inverse, out)
+    _add_quadratic_forms(indptr, indices, cells, scales, q, inverse, out)
     return out
 
 
@@ -155,29 +166,31 @@ def _add_symmetric(one: Array, other: Array, out: Array) -> None:
 
 @kernel
 def _add_quadratic_forms(
-    indptr: IntArray, indices: IntArray, cells: Array, q: int, inverse: Array, out: Array
+    indptr: IntArray, indices: IntArray, cells: Array, scales: Array, q: int, inverse: Array, out: Array
 ) -> None:
-    """out += Σ_j F U Fᵀ over the cells of each level."""
+    """out += Σ_j F U Fᵀ over the cells of each level, times its scale."""
     k = cells.shape[1]
-    starts, cell, head = _by_column(indptr, indices, q)
-    narrow = indices.astype(np.uint32)
+    starts, level = _levels_by_column(indptr, indices, q)
+    narrow, following = indices.astype(np.uint32), indptr.copy()
     image = np.empty(k)
     for i in range(min(q, inverse.shape[0])):
         row = inverse[i]
         for s in range(starts[i], starts[i + 1]):
-            own = cells[head[s] : cell[s] + 1]
-            places = narrow[head[s] : cell[s] + 1]
-            last = places.size - 1
+            j = level[s]
+            last = following[j] - indptr[j]
+            following[j] += 1
+            own = cells[indptr[j] : indptr[j] + last + 1]
+            places = narrow[indptr[j] : indptr[j] + last + 1]
             if k == 1:
                 only = -0.5 * row[i] * own[last, 0]
                 for h in range(places.size):
                     only += row[places[h]] * own[h, 0]
-                image[0] = only
-            else:
+                out[0, 0] += 2.0 * scales[j] * scales[j] * only * own[last, 0]
+                continue
+            for a in range(k):
+                image[a] = -0.5 * row[i] * own[last, a]
+            for h in range(places.size):
+                at = row[places[h]]
                 for a in range(k):
-                    image[a] = -0.5 * row[i] * own[last, a]
-                for h in range(places.size):
-                    at = row[places[h]]
-                    for a in range(k):
-                        image[a] += at * own[h, a]
+                    image[a] += at * own[h, a]
             _add_symmetric(own[last], image, out)
