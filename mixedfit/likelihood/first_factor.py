@@ -33,6 +33,9 @@ SMALL_TAIL = 200
 BY_COLUMN = 400
 """Number of tail columns from which their products are computed column by column: the matrix exceeds the cache."""
 
+CELLS = 32
+"""Tail columns of a level, on average, from which that is faster: fewer are not read from memory in one go."""
+
 
 @lru_cache(maxsize=1)
 def _workers() -> ThreadPoolExecutor:
@@ -60,6 +63,11 @@ def run(work: Callable[[int, int], _T], ranges: Sequence[tuple[int, int]]) -> li
     return list(_workers().map(work, *zip(*ranges, strict=True)))
 
 
+def _by_column(cross: CrossProducts) -> bool:
+    first = cross.first
+    return cross.q_tail >= BY_COLUMN and first.indices.size >= CELLS * first.gram.shape[0]
+
+
 def eliminate(cross: CrossProducts, lams: Sequence[Array], tail: Array) -> float:
     """Subtract the first factor from the lower triangle of `tail`; return its log-determinant."""
     first, lam = cross.first, lams[cross.first_block]
@@ -67,7 +75,7 @@ def eliminate(cross: CrossProducts, lams: Sequence[Array], tail: Array) -> float
     if classes:
         omega = lam @ lam.T
         return sum(own.eliminate(omega, tail) for own in classes)
-    if cross.q_tail >= BY_COLUMN:
+    if _by_column(cross):
         return float(
             eliminate_columns(lam, first.gram, first.indptr, first.indices, first.values, first.border, tail)
         )
@@ -108,7 +116,7 @@ def derive(
         whole.sums[3] = whole.scores.T @ whole.scores
         return whole
     inner = np.zeros((0, 0)) if covariance is None else np.ascontiguousarray(covariance)
-    if cross.q_tail >= BY_COLUMN and scaled_inverse.size:
+    if scaled_inverse.size and _by_column(cross):
         arrays = lam, first.gram, first.indptr, first.indices, first.values, first.border
         whole.sums[1] = quadratic_columns(*arrays, cross.q_tail, scaled_inverse)
         scaled_inverse = np.zeros((0, 0))

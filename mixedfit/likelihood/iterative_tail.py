@@ -343,7 +343,8 @@ class IterativeTail:
         """Return a matrix whose product with its own transpose is that of `DenseTail.project`, shape (m − 1, count)."""
         q, p, count = self.q, self.cross.p, len(crossed)
         top = self._times_lam(np.ascontiguousarray(crossed[:, :q].T), transposed=True)
-        products = top.T @ self._solve(top, SOLUTION_TOLERANCE).x
+        tolerance = PROBE_TOLERANCE if self.own.rough else SOLUTION_TOLERANCE
+        products = top.T @ self._solve(top, tolerance).x
         values, vectors = np.linalg.eigh(0.5 * (products + products.T))
         out = np.zeros((q + p, count))
         out[:count] = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T

@@ -128,6 +128,7 @@ def test_large_tails_must_have_the_value_and_gradient_of_small_ones(
     criterion, theta = Criterion(cross, structures, reml), np.array([0.8, 0.5, 0.1, 0.4])
     expected = criterion(theta)
     monkeypatch.setattr(first_factor, "BY_COLUMN", 1)
+    monkeypatch.setattr(first_factor, "CELLS", 1)
     found = criterion(theta)
     assert found.value == pytest.approx(expected.value, rel=1e-13)
     np.testing.assert_allclose(found.gradient, expected.gradient, rtol=1e-9)
