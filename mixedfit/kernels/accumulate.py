@@ -32,29 +32,16 @@ def accumulate_first(codes: IntArray, z: Array, border: Array, gram: Array, cros
     n, k = z.shape
     columns = border.shape[1]
     for i in range(n):
-        own, into, row = gram[codes[i]], cross[codes[i]], border[i]
-        if k == 1:
-            first = z[i, 0]
-            own[0, 0] += first * first
-            for s in range(columns):
-                into[0, s] += first * row[s]
-            continue
-        if k == 2:
-            first, second = z[i, 0], z[i, 1]
-            own[0, 0] += first * first
-            own[0, 1] += first * second
-            own[1, 0] += first * second
-            own[1, 1] += second * second
-            for s in range(columns):
-                into[0, s] += first * row[s]
-                into[1, s] += second * row[s]
-            continue
+        j = codes[i]
         for a in range(k):
             za = z[i, a]
-            for b in range(k):
-                own[a, b] += za * z[i, b]
+            for b in range(a):
+                product = za * z[i, b]
+                gram[j, a, b] += product
+                gram[j, b, a] += product
+            gram[j, a, a] += za * za
             for s in range(columns):
-                into[a, s] += za * row[s]
+                cross[j, a, s] += za * border[i, s]
 
 
 @kernel
