@@ -233,6 +233,7 @@ def crossed(rows: int, first: int, second: int) -> dict[str, Any]:
     a, b = rng.integers(0, first, rows), rng.integers(0, second, rows)
     y = sum(columns.values()) + rng.normal(size=first)[a] + 0.5 * rng.normal(size=second)[b]
     data = pd.DataFrame({"y": y + rng.normal(size=rows), **columns, "a": a, "b": b})
+    del columns, a, b, y  # the frame has copies
     return timed_fit("y ~ x1 + x2 + x3 + x4 + x5 + (1 | a) + (1 | b)", data)
 
 

@@ -389,9 +389,6 @@ def add_rows(cross: CrossProducts, design: Design, root_weights: Array | None) -
         if cross.tail:
             codes, z = tail_rows(design, cross.tail, inverses, rows, cross.fixed.span)
             _add_tail(cross, (codes, weight_rows(z, weight)), first, border)
-    gram = cross.first.gram
-    for a in range(gram.shape[1]):
-        gram[:, :a, a] = gram[:, a, :a]
 
 
 def _add_tail(

@@ -122,8 +122,6 @@ class ProductSums:
                 self._add_tail(first, others, tail.effects[-1], own)
         if self.tail and not self.is_dense and batch.n:
             self._add_pairs(tail)
-        for a in range(self.gram.shape[1]):
-            self.gram[:, :a, a] = self.gram[:, a, :a]
 
     def state(self) -> dict[str, Any]:
         """Return the sums, for a file."""

@@ -32,11 +32,14 @@ class TailPairs:
     sides : ndarray, shape (q, p + 1)
     probes : int
         Number of random vectors from which log-determinants and traces are estimated.
+    rough : bool
+        Whether a few digits are enough, as on the way to a start.
     """
 
     pairs: sparse.csr_array
     sides: Array
     probes: int
+    rough: bool = False
 
     def diagonal(self) -> Array:
         """Return the squared norms of the columns, shape (q,)."""

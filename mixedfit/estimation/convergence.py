@@ -32,7 +32,8 @@ class Convergence:
         "unbounded": the likelihood has no maximum, since it grows without bound as the residual variance goes to 0; the
         estimates are a local maximum.
     decrement : float
-        Newton decrement: decrease of the criterion that a further Newton step predicts.
+        Newton decrement: decrease of the criterion that a further Newton step predicts. Of a large model it may be
+        foreseen from the ratio of those before; see `optimize.minimise`.
     evaluations : int
         Evaluations of the criterion with its gradient.
     singular : tuple of str

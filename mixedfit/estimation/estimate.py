@@ -28,6 +28,7 @@ from .degenerate import Settled, falls_without_bound, residual_share, settled
 from .gradient_search import gradient_search, with_zeros_kept
 from .monte_carlo import monte_carlo_errors
 from .optimize import Optimum
+from .probed_start import probed_start
 from .search import compiled_search, minimise_criterion, searchable_model
 from .starts import (
     exchanged_starts,
@@ -75,6 +76,12 @@ is by rows that such points are searched: cross-products have few digits there."
 
 ROUNDING = 1e-14
 """Rounding error of the criterion as a share of the largest relative variance, by which flat criteria seem to fall."""
+
+AHEAD = 0.02
+"""Diagonals of λ̃ above which the last step of a large model may be foreseen: far from the boundary."""
+
+ROUNDED = 1e-11
+"""Rounding error of the criterion of a large model, as a share of its value."""
 
 SAME = 1e-4
 """Difference of the criterion up to which two starts count as having reached the same optimum."""
@@ -198,10 +205,11 @@ def estimate(
     canonical = Criterion(fewer or cross, tuple(structures), reml, sigma, canonical=True)
     inner = moment_start(canonical) if start is None else to_canonical(canonical, np.asarray(start, float))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # at trial points far away
+        inner, rate = (inner, None) if start is not None else probed_start(canonical, inner)
         linear = all(structure.linear for structure in canonical.structures)
         looks = rows if rows is not None and canonical.n_theta and linear and cross.pairs is None else None
         unbounded = looks is not None and falls_without_bound(canonical, looks)
-        optimum, found = _search(canonical, inner, control, report, unbounded)
+        optimum, found = _search(canonical, inner, control, report, unbounded, rate=rate)
         result = Settled(optimum, None, "positive")
         if looks is not None:
             result = settled(
@@ -210,6 +218,10 @@ def estimate(
     optimum = result.optimum
     theta, singular = _to_formula(canonical, optimum.x)
     evaluation = Criterion(cross, tuple(structures), reml, sigma)(theta)
+    if optimum.ahead and not evaluation.value <= optimum.point.value + ROUNDED * abs(optimum.point.value):
+        optimum, found = _search(canonical, optimum.x, control, report, unbounded, foresee=False)
+        theta, singular = _to_formula(canonical, optimum.x)
+        evaluation = Criterion(cross, tuple(structures), reml, sigma)(theta)
     if result.by_rows is not None:
         if not abs(evaluation.value - result.by_rows.value) < LOST_DIGITS:
             raise ModelError(LOST_RESIDUAL)
@@ -235,10 +247,14 @@ def _search(
     control: Control,
     report: Callable[[int, float], None] | None,
     unbounded: bool = False,
+    *,
+    rate: float | None = None,
+    foresee: bool = True,
 ) -> tuple[Optimum, list[Optimum]]:
     """Return the lowest optimum, and where the searches from all starts ended.
 
-    Only local minima matter where the criterion is known to fall without a bound.
+    Only local minima matter where the criterion is known to fall without a bound. `rate` is that of
+    `optimize.minimise`; without `foresee` all steps of large models are checked.
     """
     linear = all(structure.linear for structure in criterion.structures)
     large = criterion.cross.q_tail > LARGE_TAIL
@@ -248,6 +264,8 @@ def _search(
         tolerance=control.tolerance,
         negligible=1e-13 if large else 1e-18,
         report=report,
+        ahead=(lambda x: bool(x[criterion.diagonal].min() > AHEAD)) if large and foresee and linear else None,
+        rate=rate,
     )
     if criterion.cross.pairs is not None:
         search = partial(gradient_search, criterion, report=report)

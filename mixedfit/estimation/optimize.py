@@ -20,6 +20,13 @@ FAINT = 1e-7
 LOCAL = 0.5
 """Newton decrement below which the quadratic model is trusted over a whole step."""
 
+FAST = 1e-2
+"""Largest ratio of the Newton decrements of successive steps at which that of the next is foreseen."""
+
+SLOWEST = 1e-3
+"""Ratio that is foreseen at least. The average information differs from the curvature by some per cent, and the ratio
+tends to the square of that: 7e-4 for a factor of 14 levels."""
+
 
 class Point(Protocol):
     """A function's value and derivatives at one argument."""
@@ -50,6 +57,8 @@ class Optimum:
     evaluations : int
     reached : bool
         Whether the decrement fell below the tolerance, or to where rounding hides smaller ones.
+    ahead : bool
+        Whether `x` is a Newton step from `point`, and `decrement` is foreseen there.
     """
 
     x: Array
@@ -57,6 +66,7 @@ class Optimum:
     decrement: float
     evaluations: int
     reached: bool
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,9 +115,16 @@ def secant_update(hessian: Array, step: Array, change: Array) -> Array:
 class _Trace:
     """A cached function: value, gradient and curvature at one argument cost one evaluation."""
 
-    def __init__(self, function: Callable[[Array], Any], report: Callable[[int, float], None] | None) -> None:
+    def __init__(
+        self,
+        function: Callable[[Array], Any],
+        report: Callable[[int, float], None] | None,
+        ahead: Callable[[Array], bool] | None = None,
+        rate: float | None = None,
+    ) -> None:
         self.function = function
         self.report = report
+        self.ahead, self.rate = ahead, rate
         self.evaluations = 0
         self.best: Any = None
         self.best_x: Array = np.zeros(0)
@@ -159,6 +176,17 @@ class _Trace:
             hessian = secant_update(hessian, x1 - x0, g1 - g0)
         return hessian
 
+    def foreseen(self, model: _Model, tolerance: float) -> bool:
+        """Return whether the decrement after the model's step is foreseen to be below the tolerance."""
+        if self.ahead is None or self.rate is None or not model.convex:
+            return False
+        near = self.rate <= FAST and self.following(model) < tolerance
+        return near and self.ahead(model.x + model.step)
+
+    def following(self, model: _Model) -> float:
+        """Return the decrement that is foreseen after the model's step."""
+        return model.decrement * max(self.rate or 0.0, SLOWEST)
+
     def best_model(self) -> _Model:
         """Return the quadratic model at the best point."""
         return self.model(self.best_x)
@@ -172,6 +200,8 @@ def minimise(
     negligible: float = 1e-18,
     max_evaluations: int = 500,
     report: Callable[[int, float], None] | None = None,
+    ahead: Callable[[Array], bool] | None = None,
+    rate: float | None = None,
 ) -> Optimum:
     """Return the minimum of a smooth function by Newton steps and, where they fail, a trust region.
 
@@ -190,6 +220,11 @@ def minimise(
     max_evaluations : int
     report : callable, optional
         Called with the number of evaluations and the best value so far.
+    ahead : callable, optional
+        For functions that take long: says of an argument whether it may be returned without an evaluation there, if
+        the ratio of the last two decrements leaves no doubt that the step to it is the last.
+    rate : float, optional
+        That ratio, if it is known of a function with nearly the same derivatives.
 
     Raises
     ------
@@ -207,7 +242,7 @@ def minimise(
     >>> minimise(bowl, np.array([3.0, 1.0])).reached
     True
     """
-    trace = _Trace(function, report)
+    trace = _Trace(function, report, ahead, rate)
     point = trace.at(np.asarray(start, dtype=float))
     if not np.isfinite(point.value):
         raise FloatingPointError("the function is not finite at the start")
@@ -216,6 +251,10 @@ def minimise(
     if not np.all(np.isfinite(trace.best_model().hessian)):
         raise FloatingPointError("the function's curvature is not finite at the start")
     _newton(trace, tolerance, max_evaluations)
+    model = trace.best_model()
+    if trace.foreseen(model, tolerance):
+        foreseen = trace.following(model)
+        return Optimum(model.x + model.step, model.point, foreseen, trace.evaluations, True, ahead=True)
     for _ in range(3):
         if trace.best_model().decrement < tolerance or trace.evaluations >= max_evaluations:
             break
@@ -227,12 +266,16 @@ def _newton(trace: _Trace, tolerance: float, max_evaluations: int) -> None:
     """Take full Newton steps as long as each gives at least a fifth of the predicted decrease."""
     model = trace.best_model()
     while model.decrement >= tolerance and trace.evaluations < max_evaluations:
+        if trace.foreseen(model, tolerance):
+            return
         if not model.convex or float(np.abs(model.step).max()) > _radius(model.x):
             return
         trial = trace.at(model.x + model.step)
         if not model.point.value - trial.value > 0.2 * model.decrement:
             return
-        model = trace.best_model()
+        following = trace.best_model()
+        trace.rate = following.decrement / model.decrement
+        model = following
 
 
 def _radius(x: Array) -> float:

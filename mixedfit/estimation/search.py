@@ -147,6 +147,8 @@ def minimise_criterion(
     negligible: float,
     max_evaluations: int,
     report: Callable[[int, float], None] | None,
+    ahead: Callable[[Array], bool] | None = None,
+    rate: float | None = None,
 ) -> Optimum:
     """Return the minimum; arguments as of `optimize.minimise`, which restarts if compiled steps do not converge."""
     model, spent = searchable_model(criterion), 0
@@ -164,5 +166,7 @@ def minimise_criterion(
         negligible=negligible,
         max_evaluations=max(max_evaluations - spent, 1),
         report=report,
+        ahead=ahead,
+        rate=rate,
     )
     return replace(optimum, evaluations=spent + optimum.evaluations)

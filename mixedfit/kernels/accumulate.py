@@ -28,15 +28,18 @@ __all__ = [
 
 @kernel
 def accumulate_first(codes: IntArray, z: Array, border: Array, gram: Array, cross: Array) -> None:
-    """Add z zᵀ to `gram` (levels, k, k), lower triangle, and z cᵀ to `cross` (levels, k, columns)."""
+    """Add z zᵀ to `gram` (levels, k, k) and z cᵀ to `cross` (levels, k, columns)."""
     n, k = z.shape
     columns = border.shape[1]
     for i in range(n):
         j = codes[i]
         for a in range(k):
             za = z[i, a]
-            for b in range(a + 1):
-                gram[j, a, b] += za * z[i, b]
+            for b in range(a):
+                product = za * z[i, b]
+                gram[j, a, b] += product
+                gram[j, b, a] += product
+            gram[j, a, a] += za * za
             for s in range(columns):
                 cross[j, a, s] += za * border[i, s]
 

@@ -33,9 +33,17 @@ class Solved:
     ratios: Array
     converged: bool
 
+    def columns(self, start: int, stop: int) -> Solved:
+        """Return the solutions of some right sides."""
+        here = slice(start, stop)
+        return Solved(self.x[:, here], self.steps[:, here], self.ratios[:, here], self.converged)
+
 
 def solve(
-    times: Callable[[Array], Array], precondition: Callable[[Array], Array], right: Array, tolerance: float
+    times: Callable[[Array], Array],
+    precondition: Callable[[Array], Array],
+    right: Array,
+    tolerance: float | Array,
 ) -> Solved:
     """Solve S x = r by preconditioned conjugate gradients, for all columns of `right`, shape (q, t).
 
@@ -47,7 +55,7 @@ def solve(
     times, precondition : callable
         S and the inverse of the preconditioner times columns.
     right : ndarray, shape (q, t)
-    tolerance : float
+    tolerance : float or ndarray, shape (t,)
     """
     x = np.zeros_like(right)
     active = np.arange(right.shape[1])

@@ -16,6 +16,7 @@ from scipy.linalg import blas, lapack
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.lazy import lazy
 from mixedfit.crossproducts.crossprod import CrossProducts, TailBlock
+from mixedfit.crossproducts.tail_blocks import lower_copy
 from mixedfit.kernels.dense_tail import mirror, pair_sums, scale_lower
 
 from .first_factor import conditional, derive, eliminate
@@ -66,7 +67,7 @@ class DenseTail:
         self.size = cross.gram.shape[0] - 1
         self.frugal = cross.q_tail > 0 and self.size > LARGE_TAIL
         self.places = [place for place in cross.tail if place.block >= 0]
-        self.matrix = cross.gram.copy()
+        self.matrix = lower_copy(cross)
         logdet = eliminate(cross, lams, self.matrix) if cross.first_block >= 0 else 0.0
         mirror(self.matrix, False)
         self.diagonal = self._own.copy()

@@ -15,6 +15,7 @@ from mixedfit.core.arrays import Array
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.kernels.first_factor import conditional_blocks, derive_first, eliminate_first
 from mixedfit.kernels.first_factor_products import project_first, solve_first, variates_first
+from mixedfit.kernels.tail_columns import eliminate_columns, quadratic_columns
 
 from .first_sums import FirstSums
 from .present_effects import level_classes
@@ -28,6 +29,12 @@ LEVELS_PER_THREAD = 1000
 
 SMALL_TAIL = 200
 """Largest number of tail columns for which threads are used: each thread needs its own copy of the tail."""
+
+BY_COLUMN = 400
+"""Number of tail columns from which their products are computed column by column: the matrix exceeds the cache."""
+
+CELLS = 32
+"""Tail columns of a level, on average, from which that is faster: fewer are not read from memory in one go."""
 
 
 @lru_cache(maxsize=1)
@@ -56,6 +63,11 @@ def run(work: Callable[[int, int], _T], ranges: Sequence[tuple[int, int]]) -> li
     return list(_workers().map(work, *zip(*ranges, strict=True)))
 
 
+def _by_column(cross: CrossProducts) -> bool:
+    first = cross.first
+    return cross.q_tail >= BY_COLUMN and first.indices.size >= CELLS * first.gram.shape[0]
+
+
 def eliminate(cross: CrossProducts, lams: Sequence[Array], tail: Array) -> float:
     """Subtract the first factor from the lower triangle of `tail`; return its log-determinant."""
     first, lam = cross.first, lams[cross.first_block]
@@ -63,6 +75,10 @@ def eliminate(cross: CrossProducts, lams: Sequence[Array], tail: Array) -> float
     if classes:
         omega = lam @ lam.T
         return sum(own.eliminate(omega, tail) for own in classes)
+    if _by_column(cross):
+        return float(
+            eliminate_columns(lam, first.gram, first.indptr, first.indices, first.values, first.border, tail)
+        )
     ranges = _level_ranges(first.gram.shape[0], tail.shape[0])
     parts = [tail] + [np.zeros_like(tail) for _ in ranges[1:]]
 
@@ -100,6 +116,10 @@ def derive(
         whole.sums[3] = whole.scores.T @ whole.scores
         return whole
     inner = np.zeros((0, 0)) if covariance is None else np.ascontiguousarray(covariance)
+    if scaled_inverse.size and _by_column(cross):
+        arrays = lam, first.gram, first.indptr, first.indices, first.values, first.border
+        whole.sums[1] = quadratic_columns(*arrays, cross.q_tail, scaled_inverse)
+        scaled_inverse = np.zeros((0, 0))
 
     def work(start: int, stop: int) -> FirstSums:
         out = whole if start == 0 else FirstSums.zeros(0, k, count, solution.size, p)

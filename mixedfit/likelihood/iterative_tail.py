@@ -43,6 +43,9 @@ PROBE_TOLERANCE = 1e-7
 
 SOLUTION_TOLERANCE = 1e-11
 
+ROUGH = 1e4
+"""Factor of the tolerances of rough solutions."""
+
 
 class IterativeTail:
     """The tail at one θ; methods without a docstring are those of `DenseTail`.
@@ -163,13 +166,21 @@ class IterativeTail:
         whole = self._by_level(vectors, lambda f: self.inverse_roots[f])
         return self._by_level(whole, lambda f: self.inverse_roots[f].transpose(0, 2, 1))
 
-    def _solve(self, right: Array, tolerance: float) -> Solved:
-        return solve(self._times, self._preconditioned, right, tolerance)
+    def _solve(self, right: Array, tolerance: float | Array) -> Solved:
+        factor = ROUGH if self.own.rough else 1.0
+        return solve(self._times, self._preconditioned, right, factor * tolerance)
 
     def _factorise(self) -> bool:
-        """Solve for [X y]; return whether S and XᵀV⁻¹X are positive definite."""
-        found = self._solve(self._times_lam(self.sides, transposed=True), SOLUTION_TOLERANCE)
-        self.slopes = self._times_lam(found.x)
+        """Solve for [X y] and for the probes; return whether S and XᵀV⁻¹X are positive definite."""
+        signs, width = self._signs, self.sides.shape[1]
+        right = np.hstack(
+            [self._times_lam(self.sides, transposed=True), self._by_level(signs, lambda f: self.roots[f])]
+        )
+        tolerance = np.repeat([SOLUTION_TOLERANCE, PROBE_TOLERANCE], [width, signs.shape[1]])
+        found = self._solve(right, tolerance)
+        self.slopes = self._times_lam(found.x[:, :width])
+        y = self._by_level(signs, lambda f: self.inverse_roots[f].transpose(0, 2, 1))
+        self._probes: tuple[Solved, Array] = found.columns(width, right.shape[1]), y
         try:
             root = cholesky(self.corner - self.sides.T @ self.slopes, lower=True)
         except np.linalg.LinAlgError:
@@ -184,13 +195,6 @@ class IterativeTail:
         """Random signs, the same at every θ, shape (q, t)."""
         drawn = np.random.default_rng(SEED).integers(0, 2, size=(self.q, self.own.probes))
         return np.asarray(2 * drawn - 1, dtype=np.float64)
-
-    @lazy
-    def _probes(self) -> tuple[Solved, Array]:
-        """Solutions x for the probes, and y."""
-        signs = self._signs
-        found = self._solve(self._by_level(signs, lambda f: self.roots[f]), PROBE_TOLERANCE)
-        return found, self._by_level(signs, lambda f: self.inverse_roots[f].transpose(0, 2, 1))
 
     @lazy
     def _logarithms(self) -> Array:
@@ -339,7 +343,8 @@ class IterativeTail:
         """Return a matrix whose product with its own transpose is that of `DenseTail.project`, shape (m − 1, count)."""
         q, p, count = self.q, self.cross.p, len(crossed)
         top = self._times_lam(np.ascontiguousarray(crossed[:, :q].T), transposed=True)
-        products = top.T @ self._solve(top, SOLUTION_TOLERANCE).x
+        tolerance = PROBE_TOLERANCE if self.own.rough else SOLUTION_TOLERANCE
+        products = top.T @ self._solve(top, tolerance).x
         values, vectors = np.linalg.eigh(0.5 * (products + products.T))
         out = np.zeros((q + p, count))
         out[:count] = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T

@@ -16,9 +16,11 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.distributions import t_quantiles
+from mixedfit.core.errors import MixedfitError
 from mixedfit.core.lazy import lazy
 from mixedfit.core.options import check_count, check_level, check_one_of
 from mixedfit.core.seeds import seed_sequence
+from mixedfit.crossproducts.basis import row_chunks
 from mixedfit.estimation.fit import Fit
 from mixedfit.estimation.information import Information
 from mixedfit.estimation.simulate import simulate_response
@@ -37,6 +39,7 @@ from .rows import (
     rows_of,
     some_rows,
 )
+from .scorer import Scorer
 from .simulate import simulate_rows
 from .structured_variance import StructuredErrors
 
@@ -48,6 +51,12 @@ PredictionDdf: TypeAlias = Literal["normal", "satterthwaite", "kenward-roger", "
 
 LARGEST_KEPT = 3000
 """Largest number of columns of a dense tail whose inverse is cached: 72 MB."""
+
+LONG = 100_000
+"""Rows of a frame from which means alone are computed in parts that stay in the processor's cache."""
+
+PART = 1 << 15
+"""Rows of such a part."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +116,10 @@ class Predictor:
             check_one_of("interval", interval, get_args(Interval))
         check_level(level)
         included = included_effects(self.fit, re_form)
+        if not se and interval is None and offset is None:
+            quick = self._in_parts(newdata, re_form, new_levels)
+            if quick is not None:
+                return quick
         spread = interval == "prediction" and new_levels != "population"
         rows = rows_of(self.fit, newdata, included, offset=offset, every_effect=spread)
         mean, complete = self.means.at(rows, included, new_levels)
@@ -134,6 +147,21 @@ class Predictor:
         if method != "normal":
             table.insert(2, "df", _filled(df, complete))
         return table
+
+    def _in_parts(self, newdata: Any, re_form: ReForm, new_levels: NewLevels) -> pd.Series[float] | None:
+        """Return the means of a long frame, part by part; None if it is short or a `Scorer` does not know its terms."""
+        if not isinstance(newdata, pd.DataFrame) or len(newdata) < LONG:
+            return None
+        score, mean = Scorer(self.means, re_form, new_levels), np.empty(len(newdata))
+        for rows in row_chunks(mean.size, PART):
+            try:
+                part = score.of_known_levels(newdata.iloc[rows])
+            except MixedfitError:  # it is raised again with what it says of all rows
+                return None
+            if part is None:
+                return None
+            mean[rows] = part
+        return pd.Series(mean, index=newdata.index, name="mean")
 
     def _method(self, ddf: Any) -> Ddf:
         """Return the method of degrees of freedom that `ddf` names; raise if it does not apply to the fit."""

@@ -109,14 +109,14 @@ class Scorer:
         )
 
     def _many(self, frame: Any) -> Array:
-        fast = self._fast(frame)
+        fast = self.of_known_levels(frame)
         return self._predicted(frame) if fast is None else fast
 
     def _predicted(self, frame: Any) -> Array:
         """Return the predictions of `Means.predict`."""
         return np.asarray(self.means.predict(frame, self.re_form, self.new_levels), dtype=np.float64)
 
-    def _fast(self, frame: Any) -> Array | None:
+    def of_known_levels(self, frame: Any) -> Array | None:
         """Return the predictions of rows whose levels are numbers that the fit has; None for others."""
         plan = self._plan
         if plan is None or any(group.coder is None for group in plan.groups):

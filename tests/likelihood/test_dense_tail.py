@@ -12,10 +12,13 @@ import pytest
 
 from mixedfit.core.linalg import PAGED, paged_zeros
 from mixedfit.crossproducts.crossprod import CrossProducts, cross_products
+from mixedfit.crossproducts.tail_blocks import lower_copy, rough_pairs
 from mixedfit.design.design import build_design
 from mixedfit.formula.parse import parse_formula
 from mixedfit.kernels.dense_tail import pair_sums, scale_lower
-from mixedfit.likelihood import dense_tail
+from mixedfit.kernels.first_factor import derive_first, eliminate_first
+from mixedfit.kernels.tail_columns import eliminate_columns, quadratic_columns
+from mixedfit.likelihood import dense_tail, first_factor
 from mixedfit.likelihood.criterion import Criterion
 from mixedfit.likelihood.dense_tail import DenseTail
 
@@ -79,6 +82,66 @@ def crossed(levels: int) -> tuple[CrossProducts, Any]:
     frame["a"], frame["b"] = rng.integers(0, 3 * levels, n), np.arange(n) % levels
     design = build_design(parse_formula("y ~ x + (1 | a) + (x | b)"), frame)
     return cross_products(design), tuple(block.structure for block in design.blocks)
+
+
+def three_factors(k: int) -> CrossProducts:
+    """Return products of three crossed factors, the largest with k effects."""
+    rng = np.random.default_rng(k)
+    n = 600
+    frame = pd.DataFrame({"y": rng.normal(size=n), "x": rng.normal(size=n)})
+    frame["a"], frame["b"], frame["c"] = (rng.integers(0, size, n) for size in (90, 20, 11))
+    own = "x" if k == 2 else "1"
+    cross = cross_products(build_design(parse_formula(f"y ~ x + ({own} | a) + (x | b) + (1 | c)"), frame))
+    assert cross.first.gram.shape[1] == k
+    return cross
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_elimination_column_by_column_must_be_that_level_by_level(k: int) -> None:
+    """Also of the quadratic forms, over some of the tail, all of it, and with the columns of X."""
+    cross = three_factors(k)
+    first, lam = cross.first, np.tril(np.random.default_rng(1).normal(size=(k, k)))
+    arrays = lam, first.gram, first.indptr, first.indices, first.values, first.border
+    one, two = np.tril(cross.gram), np.tril(cross.gram)
+    expected = eliminate_first(*arrays, one, 0, len(first.gram))
+    assert eliminate_columns(*arrays, two) == pytest.approx(expected, rel=1e-13)
+    np.testing.assert_allclose(two, one, atol=1e-10 * np.abs(one).max())
+    assert np.abs(np.tril(cross.gram) - one).max() > 1.0
+    size = cross.q_tail + cross.p
+    for t in (30, cross.q_tail, size):
+        inverse, sums = symmetric(2, size)[:t].copy(), np.zeros((4, k, k))
+        none, nothing = np.zeros((0, k, k)), np.zeros((0, 0))
+        scores, empty = np.zeros(first.border.shape[:2]), np.zeros((0, size))
+        derive_first(
+            *arrays, inverse, np.zeros(size), none, nothing, False, scores, sums, nothing, empty, nothing,
+            np.zeros((0, 0, 0)), 0, len(first.gram),
+        )  # fmt: skip
+        found = quadratic_columns(*arrays, cross.q_tail, inverse)
+        np.testing.assert_allclose(found, sums[1], rtol=1e-10, atol=1e-9)
+
+
+@pytest.mark.parametrize("reml", [True, False])
+def test_large_tails_must_have_the_value_and_gradient_of_small_ones(
+    monkeypatch: pytest.MonkeyPatch, reml: bool
+) -> None:
+    cross, structures = crossed(20)
+    criterion, theta = Criterion(cross, structures, reml), np.array([0.8, 0.5, 0.1, 0.4])
+    expected = criterion(theta)
+    monkeypatch.setattr(first_factor, "BY_COLUMN", 1)
+    monkeypatch.setattr(first_factor, "CELLS", 1)
+    found = criterion(theta)
+    assert found.value == pytest.approx(expected.value, rel=1e-13)
+    np.testing.assert_allclose(found.gradient, expected.gradient, rtol=1e-9)
+
+
+def test_products_taken_by_block_must_be_all_of_the_triangle() -> None:
+    for cross in (three_factors(1), crossed(20)[0]):
+        q = cross.q_tail
+        np.testing.assert_array_equal(np.tril(lower_copy(cross)), np.tril(cross.gram))
+        found = rough_pairs(cross, 3)
+        whole = np.tril(cross.gram[:q, :q])
+        np.testing.assert_array_equal(found.pairs.toarray(), whole + np.tril(whole, -1).T)
+        np.testing.assert_array_equal(found.sides, cross.gram[q:, :q].T)
 
 
 def answers(tail: DenseTail) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import mixedfit as mf
+from mixedfit.prediction import predict
 
 FORMULAS = [
     "y ~ x + (x | g)",
@@ -261,6 +262,38 @@ def test_sources_must_be_scored_in_batches(tmp_path: Path) -> None:
     assert list(written.columns) == ["b", "g", "mean"]
     assert written["g"].tolist() == frame["g"].tolist()
     np.testing.assert_allclose(written["mean"], expected, rtol=1e-9)
+
+
+@pytest.mark.everyday(3)
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_long_frames_must_be_predicted_in_parts_as_short_ones_are(
+    monkeypatch: pytest.MonkeyPatch, formula: str
+) -> None:
+    """With missing values, and with levels and labels that are new in some row."""
+    fit, new = fitted(formula), rows().sample(60, random_state=2)
+    new.loc[new.index[17], "x"] = np.nan
+    odd = new.assign(
+        g=np.where(np.arange(60) == 50, 99, new["g"]), f=np.where(np.arange(60) == 40, "new", new["f"])
+    )
+
+    def answers() -> list[Any]:
+        out: list[Any] = [fit.predict(new), fit.predict(new, re_form="none")]
+        out.append(fit.predict(odd.assign(f=new["f"]), new_levels="population"))
+        for wrong in (odd.assign(f=new["f"]), odd.assign(g=new["g"])):
+            try:
+                out.append(fit.predict(wrong))
+            except mf.MixedfitError as error:
+                out.append(str(error))
+        return out
+
+    expected = answers()
+    monkeypatch.setattr(predict, "LONG", 10)
+    monkeypatch.setattr(predict, "PART", 7)
+    for own, other in zip(answers(), expected, strict=True):
+        if isinstance(other, str):
+            assert own == other
+        else:
+            pd.testing.assert_series_equal(own, other, rtol=1e-12)
 
 
 def test_one_row_must_take_less_than_a_millisecond() -> None:

@@ -14,6 +14,8 @@ from mixedfit.core.arrays import AnyArray
 from mixedfit.core.errors import DataError
 from mixedfit.design.recipe.variables import Variable
 
+from .distinct import SeenNumbers
+
 __all__ = ["ColumnScan"]
 
 
@@ -36,7 +38,8 @@ class ColumnScan:
         self.text = False
         self.order: pd.Index[Any] | None = None
         self.mixed = False
-        self.values: Any = None
+        self.parts: list[Any] = []
+        self.seen: SeenNumbers | None = None
         self.known: set[Any] = set()
         self.counts: pd.Series[Any] | None = None
         self.low, self.high = np.inf, -np.inf
@@ -44,6 +47,17 @@ class ColumnScan:
         self.count, self.mean, self.deviations = 0, 0.0, 0.0
         self.ends: set[Any] | None = set()
         self.first: Any = None
+
+    @property
+    def values(self) -> Any:
+        """Distinct labels or numbers in order of appearance; None before the first batch."""
+        if len(self.parts) > 1:
+            self.parts = [np.concatenate(self.parts)]
+        return self.parts[0] if self.parts else None
+
+    @values.setter
+    def values(self, values: Any) -> None:
+        self.parts, self.seen = [values], None
 
     def add(self, column: pd.Series[Any], given: pd.Series[Any], *, appended: bool) -> None:
         """Learn from the complete rows of a batch.
@@ -116,8 +130,10 @@ class ColumnScan:
         self.mean += step * values.size / total
         self.count = total
         if self.distinct:
-            new = pd.unique(values)
-            self.values = new if self.values is None else pd.unique(np.concatenate([self.values, new]))
+            self.seen = self.seen or SeenNumbers(self.values)
+            new = self.seen.new(values)
+            if new.size:
+                self.parts.append(new)
 
     def _add_ends(self, values: AnyArray, low: Any, high: Any) -> None:
         """Keep the values of a column that has at most two."""
@@ -143,6 +159,7 @@ class ColumnScan:
         if self.labels != other.labels:
             raise self._kinds(*(("labels", "numbers") if other.labels else ("numbers", "labels")))
         out = copy.copy(self)
+        out.parts, out.seen = list(self.parts), None
         if self.labels:
             out._merge_labels(other, appended)
         else:
@@ -182,12 +199,14 @@ class ColumnScan:
 
     def state(self) -> dict[str, Any]:
         """Return what was learnt, for a file."""
-        constant = ("name", "source", "distinct", "known")
+        _ = self.values  # one array
+        constant = ("name", "source", "distinct", "known", "seen")
         return {name: value for name, value in self.__dict__.items() if name not in constant}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take what was learnt from a file."""
         self.__dict__.update(state)
+        self.seen = None
         self.known = set(self.values.tolist()) if self.labels else set()
 
     def column(self, values: AnyArray, index: pd.Index[Any] | None = None) -> pd.Series[Any]:
