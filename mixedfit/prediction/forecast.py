@@ -18,7 +18,7 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import DataError, ModelError, PredictionWarning, warn
 from mixedfit.core.options import check_level
 from mixedfit.covariance.residual.model import ResidualModel
-from mixedfit.design.frames import as_frame, days
+from mixedfit.design.frames import as_frame, days_as
 from mixedfit.design.recipe import NewRows
 from mixedfit.estimation.fit import Fit
 from mixedfit.inference.structured.blocks import VarianceParameters
@@ -191,7 +191,7 @@ def _numbers(model: ResidualModel, name: str, column: pd.Series[Any]) -> Array:
         return _codes(name, column.astype(str), [str(label) for label in model.layout.labels])
     if isinstance(own.dtype, pd.CategoricalDtype):
         return _codes(name, column.astype(str), [str(label) for label in own.cat.categories])
-    return np.asarray(days(column).to_numpy(), dtype=float)
+    return np.asarray(days_as(column, own).to_numpy(), dtype=float)
 
 
 def _codes(name: str, labels: pd.Series[Any], known: Sequence[str]) -> Array:
