@@ -279,3 +279,26 @@ def test_weekly_times_must_not_hold_a_search_at_no_correlation() -> None:
     assert law.other_side(np.array([0.9])) is None
     plain = fit(R.AR1("t", "id"), frame=frame)
     assert design.fit().reml_criterion == pytest.approx(plain.reml_criterion, abs=1e-6)
+
+
+def test_forecasts_of_rows_without_a_visit_must_be_missing() -> None:
+    frame = visits().assign(visit=lambda d: "v" + d["t"].astype(str))
+    for structure in (R.AR1("t", "id"), R.Toeplitz("visit", "id")):
+        new = pd.DataFrame({"id": [99, 99], "t": [np.nan, 3.0], "visit": [None, "v3"]})
+        assert fit(structure, frame=frame).forecast(new).isna().all(axis=1).tolist() == [True, False]
+
+
+def test_power_must_not_copy_rows_to_one_time_of_a_residual_structure() -> None:
+    assumed = {"(Intercept)": 0, "armb": 1, "sigma": 1}
+    options: dict[str, Any] = {"n": 2, "seed": 1, "within": {"id": 6}}
+    with pytest.raises(mf.ModelError, match=r"allows one row at each t\. Ask for at most 4"):
+        mf.power("y ~ arm", visits(), assumed | {"phi": 0.5}, "armb", residual=R.AR1("t", "id"), **options)
+
+
+def test_coverage_must_have_the_methods_of_the_model_by_default() -> None:
+    """The rival refuses credible intervals, for which nobody asked."""
+    own = fit(R.CompoundSymmetry("id"), "y ~ arm")
+    found = mf.coverage(
+        "y ~ arm", visits(), own, residual=R.CompoundSymmetry("id"), n=1, replicates=10, parameters="armb"
+    )
+    assert set(found.table["method"]) == {"wald", "satterthwaite", "kenward-roger", "profile", "bootstrap"}

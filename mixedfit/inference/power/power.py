@@ -110,7 +110,7 @@ def _check_places(study: Study, frame: pd.DataFrame, column: str, count: int) ->
     if count > fewest:
         times = " and ".join(own.place)
         raise ModelError(
-            f"within={{{column!r}: {count}}} copies rows of a level of {column!r}, which has {fewest} or more, and "
+            f"within={{{column!r}: {count}}} copies rows of a level of {column!r}, some of which have {fewest}, and "
             f"{own} allows one row at each {times}. Ask for at most {fewest}, give data with {count} values of {times} "
             "in each level, or resize along= instead."
         )
