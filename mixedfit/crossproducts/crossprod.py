@@ -27,10 +27,11 @@ from mixedfit.kernels.accumulate import (
 )
 
 from .basis import FixedBasis, effect_basis, fixed_basis, row_chunks
+from .level_products import RowLevels
 from .level_span import LevelSpan
 from .memory import check_fit_memory
 from .related_pattern import check_dense, is_sparse, related_pattern
-from .ridges import unidentified_elements
+from .ridges import ridges
 from .sparse_products import SparseGram, SparsePattern, sparse_pattern
 from .tail_pairs import Solver, TailPairs, rows_of_tail, summed_pairs
 
@@ -123,6 +124,8 @@ class CrossProducts:
         Σ log w over positive weights.
     unidentified : tuple of ndarray of bool, shape (k, k)
         Elements of each block's Ω that are not identified.
+    with_residual : tuple of ndarray of bool, shape (k, k)
+        Those of them that are not told from the residual variance.
     known : tuple of Known or None
         Relationships A of the levels of each block, b ~ N(0, Ω ⊗ A); None for independent levels.
     pairs : TailPairs or None
@@ -140,6 +143,7 @@ class CrossProducts:
     basis: tuple[Array, ...]
     log_weights: float
     unidentified: tuple[BoolArray, ...]
+    with_residual: tuple[BoolArray, ...]
     known: tuple[Known | None, ...]
     pairs: TailPairs | None = None
 
@@ -226,6 +230,7 @@ def cross_products(design: Design, solver: Solver | None = None) -> CrossProduct
             None,
         )
     check_fit_memory(first, tail, width, pattern, pairs)
+    found = ridges(design, RowLevels(design))
     sparse = None if pattern is None else SparseGram.zeros(pattern, q, width)
     apart = sparse is not None or iterative
     gram = paged_zeros((width, width) if apart else (q + width, q + width))
@@ -241,7 +246,8 @@ def cross_products(design: Design, solver: Solver | None = None) -> CrossProduct
         fixed=fixed,
         basis=basis,
         log_weights=0.0 if positive is None else float(np.sum(np.log(positive))),
-        unidentified=unidentified_elements(design),
+        unidentified=found.elements,
+        with_residual=found.with_residual,
         known=tuple(block.known for block in design.blocks),
         pairs=pairs,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -303,6 +303,57 @@ class ProductSums:
         sides = np.concatenate([self.first_border.reshape(size, -1), beside])
         back = np.argsort(self._order(design))
         return sparse.csr_array(every[back][:, back]), sides[back]
+
+    def level_grams(self, design: Design, members: Sequence[int]) -> Array:
+        """Return the products of the stacked columns of blocks with the same groups of rows, shape (levels, k, k)."""
+        lead, sizes = members[0], [design.blocks[f].k for f in members]
+        ends = np.cumsum([0, *sizes])
+        here = {f: slice(a, b) for f, a, b in zip(members, ends[:-1], ends[1:], strict=True)}
+        levels = design.blocks[lead].levels
+        out = np.zeros((levels, ends[-1], ends[-1]))
+        numbers = {lead: np.arange(levels)}
+        for f in members[1:]:
+            part = self._pair(lead, f)
+            numbers[f] = np.zeros(design.blocks[f].levels, np.int64)
+            numbers[f][part.col // design.blocks[f].k] = part.row // design.blocks[lead].k
+        for i, f in enumerate(members):
+            out[numbers[f], here[f], here[f]] = self._own_grams(f)
+            for g in members[:i]:
+                part, one, other = self._pair(f, g), design.blocks[f].k, design.blocks[g].k
+                rows, columns = here[f].start + part.row % one, here[g].start + part.col % other
+                out[numbers[f][part.row // one], rows, columns] = part.data
+                out[numbers[f][part.row // one], columns, rows] = part.data
+        return out
+
+    def _pair(self, f: int, g: int) -> sparse.coo_array:
+        """Return the products of the columns of two different blocks, as a sparse matrix."""
+        if g == self.first_block:
+            return sparse.coo_array(self._pair(g, f).T)
+        other = next(b for b in self.tail if b.block == g)
+        if f != self.first_block:
+            own = next(b for b in self.tail if b.block == f)
+            whole = symmetric(self.dense) if self.is_dense else self.pairs
+            return sparse.coo_array(whole[own.offset : own.stop, other.offset : other.stop])
+        k = self.gram.shape[1]
+        here = np.flatnonzero((self.indices >= other.offset) & (self.indices < other.stop))
+        levels = np.repeat(np.arange(self.levels), np.diff(self.indptr))[here]
+        rows = levels[:, None] * k + np.arange(k)
+        columns = np.repeat(self.indices[here, None] - other.offset, k, axis=1)
+        shape = (self.levels * k, other.levels * other.k)
+        return sparse.coo_array((self.values[here].ravel(), (rows.ravel(), columns.ravel())), shape=shape)
+
+    def _own_grams(self, block: int) -> Array:
+        """Return the products of the columns of one block, level by level, shape (levels, k, k)."""
+        if block == self.first_block:
+            return self.gram
+        place = next(b for b in self.tail if b.block == block)
+        whole = symmetric(self.dense) if self.is_dense else self.pairs
+        own = whole[place.offset : place.stop, place.offset : place.stop]
+        out = np.empty((place.levels, place.k, place.k))
+        for a in range(place.k):
+            for b in range(place.k):
+                out[:, a, b] = own[a :: place.k, b :: place.k].diagonal()
+        return out
 
     def first(self) -> FirstFactor:
         """Return the products of the first factor."""

@@ -13,14 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixedfit.core.arrays import Array, BoolArray, IntArray
-from mixedfit.core.errors import ModelError
+from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.linalg import inverse, triangle
 from mixedfit.covariance import CovarianceStructure, ScaledCorrelation
 from mixedfit.design.columns import counted_rows, effect_columns
 from mixedfit.design.design import Design, RandomBlock
 
-__all__ = ["confounded_with_residual", "unidentified_elements"]
+from .level_products import LevelProducts, Levels
+from .partitions import partitions
+
+__all__ = ["Ridges", "ridges"]
 
 CLEAR = 1e-6
 """Columns are independent if the smallest eigenvalue of their correlations is above this; otherwise by rank."""
@@ -31,52 +33,63 @@ DEPENDENT = 1e-12
 MOST_EFFECTS = 16
 """Effects of a level up to which each level is looked at: the work grows with their fourth power."""
 
+LESS_THAN_A_ROW = 0.5
+"""Squared distance of ZEZᵀ from W⁻¹, in rows, above which some row has a residual variance of its own."""
+
 UNSEEN = 1e-13
 """Share of the largest squared change of ZΩZᵀ below which a change of Ω leaves it the same."""
 
 
-def unidentified_elements(design: Design) -> tuple[BoolArray, ...]:
-    """Return which elements of the covariance Ω of each block are not identified, shape (k, k) each."""
-    out = tuple(np.zeros((block.k, block.k), dtype=bool) for block in design.blocks)
-    for members in _partitions(design):
+class Ridges(NamedTuple):
+    """Which elements of the covariance Ω of each block are not identified, shape (k, k) each.
+
+    Attributes
+    ----------
+    elements : tuple of ndarray of bool
+        All of them.
+    with_residual : tuple of ndarray of bool
+        Those that a change of the residual variance moves: ZEZᵀ = W⁻¹ for a change E of Ω that the structure allows, as
+        with ``(0 + visit | id)`` and one row a visit, where the likelihood depends only on the sums of each visit's
+        variance and σ². All elements of a structure that is not linear count as moved.
+    """
+
+    elements: tuple[BoolArray, ...]
+    with_residual: tuple[BoolArray, ...]
+
+
+def ridges(design: Design, products: LevelProducts) -> Ridges:
+    """Return the elements of covariances that are not identified.
+
+    Parameters
+    ----------
+    design : Design
+    products : LevelProducts
+        Of the columns of Z, level by level.
+    """
+    elements = tuple(np.zeros((block.k, block.k), dtype=bool) for block in design.blocks)
+    for members in partitions(design):
         blocks = [design.blocks[f] for f in members]
         if sum(block.k for block in blocks) > 1:
             columns = [effect_columns(design, f) for f in members]
-            codes = None
-            if design.absent is None and not any(block.known for block in blocks):
-                codes = blocks[0].codes if design.weights is None else blocks[0].codes[design.counted]
-            for f, elements in zip(members, _unidentified(blocks, columns, codes), strict=True):
-                out[f][:] = elements
-    for elements, own in zip(out, confounded_with_residual(design), strict=True):
-        elements |= own
-    return out
+            levels = None if any(block.known for block in blocks) else products.of(members, weighted=False)
+            for f, own in zip(members, _unidentified(blocks, columns, levels), strict=True):
+                elements[f][:] = own
+    shared = _confounded_with_residual(design, products)
+    for own, with_residual in zip(elements, shared, strict=True):
+        own |= with_residual
+    return Ridges(elements, shared)
 
 
-def confounded_with_residual(design: Design) -> tuple[BoolArray, ...]:
-    """Return the elements of the covariance Ω of each block that a change of the residual variance moves.
-
-    That is so if ZEZᵀ = W⁻¹ for a change E of Ω that the structure allows, as with ``(0 + visit | id)`` and one row a
-    visit: the likelihood depends only on the sums of each visit's variance and σ². All elements of a structure that is
-    not linear count as moved. Shape (k, k) each.
-    """
+def _confounded_with_residual(design: Design, products: LevelProducts) -> tuple[BoolArray, ...]:
+    """Return `Ridges.with_residual`."""
     out = tuple(np.zeros((block.k, block.k), dtype=bool) for block in design.blocks)
-    if design.absent is not None:
-        for block in design.blocks:
-            if not block.structure.linear and block.known is None:
-                _refuse_few_rows(design, block)
-        return out
-    n = design.n if design.weights is None else int(np.count_nonzero(design.counted))
-    rows = None
-    for members in _partitions(design):
+    n, levels = counted_rows(design), products.used_levels()
+    for members in partitions(design):
         blocks = [design.blocks[f] for f in members]
         effects = sum(block.k for block in blocks)
-        if any(block.known for block in blocks) or n > effects * blocks[0].levels:
+        if any(block.known for block in blocks) or n > effects * levels[members[0]]:
             continue
-        rows = np.flatnonzero(design.counted) if rows is None else rows
-        codes = blocks[0].codes[rows]
-        if np.bincount(codes).max(initial=0) > effects:
-            continue
-        along = _along_residual(design, blocks, rows, codes)
+        along = _along_residual(design, members, products)
         for f, block, own in zip(members, blocks, along, strict=True):
             for part, _, here in block.structure.slices():
                 moved = own[here, here]
@@ -84,20 +97,20 @@ def confounded_with_residual(design: Design) -> tuple[BoolArray, ...]:
     return out
 
 
-def _along_residual(
-    design: Design, blocks: Sequence[RandomBlock], rows: IntArray, codes: IntArray
-) -> list[BoolArray]:
-    """Return the elements of E in ZEZᵀ = W⁻¹, for blocks of one partition of which no level has more rows than effects.
+def _along_residual(design: Design, members: Sequence[int], products: LevelProducts) -> list[BoolArray]:
+    """Return the elements of E in ZEZᵀ = W⁻¹, for blocks of one partition.
 
     With S_e the changes in orthonormal coordinates and M_j = R_jᵀR_j of the rows of level j, times roots of weights, E
     is the projection of the identity, from Σ_f tr(S_e M_j S_f M_j) a_f = tr(S_e M_j), summed over j.
     """
-    none = [np.zeros((block.k, block.k), dtype=bool) for block in blocks]
+    blocks, n = [design.blocks[f] for f in members], counted_rows(design)
     if sum(block.k for block in blocks) > MOST_EFFECTS:
-        return [_own_effects(design, block, rows) for block in blocks]
-    columns = np.hstack([block.z[rows] for block in blocks])
-    if design.weights is not None:
-        columns = columns * np.sqrt(design.weights[rows])[:, None]
+        return [_own_effects(design.blocks[f], products.of([f], weighted=True), n) for f in members]
+    none = [np.zeros((block.k, block.k), dtype=bool) for block in blocks]
+    levels = products.of(members, weighted=True)
+    if levels.largest_count() > sum(block.k for block in blocks):
+        return none
+    columns = np.hstack([effect_columns(design, f) for f in members])
     norms = np.linalg.norm(columns, axis=0)
     if not norms.all():
         return none
@@ -106,17 +119,14 @@ def _along_residual(
     _, values, vectors = np.linalg.svd(triangle(columns / norms))
     rank = int(np.sum(values > DEPENDENT * values[0]))
     changes = _changes_of_terms(blocks, values[:rank, None] * vectors[:rank])
-    reduced = (columns / norms) @ (vectors[:rank].T / values[:rank])
+    grams = levels.grams((vectors[:rank].T / values[:rank]) / norms[:, None])
     images = np.array([change.image for change in changes])
-    products = _products_in_levels(images, reduced, codes)
-    products /= (int(codes.max()) + 1) ** 2
-    target = np.tensordot(images, reduced.T @ reduced, axes=([1, 2], [0, 1]))
-    size = np.sqrt(np.diag(products))
+    own = _products_in_levels(images, grams)
+    target = np.tensordot(images, grams.sum(axis=0), axes=([1, 2], [0, 1]))
+    size = np.sqrt(np.diag(own))
     size = np.where(size > 0, size, 1.0)
-    shares = (
-        np.linalg.pinv(products / np.outer(size, size), rcond=1e-11, hermitian=True) @ (target / size) / size
-    )
-    if rows.size - target @ shares > CLEAR * rows.size:
+    shares = np.linalg.pinv(own / np.outer(size, size), rcond=1e-11, hermitian=True) @ (target / size) / size
+    if n - target @ shares > min(CLEAR * n, LESS_THAN_A_ROW):
         return none
     moved = [np.zeros((block.k, block.k)) for block in blocks]
     for change, share in zip(changes, shares, strict=True):
@@ -125,17 +135,17 @@ def _along_residual(
     return [np.abs(own) > CLEAR * largest for own in moved]
 
 
-def _own_effects(design: Design, block: RandomBlock, rows: IntArray) -> BoolArray:
-    """Return the diagonal of parts with an effect of its own for each row, if the identity is among their changes."""
+def _own_effects(block: RandomBlock, levels: Levels, n: int) -> BoolArray:
+    """Return the diagonal of parts with ZZᵀ = cW⁻¹, if the identity is among their changes.
+
+    With G_j the products of level j, the squared distance of W^½ZZᵀW^½ from cI is Σ tr(G_j²) − 2c Σ tr(G_j) + c²n.
+    """
     out = np.zeros((block.k, block.k), dtype=bool)
-    if design.weights is not None and np.ptp(design.weights[rows]) > 0.0:
-        return out
     for part, _, here in block.structure.slices():
-        z = block.z[rows, here]
-        if np.any((z != 0.0).sum(axis=1) != 1) or np.any(z.sum(axis=1) != 1.0):
-            continue
-        cells = block.codes[rows] * np.int64(part.k) + z.argmax(axis=1)
-        if np.unique(cells).size == rows.size and _allows_identity(part):
+        grams = levels.grams(np.eye(block.k)[:, here])
+        total, squares = float(np.einsum("jaa->", grams)), float(np.sum(grams**2))
+        distance = squares - total**2 / n
+        if total > 0 and distance <= min(CLEAR, LESS_THAN_A_ROW / n) * squares and _allows_identity(part):
             out[here, here] = np.eye(part.k, dtype=bool)
     return out
 
@@ -149,100 +159,38 @@ def _allows_identity(part: CovarianceStructure) -> bool:
     return bool(np.linalg.norm(left) < 1e-8 * np.sqrt(part.k))
 
 
-def _refuse_few_rows(design: Design, block: RandomBlock) -> None:
-    """Refuse structures that may have an effect for each row, if the rows are not in memory to check it."""
-    most = max(part.k for part in block.structure.parts)
-    if counted_rows(design) <= block.levels * most:
-        raise ModelError(
-            f"{block.name!r} has as many effects as rows, and whether each row has an effect of its own cannot be seen "
-            "without the rows. Give the rows as one frame."
-        )
-
-
-def _partitions(design: Design) -> list[list[int]]:
-    """Return the positions of blocks in lists, one for each distinct partition of the counted rows into groups."""
-    if design.absent is None:
-        rows = slice(None) if design.weights is None else np.flatnonzero(design.counted)
-        return _same_partitions(design.blocks, rows)
-    same = design.absent.known_totals().same
-    classes: list[list[int]] = []
-    for f in range(len(design.blocks)):
-        known = next((own for own in classes if same[own[0], f]), None)
-        if known is None:
-            classes.append([f])
-        else:
-            known.append(f)
-    return classes
-
-
-def _same_partitions(blocks: Sequence[RandomBlock], rows: slice | IntArray) -> list[list[int]]:
-    """Return the positions of blocks in lists, one for each distinct partition of the rows into groups."""
-    if len(blocks) == 1:
-        return [[0]]
-    classes: list[list[int]] = []
-    used = [np.count_nonzero(np.bincount(block.codes[rows], minlength=1)) for block in blocks]
-    for f, block in enumerate(blocks):
-        for known in classes:
-            first = blocks[known[0]]
-            if used[f] != used[known[0]]:
-                continue
-            pairs = np.unique(first.codes[rows] * np.int64(block.levels) + block.codes[rows])
-            if pairs.size == used[f] and _same_relationships(first, block, *np.divmod(pairs, block.levels)):
-                known.append(f)
-                break
-        else:
-            classes.append([f])
-    return classes
-
-
-def _same_relationships(one: RandomBlock, other: RandomBlock, places: IntArray, others: IntArray) -> bool:
-    """Return whether levels `places` of one block are related as levels `others` of another, whatever their labels.
-
-    That is seen from the product of both relationship matrices with one vector of random numbers.
-    """
-    if one.known is None and other.known is None:
-        return True
-    values = np.random.default_rng(0).normal(size=places.size)
-    products = []
-    for block, own in ((one, places), (other, others)):
-        vector = np.zeros(block.levels)
-        vector[own] = values
-        products.append((vector if block.known is None else block.known.times(vector))[own])
-    size = max(float(np.abs(products[0]).max()), float(np.abs(products[1]).max()))
-    return bool(np.abs(products[0] - products[1]).max() <= 1e-8 * size)
-
-
 def _unidentified(
-    blocks: Sequence[RandomBlock], parts: Sequence[Array], codes: IntArray | None
+    blocks: Sequence[RandomBlock], parts: Sequence[Array], levels: Levels | None
 ) -> list[BoolArray]:
     """Return the elements of Ω that differ from 0 in some E that leaves ZΩZᵀ the same, for blocks of one partition.
 
-    `parts` are the columns of each block on the counted rows, or others with the same inner products; `codes` are the
-    levels of these rows: then Z_j E Z_jᵀ = 0 for every level j is asked, which also finds effects that do not vary
-    within levels, such as those of an indicator x: the data tell of Ω_00 and Ω_00 + 2Ω_01 + Ω_11, the variances of two
-    kinds of levels, not of three numbers. Without codes it is asked of all rows together.
+    `parts` are the columns of each block on the counted rows, or others with the same inner products. With `levels`,
+    Z_j E Z_jᵀ = 0 for every level j is asked, which also finds effects that do not vary within levels, such as those of
+    an indicator x: the data tell of Ω_00 and Ω_00 + 2Ω_01 + Ω_11, the variances of two kinds of levels, not of three
+    numbers. Otherwise it is asked of all rows together.
     """
     out = [np.zeros((block.k, block.k), dtype=bool) for block in blocks]
     columns = parts[0] if len(parts) == 1 else np.hstack(parts)
-    if codes is not None and _has_clear_level(columns, codes):
+    if levels is not None and any(map(_is_clear, levels.largest())):
         return out
     gram = columns.T @ columns
     norms = np.sqrt(np.diag(gram))
     if not norms.all():
         return out  # the variance of a column of zeros is reported elsewhere
-    if codes is None and _smallest_eigenvalue(gram / np.outer(norms, norms)) > CLEAR:
+    if levels is None and _smallest_eigenvalue(gram / np.outer(norms, norms)) > CLEAR:
         return out
     _, values, vectors = np.linalg.svd(triangle(columns / norms))
     rank = int(np.sum(values > DEPENDENT * values[0]))
-    if codes is None and rank == norms.size:
+    if levels is None and rank == norms.size:
         return out
     changes = _changes_of_terms(blocks, values[:rank, None] * vectors[:rank])
     images = np.array([change.image for change in changes])
-    if codes is None or rank > MOST_EFFECTS:
+    if levels is None or rank > MOST_EFFECTS:
         products = np.tensordot(images, images, axes=([1, 2], [1, 2]))
     else:
-        rows = (columns / norms) @ (vectors[:rank].T / values[:rank])
-        products = _products_in_levels(images, rows, codes)
+        products = _products_in_levels(
+            images, levels.grams((vectors[:rank].T / values[:rank]) / norms[:, None])
+        )
     values, vectors = np.linalg.eigh(products)
     for along in vectors[:, values <= UNSEEN * values[-1]].T:
         moved = [np.zeros((block.k, block.k)) for block in blocks]
@@ -293,29 +241,14 @@ def _own_basis(columns: Array, part: CovarianceStructure) -> tuple[Array, Array]
     return np.asarray(columns @ back), np.asarray(back)
 
 
-def _has_clear_level(columns: Array, codes: IntArray) -> bool:
-    """Return whether one of the largest levels tells all effects apart by its own rows."""
-    sizes = np.bincount(codes)
-    for _ in range(min(3, sizes.size)):
-        level = int(np.argmax(sizes))
-        sizes[level] = 0
-        own = columns[codes == level]
-        gram = own.T @ own
-        norms = np.sqrt(np.diag(gram))
-        if norms.all() and _smallest_eigenvalue(gram / np.outer(norms, norms)) > CLEAR:
-            return True
-    return False
+def _is_clear(gram: Array) -> bool:
+    """Return whether a level tells all effects apart by its own rows."""
+    norms = np.sqrt(np.diag(gram))
+    return bool(norms.all()) and _smallest_eigenvalue(gram / np.outer(norms, norms)) > CLEAR
 
 
-def _products_in_levels(images: Array, rows: Array, codes: IntArray) -> Array:
-    """Return Σ_j tr(S_e M_j S_f M_j) of symmetric S, shape (count, r, r), with M_j = R_jᵀR_j of the rows of level j."""
-    rank = rows.shape[1]
-    levels = int(codes.max(initial=-1)) + 1
-    grams = np.empty((levels, rank, rank))
-    for a in range(rank):
-        for b in range(a + 1):
-            grams[:, a, b] = grams[:, b, a] = np.bincount(codes, rows[:, a] * rows[:, b], minlength=levels)
-    grams *= levels
+def _products_in_levels(images: Array, grams: Array) -> Array:
+    """Return Σ_j tr(S_e M_j S_f M_j) of symmetric S, shape (count, r, r), with M_j of `grams`, shape (levels, r, r)."""
     pairs = np.tensordot(grams, grams, axes=([0], [0]))  # Σ_j M_ab M_cd
     return np.asarray(np.einsum("eab,fcd,bcda->ef", images, images, pairs, optimize=True))
 

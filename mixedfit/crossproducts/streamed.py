@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ from mixedfit.design.stream.reader import RowCounts
 
 from .basis import FixedBasis, basis_of_triangle
 from .crossprod import CrossProducts
+from .level_products import SummedLevels
 from .product_sums import ProductSums
-from .ridges import unidentified_elements
+from .ridges import ridges
 from .running_basis import ColumnPlaces, RunningBasis
 from .streamed_levels import Projection, project, with_intercept, within_levels
 
@@ -217,6 +219,9 @@ def products_from(
 ) -> CrossProducts:
     """Return the record of sums in the final basis."""
     gram, tail, pairs = sums.tail_products(design)
+    assert design.absent is not None
+    levels = design.absent.known_totals().levels
+    found = ridges(design, SummedLevels(partial(sums.level_grams, design), basis, levels))
     return CrossProducts(
         n=count,
         p=int(fixed.kept.size),
@@ -228,7 +233,8 @@ def products_from(
         fixed=fixed,
         basis=basis,
         log_weights=log_weights,
-        unidentified=unidentified_elements(design),
+        unidentified=found.elements,
+        with_residual=found.with_residual,
         known=tuple(block.known for block in design.blocks),
         pairs=pairs,
     )

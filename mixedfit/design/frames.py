@@ -12,6 +12,7 @@ import pandas as pd
 from mixedfit.core.arrays import AnyArray
 from mixedfit.core.errors import DataError, nearest, shown
 
+from .instants import is_zoned, naive_times
 from .wrong_values import not_numbers
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "date_labels",
     "dates_of",
     "days",
+    "days_as",
     "in_index",
     "marked_days",
     "plain_column",
@@ -209,34 +211,59 @@ def _is_time(dtype: Any) -> bool:
     )
 
 
-def days(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a column with dates or durations as days since 1970 or as days; another column as it is."""
+def days(column: pd.Series[Any], wall: bool | None = None) -> pd.Series[Any]:
+    """Return a column with dates or durations as days since 1970 or as days; another column as it is.
+
+    `wall` says for times with a zone whether days are those of its calendar; see `naive_times`.
+    """
+    return _days(column, wall)[0]
+
+
+def _days(column: pd.Series[Any], wall: bool | None) -> tuple[pd.Series[Any], str]:
+    """Return `days`, and what they were: "dates", "instants", or nothing."""
     dtype = column.dtype
     if isinstance(dtype, pd.PeriodDtype):
         column, dtype = column.dt.to_timestamp(), np.dtype("M8[ns]")
     objects = isinstance(dtype, np.dtype) and dtype.kind == "O"
-    if objects and pd.api.types.infer_dtype(column, skipna=True) in ("date", "datetime", "datetime64"):
-        column = pd.to_datetime(column)
-    if not _is_time(column.dtype):
-        return column
+    objects = objects and pd.api.types.infer_dtype(column, skipna=True) in ("date", "datetime", "datetime64")
+    if not (objects or _is_time(column.dtype)):
+        return column, ""
     kind = getattr(column.dtype, "kind", "M")
     if kind == "m":
         durations: Any = column
-        return cast("pd.Series[Any]", durations / pd.Timedelta(days=1))
-    values = pd.to_datetime(column, utc=True).dt.tz_localize(None)
+        return cast("pd.Series[Any]", durations / pd.Timedelta(days=1)), ""
+    values, clocks = naive_times(column, wall)
     since: Any = values - pd.Timestamp(0)
-    return cast("pd.Series[Any]", since / pd.Timedelta(days=1))
+    return cast("pd.Series[Any]", since / pd.Timedelta(days=1)), "dates" if clocks else "instants"
 
 
 DATES = "mixedfit_dates"
-"""Mark of a column of days since 1970 that were dates without a time zone, in its ``attrs``."""
+"""Mark of a column of days since 1970 in its ``attrs``: "dates" of a calendar, or "instants" of times with a zone."""
 
 
 def marked_days(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return `days` of a column, marked if they were dates, so that its levels can be printed as dates."""
-    out = days(column)
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind == "M":
-        out.attrs[DATES] = True
+    """Return `days` of a column, marked if they were dates or times, so that its levels can be printed as such."""
+    out, what = _days(column, None)
+    if what:
+        out.attrs[DATES] = what
+    return out
+
+
+def days_as(column: pd.Series[Any], known: pd.Series[Any]) -> pd.Series[Any]:
+    """Return `days` of a column of new rows, as `known`, which `marked_days` made of the rows of a fit.
+
+    Raises
+    ------
+    DataError
+        If the rows of the fit had a time zone and the new ones have none.
+    """
+    mark = known.attrs.get(DATES)
+    out, what = _days(column, None if mark is None else mark == "dates")
+    if mark == "instants" and what == "dates":
+        raise DataError(
+            f"column {column.name!r} has times without a time zone; those of the fit had one. Give the zone: "
+            f"newdata[{column.name!r}].dt.tz_localize(...)."
+        )
     return out
 
 
@@ -247,13 +274,19 @@ def dates_of(numbers: pd.Index[Any]) -> pd.Index[str]:
 
 
 def date_labels(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a column of dates or durations as ordered labels, such as "2024-01-31"; another column as it is."""
-    numbers = days(column)
+    """Return a column of dates or durations as ordered labels, such as "2024-01-31"; another column as it is.
+
+    Times with a zone that are all midnights are dates; equal instants have one label.
+    """
+    numbers, what = _days(column, None)
     if numbers is column:
         return column
-    text = column.astype(str).where(column.notna().to_numpy())
-    order = pd.Series(text.to_numpy(), index=numbers.to_numpy()).dropna().sort_index(kind="stable").unique()
-    return pd.Series(pd.Categorical(text, categories=list(order), ordered=True), index=column.index)
+    shown = naive_times(column, True)[0] if what == "dates" and is_zoned(column) else column
+    text = shown.astype(str).where(column.notna().to_numpy())
+    order = pd.Series(text.to_numpy(), index=numbers.to_numpy()).dropna().sort_index(kind="stable")
+    labels = order[~order.index.duplicated()]
+    own = labels.reindex(numbers.to_numpy()).to_numpy()
+    return pd.Series(pd.Categorical(own, categories=list(labels.unique()), ordered=True), index=column.index)
 
 
 def _times(name: str, what: str, dtype: str) -> DataError:

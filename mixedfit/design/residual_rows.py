@@ -314,8 +314,8 @@ def _variance_law(structure: VarianceStructure, words: str, frame: ModelFrame, n
 def _with_dates(frame: ModelFrame, column: str) -> Grouping:
     """Return the levels of a column; a time in days that was a date has dates as labels."""
     own = frame.grouping(column)
-    marked = frame.columns[column].attrs.get(DATES, False)
-    return replace(own, levels=dates_of(own.levels)) if marked else own
+    marked = frame.columns[column].attrs.get(DATES)
+    return replace(own, levels=dates_of(own.levels)) if marked == "dates" else own
 
 
 def with_fitted(model: ResidualModel, fitted: Array) -> ResidualModel:

@@ -39,6 +39,9 @@ MOST_NUMBERS = 2e7
 UNSEEN = 1e-18
 """Share of the largest squared derivative below which V does not depend on a parameter."""
 
+LOST = 1e-200
+"""Size of the derivative of a natural parameter below which it is lost in floating-point numbers."""
+
 STEP = 1e-4
 
 SHIFTS = (0.0, 1.5, 3.0, -1.5)
@@ -141,7 +144,7 @@ def _tied_at(
     x = model.start + shift + random.uniform(-0.3, 0.3, model.start.size)
     directions = [d for f, block in enumerate(blocks) for d in _of_block(f, block, random)]
     names = [p.name for p in model.natural(x)]
-    natural = np.asarray(np.linalg.pinv(model.natural_slopes(x)), dtype=np.float64)
+    natural = _changes_of_natural(model, x)
     ties = [d.tie for d in directions] + [Tie("sigma", "residual variance")]
     ties += [Tie("residual", f"residual {name}", first=i) for i, name in enumerate(names)]
     if len(ties) == 1:
@@ -161,6 +164,22 @@ def _tied_at(
     without = np.array([tie.kind != "sigma" for tie in ties])
     held = [tie for tie in ties if tie.kind != "sigma"]
     return _members(gram, ties), _members(gram[np.ix_(without, without)], held)
+
+
+def _changes_of_natural(model: ResidualModel, x: Array) -> Array:
+    """Return changes of x that change one natural parameter each, shape (parameters, natural), in any unit.
+
+    A correlation per unit of time is 0 in floating-point numbers where times are in a long unit: x itself then stands
+    for it.
+    """
+    slopes = model.natural_slopes(x)
+    sizes = np.linalg.norm(slopes, axis=1)
+    lost = sizes < LOST
+    slopes = slopes / np.where(lost, 1.0, sizes)[:, None]
+    if lost.any() and slopes.shape[0] == slopes.shape[1]:
+        slopes[lost] = np.eye(x.size)[lost]
+    changes = np.asarray(np.linalg.pinv(slopes), dtype=np.float64)
+    return np.asarray(changes / np.maximum(np.linalg.norm(changes, axis=0), 1e-300))
 
 
 def _null(gram: Array) -> Array:

@@ -13,7 +13,6 @@ from mixedfit.core.linalg import blas_threads
 from mixedfit.covariance import ScaledCorrelation
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import with_response
-from mixedfit.crossproducts.ridges import confounded_with_residual
 from mixedfit.crossproducts.summed import products_of
 from mixedfit.design.design import Design, check_identifiable
 from mixedfit.likelihood.by_rows import rows_of
@@ -132,7 +131,7 @@ def _ridge_names(
         ties = design.residual.ties(reml, sigma is not None)
         split = [[tie.words for tie in ties if tie.unseen is unseen] for unseen in (False, True)]
         return list(dict.fromkeys(split[0])), [], list(dict.fromkeys(split[1]))
-    shared = confounded_with_residual(design)
+    shared = cross.with_residual
     for block, elements, with_residual in zip(design.blocks, cross.unidentified, shared, strict=True):
         moved = elements & ~with_residual if sigma is not None else elements
         own, covered = np.diag(moved).copy(), np.zeros(block.k, dtype=bool)

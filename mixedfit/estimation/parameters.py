@@ -20,7 +20,6 @@ from mixedfit.core.linalg import inverse
 from mixedfit.core.options import check_one_of
 from mixedfit.covariance import Natural, ScaledCorrelation
 from mixedfit.covariance.residual.model import Tie
-from mixedfit.crossproducts.ridges import confounded_with_residual
 from mixedfit.design.design import Design
 
 from .fit import Fit
@@ -251,7 +250,7 @@ def is_identified(fit: Fit, parameter: Parameter) -> bool:
         ties = fit.design.residual.ties(fit.reml, fit.held_sigma is not None)
         return not any(_is_tied(tie, parameter) for tie in ties)
     if parameter.kind == "sigma" and fit.convergence.status == "unidentified":
-        return not any(own.any() for own in confounded_with_residual(fit.design))
+        return not any(own.any() for own in fit.cross.with_residual)
     if parameter.kind in ("sigma", "fixed") or fit.convergence.status != "unidentified":
         return True
     moved, own = fit.cross.unidentified[parameter.block], [parameter.first, parameter.second]

@@ -46,7 +46,7 @@ def pack_structure(model: ResidualModel) -> tuple[dict[str, Any], dict[str, Arra
             values: Any = np.asarray(column.cat.codes)
             columns[name] = pack_index(column.cat.categories)
         else:
-            values, columns[name] = column.to_numpy(), "dates" if column.attrs.get(DATES) else None
+            values, columns[name] = column.to_numpy(), column.attrs.get(DATES)
         arrays[f"residual{number}"] = values
     for factor, law in zip(model.structure.variances, model.variances, strict=True):
         if getattr(factor, "of_fitted", False):
@@ -113,10 +113,10 @@ def unpack_structure(stored: Mapping[str, Any], arrays: Mapping[str, Any], desig
     columns: dict[str, pd.Series[Any]] = {}
     for number, (name, levels) in enumerate(stored["columns"].items()):
         values = arrays[f"residual{number}"]
-        plain = levels in (None, "dates")
+        plain = levels in (None, "dates", "instants")
         column = values if plain else pd.Categorical.from_codes(values, unpack_index(levels))
         columns[name] = pd.Series(column, index=design.index)
-        columns[name].attrs.update({DATES: True} if levels == "dates" else {})
+        columns[name].attrs.update({DATES: levels} if plain and levels else {})
     frame = ModelFrame(columns, design.index, design.weights, None, 0)
     groupings = [block.grouping for block in design.blocks]
     model = bind_residual(_structure(stored), frame, groupings, design.n)

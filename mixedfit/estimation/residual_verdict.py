@@ -23,10 +23,14 @@ NEAR = 1e-5
 def limit_side(parameter: Natural) -> int:
     """Return −1 if a parameter stands at its lower limit, 1 at its upper limit or beyond what the data tell, else 0."""
     value, lower, upper = parameter.value, parameter.lower, parameter.upper
+    least, most = value, value
+    if np.isfinite(parameter.nearest):
+        least = parameter.nearest if lower == 0.0 else parameter.farthest
+        most = parameter.farthest if np.isfinite(upper) else value
     width = upper - lower if np.isfinite(upper) and np.isfinite(lower) else 1.0
-    if np.isfinite(lower) and value - lower <= NEAR * width:
+    if np.isfinite(lower) and least - lower <= NEAR * width:
         return -1
-    return int(value >= parameter.runaway or (np.isfinite(upper) and upper - value <= NEAR * width))
+    return int(value >= parameter.runaway or (np.isfinite(upper) and upper - most <= NEAR * width))
 
 
 def at_limit(parameter: Natural) -> str:
@@ -34,6 +38,8 @@ def at_limit(parameter: Natural) -> str:
     name, side = parameter.name, limit_side(parameter)
     if side == 0:
         return ""
+    if side < 0 and np.isfinite(parameter.nearest) and np.isinf(parameter.upper):
+        return f"{name} is at {parameter.value:.3g}, too short for a correlation of any two rows"
     if side < 0:
         return f"{name} is at its lower limit {parameter.lower:.3g}"
     if parameter.value >= parameter.runaway:

@@ -10,6 +10,7 @@ import pandas as pd
 from mixedfit.core.arrays import IntArray
 from mixedfit.core.errors import ModelError
 from mixedfit.covariance.residual.model import ResidualModel
+from mixedfit.design.frames import DATES, dates_of
 
 from .fit import Fit
 
@@ -51,8 +52,17 @@ def residual_lines(fit: Fit) -> list[str]:
         lines.append(
             "All gaps between times are even: phi and -phi have the same likelihood, and phi >= 0 is shown."
         )
+    for p in model.natural(fit.residual.x):
+        if np.isfinite(p.farthest) and not FAR_FROM_0 < abs(p.value) < 1.0 - FAR_FROM_0:
+            lines.append(
+                f"{p.name} is for one unit of time; the correlation at the shortest gap of rows is {p.nearest:.4g}."
+            )
     lines += _baselines(fit)
     return lines
+
+
+FAR_FROM_0 = 1e-3
+"""Correlation per unit of time below which, or that far from 1, the correlation at the shortest gap is said too."""
 
 
 def residual_covariance(fit: Fit, group: Any = None) -> pd.DataFrame:
@@ -91,7 +101,11 @@ def _labels(fit: Fit, rows: IntArray) -> pd.Index[Any]:
     place: tuple[str, ...] = () if own is None else own.place
     if len(place) != 1 or place[0] not in columns:
         return fit.design.index[rows]
-    labels = pd.Index(columns[place[0]].iloc[rows], name=place[0])
+    column = columns[place[0]]
+    labels = pd.Index(column.iloc[rows], name=place[0])
+    kind = column.attrs.get(DATES)
+    if kind:
+        labels = (dates_of(labels) + ("+00:00" if kind == "instants" else "")).rename(place[0])
     return labels if labels.is_unique else fit.design.index[rows]
 
 

@@ -318,6 +318,8 @@ def _lowest(
             f"the likelihood with {model.structure} cannot be computed at its starting values: the fixed effects "
             "reproduce the response, or numbers are too large. Rescale, or simplify the model."
         )
+    if start is None and (side := model.other_side(min(found, key=lambda m: m.point.value).x)) is not None:
+        found += _minima(search, [side], report)
     inside = [m for m in found if m.reached and not search.runs_away(m.x)]
     inside = [m for m in inside if m.point.has_residual] or inside  # rounding decides where σ is 0
     best = min(inside or found, key=lambda m: m.point.value)

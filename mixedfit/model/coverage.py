@@ -19,6 +19,7 @@ from mixedfit.core.seeds import seed_sequence
 from mixedfit.covariance.residual import ResidualStructure
 from mixedfit.design.design import Design
 from mixedfit.estimation.parameters import variance_parameters
+from mixedfit.estimation.structures import refuse_structures
 from mixedfit.formula.parse import Expand
 from mixedfit.inference.bootstrap.replicates import REFIT_ERRORS, count_reasons, reason_of
 from mixedfit.inference.power.assumed_residual import residual_names
@@ -43,7 +44,7 @@ def coverage(
     data: Any,
     params: Any,
     *,
-    methods: IntervalMethod | Sequence[IntervalMethod] = METHODS,
+    methods: IntervalMethod | Sequence[IntervalMethod] | None = None,
     parameters: str | Sequence[str] | None = None,
     level: float = 0.95,
     n: int = 200,
@@ -68,10 +69,11 @@ def coverage(
         As for `simulate_lmm`.
     params : mapping, Series or fit
         True values by name, as for `simulate_lmm`, without arrays; or a fit, such as one of a pilot study.
-    methods : sequence of str
+    methods : sequence of str, optional
         Some of "wald" (normal quantiles), "satterthwaite" and "kenward-roger" (t quantiles; Kenward–Roger adjusts the
         standard errors too), "profile", "bootstrap" (parametric, percentiles) and "credible" (quantiles of the
-        posterior). The first three are of fixed effects only.
+        posterior). The first three are of fixed effects only. By default all, without "credible" for models that the
+        sampler does not have, such as an unstructured covariance of residuals.
     parameters : str or sequence of str, optional
         Some of the parameters, by their names in ``fit.conf_int(names="long")``; all by default.
     level : float
@@ -112,12 +114,12 @@ def coverage(
     """
     check_count("n", n, 1)
     check_count("replicates", replicates, 10)
-    chosen = _checked_methods(methods)
     study = study_of(
         formula, data, weights=weights, offset=offset, expand=expand, context=context, residual=residual
     )
-    if "credible" in chosen and study.design.residual is not None:
-        check_sampled(study.design.residual, "credible intervals (methods=) are")
+    chosen = _possible_methods(study.design) if methods is None else _checked_methods(methods)
+    if "credible" in chosen:
+        _check_credible(study.design)
     assumed = read_parameters(study.design, params)
     truth = _true_values(study.design, params, parameters)
     sequence = seed_sequence(seed)
@@ -152,6 +154,24 @@ def coverage(
 
 def _children(sequence: np.random.SeedSequence, n: int) -> list[np.random.SeedSequence]:
     return [np.random.SeedSequence(sequence.entropy, spawn_key=(*sequence.spawn_key, r)) for r in range(n)]
+
+
+def _check_credible(design: Design) -> None:
+    """Raise `ModelError` for models that the sampler does not have."""
+    refuse_structures(
+        design, "credible intervals", 'Leave "credible" out of methods=, or write (effects | group).'
+    )
+    if design.residual is not None:
+        check_sampled(design.residual, "credible intervals (methods=) are")
+
+
+def _possible_methods(design: Design) -> tuple[IntervalMethod, ...]:
+    """Return all methods that a model has."""
+    try:
+        _check_credible(design)
+    except ModelError:
+        return tuple(method for method in METHODS if method != "credible")
+    return METHODS
 
 
 def _checked_methods(methods: str | Sequence[str]) -> tuple[IntervalMethod, ...]:

@@ -18,7 +18,7 @@ from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import DataError, ModelError, PredictionWarning, warn
 from mixedfit.core.options import check_level
 from mixedfit.covariance.residual.model import ResidualModel
-from mixedfit.design.frames import as_frame, days
+from mixedfit.design.frames import as_frame, days_as
 from mixedfit.design.recipe import NewRows
 from mixedfit.estimation.fit import Fit
 from mixedfit.inference.structured.blocks import VarianceParameters
@@ -44,9 +44,10 @@ def forecast(
     new = _New(fit, rows, *_places(fit.residual.model, newdata, n), sd if w is None else sd / np.sqrt(w))
     mean, variance = fixed_mean(fit, rows), np.full(n, np.nan)
     for i in range(n):
-        if np.isfinite(mean[i]) and np.isfinite(new.sd[i]):
+        if np.isfinite(mean[i]) and np.isfinite(new.sd[i]) and np.all(np.isfinite(new.place[i])):
             change, variance[i] = new.one(i)
             mean[i] += change
+    mean = np.where(np.isfinite(variance), mean, np.nan)
     error = np.sqrt(np.maximum(variance, 0.0))
     _warn_of_known(error < KNOWN * new.sd)
     columns = {"mean": mean, "se": error, "lower": mean - z * error, "upper": mean + z * error}
@@ -167,8 +168,8 @@ def _places_in(model: ResidualModel, newdata: Any, groups: IntArray) -> Array:
         columns = [_numbers(model, name, table[name]) for name in own.place]
     if own.by_name is not None:
         known = [str(level) for level in model.correlation.levels]  # type: ignore[union-attr]
-        labels = as_frame(newdata, [own.by_name])[own.by_name].astype(str)
-        columns.append(_codes(own.by_name, labels, known))
+        levels = as_frame(newdata, [own.by_name])[own.by_name]
+        columns.append(_codes(own.by_name, levels, known))
     return np.column_stack(columns)
 
 
@@ -188,20 +189,23 @@ def _numbers(model: ResidualModel, name: str, column: pd.Series[Any]) -> Array:
     own = model.columns[name]
     if model.structure.correlation.kind == "visit":
         assert model.layout is not None
-        return _codes(name, column.astype(str), [str(label) for label in model.layout.labels])
+        return _codes(name, column, [str(label) for label in model.layout.labels])
     if isinstance(own.dtype, pd.CategoricalDtype):
-        return _codes(name, column.astype(str), [str(label) for label in own.cat.categories])
-    return np.asarray(days(column).to_numpy(), dtype=float)
+        return _codes(name, column, [str(label) for label in own.cat.categories])
+    return np.asarray(days_as(column, own).to_numpy(), dtype=float)
 
 
-def _codes(name: str, labels: pd.Series[Any], known: Sequence[str]) -> Array:
+def _codes(name: str, column: pd.Series[Any], known: Sequence[str]) -> Array:
+    """Return the position of each label among those of the fit, NaN where it is missing."""
+    missing = column.isna().to_numpy()
+    labels = column.astype(str)
     codes = pd.Index(list(known)).get_indexer(pd.Index(labels))
-    if (codes < 0).any():
+    if ((codes < 0) & ~missing).any():
         raise DataError(
-            f"{labels[codes < 0].iloc[0]!r} in column {name!r} is not a value of the fit ({', '.join(known[:10])}), "
-            "so that its residual correlation is not known. Leave these rows out."
+            f"{labels[(codes < 0) & ~missing].iloc[0]!r} in column {name!r} is not a value of the fit "
+            f"({', '.join(known[:10])}), so that its residual correlation is not known. Leave these rows out."
         )
-    return codes.astype(float)
+    return np.where(missing, np.nan, codes.astype(float))
 
 
 class _New:

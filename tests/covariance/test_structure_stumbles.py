@@ -221,3 +221,84 @@ def test_dates_that_are_times_and_levels_must_print_as_dates(tmp_path: Path) -> 
     new = {"day": [pd.Timestamp("2024-01-06")], "id": [1000]}
     assert own.forecast(new)["se"][0] == pytest.approx(plain.forecast({"n": [19_728], "id": [1000]})["se"][0])
     assert not own.bootstrap(2, type="cases", seed=1).failed.any()
+
+
+def test_midnights_of_a_zone_must_be_dates_where_the_clock_changes(tmp_path: Path) -> None:
+    """Berlin's clocks change in the night to 31 March 2024. Rival: universal time, where that day has 23 hours."""
+    frame = visits()
+    naive = pd.Timestamp("2024-03-29") + pd.to_timedelta(frame["t"], unit="D")
+    zoned = naive.dt.tz_localize("Europe/Berlin")
+    offsets = pd.Series([pd.Timestamp(own.isoformat()) for own in zoned], dtype=object)
+    plain = fit(R.AR1("t", "id"), "y ~ 1 + (1 | id)", frame)
+    for own in (naive, zoned, offsets):
+        found = fit(R.AR1("day", "id"), "y ~ 1 + (1 | id)", frame.assign(day=own))
+        assert found.reml_criterion == pytest.approx(plain.reml_criterion, abs=1e-9)
+        assert "2024-03-31" in found.residual_cov(0).index
+    later = pd.Timestamp("2024-04-10")
+    found.save(tmp_path / "fit.npz")
+    for new in (later, later.tz_localize("Europe/Berlin")):
+        one = mf.load(tmp_path / "fit.npz").forecast({"day": [new], "id": [0]})
+        assert one["mean"][0] == pytest.approx(plain.forecast({"t": [12], "id": [0]})["mean"][0])
+
+
+def test_other_times_with_a_zone_must_be_instants() -> None:
+    """02:00 comes twice in the night of 27 October 2024. Rival: the times that clocks show."""
+    frame = visits()
+    utc = pd.Timestamp("2024-10-26 23:00", tz="UTC") + pd.to_timedelta(frame["t"], unit="h")
+    frame = frame.assign(hour=utc.dt.tz_convert("Europe/Berlin"), h=frame["t"] / 24)
+    found, plain = (fit(R.CAR1(name, "id"), "y ~ 1", frame) for name in ("hour", "h"))
+    assert found.reml_criterion == pytest.approx(plain.reml_criterion, abs=1e-6)
+    labels = fit(R.AnteDependence("hour", "id"), "y ~ 1", frame).residual_params.index
+    assert any("02:00:00+02:00" in label and "02:00:00+01:00" in label for label in labels)
+    with pytest.raises(mf.DataError, match="without a time zone"):
+        found.forecast({"hour": [pd.Timestamp("2024-10-27 09:00")], "id": [0]})
+    mixed = [own.tz_localize(None) if i else own for i, own in enumerate(frame["hour"])]
+    frame["hour"] = pd.Series(mixed, dtype=object)
+    with pytest.raises(mf.DataError, match="Give all of them one"):
+        fit(R.CAR1("hour", "id"), "y ~ 1", frame)
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1e5])
+def test_verdict_must_not_depend_on_the_unit_of_time(unit: float) -> None:
+    """Per unit φ is 0 or 1 to five digits; the rival calls that a limit and advises a simpler structure."""
+    frame = visits().assign(u=lambda d: d["t"] * unit)
+    found, plain = (fit(R.CAR1(name, "id"), "y ~ arm", frame) for name in ("u", "t"))
+    assert found.convergence.status == plain.convergence.status == "converged"
+    assert found.reml_criterion == pytest.approx(plain.reml_criterion, abs=1e-8)
+    phi = plain.residual_params["estimate"]["phi"]
+    assert f"the correlation at the shortest gap of rows is {phi:.4g}." in str(found.summary())
+
+
+def test_weekly_times_must_not_hold_a_search_at_no_correlation() -> None:
+    """φ⁷ is flat at φ = 0, where a search that starts near it ends; the optimum has φ < 0."""
+    frame = visits().assign(w=lambda d: d["t"] * 7)
+    frame["y"] *= np.where(frame["t"] % 2, 1, -1)
+    design = mf.lmm("y ~ 1", frame, residual=R.AR1("w", "id"))
+    law = design.fit()._fit.residual.model.correlation
+    assert law.other_side(np.array([0.3]))[0] == pytest.approx(np.arctanh(-(0.1 ** (1 / 7))))
+    assert law.other_side(np.array([0.9])) is None
+    plain = fit(R.AR1("t", "id"), frame=frame)
+    assert design.fit().reml_criterion == pytest.approx(plain.reml_criterion, abs=1e-6)
+
+
+def test_forecasts_of_rows_without_a_visit_must_be_missing() -> None:
+    frame = visits().assign(visit=lambda d: "v" + d["t"].astype(str))
+    for structure in (R.AR1("t", "id"), R.Toeplitz("visit", "id")):
+        new = pd.DataFrame({"id": [99, 99], "t": [np.nan, 3.0], "visit": [None, "v3"]})
+        assert fit(structure, frame=frame).forecast(new).isna().all(axis=1).tolist() == [True, False]
+
+
+def test_power_must_not_copy_rows_to_one_time_of_a_residual_structure() -> None:
+    assumed = {"(Intercept)": 0, "armb": 1, "sigma": 1}
+    options: dict[str, Any] = {"n": 2, "seed": 1, "within": {"id": 6}}
+    with pytest.raises(mf.ModelError, match=r"allows one row at each t\. Ask for at most 4"):
+        mf.power("y ~ arm", visits(), assumed | {"phi": 0.5}, "armb", residual=R.AR1("t", "id"), **options)
+
+
+def test_coverage_must_have_the_methods_of_the_model_by_default() -> None:
+    """The rival refuses credible intervals, for which nobody asked."""
+    own = fit(R.CompoundSymmetry("id"), "y ~ arm")
+    found = mf.coverage(
+        "y ~ arm", visits(), own, residual=R.CompoundSymmetry("id"), n=1, replicates=10, parameters="armb"
+    )
+    assert set(found.table["method"]) == {"wald", "satterthwaite", "kenward-roger", "profile", "bootstrap"}

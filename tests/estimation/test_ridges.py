@@ -143,10 +143,38 @@ def test_weights_must_tell_an_effect_of_each_row_from_the_residual_when_they_dif
     assert mf.lmm(formula, visits(), weights="w").fit().convergence.status in ("converged", "boundary")
 
 
-def test_effects_as_many_as_rows_must_be_refused_when_the_rows_are_not_in_memory() -> None:
+@pytest.mark.filterwarnings("ignore::mixedfit.IdentifiabilityWarning", "ignore::mixedfit.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("random", "options"),
+    [
+        ("us(0 + visit | id)", {}),
+        ("(0 + visit | id)", {"weights": "w"}),
+        ("homcs(0 + visit | id)", {"missing": True}),
+        ("cs(0 + visit | id)", {"visits": 2}),
+        ("cs(0 + visit | id)", {}),
+        ("diag(0 + visit | id) + (1 | name)", {"more": True}),
+        ("us(0 + visit | id)", {"visits": 18}),
+        ("(h | id)", {}),
+        ("(h | id) + (1 | site)", {}),
+    ],
+)
+def test_verdict_must_be_the_same_when_rows_are_read_in_batches(random: str, options: dict[str, Any]) -> None:
+    data = one_row_a_visit(options.get("visits", 4), options.get("missing", False))
+    data["name"], data["h"], data["site"] = "P" + data["id"].astype(str), data["id"] % 2, data["id"] % 5
+    if "more" in options:
+        data["name"] = "P" + ((data["id"] * 7) % 40).astype(str)
+    weights = options.get("weights")
+    whole = mf.lmm(f"y ~ t + {random}", data, weights=weights).fit()
+    half = len(data) // 2 + 1  # within a level
+    fit = mf.lmm(f"y ~ t + {random}", [data[:half], data[half:]], weights=weights).fit()
+    assert fit.convergence.status == whole.convergence.status
+    assert fit.convergence.message.split(": ")[1:] == whole.convergence.message.split(": ")[1:]
+    for one, other in zip(fit._fit.cross.unidentified, whole._fit.cross.unidentified, strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_effects_as_many_as_rows_must_be_told_apart_in_batches_when_one_visit_has_two_rows() -> None:
     data = visits()
-    with pytest.raises(mf.ModelError, match="as many effects as rows"):
-        mf.lmm("y ~ 1 + homcs(0 + v | id)", [data[:60], data[60:]]).fit()
     more = pd.concat([data, data[-1:].assign(y=0.0)], ignore_index=True)
     fit = mf.lmm("y ~ 1 + homcs(0 + v | id)", [more[:60], more[60:]]).fit()
     assert fit.convergence.status in ("converged", "boundary")

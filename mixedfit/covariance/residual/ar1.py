@@ -21,9 +21,12 @@ from mixedfit.core.lazy import lazy
 
 from .correlation import CorrelationStructure
 from .neighbours import NeighbourRoot
-from .parts import Layout, Natural
+from .parts import Layout, Natural, shortest_and_longest
 
 __all__ = ["AR1"]
+
+FLAT = 0.05
+"""Correlation at a step of all times, up to which a search may have stopped for the flatness of φ^m."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class AR1Law:
         usual = float(np.median(gaps)) if gaps.size else 1.0
         self.start = np.arctanh([0.25 ** (1.0 / usual)])  # a correlation of 0.25 at the usual gap
         self.further_starts = (np.arctanh([0.8 ** (1.0 / usual)]),)
+        self.ends = shortest_and_longest(layout.gaps)
 
     @lazy
     def even(self) -> bool:
@@ -99,9 +103,23 @@ class AR1Law:
 
     def natural(self, x: Array) -> list[Natural]:
         """Return φ, without its sign where all gaps are even."""
+        phi = float(np.tanh(x[0]))
         if self.even:
-            return [Natural("phi", abs(np.tanh(x[0])), 0.0, 1.0)]
-        return [Natural("phi", np.tanh(x[0]), -1.0, 1.0)]
+            phi = abs(phi)
+        near, far = (float(np.sign(phi)) * abs(phi) ** gap for gap in self.ends)
+        return [Natural("phi", phi, 0.0 if self.even else -1.0, 1.0, nearest=near, farthest=far)]
+
+    def other_side(self, x: Array) -> Array | None:
+        """Return a start for φ of the other sign, where a search may have stopped at φ = 0 by its flatness.
+
+        If all gaps are multiples of an odd number m > 1, the derivative of φ^m is 0 there, whatever the data.
+        """
+        gaps = self.layout.gaps[self.layout.gaps > 0].astype(np.int64)
+        step = int(np.gcd.reduce(gaps)) if gaps.size else 1
+        phi = float(np.tanh(x[0]))
+        if step == 1 or step % 2 == 0 or abs(phi) ** step > FLAT:
+            return None
+        return np.arctanh([-np.copysign(0.1 ** (1.0 / step), phi)])
 
     def matrix(self, x: Array, place: Array) -> Array:
         """Return φ^|s − t|."""

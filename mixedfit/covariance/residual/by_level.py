@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -49,10 +50,19 @@ class ByLevelLaw:
     def natural(self, x: Array) -> list[Natural]:
         """Return the parameters of every level, named ``phi[level]``."""
         return [
-            Natural(f"{p.name}[{level}]", p.value, p.lower, p.upper, p.runaway)
+            replace(p, name=f"{p.name}[{level}]")
             for level, law, here in zip(self.levels, self.laws, self.slices, strict=True)
             for p in law.natural(x[here])
         ]
+
+    def other_side(self, x: Array) -> Array | None:
+        """Return `AR1Law.other_side` of the levels that have one, and x of the others."""
+        out, moved = x.copy(), False
+        for law, here in zip(self.laws, self.slices, strict=True):
+            own = law.other_side(x[here]) if hasattr(law, "other_side") else None
+            if own is not None:
+                out[here], moved = own, True
+        return out if moved else None
 
     def matrix(self, x: Array, place: Array) -> Array:
         """Return the correlations of rows of one group, whose level is the last column of `place`."""

@@ -15,7 +15,7 @@ from mixedfit.core.arrays import Array
 
 from .correlation import CorrelationStructure
 from .neighbours import NeighbourRoot
-from .parts import Layout, Natural
+from .parts import Layout, Natural, shortest_and_longest
 
 __all__ = ["CAR1", "RateLaw"]
 
@@ -67,7 +67,7 @@ class RateLaw:
         self.unit = float(np.median(gaps)) if gaps.size else 1.0
         ends = layout.place[:, 0]
         self.farthest = float(np.max(ends[layout.start[1:] - 1] - ends[layout.start[:-1]]))
-        self.as_range = as_range
+        self.as_range, self.ends = as_range, shortest_and_longest(layout.gaps)
 
     def on_gaps(self, layout: Layout) -> RateLaw:
         """Return the same function of x on other rows; correlations of neighbours depend on their gap only."""
@@ -83,9 +83,11 @@ class RateLaw:
 
     def natural(self, x: Array) -> list[Natural]:
         """Return φ, or the range."""
+        rate = float(np.exp(x[0])) / self.unit
+        near, far = (float(np.exp(-rate * gap)) for gap in self.ends)
         if self.as_range:
-            return [Natural("range", self.unit * float(np.exp(-x[0])), 0.0, np.inf, 20.0 * self.farthest)]
-        return [Natural("phi", float(np.exp(-np.exp(x[0]) / self.unit)), 0.0, 1.0)]
+            return [Natural("range", 1.0 / rate, 0.0, np.inf, 20.0 * self.farthest, nearest=near)]
+        return [Natural("phi", float(np.exp(-rate)), 0.0, 1.0, nearest=near, farthest=far)]
 
     def matrix(self, x: Array, place: Array) -> Array:
         """Return exp(−|s − t| eˣ/u)."""

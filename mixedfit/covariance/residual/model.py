@@ -104,6 +104,16 @@ class ResidualModel:
                 out.append(moved)
         return out
 
+    def other_side(self, x: Array) -> Array | None:
+        """Return a further start for a search that ended at x, where an autoregression may have stopped at 0."""
+        law: Any = self.correlation
+        own = law.other_side(x[self.slices[0]]) if hasattr(law, "other_side") else None
+        if own is None:
+            return None
+        out = x.copy()
+        out[self.slices[0]] = own
+        return out
+
     def ties(self, reml: bool, held: bool) -> tuple[Tie, ...]:
         """Return the parameters that the design does not tell apart; `held` is whether σ is."""
         return (self.tied_reml if reml else self.tied)[int(held)]

@@ -16,7 +16,15 @@ import numpy as np
 from mixedfit.core.arrays import Array, BoolArray, IntArray
 from mixedfit.core.lazy import lazy
 
-__all__ = ["CorrelationLaw", "Layout", "Natural", "Root", "VarianceLaw", "complex_slopes"]
+__all__ = [
+    "CorrelationLaw",
+    "Layout",
+    "Natural",
+    "Root",
+    "VarianceLaw",
+    "complex_slopes",
+    "shortest_and_longest",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,9 @@ class Natural:
         Open bounds of the parameter space.
     runaway : float
         Value from which on the data cannot tell it from infinity.
+    nearest, farthest : float
+        Of a parameter whose size depends on the unit of time or distance: the correlation at the shortest gap of the
+        rows and at the longest, by which limits are judged; NaN for others.
     """
 
     name: str
@@ -39,6 +50,8 @@ class Natural:
     lower: float
     upper: float
     runaway: float = float("inf")
+    nearest: float = float("nan")
+    farthest: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +113,12 @@ class Layout:
         out[1:] = np.diff(self.place[:, 0])
         out[self.opens] = 0.0
         return out
+
+
+def shortest_and_longest(gaps: Array) -> tuple[float, float]:
+    """Return the shortest and the longest of the gaps above 0; 1 and 1 if there are none."""
+    apart = gaps[gaps > 0]
+    return (float(apart.min()), float(apart.max())) if apart.size else (1.0, 1.0)
 
 
 class Root(Protocol):

@@ -275,7 +275,11 @@ class SpatialLaw:
             raise ModelError(
                 f"{structure}: no group has rows at two places; there is no correlation to estimate."
             )
-        self.unit, self.farthest = float(np.median(apart)), float(apart.max())
+        self.unit, self.shortest, self.farthest = (
+            float(np.median(apart)),
+            float(apart.min()),
+            float(apart.max()),
+        )
         self._check_places(apart)
         ranges, nuggets = ((-1.5, -0.5, 0.5), (-1.5, 0.5)) if structure.nugget else ((-1.5, -0.5, 0.5), ())
         grid = [np.array([r, *n]) for r in ranges for n in ([[v] for v in nuggets] or [[]])]
@@ -322,7 +326,9 @@ class SpatialLaw:
 
     def natural(self, x: Array) -> list[Natural]:
         """Return range and nugget."""
-        out = [Natural("range", self.unit * float(np.exp(x[0])), 0.0, np.inf, 20.0 * self.farthest)]
+        size = self.unit * float(np.exp(x[0]))
+        near = float(self.structure.at(np.array([self.shortest / size]))[0])
+        out = [Natural("range", size, 0.0, np.inf, 20.0 * self.farthest, nearest=near)]
         if x.size > 1:
             out.append(Natural("nugget", 1.0 / (1.0 + float(np.exp(-x[1]))), 0.0, 1.0))
         return out

@@ -231,8 +231,16 @@ class Recipe:
         wanted = [*names, *others] or column_names(data)[:1]  # at least one column, for the number of rows
         table = as_frame(data, wanted)
         dated = {name for term in self.parsed.random for name in term.places}
-        own = {name: days(table[name]) if name in dated else table[name] for name in names}
+        own = {
+            name: days(table[name], self._by_calendar(name)) if name in dated else table[name]
+            for name in names
+        }
         return table, {name: column_values(self.variables[name], column) for name, column in own.items()}
+
+    def _by_calendar(self, name: str) -> bool:
+        """Return whether days of a time were those of a calendar, rather than elapsed since 1970 in universal time."""
+        own = self.variables[name]
+        return own.levels is not None or (float(own.low).is_integer() and float(own.high).is_integer())
 
     def _fixed(self, columns: Mapping[str, pd.Series[Any]], n: int) -> Array:
         X = self._part("X", columns, n)

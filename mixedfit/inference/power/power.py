@@ -12,6 +12,7 @@ from itertools import product
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 from scipy.special import ndtr
 
 from mixedfit.core.arrays import Array, IntArray
@@ -91,11 +92,28 @@ def resized(study: Study, size: SampleSize) -> Study:
     # rows first: they are copied with their level
     for (option, column), count in sorted(size.items(), key=lambda item: item[0][0] != "within"):
         if option == "within":
+            _check_places(study, frame, column, count)
             frame = with_rows(frame, column, count, arms_of(study, frame, column, within=True))
         else:
             arms = arms_of(study, frame, column, within=False)
             frame = with_levels(frame, column, count, _grouping(study), arms)
     return study.on(frame)
+
+
+def _check_places(study: Study, frame: pd.DataFrame, column: str, count: int) -> None:
+    """Raise `ModelError` if copies of rows would put two of them at one time of a residual structure."""
+    model = study.design.residual
+    own = None if model is None else model.structure.correlation
+    if own is None or not own.place or getattr(own, "nugget", False):
+        return
+    fewest = int(frame.groupby(column, observed=True).size().min())
+    if count > fewest:
+        times = " and ".join(own.place)
+        raise ModelError(
+            f"within={{{column!r}: {count}}} copies rows of a level of {column!r}, some of which have {fewest}, and "
+            f"{own} allows one row at each {times}. Ask for at most {fewest}, give data with {count} values of {times} "
+            "in each level, or resize along= instead."
+        )
 
 
 @dataclass(frozen=True, eq=False)
