@@ -77,7 +77,7 @@ class Kernel:
             return self.dispatcher(*arguments)
         if _mode.inside:
             return self.py_func(*arguments)
-        if _Account.left > 0.0 and _elements(arguments) <= FEW and not self.is_cached():
+        if _Account.left > 0.0 and _elements(arguments) <= FEW and not self.is_ready():
             return self._interpreted(arguments)
         self._decided = True
         return self.dispatcher(*arguments)
