@@ -8,27 +8,23 @@ has known relationships between its levels are told apart by these.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray
-from mixedfit.core.linalg import inverse, triangle
+from mixedfit.core.linalg import triangle
 from mixedfit.covariance import CovarianceStructure, ScaledCorrelation
 from mixedfit.design.columns import counted_rows, effect_columns
 from mixedfit.design.design import Design, RandomBlock
 
+from .changes import CLEAR, DEPENDENT, allowed_changes, changes_of_terms, products_in_levels
 from .level_products import LevelProducts, Levels
+from .nested_ridges import nested_ridges
 from .partitions import partitions
 
 __all__ = ["Ridges", "ridges"]
-
-CLEAR = 1e-6
-"""Columns are independent if the smallest eigenvalue of their correlations is above this; otherwise by rank."""
-
-DEPENDENT = 1e-12
-"""Relative singular value below which columns of unit length are linearly dependent."""
 
 MOST_EFFECTS = 16
 """Effects of a level up to which each level is looked at: the work grows with their fourth power."""
@@ -74,6 +70,8 @@ def ridges(design: Design, products: LevelProducts) -> Ridges:
             levels = None if any(block.known for block in blocks) else products.of(members, weighted=False)
             for f, own in zip(members, _unidentified(blocks, columns, levels), strict=True):
                 elements[f][:] = own
+    for own, across in zip(elements, nested_ridges(design), strict=True):
+        own |= across
     shared = _confounded_with_residual(design, products)
     for own, with_residual in zip(elements, shared, strict=True):
         own |= with_residual
@@ -118,10 +116,10 @@ def _along_residual(design: Design, members: Sequence[int], products: LevelProdu
         norms = np.full(norms.size, norms.max())  # these structures depend on the scale of each column
     _, values, vectors = np.linalg.svd(triangle(columns / norms))
     rank = int(np.sum(values > DEPENDENT * values[0]))
-    changes = _changes_of_terms(blocks, values[:rank, None] * vectors[:rank])
+    changes = changes_of_terms(blocks, values[:rank, None] * vectors[:rank])
     grams = levels.grams((vectors[:rank].T / values[:rank]) / norms[:, None])
     images = np.array([change.image for change in changes])
-    own = _products_in_levels(images, grams)
+    own = products_in_levels(images, grams)
     target = np.tensordot(images, grams.sum(axis=0), axes=([1, 2], [0, 1]))
     size = np.sqrt(np.diag(own))
     size = np.where(size > 0, size, 1.0)
@@ -153,7 +151,7 @@ def _own_effects(block: RandomBlock, levels: Levels, n: int) -> BoolArray:
 def _allows_identity(part: CovarianceStructure) -> bool:
     if not isinstance(part, ScaledCorrelation):
         return True
-    changes = np.array(list(_changes(part))).reshape(part.n_theta, -1).T
+    changes = np.array(list(allowed_changes(part))).reshape(part.n_theta, -1).T
     identity = np.eye(part.k).reshape(-1)
     left = identity - changes @ np.linalg.lstsq(changes, identity, rcond=None)[0]
     return bool(np.linalg.norm(left) < 1e-8 * np.sqrt(part.k))
@@ -183,12 +181,12 @@ def _unidentified(
     rank = int(np.sum(values > DEPENDENT * values[0]))
     if levels is None and rank == norms.size:
         return out
-    changes = _changes_of_terms(blocks, values[:rank, None] * vectors[:rank])
+    changes = changes_of_terms(blocks, values[:rank, None] * vectors[:rank])
     images = np.array([change.image for change in changes])
     if levels is None or rank > MOST_EFFECTS:
         products = np.tensordot(images, images, axes=([1, 2], [1, 2]))
     else:
-        products = _products_in_levels(
+        products = products_in_levels(
             images, levels.grams((vectors[:rank].T / values[:rank]) / norms[:, None])
         )
     values, vectors = np.linalg.eigh(products)
@@ -202,75 +200,13 @@ def _unidentified(
     return out
 
 
-class _Change(NamedTuple):
-    """A change of a term's covariance that its structure allows, scaled so that its image has norm 1.
-
-    `image` is the change seen on orthonormal columns that span those of all blocks.
-    """
-
-    block: int
-    effects: slice
-    matrix: Array
-    image: Array
-
-
-def _changes_of_terms(blocks: Sequence[RandomBlock], reduced: Array) -> list[_Change]:
-    """Return the changes of all terms; `reduced` has the columns of all blocks in orthonormal coordinates."""
-    out, at = [], 0
-    for b, block in enumerate(blocks):
-        for part, _, here in block.structure.slices():
-            own, back = _own_basis(reduced[:, at + here.start : at + here.stop], part)
-            for change in _changes(part):
-                image = own @ change @ own.T
-                size = max(float(np.linalg.norm(image)), 1e-300)
-                out.append(_Change(b, here, back @ change @ back.T / size, image / size))
-        at += block.k
-    return out
-
-
-def _own_basis(columns: Array, part: CovarianceStructure) -> tuple[Array, Array]:
-    """Return columns with the span of a term's, and B with columns = `columns` B for the effects b = B c of both.
-
-    For unstructured terms they are orthogonal, since any basis has the same changes of Ω; otherwise those given.
-    """
-    upper = triangle(columns) if part.invariance == "linear" else np.zeros((0, 0))
-    size = np.abs(np.diag(upper))
-    if upper.shape[0] != columns.shape[1] or not size.min(initial=np.inf) > 1e-9 * size.max(initial=0.0):
-        return columns, np.eye(columns.shape[1])
-    back = inverse(upper)
-    return np.asarray(columns @ back), np.asarray(back)
-
-
 def _is_clear(gram: Array) -> bool:
     """Return whether a level tells all effects apart by its own rows."""
     norms = np.sqrt(np.diag(gram))
     return bool(norms.all()) and _smallest_eigenvalue(gram / np.outer(norms, norms)) > CLEAR
 
 
-def _products_in_levels(images: Array, grams: Array) -> Array:
-    """Return Σ_j tr(S_e M_j S_f M_j) of symmetric S, shape (count, r, r), with M_j of `grams`, shape (levels, r, r)."""
-    pairs = np.tensordot(grams, grams, axes=([0], [0]))  # Σ_j M_ab M_cd
-    return np.asarray(np.einsum("eab,fcd,bcda->ef", images, images, pairs, optimize=True))
-
-
 def _smallest_eigenvalue(correlations: Array) -> float:
     if len(correlations) == 2:
         return 1.0 - abs(float(correlations[0, 1]))
     return float(np.linalg.eigvalsh(correlations)[0])
-
-
-def _changes(part: CovarianceStructure) -> Iterator[Array]:
-    """Yield the changes of a term's covariance, shape (k, k), that its structure allows.
-
-    For a structure that is not linear, at a θ like any other.
-    """
-    if isinstance(part, ScaledCorrelation):
-        yield from part.directions(part.start + 0.1 * np.cos(np.arange(part.n_theta)))
-        return
-    for i in range(part.k):
-        for j in range(i + 1):
-            if i == j or part.invariance == "linear":
-                change = np.zeros((part.k, part.k))
-                change[i, j] += 1.0
-                change[j, i] += 1.0
-                yield change

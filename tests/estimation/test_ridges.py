@@ -44,6 +44,10 @@ SAME = [
     ),
     ("(0 + u | id) + (0 + v | id) + (0 + u | name)", {"u | id", "u | name"}),
     ("(1 | id) + (1 | other) + (1 | name)", {"(Intercept) | id", "(Intercept) | name"}),
+    ("(0 + f | id) + (1 | id:f)", {"fu | id", "fv | id", "fw | id", "(Intercept) | id:f"}),
+    ("(f | id) + (1 | id:f)", {"(Intercept) | id", "fv | id", "fw | id", "(Intercept) | id:f"}),
+    ("(f || id) + (1 | id:f)", {"fu | id", "fv | id", "fw | id", "(Intercept) | id:f"}),
+    ("(0 + u + v + w | id) + (1 | name:f)", {"u | id", "v | id", "w | id", "(Intercept) | name:f"}),
 ]
 
 APART = [
@@ -60,6 +64,10 @@ APART = [
     "(1 | id) + (0 + f || id)",
     "(1 | id) + (0 + u | id) + (0 + v | id)",
     "(1 | site/id)",
+    "(1 | id/f)",
+    "(u | id) + (1 | id:f)",
+    "(t | id) + (1 | id:f)",
+    "(tk | site) + (1 | id)",
 ]
 
 
@@ -355,3 +363,49 @@ def test_effects_must_be_told_from_the_residual_where_no_sum_is_the_same(
         )
     fit = mf.lmm(f"y ~ t + {random}", data, weights=options.get("weights")).fit()
     assert fit.convergence.status != "unidentified"
+
+
+@pytest.mark.parametrize(
+    "random",
+    [
+        "(0 + f | id) + (1 | id:f)",
+        "(f | id) + (0 + t | id:f)",
+        "(f * g | id) + (1 | id:f)",
+        "(f | id) + (1 | id:f) + (1 | id:g)",
+        "(g | id) + (1 | id:f)",
+        "(t | id) + (1 | id:g)",
+        "(1 | id) + (0 + g || id) + (1 | id:g)",
+    ],
+)
+@pytest.mark.parametrize("shift", [0.0, 2000.0])
+@pytest.mark.filterwarnings("ignore::mixedfit.IdentifiabilityWarning")
+def test_elements_between_nested_factors_must_be_those_of_the_dense_null_space(
+    random: str, shift: float
+) -> None:
+    """An element is identified if it is 0 in every combination of the derivatives of V that is 0."""
+    data = frame().assign(g=lambda own: np.where(own["t"] < 3, "p", "q"), t=lambda own: own["t"] + shift)
+    data = data[data.index % 17 != 3]
+    fit = mf.lmm(f"y ~ 1 + {random}", data)
+    design = fit.design
+    derivatives, places = [np.eye(len(data)).ravel()], [(-1, 0, 0)]  # of the residual variance
+    for b, block in enumerate(design.blocks):
+        z = block.z / np.linalg.norm(block.z, axis=0)
+        same = block.codes[:, None] == block.codes
+        for part, _, here in block.structure.slices():
+            for i in range(here.start, here.stop):
+                for j in range(here.start, i + 1 if part.invariance == "linear" else here.start):
+                    derivatives.append(((z[:, [i]] @ z[:, [j]].T + z[:, [j]] @ z[:, [i]].T) * same).ravel())
+                    places.append((b, i, j))
+                if part.invariance != "linear":
+                    derivatives.append((z[:, [i]] @ z[:, [i]].T * same).ravel())
+                    places.append((b, i, i))
+    matrix = np.array(derivatives) / np.linalg.norm(derivatives, axis=1, keepdims=True)
+    left, values, _ = np.linalg.svd(matrix, full_matrices=False)
+    null = np.linalg.norm(left[:, values < 1e-12 * values[0]], axis=1)
+    expected = {place for place, size in zip(places, null, strict=True) if size > 1e-5 and place[0] >= 0}
+    found = fit.fit()._fit.cross.unidentified
+    own = {(b, i, j) for b, elements in enumerate(found) for i, j in np.argwhere(np.tril(elements)).tolist()}
+    if shift:  # the formula's basis mixes an intercept and a covariate far from its origin
+        assert {b for b, _, _ in own} == {b for b, _, _ in expected}
+    else:
+        assert own == expected
