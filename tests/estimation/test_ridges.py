@@ -161,7 +161,7 @@ def test_weights_must_tell_an_effect_of_each_row_from_the_residual_when_they_dif
         ("cs(0 + visit | id)", {"visits": 2}),
         ("cs(0 + visit | id)", {}),
         ("diag(0 + visit | id) + (1 | name)", {"more": True}),
-        ("us(0 + visit | id)", {"visits": 18}),
+        pytest.param("us(0 + visit | id)", {"visits": 18}, marks=pytest.mark.slow),
         ("(h | id)", {}),
         ("(h | id) + (1 | site)", {}),
     ],
