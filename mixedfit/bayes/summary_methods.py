@@ -33,6 +33,25 @@ class SummaryMethods(PosteriorDraws):
     """Summaries, queries, marginal means and predictions; `Posterior` inherits them."""
 
     @property
+    def rhat(self) -> pd.Series[float]:
+        """Rank-normalised split R̂ of each parameter."""
+        return SummaryMethods.summary(self, quantiles=())["rhat"]
+
+    @property
+    def ess(self) -> pd.Series[float]:
+        """Effective sample size of each parameter, the smaller of bulk and tail; `summary` has both.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> posterior = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).gibbs(seed=1)
+        >>> bool(posterior.ess.min() > 400), bool(posterior.rhat.max() < 1.01)
+        (True, True)
+        """
+        table = SummaryMethods.summary(self, quantiles=())
+        return table[["ess_bulk", "ess_tail"]].min(axis=1).rename("ess")
+
+    @property
     def cov_re(self) -> dict[str, pd.DataFrame]:
         """Posterior mean of Ω, the covariance matrix of one level's random effects, for each grouping factor.
 
@@ -64,7 +83,7 @@ class SummaryMethods(PosteriorDraws):
     def summary(
         self,
         *,
-        quantiles: tuple[float, ...] = (0.025, 0.5, 0.975),
+        quantiles: tuple[float, ...] | None = None,
         interval: Literal["quantiles", "hpd", "hdi"] = "quantiles",
         level: float = 0.95,
     ) -> pd.DataFrame:
@@ -72,11 +91,13 @@ class SummaryMethods(PosteriorDraws):
 
         Parameters
         ----------
-        quantiles : tuple of float
+        quantiles : tuple of float, optional
+            By default the limits of the central interval of `level`, and the median.
         interval : {"quantiles", "hpd", "hdi"}
             Quantiles, or the shortest interval, hpd_lower to hpd_upper; "hdi" is the same, hdi_lower to hdi_upper.
         level : float
-            Probability inside the shortest interval.
+            Probability inside the interval, between quantiles or the shortest. It has no effect on `quantiles` that are
+            given.
 
         Returns
         -------

@@ -417,7 +417,7 @@ class LinearMixedModel(Hinted):
         -------
         Sensitivity
             Its `table` has a row for each variant, and each quantity if there are several: mean, sd, lower, upper,
-            probability, mcse, rhat, ess.
+            probability, mcse, rhat, ess. Of a hypothesis, the first four are those of left side − right side.
 
         Raises
         ------

@@ -46,6 +46,7 @@ def test_table_must_have_what_each_posterior_says() -> None:
     other = found.table.loc[("narrow", "x / sigma")]
     assert other[["mean", "lower", "upper"]].tolist() == pytest.approx(ratio[["mean", "5%", "95%"]].tolist())
     assert np.isnan(other["probability"])
+    assert "those of the difference x − 0.2." in " ".join(str(found).split())
     summary = alone.summary()
     assert row["rhat"] == summary["rhat"].max()
     assert row["ess"] == summary[["ess_bulk", "ess_tail"]].min().min()
@@ -180,9 +181,7 @@ def test_prior_of_a_covariance_must_be_the_density_of_its_sds_and_correlation() 
     assert posterior.placement is not None
     omegas = posterior.omega[0].reshape(-1, 2, 2)
     sds = np.sqrt(np.diagonal(omegas, axis1=1, axis2=2))
-    volume = np.array(
-        [log_volume(s, o[0, 1] / s.prod()) for s, o in zip(sds, omegas, strict=True)]
-    )
+    volume = np.array([log_volume(s, o[0, 1] / s.prod()) for s, o in zip(sds, omegas, strict=True)])
     expected = stats.invwishart(4, scale).logpdf(np.moveaxis(omegas, 0, 2)) + volume
     assert np.allclose(centred(log_prior(posterior, posterior.placement)), centred(expected), atol=1e-5)
 

@@ -51,6 +51,12 @@ STATISTICS: dict[str, Statistic] = {
     "kurtosis": lambda y: _standardised_moment(y, 4),
 }
 
+WIDE = 2.0
+"""Width of a prior's range of a location, as a multiple of that of the data, from which it is worth a word."""
+
+LOCATIONS = ("mean", "median", "min", "max")
+"""Statistics in the response's own place and unit."""
+
 BY_GROUP = ("within_sd", "between_sd")
 
 
@@ -210,15 +216,36 @@ class PredictiveCheck(NotebookTable):
     __repr__ = __str__
 
     def _misfits(self) -> list[str]:
-        """Return sentences on the statistics with extreme p-values."""
+        """Return sentences on the statistics with extreme p-values, and on how much a prior allows."""
         p = self.table["p_value"]
+        prior = self.kind == "prior"
         tails = {"larger": p.index[p < EXTREME], "smaller": p.index[p > 1 - EXTREME]}
-        return [
+        said = [
             f"In the data {join_words(list(map(str, names)))} {'is' if len(names) == 1 else 'are'} {comparison} than "
-            "in nearly all replicates."
+            f"in nearly all replicates{': the prior has little room for this' if prior else ''}."
             for comparison, names in tails.items()
             if len(names)
-        ] or ["The data look like the replicates in all of these."]
+        ]
+        if prior:
+            return [*(said or ["The data lie within what the prior allows in all of these."]), *self._room()]
+        return said or ["The data look like the replicates in all of these."]
+
+    def _room(self) -> list[str]:
+        """Return how wide the prior's range of a location is beside that of the data, for the widest."""
+        here = self.table.loc[[name for name in LOCATIONS if name in self.table.index]]
+        spread = float(np.ptp(self.response))
+        if here.empty or not spread:
+            return []
+        widths = here["upper"] - here["lower"]
+        name = str(widths.idxmax())
+        ratio = float(widths[name]) / spread
+        if ratio < WIDE:
+            return []
+        cells = _cells(name, self.table.loc[name], len(self.replicated))
+        return [
+            f"The prior's 95% range of the {name}, {cells[3]}, is {ratio:.2g} times as wide as the data's, "
+            f"{self.response.min():.5g} to {self.response.max():.5g}: are such values possible?"
+        ]
 
 
 def _cells(name: str, row: Any, draws: int) -> list[str]:

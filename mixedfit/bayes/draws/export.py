@@ -47,7 +47,7 @@ def write_posterior(posterior: PosteriorDraws, path: str | Path) -> None:
         "seconds": posterior.seconds,
         "held": sorted(posterior.held),
         "given": posterior.given,
-        "ess": posterior.ess,
+        "ess": posterior.ess_wanted,
         "limit": posterior.limit,
     }
     write_file(path, header, arrays)

@@ -65,7 +65,7 @@ class GroupDraws:
     def summary(
         self,
         *,
-        quantiles: tuple[float, ...] = (0.025, 0.5, 0.975),
+        quantiles: tuple[float, ...] | None = None,
         interval: str = "quantiles",
         level: float = 0.95,
     ) -> pd.DataFrame:

@@ -63,8 +63,8 @@ class PosteriorDraws:
         Names of the parameters that are known.
     given : tuple of str
         Statements of the user's priors.
-    ess : float or None
-        Effective draws that `gibbs` was asked for; None if it was given a number of draws.
+    ess_wanted : float or None
+        Effective draws that `gibbs` was asked for; None if it was given a number of draws. `ess` has those reached.
     structure : StructureDraws or None
         Draws of the parameters of the residual structure `design.residual`; also available as ``posterior[name]``.
     placement : Placement or None
@@ -90,7 +90,7 @@ class PosteriorDraws:
     scales: ScaleDraws | None = None
     held: frozenset[str] = frozenset()
     given: tuple[str, ...] = ()
-    ess: float | None = None
+    ess_wanted: float | None = None
     limit: str = ""
     structure: StructureDraws | None = None
     placement: Placement | None = None
