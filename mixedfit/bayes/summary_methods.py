@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array
+from mixedfit.core.by_factor import ByFactor
 from mixedfit.core.lazy import lazy
 from mixedfit.core.options import check_one_of
 from mixedfit.estimation.tables import group_columns
@@ -18,7 +19,7 @@ from mixedfit.inference.emmeans.reference_grid import GridOptions
 from .draws.counted_rows import on_counted_rows
 from .draws.draws import Draws, Probability, summary_table
 from .draws.export import to_arviz
-from .draws.group_draws import ByFactor, GroupDraws, with_fixed
+from .draws.group_draws import GroupDraws, with_fixed
 from .draws.marginal import MarginalDraws, marginal_draws
 from .draws.predict import predict
 from .draws.queries import derived_draws, event_probability
@@ -345,7 +346,7 @@ class SummaryMethods(PosteriorDraws):
         Raises
         ------
         ModelError
-            If ArviZ is not installed, or the random effects were not kept.
+            If the package arviz-base is not installed, or the random effects were not kept.
         """
         if rows:
             self.require_effects()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.arrays import IntArray
+from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, nearest, shown
 from mixedfit.core.options import check_count
 from mixedfit.design.design import RandomBlock
@@ -34,7 +34,7 @@ from .style import (
     whole_figure,
 )
 
-__all__ = ["fitted_lines", "spaghetti"]
+__all__ = ["chosen_levels", "fitted_lines", "levels_by_mean", "spaghetti"]
 
 
 @whole_figure("spaghetti(…, ax=) draws all lines on one axes")
@@ -80,7 +80,7 @@ def fitted_lines(
     at = find_block(fit, group)
     block = fit.design.blocks[at]
     along = horizontal(fit, at, x)
-    shown = _chosen_levels(fit, block, groups)
+    shown = chosen_levels(block, fit.fitted, groups)
     check_count("columns", columns, 1)
     columns = min(columns, len(shown))
     width = float(np.clip(6.0 / columns, 1.55, 6.0))
@@ -178,7 +178,7 @@ def spaghetti(
     block = fit.design.blocks[at]
     along = horizontal(fit, at, x)
     check_count("lines", lines, 1)
-    order = _by_mean(fit, block)
+    order = levels_by_mean(block, fit.fitted)
     shown = order[spread(order.size, lines)]
     ax = new_axes(ax, 6.0, 4.2)
     held = held_lines(fit, at, along)
@@ -203,18 +203,21 @@ def spaghetti(
     return finish(ax, x=said.variable(along.name), y=said.response, title=title)
 
 
-def _by_mean(fit: Fit, block: RandomBlock) -> IntArray:
-    """Return levels that have rows, ordered by the mean of their fitted values."""
+def levels_by_mean(block: RandomBlock, values: Array) -> IntArray:
+    """Return levels that have rows, ordered by the mean of values of the rows."""
     counts = np.bincount(block.codes, minlength=block.levels)
-    sums = np.bincount(block.codes, weights=fit.fitted, minlength=block.levels)
+    sums = np.bincount(block.codes, weights=values, minlength=block.levels)
     order = np.argsort(sums / np.maximum(counts, 1), kind="stable")
     return np.asarray(order[counts[order] > 0])
 
 
-def _chosen_levels(fit: Fit, block: RandomBlock, groups: int | list[Any]) -> list[int]:
-    """Return the positions of the levels to show, given their number or their labels."""
-    if isinstance(groups, int | np.integer) and groups >= 1:
-        order = _by_mean(fit, block)
+def chosen_levels(block: RandomBlock, values: Array, groups: int | list[Any]) -> list[int]:
+    """Return the positions of the levels to show, given their number or their labels.
+
+    A number means levels evenly spaced in the order of the means of `values`, one for each row.
+    """
+    if isinstance(groups, int | np.integer) and not isinstance(groups, bool) and groups >= 1:
+        order = levels_by_mean(block, values)
         return [int(order[i]) for i in spread(order.size, int(groups))]
     chosen = [groups] if isinstance(groups, str) else groups
     if not isinstance(chosen, Sequence | np.ndarray | pd.Index) or not len(chosen):
@@ -224,8 +227,9 @@ def _chosen_levels(fit: Fit, block: RandomBlock, groups: int | list[Any]) -> lis
     known = {str(level): i for i, level in enumerate(block.grouping.levels)}
     for label in chosen:
         if str(label) not in known:
+            some = ", ".join(list(known)[:8]) + f", … ({len(known):,})" * (len(known) > 8)
             hint = nearest(str(label), known)
-            raise ModelError(f"{shown(label)} is not a level of {block.name!r}. {hint}".rstrip())
+            raise ModelError(f"{shown(label)} is not a level of {block.name!r} ({some}). {hint}".rstrip())
     levels = [known[str(label)] for label in chosen]
     empty = [label for label, level in zip(chosen, levels, strict=True) if not np.any(block.codes == level)]
     if empty:

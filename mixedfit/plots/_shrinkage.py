@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from mixedfit.core.arrays import Array
+from mixedfit.core.options import check_count
 from mixedfit.diagnostics.group_fits import GroupFits, group_fits, pick_effects
 from mixedfit.estimation.fit import Fitted, fit_of
 
@@ -19,6 +20,7 @@ from .style import (
     GREY,
     INK,
     ORANGE,
+    check_name,
     effect_place,
     find_block,
     finish,
@@ -39,6 +41,7 @@ def shrinkage(
     effects: tuple[str, str] | None = None,
     *,
     levels: tuple[float, ...] = (0.5, 0.95),
+    names: int | Sequence[Any] | None = None,
     labels: Mapping[str, str] | None = None,
     ax: Any = None,
 ) -> Any:
@@ -56,6 +59,9 @@ def shrinkage(
         The two effects shown; the first two by default.
     levels : tuple of float
         Shares of the groups inside the ellipses.
+    names : int or list, optional
+        Number of groups to name, those that move farthest, and of those outside the widest ellipse the farthest; or a
+        list of levels. By default 5, and 0 of more than 60 groups.
     labels : mapping of str to str, optional
         Texts in place of names of the response, variables, random effects, grouping factors and levels.
     ax : matplotlib Axes, optional
@@ -91,8 +97,11 @@ def shrinkage(
     ax.scatter(
         *mean, marker="P", s=90, color=ORANGE, edgecolors="white", linewidths=0.8, zorder=5, label="mean (β)"
     )
-    if not many:
-        _name_outliers(ax, fits, said.levels(fits.alone.index[ok]), alone, moved)
+    names = (0 if many else 5) if names is None else names
+    chosen = _named_levels(fits, names, alone, moved, mean, covariance, levels)
+    words = said.levels(fits.alone.index[ok])
+    for i in chosen:
+        ax.annotate(words[i], alone[i], textcoords="offset points", xytext=(5, 4), fontsize=8, color=INK)
     _limit_to_bulk(ax, np.vstack([alone, ours]))
     _legend(ax, scale=1.3 if many else 1.0, below=own)
     title = f"Shrinkage of {ours.shape[0]:,} levels of {said.group(at)}"
@@ -147,13 +156,36 @@ def _legend(ax: Any, *, scale: float, below: bool) -> None:
               borderaxespad=0.1, labelspacing=0.2)  # fmt: skip
 
 
-def _name_outliers(ax: Any, fits: GroupFits, words: Sequence[str], alone: Array, moved: Array) -> None:
-    """Name the five groups that move farthest, in units of the SD of each coefficient."""
-    if not len(alone):
-        return
+def _named_levels(
+    fits: GroupFits,
+    names: int | Sequence[Any],
+    alone: Array,
+    moved: Array,
+    mean: Array,
+    omega: Array,
+    levels: Any,
+) -> list[int]:
+    """Return the positions, among the groups with least squares of their own, of those to name.
+
+    A number: those that move farthest, in units of the SD of each coefficient, and the farthest of those whose
+    coefficients in the model are outside the widest ellipse. A list: these levels.
+    """
+    labels = [str(level) for level in fits.alone.index[fits.determined]]
+    if not isinstance(names, int | np.integer):
+        listed = [names] if isinstance(names, str) else list(names)
+        for name in listed:
+            check_name(str(name), labels, f"a level of {fits.group!r} with least squares of its own")
+        return [labels.index(str(name)) for name in listed]
+    check_count("names", names, 0)
+    if not len(alone) or not names:
+        return []
     sd = np.std(alone, axis=0) + 1e-300
-    for i in np.argsort(-np.linalg.norm((alone - moved) / sd, axis=1))[:5]:
-        ax.annotate(words[i], alone[i], textcoords="offset points", xytext=(5, 4), fontsize=8, color=INK)
+    chosen = np.argsort(-np.linalg.norm((alone - moved) / sd, axis=1))[:names].tolist()
+    rest = moved - mean
+    distance = np.einsum("ij,ij->i", rest @ np.linalg.pinv(omega), rest)
+    farthest = int(np.argmax(distance))
+    outside = len(levels) > 0 and distance[farthest] > chdtri(2.0, 1.0 - max(levels))
+    return [*chosen, farthest] if outside and farthest not in chosen else chosen
 
 
 def _limit_to_bulk(ax: Any, points: Array) -> None:

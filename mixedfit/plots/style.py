@@ -262,6 +262,7 @@ def whole_figure(instead: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]
                 )
             return draw(*args, **options)
 
+        wrapped.__dict__["own_errors"] = ("ax",)  # for `hinted`
         return wrapped
 
     return decorate

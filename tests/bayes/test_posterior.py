@@ -114,6 +114,22 @@ def test_probability_must_be_the_share_of_draws(posterior: mf.Posterior) -> None
     assert (certain.value, 0 < certain.mcse < 0.001) == (1.0, True)
 
 
+def test_names_must_not_depend_on_blanks_or_the_order_of_a_correlation() -> None:
+    model = mf.lmm("Reaction ~ I(Days - 4) + (I(Days - 4) | Subject)", mf.load_dataset("sleepstudy"))
+    drawn = model.gibbs(draws=20, tune=20, seed=1)
+    slope, cor = "I(Days - 4)", "cor_I(Days - 4).(Intercept)|Subject"
+    other = "cor_(Intercept).I(Days-4)|Subject"
+    assert drawn.probability("I(Days-4)>10").value == drawn.probability(f"{slope} > 10").value
+    assert np.array_equal(drawn.derive(f"2*{other}").values[:, :, 0], 2 * drawn[cor])
+    assert drawn.hypothesis("I( Days -4 ) > 10")["difference"].iloc[0] == pytest.approx(
+        drawn[slope].mean() - 10
+    )
+    assert drawn.conf_int(parameters=["I(Days-4)", other]).index.tolist() == [slope, cor]
+    assert np.array_equal(drawn["I(Days-4)"], drawn[slope])
+    with pytest.raises(mf.ModelError, match=r"Did you mean 'I\(Days - 4\)'"):
+        drawn.probability("Days > 10")
+
+
 @pytest.mark.parametrize(
     ("event", "message"),
     [

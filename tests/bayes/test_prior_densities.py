@@ -38,6 +38,7 @@ def densities_of(model: mf.LinearMixedModel, priors: Mapping[str, Any] | None) -
         (SLEEP, {}, 6),
         (SLEEP, {"Subject": pr.HuangWand((30, 5), df=4)}, 6),
         (SLEEP, {"Subject": pr.InverseWishart(5, [[600.0, 0.0], [0.0, 35.0]])}, 6),
+        (SLEEP, {"Subject": pr.LKJ(3, pr.HalfT(3, 30), pr.HalfNormal(5))}, 6),
         (SLEEP, {"Subject": pr.InverseWishart(5, [[600.0, 40.0], [40.0, 35.0]])}, 5),
     ],
 )

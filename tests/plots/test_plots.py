@@ -166,6 +166,20 @@ def test_group_fits_must_count_weights() -> None:
     np.testing.assert_allclose(found.alone.iloc[0], line)
 
 
+def test_shrinkage_must_name_the_group_that_is_farthest_outside_and_those_of_a_list() -> None:
+    model = mf.lmm("Weight ~ I(Day - 22) + (I(Day - 22) | Rat)", mf.load_dataset("rats"))
+
+    def named(**options: Any) -> set[str]:
+        return {text.get_text() for text in plots.shrinkage(model.fit(), **options).texts}
+
+    assert named() == {"2", "4", "5", "15", "25", "9"}  # rat 9 hardly moves
+    assert named(names=1) - {"9"} < {"2", "4", "5", "15", "25"}
+    assert named(names=[1, "30"]) == {"1", "30"}
+    assert named(names=0) == set()
+    with pytest.raises(mf.ModelError, match="'99' is not a level of 'Rat'"):
+        plots.shrinkage(model.fit(), names=[99])
+
+
 def test_shrinkage_by_size_must_show_means_against_sizes() -> None:
     data = mf.load_dataset("sleepstudy")[3:]
     ax = plots.shrinkage_by_size(mf.lmm("Reaction ~ 1 + (1 | Subject)", data).fit())

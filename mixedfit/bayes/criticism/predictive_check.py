@@ -26,7 +26,7 @@ from mixedfit.core.seeds import generator
 from mixedfit.core.tables import Table
 from mixedfit.design.design import Design
 
-__all__ = ["PredictiveCheck", "Statistic", "check", "named_statistics", "replicate"]
+__all__ = ["PredictiveCheck", "Statistic", "check", "named_statistics", "replicate", "vectorised"]
 
 HEADS = ["", "observed", "median", "95% of replicates", "P(as large)"]
 """Columns of the printed table."""
@@ -102,7 +102,7 @@ def _name(value: Any, number: int) -> str:
 def _statistic(value: Any, known: Mapping[str, Statistic]) -> Statistic:
     """Return a statistic of many responses from a name or a function of one response."""
     if callable(value):
-        return _vectorised(value)
+        return vectorised(value)
     if value in BY_GROUP and value not in known:
         raise ModelError(f"{value!r} needs a grouping factor, and the model has none.")
     if value not in known:
@@ -113,7 +113,7 @@ def _statistic(value: Any, known: Mapping[str, Statistic]) -> Statistic:
     return known[value]
 
 
-def _vectorised(function: Callable[[Array], Any]) -> Statistic:
+def vectorised(function: Callable[[Array], Any]) -> Statistic:
     """Return a function of many responses from a function of one."""
 
     def statistic(y: Array) -> Array:

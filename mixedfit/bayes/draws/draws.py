@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError
+from mixedfit.core.errors import ModelError, a_type
 from mixedfit.core.format import TABLE_WIDTH
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level, check_one_of
@@ -291,7 +291,7 @@ def combined(first: Any, sign: str, second: Any) -> Draws:
             sides.append(((f"{side:g}",), np.full((1, 1, 1), float(side))))
         else:
             raise ModelError(
-                f"draws {sign} a {type(side).__name__} cannot be computed; expected a number or other draws."
+                f"draws {sign} {a_type(side)} cannot be computed; expected a number or other draws."
             )
     (left, a), (right, b) = sides
     if len(left) != len(right) and 1 not in (len(left), len(right)):

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from mixedfit.bayes.posterior import Posterior
-from mixedfit.core.errors import ModelError
+from mixedfit.core.errors import ModelError, a_type
 from mixedfit.core.format import number, wrapped
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.other_programs import hinted
@@ -165,5 +165,5 @@ def _evidence(model: object) -> Evidence:
     if isinstance(model, Posterior):
         return model.log_evidence()
     raise ModelError(
-        f"a {type(model).__name__} is neither a posterior nor an evidence; expected what model.gibbs() returns."
+        f"{a_type(model)} is neither a posterior nor an evidence; expected what model.gibbs() returns."
     )

@@ -102,7 +102,8 @@ def power_scaling(posterior: PosteriorDraws, parameters: str | Iterable[str] | N
     if posterior.sigma.size < 100:
         raise ModelError(f"power scaling needs at least 100 draws; there are {posterior.sigma.size}.")
     chosen = [parameters] if isinstance(parameters, str) else parameters
-    names = [name for name in chosen or posterior.names if name not in posterior.held]
+    wanted = [posterior.name_of(name) for name in chosen or posterior.names]
+    names = [name for name in wanted if name not in posterior.held]
     values = np.stack([posterior[name].ravel() for name in names])
     collapsed = collapsed_posterior(posterior, "power scaling")
     x = collapsed.coordinates(posterior, np.random.default_rng(0))

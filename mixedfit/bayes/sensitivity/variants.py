@@ -13,7 +13,7 @@ from mixedfit.bayes.draws.draws import listed
 from mixedfit.bayes.draws.expressions import compared_sides, evaluate
 from mixedfit.bayes.posterior import Posterior
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError
+from mixedfit.core.errors import ModelError, a_type
 from mixedfit.core.format import format_by_error, wrapped
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level
@@ -115,7 +115,7 @@ def prior_sensitivity(
     for name, priors in variants.items():
         if priors is not None and not isinstance(priors, Mapping):
             raise ModelError(
-                f"the variant {name!r} is a {type(priors).__name__}; expected a mapping of priors, such as "
+                f"the variant {name!r} is {a_type(priors)}; expected a mapping of priors, such as "
                 "{'sigma': mf.priors.HalfCauchy(1)}, or None for the default."
             )
     if not quantities:
