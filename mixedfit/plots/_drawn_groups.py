@@ -19,10 +19,10 @@ from mixedfit.design.design import RandomBlock
 from mixedfit.estimation.fit import Fit
 
 from ._caterpillar import NAMED
-from ._fitted_lines import chosen_levels
+from ._fitted_lines import chosen_levels, some_of
 from ._text import level_words, set_categories
 from ._x_axis import Along, group_lines, horizontal
-from .style import BLUE, INK, ORANGE, SKY, find_group, finish, grid, new_axes
+from .style import BLUE, ORANGE, SKY, find_group, finish, grid, ink, new_axes, sized
 
 __all__ = ["drawn_lines", "predictive_groups"]
 
@@ -97,16 +97,16 @@ def drawn_lines(
     figure = grid([str(level) for level in levels], columns, width=2.3, height=1.9, share=True)
     for ax, level, words in zip(figure.axes, shown, level_words(levels), strict=True):
         _lines_of_level(ax, along, np.flatnonzero(block.codes == level), drawn, average)
-        ax.scatter(*_points(posterior, along, block, level), s=10, color=INK, linewidths=0, zorder=4)
-        ax.set_title(words, fontsize=9, loc="left", pad=2, color=INK)
+        ax.scatter(*_points(posterior, along, block, level), s=10, color=ink(), linewidths=0, zorder=4)
+        ax.set_title(words, fontsize=sized(9), loc="left", pad=2, color=ink())
         if along.labels:
             set_categories(ax, "x", along.labels, size=8.0, room=1.9)
         finish(ax)
-    some = "" if len(shown) == block.levels else f": {len(shown)} of {block.levels:,}"
+    some = some_of(len(shown), block, groups)
     title = f"{block.name}{some}; {drawn.shape[0]} lines drawn from the {posterior.kind}"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    figure.supxlabel(along.name, fontsize=10)
-    figure.supylabel(without_quotes(posterior.design.formula.response), fontsize=10)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=sized(11))
+    figure.supxlabel(along.name, fontsize=sized(10))
+    figure.supylabel(without_quotes(posterior.design.formula.response), fontsize=sized(10))
     return figure
 
 
@@ -227,14 +227,14 @@ def _bars_and_dots(
     share = f"{100 * level:g}% of replicates"
     ax.hlines(places, lower, upper, color=SKY, alpha=0.6, lw=width, label=share)
     size = float(np.clip(1200.0 / observed.size, 4.0, 26.0))
-    for chosen, colour, label in ((~beyond, INK, "data"), (beyond, ORANGE, f"outside: {beyond.sum()}")):
+    for chosen, colour, label in ((~beyond, ink(), "data"), (beyond, ORANGE, f"outside: {beyond.sum()}")):
         if chosen.any():
             ax.scatter(
                 observed[chosen], places[chosen], s=size, color=colour, linewidths=0, zorder=3, label=label
             )
     ax.set_yticks(places if few else [], labels if few else [])
     ax.set_ylim(-1, observed.size)
-    ax.legend(fontsize=9, frameon=False, loc="lower right")
+    ax.legend(fontsize=sized(9), frameon=False, loc="lower right")
     finish(ax, x=name, y="" if few else f"{observed.size:,} levels, ordered")
-    ax.tick_params(axis="y", length=0, labelsize=8)
+    ax.tick_params(axis="y", length=0, labelsize=sized(8))
     return ax

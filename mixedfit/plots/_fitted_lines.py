@@ -22,19 +22,20 @@ from ._text import set_categories, width_in_points
 from ._x_axis import Along, group_lines, horizontal, population_line
 from .style import (
     BLUE,
-    INK,
     ORANGE,
     find_block,
     finish,
     grid,
+    ink,
     new_axes,
     pyplot,
+    sized,
     spread,
     thinned_alpha,
     whole_figure,
 )
 
-__all__ = ["chosen_levels", "fitted_lines", "levels_by_mean", "spaghetti"]
+__all__ = ["chosen_levels", "fitted_lines", "levels_by_mean", "some_of", "spaghetti"]
 
 
 @whole_figure("spaghetti(…, ax=) draws all lines on one axes")
@@ -92,13 +93,13 @@ def fitted_lines(
     averaged = [_panel(ax, fit, along, held, np.flatnonzero(block.codes == level))
                 for ax, level in zip(figure.axes, shown, strict=True)]  # fmt: skip
     for ax, title in zip(figure.axes, words, strict=True):
-        ax.set_title(title, fontsize=9, loc="left", pad=2, color=INK)
+        ax.set_title(title, fontsize=sized(9), loc="left", pad=2, color=ink())
         if along.labels:
             set_categories(ax, "x", said.levels(along.labels), size=8.0, room=0.85 * width)
         finish(ax)
-    figure.supxlabel(said.variable(along.name), fontsize=10)
-    figure.supylabel(said.response, fontsize=10)
-    some = "" if len(shown) == block.levels else f": {len(shown)} of {block.levels:,}"
+    figure.supxlabel(said.variable(along.name), fontsize=sized(10))
+    figure.supylabel(said.response, fontsize=sized(10))
+    some = some_of(len(shown), block, groups)
     zero = "; estimated variance 0" if zero_variance(fit, at) else ""
     _above(figure, f"{said.group(at)}{some}{zero}", "" if held is None else held.note, means=any(averaged))
     return figure
@@ -116,7 +117,7 @@ def _panel(ax: Any, fit: Fit, along: Along, held: HeldLines | None, rows: IntArr
     ax.plot(places, population, color=ORANGE, lw=1.2, ls=(0, (4, 2)), zorder=2.5, **dot)
     ax.plot(places, fitted, color=BLUE, lw=2.2, **dot)
     ax.scatter(
-        x, own, s=9, color=INK, linewidths=0, zorder=3, alpha=max(0.25, thinned_alpha(max(rows.size, 100)))
+        x, own, s=9, color=ink(), linewidths=0, zorder=3, alpha=max(0.25, thinned_alpha(max(rows.size, 100)))
     )
     return held is None and bool(places.size < rows.size)
 
@@ -127,14 +128,14 @@ def _above(figure: Any, title: str, note: str, *, means: bool) -> None:
     handles = [
         line([], [], color=ORANGE, lw=1.2, ls=dashed),
         line([], [], color=BLUE, lw=2.2),
-        line([], [], color=INK, **points),
+        line([], [], color=ink(), **points),
     ]
     labels = [f"population{', means' * means}", f"fitted{', means' * means}", "data"]
-    needed = width_in_points(title, 11.0) + width_in_points("".join(labels), 8.5) + 110.0
+    needed = width_in_points(title, sized(11.0)) + width_in_points("".join(labels), sized(8.5)) + 110.0
     begins = "\n" if needed > 72.0 * figure.get_figwidth() else ""
     below = f"\n{textwrap.fill(note, max(30, int(12 * figure.get_figwidth())))}" if note else ""
-    figure.suptitle(f"{begins}{title}{below}", x=0.01, ha="left", fontsize=11)
-    figure.legend(handles, labels, loc="outside upper right", ncols=3, fontsize=8.5, frameon=False)
+    figure.suptitle(f"{begins}{title}{below}", x=0.01, ha="left", fontsize=sized(11))
+    figure.legend(handles, labels, loc="outside upper right", ncols=3, fontsize=sized(8.5), frameon=False)
 
 
 def spaghetti(
@@ -192,7 +193,7 @@ def spaghetti(
         ax.plot(*line, color=BLUE, lw=0.9, alpha=opacity, marker="." if line[0].size == 1 else None)
     places, mean, others = population_line(fit, along)
     ax.plot(places, mean, color=ORANGE, lw=2.2, label="population")
-    ax.annotate(" population", (places[-1], mean[-1]), color=ORANGE, va="center", fontsize=9)
+    ax.annotate(" population", (places[-1], mean[-1]), color=ORANGE, va="center", fontsize=sized(9))
     if along.labels:
         set_categories(ax, "x", said.levels(along.labels))
     some = f"{block.levels:,}" if len(shown) == block.levels else f"{len(shown)} of {block.levels:,}"
@@ -201,6 +202,16 @@ def spaghetti(
     notes += [note for note in [zero_variance(fit, at)] if note]
     title = "\n".join([f"Fitted lines of {some} levels of {said.group(at)}", *notes])
     return finish(ax, x=said.variable(along.name), y=said.response, title=title)
+
+
+def some_of(count: int, block: RandomBlock, groups: Any) -> str:
+    """Return how many of the levels are shown and how they were chosen; empty if all are."""
+    if count == block.levels:
+        return ""
+    how = (
+        f", evenly by mean (groups={block.levels} draws all)" if isinstance(groups, int | np.integer) else ""
+    )
+    return f": {count} of {block.levels:,}{how}"
 
 
 def levels_by_mean(block: RandomBlock, values: Array) -> IntArray:

@@ -16,16 +16,18 @@ from mixedfit.estimation.fit import Fitted, fit_of
 from ._names import picture_names
 from .style import (
     BLUE,
-    FAINT,
-    GREY,
-    INK,
     ORANGE,
     check_name,
     effect_place,
+    faint,
     find_block,
     finish,
+    grey,
+    ink,
     new_axes,
+    paper,
     reference_line,
+    sized,
     thinned_alpha,
 )
 
@@ -86,22 +88,25 @@ def shrinkage(
     many, moved = ours.shape[0] > MANY, ours[ok]
     _arrows(ax, alone, moved, many)
     size, opacity = (6.0, thinned_alpha(ours.shape[0])) if many else (26.0, 1.0)
-    ax.scatter(*alone.T, s=size, facecolors="white" if not many else GREY, edgecolors=GREY, linewidths=0.8 * (not many),
-               alpha=opacity, label="each group alone (least squares)", zorder=2)  # fmt: skip
+    ax.scatter(*alone.T, s=size, facecolors=paper() if not many else grey(), edgecolors=grey(),
+               linewidths=0.8 * (not many), alpha=opacity, zorder=2,
+               label="each group alone (least squares)")  # fmt: skip
     ax.scatter(*ours.T, s=size, color=BLUE, linewidths=0, alpha=max(opacity, 0.35),
                label="in the model (β + b)", zorder=3)  # fmt: skip
     for share in levels:
         outline = mean + ellipse(covariance, share)
-        ax.plot(*outline.T, color=INK, lw=0.9, ls="--" if share == max(levels) else "-", zorder=2.5,
+        ax.plot(*outline.T, color=ink(), lw=0.9, ls="--" if share == max(levels) else "-", zorder=2.5,
                 label=f"{100 * share:g}% of groups, by the model")  # fmt: skip
     ax.scatter(
-        *mean, marker="P", s=90, color=ORANGE, edgecolors="white", linewidths=0.8, zorder=5, label="mean (β)"
+        *mean, marker="P", s=90, color=ORANGE, edgecolors=paper(), linewidths=0.8, zorder=5, label="mean (β)"
     )
     names = (0 if many else 5) if names is None else names
     chosen = _named_levels(fits, names, alone, moved, mean, covariance, levels)
     words = said.levels(fits.alone.index[ok])
     for i in chosen:
-        ax.annotate(words[i], alone[i], textcoords="offset points", xytext=(5, 4), fontsize=8, color=INK)
+        ax.annotate(
+            words[i], alone[i], textcoords="offset points", xytext=(5, 4), fontsize=sized(8), color=ink()
+        )
     _limit_to_bulk(ax, np.vstack([alone, ours]))
     _legend(ax, scale=1.3 if many else 1.0, below=own)
     title = f"Shrinkage of {ours.shape[0]:,} levels of {said.group(at)}"
@@ -125,7 +130,7 @@ def _arrows(ax: Any, start: Array, end: Array, many: bool) -> None:
         angles="xy",
         scale_units="xy",
         scale=1.0,
-        color=GREY,
+        color=grey(),
         alpha=min(0.8, opacity * 1.5),
         width=0.0012 if many else 0.0025,
         headwidth=5.0,
@@ -142,17 +147,18 @@ def _legend(ax: Any, *, scale: float, below: bool) -> None:
     from matplotlib.transforms import ScaledTranslation
 
     box, laid_out = ax.get_window_extent(), ax.figure.get_layout_engine() is not None
-    wide, high = box.width / ax.figure.dpi, box.height / ax.figure.dpi
+    unit = sized(ax.figure.dpi)
+    wide, high = box.width / unit, box.height / unit
     columns, entries = 2 if wide > (3.7 if laid_out else 4.6) else 1, len(ax.get_legend_handles_labels()[0])
     if below or (laid_out and high > 2.5):
-        beneath = ax.transAxes + ScaledTranslation(0.0, -0.5, ax.figure.dpi_scale_trans)
-        ax.legend(fontsize=8.5, frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=beneath,
-                  ncols=columns, borderaxespad=0.0, markerscale=scale)  # fmt: skip
+        beneath = ax.transAxes + ScaledTranslation(0.0, sized(-0.5), ax.figure.dpi_scale_trans)
+        ax.legend(fontsize=sized(8.5), frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.0),
+                  bbox_transform=beneath, ncols=columns, borderaxespad=0.0, markerscale=scale)  # fmt: skip
         return
     share = min(0.15 * -(-entries // columns) / high, 0.5)
     low, top = ax.get_ylim()
     ax.set_ylim(low - (top - low) * share / (1.0 - share), top)
-    ax.legend(fontsize=7, frameon=False, loc="lower left", ncols=columns, markerscale=scale, borderpad=0.1,
+    ax.legend(fontsize=sized(7), frameon=False, loc="lower left", ncols=columns, markerscale=scale, borderpad=0.1,
               borderaxespad=0.1, labelspacing=0.2)  # fmt: skip
 
 
@@ -209,8 +215,8 @@ def _limit_to_bulk(ax: Any, points: Array) -> None:
         xytext=(-4, 4),
         textcoords="offset points",
         ha="right",
-        fontsize=8,
-        color=GREY,
+        fontsize=sized(8),
+        color=grey(),
     )
 
 
@@ -262,16 +268,16 @@ def shrinkage_by_size(
     opacity = max(0.25, thinned_alpha(fits.sizes.size))
     alone, ours = fits.alone[name].to_numpy(), fits.shrunken[name].to_numpy()
     sizes, words = _sizes(ax, fits, alone, said.group(at))
-    ax.vlines(sizes[ok], alone[ok], ours[ok], color=FAINT, lw=0.7, zorder=1)
-    ax.scatter(sizes[ok], alone[ok], s=10, facecolors="none", edgecolors=GREY, linewidths=0.7, alpha=opacity,
+    ax.vlines(sizes[ok], alone[ok], ours[ok], color=faint(), lw=0.7, zorder=1)
+    ax.scatter(sizes[ok], alone[ok], s=10, facecolors="none", edgecolors=grey(), linewidths=0.7, alpha=opacity,
                label="each group alone (least squares)", zorder=2)  # fmt: skip
     ax.scatter(
         sizes, ours, s=9, color=BLUE, linewidths=0, alpha=opacity, label="in the model (β + b)", zorder=3
     )
     reference_line(ax, y=float(fits.mean[j]))
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5}
+    box = {"facecolor": paper(), "edgecolor": "none", "alpha": 0.7, "pad": 0.5}
     ax.annotate("mean (β)", (1, float(fits.mean[j])), xycoords=("axes fraction", "data"), xytext=(-2, 2), bbox=box,
-                textcoords="offset points", fontsize=8.5, ha="right", va="bottom", color=INK)  # fmt: skip
+                textcoords="offset points", fontsize=sized(8.5), ha="right", va="bottom", color=ink())  # fmt: skip
     _limit_to_bulk(ax, np.column_stack([sizes[ok], alone[ok]]))
     _legend(ax, scale=1.4, below=own)
     return finish(ax, x=words, y=said.effect(at, j), title=_lacking(fits))

@@ -26,7 +26,15 @@ from mixedfit.core.seeds import generator
 from mixedfit.core.tables import Table
 from mixedfit.design.design import Design
 
-__all__ = ["PredictiveCheck", "Statistic", "check", "named_statistics", "replicate", "vectorised"]
+__all__ = [
+    "PredictiveCheck",
+    "Statistic",
+    "check",
+    "named_statistics",
+    "replicate",
+    "share_text",
+    "vectorised",
+]
 
 HEADS = ["", "observed", "median", "95% of replicates", "P(as large)"]
 """Columns of the printed table."""
@@ -256,8 +264,20 @@ def _cells(name: str, row: Any, draws: int) -> list[str]:
         f"{row[key]:.{decimals}f}" if abs(row[key]) < 1e7 else f"{row[key]:.2e}"
         for key in ("observed", "median", "lower", "upper")
     )
-    share = f"< {1 / draws:.2g}" if p <= 0.0 else f"> {1 - 1 / draws:.4g}" if p >= 1.0 else f"{p:.3f}"
-    return [name, observed, median, f"{lower} to {upper}", share]
+    return [name, observed, median, f"{lower} to {upper}", share_text(p, draws)]
+
+
+def share_text(share: float, draws: int) -> str:
+    """Return a share of replicates, with a bound in place of 0 and 1.
+
+    Examples
+    --------
+    >>> share_text(0.4, 1000), share_text(0.0, 1000), share_text(1.0, 1000)
+    ('0.400', '< 0.001', '> 0.999')
+    """
+    if 0.0 < share < 1.0:
+        return f"{share:.3f}"
+    return f"< {1 / draws:.2g}" if share <= 0.0 else f"> {1 - 1 / draws:.4g}"
 
 
 def check(

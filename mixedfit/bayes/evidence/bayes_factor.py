@@ -93,12 +93,22 @@ class BayesFactor(NotebookTable):
             return f"exp({number(self.log, 4)})"
         return number(self.value, 3) if abs(self.log) < 7.0 else f"{self.value:.2e}".replace("e+", "e")
 
+    @property
+    def _probability(self) -> str:
+        """The probability as text: one near 0 or 1 by its distance from there."""
+        if abs(self.log) < 7.0:
+            return f"{self.probability:.3f}"
+        rest = (
+            f"{np.exp(-abs(self.log)):.1e}" if abs(self.log) < 600.0 else f"exp(-{number(abs(self.log), 4)})"
+        )
+        return rest if self.log < 0.0 else f"1 - {rest}"
+
     def _tables(self) -> list[Table]:
         cells = {
             "Bayes factor": self._factor(),
             "log": f"{self.log:.3f}",
             "error of log": f"{self.error:.1g}",
-            "probability": f"{self.probability:.3f}",
+            "probability": self._probability,
         }
         names = f"First: {self.first.formula}. Second: {self.second.formula}."
         return [one_row("Bayes factor, first against second", cells, [names, self._verdict])]
@@ -109,7 +119,7 @@ class BayesFactor(NotebookTable):
             f"Bayes factor: {self._factor()} (logarithm {self.log:.3f}, error {self.error:.1g})",
             f"of      {names[0]}",
             f"against {names[1]}",
-            f"Posterior probability of the first at equal prior odds: {self.probability:.3f}",
+            f"Posterior probability of the first at equal prior odds: {self._probability}",
         ]
         return "\n".join([*lines, *wrapped([self._verdict])])
 
