@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedfit.bayes.criticism.predictive_check import PredictiveCheck, share_text
+from mixedfit.bayes.criticism.predictive_check import PredictiveCheck, tail_text
 from mixedfit.core.arrays import Array
 from mixedfit.core.options import check_one_of
 
@@ -111,7 +111,7 @@ def predictive_statistics(
         ax.axvline(observed, color=ink(), lw=2.0)
         ax.set_yticks([])
         finish(ax, x=name.replace("_", " "))
-        far, text = f"{beyond:,} beyond; " if beyond else "", share_text(share, len(check.replicated))
+        far, text = f"{beyond:,} beyond; " if beyond else "", tail_text(share, len(check.replicated))
         ax.set_title(
             f"{far}P {text if text[0] in '<>' else f'= {text}'}", loc="right", fontsize=sized(9), color=grey()
         )

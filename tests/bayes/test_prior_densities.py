@@ -151,6 +151,25 @@ def test_picture_must_take_separate_priors_of_standard_deviations(bar: str) -> N
     plt.close("all")
 
 
+def test_picture_must_take_the_range_of_its_axis(narrow: tuple[Any, ...]) -> None:
+    pytest.importorskip("matplotlib").use("Agg")
+    import matplotlib.pyplot as plt
+
+    posterior, priors, profile = narrow
+    figure = plots.prior_and_posterior(posterior, priors, "GenotypeB", profile=profile, range=(-9, 30))
+    assert figure.axes[0].get_xlim() == (-9, 30)
+    x = figure.axes[0].get_lines()[1].get_xdata()
+    assert x.min() < -9
+    assert x.max() > 30
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x1 <= figure.bbox.x1
+    for wrong, parameters in (((3, 1), "GenotypeB"), (5, "GenotypeB"), ((0, 1), None)):
+        with pytest.raises(mf.ModelError, match="range is"):
+            plots.prior_and_posterior(posterior, priors, parameters, range=wrong)
+    plt.close("all")
+
+
 def test_picture_must_refuse_priors_that_are_not_the_posteriors(narrow: tuple[Any, ...]) -> None:
     posterior, priors, _ = narrow
     other = priors | {"Tray": pr.HalfCauchy(5)}

@@ -32,7 +32,7 @@ __all__ = [
     "check",
     "named_statistics",
     "replicate",
-    "share_text",
+    "tail_text",
     "vectorised",
 ]
 
@@ -264,15 +264,15 @@ def _cells(name: str, row: Any, draws: int) -> list[str]:
         f"{row[key]:.{decimals}f}" if abs(row[key]) < 1e7 else f"{row[key]:.2e}"
         for key in ("observed", "median", "lower", "upper")
     )
-    return [name, observed, median, f"{lower} to {upper}", share_text(p, draws)]
+    return [name, observed, median, f"{lower} to {upper}", tail_text(p, draws)]
 
 
-def share_text(share: float, draws: int) -> str:
+def tail_text(share: float, draws: int) -> str:
     """Return a share of replicates, with a bound in place of 0 and 1.
 
     Examples
     --------
-    >>> share_text(0.4, 1000), share_text(0.0, 1000), share_text(1.0, 1000)
+    >>> tail_text(0.4, 1000), tail_text(0.0, 1000), tail_text(1.0, 1000)
     ('0.400', '< 0.001', '> 0.999')
     """
     if 0.0 < share < 1.0:

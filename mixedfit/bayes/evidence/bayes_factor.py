@@ -9,7 +9,7 @@ from scipy import special
 
 from mixedfit.bayes.posterior import Posterior
 from mixedfit.core.errors import ModelError, a_type
-from mixedfit.core.format import number, wrapped
+from mixedfit.core.format import number, probability_text, wrapped
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.other_programs import hinted
 from mixedfit.core.tables import Table, one_row
@@ -93,22 +93,12 @@ class BayesFactor(NotebookTable):
             return f"exp({number(self.log, 4)})"
         return number(self.value, 3) if abs(self.log) < 7.0 else f"{self.value:.2e}".replace("e+", "e")
 
-    @property
-    def _probability(self) -> str:
-        """The probability as text: one near 0 or 1 by its distance from there."""
-        if abs(self.log) < 7.0:
-            return f"{self.probability:.3f}"
-        rest = (
-            f"{np.exp(-abs(self.log)):.1e}" if abs(self.log) < 600.0 else f"exp(-{number(abs(self.log), 4)})"
-        )
-        return rest if self.log < 0.0 else f"1 - {rest}"
-
     def _tables(self) -> list[Table]:
         cells = {
             "Bayes factor": self._factor(),
             "log": f"{self.log:.3f}",
             "error of log": f"{self.error:.1g}",
-            "probability": self._probability,
+            "probability": probability_text(self.log),
         }
         names = f"First: {self.first.formula}. Second: {self.second.formula}."
         return [one_row("Bayes factor, first against second", cells, [names, self._verdict])]
@@ -119,7 +109,7 @@ class BayesFactor(NotebookTable):
             f"Bayes factor: {self._factor()} (logarithm {self.log:.3f}, error {self.error:.1g})",
             f"of      {names[0]}",
             f"against {names[1]}",
-            f"Posterior probability of the first at equal prior odds: {self._probability}",
+            f"Posterior probability of the first at equal prior odds: {probability_text(self.log)}",
         ]
         return "\n".join([*lines, *wrapped([self._verdict])])
 
