@@ -101,8 +101,8 @@ def fit_and_posterior(
     rows = {str(k): {str(c): float(v) for c, v in r.items()} for k, r in table.T.to_dict().items()}
     words = {p.long_name: p.name if p.kind == "fixed" else p.words for p in profile.parameters}
     columns = min(columns, len(names))
-    size = {"width": 5.4, "height": 3.8} if len(names) == 1 else {"width": 3.7, "height": 3.0}
-    figure = grid(names, columns, **size) if ax is None else ax.figure
+    width, height = (5.4, 3.8) if len(names) == 1 else (3.7, 3.0)
+    figure = grid(names, columns, width=width, height=height) if ax is None else ax.figure
     for place, (own, name) in enumerate(zip(figure.axes if ax is None else [ax], names, strict=True)):
         draws = posterior[name] if name in posterior else np.zeros((0, 0))
         _panel(own, name, rows[name], draws, curves.get(name), methods)

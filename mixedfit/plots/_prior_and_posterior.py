@@ -84,8 +84,8 @@ def prior_and_posterior(
     limits = _limits(range, len(names))
     curves = {} if profile is None else {p.long_name: p.name for p in profile.parameters}
     words = {p.long_name: p.words for p in variance_parameters(posterior.design)}
-    size = {"width": 5.0, "height": 3.4} if len(names) == 1 else {"width": 3.7, "height": 2.7}
-    figure = grid(names, min(columns, len(names)), **size) if ax is None else None
+    width, height = (5.0, 3.4) if len(names) == 1 else (3.7, 2.7)
+    figure = grid(names, min(columns, len(names)), width=width, height=height) if ax is None else None
     for own, name in zip([new_axes(ax, 5.0, 3.4)] if figure is None else figure.axes, names, strict=True):
         curve = profile.curves.get(curves.get(name, "")) if profile is not None else None
         _panel(own, posterior[name].ravel(), densities[name], curve, limits)
