@@ -157,7 +157,7 @@ def test_level_must_choose_the_quantiles_unless_they_are_given(posterior: mf.Pos
 def test_summary_must_print_all_its_columns(posterior: mf.Posterior) -> None:
     text = str(posterior.summary())
     assert all(name in text for name in posterior.summary().columns)
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(

@@ -361,13 +361,26 @@ def summary_text(table: pd.DataFrame) -> pd.DataFrame:
     return text
 
 
+ACCURACY = ("mcse", "rhat", "ess_bulk", "ess_tail")
+"""Columns of a summary on the accuracy of the draws."""
+
+
 class SummaryFrame(PrintedFrame):
-    """A summary that prints all its columns, with the digits that the Monte-Carlo error supports."""
+    """A summary that prints all its columns, with the digits that the Monte-Carlo error supports.
+
+    What does not fit into the width of a line (pandas' option display.width) comes in two tables: mean, SD and
+    interval; then the accuracy of the draws.
+    """
 
     def __repr__(self) -> str:
         if len(self) > pd.get_option("display.max_rows"):
             return super().__repr__()
-        return summary_text(self).to_string(line_width=TABLE_WIDTH)
+        text, width = summary_text(self), pd.get_option("display.width") or TABLE_WIDTH
+        whole = text.to_string()
+        if max(map(len, whole.splitlines())) <= width:
+            return whole
+        parts = [text.drop(columns=list(ACCURACY)), text[list(ACCURACY)]]
+        return "\n\n".join(part.to_string(line_width=width) for part in parts)
 
     __str__ = __repr__
 
