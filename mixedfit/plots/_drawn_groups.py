@@ -20,7 +20,7 @@ from mixedfit.estimation.fit import Fit
 
 from ._caterpillar import NAMED
 from ._fitted_lines import chosen_levels, some_of
-from ._text import level_words, set_categories
+from ._text import level_words, set_categories, wrapped_title
 from ._x_axis import Along, group_lines, horizontal
 from .style import BLUE, ORANGE, SKY, find_group, finish, grid, ink, new_axes, sized
 
@@ -104,7 +104,7 @@ def drawn_lines(
         finish(ax)
     some = some_of(len(shown), block, groups)
     title = f"{block.name}{some}; {drawn.shape[0]} lines drawn from the {posterior.kind}"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=sized(11))
+    figure.suptitle(wrapped_title(figure, title), x=0.01, ha="left", fontsize=sized(11))
     figure.supxlabel(along.name, fontsize=sized(10))
     figure.supylabel(without_quotes(posterior.design.formula.response), fontsize=sized(10))
     return figure

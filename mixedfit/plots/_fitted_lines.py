@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from mixedfit.estimation.fit import Fit, Fitted, fit_of
 
 from ._held_lines import HeldLines, held_lines
 from ._names import picture_names
-from ._text import set_categories, width_in_points
+from ._text import set_categories, width_in_points, wrapped_title
 from ._x_axis import Along, group_lines, horizontal, population_line
 from .style import (
     BLUE,
@@ -133,8 +132,8 @@ def _above(figure: Any, title: str, note: str, *, means: bool) -> None:
     labels = [f"population{', means' * means}", f"fitted{', means' * means}", "data"]
     needed = width_in_points(title, sized(11.0)) + width_in_points("".join(labels), sized(8.5)) + 110.0
     begins = "\n" if needed > 72.0 * figure.get_figwidth() else ""
-    below = f"\n{textwrap.fill(note, max(30, int(12 * figure.get_figwidth())))}" if note else ""
-    figure.suptitle(f"{begins}{title}{below}", x=0.01, ha="left", fontsize=sized(11))
+    below = f"\n{wrapped_title(figure, note)}" if note else ""
+    figure.suptitle(f"{begins}{wrapped_title(figure, title)}{below}", x=0.01, ha="left", fontsize=sized(11))
     figure.legend(handles, labels, loc="outside upper right", ncols=3, fontsize=sized(8.5), frameon=False)
 
 

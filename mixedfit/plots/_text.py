@@ -25,6 +25,7 @@ __all__ = [
     "points_wide",
     "set_categories",
     "width_in_points",
+    "wrapped_title",
 ]
 
 LONGEST = 18
@@ -57,6 +58,11 @@ def level_words(labels: pd.Index[Any] | Sequence[Any]) -> list[str]:
 def width_in_points(text: str, size: float) -> float:
     """Return the approximate width in points of a text of font size `size`."""
     return 0.6 * size * max((len(line) for line in text.split("\n")), default=0)
+
+
+def wrapped_title(figure: Any, title: str) -> str:
+    """Return a title in lines that fit the width of a figure."""
+    return textwrap.fill(title, max(30, int(12 * figure.get_figwidth() / sized(1.0))))
 
 
 def legend_above(figure: Any, handles: Sequence[Any], most: int, size: float) -> None:
