@@ -279,7 +279,8 @@ class CriticismMethods(PosteriorDraws):
 
         Computed from the draws by importance weights, without sampling again; Kallioinen, Paananen, Bürkner & Vehtari
         (2024), Stat. Comput. 34:57. The distribution of the random effects belongs to the likelihood here, which is
-        that of y given β, Ω and σ.
+        that of y given β, Ω and σ. Powers of a density depend on its coordinates: those of the priors are coefficients,
+        standard deviations and correlations.
 
         Parameters
         ----------

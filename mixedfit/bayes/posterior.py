@@ -72,7 +72,7 @@ class Posterior(SummaryMethods, CriticismMethods, NotebookTable):
     @lazy
     def warnings(self) -> tuple[str, ...]:
         """Warnings about the convergence of the chains; empty if there are none."""
-        return convergence_warnings(self.summary(), self._stuck, self.chains, self.draws, self.ess)
+        return convergence_warnings(self.summary(), self._stuck, self.chains, self.draws, self.ess_wanted)
 
     @property
     def _sampled(self) -> str:
@@ -83,13 +83,12 @@ class Posterior(SummaryMethods, CriticismMethods, NotebookTable):
     @property
     def _reached(self) -> list[str]:
         """Return the effective draws wanted and reached, as a line of the printout; none with a fixed number."""
-        if self.ess is None:
+        if self.ess_wanted is None:
             return []
         least = mixing_of(self)
         early = f"; {self.limit} ended the run" if self.limit else ""
-        return [
-            f"Effective draws: {least.ess:.0f} for {least.name}, which has the fewest; wanted: {self.ess:.0f}{early}"
-        ]
+        wanted = f"wanted: {self.ess_wanted:.0f}{early}"
+        return [f"Effective draws: {least.ess:.0f} for {least.name}, which has the fewest; {wanted}"]
 
     def _remarks(self) -> list[str]:
         """Return the lines below the summary."""
@@ -146,7 +145,7 @@ def read_posterior(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Post
         acceptance=arrays.get("acceptance"),
         held=frozenset(header["held"]),
         given=tuple(header["given"]),
-        ess=header.get("ess"),
+        ess_wanted=header.get("ess"),
         limit=header.get("limit", ""),
         structure=structure,
     )

@@ -15,6 +15,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads
 from mixedfit.core.options import check_count
+from mixedfit.core.printed_frame import PrintedFrame
 from mixedfit.core.seeds import generator
 from mixedfit.core.tables import Table, text_table
 from mixedfit.crossproducts.crossprod import cross_products
@@ -62,7 +63,8 @@ class PriorPredictive(Posterior):
 
         The mean of a heavy-tailed prior may not exist; quantiles always do.
         """
-        return super().summary(**options).drop(columns=["mcse", "rhat", "ess_bulk", "ess_tail"])
+        table = super().summary(**options).drop(columns=["mcse", "rhat", "ess_bulk", "ess_tail"])
+        return PrintedFrame(table)
 
     @lazy
     def warnings(self) -> tuple[str, ...]:

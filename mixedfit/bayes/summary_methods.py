@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array
+from mixedfit.core.by_factor import ByFactor
 from mixedfit.core.lazy import lazy
 from mixedfit.core.options import check_one_of
 from mixedfit.estimation.tables import group_columns
@@ -18,7 +19,7 @@ from mixedfit.inference.emmeans.reference_grid import GridOptions
 from .draws.counted_rows import on_counted_rows
 from .draws.draws import Draws, Probability, summary_table
 from .draws.export import to_arviz
-from .draws.group_draws import ByFactor, GroupDraws, with_fixed
+from .draws.group_draws import GroupDraws, with_fixed
 from .draws.marginal import MarginalDraws, marginal_draws
 from .draws.predict import predict
 from .draws.queries import derived_draws, event_probability
@@ -31,6 +32,25 @@ __all__ = ["SummaryMethods"]
 
 class SummaryMethods(PosteriorDraws):
     """Summaries, queries, marginal means and predictions; `Posterior` inherits them."""
+
+    @property
+    def rhat(self) -> pd.Series[float]:
+        """Rank-normalised split R̂ of each parameter."""
+        return SummaryMethods.summary(self, quantiles=())["rhat"]
+
+    @property
+    def ess(self) -> pd.Series[float]:
+        """Effective sample size of each parameter, the smaller of bulk and tail; `summary` has both.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> posterior = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).gibbs(seed=1)
+        >>> bool(posterior.ess.min() > 400), bool(posterior.rhat.max() < 1.01)
+        (True, True)
+        """
+        table = SummaryMethods.summary(self, quantiles=())
+        return table[["ess_bulk", "ess_tail"]].min(axis=1).rename("ess")
 
     @property
     def cov_re(self) -> dict[str, pd.DataFrame]:
@@ -64,7 +84,7 @@ class SummaryMethods(PosteriorDraws):
     def summary(
         self,
         *,
-        quantiles: tuple[float, ...] = (0.025, 0.5, 0.975),
+        quantiles: tuple[float, ...] | None = None,
         interval: Literal["quantiles", "hpd", "hdi"] = "quantiles",
         level: float = 0.95,
     ) -> pd.DataFrame:
@@ -72,11 +92,13 @@ class SummaryMethods(PosteriorDraws):
 
         Parameters
         ----------
-        quantiles : tuple of float
+        quantiles : tuple of float, optional
+            By default the limits of the central interval of `level`, and the median.
         interval : {"quantiles", "hpd", "hdi"}
             Quantiles, or the shortest interval, hpd_lower to hpd_upper; "hdi" is the same, hdi_lower to hdi_upper.
         level : float
-            Probability inside the shortest interval.
+            Probability inside the interval, between quantiles or the shortest. It has no effect on `quantiles` that are
+            given.
 
         Returns
         -------
@@ -324,7 +346,7 @@ class SummaryMethods(PosteriorDraws):
         Raises
         ------
         ModelError
-            If ArviZ is not installed, or the random effects were not kept.
+            If the package arviz-base is not installed, or the random effects were not kept.
         """
         if rows:
             self.require_effects()

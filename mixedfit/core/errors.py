@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
+import re
 import warnings
 from collections.abc import Iterable
 
@@ -28,6 +29,7 @@ __all__ = [
     "RankWarning",
     "ReadingWarning",
     "SamplingWarning",
+    "a_type",
     "nearest",
     "shown",
     "warn",
@@ -147,8 +149,10 @@ class RankWarning(UserWarning):
 
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Return "Did you mean 'x'?" with the closest of `choices`, or an empty string."""
+    if re.fullmatch(r"[-+]?[\d.]+", name.strip()):  # another number is no guess
+        return ""
     known = [text for text in map(str, choices) if text != name]
-    close = [c for c in known if c.lower() == name.lower()] or _alike(name, known)
+    close = [c for c in known if c.lower() == name.lower()] or _alike(name, known) or _made_of(name, known)
     return f"Did you mean {close[0]!r}?" if close else ""
 
 
@@ -159,6 +163,25 @@ def _alike(name: str, known: list[str]) -> list[str]:
     parts = {c: ":".join(sorted(c.split(":"))) for c in known if c.count(":") == name.count(":")}
     close = difflib.get_close_matches(":".join(sorted(name.split(":"))), parts.values(), n=1, cutoff=0.6)
     return [c for c, text in parts.items() if text in close][:1]
+
+
+def _made_of(name: str, known: list[str]) -> list[str]:
+    """Return the only name that is a call on a variable, as ``I(day - 22)`` on ``day``; none if there are more."""
+    call = re.compile(rf"\w+\(.*(?<![\w.]){re.escape(name.strip())}(?![\w.]).*\)")
+    found = [text for text in known if "|" not in text and call.fullmatch(text)] if name.strip() else []
+    return found if len(found) == 1 else []
+
+
+def a_type(value: object) -> str:
+    """Return the type of a value with its article.
+
+    Examples
+    --------
+    >>> a_type(3), a_type("x")
+    ('an int', 'a str')
+    """
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
 
 
 def shown(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from textwrap import fill
@@ -24,6 +25,7 @@ __all__ = [
     "format_p_values",
     "join_words",
     "number",
+    "probability_text",
     "seconds_text",
     "share_text",
     "signed",
@@ -324,3 +326,20 @@ def seconds_text(seconds: float) -> str:
 def signed(value: float) -> str:
     """Return a number with one decimal and a sign (+ or −)."""
     return f"{value:+.1f}".replace("-", "−")
+
+
+def probability_text(log_odds: float) -> str:
+    """Return a probability as text, one near 0 or 1 by its distance from there.
+
+    Examples
+    --------
+    >>> probability_text(0.0), probability_text(-15.0), probability_text(15.0), probability_text(700.0)
+    ('0.500', '3.1e-07', '1 - 3.1e-07', '1 - exp(-700)')
+    """
+    size = abs(log_odds)
+    if size < 7.0:
+        return f"{1.0 / (1.0 + math.exp(-log_odds)):.3f}"
+    if math.isinf(size):
+        return "0" if log_odds < 0.0 else "1"
+    rest = f"{math.exp(-size):.1e}" if size < 600.0 else f"exp(-{number(size, 4)})"
+    return rest if log_odds < 0.0 else f"1 - {rest}"

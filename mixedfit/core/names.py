@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from .format import without_quotes
 
-__all__ = ["factors_of", "plain_name", "same_effect"]
+__all__ = ["factors_of", "name_pattern", "plain_name", "same_effect", "without_blanks"]
 
 _CODING = re.compile(r"(?<![\w.])C\(")
 
@@ -38,6 +39,31 @@ def same_effect(name: str) -> tuple[str, ...]:
     True
     """
     return tuple(sorted(factors_of(name)))
+
+
+def name_pattern(name: str) -> str:
+    """Return a regular expression for a name with any or no blanks around its signs.
+
+    Examples
+    --------
+    >>> [bool(re.fullmatch(name_pattern("I(day - 22)"), text)) for text in ("I(day-22)", "I( day -22 )", "I(da y-22)")]
+    [True, True, False]
+    """
+    parts = re.findall(r"\w+|[^\w\s]", name)
+    words = [re.escape(part) for part in parts]
+    gaps = [r"\s+" if a[-1].isalnum() and b[0].isalnum() else r"\s*" for a, b in pairwise(parts)]
+    return "".join(word + gap for word, gap in zip(words, [*gaps, ""], strict=True))
+
+
+def without_blanks(name: str) -> str:
+    """Return a name without the blanks around its signs.
+
+    Examples
+    --------
+    >>> without_blanks(" I(day - 22) "), without_blanks("a b - c")
+    ('I(day-22)', 'a b-c')
+    """
+    return re.sub(r"\s*([^\w\s])\s*", r"\1", name).strip()
 
 
 def plain_name(name: str) -> str:

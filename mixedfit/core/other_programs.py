@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import update_wrapper
+from inspect import unwrap
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -112,14 +113,19 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     # of samplers
     "dic": ("waic", "loo"),
     "draws_df": ("draws",),
+    "ess_bulk": ("ess", "summary"),
+    "ess_tail": ("ess", "summary"),
     "hdi": ("summary",),
     "inference_data": ("to_arviz",),
+    "n_eff": ("ess",),
+    "neff": ("ess",),
+    "params": ("summary",),
     "posterior_interval": ("summary",),
     "posterior_predict": ("replicate",),
     "posterior_predictive": ("replicate",),
     "pp_check": ("check",),
+    "pvalues": ("probability",),
     "ppc": ("check",),
-    "rhat": ("summary",),
     "sample": ("draws", "gibbs"),
     "sample_posterior_predictive": ("replicate",),
     "to_inference_data": ("to_arviz",),
@@ -214,6 +220,10 @@ ARGUMENTS: dict[str, tuple[str, str]] = {
     "groups": ("", _FORMULA),
     "group": ("", _FORMULA),
     "iter": ("draws", _GIBBS.format("draws=1000")),
+    "n_iter": ("draws", _GIBBS.format("draws=1000")),
+    "n_samples": ("draws", _GIBBS.format("draws=1000")),
+    "niter": ("draws", _GIBBS.format("draws=1000")),
+    "nsamples": ("draws", _GIBBS.format("draws=1000")),
     "link": ("", _NORMAL_ONLY),
     "lmer_df": ("ddf", ""),
     "maxiter": ("control", "give .fit() control=mixedfit.Control(...)"),
@@ -257,6 +267,13 @@ ARGUMENTS: dict[str, tuple[str, str]] = {
     "verbose": ("progress", ""),
     "warmup": ("tune", _GIBBS.format("tune=1000")),
     "workers": ("n_jobs", ""),
+    # of one method: its name, and the argument in brackets
+    "check(by)": ("group", ""),
+    "conf_int(method)": ("interval", ""),
+    "drawn_lines(levels)": ("groups", ""),
+    "fitted_lines(levels)": ("groups", ""),
+    "predict(interval)": ("", "the draws have intervals: posterior.predict(data).summary(level=0.95)"),
+    "predict(level)": ("", "the draws have intervals: posterior.predict(data).summary(level=0.95)"),
 }
 """Arguments elsewhere, in lower case with ``_`` for ``.``; the argument here; what to do where there is none."""
 
@@ -340,29 +357,35 @@ def hinted(function: _F) -> _F:
     Traceback (most recent call last):
     TypeError: fit() has no argument 'REML'; use 'reml'.
     """
-    code: CodeType | None = getattr(function, "__code__", None)
-    if code is None or code.co_flags & _ANY_KEYWORD or hasattr(function, "__wrapped__"):
+    code: CodeType | None = getattr(unwrap(function), "__code__", None)
+    if code is None or code.co_flags & _ANY_KEYWORD or hasattr(function, "hints"):
         return function
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    own, said = frozenset(names), _keyword_hint
+    own, said = frozenset((*names, *getattr(function, "own_errors", ()))), _keyword_hint
 
     def checked(*args: Any, **keywords: Any) -> Any:
         if not keywords.keys() <= own:
             unknown = [name for name in keywords if name not in own]
-            raise TypeError(said(function, unknown[0], names))
+            raise TypeError(said(function, unknown[0], names, owner=args[0] if args else None))
         return function(*args, **keywords)
 
     # with the globals of the function, so that doctest finds its examples
     scope: dict[str, Any] = function.__globals__
     made: Any = FunctionType(checked.__code__, scope, function.__name__, None, checked.__closure__)
     update_wrapper(made, function)
+    made.hints = True  # copied by `functools.wraps`
     return made  # type: ignore[no-any-return]
 
 
-def _keyword_hint(function: Any, unknown: str, names: Sequence[str]) -> str:
-    """Return the message that a function has no such argument, with what to do."""
-    ours, advice = ARGUMENTS.get(_key(unknown), ("", ""))
-    said = f"{function.__qualname__}() has no argument {unknown!r}"
+def _keyword_hint(function: Any, unknown: str, names: Sequence[str], owner: Any = None) -> str:
+    """Return the message that a function has no such argument, with what to do; `owner` has it, if it is a method."""
+    key, called = _key(unknown), function.__qualname__
+    ours, advice = ARGUMENTS.get(f"{function.__name__}({key})", ARGUMENTS.get(key, ("", "")))
+    if (
+        names[:1] == ("self",) and owner is not None
+    ):  # the class that users see, not the one that has the method
+        called = f"{type(owner).__name__}.{function.__name__}"
+    said = f"{called}() has no argument {unknown!r}"
     use = next((name for name in names if name.lower() == _key(unknown)), ours if ours in names else "")
     if use:
         return f"{said}; use {use!r}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .errors import ModelError
+from .errors import ModelError, a_type
 
 __all__ = ["generator", "seed_sequence"]
 
@@ -26,7 +26,7 @@ def seed_sequence(seed: object) -> np.random.SeedSequence:
     if isinstance(seed, int | np.integer) and not isinstance(seed, bool) and seed >= 0:
         return np.random.SeedSequence(int(seed))
     raise ModelError(
-        f"seed={seed!r} is a {type(seed).__name__}; expected a whole number of at least 0, a numpy SeedSequence, a "
+        f"seed={seed!r} is {a_type(seed)}; expected a whole number of at least 0, a numpy SeedSequence, a "
         "numpy Generator, or None."
     )
 

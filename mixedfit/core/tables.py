@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .errors import ModelError
+from .errors import ModelError, a_type
 from .format import decimals_of_error, decimals_of_size, format_fixed, format_p_value
 
 __all__ = ["Table", "frame_table", "one_row", "tables_of", "text_table"]
@@ -152,7 +152,7 @@ def tables_of(what: Any, *, p_format: Callable[[float], str] | None = None) -> l
     if callable(getattr(what, "summary", None)):
         return tables_of(what.summary())
     raise ModelError(
-        f"a {type(what).__name__} has no table; expected a fit, a summary, a result with a table such as "
+        f"{a_type(what)} has no table; expected a fit, a summary, a result with a table such as "
         "fit.anova(), or a DataFrame."
     )
 

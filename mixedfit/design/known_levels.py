@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mixedfit.core.arrays import BoolArray
-from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.errors import ModelError, a_type, nearest
 from mixedfit.covariance.known import Known
 from mixedfit.covariance.known.checks import LARGEST
 from mixedfit.formula.parse import ParsedFormula
@@ -31,7 +31,7 @@ def check_known(known: Any, parsed: ParsedFormula) -> Mapping[str, Known]:
         return {}
     if not isinstance(known, Mapping):
         raise ModelError(
-            f"known is a {type(known).__name__}; expected a mapping of grouping factors to mixedfit.Known, such as "
+            f"known is {a_type(known)}; expected a mapping of grouping factors to mixedfit.Known, such as "
             'known={"animal": mixedfit.Known(A)}.'
         )
     columns = {term.group.name: term.group.columns for term in parsed.random}
@@ -49,7 +49,7 @@ def check_known(known: Any, parsed: ParsedFormula) -> Mapping[str, Known]:
             )
         if not isinstance(own, Known):
             raise ModelError(
-                f"known[{name!r}] is a {type(own).__name__}; expected mixedfit.Known(matrix, labels), or "
+                f"known[{name!r}] is {a_type(own)}; expected mixedfit.Known(matrix, labels), or "
                 "mixedfit.Known(matrix, labels, inverse=True) for the inverse."
             )
     return known

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array, IntArray
-from mixedfit.core.errors import ModelError
+from mixedfit.core.errors import ModelError, a_type
 from mixedfit.core.lazy import lazy
 from mixedfit.core.linalg import blas_threads, inverse
 from mixedfit.crossproducts.crossprod import CrossProducts
@@ -362,7 +362,7 @@ def fit_of(fitted: Fitted, function: str = "this") -> Fit:
         return fitted
     fit = getattr(fitted, "_fit", None)
     if not isinstance(fit, Fit):
-        raise ModelError(f"{function} was given a {type(fitted).__name__}; expected a fit: model.fit().")
+        raise ModelError(f"{function} was given {a_type(fitted)}; expected a fit: model.fit().")
     return fit
 
 

@@ -171,9 +171,31 @@ def check_labels(labels: Mapping[Any, str], known: Iterable[str], first: Sequenc
 
 
 def label_of(name: str, labels: Mapping[str, str] | None) -> str:
-    """Return the label of a variable; without one its name, without quotes and the call that codes it."""
+    """Return the label of a variable; without one its name, without quotes and the call that codes it.
+
+    Variables in other calls have their labels there.
+
+    Examples
+    --------
+    >>> label_of("I(day - 22)", {"day": "Age"}), label_of("C(nitro)", {"nitro": "nitrogen"})
+    ('I(Age - 22)', 'nitrogen')
+    """
     own = labels or {}
-    return own.get(name, own.get(plain_name(name), plain_name(name)))
+    plain = plain_name(name)
+    return own.get(name, own.get(plain, _within_calls(plain, own)))
+
+
+def _within_calls(name: str, labels: Mapping[str, str]) -> str:
+    """Return a name such as ``log(x)`` with the labels of its variables; functions and quoted text stay."""
+    if not labels or not _CALL.match(name):
+        return name
+    return _VARIABLE.sub(lambda found: labels.get(found[0], found[0]), name)
+
+
+_CALL = re.compile(r"\w[\w.]*\(")
+
+_VARIABLE = re.compile(r"""'[^']*'|"[^"]*"|(?<![\w.])[^\W\d]\w*(?![\w.]*\s*(?:\(|=(?!=)))""")
+"""Quoted text, or the name of a variable: not of a function or an argument."""
 
 
 def level_text(value: Any) -> str:

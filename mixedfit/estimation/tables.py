@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array
+from mixedfit.core.by_factor import ByFactor
 from mixedfit.core.names import same_effect
 from mixedfit.covariance import ScaledCorrelation
 from mixedfit.design.design import Design
@@ -121,15 +122,15 @@ def effect_covariances(fit: Fit) -> dict[str, pd.DataFrame]:
 
 def random_effects(fit: Fit) -> dict[str, pd.DataFrame]:
     """Return the conditional modes (BLUPs) of every grouping factor, levels × effects."""
-    return {
-        block.name: levels_table(block.grouping.levels, block.effects, modes)
+    return ByFactor(
+        (block.name, levels_table(block.grouping.levels, block.effects, modes))
         for block, modes in zip(fit.design.blocks, fit.modes, strict=True)
-    }
+    )
 
 
 def mode_covariances(fit: Fit) -> dict[str, pd.DataFrame]:
     """Return Var(b | y) of every grouping factor, (level, effect) × effects."""
-    out = {}
+    out: ByFactor[pd.DataFrame] = ByFactor()
     for block, cov in zip(fit.design.blocks, fit.mode_covariance, strict=True):
         index = pd.MultiIndex.from_product(
             [block.grouping.levels, list(block.effects)], names=["level", "effect"]
@@ -144,7 +145,7 @@ def group_coefficients(fit: Fit) -> dict[str, pd.DataFrame]:
     columns = group_columns(names, [block.effects for block in fit.design.blocks])
     start = np.zeros(len(columns))
     start[: len(names)] = np.nan_to_num(fit.beta[: len(names)])
-    out = {}
+    out: ByFactor[pd.DataFrame] = ByFactor()
     for block, modes in zip(fit.design.blocks, fit.modes, strict=True):
         values = np.tile(start, (block.levels, 1))
         for own, column in zip(modes.T, effect_places(block.effects, columns), strict=True):

@@ -27,7 +27,8 @@ SKEWED = 0.3
 """Skewness of draws from which a tail is spoken of."""
 
 MOVED = 0.25
-"""Difference of a posterior mean and an estimate, in standard errors, from which it is worth a word."""
+"""Difference of a posterior mean and an estimate, in standard errors (posterior SDs of a correlation), from which it is
+worth a word."""
 
 Row = dict[str, float]
 
@@ -51,6 +52,7 @@ def differences(
     rows = {str(name): {str(k): float(v) for k, v in row.items()} for name, row in table.T.to_dict().items()}
     if posterior.scales is None:
         yield from _on_variances(fit, posterior, rows, alike=not setting)
+        yield from _on_correlations(fit, posterior, rows)
     yield from _on_coefficients(fit, posterior, rows, level, alike=not setting)
     if not fit.reml:
         yield (
@@ -130,6 +132,42 @@ def _tail(draws: np.ndarray, mean: float, median: float, estimate: float) -> str
     if mean - median >= 0.5 * (mean - estimate):
         return f": its posterior is skewed (median {median:.4g}), and a mean follows the tail."
     return f"; the median is {median:.4g}."
+
+
+def _on_correlations(fit: MixedResults, posterior: Posterior, rows: dict[str, Row]) -> Iterator[str]:
+    """Yield where the posterior mean of a correlation is not the estimate, with the prior."""
+    design = fit._fit.design
+    for parameter in variance_parameters(design):
+        name = parameter.long_name
+        if parameter.kind != "correlation" or name not in posterior:
+            continue
+        row, block = rows[name], design.blocks[parameter.block]
+        estimate, mean = row["estimate"], row["post_mean"]
+        if abs(mean - estimate) > MOVED * row["post_sd"]:  # false for an estimate that is NaN
+            effects = (block.effects[parameter.first], block.effects[parameter.second])
+            told = f"{name}: the posterior mean, {mean:.3f}, is {'above' if mean > estimate else 'below'}"
+            median = float(np.median(posterior[name]))
+            yield (
+                f"{told} the estimate, {estimate:.3f}, which is a mode; the median is {median:.3f}. "
+                f"{_of_correlations(posterior, block.name, effects)}"
+            ).rstrip()
+
+
+def _of_correlations(posterior: Posterior, group: str, effects: tuple[str, ...]) -> str:
+    """Return what the prior of a covariance matrix says of its correlations, empty if it is not found."""
+    for statement in posterior.priors:
+        label, _, prior = statement.partition("] ~ ")
+        terms, _, factor = label.removeprefix("Ω[").rpartition(" | ")
+        if not statement.startswith("Ω[") or factor != group or not all(e in terms for e in effects):
+            continue
+        said = ""
+        if prior.startswith("Huang–Wand"):
+            said = " prefers correlations near 0 if SDs are small beside its scales"
+        elif prior.startswith("LKJ"):
+            eta = float(prior[4 : prior.index(")")])
+            said = f" prefers correlations near {'0' if eta > 1 else '±1'}" if eta != 1 else " is uniform"
+        return f"Its prior is {prior}{f', which{said}' if said else ''}."
+    return ""
 
 
 def _on_coefficients(

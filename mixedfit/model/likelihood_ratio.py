@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mixedfit.core.errors import ModelError
+from mixedfit.core.errors import ModelError, a_type
 from mixedfit.core.other_programs import hinted
 from mixedfit.estimation.fit import Fit
 from mixedfit.inference.bootstrap import model_test
@@ -51,7 +51,7 @@ def _fit_of(fit: object) -> Fit:
     if isinstance(fit, MixedResults):
         return fit._fit
     advice = " Call its .fit() first." if callable(getattr(fit, "fit", None)) else ""
-    raise ModelError(f"a {type(fit).__name__} is no fitted model; expected what .fit() returns.{advice}")
+    raise ModelError(f"{a_type(fit)} is no fitted model; expected what .fit() returns.{advice}")
 
 
 @hinted

@@ -20,6 +20,7 @@ from mixedfit.core.errors import (
     GroupingWarning,
     ModelError,
     RankWarning,
+    a_type,
     warn,
 )
 from mixedfit.core.linalg import blas_threads
@@ -417,7 +418,7 @@ class LinearMixedModel(Hinted):
         -------
         Sensitivity
             Its `table` has a row for each variant, and each quantity if there are several: mean, sd, lower, upper,
-            probability, mcse, rhat, ess.
+            probability, mcse, rhat, ess. Of a hypothesis, the first four are those of left side − right side.
 
         Raises
         ------
@@ -602,7 +603,7 @@ def lmm(
     for option, value in (("executor", executor), ("checkpoint", checkpoint)):
         if value is not None and not is_source(data):
             raise ModelError(
-                f"{option}= is for sources that are read in parts, and data is a {type(data).__name__} in memory. Give "
+                f"{option}= is for sources that are read in parts, and data is {a_type(data)} in memory. Give "
                 f"a path, dataset, Dask frame or list of frames, or leave out {option}=."
             )
     if recipe is not None or is_source(data):
@@ -693,9 +694,9 @@ def _check_options(reml: Any, start: Any, sigma: Any, control: Any) -> None:
     if not isinstance(reml, bool | np.bool_):
         raise ModelError(f"reml={reml!r} is not known; expected True (REML) or False (maximum likelihood).")
     if control is not None and not isinstance(control, Control):
-        raise ModelError(f"control is a {type(control).__name__}; expected mixedfit.Control(...).")
+        raise ModelError(f"control is {a_type(control)}; expected mixedfit.Control(...).")
     if sigma is not None and not isinstance(sigma, int | float | np.number):
-        raise ModelError(f"sigma is a {type(sigma).__name__}; expected a positive number.")
+        raise ModelError(f"sigma is {a_type(sigma)}; expected a positive number.")
     if start is not None:
         try:
             finite = bool(np.all(np.isfinite(np.asarray(start, dtype=float))))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mixedfit.core.errors import DataError, ModelError
+from mixedfit.core.errors import DataError, ModelError, a_type
 from mixedfit.core.other_programs import hinted
 from mixedfit.core.progress import Progress
 from mixedfit.crossproducts.merging import merged
@@ -117,7 +117,7 @@ def _summed(part: Any) -> SummedRows:
         part = storage.read(part, {"products": read_products, "posterior": lambda *_: None})
     if not isinstance(part, RowProducts):
         raise DataError(
-            f"a {type(part).__name__} is no cross-products; expected the result of model.cross_products() or a file of "
+            f"{a_type(part)} is no cross-products; expected the result of model.cross_products() or a file of "
             "it."
         )
     return part._summed

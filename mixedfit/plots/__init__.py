@@ -17,6 +17,9 @@ matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``
 
 from __future__ import annotations
 
+from types import FunctionType
+
+from mixedfit.core.other_programs import hinted
 from mixedfit.diagnostics.group_fits import GroupFits, group_fits
 
 from ._bootstrap import bootstrap_density
@@ -96,3 +99,7 @@ __all__ = [
     "within_group_correlation",
     "within_group_variance",
 ]
+
+for _name in __all__:
+    if isinstance(globals()[_name], FunctionType):
+        globals()[_name] = hinted(globals()[_name])

@@ -11,7 +11,7 @@ from mixedfit.core.arrays import Array, BoolArray
 from mixedfit.core.options import check_level
 from mixedfit.inference.bootstrap.record import Bootstrap
 
-from .style import BLUE, GREY, INK, ORANGE, PARAMETER_AXES, chosen_names, finish, grid, whole_figure
+from .style import BLUE, ORANGE, PARAMETER_AXES, chosen_names, finish, grey, grid, ink, sized, whole_figure
 
 __all__ = ["bootstrap_density", "kernel_density"]
 
@@ -79,13 +79,16 @@ def bootstrap_density(
         places, heights = kernel_density(column[~edge] if (~edge).sum() > 1 else column, low=low, high=high)
         ax.fill_between(places, 0.0, heights, color=BLUE, alpha=0.25, lw=0)
         ax.plot(places, heights, color=BLUE, lw=1.4)
-        ax.axvline(float(drawn.estimates[name]), color=INK, lw=1.0)
+        ax.axvline(float(drawn.estimates[name]), color=ink(), lw=1.0)
         top = float(heights.max()) or 1.0
         ax.plot(limits.loc[name, ["lower", "upper"]].to_numpy(), [-0.06 * top] * 2, color=ORANGE, lw=3.0,
                 solid_capstyle="butt")  # fmt: skip
         if edge.any():
             ax.set_title(
-                f"{100 * edge.mean():.0f}% at {column[edge][0]:g}", fontsize=8.5, loc="right", color=GREY
+                f"{100 * edge.mean():.0f}% at {column[edge][0]:g}",
+                fontsize=sized(8.5),
+                loc="right",
+                color=grey(),
             )
         ax.set_yticks([])
         finish(ax, x=words.get(name, name))

@@ -15,7 +15,7 @@ from mixedfit.estimation.fit import Fitted, fit_of
 
 from ._names import picture_names
 from ._text import moved_apart, points_high
-from .style import BLUE, GREY, INK, effect_place, find_block, finish, new_axes, reference_line
+from .style import BLUE, effect_place, find_block, finish, grey, ink, new_axes, paper, reference_line, sized
 
 __all__ = ["caterpillar"]
 
@@ -24,14 +24,6 @@ NAMED = 60
 
 LINE = 6.5
 """Smallest distance between two names, in points, at which they can be read."""
-
-NAME: dict[str, Any] = {
-    "fontsize": 8,
-    "color": INK,
-    "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.2},
-    "arrowprops": {"arrowstyle": "-", "color": GREY, "lw": 0.5, "shrinkA": 1, "shrinkB": 1},
-}
-"""Options of `annotate` for names, with a line to their intervals."""
 
 
 def caterpillar(
@@ -99,7 +91,7 @@ def caterpillar(
     elif not all_named:
         _name_ends(ax, modes, half, words, names, in_margin=not sort)
     finish(ax, x=f"{said.effect(at, j)}: difference from the mean", y=side, title=title)
-    ax.tick_params(axis="y", length=0, labelsize=float(np.clip(0.85 * spacing, 5.5, 9.0)))
+    ax.tick_params(axis="y", length=0, labelsize=float(np.clip(0.85 * spacing, 5.5, sized(9.0))))
     return ax
 
 
@@ -113,7 +105,7 @@ def _name_ends(
     """
     ranked, names = np.argsort(modes, kind="stable"), min(names, modes.size)
     low, high = ranked[: names // 2], ranked[modes.size - (names - names // 2) :]
-    gap = 10.5 * (modes.size + 1) / points_high(ax)
+    gap = sized(10.5) * (modes.size + 1) / points_high(ax)
     rows, upper, lower = np.arange(modes.size), modes + half, modes - half
     for chosen in [np.concatenate([low, high])] if in_margin else [low, high]:
         if not chosen.size:
@@ -131,7 +123,7 @@ def _name_ends(
                 textcoords=("axes fraction", "data") if in_margin else "data",
                 ha="left" if right else "right",
                 va="center",
-                **NAME,
+                **_name_style(),
             )
 
 
@@ -140,7 +132,7 @@ def _modes_with_intervals(ax: Any, modes: Array, half: Array, spacing: float) ->
     places = np.arange(modes.size)
     clear = np.abs(modes) > half
     width = float(np.clip(min(120.0 / modes.size, 0.6 * spacing), 0.4, 2.0))
-    for chosen, colour in ((~clear, GREY), (clear, BLUE)):
+    for chosen, colour in ((~clear, grey()), (clear, BLUE)):
         lines = ax.hlines(
             places[chosen],
             (modes - half)[chosen],
@@ -149,13 +141,23 @@ def _modes_with_intervals(ax: Any, modes: Array, half: Array, spacing: float) ->
             lw=width,
             rasterized=modes.size > 500,
         )
-        lines.set_label("intervals that cover 0" if colour == GREY else "intervals that do not")
+        lines.set_label("intervals that cover 0" if colour == grey() else "intervals that do not")
     ax.scatter(
         modes,
         places,
         s=np.clip(min(900.0 / modes.size, 1.2 * spacing**2), 2.0, 22.0),
-        color=INK,
+        color=ink(),
         zorder=3,
         linewidths=0,
         rasterized=modes.size > 500,
     )
+
+
+def _name_style() -> dict[str, Any]:
+    """Return options of `annotate` for names, with a line to their intervals."""
+    return {
+        "fontsize": sized(8),
+        "color": ink(),
+        "bbox": {"facecolor": paper(), "edgecolor": "none", "alpha": 0.7, "pad": 0.2},
+        "arrowprops": {"arrowstyle": "-", "color": grey(), "lw": 0.5, "shrinkA": 1, "shrinkB": 1},
+    }

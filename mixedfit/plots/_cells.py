@@ -18,13 +18,14 @@ from mixedfit.inference.emmeans.emmeans import MarginalMeans
 from mixedfit.prediction.variables import variables_on_rows
 
 from ._text import level_word, name_categories, points_wide
-from .style import BLUE, GREEN, GREY, INK, ORANGE, SKY, pyplot
+from .style import BLUE, GREEN, GREY, INK, ORANGE, SKY, grey, ink, paper, pyplot, sized
 
 __all__ = [
     "DASHES",
     "Cells",
     "caption",
     "cells_of",
+    "colour_of",
     "draw_cells",
     "legend_of_series",
     "place_of_rows",
@@ -36,6 +37,13 @@ COLOURS = (BLUE, ORANGE, GREEN, INK, SKY, GREY)
 MARKERS = ("o", "s", "^", "D", "v")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)), (0, (8, 2)))
 """Colours, shapes and lines of series. Five and six have no common divisor, so that 30 series differ."""
+
+
+def colour_of(series: int) -> Any:
+    """Return the colour of a series, INK and GREY as the paper's colour asks for."""
+    colour = COLOURS[series % len(COLOURS)]
+    return ink() if colour == INK else grey() if colour == GREY else colour
+
 
 WIDEST = 22
 """Largest number of letters in a line of a legend."""
@@ -97,7 +105,7 @@ class Cells:
 
     def colour(self, series: int) -> str:
         """Return the colour of a series; grey for −1."""
-        return GREY if series < 0 else COLOURS[series % len(COLOURS)]
+        return grey() if series < 0 else colour_of(series)
 
     def shift(self, series: int) -> float:
         """Return the horizontal distance of a series from the centre of a category, in categories."""
@@ -212,7 +220,7 @@ def draw_cells(ax: Any, cells: Cells, behind: pd.DataFrame | None) -> None:
         if len(cells.keys) > 1:
             ax.plot(x, estimate, color=colour, lw=1.0, alpha=0.6, zorder=2)
         ax.vlines(x, lower, upper, color=colour, lw=2.0, zorder=3)
-        style = {"marker": MARKERS[s % len(MARKERS)], "edgecolors": "white", "linewidths": 0.8}
+        style = {"marker": MARKERS[s % len(MARKERS)], "edgecolors": paper(), "linewidths": 0.8}
         ax.scatter(x, estimate, s=46, color=colour, zorder=4, **style)
     name_categories(ax, [_word(level, cells.labels) for level in cells.levels])
 
@@ -248,7 +256,13 @@ def legend_of_series(ax: Any, cells: Cells, *, points: bool = True) -> None:
     handles = [line([], [], color=cells.colour(s), lw=2.0, **styles[s]) for s in each]
     outside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
     place = outside if ax.figure.get_layout_engine() is not None else {"loc": "best"}
-    options = {"fontsize": 9, "title_fontsize": 9, "frameon": False, "alignment": "left", "handlelength": 2.6}
+    options = {
+        "fontsize": sized(9),
+        "title_fontsize": sized(9),
+        "frameon": False,
+        "alignment": "left",
+        "handlelength": 2.6,
+    }
     ax.legend(handles, cells.words, title=cells.title, **options, **place).set_zorder(5)
 
 
@@ -261,9 +275,9 @@ def caption(ax: Any, title: str, notes: Sequence[str], labels: Mapping[str, str]
     wide = points_wide(ax)
     lines = textwrap.wrap(without_quotes(" ".join([*chosen, *own])), max(24, int(wide / 4.4)))
     title = textwrap.fill(title, max(20, int(wide / 5.8)))
-    ax.set_title(title, loc="left", fontsize=11, color=INK, pad=6.0 + 10.5 * len(lines))
+    ax.set_title(title, loc="left", fontsize=sized(11), color=ink(), pad=6.0 + 10.5 * len(lines))
     if lines:
         ax.annotate(
             "\n".join(lines), (0.0, 1.0), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points",
-            fontsize=8.5, color=GREY, va="bottom", linespacing=1.1,
+            fontsize=sized(8.5), color=grey(), va="bottom", linespacing=1.1,
         )  # fmt: skip

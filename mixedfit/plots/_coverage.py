@@ -9,7 +9,7 @@ import pandas as pd
 
 from mixedfit.core.errors import ModelError
 
-from .style import BLUE, GREY, INK, finish, grid, new_axes, reference_line
+from .style import BLUE, finish, grey, grid, ink, new_axes, reference_line, sized
 
 __all__ = ["coverage"]
 
@@ -67,8 +67,8 @@ def _panel(ax: Any, rows: pd.DataFrame, level: float, title: str) -> Any:
             xytext=(6, 0),
             textcoords="offset points",
             va="center",
-            fontsize=9,
-            color=INK,
+            fontsize=sized(9),
+            color=ink(),
         )
     ax.annotate(
         "width",
@@ -76,7 +76,7 @@ def _panel(ax: Any, rows: pd.DataFrame, level: float, title: str) -> Any:
         xycoords="axes fraction",
         xytext=(6, 2),
         textcoords="offset points",
-        fontsize=8,
-        color=GREY,
+        fontsize=sized(8),
+        color=grey(),
     )
     return finish(ax, x="coverage", title=title)

@@ -18,8 +18,8 @@ from mixedfit.design.recipe import Recipe, usable
 from mixedfit.estimation.fit import Fit
 from mixedfit.prediction.variables import is_labels, levels_of, values_of
 
-from ._cells import COLOURS, DASHES
-from .style import check_name, finish, new_axes, thinned_alpha
+from ._cells import DASHES, colour_of
+from .style import check_name, finish, new_axes, sized, thinned_alpha
 
 __all__ = ["credible_bands"]
 
@@ -94,7 +94,7 @@ def credible_bands(
     held = _held(recipe, {x, by}, at or {})
     for s, key in enumerate(keys):
         rows = _rows(recipe, x, held | ({} if by is None else {by: key}))
-        colour, line = COLOURS[s % len(COLOURS)], DASHES[s % len(DASHES)]
+        colour, line = colour_of(s), DASHES[s % len(DASHES)]
         if predictive:
             drawn = posterior.predict(rows, weights=weights, offset=_offset(recipe), seed=seed).values
             _band(ax, rows[x], np.quantile(drawn, tails, axis=(0, 1)), colour, 0.13)
@@ -105,7 +105,7 @@ def credible_bands(
         if points:
             _data(ax, posterior, x, by, key, colour)
     if by is not None:
-        ax.legend(title=without_quotes(by), fontsize=9, title_fontsize=9, frameon=False)
+        ax.legend(title=without_quotes(by), fontsize=sized(9), title_fontsize=sized(9), frameon=False)
     bands = "credible (dark) and predictive (pale)" if predictive else "credible"
     shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in held.items() if k in recipe.fixed_names}
     notes = f"; {', '.join(f'{name} = {value}' for name, value in shown.items())}" if shown else ""

@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
+from mixedfit.bayes.criticism.predictive_check import vectorised
 from mixedfit.bayes.draws.counted_rows import on_counted_rows
 from mixedfit.bayes.draws.row_density import row_means
 from mixedfit.bayes.posterior import Posterior
@@ -18,9 +19,10 @@ from mixedfit.design.design import RandomBlock
 from mixedfit.estimation.fit import Fit
 
 from ._caterpillar import NAMED
-from ._text import level_words, set_categories
+from ._fitted_lines import chosen_levels, some_of
+from ._text import level_words, set_categories, wrapped_title
 from ._x_axis import Along, group_lines, horizontal
-from .style import BLUE, INK, ORANGE, SKY, find_group, finish, grid, new_axes, spread
+from .style import BLUE, ORANGE, SKY, find_group, finish, grid, ink, new_axes, sized
 
 __all__ = ["drawn_lines", "predictive_groups"]
 
@@ -39,7 +41,7 @@ def drawn_lines(
     x: Any = None,
     group: str | None = None,
     *,
-    groups: int = 12,
+    groups: int | list[Any] = 12,
     lines: int = 40,
     columns: int = 4,
 ) -> Any:
@@ -56,8 +58,8 @@ def drawn_lines(
         The horizontal axis, as in `fitted_lines`.
     group : str, optional
         Grouping factor; the first by default.
-    groups : int
-        Number of levels to show, evenly spaced from the lowest to the highest mean.
+    groups : int or list
+        Number of levels to show, evenly spaced from the lowest to the highest mean; or a list of levels.
     lines : int
         Number of draws, spread evenly over all chains.
     columns : int
@@ -76,7 +78,6 @@ def drawn_lines(
     >>> len(figure.axes)
     6
     """
-    check_count("groups", groups, 1)
     check_count("lines", lines, 1)
     check_count("columns", columns, 1)
     posterior.require_effects()
@@ -90,23 +91,22 @@ def drawn_lines(
         posterior.beta.mean(axis=(0, 1), keepdims=True),
         tuple(b.mean(axis=(0, 1), keepdims=True) for b in posterior.effects),
     )[0, 0]
-    order = _by_mean(block, posterior.design.observed)
-    shown = [int(order[i]) for i in spread(order.size, groups)]
+    shown = chosen_levels(block, posterior.design.observed, groups)
     columns = min(columns, len(shown))
     levels = block.grouping.levels[shown]
     figure = grid([str(level) for level in levels], columns, width=2.3, height=1.9, share=True)
     for ax, level, words in zip(figure.axes, shown, level_words(levels), strict=True):
         _lines_of_level(ax, along, np.flatnonzero(block.codes == level), drawn, average)
-        ax.scatter(*_points(posterior, along, block, level), s=10, color=INK, linewidths=0, zorder=4)
-        ax.set_title(words, fontsize=9, loc="left", pad=2, color=INK)
+        ax.scatter(*_points(posterior, along, block, level), s=10, color=ink(), linewidths=0, zorder=4)
+        ax.set_title(words, fontsize=sized(9), loc="left", pad=2, color=ink())
         if along.labels:
             set_categories(ax, "x", along.labels, size=8.0, room=1.9)
         finish(ax)
-    some = "" if len(shown) == block.levels else f": {len(shown)} of {block.levels:,}"
+    some = some_of(len(shown), block, groups)
     title = f"{block.name}{some}; {drawn.shape[0]} lines drawn from the {posterior.kind}"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    figure.supxlabel(along.name, fontsize=10)
-    figure.supylabel(without_quotes(posterior.design.formula.response), fontsize=10)
+    figure.suptitle(wrapped_title(figure, title), x=0.01, ha="left", fontsize=sized(11))
+    figure.supxlabel(along.name, fontsize=sized(10))
+    figure.supylabel(without_quotes(posterior.design.formula.response), fontsize=sized(10))
     return figure
 
 
@@ -122,14 +122,6 @@ def _some_means(posterior: Posterior, lines: int) -> Array:
     beta = posterior.beta.reshape(total, -1)[None, chosen]
     effects = tuple(b.reshape(total, *b.shape[2:])[None, chosen] for b in posterior.effects)
     return np.asarray(row_means(posterior.design, posterior.kept, beta, effects)[0])
-
-
-def _by_mean(block: RandomBlock, response: Array) -> IntArray:
-    """Return the levels that have rows, ordered by their mean response."""
-    counts = np.bincount(block.codes, minlength=block.levels)
-    sums = np.bincount(block.codes, weights=response, minlength=block.levels)
-    order = np.argsort(sums / np.maximum(counts, 1), kind="stable")
-    return np.asarray(order[counts[order] > 0])
 
 
 def _lines_of_level(ax: Any, along: Along, rows: IntArray, drawn: Array, average: Array) -> None:
@@ -148,7 +140,7 @@ def _points(posterior: Posterior, along: Along, block: RandomBlock, level: int) 
 
 def predictive_groups(
     posterior: Posterior,
-    statistic: str = "mean",
+    statistic: str | Callable[[Array], Any] = "mean",
     group: str | None = None,
     *,
     groups: Literal["same", "new"] = "same",
@@ -165,8 +157,9 @@ def predictive_groups(
     Parameters
     ----------
     posterior : Posterior
-    statistic : {"mean", "median", "sd", "min", "max"}
-        Of the rows of a group; "sd" leaves groups of one row out.
+    statistic : {"mean", "median", "sd", "min", "max"} or callable
+        Of the rows of a group; "sd" leaves groups of one row out. Or a function of a group's responses, an array, that
+        returns a number.
     group : str, optional
         Grouping factor; the first by default.
     groups : {"same", "new"}
@@ -191,10 +184,10 @@ def predictive_groups(
     >>> ax.get_xlabel()
     'sd of Reaction in each Subject'
     """
-    check_one_of("statistic", statistic, tuple(STATISTICS))
+    named, function = _named(statistic)
     check_level(level)
     block = _block(on_counted_rows(posterior), group)
-    function, fewest = STATISTICS[statistic], 2 if statistic == "sd" else 1
+    fewest = 2 if statistic == "sd" else 1
     rows = [np.flatnonzero(block.codes == j) for j in range(block.levels)]
     kept = [j for j, own in enumerate(rows) if own.size >= fewest]
     if not kept:
@@ -206,8 +199,21 @@ def predictive_groups(
     lower, upper = np.array([np.quantile(function(replicated[:, rows[j]]), tails) for j in kept]).T
     order = np.argsort(observed, kind="stable")
     labels = level_words(block.grouping.levels[np.array(kept)[order]])
-    name = f"{statistic} of {without_quotes(posterior.design.formula.response)} in each {block.name}"
+    name = f"{named} of {without_quotes(posterior.design.formula.response)} in each {block.name}"
     return _bars_and_dots(ax, observed[order], lower[order], upper[order], labels, name, level)
+
+
+def _named(statistic: Any) -> tuple[str, Callable[[Array], Array]]:
+    """Return the name of a statistic, and its function along the last axis."""
+    if not callable(statistic):
+        check_one_of("statistic", statistic, tuple(STATISTICS))
+        return statistic, STATISTICS[statistic]
+    name = getattr(statistic, "__name__", "<lambda>")
+
+    def function(y: Array) -> Array:
+        return vectorised(statistic)(np.atleast_2d(y))[() if y.ndim > 1 else 0]
+
+    return "statistic" if name == "<lambda>" else name, function
 
 
 def _bars_and_dots(
@@ -221,14 +227,14 @@ def _bars_and_dots(
     share = f"{100 * level:g}% of replicates"
     ax.hlines(places, lower, upper, color=SKY, alpha=0.6, lw=width, label=share)
     size = float(np.clip(1200.0 / observed.size, 4.0, 26.0))
-    for chosen, colour, label in ((~beyond, INK, "data"), (beyond, ORANGE, f"outside: {beyond.sum()}")):
+    for chosen, colour, label in ((~beyond, ink(), "data"), (beyond, ORANGE, f"outside: {beyond.sum()}")):
         if chosen.any():
             ax.scatter(
                 observed[chosen], places[chosen], s=size, color=colour, linewidths=0, zorder=3, label=label
             )
     ax.set_yticks(places if few else [], labels if few else [])
     ax.set_ylim(-1, observed.size)
-    ax.legend(fontsize=9, frameon=False, loc="lower right")
+    ax.legend(fontsize=sized(9), frameon=False, loc="lower right")
     finish(ax, x=name, y="" if few else f"{observed.size:,} levels, ordered")
-    ax.tick_params(axis="y", length=0, labelsize=8)
+    ax.tick_params(axis="y", length=0, labelsize=sized(8))
     return ax

@@ -17,21 +17,24 @@ from mixedfit.inference.profile.curve import Curve
 from mixedfit.inference.profile.profile import Profile
 
 from ._caterpillar import NAMED
-from ._text import level_words
+from ._text import legend_above, level_words
 from .style import (
     BLUE,
-    FAINT,
     GREEN,
     GREY,
-    INK,
     ORANGE,
     chosen_names,
     effect_place,
+    faint,
     find_group,
     finish,
+    grey,
     grid,
+    ink,
     new_axes,
+    paper,
     reference_line,
+    sized,
 )
 
 __all__ = ["effects_of_both", "fit_and_posterior"]
@@ -98,7 +101,8 @@ def fit_and_posterior(
     rows = {str(k): {str(c): float(v) for c, v in r.items()} for k, r in table.T.to_dict().items()}
     words = {p.long_name: p.name if p.kind == "fixed" else p.words for p in profile.parameters}
     columns = min(columns, len(names))
-    figure = grid(names, columns, width=3.7, height=3.0) if ax is None else ax.figure
+    width, height = (5.4, 3.8) if len(names) == 1 else (3.7, 3.0)
+    figure = grid(names, columns, width=width, height=height) if ax is None else ax.figure
     for place, (own, name) in enumerate(zip(figure.axes if ax is None else [ax], names, strict=True)):
         draws = posterior[name] if name in posterior else np.zeros((0, 0))
         _panel(own, name, rows[name], draws, curves.get(name), methods)
@@ -106,17 +110,15 @@ def fit_and_posterior(
             own.set_yticklabels([])
         _label(own, words.get(name, name), own_figure=ax is None)
     if ax is not None:
-        ax.legend(handles=_handles(level), fontsize=9, frameon=False, loc="upper right")
+        ax.legend(handles=_handles(level), fontsize=sized(9), frameon=False, loc="upper right")
         return ax
     if left_out:
         figure.supxlabel(
             f"{len(left_out)} more are not drawn: {left_out[0]} to {left_out[-1]}; ask for them by name",
-            fontsize=10.5,
-            color=GREY,
+            fontsize=sized(10.5),
+            color=grey(),
         )
-    figure.legend(
-        handles=_handles(level), loc="outside upper left", ncols=2 * columns - 1, frameon=False, fontsize=10.5
-    )
+    legend_above(figure, _handles(level), max(2 * columns - 1, 3), 10.5)
     return figure
 
 
@@ -159,7 +161,7 @@ def _label(ax: Any, words: str, *, own_figure: bool) -> None:
         width = max(20, int(11 * inches))
     lines = textwrap.wrap(words, width)
     finish(ax, x="\n".join(lines))
-    ax.xaxis.label.set_fontsize(11.5 if len(lines) == 1 or own_figure else 9.0)
+    ax.xaxis.label.set_fontsize(sized(11.5 if len(lines) == 1 or own_figure else 9.0))
 
 
 def _range(draws: Array, row: dict[str, float], methods: Sequence[str]) -> tuple[float, float]:
@@ -213,7 +215,7 @@ def _at_boundary(ax: Any, curve: Curve, top: float) -> None:
         ax.vlines(end, 0.0, share * top, color=ORANGE, lw=5.0)
         place, near = (0.98, "right") if side == "left" else (0.02, "left")
         ax.text(place, 0.99, f"{100 * share:.0f}% of the profile\nstands at {end:g}", transform=ax.transAxes, ha=near,
-                va="top", fontsize=10, color=ORANGE)  # fmt: skip
+                va="top", fontsize=sized(10), color=ORANGE)  # fmt: skip
 
 
 def _bars(
@@ -228,7 +230,8 @@ def _bars(
     """Draw the intervals as bars below the densities, with the estimate or the posterior mean as a dot."""
     reference_line(ax, y=0.0)
     for i, method in enumerate(methods):
-        place, colour = -STEP * (i + 1) * top, BARS[method][1]
+        place = -STEP * (i + 1) * top
+        colour = grey() if method == "wald" else BARS[method][1]
         lower, upper = row[f"{method}_lower"], row[f"{method}_upper"]
         if np.isnan(lower) and np.isnan(upper):
             ax.text(
@@ -237,15 +240,15 @@ def _bars(
                 _missing(name, row, method),
                 ha="center",
                 va="center",
-                fontsize=9,
-                color=GREY,
+                fontsize=sized(9),
+                color=grey(),
             )
             continue
         ends = [limits[0] if np.isnan(lower) else lower, limits[1] if np.isnan(upper) else upper]
         ax.plot(ends, [place, place], color=colour, lw=5.0, solid_capstyle="butt", alpha=0.75)
         centre = row["post_mean"] if method == "cred" else row["estimate"]
         ax.plot(
-            [centre], [place], marker="D" if method == "cred" else "o", ms=7, mfc="white", mec=INK, mew=1.4
+            [centre], [place], marker="D" if method == "cred" else "o", ms=7, mfc=paper(), mec=ink(), mew=1.4
         )
 
 
@@ -265,11 +268,11 @@ def _handles(level: float) -> list[Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    dot: dict[str, Any] = {"color": "none", "mfc": "white", "mec": INK, "mew": 1.4, "ms": 7}
+    dot: dict[str, Any] = {"color": "none", "mfc": paper(), "mec": ink(), "mew": 1.4, "ms": 7}
     return [
         Patch(color=BLUE, alpha=0.30, lw=0, label="posterior"),
         Line2D([], [], color=ORANGE, lw=2.4, label="likelihood profile"),
-        Line2D([], [], color=GREY, lw=5.0, alpha=0.75, label=f"{100 * level:g}% intervals"),
+        Line2D([], [], color=grey(), lw=5.0, alpha=0.75, label=f"{100 * level:g}% intervals"),
         Line2D([], [], marker="o", label="estimate", **dot),
         Line2D([], [], marker="D", label="posterior mean", **dot),
     ]
@@ -318,7 +321,7 @@ def effects_of_both(
     ax = new_axes(ax, 6.5, max(2.8, 0.24 * mode.size + 1.3) if few else 6.5)
     places, size = np.arange(mode.size), float(np.clip(1200.0 / mode.size, 3.0, 34.0))
     shift = 0.28 if few else 0.0
-    ax.hlines(places, alone, mode, color=GREY if few else FAINT, lw=0.8, zorder=1)
+    ax.hlines(places, alone, mode, color=grey() if few else faint(), lw=0.8, zorder=1)
     ax.hlines(
         places - shift,
         low,
@@ -328,7 +331,7 @@ def effects_of_both(
         alpha=0.6,
         zorder=1,
     )
-    ax.scatter(alone, places, s=size, facecolors="white", edgecolors=GREY, linewidths=1.0, zorder=2,
+    ax.scatter(alone, places, s=size, facecolors=paper(), edgecolors=grey(), linewidths=1.0, zorder=2,
                label="alone (least squares, less β)")  # fmt: skip
     ax.scatter(mode, places, s=size, color=BLUE, linewidths=0, zorder=3, label="BLUP")
     ax.scatter(mean, places - shift, s=0.8 * size, marker="D", color=ORANGE, linewidths=0, zorder=4,
@@ -338,7 +341,12 @@ def effects_of_both(
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(-1, mode.size)
     ax.legend(
-        fontsize=9, frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.2
+        fontsize=sized(9),
+        frameon=False,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=3,
+        borderaxespad=0.2,
     )
     words = name if few else f"{mode.size:,} levels of {name}, ordered"
     return finish(ax, x=f"{draws.effects[at]}: difference from the mean", y=words)

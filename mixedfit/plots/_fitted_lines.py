@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.arrays import IntArray
+from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, nearest, shown
 from mixedfit.core.options import check_count
 from mixedfit.design.design import RandomBlock
@@ -18,23 +17,24 @@ from mixedfit.estimation.fit import Fit, Fitted, fit_of
 
 from ._held_lines import HeldLines, held_lines
 from ._names import picture_names
-from ._text import set_categories, width_in_points
+from ._text import set_categories, width_in_points, wrapped_title
 from ._x_axis import Along, group_lines, horizontal, population_line
 from .style import (
     BLUE,
-    INK,
     ORANGE,
     find_block,
     finish,
     grid,
+    ink,
     new_axes,
     pyplot,
+    sized,
     spread,
     thinned_alpha,
     whole_figure,
 )
 
-__all__ = ["fitted_lines", "spaghetti"]
+__all__ = ["chosen_levels", "fitted_lines", "levels_by_mean", "some_of", "spaghetti"]
 
 
 @whole_figure("spaghetti(…, ax=) draws all lines on one axes")
@@ -80,7 +80,7 @@ def fitted_lines(
     at = find_block(fit, group)
     block = fit.design.blocks[at]
     along = horizontal(fit, at, x)
-    shown = _chosen_levels(fit, block, groups)
+    shown = chosen_levels(block, fit.fitted, groups)
     check_count("columns", columns, 1)
     columns = min(columns, len(shown))
     width = float(np.clip(6.0 / columns, 1.55, 6.0))
@@ -92,13 +92,13 @@ def fitted_lines(
     averaged = [_panel(ax, fit, along, held, np.flatnonzero(block.codes == level))
                 for ax, level in zip(figure.axes, shown, strict=True)]  # fmt: skip
     for ax, title in zip(figure.axes, words, strict=True):
-        ax.set_title(title, fontsize=9, loc="left", pad=2, color=INK)
+        ax.set_title(title, fontsize=sized(9), loc="left", pad=2, color=ink())
         if along.labels:
             set_categories(ax, "x", said.levels(along.labels), size=8.0, room=0.85 * width)
         finish(ax)
-    figure.supxlabel(said.variable(along.name), fontsize=10)
-    figure.supylabel(said.response, fontsize=10)
-    some = "" if len(shown) == block.levels else f": {len(shown)} of {block.levels:,}"
+    figure.supxlabel(said.variable(along.name), fontsize=sized(10))
+    figure.supylabel(said.response, fontsize=sized(10))
+    some = some_of(len(shown), block, groups)
     zero = "; estimated variance 0" if zero_variance(fit, at) else ""
     _above(figure, f"{said.group(at)}{some}{zero}", "" if held is None else held.note, means=any(averaged))
     return figure
@@ -116,7 +116,7 @@ def _panel(ax: Any, fit: Fit, along: Along, held: HeldLines | None, rows: IntArr
     ax.plot(places, population, color=ORANGE, lw=1.2, ls=(0, (4, 2)), zorder=2.5, **dot)
     ax.plot(places, fitted, color=BLUE, lw=2.2, **dot)
     ax.scatter(
-        x, own, s=9, color=INK, linewidths=0, zorder=3, alpha=max(0.25, thinned_alpha(max(rows.size, 100)))
+        x, own, s=9, color=ink(), linewidths=0, zorder=3, alpha=max(0.25, thinned_alpha(max(rows.size, 100)))
     )
     return held is None and bool(places.size < rows.size)
 
@@ -127,14 +127,14 @@ def _above(figure: Any, title: str, note: str, *, means: bool) -> None:
     handles = [
         line([], [], color=ORANGE, lw=1.2, ls=dashed),
         line([], [], color=BLUE, lw=2.2),
-        line([], [], color=INK, **points),
+        line([], [], color=ink(), **points),
     ]
     labels = [f"population{', means' * means}", f"fitted{', means' * means}", "data"]
-    needed = width_in_points(title, 11.0) + width_in_points("".join(labels), 8.5) + 110.0
+    needed = width_in_points(title, sized(11.0)) + width_in_points("".join(labels), sized(8.5)) + 110.0
     begins = "\n" if needed > 72.0 * figure.get_figwidth() else ""
-    below = f"\n{textwrap.fill(note, max(30, int(12 * figure.get_figwidth())))}" if note else ""
-    figure.suptitle(f"{begins}{title}{below}", x=0.01, ha="left", fontsize=11)
-    figure.legend(handles, labels, loc="outside upper right", ncols=3, fontsize=8.5, frameon=False)
+    below = f"\n{wrapped_title(figure, note)}" if note else ""
+    figure.suptitle(f"{begins}{wrapped_title(figure, title)}{below}", x=0.01, ha="left", fontsize=sized(11))
+    figure.legend(handles, labels, loc="outside upper right", ncols=3, fontsize=sized(8.5), frameon=False)
 
 
 def spaghetti(
@@ -178,7 +178,7 @@ def spaghetti(
     block = fit.design.blocks[at]
     along = horizontal(fit, at, x)
     check_count("lines", lines, 1)
-    order = _by_mean(fit, block)
+    order = levels_by_mean(block, fit.fitted)
     shown = order[spread(order.size, lines)]
     ax = new_axes(ax, 6.0, 4.2)
     held = held_lines(fit, at, along)
@@ -192,7 +192,7 @@ def spaghetti(
         ax.plot(*line, color=BLUE, lw=0.9, alpha=opacity, marker="." if line[0].size == 1 else None)
     places, mean, others = population_line(fit, along)
     ax.plot(places, mean, color=ORANGE, lw=2.2, label="population")
-    ax.annotate(" population", (places[-1], mean[-1]), color=ORANGE, va="center", fontsize=9)
+    ax.annotate(" population", (places[-1], mean[-1]), color=ORANGE, va="center", fontsize=sized(9))
     if along.labels:
         set_categories(ax, "x", said.levels(along.labels))
     some = f"{block.levels:,}" if len(shown) == block.levels else f"{len(shown)} of {block.levels:,}"
@@ -203,18 +203,31 @@ def spaghetti(
     return finish(ax, x=said.variable(along.name), y=said.response, title=title)
 
 
-def _by_mean(fit: Fit, block: RandomBlock) -> IntArray:
-    """Return levels that have rows, ordered by the mean of their fitted values."""
+def some_of(count: int, block: RandomBlock, groups: Any) -> str:
+    """Return how many of the levels are shown and how they were chosen; empty if all are."""
+    if count == block.levels:
+        return ""
+    how = (
+        f", evenly by mean (groups={block.levels} draws all)" if isinstance(groups, int | np.integer) else ""
+    )
+    return f": {count} of {block.levels:,}{how}"
+
+
+def levels_by_mean(block: RandomBlock, values: Array) -> IntArray:
+    """Return levels that have rows, ordered by the mean of values of the rows."""
     counts = np.bincount(block.codes, minlength=block.levels)
-    sums = np.bincount(block.codes, weights=fit.fitted, minlength=block.levels)
+    sums = np.bincount(block.codes, weights=values, minlength=block.levels)
     order = np.argsort(sums / np.maximum(counts, 1), kind="stable")
     return np.asarray(order[counts[order] > 0])
 
 
-def _chosen_levels(fit: Fit, block: RandomBlock, groups: int | list[Any]) -> list[int]:
-    """Return the positions of the levels to show, given their number or their labels."""
-    if isinstance(groups, int | np.integer) and groups >= 1:
-        order = _by_mean(fit, block)
+def chosen_levels(block: RandomBlock, values: Array, groups: int | list[Any]) -> list[int]:
+    """Return the positions of the levels to show, given their number or their labels.
+
+    A number means levels evenly spaced in the order of the means of `values`, one for each row.
+    """
+    if isinstance(groups, int | np.integer) and not isinstance(groups, bool) and groups >= 1:
+        order = levels_by_mean(block, values)
         return [int(order[i]) for i in spread(order.size, int(groups))]
     chosen = [groups] if isinstance(groups, str) else groups
     if not isinstance(chosen, Sequence | np.ndarray | pd.Index) or not len(chosen):
@@ -224,8 +237,9 @@ def _chosen_levels(fit: Fit, block: RandomBlock, groups: int | list[Any]) -> lis
     known = {str(level): i for i, level in enumerate(block.grouping.levels)}
     for label in chosen:
         if str(label) not in known:
+            some = ", ".join(list(known)[:8]) + f", … ({len(known):,})" * (len(known) > 8)
             hint = nearest(str(label), known)
-            raise ModelError(f"{shown(label)} is not a level of {block.name!r}. {hint}".rstrip())
+            raise ModelError(f"{shown(label)} is not a level of {block.name!r} ({some}). {hint}".rstrip())
     levels = [known[str(label)] for label in chosen]
     empty = [label for label, level in zip(chosen, levels, strict=True) if not np.any(block.codes == level)]
     if empty:

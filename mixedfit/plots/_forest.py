@@ -20,7 +20,7 @@ from mixedfit.inference.ddf import Ddf
 from mixedfit.inference.wald import wald_intervals
 
 from ._text import level_words, points_high
-from .style import BLUE, GREY, INK, chosen_names, finish, new_axes, reference_line
+from .style import BLUE, chosen_names, finish, grey, ink, new_axes, paper, reference_line, sized
 
 __all__ = ["forest"]
 
@@ -83,12 +83,12 @@ def forest(
     places = np.arange(len(table))[::-1]
     reference_line(ax, x=0.0)
     without = (table["lower"] > 0) | (table["upper"] < 0)
-    for chosen, colour, fill in ((without, BLUE, BLUE), (~without, GREY, "white")):
+    for chosen, colour, fill in ((without, BLUE, BLUE), (~without, grey(), paper())):
         own = table[chosen.to_numpy()]
         ax.hlines(places[chosen.to_numpy()], own["lower"], own["upper"], color=colour, lw=2.0)
         ax.scatter(own["estimate"], places[chosen.to_numpy()], s=38, color=fill, edgecolors=colour, zorder=3)
     spacing = points_high(ax) / (len(names) + 1)
-    size = float(np.clip(0.8 * spacing, 5.5, 9.0))
+    size = float(np.clip(0.8 * spacing, 5.5, sized(9.0)))
     named = spacing >= SMALLEST
     ax.set_yticks(places if named else [], _names_that_fit(names, spacing) if named else [])
     ax.set_ylim(-0.6, len(table) - 0.4)
@@ -96,7 +96,7 @@ def forest(
         _write_numbers(ax, table, places, size)
     title = f"{100 * level:g}% intervals (blue, filled: those without 0)"
     finish(ax, x=f"difference in {label_of(response_name(fit), labels)}", title=title)
-    ax.set_ylabel("fixed effect" if named else f"{len(names)} fixed effects", color=INK)
+    ax.set_ylabel("fixed effect" if named else f"{len(names)} fixed effects", color=ink())
     ax.tick_params(axis="y", length=0, labelsize=size)
     return ax
 
@@ -139,5 +139,5 @@ def _write_numbers(ax: Any, table: pd.DataFrame, places: Any, size: float) -> No
         estimate, lower, upper = (text.strip().replace("-", "−") for text in texts)
         ax.annotate(
             f"{estimate} [{lower}, {upper}]", (1.0, place), xycoords=("axes fraction", "data"), xytext=(6, 0),
-            textcoords="offset points", va="center", fontsize=size, color=INK, annotation_clip=False,
+            textcoords="offset points", va="center", fontsize=size, color=ink(), annotation_clip=False,
         )  # fmt: skip

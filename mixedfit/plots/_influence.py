@@ -13,7 +13,7 @@ from mixedfit.diagnostics.deletion.influence import Influence
 from mixedfit.estimation.labels import check_labels, label_of, level_label, level_text
 
 from ._text import label_points, level_words
-from .style import BLUE, GREY, INK, finish, new_axes
+from .style import BLUE, finish, grey, ink, new_axes
 
 __all__ = ["influence"]
 
@@ -64,18 +64,18 @@ def influence(
     largest[order] = True
     ax = new_axes(ax, 7.0, 3.6)
     places = np.arange(values.size)
-    for chosen, colour in ((~largest, GREY), (largest, BLUE)):
+    for chosen, colour in ((~largest, grey()), (largest, BLUE)):
         ax.vlines(
             places[chosen], 0.0, values[chosen], color=colour, lw=float(np.clip(250 / values.size, 0.3, 2.0))
         )
     ax.scatter(places[largest], values[largest], s=16, color=BLUE, zorder=3)
-    ax.axhline(0.0, color=GREY, lw=0.8)
+    ax.axhline(0.0, color=grey(), lw=0.8)
     ax.set_xlim(-0.03 * values.size - 0.5, 1.03 * values.size - 0.5)
     factor = str(table.index.name or "")
     if labels:
         check_labels(labels, {factor, *map(level_text, table.index)}, [factor])
     texts = [level_label(case, labels) if labels else case for case in table.index[order]]
-    label_points(ax, places[order].astype(float), values[order], level_words(texts), colour=INK)
+    label_points(ax, places[order].astype(float), values[order], level_words(texts), colour=ink())
     ax.set_xticks([])
     cases = f"{len(table):,} " + (f"levels of {label_of(factor, labels)}" if factor else "cases")
     return finish(ax, x=cases, y=(shown or column).replace("_", " ").replace("cooks", "Cook's"))

@@ -8,7 +8,7 @@ import numpy as np
 
 from mixedfit.estimation.fit import Fitted, fit_of
 
-from .style import GREY, grid, whole_figure
+from .style import grey, grid, sized, whole_figure
 
 __all__ = ["matrix_pattern"]
 
@@ -70,10 +70,10 @@ def _image(ax: Any, pattern: Any, title: str, x: str) -> None:
     )
     ax.set_xticks([])
     ax.set_yticks([])
-    ax.set_title(title, fontsize=10, loc="left")
+    ax.set_title(title, fontsize=sized(10), loc="left")
     ax.set_xlabel(x)
     for side in ax.spines.values():
-        side.set_color(GREY)
+        side.set_color(grey())
 
 
 def _shares(pattern: Any) -> Any:

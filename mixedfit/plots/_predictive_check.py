@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from mixedfit.bayes.criticism.predictive_check import PredictiveCheck
+from mixedfit.bayes.criticism.predictive_check import PredictiveCheck, tail_text
 from mixedfit.core.arrays import Array
 from mixedfit.core.options import check_one_of
 
 from ._bootstrap import kernel_density
-from .style import BLUE, GREY, INK, SKY, chosen_names, finish, grid, new_axes
+from .style import BLUE, SKY, chosen_names, finish, grey, grid, ink, new_axes, sized
 
 __all__ = ["predictive_responses", "predictive_statistics"]
 
@@ -42,10 +42,10 @@ def predictive_responses(check: PredictiveCheck, *, kind: str = "density", ax: A
     for i, replicated in enumerate(check.responses):
         label = f"{len(check.responses)} replicated from the {check.kind}" if i == 0 else None
         ax.plot(*_curve(replicated, kind), color=SKY, lw=0.9, alpha=alpha, label=label, zorder=1)
-    ax.plot(*_curve(check.response, kind), color=INK, lw=2.0, label="data", zorder=3)
+    ax.plot(*_curve(check.response, kind), color=ink(), lw=2.0, label="data", zorder=3)
     _set_limits(ax, np.concatenate([check.response, np.quantile(check.responses, [0.005, 0.995])]))
     ax.set_ylim(bottom=0.0)
-    legend = ax.legend(fontsize=9, frameon=False, loc="best")
+    legend = ax.legend(fontsize=sized(9), frameon=False, loc="best")
     for line in legend.get_lines():
         line.set_alpha(1.0)
     if kind == "density":
@@ -108,14 +108,17 @@ def predictive_statistics(
         low, high = ax.get_xlim()
         ax.hist(values, np.linspace(low, high, 41), color=BLUE, alpha=0.35, lw=0)
         beyond = int(np.sum((values < low) | (values > high)))
-        ax.axvline(observed, color=INK, lw=2.0)
+        ax.axvline(observed, color=ink(), lw=2.0)
         ax.set_yticks([])
         finish(ax, x=name.replace("_", " "))
-        far = f"{beyond:,} beyond; " if beyond else ""
-        ax.set_title(f"{far}P = {share:.3f}", loc="right", fontsize=9, color=GREY)
+        far, text = f"{beyond:,} beyond; " if beyond else "", tail_text(share, len(check.replicated))
+        ax.set_title(
+            f"{far}P {text if text[0] in '<>' else f'= {text}'}", loc="right", fontsize=sized(9), color=grey()
+        )
         ax.spines["left"].set_visible(False)
     first = figure.axes[0]
-    first.set_ylabel("replicates", color=INK)
+    first.set_ylabel("replicates", color=ink())
     first.annotate("data", (float(check.table["observed"].iloc[known.index(names[0])]), 1.0), xytext=(0, 3),
-                   xycoords=("data", "axes fraction"), textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
+                   xycoords=("data", "axes fraction"), textcoords="offset points", ha="center",
+                   fontsize=sized(9))  # fmt: skip
     return figure

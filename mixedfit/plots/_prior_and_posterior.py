@@ -17,12 +17,16 @@ from mixedfit.estimation.parameters import variance_parameters
 from mixedfit.inference.profile.curve import Curve
 from mixedfit.inference.profile.profile import Profile
 
-from .style import BLUE, GREEN, ORANGE, chosen_names, finish, grid, new_axes, reference_line
+from ._text import legend_above
+from .style import BLUE, GREEN, ORANGE, chosen_names, finish, grid, new_axes, reference_line, sized
 
 __all__ = ["prior_and_posterior"]
 
 IMPROPER = 0.4
 """Height of an improper prior's density at its highest place, as a share of the panel's."""
+
+BEYOND = 4
+"""Widths of the axis on each side to which the prior is drawn beyond it."""
 
 
 def prior_and_posterior(
@@ -31,6 +35,7 @@ def prior_and_posterior(
     parameters: str | Sequence[str] | None = None,
     *,
     profile: Profile | None = None,
+    range: tuple[float, float] | None = None,
     columns: int = 3,
     ax: Any = None,
 ) -> Any:
@@ -50,6 +55,8 @@ def prior_and_posterior(
         Names of parameters; by default all that have a prior of their own.
     profile : Profile, optional
         From ``fit.profile()`` of a fit of the same model.
+    range : pair of float, optional
+        Limits of the horizontal axis, for one parameter; by default those of the posterior, with a margin.
     columns : int
         Panels in a row.
     ax : matplotlib Axes, optional
@@ -58,8 +65,8 @@ def prior_and_posterior(
     Raises
     ------
     ModelError
-        If the priors are not those of the posterior, a parameter is not known or has no density, `ax` is given for
-        several, or matplotlib is not installed.
+        If the priors are not those of the posterior, a parameter is not known or has no density, `ax` or `range` is
+        given for several, or matplotlib is not installed.
 
     Examples
     --------
@@ -74,20 +81,38 @@ def prior_and_posterior(
     names = chosen_names(parameters, known, "a parameter whose prior has a density")
     if not names or (ax is not None and len(names) != 1):
         raise ModelError(f"ax is for one parameter; choose one of {', '.join(known)}.")
+    limits = _limits(range, len(names))
     curves = {} if profile is None else {p.long_name: p.name for p in profile.parameters}
     words = {p.long_name: p.words for p in variance_parameters(posterior.design)}
-    figure = grid(names, min(columns, len(names)), width=3.7, height=2.7) if ax is None else None
+    width, height = (5.0, 3.4) if len(names) == 1 else (3.7, 2.7)
+    figure = grid(names, min(columns, len(names)), width=width, height=height) if ax is None else None
     for own, name in zip([new_axes(ax, 5.0, 3.4)] if figure is None else figure.axes, names, strict=True):
         curve = profile.curves.get(curves.get(name, "")) if profile is not None else None
-        _panel(own, posterior[name].ravel(), densities[name], curve)
+        _panel(own, posterior[name].ravel(), densities[name], curve, limits)
         finish(own, x=words.get(name, name))
     shown = [densities[name].proper for name in names]
     if figure is None:
-        ax.legend(handles=_handles(shown, profile is not None), fontsize=9, frameon=False)
+        ax.legend(handles=_handles(shown, profile is not None), fontsize=sized(9), frameon=False)
         return ax
-    handles = _handles(shown, profile is not None)
-    figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), columns), frameon=False)
+    legend_above(figure, _handles(shown, profile is not None), columns, 10.0)
     return figure
+
+
+def _limits(limits: Any, panels: int) -> tuple[float, float] | None:
+    """Return the limits of the horizontal axis as numbers, None if they are not given."""
+    if limits is None:
+        return None
+    try:
+        low, high = map(float, limits)
+    except (TypeError, ValueError):
+        low = high = np.nan
+    if not low < high:
+        raise ModelError(
+            f"range is {limits!r}; expected the lower and the upper limit of the axis, such as (0, 9)."
+        )
+    if panels != 1:
+        raise ModelError("range is for one parameter; choose one by parameters='...'.")
+    return low, high
 
 
 def _densities_of(posterior: Posterior, priors: Mapping[str, Any] | None) -> dict[str, PriorDensity]:
@@ -104,8 +129,13 @@ def _densities_of(posterior: Posterior, priors: Mapping[str, Any] | None) -> dic
     return densities
 
 
-def _panel(ax: Any, draws: Array, prior: PriorDensity, curve: Curve | None) -> None:
-    """Draw the three densities of one parameter."""
+def _panel(
+    ax: Any, draws: Array, prior: PriorDensity, curve: Curve | None, limits: tuple[float, float] | None
+) -> None:
+    """Draw the three densities of one parameter.
+
+    The prior and the profile are drawn beyond the limits too, for axes whose limits are set later.
+    """
     low, high = np.quantile(draws, [0.001, 0.995]).tolist()
     margin = 0.35 * (high - low)
     positive = bool(draws.min() >= 0.0)
@@ -118,16 +148,19 @@ def _panel(ax: Any, draws: Array, prior: PriorDensity, curve: Curve | None) -> N
         at = curve.grid(301)
         density = np.nan_to_num(curve.density(at))
         inside = (at >= low) & (at <= high)
-        ax.plot(at[inside], density[inside], color=ORANGE, lw=2.2)
+        ax.plot(at, density, color=ORANGE, lw=2.2)
         top = max(top, min(float(density[inside].max(initial=0.0)), 2.0 * top))
-    places = np.linspace(low, high, 401)[positive:]  # a prior may be infinite at 0
-    height = prior.at(places)
+    low, high = limits or (low, high)
+    reach = BEYOND * (high - low)
+    places = np.linspace(low - reach, high + reach, 400 * (2 * BEYOND + 1) + 1)
+    places = places[places > 0.0] if positive else places  # a prior may be infinite at 0
+    height, visible = prior.at(places), (places >= low) & (places <= high)
     if not prior.proper:
-        height = height * IMPROPER * top / max(float(np.median(height)), 1e-300)
+        height = height * IMPROPER * top / max(float(np.median(height[visible])), 1e-300)
     ax.plot(places, height, color=GREEN, lw=2.0, ls=(0, (5, 2)))
     reference_line(ax, y=0.0)
     ax.set_xlim(low, high)
-    ax.set_ylim(0.0, 1.08 * max(top, min(float(height.max()), 1.5 * top)))
+    ax.set_ylim(0.0, 1.08 * max(top, min(float(height[visible].max(initial=0.0)), 1.5 * top)))
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
 

@@ -14,7 +14,20 @@ from mixedfit.core.errors import ModelError
 from mixedfit.inference.profile.curve import Curve
 from mixedfit.inference.profile.profile import Profile
 
-from .style import BLUE, FAINT, GREY, INK, ORANGE, PARAMETER_AXES, finish, grid, reference_line, whole_figure
+from .style import (
+    BLUE,
+    ORANGE,
+    PARAMETER_AXES,
+    faint,
+    finish,
+    grey,
+    grid,
+    ink,
+    paper,
+    reference_line,
+    sized,
+    whole_figure,
+)
 
 __all__ = ["contour", "profile_density", "profile_pairs", "profile_zeta"]
 
@@ -85,10 +98,10 @@ def profile_zeta(
             for limit in (low, high):
                 if np.isfinite(limit):
                     height = float(np.clip(curve.zeta(np.array([limit]))[0], -z, z))
-                    ax.vlines(limit, 0.0, height, color=GREY, lw=0.8)
+                    ax.vlines(limit, 0.0, height, color=grey(), lw=0.8)
             if np.isfinite(high):
                 ax.annotate(f"{100 * level:g}%", (high, z), xytext=(-3, 1), textcoords="offset points", ha="right",
-                            fontsize=7.5, color=GREY)  # fmt: skip
+                            fontsize=sized(7.5), color=grey())  # fmt: skip
         finish(ax, x=words[name])
         ax.set_ylabel("ζ", rotation=0, labelpad=2)
     return figure
@@ -132,7 +145,7 @@ def profile_density(
         ax.plot(at, height, color=BLUE, lw=1.6)
         estimate = float(profile.estimates[name])
         ax.vlines(
-            estimate, 0.0, float(np.nan_to_num(curve.density(np.array([estimate]))[0])), color=INK, lw=1.0
+            estimate, 0.0, float(np.nan_to_num(curve.density(np.array([estimate]))[0])), color=ink(), lw=1.0
         )
         ax.set_ylim(bottom=0.0)
         ax.set_yticks([])
@@ -184,13 +197,13 @@ def profile_pairs(
 
 
 def _outer_labels(ax: Any, place: int, m: int, row: str, column: str) -> None:
-    ax.tick_params(labelsize=7, color=GREY)
+    ax.tick_params(labelsize=sized(7), color=grey())
     for side in ax.spines.values():
-        side.set_color(FAINT)
+        side.set_color(faint())
     if place % m == 0 and place > 0:
-        ax.set_ylabel(_broken(row), fontsize=8)
+        ax.set_ylabel(_broken(row), fontsize=sized(8))
     if place // m == m - 1:
-        ax.set_xlabel(_broken(column), fontsize=8)
+        ax.set_xlabel(_broken(column), fontsize=sized(8))
 
 
 def _broken(words: str) -> str:
@@ -206,8 +219,8 @@ def _diagonal(ax: Any, curve: Curve, words: str) -> None:
     at = curve.grid(101)
     ax.plot(at, curve.zeta(at), color=BLUE, lw=1.5)
     reference_line(ax, y=0.0)
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5}
-    ax.text(0.04, 0.96, _broken(words), transform=ax.transAxes, va="top", fontsize=7, bbox=box)
+    box = {"facecolor": paper(), "edgecolor": "none", "alpha": 0.75, "pad": 0.5}
+    ax.text(0.04, 0.96, _broken(words), transform=ax.transAxes, va="top", fontsize=sized(7), bbox=box)
 
 
 def _pair(
@@ -220,8 +233,8 @@ def _pair(
     def place(x: Array, y: Array) -> tuple[Array, Array]:
         return (x, y) if in_zeta else (_values(first, x), _values(second, y))
 
-    ax.plot(*place(*along), color=GREY, lw=0.9)
-    ax.plot(*place(*across[::-1]), color=GREY, lw=0.9, ls="--")
+    ax.plot(*place(*along), color=grey(), lw=0.9)
+    ax.plot(*place(*across[::-1]), color=grey(), lw=0.9, ls="--")
     for level in levels:
         radius = float(np.sqrt(chdtri(2.0, 1.0 - level)))
         outline = contour(along, across, radius)

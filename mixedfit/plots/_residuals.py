@@ -16,16 +16,17 @@ from mixedfit.estimation.tables import scaled_residuals
 from ._names import picture_names
 from .style import (
     BLUE,
-    FAINT,
-    GREY,
-    INK,
     ORANGE,
     effect_place,
+    faint,
     find_block,
     finish,
+    grey,
     grid,
+    ink,
     new_axes,
     reference_line,
+    sized,
     smooth,
     thinned_alpha,
     whole_figure,
@@ -138,8 +139,8 @@ def _qq(ax: Any, values: Array, mean: float, sd: float) -> None:
     p = ndtr(at)
     error = sd * np.sqrt(p * (1.0 - p) / n) / (np.exp(-0.5 * at**2) / np.sqrt(2.0 * np.pi))
     line = mean + sd * at
-    ax.fill_between(at, line - 1.96 * error, line + 1.96 * error, color=FAINT, lw=0, alpha=0.7, zorder=0.5)
-    ax.plot(at, line, color=GREY, lw=1.0, zorder=1)
+    ax.fill_between(at, line - 1.96 * error, line + 1.96 * error, color=faint(), lw=0, alpha=0.7, zorder=0.5)
+    ax.plot(at, line, color=grey(), lw=1.0, zorder=1)
     ax.scatter(scores, values, s=float(np.clip(2500.0 / n, 3.0, 14.0)), color=BLUE, linewidths=0, zorder=2,
                rasterized=n > 500)  # fmt: skip
 
@@ -214,7 +215,7 @@ def qq_random_effect(
     else:
         ax.set_ylim(-fit.sigma, fit.sigma)
     if zero:
-        ax.text(0.5, 0.75, zero, transform=ax.transAxes, ha="center", fontsize=9, color=INK)
+        ax.text(0.5, 0.75, zero, transform=ax.transAxes, ha="center", fontsize=sized(9), color=ink())
     return finish(ax, x="normal quantile", y=f"{said.effect(at, j)} | {said.group(at)}")
 
 
@@ -224,8 +225,8 @@ def _name_ends(ax: Any, words: Sequence[str], values: Array) -> None:
     ends = [0, values.size - 1]
     below_and_above = (((3, -4), "left", "top"), ((-3, 4), "right", "bottom"))
     for i, word, (shift, side, edge) in zip(ends, words, below_and_above, strict=True):
-        ax.annotate(word, (scores[i], values[i]), textcoords="offset points", xytext=shift, fontsize=8,
-                    ha=side, va=edge, color=INK)  # fmt: skip
+        ax.annotate(word, (scores[i], values[i]), textcoords="offset points", xytext=shift, fontsize=sized(8),
+                    ha=side, va=edge, color=ink())  # fmt: skip
     ax.margins(y=0.1)
 
 

@@ -14,7 +14,7 @@ from mixedfit.estimation.fit import Fit, Fitted, fit_of
 from mixedfit.estimation.residual_words import residual_covariance
 
 from ._text import level_word, set_categories
-from .style import BLUE, FAINT, GREY, INK, ORANGE, finish, new_axes, reference_line
+from .style import BLUE, ORANGE, faint, finish, grey, ink, new_axes, paper, reference_line, sized
 
 __all__ = ["autocorrelation", "residual_correlation", "variogram"]
 
@@ -64,7 +64,7 @@ def autocorrelation(
     edges = np.concatenate([[places[0] - 0.5], places + 0.5])
     around = np.concatenate([[limit[0]], limit])
     name = f"{100 * level:g}% limits of independent residuals"
-    ax.fill_between(edges, -around, around, step="pre", color=FAINT, lw=0, zorder=0.4, label=name)
+    ax.fill_between(edges, -around, around, step="pre", color=faint(), lw=0, zorder=0.4, label=name)
     reference_line(ax, y=0.0)
     ax.vlines(places, 0.0, values, color=BLUE, lw=2.2)
     ax.plot(places, values, "o", color=BLUE, ms=5)
@@ -72,7 +72,7 @@ def autocorrelation(
     ax.xaxis.get_major_locator().set_params(integer=True)
     top = max(float(np.abs(values).max()), float(around.max())) * 1.08
     ax.set_ylim(min(-float(around.max()) * 1.08, float(values.min()) * 1.15), max(top, 0.2))
-    ax.legend(fontsize=8.5, frameon=False, loc="upper right")
+    ax.legend(fontsize=sized(8.5), frameon=False, loc="upper right")
     lag = f"lag in {unit}" if unit in ("rows", "visits") else f"lag of {unit}"
     return finish(ax, x=lag, y="autocorrelation", title=f"Autocorrelation of {TITLES[kind]}")
 
@@ -113,7 +113,7 @@ def variogram(results: Fitted, kind: Kind = "scaled", *, bins: int = 20, ax: Any
     ax.set_xlim(0.0, 1.06 * float(distance.max()))
     if series.kind in ("order", "visit", "position"):
         ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(fontsize=8.5, frameon=False, loc="lower right")
+    ax.legend(fontsize=sized(8.5), frameon=False, loc="lower right")
     apart = {"rows": "rows apart", "visits": "visits apart", "distance": "distance"}
     x_name = apart.get(series.unit, f"difference of {series.unit}")
     return finish(ax, x=x_name, y="semivariance", title=f"Semivariogram of {TITLES[kind]}")
@@ -176,7 +176,7 @@ def residual_correlation(
     bar.outline.set_visible(False)
     if matrix.min() >= 0.0:
         bar.ax.set_ylim(0.0, top)
-    bar.ax.tick_params(labelsize=8.5, color=GREY)
+    bar.ax.tick_params(labelsize=sized(8.5), color=grey())
     if len(matrix) <= WRITTEN:
         _write(ax, matrix, top)
     _label(ax, labels, side)
@@ -212,9 +212,9 @@ def _write(ax: Any, matrix: Array, top: float) -> None:
     """Write the elements in the cells, white on dark ones."""
     digits = 2 if top < 10 else 1 if top < 100 else 0
     for (i, j), value in np.ndenumerate(matrix):
-        colour = "white" if abs(value) > 0.6 * top else INK
+        colour = paper() if abs(value) > 0.6 * top else ink()
         text = f"{value:.{digits}f}".replace("-", "−")
-        ax.text(j, i, text, ha="center", va="center", fontsize=8, color=colour)
+        ax.text(j, i, text, ha="center", va="center", fontsize=sized(8), color=colour)
 
 
 def _label(ax: Any, labels: list[str], side: float) -> None:
@@ -222,4 +222,4 @@ def _label(ax: Any, labels: list[str], side: float) -> None:
     step = int(np.ceil(len(labels) / LABELLED))
     shown = labels if step == 1 else [label if i % step == 0 else "" for i, label in enumerate(labels)]
     set_categories(ax, "x", shown, size=8.5, room=0.75 * side)
-    ax.set_yticks(range(len(shown)), shown, fontsize=8.5)
+    ax.set_yticks(range(len(shown)), shown, fontsize=sized(8.5))

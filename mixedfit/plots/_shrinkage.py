@@ -9,21 +9,25 @@ import numpy as np
 from scipy.special import chdtri
 
 from mixedfit.core.arrays import Array
+from mixedfit.core.options import check_count
 from mixedfit.diagnostics.group_fits import GroupFits, group_fits, pick_effects
 from mixedfit.estimation.fit import Fitted, fit_of
 
 from ._names import picture_names
 from .style import (
     BLUE,
-    FAINT,
-    GREY,
-    INK,
     ORANGE,
+    check_name,
     effect_place,
+    faint,
     find_block,
     finish,
+    grey,
+    ink,
     new_axes,
+    paper,
     reference_line,
+    sized,
     thinned_alpha,
 )
 
@@ -39,6 +43,7 @@ def shrinkage(
     effects: tuple[str, str] | None = None,
     *,
     levels: tuple[float, ...] = (0.5, 0.95),
+    names: int | Sequence[Any] | None = None,
     labels: Mapping[str, str] | None = None,
     ax: Any = None,
 ) -> Any:
@@ -56,6 +61,9 @@ def shrinkage(
         The two effects shown; the first two by default.
     levels : tuple of float
         Shares of the groups inside the ellipses.
+    names : int or list, optional
+        Number of groups to name, those that move farthest, and of those outside the widest ellipse the farthest; or a
+        list of levels. By default 5, and 0 of more than 60 groups.
     labels : mapping of str to str, optional
         Texts in place of names of the response, variables, random effects, grouping factors and levels.
     ax : matplotlib Axes, optional
@@ -80,19 +88,25 @@ def shrinkage(
     many, moved = ours.shape[0] > MANY, ours[ok]
     _arrows(ax, alone, moved, many)
     size, opacity = (6.0, thinned_alpha(ours.shape[0])) if many else (26.0, 1.0)
-    ax.scatter(*alone.T, s=size, facecolors="white" if not many else GREY, edgecolors=GREY, linewidths=0.8 * (not many),
-               alpha=opacity, label="each group alone (least squares)", zorder=2)  # fmt: skip
+    ax.scatter(*alone.T, s=size, facecolors=paper() if not many else grey(), edgecolors=grey(),
+               linewidths=0.8 * (not many), alpha=opacity, zorder=2,
+               label="each group alone (least squares)")  # fmt: skip
     ax.scatter(*ours.T, s=size, color=BLUE, linewidths=0, alpha=max(opacity, 0.35),
                label="in the model (β + b)", zorder=3)  # fmt: skip
     for share in levels:
         outline = mean + ellipse(covariance, share)
-        ax.plot(*outline.T, color=INK, lw=0.9, ls="--" if share == max(levels) else "-", zorder=2.5,
+        ax.plot(*outline.T, color=ink(), lw=0.9, ls="--" if share == max(levels) else "-", zorder=2.5,
                 label=f"{100 * share:g}% of groups, by the model")  # fmt: skip
     ax.scatter(
-        *mean, marker="P", s=90, color=ORANGE, edgecolors="white", linewidths=0.8, zorder=5, label="mean (β)"
+        *mean, marker="P", s=90, color=ORANGE, edgecolors=paper(), linewidths=0.8, zorder=5, label="mean (β)"
     )
-    if not many:
-        _name_outliers(ax, fits, said.levels(fits.alone.index[ok]), alone, moved)
+    names = (0 if many else 5) if names is None else names
+    chosen = _named_levels(fits, names, alone, moved, mean, covariance, levels)
+    words = said.levels(fits.alone.index[ok])
+    for i in chosen:
+        ax.annotate(
+            words[i], alone[i], textcoords="offset points", xytext=(5, 4), fontsize=sized(8), color=ink()
+        )
     _limit_to_bulk(ax, np.vstack([alone, ours]))
     _legend(ax, scale=1.3 if many else 1.0, below=own)
     title = f"Shrinkage of {ours.shape[0]:,} levels of {said.group(at)}"
@@ -116,7 +130,7 @@ def _arrows(ax: Any, start: Array, end: Array, many: bool) -> None:
         angles="xy",
         scale_units="xy",
         scale=1.0,
-        color=GREY,
+        color=grey(),
         alpha=min(0.8, opacity * 1.5),
         width=0.0012 if many else 0.0025,
         headwidth=5.0,
@@ -133,27 +147,51 @@ def _legend(ax: Any, *, scale: float, below: bool) -> None:
     from matplotlib.transforms import ScaledTranslation
 
     box, laid_out = ax.get_window_extent(), ax.figure.get_layout_engine() is not None
-    wide, high = box.width / ax.figure.dpi, box.height / ax.figure.dpi
+    unit = sized(ax.figure.dpi)
+    wide, high = box.width / unit, box.height / unit
     columns, entries = 2 if wide > (3.7 if laid_out else 4.6) else 1, len(ax.get_legend_handles_labels()[0])
     if below or (laid_out and high > 2.5):
-        beneath = ax.transAxes + ScaledTranslation(0.0, -0.5, ax.figure.dpi_scale_trans)
-        ax.legend(fontsize=8.5, frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=beneath,
-                  ncols=columns, borderaxespad=0.0, markerscale=scale)  # fmt: skip
+        beneath = ax.transAxes + ScaledTranslation(0.0, sized(-0.5), ax.figure.dpi_scale_trans)
+        ax.legend(fontsize=sized(8.5), frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.0),
+                  bbox_transform=beneath, ncols=columns, borderaxespad=0.0, markerscale=scale)  # fmt: skip
         return
     share = min(0.15 * -(-entries // columns) / high, 0.5)
     low, top = ax.get_ylim()
     ax.set_ylim(low - (top - low) * share / (1.0 - share), top)
-    ax.legend(fontsize=7, frameon=False, loc="lower left", ncols=columns, markerscale=scale, borderpad=0.1,
+    ax.legend(fontsize=sized(7), frameon=False, loc="lower left", ncols=columns, markerscale=scale, borderpad=0.1,
               borderaxespad=0.1, labelspacing=0.2)  # fmt: skip
 
 
-def _name_outliers(ax: Any, fits: GroupFits, words: Sequence[str], alone: Array, moved: Array) -> None:
-    """Name the five groups that move farthest, in units of the SD of each coefficient."""
-    if not len(alone):
-        return
+def _named_levels(
+    fits: GroupFits,
+    names: int | Sequence[Any],
+    alone: Array,
+    moved: Array,
+    mean: Array,
+    omega: Array,
+    levels: Any,
+) -> list[int]:
+    """Return the positions, among the groups with least squares of their own, of those to name.
+
+    A number: those that move farthest, in units of the SD of each coefficient, and the farthest of those whose
+    coefficients in the model are outside the widest ellipse. A list: these levels.
+    """
+    labels = [str(level) for level in fits.alone.index[fits.determined]]
+    if not isinstance(names, int | np.integer):
+        listed = [names] if isinstance(names, str) else list(names)
+        for name in listed:
+            check_name(str(name), labels, f"a level of {fits.group!r} with least squares of its own")
+        return [labels.index(str(name)) for name in listed]
+    check_count("names", names, 0)
+    if not len(alone) or not names:
+        return []
     sd = np.std(alone, axis=0) + 1e-300
-    for i in np.argsort(-np.linalg.norm((alone - moved) / sd, axis=1))[:5]:
-        ax.annotate(words[i], alone[i], textcoords="offset points", xytext=(5, 4), fontsize=8, color=INK)
+    chosen = np.argsort(-np.linalg.norm((alone - moved) / sd, axis=1))[:names].tolist()
+    rest = moved - mean
+    distance = np.einsum("ij,ij->i", rest @ np.linalg.pinv(omega), rest)
+    farthest = int(np.argmax(distance))
+    outside = len(levels) > 0 and distance[farthest] > chdtri(2.0, 1.0 - max(levels))
+    return [*chosen, farthest] if outside and farthest not in chosen else chosen
 
 
 def _limit_to_bulk(ax: Any, points: Array) -> None:
@@ -177,8 +215,8 @@ def _limit_to_bulk(ax: Any, points: Array) -> None:
         xytext=(-4, 4),
         textcoords="offset points",
         ha="right",
-        fontsize=8,
-        color=GREY,
+        fontsize=sized(8),
+        color=grey(),
     )
 
 
@@ -230,16 +268,16 @@ def shrinkage_by_size(
     opacity = max(0.25, thinned_alpha(fits.sizes.size))
     alone, ours = fits.alone[name].to_numpy(), fits.shrunken[name].to_numpy()
     sizes, words = _sizes(ax, fits, alone, said.group(at))
-    ax.vlines(sizes[ok], alone[ok], ours[ok], color=FAINT, lw=0.7, zorder=1)
-    ax.scatter(sizes[ok], alone[ok], s=10, facecolors="none", edgecolors=GREY, linewidths=0.7, alpha=opacity,
+    ax.vlines(sizes[ok], alone[ok], ours[ok], color=faint(), lw=0.7, zorder=1)
+    ax.scatter(sizes[ok], alone[ok], s=10, facecolors="none", edgecolors=grey(), linewidths=0.7, alpha=opacity,
                label="each group alone (least squares)", zorder=2)  # fmt: skip
     ax.scatter(
         sizes, ours, s=9, color=BLUE, linewidths=0, alpha=opacity, label="in the model (β + b)", zorder=3
     )
     reference_line(ax, y=float(fits.mean[j]))
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5}
+    box = {"facecolor": paper(), "edgecolor": "none", "alpha": 0.7, "pad": 0.5}
     ax.annotate("mean (β)", (1, float(fits.mean[j])), xycoords=("axes fraction", "data"), xytext=(-2, 2), bbox=box,
-                textcoords="offset points", fontsize=8.5, ha="right", va="bottom", color=INK)  # fmt: skip
+                textcoords="offset points", fontsize=sized(8.5), ha="right", va="bottom", color=ink())  # fmt: skip
     _limit_to_bulk(ax, np.column_stack([sizes[ok], alone[ok]]))
     _legend(ax, scale=1.4, below=own)
     return finish(ax, x=words, y=said.effect(at, j), title=_lacking(fits))

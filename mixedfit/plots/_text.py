@@ -12,8 +12,11 @@ import pandas as pd
 
 from mixedfit.core.arrays import Array
 
+from .style import sized
+
 __all__ = [
     "label_points",
+    "legend_above",
     "level_word",
     "level_words",
     "moved_apart",
@@ -22,6 +25,7 @@ __all__ = [
     "points_wide",
     "set_categories",
     "width_in_points",
+    "wrapped_title",
 ]
 
 LONGEST = 18
@@ -56,6 +60,24 @@ def width_in_points(text: str, size: float) -> float:
     return 0.6 * size * max((len(line) for line in text.split("\n")), default=0)
 
 
+def wrapped_title(figure: Any, title: str) -> str:
+    """Return a title in lines that fit the width of a figure."""
+    return textwrap.fill(title, max(30, int(12 * figure.get_figwidth() / sized(1.0))))
+
+
+def legend_above(figure: Any, handles: Sequence[Any], most: int, size: float) -> None:
+    """Put a legend above the panels of a figure, in rows of up to `most` entries that fit its width."""
+    widths = [width_in_points(handle.get_label(), sized(size)) + 4.5 * sized(size) for handle in handles]
+    most = max(1, min(most, len(handles)))
+    while (
+        most > 1
+        and most * max(widths) > 72.0 * figure.get_figwidth()
+        and sum(widths) > 72.0 * figure.get_figwidth()
+    ):
+        most -= 1
+    figure.legend(handles=handles, loc="outside upper left", ncols=most, frameon=False, fontsize=sized(size))
+
+
 def moved_apart(wanted: Array, gap: float, low: float, high: float) -> Array:
     """Return the places nearest to those wanted that are at least `gap` apart and between `low` and `high`, shape (m,).
 
@@ -84,7 +106,7 @@ def set_categories(
     ax: Any, axis: str, labels: Sequence[str], *, size: float = 9.0, room: float = 4.0
 ) -> None:
     """Label 0, 1, … of an axis ("x" or "y") with categories, turned if they need more than `room` inches in a row."""
-    words = level_words(list(labels))
+    words, size = level_words(list(labels)), sized(size)
     turned = axis == "x" and sum(width_in_points(word, size) + 6.0 for word in words) > 72.0 * room
     most = 72.0 * room / (size + 2.0) if turned else 30
     places = range(0, len(words), int(np.ceil(len(words) / most)))
@@ -102,13 +124,13 @@ def name_categories(ax: Any, labels: Sequence[str], *, size: float = 9.0) -> Non
     Words that are too long for that are shortened and turned by `set_categories`.
     """
     wide = points_wide(ax)
-    letters = int((wide / max(len(labels), 1) - 6.0) / (0.6 * size))
+    letters = int((wide / max(len(labels), 1) - 6.0) / (0.6 * sized(size)))
     longest = max((len(word) for label in labels for word in label.split()), default=0)
     if longest > letters:
         set_categories(ax, "x", labels, size=size, room=wide / 72.0)
         return
     lines = [textwrap.fill(label, letters, break_on_hyphens=False) for label in labels]
-    ax.set_xticks(range(len(labels)), lines, fontsize=size)
+    ax.set_xticks(range(len(labels)), lines, fontsize=sized(size))
     ax.set_xlim(-0.5, len(labels) - 0.5)
 
 
@@ -132,6 +154,7 @@ def label_points(
     """
     if not len(words):
         return
+    size = sized(size)
     wide, high = ax.get_window_extent().width / ax.figure.dpi * 72.0, points_high(ax)
     left, right = ax.get_xlim()
     across = (x - left) * wide / (right - left)

@@ -20,7 +20,7 @@ from mixedfit.prediction.variables import held_frame, held_value, levels_of
 
 from ._names import picture_names
 from ._text import level_word, set_categories
-from .style import BLUE, GREY, INK, check_name, find_block, finish, grid, new_axes, whole_figure
+from .style import BLUE, check_name, find_block, finish, grey, grid, ink, new_axes, paper, sized, whole_figure
 
 __all__ = [
     "ImpliedCovariance",
@@ -301,9 +301,9 @@ def within_group_variance(
     if implied.categories:
         _bars(ax, implied, residual)
     else:
-        ax.fill_between(implied.x, 0.0, residual, color=GREY, alpha=0.35, lw=0)
+        ax.fill_between(implied.x, 0.0, residual, color=grey(), alpha=0.35, lw=0)
         ax.fill_between(implied.x, residual, implied.variance, color=BLUE, alpha=0.55, lw=0)
-        ax.plot(implied.x, implied.variance, color=INK, lw=1.2)
+        ax.plot(implied.x, implied.variance, color=ink(), lw=1.2)
         ax.margins(x=0)
     share = 1.0 - residual / implied.variance
     right_side = int(np.argmax(share)) < share.size // 2
@@ -312,7 +312,7 @@ def within_group_variance(
         f"blue: between levels of {implied.group},\n{_shares(share)} of the variance"
     )
     x, side = (0.97, "right") if right_side else (0.03, "left")
-    ax.text(x, 0.97, words, transform=ax.transAxes, ha=side, va="top", fontsize=9)
+    ax.text(x, 0.97, words, transform=ax.transAxes, ha=side, va="top", fontsize=sized(9))
     ax.set_ylim(0.0, 1.35 * float(implied.variance.max()))
     words = "variance of a row" if fit_of(results).design.weights is None else "variance of a row of weight 1"
     return finish(ax, x=implied.variable, y=words, title=_title("Sources of variation", implied))
@@ -326,7 +326,7 @@ def _title(words: str, implied: ImpliedCovariance) -> str:
 def _bars(ax: Any, implied: ImpliedCovariance, residual: float) -> None:
     """Draw the variance of a row of each category, between groups and residual."""
     places = np.arange(len(implied.categories))
-    ax.bar(places, residual, 0.7, color=GREY, alpha=0.35)
+    ax.bar(places, residual, 0.7, color=grey(), alpha=0.35)
     ax.bar(places, implied.variance - residual, 0.7, bottom=residual, color=BLUE, alpha=0.55)
     set_categories(ax, "x", implied.categories)
 
@@ -372,8 +372,8 @@ def _map(ax: Any, implied: ImpliedCovariance) -> None:
     if few:
         _cells(ax, implied)
     elif np.ptp(values) > 1e-6:
-        lines = ax.contour(x, x, values, levels=_round_levels(values), colors=INK, linewidths=0.7)
-        ax.clabel(lines, fontsize=8, fmt="%.3g")
+        lines = ax.contour(x, x, values, levels=_round_levels(values), colors=ink(), linewidths=0.7)
+        ax.clabel(lines, fontsize=sized(8), fmt="%.3g")
     finish(
         ax,
         x=f"{implied.variable} of one row",
@@ -388,6 +388,6 @@ def _cells(ax: Any, implied: ImpliedCovariance) -> None:
     set_categories(ax, "y", implied.categories)
     if len(implied.categories) > 8:
         return
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 1.0}
+    box = {"facecolor": paper(), "edgecolor": "none", "alpha": 0.6, "pad": 1.0}
     for (i, j), value in np.ndenumerate(implied.correlation):
-        ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9, color=INK, bbox=box)
+        ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=sized(9), color=ink(), bbox=box)

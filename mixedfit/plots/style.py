@@ -1,7 +1,8 @@
 """Axes, colours and checks of arguments that all pictures share.
 
 Colours are Okabe & Ito's (2008, Color Universal Design): colour-blind readers can tell them apart, and their lightness
-differs, so that they also differ in greyscale. Where two things are shown, their shapes differ as well.
+differs, so that they also differ in greyscale. Where two things are shown, their shapes differ as well. Sizes of text
+and the colours of text and paper follow matplotlib's rcParams.
 """
 
 from __future__ import annotations
@@ -28,13 +29,18 @@ __all__ = [
     "check_name",
     "chosen_names",
     "effect_place",
+    "faint",
     "find_block",
     "find_group",
     "finish",
+    "grey",
     "grid",
+    "ink",
     "new_axes",
+    "paper",
     "pyplot",
     "reference_line",
+    "sized",
     "smooth",
     "spread",
     "thinned_alpha",
@@ -47,6 +53,8 @@ GREY = "#767676"
 
 FAINT = "#d9d9d9"
 
+LIGHT_GREY, DARK_FAINT = "#a6a6a6", "#4d4d4d"
+
 BLUE = "#0072B2"
 
 SKY = "#56B4E9"
@@ -54,6 +62,48 @@ SKY = "#56B4E9"
 ORANGE = "#D55E00"
 
 GREEN = "#009E73"
+
+
+PLAIN = 10.0
+"""matplotlib's own font size, for which the sizes of the pictures are stated."""
+
+
+def sized(points: float) -> float:
+    """Return a font size in points, larger or smaller as ``rcParams["font.size"]`` is beside matplotlib's own 10."""
+    return points * float(pyplot().rcParams["font.size"]) / PLAIN
+
+
+def _grown() -> float:
+    """Return the factor by which a new figure is larger for text larger than matplotlib's own."""
+    return float(np.sqrt(max(1.0, sized(1.0))))
+
+
+def ink() -> Any:
+    """Return the colour of text, points and lines: nearly black, or ``rcParams["text.color"]`` if that is not black."""
+    colour = pyplot().rcParams["text.color"]
+    return INK if colour == "black" else colour
+
+
+def paper() -> Any:
+    """Return the colour behind the data, ``rcParams["axes.facecolor"]``."""
+    return pyplot().rcParams["axes.facecolor"]
+
+
+def grey() -> str:
+    """Return the colour of what is less important; lighter on dark paper."""
+    return LIGHT_GREY if _is_dark(paper()) else GREY
+
+
+def faint() -> str:
+    """Return the colour of what stands behind everything else; darker on dark paper."""
+    return DARK_FAINT if _is_dark(paper()) else FAINT
+
+
+def _is_dark(colour: Any) -> bool:
+    """Return whether a colour is dark, by its luma (ITU-R BT.601)."""
+    from matplotlib.colors import to_rgb
+
+    return float(np.dot(to_rgb(colour), (0.299, 0.587, 0.114))) < 0.5
 
 
 def pyplot() -> Any:
@@ -82,7 +132,7 @@ def new_axes(ax: Any, width: float, height: float) -> Any:
         If `ax` is not axes, or matplotlib is not installed.
     """
     if ax is None:
-        return pyplot().subplots(figsize=(width, height), layout="constrained")[1]
+        return pyplot().subplots(figsize=(width * _grown(), height * _grown()), layout="constrained")[1]
     if hasattr(ax, "transAxes") and hasattr(ax, "scatter"):
         return ax
     advice = "give one of them, such as axes[0]" if hasattr(ax, "__len__") else "make some by plt.subplots()"
@@ -97,7 +147,7 @@ def grid(names: Sequence[str], columns: int, *, width: float, height: float, sha
     figure, axes = pyplot().subplots(
         rows,
         columns,
-        figsize=(width * columns, height * rows),
+        figsize=(width * columns * _grown(), height * rows * _grown()),
         sharex=share,
         sharey=share,
         squeeze=False,
@@ -118,23 +168,23 @@ def finish(ax: Any, *, x: str = "", y: str = "", title: str = "") -> Any:
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     for side in ("left", "bottom"):
-        ax.spines[side].set_color(GREY)
-    ax.tick_params(colors=INK, labelsize=9, color=GREY)
+        ax.spines[side].set_color(grey())
+    ax.tick_params(colors=ink(), labelsize=sized(9), color=grey())
     if x:
-        ax.set_xlabel(x, color=INK)
+        ax.set_xlabel(x, color=ink())
     if y:
-        ax.set_ylabel(y, color=INK)
+        ax.set_ylabel(y, color=ink())
     if title:
-        ax.set_title(title, loc="left", fontsize=11, color=INK)
+        ax.set_title(title, loc="left", fontsize=sized(11), color=ink())
     return ax
 
 
 def reference_line(ax: Any, *, x: float | None = None, y: float | None = None) -> None:
     """Draw a thin line behind everything else, vertical at `x` or horizontal at `y`."""
     if x is not None:
-        ax.axvline(x, color=GREY, linewidth=0.8, zorder=0.5)
+        ax.axvline(x, color=grey(), linewidth=0.8, zorder=0.5)
     if y is not None:
-        ax.axhline(y, color=GREY, linewidth=0.8, zorder=0.5)
+        ax.axhline(y, color=grey(), linewidth=0.8, zorder=0.5)
 
 
 def thinned_alpha(count: int) -> float:
@@ -262,6 +312,7 @@ def whole_figure(instead: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]
                 )
             return draw(*args, **options)
 
+        wrapped.__dict__["own_errors"] = ("ax",)  # for `hinted`
         return wrapped
 
     return decorate

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array, BoolArray
-from mixedfit.core.errors import DataError, nearest
+from mixedfit.core.errors import DataError, a_type, nearest
 from mixedfit.core.whole_file import whole_file
 from mixedfit.design.design import Design
 from mixedfit.design.frames import as_frame
@@ -102,7 +102,7 @@ class Scorer:
             except (OtherWayError, KeyError, TypeError, ValueError):
                 pass
         if not isinstance(row, Mapping):
-            raise DataError(f"a row is a {type(row).__name__}; expected a mapping of columns to values.")
+            raise DataError(f"a row is {a_type(row)}; expected a mapping of columns to values.")
         _check_keys(row, self._needed)
         return float(
             self._predicted(pd.DataFrame({name: [row[name]] for name in self._needed}, index=[0]))[0]

@@ -12,7 +12,7 @@ import pandas as pd
 from mixedfit.bayes.criticism.comparison import ElpdComparison, compare_densities
 from mixedfit.bayes.criticism.elpd import ExpectedDensity
 from mixedfit.bayes.posterior import Posterior
-from mixedfit.core.errors import ModelError
+from mixedfit.core.errors import ModelError, a_type
 from mixedfit.core.format import decimals_of_error, decimals_of_size, text_columns
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.other_programs import hinted
@@ -220,7 +220,7 @@ def _densities(models: list[Any], heads: list[str]) -> dict[str, ExpectedDensity
     for model in models:
         if not isinstance(model, Posterior | ExpectedDensity):
             raise ModelError(
-                f"compare_models was given posteriors and a {type(model).__name__}; compare posteriors with "
+                f"compare_models was given posteriors and {a_type(model)}; compare posteriors with "
                 "each other, or fits with each other."
             )
     found = [model.loo() if isinstance(model, Posterior) else model for model in models]
@@ -253,7 +253,7 @@ def named_fits(
         if not hasattr(fit, "_fit"):
             own = " Its own table is written by mf.to_docx, mf.to_latex, mf.to_markdown and mf.to_html."
             own = own if hasattr(fit, "table") else ""
-            raise ModelError(f"{caller} was given a {type(fit).__name__}; expected fits: model.fit().{own}")
+            raise ModelError(f"{caller} was given {a_type(fit)}; expected fits: model.fit().{own}")
     return [fit_of(fit) for fit in fits], _heads(models, len(fits), names)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from typing import Any, Protocol
 
-from mixedfit.core.errors import ModelError
+from mixedfit.core.errors import ModelError, a_type
 
 from .dask_pool import DaskPool
 from .futures_pool import FuturesPool
@@ -66,6 +66,6 @@ def pool_of(executor: Any) -> Pool:
     if type(executor).__module__.split(".")[0] == "distributed" and hasattr(executor, "scheduler_info"):
         return DaskPool(executor)
     raise ModelError(
-        f"executor is a {type(executor).__name__}; expected a dask.distributed.Client or a concurrent.futures.Executor "
+        f"executor is {a_type(executor)}; expected a dask.distributed.Client or a concurrent.futures.Executor "
         "such as ProcessPoolExecutor(4)."
     )

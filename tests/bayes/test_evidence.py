@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -314,6 +315,9 @@ def test_bayes_factor_must_print_factor_probability_and_words_with_their_source(
     assert factor.posterior_probability(0.2) == pytest.approx(odds / (1 + odds))
     back = mf.bayes_factor(two, one)
     assert back.log == pytest.approx(-factor.log)
+    far = replace(factor, log=15.0)
+    assert "prior odds: 1 - 3.1e-07" in str(far)
+    assert "prior odds: 3.1e-07" in str(replace(far, log=-15.0))
 
 
 # -- refusals ----------------------------------------------------------------------------------------

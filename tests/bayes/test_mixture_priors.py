@@ -245,6 +245,18 @@ def test_each_sd_must_take_its_own_prior_beside_lkj() -> None:
         ),
         (lambda: mf.lmm("y ~ x + (1 | g)", FRAME).gibbs({"g": pr.LKJ(1)}), "one of a standard deviation"),
         (lambda: mf.lmm("y ~ x + (x | g)", FRAME).gibbs({"sd_x|g": pr.HalfT(3, 1)}), "LKJ"),
+        (
+            lambda: mf.lmm("y ~ x + (x | g)", FRAME).gibbs(
+                {"g": pr.LKJ(1, *[pr.HalfT(3, 1)] * 2), "sd_x|g": pr.HalfT(3, 2)}
+            ),
+            "'sd_x.g' has two priors",
+        ),
+        (
+            lambda: mf.lmm("y ~ x + (x | g)", FRAME).gibbs(
+                {"g": pr.Diagonal(*[pr.HalfT(3, 1)] * 2), "sd_x|g": pr.HalfT(3, 2)}
+            ),
+            "'sd_x.g' has two priors",
+        ),
     ],
 )
 def test_lkj_that_does_not_fit_must_be_refused(make: Any, message: str) -> None:

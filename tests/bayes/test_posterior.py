@@ -114,6 +114,22 @@ def test_probability_must_be_the_share_of_draws(posterior: mf.Posterior) -> None
     assert (certain.value, 0 < certain.mcse < 0.001) == (1.0, True)
 
 
+def test_names_must_not_depend_on_blanks_or_the_order_of_a_correlation() -> None:
+    model = mf.lmm("Reaction ~ I(Days - 4) + (I(Days - 4) | Subject)", mf.load_dataset("sleepstudy"))
+    drawn = model.gibbs(draws=20, tune=20, seed=1)
+    slope, cor = "I(Days - 4)", "cor_I(Days - 4).(Intercept)|Subject"
+    other = "cor_(Intercept).I(Days-4)|Subject"
+    assert drawn.probability("I(Days-4)>10").value == drawn.probability(f"{slope} > 10").value
+    assert np.array_equal(drawn.derive(f"2*{other}").values[:, :, 0], 2 * drawn[cor])
+    assert drawn.hypothesis("I( Days -4 ) > 10")["difference"].iloc[0] == pytest.approx(
+        drawn[slope].mean() - 10
+    )
+    assert drawn.conf_int(parameters=["I(Days-4)", other]).index.tolist() == [slope, cor]
+    assert np.array_equal(drawn["I(Days-4)"], drawn[slope])
+    with pytest.raises(mf.ModelError, match=r"Did you mean 'I\(Days - 4\)'"):
+        drawn.probability("Days > 10")
+
+
 @pytest.mark.parametrize(
     ("event", "message"),
     [
@@ -128,6 +144,38 @@ def test_probability_must_be_the_share_of_draws(posterior: mf.Posterior) -> None
 def test_event_that_cannot_be_read_must_be_refused(posterior: mf.Posterior, event: str, message: str) -> None:
     with pytest.raises(mf.ModelError, match=message):
         posterior.probability(event)
+
+
+def test_level_must_choose_the_quantiles_unless_they_are_given(posterior: mf.Posterior) -> None:
+    table = posterior.summary(level=0.9)
+    limits = table[["5%", "95%"]].set_axis(["lower", "upper"], axis=1)
+    pd.testing.assert_frame_equal(pd.DataFrame(limits), posterior.conf_int(0.9), rtol=1e-12)
+    assert "10%" in posterior.summary(quantiles=(0.1,), level=0.9)
+    assert posterior.derive("sigma").summary(level=0.8).columns[3:6].tolist() == ["10%", "50%", "90%"]
+
+
+def test_summary_must_print_all_its_columns(posterior: mf.Posterior) -> None:
+    text = str(posterior.summary())
+    assert all(name in text for name in posterior.summary().columns)
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("rhat", "draws", "says", "advice"),
+    [
+        (1.015, 50, "too few to tell", False),
+        (1.3, 50, "have not mixed (R̂ up to 1.300", False),
+        (1.015, 400, "have not mixed (R̂ up to 1.015", True),
+        (1.01004, 400, "R̂ up to 1.01004, of", True),
+    ],
+)
+def test_warning_of_rhat_must_not_blame_priors_when_draws_are_few(
+    rhat: float, draws: int, says: str, advice: bool
+) -> None:
+    table = pd.DataFrame({"rhat": [1.0, rhat], "ess_bulk": 900.0, "ess_tail": 900.0}, index=["a", "b"])
+    (text,) = convergence.convergence_warnings(table, "", 4, draws)
+    assert says in text
+    assert ("stronger prior" in text) == advice
 
 
 def test_quantiles_must_have_their_own_monte_carlo_errors(posterior: mf.Posterior) -> None:

@@ -136,6 +136,24 @@ def test_printout_must_name_statistics_in_the_tails_of_the_replicates() -> None:
     assert "The data look like the replicates" in str(sleep().check(["mean", "sd"], seed=1))
 
 
+def test_check_of_a_prior_must_say_what_the_prior_allows_and_not_that_the_data_look_like_it() -> None:
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    wide = model.prior_predictive(seed=1, draws=200).check(seed=1)
+    text = " ".join(str(wide).split())
+    assert "The data lie within what the prior allows in all of these." in text
+    row, observed = wide.table.loc["max"], wide.response
+    widths = {n: wide.table.loc[n, "upper"] - wide.table.loc[n, "lower"] for n in ("mean", "min", "max")}
+    name = max(widths, key=widths.__getitem__)
+    assert f"95% range of the {name}" in text
+    assert f"is {widths[name] / np.ptp(observed):.2g} times as wide" in text
+    assert row["upper"] > observed.max()
+    narrow = {"fixed": mf.priors.Normal(0, 1), "Subject": mf.priors.LKJ(2, mf.priors.HalfNormal(1))}
+    narrow |= {"sigma": mf.priors.HalfNormal(1)}
+    text = " ".join(str(model.prior_predictive(narrow, seed=1, draws=200).check(["mean"], seed=1)).split())
+    assert "the prior has little room for this" in text
+    assert "times as wide" not in text
+
+
 @pytest.mark.parametrize(
     ("ask", "message"),
     [

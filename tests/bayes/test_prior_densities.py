@@ -38,6 +38,7 @@ def densities_of(model: mf.LinearMixedModel, priors: Mapping[str, Any] | None) -
         (SLEEP, {}, 6),
         (SLEEP, {"Subject": pr.HuangWand((30, 5), df=4)}, 6),
         (SLEEP, {"Subject": pr.InverseWishart(5, [[600.0, 0.0], [0.0, 35.0]])}, 6),
+        (SLEEP, {"Subject": pr.LKJ(3, pr.HalfT(3, 30), pr.HalfNormal(5))}, 6),
         (SLEEP, {"Subject": pr.InverseWishart(5, [[600.0, 40.0], [40.0, 35.0]])}, 5),
     ],
 )
@@ -147,6 +148,25 @@ def test_picture_must_take_separate_priors_of_standard_deviations(bar: str) -> N
     for ax, scale in zip(figure.axes, (30, 8), strict=True):
         x, y = ax.get_lines()[0].get_data()
         np.testing.assert_allclose(y, 2 * stats.norm(0, scale).pdf(x))
+    plt.close("all")
+
+
+def test_picture_must_take_the_range_of_its_axis(narrow: tuple[Any, ...]) -> None:
+    pytest.importorskip("matplotlib").use("Agg")
+    import matplotlib.pyplot as plt
+
+    posterior, priors, profile = narrow
+    figure = plots.prior_and_posterior(posterior, priors, "GenotypeB", profile=profile, range=(-9, 30))
+    assert figure.axes[0].get_xlim() == (-9, 30)
+    x = figure.axes[0].get_lines()[1].get_xdata()
+    assert x.min() < -9
+    assert x.max() > 30
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x1 <= figure.bbox.x1
+    for wrong, parameters in (((3, 1), "GenotypeB"), (5, "GenotypeB"), ((0, 1), None)):
+        with pytest.raises(mf.ModelError, match="range is"):
+            plots.prior_and_posterior(posterior, priors, parameters, range=wrong)
     plt.close("all")
 
 

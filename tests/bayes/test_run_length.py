@@ -57,6 +57,9 @@ def test_every_parameter_must_have_the_effective_draws_wanted() -> None:
     assert table["rhat"].max() <= 1.01
     assert posterior.draws < 4000
     least = mixing_of(posterior)
+    assert posterior.ess_wanted == 1500
+    assert posterior.ess[least.name] == posterior.ess.min() == pytest.approx(least.ess)
+    assert posterior.rhat.equals(table["rhat"])
     assert f"Effective draws: {least.ess:.0f} for {least.name}, which has the fewest; wanted: 1500" in str(
         posterior
     )

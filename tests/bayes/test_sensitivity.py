@@ -46,6 +46,7 @@ def test_table_must_have_what_each_posterior_says() -> None:
     other = found.table.loc[("narrow", "x / sigma")]
     assert other[["mean", "lower", "upper"]].tolist() == pytest.approx(ratio[["mean", "5%", "95%"]].tolist())
     assert np.isnan(other["probability"])
+    assert "those of the difference x − 0.2." in " ".join(str(found).split())
     summary = alone.summary()
     assert row["rhat"] == summary["rhat"].max()
     assert row["ess"] == summary[["ess_bulk", "ess_tail"]].min().min()
@@ -157,7 +158,54 @@ def test_prior_must_be_that_of_scipy() -> None:
     expected += np.log1p(-(p["cor_x.(Intercept)|g"] ** 2)) + stats.invgamma(2, scale=1).logpdf(
         p["sigma"] ** 2
     )
+    expected += np.log(p["sigma"])  # the density of σ, not of σ²
     assert np.allclose(centred(log_prior(posterior, posterior.placement)), centred(expected), atol=1e-9)
+
+
+def log_volume(sds: np.ndarray, cor: float) -> float:
+    """Return log |∂(Ω₁₁, Ω₂₁, Ω₂₂)/∂(τ₁, ρ, τ₂)| by differences."""
+
+    def omega(t: np.ndarray) -> np.ndarray:
+        return np.array([t[0] ** 2, t[0] * t[1] * t[2], t[2] ** 2])
+
+    at = np.array([sds[0], cor, sds[1]])
+    columns = [(omega(at + h) - omega(at - h)) / 2e-5 for h in 1e-5 * np.eye(3)]
+    return float(np.log(abs(np.linalg.det(np.array(columns)))))
+
+
+def test_prior_of_a_covariance_must_be_the_density_of_its_sds_and_correlation() -> None:
+    scale = np.array([[1.0, 0.2], [0.2, 0.5]])
+    model = mf.lmm("y ~ x + (x | g)", FRAME)
+    flat = {"fixed": pr.Flat(), "sigma": pr.UniformSD(50)}
+    posterior = model.gibbs(flat | {"g": pr.InverseWishart(4, scale)}, draws=20, tune=100, chains=2, seed=1)
+    assert posterior.placement is not None
+    omegas = posterior.omega[0].reshape(-1, 2, 2)
+    sds = np.sqrt(np.diagonal(omegas, axis1=1, axis2=2))
+    volume = np.array([log_volume(s, o[0, 1] / s.prod()) for s, o in zip(sds, omegas, strict=True)])
+    expected = stats.invwishart(4, scale).logpdf(np.moveaxis(omegas, 0, 2)) + volume
+    assert np.allclose(centred(log_prior(posterior, posterior.placement)), centred(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("prior", "squared"),
+    [
+        (pr.HalfNormal(1.0), pr.HalfNormal(0.5**0.5)),
+        (pr.HalfT(3, 1.0), pr.HalfT(7, (3 / 7) ** 0.5)),
+        (pr.InverseGamma(2, 1), pr.InverseGamma(4.5, 2)),
+    ],
+)
+def test_draws_weighted_by_a_prior_of_an_sd_must_be_those_under_its_square(prior: Any, squared: Any) -> None:
+    """p(τ)² is a prior of the same family in τ: exp(−τ²/s²), (1 + τ²/(νs²))^−(ν+1), τ^−2(2a+1) exp(−2b/τ²)."""
+    model = mf.lmm("y ~ x + (1 | g)", FRAME)
+    rest = {"fixed": pr.Flat(), "sigma": pr.UniformSD(50)}
+    one = model.gibbs(rest | {"g": prior}, draws=4000, seed=1)
+    two = model.gibbs(rest | {"g": squared}, draws=4000, seed=2)
+    assert one.placement is not None
+    weights = np.exp(centred(log_prior(one, one.placement)))
+    name = "sd_(Intercept)|g"
+    weighted = np.average(one[name].ravel(), weights=weights)
+    assert weighted == pytest.approx(two[name].mean(), rel=0.02)
+    assert abs(one[name].mean() - two[name].mean()) > 0.05 * two[name].mean()
 
 
 def test_sensitivity_must_be_that_of_the_conjugate_posterior() -> None:

@@ -64,6 +64,25 @@ def test_notes_must_explain_a_variance_estimated_at_zero() -> None:
     assert "sd_(Intercept)|Batch" in str(side)
 
 
+@pytest.mark.parametrize(
+    ("priors", "says"),
+    [
+        ({}, "prefers correlations near 0 if SDs are small"),
+        ({"Rat": mf.priors.LKJ(4)}, "prefers correlations near 0."),
+    ],
+)
+def test_notes_must_name_the_prior_of_a_correlation_whose_mean_is_not_the_mode(
+    priors: dict[str, Any], says: str
+) -> None:
+    model = mf.lmm("Weight ~ I(Day - 22) + (I(Day - 22) | Rat)", mf.load_dataset("rats"))
+    posterior = model.gibbs(priors, seed=1, draws=500)
+    side = mf.compare(model.fit(), posterior, methods="wald")
+    name = "cor_I(Day - 22).(Intercept)|Rat"
+    note = next(note for note in side.notes if note.startswith(name))
+    assert f"{posterior[name].mean():.3f}, is below the estimate, 0.668" in note
+    assert says in note
+
+
 def test_other_data_must_be_refused(sleep: tuple[mf.MixedResults, mf.Posterior]) -> None:
     fit, posterior = sleep
     other = mf.lmm("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy")).fit()

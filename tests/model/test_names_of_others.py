@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from mixedfit.inference.emmeans.emmeans import MarginalMeans
 
 MODEL = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
 FIT = MODEL.fit()
+POSTERIOR = MODEL.gibbs(draws=10, tune=10, seed=1)
 OWNERS = (mf.MixedResults, mf.LinearMixedModel, Posterior)
 
 
@@ -36,6 +38,25 @@ def test_unknown_attribute_must_name_ours(name: str, ours: str) -> None:
         getattr(FIT, name)
     with pytest.raises(AttributeError, match="not fitted yet"):
         getattr(MODEL, name)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "says"),
+    [
+        (POSTERIOR, "pvalues", "use 'probability'"),
+        (mf.priors, "HalfStudentT", "use 'HalfT'"),
+        (mf.priors, "normal", "use 'Normal'"),
+    ],
+)
+def test_unknown_name_of_bayes_must_name_ours(owner: Any, name: str, says: str) -> None:
+    with pytest.raises(AttributeError, match=says):
+        getattr(owner, name)
+
+
+@pytest.mark.parametrize("name", ["random_effects", "group_coefs", "random_effects_cov"])
+def test_unknown_grouping_factor_must_name_ours(name: str) -> None:
+    with pytest.raises(mf.ModelError, match="Did you mean 'Subject'"):
+        getattr(FIT, name)["subject"]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +83,14 @@ def test_unknown_name_of_the_package_must_name_ours(name: str, ours: str) -> Non
         (FIT.conf_int, {"levle": 0.9}, "Did you mean 'level'"),
         (FIT.emmeans, {"xyzzy": 0.9}, "It takes specs, by, at"),
         (mf.power, {"nsim": 9}, "use 'n'"),
+        (MODEL.gibbs, {"n_iter": 9}, "use 'draws'"),
+        (POSTERIOR.predict, {"interval": "prediction"}, r"Posterior.predict\(\) .*summary\(level=0.95\)"),
+        (POSTERIOR.conf_int, {"method": "hpd"}, r"Posterior.conf_int\(\) .* use 'interval'"),
+        (POSTERIOR.check, {"by": "Batch"}, "use 'group'"),
+        (FIT.plot.fitted_lines, {"levels": ["A"]}, r"fitted_lines\(\) .* use 'groups'"),
+        (mf.plots.shrinkage, {"nams": 3}, "Did you mean 'names'"),
+        (partial(mf.priors.Normal, 0), {"sigma": 1}, "Normal.* has no argument 'sigma'; use 'sd'"),
+        (partial(mf.priors.HalfT, 20), {}, r"HalfT\(df, scale\): missing a required argument: 'scale'"),
     ],
 )
 def test_unknown_argument_must_name_ours(function: Any, keywords: dict[str, Any], says: str) -> None:
@@ -85,7 +114,10 @@ def test_names_in_the_tables_must_exist() -> None:
         for value in vars(base).values()
         if inspect.isfunction(value)
     ]
-    arguments = {name for f in [*methods, *functions, *bases] for name in inspect.signature(f).parameters}
+    pictures = [value for name in mf.plots.__all__ if inspect.isfunction(value := getattr(mf.plots, name))]
+    arguments = {
+        name for f in [*methods, *functions, *bases, *pictures] for name in inspect.signature(f).parameters
+    }
     assert {ours for ours, _ in ARGUMENTS.values() if ours} <= arguments
 
 

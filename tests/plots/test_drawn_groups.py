@@ -78,6 +78,19 @@ def test_bars_must_be_the_quantiles_of_the_replicates(sleep: mf.Posterior) -> No
     assert f"outside: {outside}" in [text.get_text() for text in ax.get_legend().get_texts()]
 
 
+def test_groups_may_be_a_list_and_the_statistic_a_function(sleep: mf.Posterior) -> None:
+    figure = plots.drawn_lines(sleep, lines=5, groups=["335", "308"])
+    assert [ax.get_label() for ax in figure.axes] == ["335", "308"]
+    own = plots.predictive_groups(sleep, lambda y: y.max() - y.min(), draws=50, seed=3)
+    named = plots.predictive_groups(sleep, np.ptp, draws=50, seed=3)
+    assert named.get_xlabel() == "ptp of Reaction in each Subject"
+    y = mf.load_dataset("sleepstudy").groupby("Subject", observed=True)["Reaction"]
+    dots = np.concatenate([np.asarray(dots.get_offsets())[:, 0] for dots in own.collections[1:]])
+    np.testing.assert_allclose(np.sort(dots), np.sort(y.max() - y.min()))
+    bars = [np.array(ax.collections[0].get_segments()) for ax in (own, named)]
+    np.testing.assert_allclose(bars[0], bars[1])
+
+
 def test_means_of_new_groups_must_spread_as_the_model_says() -> None:
     """Var(ȳ) = τ² + σ²/n in a balanced design; the rival keeps the groups' own effects."""
     data = mf.load_dataset("Dyestuff")

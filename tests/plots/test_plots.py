@@ -166,6 +166,46 @@ def test_group_fits_must_count_weights() -> None:
     np.testing.assert_allclose(found.alone.iloc[0], line)
 
 
+def test_shrinkage_must_name_the_group_that_is_farthest_outside_and_those_of_a_list() -> None:
+    model = mf.lmm("Weight ~ I(Day - 22) + (I(Day - 22) | Rat)", mf.load_dataset("rats"))
+
+    def named(**options: Any) -> set[str]:
+        return {text.get_text() for text in plots.shrinkage(model.fit(), **options).texts}
+
+    assert named() == {"2", "4", "5", "15", "25", "9"}  # rat 9 hardly moves
+    assert named(names=1) - {"9"} < {"2", "4", "5", "15", "25"}
+    assert named(names=[1, "30"]) == {"1", "30"}
+    assert named(names=0) == set()
+    with pytest.raises(mf.ModelError, match="'99' is not a level of 'Rat'"):
+        plots.shrinkage(model.fit(), names=[99])
+
+
+def test_sizes_and_colours_must_follow_the_settings_of_matplotlib() -> None:
+    import matplotlib.pyplot as plt
+    from matplotlib.colors import to_rgb
+
+    def texts(ax: Any) -> list[Any]:
+        return [
+            ax.title,
+            ax._left_title,
+            ax.xaxis.label,
+            *ax.get_xticklabels(),
+            *ax.get_legend().get_texts(),
+            *ax.texts,
+        ]
+
+    plain = [text.get_fontsize() for text in texts(plots.shrinkage(slopes()))]
+    with plt.rc_context({"font.size": 20}):
+        large = [text.get_fontsize() for text in texts(plots.shrinkage(slopes()))]
+    count = min(len(plain), len(large))  # ticks may be fewer
+    assert count > 8
+    assert set(np.round(large, 6)) <= set(np.round(2 * np.array(plain), 6))
+    with plt.style.context("dark_background"):
+        dark = plots.shrinkage(slopes())
+        assert all(min(to_rgb(text.get_color())) > 0.5 for text in texts(dark))
+        assert all(sum(to_rgb(line.get_color())) > 1.5 for line in dark.get_lines())
+
+
 def test_shrinkage_by_size_must_show_means_against_sizes() -> None:
     data = mf.load_dataset("sleepstudy")[3:]
     ax = plots.shrinkage_by_size(mf.lmm("Reaction ~ 1 + (1 | Subject)", data).fit())

@@ -99,6 +99,13 @@ def test_label_of_a_variable_must_reach_its_random_effect() -> None:
     assert "Priming unverwandt × Häufigkeit selten" in rows
 
 
+def test_label_of_a_variable_must_reach_calls_on_it() -> None:
+    model = mf.lmm("Weight ~ I(Day - 22) + (I(Day - 22) | Rat)", mf.load_dataset("rats"))
+    text = str(mf.table([model.fit()], labels={"Day": "Age"}))
+    assert text.count("I(Age - 22)") == 3
+    assert "Day" not in text
+
+
 def test_levels_that_are_numbers_must_take_labels_and_numbered_columns_must_not() -> None:
     """1 is a level of Session; that of the contrast SOA 1 is no level."""
     labels: Any = {0: "first", 1: "second"}
@@ -202,7 +209,7 @@ def test_one_dict_must_serve_tables_of_several_fits_and_of_no_fit() -> None:
             mf.ModelError, match=f"labels has '{next(key for key in wrong if key not in labels)}'"
         ):
             mf.to_markdown(large.anova(), labels=wrong)
-    with pytest.raises(mf.ModelError, match=r"given a AnovaTable.*mf\.to_docx"):
+    with pytest.raises(mf.ModelError, match=r"given an AnovaTable.*mf\.to_docx"):
         mf.table(large.anova())
 
 

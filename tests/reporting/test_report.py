@@ -268,5 +268,5 @@ def test_checks_must_count_what_is_far() -> None:
 
 
 def test_report_must_say_that_it_wants_a_fit(tmp_path: Path) -> None:
-    with pytest.raises(mf.ModelError, match="was given a int; expected a fit"):
+    with pytest.raises(mf.ModelError, match="was given an int; expected a fit"):
         mf.report(3, tmp_path / "x.html")  # type: ignore[arg-type]

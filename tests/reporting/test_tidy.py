@@ -174,5 +174,5 @@ def test_augment_must_take_the_data_of_the_fit_with_any_index() -> None:
 def test_comparison_must_take_one_fit_and_say_what_is_none() -> None:
     fit = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).fit()
     assert list(mf.compare_models(fit).estimates.columns) == ["model 1"]
-    with pytest.raises(mf.ModelError, match="compare_models was given a int; expected fits"):
+    with pytest.raises(mf.ModelError, match="compare_models was given an int; expected fits"):
         mf.compare_models([fit, 3])  # type: ignore[list-item]

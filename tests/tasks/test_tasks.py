@@ -57,7 +57,7 @@ def test_error_of_a_task_must_be_raised_here() -> None:
 
 
 def test_executor_of_another_kind_must_be_refused() -> None:
-    with pytest.raises(mf.ModelError, match=r"executor is a int; expected a dask.distributed.Client"):
+    with pytest.raises(mf.ModelError, match=r"executor is an int; expected a dask.distributed.Client"):
         pool_of(4)
 
 

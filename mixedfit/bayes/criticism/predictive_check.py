@@ -26,7 +26,15 @@ from mixedfit.core.seeds import generator
 from mixedfit.core.tables import Table
 from mixedfit.design.design import Design
 
-__all__ = ["PredictiveCheck", "Statistic", "check", "named_statistics", "replicate"]
+__all__ = [
+    "PredictiveCheck",
+    "Statistic",
+    "check",
+    "named_statistics",
+    "replicate",
+    "tail_text",
+    "vectorised",
+]
 
 HEADS = ["", "observed", "median", "95% of replicates", "P(as large)"]
 """Columns of the printed table."""
@@ -50,6 +58,12 @@ STATISTICS: dict[str, Statistic] = {
     "skewness": lambda y: _standardised_moment(y, 3),
     "kurtosis": lambda y: _standardised_moment(y, 4),
 }
+
+WIDE = 2.0
+"""Width of a prior's range of a location, as a multiple of that of the data, from which it is worth a word."""
+
+LOCATIONS = ("mean", "median", "min", "max")
+"""Statistics in the response's own place and unit."""
 
 BY_GROUP = ("within_sd", "between_sd")
 
@@ -96,7 +110,7 @@ def _name(value: Any, number: int) -> str:
 def _statistic(value: Any, known: Mapping[str, Statistic]) -> Statistic:
     """Return a statistic of many responses from a name or a function of one response."""
     if callable(value):
-        return _vectorised(value)
+        return vectorised(value)
     if value in BY_GROUP and value not in known:
         raise ModelError(f"{value!r} needs a grouping factor, and the model has none.")
     if value not in known:
@@ -107,7 +121,7 @@ def _statistic(value: Any, known: Mapping[str, Statistic]) -> Statistic:
     return known[value]
 
 
-def _vectorised(function: Callable[[Array], Any]) -> Statistic:
+def vectorised(function: Callable[[Array], Any]) -> Statistic:
     """Return a function of many responses from a function of one."""
 
     def statistic(y: Array) -> Array:
@@ -210,15 +224,36 @@ class PredictiveCheck(NotebookTable):
     __repr__ = __str__
 
     def _misfits(self) -> list[str]:
-        """Return sentences on the statistics with extreme p-values."""
+        """Return sentences on the statistics with extreme p-values, and on how much a prior allows."""
         p = self.table["p_value"]
+        prior = self.kind == "prior"
         tails = {"larger": p.index[p < EXTREME], "smaller": p.index[p > 1 - EXTREME]}
-        return [
+        said = [
             f"In the data {join_words(list(map(str, names)))} {'is' if len(names) == 1 else 'are'} {comparison} than "
-            "in nearly all replicates."
+            f"in nearly all replicates{': the prior has little room for this' if prior else ''}."
             for comparison, names in tails.items()
             if len(names)
-        ] or ["The data look like the replicates in all of these."]
+        ]
+        if prior:
+            return [*(said or ["The data lie within what the prior allows in all of these."]), *self._room()]
+        return said or ["The data look like the replicates in all of these."]
+
+    def _room(self) -> list[str]:
+        """Return how wide the prior's range of a location is beside that of the data, for the widest."""
+        here = self.table.loc[[name for name in LOCATIONS if name in self.table.index]]
+        spread = float(np.ptp(self.response))
+        if here.empty or not spread:
+            return []
+        widths = here["upper"] - here["lower"]
+        name = str(widths.idxmax())
+        ratio = float(widths[name]) / spread
+        if ratio < WIDE:
+            return []
+        cells = _cells(name, self.table.loc[name], len(self.replicated))
+        return [
+            f"The prior's 95% range of the {name}, {cells[3]}, is {ratio:.2g} times as wide as the data's, "
+            f"{self.response.min():.5g} to {self.response.max():.5g}: are such values possible?"
+        ]
 
 
 def _cells(name: str, row: Any, draws: int) -> list[str]:
@@ -229,8 +264,20 @@ def _cells(name: str, row: Any, draws: int) -> list[str]:
         f"{row[key]:.{decimals}f}" if abs(row[key]) < 1e7 else f"{row[key]:.2e}"
         for key in ("observed", "median", "lower", "upper")
     )
-    share = f"< {1 / draws:.2g}" if p <= 0.0 else f"> {1 - 1 / draws:.4g}" if p >= 1.0 else f"{p:.3f}"
-    return [name, observed, median, f"{lower} to {upper}", share]
+    return [name, observed, median, f"{lower} to {upper}", tail_text(p, draws)]
+
+
+def tail_text(share: float, draws: int) -> str:
+    """Return a share of replicates, with a bound in place of 0 and 1.
+
+    Examples
+    --------
+    >>> tail_text(0.4, 1000), tail_text(0.0, 1000), tail_text(1.0, 1000)
+    ('0.400', '< 0.001', '> 0.999')
+    """
+    if 0.0 < share < 1.0:
+        return f"{share:.3f}"
+    return f"< {1 / draws:.2g}" if share <= 0.0 else f"> {1 - 1 / draws:.4g}"
 
 
 def check(

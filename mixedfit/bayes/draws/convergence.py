@@ -17,6 +17,7 @@ from mixedfit.core.arrays import Array
 from mixedfit.core.distributions import shortest_interval
 
 __all__ = [
+    "RELIABLE",
     "Mixing",
     "advice",
     "convergence_warnings",
@@ -37,6 +38,12 @@ MIXED = 1.01
 
 ENOUGH = 100
 """Effective draws for each chain below which estimates of R̂ and quantiles are not reliable; Vehtari et al. (2021)."""
+
+RELIABLE = 400
+"""Draws of each chain below which R̂ exceeds `MIXED` by chance even of independent draws."""
+
+FAR = 1.1
+"""R̂ above which chains have not mixed, however few the draws; Gelman & Rubin's (1992) limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +182,17 @@ def convergence_warnings(
     out = [stuck] if stuck else []
     least, wanted = table[["ess_bulk", "ess_tail"]].min(axis=1), ess or ENOUGH * chains
     few = bool(least.min() < wanted)
-    if table["rhat"].max() > MIXED:
-        more = "" if few else f", such as draws={2 * draws}"
-        out.append(
-            f"the chains have not mixed (R̂ up to {table['rhat'].max():.3f}, of {table['rhat'].idxmax()}); draw "
-            f"more{more}, or give a stronger prior."
-        )
+    largest = float(table["rhat"].max())
+    if largest > MIXED:
+        where = f"R̂ up to {_above(largest, MIXED)}, of {table['rhat'].idxmax()}"
+        if draws < RELIABLE and largest <= FAR:
+            out.append(
+                f"{draws} draws of each chain are too few to tell whether the chains have mixed ({where})."
+            )
+        else:
+            more = "" if few else f", such as draws={2 * draws}"
+            prior = ", or give a stronger prior" if draws >= RELIABLE else ""
+            out.append(f"the chains have not mixed ({where}); draw more{more}{prior}.")
     if few:
         name, size = str(least.idxmin()), float(least.min())
         needed = draws_needed(draws, size, wanted)
@@ -192,6 +204,12 @@ def convergence_warnings(
             f"{advice(name, options, size / wanted, [str(n) for n in table.index])}."
         )
     return tuple(out)
+
+
+def _above(value: float, limit: float) -> str:
+    """Return a number above a limit with three decimals, or as many as show that it is above."""
+    texts = (f"{value:.{decimals}f}" for decimals in range(3, 16))
+    return next((text for text in texts if float(text) > limit), repr(value))
 
 
 def _autocovariance(chains: Array) -> Array:

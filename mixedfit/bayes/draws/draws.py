@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError
+from mixedfit.core.errors import ModelError, a_type
+from mixedfit.core.format import TABLE_WIDTH
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level, check_one_of
+from mixedfit.core.printed_frame import PrintedFrame
 from mixedfit.core.tables import Table, text_table
 
 from . import convergence
@@ -37,15 +39,17 @@ INTERVALS = ("quantiles", "hpd", "hdi")
 
 
 def summary_table(
-    draws: Array, index: pd.Index[Any], *, quantiles: tuple[float, ...], interval: str, level: float
+    draws: Array, index: pd.Index[Any], *, quantiles: tuple[float, ...] | None, interval: str, level: float
 ) -> pd.DataFrame:
     """Return a summary of draws, shape (chains, draws, quantities), with a row for each; see `Posterior.summary`."""
     check_one_of("interval", interval, INTERVALS)
+    level = check_level(level)
+    if quantiles is None:
+        quantiles = (round(0.5 - 0.5 * level, 12), 0.5, round(0.5 + 0.5 * level, 12))
     _check_probabilities(quantiles)
-    check_level(level)
     if not len(index):
         return pd.DataFrame(index=index)
-    return pd.DataFrame(summarise(draws, quantiles, interval, level), index=index)
+    return SummaryFrame(summarise(draws, quantiles, interval, level), index=index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,7 @@ class Draws(NotebookTable):
     def summary(
         self,
         *,
-        quantiles: tuple[float, ...] = (0.025, 0.5, 0.975),
+        quantiles: tuple[float, ...] | None = None,
         interval: str = "quantiles",
         level: float = 0.95,
     ) -> pd.DataFrame:
@@ -287,7 +291,7 @@ def combined(first: Any, sign: str, second: Any) -> Draws:
             sides.append(((f"{side:g}",), np.full((1, 1, 1), float(side))))
         else:
             raise ModelError(
-                f"draws {sign} a {type(side).__name__} cannot be computed; expected a number or other draws."
+                f"draws {sign} {a_type(side)} cannot be computed; expected a number or other draws."
             )
     (left, a), (right, b) = sides
     if len(left) != len(right) and 1 not in (len(left), len(right)):
@@ -340,7 +344,12 @@ def summary_cells(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     At most `SHOWN` of σ_g are kept.
     """
     left_out = [name for name in table.index if str(name).startswith("sigma[")][SHOWN:]
-    table = table.drop(index=left_out)
+    text = summary_text(table.drop(index=left_out))
+    return text, f"… and {len(left_out)} more of sigma[…]: summary() has them all" if left_out else ""
+
+
+def summary_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a summary as text with the digits that the Monte-Carlo error supports."""
     numbers = [c for c in table.columns if c not in ("rhat", "ess_bulk", "ess_tail")]
     text = pd.DataFrame(index=table.index)
     decimals = np.clip(1 - np.floor(np.log10(table["mcse"].fillna(1.0).clip(lower=1e-12))), 0, 12).astype(int)
@@ -349,7 +358,31 @@ def summary_cells(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     text["rhat"] = [f"{v:.3f}" for v in table["rhat"]]
     for column in ("ess_bulk", "ess_tail"):
         text[column] = [f"{v:.0f}" for v in table[column]]
-    return text, f"… and {len(left_out)} more of sigma[…]: summary() has them all" if left_out else ""
+    return text
+
+
+ACCURACY = ("mcse", "rhat", "ess_bulk", "ess_tail")
+"""Columns of a summary on the accuracy of the draws."""
+
+
+class SummaryFrame(PrintedFrame):
+    """A summary that prints all its columns, with the digits that the Monte-Carlo error supports.
+
+    What does not fit into the width of a line (pandas' option display.width) comes in two tables: mean, SD and
+    interval; then the accuracy of the draws.
+    """
+
+    def __repr__(self) -> str:
+        if len(self) > pd.get_option("display.max_rows"):
+            return super().__repr__()
+        text, width = summary_text(self), pd.get_option("display.width") or TABLE_WIDTH
+        whole = text.to_string()
+        if max(map(len, whole.splitlines())) <= width:
+            return whole
+        parts = [text.drop(columns=list(ACCURACY)), text[list(ACCURACY)]]
+        return "\n\n".join(part.to_string(line_width=width) for part in parts)
+
+    __str__ = __repr__
 
 
 def format_summary(table: pd.DataFrame) -> str:

@@ -47,7 +47,7 @@ def write_posterior(posterior: PosteriorDraws, path: str | Path) -> None:
         "seconds": posterior.seconds,
         "held": sorted(posterior.held),
         "given": posterior.given,
-        "ess": posterior.ess,
+        "ess": posterior.ess_wanted,
         "limit": posterior.limit,
     }
     write_file(path, header, arrays)
@@ -63,7 +63,10 @@ def to_arviz(
     try:
         from arviz_base import from_dict
     except ImportError:
-        raise ModelError('ArviZ is not installed; install it with: pip install "mixedfit[bayes]".') from None
+        raise ModelError(
+            "to_arviz needs the package arviz-base, a part of ArviZ 1.0 and later (an older arviz does not have it). "
+            'Install it with: pip install "mixedfit[bayes]", or pip install arviz-base.'
+        ) from None
     counted = on_counted_rows(posterior)
     label, response = posterior.design.formula.response, counted.design.observed
     rng = generator(seed)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from mixedfit.core.errors import ModelError, nearest
+from mixedfit.core.names import name_pattern, without_blanks
 
-__all__ = ["compared_sides", "evaluate"]
+__all__ = ["compared_sides", "evaluate", "parameter_named", "spellings"]
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -34,15 +35,49 @@ _COMPARED: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {"exp": np.exp, "log": np.log, "sqrt": np.sqrt, "abs": np.abs}
 
 
+def spellings(known: Sequence[str]) -> dict[str, str]:
+    """Return the names of parameters by their spellings: as they are, and correlations in either order of effects.
+
+    Examples
+    --------
+    >>> spellings(["sd_a|g", "cor_b.a|g", "sd_b|g"])["cor_a.b|g"]
+    'cor_b.a|g'
+    """
+    out = {name: name for name in known}
+    effects = [name.removeprefix("sd_").rpartition("|") for name in known if name.startswith("sd_")]
+    for first, _, group in effects:
+        for second, _, other in effects:
+            name = f"cor_{first}.{second}|{group}"
+            if group == other and name in out:
+                out.setdefault(f"cor_{second}.{first}|{group}", name)
+    return out
+
+
+def parameter_named(name: str, known: Sequence[str]) -> str | None:
+    """Return the name of a parameter from its spelling, whatever the blanks around signs; None if there is none."""
+    if name in known:
+        return name
+    wanted = without_blanks(name)
+    found = {own for spelling, own in spellings(known).items() if without_blanks(spelling) == wanted}
+    return found.pop() if len(found) == 1 else None
+
+
 def _with_identifiers(text: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
     """Return the text with parameter names replaced by identifiers, and the name of each identifier.
 
     Names such as ``(Intercept)`` or ``sd_(Intercept)|Tray`` are not valid in Python; longer names are replaced first.
+    Blanks around the signs of a name do not count.
     """
-    identifiers = {name: f"_p{i}_" for i, name in enumerate(sorted(known, key=len, reverse=True))}
-    pattern = "|".join(rf"(?<![\w.]){re.escape(name)}(?![\w.])" for name in identifiers)
-    replaced = re.sub(pattern, lambda match: identifiers[match.group(0)], text)
-    return replaced, {identifier: name for name, identifier in identifiers.items()}
+    by_spelling = spellings(known)
+    identifiers = {name: f"_p{i}_" for i, name in enumerate(sorted(by_spelling, key=len, reverse=True))}
+    pattern = "|".join(rf"(?<![\w.]){name_pattern(name)}(?![\w.])" for name in identifiers)
+    plain = {without_blanks(name): identifier for name, identifier in identifiers.items()}
+
+    def identifier(match: re.Match[str]) -> str:
+        return identifiers.get(match[0]) or plain[without_blanks(match[0])]
+
+    replaced = re.sub(pattern, identifier, text)
+    return replaced, {identifier: by_spelling[name] for name, identifier in identifiers.items()}
 
 
 def compared_sides(text: str, known: Sequence[str]) -> tuple[str, str]:

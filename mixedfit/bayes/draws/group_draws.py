@@ -15,7 +15,7 @@ from mixedfit.estimation.tables import effect_places
 
 from .draws import listed, summary_table
 
-__all__ = ["ByFactor", "GroupDraws", "with_fixed"]
+__all__ = ["GroupDraws", "with_fixed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class GroupDraws:
     def summary(
         self,
         *,
-        quantiles: tuple[float, ...] = (0.025, 0.5, 0.975),
+        quantiles: tuple[float, ...] | None = None,
         interval: str = "quantiles",
         level: float = 0.95,
     ) -> pd.DataFrame:
@@ -76,15 +76,6 @@ class GroupDraws:
 
     def __repr__(self) -> str:
         return f"<GroupDraws: {len(self.levels)} levels of {self.name!r}, effects {', '.join(self.effects)}>"
-
-
-class ByFactor(dict[str, GroupDraws]):
-    """Draws of effects by grouping factor; an unknown name raises a `ModelError` with a hint."""
-
-    def __missing__(self, name: object) -> GroupDraws:
-        raise ModelError(
-            f"{name!r} is not a grouping factor (known: {', '.join(self)}). {nearest(str(name), self)}".rstrip()
-        )
 
 
 def with_fixed(own: GroupDraws, names: tuple[str, ...], columns: tuple[str, ...], beta: Array) -> GroupDraws:

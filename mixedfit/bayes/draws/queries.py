@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedfit.core.errors import ModelError
 
-from .convergence import ENOUGH, MIXED, Mixing, ess_bulk, ess_tail, is_stuck, rhat
+from .convergence import ENOUGH, MIXED, RELIABLE, Mixing, ess_bulk, ess_tail, is_stuck, rhat
 from .draws import Draws, Probability, probability_of
 from .expressions import evaluate
 from .record import PosteriorDraws
@@ -79,9 +79,6 @@ def stuck_warning(posterior: PosteriorDraws) -> str:
 FEWEST = 100
 """Draws of each chain below which `gibbs` does not warn: such short runs are trials, and the printout warns of them."""
 
-RELIABLE = 400
-"""Draws of each chain from which `gibbs` warns of R̂ > 1.01, which fewer independent draws exceed by chance."""
-
 
 def sampling_warning(posterior: PosteriorDraws, warnings: tuple[str, ...]) -> str:
     """Return the text of the warning of `gibbs`, empty if the draws are worth about what their number suggests.
@@ -103,5 +100,5 @@ def sampling_warning(posterior: PosteriorDraws, warnings: tuple[str, ...]) -> st
         return ""
     mixing = mixing_of(posterior)
     unmixed = posterior.draws >= RELIABLE and mixing.rhat > MIXED
-    wanted = posterior.ess or min(float(ENOUGH * posterior.chains), posterior.sigma.size / 4)
+    wanted = posterior.ess_wanted or min(float(ENOUGH * posterior.chains), posterior.sigma.size / 4)
     return " ".join(warnings) if unmixed or mixing.ess < wanted else ""

@@ -13,9 +13,11 @@ from mixedfit.bayes.priors.placement import Placement
 from mixedfit.core.arrays import Array, IntArray
 from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.lazy import lazy
+from mixedfit.core.other_programs import Hinted
 from mixedfit.design.design import Design
 from mixedfit.estimation.parameters import Parameter, variance_parameters
 
+from .expressions import parameter_named
 from .scale_draws import ScaleDraws
 from .structure_draws import StructureDraws
 
@@ -23,7 +25,7 @@ __all__ = ["PosteriorDraws", "factor_position"]
 
 
 @dataclass(frozen=True, eq=False)
-class PosteriorDraws:
+class PosteriorDraws(Hinted):
     """Draws of the parameters and random effects of a linear mixed model.
 
     ``draws["GenotypeB"]`` is an array of shape (chains, draws); names are the fixed effects',
@@ -63,8 +65,8 @@ class PosteriorDraws:
         Names of the parameters that are known.
     given : tuple of str
         Statements of the user's priors.
-    ess : float or None
-        Effective draws that `gibbs` was asked for; None if it was given a number of draws.
+    ess_wanted : float or None
+        Effective draws that `gibbs` was asked for; None if it was given a number of draws. `ess` has those reached.
     structure : StructureDraws or None
         Draws of the parameters of the residual structure `design.residual`; also available as ``posterior[name]``.
     placement : Placement or None
@@ -90,7 +92,7 @@ class PosteriorDraws:
     scales: ScaleDraws | None = None
     held: frozenset[str] = frozenset()
     given: tuple[str, ...] = ()
-    ess: float | None = None
+    ess_wanted: float | None = None
     limit: str = ""
     structure: StructureDraws | None = None
     placement: Placement | None = None
@@ -139,12 +141,23 @@ class PosteriorDraws:
                 f"{name!r} is not the name of a parameter; give one name at a time, such as {self.names[-1]!r}. "
                 "summary().loc[[…]] shows several, and .derive() computes with them."
             )
-        if name not in self._getters:
+        return self._getters[self.name_of(name)]()
+
+    def name_of(self, name: str) -> str:
+        """Return the name of a parameter from its spelling: blanks and the order of a correlation do not count.
+
+        Raises
+        ------
+        ModelError
+            If there is no such parameter.
+        """
+        found = parameter_named(name, self.names)
+        if found is None:
             raise ModelError(
                 f"{name!r} is not a parameter (known: {', '.join(self.names)}). "
                 f"{nearest(str(name), self.names)}".rstrip()
             )
-        return self._getters[name]()
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the getters, which are made again when needed."""

@@ -51,9 +51,7 @@ def _chosen(posterior: PosteriorDraws, parameters: str | Iterable[str] | None) -
         return list(posterior.names)
     if isinstance(parameters, str) and parameters in ("fixed", "variances"):
         return [name for name in posterior.names if (name in fixed) == (parameters == "fixed")]
-    names = [parameters] if isinstance(parameters, str) else list(parameters)
-    for name in names:
-        posterior[name]  # raises for unknown names
+    names = [posterior.name_of(n) for n in ([parameters] if isinstance(parameters, str) else parameters)]
     if not names:
         raise ModelError("no parameters are chosen; expected names, 'fixed' or 'variances'.")
     return names
@@ -129,4 +127,4 @@ def hypothesis_table(
         spread = float(np.std(difference, ddof=1))
         rows.append((float(difference.mean()), spread, lower, upper, happened.value, happened.mcse, odds))
     columns = ["difference", "sd", "lower", "upper", "probability", "mcse", "odds"]
-    return pd.DataFrame(rows, index=pd.Index(texts, name="hypothesis", dtype=object), columns=columns)
+    return PrintedFrame(rows, index=pd.Index(texts, name="hypothesis", dtype=object), columns=columns)

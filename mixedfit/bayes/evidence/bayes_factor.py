@@ -8,8 +8,8 @@ import numpy as np
 from scipy import special
 
 from mixedfit.bayes.posterior import Posterior
-from mixedfit.core.errors import ModelError
-from mixedfit.core.format import number, wrapped
+from mixedfit.core.errors import ModelError, a_type
+from mixedfit.core.format import number, probability_text, wrapped
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.other_programs import hinted
 from mixedfit.core.tables import Table, one_row
@@ -98,7 +98,7 @@ class BayesFactor(NotebookTable):
             "Bayes factor": self._factor(),
             "log": f"{self.log:.3f}",
             "error of log": f"{self.error:.1g}",
-            "probability": f"{self.probability:.3f}",
+            "probability": probability_text(self.log),
         }
         names = f"First: {self.first.formula}. Second: {self.second.formula}."
         return [one_row("Bayes factor, first against second", cells, [names, self._verdict])]
@@ -109,7 +109,7 @@ class BayesFactor(NotebookTable):
             f"Bayes factor: {self._factor()} (logarithm {self.log:.3f}, error {self.error:.1g})",
             f"of      {names[0]}",
             f"against {names[1]}",
-            f"Posterior probability of the first at equal prior odds: {self.probability:.3f}",
+            f"Posterior probability of the first at equal prior odds: {probability_text(self.log)}",
         ]
         return "\n".join([*lines, *wrapped([self._verdict])])
 
@@ -165,5 +165,5 @@ def _evidence(model: object) -> Evidence:
     if isinstance(model, Posterior):
         return model.log_evidence()
     raise ModelError(
-        f"a {type(model).__name__} is neither a posterior nor an evidence; expected what model.gibbs() returns."
+        f"{a_type(model)} is neither a posterior nor an evidence; expected what model.gibbs() returns."
     )

@@ -13,7 +13,7 @@ from mixedfit.bayes.priors.mixtures import log_density
 from mixedfit.bayes.priors.placement import Placement
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import number
+from mixedfit.core.format import number, probability_text
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.tables import Table, one_row
 from mixedfit.inference.hypotheses.equations import read_equations
@@ -66,7 +66,7 @@ class DensityRatio(NotebookTable):
             "prior density": number(self.prior_density),
             "Bayes factor": number(self.value, 3),
             "error of log": f"{self.error:.1g}",
-            "probability": f"{self.probability:.3f}",
+            "probability": probability_text(self.log),
         }
 
     def _tables(self) -> list[Table]:

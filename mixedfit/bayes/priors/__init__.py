@@ -15,8 +15,11 @@ effect's column); τ is a standard deviation.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from mixedfit.core.errors import nearest
+
+from ._checks import explain_arguments
 from .covariance import LKJ, CovariancePrior, Diagonal, HuangWand, InverseWishart
 from .fixed import Cauchy, FixedPrior, Flat, Laplace, Normal, StudentT
 from .from_data import empirical
@@ -68,3 +71,36 @@ __all__ = [
 ]
 
 Prior: TypeAlias = VariancePrior | CovariancePrior | FixedPrior
+
+_ELSEWHERE = {
+    "chi2": "InverseGamma",
+    "dgamma": "InverseGamma",
+    "dnorm": "Normal",
+    "dt": "StudentT",
+    "dunif": "UniformSD",
+    "dwish": "InverseWishart",
+    "halfflat": "UniformSD",
+    "halfstudentt": "HalfT",
+    "invgamma": "InverseGamma",
+    "invwishart": "InverseWishart",
+    "lkjcholeskycov": "LKJ",
+    "lkjcorr": "LKJ",
+    "lkjcov": "LKJ",
+    "t": "StudentT",
+    "wishart": "InverseWishart",
+}
+"""Priors of other programs, in lower case without underscores, and those of mixedfit."""
+
+for _prior in (globals()[_name] for _name in __all__):
+    if isinstance(_prior, type):
+        explain_arguments(_prior)
+
+if not TYPE_CHECKING:  # a type checker would take every name for known
+
+    def __getattr__(name: str) -> Any:
+        """Raise an `AttributeError` that names the prior to use."""
+        key = name.lower().replace("_", "")
+        same = next((own for own in __all__ if own.lower() == key), None)
+        use = None if name.startswith("__") else same or _ELSEWHERE.get(key)
+        hint = f"; use {use!r}" if use else f". {nearest(name, __all__)}".rstrip()
+        raise AttributeError(f"mixedfit.priors has no {name!r}{hint}")

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError
+from mixedfit.core.errors import ModelError, nearest
 
-__all__ = ["Distributed", "as_numbers", "check_covariance", "check_positive", "matrix_text"]
+__all__ = [
+    "Distributed",
+    "as_numbers",
+    "check_covariance",
+    "check_positive",
+    "explain_arguments",
+    "matrix_text",
+]
 
 
 class Distributed:
@@ -20,6 +30,54 @@ class Distributed:
     def about(self, name: str) -> str:
         """Return the prior stated for a parameter's name."""
         return f"{name} ~ {self}"
+
+
+_ARGUMENTS = {
+    "cov": ("covariance", "matrix"),
+    "lam": ("mean",),
+    "loc": ("mean", "median"),
+    "mu": ("mean",),
+    "n": ("eta", "df"),
+    "nu": ("df",),
+    "s": ("scale", "sd"),
+    "scale": ("sd", "mean"),
+    "sd": ("scale", "sds"),
+    "sigma": ("sd", "scale"),
+    "std": ("sd", "scale"),
+}
+"""Arguments of distributions elsewhere, and those of the priors."""
+
+
+def explain_arguments(prior: type) -> None:
+    """Make the constructor of a prior refuse wrong arguments with its own, and an example of a call."""
+    init: Any = prior.__init__  # type: ignore[misc]
+    signature = inspect.signature(init)
+    names = list(signature.parameters)[1:]
+
+    @wraps(init)
+    def checked(self: Any, *values: Any, **named: Any) -> None:
+        try:
+            signature.bind(self, *values, **named)
+        except TypeError as error:
+            raise TypeError(_explained(prior.__name__, names, signature, named, str(error))) from None
+        init(self, *values, **named)
+
+    prior.__init__ = checked  # type: ignore[misc]
+
+
+def _explained(prior: str, names: list[str], signature: inspect.Signature, named: Any, error: str) -> str:
+    """Return the message for arguments that do not fit."""
+    shown = ", ".join(
+        f"{name}={p.default!r}" if p.default is not p.empty else str(p)
+        for name, p in signature.parameters.items()
+    ).removeprefix("self, ")
+    shown = re.sub(r": [^,=]+", "", shown).removeprefix("self")
+    unknown = next((name for name in named if name not in names), None)
+    if unknown is None:
+        return f"{prior}({shown}): {error}."
+    said = f"{prior}({shown}) has no argument {unknown!r}"
+    use = next((name for name in _ARGUMENTS.get(unknown.lower(), ()) if name in names), None)
+    return f"{said}; use {use!r}." if use else f"{said}. {nearest(unknown, names)}".rstrip()
 
 
 def check_positive(owner: object, **numbers: Any) -> None:

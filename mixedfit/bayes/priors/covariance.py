@@ -59,9 +59,11 @@ class InverseWishart(Distributed):
 
 @dataclass(frozen=True, slots=True)
 class HuangWand(Distributed):
-    """Every SD ~ half-t(df, scale), and with df = 2 every correlation uniform on (−1, 1).
+    """Every SD ~ half-t(df, scale), and with df = 2 every correlation uniform on (−1, 1), over all SDs.
 
-    Huang & Wand (2013), Bayesian Analysis 8:439: Ω | a ~ inverse-Wishart(df + k − 1, 2 df diag(1/a)).
+    Huang & Wand (2013), Bayesian Analysis 8:439: Ω | a ~ inverse-Wishart(df + k − 1, 2 df diag(1/a)). SDs and
+    correlations are dependent: given SDs far below the scales, the density of the correlation of two effects is
+    ∝ (1 − ρ²)^(df/2), with df = 2 that of LKJ(2), so that it prefers correlations near 0.
 
     Parameters
     ----------

@@ -19,6 +19,7 @@ from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.design.design import Design
 
 from . import (
+    LKJ,
     Exponential,
     HalfCauchy,
     HalfNormal,
@@ -124,6 +125,8 @@ def _marginal_scale(prior: Prior, i: int, k: int) -> PriorDensity | None:
         matrix = np.atleast_2d(np.asarray(prior.matrix, dtype=float))
         shape = (prior.df - k + 1) / 2  # Ω_ii ~ inverse-gamma((η₀ − k + 1)/2, S₀_ii/2)
         return _scale(InverseGamma(shape, matrix[i, i] / 2)) if shape > 0 else None
+    if isinstance(prior, LKJ):
+        return _scale(prior.sds[i])
     return None
 
 
@@ -131,12 +134,15 @@ def _correlation_shape(prior: Prior, k: int) -> float | None:
     """Return a for correlations (ρ + 1)/2 ~ beta(a, a); None if there are none, or S₀ has correlations.
 
     Of an inverse-Wishart with η degrees of freedom and diagonal matrix a = (η − k + 1)/2 (Barnard, McCulloch & Meng
-    2000, Statistica Sinica 10:1281); that of Huang and Wand has η = df + k − 1.
+    2000, Statistica Sinica 10:1281); that of Huang and Wand has η = df + k − 1. Of LKJ(η) a = η − 1 + k/2 (Lewandowski,
+    Kurowicka & Joe 2009, J. Multivar. Anal. 100:1989).
     """
     if k == 1:
         return None
     if isinstance(prior, HuangWand):
         return prior.df / 2
+    if isinstance(prior, LKJ):
+        return prior.eta - 1.0 + k / 2
     if isinstance(prior, InverseWishart):
         matrix = np.atleast_2d(np.asarray(prior.matrix, dtype=float))
         diagonal = np.array_equal(matrix, np.diag(np.diag(matrix)))

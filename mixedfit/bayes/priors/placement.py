@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError
+from mixedfit.core.errors import ModelError, a_type
 from mixedfit.covariance import BlockDiagonal
 from mixedfit.covariance import Diagonal as DiagonalStructure
 from mixedfit.crossproducts.crossprod import CrossProducts
@@ -159,7 +159,7 @@ def _checked(priors: Mapping[str, Any] | None) -> dict[str, Prior]:
         return {}
     if not isinstance(priors, Mapping):
         raise ModelError(
-            f"priors is a {type(priors).__name__}; expected a mapping such as "
+            f"priors is {a_type(priors)}; expected a mapping such as "
             "{'Tray': mf.priors.HalfCauchy(1), 'sigma': mf.priors.HalfCauchy(1)}."
         )
     for key, prior in priors.items():
@@ -196,11 +196,13 @@ def _units(design: Design, by_key: Mapping[str, Prior], used: set[str], y_scale:
                 given = {i: by_key[name] for i, name in enumerate(names) if name in by_key}
                 if given and not isinstance(prior, LKJ):
                     raise _one_prior(block.name, key, names, scales)
+                _refuse_two(prior, block.name if key not in by_key else key, names, by_key)
                 matrix = HuangWand(tuple(scales)) if prior is None else _matrix_prior(prior, part.k, label)
                 if isinstance(matrix, LKJ):
                     matrix = _with_sds(matrix, given, names, scales)
                 yield Unit(f, here.start, part.k, label, matrix, prior is not None)
                 continue
+            _refuse_two(prior, block.name if key not in by_key else key, names, by_key)
             for i, (name, scale) in enumerate(zip(names, scales, strict=True)):
                 label = f"{block.effects[here][i]} | {block.name}"
                 default = (
@@ -221,6 +223,18 @@ def _one_prior(group: str, key: str, names: list[str], scales: list[float]) -> M
         "the scale of each SD's half-t, or a mf.priors.InverseWishart; or, for no correlations, a "
         f"mf.priors.Diagonal(...) of {len(names)} priors in this order."
     )
+
+
+def _refuse_two(prior: Prior | None, key: str, names: list[str], by_key: Mapping[str, Prior]) -> None:
+    """Raise if a prior lists one for each standard deviation, and one of these has its own key as well."""
+    stated = prior.sds if isinstance(prior, LKJ) else prior.priors if isinstance(prior, Diagonal) else ()
+    second = [name for name in names if name in by_key]
+    if len(stated) > 1 and second:
+        raise ModelError(
+            f"{second[0]!r} has two priors: {by_key[second[0]]}, and that in {prior} of {key!r}. Give one, in the "
+            f"order of the effects within {type(prior).__name__}, or by its own key"
+            f"{' with LKJ(eta) alone' if isinstance(prior, LKJ) else ''}."
+        )
 
 
 def _with_sds(prior: LKJ, own: Mapping[int, Prior], names: list[str], scales: list[float]) -> LKJ:
@@ -255,7 +269,14 @@ def _scalar_prior(prior: Prior, i: int, k: int, label: str) -> VariancePrior:
     """Return the prior of the i-th of k uncorrelated effects."""
     if isinstance(prior, Diagonal):
         if len(prior.priors) not in (1, k):
-            raise ModelError(f"the term of {label} has {k} effects; Diagonal has {len(prior.priors)} priors.")
+            advice = (
+                f" Give each standard deviation its own key: 'sd_{label.replace(' | ', '|')}'."
+                if k == 1
+                else ""
+            )
+            raise ModelError(
+                f"the term of {label} has {k} effect{'s' * (k != 1)}; Diagonal has {len(prior.priors)} priors.{advice}"
+            )
         return prior.priors[i if len(prior.priors) > 1 else 0]
     if not isinstance(prior, VariancePrior):
         raise ModelError(

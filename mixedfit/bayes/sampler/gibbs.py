@@ -116,7 +116,7 @@ def gibbs(
         seconds=perf_counter() - begun,
         without=partial(_sample_without, design, options) if structure is None else None,
         given=Statements((*placement.user_statements(priors), *(structure.given if structure else ()))),
-        ess=length.ess,
+        ess_wanted=length.ess,
         limit=outcome.limit,
     )
     text = sampling_warning(posterior, posterior.warnings) if keep_partial else ""

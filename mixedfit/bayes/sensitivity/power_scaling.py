@@ -3,6 +3,9 @@
 Kallioinen, Paananen, Bürkner & Vehtari (2024), Stat. Comput. 34:57. The draws get weights p(θ)^(α−1) or
 p(y | θ)^(α−1), with b integrated out, smoothed by PSIS; the change is the distance between weighted and unweighted
 cumulative distributions.
+
+A power of a density depends on its coordinates. Those of all priors here are the coefficients, the standard deviations
+and the correlations, so that priors with the same distribution have the same sensitivity, however they are stated.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from mixedfit.bayes.criticism.psis import khat_threshold, smoothed_weights
 from mixedfit.bayes.draws.draws import listed
 from mixedfit.bayes.draws.record import PosteriorDraws
 from mixedfit.bayes.evidence.collapsed import collapsed_posterior, placement_of
-from mixedfit.bayes.priors import LKJ, InverseGamma, Known
+from mixedfit.bayes.priors import Known
 from mixedfit.bayes.priors.mixtures import log_density
 from mixedfit.bayes.priors.placement import Placement
 from mixedfit.bayes.sampler.arrays import prior_numbers, unit_arrays
@@ -99,7 +102,8 @@ def power_scaling(posterior: PosteriorDraws, parameters: str | Iterable[str] | N
     if posterior.sigma.size < 100:
         raise ModelError(f"power scaling needs at least 100 draws; there are {posterior.sigma.size}.")
     chosen = [parameters] if isinstance(parameters, str) else parameters
-    names = [name for name in chosen or posterior.names if name not in posterior.held]
+    wanted = [posterior.name_of(name) for name in chosen or posterior.names]
+    names = [name for name in wanted if name not in posterior.held]
     values = np.stack([posterior[name].ravel() for name in names])
     collapsed = collapsed_posterior(posterior, "power scaling")
     x = collapsed.coordinates(posterior, np.random.default_rng(0))
@@ -160,7 +164,8 @@ def _distance(P: Array, Q: Array, steps: Array) -> float:
 def log_prior(posterior: PosteriorDraws, placement: Placement) -> Array:
     """Return the log prior density of each draw up to a constant, shape (draws,).
 
-    Each prior is a density of what it is stated for: τ, τ² of an inverse gamma, Ω, or R and τ of an LKJ.
+    The density is that of β, σ and, for each Ω, of its standard deviations τ and correlations R: p(τ, R) =
+    p(Ω) |∂Ω/∂(τ, R)| with |∂Ω/∂(τ, R)| = 2^k Π τ_i^k.
     """
     beta = posterior.beta.reshape(posterior.sigma.size, -1) - placement.mean
     value = -0.5 * np.einsum("si,ij,sj->s", beta, placement.precision, beta)
@@ -185,16 +190,13 @@ def log_prior(posterior: PosteriorDraws, placement: Placement) -> Array:
             kinds.log_covariance_density(int(rows[0, 3]), float(hyper[0, 0]), matrices[0], omega, unit.size)
             for omega in own
         ]
-        value += np.array(density)
-        if isinstance(unit.prior, LKJ):
-            value += 0.5 * unit.size * np.log(np.diagonal(own, axis1=1, axis2=2)).sum(axis=1)
+        value += np.array(density) + 0.5 * unit.size * np.log(np.diagonal(own, axis1=1, axis2=2)).sum(axis=1)
     if not isinstance(placement.sigma, Known):
         value += _log_sd(placement.sigma, posterior.sigma.ravel())
     return np.asarray(value)
 
 
 def _log_sd(prior: object, tau: Array) -> Array:
-    """Return the log density of standard deviations, of the variance for an inverse gamma."""
+    """Return the log density of standard deviations."""
     numbers = prior_numbers(prior, 1.0)  # type: ignore[arg-type]
-    value = np.array([kinds.log_sd_density(*numbers, t) for t in tau])
-    return np.asarray(value - np.log(tau) if isinstance(prior, InverseGamma) else value)
+    return np.array([kinds.log_sd_density(*numbers, t) for t in tau])

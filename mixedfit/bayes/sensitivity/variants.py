@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfit.bayes.draws.draws import listed
 from mixedfit.bayes.draws.expressions import compared_sides, evaluate
 from mixedfit.bayes.posterior import Posterior
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import ModelError
+from mixedfit.core.errors import ModelError, a_type
 from mixedfit.core.format import format_by_error, wrapped
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level
@@ -64,9 +65,19 @@ class Sensitivity(NotebookTable):
         notes = [
             f"{name}: {'; '.join(p.given) or 'the default priors'}." for name, p in self.posteriors.items()
         ]
+        differences = self._differences()
+        if differences:
+            notes.append(f"mean, sd, lower and upper are those of the difference {listed(differences, 5)}.")
         for name, posterior in self.posteriors.items():
             notes += [f"Warning, {name}: {text}" for text in posterior.warnings]
         return notes
+
+    def _differences(self) -> list[str]:
+        """Return the differences of sides of the hypotheses whose right side is not 0."""
+        only, names = self.table.attrs.get("quantity"), next(iter(self.posteriors.values())).names
+        quantities = [only] if only else self.table.index.get_level_values("quantity").unique()
+        sides = [compared_sides(q, names) for q in quantities if _is_event(q)]
+        return [f"{left.strip()} − {right.strip()}" for left, right in sides if right.strip() != "0"]
 
     def _tables(self) -> list[Table]:
         cells, notes = self._cells()
@@ -104,7 +115,7 @@ def prior_sensitivity(
     for name, priors in variants.items():
         if priors is not None and not isinstance(priors, Mapping):
             raise ModelError(
-                f"the variant {name!r} is a {type(priors).__name__}; expected a mapping of priors, such as "
+                f"the variant {name!r} is {a_type(priors)}; expected a mapping of priors, such as "
                 "{'sigma': mf.priors.HalfCauchy(1)}, or None for the default."
             )
     if not quantities:
@@ -133,12 +144,16 @@ def quantity_draws(posterior: Posterior, quantity: str) -> tuple[Array, bool]:
     """Return the draws of an expression, or of left side − right side of a comparison, and whether it is one."""
     if not isinstance(quantity, str):
         raise ModelError(f"the quantity is {quantity!r}; expected text such as 'x' or 'x > 0'.")
-    event = any(sign in quantity for sign in "<>")
+    event = _is_event(quantity)
     sides = compared_sides(quantity, posterior.names) if event else (quantity, "0")
     left, right = (
         np.asarray(evaluate(s, posterior.names, posterior.__getitem__), dtype=float) for s in sides
     )
     return np.broadcast_to(left - right, posterior.sigma.shape), event
+
+
+def _is_event(quantity: str) -> bool:
+    return any(sign in quantity for sign in "<>")
 
 
 def _row(posterior: Posterior, quantity: str, level: float) -> dict[str, float]:

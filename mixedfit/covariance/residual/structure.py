@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from mixedfit.core.errors import ModelError
+from mixedfit.core.errors import ModelError, a_type
 
 from .parts import VarianceLaw
 
@@ -76,7 +76,7 @@ class ResidualStructure:
     def __mul__(self, other: object) -> Product:
         if not isinstance(other, ResidualStructure):
             raise ModelError(
-                f"{self} * {other!r}: the second factor is a {type(other).__name__}; expected another residual "
+                f"{self} * {other!r}: the second factor is {a_type(other)}; expected another residual "
                 'structure, such as AR1("time", "g") * VarIdent("arm").'
             )
         return Product((*self._given, *other._given))

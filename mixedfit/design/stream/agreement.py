@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.errors import DataError, ModelError, shown
+from mixedfit.core.errors import DataError, ModelError, a_type, shown
 from mixedfit.core.json_index import pack_labels, pack_value, unpack_index, unpack_value
 from mixedfit.core.whole_file import whole_file
 from mixedfit.formula.parse import ParsedFormula
@@ -142,7 +142,7 @@ def with_recipe(recipe: Any) -> SiteRecipe | None:
     if isinstance(recipe, str | Path):
         return SiteRecipe.read(recipe)
     raise DataError(
-        f"recipe is a {type(recipe).__name__}; expected the result of mixedfit.agree, or the path of its file."
+        f"recipe is {a_type(recipe)}; expected the result of mixedfit.agree, or the path of its file."
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array, BoolArray
-from mixedfit.core.errors import DataError
+from mixedfit.core.errors import DataError, a_type
 from mixedfit.design.frames import as_frame, plain_column
 from mixedfit.design.model_frame import (
     Missing,
@@ -104,7 +104,7 @@ class BatchReader:
         for what, value in (("weights", weights), ("offset", offset)):
             if value is not None and not isinstance(value, str):
                 raise DataError(
-                    f"{what} is a {type(value).__name__}; rows that are read in batches need the name of a column. "
+                    f"{what} is {a_type(value)}; rows that are read in batches need the name of a column. "
                     "Write the values to a column of the data."
                 )
             if value is not None and value not in source.columns:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.errors import DataError
+from mixedfit.core.errors import DataError, a_type
 from mixedfit.design.frames import column_names
 
 from .paths import count_rows, source_of_paths
@@ -171,7 +171,7 @@ def _from_lazy(frame: Any, size: int) -> RowSource:
 def _from_frames(data: Any, size: int) -> RowSource:
     if not callable(data) and iter(data) is data:
         raise DataError(
-            f"the data are a {type(data).__name__}, which can be walked only once; the rows are read twice. Give a "
+            f"the data are {a_type(data)}, which can be walked only once; the rows are read twice. Give a "
             "list of frames, or a function without arguments that returns a new iterator: lambda: pd.read_csv(path, "
             "chunksize=100_000)."
         )

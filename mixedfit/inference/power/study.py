@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.core.arrays import Array
-from mixedfit.core.errors import DataError, FormulaError, ModelError, nearest
+from mixedfit.core.errors import DataError, FormulaError, ModelError, a_type, nearest
 from mixedfit.covariance import ScaledCorrelation
 from mixedfit.covariance.residual import ResidualStructure
 from mixedfit.design.design import Design, RandomBlock, build_design
@@ -212,7 +212,7 @@ def read_parameters(design: Design, params: Any) -> AssumedParameters:
         params = params.parameters("long").fillna(0.0)
     if not isinstance(params, Mapping | pd.Series):
         raise ModelError(
-            f"params is a {type(params).__name__}; expected a fit, or a mapping such as {_template(design)}."
+            f"params is {a_type(params)}; expected a fit, or a mapping such as {_template(design)}."
         )
     values = {str(name): value for name, value in params.items()}
     names = _coefficient_names(design)
