@@ -11,8 +11,9 @@ matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``
 - ``_profiles``, ``_bootstrap``, ``_coverage``: uncertainty of parameters, and coverage of intervals
 - ``_fit_and_posterior``, ``_prior_and_posterior``, ``_predictive_check``, ``_drawn_groups``,
   ``_credible_bands``: posteriors
+- ``_chains``, ``_posterior``, ``_parameters``: chains, densities, intervals and pairs of parameters of a posterior
 - ``_influence``, ``_matrix_pattern``: influence of rows and groups; nonzero entries of X, Z and the factor
-- ``_methods``: ``fit.plot``; ``style``, ``_text``: axes, colours and text
+- ``_methods``, ``_posterior_methods``: ``fit.plot``, ``posterior.plot``; ``style``, ``_text``: axes, colours and text
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from mixedfit.diagnostics.group_fits import GroupFits, group_fits
 
 from ._bootstrap import bootstrap_density
 from ._caterpillar import caterpillar
+from ._chains import chain_autocorrelation, rank, trace
 from ._coverage import coverage
 from ._credible_bands import credible_bands
 from ._drawn_groups import drawn_lines, predictive_groups
@@ -32,6 +34,8 @@ from ._influence import influence
 from ._matrix_pattern import matrix_pattern
 from ._means import means, slopes
 from ._methods import Pictures
+from ._posterior import density, intervals, pairs
+from ._posterior_methods import PosteriorPictures
 from ._predictive_check import predictive_responses, predictive_statistics
 from ._prior_and_posterior import prior_and_posterior
 from ._profiles import profile_density, profile_pairs, profile_zeta
@@ -57,11 +61,14 @@ __all__ = [
     "GroupFits",
     "ImpliedCovariance",
     "Pictures",
+    "PosteriorPictures",
     "autocorrelation",
     "bootstrap_density",
     "caterpillar",
+    "chain_autocorrelation",
     "coverage",
     "credible_bands",
+    "density",
     "drawn_lines",
     "effect",
     "effects_of_both",
@@ -71,9 +78,11 @@ __all__ = [
     "group_fits",
     "implied_covariance",
     "influence",
+    "intervals",
     "matrix_pattern",
     "means",
     "overview",
+    "pairs",
     "predictive_groups",
     "predictive_responses",
     "predictive_statistics",
@@ -84,6 +93,7 @@ __all__ = [
     "qq_random_effect",
     "qq_random_effects",
     "qq_residuals",
+    "rank",
     "residual_correlation",
     "residuals_fitted",
     "scale_location",
@@ -91,6 +101,7 @@ __all__ = [
     "shrinkage_by_size",
     "slopes",
     "spaghetti",
+    "trace",
     "variogram",
     "within_group",
     "within_group_correlation",
