@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BayesFactor",
     "BootstrapWarning",
+    "Calibration",
     "Comparison",
     "Control",
     "Convergence",
@@ -128,6 +129,7 @@ _MODULES = {
     "Control": "estimation.estimate",
     "Convergence": "estimation.convergence",
     "ConvergenceWarning": "core.errors",
+    "Calibration": "bayes.calibration.record",
     "Coverage": "model.coverage_table",
     "DataError": "core.errors",
     "Evidence": "bayes.evidence.evidence",

@@ -12,7 +12,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.format import seconds_text
 from mixedfit.core.lazy import lazy
 from mixedfit.core.notebook import NotebookTable
-from mixedfit.core.pictures import pictures_of
+from mixedfit.core.pictures import picture
 from mixedfit.core.tables import Table, text_table
 from mixedfit.estimation.design_storage import read_design
 from mixedfit.estimation.residual_storage import unpack_structure
@@ -80,7 +80,7 @@ class Posterior(SummaryMethods, CriticismMethods, NotebookTable):
         >>> posterior = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).gibbs(seed=1)
         >>> posterior.plot.density("sigma").savefig("sigma.png")  # doctest: +SKIP
         """
-        return pictures_of(self, "mixedfit.plots.PosteriorPictures")
+        return picture("PosteriorPictures")(self)
 
     @lazy
     def _stuck(self) -> str:

@@ -1,22 +1,14 @@
-"""Pictures of records: packages that compute do not import those that draw, which are imported when a picture is."""
+"""Pictures of records: packages that compute do not import `plots`, which is imported when a picture is drawn."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-__all__ = ["pictures_of"]
+__all__ = ["picture"]
 
 
-def pictures_of(subject: Any, maker: str) -> Any:
-    """Return the pictures of a record.
-
-    Parameters
-    ----------
-    subject : object
-        The record, such as a posterior.
-    maker : str
-        Module and name of the class of its pictures, such as ``"mixedfit.plots.PosteriorPictures"``.
-    """
-    module, _, name = maker.rpartition(".")
-    return getattr(import_module(module), name)(subject)
+def picture(name: str) -> Callable[..., Any]:
+    """Return the function or class of `mixedfit.plots` of that name."""
+    return getattr(import_module("mixedfit.plots"), name)  # type: ignore[no-any-return]

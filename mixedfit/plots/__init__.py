@@ -8,7 +8,8 @@ matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``
 - ``_fitted_lines``, ``_x_axis``: lines of groups along a variable of the formula
 - ``_within_group``: variance and correlation that random slopes imply
 - ``_means``, ``_effect``, ``_forest``, ``_cells``: marginal means and slopes, predictions, fixed effects
-- ``_profiles``, ``_bootstrap``, ``_coverage``: uncertainty of parameters, and coverage of intervals
+- ``_profiles``, ``_bootstrap``: uncertainty of parameters
+- ``_coverage``, ``_calibration``: coverage of intervals, and ranks of simulation-based calibration
 - ``_fit_and_posterior``, ``_prior_and_posterior``, ``_predictive_check``, ``_drawn_groups``,
   ``_credible_bands``: posteriors
 - ``_chains``, ``_posterior``, ``_parameters``: chains, densities, intervals and pairs of parameters of a posterior
@@ -21,6 +22,7 @@ from __future__ import annotations
 from mixedfit.diagnostics.group_fits import GroupFits, group_fits
 
 from ._bootstrap import bootstrap_density
+from ._calibration import calibration
 from ._caterpillar import caterpillar
 from ._chains import chain_autocorrelation, rank, trace
 from ._coverage import coverage
@@ -64,6 +66,7 @@ __all__ = [
     "PosteriorPictures",
     "autocorrelation",
     "bootstrap_density",
+    "calibration",
     "caterpillar",
     "chain_autocorrelation",
     "coverage",
