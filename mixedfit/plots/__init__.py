@@ -11,7 +11,7 @@ matplotlib is imported when a picture is drawn: ``pip install "mixedfit[plot]"``
 - ``_profiles``, ``_bootstrap``: uncertainty of parameters
 - ``_coverage``, ``_calibration``: coverage of intervals, and ranks of simulation-based calibration
 - ``_fit_and_posterior``, ``_prior_and_posterior``, ``_predictive_check``, ``_drawn_groups``,
-  ``_credible_bands``: posteriors
+  ``_credible_bands``, ``_group_effects``: posteriors
 - ``_chains``, ``_posterior``, ``_parameters``: chains, densities, intervals and pairs of parameters of a posterior
 - ``_influence``, ``_matrix_pattern``: influence of rows and groups; nonzero entries of X, Z and the factor
 - ``_methods``, ``_posterior_methods``: ``fit.plot``, ``posterior.plot``; ``style``, ``_text``: axes, colours and text
@@ -32,6 +32,7 @@ from ._effect import effect
 from ._fit_and_posterior import effects_of_both, fit_and_posterior
 from ._fitted_lines import fitted_lines, spaghetti
 from ._forest import forest
+from ._group_effects import group_effects
 from ._influence import influence
 from ._matrix_pattern import matrix_pattern
 from ._means import means, slopes
@@ -78,6 +79,7 @@ __all__ = [
     "fit_and_posterior",
     "fitted_lines",
     "forest",
+    "group_effects",
     "group_fits",
     "implied_covariance",
     "influence",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,28 @@ def parameter_words(posterior: PosteriorDraws, labels: Mapping[Any, str] | None)
     ]
     texts = variance_words(posterior.design, groups)
     words |= {p.long_name: texts[p.name] for p in variance_parameters(posterior.design)}
-    return {name: own.get(name, words.get(name, name)) for name in posterior.names}
+    return {name: own.get(name, words.get(name) or _words(name, own)) for name in posterior.names}
+
+
+_WORDS = {
+    "sigma0": "typical residual SD",
+    "nu0": "ν₀, likeness of residual SDs",
+    "nu": "degrees of freedom ν",
+    "phi": "autocorrelation φ",
+}
+
+
+def _words(name: str, labels: Mapping[str, str]) -> str:
+    """Return a parameter of the distribution of residuals or effects in words."""
+    found = re.fullmatch(r"sigma\[(.*)\]|nu\|(.*)|ratio\((.*)\)", name)
+    if found is None:
+        return _WORDS.get(name, name)
+    level, group, other = found.groups()
+    if level is not None:
+        return f"residual SD, {labels.get(level, level)}"
+    if group is not None:
+        return f"{_WORDS['nu']} | {group_label(group, labels)}"
+    return f"ratio of residual SDs, {labels.get(other, other)}"
 
 
 def edges_of(posterior: PosteriorDraws, name: str, draws: Array) -> tuple[float, float]:

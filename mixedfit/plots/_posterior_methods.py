@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mixedfit.core.other_programs import Hinted
 
-from . import _chains, _credible_bands, _drawn_groups, _posterior, _prior_and_posterior
+from . import _chains, _credible_bands, _drawn_groups, _group_effects, _posterior, _prior_and_posterior
 
 __all__ = ["PosteriorPictures"]
 
@@ -36,9 +36,9 @@ def _method(draw: Callable[Concatenate[Any, _P], _T]) -> Callable[Concatenate[Po
 class PosteriorPictures(Hinted):
     """Pictures of one posterior: ``posterior.plot()`` draws traces; the methods are functions of `mixedfit.plots`.
 
-    `intervals`, `predictive_groups` and `credible_bands` draw on one axes, take ``ax=`` and return it. The others make
-    a figure with a panel for each parameter or group and return it; `trace`, `rank`, `chain_autocorrelation`,
-    `density` and `prior_and_posterior` take ``ax=`` for one parameter.
+    `intervals`, `group_effects`, `predictive_groups` and `credible_bands` draw on one axes, take ``ax=`` and return it.
+    The others make a figure with a panel for each parameter or group and return it; `trace`, `rank`,
+    `chain_autocorrelation`, `density` and `prior_and_posterior` take ``ax=`` for one parameter.
     """
 
     def __init__(self, posterior: Any) -> None:
@@ -51,6 +51,7 @@ class PosteriorPictures(Hinted):
     density = _method(_posterior.density)
     intervals = _method(_posterior.intervals)
     pairs = _method(_posterior.pairs)
+    group_effects = _method(_group_effects.group_effects)
     prior_and_posterior = _method(_prior_and_posterior.prior_and_posterior)
     credible_bands = _method(_credible_bands.credible_bands)
     drawn_lines = _method(_drawn_groups.drawn_lines)
