@@ -142,23 +142,21 @@ def compare_models(
 
 @overload
 def compare_models(
-    models: Iterable[Fitted | Posterior] | Mapping[str, Fitted | Posterior],
-    *,
-    names: Iterable[str] | None = None,
-) -> ModelComparison:
-    """Return the table of fits and posteriors."""
-
-
-@overload
-def compare_models(
     models: Iterable[Fitted] | Mapping[str, Fitted], *, names: Iterable[str] | None = None
 ) -> ModelComparison:
     """Return the table of fits."""
 
 
+@overload
+def compare_models(
+    models: Iterable[Any] | Mapping[str, Any], *, names: Iterable[str] | None = None
+) -> ModelComparison | ElpdComparison:
+    """Return the table of fits and posteriors."""
+
+
 @hinted
 def compare_models(
-    models: Iterable[Fitted | Sampled] | Mapping[str, Any],
+    models: Iterable[Any] | Mapping[str, Any],
     *,
     names: Iterable[str] | None = None,
 ) -> ModelComparison | ElpdComparison:
@@ -242,7 +240,8 @@ def _fits_and_posteriors(models: list[Any], heads: list[str]) -> ModelComparison
     columns = [_column(posteriors.get(h, fits.get(h)), densities.get(h)) for h in heads]
     variances = _side_by_side([column.variances for column in columns], heads)
     residual = variances.index == "residual SD"
-    differ = first_difference([m.design for m in (*fits.values(), *posteriors.values())])
+    designs = [fit.design for fit in fits.values()] + [own.design for own in posteriors.values()]
+    differ = first_difference(designs)
     if differ and len(fits) < 2:
         what = "were fitted to different rows" if differ == "rows" else "have different responses"
         notes.append(f"The models {what}: their criteria cannot be compared.")
@@ -380,9 +379,9 @@ def named_fits(
 ) -> tuple[list[Fit], list[str]]:
     """Return the fits and the heads of their columns."""
     if hasattr(models, "_fit"):
-        models = [models]
+        models = [cast("Fitted", models)]
     if not isinstance(models, Mapping):
-        models = list(models) if isinstance(models, Iterable) else [cast("Fitted", models)]
+        models = list(models) if isinstance(models, Iterable) else [models]
     fits = list(models.values()) if isinstance(models, Mapping) else models
     if not fits:
         raise ModelError(f"{caller} needs at least one fit.")

@@ -76,7 +76,7 @@ def calibrate(
         raise ModelError(
             f"all of {done} simulations failed: {next(iter(count_reasons(reasons)), '')}. Narrower priors may help."
         )
-    free = [i for i, name in enumerate(names) if name not in runner.held]
+    free = np.flatnonzero([name not in runner.held for name in names])
     kept = [names[i] for i in free]
     return Calibration(
         pd.DataFrame(ranks[np.ix_(complete, free)], index=complete, columns=kept).rename_axis("simulation"),
