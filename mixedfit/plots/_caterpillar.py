@@ -90,12 +90,13 @@ def caterpillar(
         said.group(at),
         sort=sort,
         names=names,
+        x=f"{said.effect(at, j)}: difference from the mean",
+        title=zero or f"{100 * level:g}% intervals (blue: those without 0)",
         nothing=bool(zero) and not half.any(),
     )
     if zero and not half.any():
         ax.set_xlim(-fit.sigma, fit.sigma)
-    title = zero or f"{100 * level:g}% intervals (blue: those without 0)"
-    return finish(ax, x=f"{said.effect(at, j)}: difference from the mean", title=title)
+    return ax
 
 
 def draw_levels(
@@ -108,6 +109,8 @@ def draw_levels(
     *,
     sort: bool,
     names: int,
+    x: str,
+    title: str,
     nothing: bool = False,
 ) -> Any:
     """Draw a value with an interval for each level of a grouping factor; return the axes.
@@ -122,6 +125,7 @@ def draw_levels(
         Name of the factor.
     sort, names
         As in `caterpillar`.
+    x, title : str
     nothing : bool
         Whether all values are 0, so that no level is named.
     """
@@ -138,7 +142,7 @@ def draw_levels(
     side = group if all_named else f"{centre.size:,} levels of {group}{', ordered' if sort else ''}"
     if not all_named and not nothing:
         _name_ends(ax, centre, lower, upper, words, names, in_margin=not sort)
-    finish(ax, y=side)
+    finish(ax, x=x, y=side, title=title)
     ax.tick_params(axis="y", length=0, labelsize=float(np.clip(0.85 * spacing, 5.5, 9.0)))
     return ax
 

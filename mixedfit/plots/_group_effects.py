@@ -13,7 +13,7 @@ from mixedfit.estimation.labels import NamedDesign, labels_for
 from ._caterpillar import draw_levels
 from ._names import PictureNames
 from ._parameters import checked_posterior
-from .style import effect_place, find_group, finish
+from .style import effect_place, find_group
 
 __all__ = ["group_effects"]
 
@@ -70,7 +70,15 @@ def group_effects(
     j = effect_place(block.name, block.effects, effect)
     tails = (0.5 - 0.5 * level, 0.5, 0.5 + 0.5 * level)
     lower, median, upper = np.quantile(posterior.effects[at][..., j], tails, axis=(0, 1))
-    words = said.levels(block.grouping.levels)
-    ax = draw_levels(ax, median, lower, upper, words, said.group(at), sort=sort, names=names)
-    title = f"{100 * level:g}% intervals (blue: those without 0)"
-    return finish(ax, x=f"{said.effect(at, j)}: difference from the mean", title=title)
+    return draw_levels(
+        ax,
+        median,
+        lower,
+        upper,
+        said.levels(block.grouping.levels),
+        said.group(at),
+        sort=sort,
+        names=names,
+        x=f"{said.effect(at, j)}: difference from the mean",
+        title=f"{100 * level:g}% intervals (blue: those without 0)",
+    )

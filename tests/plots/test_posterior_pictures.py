@@ -100,6 +100,19 @@ def test_pairs_must_be_draws_of_both_and_their_correlation(slopes: mf.Posterior)
     assert figure.axes[1].texts[0].get_text() == f"r = {r:.2f}".replace("-", "−")
 
 
+def test_group_effects_must_be_quantiles_in_order_of_their_medians(slopes: mf.Posterior) -> None:
+    ax = slopes.plot.group_effects(effect="Days", level=0.9, labels={"Days": "days awake", "308": "first"})
+    draws = slopes.random_effects["Subject"].values[..., 1].reshape(600, 18)
+    lower, median, upper = np.sort(np.quantile(draws, [0.05, 0.5, 0.95], axis=0), axis=0)
+    order = np.argsort(median)
+    np.testing.assert_allclose(ax.collections[-1].get_offsets()[:, 0], median[order])
+    segments = np.concatenate([np.array(own.get_segments()) for own in ax.collections[:2]])
+    segments = segments[np.argsort(segments[:, 0, 1])]
+    np.testing.assert_allclose(segments[:, :, 0], np.column_stack([lower, upper])[order])
+    assert ax.get_xlabel() == "days awake: difference from the mean"
+    assert "first" in [text.get_text() for text in ax.get_yticklabels()]
+
+
 def tails() -> mf.Posterior:
     model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
     return model.gibbs(
