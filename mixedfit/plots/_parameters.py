@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,18 +11,10 @@ import numpy as np
 
 from mixedfit.bayes.draws.record import PosteriorDraws
 from mixedfit.bayes.draws.tables import chosen_parameters
+from mixedfit.bayes.draws.words import parameter_words
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
-from mixedfit.estimation.labels import (
-    NamedDesign,
-    by_name,
-    check_labels,
-    effect_names,
-    group_label,
-    names_of,
-    readable_names,
-)
-from mixedfit.estimation.parameters import variance_parameters, variance_words
+from mixedfit.estimation.parameters import variance_parameters
 
 from ._text import points_wide
 from .style import BLUE, GREEN, INK, ORANGE, SKY, finish, grid, new_axes, pyplot
@@ -37,7 +28,6 @@ __all__ = [
     "font_scale",
     "names_to_draw",
     "panels",
-    "parameter_words",
     "title_of",
     "with_style",
 ]
@@ -71,51 +61,6 @@ def names_to_draw(
     names = [name for name in posterior.names if name not in posterior.held] or list(posterior.names)
     note = f"the first {most} of {len(names)} parameters" if len(names) > most else ""
     return names[:most], note
-
-
-def parameter_words(posterior: PosteriorDraws, labels: Mapping[Any, str] | None) -> dict[str, str]:
-    """Return each parameter in words, by name: texts of `labels` where there are some.
-
-    Raises
-    ------
-    ModelError
-        If a key of labels is misspelt.
-    """
-    named = NamedDesign(posterior.design)
-    own: dict[str, str] = {}
-    if labels:
-        known = names_of(named)
-        check_labels(labels, known.all | set(posterior.names), known.variables)
-        own = by_name(labels)
-    words = dict(zip(named.coefficient_names, readable_names(named, own), strict=True))
-    groups = [
-        (group_label(block.name, own), effect_names(named, at, own))
-        for at, block in enumerate(posterior.design.blocks)
-    ]
-    texts = variance_words(posterior.design, groups)
-    words |= {p.long_name: texts[p.name] for p in variance_parameters(posterior.design)}
-    return {name: own.get(name, words.get(name) or _words(name, own)) for name in posterior.names}
-
-
-_WORDS = {
-    "sigma0": "typical residual SD",
-    "nu0": "ν₀, likeness of residual SDs",
-    "nu": "degrees of freedom ν",
-    "phi": "autocorrelation φ",
-}
-
-
-def _words(name: str, labels: Mapping[str, str]) -> str:
-    """Return a parameter of the distribution of residuals or effects in words."""
-    found = re.fullmatch(r"sigma\[(.*)\]|nu\|(.*)|ratio\((.*)\)", name)
-    if found is None:
-        return _WORDS.get(name, name)
-    level, group, other = found.groups()
-    if level is not None:
-        return f"residual SD, {labels.get(level, level)}"
-    if group is not None:
-        return f"{_WORDS['nu']} | {group_label(group, labels)}"
-    return f"ratio of residual SDs, {labels.get(other, other)}"
 
 
 def edges_of(posterior: PosteriorDraws, name: str, draws: Array) -> tuple[float, float]:

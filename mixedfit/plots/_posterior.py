@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfit.bayes.draws.record import PosteriorDraws
+from mixedfit.bayes.draws.words import parameter_words
 from mixedfit.core.arrays import Array
 from mixedfit.core.options import check_count, check_level
 from mixedfit.estimation.labels import NamedDesign, label_of
@@ -23,7 +24,6 @@ from ._parameters import (
     font_scale,
     names_to_draw,
     panels,
-    parameter_words,
     title_of,
     with_style,
 )

@@ -209,7 +209,7 @@ def autocorrelation(draws: Array) -> Array:
 
     Examples
     --------
-    >>> autocorrelation(np.array([[1.0, -1.0, 1.0, -1.0]])).tolist()
+    >>> autocorrelation(np.array([[1.0, -1.0, 1.0, -1.0]])).round(6).tolist()
     [[1.0, -0.75, 0.5, -0.25]]
     """
     covariance = _autocovariance(draws)

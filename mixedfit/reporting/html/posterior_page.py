@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfit.bayes.draws.words import parameter_words
 from mixedfit.bayes.posterior import Posterior
 from mixedfit.core.errors import MixedfitError, ModelError
 from mixedfit.core.format import seconds_text
@@ -16,7 +17,6 @@ from mixedfit.core.names import plain_name
 from mixedfit.core.options import check_level
 from mixedfit.core.tables import Table
 from mixedfit.estimation.labels import NamedDesign, by_name, label_of
-from mixedfit.plots._parameters import parameter_words
 
 from . import answers, figures, mathml, posterior_figures
 from .figures import Picture
