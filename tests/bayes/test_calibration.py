@@ -142,10 +142,13 @@ def test_ranks_must_be_uniform(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["Huang–Wand", "crossed slopes", "half-Cauchy for τ"])
-def test_public_calibration_must_find_uniform_ranks(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "seed"), [("Huang–Wand", 5), ("crossed slopes", 6), ("half-Cauchy for τ", 7)]
+)
+def test_public_calibration_must_find_uniform_ranks(name: str, seed: int) -> None:
+    """Seeds differ, because one seed gives all cases the same residuals over σ."""
     formula, priors = CASES[name]
-    found = mf.lmm(formula, frame()).calibration(priors | {"fixed": FIXED}, simulations=400, seed=60_000)
+    found = mf.lmm(formula, frame()).calibration(priors | {"fixed": FIXED}, simulations=300, seed=seed)
     print(found)
     assert found.correlated < 20
     assert found.table["adjusted"].min() > 1e-3
