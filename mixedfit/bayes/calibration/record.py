@@ -109,7 +109,7 @@ class Calibration(NotebookTable):
         return (
             f"The ranks of {join_words(told)} are not uniform: the draws are not from the posterior of these priors "
             "and this model, or this is one of the 5% of correct runs that are called so by chance. Repeat it with "
-            "another seed and more simulations; look at .plot(), and at whether the chains have mixed (tune=, max_draws=)."
+            "another seed and more simulations; look at .plot(), and at the mixing of the chains (tune=, max_draws=)."
         )
 
     @property
