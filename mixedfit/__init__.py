@@ -13,6 +13,7 @@ from .core.version import __version__ as __version__
 if TYPE_CHECKING:
     from . import plots
     from .bayes import distributions, priors
+    from .bayes.calibration.record import Calibration
     from .bayes.evidence.bayes_factor import BayesFactor, bayes_factor
     from .bayes.evidence.evidence import Evidence
     from .bayes.posterior import Posterior
@@ -49,11 +50,11 @@ if TYPE_CHECKING:
     from .model.fit_and_posterior import Comparison, compare
     from .model.likelihood_ratio import anova, parametric_bootstrap_test
     from .model.lmm import LinearMixedModel, lmm
+    from .model.report import report
     from .model.results import MixedResults, load
     from .model.row_products import RowProducts
     from .model.sites import agree, lmm_from, site_recipe
     from .reporting.compare_models import ModelComparison, compare_models
-    from .reporting.html import report
     from .reporting.marginaleffects import for_marginaleffects
     from .reporting.markup import to_docx, to_html, to_latex, to_markdown
     from .reporting.model_table import ModelTable, table
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BayesFactor",
     "BootstrapWarning",
+    "Calibration",
     "Comparison",
     "Control",
     "Convergence",
@@ -128,6 +130,7 @@ _MODULES = {
     "Control": "estimation.estimate",
     "Convergence": "estimation.convergence",
     "ConvergenceWarning": "core.errors",
+    "Calibration": "bayes.calibration.record",
     "Coverage": "model.coverage_table",
     "DataError": "core.errors",
     "Evidence": "bayes.evidence.evidence",
@@ -171,7 +174,7 @@ _MODULES = {
     "power": "inference.power.api",
     "priors": "bayes.priors",
     "read": "core.reading.files",
-    "report": "reporting.html",
+    "report": "model.report",
     "residuals": "covariance.residual",
     "simulate_lmm": "inference.power.api",
     "site_recipe": "model.sites",

@@ -76,7 +76,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
     blank = b'<svg width="1pt" height="1pt"></svg>'
     monkeypatch.setattr(figures, "axes_svg", lambda *_: blank)
-    monkeypatch.setattr(figures, "_figure_svg", lambda *_: blank)
+    monkeypatch.setattr(figures, "figure_svg", lambda *_: blank)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

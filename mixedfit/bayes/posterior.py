@@ -12,6 +12,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.format import seconds_text
 from mixedfit.core.lazy import lazy
 from mixedfit.core.notebook import NotebookTable
+from mixedfit.core.pictures import picture
 from mixedfit.core.tables import Table, text_table
 from mixedfit.estimation.design_storage import read_design
 from mixedfit.estimation.residual_storage import unpack_structure
@@ -64,6 +65,22 @@ class Posterior(SummaryMethods, CriticismMethods, NotebookTable):
                 "keep .to_arviz()."
             )
         write_posterior(self, path)
+
+    @property
+    def plot(self) -> Any:
+        """Pictures: ``posterior.plot()`` draws traces, ``posterior.plot.density()`` and its like more.
+
+        The methods are those of `mixedfit.plots.PosteriorPictures`: `trace`, `rank`, `chain_autocorrelation`,
+        `density`, `intervals`, `pairs`, `prior_and_posterior`, `credible_bands`, `drawn_lines` and
+        `predictive_groups`.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> posterior = mf.lmm("Yield ~ 1 + (1 | Batch)", mf.load_dataset("Dyestuff")).gibbs(seed=1)
+        >>> posterior.plot.density("sigma").savefig("sigma.png")  # doctest: +SKIP
+        """
+        return picture("PosteriorPictures")(self)
 
     @lazy
     def _stuck(self) -> str:

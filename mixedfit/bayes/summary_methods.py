@@ -26,6 +26,7 @@ from .draws.queries import derived_draws, event_probability
 from .draws.record import PosteriorDraws
 from .draws.row_density import row_log_density
 from .draws.tables import hypothesis_table, interval_table, tidy_table
+from .draws.words import Centre, posterior_sentence
 
 __all__ = ["SummaryMethods"]
 
@@ -230,6 +231,46 @@ class SummaryMethods(PosteriorDraws):
         True
         """
         return hypothesis_table(self, hypotheses, level)
+
+    def sentence(
+        self,
+        what: str | Iterable[str] | Draws = "fixed",
+        *,
+        centre: Centre = "median",
+        interval: Literal["quantiles", "hpd", "hdi"] = "quantiles",
+        level: float = 0.95,
+        labels: Mapping[str, str] | None = None,
+    ) -> str:
+        """Return a result as a sentence for a paper, several in lines: centre, interval and probability of its sign.
+
+        Parameters
+        ----------
+        what : str, sequence of str, or Draws
+            Names of parameters, "fixed" or "variances" for all of a kind; an expression such as
+            ``"GenotypeB / sigma"``; a hypothesis such as ``"GenotypeB < -1"``, of which the probability is stated; or
+            draws, such as those of ``emmeans(...).contrasts(...)``.
+        centre : {"median", "mean"}
+        interval : {"quantiles", "hpd", "hdi"}
+            Between quantiles, or the shortest.
+        level : float
+            Probability inside the interval.
+        labels : mapping of str to str, optional
+            Texts in place of names of parameters, variables, grouping factors and levels.
+
+        Raises
+        ------
+        ModelError
+            If a name is not known, an expression cannot be computed, or an option is not valid.
+
+        Examples
+        --------
+        >>> import mixedfit as mf
+        >>> model = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> print(model.gibbs(seed=1).sentence("Days").replace("; ", ";\\n"))
+        The coefficient of Days had a posterior median of 10.39, 95% credible interval [7.08, 13.75];
+        it was positive with a probability of > .999.
+        """
+        return posterior_sentence(self, what, centre=centre, interval=interval, level=level, labels=labels)
 
     def emmeans(
         self,

@@ -12,9 +12,9 @@ from mixedfit.core.datasets import dataset_names, load_dataset
 from mixedfit.core.errors import ModelError
 from mixedfit.model.fit_and_posterior import compare
 from mixedfit.model.likelihood_ratio import anova as likelihood_ratios
+from mixedfit.model.report import report
 from mixedfit.model.results import MixedResults
 from mixedfit.reporting.explain import explain as explained
-from mixedfit.reporting.html import report
 
 from .model import data_of, fitted, fitted_all, model_of, model_on, new_rows
 from .output import (

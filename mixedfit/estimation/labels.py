@@ -5,21 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
 from mixedfit.core.errors import ModelError, nearest
 from mixedfit.core.lazy import lazy
 from mixedfit.core.names import factors_of, plain_name
+from mixedfit.design.design import Design
 from mixedfit.design.recipe import FixedTerm, Recipe
 
-from .fit import Fit
 from .parameters import variance_words
-from .tables import response_name
 
 __all__ = [
     "FitNames",
+    "Named",
+    "NamedDesign",
     "by_name",
     "check_labels",
     "effect_names",
@@ -40,6 +41,44 @@ MOST_LEVELS = 1000
 
 
 # -- the names of a fit ----------------------------------------------------------------------------
+
+
+class Named(Protocol):
+    """What has a design and names of fixed effects: a fit, or the design of a posterior."""
+
+    @property
+    def design(self) -> Design:
+        """The design."""
+
+    @property
+    def formula(self) -> str:
+        """The formula as written."""
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """Names of the fixed effects."""
+
+
+@dataclass(frozen=True, eq=False)
+class NamedDesign:
+    """The names of a design without a fit.
+
+    Attributes
+    ----------
+    design : Design
+    """
+
+    design: Design
+
+    @property
+    def formula(self) -> str:
+        """The formula as written."""
+        return self.design.formula.source
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """Names of the fixed effects."""
+        return self.design.x_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,11 +153,11 @@ class FitNames:
         return {name: text for name, text in out.items() if name != "(Intercept)"}
 
 
-def names_of(fit: Fit) -> FitNames:
+def names_of(fit: Named) -> FitNames:
     """Return the names of a fit that labels may stand for."""
     design = fit.design
     return FitNames(
-        response_name(fit),
+        fit.formula.split("~", 1)[0].strip(),
         tuple(str(name) for name in fit.coefficient_names),
         tuple((block.name, tuple(block.effects)) for block in design.blocks),
         design.recipe,
@@ -129,7 +168,7 @@ def names_of(fit: Fit) -> FitNames:
 # -- labels ------------------------------------------------------------------------------------------
 
 
-def labels_for(fit: Fit, labels: Mapping[Any, str] | None) -> dict[str, str]:
+def labels_for(fit: Named, labels: Mapping[Any, str] | None) -> dict[str, str]:
     """Return labels by name as text, the variable of a coding call beside the call.
 
     Raises
@@ -233,7 +272,7 @@ def text_with_labels(text: str, labels: Mapping[str, str]) -> str:
 # -- coefficients and random effects in words ----------------------------------------------------------
 
 
-def readable_names(fit: Fit, labels: Mapping[str, str] | None = None) -> list[str]:
+def readable_names(fit: Named, labels: Mapping[str, str] | None = None) -> list[str]:
     """Return names of the fixed effects for pictures and sentences: ``recipe B × temp`` for ``recipeB:temp``.
 
     A blank stands between a factor and its level, × between the parts of an interaction, and quotes and the calls that
@@ -244,14 +283,14 @@ def readable_names(fit: Fit, labels: Mapping[str, str] | None = None) -> list[st
     return readable(terms, [str(name) for name in fit.coefficient_names], labels or {})
 
 
-def effect_names(fit: Fit, block: int, labels: Mapping[str, str] | None = None) -> list[str]:
+def effect_names(fit: Named, block: int, labels: Mapping[str, str] | None = None) -> list[str]:
     """Return names of the random effects of a block as `readable_names` does those of the fixed effects."""
     recipe, effects = fit.design.recipe, fit.design.blocks[block].effects
     terms = () if recipe is None or recipe.refusal else recipe.effect_terms(block)
     return readable(terms, effects, labels or {})
 
 
-def variance_labels(fit: Fit, labels: Mapping[str, str]) -> dict[str, str]:
+def variance_labels(fit: Named, labels: Mapping[str, str]) -> dict[str, str]:
     """Return standard deviations, correlations and σ in words, by their names (``.sig01``)."""
     names = [
         (group_label(block.name, labels), effect_names(fit, at, labels))

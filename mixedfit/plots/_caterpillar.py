@@ -17,7 +17,7 @@ from ._names import picture_names
 from ._text import moved_apart, points_high
 from .style import BLUE, effect_place, find_block, finish, grey, ink, new_axes, paper, reference_line, sized
 
-__all__ = ["caterpillar"]
+__all__ = ["caterpillar", "draw_levels"]
 
 NAMED = 60
 """Largest number of levels for which a new figure is made high enough to name them all."""
@@ -72,31 +72,82 @@ def caterpillar(
     z = float(ndtri(0.5 + 0.5 * check_level(level)))
     modes = fit.modes[at][:, j]
     half = z * np.sqrt(np.maximum(fit.mode_covariance[at][:, j, j], 0.0))
-    order = np.argsort(modes, kind="stable") if sort else np.arange(modes.size)[::-1]
-    modes, half = modes[order], half[order]
-    words = said.levels(block.grouping.levels[order])
-    ax = new_axes(ax, 6.0, max(2.5, 0.19 * modes.size + 1.0) if modes.size <= NAMED else 6.5)
-    reference_line(ax, x=0.0)
-    ax.set_ylim(-1, modes.size)
-    spacing = points_high(ax) / (modes.size + 1)
-    _modes_with_intervals(ax, modes, half, spacing)
-    all_named = spacing >= LINE
-    ax.set_yticks(range(modes.size) if all_named else [], words if all_named else [])
-    name = said.group(at)
-    side = name if all_named else f"{modes.size:,} levels of {name}{', ordered' if sort else ''}"
     zero = zero_variance(fit, at, j)
-    title = zero or f"{100 * level:g}% intervals (blue: those without 0)"
+    ax = draw_levels(
+        ax,
+        modes,
+        modes - half,
+        modes + half,
+        said.levels(block.grouping.levels),
+        said.group(at),
+        sort=sort,
+        names=names,
+        x=f"{said.effect(at, j)}: difference from the mean",
+        title=zero or f"{100 * level:g}% intervals (blue: those without 0)",
+        nothing=bool(zero) and not half.any(),
+    )
     if zero and not half.any():
         ax.set_xlim(-fit.sigma, fit.sigma)
-    elif not all_named:
-        _name_ends(ax, modes, half, words, names, in_margin=not sort)
-    finish(ax, x=f"{said.effect(at, j)}: difference from the mean", y=side, title=title)
+    return ax
+
+
+def draw_levels(
+    ax: Any,
+    centre: Array,
+    lower: Array,
+    upper: Array,
+    words: Sequence[str],
+    group: str,
+    *,
+    sort: bool,
+    names: int,
+    x: str,
+    title: str,
+    nothing: bool = False,
+) -> Any:
+    """Draw a value with an interval for each level of a grouping factor; return the axes.
+
+    Parameters
+    ----------
+    ax : Axes or None
+    centre, lower, upper : ndarray, shape (levels,)
+    words : sequence of str
+        Names of the levels.
+    group : str
+        Name of the factor.
+    sort, names
+        As in `caterpillar`.
+    x, title : str
+    nothing : bool
+        Whether all values are 0, so that no level is named.
+    """
+    order = np.argsort(centre, kind="stable") if sort else np.arange(centre.size)[::-1]
+    centre, lower, upper = centre[order], lower[order], upper[order]
+    words = [words[i] for i in order]
+    ax = new_axes(ax, 6.0, max(2.5, 0.19 * centre.size + 1.0) if centre.size <= NAMED else 6.5)
+    reference_line(ax, x=0.0)
+    ax.set_ylim(-1, centre.size)
+    spacing = points_high(ax) / (centre.size + 1)
+    _modes_with_intervals(ax, centre, lower, upper, spacing)
+    all_named = spacing >= LINE
+    ax.set_yticks(range(centre.size) if all_named else [], words if all_named else [])
+    side = group if all_named else f"{centre.size:,} levels of {group}{', ordered' if sort else ''}"
+    if not all_named and not nothing:
+        _name_ends(ax, centre, lower, upper, words, names, in_margin=not sort)
+    finish(ax, x=x, y=side, title=title)
     ax.tick_params(axis="y", length=0, labelsize=float(np.clip(0.85 * spacing, 5.5, sized(9.0))))
     return ax
 
 
 def _name_ends(
-    ax: Any, modes: Array, half: Array, words: Sequence[str], names: int, *, in_margin: bool
+    ax: Any,
+    modes: Array,
+    lower: Array,
+    upper: Array,
+    words: Sequence[str],
+    names: int,
+    *,
+    in_margin: bool,
 ) -> None:
     """Name the lowest and the highest levels, with lines to their intervals.
 
@@ -106,7 +157,7 @@ def _name_ends(
     ranked, names = np.argsort(modes, kind="stable"), min(names, modes.size)
     low, high = ranked[: names // 2], ranked[modes.size - (names - names // 2) :]
     gap = sized(10.5) * (modes.size + 1) / points_high(ax)
-    rows, upper, lower = np.arange(modes.size), modes + half, modes - half
+    rows = np.arange(modes.size)
     for chosen in [np.concatenate([low, high])] if in_margin else [low, high]:
         if not chosen.size:
             continue
@@ -127,16 +178,16 @@ def _name_ends(
             )
 
 
-def _modes_with_intervals(ax: Any, modes: Array, half: Array, spacing: float) -> None:
+def _modes_with_intervals(ax: Any, modes: Array, lower: Array, upper: Array, spacing: float) -> None:
     """Draw modes and intervals, one below the other; intervals that do not cover 0 are blue."""
     places = np.arange(modes.size)
-    clear = np.abs(modes) > half
+    clear = (lower > 0.0) | (upper < 0.0)
     width = float(np.clip(min(120.0 / modes.size, 0.6 * spacing), 0.4, 2.0))
     for chosen, colour in ((~clear, grey()), (clear, BLUE)):
         lines = ax.hlines(
             places[chosen],
-            (modes - half)[chosen],
-            (modes + half)[chosen],
+            lower[chosen],
+            upper[chosen],
             color=colour,
             lw=width,
             rasterized=modes.size > 500,

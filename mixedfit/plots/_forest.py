@@ -22,7 +22,7 @@ from mixedfit.inference.wald import wald_intervals
 from ._text import level_words, points_high
 from .style import BLUE, chosen_names, finish, grey, ink, new_axes, paper, reference_line, sized
 
-__all__ = ["forest"]
+__all__ = ["LONGEST", "SMALLEST", "forest", "in_lines", "names_that_fit", "write_numbers"]
 
 LONGEST = 34
 """Letters in a line of a name, if there is room for several lines."""
@@ -78,7 +78,7 @@ def forest(
     table = _table(fit, parameters, intercept=intercept, ddf=ddf, level=check_level(level))
     words = dict(zip(map(str, fit.coefficient_names), readable_names(fit, labels), strict=True))
     names = [words[str(name)] for name in table.index]
-    most = max(len(_in_lines(name, LONGEST + 10)) for name in names)
+    most = max(len(in_lines(name, LONGEST + 10)) for name in names)
     ax = new_axes(ax, 7.0, 1.2 + (0.12 + 0.2 * most) * max(len(names), 2))
     places = np.arange(len(table))[::-1]
     reference_line(ax, x=0.0)
@@ -90,10 +90,10 @@ def forest(
     spacing = points_high(ax) / (len(names) + 1)
     size = float(np.clip(0.8 * spacing, 5.5, sized(9.0)))
     named = spacing >= SMALLEST
-    ax.set_yticks(places if named else [], _names_that_fit(names, spacing) if named else [])
+    ax.set_yticks(places if named else [], names_that_fit(names, spacing) if named else [])
     ax.set_ylim(-0.6, len(table) - 0.4)
     if named and (numbers if numbers is not None else ax.figure.get_layout_engine() is not None):
-        _write_numbers(ax, table, places, size)
+        write_numbers(ax, table, places, size)
     title = f"{100 * level:g}% intervals (blue, filled: those without 0)"
     finish(ax, x=f"difference in {label_of(response_name(fit), labels)}", title=title)
     ax.set_ylabel("fixed effect" if named else f"{len(names)} fixed effects", color=ink())
@@ -119,20 +119,21 @@ def _table(
     return table
 
 
-def _in_lines(name: str, letters: int) -> list[str]:
+def in_lines(name: str, letters: int) -> list[str]:
+    """Return a name in lines of at most that many letters."""
     return textwrap.wrap(name, letters, break_on_hyphens=False)
 
 
-def _names_that_fit(names: list[str], high: float) -> list[str]:
+def names_that_fit(names: list[str], high: float) -> list[str]:
     """Return names in lines that need at most `high` points each; shortened ones in one line if they cannot."""
     for letters in (LONGEST, LONGEST + 10, LONGEST + 20):
-        lines = [_in_lines(name, letters) for name in names]
+        lines = [in_lines(name, letters) for name in names]
         if max(map(len, lines)) == 1 or max(map(len, lines)) * LINE <= high:
             return ["\n".join(own) for own in lines]
     return level_words(names)
 
 
-def _write_numbers(ax: Any, table: pd.DataFrame, places: Any, size: float) -> None:
+def write_numbers(ax: Any, table: pd.DataFrame, places: Any, size: float) -> None:
     """Write each estimate with its interval on the right of the axes."""
     columns = [format_by_error(table[n].tolist(), table["std_error"]) for n in ("estimate", "lower", "upper")]
     for place, texts in zip(places, zip(*columns, strict=True), strict=True):

@@ -8,8 +8,7 @@ from typing import Any
 
 from mixedfit.core.format import without_quotes
 from mixedfit.estimation.fit import Fit
-from mixedfit.estimation.labels import effect_names, group_label, label_of, labels_for, level_label
-from mixedfit.estimation.tables import response_name
+from mixedfit.estimation.labels import Named, effect_names, group_label, label_of, labels_for, level_label
 
 from ._text import level_words
 
@@ -22,18 +21,18 @@ class PictureNames:
 
     Attributes
     ----------
-    fit : Fit
+    fit : Fit, or NamedDesign of a posterior
     labels : mapping of str to str
         Texts by name, checked.
     """
 
-    fit: Fit
+    fit: Named
     labels: Mapping[str, str]
 
     @property
     def response(self) -> str:
         """Name of the response."""
-        return label_of(response_name(self.fit), self.labels)
+        return label_of(self.fit.formula.split("~", 1)[0].strip(), self.labels)
 
     def variable(self, name: str) -> str:
         """Return the name of a variable."""

@@ -19,7 +19,7 @@ from mixedfit.core.other_programs import hinted
 from mixedfit.core.tables import Table
 from mixedfit.design.same_rows import first_difference
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.parameters import parameters_of, values_of
+from mixedfit.estimation.parameters import parameters_of, values_of, variance_parameters
 from mixedfit.estimation.tables import coefficients, standard_errors
 from mixedfit.inference.likelihood_ratio.tests import model_name, same_fixed
 
@@ -30,6 +30,8 @@ __all__ = ["ModelComparison", "compare_models", "comparison_notes", "named_fits"
 class ModelComparison(NotebookTable):
     """Models side by side, one in each column. Prints as a table; `mixedfit.to_latex` and others convert it.
 
+    Of posteriors the estimates are means and the standard errors are standard deviations.
+
     Attributes
     ----------
     names, formulas : tuple of str
@@ -38,11 +40,14 @@ class ModelComparison(NotebookTable):
     variances : pandas.DataFrame
         Standard deviations, correlations and the residual SD by models.
     facts : pandas.DataFrame
-        Models (rows) by method, nobs, logLik, AIC, BIC, n_parameters, converged.
+        Models (rows) by method, nobs, logLik, AIC, BIC, n_parameters, converged; with posteriors elpd and elpd_se too.
+        NaN for what a fit or a posterior does not have.
     groups : pandas.DataFrame
         Number of levels of each grouping factor by models; NaN if a model does not have the factor.
     notes : tuple of str
         Notes on comparisons that are not valid, and on singular fits.
+    elpd : ElpdComparison or None
+        Comparison of the posteriors with each other, if there are several.
     """
 
     names: tuple[str, ...]
@@ -53,6 +58,7 @@ class ModelComparison(NotebookTable):
     facts: pd.DataFrame
     groups: pd.DataFrame
     notes: tuple[str, ...]
+    elpd: ElpdComparison | None = None
 
     def sections(self) -> list[tuple[str, list[list[str]]]]:
         """Return the sections of the table as text: a title, and rows of a label and one cell for each model."""
@@ -69,13 +75,18 @@ class ModelComparison(NotebookTable):
         for name in self.groups.index:
             counts = self.groups.loc[name]
             about.append([f"Levels of {name}", *("" if np.isnan(v) else f"{int(v)}" for v in counts)])
-        about.append(["Parameters", *(f"{int(v)}" for v in facts["n_parameters"])])
+        about.append(["Parameters", *("" if np.isnan(v) else f"{int(v)}" for v in facts["n_parameters"])])
         for title in ("logLik", "AIC", "BIC"):
-            about.append([title, *(f"{v:.1f}" for v in facts[title])])
+            about.append([title, *("" if np.isnan(v) else f"{v:.1f}" for v in facts[title])])
+        posteriors = "elpd" in facts
+        if posteriors:
+            pairs = zip(facts["elpd"], facts["elpd_se"], strict=True)
+            about.append(["elpd_loo (SE)", *("" if np.isnan(v) else f"{v:.1f} ({e:.1f})" for v, e in pairs)])
         about.append(["Fitted by", *facts["method"].tolist()])
         if not facts["converged"].all():
             about.append(["Converged", *("yes" if v else "NO" for v in facts["converged"])])
-        titles = ("Fixed effects (standard errors)", "Random effects", "Fit")
+        errors = "standard errors; SDs of posteriors" if posteriors else "standard errors"
+        titles = (f"Fixed effects ({errors})", "Random effects", "Fit")
         return [(t, rows) for t, rows in zip(titles, (fixed, variances, about), strict=True) if rows]
 
     def __str__(self) -> str:
@@ -136,23 +147,31 @@ def compare_models(
     """Return the table of fits."""
 
 
+@overload
+def compare_models(
+    models: Iterable[Any] | Mapping[str, Any], *, names: Iterable[str] | None = None
+) -> ModelComparison | ElpdComparison:
+    """Return the table of fits and posteriors."""
+
+
 @hinted
 def compare_models(
-    models: Iterable[Fitted | Sampled] | Mapping[str, Fitted] | Mapping[str, Sampled],
+    models: Iterable[Any] | Mapping[str, Any],
     *,
     names: Iterable[str] | None = None,
 ) -> ModelComparison | ElpdComparison:
     """Return a table of several fits, with coefficients and criteria, or of posteriors, with elpd and weights.
 
-    Posteriors are compared by their expected log predictive densities: differences from the best with standard
-    errors; stacking weights, which mix the predictive distributions best; and pseudo-BMA+ weights (Yao, Vehtari,
-    Simpson & Gelman 2018, Bayesian Analysis 13:917).
+    Fits and posteriors together are set side by side, with the criteria of each kind and a note on what cannot be
+    compared. Posteriors alone are compared by their expected log predictive densities: differences from the best with
+    standard errors; stacking weights, which mix the predictive distributions best; and pseudo-BMA+ weights (Yao,
+    Vehtari, Simpson & Gelman 2018, Bayesian Analysis 13:917).
 
     Parameters
     ----------
     models : sequence or mapping of str to MixedResults, Posterior or ExpectedDensity
-        Fits, in the order of the columns; or posteriors of the same data, by leave-one-out of rows, or
-        what their `loo`, `waic` or `kfold` returned, such as ``posterior.loo(by="school")``.
+        Fits, or fits and posteriors, in the order of the columns; or posteriors of the same data, by leave-one-out of
+        rows, or what their `loo`, `waic` or `kfold` returned, such as ``posterior.loo(by="school")``.
     names : sequence of str, optional
         Names of the models; by default the keys of the mapping, or "model 1", "model 2", ….
 
@@ -163,8 +182,8 @@ def compare_models(
     Raises
     ------
     ModelError
-        If there is no model, or there is not a different name for each model; if fits and posteriors are mixed, or
-        posteriors are of different data.
+        If there is no model, or there is not a different name for each model; if posteriors alone are of different
+        data, or fits are mixed with what `loo` returned.
 
     Examples
     --------
@@ -187,20 +206,12 @@ def compare_models(
         models = list(models)
     given = list(models.values()) if isinstance(models, Mapping) else models
     if isinstance(given, list) and any(isinstance(model, Posterior | ExpectedDensity) for model in given):
-        return compare_densities(_densities(given, _heads(models, len(given), names)))
+        heads = _heads(models, len(given), names)
+        if any(hasattr(model, "_fit") for model in given):
+            return _fits_and_posteriors(given, heads)
+        return compare_densities(_densities(given, heads))
     fits, heads = named_fits(cast("Iterable[Fitted]", models), names)
-    facts = pd.DataFrame(
-        {
-            "method": ["REML" if fit.reml else "ML" for fit in fits],
-            "nobs": [fit.nobs for fit in fits],
-            "logLik": [fit.llf for fit in fits],
-            "AIC": [fit.aic for fit in fits],
-            "BIC": [fit.bic for fit in fits],
-            "n_parameters": [fit.n_parameters for fit in fits],
-            "converged": [fit.convergence.converged for fit in fits],
-        },
-        index=pd.Index(heads),
-    )
+    facts = pd.DataFrame([_facts(fit) for fit in fits], index=pd.Index(heads))
     variances = _side_by_side([_standard_deviations(fit) for fit in fits], heads)
     residual = variances.index == "residual SD"
     return ModelComparison(
@@ -215,13 +226,138 @@ def compare_models(
     )
 
 
+def _fits_and_posteriors(models: list[Any], heads: list[str]) -> ModelComparison:
+    """Return fits and posteriors side by side, in the order given."""
+    for model in models:
+        if not isinstance(model, Posterior) and not hasattr(model, "_fit"):
+            raise ModelError(
+                f"compare_models was given fits and {type(model).__name__}; expected fits and posteriors: give "
+                "the posterior itself, whose elpd is computed, or compare without the fits."
+            )
+    posteriors = {h: m for h, m in zip(heads, models, strict=True) if isinstance(m, Posterior)}
+    fits = {h: fit_of(m) for h, m in zip(heads, models, strict=True) if h not in posteriors}
+    densities, notes = _known_densities(posteriors)
+    columns = [_column(posteriors.get(h, fits.get(h)), densities.get(h)) for h in heads]
+    variances = _side_by_side([column.variances for column in columns], heads)
+    residual = variances.index == "residual SD"
+    designs = [fit.design for fit in fits.values()] + [own.design for own in posteriors.values()]
+    differ = first_difference(designs)
+    if differ and len(fits) < 2:
+        what = "were fitted to different rows" if differ == "rows" else "have different responses"
+        notes.append(f"The models {what}: their criteria cannot be compared.")
+    elpd = compare_densities(densities) if len(densities) > 1 and not differ else None
+    if elpd is not None:
+        notes.append(_best_words(elpd))
+    own = comparison_notes(list(fits.values()), list(fits))
+    return ModelComparison(
+        tuple(heads),
+        tuple(column.formula for column in columns),
+        _side_by_side([column.estimates for column in columns], heads),
+        _side_by_side([column.errors for column in columns], heads),
+        pd.concat([variances[~residual], variances[residual]]),
+        pd.DataFrame([column.facts for column in columns], index=pd.Index(heads)),
+        _side_by_side([column.groups for column in columns], heads),
+        (
+            "AIC and BIC are of the likelihood at the estimates, with the random effects integrated out; elpd_loo is "
+            "of new rows given the random effects of their groups, averaged over the posterior. Compare fits with fits "
+            "by AIC, and posteriors with posteriors by elpd.",
+            *own,
+            *notes,
+        ),
+        elpd,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Column:
+    """What a fit or a posterior has in the table."""
+
+    formula: str
+    estimates: pd.Series[float]
+    errors: pd.Series[float]
+    variances: pd.Series[float]
+    groups: pd.Series[float]
+    facts: dict[str, Any]
+
+
+def _column(model: Any, density: ExpectedDensity | None) -> _Column:
+    """Return the column of a fit or a posterior; `density` is the elpd of a posterior, if it is known."""
+    nan = float("nan")
+    if isinstance(model, Posterior):
+        names = {p.long_name: p.words for p in variance_parameters(model.design)}
+        fixed = [model.design.x_names[i] for i in model.kept]
+        draws = {name: model[name] for name in model.names}
+        facts = {"method": "posterior", "nobs": int(np.count_nonzero(model.design.counted))}
+        facts |= dict.fromkeys(("logLik", "AIC", "BIC", "n_parameters"), nan)
+        own = (nan, nan) if density is None else (density.elpd, density.se)
+        differences = () if model.scales is None else model.scales.error_model.differences
+        return _Column(
+            "; ".join([model.design.formula.source, *differences]),
+            pd.Series({name: float(draws[name].mean()) for name in fixed}, dtype=float),
+            pd.Series({name: float(draws[name].std(ddof=1)) for name in fixed}, dtype=float),
+            pd.Series(
+                {names.get(n, n): float(v.mean()) for n, v in draws.items() if n not in fixed}, dtype=float
+            ),
+            pd.Series({block.name: float(block.levels) for block in model.design.blocks}, dtype=float),
+            {**facts, "converged": not model.warnings, "elpd": own[0], "elpd_se": own[1]},
+        )
+    return _Column(
+        model_name(model),
+        coefficients(model),
+        standard_errors(model),
+        _standard_deviations(model),
+        pd.Series(model.ngroups, dtype=float),
+        {**_facts(model), "elpd": nan, "elpd_se": nan},
+    )
+
+
+def _known_densities(posteriors: Mapping[str, Posterior]) -> tuple[dict[str, ExpectedDensity], list[str]]:
+    """Return the elpd of posteriors by leave-one-out, and notes on those that have none."""
+    found, notes = {}, []
+    for head, posterior in posteriors.items():
+        try:
+            found[head] = posterior.loo()
+        except ModelError as error:
+            notes.append(f"{head} has no elpd: {error}")
+    doubtful = [head for head, own in found.items() if own.high.size]
+    if doubtful:
+        notes.append(
+            f"elpd is not reliable for some rows of {', '.join(doubtful)}; see posterior.loo(refit=True)."
+        )
+    return found, notes
+
+
+def _best_words(elpd: ElpdComparison) -> str:
+    """Return which posterior predicts best, with the difference from the next."""
+    first, second = elpd.table.index[:2]
+    row = elpd.table.iloc[1]
+    words = "predicts" if -row["difference"] > 2.0 * row["se_difference"] else "seems to predict"
+    return (
+        f"Of the posteriors {first} {words} best: {-row['difference']:.1f} of elpd more than {second} "
+        f"(SE {row['se_difference']:.1f})."
+    )
+
+
+def _facts(fit: Fit) -> dict[str, Any]:
+    """Return the row of a fit in `ModelComparison.facts`."""
+    return {
+        "method": "REML" if fit.reml else "ML",
+        "nobs": fit.nobs,
+        "logLik": fit.llf,
+        "AIC": fit.aic,
+        "BIC": fit.bic,
+        "n_parameters": fit.n_parameters,
+        "converged": fit.convergence.converged,
+    }
+
+
 def _densities(models: list[Any], heads: list[str]) -> dict[str, ExpectedDensity]:
     """Return the estimate of elpd of each posterior, by leave-one-out where it is not given."""
     for model in models:
         if not isinstance(model, Posterior | ExpectedDensity):
             raise ModelError(
-                f"compare_models was given posteriors and {a_type(model)}; compare posteriors with "
-                "each other, or fits with each other."
+                f"compare_models was given posteriors and {a_type(model)}; expected posteriors, what their loo() "
+                "returned, or fits and posteriors."
             )
     found = [model.loo() if isinstance(model, Posterior) else model for model in models]
     return dict(zip(heads, found, strict=True))

@@ -6,8 +6,9 @@ from itertools import product
 from typing import Any
 
 import pytest
-from calibration import p_values, ranks
+from calibration import frame, p_values, ranks
 
+import mixedfit as mf
 from mixedfit.bayes import distributions as ds
 from mixedfit.bayes import priors as pr
 from mixedfit.covariance import residual as residuals
@@ -138,6 +139,19 @@ def test_ranks_must_be_uniform(name: str) -> None:
     formula, priors = CASES[name]
     values = p_values(ranks(formula, priors | {"fixed": FIXED}, 600, seed=20_000))
     assert values.min() > 1e-4, values.to_dict()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "seed"), [("Huang–Wand", 5), ("crossed slopes", 6), ("half-Cauchy for τ", 7)]
+)
+def test_public_calibration_must_find_uniform_ranks(name: str, seed: int) -> None:
+    """Seeds differ, because one seed gives all cases the same residuals over σ."""
+    formula, priors = CASES[name]
+    found = mf.lmm(formula, frame()).calibration(priors | {"fixed": FIXED}, simulations=300, seed=seed)
+    print(found)
+    assert found.correlated < 20
+    assert found.table["adjusted"].min() > 1e-3
 
 
 @pytest.mark.slow

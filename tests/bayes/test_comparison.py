@@ -55,8 +55,8 @@ def test_comparison_must_be_in_order_of_elpd_with_the_differences_of_pairs() -> 
     )
     assert compared.table[["stacking", "pseudo_bma"]].sum().tolist() == pytest.approx([1.0, 1.0])
     assert "slopes" in str(compared).splitlines()[2]
-    with pytest.raises(mf.ModelError, match="posteriors with each other"):
-        mf.compare_models([posteriors["none"], mf.lmm(formulas["none"], data).fit()])
+    with pytest.raises(mf.ModelError, match="posteriors and a str; expected posteriors"):
+        mf.compare_models([posteriors["none"], formulas["none"]])
     with pytest.raises(mf.ModelError, match="at least two"):
         mf.compare_models([posteriors["none"]])
 
@@ -95,3 +95,26 @@ def test_kfold_must_refuse_more_parts_than_units() -> None:
     posterior = mf.lmm(FORMULA, mf.load_dataset("Dyestuff")).gibbs(PRIORS, draws=100, tune=100, seed=1)
     with pytest.raises(mf.ModelError, match="there are 6 levels of Batch"):
         posterior.kfold(7, by="Batch")
+
+
+def test_fits_and_posteriors_must_stand_side_by_side_with_the_criteria_of_each() -> None:
+    data = mf.load_dataset("seedling_weight")
+    model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", data)
+    fit, posterior = model.fit(), model.gibbs(draws=300, chains=2, seed=1)
+    robust = model.gibbs(draws=300, chains=2, seed=1, errors=mf.distributions.StudentT(4))
+    found = mf.compare_models({"fit": fit, "normal": posterior, "t": robust})
+    assert found.estimates.loc["GenotypeB"].tolist() == [fit.params["GenotypeB"], *(
+        float(p["GenotypeB"].mean()) for p in (posterior, robust)
+    )]  # fmt: skip
+    assert found.std_errors.loc["GenotypeB", "normal"] == float(posterior["GenotypeB"].std(ddof=1))
+    assert found.variances.loc["residual SD", "normal"] == float(posterior["sigma"].mean())
+    assert found.facts["AIC"].notna().tolist() == [True, False, False]
+    assert found.facts.loc["t", "elpd"] == robust.loo().elpd
+    assert found.elpd is not None
+    np.testing.assert_allclose(found.elpd.table.loc["t", "elpd"], robust.loo().elpd)
+    assert "Compare fits with fits by AIC" in found.notes[0]
+    assert "t: SeedlingWeight ~ Genotype + (1 | Tray); ε ~ t" in str(found)
+    other = mf.lmm("SeedlingWeight ~ 1 + (1 | Tray)", data[:40]).fit()
+    assert any("different rows" in note for note in mf.compare_models([other, posterior]).notes)
+    with pytest.raises(mf.ModelError, match=r"fits and ExpectedDensity.*posterior itself"):
+        mf.compare_models([fit, posterior.loo()])

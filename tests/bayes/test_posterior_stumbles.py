@@ -278,3 +278,31 @@ def test_saving_other_models_must_raise(sleep: pd.DataFrame, tmp_path: Path) -> 
     with pytest.raises(mf.ModelError, match="pickle this one"):
         model.prior_predictive(draws=20, seed=1).save(tmp_path / "a.npz")
     assert not (tmp_path / "a.npz").exists()
+
+
+def test_one_level_of_group_coefficients_must_have_a_summary_and_stay_an_array() -> None:
+    posterior = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).gibbs(
+        draws=100, chains=2, seed=1
+    )
+    for draws in (posterior.group_coefs["Subject"], posterior.random_effects["Subject"]):
+        own = draws["308"]
+        plain = draws.values[:, :, draws.levels.get_loc("308")]
+        assert isinstance(own, np.ndarray)
+        np.testing.assert_array_equal(own, plain)
+        pd.testing.assert_frame_equal(
+            own.summary(level=0.9), draws.summary(level=0.9).loc["308"], check_names=False
+        )
+        np.testing.assert_array_equal(own["Days"], plain[:, :, 1])
+        for made in (
+            own * 2,
+            own[..., 0],
+            np.quantile(own, 0.5, axis=(0, 1)),
+            own.mean(axis=0),
+            np.stack([own, own]),
+        ):
+            assert type(made) is np.ndarray
+        np.testing.assert_allclose(own.mean(axis=(0, 1)), plain.mean(axis=(0, 1)))
+        assert type(pickle.loads(pickle.dumps(own))) is np.ndarray
+        assert repr(own).startswith("Subject 308: 2 chains of 100 draws")
+    with pytest.raises(mf.ModelError, match=r"'Day' is not an effect of Subject 308.*'Days'"):
+        posterior.group_coefs["Subject"]["308"]["Day"]

@@ -174,3 +174,32 @@ def test_mean_of_a_cell_that_the_data_lack_must_be_refused() -> None:
     assert posterior.emmeans(["a", "b"], at={"a": ["q"]}).names == ("q u", "q v")
     with pytest.raises(mf.ModelError, match="'p v' is not estimable"):
         posterior.emmeans(["a", "b"])
+
+
+def test_sentences_must_state_the_numbers_of_the_draws() -> None:
+    model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+    posterior = model.gibbs({"sigma": mf.priors.Known(2)}, draws=400, chains=2, seed=1)
+    draws = posterior["GenotypeB"]
+    median, low, high = (f"{v:.2f}".replace("-", "−") for v in np.quantile(draws, [0.5, 0.05, 0.95]))
+    share = f"{np.mean(draws < 0):.3f}"[1:]
+    assert posterior.sentence("GenotypeB", level=0.9, labels={"GenotypeB": "B minus A"}) == (
+        f"The coefficient of B minus A had a posterior median of {median}, 90% credible interval [{low}, {high}]; it "
+        f"was negative with a probability of {share}."
+    )
+    lines = posterior.sentence("variances", centre="mean", interval="hdi").split("\n")
+    shortest = posterior.conf_int(parameters="variances", interval="hdi").iloc[0]
+    sd = posterior["sd_(Intercept)|Tray"].mean()
+    interval = f"highest-density interval [{shortest['lower']:.2f}, {shortest['upper']:.2f}]"
+    assert lines[0] == f"The SD of (Intercept) | Tray had a posterior mean of {sd:.2f}, 95% {interval}."
+    assert lines[1] == "The residual SD was known: 2."
+    below = f"{np.mean(draws < -1):.3f}"[1:]
+    assert (
+        posterior.sentence("GenotypeB < -1") == f"The posterior probability that GenotypeB < −1 was {below}."
+    )
+    assert posterior.sentence("GenotypeB / sigma").startswith(
+        "The quantity GenotypeB / sigma had a posterior median"
+    )
+    contrast = posterior.emmeans("Genotype").contrasts("pairwise")
+    assert posterior.sentence(contrast).startswith("The quantity A - B had")
+    with pytest.raises(mf.ModelError, match="GenotypeC"):
+        posterior.sentence("GenotypeC")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawn_text import cut_texts
 from paths import DOCS
 
 import mixedfit as mf
@@ -24,7 +25,6 @@ if tuple(int(part) for part in matplotlib.__version__.split(".")[:2]) < (3, 10):
     pytest.skip("the images were drawn by a newer matplotlib, whose lines differ", allow_module_level=True)
 import matplotlib.image as mpimg  # noqa: E402
 import matplotlib.pyplot as plt  # noqa: E402
-import matplotlib.text  # noqa: E402
 
 SPEC = importlib.util.spec_from_file_location("pictures", DOCS / "pictures.py")
 assert SPEC is not None
@@ -71,36 +71,6 @@ def difference(one: Any, other: Any) -> float:
     square = np.sum((one[:rows, :columns] - other[:rows, :columns]) ** 2) / 3
     outside = max(one.shape[0] * one.shape[1], other.shape[0] * other.shape[1]) - rows * columns
     return float(np.sqrt((square + outside) / (rows * columns + outside)))
-
-
-def shown_texts(figure: Any) -> list[Any]:
-    """Return the texts of a figure that are drawn: not those of ticks beyond the limits of an axis."""
-    beyond = set()
-    for ax in figure.axes:
-        for axis in (ax.xaxis, ax.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            room = 1e-9 * (high - low)
-            for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
-                if not low - room <= tick.get_loc() <= high + room or not ax.axison:
-                    beyond |= {tick.label1, tick.label2}
-    texts = figure.findobj(lambda artist: isinstance(artist, matplotlib.text.Text))
-    return [text for text in texts if text.get_visible() and text.get_text().strip() and text not in beyond]
-
-
-def cut_texts(made: Any) -> list[str]:
-    """Return the texts that the figure's edge, or the edge of the axes that clips them, cuts by more than a pixel."""
-    figure = pictures.figure_of(made)
-    cut = []
-    for text in shown_texts(figure):
-        box = text.get_window_extent()
-        frames = [figure.bbox]
-        if text.get_clip_on() and text.get_clip_box() is not None:
-            frames.append(text.get_clip_box())
-        for frame in frames:
-            inside = frame.x0 - 1 <= box.x0 and box.x1 <= frame.x1 + 1
-            if not (inside and frame.y0 - 1 <= box.y0 and box.y1 <= frame.y1 + 1):
-                cut.append(text.get_text())
-    return cut
 
 
 def test_cut_text_must_be_found() -> None:

@@ -43,6 +43,10 @@ def null() -> Any:
     return mf.lmm("angle ~ recipe + (1 | recipe:replicate)", data()).fit()
 
 
+def null_model() -> Any:
+    return mf.lmm("angle ~ 1 + (1 | replicate)", data())
+
+
 def power() -> Any:
     plan = pd.DataFrame({"g": [s for s in "abcdef" for _ in range(4)], "x": list(range(4)) * 6})
     params = {"(Intercept)": 1.0, "x": 0.5, "sd_(Intercept)|g": 1.0, "sigma": 1.0}
@@ -75,6 +79,7 @@ RECORDS: dict[str, Callable[[], Any]] = {
     "posterior": posterior,
     "priors": lambda: posterior().priors,
     "draws": lambda: posterior().derive("temp"),
+    "calibration": lambda: null_model().calibration(simulations=10, draws=9, seed=1),
     "loo": lambda: posterior().loo(),
     "difference of loo": lambda: posterior().loo() - posterior().loo(),
     "evidence": lambda: posterior().log_evidence(),

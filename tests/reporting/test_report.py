@@ -91,7 +91,7 @@ def page(name: str) -> tuple[str, Page]:
         if name not in DRAWN:
             blank = b'<svg width="1pt" height="1pt"></svg>'
             patch.setattr(figures, "axes_svg", lambda *_: blank)
-            patch.setattr(figures, "_figure_svg", lambda *_: blank)
+            patch.setattr(figures, "figure_svg", lambda *_: blank)
         text = report_html(fitted(name))
     return text, Page(text)
 

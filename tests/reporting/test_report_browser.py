@@ -62,6 +62,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     sleep = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
     ratings = mf.lmm("y ~ service + (1 | s) + (1 | d) + (1 | dept)", mf.load_dataset("InstEval")).fit()
+    model = mf.lmm("SeedlingWeight ~ Genotype + (1 | Tray)", mf.load_dataset("seedling_weight"))
+    draws = model.gibbs(draws=500, chains=2, seed=1)
     names = {"Reaction": "Reaktionszeit (ms)", "Days": "days.without.enough.sleep", "Subject": "subject no."}
     data = mf.load_dataset("sleepstudy").rename(columns=names)
     data["kind of person.measured"] = (
@@ -75,12 +77,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
         "sleepstudy": mf.report(sleep, folder / "sleepstudy.html"),
         "odd": mf.report(odd, folder / "odd.html"),
+        "posterior": mf.report(draws, folder / "posterior.html"),
         "InstEval": mf.report(ratings, folder / "InstEval.html"),
     }
 
 
 @pytest.mark.parametrize("width", [500, 1200])
-@pytest.mark.parametrize("name", ["sleepstudy", "odd", "InstEval"])
+@pytest.mark.parametrize("name", ["sleepstudy", "odd", "InstEval", "posterior"])
 def test_page_must_show_its_pictures_and_ask_for_nothing(
     pages: dict[str, Path], name: str, width: int, tmp_path: Path
 ) -> None:

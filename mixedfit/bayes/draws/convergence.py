@@ -20,6 +20,7 @@ __all__ = [
     "RELIABLE",
     "Mixing",
     "advice",
+    "autocorrelation",
     "convergence_warnings",
     "draws_needed",
     "ess_bulk",
@@ -219,6 +220,21 @@ def _autocovariance(chains: Array) -> Array:
     size = fft.next_fast_len(2 * n)
     spectrum = np.abs(fft.rfft(centred, size, axis=1)) ** 2
     return np.asarray(fft.irfft(spectrum, size, axis=1)[:, :n] / n)
+
+
+def autocorrelation(draws: Array) -> Array:
+    """Return autocorrelations of each chain at lags 0, 1, …, shape (chains, draws); NaN for a chain that is constant.
+
+    Examples
+    --------
+    >>> autocorrelation(np.array([[1.0, -1.0, 1.0, -1.0]])).round(6).tolist()
+    [[1.0, -0.75, 0.5, -0.25]]
+    """
+    covariance = _autocovariance(draws)
+    constant = np.ptp(draws, axis=1) == 0.0
+    return np.where(
+        constant[:, None], np.nan, covariance / np.where(constant, 1.0, covariance[:, 0])[:, None]
+    )
 
 
 def _ess(chains: Array) -> float:

@@ -18,7 +18,7 @@ from .expressions import compared_sides, evaluate
 from .queries import event_probability
 from .record import PosteriorDraws
 
-__all__ = ["hypothesis_table", "interval_table", "tidy_table"]
+__all__ = ["chosen_parameters", "hypothesis_table", "interval_table", "tidy_table"]
 
 EFFECTS = ("ran_pars", "fixed")
 
@@ -27,7 +27,7 @@ def interval_table(
     posterior: PosteriorDraws, level: float, parameters: str | Iterable[str] | None, interval: str
 ) -> pd.DataFrame:
     """Return credible intervals, columns lower and upper; see `Posterior.conf_int`."""
-    names = _chosen(posterior, parameters)
+    names = chosen_parameters(posterior, parameters)
     draws = np.stack([posterior[name] for name in names], axis=2)
     return _limits(draws, names, check_level(level), interval)
 
@@ -44,8 +44,14 @@ def _limits(draws: Array, names: Sequence[str], level: float, interval: str) -> 
     return pd.DataFrame(limits, index=pd.Index(names), columns=["lower", "upper"])
 
 
-def _chosen(posterior: PosteriorDraws, parameters: str | Iterable[str] | None) -> list[str]:
-    """Return the names of parameters: all, "fixed" or "variances", or those given."""
+def chosen_parameters(posterior: PosteriorDraws, parameters: str | Iterable[str] | None) -> list[str]:
+    """Return the names of parameters: all, "fixed" or "variances", or those given.
+
+    Raises
+    ------
+    ModelError
+        If a name is not known, or none are given.
+    """
     fixed = {posterior.design.x_names[i] for i in posterior.kept}
     if parameters is None:
         return list(posterior.names)
@@ -83,10 +89,10 @@ def tidy_table(
 def _rows(posterior: PosteriorDraws, kind: str) -> list[tuple[str, str, str | None, str]]:
     """Return name, effect, group and term of each parameter of a kind."""
     if kind == "fixed":
-        return [(name, "fixed", None, name) for name in _chosen(posterior, "fixed")]
+        return [(name, "fixed", None, name) for name in chosen_parameters(posterior, "fixed")]
     known = {p.long_name: p for p in variance_parameters(posterior.design, with_sigma=False)}
     out: list[tuple[str, str, str | None, str]] = []
-    for name in _chosen(posterior, "variances"):
+    for name in chosen_parameters(posterior, "variances"):
         group, term = ("Residual", "sd__Observation" if name == "sigma" else name)
         if name in known:
             group, term = _group_and_term(posterior, known[name])

@@ -65,10 +65,12 @@ def gibbs(
     progress: bool | None = None,
     keep_partial: bool = True,
     executor: Any = None,
+    defaults: Design | None = None,
 ) -> Posterior:
     """Return draws from the posterior of a design's model; see `LinearMixedModel.gibbs`.
 
-    Without `keep_partial` an interrupt is raised, and does not keep the draws so far.
+    Without `keep_partial` an interrupt is raised, and does not keep the draws so far. `defaults` is the design whose
+    response sets the scales of default priors, by default `design`.
 
     Raises
     ------
@@ -82,9 +84,10 @@ def gibbs(
     pool = None if executor is None else pool_of(executor)
     workers = min(chains, threads_of(n_jobs))
     model = {"errors": errors, "random_effects": random_effects, "sigma": sigma, "data": data}
-    error_model, others = place_error_model(design, priors, **model)
+    reference = design if defaults is None else defaults
+    error_model, others = place_error_model(reference, priors, **model)
     structure, others = place_residual_priors(design, error_model, others)
-    restricted, cross, placement = _placed(design, others)
+    restricted, cross, placement = _placed(design, others, reference)
     order = sampling_order(restricted, cross)
     sigma_prior = ("σ", placement.sigma) if error_model.groups is None else ("σ₀", error_model.sigma0)
     check_residual_variance(restricted, cross, order, *sigma_prior)
@@ -146,11 +149,16 @@ def _sample_without(design: Design, options: Mapping[str, Any], rows: IntArray, 
         )
 
 
-def _placed(design: Design, priors: Mapping[str, Any] | None) -> tuple[Design, CrossProducts, Placement]:
-    """Return the design without the correlations that the priors exclude, its cross-products, and all priors."""
+def _placed(
+    design: Design, priors: Mapping[str, Any] | None, reference: Design
+) -> tuple[Design, CrossProducts, Placement]:
+    """Return the design without the correlations that the priors exclude, its cross-products, and all priors.
+
+    The response of `reference` sets the scales of default priors.
+    """
     with blas_threads(1):
         cross = cross_products(design)
-    placement = place_priors(design, cross, priors)
+    placement = place_priors(reference, cross, priors)
     check_levels(design, placement, sigma_from_user="sigma" in (priors or {}))
     check_proper(design, cross, placement)
     restricted = without_correlations(design, placement.units)

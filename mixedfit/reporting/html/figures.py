@@ -27,9 +27,12 @@ from mixedfit.plots.style import pyplot, smooth
 from .model_words import effect_in_words, variable_of
 
 __all__ = [
+    "MOST_EFFECTS",
+    "MOST_NAMED",
     "Picture",
     "axes_svg",
     "effect_pictures",
+    "figure_svg",
     "influence_pictures",
     "no_fitted_plots",
     "profile_picture",
@@ -84,7 +87,7 @@ def axes_svg(draw: Callable[[Any], Any], width: float, height: float) -> bytes:
         plt.close(figure)
 
 
-def _figure_svg(draw: Callable[[], Any]) -> bytes:
+def figure_svg(draw: Callable[[], Any]) -> bytes:
     """Return the figure of a function without arguments as SVG."""
     figure = draw()
     try:
@@ -248,7 +251,7 @@ def slope_pictures(results: Fitted, labels: Mapping[str, str] | None = None) -> 
     slope = next(name for j, name in enumerate(block.effects) if np.ptp(block.z[:, j]) > 0)
     along, group = variable_of(fit, at, slope, labels), group_label(block.name, labels)
     lines = Picture(
-        _figure_svg(lambda: plots.fitted_lines(fit, slope, block.name, groups=16, columns=4, labels=labels)),
+        figure_svg(lambda: plots.fitted_lines(fit, slope, block.name, groups=16, columns=4, labels=labels)),
         f"Data and fitted lines of {min(16, block.levels)} of {block.levels:,} levels of {group} along {along}.",
         f"Points are data, blue lines the fitted lines of the levels of {group}, dashed lines that of the "
         "population. Lines should go through their points.",
@@ -331,7 +334,7 @@ def profile_picture(profile: Profile) -> Picture | None:
     if not names:
         return None
     return Picture(
-        _figure_svg(lambda: plots.profile_density(profile, names, columns=2)),
+        figure_svg(lambda: plots.profile_density(profile, names, columns=2)),
         f"Densities implied by the likelihood profiles of {', '.join(names)}; the intervals in the tables are shaded.",
         "A narrow density means a precise estimate. If a density is skewed, the profile interval is longer on one side "
         "of the estimate, and a Wald interval is not accurate.",

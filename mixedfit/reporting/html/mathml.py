@@ -7,6 +7,7 @@ matrices.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,9 +17,9 @@ from mixedfit.core.format import number
 from mixedfit.core.names import plain_name
 from mixedfit.design.design import RandomBlock
 from mixedfit.estimation.fit import Fitted, fit_of
-from mixedfit.estimation.tables import response_name
+from mixedfit.estimation.labels import Named, NamedDesign
 
-__all__ = ["covariance_math", "model_math", "residual_math"]
+__all__ = ["covariance_math", "model_math", "residual_math", "statement_math"]
 
 _PLUS = '<mo form="infix">+</mo>'
 
@@ -61,10 +62,10 @@ def _rows(rows: Sequence[tuple[str, str]]) -> str:
     return f'<mtable columnalign="right left" displaystyle="true">{cells}</mtable>'
 
 
-def model_math(results: Fitted) -> str:
+def model_math(results: Fitted | NamedDesign) -> str:
     """Return the equation of one row."""
-    fit = fit_of(results)
-    named = plain_name(response_name(fit))
+    fit: Named = results if isinstance(results, NamedDesign) else fit_of(results)
+    named = plain_name(fit.formula.split("~", 1)[0].strip())
     names = list(fit.coefficient_names)
     effects = sum(block.k for block in fit.design.blocks)
     if len(names) > MOST_TERMS or effects > MOST_TERMS:
@@ -158,6 +159,29 @@ def covariance_math(results: Fitted, block: int) -> str:
     return _wrap(
         body, f"{names} of {own.name} are normal with mean 0 and the covariance matrix {numbers}{times}"
     )
+
+
+def statement_math(statement: str) -> str:
+    """Return a statement such as ``τ[(Intercept) | Tray] ~ half-t(3, 4.1)`` as MathML, with names as subscripts.
+
+    Examples
+    --------
+    >>> "<msub><mi>β</mi>" in statement_math("β[x] ~ N(0, 2²)"), "<mo>∼</mo>" in statement_math("σ ~ half-t(3, 1)")
+    (True, True)
+    """
+    parts = []
+    for piece in re.split(r"(\w[²]?\[[^\]]*\](?!⁻)| ~ | ∝ | = )", statement):
+        subscript = re.fullmatch(r"(\w[²]?)\[(.*)\]", piece)
+        if subscript:
+            below = "".join(f"<mrow>{_text(subscript[2])}</mrow>")
+            parts.append(f"<msub>{_letter(subscript[1])}{below}</msub>")
+        elif piece in (" ~ ", " ∝ ", " = "):
+            parts.append(f"<mo>{piece.strip().replace('~', '∼')}</mo>")
+        elif len(piece) == 1:
+            parts.append(_letter(piece))
+        elif piece:
+            parts.append(f"<mtext>{html.escape(piece)}</mtext>")
+    return _wrap(f"<mrow>{''.join(parts)}</mrow>", statement)
 
 
 def _own_relationship(block: RandomBlock) -> str:

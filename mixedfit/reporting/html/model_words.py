@@ -16,12 +16,13 @@ from mixedfit.design.recipe import FixedTerm, Recipe, Variable
 from mixedfit.diagnostics import Diagnostics
 from mixedfit.diagnostics.variance_shares import Shares
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
-from mixedfit.estimation.labels import effect_names, group_label, label_of
+from mixedfit.estimation.labels import Named, NamedDesign, effect_names, group_label, label_of
 from mixedfit.estimation.residual_words import residual_lines
 from mixedfit.estimation.tables import coefficients, response_name
 from mixedfit.reporting.structure_words import residual_sentence
 
 __all__ = [
+    "design_in_words",
     "effect_in_words",
     "effects_in_words",
     "left_out_in_words",
@@ -43,7 +44,7 @@ def response_of(results: Fitted) -> str:
     return plain_name(response_name(fit_of(results)))
 
 
-def _recipe(fit: Fit) -> Recipe | None:
+def _recipe(fit: Named) -> Recipe | None:
     """Return the recipe of the design, or None if it cannot be used."""
     recipe = fit.design.recipe
     return None if recipe is None or recipe.refusal else recipe
@@ -53,26 +54,41 @@ def model_in_words(results: Fitted) -> list[str]:
     """Return sentences that describe the model and the data."""
     fit = fit_of(results)
     method = "restricted maximum likelihood (REML)" if fit.reml else "maximum likelihood"
-    out = [_rows_words(fit), *_fixed_words(fit), *_offset_words(fit)]
-    out += [_block_words(fit, at) for at in range(len(fit.design.blocks))]
+    out = design_in_words(fit, fit.nobs, fit.cross.n, fit.ngroups)
     return [*out, _residual_words(fit), f"Parameters were estimated by {method}."]
 
 
-def _rows_words(fit: Fit) -> str:
+def design_in_words(named: Named, rows: int, counted: int, groups: Mapping[str, int]) -> list[str]:
+    """Return sentences that describe the data, the fixed part and the random effects.
+
+    Parameters
+    ----------
+    named : Fit, or NamedDesign of a posterior
+    rows, counted : int
+        Number of rows, and of those of positive weight.
+    groups : mapping of str to int
+        Number of levels of each grouping factor.
+    """
+    out = [_rows_words(named, rows, counted, groups), *_fixed_words(named), *_offset_words(named)]
+    return out + [_block_words(named, at) for at in range(len(named.design.blocks))]
+
+
+def _rows_words(fit: Named, rows: int, counted: int, ngroups: Mapping[str, int]) -> str:
     design = fit.design
-    size = count_noun(fit.nobs, "row")
+    size = count_noun(rows, "row")
     if design.dropped:
         every = design.dropped + design.n
         was = "was" if design.dropped == 1 else "were"
         size += f" ({design.dropped:,} of {every:,} {was} left out, since a value is missing in them)"
-    unused = design.n - fit.cross.n
+    unused = design.n - counted
     if unused:
         size += f" ({unused:,} of weight 0 {'does' if unused == 1 else 'do'} not count)"
-    groups = "".join(f", {count_noun(levels, 'level')} of {name}" for name, levels in fit.ngroups.items())
-    return f"The response is {response_of(fit)}, in {size}{groups}".removesuffix(".") + "."
+    groups = "".join(f", {count_noun(levels, 'level')} of {name}" for name, levels in ngroups.items())
+    response = plain_name(fit.formula.split("~", 1)[0].strip())
+    return f"The response is {response}, in {size}{groups}".removesuffix(".") + "."
 
 
-def _fixed_words(fit: Fit) -> list[str]:
+def _fixed_words(fit: Named) -> list[str]:
     names = [plain_name(str(name)) for name in fit.coefficient_names if name != "(Intercept)"]
     recipe = _recipe(fit)
     if not fit.coefficient_names:
@@ -133,7 +149,7 @@ def _has_every_level(term: FixedTerm) -> bool:
     return len(term.factors) == 1 and any(not less for p in term.products for _, less in p.labels)
 
 
-def _offset_words(fit: Fit) -> list[str]:
+def _offset_words(fit: Named) -> list[str]:
     design = fit.design
     if design.offset is None:
         return []
@@ -145,7 +161,7 @@ def _offset_words(fit: Fit) -> list[str]:
     return ["An offset, given row by row, is added to the mean as it is, without a coefficient."]
 
 
-def _block_words(fit: Fit, at: int) -> str:
+def _block_words(fit: Named, at: int) -> str:
     block = fit.design.blocks[at]
     if block.known is None:
         return _own_words(fit, at)
@@ -155,7 +171,7 @@ def _block_words(fit: Fit, at: int) -> str:
     )
 
 
-def _own_words(fit: Fit, at: int) -> str:
+def _own_words(fit: Named, at: int) -> str:
     block = fit.design.blocks[at]
     if list(block.effects) == ["(Intercept)"] and not fit.coefficient_names:
         return f"Each level of {block.name} has its own mean, a random intercept."
@@ -174,7 +190,7 @@ def _own_words(fit: Fit, at: int) -> str:
     return f"{words}: random effects, which {f'may be correlated{within}' if tied else 'are uncorrelated'}."
 
 
-def _effect_phrases(fit: Fit, at: int) -> list[str]:
+def _effect_phrases(fit: Named, at: int) -> list[str]:
     """Return phrases for the random effects of a grouping factor; numeric effects share one."""
     block, recipe = fit.design.blocks[at], _recipe(fit)
     has_mean = "(Intercept)" in block.effects
@@ -202,9 +218,11 @@ def _is_label(term: FixedTerm) -> bool:
     return any(p.labels for p in term.products)
 
 
-def effect_in_words(results: Fitted, at: int, effect: str, labels: Mapping[str, str] | None = None) -> str:
+def effect_in_words(
+    results: Fitted | NamedDesign, at: int, effect: str, labels: Mapping[str, str] | None = None
+) -> str:
     """Return a phrase for a random effect: "intercept", "effect of Days", "mean of Machine A"."""
-    fit = fit_of(results)
+    fit = results if isinstance(results, NamedDesign) else fit_of(results)
     block, recipe = fit.design.blocks[at], _recipe(fit)
     if effect == "(Intercept)":
         return "intercept"

@@ -5,17 +5,15 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from mixedfit.core.errors import DataError, ModelError
+from mixedfit.core.errors import ModelError
 from mixedfit.core.format import decimals_of_error, number
 from mixedfit.core.options import check_level
-from mixedfit.core.other_programs import hinted
 from mixedfit.core.progress import Progress
 from mixedfit.core.tables import Table
 from mixedfit.estimation.fit import Fit, Fitted, fit_of
@@ -36,7 +34,7 @@ from . import answers, figures, mathml, model_words
 from .findings import checks_of, verdict_in_words
 from .parts import CSS, list_of, paragraphs, scrolled, stacked
 
-__all__ = ["report", "report_html"]
+__all__ = ["Section", "page_of", "pictures_html", "report_html", "verdict_html"]
 
 EVALUATIONS = 120
 """Approximate number of evaluations of the criterion for the profile of one parameter."""
@@ -60,66 +58,6 @@ class Section:
     body: str
 
 
-@hinted
-def report(
-    fit: Fitted,
-    path: str | Path,
-    *,
-    title: str | None = None,
-    level: float = 0.95,
-    profile: bool | Literal["auto"] = "auto",
-    labels: Mapping[str, str] | None = None,
-) -> Path:
-    """Write an HTML page about a fit: the model, convergence, tables, intervals and diagnostics, in plain words.
-
-    The page is one file with its plots inside, without scripts or external resources. It suits phones and screen
-    readers.
-
-    Parameters
-    ----------
-    fit : MixedResults
-    path : str or Path
-        File to write; an existing file is replaced.
-    title : str, optional
-        Title of the page; by default it names the response.
-    level : float
-        Coverage of the intervals, at least 0.5 and below 1.
-    profile : {"auto", True, False}
-        Whether to compute profile intervals; "auto" does if the estimated time is less than 20 seconds.
-    labels : mapping of str to str, optional
-        Texts in place of names in the title, tables, pictures and sentences for a paper, as in `mixedfit.table`. The
-        description of the model keeps the names of the data.
-
-    Returns
-    -------
-    Path
-        The file written.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be written.
-    ModelError
-        If matplotlib is not installed, or an option is not valid.
-
-    Examples
-    --------
-    >>> import mixedfit as mf
-    >>> fit = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).fit()
-    >>> mf.report(fit, "report.html")  # doctest: +SKIP
-    PosixPath('report.html')
-    """
-    out = Path(path)
-    if not out.parent.is_dir():
-        raise DataError(f"cannot write {out}: there is no folder {out.parent}. Create it first.")
-    text = report_html(fit, title=title, level=level, profile=profile, labels=labels)
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"cannot write {out}: {error.strerror or error}") from None
-    return out
-
-
 def report_html(
     fitted: Fitted,
     *,
@@ -127,8 +65,9 @@ def report_html(
     level: float = 0.95,
     profile: bool | Literal["auto"] = "auto",
     labels: Mapping[str, str] | None = None,
+    more: Sequence[Section] = (),
 ) -> str:
-    """Return the page of `report` as HTML text."""
+    """Return the page of `report` as HTML text; `more` are sections before those for a paper."""
     fit = fit_of(fitted, "report")
     check_level(level)
     own = labels_for(fit, labels)
@@ -144,10 +83,11 @@ def report_html(
         *_means(fit, level, own),
         *([_random(fit, level, profiles, reason, own)] if fit.ngroups or fit.residual else []),
         _checks(fit, own),
+        *more,
         Section("paper", "For a paper", answers.for_a_paper(fit, found, own)),
         _technical(fit, level, profiles),
     ]
-    return _page(heading, _verdict(fit), sections)
+    return page_of(heading, _verdict(fit), sections)
 
 
 def _profiles(fit: Fit, profile: bool | Literal["auto"]) -> tuple[Profile | None, str]:
@@ -185,16 +125,23 @@ def _seconds(fit: Fit, count: int) -> float:
     return EVALUATIONS * count * once * (1 if fit.residual is None else WHITENED)
 
 
-def _pictures(pictures: list[figures.Picture]) -> str:
+def pictures_html(pictures: list[figures.Picture]) -> str:
+    """Return pictures side by side as HTML."""
     return f'<div class="pictures">{"".join(p.to_html() for p in pictures)}</div>' if pictures else ""
 
 
 def _verdict(fit: Fit) -> str:
     headline, sentences = verdict_in_words(fit)
     kind = {"converged": "good", "boundary": "note"}.get(fit.convergence.status, "bad")
+    return verdict_html(kind, headline, sentences)
+
+
+def verdict_html(kind: str, headline: str, sentences: Sequence[str]) -> str:
+    """Return the verdict of a page as HTML; `kind` is "good", "note" or "bad"."""
     sign = {"good": "✓", "note": "!", "bad": "✗"}[kind]
     return (
-        f'<div class="verdict {kind}"><p><strong><span aria-hidden="true">{sign}</span> {headline}</strong></p>'
+        f'<div class="verdict {kind}"><p><strong><span aria-hidden="true">{sign}</span> '
+        f"{html.escape(headline)}</strong></p>"
         f"{paragraphs(sentences)}</div>"
     )
 
@@ -357,7 +304,7 @@ def _random(
     body += answers.share_tables(fit, level, labels)
     body += paragraphs([reason] if own is None else _likelihood_note(fit))
     body += paragraphs(figures.zero_effects(fit, labels))
-    body += _pictures([*figures.effect_pictures(fit, labels), *figures.slope_pictures(fit, labels)])
+    body += pictures_html([*figures.effect_pictures(fit, labels), *figures.slope_pictures(fit, labels)])
     return Section("random", "Random effects" if fit.ngroups else "Residual variance and correlation", body)
 
 
@@ -365,7 +312,7 @@ def _checks(fit: Fit, labels: Mapping[str, str]) -> Section:
     body = (
         f"<p>{_assumption(fit)} Small departures are usual and harmless; clear patterns are not.</p>"
         + list_of([*checks_of(fit).sentences(), *figures.no_fitted_plots(fit)])
-        + _pictures([*figures.residual_pictures(fit), *figures.influence_pictures(fit, labels)])
+        + pictures_html([*figures.residual_pictures(fit), *figures.influence_pictures(fit, labels)])
     )
     return Section("checks", "Does the model fit the data?", body)
 
@@ -397,7 +344,7 @@ def _technical(fit: Fit, level: float, profiles: Profile | None) -> Section:
         picture = figures.profile_picture(profiles)
         body += (
             "<h3>Likelihood profiles</h3>"
-            + _pictures([picture] if picture else [])
+            + pictures_html([picture] if picture else [])
             + list_of([note for note in profiles.notes if not note.startswith("REML fit:")])
         )
     body += f"<p>{html.escape(fit.convergence.message)} {html.escape(' '.join(summarise(fit, ddf='none').notes))}</p>"
@@ -405,7 +352,8 @@ def _technical(fit: Fit, level: float, profiles: Profile | None) -> Section:
     return Section("technical", "Technical details", body)
 
 
-def _page(heading: str, verdict: str, sections: list[Section]) -> str:
+def page_of(heading: str, verdict: str, sections: list[Section]) -> str:
+    """Return a page of a heading, a verdict and sections as HTML text."""
     title = html.escape(heading)
     links = "".join(f'<li><a href="#{s.anchor}">{html.escape(s.title)}</a></li>' for s in sections)
     parts = "".join(
