@@ -13,7 +13,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.options import check_count, check_level
 
 from ._parameters import font_scale, title_of, with_style
-from .style import BLUE, FAINT, INK, ORANGE, chosen_names, grid, new_axes, reference_line
+from .style import BLUE, ORANGE, chosen_names, faint, grid, ink, new_axes, reference_line
 
 __all__ = ["calibration"]
 
@@ -62,7 +62,7 @@ def calibration(
     for own, name in zip([new_axes(ax, 4.0, 3.0)] if figure is None else figure.axes, names, strict=True):
         differences = ecdf_differences(found.ranks[name].to_numpy(dtype=np.int64), found.draws)
         outside = bool(np.any((differences < low - 1e-12) | (differences > high + 1e-12)))
-        own.fill_between(places, low, high, color=FAINT, lw=0, step="mid")
+        own.fill_between(places, low, high, color=faint(), lw=0, step="mid")
         reference_line(own, y=0.0)
         line = {"color": ORANGE, "ls": (0, (4, 1))} if outside else {"color": BLUE}
         own.plot(places, differences, lw=1.6, drawstyle="steps-mid", **line)
@@ -72,5 +72,5 @@ def calibration(
         title_of(own, (labels or {}).get(name, name))
         with_style(own, x="rank as a share of the draws")
     first = ax if figure is None else figure.axes[0]
-    first.set_ylabel("ECDF − uniform", color=INK, fontsize="small")
+    first.set_ylabel("ECDF − uniform", color=ink(), fontsize="small")
     return ax if figure is None else figure

@@ -15,7 +15,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.options import check_count
 
 from ._parameters import CHAINS, chain_legend, checked_posterior, panels, title_of, with_style
-from .style import FAINT, INK, reference_line
+from .style import faint, ink, paper, reference_line
 
 __all__ = ["chain_autocorrelation", "rank", "rank_counts", "trace"]
 
@@ -171,9 +171,9 @@ def rank(
         for c, row in enumerate(rows):
             own.bar(
                 edges[:-1], np.minimum(shares[c], STEP - 0.1), np.diff(edges), bottom=row, align="edge",
-                color=CHAINS[c % len(CHAINS)], alpha=0.55, edgecolor="white", lw=0.3,
+                color=CHAINS[c % len(CHAINS)], alpha=0.55, edgecolor=paper(), lw=0.3,
             )  # fmt: skip
-            own.axhline(row + 1.0, color=INK, lw=0.8)
+            own.axhline(row + 1.0, color=ink(), lw=0.8)
         own.set_ylim(rows[-1], STEP)
         own.set_xlim(edges[0], edges[-1])
         title_of(own, words)
@@ -231,7 +231,7 @@ def chain_autocorrelation(
     handles: list[Any] = []
     for own, name, words in found.each():
         draws = posterior[name]
-        own.axhspan(-limit, limit, color=FAINT, lw=0, zorder=0.4)
+        own.axhspan(-limit, limit, color=faint(), lw=0, zorder=0.4)
         reference_line(own, y=0.0)
         handles = [
             own.plot(
@@ -245,6 +245,6 @@ def chain_autocorrelation(
         size = ess_bulk(draws)
         title_of(own, words, f"ess {size:,.0f} of {draws.size:,}" if np.isfinite(size) else "constant")
         with_style(own, x="lag")
-    found.axes[0].set_ylabel("autocorrelation", color=INK, fontsize="small")
+    found.axes[0].set_ylabel("autocorrelation", color=ink(), fontsize="small")
     chain_legend(found, [_thick(line) for line in handles])
     return found.made

@@ -17,7 +17,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.estimation.parameters import variance_parameters
 
 from ._text import points_wide
-from .style import BLUE, GREEN, INK, ORANGE, SKY, finish, grid, new_axes, pyplot
+from .style import BLUE, GREEN, INK, ORANGE, SKY, finish, grid, ink, new_axes, pyplot
 
 __all__ = [
     "CHAINS",
@@ -136,7 +136,7 @@ def panels(
     scale = font_scale()
     figure = grid(names, max(1, min(columns, len(names))), width=scale * width, height=scale * height)
     if note:
-        figure.supxlabel(f"{note}; parameters= chooses others", fontsize="small", color=INK)
+        figure.supxlabel(f"{note}; parameters= chooses others", fontsize="small", color=ink())
     return Panels(figure, list(figure.axes), names, words)
 
 
@@ -147,7 +147,7 @@ def title_of(ax: Any, words: str, detail: str = "") -> None:
     letters = max(int(room / (0.56 * size)), 8)
     lines = textwrap.wrap(words, letters, break_on_hyphens=False)
     lines += textwrap.wrap(detail, letters, break_on_hyphens=False)
-    ax.set_title("\n".join(lines), loc="left", fontsize="small", color=INK)
+    ax.set_title("\n".join(lines), loc="left", fontsize="small", color=ink())
 
 
 def with_style(ax: Any, *, x: str = "", y: str = "", bare: bool = False) -> None:
@@ -155,9 +155,9 @@ def with_style(ax: Any, *, x: str = "", y: str = "", bare: bool = False) -> None
     finish(ax)
     ax.tick_params(labelsize="small")
     if x:
-        ax.set_xlabel(x, color=INK, fontsize="small")
+        ax.set_xlabel(x, color=ink(), fontsize="small")
     if y:
-        ax.set_ylabel(y, color=INK, fontsize="small")
+        ax.set_ylabel(y, color=ink(), fontsize="small")
     if bare:
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)

@@ -30,12 +30,13 @@ from ._parameters import (
 from ._text import points_high
 from .style import (
     BLUE,
-    FAINT,
-    GREY,
-    INK,
     PARAMETER_AXES,
+    faint,
     finish,
+    grey,
+    ink,
     new_axes,
+    paper,
     pyplot,
     reference_line,
     spread,
@@ -118,15 +119,15 @@ def _density(ax: Any, draws: Array, edges: tuple[float, float], level: float) ->
     if np.ptp(draws) > 0.0:
         places, heights = kernel_density(inside, low=low, high=high)
         top = float(heights.max())
-        ax.fill_between(places, 0.0, heights, color=FAINT, lw=0)
+        ax.fill_between(places, 0.0, heights, color=faint(), lw=0)
     for c, chain in enumerate(draws):
         own = chain[(chain >= view[0]) & (chain <= view[1])]
         if np.ptp(own) > 0.0:
             places, heights = kernel_density(own, low=low, high=high)
             top = max(top, float(heights.max()))
             ax.plot(places, heights, color=CHAINS[c % len(CHAINS)], lw=1.0)
-    ax.axvline(median, color=INK, lw=1.0)
-    ax.plot([lower, upper], [-0.06 * top] * 2, color=INK, lw=3.0, solid_capstyle="butt")
+    ax.axvline(median, color=ink(), lw=1.0)
+    ax.plot([lower, upper], [-0.06 * top] * 2, color=ink(), lw=3.0, solid_capstyle="butt")
     ax.set_ylim(-0.12 * top, 1.06 * top)
     return [
         Line2D([], [], color=CHAINS[c % len(CHAINS)], lw=2.0, label=f"chain {c + 1}")
@@ -232,7 +233,7 @@ def _bars(table: pd.DataFrame, words: list[str], title: str, x: str, *, numbers:
         reference_line(ax, x=0.0)
     ax.hlines(places, table["lower"], table["upper"], color=BLUE, lw=1.4)
     ax.hlines(places, table["inner_lower"], table["inner_upper"], color=BLUE, lw=4.5)
-    ax.scatter(table["estimate"], places, s=34, color="white", edgecolors=INK, zorder=3)
+    ax.scatter(table["estimate"], places, s=34, color=paper(), edgecolors=ink(), zorder=3)
     spacing = points_high(ax) / (len(words) + 1)
     size = float(np.clip(0.8 * spacing, 5.5, 9.0 * scale))
     named = spacing >= SMALLEST
@@ -241,11 +242,11 @@ def _bars(table: pd.DataFrame, words: list[str], title: str, x: str, *, numbers:
     if named and (numbers if numbers is not None else ax.figure.get_layout_engine() is not None):
         write_numbers(ax, table, places, size)
     finish(ax)
-    ax.set_title(title, loc="left", fontsize="medium", color=INK)
+    ax.set_title(title, loc="left", fontsize="medium", color=ink())
     ax.tick_params(axis="x", labelsize="small")
-    ax.set_xlabel(x, color=INK)
+    ax.set_xlabel(x, color=ink())
     if not named:
-        ax.set_ylabel(f"{len(words)} parameters", color=INK)
+        ax.set_ylabel(f"{len(words)} parameters", color=ink())
     ax.tick_params(axis="y", length=0, labelsize=size)
     return ax
 
@@ -315,11 +316,11 @@ def pairs(
                 ax.yaxis.get_major_locator().set_params(nbins=3)
             ax.tick_params(labelbottom=i == len(names) - 1, labelleft=j == 0 and i > 0)
             if i == len(names) - 1:
-                ax.set_xlabel(_lines(words[names[j]], side), color=INK, fontsize="small")
+                ax.set_xlabel(_lines(words[names[j]], side), color=ink(), fontsize="small")
             if j == 0:
-                ax.set_ylabel(_lines(words[names[i]], side), color=INK, fontsize="small")
+                ax.set_ylabel(_lines(words[names[i]], side), color=ink(), fontsize="small")
     if note:
-        figure.suptitle(f"{note}; parameters= chooses others", fontsize="small", color=GREY)
+        figure.suptitle(f"{note}; parameters= chooses others", fontsize="small", color=grey())
     return figure
 
 
@@ -332,5 +333,12 @@ def _correlation_text(ax: Any, value: float) -> None:
     ax.axis("off")
     text = f"{round(value, 2) + 0.0:.2f}".replace("-", "−") if np.isfinite(value) else "–"
     ax.text(
-        0.5, 0.5, f"r = {text}", ha="center", va="center", transform=ax.transAxes, fontsize="small", color=INK
+        0.5,
+        0.5,
+        f"r = {text}",
+        ha="center",
+        va="center",
+        transform=ax.transAxes,
+        fontsize="small",
+        color=ink(),
     )
