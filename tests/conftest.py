@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,14 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     blank = b'<svg width="1pt" height="1pt"></svg>'
     monkeypatch.setattr(figures, "axes_svg", lambda *_: blank)
     monkeypatch.setattr(figures, "figure_svg", lambda *_: blank)
+
+
+@pytest.fixture(autouse=True)
+def no_figures_left() -> Iterator[None]:
+    """Close the pictures that a test has left open: matplotlib warns of twenty."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

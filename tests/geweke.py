@@ -57,7 +57,7 @@ def successive(
     defaults = {"errors": simulator.errors, "random_effects": simulator.effects, "sigma": "common"}
     shape, others = place_error_model(simulator.design, priors, **(defaults | kwargs), data=frame())
     structure, others = place_residual_priors(simulator.design, shape, others)
-    design, cross, placement = _placed(simulator.design, others)
+    design, cross, placement = _placed(simulator.design, others, simulator.design)
     problem, order = sampling_problem(design, cross, placement)
     rows = weighted_rows(design, cross, shape, problem, order)
     plan = Plan(np.arange(sweeps), sweeps, 0, True)

@@ -14,6 +14,7 @@ import mixedfit as mf
 from mixedfit.bayes.posterior import Posterior
 from mixedfit.core.other_programs import ARGUMENTS, ATTRIBUTES, MODULE, Hinted, public_names
 from mixedfit.inference.emmeans.emmeans import MarginalMeans
+from mixedfit.plots._posterior_methods import PosteriorPictures
 
 MODEL = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
 FIT = MODEL.fit()
@@ -104,7 +105,7 @@ def test_names_in_the_tables_must_exist() -> None:
         assert {text.split(".")[0] for text in answers} <= known
         for text in answers:
             head, _, rest = text.partition(".")
-            assert not rest or hasattr(getattr(FIT, head), rest)
+            assert not rest or hasattr(getattr(FIT, head), rest) or hasattr(PosteriorPictures, rest)
     assert {text.split("(")[0] for text in MODULE.values()} <= {*mf.__all__}
     methods = [value for owner in OWNERS for value in vars(owner).values() if inspect.isfunction(value)]
     functions = [value for name in mf.__all__ if inspect.isfunction(value := getattr(mf, name))]
