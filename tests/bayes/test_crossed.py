@@ -82,6 +82,7 @@ def test_posterior_must_be_that_of_the_joint_chain(formula: str, monkeypatch: py
 
 @pytest.mark.filterwarnings("ignore::mixedfit.SamplingWarning")  # short chains on purpose
 @pytest.mark.usefixtures("any_tail")
+@pytest.mark.slow
 def test_chain_must_move_along_the_shared_part_of_nested_factors(monkeypatch: pytest.MonkeyPatch) -> None:
     """With 40 rows a level b_a + b_b is well determined, its parts are not; without the shift mixing is slow."""
     rng = np.random.default_rng(4)

@@ -46,6 +46,7 @@ def test_band_must_hold_uniform_ranks_with_its_probability_and_agree_with_the_p_
     assert high[49] > 1.8 * pointwise
 
 
+@pytest.mark.slow
 def test_ranks_must_be_uniform_with_weights_of_zero_and_an_offset() -> None:
     """The offset is far larger than anything else: were it not subtracted, all ranks would be 0 or the largest."""
     found = model(weights="w", offset="o").calibration(HALF, simulations=40, seed=2)

@@ -196,6 +196,7 @@ def test_replicates_must_follow_chi_squares_in_a_balanced_one_way_layout() -> No
 # -- the test of nested models -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_bootstrap_test_must_agree_with_the_exact_f_test_of_a_variance() -> None:
     data = mf.load_dataset("Dyestuff")
     data["Yield"] = data["Yield"] + 24.0 * np.random.default_rng(0).normal(size=30)

@@ -65,6 +65,7 @@ def assert_same(one: Any, other: Any) -> None:
     assert other.ngroups == one.ngroups
 
 
+@pytest.mark.slow
 def test_fit_must_be_that_of_the_stream(parquet: Path, client: Any) -> None:
     one = mf.lmm(FORMULA, parquet, batch_rows=50).fit()
     other = mf.lmm(FORMULA, parquet, batch_rows=50, executor=client).fit()

@@ -254,6 +254,7 @@ def test_effective_draws_must_be_reached_by_workers(threads: Executor) -> None:
     assert one["sigma"].tolist() == other["sigma"].tolist()
 
 
+@pytest.mark.slow
 def test_killed_process_must_cost_a_retry_of_a_fit(
     parquet: Path, processes: Executor, tmp_path: Path
 ) -> None:
