@@ -71,7 +71,9 @@ def test_all_models_must_have_a_page_that_says_what_they_are(model: mf.LinearMix
     assert "The random effects of Tray are Laplace-distributed." in text
     assert "Residual SD, B" in text
     assert "The draws do not suffice" in text
-    oats = mf.load_dataset("Oats").assign(w=1.0, t=lambda d: d.groupby(["Block", "Variety"]).cumcount())
+    oats = mf.load_dataset("Oats").assign(
+        w=1.0, t=lambda d: d.groupby(["Block", "Variety"], observed=True).cumcount()
+    )
     series = mf.lmm("yield ~ Variety + (1 | Block)", oats, residual=mf.residuals.AR1("t", "Block:Variety"))
     text = read(posterior_html(series.gibbs(draws=60, chains=1, seed=1, keep_effects=False)))
     assert "The autocorrelation φ of residuals has a uniform prior between -1 and 1." in text
