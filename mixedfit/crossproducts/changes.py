@@ -10,9 +10,19 @@ import numpy as np
 from mixedfit.core.arrays import Array
 from mixedfit.core.linalg import inverse, triangle
 from mixedfit.covariance import CovarianceStructure, ScaledCorrelation
-from mixedfit.design.design import RandomBlock
+from mixedfit.design.columns import effect_columns
+from mixedfit.design.design import Design, RandomBlock
 
-__all__ = ["CLEAR", "DEPENDENT", "Change", "allowed_changes", "changes_of_terms", "products_in_levels"]
+__all__ = [
+    "CLEAR",
+    "DEPENDENT",
+    "Change",
+    "Coordinates",
+    "allowed_changes",
+    "changes_of_terms",
+    "coordinates",
+    "products_in_levels",
+]
 
 CLEAR = 1e-6
 """Columns are independent if the smallest eigenvalue of their correlations is above this; otherwise by rank."""
@@ -31,6 +41,43 @@ class Change(NamedTuple):
     effects: slice
     matrix: Array
     image: Array
+
+
+class Coordinates(NamedTuple):
+    """Orthonormal coordinates of the columns of several blocks, and the changes of their covariances in them.
+
+    Attributes
+    ----------
+    columns : ndarray, shape (any, k)
+        The stacked columns of Z on the counted rows, or others with the same products.
+    turn : ndarray, shape (k, r)
+        ``columns @ turn`` is orthonormal.
+    changes : list of Change
+    """
+
+    columns: Array
+    turn: Array
+    changes: list[Change]
+
+    @property
+    def images(self) -> Array:
+        """The changes seen on the orthonormal columns, shape (count, r, r)."""
+        return np.array([change.image for change in self.changes])
+
+
+def coordinates(design: Design, members: Sequence[int]) -> Coordinates | None:
+    """Return the coordinates of some blocks; None where a column is 0."""
+    blocks = [design.blocks[f] for f in members]
+    columns = np.hstack([effect_columns(design, f) for f in members])
+    norms = np.linalg.norm(columns, axis=0)
+    if not norms.all():
+        return None
+    if any(not block.structure.linear for block in blocks):
+        norms = np.full(norms.size, norms.max())  # these structures depend on the scale of each column
+    _, values, vectors = np.linalg.svd(triangle(columns / norms))
+    rank = int(np.sum(values > DEPENDENT * values[0]))
+    turn = (vectors[:rank].T / values[:rank]) / norms[:, None]
+    return Coordinates(columns, turn, changes_of_terms(blocks, values[:rank, None] * vectors[:rank]))
 
 
 def changes_of_terms(blocks: Sequence[RandomBlock], reduced: Array) -> list[Change]:

@@ -13,12 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mixedfit.core.arrays import Array, BoolArray, IntArray
-from mixedfit.core.linalg import triangle
 from mixedfit.covariance import ScaledCorrelation
-from mixedfit.design.columns import effect_columns
-from mixedfit.design.design import Design, RandomBlock
+from mixedfit.design.design import Design
 
-from .changes import CLEAR, DEPENDENT, Change, changes_of_terms, products_in_levels
+from .changes import CLEAR, Change, coordinates, products_in_levels
 from .partitions import partitions
 
 __all__ = ["nested_ridges"]
@@ -37,14 +35,10 @@ class _Side(NamedTuple):
     """Blocks of one partition of the rows: their columns in orthonormal coordinates, and the changes of their Ω."""
 
     members: Sequence[int]
-    blocks: list[RandomBlock]
     codes: IntArray
     columns: Array
     changes: list[Change]
-
-    @property
-    def images(self) -> Array:
-        return np.array([change.image for change in self.changes])
+    images: Array
 
 
 def nested_ridges(design: Design) -> list[BoolArray]:
@@ -100,18 +94,12 @@ def _mark(out: list[BoolArray], design: Design, coarse: Sequence[int], fine: Seq
 
 def _side(design: Design, members: Sequence[int]) -> _Side | None:
     """Return the blocks of one partition; None where a column is 0."""
-    blocks = [design.blocks[f] for f in members]
-    columns = np.hstack([effect_columns(design, f) for f in members])
-    norms = np.linalg.norm(columns, axis=0)
-    if not norms.all():
+    found = coordinates(design, members)
+    if found is None:
         return None
-    if any(not block.structure.linear for block in blocks):
-        norms = np.full(norms.size, norms.max())  # these structures depend on the scale of each column
-    _, values, vectors = np.linalg.svd(triangle(columns / norms))
-    rank = int(np.sum(values > DEPENDENT * values[0]))
-    changes = changes_of_terms(blocks, values[:rank, None] * vectors[:rank])
-    codes = blocks[0].codes if design.weights is None else blocks[0].codes[design.counted]
-    return _Side(members, blocks, codes, (columns / norms) @ (vectors[:rank].T / values[:rank]), changes)
+    codes = design.blocks[members[0]].codes
+    codes = codes if design.weights is None else codes[design.counted]
+    return _Side(members, codes, found.columns @ found.turn, found.changes, found.images)
 
 
 def _products(outer: _Side, inner: _Side, rows: slice | IntArray) -> Array:

@@ -19,7 +19,7 @@ from mixedfit.covariance import CovarianceStructure, ScaledCorrelation
 from mixedfit.design.columns import counted_rows, effect_columns
 from mixedfit.design.design import Design, RandomBlock
 
-from .changes import CLEAR, DEPENDENT, allowed_changes, changes_of_terms, products_in_levels
+from .changes import CLEAR, DEPENDENT, allowed_changes, changes_of_terms, coordinates, products_in_levels
 from .level_products import LevelProducts, Levels
 from .nested_ridges import nested_ridges
 from .partitions import partitions
@@ -108,17 +108,10 @@ def _along_residual(design: Design, members: Sequence[int], products: LevelProdu
     levels = products.of(members, weighted=True)
     if levels.largest_count() > sum(block.k for block in blocks):
         return none
-    columns = np.hstack([effect_columns(design, f) for f in members])
-    norms = np.linalg.norm(columns, axis=0)
-    if not norms.all():
+    found = coordinates(design, members)
+    if found is None:
         return none
-    if any(not block.structure.linear for block in blocks):
-        norms = np.full(norms.size, norms.max())  # these structures depend on the scale of each column
-    _, values, vectors = np.linalg.svd(triangle(columns / norms))
-    rank = int(np.sum(values > DEPENDENT * values[0]))
-    changes = changes_of_terms(blocks, values[:rank, None] * vectors[:rank])
-    grams = levels.grams((vectors[:rank].T / values[:rank]) / norms[:, None])
-    images = np.array([change.image for change in changes])
+    changes, images, grams = found.changes, found.images, levels.grams(found.turn)
     own = products_in_levels(images, grams)
     target = np.tensordot(images, grams.sum(axis=0), axes=([1, 2], [0, 1]))
     size = np.sqrt(np.diag(own))
