@@ -388,7 +388,7 @@ ROWS = {
     "dask": Row(
         "the same through Dask, two worker processes, beside the stream",
         fit_by_dask,
-        (10_000_000, 100_000),
+        (100_000_000, 1_000_000),
         (1_000_000, 10_000),
         {"ratio": 1, "apart": 1e-10},
         fit_from_file,

@@ -16,7 +16,7 @@ __all__ = ["DaskPool"]
 
 
 class DaskPool:
-    """Tasks on a Dask cluster. Items may be `dask.delayed.Delayed`, which are computed on the cluster.
+    """Tasks on a Dask cluster. Items may be or hold `dask.delayed.Delayed`, which are computed on the cluster.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class DaskPool:
             self.client.cancel(list(running.values()))
 
     def _started(self, function: Callable[[Any, int, Any], Any], payload: Any, number: int, item: Any) -> Any:
-        if not type(item).__module__.startswith("dask"):
+        if not _holds_delayed(item):
             return self._submit(call, function, payload, number, item)
         from dask import delayed
 
@@ -112,6 +112,13 @@ class DaskPool:
     def _sent(self, shared: Any) -> Any:
         """Return the future of the shared object: a task, so that it is sent again if a worker that has it dies."""
         return self._submit(_same, Payload.of(shared))
+
+
+def _holds_delayed(item: Any) -> bool:
+    """Return whether an item is, or is a list or tuple with, one that the cluster computes first."""
+    if isinstance(item, list | tuple):
+        return any(map(_holds_delayed, item))
+    return type(item).__module__.split(".")[0] == "dask"
 
 
 def _same(payload: Payload) -> Payload:

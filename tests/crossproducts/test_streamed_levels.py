@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 import mixedfit as mf
+from mixedfit.crossproducts.in_parts import runs_of_parts
 from mixedfit.crossproducts.present_levels import PresentSums
 from mixedfit.design import model_matrix
 
@@ -115,6 +117,7 @@ def test_answers_must_be_those_of_the_frame() -> None:
 def test_parts_must_hold_their_own_levels_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are sorted by g, so that a part of a quarter of the rows has about 8 of 30 levels."""
     monkeypatch.setattr("mixedfit.crossproducts.product_sums.SMALLEST", 10)
+    monkeypatch.setattr("mixedfit.crossproducts.in_parts.ROWS_PER_LEVEL", 1)  # each part by itself
     frame, levels = rows().sort_values(["g", "f"], ignore_index=True), []
     frame.to_parquet(tmp_path / "rows.parquet", row_group_size=100)
     kept = PresentSums.of.__func__
@@ -132,3 +135,26 @@ def test_parts_must_hold_their_own_levels_only(tmp_path: Path, monkeypatch: pyte
     expected = [part["g"].nunique() for _, part in frame.groupby(frame.index // 100)]
     assert sorted(own[0] for own in levels if len(own) == 1) == sorted(expected)
     assert all(own[1] < 30 for own in levels if len(own) == 3)
+
+
+@pytest.mark.parametrize(("order", "sizes"), [("sorted", [1, 1, 1, 1]), ("random", [2, 2])])
+def test_parts_that_hold_many_levels_must_be_summed_by_one_task(
+    order: str, sizes: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 100 rows a part, sorted ones hold 5 of 20 levels, others all of them, which ask for 160 rows a task."""
+    rng = np.random.default_rng(3)
+    g = np.arange(400) // 20
+    frame = pd.DataFrame({"y": rng.normal(size=400), "g": g if order == "sorted" else rng.permutation(g)})
+    frame.to_parquet(tmp_path / "rows.parquet", row_group_size=100)
+    runs: list[int] = []
+
+    def recorded(known: Any, items: Any) -> Iterator[Any]:
+        for run in runs_of_parts(known, items):
+            runs.append(len(run))
+            yield run
+
+    monkeypatch.setattr("mixedfit.crossproducts.in_parts.runs_of_parts", recorded)
+    with ThreadPoolExecutor(2) as executor:
+        model = mf.lmm("y ~ 1 + (1 | g)", tmp_path / "rows.parquet", batch_rows=100, executor=executor)
+    check_same(model.fit(), fitted("y ~ 1 + (1 | g)", frame))
+    assert runs == sizes

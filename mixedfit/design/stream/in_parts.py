@@ -74,7 +74,7 @@ def _learn(job: _Job, number: int, item: Any) -> _Learnt:
     scanner = RowScanner(job.parsed, reader, job.context)
     for frame in reader.frames(scanner.counts):
         scanner.add(frame)
-    return _Learnt(scanner, (PartRows(scanner.counts, scanner.digest),))
+    return _Learnt(scanner, (PartRows(scanner.counts, scanner.digest, scanner.most_levels()),))
 
 
 def _both(job: _Job, one: _Learnt, other: _Learnt) -> _Learnt:

@@ -62,10 +62,13 @@ class PartRows:
     ----------
     counts : RowCounts
     digest : int
+    levels : int
+        Number of levels of the grouping factor with most of them, in the part.
     """
 
     counts: RowCounts
     digest: int
+    levels: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -161,6 +161,11 @@ class RowScanner:
         states = learn_states(self.transforms, self.columns, values, context, parsed.source)
         return Scan(self.columns, self.combinations, states, counts, self.digest)
 
+    def most_levels(self) -> int:
+        """Return the number of levels of the grouping factor with most of them."""
+        known = [self.combinations, *(own.values for own in self.columns.values() if own.distinct)]
+        return max((len(own) for own in known if own is not None), default=0)
+
     def merged(self, other: RowScanner) -> RowScanner:
         """Return what both have learnt, of the rows of this one and then those of the other; neither is changed."""
         out = copy.copy(self)
