@@ -7,6 +7,7 @@ smoothness fixes θ_a; a standard deviation fixes it given σ: θ_a = c e^{−s/
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,12 @@ from .held_point import HeldPoint
 from .held_state import State, canonical_theta, minimum_of, state_of, structures_of
 
 __all__ = ["HeldNatural", "natural_value", "place_of"]
+
+FAINT_NOISE = 0.01
+"""Residual standard deviation, as a share of the fit's, below which it is taken as on its way to 0."""
+
+NEAR_LIMIT = 1e-4
+"""Newton decrement at which a search that starts on this way stops."""
 
 
 def place_of(fit: Fit, parameter: Parameter) -> tuple[CovarianceStructure, slice, int, float] | None:
@@ -141,8 +148,21 @@ class HeldNatural:
         return lambda x: at(np.asarray(x, dtype=float))
 
     def minimum(self, value: float, start: Array, tolerance: float) -> Optimum:
-        """Return the minimum over the other parameters."""
-        return minimum_of(self.criterion(value), start, tolerance)
+        """Return the minimum over the other parameters.
+
+        Where it is at σ = 0, relative standard deviations grow without end. Then a point near enough is the minimum:
+        the criterion lies above its limit by a multiple of σ².
+        """
+        function = self.criterion(value)
+        if self._without_noise(function(start)):
+            tolerance = max(tolerance, NEAR_LIMIT)
+        optimum = minimum_of(function, start, tolerance)
+        if not optimum.reached and self._without_noise(optimum.point):
+            return replace(optimum, decrement=0.0, reached=True)
+        return optimum
+
+    def _without_noise(self, point: HeldPoint) -> bool:
+        return self.fit.held_sigma is None and point.evaluation.sigma < FAINT_NOISE * self.fit.sigma
 
     def start(self, state: State, value: float) -> Array:
         """Return the x nearest to a state."""
