@@ -239,6 +239,20 @@ def test_slopes_of_a_polynomial_must_be_its_derivative() -> None:
     assert slopes["std_error"].to_numpy() == pytest.approx(errors, rel=1e-5)
 
 
+def test_slopes_must_be_estimable_when_cells_without_them_are_empty() -> None:
+    """The rival: rounding errors of difference quotients as weights of the dropped interactions."""
+    data = data_of("holes")
+    with pytest.warns(mf.RankWarning):
+        fit = mf.lmm("angle ~ recipe * temperature + hours + (1 | recipe:replicate)", _with_hours(data)).fit()
+    slopes = fit.emtrends("recipe", "hours").table
+    assert slopes["estimate"].to_numpy() == pytest.approx(np.full(3, fit.params["hours"]), rel=1e-9)
+    assert slopes["std_error"].to_numpy() == pytest.approx(np.full(3, fit.bse["hours"]), rel=1e-9)
+
+
+def _with_hours(data: pd.DataFrame) -> pd.DataFrame:
+    return data.assign(hours=np.random.default_rng(1).gamma(2.0, 1.3, len(data)))
+
+
 def test_slopes_of_what_is_no_number_must_be_refused() -> None:
     fit = fitted("angle ~ recipe * temp + (1 | recipe:replicate)", "uneven")
     with pytest.raises(mf.ModelError, match="not a numeric variable"):
