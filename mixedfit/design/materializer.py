@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from formulaic.materializers.pandas import PandasMaterializer, override
+from formulaic.materializers.types import FactorValues
 from formulaic.parser.types import Factor
 from formulaic.transforms import TRANSFORMS
 from formulaic.utils.stateful_transforms import stateful_eval
@@ -60,11 +61,12 @@ class Materializer(PandasMaterializer):  # type: ignore[misc]
     def _evaluate(self, expr: str, metadata: Any, spec: Any) -> Any:
         text = separate_calls(expr, self.shared)
         if text == expr:
-            return super()._evaluate(expr, metadata, spec)
+            made, used = super()._evaluate(expr, metadata, spec)
+            return _numbered(made), used
         variables: set[Any] = set()
         context = self.layered_context.with_layers({PREFIX + name: f for name, f in self.shared.items()})
         made = stateful_eval(text, context, {text: metadata}, spec.transform_state, spec, variables=variables)
-        return made, variables
+        return _numbered(made), variables
 
     @override  # type: ignore[untyped-decorator]
     def _encode_evaled_factor(
@@ -73,6 +75,15 @@ class Materializer(PandasMaterializer):  # type: ignore[misc]
         if factor.expr not in spec.encoder_state:  # else these are further rows, whose levels the fit knows
             _check_levels(factor)
         return super()._encode_evaled_factor(factor, spec, drop_rows, reduced_rank)
+
+
+def _numbered(made: Any) -> Any:
+    """Return what a call made; columns of an array without names are numbered from 1, as in R."""
+    values = getattr(made, "__wrapped__", made)
+    metadata = getattr(made, "__formulaic_metadata__", None)
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or getattr(metadata, "column_names", None):
+        return made
+    return FactorValues(made, column_names=tuple(str(j) for j in range(1, values.shape[1] + 1)))
 
 
 def _check_levels(factor: Any) -> None:

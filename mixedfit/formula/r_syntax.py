@@ -41,11 +41,20 @@ _IDIOMS = (
         "Write a coding by its name alone, as in C(f, contr.sum).",
     ),
     (
+        r"\bcontr\.treatment\s*\(\s*(base\s*=\s*)?\d+\s*\)",
+        'R counts levels; here the reference is named by its label, as in C(f, contr.treatment(base="b")).',
+    ),
+    (
         r"\bcontr\.(?!(treatment|sum|helmert|poly|diff|SAS)\b)\w+",
         "Codings are contr.treatment, contr.sum, contr.helmert, contr.poly, contr.diff (R's contr.sdif) and contr.SAS.",
     ),
     (r"\bdummy\s*\(", "For the indicator of a level write I(f == 'level')."),
     (r"[^(\w]\([^()]*[^-<>=!]([<>]=?|[=!]=)[^()]*\)", "Write a comparison in I(...): I(x > 0)."),
+    (r"^[^()]*~[^()]*(?<![-<>=!~])([<>]=?|[=!]=)", "Write a comparison in I(...): I(x > 0)."),
+    (
+        r"\bpoly\s*\(\s*[\w.]+\s*,\s*[^\W\d][\w.]*\s*[,)]",
+        "poly takes one variable: write poly(x, 2) + poly(z, 2) + x:z, or poly(x, 2) * poly(z, 2).",
+    ),
     (r"\binteraction\s*\(", "Write a:b for the interaction of two columns."),
     (r"\w\(.*Q\(", "This call cannot take Q(...): give the column another name in the data."),
     (

@@ -79,7 +79,7 @@ def read_structure(piece: Piece, text: str) -> StructureCall | None:
         If the structure is not known, or ``hom=`` has no meaning for it.
     """
     found = _CALL.fullmatch(text[piece.start : piece.end]) if piece.kind == "python" else None
-    if found is None:
+    if found is None or "|" not in found.group(2):
         return None
     shift = piece.start + found.start(2)
     pieces = [replace(p, start=p.start + shift, end=p.end + shift) for p in pieces_of(found.group(2))]

@@ -26,6 +26,8 @@ __all__ = [
 
 _OPERATOR = re.compile(r"\|\||\*\*|%[^%]*%|\S")
 
+_DIVISION = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|(?P<operator>%%|%/%)""")
+
 plain_name = re.compile(r"[^\W\d]\w*(\.\w+)*")
 """Names that formulas need not quote."""
 
@@ -57,8 +59,9 @@ def pieces_of(text: str) -> list[Piece]:
     Raises
     ------
     FormulaError
-        If a bracket or quotation is not closed.
+        If a bracket or quotation is not closed, or a text has an operator of R that Python writes otherwise.
     """
+    _refuse_division(text)
     pieces: list[Piece] = []
     try:
         tokens = list(tokenize(text))
@@ -80,6 +83,21 @@ def pieces_of(text: str) -> list[Piece]:
                 token.token = token.token.replace("^", "**")
             pieces.append(Piece(token.token, kind, start, end))
     return pieces
+
+
+def _refuse_division(text: str) -> None:
+    """Raise `FormulaError` for R's ``%%`` and ``%/%`` outside quotations."""
+    for found in _DIVISION.finditer(text):
+        operator = found.group("operator")
+        if operator:
+            python = {"%%": "%", "%/%": "//"}[operator]
+            raise FormulaError(
+                f"{operator!r} is not read.",
+                source=text,
+                start=found.start(),
+                end=found.end(),
+                advice=f"R's x {operator} 2 is x {python} 2 in a call, as in I(x {python} 2).",
+            )
 
 
 def check_brackets(pieces: Sequence[Piece], text: str) -> None:

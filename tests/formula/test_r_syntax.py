@@ -86,6 +86,12 @@ def test_factor_must_be_c_everywhere(oats: pd.DataFrame, name: str) -> None:
         ("yield ~ as.numeric(nitro) + (1|Block)", "astype"),
         ("yield ~ . + (1|Block)", "name the predictors"),
         ("yield ~ poly(yield, 2) + (1|Block)", "another name"),
+        ("yield ~ I(nitro %% 2) + (1|Block)", r"as in I\(x % 2\)"),
+        ("yield ~ nitro %/% 2 + (1|Block)", r"as in I\(x // 2\)"),
+        ("yield ~ Variety == 'Victory' + (1|Block)", r"comparison in I\(\.\.\.\)"),
+        ("yield ~ C(Variety, contr.treatment(base=2)) + (1|Block)", "named by its label"),
+        ("yield ~ C(Variety, contr.treatment(2)) + (1|Block)", "named by its label"),
+        ("yield ~ poly(nitro, other, degree=2) + (1|Block)", "takes one variable"),
     ],
 )
 def test_idiom_of_r_must_be_answered_with_what_to_write(
@@ -107,6 +113,8 @@ def test_idiom_of_r_must_be_answered_with_what_to_write(
         'C(Variety, contr.treatment(base="Victory"))',
         "C(nitro, contr.poly)",
         "I(nitro > 0.3)",
+        "I(10 * nitro % 4)",
+        "I(10 * nitro // 4)",
         "poly(nitro, 2, raw=True)",
         "nitro:Variety",
         "Q('nitro')",
