@@ -11,6 +11,7 @@ from mixedfit.core.arrays import Array
 from mixedfit.core.errors import DataError, ModelError, shown
 from mixedfit.core.linalg import blas_threads
 from mixedfit.covariance import ScaledCorrelation
+from mixedfit.crossproducts.changes import allowed_changes
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import with_response
 from mixedfit.crossproducts.summed import products_of
@@ -150,6 +151,18 @@ def _ridge_names(
     return list(dict.fromkeys(names)), pairs, []
 
 
+def _loose_shapes(design: Design) -> list[str]:
+    """Return structures with more parameters than distances tell apart: with two points there is one correlation."""
+    out = []
+    for block in design.blocks:
+        for part, _, _ in block.structure.slices():
+            if isinstance(part, ScaledCorrelation):
+                changes = np.array(list(allowed_changes(part))).reshape(part.n_theta, -1)
+                if np.linalg.matrix_rank(changes, tol=1e-9) < part.n_theta:
+                    out.append(f"{part.name}(… | {block.name})")
+    return out
+
+
 def _estimated(
     design: Design,
     cross: CrossProducts,
@@ -177,7 +190,9 @@ def _estimated(
             report=report,
             rows=lambda: rows_of(design, cross),
         )
-    convergence = unidentified_verdict(outcome.convergence, *_ridge_names(design, cross, reml, sigma))
+    convergence = unidentified_verdict(
+        outcome.convergence, *_ridge_names(design, cross, reml, sigma), _loose_shapes(design)
+    )
     timing["optimisation"] = perf_counter() - begun
     timing["total"] = sum(timing.values())
     timing["starts"], timing["starts_agreed"] = outcome.starts, outcome.agreed
