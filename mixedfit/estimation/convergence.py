@@ -141,6 +141,8 @@ OWN_EFFECTS = (
 
 REPEATED = "Remove a term or a column that repeats another, or an effect that does not vary within groups."
 
+FEWER = "Take a structure with fewer parameters, such as exp(…)."
+
 UNSEEN = "Remove these rows, or take a structure with fewer parameters."
 
 RESIDUAL = "residual"
@@ -191,7 +193,7 @@ def unidentified_verdict(
         reasons.append(f"{_listed(shapes)} has more parameters of correlations than there are distances")
     same, advice = (
         "Fixed effects, residual variance and fitted values",
-        REPEATED if names or correlations else UNSEEN,
+        REPEATED if names or correlations else UNSEEN if unseen else FEWER,
     )
     if RESIDUAL in names:
         same, advice = "Fixed effects", OWN_EFFECTS

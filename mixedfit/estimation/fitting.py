@@ -11,7 +11,6 @@ from mixedfit.core.arrays import Array
 from mixedfit.core.errors import DataError, ModelError, shown
 from mixedfit.core.linalg import blas_threads
 from mixedfit.covariance import ScaledCorrelation
-from mixedfit.crossproducts.changes import allowed_changes
 from mixedfit.crossproducts.crossprod import CrossProducts
 from mixedfit.crossproducts.responses import with_response
 from mixedfit.crossproducts.summed import products_of
@@ -22,6 +21,7 @@ from .convergence import RESIDUAL, unidentified_verdict
 from .estimate import Control, estimate
 from .fit import Fit
 from .monte_carlo import monte_carlo_errors
+from .structures import loose_structures
 from .whitening import fit_whitened
 
 __all__ = ["fit_design", "refit_design"]
@@ -86,7 +86,9 @@ def _fit_residual(
         outcome.theta,
         reml,
         sigma,
-        unidentified_verdict(outcome.convergence, *_ridge_names(design, found.cross, reml, sigma)),
+        unidentified_verdict(
+            outcome.convergence, *_ridge_names(design, found.cross, reml, sigma), loose_structures(design)
+        ),
         outcome.evaluation,
         timing,
         found.residual,
@@ -151,18 +153,6 @@ def _ridge_names(
     return list(dict.fromkeys(names)), pairs, []
 
 
-def _loose_shapes(design: Design) -> list[str]:
-    """Return structures with more parameters than distances tell apart: with two points there is one correlation."""
-    out = []
-    for block in design.blocks:
-        for part, _, _ in block.structure.slices():
-            if isinstance(part, ScaledCorrelation):
-                changes = np.array(list(allowed_changes(part))).reshape(part.n_theta, -1)
-                if np.linalg.matrix_rank(changes, tol=1e-9) < part.n_theta:
-                    out.append(f"{part.name}(… | {block.name})")
-    return out
-
-
 def _estimated(
     design: Design,
     cross: CrossProducts,
@@ -191,7 +181,7 @@ def _estimated(
             rows=lambda: rows_of(design, cross),
         )
     convergence = unidentified_verdict(
-        outcome.convergence, *_ridge_names(design, cross, reml, sigma), _loose_shapes(design)
+        outcome.convergence, *_ridge_names(design, cross, reml, sigma), loose_structures(design)
     )
     timing["optimisation"] = perf_counter() - begun
     timing["total"] = sum(timing.values())

@@ -258,19 +258,8 @@ def minimise(
     for _ in range(3):
         if trace.best_model().decrement < tolerance or trace.evaluations >= max_evaluations:
             break
-        before = float(trace.best.value)
         _trust_region(trace, tolerance, max_evaluations)
-        if not trace.best.value < before - NO_GAIN:
-            break
     return _polish(trace, tolerance, negligible)
-
-
-NO_GAIN = 1e-10
-"""Decrease of the function that counts as none."""
-
-STEPS_IN_ROUNDING = 25
-"""Steps of a trust region without a gain after which it ends: failed ones make it smaller by 4 each, others gain
-rounding errors."""
 
 
 def _newton(trace: _Trace, tolerance: float, max_evaluations: int) -> None:
@@ -294,18 +283,8 @@ def _radius(x: Array) -> float:
 
 
 def _trust_region(trace: _Trace, tolerance: float, max_evaluations: int) -> None:
-    least, since = trace.best.value, 0
-
     def stop(intermediate_result: Any) -> None:
-        nonlocal least, since
-        if trace.best.value < least - max(tolerance, NO_GAIN):
-            least, since = trace.best.value, 0
-        since += 1
-        if (
-            trace.evaluations >= max_evaluations
-            or since > STEPS_IN_ROUNDING
-            or trace.best_model().decrement < tolerance
-        ):
+        if trace.evaluations >= max_evaluations or trace.best_model().decrement < tolerance:
             raise StopIteration
 
     def usable(x: Array) -> bool:
