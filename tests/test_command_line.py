@@ -276,6 +276,47 @@ def test_ending_of_the_file_must_choose_the_format_of_what_was_sampled(
     assert "sd_(Intercept)|Subject" in page
 
 
+def test_gibbs_must_draw_until_ess_and_write_the_draws(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    formula, path = "Reaction ~ Days + (1 | Subject)", tmp_path / "draws.npz"
+    options = ("--ess", "200", "--tune", "100", "--seed", "1", "--save", str(path))
+    code, out, err = run(capsys, "gibbs", "sleepstudy", formula, *options)
+    posterior = mf.lmm(formula, mf.load_dataset("sleepstudy")).gibbs(ess=200, tune=100, seed=1)
+    assert code == (1 if posterior.warnings else 0)
+    assert "wanted: 200" in out
+    assert f"Draws written to {path}" in err
+    assert (mf.load(path)["Days"] == posterior["Days"]).all()
+
+
+@pytest.mark.slow
+def test_gibbs_must_write_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib").use("Agg")
+    page = tmp_path / "page.html"
+    options = ("--seed", "1", "--report", str(page), "--label", "Days=Days awake", "--title", "Sleep")
+    code, _, err = run(capsys, "gibbs", "sleepstudy", "Reaction ~ Days + (1 | Subject)", *options)
+    text = page.read_text(encoding="utf-8")
+    assert code == 0
+    assert "<h1>Sleep" in text
+    assert "Days awake" in text
+    assert f"Page written to {page}" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--report", "nowhere/page.html"], "--report names 'nowhere/page.html', but there is no folder"),
+        (["--label", "Days=x"], "--report FILE"),
+    ],
+)
+def test_gibbs_must_refuse_before_it_samples_what_it_could_not_write(
+    options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, "gibbs", "sleepstudy", MODEL, *options)
+    assert (code, out) == (2, "")
+    assert words in err
+
+
 def test_gibbs_must_refuse_a_formula_that_runs_code(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "gibbs", "sleepstudy", "Reaction ~ eval('1') + (1 | Subject)")
     assert code == 2

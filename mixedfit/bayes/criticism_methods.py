@@ -214,7 +214,8 @@ class CriticismMethods(PosteriorDraws):
 
         β and b are integrated out exactly, and the variance parameters numerically: up to two by quadrature, with an
         error below 1e-6, more by bridge sampling from the draws (Meng & Wong 1996, Statistica Sinica 6:831; Gronau et
-        al. 2017, J. Math. Psychol. 81:80).
+        al. 2017, J. Math. Psychol. 81:80). With t or Laplace residuals or effects, the mixing variables are integrated
+        out exactly, and all parameters and effects by bridge sampling.
 
         Parameters
         ----------
@@ -230,8 +231,8 @@ class CriticismMethods(PosteriorDraws):
         Raises
         ------
         ModelError
-            If a prior is improper, the model is not normal with one σ and independent residuals, the posterior was read
-            from a file, or there are too few draws.
+            If a prior is improper, σ differs by group, residuals have a structure, the posterior was read from a file,
+            or there are too few draws.
 
         Examples
         --------

@@ -29,6 +29,7 @@ from .model.residual_structure import ResidualPriors, place_residual_priors
 from .posterior import Posterior
 from .priors import (
     LKJ,
+    Decov,
     Exponential,
     HalfCauchy,
     HalfNormal,
@@ -129,6 +130,7 @@ def prior_predictive(
     omegas = _omegas(design, placement, draws, rng)
     scales = None if error_model.is_normal else _scales(error_model, draws, rng)
     residual_sd = _residual_sd(placement.sigma, scales, draws, rng)
+    _multiply_by_variance(omegas, placement, residual_sd)
     effects = [
         new_effects(omega, f, block.levels, rng, scales)
         for f, (block, omega) in enumerate(zip(design.blocks, omegas, strict=True))
@@ -178,6 +180,14 @@ def _omegas(design: Design, placement: Placement, draws: int, rng: np.random.Gen
             omega[0, :, here, here] = _covariances(unit.prior, unit.size, str(unit), draws, rng)
         out.append(omega)
     return tuple(out)
+
+
+def _multiply_by_variance(omegas: tuple[Array, ...], placement: Placement, residual_sd: Array) -> None:
+    """Multiply the draws of Ω under priors in units of σ by σ²."""
+    for unit in placement.units:
+        if isinstance(unit.prior, Decov):
+            here = slice(unit.start, unit.start + unit.size)
+            omegas[unit.block][:, :, here, here] *= residual_sd[:, :, None, None] ** 2
 
 
 def _scales(error_model: ErrorModel, draws: int, rng: np.random.Generator) -> ScaleDraws:
@@ -269,6 +279,10 @@ def _covariances(prior: Prior, k: int, statement: str, draws: int, rng: np.rando
         case LKJ():
             sds = np.stack([_deviations(sd, statement, draws, rng) for sd in prior.sds], axis=1)
             root = sds[:, :, None] * _correlation_root(prior.eta, k, draws, rng)
+            return np.asarray(root @ root.swapaxes(-1, -2))
+        case Decov(eta, scale):  # in units of σ²
+            sizes = k * rng.exponential(scale, draws)[:, None] ** 2 * rng.dirichlet(np.ones(k), draws)
+            root = np.sqrt(sizes)[:, :, None] * _correlation_root(eta, k, draws, rng)
             return np.asarray(root @ root.swapaxes(-1, -2))
     return _deviations(prior, statement, draws, rng)[:, None, None] ** 2
 

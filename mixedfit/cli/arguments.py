@@ -263,7 +263,11 @@ def _add_sampling(commands: Any) -> None:
         _add_residual(command)
         command.add_argument("--factors", metavar="A,B", default="", help="columns to read as labels")
         _add_reading(command)
-        command.add_argument("--draws", type=int, default=1000, metavar="N", help="draws kept of each chain")
+        length = command.add_mutually_exclusive_group()
+        length.add_argument("--draws", type=int, metavar="N", help="draws kept of each chain (1000)")
+        length.add_argument(
+            "--ess", type=float, metavar="N", help="draw until every parameter has N effective draws"
+        )
         command.add_argument("--tune", type=int, default=1000, metavar="N", help="sweeps thrown away before")
         command.add_argument("--chains", type=int, default=4, metavar="N")
         command.add_argument("--seed", type=int, metavar="N", help="makes the draws the same again")
@@ -272,6 +276,12 @@ def _add_sampling(commands: Any) -> None:
             metavar="FILE",
             help="write to a file instead of the terminal; .json or .html choose the format",
         )
+        command.add_argument("--report", metavar="FILE", help="write an HTML page too: priors, draws, checks")
+        command.add_argument("--title", metavar="TEXT", help="heading of the page")
+        command.add_argument(
+            "--save", metavar="FILE", help="write the draws to a file for mixedfit.load in Python"
+        )
+        _add_labels(command)
         if name == "compare":
             command.add_argument(
                 "--bootstrap", action="store_true", help="bootstrap intervals beside Wald and profile"

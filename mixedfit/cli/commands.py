@@ -8,17 +8,20 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from mixedfit.bayes.posterior import Posterior
 from mixedfit.core.datasets import dataset_names, load_dataset
 from mixedfit.core.errors import ModelError
 from mixedfit.model.fit_and_posterior import compare
 from mixedfit.model.likelihood_ratio import anova as likelihood_ratios
 from mixedfit.model.report import report
 from mixedfit.model.results import MixedResults
+from mixedfit.plots.style import pyplot
 from mixedfit.reporting.explain import explain as explained
 
 from .model import data_of, fitted, fitted_all, model_of, model_on, new_rows
 from .output import (
     Limits,
+    check_folder,
     check_picture,
     format_of,
     labels_of,
@@ -80,38 +83,64 @@ def write_report(options: argparse.Namespace) -> int:
 
 
 def sample(options: argparse.Namespace) -> int:
-    """Print a posterior, or a fit beside it."""
+    """Print a posterior, or a fit beside it; write its page and its draws if they are asked for."""
     picture = getattr(options, "plot", None)
     if picture is not None:
         check_picture(picture)
+    labels = _labels_of_page(options)
     with warnings_in_words():
         model = model_of(options)
-        settings = {"draws": options.draws, "tune": options.tune, "chains": options.chains}
+        draws = 1000 if options.draws is None and options.ess is None else options.draws
+        settings = {"draws": draws, "ess": options.ess, "tune": options.tune, "chains": options.chains}
         posterior = model.gibbs(seed=options.seed, **settings)
-        how = format_of(options.out)
+        if options.save is not None:
+            posterior.save(options.save)
+            print(f"Draws written to {options.save}", file=sys.stderr)
+        page: dict[str, Any] = {"title": options.title, "labels": labels}
         if options.command == "gibbs":
-            facts = {
-                "formula": posterior.design.formula.source,
-                "chains": posterior.chains,
-                "draws": posterior.draws,
-                "tune": posterior.tune,
-                "priors": list(posterior.priors),
-                "warnings": list(posterior.warnings),
-            }
-            text = str(posterior)
-            write(text if how == "text" else table(posterior.summary(), facts, text, how), options.out)
+            _write_posterior(posterior, options.out)
+            subject: Any = posterior
         else:
-            methods: list[Any] = ["wald", "profile", *(["boot"] if options.bootstrap else [])]
-            side = compare(model.fit(), posterior, methods=methods, seed=options.seed)
-            text = str(side)
-            write(
-                text if how == "text" else table(side.table, {"notes": list(side.notes)}, text, how),
-                options.out,
-            )
-            if picture is not None:
-                side.plot().savefig(picture)
-                print(f"Picture written to {picture}", file=sys.stderr)
+            subject, page["posterior"] = model.fit(), posterior
+            _write_comparison(subject, posterior, options)
+        if options.report is not None:
+            print(f"Page written to {report(subject, options.report, **page)}", file=sys.stderr)
     return EXIT_NOT_CONVERGED if posterior.warnings else EXIT_OK
+
+
+def _labels_of_page(options: argparse.Namespace) -> dict[str, str]:
+    """Return the labels of the page; refuse what could not be written, before anything is sampled."""
+    for name in ("report", "save"):
+        check_folder(f"--{name}", getattr(options, name))
+    if options.report is not None:
+        pyplot()
+    elif options.label or options.title:
+        raise ModelError("--label and --title are for the page that --report FILE writes; add it.")
+    return labels_of(options.label)
+
+
+def _write_posterior(posterior: Posterior, out: str | None) -> None:
+    facts = {
+        "formula": posterior.design.formula.source,
+        "chains": posterior.chains,
+        "draws": posterior.draws,
+        "tune": posterior.tune,
+        "priors": list(posterior.priors),
+        "warnings": list(posterior.warnings),
+    }
+    how, text = format_of(out), str(posterior)
+    write(text if how == "text" else table(posterior.summary(), facts, text, how), out)
+
+
+def _write_comparison(results: MixedResults, posterior: Posterior, options: argparse.Namespace) -> None:
+    methods: list[Any] = ["wald", "profile", *(["boot"] if options.bootstrap else [])]
+    side = compare(results, posterior, methods=methods, seed=options.seed)
+    how, text = format_of(options.out), str(side)
+    notes = {"notes": list(side.notes)}
+    write(text if how == "text" else table(side.table, notes, text, how), options.out)
+    if options.plot is not None:
+        side.plot().savefig(options.plot)
+        print(f"Picture written to {options.plot}", file=sys.stderr)
 
 
 def _intervals(results: MixedResults, options: argparse.Namespace) -> Limits:

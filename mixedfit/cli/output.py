@@ -26,6 +26,7 @@ from mixedfit.reporting.summary import Summary
 
 __all__ = [
     "Limits",
+    "check_folder",
     "check_picture",
     "format_of",
     "labels_of",
@@ -45,8 +46,13 @@ def check_picture(path: str) -> None:
     pyplot()
     if Path(path).suffix.lower() not in PICTURES:
         raise DataError(f"--plot names {path!r}; expected a file that ends in {', '.join(PICTURES)}.")
-    if not Path(path).resolve().parent.is_dir():
-        raise DataError(f"--plot names {path!r}, but there is no folder {str(Path(path).parent)!r}.")
+    check_folder("--plot", path)
+
+
+def check_folder(option: str, path: str | None) -> None:
+    """Raise `DataError` if the folder of a file that an option names is not there."""
+    if path is not None and not Path(path).resolve().parent.is_dir():
+        raise DataError(f"{option} names {path!r}, but there is no folder {str(Path(path).parent)!r}.")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -32,6 +32,9 @@ ENDED = 1e-2
 """Decrement up to which the end of a search beyond what the data tell counts as a minimum."""
 
 
+FALLS = 0.1
+"""Fall of a criterion in one unit of log SD from which on it has no bound: it then falls by whole numbers."""
+
 FAINT = 1e-5
 """Decrement at which a search ends where rounding hides smaller ones; 0.003 standard errors."""
 
@@ -53,6 +56,10 @@ class Minimum(Generic[_Point]):
     reached : bool
     inverse : ndarray, shape (x.size, x.size), or None
         H.
+    lost : bool
+        Whether the search ended because the function cannot be computed further on.
+    way : ndarray, shape (x.size,), or None
+        Last step, where `lost`.
     """
 
     x: Array
@@ -61,6 +68,15 @@ class Minimum(Generic[_Point]):
     evaluations: int
     reached: bool
     inverse: Array | None = None
+    lost: bool = False
+    way: Array | None = None
+
+    @property
+    def falls(self) -> bool:
+        """Whether the function still falls where a search was lost."""
+        if self.way is None:
+            return False
+        return -float(self.point.gradient @ self.way) > FALLS * float(np.abs(self.way).max())
 
 
 def minimise_bfgs(
@@ -75,6 +91,7 @@ def minimise_bfgs(
     beyond: Callable[[Array], bool] | None = None,
     faint: Callable[[Array], bool] | None = None,
     room: Callable[[Array], Array] | None = None,
+    lost: Callable[[_Point], bool] | None = None,
     report: Callable[[int, float], None] | None = None,
 ) -> Minimum[_Point]:
     """Return a local minimum.
@@ -99,6 +116,8 @@ def minimise_bfgs(
         Whether rounding errors of the function are large at x; the search ends there at a larger decrement.
     room : callable, optional
         How many times as long as `LONGEST` a step may be in each parameter, shape (start.size,).
+    lost : callable, optional
+        Whether rounding decides on the function at a point; the search ends before it.
     report : callable, optional
         Called with the number of evaluations and the value.
 
@@ -112,6 +131,7 @@ def minimise_bfgs(
         raise FloatingPointError("the criterion is not finite at the start")
     if not x.size:
         return Minimum(x, point, 0.0, 1, True)
+    lost = None if lost is not None and lost(point) else lost
     count, small, outside, decrement, fresh, known = 1, 0, 0, np.inf, inverse is None, True
     if inverse is None:
         inverse, known = _first_inverse(metric and metric(point), scale, x.size)
@@ -129,8 +149,12 @@ def minimise_bfgs(
             return Minimum(x, point, decrement, count, decrement < ENDED, inverse)
         sizes = np.abs(step) if room is None else np.abs(step) / room(x)
         step *= min(1.0, LONGEST / max(float(sizes.max()), 1e-300))
-        moved, length, tried = _line_search(function, x, point, step)
+        moved, length, tried, ended = _line_search(function, x, point, step, lost)
         count += tried
+        if ended:
+            x, point = (x, point) if moved is None else (x + length * step, moved)
+            end = Minimum(x, point, decrement, count, True, inverse, True, step)
+            return replace(end, reached=not end.falls)
         if moved is None:
             if fresh:
                 return Minimum(x, point, decrement, count, decrement < 1e-6, inverse)
@@ -153,14 +177,27 @@ def _first_inverse(metric: Array | None, scale: float, size: int) -> tuple[Array
 
 
 def _line_search(
-    function: Callable[[Array], _Point], x: Array, point: _Point, step: Array
-) -> tuple[_Point | None, float, int]:
-    """Return a point along a step with Armijo's decrease, its length, and the evaluations; longer on steep slopes."""
+    function: Callable[[Array], _Point],
+    x: Array,
+    point: _Point,
+    step: Array,
+    lost: Callable[[_Point], bool] | None,
+) -> tuple[_Point | None, float, int, bool]:
+    """Return a point along a step with Armijo's decrease, its length, the evaluations, and whether the way ends there.
+
+    The step is longer on steep slopes.
+    """
     slope = float(point.gradient @ step)
     length, low, high = 1.0, 0.0, np.inf
     best: tuple[_Point, float] | None = None
+    ended = False
     for tried in range(1, 25):
         candidate = function(x + length * step)
+        if lost is not None and lost(candidate):
+            if best is not None:
+                return best[0], best[1], tried, True
+            ended, high, length = True, length, 0.25 * length
+            continue
         enough = candidate.value <= point.value + 1e-4 * length * slope
         if not np.isfinite(candidate.value) or not enough:
             high = length
@@ -168,10 +205,10 @@ def _line_search(
             best = (candidate, length)
             own = float(candidate.gradient @ step)
             if own >= 0.9 * slope or length >= 8.0:
-                return candidate, length, tried
+                return candidate, length, tried, ended
             low = length
         if best is not None and tried >= 10:
-            return best[0], best[1], tried
+            return best[0], best[1], tried, ended
         if np.isinf(high):
             length *= 2.0
         elif low == 0.0 and np.isfinite(candidate.value):
@@ -182,7 +219,7 @@ def _line_search(
             length = 0.5 * (low + high)
         if length * float(np.abs(step).max()) < 1e-13:
             break
-    return (None, 0.0, tried) if best is None else (best[0], best[1], tried)
+    return (None, 0.0, tried, ended) if best is None else (best[0], best[1], tried, ended)
 
 
 def _updated(inverse: Array, step: Array, change: Array, fresh: bool) -> Array:

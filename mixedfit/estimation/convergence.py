@@ -141,6 +141,8 @@ OWN_EFFECTS = (
 
 REPEATED = "Remove a term or a column that repeats another, or an effect that does not vary within groups."
 
+FEWER = "Take a structure with fewer parameters, such as exp(…)."
+
 UNSEEN = "Remove these rows, or take a structure with fewer parameters."
 
 RESIDUAL = "residual"
@@ -156,6 +158,7 @@ def unidentified_verdict(
     names: Sequence[str],
     correlations: Sequence[str] = (),
     unseen: Sequence[str] = (),
+    shapes: Sequence[str] = (),
 ) -> Convergence:
     """Return the verdict on a fit with a ridge along which parameters change and the criterion does not.
 
@@ -168,8 +171,10 @@ def unidentified_verdict(
         Pairs of effects of whose correlation the data say nothing.
     unseen : sequence of str
         Parameters of which the data say nothing.
+    shapes : sequence of str
+        Structures whose parameters of the correlations distances do not tell apart.
     """
-    if convergence.status in ("failed", "unbounded") or not (names or correlations or unseen):
+    if convergence.status in ("failed", "unbounded") or not (names or correlations or unseen or shapes):
         return convergence
     found = f"{convergence.evaluations} evaluations, Newton decrement {convergence.decrement:.1e}"
     reasons = []
@@ -184,9 +189,11 @@ def unidentified_verdict(
             f"the data say nothing of {_listed(unseen)}, since no group has the rows for it, or the fixed effects "
             "reproduce them"
         )
+    if shapes:
+        reasons.append(f"{_listed(shapes)} has more parameters of correlations than there are distances")
     same, advice = (
         "Fixed effects, residual variance and fitted values",
-        REPEATED if names or correlations else UNSEEN,
+        REPEATED if names or correlations else UNSEEN if unseen else FEWER,
     )
     if RESIDUAL in names:
         same, advice = "Fixed effects", OWN_EFFECTS

@@ -39,6 +39,9 @@ ZERO_SHARES = (1e-9, 1e-8, 1e-7, 3e-7)
 SAME_DIGITS = 1e-3
 """Difference of the criterion from cross-products and by rows up to which these have digits."""
 
+LOWER = 1e-6
+"""Difference of the criterion that counts where it has digits."""
+
 NEAR = 20.0
 """Largest height of the criterion above the lowest optimum from which a direction is searched."""
 
@@ -190,12 +193,18 @@ def _closer_look(
     tail, at = ("rises", refined.x) if criterion.sigma is not None else _limit_along(criterion, refined.x)
     if tail == "falls":
         return Settled(refined, refined.point, "unbounded")
-    if tail == "limit":
-        point = criterion(at)
+    point = criterion(at)
+    if tail == "limit" and not _is_lower(refined, point, criterion):
         return Settled(Optimum(at, point, 0.0, refined.evaluations, True), point, "zero")
     if residual_share(refined.point, criterion) < LOST_SHARE:
         return Settled(refined, refined.point, "positive", lost=True)
     return Settled(refined, refined.point, "positive")
+
+
+def _is_lower(refined: Optimum, limit: RowEvaluation, criterion: RowCriterion) -> bool:
+    """Return whether an optimum with a positive residual variance is below the limit σ → 0 beyond rounding errors."""
+    rounding = LOWER if residual_share(refined.point, criterion) > ZERO_SHARES[0] else SAME_DIGITS
+    return refined.reached and bool(refined.point.value < limit.value - rounding)
 
 
 def residual_share(point: Any, criterion: Criterion) -> float:

@@ -21,6 +21,7 @@ from .convergence import RESIDUAL, unidentified_verdict
 from .estimate import Control, estimate
 from .fit import Fit
 from .monte_carlo import monte_carlo_errors
+from .structures import loose_structures
 from .whitening import fit_whitened
 
 __all__ = ["fit_design", "refit_design"]
@@ -85,7 +86,9 @@ def _fit_residual(
         outcome.theta,
         reml,
         sigma,
-        unidentified_verdict(outcome.convergence, *_ridge_names(design, found.cross, reml, sigma)),
+        unidentified_verdict(
+            outcome.convergence, *_ridge_names(design, found.cross, reml, sigma), loose_structures(design)
+        ),
         outcome.evaluation,
         timing,
         found.residual,
@@ -177,7 +180,9 @@ def _estimated(
             report=report,
             rows=lambda: rows_of(design, cross),
         )
-    convergence = unidentified_verdict(outcome.convergence, *_ridge_names(design, cross, reml, sigma))
+    convergence = unidentified_verdict(
+        outcome.convergence, *_ridge_names(design, cross, reml, sigma), loose_structures(design)
+    )
     timing["optimisation"] = perf_counter() - begun
     timing["total"] = sum(timing.values())
     timing["starts"], timing["starts_agreed"] = outcome.starts, outcome.agreed

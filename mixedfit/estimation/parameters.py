@@ -24,6 +24,7 @@ from mixedfit.design.design import Design
 
 from .fit import Fit
 from .residual_verdict import at_limit
+from .structures import has_spare_shapes
 
 __all__ = [
     "Names",
@@ -246,6 +247,10 @@ def on_boundary(fit: Fit, parameter: Parameter) -> bool:
 
 def is_identified(fit: Fit, parameter: Parameter) -> bool:
     """Return whether the design tells a standard deviation or correlation apart from the others."""
+    if parameter.place >= 0:
+        part, _, _, at = _part_of(fit, parameter)
+        if at >= part.n_sd and has_spare_shapes(part):
+            return False
     if fit.design.residual is not None:
         ties = fit.design.residual.ties(fit.reml, fit.held_sigma is not None)
         return not any(_is_tied(tie, parameter) for tie in ties)

@@ -56,9 +56,18 @@ STILL_FALLS = 1e-2
 """Decrement of a search that ends at a limit, from which on the criterion falls without bound."""
 
 
+SETTLED_DECREMENT = 1e-8
+"""Decrement below which a search that held fitted values has reached its minimum."""
+
+
 def _goes(text: str) -> str:
     return text.replace(" is at ", " goes to ")
 
+
+UNSETTLED = (
+    "Not converged ({words}): the fitted values in the variance function do not settle. Take a covariate in their "
+    "place, or simplify the model."
+)
 
 FAILED = (
     "Not converged ({words}): the criterion could still fall by about {decrement:.2g}. Raise "
@@ -81,6 +90,18 @@ DEPENDENT_VISITS = "The likelihood has no maximum ({words}): it still rises as {
 
 SINGULAR_VISITS = (
     "Converged on the boundary ({words}): {limits}. {why}, or keep the estimates, which are the optimum."
+)
+
+REPRODUCED = (
+    "The likelihood has no maximum ({words}): it still rises as the residual variance of some rows goes to 0, on the "
+    "way on which {name} {moves} to {value:.2g} and beyond. The fixed and random effects reproduce these rows. "
+    "{estimates} Simplify the random effects or the residual structure."
+)
+
+ZERO_RESIDUAL = (
+    "Converged on the boundary ({words}): the residual variance of some rows goes to 0, on the way on which {name} "
+    "{moves} to {value:.2g} and beyond, and the likelihood approaches its limit. The random effects reproduce these "
+    "rows; a simpler random part or residual structure may be better."
 )
 
 RUNAWAY = (
@@ -120,6 +141,34 @@ class Dependent:
         )
 
 
+def _way(model: ResidualModel, found: Minimum[Any]) -> dict[str, Any]:
+    """Return the name of the parameter that changes most on the last step, whether it grows, and where it stands."""
+    way = np.zeros_like(found.x) if found.way is None else found.way / np.abs(found.way).max()
+    here, before = model.natural(found.x), model.natural(found.x - way)
+    if len(here) == len(way):  # the parameters of the search have no limits
+        changes = way
+    else:
+        changes = np.array([new.value - old.value for new, old in zip(here, before, strict=True)])
+    most = int(np.argmax(np.abs(changes)))
+    grows = here[most].value > before[most].value
+    return {"name": here[most].name, "moves": "grows" if grows else "falls", "value": here[most].value}
+
+
+def _without_residual(
+    inner: Convergence, model: ResidualModel, end: Minimum[Any], found: Minimum[Any], words: str
+) -> Convergence:
+    """Return the verdict where a search ended at a residual variance of 0 that random effects leave."""
+    out = replace(inner, decrement=found.decrement, evaluations=found.evaluations)
+    if not end.falls:
+        message = ZERO_RESIDUAL.format(words=words, **_way(model, end))
+        return replace(out, status="boundary", singular=(*inner.singular, "Residual"), message=message)
+    estimates = (
+        "The estimates are where the search ended." if found.lost else "The estimates are a local maximum."
+    )
+    message = REPRODUCED.format(words=words, estimates=estimates, **_way(model, end))
+    return replace(out, status="unbounded", message=message)
+
+
 def residual_verdict(
     inner: Convergence,
     model: ResidualModel,
@@ -128,6 +177,7 @@ def residual_verdict(
     most: int = 500,
     vanishing: Sequence[str] = (),
     dependent: Dependent | None = None,
+    falling: Minimum[Any] | None = None,
 ) -> Convergence:
     """Return the convergence of a fit with residual parameters.
 
@@ -146,21 +196,26 @@ def residual_verdict(
         Ratios that go to 0, in words.
     dependent : Dependent, optional
         Visits whose residuals become dependent.
+    falling : Minimum, optional
+        End of a search on which random effects reproduce rows, and the criterion falls without a bound.
     """
     count = f"{found.evaluations} evaluation{'s' * (found.evaluations != 1)} of the residual parameters"
     words = f"{count}, decrement {found.decrement:.1e}"
     limits = [text for text in map(at_limit, model.natural(found.x)) if text]
     limits += [text for text in vanishing if text.split()[0] not in {known.split()[0] for known in limits}]
     exhausted = found.evaluations >= most
+    if falling is not None or found.lost:
+        return _without_residual(inner, model, falling or found, found, words)
     if dependent is not None and (dependent.falls or (found.reached and inner.converged and not limits)):
         return dependent.verdict(inner, found, words)
     if not found.reached and (not limits or exhausted):
+        unsettled = model.of_fitted and abs(found.decrement) < SETTLED_DECREMENT
         return replace(
             inner,
             status="failed",
             decrement=found.decrement,
             evaluations=found.evaluations,
-            message=FAILED.format(words=words, decrement=found.decrement),
+            message=(UNSETTLED if unsettled else FAILED).format(words=words, decrement=found.decrement),
         )
     if limits and abs(found.decrement) > STILL_FALLS:  # negative where rounding hides the curvature
         return replace(

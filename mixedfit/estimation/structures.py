@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mixedfit.core.errors import ModelError
 from mixedfit.covariance import ScaledCorrelation
+from mixedfit.crossproducts.changes import allowed_changes
 from mixedfit.design.design import Design
 
-__all__ = ["has_structures", "refuse_structures", "structured_terms"]
+__all__ = ["has_spare_shapes", "has_structures", "loose_structures", "refuse_structures", "structured_terms"]
+
+FEW_POINTS = 4
+"""Largest number of effects of a structure whose distances may be fewer than its parameters."""
 
 
 def structured_terms(design: Design) -> list[tuple[int, ScaledCorrelation]]:
@@ -22,6 +28,23 @@ def structured_terms(design: Design) -> list[tuple[int, ScaledCorrelation]]:
 def has_structures(design: Design) -> bool:
     """Return whether a term has a structure that is not linear in θ."""
     return bool(structured_terms(design))
+
+
+def has_spare_shapes(part: ScaledCorrelation) -> bool:
+    """Return whether a structure has more parameters than its covariance matrix tells apart, as `mat` of two points."""
+    if part.k > FEW_POINTS:
+        return False
+    changes = np.array(list(allowed_changes(part))).reshape(part.n_theta, -1)
+    return int(np.linalg.matrix_rank(changes, tol=1e-9)) < part.n_theta
+
+
+def loose_structures(design: Design) -> list[str]:
+    """Return the terms whose structure has more parameters of correlations than there are distances."""
+    return [
+        f"{part.name}(… | {design.blocks[f].name})"
+        for f, part in structured_terms(design)
+        if has_spare_shapes(part)
+    ]
 
 
 def refuse_structures(design: Design, what: str, advice: str = "") -> None:

@@ -89,6 +89,9 @@ NO_RISE = 0.1
 NO_RESIDUAL = 1e-9
 """Share of the least-squares residual variance below which rounding decides on the criterion."""
 
+UNREACHED_SHARE = 1e-5
+"""The same where moreover the search of θ did not reach an optimum."""
+
 FAR = 1.5
 """Distance of further starts, for searches that end where σ is 0."""
 
@@ -142,7 +145,7 @@ class WhitenedPoint:
     def __init__(
         self, search: WhitenedSearch, x: Array, start: Array | None, *, condensed: bool = False
     ) -> None:
-        self.search, self.x, self.value = search, x, float("inf")
+        self.search, self.x, self.value, self.failed = search, x, float("inf"), False
         raw, model = (search.raw, search.model) if not condensed or search.fewer is None else search.fewer
         self.raw = raw
         try:
@@ -154,6 +157,7 @@ class WhitenedPoint:
         try:
             self.estimate = search.inner(self.design, self.cross, start)
         except ModelError:
+            self.failed = True
             return
         self.value = self.estimate.evaluation.value
 
@@ -163,6 +167,17 @@ class WhitenedPoint:
         if not np.isfinite(self.value) or self.search.sigma is not None:
             return True
         return float(self.estimate.evaluation.tail.prss) / self.cross.n > NO_RESIDUAL
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the effects reproduce the response so closely that rounding decides on the criterion."""
+        if not self.search.structures or self.search.sigma is not None:
+            return False
+        if self.failed or not self.has_residual:
+            return True
+        if not np.isfinite(self.value) or self.estimate.convergence.status != "failed":
+            return False
+        return float(self.estimate.evaluation.tail.prss) / self.cross.n < UNREACHED_SHARE
 
     @lazy
     def gradient(self) -> Array:
@@ -191,6 +206,10 @@ class WhitenedPoint:
 
 def _metric(point: WhitenedPoint) -> Array | None:
     return point.metric
+
+
+def _is_lost(point: WhitenedPoint) -> bool:
+    return point.is_lost
 
 
 class WhitenedSearch:
@@ -295,11 +314,12 @@ class WhitenedSearch:
 
 def _lowest(
     search: WhitenedSearch, start: Array | None, report: Callable[[int, float], None] | None
-) -> tuple[Minimum[WhitenedPoint], tuple[int, int], float]:
-    """Return the lowest minimum over the residual parameters, starts and how many reached it, and a depth beyond it.
+) -> tuple[Minimum[WhitenedPoint], tuple[int, int], float, Minimum[WhitenedPoint] | None]:
+    """Return the lowest minimum, starts and how many reached it, a depth beyond it, and where the criterion falls.
 
     A range that grows beyond all distances is no minimum: if the criterion is lower there, the lowest minimum inside is
-    returned with the difference.
+    returned with the difference. The last is the end of a search on which the residual variance goes to 0 and the
+    criterion falls without a bound.
 
     Raises
     ------
@@ -310,7 +330,7 @@ def _lowest(
     further = model.further_starts if search.raw.n <= MANY_ROWS else []
     starts = [start] if start is not None else [moment_start(search.raw, model), *further]
     found = _minima(search, starts, report)
-    if found and not any(m.point.has_residual for m in found):
+    if found and not any(m.point.has_residual and not m.lost for m in found):
         moves = FAR * np.eye(model.n_parameters)
         found += _minima(search, [starts[0] + sign * move for move in moves for sign in (1, -1)], report)
     if not found:
@@ -320,12 +340,15 @@ def _lowest(
         )
     if start is None and (side := model.other_side(min(found, key=lambda m: m.point.value).x)) is not None:
         found += _minima(search, [side], report)
+    falling = [m for m in found if m.falls]
     inside = [m for m in found if m.reached and not search.runs_away(m.x)]
+    inside = [m for m in inside if not m.lost] or inside
     inside = [m for m in inside if m.point.has_residual] or inside  # rounding decides where σ is 0
     best = min(inside or found, key=lambda m: m.point.value)
     agreed = sum(m.reached and abs(m.point.value - best.point.value) <= 1e-4 for m in found)
-    deeper = [best.point.value - m.point.value for m in found if m.point.has_residual]
-    return best, (len(found), agreed), max([0.0, *deeper])
+    deeper = [best.point.value - m.point.value for m in found if m.point.has_residual and not m.lost]
+    lowest = min(falling, key=lambda m: m.point.value, default=None)
+    return best, (len(found), agreed), max([0.0, *deeper]), lowest
 
 
 def _minima(
@@ -346,6 +369,7 @@ def _minima(
                     beyond=search.runs_away,
                     faint=search.is_faint,
                     room=partial(room, search.model),
+                    lost=_is_lost,
                     report=report,
                 )
             )
@@ -354,7 +378,7 @@ def _minima(
     return found
 
 
-ROUNDS = 100
+ROUNDS = 40
 """Rounds after which fitted values that do not settle are taken as they are, and the fit as not converged."""
 
 ROUNDS_OF_STARTS = 3
@@ -389,7 +413,13 @@ def _fixed_point(
         search.model = with_fitted(search.model, held)
         search.lowest = np.inf
         found = minimise_bfgs(
-            search, found.x, scale=2.0 / search.raw.n, metric=_metric, tolerance=1e-12, report=report
+            search,
+            found.x,
+            scale=2.0 / search.raw.n,
+            metric=_metric,
+            tolerance=1e-12,
+            lost=_is_lost,
+            report=report,
         )
         evaluations += found.evaluations
         fresh = _fitted(design, found.point)
@@ -413,10 +443,8 @@ def _finished(
 
     def final_at(minimum: Minimum[WhitenedPoint]) -> Estimate:
         known = minimum.point.estimate
-        if not minimum.point.has_residual or search.is_faint(
-            minimum.x
-        ):  # rounding would decide between starts
-            return known
+        if not minimum.point.has_residual or minimum.lost or search.is_faint(minimum.x):
+            return known  # rounding would decide between starts
         found = search.finished(minimum.point, known.theta if search.structures else None)
         return known if known.evaluation.value < found.evaluation.value - 1e-6 else found
 
@@ -435,6 +463,7 @@ def _finished(
             beyond=search.runs_away,
             faint=search.is_faint,
             room=partial(room, search.model),
+            lost=_is_lost,
             report=report,
         )
         best = _on_all_rows(search, best)
@@ -488,7 +517,7 @@ def fit_whitened(
     search.given = start[0]
     if model.of_fitted and start[1] is None:
         search.model = with_fitted(model, _fitted(design, search(model.start)))
-    best, (starts, agreed), deeper = _lowest(search, start[1], report)
+    best, (starts, agreed), deeper, falling = _lowest(search, start[1], report)
     if model.of_fitted:
         best = _fixed_point(search, design, best, report)
         model = search.model
@@ -509,6 +538,7 @@ def fit_whitened(
         search.control.max_evaluations,
         vanishing,
         search.dependent(best, design),
+        best if best.falls else falling,
     )
     final = replace(final, convergence=convergence, starts=starts, agreed=agreed)
     return WhitenedEstimate(Whitened(best.x, model, point.design), point.cross, final)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -24,6 +25,7 @@ from mixedfit.formula.parse import Expand
 from mixedfit.inference.bootstrap.replicates import REFIT_ERRORS, count_reasons, reason_of
 from mixedfit.inference.power.assumed_residual import residual_names
 from mixedfit.inference.power.study import AssumedParameters, Study, read_parameters, study_of
+from mixedfit.tasks import check_executor, mapped
 
 from .coverage_table import METHODS, Coverage, IntervalMethod
 from .lmm import LinearMixedModel
@@ -58,6 +60,7 @@ def coverage(
     expand: Expand = "levels",
     context: Mapping[str, Any] | None = None,
     residual: ResidualStructure | str | None = None,
+    executor: Any = None,
 ) -> Coverage:
     """Return how often intervals of several methods contain the true parameters, and how wide they are.
 
@@ -90,6 +93,8 @@ def coverage(
         The same seed gives the same data, and fewer data sets are the first of more.
     progress : bool, optional
         Whether to show progress after two seconds; by default on a terminal. Ctrl-C keeps the data sets done.
+    executor : dask.distributed.Client or concurrent.futures.Executor, optional
+        Whose workers simulate and fit; the numbers are the same.
 
     Returns
     -------
@@ -112,6 +117,7 @@ def coverage(
     >>> found.table.shape
     (2, 8)
     """
+    check_executor(executor)
     check_count("n", n, 1)
     check_count("replicates", replicates, 10)
     study = study_of(
@@ -124,21 +130,21 @@ def coverage(
     truth = _true_values(study.design, params, parameters)
     sequence = seed_sequence(seed)
     runner = _Runner(study, assumed, truth, chosen, check_level(level), reml, priors, replicates)
-    intervals = np.full((n, len(chosen), len(truth), 2), np.nan)
-    reasons: dict[int, str] = {}
-    done = 0
-    with Progress(progress) as shown:
+    found: dict[int, _Intervals] = {}
+    with Progress(progress) as shown, warnings.catch_warnings():
         try:
-            for r, child in enumerate(_children(sequence, n)):
-                runner.fill(child, intervals[r], reasons)
-                done = r + 1
-                shown.count(done, n, "data sets")
+            for number, own in mapped(executor, _intervals, runner, _children(sequence, n)):
+                found[number] = own
+                shown.count(len(found), n, "data sets")
         except KeyboardInterrupt:
-            if not done:
+            if not found:
                 raise
-            warn(f"stopped after {done} of {n} data sets, which are kept.", BootstrapWarning)
+    if len(found) < n:
+        warn(f"stopped after {len(found)} of {n} data sets, which are kept.", BootstrapWarning)
+    in_order = [found[number] for number in sorted(found)]
+    reasons = dict(enumerate(reason for own in in_order for reason in own.reasons))
     return Coverage.of(
-        intervals[:done],
+        np.array([own.limits for own in in_order]),
         truth,
         chosen,
         runner.applies,
@@ -213,6 +219,27 @@ def _true_values(design: Design, params: Any, chosen: str | Sequence[str] | None
     return truth[list(dict.fromkeys(wanted))]
 
 
+@dataclass(frozen=True, eq=False)
+class _Intervals:
+    """Intervals of one data set.
+
+    Attributes
+    ----------
+    limits : ndarray, shape (methods, parameters, 2)
+        NaN where a method has no interval or failed.
+    reasons : list of str
+        Why methods failed.
+    """
+
+    limits: Array
+    reasons: list[str]
+
+
+def _intervals(runner: _Runner, number: int, seed: np.random.SeedSequence) -> _Intervals:
+    """Return the intervals of a data set, as a task."""
+    return runner.intervals(seed)
+
+
 class _Runner:
     """The methods applied to one simulated data set after another.
 
@@ -240,13 +267,14 @@ class _Runner:
         self.applies = np.array([fixed | (method not in _FIXED_ONLY) for method in methods])
         self.methods_used = [m for m, own in zip(methods, self.applies, strict=True) if own.any()]
 
-    def fill(self, seed: np.random.SeedSequence, out: Array, reasons: dict[int, str]) -> None:
-        """Fill `out` (methods, parameters, 2) with the intervals for one draw of the response."""
+    def intervals(self, seed: np.random.SeedSequence) -> _Intervals:
+        """Return the intervals for one draw of the response."""
         own, bootstrap, posterior = seed.spawn(3)
         design = self.study.design
         y = self.assumed.draw(design, 1, np.random.default_rng(own))[0]
         model = LinearMixedModel(design.formula, design.with_response(y), data=self.study.frame)
         seeds = {"bootstrap": bootstrap, "credible": posterior}
+        out = _Intervals(np.full((len(self.methods), len(self.names), 2), np.nan), [])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             fit: MixedResults | None = None
@@ -258,9 +286,11 @@ class _Runner:
                         fit = model.fit(reml=self.reml)
                     table = self._table(method, model, fit, seeds.get(method))
                 except REFIT_ERRORS as error:
-                    reasons[len(reasons)] = f"{method}: {reason_of(error)}"
+                    out.reasons.append(f"{method}: {reason_of(error)}")
                     continue
-                out[m] = np.where(self.applies[m][:, None], table.reindex(self.names).to_numpy(), np.nan)
+                values = table.reindex(self.names).to_numpy()
+                out.limits[m] = np.where(self.applies[m][:, None], values, np.nan)
+        return out
 
     def _table(
         self, method: str, model: LinearMixedModel, fit: Any, seed: np.random.SeedSequence | None

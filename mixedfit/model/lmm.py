@@ -455,6 +455,7 @@ class LinearMixedModel(Hinted):
         random_effects: Distribution | Mapping[str, Distribution] = Normal(),  # noqa: B008
         sigma: str = "common",
         progress: bool | None = None,
+        executor: Any = None,
     ) -> Calibration:
         """Return a simulation-based calibration: whether draws of the sampler are from the posterior of these priors.
 
@@ -480,6 +481,8 @@ class LinearMixedModel(Hinted):
             As in `gibbs`.
         progress : bool, optional
             Whether to show progress after two seconds; by default on a terminal. Ctrl-C keeps the simulations done.
+        executor : dask.distributed.Client or concurrent.futures.Executor, optional
+            Whose workers do the simulations; the ranks are the same.
 
         Returns
         -------
@@ -513,6 +516,7 @@ class LinearMixedModel(Hinted):
             max_draws=max_draws,
             seed=seed,
             progress=progress,
+            executor=executor,
             errors=errors,
             random_effects=random_effects,
             sigma=sigma,

@@ -63,24 +63,19 @@ def trace(
     >>> figure = posterior.plot.trace("variances")
     """
     posterior = checked_posterior(posterior, "trace")
-    check_count("columns", columns, 1)
     found = panels(posterior, parameters, labels, columns=columns, width=4.4, height=2.1, ax=ax)
-    handles: list[Any] = []
     for own, name, words in found.each():
         draws = posterior[name]
         places = np.arange(1, posterior.draws + 1)
-        handles = [
+        for c, chain in enumerate(draws):
             own.plot(
                 places,
                 chain,
                 color=CHAINS[c % len(CHAINS)],
                 lw=0.6,
                 alpha=0.75,
-                label=f"chain {c + 1}",
                 rasterized=draws.size > DENSE,
-            )[0]
-            for c, chain in enumerate(draws)
-        ]
+            )
         own.set_xlim(1, posterior.draws)
         own.xaxis.get_major_locator().set_params(integer=True)
         title_of(own, words, _convergence(draws))
@@ -88,15 +83,8 @@ def trace(
     if found.figure is not None:
         for own in found.axes[: max(0, len(found.axes) - min(columns, len(found.axes)))]:
             own.set_xlabel("")
-    chain_legend(found, [_thick(line) for line in handles])
+    chain_legend(found, posterior.chains)
     return found.made
-
-
-def _thick(line: Any) -> Any:
-    """Return a line for a legend."""
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=line.get_color(), lw=2.0, label=line.get_label())
 
 
 def _convergence(draws: Array) -> str:
@@ -156,7 +144,6 @@ def rank(
     >>> figure = posterior.plot.rank("variances")
     """
     posterior = checked_posterior(posterior, "rank")
-    check_count("columns", columns, 1)
     check_count("bins", bins, 2)
     if posterior.chains < 2:
         raise ModelError(
@@ -223,22 +210,16 @@ def chain_autocorrelation(
     >>> figure = posterior.plot.chain_autocorrelation("variances")
     """
     posterior = checked_posterior(posterior, "chain_autocorrelation")
-    check_count("columns", columns, 1)
     check_count("lags", lags, 1)
     lags = min(lags, posterior.draws - 1)
     found = panels(posterior, parameters, labels, columns=columns, width=3.3, height=2.1, ax=ax)
     limit = 1.96 / np.sqrt(posterior.draws)
-    handles: list[Any] = []
     for own, name, words in found.each():
         draws = posterior[name]
         own.axhspan(-limit, limit, color=faint(), lw=0, zorder=0.4)
         reference_line(own, y=0.0)
-        handles = [
-            own.plot(
-                np.arange(lags + 1), values, color=CHAINS[c % len(CHAINS)], lw=1.2, label=f"chain {c + 1}"
-            )[0]
-            for c, values in enumerate(autocorrelation(draws)[:, : lags + 1])
-        ]
+        for c, values in enumerate(autocorrelation(draws)[:, : lags + 1]):
+            own.plot(np.arange(lags + 1), values, color=CHAINS[c % len(CHAINS)], lw=1.2)
         own.set_xlim(0, lags)
         own.set_ylim(top=1.02)
         own.xaxis.get_major_locator().set_params(integer=True)
@@ -246,5 +227,5 @@ def chain_autocorrelation(
         title_of(own, words, f"ess {size:,.0f} of {draws.size:,}" if np.isfinite(size) else "constant")
         with_style(own, x="lag")
     found.axes[0].set_ylabel("autocorrelation", color=ink(), fontsize="small")
-    chain_legend(found, [_thick(line) for line in handles])
+    chain_legend(found, posterior.chains)
     return found.made

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from mixedfit.core.other_programs import Hinted
 from mixedfit.core.progress import Progress
@@ -25,25 +23,10 @@ from . import (
     _shrinkage,
     _within_group,
 )
+from ._bound import bound
 from .style import PARAMETER_AXES, whole_figure
 
 __all__ = ["Pictures"]
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-
-def _method(draw: Callable[Concatenate[Fitted, _P], _T]) -> Callable[Concatenate[Pictures, _P], _T]:
-    """Return a function of a fit as a method of `Pictures`, with its docstring and signature less the fit."""
-
-    @wraps(draw)
-    def method(self: Pictures, /, *args: _P.args, **options: _P.kwargs) -> _T:
-        return draw(self._results, *args, **options)
-
-    text = inspect.getdoc(draw) or ""
-    alone = "Parameters\n----------\nresults : MixedResults\n\n"
-    method.__doc__ = text.replace(alone, "").replace("results : MixedResults\n", "")
-    return method
 
 
 class Pictures(Hinted):
@@ -54,28 +37,28 @@ class Pictures(Hinted):
     """
 
     def __init__(self, results: Fitted) -> None:
-        self._results = results
+        self._subject = results
 
-    __call__ = _method(_residuals.overview)
-    overview = _method(_residuals.overview)
-    caterpillar = _method(_caterpillar.caterpillar)
-    shrinkage = _method(_shrinkage.shrinkage)
-    shrinkage_by_size = _method(_shrinkage.shrinkage_by_size)
-    fitted_lines = _method(_fitted_lines.fitted_lines)
-    spaghetti = _method(_fitted_lines.spaghetti)
-    residuals_fitted = _method(_residuals.residuals_fitted)
-    scale_location = _method(_residuals.scale_location)
-    qq_residuals = _method(_residuals.qq_residuals)
-    qq_random_effects = _method(_residuals.qq_random_effects)
-    within_group = _method(_within_group.within_group)
-    autocorrelation = _method(_serial.autocorrelation)
-    variogram = _method(_serial.variogram)
-    residual_correlation = _method(_serial.residual_correlation)
-    matrix_pattern = _method(_matrix_pattern.matrix_pattern)
-    means = _method(_means.means)
-    effect = _method(_effect.effect)
-    slopes = _method(_means.slopes)
-    forest = _method(_forest.forest)
+    __call__ = bound(_residuals.overview)
+    overview = bound(_residuals.overview)
+    caterpillar = bound(_caterpillar.caterpillar)
+    shrinkage = bound(_shrinkage.shrinkage)
+    shrinkage_by_size = bound(_shrinkage.shrinkage_by_size)
+    fitted_lines = bound(_fitted_lines.fitted_lines)
+    spaghetti = bound(_fitted_lines.spaghetti)
+    residuals_fitted = bound(_residuals.residuals_fitted)
+    scale_location = bound(_residuals.scale_location)
+    qq_residuals = bound(_residuals.qq_residuals)
+    qq_random_effects = bound(_residuals.qq_random_effects)
+    within_group = bound(_within_group.within_group)
+    autocorrelation = bound(_serial.autocorrelation)
+    variogram = bound(_serial.variogram)
+    residual_correlation = bound(_serial.residual_correlation)
+    matrix_pattern = bound(_matrix_pattern.matrix_pattern)
+    means = bound(_means.means)
+    effect = bound(_effect.effect)
+    slopes = bound(_means.slopes)
+    forest = bound(_forest.forest)
 
     @whole_figure(PARAMETER_AXES)
     def profile_zeta(
@@ -98,4 +81,4 @@ class Pictures(Hinted):
 
     def _profile(self, parameters: Any) -> Profile:
         with Progress(None) as shown:
-            return profile(fit_of(self._results), parameters, report=shown.say)
+            return profile(fit_of(self._subject), parameters, report=shown.say)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from mixedfit.bayes.draws.tables import chosen_parameters
 from mixedfit.bayes.draws.words import parameter_words
 from mixedfit.core.arrays import Array
 from mixedfit.core.errors import ModelError
+from mixedfit.core.options import check_count
 from mixedfit.estimation.parameters import variance_parameters
 
 from ._text import points_wide
@@ -122,8 +123,9 @@ def panels(
     Raises
     ------
     ModelError
-        If a parameter or label is not known, or `ax` is given for several parameters.
+        If a parameter or label is not known, `columns` is below 1, or `ax` is given for several parameters.
     """
+    check_count("columns", columns, 1)
     names, note = names_to_draw(posterior, parameters)
     words = parameter_words(posterior, labels)
     if ax is not None:
@@ -163,10 +165,15 @@ def with_style(ax: Any, *, x: str = "", y: str = "", bare: bool = False) -> None
         ax.spines["left"].set_visible(False)
 
 
-def chain_legend(found: Panels, handles: Sequence[Any]) -> None:
+def chain_legend(found: Panels, chains: int) -> None:
     """Name the chains above the panels, or in the axes that were given; one chain needs no name."""
-    if len(handles) < 2:
+    from matplotlib.lines import Line2D
+
+    if chains < 2:
         return
+    handles = [
+        Line2D([], [], color=CHAINS[c % len(CHAINS)], lw=2.0, label=f"chain {c + 1}") for c in range(chains)
+    ]
     if found.figure is None:
         found.axes[0].legend(handles=handles, fontsize="small", frameon=False, loc="upper right")
         return

@@ -11,7 +11,7 @@ import pandas as pd
 from mixedfit.bayes.draws.record import PosteriorDraws
 from mixedfit.bayes.draws.words import parameter_words
 from mixedfit.core.arrays import Array
-from mixedfit.core.options import check_count, check_level
+from mixedfit.core.options import check_level
 from mixedfit.estimation.labels import NamedDesign, label_of
 
 from ._bootstrap import kernel_density
@@ -93,22 +93,18 @@ def density(
     >>> figure = posterior.plot.density("variances")
     """
     posterior, level = checked_posterior(posterior, "density"), check_level(level)
-    check_count("columns", columns, 1)
     found = panels(posterior, parameters, labels, columns=columns, width=3.3, height=2.2, ax=ax)
-    handles: list[Any] = []
     for own, name, words in found.each():
-        handles = _density(own, posterior[name], edges_of(posterior, name, posterior[name]), level)
+        _density(own, posterior[name], edges_of(posterior, name, posterior[name]), level)
         title_of(own, words)
         with_style(own, bare=True)
         own.xaxis.get_major_locator().set_params(nbins=5)
-    chain_legend(found, handles)
+    chain_legend(found, posterior.chains)
     return found.made
 
 
-def _density(ax: Any, draws: Array, edges: tuple[float, float], level: float) -> list[Any]:
-    """Draw the densities of one parameter; return the lines of the chains."""
-    from matplotlib.lines import Line2D
-
+def _density(ax: Any, draws: Array, edges: tuple[float, float], level: float) -> None:
+    """Draw the densities of one parameter."""
     low, high = edges
     tails = (0.5 - 0.5 * level, 0.5, 0.5 + 0.5 * level)
     lower, median, upper = np.quantile(draws, tails).tolist()
@@ -129,10 +125,6 @@ def _density(ax: Any, draws: Array, edges: tuple[float, float], level: float) ->
     ax.axvline(median, color=ink(), lw=1.0)
     ax.plot([lower, upper], [-0.06 * top] * 2, color=ink(), lw=3.0, solid_capstyle="butt")
     ax.set_ylim(-0.12 * top, 1.06 * top)
-    return [
-        Line2D([], [], color=CHAINS[c % len(CHAINS)], lw=2.0, label=f"chain {c + 1}")
-        for c in range(len(draws))
-    ]
 
 
 # -- intervals -------------------------------------------------------------------------------------

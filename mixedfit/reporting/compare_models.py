@@ -23,7 +23,7 @@ from mixedfit.estimation.parameters import parameters_of, values_of, variance_pa
 from mixedfit.estimation.tables import coefficients, standard_errors
 from mixedfit.inference.likelihood_ratio.tests import model_name, same_fixed
 
-__all__ = ["ModelComparison", "compare_models", "comparison_notes", "named_fits"]
+__all__ = ["ModelComparison", "compare_models", "comparison_notes", "named_models"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -373,24 +373,32 @@ def _standard_deviations(fit: Fit) -> pd.Series[float]:
 
 
 def named_fits(
-    models: Fitted | Iterable[Fitted] | Mapping[str, Fitted],
-    names: Iterable[str] | None,
-    caller: str = "compare_models",
+    models: Fitted | Iterable[Fitted] | Mapping[str, Fitted], names: Iterable[str] | None
 ) -> tuple[list[Fit], list[str]]:
     """Return the fits and the heads of their columns."""
-    if hasattr(models, "_fit"):
-        models = [cast("Fitted", models)]
+    found, heads = named_models(models, names, "compare_models", posteriors=False)
+    return cast("list[Fit]", found), heads
+
+
+def named_models(
+    models: Any, names: Iterable[str] | None, caller: str, *, posteriors: bool = True
+) -> tuple[list[Fit | Posterior], list[str]]:
+    """Return fits, and posteriors where they are allowed, with the heads of their columns."""
+    if hasattr(models, "_fit") or isinstance(models, Posterior):
+        models = [models]
     if not isinstance(models, Mapping):
         models = list(models) if isinstance(models, Iterable) else [models]
-    fits = list(models.values()) if isinstance(models, Mapping) else models
-    if not fits:
+    found = list(models.values()) if isinstance(models, Mapping) else models
+    if not found:
         raise ModelError(f"{caller} needs at least one fit.")
-    for fit in fits:
-        if not hasattr(fit, "_fit"):
+    for model in found:
+        if not hasattr(model, "_fit") and not (posteriors and isinstance(model, Posterior)):
             own = " Its own table is written by mf.to_docx, mf.to_latex, mf.to_markdown and mf.to_html."
-            own = own if hasattr(fit, "table") else ""
-            raise ModelError(f"{caller} was given {a_type(fit)}; expected fits: model.fit().{own}")
-    return [fit_of(fit) for fit in fits], _heads(models, len(fits), names)
+            own = own if hasattr(model, "table") else ""
+            expected = "fits or posteriors: model.fit(), model.gibbs()" if posteriors else "fits: model.fit()"
+            raise ModelError(f"{caller} was given {a_type(model)}; expected {expected}.{own}")
+    own_models = [model if isinstance(model, Posterior) else fit_of(model) for model in found]
+    return own_models, _heads(models, len(found), names)
 
 
 def _heads(models: Any, count: int, names: Iterable[str] | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Table of fits for a paper: estimates, errors, intervals and p-values of models side by side."""
+"""Table of fits and posteriors for a paper: estimates, errors, intervals and p-values side by side."""
 
 from __future__ import annotations
 
@@ -10,31 +10,34 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import pandas as pd
 
+from mixedfit.bayes.criticism.elpd import ExpectedDensity
+from mixedfit.bayes.posterior import Posterior
 from mixedfit.core.errors import ModelError
-from mixedfit.core.format import decimals_of_size, format_by_error, format_p_value, share_text
-from mixedfit.core.names import factors_of
+from mixedfit.core.format import decimals_of_size, format_by_error, format_p_value
 from mixedfit.core.notebook import NotebookTable
 from mixedfit.core.options import check_level, check_one_of
 from mixedfit.core.other_programs import hinted
 from mixedfit.core.tables import Table
-from mixedfit.diagnostics import Diagnostics
+from mixedfit.design.same_rows import first_difference
 from mixedfit.estimation.fit import Fit, Fitted
-from mixedfit.estimation.labels import (
-    by_name,
-    check_labels,
-    effect_names,
-    label_of,
-    names_of,
-    readable_names,
-)
-from mixedfit.estimation.parameters import Parameter, parameters_of, values_of
-from mixedfit.inference.coefficients import coefficient_table
+from mixedfit.estimation.labels import by_name, check_labels, names_of
 from mixedfit.inference.ddf import Ddf
-from mixedfit.inference.wald import wald_intervals
 
 from .apa import by_error, degrees_words, df_text, fixed, p_text
-from .compare_models import comparison_notes, named_fits
+from .compare_models import comparison_notes, named_models
 from .markup import to_docx, to_html, to_latex, to_markdown, to_text
+from .model_columns import (
+    RESIDUAL,
+    ModelColumns,
+    Quantity,
+    Shown,
+    cheap_density,
+    fit_columns,
+    named,
+    posterior_columns,
+    posterior_notes,
+    size_rows,
+)
 from .relabelled import relabelled, texts_of
 
 __all__ = ["ModelTable", "TableStyle", "table"]
@@ -42,7 +45,7 @@ __all__ = ["ModelTable", "TableStyle", "table"]
 TableStyle: TypeAlias = Literal["apa", "plain"]
 """Style of numbers: "apa" (American Psychological Association, 7th edition) or "plain", as summaries print them."""
 
-Shown: TypeAlias = Literal["estimate", "std_error", "ci", "df", "statistic", "p"]
+Model: TypeAlias = Fitted | Posterior
 
 _SHOWN: dict[str, tuple[Shown, ...]] = {
     "apa": ("estimate", "std_error", "ci", "p"),
@@ -52,12 +55,13 @@ _SHOWN: dict[str, tuple[Shown, ...]] = {
 
 @dataclass(frozen=True, eq=False)
 class ModelTable(NotebookTable):
-    """Fits side by side for a paper. Prints as text; notebooks show it as HTML.
+    """Fits and posteriors side by side for a paper. Prints as text; notebooks show it as HTML.
 
     Attributes
     ----------
     coefficients : dict of str to pandas.DataFrame
         For each model: label, estimate, std_error, df, statistic, p_value, lower and upper of the fixed effects.
+        Of a posterior estimate is the mean, std_error the SD; df, statistic and p_value are NaN.
     cells : Table
         The texts of the table.
     """
@@ -94,7 +98,7 @@ class ModelTable(NotebookTable):
 
 @hinted
 def table(
-    models: Fitted | Iterable[Fitted] | Mapping[str, Fitted],
+    models: Model | Iterable[Model] | Mapping[str, Model],
     *,
     style: TableStyle = "apa",
     labels: Mapping[str, str] | None = None,
@@ -104,11 +108,15 @@ def table(
     level: float = 0.95,
     caption: str = "",
 ) -> ModelTable:
-    """Return fits side by side for a paper: fixed effects with p-values, random effects, sizes and R².
+    """Return fits and posteriors side by side for a paper: fixed effects, random effects, sizes and R².
+
+    A posterior has its mean, SD and credible interval between quantiles in place of estimate, standard error and
+    confidence interval, for the parameters of the random part too. It has no p-values. elpd, by leave-one-out of rows,
+    is in the table if it takes about a second at most.
 
     Parameters
     ----------
-    models : MixedResults, sequence of these, or mapping of str to MixedResults
+    models : MixedResults or Posterior, sequence of these, or mapping of str to these
     style : {"apa", "plain"}
         "apa": b, SE, 95% CI and p without the zero before the point, and marginal and conditional R² (Nakagawa &
         Schielzeth 2013). "plain": numbers as summaries print them, with degrees of freedom.
@@ -119,11 +127,11 @@ def table(
     names : sequence of str, optional
         Heads of the models; by default the keys of the mapping, or "model 1", "model 2", ….
     show : sequence of {"estimate", "std_error", "ci", "df", "statistic", "p"}, optional
-        Columns of each model.
+        Columns of each model; a posterior has the first three.
     ddf : optional
-        Method for the degrees of freedom of tests and intervals.
+        Method for the degrees of freedom of tests and intervals of fits.
     level : float
-        Coverage of the intervals.
+        Coverage of the intervals, or posterior probability inside.
     caption : str
         Title of the table.
 
@@ -135,7 +143,8 @@ def table(
     Raises
     ------
     ModelError
-        If there is no fit, a label is for none of the names in the table, or an option is not known.
+        If there is no fit and no posterior, a label is for none of the names in the table, an option is not known, or
+        `show` has no column that a posterior has.
 
     Examples
     --------
@@ -156,27 +165,27 @@ def table(
         check_one_of("show", name, get_args(Shown))
     if not shown:
         raise ModelError("show is empty; expected at least one of 'estimate', 'std_error', 'ci', 'df', 'p'.")
-    fits, heads = named_fits(models, names, "table")
-    level, known = check_level(level), frozenset().union(*(names_of(fit).all for fit in fits))
-    layout = _Layout(tuple(fits), tuple(heads), shown, style, ddf, level, caption)
+    found, heads = named_models(models, names, "table")
+    level, all_names = check_level(level), [names_of(named(model)) for model in found]
+    known = frozenset().union(*(own.all for own in all_names))
+    densities = tuple(cheap_density(model) if isinstance(model, Posterior) else None for model in found)
+    layout = _Layout(tuple(found), tuple(heads), densities, shown, style, ddf, level, caption)
     if labels and any(str(key) not in known for key in labels):
-        check_labels(labels, known | texts_of(layout.table({})[1]), _variables(fits))
+        variables = list(dict.fromkeys(name for own in all_names for name in own.variables))
+        check_labels(labels, known | texts_of(layout.table({})[1]), variables)
     own = {"(Intercept)": "Intercept", **by_name(labels)}
     coefficients, cells = layout.table(own)
     others = {key: text for key, text in own.items() if key not in known}
     return ModelTable(coefficients, relabelled(cells, others) if others else cells)
 
 
-def _variables(fits: Sequence[Fit]) -> list[str]:
-    return list(dict.fromkeys(name for fit in fits for name in names_of(fit).variables))
-
-
 @dataclass(frozen=True)
 class _Layout:
-    """Fits and options of a table."""
+    """Models and options of a table."""
 
-    fits: tuple[Fit, ...]
+    models: tuple[Fit | Posterior, ...]
     heads: tuple[str, ...]
+    densities: tuple[ExpectedDensity | None, ...]
     shown: tuple[Shown, ...]
     style: TableStyle
     ddf: Ddf | None
@@ -185,23 +194,56 @@ class _Layout:
 
     def table(self, labels: Mapping[str, str]) -> tuple[dict[str, pd.DataFrame], Table]:
         """Return the coefficients of each model, and the texts of the table."""
-        fits, heads, shown, style = self.fits, self.heads, self.shown, self.style
-        found = [_coefficients(fit, labels, self.ddf, self.level) for fit in fits]
-        coefficients = {head: frame for head, (frame, _) in zip(heads, found, strict=True)}
-        rows: list[tuple[str, ...]] = [
-            ("Fixed effects",),
-            *_fixed_rows(list(coefficients.values()), shown, style),
-        ]
-        width = len(shown)
-        if any(_random(fit) for fit in fits):
-            rows += [("Random effects",), *_wide(_random_rows(fits, labels), width)]
-        rows += [("Model",), *_wide(_size_rows(fits, labels, style), width)]
-        words = {"ci": f"{100 * self.level:g}% CI", **_HEADS[style]}
-        notes = (_method_note([method for _, method in found], shown, style), *_notes(fits, heads))
-        spans = (("", 1), *((head, width) for head in heads)) if len(fits) > 1 else ()
-        own = ("", *[words[name] for name in shown] * len(fits))
-        return coefficients, Table(self.caption, own, tuple(rows), 1, tuple(filter(None, notes)), spans)
+        columns = [self._columns(*own, labels) for own in zip(self.models, self.densities, strict=True)]
+        heads, widths = self.heads, [len(own.shown) for own in columns]
+        rows: list[tuple[str, ...]] = [("Fixed effects",), *_fixed_rows(columns, self.style)]
+        if any(own.random for own in columns):
+            rows += [("Random effects",), *_random_rows(columns)]
+        rows += [("Model",), *_wide(size_rows(columns, labels), widths)]
+        words = [self._words(model) for model in self.models]
+        own = ("", *(word[name] for word, one in zip(words, columns, strict=True) for name in one.shown))
+        spans = (("", 1), *zip(heads, widths, strict=True)) if len(heads) > 1 else ()
+        coefficients = {head: one.coefficients for head, one in zip(heads, columns, strict=True)}
+        return coefficients, Table(self.caption, own, tuple(rows), 1, tuple(self._notes(columns)), spans)
 
+    def _columns(
+        self, model: Fit | Posterior, density: ExpectedDensity | None, labels: Mapping[str, str]
+    ) -> ModelColumns:
+        if isinstance(model, Posterior):
+            return posterior_columns(model, labels, shown=self.shown, level=self.level, density=density)
+        apa = self.style == "apa"
+        return fit_columns(model, labels, shown=self.shown, ddf=self.ddf, level=self.level, apa=apa)
+
+    def _words(self, model: Fit | Posterior) -> dict[str, str]:
+        """Return the heads of the columns of a model."""
+        if isinstance(model, Posterior):
+            return {"estimate": "Mean", "std_error": "SD", "ci": f"{100 * self.level:g}% CrI"}
+        return {"ci": f"{100 * self.level:g}% CI", **_HEADS[self.style]}
+
+    def _notes(self, columns: Sequence[ModelColumns]) -> list[str]:
+        """Return notes on methods, on models without an optimum, and on comparisons that are not valid."""
+        pairs = list(zip(self.heads, self.models, strict=True))
+        fits = {head: model for head, model in pairs if isinstance(model, Fit)}
+        posteriors = {head: model for head, model in pairs if isinstance(model, Posterior)}
+        out = [_method_note([own.method for own in columns if own.method], self.shown)] if fits else []
+        if posteriors:
+            known = {h: d for h, d in zip(self.heads, self.densities, strict=True) if d is not None}
+            out += posterior_notes(posteriors, known, self.shown, beside_fits=bool(fits))
+            differ = first_difference([model.design for model in self.models])
+            out += [_DIFFERENT[differ]] if differ and len(fits) < 2 else []
+        if fits:
+            out += comparison_notes(list(fits.values()), list(fits))
+        failed = [head for head, fit in fits.items() if not fit.convergence.converged]
+        out += [f"The search did not end at an optimum: {', '.join(failed)}."] if failed else []
+        told = [note for note in out if note]
+        begin = "Note. " if self.style == "apa" else ""
+        return [begin + told[0], *told[1:]] if told else []
+
+
+_DIFFERENT = {
+    "rows": "The models were fitted to different rows: their criteria cannot be compared.",
+    "response": "The models have different responses: their criteria cannot be compared.",
+}
 
 _HEADS: dict[str, dict[str, str]] = {
     "apa": {"estimate": "b", "std_error": "SE", "df": "df", "statistic": "t", "p": "p"},
@@ -215,27 +257,25 @@ _HEADS: dict[str, dict[str, str]] = {
 }
 
 
-def _coefficients(
-    fit: Fit, labels: Mapping[str, str], ddf: Ddf | None, level: float
-) -> tuple[pd.DataFrame, str]:
-    """Return the fixed effects with labels and limits, and the method of the degrees of freedom."""
-    frame, method = coefficient_table(fit, ddf)
-    frame = frame.join(wald_intervals(fit, level, [str(name) for name in frame.index], ddf=ddf))
-    frame.insert(0, "label", readable_names(fit, labels))
-    return frame[frame["estimate"].notna()], method
-
-
 # -- rows ------------------------------------------------------------------------------------------
 
 
-def _fixed_rows(frames: Sequence[pd.DataFrame], shown: Sequence[Shown], style: str) -> list[tuple[str, ...]]:
+def _fixed_rows(columns: Sequence[ModelColumns], style: str) -> list[tuple[str, ...]]:
     """Return a row for each coefficient of any model, in the order of first appearance."""
+    frames = [own.coefficients for own in columns]
     order = {str(name): str(frame.loc[name, "label"]) for frame in reversed(frames) for name in frame.index}
     names = list(dict.fromkeys(str(name) for frame in frames for name in frame.index))
     texts = [_cells(frame, style) for frame in frames]
     blank = dict.fromkeys(get_args(Shown), "")
     return [
-        (order[name], *(text.get(name, blank)[column] for text in texts for column in shown))
+        (
+            order[name],
+            *(
+                text.get(name, blank)[column]
+                for text, own in zip(texts, columns, strict=True)
+                for column in own.shown
+            ),
+        )
         for name in names
     ]
 
@@ -263,131 +303,56 @@ def _cells(frame: pd.DataFrame, style: str) -> dict[str, dict[str, str]]:
     return out
 
 
-def _wide(rows: Iterable[tuple[str, list[str]]], width: int) -> list[tuple[str, ...]]:
+def _wide(rows: Iterable[tuple[str, list[str]]], widths: Sequence[int]) -> list[tuple[str, ...]]:
     """Return rows of one cell for each model, in the first of its columns."""
     return [
-        (label, *(text for cell in cells for text in (cell, *[""] * (width - 1)))) for label, cells in rows
+        (label, *(text for cell, n in zip(cells, widths, strict=True) for text in (cell, *[""] * (n - 1))))
+        for label, cells in rows
     ]
 
 
-def _random(fit: Fit) -> list[Parameter]:
-    """Return the standard deviations, correlations and other parameters of random effects and residuals."""
-    chosen = [p for p in parameters_of(fit) if p.kind != "fixed"]
-    return chosen if fit.design.blocks or fit.residual is not None else []
-
-
-def _random_rows(fits: Sequence[Fit], labels: Mapping[str, str]) -> list[tuple[str, list[str]]]:
-    columns = []
-    for fit in fits:
-        chosen = _random(fit)
-        columns.append(
-            dict(
-                zip(
-                    (_random_label(fit, p, labels) for p in chosen),
-                    zip(chosen, values_of(fit, chosen), strict=True),
-                    strict=True,
-                )
-            )
-        )
-    order = list(dict.fromkeys(label for column in columns for label in column))
-    last = f"SD: {_RESIDUAL}"
+def _random_rows(columns: Sequence[ModelColumns]) -> list[tuple[str, ...]]:
+    """Return a row for each parameter of the random part of any model, σ last."""
+    order = list(dict.fromkeys(label for own in columns for label in own.random))
     rows = []
-    for label in [name for name in order if name != last] + [last] * (last in order):
-        found = [column.get(label) for column in columns]
-        values = [float(pair[1]) for pair in found if pair is not None]
-        correlation = any(pair is not None and pair[0].kind == "correlation" for pair in found)
+    for label in [name for name in order if name != RESIDUAL] + [RESIDUAL] * (RESIDUAL in order):
+        found = [own.random.get(label) for own in columns]
+        values = [own.value for own in found if own is not None]
+        correlation = any(own is not None and own.correlation for own in found)
         decimals = 2 if correlation else max(decimals_of_size(values, 3), 2)
-        rows.append((label, ["" if pair is None else _number(float(pair[1]), decimals) for pair in found]))
+        pairs = zip(found, columns, strict=True)
+        rows.append(
+            (label, *(text for own, one in pairs for text in _quantity_cells(own, one.shown, decimals)))
+        )
     return rows
 
 
-_RESIDUAL = "residual"
+def _quantity_cells(quantity: Quantity | None, shown: Sequence[Shown], decimals: int) -> list[str]:
+    """Return the texts of a parameter of the random part; a value alone is in the first column."""
+    if quantity is None:
+        return [""] * len(shown)
+    value, error, lower, upper = (
+        _number(v, decimals) for v in (quantity.value, quantity.error, quantity.lower, quantity.upper)
+    )
+    if not error:
+        return [value, *[""] * (len(shown) - 1)]
+    texts = {"estimate": value, "std_error": error, "ci": f"[{lower}, {upper}]"}
+    return [texts[name] for name in shown]
 
 
 def _number(value: float, decimals: int) -> str:
     return "" if np.isnan(value) else fixed(value, min(decimals, 6))
 
 
-def _random_label(fit: Fit, parameter: Parameter, labels: Mapping[str, str]) -> str:
-    """Return the label of a parameter of the random part."""
-    if parameter.kind == "sigma":
-        return f"SD: {_RESIDUAL}"
-    if parameter.kind == "residual":
-        return f"Residual: {parameter.name}"
-    block = fit.design.blocks[parameter.block]
-    group = _group(block.name, labels)
-    words = effect_names(fit, parameter.block, labels)
-    places = sorted(place for place in (parameter.first, parameter.second) if 0 <= place < len(words))
-    effects = [words[place] for place in dict.fromkeys(places)]
-    if parameter.kind == "sd":
-        return f"SD: {effects[0]} | {group}"
-    if parameter.kind == "correlation" and parameter.place < 0:
-        return f"Correlation: {', '.join(effects)} | {group}"
-    return parameter.words
-
-
-def _group(name: str, labels: Mapping[str, str]) -> str:
-    """Return the label of a grouping factor; that of a:b has the labels of a and b."""
-    if name in labels:
-        return labels[name]
-    return ":".join(label_of(part, labels) for part in factors_of(name))
-
-
-def _size_rows(fits: Sequence[Fit], labels: Mapping[str, str], style: str) -> list[tuple[str, list[str]]]:
-    """Return numbers of rows and levels, R² and the criteria."""
-    rows = [("Observations", [f"{fit.nobs}" for fit in fits])]
-    factors = list(dict.fromkeys(name for fit in fits for name in fit.ngroups))
-    for name in factors:
-        counts = [fit.ngroups.get(name) for fit in fits]
-        rows.append((f"Levels of {_group(name, labels)}", ["" if n is None else f"{n}" for n in counts]))
-    shares = [_shares(fit) for fit in fits]
-    if any(shares):
-        for name in ("Marginal R²", "Conditional R²", "ICC"):
-            texts = [_share(own[name], style) if own else "" for own in shares]
-            rows.append((name, texts))
-    for name, of in (("Log-likelihood", "llf"), ("AIC", "aic"), ("BIC", "bic")):
-        rows.append((name, [fixed(float(getattr(fit, of)), 1) for fit in fits]))
-    rows.append(("Fitted by", ["REML" if fit.reml else "ML" for fit in fits]))
-    return rows
-
-
-def _shares(fit: Fit) -> dict[str, float]:
-    """Return R² and the adjusted ICC; empty where rows or random effects are missing."""
-    if fit.design.absent is not None or not fit.design.blocks:
-        return {}
-    try:
-        own = Diagnostics(fit)
-        r, icc = own.r_squared()["estimate"], own.icc()["estimate"]
-    except ModelError:
-        return {}
-    return {"Marginal R²": r["marginal"], "Conditional R²": r["conditional"], "ICC": icc["adjusted"]}
-
-
-def _share(value: float, style: str) -> str:
-    if np.isnan(value):
-        return ""
-    return share_text(value) if style == "apa" else f"{value:.2f}"
-
-
 # -- notes -----------------------------------------------------------------------------------------
 
 
-def _method_note(methods: Sequence[str], shown: Sequence[Shown], style: str) -> str:
-    """Return how p-values and intervals were computed."""
+def _method_note(methods: Sequence[str], shown: Sequence[Shown]) -> str:
+    """Return how p-values and intervals of fits were computed."""
     what = [word for name, word in (("ci", "intervals"), ("p", "p-values"), ("df", "df")) if name in shown]
     if not what:
         return ""
     each = list(dict.fromkeys(map(degrees_words, methods)))
-    begin = "Note. " if style == "apa" else ""
     both = " and ".join(what[:2]) if len(what) < 3 else "intervals, p-values and df"
     text = f"{both} by {'; '.join(each)}."
-    return begin + text[0].upper() + text[1:]
-
-
-def _notes(fits: Sequence[Fit], heads: Sequence[str]) -> list[str]:
-    """Return notes on singular fits, fits without an optimum, and comparisons that are not valid."""
-    failed = [head for head, fit in zip(heads, fits, strict=True) if not fit.convergence.converged]
-    out = list(comparison_notes(list(fits), list(heads)))
-    if failed:
-        out.append(f"The search did not end at an optimum: {', '.join(failed)}.")
-    return out
+    return text[0].upper() + text[1:]

@@ -5,6 +5,6 @@ number of workers: items are numbered, seeds belong to items, and sums are added
 task of a worker that dies is done again by another one.
 """
 
-from .pool import Pool, check_executor, pool_of
+from .pool import Pool, check_executor, mapped, pool_of
 
-__all__ = ["Pool", "check_executor", "pool_of"]
+__all__ = ["Pool", "check_executor", "mapped", "pool_of"]

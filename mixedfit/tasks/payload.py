@@ -14,7 +14,7 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.linalg import blas_threads
 from mixedfit.kernels import compiled
 
-__all__ = ["Payload", "call", "call_both"]
+__all__ = ["Payload", "call", "call_both", "run_here"]
 
 KEPT = 2
 """Number of unpacked objects that a process keeps."""
@@ -71,8 +71,13 @@ class Payload:
 
 def call(function: Callable[[Any, int, Any], Any], payload: Payload, number: int, item: Any) -> Any:
     """Return a function of the shared object and a numbered item, by compiled kernels: they give the same digits."""
+    return run_here(function, payload.value(), number, item)
+
+
+def run_here(function: Callable[[Any, int, Any], Any], shared: Any, number: int, item: Any) -> Any:
+    """Return a function of a shared object and a numbered item, by compiled kernels with one thread of BLAS."""
     with blas_threads(1), compiled():
-        return function(payload.value(), number, item)
+        return function(shared, number, item)
 
 
 def call_both(function: Callable[[Any, Any, Any], Any], payload: Payload, one: Any, other: Any) -> Any:

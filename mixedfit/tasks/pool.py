@@ -10,8 +10,9 @@ from mixedfit.core.errors import ModelError, a_type
 
 from .dask_pool import DaskPool
 from .futures_pool import FuturesPool
+from .payload import run_here
 
-__all__ = ["Pool", "check_executor", "pool_of"]
+__all__ = ["Pool", "check_executor", "mapped", "pool_of"]
 
 
 class Pool(Protocol):
@@ -69,3 +70,23 @@ def pool_of(executor: Any) -> Pool:
         f"executor is {a_type(executor)}; expected a dask.distributed.Client or a concurrent.futures.Executor "
         "such as ProcessPoolExecutor(4)."
     )
+
+
+def mapped(
+    executor: Any, function: Callable[[Any, int, Any], Any], shared: Any, items: Iterable[Any]
+) -> Iterator[tuple[int, Any]]:
+    """Yield the number and the result ``function(shared, number, item)`` of each item as it is done.
+
+    The tasks run on the workers of an executor, or in this thread, one after the other, if it is None. The results are
+    the same.
+
+    Raises
+    ------
+    ModelError
+        As `Pool.mapped`, and if `executor` is neither None nor an executor.
+    """
+    if executor is not None:
+        yield from pool_of(executor).mapped(function, shared, items)
+        return
+    for number, item in enumerate(items):
+        yield number, run_here(function, shared, number, item)

@@ -17,6 +17,7 @@ import mixedfit as mf
 from mixedfit.bayes import priors as pr
 from mixedfit.bayes.draws import convergence
 from mixedfit.bayes.evidence.constants import log_constant
+from mixedfit.bayes.evidence.heavy_tails import _log_standard
 from mixedfit.bayes.evidence.quadrature import log_integral
 from mixedfit.bayes.sampler.arrays import prior_numbers
 from mixedfit.kernels.gibbs import variances as kinds
@@ -320,6 +321,131 @@ def test_bayes_factor_must_print_factor_probability_and_words_with_their_source(
     assert "prior odds: 3.1e-07" in str(replace(far, log=-15.0))
 
 
+# -- heavy tails ------------------------------------------------------------------------------------
+
+
+TINY = pd.DataFrame({"y": [0.3, 1.4, -0.6, 2.0, 2.2, 6.5, -1.0, 0.1, -0.4], "g": np.repeat(list("abc"), 3)})
+
+Rule = tuple[np.ndarray, np.ndarray]
+
+ONE: Rule = (np.ones(1), np.ones(1))
+
+
+def integrated(errors: Any, effects: Any, tau: Rule, sigma: Rule, df: Rule) -> float:
+    """Return log p(y) of TINY, μ ~ N(1, 2²), over μ and the rules' τ, σ and ν, and b of each group inside.
+
+    `errors` and `effects` take (ν, z) and return the log density at scale 1; rules have the priors in their weights.
+    """
+    narrow = sigma[0].size == 1  # the integrand is that of one small σ
+    (mu, wm), (u, wu) = panels(-6.0, 8.0, 30 if narrow else 5), panels(-14.0, 14.0, 16)
+    if narrow:
+        u, wu = panels(-30.0, 30.0, 200)
+    wm = wm * stats.norm(1, 2).pdf(mu)
+    y, out = TINY["y"].to_numpy().reshape(3, 3), []
+    for t, wt in zip(*tau, strict=True):
+        for s, ws in zip(*sigma, strict=True):
+            for v, wv in zip(*df, strict=True):
+                z = (y[:, :, None, None] - mu[:, None] - t * u) / s
+                inner = errors(v, z).sum(axis=1) - 3 * np.log(s) + effects(v, u)
+                groups = special.logsumexp(inner, b=wu, axis=2).sum(axis=0)
+                out.append(special.logsumexp(groups, b=wm) + np.log(wt * ws * wv))
+    return float(special.logsumexp(out))
+
+
+def over(low: float, high: float, law: Any, count: int = 3) -> Rule:
+    """Return nodes and weights in the logarithm of a parameter, its prior in the weights."""
+    x, w = panels(low, high, count)
+    return np.exp(x), w * law.pdf(np.exp(x)) * np.exp(x)
+
+
+def t_log(v: float, z: np.ndarray) -> np.ndarray:
+    constant = special.gammaln(0.5 * v + 0.5) - special.gammaln(0.5 * v) - 0.5 * np.log(v * np.pi)
+    return np.asarray(constant - 0.5 * (v + 1.0) * np.log1p(z * z / v))
+
+
+def laplace_log(v: float, z: np.ndarray) -> np.ndarray:
+    return np.asarray(-np.abs(z) - np.log(2.0))
+
+
+def normal_log(v: float, z: np.ndarray) -> np.ndarray:
+    return np.asarray(-0.5 * (z * z + np.log(2.0 * np.pi)))
+
+
+HALF = stats.halfnorm(scale=2)
+
+FREE = (over(-7.0, 2.5, HALF, 3), over(-4.0, 2.5, HALF, 3), ONE)
+
+HEAVY: dict[str, tuple[Any, Any, dict[str, Any], Any, tuple[Rule, Rule, Rule]]] = {
+    "Laplace errors and effects": (
+        laplace_log,
+        laplace_log,
+        {"errors": mf.distributions.Laplace(), "random_effects": mf.distributions.Laplace()},
+        {},
+        FREE,
+    ),
+    "t errors": (
+        t_log,
+        normal_log,
+        {"errors": mf.distributions.StudentT(4)},
+        {},
+        (FREE[0], FREE[1], (np.full(1, 4.0), np.ones(1))),
+    ),
+    "t errors with ν estimated, known τ": (
+        t_log,
+        normal_log,
+        {"errors": mf.distributions.StudentT(pr.Gamma(2, 0.3))},
+        {"g": pr.Known(1)},
+        (ONE, FREE[1], over(-4.0, 4.5, stats.gamma(2, scale=1 / 0.3), 4)),
+    ),
+    "t effects with ν estimated, known τ and σ": (
+        normal_log,
+        t_log,
+        {"random_effects": mf.distributions.StudentT("estimate")},
+        {"sigma": pr.Known(0.5), "g": pr.Known(0.3), "nu|g": pr.Gamma(2, 2)},
+        (
+            (np.full(1, 0.3), np.ones(1)),
+            (np.full(1, 0.5), np.ones(1)),
+            over(-6.0, 3.0, stats.gamma(2, scale=0.5), 6),
+        ),
+    ),
+}
+
+
+@pytest.mark.everyday(1)
+@pytest.mark.parametrize("name", HEAVY)
+def test_evidence_of_heavy_tails_must_equal_quadrature_within_its_error(name: str) -> None:
+    """Rival: the model with normal errors and effects, whose evidence differs by 0.7 or more."""
+    errors, effects, options, priors, rules = HEAVY[name]
+    priors = {"(Intercept)": pr.Normal(1, 2), "g": pr.HalfNormal(2), "sigma": pr.HalfNormal(2)} | priors
+    posterior = mf.lmm("y ~ 1 + (1 | g)", TINY).gibbs(priors, draws=5000, seed=1, **options)
+    found, expected = posterior.log_evidence(seed=2), integrated(errors, effects, *rules)
+    print(name, found.value, found.error, expected)
+    assert found.error < 0.05
+    assert abs(found.value - expected) < 4 * found.error
+    assert "effects included" in str(found)
+
+
+def test_density_of_several_effects_must_be_that_of_the_mixture() -> None:
+    """∫ N(u; 0, I/λ) p(λ) dλ by quadrature in log λ."""
+    u, (x, w) = np.array([[[0.7, -1.9]]]), panels(-30.0, 30.0, 120)
+    normal = 2 * 0.5 * x - np.log(2 * np.pi) - 0.5 * np.exp(x) * np.sum(u**2)
+    laws = {
+        mf.distributions.StudentT(5): stats.gamma(2.5, scale=1 / 2.5).logpdf(np.exp(x)) + x,
+        mf.distributions.Laplace(): -np.log(2) - x - 0.5 * np.exp(-x),
+    }
+    for law, logs in laws.items():
+        expected = special.logsumexp(normal + logs, b=w)
+        assert _log_standard(law, np.array([5.0]), u)[0] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_evidence_with_many_degrees_of_freedom_must_be_that_of_the_normal_model() -> None:
+    model = mf.lmm("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    heavy = model.gibbs(errors=mf.distributions.StudentT(1e6), draws=2000, seed=1).log_evidence(seed=1)
+    normal = model.gibbs(seed=2).log_evidence(seed=1)
+    assert abs(heavy.value - normal.value) < 4 * np.hypot(heavy.error, normal.error)
+
+
 # -- refusals ----------------------------------------------------------------------------------------
 
 
@@ -353,9 +479,14 @@ def test_evidence_must_be_refused_for_models_that_have_no_collapsed_density(tmp_
     model = mf.lmm("y ~ x + (1 | g)", FRAME)
     with pytest.raises(mf.ModelError, match="draws from the prior"):
         model.prior_predictive(seed=1).log_evidence()
-    heavy = model.gibbs(errors=mf.distributions.StudentT(4), draws=100, tune=100, seed=1)
+    by_group = model.gibbs(sigma="by:g", draws=100, tune=100, seed=1)
+    with pytest.raises(mf.ModelError, match=r"one σ and independent residuals.*loo\(\)"):
+        by_group.log_evidence()
+    heavy = model.gibbs(errors=mf.distributions.StudentT(4), draws=200, tune=100, seed=1)
+    with pytest.raises(mf.ModelError, match="quadrature is for models with normal"):
+        heavy.log_evidence(method="quadrature")
     with pytest.raises(mf.ModelError, match=r"normal residuals and effects.*loo\(\)"):
-        heavy.log_evidence()
+        heavy.savage_dickey("x")
     posterior = model.gibbs(draws=100, tune=100, seed=1)
     posterior.save(tmp_path / "p.npz")
     with pytest.raises(mf.ModelError, match="read from a file"):

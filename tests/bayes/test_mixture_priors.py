@@ -292,10 +292,101 @@ def test_priors_of_bambi_must_be_those_it_prints_for_sleepstudy() -> None:
     assert "τ[Days | Subject] ~ half-normal(48.89)" in model.gibbs(priors, draws=50, tune=50, seed=1).priors
 
 
+def test_priors_of_rstanarm_must_have_the_sample_sds_and_units_of_sigma() -> None:
+    model = mf.lmm("y ~ x + (1 | g)", FRAME)
+    priors, s = pr.like("rstanarm", model), FRAME["y"].std()
+    assert (priors["x"].mean, priors["x"].sd) == (0.0, pytest.approx(2.5 * s / FRAME["x"].std()))
+    centre = priors["centred (Intercept)"]
+    assert (centre.mean, centre.sd) == (pytest.approx(FRAME["y"].mean()), pytest.approx(2.5 * s))
+    assert priors["sigma"].mean == pytest.approx(s)
+    statements = model.gibbs(priors, draws=50, tune=50, seed=1).priors
+    assert "τ[(Intercept) | g]/σ ~ exponential(mean 1)" in statements
+
+
+def test_posterior_and_evidence_in_units_of_sigma_must_equal_integration_over_both_sds() -> None:
+    """Rival: τ ~ exponential(1) whatever σ, whose mean of τ differs by 40 %."""
+    model, s = mf.lmm("y ~ x + (1 | g)", FRAME.assign(y=4 * FRAME["y"])), 4 * FRAME["y"].std()
+    design, (lt, wt), (ls, ws) = model.design, panels(-8.0, 3.0, 12), panels(-0.6, 3.9, 10)
+    Z, X = dense_z(design.blocks[0].codes, design.blocks[0].z, 5), design.X
+    ratio, sigma = np.exp(np.repeat(lt, ls.size)), np.exp(np.tile(ls, lt.size))
+    V = (ratio * sigma)[:, None, None] ** 2 * (Z @ Z.T) + sigma[:, None, None] ** 2 * np.eye(20)
+    logs = log_normal_density(design.y, X @ [4.0, 0.0], V + X @ np.diag([64.0, 16.0]) @ X.T)
+    logs += stats.expon.logpdf(ratio) + stats.expon(scale=s).logpdf(sigma) + np.log(ratio * sigma)
+    logs += np.log(np.outer(wt, ws).ravel())
+    p = np.exp(logs - special.logsumexp(logs))
+    priors = {
+        "(Intercept)": pr.Normal(4, 8),
+        "x": pr.Normal(0, 4),
+        "g": pr.Decov(),
+        "sigma": pr.Exponential(s),
+    }
+    posterior = model.gibbs(priors, draws=4000, seed=2)
+    for name, values in (("sd_(Intercept)|g", ratio * sigma), ("sigma", sigma)):
+        assert close(posterior[name], float(p @ values))
+        assert posterior[name].std() == pytest.approx(np.sqrt(p @ values**2 - (p @ values) ** 2), rel=0.05)
+    assert posterior.log_evidence().value == pytest.approx(special.logsumexp(logs), abs=1e-4)
+
+
+def log_decov(tau: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Return log p(τ₁, τ₂ | σ), τ_i² = 2 r² π_i, r/σ ~ exponential(1), π uniform: the Jacobian is 2 τ₁τ₂/(T r)."""
+    total = np.sum(tau**2, axis=0)
+    r = np.sqrt(total / 2)
+    return np.log(tau.prod(axis=0) / (total * r)) - r / sigma - np.log(sigma)
+
+
+def test_two_effects_in_units_of_sigma_must_equal_draws_under_lkj_with_weights() -> None:
+    frame = FRAME.assign(y=FRAME["y"] + FRAME["x"] * np.repeat([-1.0, 0.5, 1.0, -0.5, 0.2], 4))
+    model = mf.lmm("y ~ x + (x | g)", frame)
+    base = {"fixed": pr.Normal([1, 1], [2, 2]), "sigma": pr.HalfNormal(2)}
+    half = stats.halfnorm(scale=1.5)
+    wide = model.gibbs({**base, "g": pr.LKJ(1, pr.HalfNormal(1.5))}, draws=6000, seed=1)
+    own = model.gibbs({**base, "g": pr.Decov()}, draws=3000, seed=2)
+    tau = np.stack([wide["sd_(Intercept)|g"], wide["sd_x|g"]])
+    w = np.exp(log_decov(tau, wide["sigma"]) - half.logpdf(tau).sum(axis=0))
+    for name in ("sd_(Intercept)|g", "sd_x|g", "cor_x.(Intercept)|g", "sigma"):
+        mean = float(np.sum(w * wide[name]) / w.sum())
+        error = float(np.sqrt(np.sum((w * (wide[name] - mean)) ** 2)) / w.sum())
+        assert abs(own[name].mean() - mean) < 4 * np.hypot(convergence.mcse_mean(own[name]), 2 * error)
+    gain = own.log_evidence(seed=3).value - wide.log_evidence(seed=3).value
+    assert gain == pytest.approx(np.log(np.mean(w)), abs=0.05)
+
+
+def test_prior_draws_in_units_of_sigma_must_have_their_density() -> None:
+    """Weights that turn them into half-normal SDs have the mean 1."""
+    model = mf.lmm("y ~ x + (x | g)", FRAME)
+    priors = {"fixed": pr.Normal([0, 0], [1, 1]), "g": pr.Decov(), "sigma": pr.Exponential(1)}
+    drawn = model.prior_predictive(priors, draws=20_000, seed=1)
+    tau = np.stack([drawn["sd_(Intercept)|g"], drawn["sd_x|g"]])
+    w = np.exp(stats.halfnorm(scale=drawn["sigma"]).logpdf(tau).sum(axis=0) - log_decov(tau, drawn["sigma"]))
+    assert abs(w.mean() - 1.0) < 4 * w.std() / np.sqrt(w.size)
+    assert abs(drawn["cor_x.(Intercept)|g"].var() - 1 / 3) < 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("formula", ["y ~ x + (1 | g) + (1 | h)", "y ~ x + (x | g)"])
+def test_ranks_must_be_uniform_in_units_of_sigma(formula: str) -> None:
+    frame = FRAME.assign(h=np.tile(list("vwxy"), 5))
+    priors = {"fixed": pr.Normal([1, 1], [2, 2]), "g": pr.Decov(), "sigma": pr.HalfNormal(2)}
+    priors |= {"h": pr.Decov(1, 0.5)} if "h" in formula else {}
+    found = mf.lmm(formula, frame).calibration(priors, simulations=300, seed=4)
+    assert found.table["adjusted"].min() > 1e-3, str(found)
+
+
+@pytest.mark.parametrize(
+    ("priors", "options"),
+    [
+        ({"sigma": pr.Decov()}, {}),
+        ({"g": pr.LKJ(1), "sd_x|g": pr.Decov()}, {}),
+        ({"g": pr.Decov()}, {"errors": mf.distributions.StudentT()}),
+    ],
+)
+def test_units_of_sigma_must_be_refused_where_they_are_not_sampled(priors: Any, options: Any) -> None:
+    with pytest.raises(mf.ModelError, match=r"of a standard deviation|units of σ"):
+        mf.lmm("y ~ x + (x | g)", FRAME).gibbs(priors, **options)
+
+
 def test_priors_that_cannot_be_written_must_be_refused() -> None:
     model = mf.lmm("y ~ x + (1 | g)", FRAME)
-    with pytest.raises(mf.ModelError, match="in units of σ"):
-        pr.like("rstanarm", model)  # type: ignore[arg-type]
     with pytest.raises(mf.ModelError, match="not known"):
         pr.like("jags", model)  # type: ignore[arg-type]
 

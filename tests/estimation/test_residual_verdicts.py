@@ -187,3 +187,41 @@ def test_sign_of_phi_must_be_said_to_be_open_when_all_gaps_are_even(opposite: bo
     assert (phi["min"], phi["max"]) == (0.0, 1.0)
     assert phi["estimate"] ** 2 == pytest.approx(max(rho, 0.0), abs=1e-5)
     assert even.convergence.status == ("boundary" if opposite else "converged")
+
+
+def few_rows(seed: int) -> pd.DataFrame:
+    """11 rows of 4 groups; few enough that lines of groups reproduce the rows of one level of `a`."""
+    rng = np.random.default_rng(seed)
+    data = pd.DataFrame({"g": np.repeat([0, 1, 2, 3], [3, 3, 3, 2]), "x": rng.normal(size=11)})
+    data["a"] = np.tile(["p", "q"], 6)[:11]
+    noise = rng.normal(size=4)[data["g"]] + rng.normal(size=11) * np.where(data["a"] == "p", 1, 0.3)
+    return data.assign(y=noise + data["x"])
+
+
+@pytest.mark.parametrize("seed", [1, 4])
+def test_random_effects_that_reproduce_rows_of_a_level_must_be_a_likelihood_without_maximum(
+    seed: int,
+) -> None:
+    """The dense criterion falls by whole numbers per unit of the log ratio; the rival searches in rounding errors."""
+    model = mf.lmm("y ~ x + (1 | g)", few_rows(seed), residual=R.VarIdent("a"))
+    with pytest.warns(mf.ConvergenceWarning, match="no maximum"):
+        fit = model.fit(reml=False)
+    assert fit.convergence.status == "unbounded"
+    assert "ratio(q) falls" in fit.convergence.message
+    assert fit.convergence.evaluations < 100
+    values = []
+    for ratio in (1e-3, 1e-4):
+        data = few_rows(seed)
+        data["w"] = np.where(data["a"] == "q", ratio**-2, 1.0)
+        known = mf.lmm("y ~ x + (1 | g)", data, weights="w").fit(reml=False)
+        values.append(-2 * known.llf)
+    falls = (values[0] - values[1]) / np.log(10)
+    assert falls > 0.9
+    assert falls == pytest.approx(round(falls), abs=0.05)
+
+
+def test_variances_must_stay_positive_when_reml_has_a_maximum() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = mf.lmm("y ~ x + (1 | g)", few_rows(0), residual=R.VarIdent("a")).fit()
+    assert fit.convergence.status == "converged"

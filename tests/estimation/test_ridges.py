@@ -409,3 +409,13 @@ def test_elements_between_nested_factors_must_be_those_of_the_dense_null_space(
         assert {b for b, _, _ in own} == {b for b, _, _ in expected}
     else:
         assert own == expected
+
+
+@pytest.mark.parametrize(("visits", "status"), [(2, "unidentified"), (3, None)])
+def test_range_and_smoothness_must_not_be_identified_when_there_is_one_distance(
+    visits: int, status: str | None
+) -> None:
+    data = frame().assign(t=lambda d: d["t"] % visits)
+    convergence = mf.lmm("y ~ 1 + mat(0 + t | id)", data).fit().convergence
+    assert (convergence.status == "unidentified") == (status == "unidentified")
+    assert ("mat(… | id) has more parameters" in convergence.message) == (status == "unidentified")

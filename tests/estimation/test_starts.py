@@ -66,6 +66,17 @@ def test_lowest_minimum_must_be_found_when_there_are_several(family: str, seed: 
     assert criterion(fit, reml) < best.value + min(1e-4, 0.01 * excess)
 
 
+def test_optimum_must_be_chosen_when_the_limit_of_no_residual_variance_is_higher() -> None:
+    """On the way from the optimum to σ = 0 the criterion rises by 1.003, to a limit that it approaches from above."""
+    case = case_of("one_row_groups", 70315)
+    fit = fitted(case)
+    assert "Residual" not in fit.convergence.singular
+    exact = case.problem.dense(exact=True)
+    here, limit = (exact.criterion(case.problem.lams(t * fit.theta.to_numpy()), reml=True) for t in (1.0, 1e4))
+    assert fit.reml_criterion == pytest.approx(here, abs=1e-8)
+    assert limit - here == pytest.approx(1.003, abs=1e-3)
+
+
 def test_timing_must_tell_how_many_starts_reached_the_optimum() -> None:
     case = case_of("weights", 98)
     fit = fitted(case)

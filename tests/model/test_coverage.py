@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -102,18 +105,17 @@ def test_methods_that_fail_must_be_counted(monkeypatch: pytest.MonkeyPatch) -> N
     assert "12 intervals have no value and are left out (3 × profile: no profile)" in str(found)
 
 
-def test_an_interrupt_must_keep_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    fill, calls = module._Runner.fill, []
+@pytest.mark.parametrize("pool", [None, ThreadPoolExecutor(1)], ids=["here", "executor"])
+def test_an_interrupt_must_keep_what_is_done(monkeypatch: pytest.MonkeyPatch, pool: Any) -> None:
+    tasks = module.mapped
 
-    def interrupted(self: Any, *arguments: Any) -> None:
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        fill(self, *arguments)
+    def interrupted(*arguments: Any) -> Iterator[tuple[int, Any]]:
+        yield from islice(tasks(*arguments), 3)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(module._Runner, "fill", interrupted)
+    monkeypatch.setattr(module, "mapped", interrupted)
     with pytest.warns(mf.BootstrapWarning, match="stopped after 3 of 9 data sets"):
-        found = mf.coverage(FORMULA, seedlings(), TRUTH, methods="wald", n=9, seed=1)
+        found = mf.coverage(FORMULA, seedlings(), TRUTH, methods="wald", n=9, seed=1, executor=pool)
     assert set(found.table["n"]) == {3}
     assert "Stopped by an interrupt: 3 of 9 data sets." in str(found)
 

@@ -236,6 +236,21 @@ QUESTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "draws": lambda fit, pool: mf.lmm(SLEEP, DATA).gibbs(draws=60, tune=60, chains=3, seed=1, executor=pool)[
         "Days"
     ],
+    "coverage": lambda fit, pool: (
+        mf.coverage(
+            SLEEP,
+            DATA,
+            fit,
+            methods=["wald", "bootstrap", "credible"],
+            n=3,
+            replicates=10,
+            seed=1,
+            executor=pool,
+        ).intervals
+    ),
+    "calibration": lambda fit, pool: (
+        mf.lmm(SLEEP, DATA).calibration(simulations=10, draws=20, tune=50, seed=1, executor=pool).ranks
+    ),
 }
 
 
@@ -245,6 +260,16 @@ QUESTIONS: dict[str, Callable[[Any, Any], Any]] = {
 def test_answer_of_workers_must_be_bit_for_bit_that_of_this_process(question: str, threads: Executor) -> None:
     fit = mf.lmm(SLEEP, DATA).fit()
     one, other = (pd.DataFrame(QUESTIONS[question](fit, pool)) for pool in (None, threads))
+    pd.testing.assert_frame_equal(other, one, check_exact=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("question", ["coverage", "calibration"])
+def test_simulations_in_other_processes_must_be_those_of_this_process(
+    question: str, processes: Executor
+) -> None:
+    fit = mf.lmm(SLEEP, DATA).fit()
+    one, other = (pd.DataFrame(QUESTIONS[question](fit, pool)) for pool in (None, processes))
     pd.testing.assert_frame_equal(other, one, check_exact=True)
 
 

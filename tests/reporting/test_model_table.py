@@ -83,6 +83,45 @@ def test_label_of_an_unknown_name_must_raise_with_the_nearest_name() -> None:
         mf.table(slopes(), labels={"Dayz": "x"})
 
 
+@lru_cache
+def posterior() -> mf.Posterior:
+    return mf.lmm("Reaction ~ Days + (Days | Subject)", SLEEP).gibbs(seed=1, draws=200)
+
+
+def test_posterior_must_have_means_sds_and_credible_intervals_beside_a_fit() -> None:
+    table = mf.table({"fit": slopes(), "draws": posterior()}, labels={"Days": "Days awake"})
+    assert table.cells.spans == (("", 1), ("fit", 4), ("draws", 3))
+    assert table.cells.heads[5:] == ("Mean", "SD", "95% CrI")
+    found, summary = cells(table), posterior().summary()
+    rows = {"Days awake": "Days", "SD: Days awake | Subject": "sd_Days|Subject", "SD: residual": "sigma"}
+    for label, name in rows.items():
+        own = summary.loc[name]
+        expected = (f"{own['mean']:.2f}", f"{own['sd']:.2f}", f"[{own['2.5%']:.2f}, {own['97.5%']:.2f}]")
+        assert found[label][4:] == expected
+    assert found["AIC"] == (f"{slopes().aic:.1f}", *[""] * 6)
+    assert found["Observations"][::4] == ("180", "180")
+    loo = posterior().loo()
+    assert found["elpd (SE)"][4] == f"−{-loo.elpd:.1f} ({loo.se:.1f})"
+    assert any(note.startswith("draws: posterior means") for note in table.cells.notes)
+    frame = table.coefficients["draws"]
+    assert frame["p_value"].isna().all()
+
+
+def test_posterior_alone_must_give_the_same_table_in_a_list_and_in_all_documents(tmp_path: Path) -> None:
+    pytest.importorskip("docx")
+    alone, listed = mf.table(posterior()), mf.table([posterior()])
+    assert str(alone) == str(listed)
+    assert listed.cells.heads == ("", "Mean", "SD", "95% CrI")
+    for end in ("docx", "tex", "html", "md", "txt"):
+        mf.table([posterior(), slopes()]).save(tmp_path / f"table.{end}")
+        assert (tmp_path / f"table.{end}").stat().st_size > 500
+
+
+def test_table_of_p_values_alone_must_be_refused_for_a_posterior() -> None:
+    with pytest.raises(mf.ModelError, match=r"show=\['p'\].*'std_error' \(the posterior SD\)"):
+        mf.table(posterior(), show=["p"])
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -295,15 +295,28 @@ class DenseSearch:
         return [np.hstack([d, np.zeros((d.shape[0], d.shape[0] - d.shape[1]))]) for d in out]
 
     def _spans_beside(self, block: Block) -> list[Any]:
-        """Orthonormal bases of X, and of X and all effects of the other blocks if these leave rows over."""
-        Q, _ = self.fixed
-        others = [self._spread(other, np.eye(other.term.k)) for other in self.blocks if other is not block]
-        if not others:
-            return [Q]
-        rank, wider = orthonormal(np.hstack([Q, *others]))
-        return [Q, wider] if rank < len(self.rows) else [Q]
+        """Orthonormal bases of X and all, some or none of the effects of the other blocks, if these leave rows over.
 
-    def _solutions(self, block: Block, held: Any, frame: Any, r: int, Q: Any, starts: int = 12) -> list[Any]:
+        Of uncorrelated effects any may be 0, of others all or none.
+        """
+        Q, _ = self.fixed
+        out = [Q]
+        kept = [
+            [np.diag(np.array(c, float)) for c in itertools.product((0, 1), repeat=other.term.k)]
+            if not other.term.correlated
+            else [np.zeros((other.term.k, other.term.k)), np.eye(other.term.k)]
+            for other in self.blocks
+            if other is not block
+        ]
+        others = [other for other in self.blocks if other is not block]
+        for chosen in itertools.product(*kept):
+            wider = [self._spread(other, root) for other, root in zip(others, chosen, strict=True)]
+            rank, basis = orthonormal(np.hstack([Q, *wider]))
+            if Q.shape[1] < rank < len(self.rows):
+                out.append(basis)
+        return out
+
+    def _solutions(self, block: Block, held: Any, frame: Any, r: int, Q: Any, starts: int = 40) -> list[Any]:
         """Bases of subspaces S of the frame, beside `held`, with y = Qβ + Z(S ⊗ b) for some b, by Gauss and Newton."""
         y, _ = self.response
         levels, m = int(block.codes.max()) + 1, frame.shape[1]
@@ -319,7 +332,7 @@ class DenseSearch:
 
         for seed in range(starts):
             first = np.random.default_rng(seed).normal(size=m * r + levels * (held.shape[1] + r))
-            result = least_squares(residual, first, xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=100)
+            result = least_squares(residual, first, xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=400)
             if np.linalg.norm(result.fun) < 1e-9 * np.linalg.norm(y):
                 out.append(orthonormal(basis(result.x))[1])
                 break

@@ -28,7 +28,7 @@ from .queries import derived_draws, event_probability
 from .record import PosteriorDraws
 from .tables import chosen_parameters
 
-__all__ = ["Centre", "parameter_words", "posterior_sentence"]
+__all__ = ["Centre", "labelled_words", "parameter_words", "posterior_sentence"]
 
 Centre = Literal["median", "mean"]
 """What a sentence states of a distribution."""
@@ -48,6 +48,12 @@ def parameter_words(posterior: PosteriorDraws, labels: Mapping[Any, str] | None)
         known = names_of(named)
         check_labels(labels, known.all | set(posterior.names), known.variables)
         own = by_name(labels)
+    return labelled_words(posterior, own)
+
+
+def labelled_words(posterior: PosteriorDraws, own: Mapping[str, str]) -> dict[str, str]:
+    """Return each parameter in words, by name, with labels that `by_name` has returned; none of them is checked."""
+    named = NamedDesign(posterior.design)
     words = dict(zip(named.coefficient_names, readable_names(named, own), strict=True))
     groups = [
         (group_label(block.name, own), effect_names(named, at, own))

@@ -49,7 +49,7 @@ def bridge_estimate(
     chains, count, d = draws.shape
     if chains * count < LEAST_DRAWS * d or count < 8:
         raise ModelError(
-            f"bridge sampling of {d} variance parameters needs at least {LEAST_DRAWS * d} draws; there are "
+            f"bridge sampling of {d} parameters needs at least {LEAST_DRAWS * d} draws; there are "
             f"{chains * count}. Sample more, with draws=."
         )
     half = count // 2

@@ -277,7 +277,7 @@ def _constant(problem: Problem, cross: CrossProducts) -> float:
         sign, logdet = np.linalg.slogdet(precision)
         value += 0.5 * logdet if sign > 0 else np.nan
     rows = zip(problem.units.tolist(), problem.hyper, problem.matrices, strict=True)
-    for (f, at, size, kind), (first, second), matrix in rows:
+    for (f, at, size, kind), (first, second, _), matrix in rows:
         here = slice(at, at + size)
         width = 3 if kind == kinds.LKJ else size
         value += log_constant(kind, first, second, matrix[:size, :width])

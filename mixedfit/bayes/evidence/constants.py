@@ -48,6 +48,9 @@ def log_constant(kind: int, first: float, second: float, matrix: Array) -> float
         case kinds.LKJ:
             sds = sum(log_constant(int(row[0]), row[1], row[2], np.eye(1)) for row in matrix)
             return float(sds - k * np.log(2.0) - _log_lkj(first, k))
+        case kinds.DECOV:
+            scale = float(matrix[0, 0])
+            return float(special.gammaln(k) - np.log(2.0 * k * scale) - _log_lkj(first, k))
         case kinds.KNOWN:
             return 0.0
     return float("nan")

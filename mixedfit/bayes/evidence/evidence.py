@@ -20,6 +20,7 @@ from mixedfit.design.design import Design
 
 from .bridge import bridge_estimate
 from .collapsed import CollapsedPosterior, collapsed_posterior, placement_of, proper_precision
+from .heavy_tails import heavy_tailed_posterior
 from .quadrature import log_integral
 
 __all__ = ["Evidence", "Method", "log_evidence"]
@@ -45,12 +46,14 @@ class Evidence(NotebookTable):
     method : {"exact", "quadrature", "bridge"}
     parameters : int
         Number of variance parameters (and scales λ of t and Laplace priors) that were integrated out numerically; all
-        else was integrated out exactly.
+        else was integrated out exactly. With t or Laplace residuals or effects, all parameters and effects.
     draws : int
         Draws used by bridge sampling; 0 otherwise.
     priors : tuple of str
     design : Design
         Whose rows `bayes_factor` compares.
+    with_effects : bool
+        Whether `parameters` counts all parameters and effects.
     """
 
     value: float
@@ -60,6 +63,7 @@ class Evidence(NotebookTable):
     draws: int
     priors: tuple[str, ...]
     design: Design = field(repr=False)
+    with_effects: bool = False
 
     @property
     def formula(self) -> str:
@@ -70,7 +74,8 @@ class Evidence(NotebookTable):
     def _how(self) -> str:
         if self.method == "exact":
             return "in closed form"
-        over = f"over {count_noun(self.parameters, 'variance parameter')}"
+        word = "parameter" if self.with_effects else "variance parameter"
+        over = f"over {count_noun(self.parameters, word)}{', effects included,' if self.with_effects else ''}"
         if self.method == "quadrature":
             return f"by quadrature {over}, error below {max(self.error, 1e-9):.0e}"
         return f"by bridge sampling {over} from {self.draws:,} draws, standard error {self.error:.2g}"
@@ -95,6 +100,8 @@ class Evidence(NotebookTable):
 def log_evidence(posterior: PosteriorDraws, method: Method, seed: object) -> Evidence:
     """Return the log marginal likelihood of a posterior's model; see `Posterior.log_evidence`."""
     check_one_of("method", method, ("auto", "quadrature", "bridge"))
+    if posterior.scales is not None and posterior.kind == "posterior":
+        return _of_heavy_tails(posterior, method, seed)
     refuse_improper(placement_of(posterior, "the marginal likelihood"))
     collapsed = collapsed_posterior(posterior, "the marginal likelihood")
     d = collapsed.uppers.size
@@ -106,6 +113,26 @@ def log_evidence(posterior: PosteriorDraws, method: Method, seed: object) -> Evi
     value, error = _integral(collapsed, posterior, used, seed)
     draws = posterior.sigma.size if used == "bridge" else 0
     return Evidence(value, error, used, d, draws, posterior.priors, posterior.design)  # type: ignore[arg-type]
+
+
+def _of_heavy_tails(posterior: PosteriorDraws, method: Method, seed: object) -> Evidence:
+    """Return the evidence of a model with t or Laplace distributions, by bridge sampling over all parameters."""
+    joint = heavy_tailed_posterior(posterior)
+    refuse_improper(joint.placement)
+    if method == "quadrature":
+        raise ModelError("quadrature is for models with normal residuals and effects. Use method='bridge'.")
+    x = joint.coordinates()
+    value, error = bridge_estimate(joint.log_density, x, generator(seed))
+    return Evidence(
+        value,
+        error,
+        "bridge",
+        x.shape[2],
+        posterior.sigma.size,
+        posterior.priors,
+        posterior.design,
+        with_effects=True,
+    )
 
 
 def _integral(

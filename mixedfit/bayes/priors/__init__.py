@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from mixedfit.core.errors import nearest
 
 from ._checks import explain_arguments
-from .covariance import LKJ, CovariancePrior, Diagonal, HuangWand, InverseWishart
+from .covariance import LKJ, CovariancePrior, Decov, Diagonal, HuangWand, InverseWishart
 from .fixed import Cauchy, FixedPrior, Flat, Laplace, Normal, StudentT
 from .from_data import empirical
 from .other_programs import like
@@ -44,6 +44,7 @@ __all__ = [
     "Beta",
     "Cauchy",
     "CovariancePrior",
+    "Decov",
     "Diagonal",
     "Exponential",
     "FixedPrior",

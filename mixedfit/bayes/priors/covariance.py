@@ -13,7 +13,7 @@ from mixedfit.core.errors import ModelError
 from ._checks import Distributed, as_numbers, check_covariance, check_positive, matrix_text
 from .variance import Jeffreys, Known, UniformSD, VariancePrior
 
-__all__ = ["LKJ", "CovariancePrior", "Diagonal", "HuangWand", "InverseWishart"]
+__all__ = ["LKJ", "CovariancePrior", "Decov", "Diagonal", "HuangWand", "InverseWishart"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,4 +164,40 @@ class LKJ(Distributed):
         return f"LKJ({self.eta:.4g})" + (f" with SDs {listed}" if listed else "")
 
 
-CovariancePrior: TypeAlias = InverseWishart | HuangWand | LKJ | Diagonal
+@dataclass(frozen=True, slots=True)
+class Decov(Distributed):
+    """Standard deviations in units of σ, rstanarm's ``decov`` with shape and concentration 1.
+
+    Of one effect τ/σ ~ exponential(mean scale). The k variances of correlated effects are τ_i² = k σ² t² π_i with
+    t ~ exponential(mean scale) and π uniform on the simplex, Σ π_i = 1; their correlations are LKJ(η). rstanarm's
+    documentation, "Covariance matrices". The scale has no unit.
+
+    Parameters
+    ----------
+    eta : float
+        η.
+    scale : float
+
+    Examples
+    --------
+    >>> print(Decov().about("τ[(Intercept) | Tray]"), Decov().about("Ω[(Intercept), Days | Subject]"), sep="; ")
+    τ[(Intercept) | Tray]/σ ~ exponential(mean 1); Ω[(Intercept), Days | Subject]/σ² ~ decov(1, 1)
+    """
+
+    eta: float = 1.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive(self, eta=self.eta, scale=self.scale)
+
+    def __str__(self) -> str:
+        return f"decov({self.eta:.4g}, {self.scale:.4g})"
+
+    def about(self, name: str) -> str:
+        """Return the prior stated for the name of a standard deviation or of a covariance matrix."""
+        if name.startswith("Ω"):
+            return f"{name}/σ² ~ {self}"
+        return f"{name}/σ ~ exponential(mean {self.scale:.4g})"
+
+
+CovariancePrior: TypeAlias = InverseWishart | HuangWand | LKJ | Decov | Diagonal

@@ -20,6 +20,7 @@ from mixedfit.design.design import Design
 
 from . import (
     LKJ,
+    Decov,
     Exponential,
     HalfCauchy,
     HalfNormal,
@@ -62,7 +63,8 @@ def prior_densities(
     """Return the placement of the priors, and the marginal density of each parameter by its name.
 
     Known standard deviations have none, nor have correlations whose distribution depends on more than their prior's
-    degrees of freedom, nor the parameters of heavy tails and residual structures.
+    degrees of freedom, nor standard deviations whose prior is in units of σ, nor the parameters of heavy tails and
+    residual structures.
 
     Parameters
     ----------
@@ -141,7 +143,7 @@ def _correlation_shape(prior: Prior, k: int) -> float | None:
         return None
     if isinstance(prior, HuangWand):
         return prior.df / 2
-    if isinstance(prior, LKJ):
+    if isinstance(prior, LKJ | Decov):
         return prior.eta - 1.0 + k / 2
     if isinstance(prior, InverseWishart):
         matrix = np.atleast_2d(np.asarray(prior.matrix, dtype=float))

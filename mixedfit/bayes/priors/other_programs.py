@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -11,17 +11,17 @@ from mixedfit.core.errors import ModelError
 from mixedfit.core.options import check_one_of
 from mixedfit.design.design import Design, RandomBlock
 
-from .covariance import LKJ, Diagonal
+from .covariance import LKJ, Decov, Diagonal
 from .fixed import Flat, Normal, StudentT
 from .keys import CENTRED
-from .variance import HalfNormal, HalfT
+from .variance import Exponential, HalfNormal, HalfT
 
 __all__ = ["like"]
 
-Program = Literal["brms", "bambi"]
+Program = Literal["brms", "bambi", "rstanarm"]
 
 WIDE = 2.5
-"""SDs of the response of both programs' weak priors."""
+"""SDs of the response of the programs' weak priors."""
 
 
 def like(program: Program, model: Any) -> dict[str, Any]:
@@ -35,12 +35,13 @@ def like(program: Program, model: Any) -> dict[str, Any]:
     N(0, (2.5 s/s_x)²); the intercept at the means of the predictors N(ȳ, v²), v² = (2.5 s)² + Σ (2.5 s x̄/s_x)²; SDs of
     intercepts of groups half-normal(v), of slopes half-normal(2.5 s/s_x), and no correlations; σ half-t(4, s).
 
-    rstanarm's cannot be written here: its prior of the SDs of effects (``decov``) is in units of σ. Its priors of the
-    fixed effects are the defaults of mixedfit.
+    **rstanarm** 2.21 (``stan_lmer``; its documentation, "Prior distributions" and "Covariance matrices"), with s the SD
+    of y: slopes N(0, (2.5 s/s_x)²); the intercept at the means of the predictors N(ȳ, (2.5 s)²); SDs of effects in
+    units of σ, `Decov`, with LKJ(1) correlations; σ exponential with mean s.
 
     Parameters
     ----------
-    program : {"brms", "bambi"}
+    program : {"brms", "bambi", "rstanarm"}
     model : LinearMixedModel
 
     Returns
@@ -64,15 +65,9 @@ def like(program: Program, model: Any) -> dict[str, Any]:
     Subject ~ LKJ(1) with SDs half-t(3, 59.3)
     sigma ~ half-t(3, 59.3)
     """
-    if str(program) == "rstanarm":
-        raise ModelError(
-            "rstanarm's prior of the SDs of effects, decov, is in units of σ, and priors here are independent of "
-            "each other. Its fixed effects have the default priors of mixedfit; choose mf.priors.Exponential(mean) for "
-            "the SDs."
-        )
-    check_one_of("program", program, ("brms", "bambi"))
-    design: Design = model.design
-    return _brms(design) if program == "brms" else _bambi(design)
+    check_one_of("program", program, get_args(Program))
+    made = {"brms": _brms, "bambi": _bambi, "rstanarm": _rstanarm}
+    return made[program](model.design)
 
 
 def _is_correlated(block: RandomBlock) -> bool:
@@ -128,6 +123,17 @@ def _bambi(design: Design) -> dict[str, Any]:
             else {f"sd_{name}|{block.name}": half for name, half in zip(block.effects, halves, strict=True)}
         )
     return {**out, "sigma": HalfT(4, s)}
+
+
+def _rstanarm(design: Design) -> dict[str, Any]:
+    s = float(np.std(design.y, ddof=1))
+    out: dict[str, Any] = {}
+    for name, column in zip(design.x_names, design.X.T, strict=True):
+        if name != "(Intercept)":
+            out[name] = Normal(0.0, WIDE * s / (float(np.std(column, ddof=1)) or 1.0))
+    if "(Intercept)" in design.x_names:
+        out[CENTRED] = Normal(float(np.mean(design.y)), WIDE * s)
+    return {**out, **{block.name: Decov() for block in design.blocks}, "sigma": Exponential(s)}
 
 
 def _sd(column: Array) -> float:

@@ -18,6 +18,7 @@ from mixedfit.estimation.structures import refuse_structures
 
 from . import (
     LKJ,
+    Decov,
     Diagonal,
     HalfT,
     HuangWand,
@@ -87,6 +88,11 @@ class Placement:
     units: tuple[Unit, ...]
     sigma: VariancePrior
     mixtures: tuple[Mixture, ...] = ()
+
+    @property
+    def relative(self) -> bool:
+        """Whether priors of standard deviations are in units of σ."""
+        return any(isinstance(unit.prior, Decov) for unit in self.units)
 
     @property
     def statements(self) -> tuple[str, ...]:
@@ -209,7 +215,7 @@ def _units(design: Design, by_key: Mapping[str, Prior], used: set[str], y_scale:
                     HalfT(DEFAULT_DF, scale) if prior is None else _scalar_prior(prior, i, part.k, label)
                 )
                 own = by_key.get(name, default)
-                if not isinstance(own, VariancePrior):
+                if not isinstance(own, VariancePrior | Decov):
                     raise ModelError(f"the prior of {name!r} is {own}; expected one of a standard deviation.")
                 yield Unit(f, here.start + i, 1, label, own, name in by_key or prior is not None)
 
@@ -250,7 +256,7 @@ def _with_sds(prior: LKJ, own: Mapping[int, Prior], names: list[str], scales: li
 
 def _matrix_prior(prior: Prior, k: int, label: str) -> Prior:
     """Return a covariance prior if it fits k correlated effects."""
-    if not isinstance(prior, HuangWand | InverseWishart | LKJ):
+    if not isinstance(prior, HuangWand | InverseWishart | LKJ | Decov):
         raise ModelError(
             f"the prior of {label} is {prior}, but its {k} effects are correlated and need a covariance matrix's: "
             "mf.priors.LKJ(2), mf.priors.HuangWand(scale), mf.priors.InverseWishart(df, matrix), or, for no "
@@ -265,7 +271,7 @@ def _matrix_prior(prior: Prior, k: int, label: str) -> Prior:
     return prior
 
 
-def _scalar_prior(prior: Prior, i: int, k: int, label: str) -> VariancePrior:
+def _scalar_prior(prior: Prior, i: int, k: int, label: str) -> VariancePrior | Decov:
     """Return the prior of the i-th of k uncorrelated effects."""
     if isinstance(prior, Diagonal):
         if len(prior.priors) not in (1, k):
@@ -278,7 +284,7 @@ def _scalar_prior(prior: Prior, i: int, k: int, label: str) -> VariancePrior:
                 f"the term of {label} has {k} effect{'s' * (k != 1)}; Diagonal has {len(prior.priors)} priors.{advice}"
             )
         return prior.priors[i if len(prior.priors) > 1 else 0]
-    if not isinstance(prior, VariancePrior):
+    if not isinstance(prior, VariancePrior | Decov):
         raise ModelError(
             f"the prior of {label} is {prior}; expected one of a standard deviation, such as HalfCauchy(1)."
         )

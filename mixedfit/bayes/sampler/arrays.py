@@ -9,6 +9,7 @@ import numpy as np
 
 from mixedfit.bayes.priors import (
     LKJ,
+    Decov,
     Exponential,
     HalfCauchy,
     HalfNormal,
@@ -186,12 +187,18 @@ def fixed_prior(cross: CrossProducts, placement: Placement) -> tuple[Array, Arra
 def unit_arrays(
     units: tuple[Unit, ...], order: list[int], widest: int, scale: float
 ) -> tuple[IntArray, Array, Array]:
-    """Return positions and kinds, numbers and matrices of the variances' priors, in units of the response's scale."""
+    """Return positions and kinds, numbers and matrices of the variances' priors, in units of the response's scale.
+
+    The third number of a prior in units of σ is its scale; see `kernels.gibbs.relative`.
+    """
     rows, hyper, matrices = [], [], np.zeros((len(units), widest, max(widest, 3)))
     for v, unit in enumerate(sorted(units, key=lambda u: (order.index(u.block), u.start))):
         kind, first, second = prior_numbers(unit.prior, scale)
+        relative = unit.prior.scale if isinstance(unit.prior, Decov) else 0.0
+        if isinstance(unit.prior, Decov) and unit.size > 1:
+            kind, matrices[v, 0, 0] = kinds.DECOV, relative
         rows.append((order.index(unit.block), unit.start, unit.size, kind))
-        hyper.append((first, second))
+        hyper.append((first, second, relative))
         if isinstance(unit.prior, InverseWishart):
             matrices[v, : unit.size, : unit.size] = np.asarray(unit.prior.matrix, dtype=float) / scale**2
         elif isinstance(unit.prior, HuangWand):
@@ -202,7 +209,7 @@ def unit_arrays(
     # kernels read the matrices of units with several effects only
     return (
         np.array(rows, np.int64).reshape(len(units), 4),
-        np.array(hyper, dtype=float).reshape(len(units), 2),
+        np.array(hyper, dtype=float).reshape(len(units), 3),
         matrices,
     )
 
@@ -242,4 +249,6 @@ def _kind_and_numbers(prior: Prior, scale: float) -> tuple[int, float, float]:
             return kinds.HUANG_WAND, prior.df, 0.0
         case LKJ():
             return kinds.LKJ, prior.eta, 0.0
+        case Decov(eta, size):  # at σ = 1, of a single standard deviation
+            return kinds.EXPONENTIAL, eta, size
     raise AssertionError(f"{prior} is a prior of fixed effects")

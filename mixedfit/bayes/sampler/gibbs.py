@@ -177,6 +177,8 @@ def _chain_maker(
     structure: ResidualPriors | None = None,
 ) -> Callable[[np.random.Generator], Chain]:
     """Return a function of a generator that makes a chain of the kind that the model needs."""
+    if placement.relative:
+        _check_relative(cross, error_model, structure)
     if cross.q_random > arrays.LARGEST_TAIL:
         _check_crossed(design, cross, placement, error_model, structure)
         factors = factors_of(design, cross, placement, sampling_order(design, cross))
@@ -190,6 +192,16 @@ def _chain_maker(
         return lambda rng: _with(mixtures, Chain(problem, plan, rng))
     rows = weighted_rows(design, cross, error_model, problem, order)
     return lambda rng: _with(mixtures, WeightedChain(problem, plan, rng, rows))
+
+
+def _check_relative(cross: CrossProducts, error_model: ErrorModel, structure: ResidualPriors | None) -> None:
+    """Raise if a model with priors in units of σ is none that `Chain` samples."""
+    if structure is not None or not error_model.is_normal or cross.q_random > arrays.LARGEST_TAIL:
+        raise ModelError(
+            "priors in units of σ (mf.priors.Decov) are for models with normal residuals and effects, one σ, "
+            f"independent residuals, and up to {arrays.LARGEST_TAIL} effects of all grouping factors but the largest. "
+            "Give the SDs priors in the units of the response, such as mf.priors.Exponential(mean)."
+        )
 
 
 def _with(mixtures: MixtureUpdate | None, chain: Chain) -> Chain:

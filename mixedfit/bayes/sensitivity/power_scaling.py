@@ -21,7 +21,7 @@ from mixedfit.bayes.criticism.psis import khat_threshold, smoothed_weights
 from mixedfit.bayes.draws.draws import listed
 from mixedfit.bayes.draws.record import PosteriorDraws
 from mixedfit.bayes.evidence.collapsed import collapsed_posterior, placement_of
-from mixedfit.bayes.priors import Known
+from mixedfit.bayes.priors import Decov, Known
 from mixedfit.bayes.priors.mixtures import log_density
 from mixedfit.bayes.priors.placement import Placement
 from mixedfit.bayes.sampler.arrays import prior_numbers, unit_arrays
@@ -183,6 +183,9 @@ def log_prior(posterior: PosteriorDraws, placement: Placement) -> Array:
         )
         rows, hyper, matrices = unit_arrays((unit,), order, widest, 1.0)
         own = np.ascontiguousarray(omegas[:, here, here])
+        sigma = posterior.sigma.ravel()
+        if isinstance(unit.prior, Decov):
+            own, value = own / sigma[:, None, None] ** 2, value - unit.size * np.log(sigma)
         if unit.size == 1:
             value += _log_sd(unit.prior, np.sqrt(own[:, 0, 0]))
             continue

@@ -131,6 +131,8 @@ def _log_scale_density(
     value = log_sd_density(residual[0], residual[1], residual[2], factor * sigma) + (1.0 + p - rows) * x
     for v in range(units.shape[0]):
         size, kind = units[v, 2], units[v, 3]
+        if hyper[v, 2] > 0.0:  # of the ratio to σ, which stays
+            continue
         if size == 1:
             value += log_sd_density(kind, hyper[v, 0], hyper[v, 1], factor * sds[v, 0]) + x
         else:

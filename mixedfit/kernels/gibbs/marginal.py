@@ -15,6 +15,7 @@ from mixedfit.kernels._compile import plain
 from mixedfit.kernels.triangle import solve_upper
 
 from .collapsed import log_marginal, pack, unpack
+from .relative import put_sigma
 from .sweep import factor_system
 from .variances import KNOWN, log_sd_density
 
@@ -76,12 +77,14 @@ def log_densities(
     p = fixed[1].shape[1]
     lams, chols, system = np.zeros_like(omega), np.zeros_like(first[0]), np.empty_like(gram)
     last = gram.shape[0] - 1
+    hyper, matrices = hyper.copy(), matrices.copy()
     for s in range(phis.shape[0]):
         values[s] = -np.inf
         sigma = np.exp(log_sigmas[s])
         value = 0.0
         if residual[0] != KNOWN:
             value = log_sd_density(residual[0], residual[1], residual[2], sigma) + log_sigmas[s]
+        value += put_sigma(sigma, units, hyper, matrices)
         value += unpack(phis[s], units, hyper, matrices, inverses, omega)
         priors[s] = value
         if not (value > -np.inf and value < np.inf):

@@ -11,7 +11,7 @@ from mixedfit.core.arrays import Array
 from mixedfit.kernels._compile import plain
 from mixedfit.kernels.triangle import cholesky, solve_lower
 
-from .variances import HUANG_WAND, LKJ, log_sd_density
+from .variances import DECOV, HUANG_WAND, LKJ, log_sd_density
 
 __all__ = ["log_scaled_density", "matrix_parts"]
 
@@ -60,6 +60,12 @@ def log_scaled_density(
             tau = sds[i] * (np.exp(x) if only < 0 or i == only else 1.0)
             value += log_sd_density(int(matrix[i, 0]), matrix[i, 1], matrix[i, 2], tau)
         return value
+    if kind == DECOV:  # Π τ_i^(1−k) T^(1−k) p(r)/r
+        value, total = -(size - 1.0) * count * x, 0.0
+        for i in range(size):
+            total += (sds[i] * (np.exp(x) if only < 0 or i == only else 1.0)) ** 2
+        mean_root = np.sqrt(total / size)
+        return float(value - (size - 1.0) * np.log(total) - np.log(mean_root) - mean_root / matrix[0, 0])
     value = -(first + size + 1.0) * count * x
     for i in range(size):
         for j in range(size):

@@ -31,9 +31,10 @@ from .coefficients import (
 )
 from .collapsed import adapt, draw_common_scale, log_marginal, pack, propose, unpack
 from .first_factor import draw_first, eliminate
+from .relative import draw_residual_variance, put_sigma
 from .roots import rescale_term
 from .scales import draw_unit, rescale
-from .variances import KNOWN, draw_variance
+from .variances import KNOWN
 
 STEPS = 3
 """Collapsed steps of a sweep of one factor, whose elimination takes a small part of the sweep's time."""
@@ -155,6 +156,8 @@ def run_sweeps(
     lams, chols, system = np.zeros_like(omega), np.zeros_like(first[0]), np.empty_like(gram)
     other_lams, other_chols, other_system = np.zeros_like(omega), np.zeros_like(first[0]), np.empty_like(gram)
     other, partial = omega.copy(), np.zeros_like(effects)
+    hyper, matrices = hyper.copy(), matrices.copy()  # chains share those of the caller
+    put_sigma(np.sqrt(variance[0]), units, hyper, matrices)
     layout, priors = (units, factors, bases, inverses), (hyper, matrices)
     products = (first, gram, blocks, fixed)
     numbers, mean, spread, root = walk
@@ -205,7 +208,8 @@ def run_sweeps(
         squares = tail_squares(gram, coefficients)
         if factors.shape[0] > 0:
             squares += draw_first(rng, lams, sigma, first, chols, coefficients, partial, effects)
-        variance[0] = draw_variance(rng, residual[0], residual[1], residual[2], rows, squares, variance[0])
+        variance[0] = draw_residual_variance(rng, residual, rows, squares, variance[0], units, hyper, omega)
+        put_sigma(np.sqrt(variance[0]), units, hyper, matrices)
         for v in range(units.shape[0]):
             if units[v, 3] != KNOWN:
                 draw_unit(rng, v, units, hyper, matrices, factors, inverses, omega, effects)

@@ -16,6 +16,7 @@ from mixedfit.kernels._compile import plain
 from mixedfit.kernels.triangle import cholesky
 
 __all__ = [
+    "DECOV",
     "EXPONENTIAL",
     "HALF_NORMAL",
     "HALF_T",
@@ -31,13 +32,14 @@ __all__ = [
     "draw_scale",
     "draw_variance",
     "log_covariance_density",
+    "slice_log_sd",
 ]
 
 KNOWN, INVERSE_GAMMA, HALF_T, UNIFORM, HALF_NORMAL, EXPONENTIAL, JEFFREYS, INVERSE_WISHART, HUANG_WAND = (
     range(9)
 )
 
-LOG_NORMAL, LKJ = 10, 11
+LOG_NORMAL, LKJ, DECOV = 10, 11, 12
 """9 is the gamma prior of σ₀² in `mixtures`."""
 
 STEPS = 100
@@ -103,39 +105,48 @@ def draw_variance(
     drawn = proposal if np.log(rng.random()) < gain else variance
     if kind == UNIFORM and second == np.inf:
         return drawn
-    x = _slice_log_sd(rng, kind, first, second, count, ss, 0.5 * np.log(drawn))
+    x = slice_log_sd(rng, kind, first, second, count, ss, 0.0, 0.5 * np.log(drawn))
     return float(np.exp(2.0 * x))
 
 
 @plain
-def _log_conditional(kind: int, first: float, second: float, count: int, ss: float, x: float) -> float:
-    """Return the logarithm of the density of x = log τ given the effects, up to a constant."""
+def _log_conditional(
+    kind: int, first: float, second: float, count: int, ss: float, pull: float, x: float
+) -> float:
+    """Return the logarithm of the density of x = log τ given the effects, up to a constant; see `relative` for pull."""
     tau = np.exp(x)
     value = log_sd_density(kind, first, second, tau)
-    return value + (1.0 - count) * x - 0.5 * ss / tau**2 if value > -np.inf else value
+    return value + (1.0 - count) * x - 0.5 * ss / tau**2 - pull / tau if value > -np.inf else value
 
 
 @plain
-def _slice_log_sd(
-    rng: np.random.Generator, kind: int, first: float, second: float, count: int, ss: float, x: float
+def slice_log_sd(
+    rng: np.random.Generator,
+    kind: int,
+    first: float,
+    second: float,
+    count: int,
+    ss: float,
+    pull: float,
+    x: float,
 ) -> float:
     """Return a step of slice sampling from x = log τ given the effects; Neal (2003), Ann. Statist. 31:705."""
-    height = _log_conditional(kind, first, second, count, ss, x) + np.log(1.0 - rng.random())
+    height = _log_conditional(kind, first, second, count, ss, pull, x) + np.log(1.0 - rng.random())
     width = min(1.0, 4.0 / np.sqrt(max(count, 1)))  # about the spread that so many effects leave
     left = x - width * rng.random()
     right = left + width
     steps = int(STEPS * rng.random())  # random share of the limit, which keeps the step reversible
     for _ in range(steps):
-        if not _log_conditional(kind, first, second, count, ss, left) > height:
+        if not _log_conditional(kind, first, second, count, ss, pull, left) > height:
             break
         left -= width
     for _ in range(STEPS - 1 - steps):
-        if not _log_conditional(kind, first, second, count, ss, right) > height:
+        if not _log_conditional(kind, first, second, count, ss, pull, right) > height:
             break
         right += width
     for _ in range(STEPS):
         moved = left + (right - left) * rng.random()
-        if _log_conditional(kind, first, second, count, ss, moved) > height:
+        if _log_conditional(kind, first, second, count, ss, pull, moved) > height:
             return float(moved)
         if moved < x:
             left = moved
@@ -212,7 +223,9 @@ def log_covariance_density(kind: int, first: float, matrix: Array, omega: Array,
     """Return the logarithm of a prior's density in Ω, up to a constant; −inf where Ω is not positive definite.
 
     `matrix` holds S₀ of an inverse Wishart with `first` = η₀, or A_i on the diagonal and `first` = ν; for LKJ(η) with
-    `first` = η, row i holds kind and two numbers of the prior of τ_i: p(Ω) ∝ |R|^(η−1) Π p(τ_i) τ_i^−k.
+    `first` = η, row i holds kind and two numbers of the prior of τ_i: p(Ω) ∝ |R|^(η−1) Π p(τ_i) τ_i^−k. Decov has LKJ's
+    correlations and variances τ_i² = k r² π_i, π uniform on the simplex and r exponential with mean `matrix[0, 0]`:
+    Π p(τ_i) becomes Π τ_i T^(1−k) p(r)/r, T = Σ τ_i² = k r².
     """
     diagonal = np.empty(size)
     logdet = _precision_diagonal(omega, size, diagonal)
@@ -230,6 +243,13 @@ def log_covariance_density(kind: int, first: float, matrix: Array, omega: Array,
             value += log_sd_density(int(matrix[i, 0]), matrix[i, 1], matrix[i, 2], tau)
             value -= (2.0 * (first - 1.0) + size) * np.log(tau)
         return value
+    if kind == DECOV:
+        value, total = (first - 1.0) * logdet, 0.0
+        for i in range(size):
+            total += omega[i, i]
+            value -= (first - 1.0 + 0.5 * (size - 1.0)) * np.log(omega[i, i])
+        mean_root = np.sqrt(total / size)
+        return float(value - (size - 1.0) * np.log(total) - np.log(mean_root) - mean_root / matrix[0, 0])
     chol = omega.copy()
     cholesky(chol)
     return -0.5 * (first + size + 1.0) * logdet - 0.5 * _trace_of_ratio(chol, matrix, size)
@@ -380,7 +400,7 @@ def draw_covariance(
                 scale[i, j] += matrix[i, j]
         _inverse_wishart(rng, first + count, scale, size, omega)
         return
-    if kind == LKJ:
+    if kind in (LKJ, DECOV):
         _draw_by_steps(rng, kind, first, matrix, count, scale, omega)
         return
     diagonal = np.empty(size)
