@@ -72,7 +72,9 @@ def test_optimum_must_be_chosen_when_the_limit_of_no_residual_variance_is_higher
     fit = fitted(case)
     assert "Residual" not in fit.convergence.singular
     exact = case.problem.dense(exact=True)
-    here, limit = (exact.criterion(case.problem.lams(t * fit.theta.to_numpy()), reml=True) for t in (1.0, 1e4))
+    here, limit = (
+        exact.criterion(case.problem.lams(t * fit.theta.to_numpy()), reml=True) for t in (1.0, 1e4)
+    )
     assert fit.reml_criterion == pytest.approx(here, abs=1e-8)
     assert limit - here == pytest.approx(1.003, abs=1e-3)
 
