@@ -37,6 +37,7 @@ def growth(residual: Any) -> Any:
     return mf.lmm(GROWTH, data, residual=residual).fit()
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -80,6 +80,7 @@ FAR: dict[str, tuple[int, float, Callable[[float], float]]] = {
 }
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("name", FAR)
 def test_variance_must_be_drawn_under_a_prior_far_from_its_effects(name: str) -> None:
     """The effects have an SD of 1.6, so that proposals from the inverse gamma alone would never be accepted."""

@@ -36,7 +36,7 @@ FORMULAS = [
 ]
 
 
-@pytest.mark.everyday(2)
+@pytest.mark.everyday(1)
 @pytest.mark.usefixtures("any_tail")
 @pytest.mark.parametrize("weights", [None, "w"])
 @pytest.mark.parametrize("formula", FORMULAS)

@@ -48,7 +48,7 @@ def on_a_grid(log_density: Any, *axes: np.ndarray) -> list[float]:
     return [float(np.sum(weights * p)) for p in points]
 
 
-@pytest.mark.everyday(2)
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("errors", [ds.StudentT(3), ds.Laplace(), ds.StudentT("estimate")], ids=str)
 @pytest.mark.parametrize("weights", [None, "w"])
 def test_location_and_scale_must_equal_integration_over_a_grid(errors: Any, weights: str | None) -> None:

@@ -85,7 +85,7 @@ CASES = PRIORS | SHAPES | STRUCTURES
 SMALL = ["half-normal for τ", "inverse-Wishart", "t with its ν", "Laplace", "Laplace pairs", "all at once"]
 
 
-@pytest.mark.everyday(2)
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("name", SMALL)
 def test_moments_must_be_the_priors_after_few_sweeps(name: str) -> None:
     """About twenty scores a case: beyond 5 in absolute value with probability 1e-5."""

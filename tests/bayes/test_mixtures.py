@@ -36,7 +36,7 @@ def test_precision_of_a_laplace_must_be_inverse_gaussian_given_its_residual(q: f
     assert agrees(precisions(mix.LAPLACE, 0.0, 1, q), stats.invgauss(1 / np.sqrt(q)))
 
 
-@pytest.mark.everyday(5)
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("q", [1e-4, 0.5, 3.0, 400.0])
 @pytest.mark.parametrize("count", [2, 3, 4, 7])
 def test_variance_of_a_laplace_vector_must_be_generalised_inverse_gaussian(count: int, q: float) -> None:

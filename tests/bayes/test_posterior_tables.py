@@ -100,6 +100,7 @@ def test_hypotheses_that_cannot_be_read_must_be_refused(text: Any, message: str)
         posterior.hypothesis([text])
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize(
     ("specs", "options"),
     [

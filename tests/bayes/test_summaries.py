@@ -25,6 +25,7 @@ SLOW_TWIN = {
 }
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("shape", [(4, 200, 40), (3, 101, 9), (1, 50, 5), (2, 7, 4)])
 @pytest.mark.parametrize("correlation", [0.0, 0.9])
 def test_summary_of_many_must_be_that_of_each(shape: tuple[int, int, int], correlation: float) -> None:

@@ -95,6 +95,7 @@ NESTED = {
 }
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("case", NESTED)
 def test_matrices_of_each_arm_must_contain_the_common_one(case: str) -> None:
     small, large, df = NESTED[case]

@@ -97,7 +97,7 @@ def crossed(n: int = 400, seed: int = 1) -> pd.DataFrame:
     return frame
 
 
-@pytest.mark.everyday(7)
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize(
     "formula",
     [

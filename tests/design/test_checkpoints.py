@@ -162,6 +162,7 @@ CHANGES: dict[str, Callable[[list[pd.DataFrame]], Any]] = {
 }
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("walk", [2, 3])
 def test_changed_frames_must_be_refused(change: str, walk: int, tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ HIVE: dict[str, tuple[list[str], str]] = {
 }
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("workers", [False, True])
 @pytest.mark.parametrize("case", HIVE)
 def test_names_of_hives_folders_must_be_columns(case: str, workers: bool, tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def test_rows_of_the_fit_must_be_built_again_exactly(formula: str) -> None:
     match(design, data.iloc[:0], slice(0))
 
 
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize("formula", FORMULAS)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_loaded_fit_must_build_the_same_rows(formula: str, tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ SOURCES: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
 }
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("kind", SOURCES)
 def test_source_must_give_the_fit_of_the_frame(kind: str, tmp_path: Path) -> None:
     frame = rows()

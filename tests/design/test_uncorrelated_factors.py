@@ -34,6 +34,7 @@ def columns(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: 1.0 * np.asarray(values, dtype=float) for name, values in made.items()})
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize(
     ("short", "written"),
     [

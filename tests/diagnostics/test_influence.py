@@ -23,7 +23,7 @@ REFERENCE = json.loads((REFERENCE_FOLDER / "diagnostics.json").read_text(encodin
 CASES = [(name, group) for name in DESIGNS for group in ("rows", *factors_of(name))]
 
 
-@pytest.mark.everyday(15)
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize(("name", "group"), [c for c in CASES if c[0] != "no fixed effects"])
 def test_held_influence_must_be_that_of_gls_without_the_rows(name: str, group: str) -> None:
     fit, slow = fitted(name), dense(name)
@@ -73,7 +73,7 @@ def without(name: str, rows: Any) -> mf.MixedResults:
 SLOW_WAYS = ("dense", "frugal", "sparse")
 
 
-@pytest.mark.everyday(8)
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize(
     ("name", "group"), [c for c in CASES if DESIGNS[c[0]][2] not in SLOW_WAYS or c[1] in ("g", "h")]
 )
@@ -127,6 +127,7 @@ def test_case_deletion_must_equal_a_refit_to_1e8(formula: str, reml: bool, group
         assert np.abs(found.params.iloc[i] / held - 1).max() > 1e-7
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize(("formula", "levels"), [("y ~ x + (1 | g)", 120), ("y ~ x + (x | g)", 400)])
 @pytest.mark.parametrize("reml", [True, False])
 def test_local_refits_must_serve_every_level_and_give_what_single_searches_give(

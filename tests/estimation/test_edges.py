@@ -188,7 +188,7 @@ def aliased() -> pd.DataFrame:
     return table
 
 
-@pytest.mark.everyday(25)
+@pytest.mark.everyday(10)
 @pytest.mark.parametrize("way", ["dense", "sparse"])
 @pytest.mark.parametrize("uncounted", ["", "a", "d", "h"])
 @pytest.mark.parametrize("reml", [True, False])

@@ -74,7 +74,7 @@ def dense_residual(fit: mf.MixedResults, structure: Any) -> Any:
     return residual_covariance(structure, measured(), "g" if structure.correlation else None, p)
 
 
-@pytest.mark.everyday(5)
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("name", list(MODELS))
 def test_criterion_must_be_that_of_the_dense_density(name: str, reml: bool) -> None:
@@ -92,7 +92,7 @@ def search_of(name: str, reml: bool, sigma: float | None) -> tuple[WhitenedSearc
     return search, fit.residual.x
 
 
-@pytest.mark.everyday(10)
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("sigma", [None, 1.3])
 @pytest.mark.parametrize("name", list(MODELS))

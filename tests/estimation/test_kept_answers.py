@@ -39,7 +39,7 @@ def answers(fit: mf.MixedResults) -> list[Any]:
     return [fit.summary().coefficients["df"], np.ravel(fit.vcov_varpar()), fit.anova().table["df_denom"]]
 
 
-@pytest.mark.everyday(5)
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_fit_that_is_read_must_have_the_answers_of_the_file(

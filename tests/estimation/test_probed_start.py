@@ -39,6 +39,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimation, "LARGE_TAIL", 10)
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_fit_must_end_where_a_search_without_probes_ends(

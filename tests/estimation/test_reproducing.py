@@ -49,6 +49,7 @@ UNBOUNDED = {
 }
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("case", UNBOUNDED)
 def test_verdict_must_be_unbounded_where_some_direction_reproduces_the_response(case: str) -> None:
     """By exact arithmetic the criterion falls by the same multiple of log 100 each time that SDs grow tenfold."""

@@ -72,7 +72,7 @@ def dense_matrix(fit: mf.MixedResults, structure: Any, data: pd.DataFrame) -> An
     return residual_covariance(structure, data, group, p)
 
 
-@pytest.mark.everyday(10)
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("name", list(MODELS))
 def test_criterion_must_be_that_of_the_dense_density(name: str, reml: bool) -> None:
@@ -81,7 +81,7 @@ def test_criterion_must_be_that_of_the_dense_density(name: str, reml: bool) -> N
     assert value == pytest.approx(dense_criterion(fit, dense_matrix(fit, structure, panel())), rel=1e-10)
 
 
-@pytest.mark.everyday(5)
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "no fixed effects"])
 def test_coefficients_must_be_generalised_least_squares(name: str) -> None:
     fit, structure = fitted(name, True)
@@ -103,7 +103,7 @@ def test_coefficients_must_be_generalised_least_squares(name: str) -> None:
         np.testing.assert_allclose(fit.random_effects[block.name], sums @ omega, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.everyday(20)
+@pytest.mark.everyday(8)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("sigma", [None, 1.3])
 @pytest.mark.parametrize("name", list(MODELS))
@@ -122,7 +122,7 @@ def test_gradient_must_equal_a_difference_quotient(name: str, sigma: float | Non
         assert found[a] == pytest.approx(quotient, rel=1e-4, abs=2e-4)
 
 
-@pytest.mark.everyday(5)
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("name", list(MODELS))
 def test_optimum_must_be_stationary(name: str) -> None:
     fit, _ = fitted(name, True)
@@ -311,6 +311,7 @@ def test_likelihood_ratio_must_compare_nested_structures_only() -> None:
     assert np.isnan(mf.anova(ar1, cs).table["p_value"].iloc[1])
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("name", ["slopes", "weights", "nested", "by arm", "fitted"])
 def test_saved_fit_must_load_with_its_residual_structure(name: str, tmp_path: Any) -> None:
     if name == "fitted":

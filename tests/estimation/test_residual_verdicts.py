@@ -99,6 +99,7 @@ def unstructured(data: pd.DataFrame, formula: str, reml: bool = True) -> mf.Mixe
         return mf.lmm(formula, data, residual=R.Unstructured("visit", "id")).fit(reml=reml)
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize(
     ("data", "formula", "reml", "freedom", "limit", "reason"),
     [

@@ -71,6 +71,7 @@ APART = [
 ]
 
 
+@pytest.mark.everyday(14)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize(("random", "named"), SAME)
 def test_terms_that_are_one_must_be_named_without_standard_errors(
@@ -151,6 +152,7 @@ def test_weights_must_tell_an_effect_of_each_row_from_the_residual_when_they_dif
     assert mf.lmm(formula, visits(), weights="w").fit().convergence.status in ("converged", "boundary")
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.filterwarnings("ignore::mixedfit.IdentifiabilityWarning", "ignore::mixedfit.ConvergenceWarning")
 @pytest.mark.parametrize(
     ("random", "options"),
@@ -202,6 +204,7 @@ def test_relationships_must_tell_factors_of_the_same_groups_apart_when_they_diff
     assert status({"id": A, "twin": mf.Known(near.copy(), list(range(20)))}) == "unidentified"
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("inverse", [False, True])
 @pytest.mark.parametrize("seed", range(5))
 def test_equal_relationships_under_other_labels_must_be_a_verdict(seed: int, inverse: bool) -> None:
@@ -317,6 +320,7 @@ def one_row_a_visit(visits: int = 4, missing: bool = False, weights: str | None 
     return data[rng.random(len(data)) > 0.2] if missing else data
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.filterwarnings("ignore::mixedfit.IdentifiabilityWarning", "ignore::mixedfit.ConvergenceWarning")
 @pytest.mark.parametrize(("random", "options", "along"), ONE_ROW_EACH)
 def test_effects_of_each_row_must_be_named_with_the_residual_unless_sigma_is_held(
@@ -365,6 +369,7 @@ def test_effects_must_be_told_from_the_residual_where_no_sum_is_the_same(
     assert fit.convergence.status != "unidentified"
 
 
+@pytest.mark.everyday(5)
 @pytest.mark.parametrize(
     "random",
     [

@@ -176,7 +176,7 @@ def check_saved(fit: Any, rows: pd.DataFrame, folder: Path) -> None:
             raise AssertionError(f"{name}: {error}") from None
 
 
-@pytest.mark.everyday(5)
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_loaded_fit_must_answer_as_the_fit_in_memory_when_a_column_is_of_any_kind(
@@ -232,7 +232,7 @@ FORMULAS = [
 ]
 
 
-@pytest.mark.everyday(4)
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("formula", FORMULAS)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_loaded_fit_must_answer_as_the_fit_in_memory_when_the_formula_is_saved(

@@ -53,7 +53,7 @@ def criterion(fit: mf.MixedResults, reml: bool) -> float:
     return fit.reml_criterion if reml else fit.deviance
 
 
-@pytest.mark.everyday(6)
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize(("family", "seed", "excess"), SEVERAL_MINIMA)
 def test_lowest_minimum_must_be_found_when_there_are_several(family: str, seed: int, excess: float) -> None:
     case = case_of(family, seed)

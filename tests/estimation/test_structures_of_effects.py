@@ -101,6 +101,7 @@ def dense(fit: Fit, omegas: Any, sigma: float, reml: bool) -> float:
     return float(value)
 
 
+@pytest.mark.everyday(11)
 @pytest.mark.parametrize("reml", [True, False])
 def test_criterion_must_equal_the_density_written_out(fit: mf.MixedResults, reml: bool) -> None:
     own = fit._fit
@@ -110,6 +111,7 @@ def test_criterion_must_equal_the_density_written_out(fit: mf.MixedResults, reml
     assert found == pytest.approx(dense(own, omegas, sigma, reml), abs=1e-8 * abs(found))
 
 
+@pytest.mark.everyday(11)
 @pytest.mark.parametrize("canonical", [True, False])
 def test_gradient_and_curvature_must_equal_finite_differences(fit: mf.MixedResults, canonical: bool) -> None:
     """Away from the optimum, in both bases."""
@@ -135,7 +137,7 @@ def test_gradient_and_curvature_must_equal_finite_differences(fit: mf.MixedResul
         np.testing.assert_allclose(point.exact_curvature, change, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.everyday(7)
+@pytest.mark.everyday(3)
 def test_estimates_must_be_a_minimum_of_the_density_written_out(fit: mf.MixedResults) -> None:
     """A derivative-free search of the dense criterion from the estimates finds nothing lower."""
     own = fit._fit
@@ -153,6 +155,7 @@ def test_estimates_must_be_a_minimum_of_the_density_written_out(fit: mf.MixedRes
     assert found.fun > own.evaluation.value - 1e-7 * abs(own.evaluation.value)
     np.testing.assert_allclose(approx_fprime(at, value, 1e-7), 0.0, atol=2e-3)
 
+@pytest.mark.everyday(5)
 
 def test_fit_must_not_change_when_rows_and_groups_are_permuted(fit: mf.MixedResults) -> None:
     name = next(n for n, f in FITS.items() if f is fit)
@@ -188,6 +191,7 @@ SAME = {
 }
 
 
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize("case", list(SAME))
 def test_two_spellings_of_a_model_must_have_the_same_fit(case: str) -> None:
     data = VISITS.assign(
@@ -430,6 +434,7 @@ def test_removal_of_the_term_must_remove_the_whole_structure(twins: Any) -> None
     assert "cs(1 + x) | g" in text
     assert f"{alone.llf:.2f}" in text
 
+@pytest.mark.everyday(5)
 
 def test_saved_fit_must_have_the_same_parameters(fit: mf.MixedResults, tmp_path: Path) -> None:
     fit.save(tmp_path / "fit.npz")
@@ -570,6 +575,7 @@ def test_ordinary_formulas_must_keep_their_structures() -> None:
     assert cross_products(design).n == len(VISITS)
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize(
     ("smaller", "larger", "nested"),
     [

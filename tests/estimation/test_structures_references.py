@@ -101,6 +101,7 @@ def test_every_reference_must_be_fitted_or_left_out_with_a_reason() -> None:
     assert sum(reason is not None for reason in found.values()) == 4
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("name", list(FORMULAS))
 def test_criterion_must_be_that_of_the_reference_or_below(name: str) -> None:
     fit, expected = fit_of(name)

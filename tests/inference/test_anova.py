@@ -20,7 +20,7 @@ COLUMNS = ["sum_sq", "mean_sq", "df_num", "df_denom", "statistic", "p_value"]
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfit.RankWarning")
 
 
-@pytest.mark.everyday(9)
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("record", STORED, ids=IDS)
 def test_f_tests_must_be_those_of_lmertest(record: dict[str, Any]) -> None:
     fit = fitted(formula_of(record), record["data"])

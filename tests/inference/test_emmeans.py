@@ -69,7 +69,7 @@ def test_means_must_be_those_of_emmeans(record: dict[str, Any]) -> None:
             assert [str(v).upper() for v in means.table[name]] == [v.upper() for v in np.atleast_1d(values)]
 
 
-@pytest.mark.everyday(7)
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("record", [r for r in STORED if r["contrasts"]], ids=lambda r: r["formula"])
 def test_contrasts_must_be_those_of_emmeans(record: dict[str, Any]) -> None:
     means = ours_of(record)
@@ -112,6 +112,7 @@ def test_dunnett_must_be_the_multivariate_t_for_any_correlations() -> None:
         assert dunnett_tail(2.1, correlations, 9.0) == pytest.approx(1 - inside, abs=3e-4)
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("df", [2.0, 5.5, 42.0, np.inf])
 def test_tukey_must_be_the_studentised_range(df: float) -> None:
     for means in (2, 3, 8):

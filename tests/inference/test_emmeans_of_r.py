@@ -67,6 +67,7 @@ def plain(names: Any) -> list[str]:
     return [re.sub(r"temperature|[()]", "", name) for name in np.atleast_1d(names)]
 
 
+@pytest.mark.everyday(18)
 @pytest.mark.parametrize("record", MEANS, ids=IDS)
 def test_means_must_be_those_of_emmeans_whatever_the_grid(record: dict[str, Any]) -> None:
     means = means_of(record)
@@ -76,7 +77,7 @@ def test_means_must_be_those_of_emmeans_whatever_the_grid(record: dict[str, Any]
         assert [f"{v:g}" if isinstance(v, float) else str(v) for v in means.table[name]] == values
 
 
-@pytest.mark.everyday(12)
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize(
     "record", [r for r in MEANS if r["contrasts"]], ids=lambda r: f"{r['formula']}-{r['specs']}"
 )
@@ -101,6 +102,7 @@ def test_effect_sizes_must_be_those_of_emmeans(record: dict[str, Any]) -> None:
     compare(made.table, effect["rows"], record["ddf"])
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("record", STORED["joint"], ids=lambda r: f"{r['formula']}-{r['data']}-{r['by']}")
 def test_joint_tests_must_be_those_of_emmeans(record: dict[str, Any]) -> None:
     by = [record["by"]] if isinstance(record["by"], str) else record["by"] or []

@@ -75,7 +75,7 @@ def nested_design(seed: int) -> pd.DataFrame:
     return data
 
 
-@pytest.mark.everyday(10)
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("fixed", ["region / site", "region + site", "region * treatment + site"])
 def test_nested_means_must_average_the_levels_that_occur(seed: int, fixed: str) -> None:

@@ -35,6 +35,7 @@ def responses(count: int = 6, n: int = 90) -> Any:
     return 3.0 + slopes + rng.normal(size=(n, count)) * 10.0 ** rng.integers(-3, 4, count)
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize(
     ("formula", "options"),
     [

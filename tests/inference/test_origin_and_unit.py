@@ -73,7 +73,7 @@ def agree(found: Any, expected: Any, relative: float = 1e-6) -> None:
     )
 
 
-@pytest.mark.everyday(12)
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize(("model", "shift", "scale"), list(cases()))
 def test_tests_and_means_must_stay_when_the_covariate_is_shifted_and_scaled(
     model: str, shift: float, scale: float
@@ -123,7 +123,7 @@ def test_contrasts_and_terms_must_stay_when_the_covariate_is_shifted_and_scaled(
             agree(now, then)
 
 
-@pytest.mark.everyday(25)
+@pytest.mark.everyday(10)
 @pytest.mark.parametrize(("model", "shift", "scale"), list(cases()))
 @pytest.mark.parametrize("ddf", ["normal", "satterthwaite", "kenward-roger"])
 def test_prediction_errors_must_stay_when_the_covariate_is_shifted_and_scaled(

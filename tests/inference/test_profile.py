@@ -30,7 +30,7 @@ def fitted(name: str) -> mf.MixedResults:
     return mf.lmm(REFERENCE[name]["formula"], data_of(name)).fit()
 
 
-@pytest.mark.everyday(12)
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("level", [0.95, 0.99])
 @pytest.mark.parametrize("name", NAMES)
 def test_profile_interval_must_be_that_of_constrained_fits_in_r(name: str, level: float) -> None:
@@ -122,7 +122,7 @@ def brute_force(table: pd.DataFrame, held: str, value: float, start: Any) -> flo
     return float(deviance(first))
 
 
-@pytest.mark.everyday(2)
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("parameter", [".sig01", ".sig02", ".sig03", ".sigma", "(Intercept)", "x"])
 def test_profile_must_equal_a_brute_force_constrained_fit(parameter: str) -> None:
     """The rival holds the other variances at their estimates: its deviance is higher."""

@@ -106,6 +106,7 @@ def test_errors_must_be_those_of_the_dense_second_derivative(name: str, reml: bo
     assert np.abs((found - other) / np.outer(size, size)).max() > 2e-3
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("name", list(MODELS))
 def test_joint_errors_must_be_those_of_the_dense_second_derivative(name: str) -> None:
     """Rival: coefficients whose errors are only those that the variances add."""

@@ -73,6 +73,7 @@ def test_solutions_must_be_those_of_the_factorisation(name: str, reml: bool) -> 
     np.testing.assert_allclose(found.along, exact.along, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("name", FORMULAS)
 def test_estimates_from_probes_must_be_within_their_errors(name: str, reml: bool) -> None:

@@ -161,6 +161,7 @@ def test_weighted_fit_without_random_terms_must_equal_weighted_least_squares() -
 # -- the dense density -----------------------------------------------------------------------------
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("way", ["dense", "sparse", "threads"])
 @pytest.mark.parametrize("reml", [True, False])
 def test_fit_must_equal_the_dense_density_when_partly_crossed(way: str, reml: bool) -> None:

@@ -99,6 +99,7 @@ def test_sums_of_sums_must_be_the_sum(tmp_path: Path) -> None:
     same_fit(mf.lmm_from([both, three]).fit(), mf.lmm(formula, rows()).fit())
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize(
     "formula",
     [

@@ -82,7 +82,7 @@ def test_cut_text_must_be_found() -> None:
     assert set(cut_texts(figure)) == {"beyond the edge of the figure", "clipped"}
 
 
-@pytest.mark.everyday(6)
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("name", list(pictures.SHIPPED))
 def test_picture_must_look_as_in_the_documentation_and_cut_no_text(name: str) -> None:
     made = pictures.SHIPPED[name]()
@@ -94,7 +94,7 @@ def test_picture_must_look_as_in_the_documentation_and_cut_no_text(name: str) ->
             assert difference(now, kept(other)) > 4 * TOLERANCE, other
 
 
-@pytest.mark.everyday(2)
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("name", list(pictures.DRAWN))
 def test_picture_of_random_draws_must_look_more_like_its_own_than_like_any_other(name: str) -> None:
     made = pictures.DRAWN[name]()
@@ -124,6 +124,7 @@ def without_two(made: Any) -> Any:
     return figure
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize(
     "name", ["caterpillar", "shrinkage", "residuals_fitted", "qq_residuals", "spaghetti", "within_group"]
 )

@@ -308,7 +308,7 @@ def boxes(ax: Any) -> list[Any]:
     return [text.get_window_extent() for text in texts if text.get_text()]
 
 
-@pytest.mark.everyday(4)
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("name", DRAWN)
 def test_text_must_lie_inside_the_figure_and_not_on_other_text(name: str) -> None:
     ax = DRAWN[name]()

@@ -83,6 +83,7 @@ ON_AXES = {
 }
 
 
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize("name", ON_AXES)
 def test_picture_must_be_drawn_on_the_axes_given_and_labelled(name: str) -> None:
     figure, ax = plt.subplots()
@@ -92,7 +93,7 @@ def test_picture_must_be_drawn_on_the_axes_given_and_labelled(name: str) -> None
     assert plt.get_fignums() == [figure.number]
 
 
-@pytest.mark.everyday(6)
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("name", ON_AXES)
 def test_picture_must_be_drawn_without_axes_given(name: str) -> None:
     figure = ON_AXES[name](None).figure
@@ -543,6 +544,7 @@ def test_visits_and_large_groups_must_have_labels_that_can_be_read() -> None:
     assert ax.get_title("left") == "Residual correlation"
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize(
     ("name", "wanted", "unwanted"),
     [

@@ -338,6 +338,7 @@ def test_categories_of_integers_must_be_held_as_labels() -> None:
     assert "f at the most frequent value of each level" in title.replace("\n", " ")
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize(
     ("formula", "data", "name", "labels"),
     [

@@ -134,7 +134,7 @@ def nested() -> mf.Posterior:
     return model.gibbs({"sigma": mf.priors.Known(12)}, draws=60, chains=2, seed=1)
 
 
-@pytest.mark.everyday(2)
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("make", [tails, series, nested])
 @pytest.mark.filterwarnings("ignore::mixedfit.SamplingWarning")
 def test_all_models_must_be_drawn_and_no_text_be_cut_whatever_the_size_of_letters(make: Any) -> None:

@@ -95,6 +95,7 @@ def test_covariance_of_blups_must_be_that_of_hendersons_equations(formula: str, 
         assert list(one.index) == list(block.grouping.levels)
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_covariance_of_predictions_must_be_that_of_hendersons_equations(formula: str) -> None:
     fit = fitted(formula, weighted=True)

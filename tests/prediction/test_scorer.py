@@ -59,7 +59,7 @@ def fitted(formula: str, **options: Any) -> mf.MixedResults:
     return mf.lmm(formula, rows(), **options).fit()
 
 
-@pytest.mark.everyday(10)
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("re_form", ["all", "none"])
 @pytest.mark.parametrize("formula", FORMULAS + GENERAL)
 def test_rows_must_have_the_numbers_of_predict(formula: str, re_form: Any) -> None:
@@ -172,7 +172,7 @@ WAYS: dict[str, Any] = {
 }
 
 
-@pytest.mark.everyday(6)
+@pytest.mark.everyday(3)
 @pytest.mark.filterwarnings("ignore::mixedfit.RankWarning")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(

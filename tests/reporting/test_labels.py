@@ -49,6 +49,7 @@ PLACES: dict[str, Any] = {
 }
 
 
+@pytest.mark.everyday(9)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("coding", ["sum", "treatment"])
 def test_one_dict_must_serve_everywhere_when_its_keys_are_of_any_kind(place: str, coding: str) -> None:

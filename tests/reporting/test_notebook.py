@@ -126,6 +126,7 @@ def read(text: str) -> Reader:
     return reader
 
 
+@pytest.mark.everyday(13)
 @pytest.mark.parametrize("name", RECORDS)
 def test_notebooks_must_show_every_record_as_tables(name: str) -> None:
     record = RECORDS[name]()

@@ -99,7 +99,7 @@ def page(name: str) -> tuple[str, Page]:
 NAMES = ["slopes", "singular", "factor", "linear", "crossed"]
 
 
-@pytest.mark.everyday(2)
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("name", NAMES)
 def test_report_must_need_nothing_from_elsewhere_and_run_nothing(name: str) -> None:
     text, found = page(name)
@@ -118,6 +118,7 @@ def test_report_must_need_nothing_from_elsewhere_and_run_nothing(name: str) -> N
         assert "<script" not in svg
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("name", NAMES)
 def test_report_must_be_read_by_a_screen_reader(name: str) -> None:
     _, found = page(name)

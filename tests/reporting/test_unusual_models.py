@@ -49,7 +49,7 @@ def fitted(formula: str) -> mf.MixedResults:
     return mf.lmm(formula, data()).fit()
 
 
-@pytest.mark.everyday(3)
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("formula", FORMULAS)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_every_picture_must_be_drawn_or_refused_with_a_reason(formula: str) -> None:
@@ -72,7 +72,7 @@ def test_every_picture_must_be_drawn_or_refused_with_a_reason(formula: str) -> N
     assert all(re.search(known, reason) for reason in reasons), reasons
 
 
-@pytest.mark.everyday(3)
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("formula", FORMULAS[:9])
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_report_and_tables_must_be_made(formula: str, tmp_path: Path) -> None:
