@@ -62,7 +62,7 @@ def test_effects_must_have_the_dense_moments_when_variances_are_known(
         assert values[:, :, i].std() == pytest.approx(sd[i], rel=0.15)
 
 
-@pytest.mark.everyday(1)
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::mixedfit.SamplingWarning")  # short chains on purpose
 @pytest.mark.parametrize(
     "formula", ["y ~ x + (x | g) + (1 | h)", "y ~ x + (1 | g) + (1 | outer)", "y ~ 1 + (1 | g) + (x | outer)"]

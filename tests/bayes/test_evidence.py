@@ -193,7 +193,7 @@ def test_bridge_sampling_must_agree_with_quadrature_within_its_error() -> None:
     assert abs(bridge.value - exact.value) < 4 * bridge.error
 
 
-@pytest.mark.everyday(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "prior",
     [

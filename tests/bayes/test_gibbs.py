@@ -141,6 +141,7 @@ def made(weighted: bool) -> tuple[pd.DataFrame, dict[str, object]]:
     return frame.assign(g=frame["g"].astype(str)), options
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("formula", FORMULAS.values(), ids=list(FORMULAS))
 def test_effects_must_be_normal_with_the_dense_moments_when_variances_are_known(

@@ -75,7 +75,7 @@ def grid(prior: Any, law: Any) -> tuple[float, float, float]:
     return float(p @ b), float(np.sqrt(p @ b**2 - (p @ b) ** 2)), float(total)
 
 
-@pytest.mark.everyday(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIXED)
 def test_posterior_and_evidence_must_equal_integration_under_a_mixture(name: str) -> None:
     prior, law = FIXED[name]
@@ -92,6 +92,7 @@ def test_posterior_and_evidence_must_equal_integration_under_a_mixture(name: str
     assert ratio.prior_density == pytest.approx(law.pdf(0.5))
 
 
+@pytest.mark.slow
 def test_savage_dickey_must_equal_the_ratio_of_evidences_under_a_cauchy_prior() -> None:
     priors = {"(Intercept)": pr.Normal(0, 3), "g": pr.HalfNormal(1), "sigma": pr.HalfNormal(1)}
     full = mf.lmm("y ~ x2 + (1 | g)", FRAME).gibbs(priors | {"x2": pr.Cauchy(0, 0.7)}, draws=4000, seed=1)

@@ -133,7 +133,7 @@ def test_nu0_must_have_prior_times_the_groups_density() -> None:
     )
 
 
-@pytest.mark.everyday(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("prior", ["half-Cauchy", "gamma"])
 def test_typical_sigma_must_have_prior_times_the_groups_density(prior: str) -> None:
     numbers = [kinds.HALF_T, 1.0, 0.7] if prior == "half-Cauchy" else [mix.GAMMA, 1.5, 0.4]

@@ -209,6 +209,7 @@ LAWS = [
 ]
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize(
     ("prior", "law", "turned"), LAWS, ids=lambda x: str(x) if hasattr(x, "about") else ""
 )

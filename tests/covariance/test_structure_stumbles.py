@@ -48,6 +48,7 @@ STRUCTURES: dict[str, Callable[[str], Any]] = {
 }
 
 
+@pytest.mark.everyday(18)
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("text", TEXTS)
 def test_times_as_text_must_be_refused_unless_their_order_is_sure(text: str, structure: str) -> None:

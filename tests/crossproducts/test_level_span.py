@@ -44,7 +44,7 @@ CASES = [
 ]
 
 
-@pytest.mark.everyday(40)
+@pytest.mark.everyday(20)
 @pytest.mark.parametrize(("seed", "fixed", "weighted"), CASES)
 def test_kept_columns_must_be_those_that_earlier_ones_do_not_span(
     seed: int, fixed: str, weighted: bool
@@ -58,7 +58,7 @@ def test_kept_columns_must_be_those_that_earlier_ones_do_not_span(
     np.testing.assert_array_equal(np.concatenate([np.arange(design.many[0].first), kept]), expected)
 
 
-@pytest.mark.everyday(19)
+@pytest.mark.everyday(9)
 @pytest.mark.parametrize(("seed", "fixed", "weighted"), CASES[:24])
 @pytest.mark.parametrize("dense_share", [0.0, 2.0])
 def test_coefficients_must_be_those_of_least_squares(

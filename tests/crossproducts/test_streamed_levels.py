@@ -54,6 +54,7 @@ def check_same(fit: mf.MixedResults, whole: mf.MixedResults) -> None:
     np.testing.assert_allclose(fit.fittedvalues, whole.fittedvalues, rtol=1e-10)
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("weights", [None, "w"])
 @pytest.mark.parametrize(
     "formula",

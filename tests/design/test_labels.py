@@ -87,6 +87,7 @@ TIMES: dict[str, Any] = {
 }
 
 
+@pytest.mark.everyday(13)
 @pytest.mark.parametrize("formula", ["y ~ when + (1 | g)", "y ~ 1 + (when | g)", "y ~ 1 + (1 | when)"])
 @pytest.mark.parametrize("kind", list(TIMES))
 def test_dates_must_be_refused_with_advice_that_works(kind: str, formula: str) -> None:

@@ -20,6 +20,7 @@ def frame() -> pd.DataFrame:
     return data
 
 
+@pytest.mark.everyday(10)
 @pytest.mark.parametrize(
     ("template", "looks"),
     [

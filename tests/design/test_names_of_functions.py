@@ -22,7 +22,7 @@ def frame() -> pd.DataFrame:
     return data
 
 
-@pytest.mark.everyday(18)
+@pytest.mark.everyday(9)
 @pytest.mark.parametrize(
     ("template", "labels"),
     [

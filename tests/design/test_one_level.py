@@ -60,6 +60,7 @@ def refusal(formula: str, data: pd.DataFrame) -> str:
     return str(caught.value)
 
 
+@pytest.mark.everyday(13)
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_factor_with_one_level_must_be_refused_when_missing_values_cost_the_others(
     spelling: str, data: pd.DataFrame

@@ -84,6 +84,7 @@ def few_levels_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matrices, "MANY_LEVELS", 20)
 
 
+@pytest.mark.everyday(8)
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_rows_of_the_fit_must_be_built_again_exactly(formula: str) -> None:
     data = frame()

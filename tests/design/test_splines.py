@@ -41,6 +41,7 @@ def evaluate(call: str, record: dict[str, Any], x: Any, state: dict[str, Any]) -
     return np.stack([made[str(j + 1)] for j in range(len(made))], axis=1)
 
 
+@pytest.mark.everyday(65)
 @pytest.mark.parametrize("number", range(len(BASES)))
 def test_basis_must_be_rs_on_the_rows_and_on_further_ones(number: int) -> None:
     record = BASES[number]

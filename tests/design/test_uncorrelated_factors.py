@@ -15,6 +15,7 @@ CONTRASTS = REFERENCE["contrasts"]
 SHORT = [record["short"] for record in CONTRASTS]
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.filterwarnings("ignore::mixedfit.FormulaWarning")
 @pytest.mark.parametrize("record", CONTRASTS, ids=SHORT)
 def test_contrasts_must_fit_as_their_columns_written_out(record: dict[str, object]) -> None:

@@ -23,7 +23,7 @@ REFERENCE = json.loads((REFERENCE_FOLDER / "diagnostics.json").read_text(encodin
 CASES = [(name, group) for name in DESIGNS for group in ("rows", *factors_of(name))]
 
 
-@pytest.mark.everyday(6)
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize(("name", "group"), [c for c in CASES if c[0] != "no fixed effects"])
 def test_held_influence_must_be_that_of_gls_without_the_rows(name: str, group: str) -> None:
     fit, slow = fitted(name), dense(name)
@@ -73,7 +73,7 @@ def without(name: str, rows: Any) -> mf.MixedResults:
 SLOW_WAYS = ("dense", "frugal", "sparse")
 
 
-@pytest.mark.everyday(4)
+@pytest.mark.everyday(5)
 @pytest.mark.parametrize(
     ("name", "group"), [c for c in CASES if DESIGNS[c[0]][2] not in SLOW_WAYS or c[1] in ("g", "h")]
 )
@@ -189,6 +189,7 @@ def test_influence_of_1000_groups_must_cost_less_than_20_fits(formula: str) -> N
     assert min(ratios) < 20
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize(
     ("name", "group"), [(n, g) for n, r in REFERENCE["models"].items() for g in r["influence"]]
 )

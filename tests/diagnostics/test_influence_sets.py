@@ -21,6 +21,7 @@ def sets_of(labels: list[Any]) -> dict[str, list[Any]]:
     }
 
 
+@pytest.mark.everyday(19)
 @pytest.mark.parametrize("name", NAMED)
 @pytest.mark.parametrize("what", ["rows", "levels"])
 def test_held_influence_of_sets_must_be_that_of_gls_without_all_their_rows(name: str, what: str) -> None:

@@ -43,6 +43,7 @@ def search(structure: Any, reml: bool, weights: str | None = None) -> WhitenedSe
     return WhitenedSearch(design, design.residual, reml, None, Control())
 
 
+@pytest.mark.everyday(8)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("weights", [None, "w"])
 @pytest.mark.parametrize("case", CASES)

@@ -59,6 +59,7 @@ def test_fit_must_be_found_when_the_start_is_far_away() -> None:
     assert model.fit(start=[1e9, 1e9, 1e9]).reml_criterion == pytest.approx(1743.6283, abs=1e-4)
 
 
+@pytest.mark.everyday(21)
 @pytest.mark.parametrize("exponent", [-300, -20, -3, 3, 6, 7, 8, 9, 12, 18, 25, 100, 200, 308])
 @pytest.mark.parametrize(
     ("name", "formula", "size"),
@@ -188,7 +189,7 @@ def aliased() -> pd.DataFrame:
     return table
 
 
-@pytest.mark.everyday(10)
+@pytest.mark.everyday(5)
 @pytest.mark.parametrize("way", ["dense", "sparse"])
 @pytest.mark.parametrize("uncounted", ["", "a", "d", "h"])
 @pytest.mark.parametrize("reml", [True, False])

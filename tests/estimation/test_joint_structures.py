@@ -113,7 +113,7 @@ def test_gradients_must_equal_difference_quotients(name: str, sigma: float | Non
         assert found[a] == pytest.approx(quotient, rel=1e-4, abs=2e-4)
 
 
-@pytest.mark.everyday(3)
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("name", list(MODELS))
 def test_covariance_of_parameters_must_be_the_inverse_of_a_dense_second_derivative(name: str) -> None:
     fit = fitted(name, True)

@@ -61,6 +61,7 @@ def test_weights_must_enter_as_in_the_dense_model() -> None:
     assert fit.reml_criterion == pytest.approx(model_of(fit, {"animal": A}).criterion(True), abs=1e-8)
 
 
+@pytest.mark.everyday(5)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("formula", [*FORMULAS, "y ~ x + cs(1 + x | animal) + (1 | herd)"])
 def test_derivatives_must_be_those_of_differences(formula: str, reml: bool) -> None:

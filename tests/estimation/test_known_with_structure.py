@@ -64,6 +64,7 @@ def test_fit_must_have_the_dense_criterion_coefficients_and_blups(formula: str, 
     np.testing.assert_allclose(StructuredRows(fit._fit).leverage, np.diag(np.eye(len(R)) - R @ P), rtol=1e-6)
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_gradient_must_be_that_of_differences(formula: str, reml: bool) -> None:

@@ -64,6 +64,7 @@ def having(key: str) -> Any:
 # -- lme4: fixed effects ---------------------------------------------------------------------------
 
 
+@pytest.mark.everyday(9)
 @having("params")
 def test_params_must_equal_lme4s(name: str) -> None:
     """In standard errors; lme4 leaves dropped columns out."""

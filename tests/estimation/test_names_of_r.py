@@ -25,6 +25,7 @@ def data() -> pd.DataFrame:
     return frame.assign(g=frame["g"].astype(str))
 
 
+@pytest.mark.everyday(12)
 @pytest.mark.parametrize("record", STORED["names"], ids=lambda record: record["formula"])
 def test_names_must_be_those_of_r(record: dict[str, Any]) -> None:
     """Rivals: the factors of an interaction as its term writes them, contrasts by the names of levels."""
@@ -32,6 +33,7 @@ def test_names_must_be_those_of_r(record: dict[str, Any]) -> None:
     assert sorted(design.x_names) == sorted(record["names"])
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("record", STORED["coefs"], ids=lambda record: record["formula"])
 def test_groups_must_have_lme4s_coefficients(record: dict[str, Any]) -> None:
     fit = mf.lmm(record["formula"], data()).fit()

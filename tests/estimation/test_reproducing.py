@@ -137,7 +137,7 @@ def by_rows_start(criterion: RowCriterion) -> Any:
     return criterion.structures[0].theta_from_root(root)
 
 
-@pytest.mark.everyday(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("reml", [True, False])
 def test_fit_must_be_the_one_in_which_the_neighbour_of_an_outlier_has_no_effect(reml: bool) -> None:
     """The outlier is one of two rows of its level; the line with no effect on the other row explains it alone."""

@@ -71,7 +71,7 @@ APART = [
 ]
 
 
-@pytest.mark.everyday(14)
+@pytest.mark.everyday(7)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize(("random", "named"), SAME)
 def test_terms_that_are_one_must_be_named_without_standard_errors(
@@ -345,6 +345,7 @@ def test_effects_of_each_row_must_be_named_with_the_residual_unless_sigma_is_hel
     assert held.reml_criterion == pytest.approx(fit.reml_criterion, abs=1e-5)
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.filterwarnings("ignore::mixedfit.IdentifiabilityWarning")
 @pytest.mark.parametrize(
     ("random", "options"),

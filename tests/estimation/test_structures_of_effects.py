@@ -101,7 +101,7 @@ def dense(fit: Fit, omegas: Any, sigma: float, reml: bool) -> float:
     return float(value)
 
 
-@pytest.mark.everyday(11)
+@pytest.mark.everyday(5)
 @pytest.mark.parametrize("reml", [True, False])
 def test_criterion_must_equal_the_density_written_out(fit: mf.MixedResults, reml: bool) -> None:
     own = fit._fit
@@ -155,8 +155,8 @@ def test_estimates_must_be_a_minimum_of_the_density_written_out(fit: mf.MixedRes
     assert found.fun > own.evaluation.value - 1e-7 * abs(own.evaluation.value)
     np.testing.assert_allclose(approx_fprime(at, value, 1e-7), 0.0, atol=2e-3)
 
-@pytest.mark.everyday(5)
 
+@pytest.mark.everyday(5)
 def test_fit_must_not_change_when_rows_and_groups_are_permuted(fit: mf.MixedResults) -> None:
     name = next(n for n, f in FITS.items() if f is fit)
     formula, data = FORMULAS[name]
@@ -191,7 +191,7 @@ SAME = {
 }
 
 
-@pytest.mark.everyday(6)
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("case", list(SAME))
 def test_two_spellings_of_a_model_must_have_the_same_fit(case: str) -> None:
     data = VISITS.assign(
@@ -225,6 +225,7 @@ def test_parameters_must_be_recovered_from_many_groups() -> None:
         assert intervals.loc[name, "lower"] < truth < intervals.loc[name, "upper"]
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize(
     ("formula", "words"),
     [
@@ -434,8 +435,8 @@ def test_removal_of_the_term_must_remove_the_whole_structure(twins: Any) -> None
     assert "cs(1 + x) | g" in text
     assert f"{alone.llf:.2f}" in text
 
-@pytest.mark.everyday(5)
 
+@pytest.mark.everyday(5)
 def test_saved_fit_must_have_the_same_parameters(fit: mf.MixedResults, tmp_path: Path) -> None:
     fit.save(tmp_path / "fit.npz")
     again = mf.load(tmp_path / "fit.npz")

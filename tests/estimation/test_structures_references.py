@@ -113,6 +113,7 @@ def test_criterion_must_be_that_of_the_reference_or_below(name: str) -> None:
         assert found == pytest.approx(expected["criterion"], abs=1e-6)
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("name", sorted(set(FORMULAS) - BETTER))
 def test_estimates_and_standard_errors_must_be_those_of_the_reference(name: str) -> None:
     fit, expected = fit_of(name)

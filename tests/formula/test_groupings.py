@@ -13,6 +13,7 @@ import mixedfit as mf
 from mixedfit.formula.parse import parse_formula
 
 
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize("record", REFERENCE["groupings"], ids=lambda r: r["short"])
 def test_grouping_expression_must_fit_as_the_terms_written_out(
     record: dict[str, object], tmp_path: Path

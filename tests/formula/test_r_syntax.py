@@ -25,6 +25,7 @@ def test_fixed_factor_of_fractions_must_not_warn(oats: pd.DataFrame) -> None:
         mf.lmm("yield ~ Variety + (1|nitro)", oats)
 
 
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize(
     "formula",
     [

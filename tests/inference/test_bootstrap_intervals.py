@@ -150,7 +150,7 @@ def test_statistic_that_raises_must_be_nan_there_and_lose_nothing_else(n_jobs: i
     )
 
 
-@pytest.mark.everyday(6)
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("numbers", ["one", "array", "series"])
 @pytest.mark.parametrize(
     "act",

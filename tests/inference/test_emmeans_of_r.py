@@ -67,7 +67,7 @@ def plain(names: Any) -> list[str]:
     return [re.sub(r"temperature|[()]", "", name) for name in np.atleast_1d(names)]
 
 
-@pytest.mark.everyday(18)
+@pytest.mark.everyday(9)
 @pytest.mark.parametrize("record", MEANS, ids=IDS)
 def test_means_must_be_those_of_emmeans_whatever_the_grid(record: dict[str, Any]) -> None:
     means = means_of(record)

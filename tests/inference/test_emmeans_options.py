@@ -212,6 +212,7 @@ def test_file_of_an_earlier_version_must_say_that_it_has_no_cells() -> None:
 # -- slopes ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize("shift", [0.0, 2000.0, 1e6, 1e7])
 @pytest.mark.parametrize("scale", [1.0, 1e-5, 86_400.0])
 def test_slopes_must_not_depend_on_the_origin_and_scale_with_the_unit(shift: float, scale: float) -> None:

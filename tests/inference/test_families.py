@@ -23,6 +23,7 @@ def test_bonferroni_across_groups_must_multiply_by_all_tests() -> None:
     )
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("adjust", ["holm", "mvt", "scheffe", "fdr", "none"])
 def test_one_family_must_be_the_contrasts_of_all_cells_written_out(adjust: str) -> None:
     fit = session_fit()

@@ -96,6 +96,7 @@ def test_adjusted_covariance_must_be_that_of_pbkrtest(name: str) -> None:
     np.testing.assert_allclose(ours, np.sqrt(np.diag(rows @ expected @ rows.T)), rtol=EXACT)
 
 
+@pytest.mark.everyday(13)
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("reml", [True, False])
 def test_random_effects_must_be_dropped_as_lmertest_drops_them(name: str, reml: bool) -> None:

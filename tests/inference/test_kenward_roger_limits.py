@@ -62,6 +62,7 @@ def test_joint_tests_must_say_that_the_approximation_failed() -> None:
     assert "parametric_bootstrap_test" in str(fit.wald_test("A1 = 0, A2 = 0", ddf="kenward-roger"))
 
 
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize(("groups", "rows"), [(3, 90), (6, 4), (5, 7), (2, 30), (12, 3), (4, 11)])
 @pytest.mark.parametrize("information", ["expected", "observed"])
 def test_factor_that_is_fixed_too_must_leave_the_tests_of_the_linear_model(

@@ -46,6 +46,7 @@ def test_profile_interval_must_be_that_of_constrained_fits_in_r(name: str, level
                 assert found == pytest.approx(expected[side], rel=2e-6), (parameter, side)
 
 
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in ("dyestuff2", "machines_slopes")])
 def test_profile_interval_must_be_lme4s_up_to_its_interpolation(name: str) -> None:
     ours, theirs = fitted(name).conf_int(method="profile"), REFERENCE[name]["confint"]

@@ -145,7 +145,7 @@ def test_points_of_a_profile_must_be_constrained_minima_of_the_dense_density(
             assert lower.fun > claimed - 2e-4
 
 
-@pytest.mark.everyday(2)
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("name", list(MODELS))
 def test_limits_must_be_where_the_deviance_has_risen_by_chi_square(name: str) -> None:
     fit, _, profile = fitted(name)

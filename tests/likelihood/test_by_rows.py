@@ -26,7 +26,7 @@ def both(problem: Problem, reml: bool, sigma: float | None = None) -> tuple[Crit
     )
 
 
-@pytest.mark.everyday(8)
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("sigma", [None, 0.7])
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("family", ["plain", "crossed", "far_weights", "three_slopes", "scaled"])

@@ -53,6 +53,7 @@ def facts(formula: str, reml: bool, theta: Any, weights: Any = None) -> dict[str
     }
 
 
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("formula", FORMULAS)
 @pytest.mark.parametrize("correlation", [0.7, 0.0])

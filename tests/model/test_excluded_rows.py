@@ -52,7 +52,7 @@ ROW_WISE: dict[str, Callable[[mf.MixedResults], Any]] = {
 }
 
 
-@pytest.mark.everyday(6)
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("name", ROW_WISE)
 def test_answer_by_rows_must_have_all_rows_with_nan_where_left_out(name: str, tmp_path: Path) -> None:
     fit, expected, data = fits()

@@ -57,6 +57,7 @@ def other_column(path: Path) -> None:
     pd.read_parquet(path).rename(columns={"x": "z"}).to_parquet(path)
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize(
     ("fault", "words"),
     [

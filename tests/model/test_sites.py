@@ -60,7 +60,7 @@ def same_fit(found: mf.MixedResults, expected: mf.MixedResults) -> None:
         np.testing.assert_allclose(found.random_effects[group], effects, atol=1e-6)
 
 
-@pytest.mark.everyday(5)
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize(
     "formula",
     [
@@ -331,6 +331,7 @@ def test_summary_of_merged_rows_must_have_no_residuals() -> None:
     assert "NA" not in text
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize(
     "formula",
     [

@@ -68,7 +68,7 @@ ANSWERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.everyday(5)
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_answer_must_be_that_of_the_frame(answer: str, fits: tuple[Any, Any]) -> None:
     expected, found = (pd.DataFrame(ANSWERS[answer](fit)) for fit in fits)
@@ -126,7 +126,7 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.everyday(6)
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("question", REFUSED)
 def test_question_about_rows_must_be_refused_in_words(question: str, fits: tuple[Any, Any]) -> None:
     with pytest.raises(mf.ModelError, match=r"rows of this model are not in memory.*augment_batches.*frame"):

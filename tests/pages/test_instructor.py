@@ -45,7 +45,7 @@ def test_instructor_must_be_pointed_to_what_is_there() -> None:
             assert f"\n{exercise}. " in page.split("## Exercises")[1]
 
 
-@pytest.mark.everyday(2)
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize(("number", "code"), ROWS)
 def test_picture_of_the_page_must_be_drawn(
     number: str, code: str, lesson: Callable[[str], dict[str, Any]]

@@ -168,6 +168,7 @@ def test_shares_of_variance_must_read_as_one_number_when_they_do() -> None:
 # -- variables read back from columns ---------------------------------------------------------------
 
 
+@pytest.mark.everyday(5)
 @pytest.mark.parametrize(
     ("right", "name"),
     [

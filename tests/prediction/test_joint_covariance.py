@@ -79,6 +79,7 @@ def fitted(formula: str, weighted: bool) -> Any:
     return mf.lmm(formula, rows(), weights="w" if weighted else None).fit()
 
 
+@pytest.mark.everyday(8)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_covariance_of_blups_must_be_that_of_hendersons_equations(formula: str, weighted: bool) -> None:

@@ -45,7 +45,7 @@ def frame(first: str, second: str) -> pd.DataFrame:
     return data
 
 
-@pytest.mark.everyday(5)
+@pytest.mark.everyday(3)
 @pytest.mark.filterwarnings("ignore:labels that differ only:mixedfit.GroupingWarning")
 @pytest.mark.parametrize(("first", "second"), [*zip(LABELS, [*list(LABELS)[1:], "colons"], strict=True)])
 def test_combinations_of_labels_must_be_told_apart_by_every_method(

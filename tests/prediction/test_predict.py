@@ -47,6 +47,7 @@ def agree(name: str, ours: Any, key: str) -> None:
     np.testing.assert_allclose(ours, np.array(REFERENCE[name][key], dtype=float), rtol=0, atol=CLOSE * sigma)
 
 
+@pytest.mark.everyday(5)
 @pytest.mark.parametrize("name", NAMES)
 def test_predictions_must_be_lme4s_for_known_and_new_levels(name: str) -> None:
     fit, new = fitted(name), new_rows(name)

@@ -136,6 +136,7 @@ IDS: dict[str, tuple[list[Any], Any, str]] = {
 }
 
 
+@pytest.mark.everyday(10)
 @pytest.mark.parametrize("new_levels", ["error", "population", "marginal"])
 @pytest.mark.parametrize("case", IDS)
 def test_ids_of_another_type_must_not_be_taken_for_new_levels(case: str, new_levels: Any) -> None:

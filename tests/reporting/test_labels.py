@@ -49,7 +49,7 @@ PLACES: dict[str, Any] = {
 }
 
 
-@pytest.mark.everyday(9)
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("coding", ["sum", "treatment"])
 def test_one_dict_must_serve_everywhere_when_its_keys_are_of_any_kind(place: str, coding: str) -> None:
@@ -60,12 +60,14 @@ def test_one_dict_must_serve_everywhere_when_its_keys_are_of_any_kind(place: str
         assert old not in text.replace("verwandt", "")
 
 
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize("place", PLACES)
 def test_unknown_label_must_raise_with_the_nearest_name(place: str) -> None:
     with pytest.raises(mf.ModelError, match=r"labels has 'Prme'.*Did you mean 'Prime'"):
         PLACES[place](priming_fit(), {"Prme": "Priming"})
 
 
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize("place", PLACES)
 def test_calls_that_code_factors_must_not_stand_in_papers(place: str) -> None:
     text = PLACES[place](priming_fit(), None)

@@ -126,7 +126,7 @@ def read(text: str) -> Reader:
     return reader
 
 
-@pytest.mark.everyday(13)
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize("name", RECORDS)
 def test_notebooks_must_show_every_record_as_tables(name: str) -> None:
     record = RECORDS[name]()
@@ -144,6 +144,7 @@ def printed(text: str) -> set[str]:
     return set(re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])", text))
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize(
     "name", ["profile", "bootstrap", "posterior", "draws", "loo", "predictive check", "power", "models"]
 )

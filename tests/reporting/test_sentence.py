@@ -78,6 +78,7 @@ TABLES: dict[str, Any] = {
 }
 
 
+@pytest.mark.everyday(5)
 @pytest.mark.parametrize("name", TABLES)
 def test_numbers_must_be_those_of_the_table(name: str) -> None:
     table = TABLES[name]()

@@ -46,6 +46,7 @@ def same(ours: pd.DataFrame, theirs: pd.DataFrame, tolerance: float) -> None:
             assert ours[name].tolist() == theirs[name].tolist(), name
 
 
+@pytest.mark.everyday(14)
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("model", RECORD)
 def test_tidy_must_be_the_table_of_broom_mixed(model: str, table: str) -> None:
@@ -90,6 +91,7 @@ def test_augment_must_count_weights_and_offset_when_the_fit_has_them() -> None:
     )
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize(
     ("formula", "columns"),
     [
